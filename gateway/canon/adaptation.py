@@ -1,0 +1,61 @@
+"""What translation could not carry exactly, field by field.
+
+Nothing is lost without one of these: the client reads them in response
+headers, the operator in the request log, and a strict route refuses them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Action = Literal["dropped", "approximated", "defaulted"]
+
+
+class Adaptation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One departure from what the client sent.
+
+    Attributes:
+        path: where it stands in the client's own body, dotted, with list
+            indexes in brackets: `messages[2].content[0].content[1]`.
+        action: `dropped` (not sent), `approximated` (sent as something near it)
+            or `defaulted` (the upstream demands a value the client left out).
+        why: one sentence for a person.
+        before: the value in the client's body, where it is short.
+        after: the value sent instead, where it is short.
+    """
+
+    path: str
+    action: Action
+    why: str
+    before: Any = None
+    after: Any = None
+
+
+def dropped(path: str, why: str, *, before: Any = None) -> Adaptation:
+    """The record of a field that was not sent at all."""
+    return Adaptation(path=path, action="dropped", why=why, before=before)
+
+
+def approximated(path: str, why: str, *, before: Any = None, after: Any = None) -> Adaptation:
+    """The record of a field that was sent as something near it."""
+    return Adaptation(path=path, action="approximated", why=why, before=before, after=after)
+
+
+def defaulted(path: str, why: str, *, after: Any = None) -> Adaptation:
+    """The record of a value that the upstream demands and the client left out."""
+    return Adaptation(path=path, action="defaulted", why=why, after=after)
+
+
+def as_report(adaptations: tuple[Adaptation, ...]) -> list[dict[str, Any]]:
+    """The adaptations as JSON rows: field, action, note, and from / to where known."""
+    rows = []
+    for item in adaptations:
+        row: dict[str, Any] = {"field": item.path, "action": item.action, "note": item.why}
+        if item.before is not None:
+            row["from"] = item.before
+        if item.after is not None:
+            row["to"] = item.after
+        rows.append(row)
+    return rows

@@ -1,0 +1,86 @@
+"""The small taxonomy of failures; each dialect renders a kind in its own words.
+
+    GatewayError (raised)  carries one  Error (value) of one kind of KINDS
+
+What callers act on is on the value: `retryable` says whether another target
+may be tried, `retry_after_s` when the client may come back.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A class of failure: the status it has by default and whether to try elsewhere."""
+
+    status: int
+    retryable: bool
+
+
+KINDS: dict[str, Kind] = {
+    "invalid_request": Kind(400, False),
+    "unsupported_param": Kind(400, False),
+    "context_length": Kind(400, False),
+    "content_policy": Kind(400, False),
+    "too_large": Kind(413, False),
+    "method_not_allowed": Kind(405, False),
+    "gateway_auth": Kind(401, False),
+    "not_found": Kind(404, False),
+    "not_allowed": Kind(403, False),
+    "client_gone": Kind(499, False),
+    "rate_limit": Kind(429, True),
+    "quota": Kind(429, True),
+    "upstream_auth": Kind(502, True),
+    "overloaded": Kind(503, True),
+    "timeout": Kind(504, True),
+    "upstream_error": Kind(502, True),
+    "malformed_output": Kind(502, True),
+}
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True):
+    """One failure, in no dialect.
+
+    Attributes:
+        kind: a key of KINDS.
+        message: words that may be shown to the client; never a secret or an address.
+        param: the client's field at fault, dotted path.
+        code: the upstream's own code, where it has one.
+        status: the upstream's HTTP status; None when the failure is the gateway's own.
+        retry_after_s: whole seconds to wait, where somebody said so.
+        should_retry: the upstream's `x-should-retry`, or None.
+        upstream_id: the upstream's request id, for the log only.
+    """
+
+    kind: str
+    message: str
+    param: str | None = None
+    code: str | None = None
+    status: int | None = None
+    retry_after_s: int | None = None
+    should_retry: bool | None = None
+    upstream_id: str | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another target may be tried for the same request."""
+        return KINDS[self.kind].retryable
+
+
+class GatewayError(Exception):
+    """Raised inside the gateway for a failure that the client is to see."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def invalid(message: str, param: str | None = None) -> GatewayError:
+    """The error for a request whose field `param` is wrong; nothing is sent upstream."""
+    return GatewayError(Error(kind="invalid_request", message=message, param=param))
+
+
+def bad_upstream(message: str) -> GatewayError:
+    """The error for an answer that is not what its dialect promises."""
+    return GatewayError(Error(kind="upstream_error", message=message))

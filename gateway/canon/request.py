@@ -1,0 +1,330 @@
+"""The canonical request: what a client asks of a model, in no dialect.
+
+`at` on a value is the place it came from in the client's body (dotted path),
+so that a renderer which cannot carry it can say so in the client's own words.
+`at` takes no part in meaning: compare values after `without_paths`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Role = Literal["user", "assistant", "system"]
+
+
+class Cache(msgspec.Struct, frozen=True):
+    """A prompt-cache mark after the value that carries it; `ttl` is '5m', '1h' or None."""
+
+    ttl: str | None = None
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """Opaque provider state that must come back unchanged to the model that made it.
+
+    Attributes:
+        provider: the preset name of the maker (`anthropic`, `deepseek`), empty when
+            a client sent a native value that the gateway did not wrap.
+        model: the upstream model that made it.
+        kind: what it is there: `signature`, `redacted`, `text`, `encrypted_content`, ...
+        value: the provider's value, verbatim.
+        item: the provider's item id, where it has one.
+    """
+
+    provider: str = ""
+    model: str = ""
+    kind: str = "signature"
+    value: str = ""
+    item: str = ""
+
+
+class Citation(msgspec.Struct, frozen=True, kw_only=True):
+    """A source of a piece of text. `native` is the block as the `dialect` wrote it."""
+
+    url: str | None = None
+    title: str | None = None
+    quote: str | None = None
+    start: int | None = None
+    end: int | None = None
+    dialect: str = ""
+    native: dict[str, Any] = {}
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """Plain text."""
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+    cache: Cache | None = None
+    at: str = ""
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture: exactly one of `data` (base64), `url`, `file_id`."""
+
+    data: str | None = None
+    url: str | None = None
+    file_id: str | None = None
+    media_type: str | None = None
+    detail: str | None = None
+    cache: Cache | None = None
+    at: str = ""
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A file to read: exactly one of `data` (base64), `url`, `file_id`, `text`, `parts`."""
+
+    data: str | None = None
+    url: str | None = None
+    file_id: str | None = None
+    text: str | None = None
+    parts: tuple[Part, ...] | None = None
+    media_type: str | None = None
+    title: str | None = None
+    context: str | None = None
+    citations: bool | None = None
+    cache: Cache | None = None
+    at: str = ""
+
+
+class Audio(msgspec.Struct, frozen=True, kw_only=True):
+    """Recorded sound, base64; `format` is `wav`, `mp3`, ..."""
+
+    data: str
+    format: str
+    at: str = ""
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call the model made.
+
+    `arguments` is the parsed object. Where the string did not parse, or the tool
+    takes free text (`custom`), `arguments` is None and `raw` holds the string.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | None = None
+    raw: str | None = None
+    custom: bool = False
+    signature: Signature | None = None
+    cache: Cache | None = None
+    at: str = ""
+
+
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tool gave back; `id` is the call's. An empty result has no parts."""
+
+    id: str
+    parts: tuple[Part, ...] = ()
+    is_error: bool | None = None
+    name: str | None = None
+    custom: bool = False
+    cache: Cache | None = None
+    at: str = ""
+
+
+class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
+    """Thinking that a model showed; `redacted` means only the signature stands for it."""
+
+    text: str = ""
+    signature: Signature | None = None
+    redacted: bool = False
+    summary: bool = False
+    at: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """The model's words for saying no."""
+
+    text: str
+    at: str = ""
+
+
+class Native(msgspec.Struct, frozen=True, kw_only=True):
+    """A part that only its own dialect knows; carried there verbatim, reported elsewhere."""
+
+    dialect: str
+    data: dict[str, Any]
+    at: str = ""
+
+
+Part = (
+    Text
+    | Image
+    | Document
+    | Audio
+    | ToolCall
+    | ToolResult
+    | Reasoning
+    | Refusal
+    | Native
+)
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One message. Tool results are parts of a user turn, whatever the dialect calls them.
+
+    `effort` is a reasoning effort that holds from this turn on (Anthropic's
+    mid-conversation system messages carry one).
+    """
+
+    role: Role
+    parts: tuple[Part, ...] = ()
+    name: str | None = None
+    effort: str | None = None
+    at: str = ""
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool on offer.
+
+    Attributes:
+        kind: `function`, `custom` (free-text input) or `server` (the provider runs it).
+        schema: JSON Schema of the arguments; None where the client gave none.
+        format: the grammar of a custom tool, as OpenAI writes it.
+        native: a server tool as its `dialect` writes it.
+        defer: whether it is loaded only when a tool search finds it.
+        extra: fields only its dialect knows.
+    """
+
+    name: str
+    kind: Literal["function", "custom", "server"] = "function"
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+    format: dict[str, Any] | None = None
+    dialect: str = ""
+    native: dict[str, Any] | None = None
+    defer: bool = False
+    cache: Cache | None = None
+    extra: dict[str, Any] = {}
+    at: str = ""
+
+
+class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tools the model may or must call.
+
+    `mode` is None when the client said only `parallel`. `allowed` restricts to
+    `names`; `required` then says whether one of them must be called.
+    """
+
+    mode: Literal["auto", "any", "none", "named", "allowed"] | None = None
+    names: tuple[str, ...] = ()
+    required: bool = False
+    parallel: bool | None = None
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """The form of the answer: free text, any JSON, or JSON of a schema."""
+
+    format: Literal["text", "json", "schema"] = "text"
+    name: str | None = None
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+    verbosity: str | None = None
+
+
+class Thinking(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the model is asked to reason, and how much of it is shown.
+
+    Attributes:
+        mode: `off`, `auto` (the model decides), `budget` (`budget` tokens) or
+            None when the client gave only an `effort`.
+        effort: none, minimal, low, medium, high, xhigh or max.
+        visible: `none` (signature only), `summary`, `raw`, or None where unsaid.
+    """
+
+    mode: Literal["off", "auto", "budget"] | None = None
+    effort: str | None = None
+    budget: int | None = None
+    visible: Literal["none", "summary", "raw"] | None = None
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How tokens are drawn; None where the client said nothing."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    n: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    logit_bias: dict[str, float] | None = None
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, and what the provider may do with it.
+
+    `user_id` is the end user's opaque id; `session_key` groups requests that
+    share a prompt prefix; `service_tier` is default, priority or flex.
+    """
+
+    user_id: str | None = None
+    session_key: str | None = None
+    metadata: dict[str, Any] | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One request for an answer.
+
+    Attributes:
+        model: the name the client asked for.
+        include_usage: whether a streaming Chat client asked for the usage chunk.
+        instructions: the system text before the first turn.
+        max_output: the most tokens to generate, thinking included.
+        version: the client's `anthropic-version`; None for other dialects.
+        betas: the client's `anthropic-beta` values.
+        extra: per dialect, top-level fields that this model of a request has no
+            place for; sent again to the same dialect, otherwise reported.
+        at: per canonical name, the client's path for it (`max_output` ->
+            `max_completion_tokens`), for reports. The names are those of the
+            fields: `max_output`, `temperature`, `stop`, `tool_choice`,
+            `parallel`, `effort`, `thinking`, `schema`, `format`, `verbosity`,
+            `user_id`, `session_key`, `metadata`, `service_tier`, `store`, ...
+    """
+
+    model: str
+    stream: bool = False
+    include_usage: bool | None = None
+    instructions: tuple[Text, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    output: Output = Output()
+    thinking: Thinking | None = None
+    max_output: int | None = None
+    sampling: Sampling = Sampling()
+    meta: Meta = Meta()
+    previous_response_id: str | None = None
+    cache: Cache | None = None
+    version: str | None = None
+    betas: tuple[str, ...] = ()
+    extra: dict[str, dict[str, Any]] = {}
+    at: dict[str, str] = {}
+
+    def path(self, name: str) -> str:
+        """The client's own path of a canonical field; the field's name if it has none."""
+        return self.at.get(name, name)
+
+
+def without_paths(value: Any) -> Any:
+    """The same value with every `at` emptied: what two requests are compared by."""
+    if isinstance(value, tuple):
+        return tuple(without_paths(item) for item in value)
+    if not isinstance(value, msgspec.Struct):
+        return value
+    changes = {name: without_paths(getattr(value, name)) for name in value.__struct_fields__}
+    if "at" in changes:
+        changes["at"] = {} if isinstance(value, Request) else ""
+    return msgspec.structs.replace(value, **changes)

@@ -1,0 +1,119 @@
+"""What one model at one provider can do, as data that dialects consult.
+
+Never a branch on a provider's name: a difference between providers is a value here
+or an edit in `gateway.providers`. Filled from the capability table, the provider's
+own model list, an operator's edit, or learned from a refusal.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """The capability flags of a target; the defaults are a plain, current Chat model.
+
+    Attributes:
+        kind: the provider preset's name; the `p` of opaque tokens.
+        model: the upstream model id.
+        reasoning: whether it is a reasoning model at all.
+        sampling: whether temperature, top_p and top_k may be sent.
+        temperature_max: the largest temperature accepted.
+        penalties: whether frequency and presence penalties may be sent.
+        thinking_modes: Anthropic `thinking.type` values accepted.
+        thinking_always_on: whether thinking can not be turned off.
+        efforts: reasoning efforts accepted, weakest first; empty: none at all.
+        effort_map: canonical effort -> the provider's word, where the provider
+            documents a coarser scale; such a mapping is not reported.
+        thinking_request: how a Chat-speaking provider is told to reason:
+            `reasoning_effort`, `thinking` (`{type}` object and effort),
+            `reasoning` (OpenRouter's object), `none`.
+        prefill: whether the last turn may be the assistant's.
+        mid_system: whether a system turn may stand between other turns.
+        structured: the strongest output form: `schema`, `json` or `none`.
+        strict_tools: whether `strict` is understood on tools.
+        forced_tools: whether tool_choice may force a call.
+        parallel_toggle: whether parallel calls can be switched off.
+        tool_result_images: whether a tool result may hold images.
+        cache: the prompt-cache marks understood: `none`, `implicit`,
+            `breakpoints` (OpenAI), `cache_control`, `cachePoint`.
+        stop_max: the most stop sequences; 0 means none are accepted, None no limit.
+        n_max: the most choices.
+        top_k, min_p, repetition_penalty: whether that field is understood.
+        max_output: the most tokens it can generate; None where unknown.
+        context_window: the most tokens in and out together; None where unknown.
+        default_max_output: what to send where the wire demands a limit.
+        max_tokens_field: the Chat name of the output limit.
+        responses_required_with_tools: whether tools need OpenAI's Responses API.
+        reasoning_field: where Chat answers and history carry reasoning:
+            `reasoning_content`, `reasoning`, `reasoning_details`, `none`.
+        replay_reasoning: what a replayed thought means: `required_on_tools`,
+            `ignored` or `native`.
+        tool_id_rule: the ids accepted: `any`, `anthropic`, `bedrock64`, `mistral9`.
+        count_tokens: `endpoint` or `estimate`.
+        system_role: the Chat role of instructions: `system` or `developer`.
+        stream_options: whether `stream_options.include_usage` is understood.
+        user_field: the Chat field of the end user's id: `safety_identifier`,
+            `user`, `none`.
+        session_field: the Chat field of the session: `prompt_cache_key` or `none`.
+        metadata: whether a `metadata` map is understood.
+        store: whether `store` is understood.
+        verbosity: whether `verbosity` is understood.
+        anthropic_version: the version to send when translating.
+    """
+
+    kind: str = ""
+    model: str = ""
+    reasoning: bool = False
+    sampling: bool = True
+    temperature_max: float = 2.0
+    penalties: bool = True
+    seed: bool = True
+    thinking_modes: tuple[str, ...] = ()
+    thinking_always_on: bool = False
+    efforts: tuple[str, ...] = ()
+    effort_map: dict[str, str] = {}
+    thinking_request: Literal["reasoning_effort", "thinking", "reasoning", "none"] = (
+        "reasoning_effort"
+    )
+    prefill: bool = False
+    mid_system: bool = True
+    structured: Literal["schema", "json", "none"] = "schema"
+    tools: bool = True
+    strict_tools: bool = True
+    custom_tools: bool = False
+    forced_tools: bool = True
+    parallel_toggle: bool = True
+    images: bool = True
+    image_urls: bool = True
+    pdf: bool = True
+    audio: bool = False
+    tool_result_images: bool = False
+    cache: Literal["none", "implicit", "breakpoints", "cache_control", "cachePoint"] = "implicit"
+    stop_max: int | None = 4
+    n_max: int = 128
+    logprobs: bool = True
+    logit_bias: bool = True
+    top_k: bool = False
+    min_p: bool = False
+    repetition_penalty: bool = False
+    max_output: int | None = None
+    context_window: int | None = None
+    default_max_output: int = 8192
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
+    responses_required_with_tools: bool = False
+    reasoning_field: Literal["reasoning_content", "reasoning", "reasoning_details", "none"] = "none"
+    replay_reasoning: Literal["required_on_tools", "ignored", "native"] = "ignored"
+    tool_id_rule: Literal["any", "anthropic", "bedrock64", "mistral9"] = "any"
+    count_tokens: Literal["endpoint", "estimate"] = "estimate"
+    system_role: Literal["system", "developer"] = "system"
+    stream_options: bool = True
+    user_field: Literal["safety_identifier", "user", "none"] = "safety_identifier"
+    session_field: Literal["prompt_cache_key", "none"] = "prompt_cache_key"
+    metadata: bool = True
+    store: bool = True
+    verbosity: bool = False
+    service_tier: bool = True
+    anthropic_version: str = "2023-06-01"

@@ -1,0 +1,86 @@
+"""Settings from the environment, strictly: what is not understood is an error.
+
+Every variable may also be given as `NAME_FILE`, the path of a file that holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off"}
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable, or the content of the file `NAME_FILE` names, or `default`."""
+    value = os.environ.get(name)
+    path = os.environ.get(f"{name}_FILE")
+    if value is not None and path is not None:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set; keep one")
+    if path is None:
+        return default if value is None else value
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE: {error.strerror}: {path}") from error
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """A yes/no variable."""
+    value = text(name).strip().lower()
+    if not value:
+        return default
+    if value in TRUE:
+        return True
+    if value in FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}")
+
+
+def number(name: str, default: float, *, least: float = 0) -> float:
+    """A number of at least `least`."""
+    value = text(name).strip()
+    if not value:
+        return default
+    try:
+        parsed = float(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a number, not {value!r}") from None
+    if not parsed >= least:
+        raise ImproperlyConfigured(f"{name} must be at least {least:g}, not {value}")
+    return parsed
+
+
+def names(name: str, default: str = "") -> list[str]:
+    """A comma-separated list without empty items."""
+    return [item.strip() for item in text(name, default).split(",") if item.strip()]
+
+
+def data_dir(name: str, default: str) -> Path:
+    """The data directory, made with mode 0700 if it is missing."""
+    path = Path(text(name, default)).resolve()
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def generated(name: str, path: Path, make: object = None) -> str:
+    """The variable, else the content of `path`, else a new random secret kept there (0600)."""
+    value = text(name)
+    if value:
+        return value
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        pass
+    value = make() if callable(make) else secrets.token_urlsafe(48)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:  # another process made it first
+        return path.read_text(encoding="utf-8").strip()
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(value)
+    return str(value)

@@ -1,0 +1,116 @@
+"""All settings, from the environment only. README lists every variable; a test compares."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import dj_database_url
+from cryptography.fernet import Fernet
+
+from gateway.config import environment as env
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+DATA_DIR = env.data_dir("DRAGOMAN_DATA_DIR", str(BASE_DIR / "var"))
+
+DEBUG = env.flag("DRAGOMAN_DEBUG", default=False)
+SECRET_KEY = env.generated("DRAGOMAN_SECRET_KEY", DATA_DIR / "secret_key")
+# Newest first; all are tried when decrypting. Separate from SECRET_KEY: a leak of
+# one purpose must not open the other.
+ENCRYPTION_KEYS = env.generated(
+    "DRAGOMAN_ENCRYPTION_KEYS", DATA_DIR / "encryption_key", lambda: Fernet.generate_key().decode()
+).split(",")
+MASTER_KEY = env.text("DRAGOMAN_MASTER_KEY")
+ALLOWED_HOSTS = env.names("DRAGOMAN_ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.names("DRAGOMAN_TRUSTED_ORIGINS")
+
+# `daphne` replaces `runserver`, but importing it installs Twisted's reactor (30 MB,
+# 0.3 s): only the command that needs it pays for it.
+INSTALLED_APPS = [
+    *(["daphne"] if "runserver" in sys.argv[1:2] else []),
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "ninja",
+    "gateway",
+    "console",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "gateway.config.urls"
+ASGI_APPLICATION = "gateway.config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'dragoman.sqlite3'}")
+DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "no-referrer"
+X_FRAME_OPTIONS = "DENY"
+
+# The relay. Bytes and seconds; the README says what each is for.
+MAX_BODY_BYTES = int(env.number("DRAGOMAN_MAX_BODY_BYTES", 32 * 1024 * 1024, least=1024))
+BODY_TIMEOUT_S = env.number("DRAGOMAN_BODY_TIMEOUT", 30, least=1)
+DRAIN_S = env.number("DRAGOMAN_DRAIN_SECONDS", 30)
+LOG_BODIES = env.flag("DRAGOMAN_LOG_BODIES", default=True)
+LOG_BODY_BYTES = int(env.number("DRAGOMAN_LOG_BODY_BYTES", 1024 * 1024))
+LOG_RETENTION_DAYS = int(env.number("DRAGOMAN_LOG_RETENTION_DAYS", 30))
+JOURNAL_ITEMS = int(env.number("DRAGOMAN_JOURNAL_ITEMS", 20_000, least=1))
+JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, least=1024))
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {"gateway": {"level": env.text("DRAGOMAN_LOG_LEVEL", "INFO")}},
+}

@@ -1,0 +1,147 @@
+"""The contract of a dialect: a client half we serve, a provider half we call.
+
+Everything here is pure. A parser or renderer of a stream is an object with
+`feed` (and `close`) that returns what is ready; it never reads or writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.errors import Error
+from gateway.canon.events import Event
+from gateway.canon.request import Request
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.framing.sse import Frame
+
+Verb = Literal["generate", "count_tokens"]
+
+
+class Rendered(msgspec.Struct, frozen=True, kw_only=True):
+    """A request in a provider's words.
+
+    Attributes:
+        body: the JSON to send.
+        report: what could not be carried exactly.
+        names: tool name sent -> tool name the client knows, where they differ.
+        custom: names (as sent) of tools that the client declared as free-text tools.
+        headers: headers that belong to this request (versions, betas), lower case.
+    """
+
+    body: dict[str, Any]
+    report: tuple[Adaptation, ...] = ()
+    names: dict[str, str] = {}
+    custom: frozenset[str] = frozenset()
+    headers: dict[str, str] = {}
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client's renderer must know beside the answer itself.
+
+    Attributes:
+        id: the gateway's id for the answer, without a dialect's prefix (`msg_`, ...).
+        created: unix seconds; a renderer has no clock.
+        model: the name the client asked for, echoed back.
+        include_usage: whether a Chat client asked for the usage chunk.
+        thinking: how reasoning is shown to the client: `none`, `summary`, `raw`.
+        reasoning_field: the Chat field that shows it: `reasoning_content`,
+            `reasoning`, or `both`; `none` hides it.
+    """
+
+    id: str
+    created: int
+    model: str
+    include_usage: bool = False
+    thinking: Literal["none", "summary", "raw"] = "summary"
+    reasoning_field: Literal["reasoning_content", "reasoning", "both", "none"] = "reasoning_content"
+
+
+class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
+    """An error as a client sees it before any answer byte: status, headers, JSON body."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = {}
+
+
+class StreamParser(Protocol):
+    """A provider's stream -> canonical events."""
+
+    def feed(self, frame: Frame) -> list[Event]:
+        """The events this frame completes; empty for keep-alives and empty deltas."""
+
+    def close(self) -> list[Event]:
+        """What is still owed at the end of the bytes: End, or Failed for a cut stream."""
+
+
+class StreamRenderer(Protocol):
+    """Canonical events -> the bytes of a client's stream."""
+
+    report: list[Adaptation]
+
+    def feed(self, event: Event) -> bytes:
+        """The bytes this event prints, terminator included after End; may be empty."""
+
+
+class ClientHalf(Protocol):
+    """What it takes to serve a dialect."""
+
+    def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
+        """The canonical request. Raises GatewayError naming the field at fault."""
+
+    def render_response(
+        self, response: Response, exchange: Exchange
+    ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
+        """The answer's JSON and what it could not say."""
+
+    def stream_renderer(self, exchange: Exchange) -> StreamRenderer:
+        """A fresh renderer for one stream."""
+
+    def render_error(self, error: Error, request_id: str) -> ErrorReply:
+        """The error before the first byte of an answer."""
+
+    def render_count(self, tokens: int) -> dict[str, Any]:
+        """The JSON answer to a token count."""
+
+
+class ProviderHalf(Protocol):
+    """What it takes to call a provider that speaks a dialect."""
+
+    def path(self, model: str, *, stream: bool, verb: Verb) -> str:
+        """The path below the provider's base URL."""
+
+    def render_request(self, request: Request, traits: Traits) -> Rendered:
+        """The JSON to send and what it could not carry. Raises GatewayError."""
+
+    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+        """The canonical answer. Raises GatewayError for a shape that is no answer."""
+
+    def stream_parser(self, traits: Traits, rendered: Rendered | None) -> StreamParser:
+        """A fresh parser for one stream."""
+
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
+        """What the upstream's refusal means; headers have lower-case names."""
+
+    def parse_count(self, body: Any) -> int:
+        """The tokens in a count answer. Raises GatewayError."""
+
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered wire format.
+
+    Attributes:
+        name: its key in DIALECTS, as the log and the API name it.
+        keepalive: bytes that a client of this dialect ignores in an idle stream.
+        client: the half we serve.
+        provider: the half we call.
+    """
+
+    name: str
+    keepalive: bytes
+    client: ClientHalf
+    provider: ProviderHalf

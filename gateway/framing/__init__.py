@@ -1,0 +1,1 @@
+"""Incremental codecs: `feed(bytes)` gives the frames that are complete."""

@@ -1,0 +1,83 @@
+"""What is special about a provider, as data: a preset row, edits, prices, credentials."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars per million tokens; None where unknown. `source` says who said so."""
+
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    source: str = ""
+
+
+class Secret:
+    """A credential that never shows itself in a repr, a log or a traceback."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The credential itself; for the `auth` step only."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
+class Edit(msgspec.Struct, frozen=True, kw_only=True):
+    """One change to the JSON that goes to a provider (`gateway.providers.edits` applies it).
+
+    `drop` removes the field, `rename` moves it to the name in `value`, `default` sets it
+    where absent, `set` always sets it, `min` and `max` clamp a number to `value`.
+    `path` is dotted; `[]` after a name means each item of that list.
+    """
+
+    op: Literal["drop", "rename", "default", "set", "min", "max"]
+    path: str
+    value: Any = None
+    why: str = ""
+
+
+class Preset(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the catalogue: all it takes to call a provider but the credential.
+
+    Attributes:
+        name: its key, the `provider` part of `provider/model`, the `p` of opaque tokens.
+        title: as the provider writes itself.
+        dialect: a key of DIALECTS.
+        base_url: without a trailing slash; empty where each account has its own.
+        auth: `bearer`, `x-api-key`, `api-key` or `none`.
+        env: environment variables that hold its key, first found wins.
+        docs: the provider's own API documentation.
+        traits: changes to `Traits()` for all its models.
+        edits: changes to the JSON of every request.
+        litellm: LiteLLM's prefixes for it (`together_ai`, `hosted_vllm`, ...).
+        local: whether it runs on the operator's own machine by default.
+    """
+
+    name: str
+    title: str
+    dialect: str
+    base_url: str
+    auth: str = "bearer"
+    env: tuple[str, ...] = ()
+    docs: str = ""
+    traits: dict[str, Any] = {}
+    edits: tuple[Edit, ...] = ()
+    litellm: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    local: bool = False

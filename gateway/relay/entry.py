@@ -1,0 +1,113 @@
+"""One finished request as the journal carries it to the store."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+
+class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One call of one target.
+
+    Times are milliseconds since the request arrived. `error_kind` is None for the
+    attempt that answered; `skipped` says why a candidate was not called at all.
+    """
+
+    target: str
+    provider: str
+    model: str
+    dialect: str
+    started_ms: float = 0.0
+    first_byte_ms: float | None = None
+    ended_ms: float | None = None
+    status: int | None = None
+    error_kind: str | None = None
+    error: str | None = None
+    upstream_id: str | None = None
+    skipped: str | None = None
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True):
+    """A piece of a stream as it came: milliseconds since the request, and how many bytes."""
+
+    at_ms: float
+    size: int
+
+
+class Bodies(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What went over the four wires, secrets masked; None where not stored.
+
+    `upstream_response` and `client_response` of a stream are its bytes joined;
+    the chunk lists say how to cut them and when each piece came. `same_request`
+    and `same_response` mark a passthrough: the client's side equals the
+    upstream's, which alone is held.
+    """
+
+    client_request: bytes | None = None
+    upstream_request: bytes | None = None
+    upstream_response: bytes | None = None
+    client_response: bytes | None = None
+    upstream_chunks: list[Chunk] = []
+    client_chunks: list[Chunk] = []
+    client_headers: dict[str, str] = {}
+    upstream_headers: dict[str, str] = {}
+    response_headers: dict[str, str] = {}
+    truncated: list[str] = []
+
+
+class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The row of the request log, and apart from it the bodies.
+
+    Attributes:
+        id: the request id the client was told; unique, so a replay is idempotent.
+        started_at: unix seconds.
+        status: the HTTP status the client saw (499: it left before one).
+        outcome: `ok`, `error`, `cut` (a stream broke), `client_closed`.
+        duration_ms, first_token_ms, overhead_ms: whole time, time to the first
+            content, and the gateway's own part (whole minus waiting for upstream).
+        prompt_tokens ... reasoning_tokens: None means unknown.
+        usage_source: `reported`, `estimated` or empty.
+        cost_usd: None means unknown, never 0.
+        adaptations: rows of `canon.adaptation.as_report`.
+        session: what groups requests of one conversation, where a client says so.
+    """
+
+    id: str
+    started_at: float
+    endpoint: str = ""
+    client_dialect: str = ""
+    upstream_dialect: str = ""
+    key_id: int | None = None
+    key_prefix: str = ""
+    route: str = ""
+    requested_model: str = ""
+    provider: str = ""
+    model: str = ""
+    target_id: int | None = None
+    stream: bool = False
+    passthrough: bool = False
+    status: int = 0
+    outcome: str = "ok"
+    error_kind: str = ""
+    error: str = ""
+    finish: str = ""
+    duration_ms: float = 0.0
+    first_token_ms: float | None = None
+    overhead_ms: float | None = None
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    usage_source: str = ""
+    cost_usd: Decimal | None = None
+    price_source: str = ""
+    attempts: list[Attempt] = []
+    adaptations: list[dict[str, Any]] = []
+    session: str = ""
+    user_agent: str = ""
+    client_ip: str = ""
+    upstream_id: str = ""
+    bodies: Bodies | None = None

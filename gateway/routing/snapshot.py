@@ -1,0 +1,193 @@
+"""The registry as the hot path reads it: one immutable, indexed value.
+
+Compiled by `gateway.store.load_snapshot` and swapped by one assignment, so a
+request that took its reference sees one registry from start to end.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+
+import msgspec
+
+from gateway.canon.traits import Traits
+from gateway.providers.capabilities import traits_for
+from gateway.providers.profile import Edit, Price, Secret
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds allowed for each stage of one attempt."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = 120.0
+    idle_s: float = 120.0
+    total_s: float = 900.0
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint we call.
+
+    Attributes:
+        name: its unique name, the part before the slash in `provider/model`.
+        preset: the catalogue row it follows (`openai`, `deepseek`, `custom`, ...).
+        dialect: a key of DIALECTS.
+        base_url: without a trailing slash; the dialect's path is appended.
+        auth: how the credential is sent: `bearer`, `x-api-key`, `api-key`, `none`.
+        edits: changes for every request to it.
+        query: parameters appended to every URL (Azure's api-version).
+    """
+
+    id: int
+    name: str
+    preset: str
+    dialect: str
+    base_url: str
+    auth: str = "bearer"
+    credential: Secret = Secret("")
+    headers: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
+    edits: tuple[Edit, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    drop_params: bool = False
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one provider; `name` is the upstream's id of it."""
+
+    id: int
+    provider: Provider
+    name: str
+    traits: Traits = Traits()
+    price: Price = Price()
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """`provider/model`, as the log and `provider/model` look-ups write it."""
+        return f"{self.provider.name}/{self.name}"
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as one step of a route. Lower `order` first; `weight` splits equals."""
+
+    id: int
+    model: Model
+    weight: float = 1.0
+    order: int = 1
+    timeouts: Timeouts | None = None
+    edits: tuple[Edit, ...] = ()
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """The public name of a model, and the targets behind it.
+
+    Attributes:
+        strategy: a key of STRATEGIES (`ordered`, `weighted`).
+        retries: further attempts on one target before the next is tried.
+        fallbacks: names of routes to try after its own targets.
+        strict: refuse with 400 what translation can not carry exactly.
+        log_bodies: None follows the global setting.
+        default_max_output: overrides the model's for dialects that demand a limit.
+        reasoning_field: the Chat field in which reasoning is shown.
+    """
+
+    id: int
+    name: str
+    targets: tuple[Target, ...]
+    strategy: str = "ordered"
+    retries: int = 1
+    fallbacks: tuple[str, ...] = ()
+    strict: bool = False
+    log_bodies: bool | None = None
+    cooldown_s: float = 5.0
+    default_max_output: int | None = None
+    reasoning_field: str = "reasoning_content"
+    hidden: bool = False
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A client credential; `digest` is the keyed hash it is looked up by.
+
+    `routes` are the route names it may use (fnmatch patterns); empty means all.
+    `expires_at` is unix seconds or None.
+    """
+
+    id: int
+    prefix: str
+    name: str
+    digest: bytes
+    routes: tuple[str, ...] = ()
+    expires_at: float | None = None
+    log_bodies: bool | None = None
+
+
+class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - the word of the design
+    """A row that was left out of the snapshot, and why, for a person."""
+
+    row: str
+    why: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it. Build with `build`, which makes the indexes.
+
+    Attributes:
+        version: the registry version it was compiled from.
+        routes: by name.
+        aliases: exact alias -> route name.
+        wildcards: (fnmatch pattern, route name), most specific first.
+        models: by `provider/model`.
+        providers: by name.
+        keys: by digest.
+        open: whether any client token is accepted (loopback without a master key).
+        log_bodies: the global switch.
+    """
+
+    version: int
+    routes: dict[str, Route] = {}
+    aliases: dict[str, str] = {}
+    wildcards: tuple[tuple[str, str], ...] = ()
+    models: dict[str, Model] = {}
+    providers: dict[str, Provider] = {}
+    keys: dict[bytes, ApiKey] = {}
+    open: bool = False
+    log_bodies: bool = True
+    warnings: tuple[Warning, ...] = ()
+
+    def route(self, name: str) -> Route | None:
+        """The route for a client's `model`: route, alias, wildcard, then provider/model."""
+        found = self.routes.get(name)
+        if found is not None:
+            return found
+        alias = self.aliases.get(name)
+        if alias is not None:
+            return self.routes.get(alias)
+        for pattern, route_name in self.wildcards:
+            if fnmatch.fnmatchcase(name, pattern):
+                return self._wildcard_route(self.routes.get(route_name), pattern, name)
+        return self._direct_route(name)
+
+    def _wildcard_route(self, route: Route | None, pattern: str, name: str) -> Route | None:
+        """The route of a wildcard; a target model `*` takes what the client's `*` stood for."""
+        if route is None or not any("*" in t.model.name for t in route.targets):
+            return route
+        tail = name[len(pattern.partition("*")[0]) :] if "*" in pattern else name
+        targets = tuple(
+            msgspec.structs.replace(
+                t, model=msgspec.structs.replace(t.model, name=t.model.name.replace("*", tail))
+            )
+            for t in route.targets
+        )
+        return msgspec.structs.replace(route, name=name, targets=targets)
+
+    def _direct_route(self, name: str) -> Route | None:
+        """A one-target route for `provider/model`, whether or not the model has a row."""
+        model = self.models.get(name)
+        if model is None:
+            provider_name, _, model_name = name.partition("/")
+            provider = self.providers.get(provider_name)
+            if provider is None or not model_name:
+                return None
+            traits = traits_for(provider.preset, model_name)
+            model = Model(id=0, provider=provider, name=model_name, traits=traits)
+        return Route(id=0, name=name, targets=(Target(id=0, model=model),))
