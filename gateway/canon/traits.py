@@ -61,6 +61,12 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         metadata: whether a `metadata` map is understood.
         store: whether `store` is understood.
         verbosity: whether `verbosity` is understood.
+        prefill_field: the Chat flag that says the last assistant turn is to be
+            continued: `prefix` (on the message), `continue_final_message`, `none`.
+        tool_choice_any: the Chat word for "some tool must be called".
+        tool_result_name: whether Chat tool messages carry the tool's `name`.
+        empty_content: Chat `content` of an assistant turn with only tool calls:
+            `null`, `empty` (an empty string) or `omit`.
         anthropic_version: the version to send when translating.
     """
 
@@ -116,4 +122,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     store: bool = True
     verbosity: bool = False
     service_tier: bool = True
+    prefill_field: Literal["prefix", "continue_final_message", "none"] = "none"
+    tool_choice_any: Literal["required", "any"] = "required"
+    tool_result_name: bool = False
+    empty_content: Literal["null", "empty", "omit"] = "null"
     anthropic_version: str = "2023-06-01"

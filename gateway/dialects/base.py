@@ -6,7 +6,7 @@ Everything here is pure. A parser or renderer of a stream is an object with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -131,6 +131,10 @@ class ProviderHalf(Protocol):
         """The tokens in a count answer. Raises GatewayError."""
 
 
+def _unchecked(body: bytes) -> None:
+    """Accept any body."""
+
+
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """A registered wire format.
 
@@ -139,9 +143,12 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         keepalive: bytes that a client of this dialect ignores in an idle stream.
         client: the half we serve.
         provider: the half we call.
+        check: raises GatewayError for a body that no upstream of this dialect could
+            mean; for passthrough, where nobody else reads it.
     """
 
     name: str
     keepalive: bytes
     client: ClientHalf
     provider: ProviderHalf
+    check: Callable[[bytes], None] = _unchecked

@@ -42,11 +42,12 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     """One change to the JSON that goes to a provider (`gateway.providers.edits` applies it).
 
     `drop` removes the field, `rename` moves it to the name in `value`, `default` sets it
-    where absent, `set` always sets it, `min` and `max` clamp a number to `value`.
+    where absent, `set` always sets it, `min` and `max` clamp a number to `value`, `map`
+    replaces a value by the one that `value` (an object) names for it.
     `path` is dotted; `[]` after a name means each item of that list.
     """
 
-    op: Literal["drop", "rename", "default", "set", "min", "max"]
+    op: Literal["drop", "rename", "default", "set", "min", "max", "map"]
     path: str
     value: Any = None
     why: str = ""
@@ -66,6 +67,14 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
         traits: changes to `Traits()` for all its models.
         edits: changes to the JSON of every request.
         litellm: LiteLLM's prefixes for it (`together_ai`, `hosted_vllm`, ...).
+        aliases: further names by which `catalog.resolve` finds it.
+        paths: verb -> path below the base URL with `{model}` for the upstream's model
+            name, where it is not the dialect's own (Azure's deployments).
+        query: parameters appended to every URL (Azure's `api-version`).
+        url_example: what a base URL looks like where each account has its own.
+        prices: the price list that holds for it (`gateway.providers.prices`), or empty.
+        passthrough: whether a client of the same dialect may be passed through; a
+            variant that differs inside the messages is always translated.
         local: whether it runs on the operator's own machine by default.
     """
 
@@ -79,5 +88,11 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     traits: dict[str, Any] = {}
     edits: tuple[Edit, ...] = ()
     litellm: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    paths: dict[str, str] = {}
+    query: tuple[tuple[str, str], ...] = ()
+    url_example: str = ""
+    prices: str = ""
+    passthrough: bool = True
     local: bool = False

@@ -40,9 +40,9 @@ class Bodies(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What went over the four wires, secrets masked; None where not stored.
 
     `upstream_response` and `client_response` of a stream are its bytes joined;
-    the chunk lists say how to cut them and when each piece came. `same_request`
-    and `same_response` mark a passthrough: the client's side equals the
-    upstream's, which alone is held.
+    the chunk lists say how to cut them and when each piece came. `same_response`
+    marks a passthrough: the client got the upstream's bytes, which alone are held.
+    `truncated` names the bodies that were cut at the limit.
     """
 
     client_request: bytes | None = None
@@ -54,6 +54,7 @@ class Bodies(msgspec.Struct, kw_only=True, omit_defaults=True):
     client_headers: dict[str, str] = {}
     upstream_headers: dict[str, str] = {}
     response_headers: dict[str, str] = {}
+    same_response: bool = False
     truncated: list[str] = []
 
 

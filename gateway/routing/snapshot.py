@@ -35,6 +35,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         auth: how the credential is sent: `bearer`, `x-api-key`, `api-key`, `none`.
         edits: changes for every request to it.
         query: parameters appended to every URL (Azure's api-version).
+        paths: verb -> path template with `{model}`, where it is not the dialect's own.
+        passthrough: whether clients of the same dialect may be passed through.
     """
 
     id: int
@@ -46,6 +48,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     credential: Secret = Secret("")
     headers: tuple[tuple[str, str], ...] = ()
     query: tuple[tuple[str, str], ...] = ()
+    paths: dict[str, str] = {}
+    passthrough: bool = True
     edits: tuple[Edit, ...] = ()
     timeouts: Timeouts = Timeouts()
     drop_params: bool = False

@@ -1,0 +1,85 @@
+"""The ASGI application: edge for model clients, Django for people, one lifespan."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+# After Django is set up: models may be imported from here on.
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+from django.db import connections
+from django.urls import re_path
+
+from gateway import store
+from gateway.edge import keys
+from gateway.edge.app import app as edge
+from gateway.edge.endpoints import EDGE_PATHS
+from gateway.relay import runtime
+from gateway.relay.runtime import Config, Wiring
+
+
+def _version() -> str:
+    try:
+        return version("dragoman")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+def _config() -> Config:
+    pepper = store.pepper()
+    admin = [value for value in (settings.MASTER_KEY, settings.ADMIN_KEY) if value]
+    return Config(
+        data_dir=settings.DATA_DIR,
+        pepper=pepper,
+        admin_digests=tuple(keys.digest(value, pepper) for value in admin),
+        max_body_bytes=settings.MAX_BODY_BYTES,
+        body_timeout_s=settings.BODY_TIMEOUT_S,
+        drain_s=settings.DRAIN_S,
+        log_body_bytes=settings.LOG_BODY_BYTES,
+        journal_items=settings.JOURNAL_ITEMS,
+        journal_bytes=settings.JOURNAL_BYTES,
+        version=_version(),
+    )
+
+
+async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Build the relay before the first request, and let it write its journal at the end."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await runtime.ensure()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            current = runtime.current()
+            if current is not None:
+                await current.close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+runtime.install(
+    _config,
+    Wiring(
+        load_snapshot=store.load_snapshot,
+        current_version=store.current_version,
+        write=store.write,
+        idle=store.index_pending,
+        close=connections.close_all,
+    ),
+)
+application = ProtocolTypeRouter(
+    {
+        "http": URLRouter(
+            [*(re_path(path, edge) for path in EDGE_PATHS), re_path("", django_application)]
+        ),
+        "lifespan": lifespan,
+    }
+)

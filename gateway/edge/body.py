@@ -1,0 +1,99 @@
+"""Reads a request's body: bounded in bytes and time, decoded one level deep."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError, invalid
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+_shallow = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# Past the limit the rest is read and thrown away, or the client sees a reset
+# instead of the 413; but not for ever.
+_DISCARD_BYTES = 256 * 1024 * 1024
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole."""
+
+
+async def read(receive: Receive, headers: dict[str, str], limit: int, timeout_s: float) -> bytes:
+    """The whole body. Raises GatewayError (413, 408) or ClientGone."""
+    message = await _next(receive, timeout_s)
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    return await _read_on(receive, body, limit, timeout_s, headers)
+
+
+async def _read_on(
+    receive: Receive, first: bytes, limit: int, timeout_s: float, headers: dict[str, str]
+) -> bytes:
+    parts = [first]
+    size = len(first)
+    declared = int(headers.get("content-length", "0") or 0)
+    try:
+        async with asyncio.timeout(timeout_s):
+            more = True
+            while more:
+                message = await _next(receive, timeout_s)
+                data = message.get("body", b"")
+                size += len(data)
+                more = message.get("more_body", False)
+                if size <= limit:
+                    parts.append(data)
+                elif size > _DISCARD_BYTES or declared > _DISCARD_BYTES:
+                    raise _too_large(limit)
+                else:
+                    parts.clear()
+    except TimeoutError:
+        raise invalid("the request body did not arrive in time") from None
+    if size > limit:
+        raise _too_large(limit)
+    return b"".join(parts)
+
+
+async def _next(receive: Receive, timeout_s: float) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await receive()
+    except TimeoutError:
+        raise invalid("the request body did not arrive in time") from None
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message
+
+
+def _too_large(limit: int) -> GatewayError:
+    message = f"the request body is larger than {limit} bytes"
+    return GatewayError(Error(kind="too_large", message=message))
+
+
+def decode(body: bytes) -> dict[str, msgspec.Raw]:
+    """The top level of a JSON object, values as they were written. Raises GatewayError."""
+    try:
+        return _shallow.decode(body)
+    except msgspec.ValidationError:
+        raise invalid("the request body must be a JSON object") from None
+    except RecursionError:
+        raise invalid("the request body is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise invalid(f"the request body is not valid JSON: {error}") from None
+
+
+def field(fields: dict[str, msgspec.Raw], name: str, kind: type, default: Any) -> Any:
+    """One top-level value of the given type. Raises GatewayError naming it."""
+    raw = fields.get(name)
+    if raw is None or raw == b"null":
+        return default
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        wanted = {str: "a string", bool: "true or false"}[kind]
+        raise invalid(f"{name} must be {wanted}", name) from None

@@ -1,0 +1,120 @@
+"""One client request on its way through the relay, and the client's end of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import Error
+from gateway.canon.request import Request
+from gateway.dialects.base import Dialect, Verb
+from gateway.relay.entry import Attempt
+from gateway.relay.recorder import Recorder
+from gateway.relay.tap import Tap
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+
+class Client:
+    """The way back to the client. Counts what it sent; knows no dialect."""
+
+    __slots__ = ("_send", "first_byte_at", "headers", "sent_at", "started", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+        self.status = 0
+        self.headers: list[Header] = []
+        self.first_byte_at: float | None = None
+        self.sent_at = 0.0
+
+    async def head(self, status: int, headers: list[Header]) -> None:
+        """Send status and headers; from here on there is no other target to try."""
+        self.started = True
+        self.status = status
+        self.headers = headers
+        self.first_byte_at = self.sent_at = time.perf_counter()
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        """Send more of the body; waits while the client does not read."""
+        self.sent_at = time.perf_counter()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last of the body."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
+        """Send a whole answer."""
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+        await self.head(status, headers)
+        await self.end(body)
+
+
+class Call:
+    """What is known of a request from its arrival to its row in the log.
+
+    `fields` is the body decoded one level deep: values stay as the client wrote
+    them, which is what makes passthrough exact and cheap.
+    """
+
+    def __init__(
+        self,
+        *,
+        request_id: str,
+        endpoint: str,
+        verb: Verb,
+        dialect: Dialect,
+        snapshot: Snapshot,
+        headers: Mapping[str, str],
+        started: float,
+    ) -> None:
+        self.id = request_id
+        self.endpoint = endpoint
+        self.verb: Verb = verb
+        self.dialect = dialect
+        self.snapshot = snapshot
+        self.headers = headers
+        self.started = started
+        self.started_at = time.time()
+        self.query = b""
+        self.client_ip = ""
+        self.key: ApiKey | None = None
+        self.body = b""
+        self.fields: dict[str, msgspec.Raw] = {}
+        self.model = ""
+        self.stream = False
+        self.route: Route | None = None
+        self.target: Target | None = None
+        self.passthrough = False
+        self.attempts: list[Attempt] = []
+        self.adaptations: list[dict[str, Any]] = []
+        self.tap = Tap()
+        self.recorder = Recorder()
+        self.error: Error | None = None
+        self.outcome = "ok"
+        self.waited_s = 0.0
+        self.sent_at = 0.0
+        self.settled = False
+        self._request: Request | None = None
+
+    @property
+    def request(self) -> Request:
+        """The canonical request; parsed once, when first asked for. Raises GatewayError."""
+        if self._request is None:
+            decoded = msgspec.json.decode(self.body)
+            headers = self.headers
+            if self.verb == "count_tokens":
+                headers = {**headers, "x-dragoman-verb": "count_tokens"}
+            self._request = self.dialect.client.parse_request(decoded, headers)
+        return self._request
+
+    def ms(self, at: float | None = None) -> float:
+        """Milliseconds since the request arrived, at a perf_counter reading or now."""
+        return round(((time.perf_counter() if at is None else at) - self.started) * 1000, 3)

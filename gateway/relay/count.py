@@ -1,0 +1,95 @@
+"""Token counts: asked of the upstream where it can count, else a marked estimate.
+
+Never an error because an upstream has no such call: agents send twenty of these
+to draw a picture of their context.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import Audio, Document, Image
+from gateway.dialects import DIALECTS
+from gateway.relay.call import Call, Client
+from gateway.relay.pipeline import plan
+from gateway.relay.prepare import prepare
+from gateway.relay.reply import answer_headers, decode
+from gateway.relay.settle import settle
+from gateway.relay.tap import BYTES_PER_TOKEN
+from gateway.relay.watch import Watch
+from gateway.routing.snapshot import Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+# A picture of about a megapixel, in the terms of both large providers.
+TOKENS_PER_IMAGE = 1600
+TOKENS_PER_DOCUMENT = 3000
+_TIMEOUT_S = 15.0
+
+
+async def count(runtime: Runtime, call: Call, client: Client, watch: Watch) -> None:
+    """Answer a count request. Raises GatewayError only for a request that is wrong itself."""
+    assert call.route is not None  # noqa: S101 - the edge refuses unknown models
+    targets = [target for _, target in plan(runtime, call, call.route)]
+    call.target = targets[0] if targets else None
+    tokens, source = None, b"estimate"
+    if call.target is not None:
+        tokens = await _ask(runtime, call, watch, call.target)
+        source = b"upstream" if tokens is not None else source
+    if tokens is None:
+        tokens = estimate(call)
+    body = msgspec.json.encode(call.dialect.client.render_count(tokens))
+    headers = [(b"content-type", b"application/json"), (b"x-dragoman-token-count", source)]
+    if call.target is not None:
+        headers += answer_headers(call, call.target)
+    client.status, client.headers = 200, headers
+    settle(runtime, call, client)
+    await client.reply(200, headers, body)
+
+
+async def _ask(runtime: Runtime, call: Call, watch: Watch, target: Target) -> int | None:
+    """The upstream's own count; None if it has none to give."""
+    provider = target.model.provider
+    if target.model.traits.count_tokens != "endpoint":
+        return None
+    assert call.route is not None  # noqa: S101
+    try:
+        prepared = prepare(call, call.route, target)
+        url = runtime.lines.url(provider, prepared.path)
+        headers = runtime.lines.headers(provider, prepared.headers)
+        watch.expect(_TIMEOUT_S, "first_byte")
+        answer = await runtime.upstreams.send("POST", url, headers, prepared.content, 5.0)
+        try:
+            data = await answer.read_all()
+        finally:
+            await answer.close()
+        if answer.status != 200:
+            return None
+        return DIALECTS[provider.dialect].provider.parse_count(decode(data))
+    except GatewayError:
+        return None
+
+
+def estimate(call: Call) -> int:
+    """Tokens by the bytes of the text, and a fixed price for each picture and file."""
+    request = call.request
+    media = 0
+    data = 0
+    for turn in request.turns:
+        for part in turn.parts:
+            match part:
+                case Image():
+                    media += TOKENS_PER_IMAGE
+                    data += len(part.data or "")
+                case Document():
+                    media += TOKENS_PER_DOCUMENT if part.text is None else 0
+                    data += len(part.data or "")
+                case Audio():
+                    data += len(part.data) // 2
+                case _:
+                    pass
+    return max(1, (len(call.body) - data) // BYTES_PER_TOKEN + media)

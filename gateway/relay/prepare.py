@@ -1,0 +1,125 @@
+"""A client's request -> what is sent to one target: passthrough or translation.
+
+The same code serves live traffic, the dry run and `/api/translate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.request import Request
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Dialect, Rendered, Verb
+from gateway.providers import edits as profile_edits
+from gateway.providers.profile import Edit
+from gateway.relay.call import Call
+from gateway.routing.snapshot import Route, Target
+
+# Request headers that belong to a dialect and travel on passthrough. Everything
+# else (cookies, forwarding headers, credentials) stays here.
+PASSTHROUGH_HEADERS = (
+    "anthropic-version",
+    "anthropic-beta",
+    "anthropic-user-profile-id",
+    "anthropic-workspace-id",
+    "openai-beta",
+    "idempotency-key",
+)
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes to a target. `rendered` is None on passthrough."""
+
+    content: bytes
+    path: str
+    headers: dict[str, str] = {}
+    rendered: Rendered | None = None
+    report: tuple[Adaptation, ...] = ()
+
+
+def prepare(call: Call, route: Route, target: Target) -> Prepared:
+    """What to send for this call. Raises GatewayError where it can not be said."""
+    provider = target.model.provider
+    dialect = DIALECTS[provider.dialect]
+    edits = (*provider.edits, *target.model.edits, *target.edits)
+    path = url_path(dialect, target, stream=call.stream, verb=call.verb)
+    if passes_through(call.dialect, dialect):
+        return _passed(call, target.model.name, edits, path)
+    traits = target.model.traits
+    if route.default_max_output is not None:
+        traits = msgspec.structs.replace(traits, default_max_output=route.default_max_output)
+    prepared = translated(call.request, dialect, traits, edits, path)
+    if route.strict:
+        refuse_losses(prepared.report)
+    return prepared
+
+
+def passes_through(client: Dialect, upstream: Dialect) -> bool:
+    """Whether client and target speak the same dialect."""
+    return client.name == upstream.name
+
+
+def url_path(dialect: Dialect, target: Target, *, stream: bool, verb: Verb) -> str:
+    """The path below the base URL: the provider's own, or the dialect's."""
+    template = target.model.provider.paths.get(verb)
+    if template is not None:
+        return template.replace("{model}", target.model.name)
+    return dialect.provider.path(target.model.name, stream=stream, verb=verb)
+
+
+def translated(
+    request: Request, dialect: Dialect, traits: Traits, edits: tuple[Edit, ...], path: str
+) -> Prepared:
+    """The request in another dialect's words."""
+    rendered = dialect.provider.render_request(request, traits)
+    body, report = rendered.body, rendered.report
+    if edits:
+        body, more = profile_edits.apply(edits, body)
+        report = (*report, *more)
+    return Prepared(
+        content=msgspec.json.encode(body),
+        path=path,
+        headers=rendered.headers,
+        rendered=rendered,
+        report=report,
+    )
+
+
+def _passed(call: Call, model: str, edits: tuple[Edit, ...], path: str) -> Prepared:
+    fields = {**call.fields, "model": msgspec.Raw(msgspec.json.encode(model))}
+    report: tuple[Adaptation, ...] = ()
+    if edits:
+        fields, more = profile_edits.apply_raw(edits, fields)
+        report = tuple(more)
+    if call.query and b"=" in call.query and b"key=" not in call.query:
+        path = f"{path}?{call.query.decode('ascii', 'ignore')}"
+    return Prepared(
+        content=msgspec.json.encode(fields),
+        path=path,
+        headers=passed_headers(call.headers),
+        report=report,
+    )
+
+
+def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The client's headers that are part of its dialect."""
+    return {name: headers[name] for name in PASSTHROUGH_HEADERS if name in headers}
+
+
+def refuse_losses(report: tuple[Adaptation, ...]) -> None:
+    """Raise for a strict route if anything was dropped or approximated."""
+    lost = [item for item in report if item.action != "defaulted"]
+    if lost:
+        named = "; ".join(f"{item.path}: {item.why}" for item in lost)
+        raise GatewayError(
+            Error(
+                kind="invalid_request",
+                message=f"this route is strict and can not carry {named}",
+                param=lost[0].path,
+            )
+        )

@@ -1,0 +1,118 @@
+"""Keeps what went over the four wires of one request, bounded and masked."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+
+from gateway.relay.entry import Bodies, Chunk
+
+# Key-like text never reaches the disk, whoever wrote it. Cheap first look, then the pattern.
+_KEY_HINTS = (b"sk-", b"AIza", b"xai-", b"gsk_", b"hf_")
+_KEY = re.compile(rb"\b(?:sk-|AIza|xai-|gsk_|hf_)[A-Za-z0-9_\-]{16,}")
+_SECRET_HEADERS = frozenset(
+    {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "set-cookie"}
+)
+
+
+class Recorder:
+    """The bodies of one request. Does nothing while `on` is false."""
+
+    __slots__ = (
+        "_client",
+        "_client_chunks",
+        "_client_size",
+        "_upstream",
+        "_upstream_chunks",
+        "_upstream_size",
+        "client_request",
+        "limit",
+        "on",
+        "passthrough",
+        "started",
+        "upstream_headers",
+        "upstream_request",
+    )
+
+    def __init__(self) -> None:
+        self.on = False
+        self.limit = 0
+        self.started = 0.0
+        self.client_request = b""
+        self.upstream_request: bytes | None = None
+        self.upstream_headers: dict[str, str] = {}
+        self.passthrough = False
+        self._upstream: list[bytes] = []
+        self._upstream_chunks: list[Chunk] = []
+        self._upstream_size = 0
+        self._client: list[bytes] = []
+        self._client_chunks: list[Chunk] = []
+        self._client_size = 0
+
+    def new_attempt(self) -> None:
+        """Forget the answer of a target that failed before anything was sent on."""
+        self._upstream, self._upstream_chunks, self._upstream_size = [], [], 0
+
+    def upstream(self, data: bytes) -> None:
+        """A piece of the upstream's answer."""
+        if self.on and self._upstream_size < self.limit:
+            self._upstream.append(data)
+            self._upstream_chunks.append(Chunk(self._now(), len(data)))
+            self._upstream_size += len(data)
+
+    def client(self, data: bytes) -> None:
+        """A piece of the client's answer; not called on passthrough."""
+        if self.on and self._client_size < self.limit:
+            self._client.append(data)
+            self._client_chunks.append(Chunk(self._now(), len(data)))
+            self._client_size += len(data)
+
+    def bodies(
+        self,
+        client_headers: dict[str, str],
+        response_headers: Iterable[tuple[bytes, bytes]],
+        *,
+        stream: bool,
+    ) -> Bodies | None:
+        """All that is to be stored, or None."""
+        if not self.on:
+            return None
+        truncated: list[str] = []
+        # On passthrough the upstream's side is the client's but for the model's name.
+        return Bodies(
+            client_request=self._cut("client_request", self.client_request, truncated),
+            upstream_request=self._cut("upstream_request", self.upstream_request, truncated),
+            upstream_response=self._cut("upstream_response", b"".join(self._upstream), truncated),
+            client_response=None
+            if self.passthrough
+            else self._cut("client_response", b"".join(self._client), truncated),
+            upstream_chunks=self._upstream_chunks if stream else [],
+            client_chunks=self._client_chunks if stream else [],
+            client_headers=masked(client_headers),
+            upstream_headers=masked(self.upstream_headers),
+            response_headers={n.decode("latin-1"): v.decode("latin-1") for n, v in response_headers},
+            same_response=self.passthrough,
+            truncated=truncated,
+        )
+
+    def _cut(self, name: str, data: bytes | None, truncated: list[str]) -> bytes | None:
+        if data is None:
+            return None
+        if len(data) > self.limit:
+            truncated.append(name)
+            data = data[: self.limit]
+        if any(hint in data for hint in _KEY_HINTS):
+            data = _KEY.sub(b"***", data)
+        return data
+
+    def _now(self) -> float:
+        return round((time.perf_counter() - self.started) * 1000, 2)
+
+
+def masked(headers: dict[str, str]) -> dict[str, str]:
+    """The headers with credentials blanked."""
+    return {
+        name: "***" if name in _SECRET_HEADERS or "key" in name or "token" in name else value
+        for name, value in headers.items()
+    }

@@ -1,0 +1,376 @@
+"""An upstream's answer -> the client's: whole or streamed, passed on or translated.
+
+Until the first frame nothing is sent to the client, so a failure raises and
+another target may be tried. After it, a failure is told in the client's stream.
+The log row is settled before the last bytes leave: an answer that a client has
+in full is in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, as_report
+from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.events import Event, Failed
+from gateway.canon.fold import fold, unfold
+from gateway.canon.response import Response
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Dialect, Exchange, StreamParser
+from gateway.framing.sse import Decoder, Frame, FrameTooLarge
+from gateway.relay.call import Call, Client, Header
+from gateway.relay.prepare import Prepared
+from gateway.relay.settle import settle
+from gateway.relay.upstream import Answer
+from gateway.relay.watch import Watch
+from gateway.routing.snapshot import Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+PING_S = 15.0
+# How long to wait for the end of a connection whose answer is complete, so that it can be kept.
+LINGER_S = 1.0
+_STREAM_HEADERS: list[Header] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+_JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
+# Answer headers that clients of the same dialect read. Never set-cookie.
+_PASSED = ("x-ratelimit-", "anthropic-ratelimit-", "openai-processing-ms", "openai-version")
+
+
+async def reply(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    watch: Watch,
+    target: Target,
+    prepared: Prepared,
+    answer: Answer,
+) -> None:
+    """Send a successful answer on. Raises GatewayError only before the first byte."""
+    exchange = exchange_of(call)
+    kind = answer.headers.get("content-type", "")
+    streamed = "event-stream" in kind
+    if not streamed and kind and "json" not in kind:
+        text = await answer.read_all()
+        call.recorder.upstream(text)
+        raise bad_upstream(f"the upstream answered with {kind.partition(';')[0]}, not JSON")
+    if call.stream and streamed:
+        await _Stream(runtime, call, client, watch, target, prepared, exchange).run(answer)
+        return
+    if streamed:
+        response = fold(await _all_events(call, target, prepared, answer))
+        await _send_whole(runtime, call, client, response, exchange, target)
+        return
+    data = await answer.read_all()
+    call.recorder.upstream(data)
+    response = _parse_whole(call, target, prepared, data)
+    if call.stream:
+        await _send_unfolded(runtime, call, client, response, exchange, target)
+        return
+    passed = data if call.passthrough else None
+    passed_headers = _passed_headers(answer) if call.passthrough else []
+    await _send_whole(runtime, call, client, response, exchange, target, passed, passed_headers)
+
+
+def exchange_of(call: Call) -> Exchange:
+    """What the client's renderer must know of this call."""
+    route = call.route
+    thinking = "summary"
+    include_usage = False
+    if not call.passthrough:
+        request = call.request
+        include_usage = bool(request.include_usage)
+        if request.thinking is not None and request.thinking.visible is not None:
+            thinking = request.thinking.visible
+    return Exchange(
+        id=call.id.removeprefix("req_"),
+        created=int(call.started_at),
+        model=call.model,
+        include_usage=include_usage,
+        thinking=thinking,  # type: ignore[arg-type]
+        reasoning_field=route.reasoning_field if route else "reasoning_content",  # type: ignore[arg-type]
+    )
+
+
+def decode(data: bytes) -> Any:
+    """An upstream's JSON. Raises GatewayError for anything else."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise bad_upstream("the upstream's answer is not valid JSON") from None
+
+
+def _parse_whole(call: Call, target: Target, prepared: Prepared, data: bytes) -> Response:
+    provider_half = DIALECTS[target.model.provider.dialect].provider
+    response = provider_half.parse_response(decode(data), target.model.traits, prepared.rendered)
+    if response.finish.reason == "malformed" and not call.passthrough:
+        message = response.finish.explanation or "the model's output is malformed"
+        raise GatewayError(Error(kind="malformed_output", message=message))
+    return response
+
+
+async def _all_events(
+    call: Call, target: Target, prepared: Prepared, answer: Answer
+) -> list[Event]:
+    """A stream that nobody asked for, read to its end."""
+    dialect = DIALECTS[target.model.provider.dialect]
+    decoder = Decoder()
+    parser = dialect.provider.stream_parser(target.model.traits, prepared.rendered)
+    events: list[Event] = []
+    while data := await answer.read():
+        call.recorder.upstream(data)
+        for frame in _frames(decoder, data):
+            events += parser.feed(frame)
+    return events + parser.close()
+
+
+async def _send_whole(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    response: Response,
+    exchange: Exchange,
+    target: Target,
+    passed: bytes | None = None,
+    headers: list[Header] | None = None,
+) -> None:
+    call.tap.note_response(response)
+    if passed is None:
+        body, report = call.dialect.client.render_response(response, exchange)
+        _report(call, report)
+        passed = msgspec.json.encode(body)
+        call.recorder.client(passed)
+    client.status = 200
+    client.headers = [*_JSON_HEADERS, *answer_headers(call, target), *(headers or [])]
+    settle(runtime, call, client)
+    await client.reply(200, client.headers, passed)
+
+
+async def _send_unfolded(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    response: Response,
+    exchange: Exchange,
+    target: Target,
+) -> None:
+    """A whole answer to a client that asked for a stream."""
+    call.passthrough = call.recorder.passthrough = False
+    renderer = call.dialect.client.stream_renderer(exchange)
+    body = b"".join(renderer.feed(event) for event in unfold(response))
+    call.tap.note_response(response)
+    call.recorder.client(body)
+    _report(call, tuple(renderer.report))
+    client.status = 200
+    client.headers = [*_STREAM_HEADERS, *answer_headers(call, target)]
+    settle(runtime, call, client)
+    await client.head(200, client.headers)
+    await client.end(body)
+
+
+def _report(call: Call, report: tuple[Adaptation, ...]) -> None:
+    call.adaptations += as_report(report)
+
+
+def _frames(decoder: Decoder, data: bytes) -> list[Frame]:
+    try:
+        return decoder.feed(data)
+    except FrameTooLarge:
+        raise bad_upstream("the upstream sent an event that is too large") from None
+
+
+def answer_headers(call: Call, target: Target) -> list[Header]:
+    """The gateway's own headers: ids, who answered, what translation changed."""
+    request_id = call.id.encode()
+    headers = [
+        (b"x-request-id", request_id),
+        (b"request-id", request_id),
+        (b"x-dragoman-target", _ascii(target.model.label)),
+    ]
+    tried = sum(1 for attempt in call.attempts if attempt.skipped is None)
+    if tried > 1:
+        headers.append((b"x-dragoman-attempts", b"%d" % tried))
+    for action in ("dropped", "approximated"):
+        fields = [row["field"] for row in call.adaptations if row["action"] == action]
+        if fields:
+            unique = ", ".join(dict.fromkeys(fields))
+            headers.append((b"x-dragoman-" + action.encode(), _ascii(unique)[:2048]))
+    return headers
+
+
+def _ascii(text: str) -> bytes:
+    """A header value: printable ASCII only, so that nothing can end the header early."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
+
+
+def _passed_headers(answer: Answer) -> list[Header]:
+    return [
+        (name.encode("latin-1"), _ascii(value))
+        for name, value in answer.headers.items()
+        if name.startswith(_PASSED)
+    ]
+
+
+class _Stream:
+    """One streamed answer. `run` returns when the client has its end, good or bad."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        call: Call,
+        client: Client,
+        watch: Watch,
+        target: Target,
+        prepared: Prepared,
+        exchange: Exchange,
+    ) -> None:
+        provider = target.model.provider
+        dialect: Dialect = DIALECTS[provider.dialect]
+        self.runtime, self.call, self.client, self.watch = runtime, call, client, watch
+        self.target = target
+        self.idle_s = (target.timeouts or provider.timeouts).idle_s
+        self.decoder = Decoder()
+        self.parser: StreamParser = dialect.provider.stream_parser(
+            target.model.traits, prepared.rendered
+        )
+        self.renderer = call.dialect.client.stream_renderer(exchange)
+        self.passed = call.passthrough
+        self.held = b""
+        self.loop = asyncio.get_running_loop()
+        self.pinger: asyncio.TimerHandle | None = None
+
+    async def run(self, answer: Answer) -> None:
+        """Relay the whole stream. Raises GatewayError only before the first frame."""
+        try:
+            await self._relay(answer)
+        except GatewayError as failure:
+            if not self.client.started:
+                raise
+            await self._break(failure.error)
+        except asyncio.CancelledError:
+            if not self.client.started or self.watch.reason in {None, "client_gone"}:
+                raise
+            self.watch.absorb()
+            await self._break(stopped(self.watch.reason))
+        finally:
+            if self.pinger is not None:
+                self.pinger.cancel()
+
+    async def _relay(self, answer: Answer) -> None:
+        call, tap, recorder, watch = self.call, self.call.tap, self.call.recorder, self.watch
+        while data := await answer.read():
+            recorder.upstream(data)
+            events: list[Event] = []
+            for frame in _frames(self.decoder, data):
+                events += self.parser.feed(frame)
+            if events:
+                watch.touch()
+                tap.feed(events)
+            out = data if self.passed else b"".join(map(self.renderer.feed, events))
+            if not self.client.started:
+                out = self.held + out
+                if not events:
+                    self.held = out
+                    continue
+                await self._begin(tap.error)
+            if tap.over:
+                await self._finish(out)
+                await self._linger(answer)
+                return
+            if out:
+                if not self.passed:
+                    recorder.client(out)
+                watch.hold()
+                await self.client.write(out)
+                watch.touch()
+        await self._close(call)
+
+    async def _begin(self, error: Error | None) -> None:
+        """The first frame is here: commit to this target."""
+        if error is not None:
+            raise GatewayError(error)
+        call = self.call
+        call.waited_s += time.perf_counter() - call.sent_at
+        call.attempts[-1].first_byte_ms = call.ms()
+        self.watch.expect(self.idle_s, "idle")
+        self.pinger = self.loop.call_later(PING_S, self._ping)
+        await self.client.head(200, [*_STREAM_HEADERS, *answer_headers(call, self.target)])
+
+    async def _close(self, call: Call) -> None:
+        """The bytes are over: say what the parser still owes, or that it broke off."""
+        events: list[Event] = []
+        for frame in self.decoder.close():
+            events += self.parser.feed(frame)
+        events += self.parser.close()
+        call.tap.feed(events)
+        failed = next((e for e in events if isinstance(e, Failed)), None)
+        if not self.client.started:
+            await self._begin(failed.error if failed else None)
+            await self.client.write(self.held)
+        if failed is not None:
+            await self._break(failed.error)
+            return
+        out = b"" if self.passed else b"".join(map(self.renderer.feed, events))
+        await self._finish(out)
+
+    async def _finish(self, out: bytes) -> None:
+        """Settle, then send the last bytes."""
+        call = self.call
+        if not self.passed:
+            call.recorder.client(out)
+        if call.tap.error is not None:
+            call.error, call.outcome = call.tap.error, "cut"
+        _report(call, tuple(self.renderer.report))
+        self.watch.hold()
+        settle(self.runtime, call, self.client)
+        await self.client.end(out)
+
+    async def _break(self, error: Error) -> None:
+        """Tell the client in its own dialect that the stream broke; never a clean end."""
+        call = self.call
+        call.error, call.outcome = error, "cut"
+        out = self.renderer.feed(Failed(error))
+        if self.passed and self.decoder.pending:
+            out = b"\n\n" + out  # close the torn event, or the error would be part of it
+        call.recorder.client(out)
+        settle(self.runtime, call, self.client)
+        await self.client.end(out)
+
+    async def _linger(self, answer: Answer) -> None:
+        with contextlib.suppress(TimeoutError, GatewayError):
+            async with asyncio.timeout(LINGER_S):
+                while await answer.read():
+                    pass
+
+    def _ping(self) -> None:
+        """Keep an idle client connection open, between events only."""
+        now = time.perf_counter()
+        self.pinger = self.loop.call_later(PING_S, self._ping)
+        quiet = now - self.client.sent_at >= PING_S - 0.5
+        if quiet and not self.decoder.pending and not self.call.settled:
+            task = self.loop.create_task(self.client.write(self.call.dialect.keepalive))
+            self.runtime.background.add(task)
+            task.add_done_callback(self.runtime.background.discard)
+
+
+_STOPPED = {
+    "first_byte": "the upstream did not begin to answer in time",
+    "idle": "the upstream went silent in the middle of its answer",
+    "total": "the upstream did not finish its answer in time",
+    "drain": "the gateway is shutting down",
+}
+
+
+def stopped(reason: str | None) -> Error:
+    """The error for a request that its watch ended."""
+    kind = "overloaded" if reason == "drain" else "timeout"
+    return Error(kind=kind, message=_STOPPED.get(reason or "", "the request was ended"))

@@ -1,0 +1,226 @@
+"""What lives as long as the process: registry, upstreams, health, journal, metrics.
+
+Built lazily inside the running loop, since not every server sends `lifespan`.
+Knows no ORM: what it needs of the store comes in as functions (`Wiring`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from gateway.providers.auth import headers_for
+from gateway.relay.entry import Entry
+from gateway.relay.journal import Journal
+from gateway.relay.metrics import Metrics
+from gateway.relay.upstream import Upstreams
+from gateway.relay.watch import Watch
+from gateway.routing.health import State
+from gateway.routing.snapshot import Provider, Snapshot
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.4
+USER_AGENT = b"dragoman"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What the composition root reads from the settings.
+
+    `pepper` keys the digests of API keys; `admin_digests` are those of the
+    credentials that are also admin credentials.
+    """
+
+    data_dir: Path
+    pepper: bytes
+    admin_digests: tuple[bytes, ...] = ()
+    max_body_bytes: int = 32 * 1024 * 1024
+    body_timeout_s: float = 30.0
+    drain_s: float = 30.0
+    log_body_bytes: int = 1024 * 1024
+    journal_items: int = 20_000
+    journal_bytes: int = 64 * 1024 * 1024
+    version: str = "0"
+
+
+class Wiring(msgspec.Struct, frozen=True, kw_only=True):
+    """The store as functions; the relay never imports it. Each runs in a thread."""
+
+    load_snapshot: Callable[[], Snapshot]
+    current_version: Callable[[], int]
+    write: Callable[[list[Entry]], None]
+    idle: Callable[[], None] | None = None
+    close: Callable[[], None] | None = None
+
+
+class Lines:
+    """Ready-made URLs and headers for providers of one snapshot."""
+
+    _MOST = 4096
+
+    def __init__(self) -> None:
+        self._urls: dict[tuple[int, str], httpx.URL] = {}
+        self._headers: dict[int, list[tuple[bytes, bytes]]] = {}
+
+    def url(self, provider: Provider, path: str) -> httpx.URL:
+        """The provider's base URL with `path` and the provider's query."""
+        key = (id(provider), path)
+        url = self._urls.get(key)
+        if url is None:
+            url = httpx.URL(provider.base_url + path)
+            for name, value in provider.query:
+                url = url.copy_add_param(name, value)
+            if len(self._urls) >= self._MOST:
+                self._urls.clear()
+            self._urls[key] = url
+        return url
+
+    def headers(self, provider: Provider, extra: dict[str, str]) -> httpx.Headers:
+        """Host, credential and fixed headers, and the request's own."""
+        fixed = self._headers.get(id(provider))
+        if fixed is None:
+            fixed = self._headers[id(provider)] = _fixed_headers(provider)
+        own = [(name.encode("ascii"), value.encode("latin-1")) for name, value in extra.items()]
+        return httpx.Headers([*fixed, *own])
+
+
+def _fixed_headers(provider: Provider) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"host", httpx.URL(provider.base_url).netloc),
+        (b"content-type", b"application/json"),
+        (b"accept", b"application/json, text/event-stream"),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", USER_AGENT),
+        *headers_for(provider.auth, provider.credential),
+        *((name.lower().encode(), value.encode("latin-1")) for name, value in provider.headers),
+    ]
+
+
+class Runtime:
+    """The shared state of a process's relay."""
+
+    def __init__(self, config: Config, wiring: Wiring, snapshot: Snapshot) -> None:
+        self.config = config
+        self.snapshot = snapshot
+        self.lines = Lines()
+        self.upstreams = Upstreams()
+        self.health: dict[str, State] = {}
+        self.metrics = Metrics(config.version)
+        self.background: set[asyncio.Task[Any]] = set()
+        self.watches: set[Watch] = set()
+        self.draining = False
+        self.journal = Journal(
+            config.data_dir / "journal",
+            wiring.write,
+            idle=wiring.idle,
+            max_items=config.journal_items,
+            max_bytes=config.journal_bytes,
+        )
+        self._wiring = wiring
+        self._loop = asyncio.get_running_loop()
+        self._stop = threading.Event()
+        self._secrets: tuple[str, ...] = ()
+        self._secrets_of: Snapshot | None = None
+        self._poller = threading.Thread(target=self._poll, name="registry", daemon=True)
+        self._poller.start()
+
+    def secrets(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """The provider credentials in use, to be removed from upstreams' words."""
+        if self._secrets_of is not snapshot:
+            revealed = (p.credential.reveal() for p in snapshot.providers.values())
+            self._secrets = tuple(value for value in revealed if len(value) >= 8)
+            self._secrets_of = snapshot
+        return self._secrets
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Use another registry from the next request on."""
+        self.lines = Lines()
+        self.snapshot = snapshot
+
+    def begin_drain(self, deadline_s: float | None = None) -> None:
+        """Be unready from now on; end what still runs shortly before the deadline."""
+        if self.draining:
+            return
+        self.draining = True
+        allowed = self.config.drain_s if deadline_s is None else deadline_s
+        self._loop.call_later(max(0.0, allowed - 0.5), self._end_all)
+
+    def _end_all(self) -> None:
+        for watch in list(self.watches):
+            watch.stop("drain")
+
+    async def close(self) -> None:
+        """Write what is journalled and free the connections."""
+        self._stop.set()
+        await asyncio.to_thread(self.journal.close)
+        await self.upstreams.close()
+
+    def _poll(self) -> None:
+        """Look for a new registry version; a database that is away changes nothing."""
+        failing = False
+        while not self._stop.wait(POLL_S):
+            try:
+                if self._wiring.current_version() != self.snapshot.version:
+                    snapshot = self._wiring.load_snapshot()
+                    self._loop.call_soon_threadsafe(self.swap, snapshot)
+                failing = False
+            except Exception:
+                if not failing:
+                    log.exception("the registry could not be read; the last one stays in use")
+                failing = True
+        if self._wiring.close is not None:
+            self._wiring.close()
+
+
+class _Holder:
+    """The one runtime of the process, and how to make it."""
+
+    runtime: Runtime | None = None
+    config: Callable[[], Config] | None = None
+    wiring: Wiring | None = None
+    lock: asyncio.Lock | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+def install(config: Callable[[], Config], wiring: Wiring) -> None:
+    """Say how the runtime is made; nothing is made yet."""
+    _Holder.runtime = None
+    _Holder.config, _Holder.wiring = config, wiring
+
+
+def current() -> Runtime | None:
+    """The runtime, if it has been made."""
+    return _Holder.runtime
+
+
+async def ensure() -> Runtime:
+    """The runtime; made in this loop if it is not there or belonged to another loop."""
+    loop = asyncio.get_running_loop()
+    if _Holder.runtime is not None and _Holder.loop is loop:
+        return _Holder.runtime
+    if _Holder.lock is None or _Holder.loop is not loop:
+        _Holder.lock, _Holder.loop = asyncio.Lock(), loop
+        _Holder.runtime = None
+    async with _Holder.lock:
+        if _Holder.runtime is None:
+            if _Holder.wiring is None or _Holder.config is None:
+                raise RuntimeError("runtime.install was not called")
+            snapshot = await asyncio.to_thread(_Holder.wiring.load_snapshot)
+            _Holder.runtime = Runtime(_Holder.config(), _Holder.wiring, snapshot)
+            settle_memory()
+    return _Holder.runtime
+
+
+def settle_memory() -> None:
+    """Keep the collector off what stays: halves the p99 at 64 connections."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)

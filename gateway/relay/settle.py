@@ -1,0 +1,108 @@
+"""The end of a request: usage, cost, and one Entry into the journal. Exactly once."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from gateway.canon.response import Usage
+from gateway.relay.call import Call, Client
+from gateway.relay.entry import Entry
+from gateway.relay.tap import estimated
+from gateway.routing.pricing import cost
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+# Where clients say which conversation a request belongs to (wire/clients).
+_SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "x-session-id")
+
+
+def settle(runtime: Runtime, call: Call, client: Client) -> None:
+    """Write the request's row; a second call does nothing."""
+    if call.settled:
+        return
+    call.settled = True
+    now = time.perf_counter()
+    entry = _row(call, client, now)
+    if call.verb == "generate" and call.tap.started:
+        _bill(entry, call)
+    if call.attempts and call.attempts[-1].ended_ms is None:
+        call.attempts[-1].ended_ms = entry.duration_ms
+    entry.bodies = call.recorder.bodies(
+        dict(call.headers), client.headers, stream=call.stream and client.status == 200
+    )
+    runtime.journal.append(entry)
+    runtime.metrics.note(entry)
+
+
+def _row(call: Call, client: Client, now: float) -> Entry:
+    tap, key, target = call.tap, call.key, call.target
+    first = tap.first_token_at
+    seen = client.first_byte_at if client.first_byte_at is not None else now
+    entry = Entry(
+        id=call.id,
+        started_at=call.started_at,
+        endpoint=call.endpoint,
+        client_dialect=call.dialect.name,
+        requested_model=call.model,
+        route=call.route.name if call.route else "",
+        stream=call.stream,
+        passthrough=call.passthrough,
+        status=client.status,
+        outcome=call.outcome,
+        finish=tap.finish.reason if tap.finish else "",
+        duration_ms=call.ms(now),
+        first_token_ms=call.ms(first) if first is not None else None,
+        overhead_ms=max(0.0, round((seen - call.started - call.waited_s) * 1000, 3)),
+        attempts=call.attempts,
+        adaptations=call.adaptations,
+        session=_session(call),
+        user_agent=call.headers.get("user-agent", "")[:200],
+        client_ip=call.client_ip,
+    )
+    if key is not None:
+        entry.key_id, entry.key_prefix = key.id, key.prefix
+    if target is not None:
+        entry.target_id = target.id
+        entry.model = target.model.name
+        entry.provider = target.model.provider.name
+        entry.upstream_dialect = target.model.provider.dialect
+    if call.error is not None:
+        entry.error_kind, entry.error = call.error.kind, call.error.message[:2000]
+        if call.outcome == "ok":
+            entry.outcome = "error"
+    if call.attempts:
+        entry.upstream_id = call.attempts[-1].upstream_id or tap.answer_id
+    return entry
+
+
+def _bill(entry: Entry, call: Call) -> None:
+    usage = estimated(call.tap.usage, len(call.body), call.tap.output_chars)
+    entry.input_tokens = usage.input
+    entry.cache_read_tokens = usage.cache_read
+    entry.cache_write_tokens = usage.cache_write
+    entry.output_tokens = usage.output
+    entry.reasoning_tokens = usage.reasoning
+    entry.usage_source = "estimated" if usage.estimated else "reported"
+    if call.target is not None:
+        _price(entry, usage, call)
+
+
+def _price(entry: Entry, usage: Usage, call: Call) -> None:
+    assert call.target is not None  # noqa: S101 - checked by the caller
+    if usage.provider_cost is not None:
+        entry.cost_usd, entry.price_source = Decimal(str(usage.provider_cost)), "provider"
+        return
+    price = call.target.model.price
+    entry.cost_usd = cost(usage, price)
+    entry.price_source = price.source if entry.cost_usd is not None else ""
+
+
+def _session(call: Call) -> str:
+    for name in _SESSION_HEADERS:
+        value: Any = call.headers.get(name)
+        if value:
+            return str(value)[:128]
+    return ""

@@ -1,0 +1,175 @@
+"""Translation without a call: what live traffic would send, or show, for an example.
+
+Same functions as live traffic; ids and times are fixed, so the answer to the same
+question is always the same. Nothing leaves the process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.canon.adaptation import as_report
+from gateway.canon.errors import invalid
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Dialect, Exchange
+from gateway.framing.sse import Decoder, Frame
+from gateway.providers.auth import headers_for
+from gateway.providers.capabilities import traits_for
+from gateway.providers.catalog import resolve
+from gateway.providers.profile import Preset, Secret
+from gateway.relay.call import Call
+from gateway.relay.prepare import prepare
+from gateway.routing.snapshot import Model, Provider, Route, Snapshot, Target
+
+REQUEST_ID = "req_dgm"
+ANSWER_ID = "1"
+CREATED = 1_700_000_000
+
+
+def request(
+    source: str, target: str, body: dict[str, Any], headers: dict[str, str], model: str
+) -> dict[str, Any]:
+    """The upstream's request: body, path, url, headers and report.
+
+    `source` and `target` are dialects or presets. Raises GatewayError for names it
+    does not know and for a request that can not be said.
+    """
+    preset = _preset(target, "to")
+    client = _dialect(_preset(source, "from"))
+    call = Call(
+        request_id=REQUEST_ID,
+        endpoint="translate",
+        verb="generate",
+        dialect=client,
+        snapshot=Snapshot(version=0),
+        headers={name.lower(): value for name, value in headers.items()},
+        started=0.0,
+    )
+    call.body = msgspec.json.encode(body)
+    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    call.model = str(body.get("model", ""))
+    call.stream = body.get("stream") is True
+    provider = _provider(preset)
+    name = model or call.model
+    step = Target(
+        id=0, model=Model(id=0, provider=provider, name=name, traits=traits_for(preset.name, name))
+    )
+    prepared = prepare(call, Route(id=0, name=call.model, targets=(step,)), step)
+    sent = {n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)}
+    url = provider.base_url + prepared.path
+    if provider.query:
+        joint = "&" if "?" in url else "?"
+        url += joint + "&".join(f"{n}={v}" for n, v in provider.query)
+    return {
+        "body": msgspec.json.decode(prepared.content),
+        "path": prepared.path,
+        "url": url,
+        "headers": {**sent, **prepared.headers},
+        "report": as_report(prepared.report),
+        "passthrough": prepared.rendered is None,
+    }
+
+
+def stream(
+    source: str, target: str, frames: list[Any], model: str, *, include_usage: bool = True
+) -> dict[str, Any]:
+    """The client's events for an upstream's frames.
+
+    A frame is an object (data-only SSE), `{"event", "data"}` (named SSE), or a string
+    such as `[DONE]`; the string `EOF` stands for the end of the connection.
+    """
+    preset = _preset(source, "from")
+    upstream, client = _dialect(preset), _dialect(_preset(target, "to"))
+    parser = upstream.provider.stream_parser(_stream_traits(preset, model), None)
+    exchange = Exchange(
+        id=ANSWER_ID, created=CREATED, model=model or _told_model(frames), include_usage=include_usage
+    )
+    renderer = client.client.stream_renderer(exchange)
+    events = []
+    for item in frames:
+        if item == "EOF":
+            break
+        events += parser.feed(_frame(item))
+    events += parser.close()
+    out = b"".join(renderer.feed(event) for event in events)
+    decoder = Decoder()
+    shown = [*decoder.feed(out), *decoder.close()]
+    return {"events": [_shown(frame) for frame in shown], "report": as_report(tuple(renderer.report))}
+
+
+def error(
+    source: str, target: str, status: int, headers: dict[str, str], body: Any
+) -> dict[str, Any]:
+    """The client's error for an upstream's: status, headers, body."""
+    upstream, client = _dialect(_preset(source, "from")), _dialect(_preset(target, "to"))
+    content = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
+    lower = {name.lower(): value for name, value in headers.items()}
+    reply = client.client.render_error(
+        upstream.provider.parse_error(status, lower, content), REQUEST_ID
+    )
+    sent = {"x-request-id": REQUEST_ID, **reply.headers}
+    return {"status": reply.status, "headers": sent, "body": reply.body}
+
+
+def _stream_traits(preset: Preset, model: str) -> Traits:
+    """The preset's traits; without a model the one that the stream names counts."""
+    return msgspec.structs.replace(traits_for(preset.name, model), model=model)
+
+
+def _told_model(frames: list[Any]) -> str:
+    for item in frames:
+        data = item.get("data", item) if isinstance(item, dict) else {}
+        told = data.get("model") or data.get("message", {}).get("model")
+        if isinstance(told, str) and told:
+            return told
+    return ""
+
+
+def _frame(item: Any) -> Frame:
+    if isinstance(item, str):
+        return Frame("", item.encode())
+    if isinstance(item, dict) and set(item) == {"event", "data"}:
+        return Frame(str(item["event"]), msgspec.json.encode(item["data"]))
+    return Frame("", msgspec.json.encode(item))
+
+
+def _shown(frame: Frame) -> Any:
+    try:
+        data = msgspec.json.decode(frame.data)
+    except msgspec.MsgspecError:
+        data = frame.data.decode()
+    return {"event": frame.event, "data": data} if frame.event else data
+
+
+def _preset(name: str, param: str) -> Preset:
+    preset = resolve(name)
+    if preset is None:
+        raise invalid(f"{param}: `{name[:100]}` is neither a dialect nor a provider preset", param)
+    return preset
+
+
+def _dialect(preset: Preset) -> Dialect:
+    return DIALECTS[preset.dialect]
+
+
+def _provider(preset: Preset) -> Provider:
+    """A provider row for the preset whose credential and account are placeholders."""
+    key = (preset.env[0] if preset.env else "KEY").replace("_API", "")
+    return Provider(
+        id=0,
+        name=preset.name,
+        preset=preset.name,
+        dialect=preset.dialect,
+        base_url=preset.base_url or preset.url_example,
+        auth=preset.auth,
+        credential=Secret(key),
+        headers=preset.headers,
+        query=preset.query,
+        edits=preset.edits,
+        paths=preset.paths,
+    )
+
+

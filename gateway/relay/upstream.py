@@ -1,0 +1,133 @@
+"""The one seam to providers: httpx's types above, any transport below.
+
+`Upstreams.send` posts bytes and gives the answer's head; the body is read by
+`Answer.read` (as it comes) or `Answer.read_all` (whole, bounded). Redirects are
+never followed: they would carry a prompt and a key to a host nobody configured.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Mapping
+
+import httpx
+
+from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.relay import http1
+from gateway.relay.demo import DemoTransport
+
+MAX_REPLY_BYTES = 32 * 1024 * 1024
+
+
+class Answer:
+    """An upstream's answer: status, lower-case headers, and a body to read once."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        stream = response.stream
+        self._direct = stream if isinstance(stream, http1.Body) else None
+        self._iterator: AsyncIterator[bytes] | None = None
+        encoding = response.headers.get("content-encoding", "")
+        self._inflate = _Inflate(encoding) if encoding not in {"", "identity"} else None
+
+    async def read(self) -> bytes:
+        """What has come since the last call; empty at the end. Raises GatewayError."""
+        while True:
+            data = await self._read()
+            if not data or self._inflate is None:
+                return data
+            if inflated := self._inflate.feed(data):
+                return inflated
+
+    async def _read(self) -> bytes:
+        try:
+            if self._direct is not None:
+                return await self._direct.read()
+            if self._iterator is None:
+                self._iterator = aiter(self._response.stream)  # type: ignore[arg-type]
+            return await anext(self._iterator, b"")
+        except httpx.TransportError as error:
+            raise GatewayError(unreachable(error)) from error
+
+    async def read_all(self, limit: int = MAX_REPLY_BYTES) -> bytes:
+        """The whole body. Raises GatewayError past `limit` bytes or if it breaks off."""
+        first = await self.read()
+        parts = [first]
+        size = len(first)
+        while data := await self.read():
+            parts.append(data)
+            size += len(data)
+            if size > limit:
+                raise bad_upstream("the upstream's answer is too large")
+        if len(parts) == 1:
+            return first
+        return b"".join(parts)
+
+    async def close(self) -> None:
+        """Free the connection; one whose body was not read to its end is closed."""
+        if self._direct is not None:
+            self._direct.close()
+        else:
+            await self._response.aclose()
+
+
+class _Inflate:
+    """gzip and deflate, for providers that compress unasked; refuses bombs."""
+
+    def __init__(self, encoding: str) -> None:
+        if encoding not in {"gzip", "x-gzip", "deflate"}:
+            raise bad_upstream("the upstream's answer has an unknown content encoding")
+        self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        self._total = 0
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            out = self._inflater.decompress(data, MAX_REPLY_BYTES - self._total + 1)
+        except zlib.error:
+            raise bad_upstream("the upstream's answer is not validly compressed") from None
+        self._total += len(out)
+        if self._total > MAX_REPLY_BYTES:
+            raise bad_upstream("the upstream's answer is too large")
+        return out
+
+
+class Upstreams:
+    """All the ways out: one pooled transport, and the demo provider in process."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._network = transport if transport is not None else http1.Transport()
+        self._demo = DemoTransport()
+
+    async def send(
+        self, method: str, url: httpx.URL, headers: httpx.Headers, content: bytes, connect_s: float
+    ) -> Answer:
+        """Send, and return when the answer's head is there. Raises GatewayError."""
+        request = httpx.Request(
+            method,
+            url,
+            headers=headers,
+            stream=httpx.ByteStream(content),
+            extensions={"timeout": {"connect": connect_s}},
+        )
+        transport = self._demo if url.scheme == "demo" else self._network
+        try:
+            response = await transport.handle_async_request(request)
+        except httpx.HTTPError as error:
+            raise GatewayError(unreachable(error)) from error
+        try:
+            return Answer(response)
+        except GatewayError:
+            await response.aclose()
+            raise
+
+    async def close(self) -> None:
+        """Close every idle connection."""
+        await self._network.aclose()
+
+
+def unreachable(error: httpx.HTTPError) -> Error:
+    """A transport failure in the taxonomy; never names the upstream's address."""
+    kind = "timeout" if isinstance(error, httpx.TimeoutException) else "upstream_error"
+    return Error(kind=kind, message=f"{error}"[:200] or "the upstream could not be reached")

@@ -1,0 +1,44 @@
+"""The light check of passthrough names what is wrong and lets the rest by."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.dialects.anthropic_messages.outline import check as check_messages
+from gateway.dialects.openai_chat.outline import check as check_chat
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "said"),
+    [
+        (b'{"model":"m"}', "messages", "messages is required"),
+        (b'{"messages":[]}', "messages", "messages: "),
+        (b'{"messages":[{"role":"wizard","content":"x"}]}', "messages[0].role", "wizard"),
+        (b'{"messages":[{"content":"x"}]}', "messages[0].role", "messages[0].role is required"),
+        (b'{"messages":[{"role":"user","content":5}]}', "messages[0].content", "content"),
+        (b'{"messages":[{"role":"user"}],"max_tokens":"9"}', "max_tokens", "a string"),
+        (b'{"messages":[{"role":"user"}],"max_tokens":1e30}', "max_tokens", "max_tokens"),
+        (b'{"messages":[{"role":"user"}],"temperature":-1e9}', "temperature", "temperature"),
+    ],
+)
+def test_a_chat_body_that_nobody_could_mean_is_named(body: bytes, param: str, said: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        check_chat(body)
+    assert caught.value.error.param == param
+    assert said in caught.value.error.message
+    assert "$" not in caught.value.error.message
+
+
+def test_new_vendor_fields_pass() -> None:
+    check_chat(
+        b'{"messages":[{"role":"user","content":[{"type":"hologram","x":1}],"mood":"?"}],"new":[1]}'
+    )
+    check_messages(b'{"messages":[{"role":"user","content":[{"type":"new"}]}],"thread":{"x":1}}')
+
+
+def test_a_messages_body_with_an_unknown_role_is_named() -> None:
+    with pytest.raises(GatewayError) as caught:
+        check_messages(b'{"max_tokens":1,"messages":[{"role":"tool","content":"x"}]}')
+    assert caught.value.error.param == "messages[0].role"
+    assert "tool" in caught.value.error.message

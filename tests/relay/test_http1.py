@@ -1,0 +1,216 @@
+"""The upstream transport against real sockets that behave well and badly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from gateway.relay.http1 import HIGH_WATER, Transport
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def server(serve: Serve) -> AsyncIterator[str]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    listener = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        listener.close()
+
+
+async def request_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1])
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"content-length")
+    )
+    return head, await reader.readexactly(length)
+
+
+def post(url: str, body: bytes = b"{}", headers: dict[str, str] | None = None) -> httpx.Request:
+    fixed = {"host": "upstream", **(headers or {})}
+    return httpx.Request(
+        "POST", url, headers=httpx.Headers(fixed), stream=httpx.ByteStream(body)
+    )
+
+
+def answering(*replies: bytes) -> Serve:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for reply in replies:
+            await request_of(reader)
+            writer.write(reply)
+            await writer.drain()
+
+    return serve
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+async def whole(transport: Transport, request: httpx.Request) -> tuple[int, bytes]:
+    response = await transport.handle_async_request(request)
+    try:
+        return response.status_code, b"".join([part async for part in response.stream])  # type: ignore[union-attr]
+    finally:
+        await response.aclose()
+
+
+async def test_a_kept_connection_carries_the_next_request() -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await answering(OK, OK, OK)(reader, writer)
+
+    transport = Transport()
+    async with server(serve) as url:
+        for _ in range(3):
+            assert await whole(transport, post(url)) == (200, b"ok")
+        await transport.aclose()
+    assert connections == 1
+
+
+async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
+    transport = Transport()
+    async with server(answering(OK)) as url:
+        assert await whole(transport, post(url)) == (200, b"ok")
+        await asyncio.sleep(0.05)
+        assert await whole(transport, post(url)) == (200, b"ok")
+        await transport.aclose()
+
+
+async def test_the_request_arrives_byte_for_byte() -> None:
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await request_of(reader))
+        writer.write(OK)
+
+    body = b'{"x": "' + b"y" * 100_000 + b'"}'
+    transport = Transport()
+    async with server(serve) as url:
+        await whole(transport, post(f"{url}/v1/x?beta=true", body, {"x-a": "1"}))
+        await transport.aclose()
+    head, got = seen[0]
+    assert got == body
+    assert head.startswith(b"POST /v1/x?beta=true HTTP/1.1\r\n")
+    assert b"\r\nx-a: 1\r\n" in head
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        pytest.param(b"", httpx.ReadError, id="closed without an answer"),
+        pytest.param(b"hello there\r\n\r\n", httpx.RemoteProtocolError, id="not http"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+            httpx.RemoteProtocolError,
+            id="two lengths",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nx: " + b"a" * 70_000, httpx.RemoteProtocolError, id="huge header"
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", httpx.ReadError, id="cut body"
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+            httpx.RemoteProtocolError,
+            id="bad chunk",
+        ),
+    ],
+)
+async def test_a_broken_answer_is_an_error(reply: bytes, said: type[Exception]) -> None:
+    transport = Transport()
+    async with server(answering(reply)) as url:
+        with pytest.raises(said):
+            async with asyncio.timeout(3):
+                await whole(transport, post(url))
+        await transport.aclose()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, id="after a 100"),
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\nok", id="ends with the connection"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
+            id="chunked",
+        ),
+    ],
+)
+async def test_every_legal_framing_is_read(reply: bytes) -> None:
+    transport = Transport()
+    async with server(answering(reply)) as url:
+        assert await whole(transport, post(url)) == (200, b"ok")
+        await transport.aclose()
+
+
+async def test_closing_early_closes_the_upstream() -> None:
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nfirst")
+        await reader.read()
+        closed.set()
+
+    transport = Transport()
+    async with server(serve) as url:
+        response = await transport.handle_async_request(post(url))
+        await response.aclose()
+        async with asyncio.timeout(0.5):
+            await closed.wait()
+
+
+async def test_a_reader_that_stops_stops_the_upstream() -> None:
+    sent = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await request_of(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
+        for _ in range(1600):
+            writer.write(b"x" * 62_500)
+            await writer.drain()
+            sent += 62_500
+
+    transport = Transport()
+    async with server(serve) as url:
+        response = await transport.handle_async_request(post(url))
+        await asyncio.sleep(0.5)
+        # What is buffered here is bounded; the rest lies in the kernel's socket buffers.
+        assert response.stream._connection._buffered < HIGH_WATER + 1024 * 1024  # type: ignore[union-attr]
+        assert sent < 50_000_000
+        await response.aclose()
+
+
+async def test_nobody_listening_is_a_connect_error() -> None:
+    transport = Transport()
+    with pytest.raises(httpx.ConnectError):
+        await whole(transport, post("http://127.0.0.1:9"))
+
+
+async def test_a_line_break_in_a_header_is_refused() -> None:
+    transport = Transport()
+    async with server(answering(OK)) as url:
+        with pytest.raises((httpx.LocalProtocolError, ValueError)):
+            await whole(transport, post(url, headers={"x-a": "1\r\nx-b: 2"}))
+        await transport.aclose()
