@@ -67,6 +67,11 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         tool_result_name: whether Chat tool messages carry the tool's `name`.
         empty_content: Chat `content` of an assistant turn with only tool calls:
             `null`, `empty` (an empty string) or `omit`.
+        text_parts: whether Chat `content` may be a list of text parts; else texts are
+            joined into one string (DeepSeek answers 400 to a list).
+        allowed_tools: whether `tool_choice` may name a subset of the tools; else the
+            other tools are left out.
+        document_urls: whether a Chat `file` may be given by URL.
         anthropic_version: the version to send when translating.
     """
 
@@ -126,4 +131,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     tool_choice_any: Literal["required", "any"] = "required"
     tool_result_name: bool = False
     empty_content: Literal["null", "empty", "omit"] = "null"
+    text_parts: bool = True
+    allowed_tools: bool = False
+    document_urls: bool = False
     anthropic_version: str = "2023-06-01"

@@ -7,6 +7,7 @@ reads values from the snapshot and never touches the ORM.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 import time
@@ -33,6 +34,9 @@ from gateway.relay.watch import Receive, Watch
 log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
+# Unique without asking the kernel for randomness at each request.
+_RUN = uuid.uuid4().hex[:22]
+_COUNT = itertools.count(1)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._\-]{1,64}$")
 _JSON = (b"content-type", b"application/json")
 
@@ -79,18 +83,22 @@ def _call(
 def request_id(headers: dict[str, str]) -> str:
     """The client's own id if it is harmless, else a fresh one."""
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.match(given) else f"req_{uuid.uuid4().hex}"
+    if given and _REQUEST_ID.match(given):
+        return given
+    return f"req_{_RUN}{next(_COUNT):010x}"
 
 
 async def _answer(
     runtime: Runtime, call: Call, client: Client, scope: Scope, receive: Receive
 ) -> None:
     runtime.metrics.in_flight(1)
-    watch: Watch | None = None
+    watch = Watch()
+    runtime.watches.add(watch)
     try:
+        watch.expect(runtime.config.body_timeout_s, "body")
         await _admit(runtime, call, scope, receive)
-        watch = Watch(receive)
-        runtime.watches.add(watch)
+        watch.clear()
+        watch.listen(receive)
         if call.verb == "count_tokens":
             await count(runtime, call, client, watch)
         else:
@@ -100,7 +108,7 @@ async def _answer(
     except request_body.ClientGone:
         _left(runtime, call, client)
     except asyncio.CancelledError:
-        reason = watch.absorb() if watch is not None else None
+        reason = watch.absorb()
         if reason is None or reason == "client_gone":
             _left(runtime, call, client)
         if reason is None:
@@ -113,9 +121,8 @@ async def _answer(
         await _fail(runtime, call, client, GatewayError(error))
     finally:
         runtime.metrics.in_flight(-1)
-        if watch is not None:
-            runtime.watches.discard(watch)
-            watch.close()
+        runtime.watches.discard(watch)
+        watch.close()
         if not call.settled:
             settle(runtime, call, client)
 
@@ -127,9 +134,7 @@ async def _admit(runtime: Runtime, call: Call, scope: Scope, receive: Receive) -
         raise GatewayError(Error(kind="method_not_allowed", message=message))
     config = runtime.config
     call.key = admit(runtime, call.snapshot, scope["headers"], call.query)
-    call.body = await request_body.read(
-        receive, call.headers, config.max_body_bytes, config.body_timeout_s
-    )
+    call.body = await request_body.read(receive, call.headers, config.max_body_bytes)
     call.fields = request_body.decode(call.body)
     call.model = request_body.field(call.fields, "model", str, "")
     call.stream = request_body.field(call.fields, "stream", bool, False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,50 +20,43 @@ class ClientGone(Exception):
     """The client left before its request was whole."""
 
 
-async def read(receive: Receive, headers: dict[str, str], limit: int, timeout_s: float) -> bytes:
-    """The whole body. Raises GatewayError (413, 408) or ClientGone."""
-    message = await _next(receive, timeout_s)
+async def read(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
+    """The whole body. Raises GatewayError (413) or ClientGone; the caller has the deadline."""
+    message = await _next(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:
             raise _too_large(limit)
         return body
-    return await _read_on(receive, body, limit, timeout_s, headers)
+    return await _read_on(receive, body, limit, headers)
 
 
 async def _read_on(
-    receive: Receive, first: bytes, limit: int, timeout_s: float, headers: dict[str, str]
+    receive: Receive, first: bytes, limit: int, headers: Mapping[str, str]
 ) -> bytes:
     parts = [first]
     size = len(first)
-    declared = int(headers.get("content-length", "0") or 0)
-    try:
-        async with asyncio.timeout(timeout_s):
-            more = True
-            while more:
-                message = await _next(receive, timeout_s)
-                data = message.get("body", b"")
-                size += len(data)
-                more = message.get("more_body", False)
-                if size <= limit:
-                    parts.append(data)
-                elif size > _DISCARD_BYTES or declared > _DISCARD_BYTES:
-                    raise _too_large(limit)
-                else:
-                    parts.clear()
-    except TimeoutError:
-        raise invalid("the request body did not arrive in time") from None
+    declared = headers.get("content-length", "")
+    hopeless = declared.isdigit() and int(declared) > _DISCARD_BYTES
+    more = True
+    while more:
+        message = await _next(receive)
+        data = message.get("body", b"")
+        size += len(data)
+        more = message.get("more_body", False)
+        if size <= limit:
+            parts.append(data)
+        elif size > _DISCARD_BYTES or hopeless:
+            raise _too_large(limit)
+        else:
+            parts.clear()
     if size > limit:
         raise _too_large(limit)
     return b"".join(parts)
 
 
-async def _next(receive: Receive, timeout_s: float) -> dict[str, Any]:
-    try:
-        async with asyncio.timeout(timeout_s):
-            message = await receive()
-    except TimeoutError:
-        raise invalid("the request body did not arrive in time") from None
+async def _next(receive: Receive) -> dict[str, Any]:
+    message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone
     return message
@@ -78,6 +70,8 @@ def _too_large(limit: int) -> GatewayError:
 def decode(body: bytes) -> dict[str, msgspec.Raw]:
     """The top level of a JSON object, values as they were written. Raises GatewayError."""
     try:
+        if not body.isascii():
+            body.decode()  # values are not looked into here, so their encoding is checked apart
         return _shallow.decode(body)
     except msgspec.ValidationError:
         raise invalid("the request body must be a JSON object") from None

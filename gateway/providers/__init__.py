@@ -1,0 +1,1 @@
+"""What is special about each provider and model, as data; nothing here calls out."""

@@ -1,13 +1,98 @@
-"""What each model can do: an ordered table of trait changes by preset and model."""
+"""What a model at a provider can do: the preset's facts, then the model's family.
+
+The order, each overriding the one before: `Traits()`, the preset's row in the
+catalogue, the rows of `families` that match, an operator's edit (`merge`).
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
+
+import msgspec
 
 from gateway.canon.traits import Traits
+from gateway.providers.catalog import PRESETS
+from gateway.providers.families import FAMILIES, Family
+from gateway.providers.prices import context_window
+from gateway.providers.profile import Edit
+
+_DEFAULTS = Traits()
+_TYPES = {field.name: field.type for field in msgspec.structs.fields(Traits)}
+_PATTERNS = tuple(re.compile(family.model) for family in FAMILIES)
+
+_VENDOR = re.compile(r"^(?:(?:us|eu|apac|global|jp|au)\.)?anthropic\.")
+_DOTTED = re.compile(r"(?<=\d)[.](?=\d)")
+_CLAUDE_NUMBER_FIRST = re.compile(r"^claude-(\d(?:-\d)?)-(opus|sonnet|haiku)(?![a-z])")
 
 
 @lru_cache(maxsize=4096)
 def traits_for(preset: str, model: str) -> Traits:
-    """The capability flags of `model` at a provider of `preset`."""
-    return Traits(kind=preset, model=model)
+    """The capability flags of `model` at a provider of `preset`.
+
+    Names that are in no table get the defaults of the preset, and an unknown preset
+    those of `Traits`: a flag is a fact, and a missing one is left to the upstream.
+    """
+    row = PRESETS.get(preset)
+    facts: dict[str, Any] = dict(row.traits) if row else {}
+    for family in _families(preset, model):
+        facts.update(family.traits)
+    if facts.get("context_window") is None:
+        facts["context_window"] = context_window(preset, model)
+    return merge(_DEFAULTS, {**facts, "kind": preset, "model": model})
+
+
+@lru_cache(maxsize=4096)
+def edits_for(preset: str, model: str) -> tuple[Edit, ...]:
+    """The edits that a model needs beside its provider's, for `Model.edits`."""
+    return tuple(edit for family in _families(preset, model) for edit in family.edits)
+
+
+def merge(traits: Traits, overrides: Mapping[str, Any]) -> Traits:
+    """The traits with some of them changed, as an operator or a table writes them.
+
+    Lists stand for tuples, as JSON has no others.
+
+    Raises:
+        ValueError: a name is no trait, or a value is not of its type; names the trait.
+    """
+    changes = {name: _value(name, value) for name, value in overrides.items()}
+    return msgspec.structs.replace(traits, **changes)
+
+
+def _value(name: str, value: Any) -> Any:
+    wanted = _TYPES.get(name)
+    if wanted is None:
+        raise ValueError(f"`{name}` is no trait")
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"trait `{name}`: {error}") from None
+
+
+def _families(preset: str, model: str) -> list[Family]:
+    name = plain_name(model)
+    row = PRESETS.get(preset)
+    dialect = row.dialect if row else ""
+    return [
+        family
+        for family, pattern in zip(FAMILIES, _PATTERNS, strict=True)
+        if (not family.presets or preset in family.presets)
+        and (not family.dialect or dialect == family.dialect)
+        and pattern.match(name)
+    ]
+
+
+def plain_name(model: str) -> str:
+    """A model's name as the table writes it, whoever serves it.
+
+    Lower case; without vendor path, Bedrock's prefix and a fine-tune's tail; `4.5` as
+    `4-5`; Claude's size before its number (`claude-3-5-haiku` as `claude-haiku-3-5`).
+    """
+    name = model.lower().rpartition("/")[2]
+    if name.startswith("ft:"):
+        name = name.split(":")[1]
+    name = _DOTTED.sub("-", _VENDOR.sub("", name))
+    return _CLAUDE_NUMBER_FIRST.sub(r"claude-\2-\1", name)

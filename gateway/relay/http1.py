@@ -247,7 +247,9 @@ class Transport(httpx.AsyncBaseTransport):
         """
         url = request.url
         origin = (url.raw_scheme, url.raw_host, url.port)
-        content = await request.aread()
+        content = request.extensions.get("content")  # spares reading a stream of one piece
+        if content is None:
+            content = await request.aread()
         head = _head(request, url, len(content))
         connection = self._take(origin) or await self._open(origin, request)
         try:

@@ -197,7 +197,7 @@ async def _answered(
     record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
     if answer.status != 200:
         await _refused(runtime, call, target, answer)
-    if not (call.stream and "event-stream" in answer.headers.get("content-type", "")):
+    if not (call.stream and "event-stream" in answer.kind):
         # A stream's wait is counted to its first frame.
         record.first_byte_ms = call.ms()
     await reply(runtime, call, client, watch, target, prepared, answer)

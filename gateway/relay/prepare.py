@@ -48,8 +48,11 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     dialect = DIALECTS[provider.dialect]
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=call.stream, verb=call.verb)
-    if passes_through(call.dialect, dialect):
-        return _passed(call, target.model.name, edits, path)
+    if provider.passthrough and passes_through(call.dialect, dialect):
+        prepared = _passed(call, target.model.name, edits, path)
+        if route.strict:
+            refuse_losses(prepared.report)
+        return prepared
     traits = target.model.traits
     if route.default_max_output is not None:
         traits = msgspec.structs.replace(traits, default_max_output=route.default_max_output)

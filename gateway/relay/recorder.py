@@ -8,8 +8,7 @@ from collections.abc import Iterable
 
 from gateway.relay.entry import Bodies, Chunk
 
-# Key-like text never reaches the disk, whoever wrote it. Cheap first look, then the pattern.
-_KEY_HINTS = (b"sk-", b"AIza", b"xai-", b"gsk_", b"hf_")
+# Key-like text never reaches the disk, whoever wrote it.
 _KEY = re.compile(rb"\b(?:sk-|AIza|xai-|gsk_|hf_)[A-Za-z0-9_\-]{16,}")
 _SECRET_HEADERS = frozenset(
     {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "set-cookie"}
@@ -102,7 +101,8 @@ class Recorder:
         if len(data) > self.limit:
             truncated.append(name)
             data = data[: self.limit]
-        if any(hint in data for hint in _KEY_HINTS):
+        # A cheap look first: the pattern costs a hundred times as much.
+        if b"sk-" in data or b"AIza" in data or b"xai-" in data or b"gsk_" in data or b"hf_" in data:
             data = _KEY.sub(b"***", data)
         return data
 

@@ -57,7 +57,7 @@ async def reply(
 ) -> None:
     """Send a successful answer on. Raises GatewayError only before the first byte."""
     exchange = exchange_of(call)
-    kind = answer.headers.get("content-type", "")
+    kind = answer.kind
     streamed = "event-stream" in kind
     if not streamed and kind and "json" not in kind:
         text = await answer.read_all()
@@ -363,6 +363,7 @@ class _Stream:
 
 
 _STOPPED = {
+    "body": "the request body did not arrive in time",
     "first_byte": "the upstream did not begin to answer in time",
     "idle": "the upstream went silent in the middle of its answer",
     "total": "the upstream did not finish its answer in time",
@@ -372,5 +373,5 @@ _STOPPED = {
 
 def stopped(reason: str | None) -> Error:
     """The error for a request that its watch ended."""
-    kind = "overloaded" if reason == "drain" else "timeout"
+    kind = {"drain": "overloaded", "body": "invalid_request"}.get(reason or "", "timeout")
     return Error(kind=kind, message=_STOPPED.get(reason or "", "the request was ended"))

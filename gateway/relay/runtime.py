@@ -69,6 +69,7 @@ class Lines:
     def __init__(self) -> None:
         self._urls: dict[tuple[int, str], httpx.URL] = {}
         self._headers: dict[int, list[tuple[bytes, bytes]]] = {}
+        self._ready: dict[int, httpx.Headers] = {}
 
     def url(self, provider: Provider, path: str) -> httpx.URL:
         """The provider's base URL with `path` and the provider's query."""
@@ -88,6 +89,11 @@ class Lines:
         fixed = self._headers.get(id(provider))
         if fixed is None:
             fixed = self._headers[id(provider)] = _fixed_headers(provider)
+        if not extra:
+            ready = self._ready.get(id(provider))
+            if ready is None:
+                ready = self._ready[id(provider)] = httpx.Headers(fixed)
+            return ready
         own = [(name.encode("ascii"), value.encode("latin-1")) for name, value in extra.items()]
         return httpx.Headers([*fixed, *own])
 

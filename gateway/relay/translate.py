@@ -170,6 +170,7 @@ def _provider(preset: Preset) -> Provider:
         query=preset.query,
         edits=preset.edits,
         paths=preset.paths,
+        passthrough=preset.passthrough,
     )
 
 

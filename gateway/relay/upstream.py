@@ -8,7 +8,7 @@ never followed: they would carry a prompt and a key to a host nobody configured.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 import httpx
 
@@ -24,12 +24,16 @@ class Answer:
 
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        self.headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers.raw
+        }
+        self.kind = self.headers.get("content-type", "")
         self._response = response
         stream = response.stream
         self._direct = stream if isinstance(stream, http1.Body) else None
         self._iterator: AsyncIterator[bytes] | None = None
-        encoding = response.headers.get("content-encoding", "")
+        encoding = self.headers.get("content-encoding", "")
         self._inflate = _Inflate(encoding) if encoding not in {"", "identity"} else None
 
     async def read(self) -> bytes:
@@ -109,7 +113,7 @@ class Upstreams:
             url,
             headers=headers,
             stream=httpx.ByteStream(content),
-            extensions={"timeout": {"connect": connect_s}},
+            extensions={"timeout": {"connect": connect_s}, "content": content},
         )
         transport = self._demo if url.scheme == "demo" else self._network
         try:

@@ -1,0 +1,1 @@
+"""Which target gets a call: pure functions over an immutable registry."""

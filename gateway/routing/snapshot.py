@@ -11,7 +11,8 @@ import fnmatch
 import msgspec
 
 from gateway.canon.traits import Traits
-from gateway.providers.capabilities import traits_for
+from gateway.providers.capabilities import edits_for, traits_for
+from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
 
 
@@ -132,6 +133,38 @@ class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - the wo
     why: str
 
 
+def model_of(provider: Provider, name: str, *, id: int = 0) -> Model:  # noqa: A002
+    """A model with what the tables know of it: traits, price, edits."""
+    return Model(
+        id=id,
+        provider=provider,
+        name=name,
+        traits=traits_for(provider.preset, name),
+        price=price_for(provider.preset, name),
+        edits=edits_for(provider.preset, name),
+    )
+
+
+def _named(model: Model, name: str) -> Model:
+    """The model of a wildcard under its real name.
+
+    What an operator set on the wildcard stays; what came from the tables is looked up
+    again, as they know more of the real name.
+    """
+    if name == model.name:
+        return model
+    told = model_of(model.provider, model.name)
+    real = model_of(model.provider, name, id=model.id)
+    return Model(
+        id=model.id,
+        provider=model.provider,
+        name=name,
+        traits=real.traits if model.traits in (told.traits, Traits()) else model.traits,
+        price=real.price if model.price in (told.price, Price()) else model.price,
+        edits=real.edits if model.edits in (told.edits, ()) else model.edits,
+    )
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. Build with `build`, which makes the indexes.
 
@@ -177,9 +210,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             return route
         tail = name[len(pattern.partition("*")[0]) :] if "*" in pattern else name
         targets = tuple(
-            msgspec.structs.replace(
-                t, model=msgspec.structs.replace(t.model, name=t.model.name.replace("*", tail))
-            )
+            msgspec.structs.replace(t, model=_named(t.model, t.model.name.replace("*", tail)))
             for t in route.targets
         )
         return msgspec.structs.replace(route, name=name, targets=targets)
@@ -192,6 +223,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             provider = self.providers.get(provider_name)
             if provider is None or not model_name:
                 return None
-            traits = traits_for(provider.preset, model_name)
-            model = Model(id=0, provider=provider, name=model_name, traits=traits)
+            model = model_of(provider, model_name)
         return Route(id=0, name=name, targets=(Target(id=0, model=model),))

@@ -1,0 +1,54 @@
+"""Media in JSON: data URLs, and what kind of file base64 text holds."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+# The first bytes of a file -> its media type.
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+)
+# The kinds of RIFF files by bytes 8 to 12.
+_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
+
+
+def data_url(media_type: str, data: str) -> str:
+    """The data URL of base64 text."""
+    return f"data:{media_type};base64,{data}"
+
+
+def from_data_url(url: str) -> tuple[str | None, str] | None:
+    """`(media type, base64 text)` of a data URL; None for any other URL.
+
+    A data URL that is not base64 counts as another URL.
+    """
+    if url[:5].lower() != "data:":
+        return None
+    head, comma, data = url[5:].partition(",")
+    media_type, *options = head.split(";")
+    if not comma or "base64" not in options:
+        return None
+    return media_type.strip().lower() or None, data
+
+
+def sniffed(data: str) -> str | None:
+    """The media type that the first bytes of base64 text show; None if unknown."""
+    try:
+        head = base64.b64decode(data[:24].encode("ascii"), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if head[:4] == b"RIFF":
+        return _RIFF.get(head[8:12])
+    return next((media for magic, media in _MAGIC if head.startswith(magic)), None)
+
+
+def media_type_of(data: str, told: str | None, otherwise: str) -> str:
+    """The media type to send: what the bytes show, else what was told, else `otherwise`."""
+    return sniffed(data) or told or otherwise

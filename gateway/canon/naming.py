@@ -1,0 +1,89 @@
+"""Names and ids in the form that a provider accepts.
+
+The same name or id gives the same result in every turn, without state: prompt
+caches and the pairing of calls with results depend on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+_NOT_IN_BEDROCK_IDS = re.compile(r"[^a-zA-Z0-9_.:-]")
+_NINE = re.compile(r"[a-zA-Z0-9]{9}")
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BEDROCK_LIMIT = 64
+
+
+def tool_names(names: Iterable[str], limit: int = 64) -> dict[str, str]:
+    """Each client name -> the name to send: legal, at most `limit` long, unique.
+
+    Legal names stay as they are. Another becomes legal by underscores; one that is too
+    long, or would then be taken, ends in eight digits of its hash.
+    """
+    wanted = dict.fromkeys(names)
+    sent = {name: name for name in wanted if _is_legal(name, limit)}
+    taken = set(sent)
+    for name in wanted:
+        if name not in sent:
+            sent[name] = _free_name(name, limit, taken)
+            taken.add(sent[name])
+    return sent
+
+
+def _is_legal(name: str, limit: int) -> bool:
+    return 0 < len(name) <= limit and _NOT_IN_NAMES.search(name) is None
+
+
+def _free_name(name: str, limit: int, taken: set[str]) -> str:
+    plain = _NOT_IN_NAMES.sub("_", name) or "_"
+    candidate = plain if len(plain) <= limit else _hashed(plain, name, limit)
+    salt = name
+    while candidate in taken:
+        candidate = _hashed(plain, salt, limit)
+        salt += "_"
+    return candidate
+
+
+def _hashed(plain: str, salt: str, limit: int) -> str:
+    return f"{plain[: limit - 9]}_{_digest(salt).hex()[:8]}"
+
+
+def tool_id(rule: str, id: str) -> str:  # noqa: A002 - the word of the wire
+    """The call id to send under a rule of `Traits.tool_id_rule`.
+
+    `any` keeps it, `anthropic` wants letters, digits, `_` and `-`, `bedrock64` the same
+    with `.` and `:` in at most 64 characters, `mistral9` exactly nine letters or digits.
+    """
+    match rule:
+        case "anthropic":
+            return _NOT_IN_NAMES.sub("_", id) or "_"
+        case "bedrock64":
+            return _bedrock_id(id)
+        case "mistral9":
+            return id if _NINE.fullmatch(id) else _base62(_digest(id))[:9]
+        case _:
+            return id
+
+
+def _bedrock_id(call_id: str) -> str:
+    if 0 < len(call_id) <= _BEDROCK_LIMIT and _NOT_IN_BEDROCK_IDS.search(call_id) is None:
+        return call_id
+    head = _NOT_IN_BEDROCK_IDS.sub("_", call_id[:55])
+    return f"{head}_{_digest(call_id).hex()[:8]}"
+
+
+def _digest(text: str) -> bytes:
+    # A lone surrogate can come out of JSON escapes and has no UTF-8 of its own.
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _base62(digest: bytes) -> str:
+    number = int.from_bytes(digest, "big")
+    digits = []
+    while number:
+        number, digit = divmod(number, 62)
+        digits.append(_BASE62[digit])
+    return "".join(reversed(digits))

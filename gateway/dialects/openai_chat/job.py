@@ -1,0 +1,106 @@
+"""One request on its way to a provider: what it is for and what is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
+from gateway.canon.naming import tool_id, tool_names
+from gateway.canon.request import Cache, Request
+from gateway.canon.traits import Traits
+
+NAME_LIMIT = 64
+# A cache mark's lifetime <-> that of an OpenAI breakpoint.
+BREAKPOINT_TTL = {"5m": "30m", "1h": "12h"}
+
+
+class Job:
+    """The request, the traits of its target, and the report as it grows.
+
+    `names` maps the client's tool names to those sent; `hints` are sentences for
+    the model that stand for fields which the target does not know.
+    """
+
+    def __init__(self, request: Request, traits: Traits) -> None:
+        self.request = request
+        self.traits = traits
+        self.report: list[Adaptation] = []
+        self.names = tool_names((tool.name for tool in request.tools), NAME_LIMIT)
+        self.hints: list[str] = []
+        self._unmarked = False
+        self._told: set[tuple[str, str]] = set()
+
+    def drop(self, path: str, why: str, *, before: Any = None) -> None:
+        """Report a field that is not sent; nothing for a value the client did not write."""
+        self._tell(dropped(path, why, before=before))
+
+    def bend(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
+        """Report a field that is sent as something near it."""
+        self._tell(approximated(path, why, before=before, after=after))
+
+    def supply(self, path: str, why: str, *, after: Any = None) -> None:
+        """Report a value that the upstream demands and the client left out."""
+        self._tell(defaulted(path, why, after=after))
+
+    def _tell(self, item: Adaptation) -> None:
+        if item.path and (item.path, item.action) not in self._told:
+            self._told.add((item.path, item.action))
+            self.report.append(item)
+
+    def name(self, client_name: str) -> str:
+        """The tool name to send. A call in the history may name a tool no longer offered."""
+        sent = self.names.get(client_name)
+        if sent is None:
+            sent = tool_names((*self.names, client_name), NAME_LIMIT)[client_name]
+            self.names[client_name] = sent
+        return sent
+
+    def call_id(self, client_id: str) -> str:
+        """The call id to send: the same for the same id in every turn."""
+        return tool_id(self.traits.tool_id_rule, client_id)
+
+    def mark(self, part: dict[str, Any], cache: Cache | None) -> dict[str, Any]:
+        """The part with its cache mark in the target's words, if it has any."""
+        if cache is None:
+            return part
+        if self.traits.cache == "breakpoints":
+            part["prompt_cache_breakpoint"] = breakpoint_of(cache)
+        elif self.traits.cache == "cache_control":
+            part["cache_control"] = cache_control_of(cache)
+        else:
+            self.unmark(cache)
+        return part
+
+    def unmark(self, cache: Cache | None) -> None:
+        """Report, once for all of them, that cache marks are not sent."""
+        if cache is None or self._unmarked:
+            return
+        self._unmarked = True
+        why = f"{self.traits.model or 'the upstream'} takes no cache marks here"
+        if self.traits.cache == "implicit":
+            why = f"{self.traits.model or 'the upstream'} caches implicitly"
+        self.drop(self.request.at.get("cache", "cache_control"), why)
+
+
+def breakpoint_of(cache: Cache) -> dict[str, str]:
+    """An OpenAI `prompt_cache_breakpoint`."""
+    ttl = BREAKPOINT_TTL.get(cache.ttl or "")
+    return {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
+
+
+def cache_control_of(cache: Cache) -> dict[str, str]:
+    """OpenRouter's `cache_control`, which is Anthropic's."""
+    return {"type": "ephemeral", "ttl": cache.ttl} if cache.ttl else {"type": "ephemeral"}
+
+
+def cache_in(part: dict[str, Any]) -> Cache | None:
+    """The cache mark of a client's part, in either form."""
+    control = part.get("cache_control")
+    if isinstance(control, dict):
+        ttl = control.get("ttl")
+        return Cache(ttl=ttl if isinstance(ttl, str) else None)
+    point = part.get("prompt_cache_breakpoint")
+    if isinstance(point, dict):
+        ttl = next((k for k, v in BREAKPOINT_TTL.items() if v == point.get("ttl")), None)
+        return Cache(ttl=ttl)
+    return None

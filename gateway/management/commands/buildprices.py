@@ -1,0 +1,32 @@
+"""`manage.py buildprices`: renew the price snapshot from the installed genai-prices."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from gateway.management.price_table import table
+from gateway.providers.catalog import PRESETS
+from gateway.providers.prices import FILE
+
+
+class Command(BaseCommand):
+    """A thin shell around `price_table.table`."""
+
+    help = "Renew gateway/providers/data/prices.json from the installed genai-prices package."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write the file, and say how large it became."""
+        try:
+            from genai_prices.data import providers
+        except ImportError:
+            raise CommandError("genai-prices is not installed: uv sync --group dev") from None
+        names = {preset.prices for preset in PRESETS.values() if preset.prices}
+        source = f"genai-prices {version('genai-prices')}"
+        text = table(providers, names, source, datetime.now(UTC).date())
+        FILE.parent.mkdir(exist_ok=True)
+        FILE.write_text(text, encoding="utf-8")
+        self.stdout.write(f"{FILE.name}: {len(text.encode()) // 1024} kB from {source}")

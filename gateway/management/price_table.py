@@ -1,0 +1,96 @@
+"""genai-prices' data -> the compact price snapshot of `gateway.providers.prices`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+PRICES = (
+    "input_mtok",
+    "output_mtok",
+    "cache_read_mtok",
+    "cache_write_mtok",
+    "cache_write_1h_mtok",
+)
+_CLAUSES = {
+    "ClauseEquals": ("=", "equals"),
+    "ClauseStartsWith": ("^", "starts_with"),
+    "ClauseEndsWith": ("$", "ends_with"),
+    "ClauseContains": ("~", "contains"),
+    "ClauseRegex": ("/", "regex"),
+}
+
+
+def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date) -> str:
+    """The snapshot's JSON text, one model a line, with the prices that hold on `day`.
+
+    `names` are the lists to take; those they fall back to are taken as well.
+    """
+    known = {provider.id: provider for provider in providers}
+    wanted = set(names) & set(known)
+    fallback = {name: list(known[name].fallback_model_providers or ()) for name in sorted(wanted)}
+    fallback = {name: others for name, others in fallback.items() if others}
+    wanted.update(other for others in fallback.values() for other in others)
+    head = {"source": source, "licence": "MIT", "taken": day.isoformat(), "fallback": fallback}
+    lines = [json.dumps(head)[:-1] + ', "providers": {']
+    for name in sorted(wanted):
+        rows = [row for model in known[name].models if (row := _row(model, day))]
+        text = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+        lines.append(f"{json.dumps(name)}: [\n{text}\n],")
+    lines[-1] = lines[-1].removesuffix(",")
+    return "\n".join([*lines, "}}"]) + "\n"
+
+
+def _row(model: Any, day: date) -> list[Any] | None:
+    """The entry of a model; None for one that is not priced by tokens."""
+    prices, note = _standing(model.prices, day)
+    usd: list[str | None] = []
+    for name in PRICES:
+        price = getattr(prices, name, None) if prices else None
+        if price is not None and hasattr(price, "tiers"):
+            start = min(tier.start for tier in price.tiers)
+            note = note or f"base tier; another price above {start} prompt tokens"
+            price = price.base
+        usd.append(None if price is None else format(price.normalize(), "f"))
+    if usd[0] is None and usd[1] is None:
+        return None
+    return [_clauses(model.match), usd, model.context_window, note]
+
+
+def _standing(prices: Any, day: date) -> tuple[Any, str]:
+    """The prices of a day, and a note where they also change by the hour.
+
+    Hours are left out: the last price without them counts.
+    """
+    if not isinstance(prices, list):
+        return prices, ""
+    noon = datetime.combine(day, time(12), tzinfo=UTC)
+    found, note = prices[0].prices, ""
+    for item in prices:
+        if hasattr(item.constraint, "start_time"):
+            note = "base price; another one at some hours"
+        elif item.constraint is None or item.constraint.active(noon):
+            found = item.prices
+    return found, note
+
+
+def _clauses(match: Any) -> list[Any]:
+    """Alternatives of which one must hold."""
+    kind = type(match).__name__
+    if kind == "ClauseOr":
+        return [clause for part in match.or_ for clause in _clauses(part)]
+    if kind == "ClauseAnd":
+        parts = [_clauses(part) for part in match.and_]
+        return [_joined(parts)]
+    sign, field = _CLAUSES[kind]
+    text = getattr(match, field)
+    return [sign + (text if sign == "/" else text.lower())]
+
+
+def _joined(parts: list[list[Any]]) -> list[str]:
+    """Clauses that must hold together. Raises ValueError where one is a choice."""
+    if any(len(part) != 1 for part in parts):
+        raise ValueError("a choice inside a conjunction has no place in the snapshot")
+    return [part[0] for part in parts]

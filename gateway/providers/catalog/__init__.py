@@ -1,0 +1,41 @@
+"""The catalogue of providers: one row for each, all it takes to call it but the key.
+
+A new provider that speaks a known dialect is one row in `hosted`, `local` or
+`messages`. What it does differently goes into `traits` (facts that the renderer
+consults) or `edits` (changes to the JSON), never into code. What a model can do,
+wherever it is served, stands in `gateway.providers.families`.
+"""
+
+from __future__ import annotations
+
+from gateway.providers.catalog.hosted import HOSTED
+from gateway.providers.catalog.local import LOCAL
+from gateway.providers.catalog.messages import MESSAGES
+from gateway.providers.profile import Preset
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*HOSTED, *LOCAL, *MESSAGES)}
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "_")
+
+
+def _index() -> dict[str, Preset]:
+    """Every name a preset goes by; its own name beats an alias, an alias a prefix."""
+    found: dict[str, Preset] = {}
+    for names in (lambda p: (p.name,), lambda p: p.aliases, lambda p: p.litellm):
+        for preset in PRESETS.values():
+            for name in names(preset):
+                found.setdefault(_plain(name), preset)
+    return found
+
+
+_BY_NAME = _index()
+
+
+def resolve(name: str) -> Preset | None:
+    """The preset for its name, an alias, a dialect or LiteLLM's prefix; None if unknown.
+
+    A dialect's bare name gives the plain preset of that dialect; `-` and `_` are one.
+    """
+    return _BY_NAME.get(_plain(name))

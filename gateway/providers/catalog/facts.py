@@ -1,0 +1,65 @@
+"""What rows of the catalogue have in common: facts and edits to build on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.providers.profile import Edit
+
+Facts = dict[str, Any]
+
+# A server that speaks OpenAI's Chat of about 2024: the common ground of the
+# compatible ones. OpenAI's newer fields are left to those known to take them.
+COMPATIBLE: Facts = {
+    "max_tokens_field": "max_tokens",
+    "user_field": "user",
+    "session_field": "none",
+    "metadata": False,
+    "store": False,
+    "service_tier": False,
+    "pdf": False,
+    "text_parts": False,
+}
+
+# A server that speaks Anthropic's Messages but is not Anthropic.
+MESSAGES_COMPATIBLE: Facts = {
+    "temperature_max": 1.0,
+    "penalties": False,
+    "seed": False,
+    "n_max": 1,
+    "logprobs": False,
+    "logit_bias": False,
+    "metadata": False,
+    "store": False,
+    "service_tier": False,
+    "session_field": "none",
+    "stop_max": None,
+    "top_k": True,
+    "structured": "none",
+    "strict_tools": False,
+    "mid_system": False,
+    "tool_result_images": True,
+    "cache": "cache_control",
+    "tool_id_rule": "anthropic",
+    "replay_reasoning": "native",
+}
+
+# Anthropic itself; its models' own facts are in `families`.
+ANTHROPIC: Facts = {
+    **MESSAGES_COMPATIBLE,
+    "service_tier": True,
+    "structured": "schema",
+    "strict_tools": True,
+    "mid_system": True,
+    "count_tokens": "endpoint",
+}
+
+OLDER_NAMES = (
+    Edit(op="rename", path="max_completion_tokens", value="max_tokens"),
+    Edit(op="map", path="messages[].role", value={"developer": "system"}),
+)
+
+
+def drops(why: str, *paths: str) -> tuple[Edit, ...]:
+    """Edits that drop these fields, each for the same reason."""
+    return tuple(Edit(op="drop", path=path, why=why) for path in paths)

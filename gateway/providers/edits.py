@@ -1,0 +1,267 @@
+"""A profile's edits, carried out on the JSON that goes to a provider.
+
+One list serves translation (a whole dict) and passthrough (top-level fields as raw
+bytes). Where no edit matches, the same object comes back and nothing is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
+from gateway.providers.profile import Edit
+
+Object = dict[str, Any]
+Raw = msgspec.Raw
+
+_MISSING: Any = object()
+_UNTOLD = "the provider does not take this field"
+# A longer value would only bloat the report.
+_SHORT = 80
+
+
+# What `value` must be for each operation.
+_VALUES: dict[str, tuple[Any, str]] = {
+    "drop": (object, "nothing"),
+    "rename": (str, "the new name"),
+    "default": (object, "a value"),
+    "set": (object, "a value"),
+    "min": (int | float, "a number"),
+    "max": (int | float, "a number"),
+    "map": (dict, "an object"),
+}
+
+
+class _Step(msgspec.Struct, frozen=True):
+    key: str
+    each: bool
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A change an edit made: where, and the values around it."""
+
+    at: str
+    before: Any = None
+    after: Any = None
+
+
+def check(edit: Edit) -> None:
+    """Refuse an edit that could never be carried out, as an operator may write one.
+
+    Raises:
+        ValueError: the path or the value does not fit the operation; says which.
+    """
+    keys = [step.key for step in _steps(edit.path)]
+    if not all(keys) or any("[" in key or "]" in key for key in keys):
+        raise ValueError(f"edit path `{edit.path}` is not names joined by dots")
+    wanted, words = _VALUES[edit.op]
+    if not isinstance(edit.value, wanted) or (
+        isinstance(edit.value, bool) and wanted is not object
+    ):
+        raise ValueError(f"edit `{edit.op}` of `{edit.path}` needs {words} as its value")
+
+
+def apply(edits: Sequence[Edit], body: Object) -> tuple[Object, list[Adaptation]]:
+    """The body after all edits, in order, and what they changed. `body` is not altered."""
+    report: list[Adaptation] = []
+    for edit in edits:
+        found: list[Found] = []
+        body = _walk(body, _steps(edit.path), edit, "", found)
+        report += _told(edit, found)
+    return body, report
+
+
+def apply_raw(
+    edits: Sequence[Edit], fields: dict[str, Raw]
+) -> tuple[dict[str, Raw], list[Adaptation]]:
+    """The same on a shallowly decoded body; only touched fields are decoded.
+
+    A field that no edit changes keeps its bytes, so prompt caches stay warm.
+    """
+    report: list[Adaptation] = []
+    for edit in edits:
+        steps = _steps(edit.path)
+        top = steps[0].key
+        if not _may_match(edit, steps, fields.get(top)):
+            continue
+        names = {top, edit.value} if edit.op == "rename" and len(steps) == 1 else {top}
+        part = {name: _decoded(fields[name]) for name in names if name in fields}
+        found: list[Found] = []
+        changed = _walk(part, steps, edit, "", found)
+        if changed is part:
+            continue
+        report += _told(edit, found)
+        fields = _merged(fields, part, changed)
+    return fields, report
+
+
+def _merged(fields: dict[str, Raw], before: Object, after: Object) -> dict[str, Raw]:
+    """The fields with what changed between `before` and `after`, in the old order."""
+    kept = {name: raw for name, raw in fields.items() if name not in before or name in after}
+    for name, value in after.items():
+        if name not in before or before[name] is not value:
+            kept[name] = Raw(msgspec.json.encode(value))
+    return kept
+
+
+def _decoded(raw: Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        # The provider will say what is wrong with it; an edit can not.
+        return None
+
+
+def _may_match(edit: Edit, steps: tuple[_Step, ...], raw: Raw | None) -> bool:
+    """Whether decoding is worth it: a look at the bytes, exact enough for JSON as sent."""
+    if raw is None:
+        return edit.op in ("default", "set")
+    text = memoryview(raw).tobytes() if len(steps) > 1 or edit.op == "map" else b""
+    if edit.op == "map":
+        return any(msgspec.json.encode(old) in text for old in edit.value)
+    if len(steps) > 1 and edit.op not in ("default", "set"):
+        return msgspec.json.encode(steps[-1].key) in text
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _steps(path: str) -> tuple[_Step, ...]:
+    return tuple(_Step(part.removesuffix("[]"), part.endswith("[]")) for part in path.split("."))
+
+
+def _walk(node: Any, steps: tuple[_Step, ...], edit: Edit, at: str, found: list[Found]) -> Any:
+    """The node with the edit carried out below it; the same object if nothing changed."""
+    if not isinstance(node, dict):
+        return node
+    step, rest = steps[0], steps[1:]
+    here = f"{at}.{step.key}" if at else step.key
+    if not rest and not step.each:
+        return _OPS[edit.op](node, step.key, edit, here, found)
+    child = node.get(step.key, _MISSING)
+    if child is _MISSING:
+        if edit.op not in ("default", "set") or step.each:
+            return node
+        child = {}
+    if step.each:
+        changed = _walk_list(child, rest, edit, here, found)
+    else:
+        changed = _walk(child, rest, edit, here, found)
+    return node if changed is child else {**node, step.key: changed}
+
+
+def _walk_list(
+    items: Any, steps: tuple[_Step, ...], edit: Edit, at: str, found: list[Found]
+) -> Any:
+    if not isinstance(items, list):
+        return items
+    if not steps:
+        return _each_value(items, edit, at, found)
+    changed = [_walk(item, steps, edit, f"{at}[{i}]", found) for i, item in enumerate(items)]
+    same = all(new is old for new, old in zip(changed, items, strict=True))
+    return items if same else changed
+
+
+def _each_value(items: list[Any], edit: Edit, at: str, found: list[Found]) -> list[Any]:
+    """A path that ends in `[]`: the edit is for the list's own values."""
+    holders = [{"value": item} for item in items]
+    changed = [_OPS[edit.op](h, "value", edit, f"{at}[{i}]", found) for i, h in enumerate(holders)]
+    if all(new is old for new, old in zip(changed, holders, strict=True)):
+        return items
+    return [holder["value"] for holder in changed if "value" in holder]
+
+
+def _drop(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+    if key not in node:
+        return node
+    found.append(Found(at, before=node[key]))
+    return {name: value for name, value in node.items() if name != key}
+
+
+def _rename(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+    if key not in node:
+        return node
+    if edit.value in node:
+        # Both names at once: the provider's own counts, the other one is lost.
+        found.append(Found(at, before=node[key]))
+        return {name: value for name, value in node.items() if name != key}
+    return {edit.value if name == key else name: value for name, value in node.items()}
+
+
+def _default(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+    if key in node:
+        return node
+    found.append(Found(at, after=edit.value))
+    return {**node, key: edit.value}
+
+
+def _set(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+    before = node.get(key, _MISSING)
+    if before is not _MISSING and before == edit.value and type(before) is type(edit.value):
+        return node
+    found.append(Found(at, before=None if before is _MISSING else before, after=edit.value))
+    return {**node, key: edit.value}
+
+
+def _clamp(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+    before = node.get(key)
+    if isinstance(before, bool) or not isinstance(before, int | float):
+        return node
+    after = max(before, edit.value) if edit.op == "min" else min(before, edit.value)
+    if after == before:
+        return node
+    found.append(Found(at, before=before, after=after))
+    return {**node, key: after}
+
+
+def _map(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+    before = node.get(key)
+    if not isinstance(before, str) or before not in edit.value:
+        return node
+    found.append(Found(at, before=before, after=edit.value[before]))
+    return {**node, key: edit.value[before]}
+
+
+_OPS: dict[str, Callable[[Object, str, Edit, str, list[Found]], Object]] = {
+    "drop": _drop,
+    "rename": _rename,
+    "default": _default,
+    "set": _set,
+    "min": _clamp,
+    "max": _clamp,
+    "map": _map,
+}
+
+
+def _told(edit: Edit, found: list[Found]) -> list[Adaptation]:
+    """What the report says: one line an edit, however many items of a list it touched."""
+    if not found:
+        return []
+    first = found[0]
+    path = first.at if len(found) == 1 else edit.path
+    before, after = _short(first.before), _short(first.after)
+    match edit.op:
+        case "drop" | "rename":
+            return [dropped(path, edit.why or _UNTOLD, before=before)]
+        case "default":
+            return [defaulted(path, edit.why or "set by the provider's profile", after=after)]
+        case "set" if first.before is None:
+            return [defaulted(path, edit.why or "set by the provider's profile", after=after)]
+        case "map" if not edit.why:
+            # Two words for one thing: nothing was lost.
+            return []
+        case "min" | "max" | "set" | "map":
+            why = edit.why or "changed by the provider's profile"
+            return [approximated(path, why, before=before, after=after)]
+
+
+def _short(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= _SHORT else value[:_SHORT] + "..."
+    text = msgspec.json.encode(value)
+    return value if len(text) <= _SHORT else None

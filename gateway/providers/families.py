@@ -1,0 +1,326 @@
+"""What models can do, by family: an ordered table, later rows override earlier ones.
+
+A row is a fact of a model wherever it is served, or, with `presets` or `dialect`, of
+the model at these providers. Patterns are regular expressions that match from the
+start of the name as `capabilities.plain_name` writes it: lower case, no vendor path,
+`4.5` as `4-5`. Within a family the newest generation comes first and is the default
+for names not known yet; what older ones lack follows.
+
+Sources: the wire documentation (state 2026-11-21), platform.claude.com and
+developers.openai.com model pages, models.dev (MIT) for limits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.providers.profile import Edit
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """A row: for models that match, at these presets and this dialect, these traits.
+
+    `edits` are for passthrough, where nobody renders the request anew.
+    """
+
+    model: str
+    traits: dict[str, Any] = {}
+    edits: tuple[Edit, ...] = ()
+    presets: tuple[str, ...] = ()
+    dialect: str = ""
+
+
+OPENAI = ("openai", "azure_openai")
+
+_ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_REASONING_FROM_5_1 = ("none", "low", "medium", "high")
+_REASONING_FROM_5_2 = (*_REASONING_FROM_5_1, "xhigh")
+_REASONING_FROM_5_6 = (*_REASONING_FROM_5_2, "max")
+
+# Reasoning models of OpenAI: o1, o3, o4-mini, GPT-5 and later but the chat ones.
+_O = r"o[1-9](?![\d.a-z])"
+_GPT5 = r"(?:gpt-(?:[5-9]|[1-9]\d)(?!\d)(?!.*\bchat\b)|codex-|chat-latest$|gpt-chat-latest$)"
+_OPENAI_REASONING = rf"(?:{_O}|{_GPT5})"
+_OLD_SIZE = r"(?:opus|sonnet|haiku)"
+
+CLAUDE: tuple[Family, ...] = (
+    # The current generation: Opus 4.7 and later, Sonnet 5, Fable, Mythos, Haiku 5.5.
+    Family(
+        model="claude-",
+        traits={
+            "reasoning": True,
+            "sampling": False,
+            "temperature_max": 1.0,
+            "thinking_modes": ("adaptive",),
+            "efforts": ("low", "medium", "high", "xhigh", "max"),
+            "prefill": False,
+            "max_output": 128_000,
+            "context_window": 1_000_000,
+        },
+    ),
+    Family(model=r"claude-(?:fable|mythos)", traits={"thinking_always_on": True}),
+    Family(
+        model="claude-mythos-preview",
+        traits={"thinking_modes": ("adaptive", "enabled"), "forced_tools": False},
+    ),
+    # Mid-conversation system messages: Opus 4.8+, Opus 5+, Fable and Mythos 5+. Sonnet 5
+    # has none; for Sonnet and Haiku 5.5 nobody says so, and hoisting is always safe.
+    Family(
+        model=r"claude-(?:sonnet|haiku|opus-4-7|mythos-preview)",
+        dialect="anthropic_messages",
+        traits={"mid_system": False},
+    ),
+    Family(
+        model=rf"claude-{_OLD_SIZE}-4-6(?!\d)",
+        traits={
+            "sampling": True,
+            "thinking_modes": ("adaptive", "enabled"),
+            "efforts": ("low", "medium", "high", "max"),
+        },
+    ),
+    Family(
+        model=rf"claude-{_OLD_SIZE}-4-6(?!\d)",
+        dialect="anthropic_messages",
+        traits={"mid_system": False},
+    ),
+    # 4.5 and older.
+    Family(
+        model=rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[6-9](?!\d))|3)|[123v]|instant)",
+        traits={
+            "sampling": True,
+            "thinking_modes": ("enabled",),
+            "efforts": (),
+            "prefill": True,
+            "max_output": 64_000,
+            "context_window": 200_000,
+        },
+    ),
+    Family(
+        model=rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[6-9](?!\d))|3)|[123v]|instant)",
+        dialect="anthropic_messages",
+        traits={"mid_system": False},
+    ),
+    Family(model=r"claude-opus-4-5(?!\d)", traits={"efforts": ("low", "medium", "high")}),
+    Family(model=r"claude-opus-4(?!-[5-9](?!\d))", traits={"max_output": 32_000}),
+    # Structured outputs and strict tools came with Opus 4.1 and Sonnet 4.5.
+    Family(
+        model=rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[1-9](?!\d))|3)|[123v]|instant)",
+        traits={"structured": "none", "strict_tools": False},
+    ),
+    Family(
+        model=r"claude-(?:(?:opus|haiku)-3|sonnet-3(?!-7)|[123v]|instant)",
+        traits={"reasoning": False, "thinking_modes": (), "max_output": 4096},
+    ),
+    Family(model=r"claude-(?:sonnet|haiku)-3-5", traits={"max_output": 8192}),
+)
+
+GPT: tuple[Family, ...] = (
+    Family(
+        model=_OPENAI_REASONING,
+        traits={
+            "reasoning": True,
+            "sampling": False,
+            "penalties": False,
+            "logprobs": False,
+            "logit_bias": False,
+            "stop_max": 0,
+            "efforts": _REASONING_FROM_5_6,
+            "max_output": 128_000,
+        },
+    ),
+    Family(
+        model=_O,
+        traits={
+            "efforts": ("low", "medium", "high"),
+            "max_output": 100_000,
+            "context_window": 200_000,
+        },
+    ),
+    Family(
+        model=r"o1-(?:mini|preview)",
+        traits={
+            "efforts": (),
+            "tools": False,
+            "structured": "none",
+            "max_output": 65_536,
+            "context_window": 128_000,
+        },
+    ),
+    Family(model=r"o3-mini", traits={"images": False, "pdf": False}),
+    Family(
+        model=r"gpt-5(?!-[1-9](?!\d))(?!.*chat)",
+        traits={"efforts": ("minimal", "low", "medium", "high"), "context_window": 400_000},
+    ),
+    Family(model=r"gpt-5-1(?!\d)", traits={"efforts": _REASONING_FROM_5_1}),
+    Family(model=r"gpt-5-[2-5](?!\d)", traits={"efforts": _REASONING_FROM_5_2}),
+    # Astra and the 6.1 models can not be told to stop thinking.
+    Family(
+        model=r"gpt-6-(?:astra|1(?!\d))",
+        traits={"efforts": ("low", "medium", "high", "xhigh", "max")},
+    ),
+    Family(model=r"gpt-5(?:-1)?-codex", traits={"efforts": ("low", "medium", "high")}),
+    Family(
+        model=r"gpt-5-(?:1-codex-max|[23]-codex)",
+        traits={"efforts": ("low", "medium", "high", "xhigh")},
+    ),
+    Family(model=r"gpt-5-pro", traits={"efforts": ("high",), "max_output": 272_000}),
+    Family(model=r"gpt-5-[2-9]-pro", traits={"efforts": ("medium", "high", "xhigh")}),
+    Family(
+        model=r"gpt-5-\d-chat",
+        traits={"sampling": False, "max_output": 16_384, "context_window": 128_000},
+    ),
+    Family(model=r"gpt-5-[12]-chat", traits={"reasoning": True, "efforts": ("medium",)}),
+    Family(model=r"gpt-5-chat", traits={"max_output": 16_384, "context_window": 128_000}),
+    # Before reasoning.
+    Family(model=r"(?:chat)?gpt-4o", traits={"max_output": 16_384, "context_window": 128_000}),
+    Family(model=r"gpt-4o-2024-05-13", traits={"max_output": 4096, "structured": "json"}),
+    Family(model=r"gpt-4-1(?!\d)", traits={"max_output": 32_768, "context_window": 1_047_576}),
+    Family(model=r"gpt-4-5", traits={"max_output": 16_384, "context_window": 128_000}),
+    Family(
+        model=r"gpt-4-(?:turbo|1106|0125)",
+        traits={"max_output": 4096, "context_window": 128_000, "structured": "json"},
+    ),
+    Family(
+        model=r"gpt-4(?:-0|-32k|$)",
+        traits={
+            "max_output": 8192,
+            "context_window": 8192,
+            "structured": "none",
+            "images": False,
+            "pdf": False,
+        },
+    ),
+    Family(
+        model=r"gpt-3-5",
+        traits={
+            "max_output": 4096,
+            "context_window": 16_385,
+            "structured": "json",
+            "images": False,
+            "pdf": False,
+        },
+    ),
+    Family(model=r"gpt-(?:4o-(?:mini-)?)?audio", traits={"audio": True}),
+    Family(model=r"gpt-.*-search-(?:preview|api)", traits={"sampling": False, "penalties": False}),
+    # What only OpenAI's own surfaces do.
+    Family(
+        model=r"(?:o1(?!-mini|-preview)|o[2-9]|gpt-(?:[5-9]|[1-9]\d)(?!\d))",
+        presets=OPENAI,
+        traits={"system_role": "developer"},
+        # The older name is a 400 here, and some SDKs still send it.
+        edits=(Edit(op="rename", path="max_tokens", value="max_completion_tokens"),),
+    ),
+    Family(model=_GPT5, presets=OPENAI, traits={"verbosity": True, "custom_tools": True}),
+    Family(
+        model=r"gpt-(?:5-[4-9](?!\d)|[6-9]|[1-9]\d)(?!.*chat)",
+        presets=OPENAI,
+        traits={"responses_required_with_tools": True},
+    ),
+    Family(
+        model=r"gpt-(?:5-[6-9](?!\d)|[6-9]|[1-9]\d)",
+        presets=("openai",),
+        traits={"cache": "breakpoints"},
+    ),
+)
+
+# Models whose weights are open reason wherever they run, mostly without a dial.
+OPEN: tuple[Family, ...] = (
+    Family(
+        model=r"(?:gpt-oss|deepseek-(?:r\d|reasoner|v[4-9]|flash|pro)|qwq|qwen-?3(?!.*instruct)"
+        r"|magistral|glm-(?:4-[5-9]|[5-9])|kimi-k(?:2-(?:[5-9]|thinking)|[3-9])|minimax-m[2-9]"
+        r"|nemotron|.*(?:thinking|reasoning))",
+        traits={"reasoning": True},
+    ),
+    Family(
+        model=r"gpt-oss",
+        traits={"efforts": ("low", "medium", "high"), "max_output": 65_536, "images": False},
+    ),
+    Family(model=r"deepseek-(?:r\d|v\d|reasoner|chat)", traits={"images": False}),
+    Family(
+        model=r"deepseek-chat$",
+        presets=("deepseek", "deepseek-anthropic"),
+        traits={
+            "reasoning": False,
+            "efforts": (),
+            "thinking_modes": (),
+            "forced_tools": True,
+            "replay_reasoning": "ignored",
+        },
+    ),
+    Family(
+        model=r"qwen-?3",
+        presets=("groq",),
+        traits={
+            "efforts": ("none", "default"),
+            "effort_map": dict.fromkeys(_ALL_EFFORTS[1:], "default"),
+        },
+    ),
+    Family(
+        model=r"(?:gpt-oss|llama-4|kimi-k2)", presets=("groq",), traits={"structured": "schema"}
+    ),
+    Family(
+        model=r"(?:open-|ministral|codestral|pixtral|devstral|voxtral|mistral-(?:nemo|embed|ocr))",
+        presets=("mistral",),
+        traits={"reasoning": False, "efforts": ()},
+    ),
+    Family(
+        model=r"(?!magistral).*-2[45]\d\d$",
+        presets=("mistral",),
+        traits={"reasoning": False, "efforts": ()},
+    ),
+    Family(model=r"minimax-m2", traits={"images": False, "max_output": 131_072}),
+    Family(model=r"minimax-m3", traits={"max_output": 128_000, "context_window": 1_000_000}),
+    Family(
+        model=r"minimax-m2",
+        presets=("minimax",),
+        # It thinks even when told not to.
+        traits={"thinking_always_on": True, "context_window": 204_800},
+    ),
+)
+
+GEMINI: tuple[Family, ...] = (
+    Family(
+        model=r"gemini-",
+        traits={
+            "reasoning": True,
+            "efforts": ("minimal", "low", "medium", "high"),
+            "max_output": 65_536,
+            "context_window": 1_048_576,
+        },
+    ),
+    Family(model=r"gemini-[3-9].*pro", traits={"efforts": ("low", "medium", "high")}),
+    Family(model=r"gemini-3-pro", traits={"efforts": ("low", "high")}),
+    Family(
+        model=r"gemini-2-5-flash", traits={"efforts": ("none", "minimal", "low", "medium", "high")}
+    ),
+    Family(
+        model=r"gemini-(?:1|2-0)",
+        traits={"reasoning": False, "efforts": (), "max_output": 8192},
+    ),
+)
+
+GROK: tuple[Family, ...] = (
+    Family(
+        model=r"grok-",
+        traits={"reasoning": True, "penalties": False, "stop_max": 0, "efforts": ()},
+    ),
+    Family(
+        model=r"grok-(?:3(?!-mini)|2|.*non-reasoning)",
+        traits={"reasoning": False, "penalties": True, "stop_max": 4},
+    ),
+    Family(model=r"grok-3-mini", traits={"efforts": ("low", "high")}),
+    Family(model=r"grok-4-[3-9]", traits={"efforts": ("none", "low", "medium", "high")}),
+)
+
+# A router that maps efforts itself: after all models, so that it has the last word.
+ROUTERS: tuple[Family, ...] = (
+    Family(
+        model=r"",
+        presets=("openrouter",),
+        traits={"efforts": _ALL_EFFORTS},
+    ),
+)
+
+FAMILIES: tuple[Family, ...] = (*CLAUDE, *GPT, *OPEN, *GEMINI, *GROK, *ROUTERS)

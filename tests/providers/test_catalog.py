@@ -1,0 +1,141 @@
+"""The catalogue: every row is complete and found by every name it goes by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from gateway.canon.traits import Traits
+from gateway.providers.auth import AUTH
+from gateway.providers.capabilities import merge
+from gateway.providers.catalog import PRESETS, resolve
+from gateway.providers.edits import check
+from gateway.providers.listing import markdown
+from gateway.providers.prices import entries
+from gateway.providers.profile import Preset
+
+ROOT = Path(__file__).parents[2]
+
+rows = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+
+
+@rows
+def test_a_row_says_what_the_provider_speaks(preset: Preset) -> None:
+    assert preset.dialect in {"openai_chat", "anthropic_messages"}
+
+
+@rows
+def test_a_row_has_a_base_url_or_shows_what_one_looks_like(preset: Preset) -> None:
+    url = urlsplit(preset.base_url or preset.url_example)
+    assert url.scheme in {"https", "http", "demo"}
+    assert url.netloc
+    assert not url.path.endswith("/")
+
+
+@rows
+def test_only_a_local_provider_goes_without_tls(preset: Preset) -> None:
+    url = urlsplit(preset.base_url)
+    if url.scheme == "http":
+        assert preset.local
+        assert url.hostname == "127.0.0.1"
+
+
+@rows
+def test_the_auth_of_a_row_is_known(preset: Preset) -> None:
+    assert preset.auth in AUTH
+
+
+@rows
+def test_a_hosted_provider_names_the_variable_of_its_key(preset: Preset) -> None:
+    if not preset.local and preset.base_url:
+        assert preset.env
+    assert all(name.isupper() for name in preset.env)
+
+
+@rows
+def test_a_row_points_to_the_providers_documentation(preset: Preset) -> None:
+    if preset.auth != "none":
+        assert preset.docs.startswith("https://")
+
+
+@rows
+def test_the_traits_of_a_row_are_traits(preset: Preset) -> None:
+    assert merge(Traits(), preset.traits)
+
+
+@rows
+def test_the_edits_of_a_row_can_be_carried_out(preset: Preset) -> None:
+    for edit in preset.edits:
+        check(edit)
+
+
+@rows
+def test_an_edit_that_loses_something_says_why(preset: Preset) -> None:
+    assert all(edit.why for edit in preset.edits if edit.op in {"drop", "min", "max"})
+
+
+@rows
+def test_the_price_list_of_a_row_exists(preset: Preset) -> None:
+    assert not preset.prices or entries(preset.prices)
+
+
+@rows
+def test_a_row_is_found_by_each_of_its_names(preset: Preset) -> None:
+    for name in (preset.name, *preset.aliases, *preset.litellm):
+        assert resolve(name) is preset
+
+
+def test_a_name_stands_for_one_row_only() -> None:
+    names = [
+        name.replace("-", "_")
+        for preset in PRESETS.values()
+        for name in {preset.name, *preset.aliases, *preset.litellm}
+    ]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        ("openai_chat", "openai"),
+        ("anthropic_messages", "anthropic"),
+        ("anthropic", "anthropic"),
+        ("azure_openai", "azure_openai"),
+        ("azure", "azure_openai"),
+        ("deepseek", "deepseek"),
+        ("mistral", "mistral"),
+        ("together_ai", "together"),
+        ("fireworks_ai", "fireworks"),
+        ("hosted_vllm", "vllm"),
+        ("ollama_chat", "ollama"),
+        ("lm_studio", "lmstudio"),
+        ("custom_anthropic", "custom-anthropic"),
+        ("DeepSeek-Anthropic", "deepseek-anthropic"),
+    ],
+)
+def test_the_names_of_cases_and_of_litellm_resolve(name: str, preset: str) -> None:
+    found = resolve(name)
+    assert found is not None
+    assert found.name == preset
+
+
+@pytest.mark.parametrize("name", ["", "no-such-provider", "openai/gpt-4o"])
+def test_an_unknown_name_resolves_to_nothing(name: str) -> None:
+    assert resolve(name) is None
+
+
+def test_azure_has_its_deployment_in_the_path() -> None:
+    azure = PRESETS["azure_openai"]
+    path = azure.paths["generate"].replace("{model}", "DEPLOY")
+    query = "&".join(f"{name}={value}" for name, value in azure.query)
+    assert f"{azure.url_example}{path}?{query}" == (
+        "https://RES.openai.azure.com/openai/deployments/DEPLOY/chat/completions"
+        "?api-version=2024-10-21"
+    )
+
+
+def test_the_page_about_providers_shows_the_catalogue() -> None:
+    """Renew it with `python -m gateway.providers.listing > docs/providers.md`."""
+    assert (ROOT / "docs" / "providers.md").read_text(encoding="utf-8") == markdown()

@@ -1,0 +1,136 @@
+"""The price snapshot: read correctly, true to its source, cheap."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import pytest
+
+from gateway.management.price_table import PRICES, table
+from gateway.providers.catalog import PRESETS
+from gateway.providers.prices import FILE, book, context_window, price_for
+from gateway.providers.profile import Price
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "usd"),
+    [
+        ("openai", "gpt-4o", ("2.5", "10", "1.25", None)),
+        ("openai", "gpt-4o-2024-08-06", ("2.5", "10", "1.25", None)),
+        ("anthropic", "claude-opus-5-5", ("4", "20", "0.2", "5")),
+        ("anthropic", "claude-sonnet-4-5-20250929", ("3", "15", "0.3", "3.75")),
+        ("deepseek", "deepseek-v4-pro", ("0.66", "1.98", "0.022", None)),
+        ("azure_openai", "gpt-4o", ("2.5", "10", "1.25", None)),
+        ("openrouter", "anthropic/claude-opus-4.5", ("5", "25", "0.5", "6.25")),
+    ],
+)
+def test_a_known_model_has_its_list_price(
+    preset: str, model: str, usd: tuple[str | None, ...]
+) -> None:
+    price = price_for(preset, model)
+    found = (price.input, price.output, price.cache_read, price.cache_write)
+    assert found == tuple(None if text is None else Decimal(text) for text in usd)
+
+
+def test_a_price_says_who_said_so() -> None:
+    assert price_for("openai", "gpt-4o").source == book().source
+
+
+def test_a_price_with_tiers_says_that_it_is_the_base() -> None:
+    assert "base tier" in price_for("openai", "gpt-5.4").source
+
+
+def test_a_price_that_changes_by_the_hour_says_so() -> None:
+    assert "hours" in price_for("deepseek", "deepseek-v4-pro").source
+
+
+@pytest.mark.parametrize(
+    ("preset", "model"),
+    [
+        ("openai", "no-such-model"),
+        ("ollama", "llama3.1"),
+        ("custom", "gpt-4o"),
+        ("nobody", "gpt-4o"),
+        ("openai", ""),
+    ],
+)
+def test_an_unknown_price_is_unknown_and_not_nothing(preset: str, model: str) -> None:
+    assert price_for(preset, model) == Price()
+
+
+def test_a_date_without_dashes_is_the_same_date() -> None:
+    assert price_for("openrouter", "openai/gpt-4o-20240806") != Price()
+
+
+def test_the_context_window_comes_along() -> None:
+    assert context_window("openai", "gpt-5.4") == 1_050_000
+    assert context_window("openai", "no-such-model") is None
+
+
+def test_reading_prices_needs_no_heavy_package() -> None:
+    code = (
+        "import sys; from gateway.providers.prices import price_for; "
+        "price_for('openai', 'gpt-4o'); print('genai_prices' in sys.modules)"
+    )
+    done = run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "False"
+
+
+def installed() -> str:
+    """The version of genai-prices here; empty without it."""
+    try:
+        return version("genai-prices")
+    except PackageNotFoundError:
+        return ""
+
+
+def source() -> Any:
+    """genai-prices' providers, by id, if it is the version that the snapshot is of."""
+    if book().source != f"genai-prices {installed()}":
+        pytest.skip("another version of genai-prices is installed")
+    from genai_prices.data import providers
+
+    return {provider.id: provider for provider in providers}
+
+
+def test_the_snapshot_is_what_its_source_gives() -> None:
+    names = {preset.prices for preset in PRESETS.values() if preset.prices}
+    day = date.fromisoformat(book().taken)
+    assert table(source().values(), names, book().source, day) == FILE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("preset", ["openai", "anthropic", "mistral", "groq", "together", "xai"])
+def test_prices_are_those_that_the_source_computes(preset: str) -> None:
+    """The oracle: genai-prices' own look-up of each of its models, at the snapshot's noon."""
+    provider = source()[PRESETS[preset].prices]
+    noon = datetime.combine(date.fromisoformat(book().taken), time(12), tzinfo=UTC)
+    for model in provider.models:
+        if not model.is_match(model.id):
+            continue
+        told = provider.find_model(model.id).get_prices(noon)
+        wanted = [_base(getattr(told, name, None)) for name in PRICES]
+        if wanted[0] is None and wanted[1] is None:
+            continue
+        price = price_for(preset, model.id)
+        found = [
+            price.input,
+            price.output,
+            price.cache_read,
+            price.cache_write,
+            price.cache_write_1h,
+        ]
+        assert found == wanted, model.id
+
+
+def _base(price: Any) -> Any:
+    return getattr(price, "base", price)

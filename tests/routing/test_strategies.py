@@ -1,0 +1,97 @@
+"""The order of targets: nothing lost, groups kept, weights true, draws repeatable."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.routing.snapshot import Model, Provider, Target
+from gateway.routing.strategies import STRATEGIES, ordered, weighted
+
+PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
+
+
+def target(id_: int, *, order: int = 1, weight: float = 1.0) -> Target:
+    """A target that is told apart by its id."""
+    model = Model(id=id_, provider=PROVIDER, name=f"m{id_}")
+    return Target(id=id_, model=model, order=order, weight=weight)
+
+
+def seeded(seed: int = 1) -> Callable[[], float]:
+    """A source of numbers that is the same every time."""
+    return random.Random(seed).random  # noqa: S311 - a test's draw
+
+
+def ids(targets: list[Target]) -> list[int]:
+    return [item.id for item in targets]
+
+
+def test_ordered_goes_by_order_and_keeps_equals() -> None:
+    route = (target(1, order=2), target(2), target(3), target(4, order=0))
+    assert ids(ordered(route, 0.0, seeded())) == [4, 2, 3, 1]
+
+
+def test_weighted_keeps_the_groups() -> None:
+    route = (target(1, order=2, weight=100), target(2, weight=0.01), target(3, weight=0.01))
+    assert ids(weighted(route, 0.0, seeded()))[-1] == 1
+
+
+@pytest.mark.parametrize(("point", "first"), [(0.0, 1), (0.249, 1), (0.25, 2), (0.999, 2)])
+def test_a_draw_falls_into_a_targets_share(point: float, first: int) -> None:
+    route = (target(1, weight=1), target(2, weight=3))
+    assert ids(weighted(route, 0.0, lambda: point))[0] == first
+
+
+def test_a_weight_of_zero_comes_last_and_is_not_lost() -> None:
+    route = (target(1, weight=0), target(2, weight=1))
+    assert ids(weighted(route, 0.0, seeded())) == [2, 1]
+
+
+def test_weights_converge() -> None:
+    route = (target(1, weight=1), target(2, weight=2), target(3, weight=7))
+    draw = seeded()
+    firsts = Counter(weighted(route, 0.0, draw)[0].id for _ in range(20_000))
+    shares = [firsts[id_] / 20_000 for id_ in (1, 2, 3)]
+    assert shares == pytest.approx([0.1, 0.2, 0.7], abs=0.02)
+
+
+def test_fallbacks_follow_their_weights_too() -> None:
+    route = (target(1, weight=1), target(2, weight=3), target(3, weight=6))
+    draw = seeded()
+    seconds = Counter(
+        order[1].id
+        for order in (weighted(route, 0.0, draw) for _ in range(20_000))
+        if order[0].id == 3
+    )
+    assert seconds[2] / (seconds[1] + seconds[2]) == pytest.approx(0.75, abs=0.02)
+
+
+routes = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.5, 1.0, 10.0])), max_size=8
+).map(lambda rows: [target(i, order=o, weight=w) for i, (o, w) in enumerate(rows)])
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@given(route=routes, seed=st.integers(0, 10_000))
+def test_no_target_is_lost_or_doubled(name: str, route: list[Target], seed: int) -> None:
+    found = STRATEGIES[name](route, 0.0, seeded(seed))
+    assert sorted(ids(found)) == sorted(ids(route))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@given(route=routes, seed=st.integers(0, 10_000))
+def test_groups_never_mix(name: str, route: list[Target], seed: int) -> None:
+    orders = [item.order for item in STRATEGIES[name](route, 0.0, seeded(seed))]
+    assert orders == sorted(orders)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@given(route=routes, seed=st.integers(0, 10_000))
+def test_the_same_draw_gives_the_same_order(name: str, route: list[Target], seed: int) -> None:
+    strategy = STRATEGIES[name]
+    assert strategy(route, 0.0, seeded(seed)) == strategy(route, 0.0, seeded(seed))
