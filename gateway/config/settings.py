@@ -21,6 +21,10 @@ ENCRYPTION_KEYS = env.generated(
     "DRAGOMAN_ENCRYPTION_KEYS", DATA_DIR / "encryption_key", lambda: Fernet.generate_key().decode()
 ).split(",")
 MASTER_KEY = env.text("DRAGOMAN_MASTER_KEY")
+# The credential of the management API where no master key is configured.
+ADMIN_KEY = env.generated("DRAGOMAN_ADMIN_KEY", DATA_DIR / "admin_key")
+# Any client token is accepted; `up` sets it for loopback only.
+OPEN = env.flag("DRAGOMAN_OPEN", default=False)
 ALLOWED_HOSTS = env.names("DRAGOMAN_ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.names("DRAGOMAN_TRUSTED_ORIGINS")
 

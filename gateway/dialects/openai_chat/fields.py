@@ -62,7 +62,12 @@ def flag(obj: dict[str, Any], key: str, at: str = "") -> bool | None:
 
 
 def whole(
-    obj: dict[str, Any], key: str, *, least: int = -_LARGEST, most: int = _LARGEST, at: str = ""
+    obj: dict[str, Any],
+    key: str,
+    *,
+    least: int = -_LARGEST,
+    most: int = _LARGEST,
+    at: str = "",
 ) -> int | None:
     """A whole number within bounds; `3.0` counts as 3."""
     value = obj.get(key)
@@ -78,7 +83,9 @@ def whole(
     return value
 
 
-def number(obj: dict[str, Any], key: str, *, bound: float = 1000.0, at: str = "") -> float | None:
+def number(
+    obj: dict[str, Any], key: str, *, bound: float = 1000.0, at: str = ""
+) -> float | None:
     """A number between -bound and bound."""
     value = obj.get(key)
     if value is None:
@@ -138,7 +145,9 @@ def strings(obj: dict[str, Any], key: str, at: str = "") -> tuple[str, ...]:
     return tuple(value)
 
 
-def one_of(obj: dict[str, Any], key: str, words: tuple[str, ...], at: str = "") -> str | None:
+def one_of(
+    obj: dict[str, Any], key: str, words: tuple[str, ...], at: str = ""
+) -> str | None:
     """One of `words`."""
     value = text(obj, key, at)
     if value is None or value in words:

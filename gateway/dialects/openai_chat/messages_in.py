@@ -35,7 +35,22 @@ from gateway.dialects.openai_chat.reasoning import thought_in
 # `prefix` asks to continue a last assistant message, which its place already says;
 # `annotations` come back with answers that clients append as they got them.
 _KNOWN = frozenset(
-    ["role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio", "function_call", "reasoning_content", "reasoning", "reasoning_details", "annotations", "prefix", "cache_control"]
+    [
+        "role",
+        "content",
+        "name",
+        "tool_calls",
+        "tool_call_id",
+        "refusal",
+        "audio",
+        "function_call",
+        "reasoning_content",
+        "reasoning",
+        "reasoning_details",
+        "annotations",
+        "prefix",
+        "cache_control",
+    ]
 )
 
 
@@ -93,7 +108,9 @@ def _system_in(out: Conversation, message: Json, at: str) -> None:
     texts = [part for part in parts if isinstance(part, Text)]
     if len(texts) < len(parts):
         other = next(part for part in parts if not isinstance(part, Text))
-        raise invalid(f"{other.at}: a {message['role']} message holds text parts only", other.at)
+        raise invalid(
+            f"{other.at}: a {message['role']} message holds text parts only", other.at
+        )
     name = text(message, "name", at)
     if not out.turns and name is None:
         out.instructions += texts
@@ -108,7 +125,11 @@ def _user_in(out: Conversation, message: Json, at: str) -> None:
 
 def _assistant_in(out: Conversation, message: Json, at: str) -> None:
     parts: list[Part] = []
-    if "reasoning_content" in message or "reasoning" in message or "reasoning_details" in message:
+    if (
+        "reasoning_content" in message
+        or "reasoning" in message
+        or "reasoning_details" in message
+    ):
         parts += thought_in(message, at)
     parts += _content(message, at)
     if (refusal := text(message, "refusal", at)) is not None:

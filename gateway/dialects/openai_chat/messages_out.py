@@ -69,7 +69,11 @@ def _turn_out(job: Job, turn: Turn) -> list[Json]:
         case "system":
             items = parts_out(job, turn.parts)
             content = content_out(job, items)
-            return [_named(turn, {"role": job.traits.system_role}, content)] if items else []
+            return (
+                [_named(turn, {"role": job.traits.system_role}, content)]
+                if items
+                else []
+            )
         case _:
             assert_never(turn.role)
 
@@ -90,7 +94,9 @@ def _user_out(job: Job, turn: Turn) -> list[Json]:
     if not items:
         return messages
     # One text in a list stays in a list: what was cached under one shape is found again.
-    listed = isinstance(others[0], Text) and others[0].at.endswith("]") if others else False
+    listed = (
+        isinstance(others[0], Text) and others[0].at.endswith("]") if others else False
+    )
     listed = listed and not _is_message(others[0].at)
     message = _named(turn, {"role": "user"}, content_out(job, items, listed=listed))
     return [*messages, message]
@@ -145,7 +151,9 @@ def _empty_content(job: Job, message: Json) -> None:
             assert_never(job.traits.empty_content)
 
 
-def _continue_last(job: Job, turns: list[Turn], messages: list[Json], body: Json) -> None:
+def _continue_last(
+    job: Job, turns: list[Turn], messages: list[Json], body: Json
+) -> None:
     """Ask for a last assistant message to be continued, where the target can do that."""
     if not messages or messages[-1]["role"] != "assistant":
         return

@@ -50,7 +50,9 @@ def _part_in(part: Any, at: str) -> Part:
         raise _wrong(at, "an object with a type", part)
     kind = part.get("type")
     if type(kind) is not str:
-        raise invalid(f"{at}.type is required: give a string such as 'text'", f"{at}.type")
+        raise invalid(
+            f"{at}.type is required: give a string such as 'text'", f"{at}.type"
+        )
     reader = _READERS.get(kind)
     if reader is None:
         return Native(dialect=NAME, data=part, at=at)
@@ -85,7 +87,9 @@ def _audio_in(part: Json, at: str) -> Audio:
     audio = needed_mapping(part, "input_audio", at)
     path = f"{at}.input_audio"
     return Audio(
-        data=needed_text(audio, "data", path), format=needed_text(audio, "format", path), at=at
+        data=needed_text(audio, "data", path),
+        format=needed_text(audio, "format", path),
+        at=at,
     )
 
 
@@ -175,9 +179,13 @@ def _image_out(job: Job, image: Image) -> Json:
     if not traits.images:
         return _left_out(job, image.at, "image", "this model takes no images")
     if image.file_id is not None:
-        raise _refused(image.at, "an image by file id can not go to this provider; send its data")
+        raise _refused(
+            image.at, "an image by file id can not go to this provider; send its data"
+        )
     if image.data is not None:
-        url = data_url(media_type_of(image.data, image.media_type, "image/png"), image.data)
+        url = data_url(
+            media_type_of(image.data, image.media_type, "image/png"), image.data
+        )
     elif traits.image_urls:
         url = image.url or ""
     else:
@@ -191,7 +199,10 @@ def _image_out(job: Job, image: Image) -> Json:
 def _audio_out(job: Job, audio: Audio) -> Json:
     if not job.traits.audio:
         return _left_out(job, audio.at, "audio", "this model takes no audio")
-    return {"type": "input_audio", "input_audio": {"data": audio.data, "format": audio.format}}
+    return {
+        "type": "input_audio",
+        "input_audio": {"data": audio.data, "format": audio.format},
+    }
 
 
 def _native_out(job: Job, part: Native) -> list[Json]:
@@ -210,9 +221,13 @@ def _document_out(job: Job, document: Document) -> list[Json]:
     if document.context is not None:
         job.drop(joined(document.at, "context"), "no equivalent in OpenAI Chat")
     if not job.traits.pdf:
-        left_out = _left_out(job, document.at, "document", "this model takes no documents")
+        left_out = _left_out(
+            job, document.at, "document", "this model takes no documents"
+        )
         return [job.mark(left_out, document.cache)]
-    return [job.mark({"type": "file", "file": _file_out(job, document)}, document.cache)]
+    return [
+        job.mark({"type": "file", "file": _file_out(job, document)}, document.cache)
+    ]
 
 
 def _file_out(job: Job, document: Document) -> Json:
@@ -226,12 +241,14 @@ def _file_out(job: Job, document: Document) -> Json:
         return file if document.title is None else {**file, "filename": document.title}
     if document.file_id is not None:
         raise _refused(
-            document.at, "a document by file id can not go to this provider; send its data"
+            document.at,
+            "a document by file id can not go to this provider; send its data",
         )
     if job.traits.document_urls:
         return {"filename": document.title or "document.pdf", "file_data": document.url}
     raise _refused(
-        document.at, "this provider takes no documents by URL; send the document as base64"
+        document.at,
+        "this provider takes no documents by URL; send the document as base64",
     )
 
 
@@ -250,10 +267,14 @@ def _document_as_text(job: Job, document: Document) -> list[Json]:
 
 
 def _refused(at: str, why: str) -> GatewayError:
-    return GatewayError(Error(kind="unsupported_param", message=f"{at}: {why}", param=at))
+    return GatewayError(
+        Error(kind="unsupported_param", message=f"{at}: {why}", param=at)
+    )
 
 
-def content_out(job: Job, items: list[Json], *, listed: bool = False) -> str | list[Json]:
+def content_out(
+    job: Job, items: list[Json], *, listed: bool = False
+) -> str | list[Json]:
     """A message's content: a string where one plain text says it all.
 
     `listed` keeps one text in a list, as the client wrote it. A target that takes

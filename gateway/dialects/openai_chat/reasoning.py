@@ -25,6 +25,9 @@ DETAILS = "reasoning_details"
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Words of single providers for the same thing.
 _SYNONYMS = {"med": "medium", "ultra": "max", "disabled": "none"}
+# Stands for a thought that is demanded and was not kept: no words that the model might copy,
+# but not empty either, which DeepSeek may take for absent.
+_BLANK = " "
 # The most tokens of a thinking budget that one effort stands for.
 _BUDGETS = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 
@@ -62,7 +65,9 @@ def _effort(word: str | None, path: str) -> str | None:
         return None
     word = _SYNONYMS.get(word, word)
     if word not in EFFORTS:
-        raise invalid(f"{path} must be one of {', '.join(EFFORTS)}, not {word[:40]!r}", path)
+        raise invalid(
+            f"{path} must be one of {', '.join(EFFORTS)}, not {word[:40]!r}", path
+        )
     return word
 
 
@@ -82,7 +87,11 @@ def _from_thinking(body: Json, at: dict[str, str]) -> Thinking:
 
 def _from_reasoning(body: Json, at: dict[str, str]) -> Thinking:
     value = mapping(body, "reasoning") or {}
-    at["thinking"], at["effort"], at["budget"] = "reasoning", "reasoning.effort", "reasoning.max_tokens"
+    at["thinking"], at["effort"], at["budget"] = (
+        "reasoning",
+        "reasoning.effort",
+        "reasoning.max_tokens",
+    )
     effort = _effort(text(value, "effort", "reasoning"), "reasoning.effort")
     budget = whole(value, "max_tokens", least=0, at="reasoning")
     enabled = flag(value, "enabled", "reasoning")
@@ -93,7 +102,9 @@ def _from_reasoning(body: Json, at: dict[str, str]) -> Thinking:
     if enabled is False:
         return msgspec.structs.replace(asked, mode="off")
     if budget:
-        return msgspec.structs.replace(asked, mode="budget", budget=budget, effort=effort)
+        return msgspec.structs.replace(
+            asked, mode="budget", budget=budget, effort=effort
+        )
     if enabled:
         asked = msgspec.structs.replace(asked, mode="auto")
     return _with_effort(asked, effort)
@@ -111,12 +122,19 @@ def thinking_out(job: Job, body: Json) -> None:
     if not traits.reasoning or traits.thinking_request == "none":
         _drop_thinking(job, asked)
         return
+    if asked.mode == "off" and traits.thinking_always_on and not traits.efforts:
+        job.bend(
+            request.path("thinking"), f"{traits.model} always reasons", before="off"
+        )
+        return
     match traits.thinking_request:
         case "reasoning":
             _reasoning_object(job, body, asked)
         case "thinking":
             if asked.mode is not None:
-                body["thinking"] = {"type": "disabled" if asked.mode == "off" else "enabled"}
+                body["thinking"] = {
+                    "type": "disabled" if asked.mode == "off" else "enabled"
+                }
             if asked.mode != "off":
                 _put_effort(job, body, asked)
         case _:
@@ -170,7 +188,11 @@ def _level(job: Job, asked: Thinking) -> tuple[str, str | None]:
         return "thinking", "none"
     if asked.effort is not None:
         if asked.budget is not None:
-            job.drop(job.request.path("budget"), "an effort is sent instead", before=asked.budget)
+            job.drop(
+                job.request.path("budget"),
+                "an effort is sent instead",
+                before=asked.budget,
+            )
         return "effort", asked.effort
     if asked.budget is None:
         return "effort", None
@@ -188,7 +210,9 @@ def _nearest(job: Job, name: str, level: str) -> str | None:
     if level in traits.efforts:
         return level
     if not traits.efforts:
-        job.drop(job.request.path(name), f"{traits.model} takes no effort", before=level)
+        job.drop(
+            job.request.path(name), f"{traits.model} takes no effort", before=level
+        )
         return None
     rank = EFFORTS.index(level) if level in EFFORTS else EFFORTS.index("medium")
     lower = [e for e in traits.efforts if e in EFFORTS and EFFORTS.index(e) < rank]
@@ -209,7 +233,9 @@ def _reasoning_object(job: Job, body: Json, asked: Thinking) -> None:
         out["max_tokens"] = asked.budget
     elif asked.effort is not None:
         _, level = _level(job, asked)
-        sent = _nearest(job, "effort", level or "medium") if job.traits.efforts else level
+        sent = (
+            _nearest(job, "effort", level or "medium") if job.traits.efforts else level
+        )
         out["effort"] = sent
     elif asked.mode == "auto":
         out["enabled"] = True
@@ -242,6 +268,30 @@ def details_text(details: list[Json]) -> str:
     return "".join(word for word in words if isinstance(word, str))
 
 
+def more_details(details: list[Json], pieces: list[Json]) -> None:
+    """Join streamed pieces of `reasoning_details`: the same type and index is one detail."""
+    for piece in pieces:
+        last = details[-1] if details else {}
+        if not last or _detail_key(last) != _detail_key(piece):
+            details.append(dict(piece))
+            continue
+        for key, value in piece.items():
+            grows = (
+                key in _GROWING
+                and isinstance(value, str)
+                and isinstance(last.get(key), str)
+            )
+            if value is not None:
+                last[key] = last[key] + value if grows else value
+
+
+_GROWING = frozenset({"text", "summary", "data", "signature"})
+
+
+def _detail_key(detail: Json) -> tuple[Any, Any]:
+    return detail.get("type"), detail.get("index")
+
+
 def _details_signature(details: list[Json]) -> Signature:
     for detail in details:
         for value in (detail.get("data"), detail.get("signature")):
@@ -258,7 +308,9 @@ def thoughts_out(job: Job, turn: Turn, message: Json, *, has_calls: bool) -> Non
     demanded = traits.replay_reasoning == "required_on_tools" and has_calls
     if traits.reasoning_field == "none" or traits.replay_reasoning == "ignored":
         for thought in thoughts:
-            job.drop(thought.at, "thinking block: the upstream takes no reasoning as input")
+            job.drop(
+                thought.at, "thinking block: the upstream takes no reasoning as input"
+            )
         return
     field = traits.reasoning_field
     if field == DETAILS:
@@ -267,10 +319,11 @@ def thoughts_out(job: Job, turn: Turn, message: Json, *, has_calls: bool) -> Non
         if details:
             message[DETAILS] = details
     words = "".join(_words(job, thought, demanded=demanded) for thought in thoughts)
-    if words or demanded:
-        message[field] = words
     if demanded and not words:
-        job.supply(turn.at, f"{traits.model} demands {field} beside tool calls; sent empty", after="")
+        words = _BLANK
+        job.supply(turn.at, f"{traits.model} demands {field} beside tool calls", after=_BLANK)
+    if words:
+        message[field] = words
 
 
 def _words(job: Job, thought: Reasoning, *, demanded: bool) -> str:
@@ -287,14 +340,25 @@ def _words(job: Job, thought: Reasoning, *, demanded: bool) -> str:
     return ""
 
 
-def _native_details(job: Job, thoughts: list[Reasoning]) -> tuple[list[Json], list[Reasoning]]:
+def _native_details(
+    job: Job, thoughts: list[Reasoning]
+) -> tuple[list[Json], list[Reasoning]]:
     """The target's own `reasoning_details`, and the thoughts that hold none."""
     details: list[Json] = []
     others: list[Reasoning] = []
     for thought in thoughts:
         signature = thought.signature
         if signature and signature.kind == DETAILS and belongs(signature, job.traits):
-            details += msgspec.json.decode(signature.value, type=list[dict[str, Any]])
+            details += _decoded(job, thought, signature.value)
         else:
             others.append(thought)
     return details, others
+
+
+def _decoded(job: Job, thought: Reasoning, value: str) -> list[Json]:
+    """The details in a token. A client carries it and may have changed it."""
+    try:
+        return msgspec.json.decode(value, type=list[dict[str, Any]])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        job.drop(thought.at, "the reasoning state does not read as what was given out")
+        return []

@@ -26,11 +26,59 @@ from gateway.dialects.openai_chat.reasoning import thinking_in
 from gateway.dialects.openai_chat.tools import choice_in, tools_in
 
 _READ = frozenset(
-    ["model", "messages", "stream", "stream_options", "max_completion_tokens", "max_tokens", "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "stop", "n", "logprobs", "top_logprobs", "logit_bias", "response_format", "verbosity", "reasoning_effort", "reasoning", "thinking", "include_reasoning", "tools", "functions", "tool_choice", "function_call", "parallel_tool_calls", "web_search_options", "user", "safety_identifier", "prompt_cache_key", "metadata", "service_tier", "store", "cache_control"]
+    [
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "max_completion_tokens",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "frequency_penalty",
+        "presence_penalty",
+        "repetition_penalty",
+        "seed",
+        "stop",
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "response_format",
+        "verbosity",
+        "reasoning_effort",
+        "reasoning",
+        "thinking",
+        "include_reasoning",
+        "tools",
+        "functions",
+        "tool_choice",
+        "function_call",
+        "parallel_tool_calls",
+        "web_search_options",
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "metadata",
+        "service_tier",
+        "store",
+        "cache_control",
+    ]
 )
 # Fields that we hand on unread, where a wrong type can still be named here and now.
 _OBJECTS = ("audio", "prediction", "prompt_cache_options", "moderation")
-_TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "on_demand", "performance")
+_TIERS = (
+    "auto",
+    "default",
+    "flex",
+    "scale",
+    "priority",
+    "fast",
+    "on_demand",
+    "performance",
+)
 
 
 def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
@@ -68,7 +116,9 @@ def _extra(body: Json, at: dict[str, str]) -> tuple[Json, bool | None]:
         return extra, None
     at["include_usage"] = "stream_options"
     include_usage = flag(options, "include_usage", "stream_options")
-    others = {k: v for k, v in options.items() if k != "include_usage" and v is not None}
+    others = {
+        k: v for k, v in options.items() if k != "include_usage" and v is not None
+    }
     if others:
         extra["stream_options"] = others
     return extra, include_usage

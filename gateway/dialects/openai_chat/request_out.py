@@ -53,7 +53,10 @@ def _stream_out(job: Job, body: Json) -> None:
         if job.traits.stream_options:
             body["stream_options"] = {"include_usage": True}
     if request.include_usage is not None and not job.traits.stream_options:
-        job.drop(request.path("include_usage"), "the upstream always says the usage at the end")
+        job.drop(
+            request.path("include_usage"),
+            "the upstream always says the usage at the end",
+        )
 
 
 def _limit_out(job: Job, body: Json) -> None:
@@ -90,7 +93,10 @@ def _sampling_out(job: Job, body: Json) -> None:
     _logprobs_out(job, body)
     if sampling.n is not None and sampling.n > 1:
         job.bend(
-            job.request.path("n"), "a translated answer has one choice", before=sampling.n, after=1
+            job.request.path("n"),
+            "a translated answer has one choice",
+            before=sampling.n,
+            after=1,
         )
 
 
@@ -101,7 +107,11 @@ def _put(job: Job, body: Json, name: str, value: Any, *, taken: bool, why: str) 
     if taken:
         body[name] = value
     else:
-        job.drop(job.request.path(name), why, before=value if not isinstance(value, dict) else None)
+        job.drop(
+            job.request.path(name),
+            why,
+            before=value if not isinstance(value, dict) else None,
+        )
 
 
 def _put_temperature(job: Job, body: Json, *, free: bool, why: str) -> None:
@@ -148,11 +158,17 @@ def _meta_out(job: Job, body: Json) -> None:
             body[field] = stable_id(meta.user_id, _ID_LIMIT)
     if meta.session_key is not None and traits.session_field != "none":
         body[traits.session_field] = stable_id(meta.session_key, _KEY_LIMIT)
-    elif meta.session_key is not None and request.path("session_key") != request.path("user_id"):
+    elif meta.session_key is not None and request.path("session_key") != request.path(
+        "user_id"
+    ):
         job.drop(request.path("session_key"), "no equivalent")
-    _put(job, body, "metadata", meta.metadata, taken=traits.metadata, why="no equivalent")
+    _put(
+        job, body, "metadata", meta.metadata, taken=traits.metadata, why="no equivalent"
+    )
     tier = meta.service_tier
-    _put(job, body, "service_tier", tier, taken=traits.service_tier, why="no equivalent")
+    _put(
+        job, body, "service_tier", tier, taken=traits.service_tier, why="no equivalent"
+    )
     if meta.store or traits.store:
         _put(job, body, "store", meta.store, taken=traits.store, why="no equivalent")
 

@@ -25,7 +25,8 @@ def parse_usage(usage: Any) -> Usage | None:
         _count(usage, "cached_tokens"),
     )
     write = _first(
-        _count(prompt_details, "cache_write_tokens"), _count(usage, "cache_write_tokens")
+        _count(prompt_details, "cache_write_tokens"),
+        _count(usage, "cache_write_tokens"),
     )
     output = _count(usage, "completion_tokens")
     prompt = _count(usage, "prompt_tokens")
@@ -43,7 +44,8 @@ def parse_usage(usage: Any) -> Usage | None:
         cache_write=write,
         output=output,
         reasoning=_first(
-            _count(output_details, "reasoning_tokens"), _count(usage, "reasoning_tokens")
+            _count(output_details, "reasoning_tokens"),
+            _count(usage, "reasoning_tokens"),
         ),
         provider_cost=_cost(usage.get("cost")),
         native=usage,

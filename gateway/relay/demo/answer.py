@@ -60,7 +60,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 def answer(body: Mapping[str, Any], script: Script) -> Said:
     """What the model of this script says to a Chat request."""
-    messages = [m for m in body["messages"] if isinstance(m, Mapping)]
+    messages = [m for m in body["messages"] if isinstance(m, Mapping) and _in_dialogue(m)]
     prompt = last_prompt(messages)
     seed = zlib.crc32(msgspec.json.encode([script.name, prompt, len(messages)]))
     reasoning = _pieces(_thoughts(prompt, seed)) if _reasons(body, script) else ()
@@ -74,6 +74,11 @@ def answer(body: Mapping[str, Any], script: Script) -> Said:
         prompt_tokens=prompt_tokens(body),
         completion_tokens=len(said.reasoning) + len(said.text) + sum(map(_weight, said.calls)),
     )
+
+
+def _in_dialogue(message: Mapping[str, Any]) -> bool:
+    """Whether it is part of the dialogue; agents put instructions anywhere in it."""
+    return message.get("role") not in {"system", "developer"}
 
 
 def prompt_tokens(body: Mapping[str, Any]) -> int:

@@ -1,0 +1,12 @@
+"""The `console` application as Django sees it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ConsoleConfig(AppConfig):
+    """The pages for people."""
+
+    name = "console"
+    verbose_name = "Console"

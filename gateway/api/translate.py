@@ -1,0 +1,89 @@
+"""POST /api/translate: what a request, a stream or an error becomes in another dialect.
+
+The same code as live traffic, without a call: for a person who wants to know, for
+the console's pages, and for golden cases.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Field, Router, Schema
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.dialects import DIALECTS
+from gateway.relay import translate
+
+router = Router(tags=["translate"])
+
+
+class TranslateIn(Schema):
+    """One thing to translate: exactly one of `request`, `stream`, `error`.
+
+    `source` and `target` (`from`, `to`) are dialects or provider presets. A request
+    goes from a client's dialect to a provider's, a stream and an error the other way.
+    """
+
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+    model: str = ""
+    request: dict[str, Any] | None = None
+    stream: list[Any] | None = None
+    error: dict[str, Any] | None = None
+    include_usage: bool = True
+
+
+@router.post("/translate", response={200: dict[str, Any], 400: dict[str, Any]})
+def translate_example(request: HttpRequest, payload: TranslateIn) -> Any:
+    """Translate one example and say what could not be carried exactly."""
+    try:
+        return 200, _translated(payload)
+    except GatewayError as failure:
+        return failed(payload, failure.error)
+
+
+def _translated(payload: TranslateIn) -> dict[str, Any]:
+    given = [name for name in ("request", "stream", "error") if getattr(payload, name) is not None]
+    if len(given) != 1:
+        raise invalid("give exactly one of request, stream and error", given[0] if given else None)
+    if payload.request is not None:
+        body, headers = _parts(payload.request)
+        return translate.request(
+            payload.source, payload.target, body, headers, payload.model
+        )
+    if payload.stream is not None:
+        return translate.stream(
+            payload.source,
+            payload.target,
+            payload.stream,
+            payload.model,
+            include_usage=payload.include_usage,
+        )
+    error = payload.error or {}
+    status, headers = error.get("status"), error.get("headers") or {}
+    if not isinstance(status, int) or not isinstance(headers, dict):
+        raise invalid("error needs a status (a whole number) and headers (an object)", "error")
+    return translate.error(
+        payload.source, payload.target, status, _strings(headers), error.get("body")
+    )
+
+
+def _parts(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Body and headers: the request is a body, or an object that holds both."""
+    body, headers = request.get("body"), request.get("headers") or {}
+    if isinstance(body, dict) and "messages" not in request:
+        return body, _strings(headers)
+    return request, {}
+
+
+def _strings(headers: dict[str, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in headers.items()}
+
+
+def failed(payload: TranslateIn, error: Error) -> tuple[int, dict[str, Any]]:
+    """The error as the client of the example would see it."""
+    preset = translate.resolve(payload.source)
+    dialect = DIALECTS.get(preset.dialect if preset else "", DIALECTS["openai_chat"])
+    reply = dialect.client.render_error(error, translate.REQUEST_ID)
+    return 400, {**reply.body, "status": reply.status}

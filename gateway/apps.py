@@ -1,0 +1,16 @@
+"""The `gateway` application as Django sees it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class GatewayConfig(AppConfig):
+    """Registers the models and the system checks."""
+
+    name = "gateway"
+    verbose_name = "Dragoman"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from gateway import checks  # noqa: F401, PLC0415 - needs the loaded app registry

@@ -1,0 +1,291 @@
+"""Errors: a provider's refusal in any shape -> canonical, and back for a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import KINDS, Error
+from gateway.dialects.base import ErrorReply
+from gateway.dialects.openai_chat.retry import retry_after, should_retry
+
+Json = dict[str, Any]
+_LONGEST = 2000
+
+# What providers call a failure, in `code`, `error_type`, `type` or `status` -> kind.
+_WORDS: dict[str, str] = {
+    "context_length_exceeded": "context_length",
+    "token_limit_exceeded": "context_length",
+    "max_tokens_exceeded": "context_length",
+    "exceed_context_size_error": "context_length",
+    "insufficient_quota": "quota",
+    "credit_balance_exhausted": "quota",
+    "billing_hard_limit_reached": "quota",
+    "billing_error": "quota",
+    "payment_required": "quota",
+    "rate_limit_exceeded": "rate_limit",
+    "rate_limit_error": "rate_limit",
+    "too_many_requests": "rate_limit",
+    "capacity_exceeded": "rate_limit",
+    "resource_exhausted": "rate_limit",
+    "throttlingexception": "rate_limit",
+    "server_is_overloaded": "overloaded",
+    "slow_down": "overloaded",
+    "overloaded": "overloaded",
+    "overloaded_error": "overloaded",
+    "engine_overloaded_error": "overloaded",
+    "provider_overloaded": "overloaded",
+    "unavailable": "overloaded",
+    "timeout": "timeout",
+    "timeout_error": "timeout",
+    "deadline_exceeded": "timeout",
+    "content_filter": "content_policy",
+    "content_policy_violation": "content_policy",
+    "responsibleaipolicyviolation": "content_policy",
+    "invalid_prompt": "content_policy",
+    "bio_policy": "content_policy",
+    "misalignment_policy_violation": "content_policy",
+    "model_not_found": "not_found",
+    "deploymentnotfound": "not_found",
+    "unsupported_parameter": "unsupported_param",
+    "unsupported_value": "unsupported_param",
+    "request_too_large": "too_large",
+    "invalid_api_key": "upstream_auth",
+    "authentication_error": "upstream_auth",
+    "permission_error": "upstream_auth",
+    "permission_denied": "upstream_auth",
+    "unauthenticated": "upstream_auth",
+    "tool_use_failed": "malformed_output",
+}
+# Words so general that the status says more; they count where there is none.
+_GENERAL: dict[str, str] = {
+    "invalid_request_error": "invalid_request",
+    "invalid_argument": "invalid_request",
+    "badrequesterror": "invalid_request",
+    "not_found_error": "not_found",
+}
+_STATUSES: dict[int, str] = {
+    401: "upstream_auth",
+    402: "quota",
+    403: "upstream_auth",
+    404: "not_found",
+    408: "timeout",
+    409: "upstream_error",
+    413: "too_large",
+    424: "upstream_error",
+    429: "rate_limit",
+    498: "rate_limit",
+    499: "upstream_error",
+    503: "overloaded",
+    504: "timeout",
+    529: "overloaded",
+}
+# Wordings that are the only sign of a kind (wire/spec.md, section 5).
+_PHRASES: tuple[tuple[str, str], ...] = (
+    ("prompt is too long", "context_length"),
+    ("input is too long", "context_length"),
+    ("too many input tokens", "context_length"),
+    ("maximum context length", "context_length"),
+    ("exceeds the maximum number of tokens", "context_length"),
+    ("exceeds the available context size", "context_length"),
+    ("exceeds context", "context_length"),
+    ("too large for model", "context_length"),
+    ("is deprecated for this model", "unsupported_param"),
+    ("function tools with reasoning_effort", "unsupported_param"),
+)
+_PHRASED = frozenset({"invalid_request", "upstream_error", "too_large"})
+
+# kind -> (status, type, code) for a Chat client.
+_SHOWN: dict[str, tuple[int, str, str | None]] = {
+    "invalid_request": (400, "invalid_request_error", None),
+    "unsupported_param": (400, "invalid_request_error", "unsupported_parameter"),
+    "context_length": (400, "invalid_request_error", "context_length_exceeded"),
+    "content_policy": (400, "invalid_request_error", "content_filter"),
+    "too_large": (413, "invalid_request_error", "request_too_large"),
+    "method_not_allowed": (405, "invalid_request_error", "method_not_allowed"),
+    "gateway_auth": (401, "invalid_request_error", "invalid_api_key"),
+    "not_found": (404, "invalid_request_error", "model_not_found"),
+    "not_allowed": (403, "invalid_request_error", "not_allowed"),
+    "client_gone": (499, "invalid_request_error", "client_gone"),
+    "rate_limit": (429, "rate_limit_error", "rate_limit_exceeded"),
+    "quota": (429, "insufficient_quota", "insufficient_quota"),
+    "upstream_auth": (502, "server_error", "upstream_auth"),
+    "overloaded": (503, "server_error", "overloaded"),
+    "timeout": (504, "server_error", "timeout"),
+    "upstream_error": (502, "server_error", "upstream_error"),
+    "malformed_output": (502, "server_error", "malformed_model_output"),
+}
+# The SDK retries every 429 and 5xx unless told otherwise.
+_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
+
+
+# --- a provider's ----------------------------------------------------------------------
+
+
+def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
+    """What the upstream's refusal means; headers have lower-case names."""
+    try:
+        payload = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        payload = None
+    error = error_in(payload, status=status, raw=body)
+    return msgspec.structs.replace(
+        error,
+        retry_after_s=retry_after(headers, payload),
+        should_retry=should_retry(headers),
+        upstream_id=headers.get("x-request-id") or headers.get("request-id"),
+    )
+
+
+def is_error(payload: Any) -> bool:
+    """Whether JSON that came with status 200 is an error all the same."""
+    if isinstance(payload, list):
+        return len(payload) == 1 and is_error(payload[0])
+    if not isinstance(payload, dict):
+        return False
+    if payload.get("error"):
+        return True
+    if payload.get("choices"):
+        return False
+    if payload.get("object") == "error" or payload.get("type") == "error":
+        return True
+    return isinstance(payload.get("message"), str) or bool(payload.get("detail"))
+
+
+def error_in(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
+    """The error in a payload of any known shape; `raw` is shown where it has none."""
+    fields = _fields(payload)
+    message = _message(fields, payload) or _plain(raw, status)
+    code = fields.get("code")
+    if status is None:
+        status = _as_status(code)
+    words = [fields.get(name) for name in ("code", "error_type", "type", "status")]
+    return Error(
+        kind=_kind(
+            status, [word.lower() for word in words if isinstance(word, str)], message
+        ),
+        message=message[:_LONGEST],
+        param=_param(fields),
+        code=str(code) if isinstance(code, str | int) else None,
+        status=status,
+    )
+
+
+def _fields(payload: Any) -> Json:
+    """The object that holds the message, whatever it is wrapped in."""
+    if isinstance(payload, list) and payload:
+        payload = payload[0]
+    if not isinstance(payload, dict):
+        return {}
+    inner = payload.get("error")
+    if isinstance(inner, list) and inner:
+        inner = inner[0]
+    if not isinstance(inner, dict):
+        return payload
+    metadata = inner.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get("error_type"), str):
+        return {**inner, "error_type": metadata["error_type"]}
+    return inner
+
+
+def _message(fields: Json, payload: Any) -> str | None:
+    detail = fields.get("detail")
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        detail = detail[0].get("msg")
+    told = isinstance(payload, dict) and payload.get("error")
+    for words in (fields.get("message"), detail, told):
+        if isinstance(words, str) and words:
+            return _with_origin(words, fields)
+    return None
+
+
+def _with_origin(message: str, fields: Json) -> str:
+    """OpenRouter keeps the words of the provider behind it apart."""
+    metadata = fields.get("metadata")
+    origin = metadata.get("raw") if isinstance(metadata, dict) else None
+    return (
+        f"{message}: {origin[:500]}" if isinstance(origin, str) and origin else message
+    )
+
+
+def _plain(raw: bytes, status: int | None) -> str:
+    text = raw[:500].decode("utf-8", "replace").strip()
+    number = f" {status}" if status is not None else ""
+    if not text:
+        return f"the upstream failed{number} without a message"
+    if text.startswith("<"):
+        return f"the upstream answered{number} with an HTML page, not with its API"
+    return text
+
+
+def _as_status(code: Any) -> int | None:
+    """Some put the HTTP status into `code`, as a number or a string."""
+    if isinstance(code, str) and code.isascii() and code.isdigit():
+        code = int(code[:4])
+    return code if type(code) is int and 400 <= code <= 599 else None
+
+
+def _kind(status: int | None, words: list[str], message: str) -> str:
+    if status == 402:
+        return "quota"
+    kind = next((_WORDS[word] for word in words if word in _WORDS), None)
+    if kind is None and status is not None:
+        kind = _STATUSES.get(status) or (
+            "invalid_request" if status < 500 else "upstream_error"
+        )
+    if kind is None:
+        kind = next(
+            (_GENERAL[word] for word in words if word in _GENERAL), "upstream_error"
+        )
+    if kind in _PHRASED:
+        told = message.lower()
+        return next((known for phrase, known in _PHRASES if phrase in told), kind)
+    return kind
+
+
+def _param(fields: Json) -> str | None:
+    param = fields.get("param")
+    if isinstance(param, str):
+        return param
+    detail = fields.get("detail")
+    first = detail[0] if isinstance(detail, list) and detail else None
+    loc = first.get("loc") if isinstance(first, dict) else None
+    if not isinstance(loc, list):
+        return None
+    steps = [step for step in loc if step != "body"]
+    path = "".join(f"[{step}]" if type(step) is int else f".{step}" for step in steps)
+    return path.lstrip(".") or None
+
+
+# --- a client's ------------------------------------------------------------------------
+
+
+def error_body(error: Error) -> Json:
+    """The JSON of an error, before the first byte and in the middle of a stream alike."""
+    _, kind, code = _SHOWN[error.kind]
+    if error.kind == "not_allowed" and error.code is not None:
+        code = error.code
+    param = error.param
+    if param is None and error.kind == "context_length":
+        param = "messages"
+    return {
+        "error": {"message": error.message, "type": kind, "param": param, "code": code}
+    }
+
+
+def render_error(error: Error, request_id: str) -> ErrorReply:
+    """The error before the first byte of an answer."""
+    status, _, _ = _SHOWN[error.kind]
+    if error.kind == "not_allowed" and error.code == "insufficient_quota":
+        status = KINDS["quota"].status
+    headers: dict[str, str] = {"x-request-id": request_id}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    retry = (
+        error.should_retry if error.should_retry is not None else _RETRY.get(error.kind)
+    )
+    if retry is not None:
+        headers["x-should-retry"] = "true" if retry else "false"
+    return ErrorReply(status=status, body=error_body(error), headers=headers)

@@ -1,0 +1,45 @@
+"""Words of a text as the full-text index holds them: the same on every database.
+
+SQLite's and PostgreSQL's tokenizers differ (paths, hyphens, accents, Chinese), so
+both get text that is already split: lower case, no accents, one space between
+words, each character of a script without spaces a word of its own.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Longer runs are hashes and base64, which nobody searches for.
+MAX_WORD = 64
+MAX_PHRASES = 16
+
+_WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
+_SPACELESS = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+_QUERY = re.compile(r'"([^"]*)"|(\S+)')
+
+
+def words(text: str) -> list[str]:
+    """The words of `text`, normalised, in order."""
+    if text.isascii():
+        plain = text.lower()
+    else:
+        decomposed = unicodedata.normalize("NFKD", text.casefold())
+        plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+        plain = _SPACELESS.sub(r" \1 ", plain)
+    return [word for word in _WORD.findall(plain) if len(word) <= MAX_WORD]
+
+
+def document(text: str) -> str:
+    """The text as it is handed to the index."""
+    return " ".join(words(text))
+
+
+def phrases(query: str) -> list[str]:
+    """What a person typed, as phrases that must all occur.
+
+    `"..."` is a phrase, and so is a run such as `gateway/models.py` that the index
+    holds as several words.
+    """
+    found = (document(quoted or plain) for quoted, plain in _QUERY.findall(query))
+    return list(dict.fromkeys(phrase for phrase in found if phrase))[:MAX_PHRASES]

@@ -1,0 +1,177 @@
+"""The request log: a narrow row for each request, and apart from it what is large."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.sql.compiler import SQLCompiler
+
+from gateway.querysets import RequestLogQuerySet
+
+
+class RequestLog(models.Model):
+    """One finished request. The fields are those of `gateway.relay.entry.Entry`.
+
+    The client may choose `request_id` and use it twice, so a replay is known by id
+    and time together. Nothing here is a foreign key: the log outlives the registry.
+    """
+
+    request_id = models.CharField(max_length=64)
+    started_at = models.DateTimeField()
+    endpoint = models.CharField(max_length=64, blank=True)
+    client_dialect = models.CharField(max_length=32, blank=True)
+    upstream_dialect = models.CharField(max_length=32, blank=True)
+    key_id = models.BigIntegerField(null=True)
+    key_prefix = models.CharField(max_length=32, blank=True)
+    route = models.CharField(max_length=200, blank=True)
+    requested_model = models.CharField(max_length=200, blank=True)
+    provider = models.CharField(max_length=63, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    target_id = models.BigIntegerField(null=True)
+    stream = models.BooleanField(default=False)
+    passthrough = models.BooleanField(default=False)
+    status = models.IntegerField(default=0)
+    outcome = models.CharField(max_length=16, default="ok")
+    error_kind = models.CharField(max_length=32, blank=True)
+    error = models.TextField(max_length=4000, blank=True)
+    finish = models.CharField(max_length=32, blank=True)
+    duration_ms = models.FloatField(default=0.0)
+    first_token_ms = models.FloatField(null=True)
+    overhead_ms = models.FloatField(null=True)
+    input_tokens = models.BigIntegerField(null=True)
+    cache_read_tokens = models.BigIntegerField(null=True)
+    cache_write_tokens = models.BigIntegerField(null=True)
+    output_tokens = models.BigIntegerField(null=True)
+    reasoning_tokens = models.BigIntegerField(null=True)
+    usage_source = models.CharField(max_length=16, blank=True)
+    cost_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    price_source = models.CharField(max_length=100, blank=True)
+    attempts = models.JSONField(default=list)
+    adaptations = models.JSONField(default=list)
+    session = models.CharField(max_length=128, blank=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    client_ip = models.CharField(max_length=64, blank=True)
+    upstream_id = models.CharField(max_length=128, blank=True)
+
+    objects = RequestLogQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "request"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["request_id", "started_at"], name="gateway_request_once"
+            ),
+        )
+        # Each serves one filter of the list, newest first. Partial where most rows are
+        # alike: an index costs every insert a microsecond or two.
+        indexes = (
+            models.Index(fields=["started_at"], name="gateway_request_started"),
+            models.Index(fields=["route", "id"], name="gateway_request_route"),
+            models.Index(fields=["provider", "model", "id"], name="gateway_request_model"),
+            models.Index(fields=["key_prefix", "id"], name="gateway_request_key"),
+            models.Index(
+                fields=["outcome", "error_kind", "id"],
+                name="gateway_request_failed",
+                condition=~models.Q(outcome="ok"),
+            ),
+            models.Index(
+                fields=["session", "id"],
+                name="gateway_request_session",
+                condition=~models.Q(session=""),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
+class RequestBody(models.Model):
+    """What went over the four wires of one request.
+
+    `blob` is a msgpack `gateway.relay.entry.Bodies`, compressed with zlib where that is
+    worth it (`store.load_bodies` reads it).
+    """
+
+    log = models.OneToOneField(
+        RequestLog, on_delete=models.CASCADE, primary_key=True, related_name="body"
+    )
+    blob = models.BinaryField()
+
+    class Meta:
+        verbose_name_plural = "request bodies"
+
+    def __str__(self) -> str:
+        return f"bodies of {self.log_id}"
+
+
+class Unindexed(models.Model):
+    """A request whose text is not in the full-text index yet.
+
+    A queue rather than a high-water mark of ids: on PostgreSQL a lower id may become
+    visible after a higher one.
+    """
+
+    log = models.OneToOneField(
+        RequestLog, on_delete=models.CASCADE, primary_key=True, related_name="unindexed"
+    )
+
+    class Meta:
+        verbose_name_plural = "unindexed"
+
+    def __str__(self) -> str:
+        return f"text of {self.log_id}"
+
+
+class DocumentField(models.TextField[str, str]):
+    """The indexed words of a row: FTS5's column, or PostgreSQL's tsvector."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        """The column's type; SQLite's virtual table has none."""
+        return "tsvector" if connection.vendor == "postgresql" else "text"
+
+
+@DocumentField.register_lookup
+class Matches(models.Lookup[bool]):
+    """Whether all phrases (`gateway.fulltext.phrases`) occur."""
+
+    lookup_name = "matches"
+    prepare_rhs = False
+
+    def as_sql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
+        """FTS5: one query text of quoted phrases, which are ANDed."""
+        column, params = self.process_lhs(compiler, connection)
+        query = " ".join(f'"{phrase}"' for phrase in self.rhs)
+        return column + " MATCH %s", [*params, query]
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
+        """A tsquery of phrases, ANDed."""
+        column, params = self.process_lhs(compiler, connection)
+        query = " && ".join(["phraseto_tsquery('simple', %s)"] * len(self.rhs))
+        return column + " @@ (" + query + ")", [*params, *self.rhs]
+
+
+class RequestText(models.Model):
+    """The full-text index. Its table is made by migration, differently per database."""
+
+    log = models.OneToOneField(
+        RequestLog,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        db_column="rowid",
+        db_constraint=False,
+        related_name="text",
+    )
+    document = DocumentField()
+
+    class Meta:
+        managed = False
+        db_table = "gateway_requesttext"
+
+    def __str__(self) -> str:
+        return f"words of {self.log_id}"

@@ -1,0 +1,93 @@
+"""Providers and their models: what we call."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+
+from gateway.models.registry import RegistryRow
+from gateway.querysets import RegistryRowQuerySet
+
+provider_name = RegexValidator(
+    r"\A[a-z0-9][a-z0-9._-]{0,62}\Z",
+    "Lower-case letters, digits, dot, dash and underscore; it stands before the slash in "
+    "provider/model.",
+)
+variable_name = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "The name of a variable.")
+
+
+class Provider(RegistryRow):
+    """An endpoint we call: a preset of the catalogue, with changes.
+
+    A blank text and a null mean "as the preset says"; an empty object means "none".
+    `credential` is ciphertext (`store.set_credential` writes it), `credential_env` the
+    name of a variable to read instead.
+    """
+
+    name = models.CharField(max_length=63, unique=True, validators=[provider_name])
+    preset = models.CharField(max_length=63, default="custom")
+    dialect = models.CharField(max_length=63, blank=True)
+    base_url = models.CharField(max_length=500, blank=True)
+    auth = models.CharField(max_length=31, blank=True)
+    credential = models.TextField(blank=True, editable=False)
+    credential_env = models.CharField(max_length=200, blank=True, validators=[variable_name])
+    headers = models.JSONField(default=dict, blank=True)
+    query = models.JSONField(null=True, blank=True)
+    paths = models.JSONField(null=True, blank=True)
+    edits = models.JSONField(default=list, blank=True)
+    timeouts = models.JSONField(default=dict, blank=True)
+    passthrough = models.BooleanField(null=True, blank=True)
+    drop_params = models.BooleanField(default=False)
+    enabled = models.BooleanField(default=True)
+
+    objects = RegistryRowQuerySet["Provider"].as_manager()
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _price() -> models.DecimalField[Decimal | None, Decimal | None]:
+    """US dollars per million tokens; null is the list price, where there is one."""
+    return models.DecimalField(
+        max_digits=16,
+        decimal_places=8,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+    )
+
+
+class Model(RegistryRow):
+    """One model at one provider. `name` is the upstream's id of it.
+
+    `traits` are an operator's changes to what the tables say of it, `learned` those
+    that a refusal of the upstream taught; an operator's win.
+    """
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="models")
+    name = models.CharField(max_length=200)
+    traits = models.JSONField(default=dict, blank=True)
+    learned = models.JSONField(default=dict, blank=True, editable=False)
+    edits = models.JSONField(default=list, blank=True)
+    price_input = _price()
+    price_output = _price()
+    price_cache_read = _price()
+    price_cache_write = _price()
+    price_cache_write_1h = _price()
+    enabled = models.BooleanField(default=True)
+
+    objects = RegistryRowQuerySet["Model"].as_manager()
+
+    class Meta:
+        ordering = ("provider__name", "name")
+        constraints = (
+            models.UniqueConstraint(fields=["provider", "name"], name="gateway_model_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.provider.name}/{self.name}"

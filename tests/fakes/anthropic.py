@@ -1,0 +1,239 @@
+"""Anthropic's Messages, as strict as the service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.fakes import anthropic_rules as rules
+from tests.fakes.script import Refusal, Say, Script
+from tests.fakes.server import Out, Seen, Server
+
+KEY = "sk-ant-upstream-0123456789abcdef"
+REQUEST_ID = "req_011upstream"
+
+
+class StrictAnthropic(Server):
+    """Serves `/v1/messages`, its token count, and `/v1/models`."""
+
+    def __init__(self, key: str = KEY) -> None:
+        super().__init__()
+        self.key = key
+        self.script = Script()
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer one request as the service would."""
+        refusal = self._at_the_door(seen)
+        if refusal is None and seen.path.startswith("/v1/models"):
+            await self._models(seen, out)
+            return True
+        refusal = refusal or self._in_the_body(seen)
+        if refusal is not None:
+            await _refuse(out, refusal)
+            return True
+        body = seen.body
+        if seen.path.endswith("/count_tokens"):
+            await out.reply(200, {"input_tokens": len(seen.raw) // 4}, _headers())
+            return True
+        say = self.script.answer(*_heard(body["messages"]))
+        await asyncio.sleep(say.first_s)
+        if say.error is not None:
+            await _refuse(out, say.error)
+            return True
+        if body.get("stream"):
+            return await self._stream(body, say, out)
+        await out.reply(200, _whole(body, say), _headers())
+        return True
+
+    def _at_the_door(self, seen: Seen) -> Refusal | None:
+        headers = seen.headers
+        given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        if given != self.key:
+            return Refusal(401, "authentication_error", f"invalid x-api-key: {given}")
+        posts = seen.method == "POST" and seen.path in {
+            "/v1/messages",
+            "/v1/messages/count_tokens",
+        }
+        if not posts and not (seen.method == "GET" and seen.path.startswith("/v1/models")):
+            return Refusal(404, "not_found_error", "Not Found")
+        return rules.header_refusal(headers)
+
+    def _in_the_body(self, seen: Seen) -> Refusal | None:
+        body = seen.body
+        if not isinstance(body, dict):
+            message = "The request body is not valid JSON"
+            return Refusal(400, "invalid_request_error", message)
+        if len(seen.raw) > 32 * 1024 * 1024:
+            return Refusal(413, "request_too_large", "Request exceeds the maximum size")
+        return rules.refusal(body, seen.headers, counting=seen.path.endswith("/count_tokens"))
+
+    async def _models(self, seen: Seen, out: Out) -> None:
+        rows = [
+            {
+                "type": "model",
+                "id": name,
+                "display_name": name.replace("-", " ").title(),
+                "created_at": "2026-01-01T00:00:00Z",
+            }
+            for name in rules.MODELS
+        ]
+        name = seen.path.removeprefix("/v1/models").strip("/")
+        if not name:
+            ends = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]}
+            await out.reply(200, {"data": rows, "has_more": False, **ends}, _headers())
+            return
+        row = next((row for row in rows if row["id"] == name), None)
+        if row is None:
+            await _refuse(out, Refusal(404, "not_found_error", f"model: {name}"))
+            return
+        await out.reply(200, row, _headers())
+
+    async def _stream(self, body: dict[str, Any], say: Say, out: Out) -> bool:
+        events = list(_events(body, say))
+        if say.breaks:
+            events = events[: len(events) // 2]
+        await out.begin(200, {"content-type": "text/event-stream; charset=utf-8", **_headers()})
+        for event in events:
+            await out.write(_frame(event))
+            await asyncio.sleep(say.pace_s)
+        if say.breaks == "cut":
+            out.reset()
+            return False
+        if say.breaks == "error":
+            error = {"type": "overloaded_error", "message": "Overloaded"}
+            await out.write(_frame({"type": "error", "error": error, "request_id": REQUEST_ID}))
+        await out.end()
+        return True
+
+
+def _heard(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """What users wrote, the last first, and the tool results since the last answer."""
+    users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
+    since = 0
+    for number, message in enumerate(messages):
+        if message["role"] == "assistant":
+            since = number + 1
+    recent = [m["content"] for m in messages[since:] if isinstance(m["content"], list)]
+    blocks = [block for content in recent for block in content]
+    return users, [_text(b.get("content", "")) for b in blocks if b["type"] == "tool_result"]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(block.get("text", "") for block in content if block["type"] == "text")
+
+
+def _blocks(body: dict[str, Any], say: Say) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    thinking = body.get("thinking") or {}
+    if say.reasoning and thinking.get("type") in {"enabled", "adaptive", "between_tools"}:
+        shown = "" if thinking.get("display") == "omitted" else say.reasoning
+        signature = rules.signature(say.reasoning)
+        blocks.append({"type": "thinking", "thinking": shown, "signature": signature})
+    if say.text or not say.calls:
+        blocks.append({"type": "text", "text": say.text, "citations": None})
+    for number, call in enumerate(say.calls):
+        block = {"type": "tool_use", "id": call.id or f"toolu_up_{number}", "name": call.name}
+        blocks.append({**block, "input": call.object})
+    return blocks
+
+
+def _head(body: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "msg_upstream1", "type": "message", "role": "assistant", "model": body["model"]}
+
+
+def _whole(body: dict[str, Any], say: Say) -> dict[str, Any]:
+    return {
+        **_head(body),
+        "content": _blocks(body, say),
+        "stop_reason": _stop_reason(say),
+        "stop_sequence": None,
+        "usage": _usage(say),
+    }
+
+
+def _stop_reason(say: Say) -> str:
+    return say.finish or ("tool_use" if say.calls else "end_turn")
+
+
+def _usage(say: Say) -> dict[str, Any]:
+    return {
+        "input_tokens": say.input_tokens - say.cached_tokens,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": say.cached_tokens,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "output_tokens": say.output_tokens,
+        "service_tier": "standard",
+    }
+
+
+def _events(body: dict[str, Any], say: Say) -> Iterator[dict[str, Any]]:
+    usage = {**_usage(say), "output_tokens": 1}
+    message = {**_head(body), "content": [], "stop_reason": None, "stop_sequence": None}
+    yield {"type": "message_start", "message": {**message, "usage": usage}}
+    for index, block in enumerate(_blocks(body, say)):
+        yield from _block_events(index, block, say.piece)
+        if index == 0:
+            yield {"type": "ping"}
+    delta = {"stop_reason": _stop_reason(say), "stop_sequence": None}
+    yield {
+        "type": "message_delta",
+        "delta": delta,
+        "usage": {
+            "input_tokens": say.input_tokens - say.cached_tokens,
+            "cache_read_input_tokens": say.cached_tokens,
+            "output_tokens": say.output_tokens,
+        },
+    }
+    yield {"type": "message_stop"}
+
+
+def _block_events(index: int, block: dict[str, Any], piece: int) -> Iterator[dict[str, Any]]:
+    started, deltas = _opened(block, piece)
+    yield {"type": "content_block_start", "index": index, "content_block": started}
+    for delta in deltas:
+        yield {"type": "content_block_delta", "index": index, "delta": delta}
+    yield {"type": "content_block_stop", "index": index}
+
+
+def _opened(block: dict[str, Any], piece: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The block as it starts, and the deltas that fill it."""
+    match block["type"]:
+        case "thinking":
+            deltas = [
+                {"type": "thinking_delta", "thinking": part}
+                for part in _pieces(block["thinking"], piece)
+            ]
+            deltas.append({"type": "signature_delta", "signature": block["signature"]})
+            return {"type": "thinking", "thinking": "", "signature": ""}, deltas
+        case "tool_use":
+            text = json.dumps(block["input"]) if block["input"] else ""
+            parts = ["", *_pieces(text, piece)]
+            return {**block, "input": {}}, [
+                {"type": "input_json_delta", "partial_json": part} for part in parts
+            ]
+        case _:
+            deltas = [{"type": "text_delta", "text": p} for p in _pieces(block["text"], piece)]
+            return {"type": "text", "text": ""}, deltas
+
+
+def _pieces(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def _frame(event: dict[str, Any]) -> bytes:
+    data = json.dumps(event, separators=(",", ":")).encode()
+    return b"event: " + event["type"].encode() + b"\ndata: " + data + b"\n\n"
+
+
+def _headers() -> dict[str, str]:
+    return {"request-id": REQUEST_ID, "anthropic-organization-id": "org_upstream"}
+
+
+async def _refuse(out: Out, refusal: Refusal) -> None:
+    error = {"type": refusal.type, "message": refusal.message}
+    body = {"type": "error", "error": error, "request_id": REQUEST_ID}
+    await out.reply(refusal.status, body, {**_headers(), **refusal.headers})

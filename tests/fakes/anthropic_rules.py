@@ -1,0 +1,347 @@
+"""What Anthropic's Messages refuses, and in which words."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from anthropic.types.anthropic_beta_param import AnthropicBetaParam
+from anthropic.types.beta.message_count_tokens_params import MessageCountTokensParams
+from anthropic.types.beta.message_create_params import MessageCreateParamsBase
+
+from tests.fakes.script import Refusal
+from tests.fakes.shape import Problem, problems
+
+_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
+_ID = re.compile(r"^[a-zA-Z0-9_-]+$")
+_VERSIONS = {"2023-06-01", "2026-10-21"}
+_NEW = "2026-10-21"
+_SAMPLING = ("temperature", "top_p", "top_k")
+_NOT_IN_BODY = ("betas", "user_profile_id", "workspace_id")
+# Betas that Claude Code sends and the SDK does not list.
+_MORE_BETAS = {
+    "claude-code-20250219",
+    "per-turn-control-2026-07-01",
+    "advanced-tool-use-2025-11-20",
+    "effort-2025-11-24",
+    "structured-outputs-2025-12-15",
+    "redact-thinking-2026-02-12",
+}
+# Body fields that only a beta opens.
+_BETA_FIELDS = {
+    "context_management": "context-management-",
+    "mcp_servers": "mcp-client-",
+    "fallbacks": "server-side-fallback-",
+    "thread": "message-threads-",
+}
+
+
+@dataclass(frozen=True)
+class Ability:
+    """What one model takes."""
+
+    thinking: frozenset[str]
+    sampling: bool
+    prefill: bool
+    mid_system: bool
+
+
+def _ability(thinking: str, *, sampling: bool, prefill: bool, mid_system: bool) -> Ability:
+    return Ability(frozenset(thinking.split()), sampling, prefill, mid_system)
+
+
+_OLD = _ability("enabled disabled", sampling=True, prefill=True, mid_system=False)
+_4_6 = _ability("enabled adaptive disabled", sampling=True, prefill=False, mid_system=False)
+_4_7 = _ability("adaptive disabled", sampling=False, prefill=False, mid_system=False)
+_5 = _ability("adaptive disabled between_tools", sampling=False, prefill=False, mid_system=True)
+
+MODELS = {
+    "claude-haiku-4-5": _OLD,
+    "claude-sonnet-4-5": _OLD,
+    "claude-opus-4-6": _4_6,
+    "claude-opus-4-7": _4_7,
+    "claude-sonnet-5": _4_7,
+    "claude-opus-5-5": _5,
+}
+
+
+def bad(message: str) -> Refusal:
+    """A 400 in Anthropic's words."""
+    return Refusal(400, "invalid_request_error", message)
+
+
+def signature(thought: str) -> str:
+    """The signature under a thought of this server."""
+    return "EqUpstream" + hashlib.sha256(thought.encode()).hexdigest()
+
+
+def header_refusal(headers: Mapping[str, str]) -> Refusal | None:
+    """Why the headers are refused; None if they are not."""
+    version = headers.get("anthropic-version")
+    if version is None:
+        return bad("anthropic-version: header is required")
+    if version not in _VERSIONS:
+        return bad(f'anthropic-version: "{version}" is not a valid version')
+    for beta in _betas(headers):
+        if beta not in _MORE_BETAS and beta not in get_args(get_args(AnthropicBetaParam)[1]):
+            return bad(f"Unexpected value(s) `{beta}` for the `anthropic-beta` header.")
+    return None
+
+
+def _betas(headers: Mapping[str, str]) -> list[str]:
+    return [b.strip() for b in headers.get("anthropic-beta", "").split(",") if b.strip()]
+
+
+def refusal(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) -> Refusal | None:
+    """Why the service would refuse this body; None if it would not."""
+    found = _shape(body, headers, counting=counting)
+    if found is not None:
+        return found
+    ability = MODELS.get(body["model"])
+    if ability is None:
+        return Refusal(404, "not_found_error", f"model: {body['model']}")
+    found = _sampling(body, headers["anthropic-version"], ability)
+    checks = (_thinking, _tools, _cache_marks, _turns, _content)
+    for check in checks:
+        found = found or check(body, ability)
+    return found or (_new_version(body) if headers["anthropic-version"] == _NEW else None)
+
+
+def _shape(
+    body: dict[str, Any], headers: Mapping[str, str], *, counting: bool
+) -> Refusal | None:
+    for name, beta in _BETA_FIELDS.items():
+        if name in body and not any(b.startswith(beta) for b in _betas(headers)):
+            return bad(f"{name}: Extra inputs are not permitted")
+    for name in _NOT_IN_BODY:
+        if name in body:
+            return bad(f"{name}: Extra inputs are not permitted")
+    taken = {"stream": bool, **dict.fromkeys(_SAMPLING, object)}
+    rest = {k: v for k, v in body.items() if counting or k not in taken}
+    found = problems(rest, MessageCountTokensParams if counting else MessageCreateParamsBase)
+    return _told(found[0]) if found else None
+
+
+def _told(problem: Problem) -> Refusal:
+    where = problem.dotted()
+    if problem.kind == "extra":
+        return bad(f"{where}: Extra inputs are not permitted")
+    if problem.kind == "missing":
+        return bad(f"{where}: Field required")
+    return bad(f"{where}: Input should be valid: {problem.detail}")
+
+
+def _sampling(body: dict[str, Any], version: str, ability: Ability) -> Refusal | None:
+    for name in _SAMPLING:
+        if name not in body:
+            continue
+        if version == _NEW:
+            return bad(f"{name}: Extra inputs are not permitted")
+        if not isinstance(body[name], int | float):
+            return bad(f"{name}: Input should be a valid number")
+        if not ability.sampling and body[name] != 1:
+            return bad(f"`{name}` is deprecated for this model.")
+    if not 0 <= body.get("temperature", 1) <= 1:
+        return bad("temperature: range: 0..1")
+    if "temperature" in body and "top_p" in body:
+        return bad("`temperature` and `top_p` cannot both be specified for this model.")
+    if body.get("max_tokens", 1) < 0:
+        return bad("max_tokens: Input should be greater than or equal to 0")
+    for stop in body.get("stop_sequences") or ():
+        if not stop.strip():
+            return bad("stop_sequences: each stop sequence must contain non-whitespace")
+    return None
+
+
+def _thinking(body: dict[str, Any], ability: Ability) -> Refusal | None:
+    thinking = body.get("thinking") or {}
+    kind = thinking.get("type")
+    if kind is None:
+        return None
+    if kind not in ability.thinking:
+        return bad(f'"thinking.type.{kind}" is not supported for this model.')
+    if kind != "enabled":
+        return None
+    if thinking["budget_tokens"] < 1024:
+        return bad("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+    if thinking["budget_tokens"] >= body.get("max_tokens", 1 << 30):
+        return bad("`max_tokens` must be greater than `thinking.budget_tokens`.")
+    if (body.get("tool_choice") or {}).get("type") in {"any", "tool"}:
+        return bad("Thinking may not be enabled when tool_choice forces tool use.")
+    if body.get("temperature", 1) != 1:
+        return bad("`temperature` may only be set to 1 when thinking is enabled.")
+    if body["messages"][-1]["role"] == "assistant":
+        return bad("Thinking may not be enabled together with an assistant prefill.")
+    return None
+
+
+def _tools(body: dict[str, Any], ability: Ability) -> Refusal | None:
+    tools = body.get("tools") or []
+    names = [tool["name"] for tool in tools if "name" in tool]
+    if len(set(names)) != len(names):
+        return bad("tools: Tool names must be unique.")
+    for number, tool in enumerate(tools):
+        if not _NAME.match(tool.get("name", "x")):
+            return bad(f"tools.{number}.custom.name: String should match pattern '{_NAME.pattern}'")
+        if "input_schema" in tool and tool["input_schema"].get("type") != "object":
+            return bad(f"tools.{number}.custom.input_schema.type: Input should be 'object'")
+    choice = body.get("tool_choice") or {}
+    if choice.get("type") in {"any", "tool"} and not tools:
+        return bad("tool_choice: tool_choice may only be specified while providing tools.")
+    if choice.get("type") == "tool" and choice["name"] not in names:
+        return bad(f"Tool '{choice['name']}' not found in provided tools")
+    used = any(block["type"] in {"tool_use", "tool_result"} for _, block in _all_blocks(body))
+    if used and "tools" not in body:
+        return bad("Requests which include `tool_use` or `tool_result` blocks must define tools.")
+    return None
+
+
+def _all_blocks(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, message in enumerate(body["messages"]):
+        if isinstance(message["content"], list):
+            for place, block in enumerate(message["content"]):
+                yield f"messages.{number}.content.{place}", block
+
+
+def _cache_marks(body: dict[str, Any], ability: Ability) -> Refusal | None:
+    blocks = [block for _, block in _all_blocks(body)]
+    blocks += [inner for b in blocks for inner in _inner(b)]
+    system = body.get("system")
+    marked = [body, *blocks, *(system if isinstance(system, list) else [])]
+    marked += body.get("tools") or []
+    count = sum(1 for item in marked if item.get("cache_control"))
+    if count > 4:
+        return bad(f"A maximum of 4 blocks with cache_control may be provided. Found {count}.")
+    return None
+
+
+def _inner(block: dict[str, Any]) -> list[dict[str, Any]]:
+    content = block.get("content")
+    return content if isinstance(content, list) else []
+
+
+def _turns(body: dict[str, Any], ability: Ability) -> Refusal | None:
+    messages = body["messages"]
+    if not messages:
+        return bad("messages: at least one message is required")
+    if messages[0]["role"] != "user":
+        return bad('messages: first message must use the "user" role')
+    if messages[-1]["role"] == "assistant" and not ability.prefill:
+        return bad(
+            "This model does not support assistant message prefill. "
+            "The conversation must end with a user message."
+        )
+    return _system_turns(messages, ability) or _pairs(_merged(messages))
+
+
+def _system_turns(messages: list[dict[str, Any]], ability: Ability) -> Refusal | None:
+    for number, message in enumerate(messages):
+        if message["role"] != "system":
+            continue
+        if not ability.mid_system:
+            return bad(f"messages.{number}.role: Input should be 'user' or 'assistant'")
+        before = messages[number - 1]["role"]
+        after = messages[number + 1]["role"] if number + 1 < len(messages) else "assistant"
+        if before == "assistant" or after == "user":
+            return bad(
+                f"messages.{number}: a system message must follow a user turn, and be last or be "
+                "followed by an assistant turn"
+            )
+    return None
+
+
+def _merged(messages: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The turns as the service reads them: same roles combined, system turns aside."""
+    turns: list[tuple[str, list[dict[str, Any]]]] = []
+    for message in messages:
+        if message["role"] == "system":
+            continue
+        content = message["content"]
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        if turns and turns[-1][0] == message["role"]:
+            turns[-1][1].extend(blocks)
+        else:
+            turns.append((message["role"], list(blocks)))
+    return turns
+
+
+def _pairs(turns: list[tuple[str, list[dict[str, Any]]]]) -> Refusal | None:
+    called: list[str] = []
+    for number, (role, blocks) in enumerate(turns):
+        results = [b["tool_use_id"] for b in blocks if b["type"] == "tool_result"]
+        leading = 0
+        while leading < len(blocks) and blocks[leading]["type"] == "tool_result":
+            leading += 1
+        missing = [id_ for id_ in called if id_ not in results[:leading]]
+        if role == "user" and missing:
+            return _without_results(number - 1, missing)
+        for id_ in results:
+            if id_ not in called:
+                return bad(
+                    f"messages.{number}.content.0: unexpected `tool_use_id` found in "
+                    f"`tool_result` blocks: {id_}. Each `tool_result` block must have a "
+                    "corresponding `tool_use` block in the previous message."
+                )
+        if len(set(results)) != len(results):
+            return bad("messages: each tool_use must have a single result.")
+        called = [b["id"] for b in blocks if b["type"] == "tool_use"]
+        if len(set(called)) != len(called):
+            return bad("messages: `tool_use` ids must be unique")
+    return _without_results(len(turns) - 1, called) if called else None
+
+
+def _without_results(number: int, ids: list[str]) -> Refusal:
+    return bad(
+        f"messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately "
+        f"after: {', '.join(ids)}. Each `tool_use` block must have a corresponding `tool_result` "
+        "block in the next message."
+    )
+
+
+def _content(body: dict[str, Any], ability: Ability) -> Refusal | None:
+    system = body.get("system")
+    for block in system if isinstance(system, list) else []:
+        if not block["text"].strip():
+            return bad("system: text content blocks must be non-empty")
+    last = len(body["messages"]) - 1
+    for number, message in enumerate(body["messages"]):
+        if not message["content"] and not (number == last and message["role"] == "assistant"):
+            return bad(f"messages.{number}: all messages must have non-empty content")
+    for where, block in _all_blocks(body):
+        for item in (block, *_inner(block)):
+            if found := _block(where, item):
+                return found
+    return None
+
+
+def _block(where: str, block: dict[str, Any]) -> Refusal | None:
+    match block["type"]:
+        case "text" if not block["text"]:
+            return bad("messages: text content blocks must be non-empty")
+        case "text" if not block["text"].strip():
+            return bad("messages: text content blocks must contain non-whitespace text")
+        case "tool_use" if not _ID.match(block["id"]) or not _NAME.match(block["name"]):
+            return bad(f"{where}.tool_use.id: String should match pattern '{_ID.pattern}'")
+        case "thinking" if not block["signature"].startswith("EqUpstream"):
+            return bad(f"{where}: Invalid `signature` in `thinking` block")
+        case "thinking" if block["thinking"] and block["signature"] != signature(block["thinking"]):
+            return bad(f"{where}: `thinking` blocks cannot be modified")
+        case "image" if block["source"]["type"] == "url":
+            if not block["source"]["url"].startswith("https://"):
+                return bad(f"{where}.image.source.url: Only HTTPS URLs are supported.")
+    return None
+
+
+def _new_version(body: dict[str, Any]) -> Refusal | None:
+    """What only the version of 2026-10-21 refuses."""
+    for number, message in enumerate(body["messages"]):
+        blocks = message["content"] if isinstance(message["content"], list) else []
+        for block in blocks:
+            if message["role"] == "assistant" and block["type"] == "document":
+                return bad(f"messages.{number}: document blocks are not allowed here")
+            if message["role"] == "user" and block["type"] == "text" and block.get("citations"):
+                return bad(f"messages.{number}: citations: Extra inputs are not permitted")
+    return None

@@ -1,0 +1,272 @@
+"""OpenAI's Chat Completions, as strict as the service; and DeepSeek's variant."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.fakes import openai_rules as rules
+from tests.fakes.script import Call, Refusal, Say, Script
+from tests.fakes.server import Out, Seen, Server
+
+KEY = "sk-upstream-openai-0123456789abcdef"
+CREATED = 1_790_000_000
+MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5.1", "gpt-5.6-sol", "o3", "o4-mini")
+
+
+class StrictOpenAI(Server):
+    """Serves `/v1/chat/completions` and `/v1/models`; `script` says what it answers."""
+
+    models: tuple[str, ...] = MODELS
+
+    def __init__(self, key: str = KEY) -> None:
+        super().__init__()
+        self.key = key
+        self.script = Script()
+
+    def refusal(self, body: dict[str, Any]) -> Refusal | None:
+        """Why the service would refuse this body; None if it would not."""
+        return rules.refusal(body)
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer one request as the service would."""
+        refusal = self._at_the_door(seen)
+        if refusal is None and seen.path.startswith("/v1/models"):
+            await self._models(seen, out)
+            return True
+        refusal = refusal or self._in_the_body(seen)
+        if refusal is not None:
+            await _refuse(out, refusal)
+            return True
+        body = seen.body
+        say = self.script.answer(*_heard(body["messages"]))
+        await asyncio.sleep(say.first_s)
+        if say.error is not None:
+            await _refuse(out, say.error)
+            return True
+        if body.get("stream"):
+            return await self._stream(body, say, out)
+        await out.reply(200, self.whole(body, say), {"x-request-id": "req_upstream_1"})
+        return True
+
+    def _at_the_door(self, seen: Seen) -> Refusal | None:
+        if seen.headers.get("authorization") != f"Bearer {self.key}":
+            given = seen.headers.get("authorization", "")
+            message = f"Incorrect API key provided: {given}. You can find your API key at ..."
+            return Refusal(401, "invalid_request_error", message, "invalid_api_key")
+        known = seen.path == "/v1/chat/completions" and seen.method == "POST"
+        if known or (seen.path.startswith("/v1/models") and seen.method == "GET"):
+            return None
+        message = f"Invalid URL ({seen.method} {seen.path})"
+        return Refusal(404, "invalid_request_error", message)
+
+    def _in_the_body(self, seen: Seen) -> Refusal | None:
+        if "application/json" not in seen.headers.get("content-type", ""):
+            return Refusal(415, "invalid_request_error", "Unsupported content type")
+        body = seen.body
+        if not isinstance(body, dict):
+            return Refusal(400, "invalid_request_error", "We could not parse the JSON body.")
+        refused = self.refusal(body)
+        if refused is None and body["model"] not in self.models:
+            message = f"The model `{body['model']}` does not exist or you do not have access to it."
+            return Refusal(404, "invalid_request_error", message, "model_not_found")
+        return refused
+
+    async def _models(self, seen: Seen, out: Out) -> None:
+        rows = [
+            {"id": name, "object": "model", "created": CREATED, "owned_by": "openai"}
+            for name in self.models
+        ]
+        name = seen.path.removeprefix("/v1/models").strip("/")
+        if not name:
+            await out.reply(200, {"object": "list", "data": rows})
+            return
+        row = next((row for row in rows if row["id"] == name), None)
+        await out.reply(200 if row else 404, row or {"error": {"message": "no such model"}})
+
+    def whole(self, body: dict[str, Any], say: Say) -> dict[str, Any]:
+        """The answer as one object."""
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": say.text if say.text or not say.calls else None,
+            "refusal": None,
+            "annotations": [],
+        }
+        message |= self.reasoning(say.reasoning)
+        if say.refusal is not None:
+            message |= {"content": None, "refusal": say.refusal}
+        if say.calls:
+            message["tool_calls"] = [_tool_call(n, c, c.text) for n, c in enumerate(say.calls)]
+        choices = [
+            {"index": n, "message": message, "logprobs": None, "finish_reason": _finish(say)}
+            for n in range(body.get("n") or 1)
+        ]
+        return {**_head(body, "chat.completion"), "choices": choices, "usage": self.usage(say)}
+
+    def reasoning(self, text: str) -> dict[str, Any]:
+        """The fields that show reasoning; OpenAI's Chat has none."""
+        return {}
+
+    def usage(self, say: Say) -> dict[str, Any]:
+        """The usage object."""
+        return {
+            "prompt_tokens": say.input_tokens,
+            "completion_tokens": say.output_tokens,
+            "total_tokens": say.input_tokens + say.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": say.cached_tokens, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": say.reasoning_tokens if say.reasoning else 0,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        }
+
+    async def _stream(self, body: dict[str, Any], say: Say, out: Out) -> bool:
+        options = body.get("stream_options") or {}
+        counted = bool(options.get("include_usage"))
+        chunks = list(self._chunks(body, say, counted=counted))
+        if say.breaks:
+            chunks = chunks[: len(chunks) // 2]
+        await out.begin(
+            200, {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "req_up_1"}
+        )
+        for chunk in chunks:
+            await out.write(_event(chunk))
+            await asyncio.sleep(say.pace_s)
+        if say.breaks == "cut":
+            out.reset()
+            return False
+        if say.breaks == "error":
+            failed = {"message": "The server had an error", "type": "server_error", "code": None}
+            await out.write(_event({"error": {**failed, "param": None}}))
+        else:
+            await out.write(b"data: [DONE]\n\n")
+        await out.end()
+        return True
+
+    def _chunks(
+        self, body: dict[str, Any], say: Say, *, counted: bool
+    ) -> Iterator[dict[str, Any]]:
+        head = _head(body, "chat.completion.chunk")
+        if counted:
+            head["usage"] = None
+        for index in range(body.get("n") or 1):
+            for delta in self.deltas(say):
+                yield {**head, "choices": [_choice(index, delta, None)]}
+            yield {**head, "choices": [_choice(index, {}, _finish(say))]}
+        if counted:
+            yield {**head, "choices": [], "usage": self.usage(say)}
+
+    def deltas(self, say: Say) -> Iterator[dict[str, Any]]:
+        """The deltas of one choice, first to last."""
+        first: dict[str, Any] = {"role": "assistant", "refusal": None}
+        yield {**first, "content": None if say.calls and not say.text else ""}
+        for piece in _pieces(say.reasoning, say.piece):
+            if shown := self.reasoning(piece):
+                yield shown
+        for piece in _pieces(say.text, say.piece):
+            yield {"content": piece}
+        if say.refusal is not None:
+            yield {"refusal": say.refusal}
+        parts = [list(_call_deltas(n, call, say.piece)) for n, call in enumerate(say.calls)]
+        for delta in _interleaved(parts) if say.interleaved else sum(parts, []):
+            yield {"tool_calls": [delta]}
+
+
+class StrictDeepSeek(StrictOpenAI):
+    """DeepSeek: thinks aloud, and wants its thoughts back on turns that called tools."""
+
+    models = ("deepseek-chat", "deepseek-reasoner", "deepseek-v4-pro", "deepseek-v4-flash")
+
+    def refusal(self, body: dict[str, Any]) -> Refusal | None:
+        """Why the service would refuse this body; None if it would not."""
+        return rules.deepseek_refusal(body)
+
+    def reasoning(self, text: str) -> dict[str, Any]:
+        """The field that shows reasoning."""
+        return {"reasoning_content": text} if text else {}
+
+    def usage(self, say: Say) -> dict[str, Any]:
+        """The usage object, with DeepSeek's own counts of the cache."""
+        return {
+            **super().usage(say),
+            "prompt_cache_hit_tokens": say.cached_tokens,
+            "prompt_cache_miss_tokens": say.input_tokens - say.cached_tokens,
+        }
+
+
+def _heard(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """What users wrote, the last first, and the tool results since the last answer."""
+    users = [_text(m) for m in reversed(messages) if m["role"] == "user"]
+    since = 0
+    for number, message in enumerate(messages):
+        if message["role"] == "assistant":
+            since = number + 1
+    return users, [_text(m) for m in messages[since:] if m["role"] == "tool"]
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text", "") for part in content)
+
+
+async def _refuse(out: Out, refusal: Refusal) -> None:
+    error = {
+        "message": refusal.message,
+        "type": refusal.type,
+        "param": refusal.param,
+        "code": refusal.code,
+    }
+    headers = {"x-request-id": "req_upstream_refused", **refusal.headers}
+    await out.reply(refusal.status, {"error": error}, headers)
+
+
+def _head(body: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-upstream1",
+        "object": kind,
+        "created": CREATED,
+        "model": f"{body['model']}-2026-01-01",
+        "service_tier": "default",
+        "system_fingerprint": "fp_fake",
+    }
+
+
+def _choice(index: int, delta: dict[str, Any], finish: str | None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+
+
+def _finish(say: Say) -> str:
+    return say.finish or ("tool_calls" if say.calls else "stop")
+
+
+def _tool_call(number: int, call: Call, arguments: str) -> dict[str, Any]:
+    return {
+        "id": call.id or f"call_up_{number}",
+        "type": "function",
+        "function": {"name": call.name, "arguments": arguments},
+    }
+
+
+def _call_deltas(number: int, call: Call, piece: int) -> Iterator[dict[str, Any]]:
+    yield {"index": number, **_tool_call(number, call, "")}
+    for part in _pieces(call.text, piece):
+        yield {"index": number, "function": {"arguments": part}}
+
+
+def _interleaved(parts: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    longest = max(map(len, parts), default=0)
+    return [part[n] for n in range(longest) for part in parts if n < len(part)]
+
+
+def _pieces(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"

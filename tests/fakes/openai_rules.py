@@ -1,0 +1,311 @@
+"""What OpenAI's Chat Completions refuses, and in which words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+
+from tests.fakes.script import Refusal
+from tests.fakes.shape import Problem, problems
+
+_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
+_REASONING = re.compile(r"^(o\d|gpt-[5-9])")
+# Families that take function tools on Chat only with effort `none`.
+_RESPONSES_ONLY = re.compile(r"^gpt-(5\.[4-9]|[6-9])")
+_RANGES = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "frequency_penalty": (-2, 2),
+    "presence_penalty": (-2, 2),
+    "top_logprobs": (0, 20),
+    "n": (1, 128),
+}
+
+
+def bad(message: str, param: str | None = None, code: str | None = None) -> Refusal:
+    """A 400 in OpenAI's words."""
+    return Refusal(400, "invalid_request_error", message, code, param)
+
+
+def refusal(body: dict[str, Any]) -> Refusal | None:
+    """Why the service would refuse this body; None if it would not."""
+    checks = (_shape, _ranges, _model, _tools, _options, _output, _messages)
+    return next((found for check in checks if (found := check(body))), None)
+
+
+def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
+    """Why DeepSeek would refuse this body: it ignores what it does not know."""
+    plain = {k: v for k, v in body.items() if k in CompletionCreateParamsBase.__annotations__}
+    plain.pop("reasoning_effort", None)
+    for message in plain.get("messages") or ():
+        if isinstance(message.get("content"), list):
+            return bad("Failed to deserialize: invalid type: sequence, expected a string")
+    stripped = [_without_thoughts(m) for m in plain.get("messages") or ()]
+    refused = refusal({**plain, "messages": stripped})
+    if refused is not None:
+        return refused
+    form = body.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        return bad("This response_format type is unavailable now")
+    effort = body.get("reasoning_effort")
+    if effort not in {None, "low", "medium", "high", "max", "xhigh", "minimal"}:
+        return bad(f"reasoning_effort: unknown variant `{effort}`")
+    return _thoughts(body)
+
+
+def _without_thoughts(message: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in message.items() if k not in {"reasoning_content", "prefix"}}
+
+
+def _thoughts(body: dict[str, Any]) -> Refusal | None:
+    thinks = (body.get("thinking") or {}).get("type", "enabled") == "enabled"
+    if not thinks or body["model"] == "deepseek-chat":
+        return None
+    for message in body["messages"]:
+        called = message["role"] == "assistant" and message.get("tool_calls")
+        if called and not message.get("reasoning_content"):
+            return bad(
+                "The reasoning_content in the thinking mode must be passed back to the API"
+            )
+    return None
+
+
+def _shape(body: dict[str, Any]) -> Refusal | None:
+    allowed = {"stream": bool}
+    rest = {k: v for k, v in body.items() if k not in allowed}
+    if not isinstance(body.get("stream"), bool | None):
+        return bad("Invalid type for 'stream': expected a boolean.", "stream", "invalid_type")
+    found = problems(rest, CompletionCreateParamsBase)
+    return _told(found[0]) if found else None
+
+
+def _told(problem: Problem) -> Refusal:
+    where = problem.bracketed()
+    if problem.kind == "extra" and len(problem.path) == 1:
+        return bad(f"Unrecognized request argument supplied: {where}")
+    if problem.kind == "extra":
+        return bad(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
+    if problem.kind == "missing":
+        return bad(
+            f"Missing required parameter: '{where}'.", where, "missing_required_parameter"
+        )
+    if problem.kind == "value":
+        return bad(f"Invalid value for '{where}': {problem.detail}.", where, "invalid_value")
+    return bad(f"Invalid type for '{where}': {problem.detail}.", where, "invalid_type")
+
+
+def _ranges(body: dict[str, Any]) -> Refusal | None:
+    for name, (low, high) in _RANGES.items():
+        value = body.get(name)
+        if value is not None and not low <= value <= high:
+            message = f"Invalid '{name}': must be between {low} and {high}."
+            return bad(message, name, "integer_above_max_value")
+    for name in ("max_tokens", "max_completion_tokens"):
+        if body.get(name) is not None and body[name] < 1:
+            return bad(f"Invalid '{name}': too small.", name, "integer_below_min_value")
+    if "max_tokens" in body and "max_completion_tokens" in body:
+        return bad("Setting 'max_tokens' and 'max_completion_tokens' at once is not supported.")
+    stop = body.get("stop")
+    if isinstance(stop, list) and len(stop) > 4:
+        message = f"Invalid 'stop': array too long. Expected at most 4, got {len(stop)}."
+        return bad(message, "stop", "array_above_max_length")
+    return None
+
+
+def _unsupported(name: str, instead: str = "") -> Refusal:
+    message = f"Unsupported parameter: '{name}' is not supported with this model.{instead}"
+    return bad(message, name, "unsupported_parameter")
+
+
+def _model(body: dict[str, Any]) -> Refusal | None:
+    model, effort = body["model"], body.get("reasoning_effort")
+    if not _REASONING.match(model):
+        if effort is not None:
+            return bad("Unrecognized request argument supplied: reasoning_effort")
+        return None
+    if "max_tokens" in body:
+        return _unsupported("max_tokens", " Use 'max_completion_tokens' instead.")
+    if effort == "minimal" and not model.startswith("gpt-5-") and model != "gpt-5":
+        return bad(
+            f"Unsupported value: 'reasoning_effort' does not support 'minimal' with {model}.",
+            "reasoning_effort",
+            "unsupported_value",
+        )
+    free = effort == "none" and model.startswith("gpt-5.")
+    if free:
+        return None
+    if effort == "none":
+        message = "Unsupported value: 'reasoning_effort' does not support 'none'."
+        return bad(message, "reasoning_effort", "unsupported_value")
+    for name in ("temperature", "top_p"):
+        if body.get(name) not in {None, 1, 1.0}:
+            message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
+            return bad(message, name, "unsupported_value")
+    refused = ("stop", "logprobs", "frequency_penalty", "presence_penalty", "logit_bias")
+    return next((_unsupported(name) for name in refused if body.get(name)), None)
+
+
+def _tools(body: dict[str, Any]) -> Refusal | None:
+    tools = body.get("tools")
+    if tools is None:
+        for name in ("tool_choice", "parallel_tool_calls"):
+            if body.get(name) is not None:
+                return bad(f"'{name}' is only allowed when 'tools' are specified.", name)
+        return None
+    if not tools:
+        return bad("[] is too short - 'tools'", "tools", "empty_array")
+    for number, tool in enumerate(tools):
+        name = (tool.get("function") or tool.get("custom"))["name"]
+        if not _NAME.match(name):
+            where = f"tools[{number}].function.name"
+            message = f"Invalid '{where}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
+            return bad(message, where, "invalid_value")
+        schema = (tool.get("function") or {}).get("parameters")
+        if schema is not None and (refused := _parameters(schema, name)):
+            return refused
+    choice = body.get("tool_choice")
+    wanted = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
+    names = [(tool.get("function") or tool.get("custom"))["name"] for tool in tools]
+    if wanted is not None and wanted not in names:
+        return bad(f"Tool choice '{wanted}' not found in 'tools' parameter.", "tool_choice")
+    if _RESPONSES_ONLY.match(body["model"]) and body.get("reasoning_effort") != "none":
+        return bad(
+            f"Function tools with reasoning_effort are not supported for {body['model']} in "
+            "/v1/chat/completions. To use function tools, use /v1/responses or set "
+            "reasoning_effort to 'none'.",
+            "reasoning_effort",
+        )
+    return None
+
+
+def _parameters(schema: dict[str, Any], name: str) -> Refusal | None:
+    if schema and schema.get("type") != "object":
+        return bad(
+            f"Invalid schema for function '{name}': schema must be a JSON Schema of "
+            f"'type: \"object\"', got 'type: \"{schema.get('type')}\"'.",
+            "tools[0].function.parameters",
+            "invalid_function_parameters",
+        )
+    return None
+
+
+def _options(body: dict[str, Any]) -> Refusal | None:
+    if body.get("stream_options") is not None and not body.get("stream"):
+        message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+        return bad(message, "stream_options")
+    if body.get("top_logprobs") is not None and not body.get("logprobs"):
+        return bad("'top_logprobs' is only allowed when 'logprobs' is enabled.", "top_logprobs")
+    metadata = body.get("metadata") or {}
+    if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
+        return bad("Invalid 'metadata': too many or too long.", "metadata")
+    for name, most in (("safety_identifier", 128), ("user", 128), ("prompt_cache_key", 64)):
+        if len(body.get(name) or "") > most:
+            message = f"Invalid '{name}': string too long. Expected at most {most} characters."
+            return bad(message, name, "string_above_max_length")
+    return None
+
+
+def _output(body: dict[str, Any]) -> Refusal | None:
+    form = body.get("response_format") or {}
+    kind = form.get("type")
+    if kind == "json_object" and "json" not in str(body["messages"]).lower():
+        return bad(
+            "'messages' must contain the word 'json' in some form, to use 'response_format' "
+            "of type 'json_object'.",
+            "messages",
+        )
+    if kind != "json_schema":
+        return None
+    named = form["json_schema"]
+    if not _NAME.match(named["name"]):
+        return bad("Invalid 'response_format.json_schema.name'.", "response_format")
+    if not named.get("strict"):
+        return None
+    why = strict_schema_problem(named.get("schema") or {})
+    if why is None:
+        return None
+    return bad(
+        f"Invalid schema for response_format '{named['name']}': {why}", "response_format"
+    )
+
+
+def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
+    """Why strict mode refuses a schema; None if it does not."""
+    if isinstance(schema, list):
+        found = (strict_schema_problem(item, where) for item in schema)
+        return next((why for why in found if why), None)
+    if not isinstance(schema, dict):
+        return None
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or isinstance(properties, dict):
+        if schema.get("additionalProperties") is not False:
+            return f"In context={where}, 'additionalProperties' is required to be supplied and false."
+        missing = set(properties or {}) - set(schema.get("required") or ())
+        if missing:
+            return f"In context={where}, 'required' must include every key. Missing {missing}."
+    for keyword in ("allOf", "not", "if", "then", "else", "oneOf"):
+        if keyword in schema:
+            return f"In context={where}, '{keyword}' is not permitted."
+    parts = [*(properties or {}).values(), *(schema.get("$defs") or {}).values()]
+    parts += [schema[name] for name in ("items", "anyOf") if name in schema]
+    return strict_schema_problem(parts, f"{where}.properties")
+
+
+def _messages(body: dict[str, Any]) -> Refusal | None:
+    messages = body["messages"]
+    if not messages:
+        return bad("[] is too short - 'messages'", "messages", "empty_array")
+    waiting: list[str] = []
+    for number, message in enumerate(messages):
+        where = f"messages[{number}]"
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in waiting:
+                return bad(
+                    "Invalid parameter: messages with role 'tool' must be a response to a "
+                    "preceeding message with 'tool_calls'.",
+                    f"{where}.role",
+                )
+            waiting.remove(message["tool_call_id"])
+            continue
+        if waiting:
+            return _unanswered(waiting, where)
+        if refused := _one_message(message, where):
+            return refused
+        waiting = [call["id"] for call in message.get("tool_calls") or ()]
+    return _unanswered(waiting, f"messages[{len(messages)}]") if waiting else None
+
+
+def _unanswered(waiting: list[str], where: str) -> Refusal:
+    return bad(
+        "An assistant message with 'tool_calls' must be followed by tool messages responding "
+        "to each 'tool_call_id'. The following tool_call_ids did not have response messages: "
+        f"{', '.join(waiting)}",
+        f"{where}.role",
+    )
+
+
+def _one_message(message: dict[str, Any], where: str) -> Refusal | None:
+    content = message.get("content")
+    if message["role"] != "assistant":
+        if content == []:
+            return bad(f"[] is too short - '{where}.content'", f"{where}.content")
+        return _images(content, where) if isinstance(content, list) else None
+    if message.get("tool_calls") == []:
+        message_ = f"Invalid '{where}.tool_calls': empty array. Expected at least one."
+        return bad(message_, f"{where}.tool_calls", "empty_array")
+    said = content is not None or message.get("tool_calls") or message.get("refusal")
+    if not said and not message.get("function_call") and not message.get("audio"):
+        message_ = "Invalid value for 'content': expected a string, got null."
+        return bad(message_, f"{where}.content")
+    return None
+
+
+def _images(parts: list[dict[str, Any]], where: str) -> Refusal | None:
+    for number, part in enumerate(parts):
+        url = (part.get("image_url") or {}).get("url", "data:image/png;base64,")
+        if not url.startswith(("https://", "http://", "data:image/")):
+            message = f"Invalid image URL in '{where}.content[{number}]'."
+            return bad(message, f"{where}.content[{number}].image_url.url", "invalid_image_url")
+    return None

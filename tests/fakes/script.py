@@ -1,0 +1,105 @@
+"""What a fake provider says: rules that match what the user wrote, then a default."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call of the answer. A string of arguments is sent as it is."""
+
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict)
+    id: str = ""
+
+    @property
+    def text(self) -> str:
+        """The arguments as the wire has them."""
+        given = self.arguments
+        return given if isinstance(given, str) else json.dumps(given, separators=(",", ":"))
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The arguments as an object."""
+        given = self.arguments
+        return json.loads(given) if isinstance(given, str) else dict(given)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error answer: `type` and `code` in the words of the fake's own dialect."""
+
+    status: int
+    type: str
+    message: str
+    code: str | None = None
+    param: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Say:
+    """One answer.
+
+    Attributes:
+        finish: the dialect's own finish or stop reason; None follows from the content.
+        then: what to say once the results of the calls are there; `{results}` in its
+            text stands for them.
+        first_s, pace_s: waits before the answer and between its pieces.
+        interleaved: whether parallel calls stream their arguments in turns.
+        breaks: `error` sends an error event in the middle of a stream, `cut` closes it.
+        piece: how many characters a piece of a stream has.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    calls: tuple[Call, ...] = ()
+    finish: str | None = None
+    refusal: str | None = None
+    then: Say | None = None
+    error: Refusal | None = None
+    first_s: float = 0.0
+    pace_s: float = 0.0
+    interleaved: bool = False
+    breaks: str = ""
+    piece: int = 5
+    cached_tokens: int = 0
+    reasoning_tokens: int = 7
+    input_tokens: int = 11
+    output_tokens: int = 23
+
+
+class Script:
+    """Rules by a piece of the user's text; the newest that fits wins."""
+
+    def __init__(self) -> None:
+        self._rules: list[tuple[str, Say]] = []
+        self.default = Say(text="Hello from the strict upstream.")
+
+    def on(self, text: str, say: Say) -> None:
+        """When the user's last words hold `text`, say this."""
+        self._rules.insert(0, (text, say))
+
+    def answer(self, prompts: list[str], results: list[str]) -> Say:
+        """The answer to user texts (the last first); `results` are fresh tool results."""
+        say = self._matching(prompts)
+        if not results:
+            return say
+        joined = " | ".join(results)
+        if say.then is None:
+            return Say(text=f"The tools answered: {joined}")
+        if say.then.text:
+            told = say.then.text.replace("{results}", joined)
+            return Say(**{**vars(say.then), "text": told})
+        return say.then
+
+    def _matching(self, prompts: list[str]) -> Say:
+        for prompt in prompts:
+            for text, say in self._rules:
+                if text in prompt:
+                    return say
+        return self.default
