@@ -12,7 +12,7 @@ from gateway.canon.request import ToolCall
 def parsed(text: str) -> tuple[dict[str, Any] | None, str | None]:
     """`(arguments, raw)`: the object, or the string itself where it is no JSON object.
 
-    An empty string means no arguments; several providers send it for `{}`.
+    An empty string and `null` mean no arguments; several providers send them for `{}`.
     """
     if not text.strip():
         return {}, None
@@ -20,6 +20,8 @@ def parsed(text: str) -> tuple[dict[str, Any] | None, str | None]:
         value = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None, text
+    if value is None:
+        return {}, None
     return (value, None) if isinstance(value, dict) else (None, text)
 
 

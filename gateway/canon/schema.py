@@ -75,7 +75,20 @@ ANTHROPIC = Subset(
         "pattern",
         "maxItems",
     },
-    formats=frozenset("date-time time date duration email hostname uri ipv4 ipv6 uuid".split()),
+    formats=frozenset(
+        {
+            "date-time",
+            "time",
+            "date",
+            "duration",
+            "email",
+            "hostname",
+            "uri",
+            "ipv4",
+            "ipv6",
+            "uuid",
+        }
+    ),
     least_items=1,
     refs_in_all_of=False,
 )

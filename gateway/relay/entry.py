@@ -73,6 +73,8 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
         cost_usd: None means unknown, never 0.
         adaptations: rows of `canon.adaptation.as_report`.
         session: what groups requests of one conversation, where a client says so.
+        no_bodies: why `bodies` is None: `off` (a switch), `pressure` (the queue was full),
+            `size` (too large for the journal's file); empty where nobody said.
     """
 
     id: str
@@ -111,4 +113,5 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     user_agent: str = ""
     client_ip: str = ""
     upstream_id: str = ""
+    no_bodies: str = ""
     bodies: Bodies | None = None

@@ -22,6 +22,7 @@ from gateway.relay.call import Call, Client
 from gateway.relay.entry import Attempt
 from gateway.relay.prepare import Prepared, prepare
 from gateway.relay.reply import reply, stopped
+from gateway.relay.tap import Tap
 from gateway.relay.upstream import Answer
 from gateway.relay.watch import Watch
 from gateway.routing.health import candidates, note
@@ -121,6 +122,7 @@ async def attempt(
     call.attempts.append(record)
     call.target = target
     call.recorder.new_attempt()
+    call.tap = Tap()
     error: Error | None = None
     try:
         await _call_target(runtime, call, client, watch, route, target)

@@ -245,6 +245,7 @@ class _Stream:
         self.renderer = call.dialect.client.stream_renderer(exchange)
         self.passed = call.passthrough
         self.held = b""
+        self.torn = False
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
 
@@ -308,6 +309,7 @@ class _Stream:
     async def _close(self, call: Call) -> None:
         """The bytes are over: say what the parser still owes, or that it broke off."""
         events: list[Event] = []
+        self.torn = self.decoder.pending
         for frame in self.decoder.close():
             events += self.parser.feed(frame)
         events += self.parser.close()
@@ -339,7 +341,7 @@ class _Stream:
         call = self.call
         call.error, call.outcome = error, "cut"
         out = self.renderer.feed(Failed(error))
-        if self.passed and self.decoder.pending:
+        if self.passed and (self.torn or self.decoder.pending):
             out = b"\n\n" + out  # close the torn event, or the error would be part of it
         call.recorder.client(out)
         settle(self.runtime, call, self.client)

@@ -1,0 +1,102 @@
+"""One request on its way to a provider: what it is for and what is lost."""
+
+from __future__ import annotations
+
+from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
+from gateway.canon.naming import tool_id, tool_names
+from gateway.canon.request import Cache, Request
+from gateway.canon.traits import Traits
+from gateway.dialects.anthropic_messages.names import Json
+
+_NAME_LIMIT = 64
+_MOST_MARKS = 4
+
+
+class Job:
+    """The request, the traits of its target, and the report as it grows.
+
+    Attributes:
+        native: whether the client speaks this dialect too: what it left out it left out
+            on purpose, and its own values mean here what they meant there.
+        names: the client's tool names -> those sent.
+        hints: sentences for the model that stand for fields the target does not know.
+        effort: an effort of a later turn that has to hold for the whole request.
+        older: whether something is sent that only the older version of the API takes.
+    """
+
+    def __init__(self, request: Request, traits: Traits) -> None:
+        self.request = request
+        self.traits = traits
+        self.native = request.version is not None
+        self.report: list[Adaptation] = []
+        self.names = tool_names((tool.name for tool in request.tools), _NAME_LIMIT)
+        self.hints: list[str] = []
+        self.effort: str | None = None
+        self.older = False
+        self._marked: list[Json] = []
+        self._unmarked = False
+
+    @property
+    def model(self) -> str:
+        """The model's name for a person."""
+        return self.traits.model or "the model"
+
+    def drop(self, path: str, why: str) -> None:
+        """Report a field that is not sent; nothing for a value the client did not write."""
+        if path:
+            self.report.append(dropped(path, why))
+
+    def bend(self, path: str, why: str, *, before: object = None, after: object = None) -> None:
+        """Report a field that is sent as something near it."""
+        if path:
+            self.report.append(approximated(path, why, before=before, after=after))
+
+    def supply(self, path: str, why: str, *, after: object = None) -> None:
+        """Report a value that the upstream demands and the client left out."""
+        self.report.append(defaulted(path, why, after=after))
+
+    def name(self, client_name: str) -> str:
+        """The tool name to send. A call in the history may name a tool no longer offered."""
+        sent = self.names.get(client_name)
+        if sent is None:
+            sent = tool_names((*self.names, client_name), _NAME_LIMIT)[client_name]
+            self.names[client_name] = sent
+        return sent
+
+    def call_id(self, client_id: str) -> str:
+        """The call id to send: the same for the same id in every turn."""
+        return tool_id(self.traits.tool_id_rule, client_id)
+
+    def mark(self, block: Json, cache: Cache | None) -> Json:
+        """The block with its cache mark, where the target takes marks."""
+        if cache is None:
+            return block
+        if self.traits.cache == "cache_control":
+            block["cache_control"] = cache_out(cache)
+            self._marked.append(block)
+        else:
+            self.unmark()
+        return block
+
+    def unmark(self) -> None:
+        """Report, once for all of them, that cache marks are not sent."""
+        if not self._unmarked:
+            self._unmarked = True
+            caches = "caches implicitly" if self.traits.cache == "implicit" else "takes no marks"
+            self.drop(self.request.path("cache") or "cache_control", f"{self.model} {caches}")
+
+    def limit_marks(self, free: int = _MOST_MARKS) -> None:
+        """Keep the last `free` marks in prompt order: the longest prefixes save the most."""
+        surplus = self._marked[: max(0, len(self._marked) - free)]
+        for block in surplus:
+            del block["cache_control"]
+        if surplus:
+            path = self.request.at.get("cache", "cache_control")
+            self.bend(path, f"only the last {free} cache marks are sent")
+
+
+def cache_out(cache: Cache) -> Json:
+    """A `cache_control`; a lifetime that the dialect does not know is left out."""
+    if cache.ttl in {"5m", "1h"}:
+        return {"type": "ephemeral", "ttl": cache.ttl}
+    return {"type": "ephemeral"}

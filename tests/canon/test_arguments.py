@@ -1,0 +1,34 @@
+"""A call's arguments as a string and as an object."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.canon.arguments import parsed, written
+from gateway.canon.request import ToolCall
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("", ({}, None)),
+        ("  \n", ({}, None)),
+        ("null", ({}, None)),
+        ('{"a": 1}', ({"a": 1}, None)),
+        ('{"a": ', (None, '{"a": ')),
+        ("[1]", (None, "[1]")),
+        ('"x"', (None, '"x"')),
+        ("[" * 100_000, (None, "[" * 100_000)),
+    ],
+    ids=["empty", "blank", "null", "object", "cut", "list", "string", "deep"],
+)
+def test_a_string_is_read_as_the_object_it_means(text: str, meant: object):
+    assert parsed(text) == meant
+
+
+def test_what_did_not_parse_is_written_as_it_came():
+    assert written(ToolCall(id="c", name="f", raw='{"a": ')) == '{"a": '
+
+
+def test_an_object_is_written_compactly():
+    assert written(ToolCall(id="c", name="f", arguments={"a": [1, "ü"]})) == '{"a":[1,"ü"]}'

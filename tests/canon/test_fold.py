@@ -1,0 +1,166 @@
+"""A whole answer and its events say the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    Delta,
+    End,
+    Event,
+    Failed,
+    NativeDelta,
+    Start,
+    UsageUpdate,
+)
+from gateway.canon.fold import check, fold, newer, unfold
+from gateway.canon.request import (
+    Citation,
+    Image,
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Signature,
+    Text,
+    ToolCall,
+)
+from gateway.canon.response import Finish, Response, Usage
+
+words = st.text(max_size=8)
+signatures = st.builds(Signature, provider=words, model=words, kind=words, value=words)
+values = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), words)
+arguments = st.dictionaries(words, values, max_size=3)
+parts: st.SearchStrategy[Part] = st.one_of(
+    st.builds(Text, text=words, citations=st.tuples(st.builds(Citation, url=words))),
+    st.builds(Text, text=words),
+    st.builds(Reasoning, text=words, signature=st.none() | signatures, redacted=st.booleans()),
+    st.builds(Refusal, text=words),
+    st.builds(ToolCall, id=words, name=words, arguments=arguments, signature=st.none() | signatures),
+    st.builds(ToolCall, id=words, name=words, raw=words, custom=st.just(True)),
+    st.builds(ToolCall, id=words, name=words, raw=st.just('{"half":')),
+    st.builds(Native, dialect=words, data=st.dictionaries(words, words, max_size=2)),
+)
+finishes = st.builds(
+    Finish,
+    reason=st.sampled_from(["stop", "length", "tool", "refusal", "pause", "malformed"]),
+    explanation=st.none() | words,
+)
+counts = st.none() | st.integers(0, 99)
+usages = st.builds(Usage, input=counts, cache_read=counts, output=counts, reasoning=counts)
+responses = st.builds(
+    Response,
+    id=words,
+    model=words,
+    parts=st.lists(parts, max_size=4).map(tuple),
+    finish=finishes,
+    usage=st.none() | usages,
+    created=st.none() | st.integers(0, 2**31),
+    service_tier=st.none() | words,
+)
+
+
+@given(responses)
+def test_folding_the_events_of_an_answer_gives_it_back(response: Response):
+    events = unfold(response)
+    check(events)
+    assert fold(events) == response
+
+
+@given(responses, st.data())
+def test_the_split_of_deltas_does_not_matter(response: Response, data: st.DataObject):
+    pieces: list[Event] = []
+    for event in unfold(response):
+        if isinstance(event, Delta) and len(event.text) > 1:
+            cut = data.draw(st.integers(1, len(event.text) - 1))
+            pieces += [Delta(event.text[:cut]), Delta(event.text[cut:])]
+        else:
+            pieces.append(event)
+    check(pieces)
+    assert fold(pieces) == response
+
+
+def test_a_failed_stream_raises_its_error():
+    error = Error(kind="overloaded", message="busy")
+    with pytest.raises(GatewayError) as caught:
+        fold([Start(), Failed(error)])
+    assert caught.value.error is error
+
+
+def test_a_stream_without_an_end_raises():
+    with pytest.raises(GatewayError, match="broke off"):
+        fold([Start(), BlockStart(kind="text"), Delta("half"), BlockEnd()])
+
+
+def test_native_deltas_grow_the_block_they_belong_to():
+    events = [
+        Start(),
+        BlockStart(kind="native", dialect="d", native={"type": "server_tool_use", "id": "s1"}),
+        NativeDelta({"type": "input_json_delta", "partial_json": '{"q":'}),
+        NativeDelta({"type": "input_json_delta", "partial_json": '"x"}'}),
+        BlockEnd(),
+        End(Finish(reason="stop")),
+    ]
+    data = {"type": "server_tool_use", "id": "s1", "input": {"q": "x"}}
+    assert fold(events).parts == (Native(dialect="d", data=data),)
+
+
+def test_a_block_is_not_changed_by_its_deltas():
+    native = {"text": "a"}
+    start = BlockStart(kind="native", dialect="d", native=native)
+    fold([Start(), start, NativeDelta({"text": "b"}), BlockEnd(), End(Finish(reason="stop"))])
+    assert native == {"text": "a"}
+
+
+def test_later_usage_keeps_what_it_leaves_out():
+    old = Usage(input=5, cache_read=2, native={"a": 1})
+    assert newer(old, Usage(output=7)) == Usage(input=5, cache_read=2, output=7, native={"a": 1})
+
+
+def test_usage_at_the_start_counts_until_it_is_replaced():
+    start = Start(usage=Usage(input=5))
+    response = fold([start, UsageUpdate(Usage(output=1)), End(Finish(reason="stop"))])
+    assert response.usage == Usage(input=5, output=1)
+
+
+def test_media_is_no_part_of_an_answer():
+    with pytest.raises(ValueError, match="Image"):
+        unfold(Response(parts=(Image(url="https://x"),)))
+
+
+STOP = End(Finish(reason="stop"))
+
+
+@pytest.mark.parametrize(
+    ("events", "named"),
+    [
+        ([], "state 'new'"),
+        ([Delta("x")], "event 0"),
+        ([Start(), Delta("x")], "event 1"),
+        ([Start(), BlockStart(kind="text"), Delta("")], "empty Delta"),
+        ([Start(), BlockStart(kind="text"), STOP], "event 2"),
+        ([Start(), BlockStart(kind="text"), BlockStart(kind="text")], "event 2"),
+        ([Start(), STOP, STOP], "event 2"),
+        ([Start()], "without End"),
+        ([Failed(Error(kind="timeout", message="t")), Start()], "event 1"),
+    ],
+    ids=[
+        "nothing",
+        "text before the start",
+        "text outside a block",
+        "empty text",
+        "an end inside a block",
+        "a block inside a block",
+        "two ends",
+        "no end",
+        "more after a failure",
+    ],
+)
+def test_a_stream_that_breaks_the_grammar_is_refused(events: list[Event], named: str):
+    with pytest.raises(ValueError, match=named):
+        check(events)

@@ -1,0 +1,61 @@
+"""Media in JSON."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from gateway.canon.media import data_url, from_data_url, media_type_of, sniffed
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("data:image/png;base64,AAAA", ("image/png", "AAAA")),
+        ("DATA:Image/PNG;base64,AAAA", ("image/png", "AAAA")),
+        ("data:image/png;name=x.png;base64,AAAA", ("image/png", "AAAA")),
+        ("data:;base64,AAAA", (None, "AAAA")),
+        ("data:text/plain,hello", None),
+        ("data:image/png;base64", None),
+        ("https://example.com/x.png", None),
+        ("", None),
+    ],
+    ids=["plain", "capitals", "parameters", "no type", "not base64", "no data", "web", "empty"],
+)
+def test_a_data_url_is_taken_apart(url: str, meant: object):
+    assert from_data_url(url) == meant
+
+
+def test_a_data_url_is_put_together_as_it_is_taken_apart():
+    assert from_data_url(data_url("image/gif", "QUJD")) == ("image/gif", "QUJD")
+
+
+@pytest.mark.parametrize(
+    ("head", "media_type"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "audio/wav"),
+        (b"%PDF-1.7", "application/pdf"),
+        (b"hello world", None),
+        (b"", None),
+    ],
+    ids=["png", "jpeg", "gif", "webp", "wav", "pdf", "text", "nothing"],
+)
+def test_the_first_bytes_show_the_kind_of_file(head: bytes, media_type: str | None):
+    assert sniffed(base64.b64encode(head + b"\0" * 32).decode()) == media_type
+
+
+@pytest.mark.parametrize("data", ["not base64!", "äöü", "A"], ids=["signs", "letters", "short"])
+def test_what_is_no_base64_shows_nothing(data: str):
+    assert sniffed(data) is None
+
+
+def test_bytes_are_believed_before_labels():
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 32).decode()
+    assert media_type_of(png, "image/jpeg", "image/gif") == "image/png"
+    assert media_type_of("AAAA", "image/jpeg", "image/gif") == "image/jpeg"
+    assert media_type_of("AAAA", None, "image/gif") == "image/gif"

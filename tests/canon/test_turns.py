@@ -1,0 +1,149 @@
+"""Calls and results are paired before any provider sees them."""
+
+from __future__ import annotations
+
+from gateway.canon.request import Request, Text, ToolCall, ToolResult, Turn
+from gateway.canon.turns import NO_RESULT, merged, repaired
+
+
+def said(*parts: object, role: str = "user", at: str = "") -> Turn:
+    return Turn(role=role, parts=tuple(parts), at=at)  # type: ignore[arg-type]
+
+
+def called(*ids: str, at: str = "m[1]") -> Turn:
+    calls = (
+        ToolCall(id=i, name="f", arguments={}, at=f"{at}.calls[{n}]") for n, i in enumerate(ids)
+    )
+    return said(*calls, role="assistant", at=at)
+
+
+def result(call_id: str, text: str = "ok", at: str = "") -> ToolResult:
+    return ToolResult(id=call_id, parts=(Text(text=text),), at=at or f"result {call_id}")
+
+
+def words(text: str) -> Text:
+    return Text(text=text)
+
+
+def fix(*turns: Turn) -> tuple[tuple[Turn, ...], list[tuple[str, str]]]:
+    request, report = repaired(Request(model="m", turns=turns))
+    return request.turns, [(item.path, item.action) for item in report]
+
+
+def results(turn: Turn) -> list[str]:
+    return [part.id for part in turn.parts if isinstance(part, ToolResult)]
+
+
+def test_a_conversation_without_tools_is_returned_as_it_is():
+    request = Request(model="m", turns=(said(words("a")), said(words("b"))))
+    assert repaired(request) == (request, [])
+    assert repaired(request)[0] is request
+
+
+def test_paired_calls_and_results_stay_as_they_are():
+    turns, report = fix(called("a", "b"), said(result("a"), result("b"), words("go on")))
+    assert report == []
+    assert results(turns[1]) == ["a", "b"]
+    assert turns[1].parts[-1] == words("go on")
+
+
+def test_a_result_takes_the_name_of_its_call():
+    turns, _ = fix(called("a"), said(result("a")))
+    assert turns[1].parts[0].name == "f"
+
+
+def test_a_missing_result_is_inserted_and_reported_at_the_call():
+    turns, report = fix(called("a", "b"), said(result("a"), words("go on")))
+    assert results(turns[1]) == ["a", "b"]
+    inserted = turns[1].parts[1]
+    assert inserted.parts == (Text(text=NO_RESULT),)
+    assert inserted.is_error is True
+    assert report == [("m[1].calls[1]", "approximated")]
+
+
+def test_calls_at_the_very_end_get_a_turn_of_results():
+    turns, report = fix(said(words("q")), called("a"))
+    assert [turn.role for turn in turns] == ["user", "assistant", "user"]
+    assert results(turns[2]) == ["a"]
+    assert len(report) == 1
+
+
+def test_a_result_without_a_call_is_dropped_and_reported():
+    turns, report = fix(said(words("q")), said(result("x", at="m[1]")), called("a"), said(result("a")))
+    assert [results(turn) for turn in turns] == [[], [], ["a"]]
+    assert report == [("m[1]", "dropped")]
+
+
+def test_a_second_result_for_one_call_is_dropped():
+    turns, report = fix(called("a"), said(result("a", "1"), result("a", "2")))
+    assert turns[1].parts[0].parts[0].text == "1"
+    assert len(turns[1].parts) == 1
+    assert report == [("result a", "dropped")]
+
+
+def test_a_result_after_other_words_moves_to_the_head():
+    turns, report = fix(called("a"), said(words("first"), result("a")))
+    assert isinstance(turns[1].parts[0], ToolResult)
+    assert report == [("result a", "approximated")]
+
+
+def test_a_result_behind_a_system_turn_moves_before_it():
+    turns, _ = fix(called("a"), said(words("rule"), role="system"), said(result("a")))
+    assert [turn.role for turn in turns] == ["assistant", "user", "system"]
+    assert results(turns[1]) == ["a"]
+
+
+def test_results_spread_over_turns_are_gathered_in_the_first():
+    turns, report = fix(called("a", "b"), said(result("a")), said(result("b")), said(words("x")))
+    assert [results(turn) for turn in turns] == [[], ["a", "b"], []]
+    assert report == []
+
+
+def test_assistant_turns_in_a_row_are_joined_where_results_must_follow():
+    turns, report = fix(called("a"), called("b"), said(result("a"), result("b")))
+    assert [turn.role for turn in turns] == ["assistant", "user"]
+    assert results(turns[1]) == ["a", "b"]
+    assert report == []
+
+
+def test_assistant_turns_without_calls_stay_apart():
+    turns, _ = fix(said(words("1"), role="assistant"), called("a"), said(result("a")))
+    assert [turn.role for turn in turns] == ["assistant", "assistant", "user"]
+
+
+def test_an_id_used_twice_gets_a_suffix_on_call_and_result():
+    turns, report = fix(called("a"), said(result("a")), called("a", at="m[3]"), said(result("a")))
+    assert turns[2].parts[0].id == "a_2"
+    assert results(turns[3]) == ["a_2"]
+    assert report == [("m[3].calls[0].id", "approximated")]
+
+
+def test_a_suffix_never_meets_an_id_that_is_there_already():
+    turns, _ = fix(
+        called("a", "a_2"),
+        said(result("a"), result("a_2")),
+        called("a"),
+        said(result("a")),
+    )
+    assert turns[2].parts[0].id == "a_3"
+    assert results(turns[3]) == ["a_3"]
+
+
+def test_two_calls_of_one_turn_with_one_id_are_told_apart_in_order():
+    turns, _ = fix(called("a", "a"), said(result("a", "1"), result("a", "2")))
+    assert [part.id for part in turns[0].parts] == ["a", "a_2"]
+    assert [(part.id, part.parts[0].text) for part in turns[1].parts] == [("a", "1"), ("a_2", "2")]
+
+
+def test_repairing_twice_changes_nothing_more():
+    first, _ = fix(called("a", "b"), said(words("x"), result("b")), called("a"), said(words("y")))
+    second, report = fix(*first)
+    assert second == first
+    assert report == []
+
+
+def test_neighbours_of_one_role_are_joined_with_the_path_of_the_first():
+    joined = merged([said(words("1"), at="m[0]"), said(words("2"), at="m[1]"), called("a")])
+    assert [turn.role for turn in joined] == ["user", "assistant"]
+    assert joined[0].parts == (words("1"), words("2"))
+    assert joined[0].at == "m[0]"

@@ -1,0 +1,131 @@
+"""Small Chat bodies, chunks and their way through the dialect."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold
+from gateway.canon.request import Request
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.openai_chat import DIALECT
+from gateway.framing.sse import Frame
+
+USER = {"role": "user", "content": "hi"}
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PDF = "JVBERi0xLjQK"
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request body that is whole without any field given."""
+    return {"model": "gw", "messages": [USER], **fields}
+
+
+def said(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A request body with these messages."""
+    return body(messages=list(messages), **fields)
+
+
+def parse(request: dict[str, Any]) -> Request:
+    """The canonical request of a body."""
+    return DIALECT.client.parse_request(request, {})
+
+
+def traits(**flags: Any) -> Traits:
+    """A target that can all but what `flags` say."""
+    return Traits(**{"kind": "acme", "model": "acme-1", **flags})
+
+
+def render(request: Request | dict[str, Any], **flags: Any) -> Rendered:
+    """What goes to a target with these traits."""
+    asked = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(asked, traits(**flags))
+
+
+def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+    """What was reported, without the words."""
+    return [(item.path, item.action) for item in report]
+
+
+def tool(name: str = "f", **fields: Any) -> dict[str, Any]:
+    """A function tool."""
+    schema = {"type": "object", "properties": {}}
+    return {"type": "function", "function": {"name": name, "parameters": schema, **fields}}
+
+
+def call(call_id: str = "c1", name: str = "f", arguments: str = "{}") -> dict[str, Any]:
+    """A call in an assistant message."""
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def called(*calls: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """An assistant message that only calls."""
+    return {"role": "assistant", "content": None, "tool_calls": list(calls), **fields}
+
+
+def result(call_id: str = "c1", content: Any = "ok", **fields: Any) -> dict[str, Any]:
+    """A tool message."""
+    return {"role": "tool", "tool_call_id": call_id, "content": content, **fields}
+
+
+def chunk(
+    delta: dict[str, Any] | None = None, finish: str | None = None, **fields: Any
+) -> dict[str, Any]:
+    """A stream chunk with one choice."""
+    choice = {"index": 0, "delta": delta or {}, "finish_reason": finish}
+    return {
+        "id": "chatcmpl-9",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "up",
+        "choices": [choice],
+        **fields,
+    }
+
+
+def piece(index: int | None = 0, **fields: Any) -> dict[str, Any]:
+    """A delta with one piece of a call; `name` and `arguments` go into its function."""
+    function = {key: fields.pop(key) for key in ("name", "arguments") if key in fields}
+    item = {**({} if index is None else {"index": index}), **fields, "function": function}
+    return {"tool_calls": [item]}
+
+
+def frame(data: Any) -> Frame:
+    """A data-only frame; a string goes in as it is."""
+    return Frame("", data.encode() if isinstance(data, str) else json.dumps(data).encode())
+
+
+def events(
+    *chunks: Any, rendered: Rendered | None = None, done: bool = True, **flags: Any
+) -> list[Event]:
+    """The checked events of a stream of chunks, ended by `[DONE]` unless told otherwise."""
+    parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
+    out: list[Event] = []
+    for item in (*chunks, "[DONE]") if done else chunks:
+        out += parser.feed(frame(item))
+    out += parser.close()
+    check(out)
+    return out
+
+
+def read(*chunks: Any, rendered: Rendered | None = None, **flags: Any) -> Response:
+    """The answer that a stream of chunks comes to."""
+    return fold(events(*chunks, rendered=rendered, **flags))
+
+
+def exchange(**fields: Any) -> Exchange:
+    """The frame of an answer to a client."""
+    return Exchange(**{"id": "1", "created": 1700000000, "model": "up", **fields})
+
+
+def shown(stream: list[Event], **fields: Any) -> list[Any]:
+    """What a client's stream says, frame by frame, parsed."""
+    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    out = b"".join(renderer.feed(event) for event in stream)
+    lines = [line for line in out.decode().split("\n\n") if line]
+    data = [line.removeprefix("data: ") for line in lines]
+    return [item if item == "[DONE]" else json.loads(item) for item in data]

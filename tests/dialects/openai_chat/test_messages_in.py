@@ -1,0 +1,335 @@
+"""A Chat client's messages -> instructions and turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Audio,
+    Cache,
+    Document,
+    Image,
+    Native,
+    Reasoning,
+    Refusal,
+    Signature,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from gateway.canon.signature import wrap
+from tests.dialects.openai_chat.make import PDF, PNG, USER, call, called, parse, result, said
+
+
+def part_of(part: dict[str, Any]) -> Any:
+    """The one part of a user message with this content part."""
+    return parse(said({"role": "user", "content": [part]})).turns[0].parts[0]
+
+
+def test_leading_system_and_developer_messages_are_instructions():
+    request = parse(
+        said(
+            {"role": "system", "content": "a"},
+            {"role": "developer", "content": [{"type": "text", "text": "b"}]},
+            USER,
+        )
+    )
+    assert [(text.text, text.at) for text in request.instructions] == [
+        ("a", "messages[0]"),
+        ("b", "messages[1].content[0]"),
+    ]
+    assert [turn.role for turn in request.turns] == ["user"]
+
+
+def test_a_later_system_message_is_a_turn():
+    turn = parse(said(USER, {"role": "system", "content": "late"})).turns[1]
+    assert (turn.role, turn.at) == ("system", "messages[1]")
+    assert turn.parts == (Text(text="late", at="messages[1]"),)
+
+
+def test_a_named_system_message_stays_a_turn():
+    request = parse(said({"role": "system", "name": "example_user", "content": "q"}, USER))
+    assert request.instructions == ()
+    assert request.turns[0].name == "example_user"
+
+
+def test_the_path_of_a_part_is_the_clients():
+    turn = parse(said(USER, {"role": "user", "content": [{"type": "text", "text": "x"}]})).turns[1]
+    assert turn.parts == (Text(text="x", at="messages[1].content[0]"),)
+
+
+@pytest.mark.parametrize(
+    ("part", "meant"),
+    [
+        ({"type": "text", "text": ""}, Text(text="")),
+        (
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+            Image(data=PNG, media_type="image/png"),
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{PNG}"}},
+            Image(data=PNG, media_type="image/png"),
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
+            Image(url="https://x/y.png", detail="low"),
+        ),
+        ({"type": "image_url", "image_url": "https://x/y"}, Image(url="https://x/y")),
+        (
+            {"type": "input_audio", "input_audio": {"data": "QQ==", "format": "wav"}},
+            Audio(data="QQ==", format="wav"),
+        ),
+        (
+            {"type": "file", "file": {"file_id": "file-1", "filename": "a.pdf"}},
+            Document(file_id="file-1", title="a.pdf"),
+        ),
+        (
+            {
+                "type": "file",
+                "file": {"file_data": f"data:application/pdf;base64,{PDF}", "filename": "a.pdf"},
+            },
+            Document(data=PDF, media_type="application/pdf", title="a.pdf"),
+        ),
+        (
+            {"type": "file", "file": {"file_data": PDF}},
+            Document(data=PDF, media_type="application/pdf"),
+        ),
+        (
+            {"type": "file", "file": {"file_data": "https://x/a.pdf"}},
+            Document(url="https://x/a.pdf"),
+        ),
+        (
+            {"type": "video_url", "video_url": {"url": "https://x/v"}},
+            Native(
+                dialect="openai_chat",
+                data={"type": "video_url", "video_url": {"url": "https://x/v"}},
+            ),
+        ),
+        (
+            {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+            Text(text="x", cache=Cache(ttl="1h")),
+        ),
+        (
+            {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}},
+            Text(text="x", cache=Cache()),
+        ),
+        (
+            {
+                "type": "text",
+                "text": "x",
+                "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"},
+            },
+            Text(text="x", cache=Cache(ttl="1h")),
+        ),
+    ],
+    ids=[
+        "empty text",
+        "image data",
+        "image with the wrong label",
+        "image url",
+        "image url as a string",
+        "audio",
+        "file id",
+        "file data url",
+        "bare file data",
+        "file url",
+        "a part nobody knows",
+        "cache_control",
+        "breakpoint",
+        "long breakpoint",
+    ],
+)
+def test_a_content_part_is_understood(part: dict[str, Any], meant: Any):
+    found = part_of(part)
+    assert found == type(meant)(**{n: getattr(meant, n) for n in meant.__struct_fields__ if n != "at"}, at="messages[0].content[0]")
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"content": "x"}, "messages[1].role"),
+        ({"role": "robot", "content": "x"}, "messages[1].role"),
+        ({"role": ["user"], "content": "x"}, "messages[1].role"),
+        ({"role": "user", "content": 5}, "messages[1].content"),
+        ({"role": "user", "content": ["x"]}, "messages[1].content[0]"),
+        ({"role": "user", "content": [{"text": "x"}]}, "messages[1].content[0].type"),
+        ({"role": "user", "content": [{"type": "text"}]}, "messages[1].content[0].text"),
+        (
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 1}}]},
+            "messages[1].content[0].image_url.url",
+        ),
+        (
+            {"role": "user", "content": [{"type": "image_url"}]},
+            "messages[1].content[0].image_url",
+        ),
+        (
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "x"}}]},
+            "messages[1].content[0].input_audio.format",
+        ),
+        (
+            {"role": "user", "content": [{"type": "file", "file": {}}]},
+            "messages[1].content[0].file",
+        ),
+        (
+            {"role": "system", "content": [{"type": "image_url", "image_url": "x"}]},
+            "messages[1].content[0]",
+        ),
+        ({"role": "assistant", "tool_calls": {}}, "messages[1].tool_calls"),
+        ({"role": "assistant", "tool_calls": [1]}, "messages[1].tool_calls[0]"),
+        (
+            {"role": "assistant", "tool_calls": [{"id": "c"}]},
+            "messages[1].tool_calls[0].function",
+        ),
+        (
+            {"role": "assistant", "tool_calls": [call(arguments=5)]},  # type: ignore[arg-type]
+            "messages[1].tool_calls[0].function.arguments",
+        ),
+        (
+            {"role": "assistant", "tool_calls": [call(call_id=5)]},  # type: ignore[arg-type]
+            "messages[1].tool_calls[0].id",
+        ),
+        ({"role": "assistant", "reasoning_content": []}, "messages[1].reasoning_content"),
+        ({"role": "tool", "content": "x"}, "messages[1].tool_call_id"),
+        ({"role": "function", "content": "x"}, "messages[1].name"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_message_is_named(message: dict[str, Any], param: str):
+    with pytest.raises(GatewayError) as caught:
+        parse(said(USER, message))
+    assert caught.value.error.param == param
+    assert param in caught.value.error.message
+
+
+def test_calls_without_content_are_read():
+    turn = parse(said(USER, called(call("c1", "f", '{"a": 1}'), call("c2", "g", "")))).turns[1]
+    assert turn.parts == (
+        ToolCall(id="c1", name="f", arguments={"a": 1}, at="messages[1].tool_calls[0]"),
+        ToolCall(id="c2", name="g", arguments={}, at="messages[1].tool_calls[1]"),
+    )
+
+
+def test_arguments_that_do_not_parse_are_kept_raw():
+    turn = parse(said(USER, called(call(arguments='{"a":')))).turns[1]
+    assert (turn.parts[0].arguments, turn.parts[0].raw) == (None, '{"a":')  # type: ignore[union-attr]
+
+
+def test_arguments_may_be_an_object():
+    item = {"id": "c", "function": {"name": "f", "arguments": {"a": 1}}}
+    turn = parse(said(USER, called(item))).turns[1]
+    assert turn.parts[0].arguments == {"a": 1}  # type: ignore[union-attr]
+
+
+def test_a_call_without_an_id_gets_the_same_one_every_time():
+    item = {"function": {"name": "f", "arguments": "{}"}}
+    ids = {parse(said(USER, called(item))).turns[1].parts[0].id for _ in range(2)}  # type: ignore[union-attr]
+    assert ids == {"call_messages_1__tool_calls_0"}
+
+
+def test_a_custom_call_keeps_its_text():
+    item = {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}}
+    request = parse(said(USER, called(item), result("c")))
+    assert request.turns[1].parts == (
+        ToolCall(id="c", name="sh", raw="ls -l", custom=True, at="messages[1].tool_calls[0]"),
+    )
+    assert request.turns[2].parts[0].custom is True  # type: ignore[union-attr]
+
+
+def test_tool_messages_in_a_row_are_one_turn():
+    request = parse(
+        said(USER, called(call("a"), call("b")), result("a"), result("b", ""), USER)
+    )
+    assert [turn.role for turn in request.turns] == ["user", "assistant", "user", "user"]
+    assert request.turns[2].parts == (
+        ToolResult(id="a", parts=(Text(text="ok", at="messages[2]"),), at="messages[2]"),
+        ToolResult(id="b", at="messages[3]"),
+    )
+
+
+def test_an_image_in_a_tool_message_has_its_own_path():
+    content = [{"type": "image_url", "image_url": {"url": "https://x/y"}}]
+    request = parse(said(USER, called(call("a")), result("a", content)))
+    assert request.turns[2].parts[0].parts[0].at == "messages[2].content[0]"  # type: ignore[union-attr]
+
+
+def test_the_older_function_messages_are_paired():
+    request = parse(
+        said(
+            USER,
+            {
+                "role": "assistant",
+                "content": None,
+                "function_call": {"name": "f", "arguments": "{}"},
+            },
+            {"role": "function", "name": "f", "content": "r"},
+        )
+    )
+    made = request.turns[1].parts[0]
+    answer = request.turns[2].parts[0]
+    assert made.id == answer.id  # type: ignore[union-attr]
+    assert (answer.name, answer.at) == ("f", "messages[2]")  # type: ignore[union-attr]
+
+
+def test_words_of_refusal_are_read_from_both_places():
+    first = {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}
+    second = {"role": "assistant", "content": None, "refusal": "never"}
+    turns = parse(said(USER, first, second)).turns
+    assert turns[1].parts == (Refusal(text="no", at="messages[1].content[0]"),)
+    assert turns[2].parts == (Refusal(text="never", at="messages[2].refusal"),)
+
+
+def test_earlier_audio_is_kept_for_the_same_dialect():
+    turn = parse(said(USER, {"role": "assistant", "audio": {"id": "a1"}})).turns[1]
+    assert turn.parts == (
+        Native(dialect="openai_chat", data={"audio": {"id": "a1"}}, at="messages[1].audio"),
+    )
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_thoughts_that_come_back_stand_first(field: str):
+    turn = parse(said(USER, {"role": "assistant", "content": "a", field: "hm"})).turns[1]
+    assert turn.parts[0] == Reasoning(text="hm", at=f"messages[1].{field}")
+
+
+def test_reasoning_details_keep_what_the_provider_wrote():
+    details = [{"type": "reasoning.text", "text": "hm", "signature": "S"}]
+    turn = parse(said(USER, {"role": "assistant", "reasoning_details": details})).turns[1]
+    thought = turn.parts[0]
+    assert thought.text == "hm"  # type: ignore[union-attr]
+    assert thought.signature.kind == "reasoning_details"  # type: ignore[union-attr]
+    assert thought.signature.provider == ""  # type: ignore[union-attr]
+
+
+def test_our_own_tokens_are_unwrapped_wherever_they_come_back():
+    state = Signature(provider="gemini", model="g", kind="thought_signature", value="S")
+    slot = {"extra_content": {"google": {"thought_signature": wrap(state)}}}
+    turn = parse(said(USER, called({**call(), **slot}))).turns[1]
+    assert turn.parts[0].signature == state  # type: ignore[union-attr]
+
+
+def test_a_message_that_an_sdk_gives_back_whole_is_understood():
+    message = {
+        "role": "assistant",
+        "content": "a",
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+        "function_call": None,
+        "tool_calls": None,
+    }
+    request = parse(said(USER, message))
+    assert request.turns[1].parts == (Text(text="a", at="messages[1]"),)
+    assert request.extra == {}
+
+
+def test_empty_tool_calls_are_as_good_as_none():
+    turn = parse(said(USER, {"role": "assistant", "content": "a", "tool_calls": []})).turns[1]
+    assert len(turn.parts) == 1
+
+
+def test_a_mark_on_the_message_belongs_to_its_last_part():
+    message = {"role": "user", "content": "x", "cache_control": {"type": "ephemeral"}}
+    assert parse(said(message)).turns[0].parts[0].cache == Cache()  # type: ignore[union-attr]

@@ -1,0 +1,264 @@
+"""Drives the edge without a server: an ASGI client, scripted upstreams, a kept log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from gateway.edge.app import app
+from gateway.edge.keys import digest
+from gateway.providers.profile import Secret
+from gateway.relay import runtime
+from gateway.relay.entry import Entry
+from gateway.relay.runtime import Config, Runtime, Wiring
+from gateway.routing.snapshot import (
+    ApiKey,
+    Provider,
+    Route,
+    Snapshot,
+    Target,
+    Timeouts,
+    model_of,
+)
+
+PEPPER = b"pepper"
+KEY = "sk-dgm-test"
+ADMIN = "admin-credential"
+Answering = Callable[[httpx.Request], Any]
+
+
+def provider(name: str, dialect: str = "openai_chat", **changes: Any) -> Provider:
+    preset = "openai" if dialect == "openai_chat" else "anthropic"
+    base = Provider(
+        id=1,
+        name=name,
+        preset=preset,
+        dialect=dialect,
+        base_url=f"http://{name}.test",
+        auth="bearer",
+        credential=Secret(f"sk-upstream-secret-of-{name}"),
+        timeouts=Timeouts(connect_s=1, first_byte_s=2, idle_s=2, total_s=10),
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def route(name: str, *providers: Provider, model: str = "gpt-4.1", **changes: Any) -> Route:
+    targets = tuple(
+        Target(id=n, model=model_of(p, model), order=n) for n, p in enumerate(providers, start=1)
+    )
+    return msgspec.structs.replace(Route(id=1, name=name, targets=targets, retries=0), **changes)
+
+
+def snapshot(*routes: Route, **changes: Any) -> Snapshot:
+    key = ApiKey(id=1, prefix="sk-dgm-te", name="test", digest=digest(KEY, PEPPER))
+    providers = {t.model.provider.name: t.model.provider for r in routes for t in r.targets}
+    base = Snapshot(
+        version=1,
+        routes={r.name: r for r in routes},
+        providers=providers,
+        keys={key.digest: key},
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+class Scripted(httpx.AsyncBaseTransport):
+    """Upstreams by host name; what they got is in `requests`, who was closed in `closed`."""
+
+    def __init__(self, **answers: Answering) -> None:
+        self.answers = answers
+        self.requests: list[httpx.Request] = []
+        self.closed: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        self.requests.append(request)
+        name = request.url.host.removesuffix(".test")
+        answer = self.answers[name](request)
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if isinstance(answer, Exception):
+            raise answer
+        closed = self.closed
+
+        class Stream(httpx.AsyncByteStream):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                async for part in answer.stream:
+                    yield part
+
+            async def aclose(self) -> None:
+                closed.append(name)
+
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=Stream())
+
+
+class Parts(httpx.AsyncByteStream):
+    """A body in pieces: bytes are sent, numbers are waited for, exceptions raised."""
+
+    def __init__(self, *parts: bytes | float | Exception) -> None:
+        self.parts = parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            if isinstance(part, bytes):
+                yield part
+            elif isinstance(part, Exception):
+                raise part
+            else:
+                await asyncio.sleep(part)
+
+
+def sse(*parts: bytes | float | Exception) -> httpx.Response:
+    return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Parts(*parts))
+
+
+def chunk(text: str | None = None, finish: str | None = None, **more: Any) -> bytes:
+    delta = {"content": text} if text is not None else {}
+    body = {
+        "id": "chatcmpl-up",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-4.1",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        **more,
+    }
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def completion(text: str = "hello", **more: Any) -> httpx.Response:
+    body = {
+        "id": "chatcmpl-up",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4.1",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+        **more,
+    }
+    return httpx.Response(200, json=body)
+
+
+def refusal(status: int, message: str = "no", **headers: str) -> httpx.Response:
+    body = {"error": {"message": message, "type": "x", "param": None, "code": None}}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status, json=body, headers=named)
+
+
+class Reply:
+    """What the client saw."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.parts: list[bytes] = []
+        self.ended = False
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.parts)
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Gateway:
+    """The gateway under test. `entries` is the log as the writer thread got it."""
+
+    def __init__(self, live: Runtime, upstreams: Scripted, entries: list[Entry]) -> None:
+        self.runtime = live
+        self.upstreams = upstreams
+        self.entries = entries
+
+    async def post(
+        self,
+        path: str,
+        body: Any,
+        *,
+        key: str = KEY,
+        headers: dict[str, str] | None = None,
+        leave_after: float | None = None,
+        method: str = "POST",
+    ) -> Reply:
+        """Send a request; `leave_after` seconds later the client hangs up."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        lower = {"authorization": f"Bearer {key}", **(headers or {})}
+        path, _, query = path.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query.encode(),
+            "headers": [(k.encode(), v.encode()) for k, v in lower.items() if v],
+            "client": ("127.0.0.1", 1),
+        }
+        reply = Reply()
+        sent = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal sent
+            if not sent:
+                sent = True
+                return {"type": "http.request", "body": content, "more_body": False}
+            await asyncio.sleep(3600 if leave_after is None else leave_after)
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                reply.status = message["status"]
+                reply.headers = {k.decode(): v.decode() for k, v in message["headers"]}
+                return
+            reply.parts.append(message["body"])
+            reply.ended = not message.get("more_body", False)
+
+        async with asyncio.timeout(10):
+            await app(scope, receive, send)
+        return reply
+
+    async def entry(self) -> Entry:
+        """The newest row of the log."""
+        return (await self.rows(1))[-1]
+
+    async def rows(self, count: int) -> list[Entry]:
+        """The log, once it has `count` rows."""
+        async with asyncio.timeout(5):
+            while len(self.entries) < count:
+                await asyncio.sleep(0.01)
+        return self.entries
+
+
+@asynccontextmanager
+async def gateway(
+    tmp_path: Path, registry: Snapshot, **upstreams: Answering
+) -> AsyncIterator[Gateway]:
+    """A gateway with these routes whose providers answer as scripted."""
+    entries: list[Entry] = []
+    config = Config(data_dir=tmp_path, pepper=PEPPER, admin_digests=(digest(ADMIN, PEPPER),))
+    wiring = Wiring(
+        load_snapshot=lambda: registry,
+        current_version=lambda: registry.version,
+        write=entries.extend,
+    )
+    runtime.install(lambda: config, wiring)
+    live = await runtime.ensure()
+    scripted = Scripted(**upstreams)
+    live.upstreams._network = scripted  # noqa: SLF001 - the one seam, a transport outside
+    try:
+        yield Gateway(live, scripted, entries)
+    finally:
+        await live.close()
+        runtime.install(lambda: config, wiring)

@@ -1,0 +1,347 @@
+"""What a client sees, what upstreams see and what the log says, whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.relay.harness import (
+    ADMIN,
+    DONE,
+    KEY,
+    Parts,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+    sse,
+)
+
+CHAT = "/v1/chat/completions"
+A, B = provider("a"), provider("b")
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+def asking(model: str = "m", **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "hi"}], **more}
+
+
+async def test_a_passed_answer_is_byte_for_byte_the_upstreams(tmp_path: Path) -> None:
+    raw = b'{ "id":"x", "object":"chat.completion","model":"gpt-4.1", "new_field": [1.50],  "choices":[{"index":0,"message":{"role":"assistant","content":"h\\u00e9"},"finish_reason":"stop"}]}'
+    answer = httpx.Response(200, content=raw, headers={"content-type": "application/json"})
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: answer) as live:
+        body = b'{"model":"m", "messages":[{"role":"user","content":"h\\u00e9"}],"unknown":{"a": 1.50}}'
+        reply = await live.post(CHAT, body)
+    assert reply.body == raw
+    sent = live.upstreams.requests[0]
+    assert b'"unknown":{"a": 1.50}' in sent.content
+    assert b'"h\\u00e9"' in sent.content
+    assert json.loads(sent.content)["model"] == "gpt-4.1"
+
+
+async def test_the_clients_key_never_reaches_an_upstream(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        await live.post(CHAT, asking(), headers={"cookie": "c=1", "x-forwarded-for": "1.2.3.4"})
+    headers = live.upstreams.requests[0].headers
+    assert headers["authorization"] == "Bearer sk-upstream-secret-of-a"
+    assert KEY not in str(headers)
+    assert "cookie" not in headers
+    assert "x-forwarded-for" not in headers
+
+
+async def test_an_answer_is_logged_with_tokens_times_and_cost(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        reply = await live.post(CHAT, asking())
+        row = await live.entry()
+    assert row.id == reply.headers["x-request-id"]
+    assert (row.status, row.outcome, row.finish) == (200, "ok", "stop")
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
+    assert row.cost_usd is not None and row.cost_usd > 0
+    assert row.provider == "a" and row.model == "gpt-4.1" and row.route == "m"
+    assert row.overhead_ms is not None and row.overhead_ms <= row.duration_ms
+    assert row.bodies is not None and row.bodies.same_response
+    assert "authorization" not in row.bodies.client_headers or (
+        row.bodies.client_headers["authorization"] == "***"
+    )
+
+
+async def test_a_stream_passes_as_it_came(tmp_path: Path) -> None:
+    parts = (chunk("a"), chunk("b"), chunk(finish="stop"), DONE)
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: sse(*parts)) as live:
+        reply = await live.post(CHAT, asking(stream=True))
+        row = await live.entry()
+    assert reply.body == b"".join(parts)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert row.usage_source == "estimated"
+    assert row.first_token_ms is not None
+    assert row.bodies is not None and len(row.bodies.upstream_chunks) == 4
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        pytest.param(lambda _: refusal(500), id="500"),
+        pytest.param(lambda _: refusal(429, retry_after="7"), id="429"),
+        pytest.param(lambda _: refusal(401), id="401"),
+        pytest.param(lambda _: httpx.ConnectError("refused"), id="refused"),
+        pytest.param(lambda _: httpx.Response(200, html="<p>hi</p>"), id="html"),
+        pytest.param(lambda _: httpx.Response(200, content=b"{"), id="cut json"),
+        pytest.param(lambda _: httpx.Response(200, json={"choices": []}), id="no choices"),
+        pytest.param(lambda _: httpx.Response(200, json={"error": {"message": "x"}}), id="error"),
+        pytest.param(lambda _: httpx.Response(302, headers={"location": "x"}), id="redirect"),
+        pytest.param(lambda _: httpx.Response(204), id="204"),
+    ],
+)
+async def test_a_failing_target_gives_way_to_the_next(tmp_path: Path, failing: Any) -> None:
+    registry = snapshot(route("m", A, B))
+    async with gateway(tmp_path, registry, a=failing, b=lambda _: completion("from b")) as live:
+        reply = await live.post(CHAT, asking())
+        row = await live.entry()
+    assert reply.status == 200
+    assert reply.json()["choices"][0]["message"]["content"] == "from b"
+    assert [a.error_kind is None for a in row.attempts] == [False, True]
+    assert reply.headers["x-dragoman-attempts"] == "2"
+
+
+async def test_a_clients_mistake_is_not_tried_elsewhere(tmp_path: Path) -> None:
+    registry = snapshot(route("m", A, B))
+    async with gateway(
+        tmp_path, registry, a=lambda _: refusal(400, "bad field"), b=lambda _: completion()
+    ) as live:
+        reply = await live.post(CHAT, asking())
+    assert reply.status == 400
+    assert len(live.upstreams.requests) == 1
+    assert "bad field" in reply.json()["error"]["message"]
+
+
+async def test_an_error_as_first_event_gives_way_to_the_next(tmp_path: Path) -> None:
+    error = b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'
+    registry = snapshot(route("m", A, B))
+    async with gateway(
+        tmp_path, registry, a=lambda _: sse(error), b=lambda _: sse(chunk("b"), chunk(finish="stop"), DONE)
+    ) as live:
+        reply = await live.post(CHAT, asking(stream=True))
+    assert reply.status == 200
+    assert b"overloaded" not in reply.body
+    assert reply.body.endswith(DONE)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param((), id="ends"),
+        pytest.param((httpx.ReadError("reset"),), id="reset"),
+        pytest.param((5.0,), id="stalls"),
+        pytest.param((b'data: {"choices":[{"del',), id="torn event"),
+        pytest.param((b": ping\n\n", 1.2) * 4, id="comments only"),
+    ],
+)
+async def test_a_cut_stream_never_ends_well(tmp_path: Path, rest: tuple[Any, ...]) -> None:
+    registry = snapshot(route("m", A, B))
+    async with gateway(
+        tmp_path, registry, a=lambda _: sse(chunk("begun"), *rest), b=lambda _: completion()
+    ) as live:
+        reply = await live.post(CHAT, asking(stream=True))
+        row = await live.entry()
+    assert reply.ended
+    assert b"[DONE]" not in reply.body
+    last = reply.body.rstrip(b"\n").rpartition(b"\n\n")[2]
+    assert json.loads(last.removeprefix(b"data: "))["error"]["message"]
+    assert row.outcome == "cut"
+    assert row.error_kind
+    assert len(live.upstreams.requests) == 1, "never retried after the first frame"
+
+
+async def test_a_silent_upstream_is_a_504_and_the_next_is_tried(tmp_path: Path) -> None:
+    async def hang(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    quick = provider("a", timeouts=A.timeouts.__class__(connect_s=1, first_byte_s=0.05))
+    async with gateway(tmp_path, snapshot(route("m", quick)), a=hang) as live:
+        reply = await live.post(CHAT, asking())
+        row = await live.entry()
+    assert reply.status == 504
+    assert row.error_kind == "timeout"
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "unary"])
+async def test_a_client_that_leaves_closes_the_upstream_at_once(
+    tmp_path: Path, stream: bool
+) -> None:
+    def slow(_: httpx.Request) -> httpx.Response:
+        if stream:
+            return sse(chunk("a"), 30.0)
+        kind = {"content-type": "application/json"}
+        return httpx.Response(200, headers=kind, stream=Parts(b"{", 30.0))
+
+    async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
+        started = asyncio.get_running_loop().time()
+        await live.post(CHAT, asking(stream=stream), leave_after=0.1)
+        took = asyncio.get_running_loop().time() - started
+        row = await live.entry()
+    assert took < 0.4
+    assert live.upstreams.closed == ["a"]
+    assert row.outcome == "client_closed"
+
+
+async def test_a_rate_limited_target_rests_until_its_retry_after(tmp_path: Path) -> None:
+    registry = snapshot(route("m", A, B))
+    async with gateway(
+        tmp_path, registry, a=lambda _: refusal(429, retry_after="60"), b=lambda _: completion()
+    ) as live:
+        await live.post(CHAT, asking())
+        await live.post(CHAT, asking())
+        rows = await live.rows(2)
+    hosts = [r.url.host for r in live.upstreams.requests]
+    assert hosts == ["a.test", "b.test", "b.test"]
+    assert rows[1].attempts[0].skipped
+
+
+async def test_a_passing_failure_is_retried_on_the_same_target(tmp_path: Path) -> None:
+    answers = [refusal(503), completion("second")]
+    registry = snapshot(route("m", A, retries=1))
+    async with gateway(tmp_path, registry, a=lambda _: answers.pop(0)) as live:
+        reply = await live.post(CHAT, asking())
+    assert reply.json()["choices"][0]["message"]["content"] == "second"
+
+
+async def test_a_fallback_route_is_tried_last(tmp_path: Path) -> None:
+    registry = snapshot(route("m", A, fallbacks=("spare",)), route("spare", B))
+    async with gateway(
+        tmp_path, registry, a=lambda _: refusal(500), b=lambda _: completion("spare")
+    ) as live:
+        reply = await live.post(CHAT, asking())
+    assert reply.json()["choices"][0]["message"]["content"] == "spare"
+
+
+async def test_an_upstreams_401_is_never_the_clients(tmp_path: Path) -> None:
+    echo = refusal(401, "Incorrect API key provided: sk-upstream-secret-of-a")
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: echo) as live:
+        reply = await live.post(CHAT, asking())
+        row = await live.entry()
+    assert reply.status == 502
+    assert b"secret-of-a" not in reply.body
+    assert b"secret-of-a" not in (row.bodies and row.bodies.upstream_response or b"")
+    assert "secret-of-a" not in row.error
+
+
+async def test_a_400_in_the_same_dialect_keeps_its_words(tmp_path: Path) -> None:
+    refused = httpx.Response(
+        400, json={"error": {"message": "odd wording", "type": "t", "param": "p", "code": "c", "x": 1}}
+    )
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: refused) as live:
+        reply = await live.post(CHAT, asking())
+    assert reply.json() == {
+        "error": {"message": "odd wording", "type": "t", "param": "p", "code": "c", "x": 1}
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        pytest.param(b"{", 400, None, id="cut json"),
+        pytest.param(b"[]", 400, None, id="no object"),
+        pytest.param(b"{}", 400, "model", id="no model"),
+        pytest.param(b'{"model": 5}', 400, "model", id="model is a number"),
+        pytest.param(b'{"model": "zzz"}', 404, "model", id="unknown model"),
+        pytest.param(b'{"model":"m","stream":"yes"}', 400, "stream", id="stream is text"),
+        pytest.param(b'{"model":"m"}', 400, "messages", id="no messages"),
+        pytest.param(
+            b'{"model":"m","messages":[{"role":"wizard","content":"x"}]}',
+            400,
+            "messages[0].role",
+            id="unknown role",
+        ),
+        pytest.param(b'{"model":"m","messages":' + b"[" * 10_000, 400, None, id="deep"),
+    ],
+)
+async def test_a_wrong_request_is_named_and_goes_nowhere(
+    tmp_path: Path, body: bytes, status: int, param: str | None
+) -> None:
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        reply = await live.post(CHAT, body)
+        row = await live.entry()
+    assert reply.status == status
+    assert reply.json()["error"]["param"] == param
+    assert reply.json()["error"]["message"]
+    assert live.upstreams.requests == []
+    assert row.outcome == "error"
+
+
+@pytest.mark.parametrize("key", ["", "wrong"], ids=["none", "wrong"])
+async def test_without_a_key_nothing_happens(tmp_path: Path, key: str) -> None:
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        headers = {"authorization": ""} if not key else None
+        reply = await live.post(CHAT, asking(), key=key, headers=headers)
+    assert reply.status == 401
+    assert reply.json()["error"]["code"] == "invalid_api_key"
+    assert live.upstreams.requests == []
+
+
+async def test_the_admin_credential_is_a_key_too(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        assert (await live.post(CHAT, asking(), key=ADMIN)).status == 200
+
+
+async def test_in_open_mode_any_token_will_do(tmp_path: Path) -> None:
+    registry = snapshot(route("m", A), open=True)
+    async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
+        assert (await live.post(CHAT, asking(), key="anything")).status == 200
+
+
+async def test_a_get_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        reply = await live.post(CHAT, b"", method="GET")
+    assert reply.status == 405
+    assert reply.headers["allow"] == "POST"
+
+
+async def test_usage_after_the_finish_is_counted(tmp_path: Path) -> None:
+    last = chunk(usage=USAGE, choices=[])
+    parts = (chunk("a"), chunk(finish="stop"), last, DONE)
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: sse(*parts)) as live:
+        await live.post(CHAT, asking(stream=True, stream_options={"include_usage": True}))
+        row = await live.entry()
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
+
+
+async def test_no_body_is_kept_where_the_key_says_so(tmp_path: Path) -> None:
+    registry = snapshot(route("m", A, log_bodies=False))
+    async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
+        await live.post(CHAT, asking())
+        row = await live.entry()
+    assert row.bodies is None
+
+
+async def test_a_drain_ends_what_still_runs_with_words(tmp_path: Path) -> None:
+    stream = lambda _: sse(chunk("a"), 30.0)  # noqa: E731
+    async with gateway(tmp_path, snapshot(route("m", A)), a=stream) as live:
+        asyncio.get_running_loop().call_later(0.1, live.runtime.begin_drain, 0.6)
+        reply = await live.post(CHAT, asking(stream=True))
+    assert b"shutting down" in reply.body
+    assert b"[DONE]" not in reply.body
+
+
+async def test_models_are_listed_in_both_shapes(tmp_path: Path) -> None:
+    registry = snapshot(route("m", A), route("z", A), aliases={"nick": "m"})
+    async with gateway(tmp_path, registry) as live:
+        openai = await live.post("/v1/models", b"", method="GET")
+        version = {"anthropic-version": "2023-06-01"}
+        page = await live.post("/v1/models?limit=2", b"", method="GET", headers=version)
+        one = await live.post("/v1/models/m", b"", method="GET")
+        none = await live.post("/v1/models/nobody", b"", method="GET")
+    assert [m["id"] for m in openai.json()["data"]] == ["m", "nick", "z"]
+    assert page.json()["data"][0]["type"] == "model"
+    assert page.json()["has_more"] is True
+    assert page.json()["last_id"] == "nick"
+    assert one.json()["id"] == "m"
+    assert none.status == 404
