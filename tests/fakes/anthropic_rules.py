@@ -110,9 +110,7 @@ def refusal(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool)
     return found or (_new_version(body) if headers["anthropic-version"] == _NEW else None)
 
 
-def _shape(
-    body: dict[str, Any], headers: Mapping[str, str], *, counting: bool
-) -> Refusal | None:
+def _shape(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) -> Refusal | None:
     for name, beta in _BETA_FIELDS.items():
         if name in body and not any(b.startswith(beta) for b in _betas(headers)):
             return bad(f"{name}: Extra inputs are not permitted")

@@ -297,9 +297,7 @@ async def _gzip_unary(turn: Turn) -> None:
     await turn.out.reply(200, data, {"content-encoding": "gzip"})
 
 
-def _status(
-    status: int, kind: str, message: str, code: str | None = None, **headers: str
-) -> Fault:
+def _status(status: int, kind: str, message: str, code: str | None = None, **headers: str) -> Fault:
     async def answer(turn: Turn) -> None:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         await turn.out.reply(status, turn.wire.refusal(kind, message, code), sent)

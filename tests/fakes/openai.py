@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -147,9 +148,7 @@ class StrictOpenAI(Server):
         await out.end()
         return True
 
-    def _chunks(
-        self, body: dict[str, Any], say: Say, *, counted: bool
-    ) -> Iterator[dict[str, Any]]:
+    def _chunks(self, body: dict[str, Any], say: Say, *, counted: bool) -> Iterator[dict[str, Any]]:
         head = _head(body, "chat.completion.chunk")
         if counted:
             head["usage"] = None
@@ -172,7 +171,7 @@ class StrictOpenAI(Server):
         if say.refusal is not None:
             yield {"refusal": say.refusal}
         parts = [list(_call_deltas(n, call, say.piece)) for n, call in enumerate(say.calls)]
-        for delta in _interleaved(parts) if say.interleaved else sum(parts, []):
+        for delta in _interleaved(parts) if say.interleaved else itertools.chain(*parts):
             yield {"tool_calls": [delta]}
 
 

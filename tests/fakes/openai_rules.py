@@ -66,9 +66,7 @@ def _thoughts(body: dict[str, Any]) -> Refusal | None:
     for message in body["messages"]:
         called = message["role"] == "assistant" and message.get("tool_calls")
         if called and not message.get("reasoning_content"):
-            return bad(
-                "The reasoning_content in the thinking mode must be passed back to the API"
-            )
+            return bad("The reasoning_content in the thinking mode must be passed back to the API")
     return None
 
 
@@ -88,9 +86,7 @@ def _told(problem: Problem) -> Refusal:
     if problem.kind == "extra":
         return bad(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
     if problem.kind == "missing":
-        return bad(
-            f"Missing required parameter: '{where}'.", where, "missing_required_parameter"
-        )
+        return bad(f"Missing required parameter: '{where}'.", where, "missing_required_parameter")
     if problem.kind == "value":
         return bad(f"Invalid value for '{where}': {problem.detail}.", where, "invalid_value")
     return bad(f"Invalid type for '{where}': {problem.detail}.", where, "invalid_type")
@@ -140,7 +136,7 @@ def _model(body: dict[str, Any]) -> Refusal | None:
         message = "Unsupported value: 'reasoning_effort' does not support 'none'."
         return bad(message, "reasoning_effort", "unsupported_value")
     for name in ("temperature", "top_p"):
-        if body.get(name) not in {None, 1, 1.0}:
+        if body.get(name) not in {None, 1}:
             message = f"Unsupported value: '{name}' does not support {body[name]} with this model."
             return bad(message, name, "unsupported_value")
     refused = ("stop", "logprobs", "frequency_penalty", "presence_penalty", "logit_bias")
@@ -226,9 +222,7 @@ def _output(body: dict[str, Any]) -> Refusal | None:
     why = strict_schema_problem(named.get("schema") or {})
     if why is None:
         return None
-    return bad(
-        f"Invalid schema for response_format '{named['name']}': {why}", "response_format"
-    )
+    return bad(f"Invalid schema for response_format '{named['name']}': {why}", "response_format")
 
 
 def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
@@ -241,7 +235,9 @@ def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
     properties = schema.get("properties")
     if schema.get("type") == "object" or isinstance(properties, dict):
         if schema.get("additionalProperties") is not False:
-            return f"In context={where}, 'additionalProperties' is required to be supplied and false."
+            return (
+                f"In context={where}, 'additionalProperties' is required to be supplied and false."
+            )
         missing = set(properties or {}) - set(schema.get("required") or ())
         if missing:
             return f"In context={where}, 'required' must include every key. Missing {missing}."

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Mapping
@@ -44,9 +46,7 @@ class Out:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
 
-    async def reply(
-        self, status: int, body: Any, headers: Mapping[str, str] | None = None
-    ) -> None:
+    async def reply(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         """Send a whole answer; `body` is JSON to be, or bytes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         head = {"content-type": "application/json", "content-length": str(len(data))}
@@ -71,7 +71,9 @@ class Out:
         await self._writer.drain()
 
     def reset(self) -> None:
-        """Break the connection at once, with what is unsent."""
+        """Break the connection at once with a TCP reset."""
+        connection = self._writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
 
@@ -155,9 +157,7 @@ class Server:
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _connection(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         early = b""
         while True:
             seen, early = await _request(reader, early)

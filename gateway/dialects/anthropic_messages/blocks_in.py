@@ -53,9 +53,7 @@ def system_in(content: Any, at: str, rest: Json) -> tuple[Text, ...]:
     return tuple(part for part in parts if isinstance(part, Text))
 
 
-def blocks_in(
-    content: Any, at: str, rest: Json, readers: Mapping[str, Reader]
-) -> tuple[Part, ...]:
+def blocks_in(content: Any, at: str, rest: Json, readers: Mapping[str, Reader]) -> tuple[Part, ...]:
     """The parts of a list of blocks; those of other types stay as they are."""
     if content is None:
         return ()
@@ -165,9 +163,7 @@ def _source_in(source: Json, path: str, rest: Json) -> Json | None:
             return None
 
 
-def _inner_in(
-    block: Json, at: str, rest: Json, readers: Mapping[str, Reader]
-) -> tuple[Part, ...]:
+def _inner_in(block: Json, at: str, rest: Json, readers: Mapping[str, Reader]) -> tuple[Part, ...]:
     """Nested content: a string or a list of blocks; an empty string is no part."""
     content = block.get("content")
     path = f"{at}.content"

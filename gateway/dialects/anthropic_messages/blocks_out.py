@@ -197,6 +197,9 @@ def _result_out(job: Job, result: ToolResult) -> Json:
 def _thinking_out(job: Job, thought: Reasoning) -> list[Json]:
     """A thought that goes back to the model that made it; another's is left out."""
     signature = thought.signature
+    if not belongs(signature, job.traits) and thought.text and _demanded(job):
+        job.bend(thought.at, "thoughts of another model, sent as this one's own")
+        return [{"type": "thinking", "thinking": thought.text, "signature": ""}]
     if signature is None:
         job.drop(thought.at, "no signature available for replay")
         return []
@@ -206,6 +209,10 @@ def _thinking_out(job: Job, thought: Reasoning) -> list[Json]:
     if thought.redacted:
         return [{"type": "redacted_thinking", "data": signature.value}]
     return [{"type": "thinking", "thinking": thought.text, "signature": signature.value}]
+
+
+def _demanded(job: Job) -> bool:
+    return job.traits.replay_reasoning == "required_on_tools"
 
 
 def _native_out(job: Job, part: Native) -> list[Json]:

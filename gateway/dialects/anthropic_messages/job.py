@@ -83,7 +83,7 @@ class Job:
         if not self._unmarked:
             self._unmarked = True
             caches = "caches implicitly" if self.traits.cache == "implicit" else "takes no marks"
-            self.drop(self.request.path("cache") or "cache_control", f"{self.model} {caches}")
+            self.drop(self.request.at.get("cache", "cache_control"), f"{self.model} {caches}")
 
     def limit_marks(self, free: int = _MOST_MARKS) -> None:
         """Keep the last `free` marks in prompt order: the longest prefixes save the most."""

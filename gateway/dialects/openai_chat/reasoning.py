@@ -214,14 +214,23 @@ def _nearest(job: Job, name: str, level: str) -> str | None:
             job.request.path(name), f"{traits.model} takes no effort", before=level
         )
         return None
-    rank = EFFORTS.index(level) if level in EFFORTS else EFFORTS.index("medium")
-    lower = [e for e in traits.efforts if e in EFFORTS and EFFORTS.index(e) < rank]
-    # "Off" is no weak effort: thinking at least a little comes nearer to what was asked.
-    lower = [e for e in lower if e != "none"] or lower
-    sent = lower[-1] if lower else traits.efforts[0]
+    sent = _next_down(level, traits.efforts)
     why = f"{traits.model} knows {', '.join(traits.efforts)}"
     job.bend(job.request.path(name), why, before=level, after=sent)
     return sent
+
+
+def _next_down(level: str, efforts: tuple[str, ...]) -> str:
+    """The strongest effort below `level`, else the weakest there is.
+
+    "None" is no weak effort: thinking a little comes nearer to what was asked.
+    """
+    known = [effort for effort in efforts if effort in EFFORTS and effort != "none"]
+    if level not in EFFORTS or not known:
+        return efforts[0]
+    rank = EFFORTS.index(level)
+    lower = [effort for effort in known if EFFORTS.index(effort) < rank]
+    return lower[-1] if lower else known[0]
 
 
 def _reasoning_object(job: Job, body: Json, asked: Thinking) -> None:

@@ -85,11 +85,6 @@ class _Chunk(msgspec.Struct):
     x_groq: _Groq | None = None
     service_tier: Any = None
     system_fingerprint: Any = None
-    # Errors that stand at the top: vLLM's `object`, Mistral's `detail`, Anthropic's `type`.
-    object: Any = None
-    type: Any = None
-    message: Any = None
-    detail: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
@@ -126,6 +121,11 @@ class ChatStreamParser:
             return self._odd(data)
         if frame.event == "error":
             return self._fail(error_in(_loose(data)))
+        if not chunk.choices and chunk.error is None and chunk.usage is None:
+            # A keep-alive, Azure's prompt filter results, or an error in another shape.
+            value = _loose(data)
+            if is_error(value):
+                return self._fail(error_in(value))
         return self._chunk(chunk)
 
     def close(self) -> list[Event]:
@@ -148,7 +148,7 @@ class ChatStreamParser:
             self._note_usage(usage)
         choices = chunk.choices
         if not choices:
-            return self._without_choices(chunk)
+            return []
         events: list[Event] = []
         if not self._started:
             self._start(chunk, events)
@@ -156,16 +156,6 @@ class ChatStreamParser:
             if choice is not None and not choice.index:
                 self._choice(choice, events)
         return events
-
-    def _without_choices(self, chunk: _Chunk) -> list[Event]:
-        """A usage chunk, Azure's prompt filter results, a keep-alive, or an error."""
-        fields = {
-            "object": chunk.object,
-            "type": chunk.type,
-            "message": chunk.message,
-            "detail": chunk.detail,
-        }
-        return self._fail(error_in(fields)) if is_error(fields) else []
 
     def _note_usage(self, usage: Any) -> None:
         found = parse_usage(usage)
@@ -252,11 +242,13 @@ class ChatStreamParser:
 
     def _reasoning(self, thought: Any, details: Any, events: list[Event]) -> None:
         if isinstance(details, list):
-            listed = [detail for detail in details if isinstance(detail, dict)]
-            more_details(self._details, listed)
-            thought = thought or details_text(listed)
+            details = [detail for detail in details if isinstance(detail, dict)]
+            thought = thought or details_text(details)
+        else:
+            details = []
         if isinstance(thought, str) and thought:
             self._say("reasoning", thought, events)
+        more_details(self._details, details)
 
     def _annotations(self, annotations: Any, events: list[Event]) -> None:
         citations = citations_in(annotations)
@@ -306,7 +298,7 @@ class ChatStreamParser:
         if self._open:
             events.append(BlockEnd())
             self._open = ""
-        if self._details:
+        if _holds_state(self._details):
             # State without words, or state that came after them.
             signed = Signed(self._thought_state())
             events += [BlockStart(kind="reasoning", redacted=True), signed, BlockEnd()]
@@ -371,6 +363,10 @@ class ChatStreamParser:
         return self._fail(
             bad_upstream("the upstream sent an event that is no chat chunk").error
         )
+
+
+def _holds_state(details: list[dict[str, Any]]) -> bool:
+    return any(detail.get("signature") or detail.get("data") for detail in details)
 
 
 def _loose(data: bytes) -> Any:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 MAX_PACE_MS = 10_000.0
-_NAME = re.compile(r"^(?P<name>[^@]+)(?:@(?P<pace>\d+(?:\.\d+)?)(?P<unit>ms|s))?$")
+_NAME = re.compile(r"(?P<name>[^@]+)(?:@(?P<pace>\d+(?:\.\d+)?)(?P<unit>ms|s))?")
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +158,7 @@ MODELS: tuple[str, ...] = tuple(SCRIPTS)
 
 def script_for(model: str) -> Script | None:
     """The behaviour of a model name, with the pace after its `@`; None if unknown."""
-    match = _NAME.match(model)
+    match = _NAME.fullmatch(model)
     script = SCRIPTS.get(match["name"]) if match else None
     if script is None or match is None or match["pace"] is None:
         return script

@@ -1,0 +1,44 @@
+"""Make a gateway key and print it once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from gateway import store
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Command(BaseCommand):
+    """`manage.py makekey`."""
+
+    help = "Make a gateway key and print it; it is not kept and can not be shown again."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The options of `makekey`."""
+        parser.add_argument("name", help="who or what will use it")
+        parser.add_argument("--routes", default="", help="routes it may use, comma-separated")
+        parser.add_argument("--expires", default="", help="a time from now: 12h, 30d, 4w")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Make it."""
+        routes = [name.strip() for name in options["routes"].split(",") if name.strip()]
+        expires_at = lifetime(options["expires"])
+        _, plain = store.make_key(options["name"], routes=routes, expires_at=expires_at)
+        self.stdout.write(plain)
+
+
+def lifetime(text: str) -> dt.datetime | None:
+    """The moment that is `text` (30d, 12h, ...) from now. Raises CommandError."""
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
+    if match is None:
+        raise CommandError("--expires takes a number and m, h, d or w, such as 30d")
+    return timezone.now() + dt.timedelta(**{_UNITS[match[2]]: int(match[1])})

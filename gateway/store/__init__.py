@@ -1,0 +1,38 @@
+"""The only bridge between the ORM and the values of the hot path.
+
+The relay gets these as functions; nothing below this layer knows a table. Each may
+be called from any thread.
+"""
+
+from __future__ import annotations
+
+from gateway.store.bodies import load_bodies
+from gateway.store.credentials import (
+    Undecryptable,
+    credential_hint,
+    credential_of,
+    rotate_credentials,
+    set_credential,
+)
+from gateway.store.keys import digest, make_key, pepper
+from gateway.store.rows import write
+from gateway.store.search import index_pending
+from gateway.store.snapshot import current_version, load_snapshot
+from gateway.store.version import bump
+
+__all__ = [
+    "Undecryptable",
+    "bump",
+    "credential_hint",
+    "credential_of",
+    "current_version",
+    "digest",
+    "index_pending",
+    "load_bodies",
+    "load_snapshot",
+    "make_key",
+    "pepper",
+    "rotate_credentials",
+    "set_credential",
+    "write",
+]

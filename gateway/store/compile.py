@@ -1,0 +1,140 @@
+"""What an operator may write into a row's free fields -> values of the hot path.
+
+Each raises ValueError with words for a person; none shows a value that may be secret.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.providers import edits as edit_rules
+from gateway.providers.profile import Edit
+from gateway.routing.snapshot import Timeouts
+
+Pairs = tuple[tuple[str, str], ...]
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# They frame the message; a row that sets one would break the connection or worse.
+_FRAMING = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"}
+)
+_BAD_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+
+
+def base_url(text: str) -> str:
+    """A base URL without its trailing slash."""
+    if not text:
+        raise ValueError("it has no base URL, and its preset has none either")
+    if _BAD_URL.search(text):
+        raise ValueError("the base URL has characters that no URL may have")
+    parts = urlsplit(text)
+    # `demo` is the provider in process.
+    if parts.scheme not in {"http", "https", "demo"} or not parts.hostname:
+        raise ValueError(f"the base URL must be http:// or https:// and a host, not `{text[:80]}`")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the base URL must not hold a user or a password")
+    if parts.query or parts.fragment:
+        raise ValueError("the base URL must not hold a query; that is a field of its own")
+    parts.port  # noqa: B018 - raises ValueError if it is no port
+    return text.rstrip("/")
+
+
+def texts(value: Any, field: str) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{field} must be a list of texts")
+    return tuple(value)
+
+
+def pairs(value: Any, field: str) -> Pairs:
+    """An object of texts, as pairs; numbers are taken as text."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{field} must be an object")
+    found = []
+    for name, content in value.items():
+        if isinstance(content, bool) or not isinstance(content, str | int | float):
+            raise ValueError(f"{field}: the value of `{name}` must be a text")
+        found.append((str(name), str(content)))
+    return tuple(found)
+
+
+def headers(base: Pairs, value: Any) -> Pairs:
+    """The preset's headers with the row's in their place or beside them."""
+    own = pairs(value, "headers")
+    for name, content in own:
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _FRAMING:
+            raise ValueError(f"headers: `{name[:80]}` may not be set")
+        if not content.isascii() or not content.isprintable():
+            raise ValueError(f"headers: the value of `{name}` has characters not allowed there")
+    named = {name.lower() for name, _ in own}
+    return (*(pair for pair in base if pair[0].lower() not in named), *own)
+
+
+def paths(base: dict[str, str], value: Any) -> dict[str, str]:
+    """Path templates by verb; null means the preset's."""
+    if value is None:
+        return base
+    found = dict(pairs(value, "paths"))
+    for verb, path in found.items():
+        if not path.startswith("/") or _BAD_URL.search(path):
+            raise ValueError(f"paths: `{verb}` must start with a slash")
+    return found
+
+
+def edits(value: Any) -> tuple[Edit, ...]:
+    """The edits of a row, each one checked."""
+    try:
+        found = msgspec.convert(value, tuple[Edit, ...])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"edits: {error}") from None
+    for edit in found:
+        edit_rules.check(edit)
+    return found
+
+
+def timeouts(base: Timeouts, value: Any) -> Timeouts:
+    """The timeouts with some of them changed."""
+    if not isinstance(value, dict):
+        raise ValueError("timeouts must be an object")
+    known = set(Timeouts.__struct_fields__)
+    for name, seconds in value.items():
+        if name not in known:
+            raise ValueError(f"timeouts: `{name}` is not one of {_listed(known)}")
+        if not _positive(seconds):
+            raise ValueError(f"timeouts: `{name}` must be a number of seconds above 0")
+    changes = {name: float(seconds) for name, seconds in value.items()}
+    return msgspec.structs.replace(base, **changes)
+
+
+def _positive(number: Any) -> bool:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return False
+    return math.isfinite(number) and number > 0
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def one_of(value: str, known: Iterable[str], field: str) -> str:
+    """The value, if it is a known one."""
+    if value not in known:
+        raise ValueError(f"{field} `{value[:80]}` is not one of {_listed(known)}")
+    return value
+
+
+def specificity(pattern: str) -> tuple[int, int, str]:
+    """A sort key: the longer its text before the first wildcard, the earlier."""
+    literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    return (-len(literal), -len(re.sub(r"[*?]", "", pattern)), pattern)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether an alias is a wildcard."""
+    return any(mark in name for mark in "*?[")

@@ -1,0 +1,1 @@
+def index_pending(limit=200): return 0

@@ -1,0 +1,276 @@
+"""The registry's rows -> one immutable snapshot. Never freezes on a broken row.
+
+What can not be understood is left out with a warning that names the row, and so is
+what stands on it; the rest goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+from django.conf import settings
+from django.db import close_old_connections
+
+from gateway import models
+from gateway.dialects import DIALECTS
+from gateway.providers.auth import AUTH, headers_for
+from gateway.providers.capabilities import edits_for, merge, traits_for
+from gateway.providers.catalog import resolve
+from gateway.providers.prices import price_for
+from gateway.providers.profile import Preset, Price, Secret
+from gateway.routing.snapshot import (
+    ApiKey,
+    Model,
+    Provider,
+    Route,
+    Snapshot,
+    Target,
+    Timeouts,
+    Warning,
+)
+from gateway.routing.strategies import STRATEGIES
+from gateway.store import compile as made
+from gateway.store.credentials import Undecryptable, credential_of
+from gateway.store.version import current_version
+
+log = logging.getLogger(__name__)
+
+Row = TypeVar("Row", bound=models.RegistryRow)
+Value = TypeVar("Value")
+
+REASONING_FIELDS = ("reasoning_content", "reasoning", "both", "none")
+PRICES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+
+
+def load_snapshot(
+    *, open_to_all: bool | None = None, log_bodies: bool | None = None
+) -> Snapshot:
+    """The registry now. The switches are the settings' unless they are given.
+
+    The version is read first: a change meanwhile only makes the next look reload.
+    """
+    close_old_connections()
+    return _Compiler(current_version()).snapshot(
+        open_to_all=settings.OPEN if open_to_all is None else open_to_all,
+        log_bodies=settings.LOG_BODIES if log_bodies is None else log_bodies,
+    )
+
+
+class _Compiler:
+    """One pass over the tables; what is compiled so far, by row id."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.warnings: list[Warning] = []
+        self.providers: dict[int, Provider] = {}
+        self.models: dict[int, Model] = {}
+        self.targets: dict[int, list[Target]] = {}
+        self.routes: dict[int, Route] = {}
+
+    def snapshot(self, *, open_to_all: bool, log_bodies: bool) -> Snapshot:
+        self.providers = self._each(models.Provider.objects.live(), self._provider)
+        self.models = self._each(models.Model.objects.live(), self._model)
+        self._targets()
+        self.routes = self._each(models.Route.objects.live(), self._route)
+        routes = {route.name: route for route in self.routes.values()}
+        aliases, wildcards = self._aliases()
+        keys = self._each(models.ApiKey.objects.live(), self._key)
+        return Snapshot(
+            version=self.version,
+            routes={name: self._with_known_fallbacks(r, routes) for name, r in routes.items()},
+            aliases=aliases,
+            wildcards=wildcards,
+            models={model.label: model for model in self.models.values()},
+            providers={provider.name: provider for provider in self.providers.values()},
+            keys={key.digest: key for key in keys.values()},
+            open=open_to_all,
+            log_bodies=log_bodies,
+            warnings=tuple(self.warnings),
+        )
+
+    def _each(
+        self, rows: Iterable[Row], compile_row: Callable[[Any], Value | None]
+    ) -> dict[int, Value]:
+        found = {}
+        for row in rows:
+            value = self._tried(row, compile_row)
+            if value is not None:
+                found[row.pk] = value
+        return found
+
+    def _tried(self, row: Row, compile_row: Callable[[Any], Value | None]) -> Value | None:
+        try:
+            return compile_row(row)
+        except ValueError as error:
+            self._warn(row, str(error))
+        except Exception as error:
+            log.exception("a row of the registry could not be compiled")
+            self._warn(row, f"it can not be used ({type(error).__name__})")
+        return None
+
+    def _warn(self, row: models.RegistryRow, why: str) -> None:
+        kind = str(row._meta.verbose_name)
+        place = f" ({row.source_ref})" if row.source_ref else ""
+        self.warnings.append(Warning(row=f"{kind} `{row}`{place}", why=why))
+
+    def _provider(self, row: models.Provider) -> Provider:
+        preset = resolve(row.preset)
+        if preset is None:
+            raise ValueError(f"the preset `{row.preset}` is not in the catalogue")
+        if not row.name or "/" in row.name or made.is_pattern(row.name):
+            raise ValueError("its name must not be empty and not hold a slash or a wildcard")
+        auth = made.one_of(row.auth or preset.auth, AUTH, "auth")
+        credential = self._credential(row)
+        headers_for(auth, credential)
+        query = preset.query if row.query is None else made.pairs(row.query, "query")
+        return Provider(
+            id=row.pk,
+            name=row.name,
+            preset=preset.name,
+            dialect=made.one_of(row.dialect or preset.dialect, DIALECTS, "dialect"),
+            base_url=made.base_url(row.base_url or preset.base_url),
+            auth=auth,
+            credential=credential,
+            headers=made.headers(preset.headers, row.headers),
+            query=query,
+            paths=made.paths(preset.paths, row.paths),
+            passthrough=_passthrough(row, preset),
+            edits=(*preset.edits, *made.edits(row.edits)),
+            timeouts=made.timeouts(Timeouts(), row.timeouts),
+            drop_params=row.drop_params,
+        )
+
+    def _credential(self, row: models.Provider) -> Secret:
+        """A missing variable is only warned of: the provider may be open, or come later."""
+        try:
+            return Secret(credential_of(row))
+        except Undecryptable:
+            raise
+        except LookupError as error:
+            self._warn(row, f"{error.args[0]}; it is called without a credential")
+            return Secret("")
+
+    def _model(self, row: models.Model) -> Model | None:
+        provider = self.providers.get(row.provider_id)
+        if provider is None:
+            self._stands_on(row, models.Provider, row.provider_id)
+            return None
+        if not row.name:
+            raise ValueError("it has no name")
+        told = traits_for(provider.preset, row.name)
+        return Model(
+            id=row.pk,
+            provider=provider,
+            name=row.name,
+            traits=merge(merge(told, row.learned), row.traits),
+            price=_price(price_for(provider.preset, row.name), row),
+            edits=(*edits_for(provider.preset, row.name), *made.edits(row.edits)),
+        )
+
+    def _stands_on(self, row: models.RegistryRow, table: Any, pk: int) -> None:
+        """Warn of a row whose base is broken; one that is switched off is no mistake."""
+        base = table.objects.live().filter(pk=pk).first()
+        if base is not None:
+            self._warn(row, f"its {table._meta.verbose_name} `{base}` was left out")
+
+    def _targets(self) -> None:
+        rows = models.Target.objects.live().select_related("route", "model__provider")
+        for row in rows.order_by("order", "pk"):
+            target = self._tried(row, self._target)
+            if target is not None:
+                self.targets.setdefault(row.route_id, []).append(target)
+
+    def _target(self, row: models.Target) -> Target | None:
+        model = self.models.get(row.model_id)
+        if model is None:
+            self._stands_on(row, models.Model, row.model_id)
+            return None
+        if not row.weight >= 0:
+            raise ValueError("its weight must not be negative")
+        changed = bool(row.timeouts)
+        return Target(
+            id=row.pk,
+            model=model,
+            weight=row.weight,
+            order=row.order,
+            timeouts=made.timeouts(model.provider.timeouts, row.timeouts) if changed else None,
+            edits=made.edits(row.edits),
+        )
+
+    def _route(self, row: models.Route) -> Route:
+        targets = tuple(self.targets.get(row.pk, ()))
+        fallbacks = made.texts(row.fallbacks, "fallbacks")
+        if not row.name:
+            raise ValueError("it has no name")
+        if not targets and not fallbacks:
+            raise ValueError("it has no target that can be used")
+        return Route(
+            id=row.pk,
+            name=row.name,
+            targets=targets,
+            strategy=made.one_of(row.strategy, STRATEGIES, "the strategy"),
+            retries=row.retries,
+            fallbacks=fallbacks,
+            strict=row.strict,
+            log_bodies=row.log_bodies,
+            cooldown_s=max(row.cooldown_s, 0.0),
+            default_max_output=row.default_max_output,
+            reasoning_field=made.one_of(
+                row.reasoning_field, REASONING_FIELDS, "the reasoning field"
+            ),
+            hidden=row.hidden,
+        )
+
+    def _with_known_fallbacks(self, route: Route, routes: dict[str, Route]) -> Route:
+        unknown = [name for name in route.fallbacks if name not in routes]
+        if not unknown:
+            return route
+        self.warnings += [
+            Warning(row=f"route `{route.name}`", why=f"its fallback `{name}` is not a route")
+            for name in unknown
+        ]
+        known = tuple(name for name in route.fallbacks if name in routes)
+        return msgspec.structs.replace(route, fallbacks=known)
+
+    def _aliases(self) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
+        exact: dict[str, str] = {}
+        wildcards: list[tuple[str, str]] = []
+        for row in models.Alias.objects.live().select_related("route"):
+            route = self.routes.get(row.route_id)
+            if route is None:
+                self._stands_on(row, models.Route, row.route_id)
+            elif made.is_pattern(row.pattern):
+                wildcards.append((row.pattern, route.name))
+            else:
+                exact[row.pattern] = route.name
+        return exact, tuple(sorted(wildcards, key=lambda pair: made.specificity(pair[0])))
+
+    def _key(self, row: models.ApiKey) -> ApiKey:
+        return ApiKey(
+            id=row.pk,
+            prefix=row.prefix,
+            name=row.name,
+            digest=bytes(row.digest),
+            routes=made.texts(row.routes, "routes"),
+            expires_at=row.expires_at.timestamp() if row.expires_at else None,
+            log_bodies=row.log_bodies,
+        )
+
+
+def _passthrough(row: models.Provider, preset: Preset) -> bool:
+    return preset.passthrough if row.passthrough is None else row.passthrough
+
+
+def _price(listed: Price, row: models.Model) -> Price:
+    """The list price with what the row says in its place."""
+    own = {name: value for name in PRICES if (value := getattr(row, f"price_{name}")) is not None}
+    if not own:
+        return listed
+    if any(value < 0 for value in own.values()):
+        raise ValueError("a price must not be negative")
+    rest = any(getattr(listed, name) is not None for name in PRICES if name not in own)
+    source = f"set here, else {listed.source}" if rest else "set here"
+    return msgspec.structs.replace(listed, **own, source=source)

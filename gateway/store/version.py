@@ -1,0 +1,22 @@
+"""The registry's version, by which every process sees that there was a change."""
+
+from __future__ import annotations
+
+from django.db import close_old_connections
+
+from gateway.models import Registry
+
+
+def current_version() -> int:
+    """The number of changes of the registry so far."""
+    close_old_connections()
+    return Registry.objects.version()
+
+
+def bump() -> None:
+    """Make every process read the registry again, within a second.
+
+    Rows do this themselves in the transaction that changes them; call it for what the
+    snapshot takes from elsewhere, such as a variable of the environment.
+    """
+    Registry.objects.bump()

@@ -1,0 +1,230 @@
+"""A provider's refusals in all their shapes, and ours in Chat's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.canon.errors import KINDS, Error
+from gateway.dialects.openai_chat import DIALECT
+from gateway.dialects.openai_chat.errors import is_error
+
+
+def parse(status: int, body: Any, **headers: str) -> Error:
+    """What a refusal means; header names are written with underscores."""
+    data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return DIALECT.provider.parse_error(status, names, data)
+
+
+def openai(message: str = "m", kind: str | None = None, code: Any = None, param: Any = None) -> Any:
+    """OpenAI's shape."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, openai(kind="invalid_request_error"), "invalid_request"),
+        (400, openai(code="context_length_exceeded"), "context_length"),
+        (400, openai("This model's maximum context length is 8192 tokens"), "context_length"),
+        (400, openai("prompt is too long: 9 tokens > 8"), "context_length"),
+        (413, openai("Prompt too large for model with 8 tokens"), "context_length"),
+        (400, openai(code="unsupported_parameter", param="max_tokens"), "unsupported_param"),
+        (400, openai("`temperature` is deprecated for this model."), "unsupported_param"),
+        (
+            400,
+            openai("Function tools with reasoning_effort are not supported for gpt-5.6"),
+            "unsupported_param",
+        ),
+        (400, openai(code="content_filter"), "content_policy"),
+        (400, openai(code="invalid_prompt"), "content_policy"),
+        (400, openai(kind="tool_use_failed", code="tool_use_failed"), "malformed_output"),
+        (401, openai(code="invalid_api_key"), "upstream_auth"),
+        (401, {"message": "Unauthorized"}, "upstream_auth"),
+        (403, openai(), "upstream_auth"),
+        (402, openai("Insufficient Balance", "unknown_error"), "quota"),
+        (402, {"error": {"status": "RESOURCE_EXHAUSTED", "message": "m"}}, "quota"),
+        (404, openai(code="model_not_found"), "not_found"),
+        (404, b"", "not_found"),
+        (408, b"", "timeout"),
+        (409, b"", "upstream_error"),
+        (413, openai(), "too_large"),
+        (422, {"detail": [{"loc": ["body", "x"], "msg": "bad", "type": "t"}]}, "invalid_request"),
+        (424, b"", "upstream_error"),
+        (429, openai(code="rate_limit_exceeded"), "rate_limit"),
+        (429, openai(code="insufficient_quota"), "quota"),
+        (429, openai(code="credit_balance_exhausted"), "quota"),
+        (429, b"slow down", "rate_limit"),
+        (498, {"error": {"message": "m", "code": "capacity_exceeded"}}, "rate_limit"),
+        (500, openai(kind="server_error"), "upstream_error"),
+        (500, b"<html>oops</html>", "upstream_error"),
+        (502, b"Bad gateway", "upstream_error"),
+        (503, openai(kind="server_error"), "overloaded"),
+        (503, openai(code="slow_down"), "overloaded"),
+        (504, b"", "timeout"),
+        (529, b"", "overloaded"),
+        (502, {"error": {"code": 502, "message": "m", "metadata": {"error_type": "provider_overloaded"}}}, "overloaded"),
+        (400, {"error": {"code": 400, "message": "m", "metadata": {"error_type": "token_limit_exceeded"}}}, "context_length"),
+        (418, b"teapot", "invalid_request"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_refusal_is_understood(status: int, body: Any, kind: str):
+    assert parse(status, body).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (openai("no"), "no"),
+        ({"error": "no"}, "no"),
+        ({"message": "no"}, "no"),
+        ({"object": "error", "message": "no", "code": 400}, "no"),
+        ({"detail": [{"loc": ["body"], "msg": "no"}]}, "no"),
+        ({"detail": "no"}, "no"),
+        ([{"error": {"message": "no", "code": 400}}], "no"),
+        ({"error": [{"message": "no"}]}, "no"),
+        (b"plain words", "plain words"),
+        (b"x" * 900, "x" * 500),
+        (b"", "the upstream failed 400 without a message"),
+        (b"<!doctype html>", "the upstream answered 400 with an HTML page, not with its API"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        ({"error": {}}, '{"error":{}}'),
+        (
+            {"error": {"message": "Provider returned error", "metadata": {"raw": "too hot"}}},
+            "Provider returned error: too hot",
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_the_message_is_found_in_every_shape(body: Any, message: str):
+    assert parse(400, body).message == message
+
+
+def test_what_else_is_said_is_kept():
+    error = parse(400, openai("m", "t", "c", "messages[0]"), x_request_id="req_1")
+    assert (error.param, error.code, error.status) == ("messages[0]", "c", 400)
+    assert error.upstream_id == "req_1"
+
+
+def test_mistrals_place_is_written_as_a_path():
+    body = {"detail": [{"loc": ["body", "messages", 0, "content"], "msg": "m"}]}
+    assert parse(422, body).param == "messages[0].content"
+
+
+def test_a_message_is_cut_at_a_bound():
+    assert len(parse(400, openai("x" * 10_000)).message) == 2000
+
+
+@pytest.mark.parametrize(
+    ("payload", "wrong"),
+    [
+        ({"error": {"message": "x"}}, True),
+        ({"error": "x", "choices": [1]}, True),
+        ({"error": None, "choices": [1]}, False),
+        ({"object": "error"}, True),
+        ({"type": "error"}, True),
+        ({"message": "x"}, True),
+        ({"detail": "x"}, True),
+        ({"choices": []}, False),
+        ({"choices": [1], "message": "x"}, False),
+        ({}, False),
+        ([], False),
+        ([{"error": 1}], True),
+        (None, False),
+    ],
+    ids=str,
+)
+def test_an_error_with_status_200_is_seen(payload: Any, wrong: bool):
+    assert is_error(payload) is wrong
+
+
+# --- what clients see ------------------------------------------------------------------
+
+
+def shown(kind: str, **fields: Any) -> Any:
+    """Our reply for an error of this kind."""
+    return DIALECT.client.render_error(Error(kind=kind, message="m", **fields), "req_1")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_reply(kind: str):
+    reply = shown(kind)
+    assert reply.status >= 400
+    assert reply.body["error"].keys() == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "word", "code"),
+    [
+        ("invalid_request", 400, "invalid_request_error", None),
+        ("unsupported_param", 400, "invalid_request_error", "unsupported_parameter"),
+        ("context_length", 400, "invalid_request_error", "context_length_exceeded"),
+        ("too_large", 413, "invalid_request_error", "request_too_large"),
+        ("gateway_auth", 401, "invalid_request_error", "invalid_api_key"),
+        ("upstream_auth", 502, "server_error", "upstream_auth"),
+        ("not_found", 404, "invalid_request_error", "model_not_found"),
+        ("rate_limit", 429, "rate_limit_error", "rate_limit_exceeded"),
+        ("quota", 429, "insufficient_quota", "insufficient_quota"),
+        ("content_policy", 400, "invalid_request_error", "content_filter"),
+        ("overloaded", 503, "server_error", "overloaded"),
+        ("timeout", 504, "server_error", "timeout"),
+        ("upstream_error", 502, "server_error", "upstream_error"),
+        ("malformed_output", 502, "server_error", "malformed_model_output"),
+    ],
+)
+def test_a_kind_has_its_status_type_and_code(kind: str, status: int, word: str, code: str | None):
+    reply = shown(kind)
+    error = reply.body["error"]
+    assert (reply.status, error["type"], error["code"]) == (status, word, code)
+
+
+def test_a_request_that_is_too_long_names_the_messages():
+    assert shown("context_length").body["error"]["param"] == "messages"
+    assert shown("context_length", param="messages[3]").body["error"]["param"] == "messages[3]"
+
+
+def test_a_spent_budget_is_a_quota():
+    reply = shown("not_allowed", code="insufficient_quota")
+    assert (reply.status, reply.body["error"]["code"]) == (429, "insufficient_quota")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "header"),
+    [
+        ("overloaded", {}, "true"),
+        ("quota", {}, "false"),
+        ("upstream_auth", {}, "false"),
+        ("rate_limit", {"should_retry": False}, "false"),
+        ("quota", {"should_retry": True}, "true"),
+        ("invalid_request", {}, None),
+    ],
+    ids=str,
+)
+def test_clients_are_told_whether_to_retry(kind: str, fields: dict[str, Any], header: str | None):
+    assert shown(kind, **fields).headers.get("x-should-retry") == header
+
+
+def test_clients_are_told_when_to_retry():
+    headers = shown("rate_limit", retry_after_s=7).headers
+    assert (headers["retry-after"], headers["x-request-id"]) == ("7", "req_1")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    sorted(KINDS.keys() - {"gateway_auth", "method_not_allowed", "client_gone", "not_allowed"}),
+)
+def test_our_own_errors_read_as_what_they_were(kind: str):
+    reply = shown(kind)
+    found = parse(reply.status, reply.body)
+    same = "overloaded" if kind == "overloaded" else kind
+    # Behind a second gateway an upstream's fault is still an upstream's fault.
+    if kind == "upstream_auth":
+        same = "upstream_error"
+    if kind == "malformed_output":
+        same = "upstream_error"
+    assert found.kind == same
+    assert found.retryable == KINDS[kind].retryable

@@ -1,0 +1,222 @@
+"""How much reasoning is asked of a target, and thoughts that go back to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
+from gateway.canon.request import Text as Words
+from gateway.canon.request import ToolCall as Call
+from tests.dialects.openai_chat.make import body, render, told, tool
+
+FULL: dict[str, Any] = {"reasoning": True, "efforts": ("none", "low", "medium", "high")}
+DEEPSEEK: dict[str, Any] = {
+    "reasoning": True,
+    "thinking_request": "thinking",
+    "efforts": ("low", "high", "max"),
+    "effort_map": {"minimal": "low", "medium": "high", "xhigh": "high"},
+}
+ROUTER: dict[str, Any] = {"reasoning": True, "thinking_request": "reasoning"}
+
+
+def asked(**thinking: Any) -> Request:
+    """A request that asks for reasoning in this way."""
+    at = {"effort": "effort", "thinking": "thinking", "budget": "budget"}
+    return Request(model="gw", thinking=Thinking(**thinking), at=at)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "flags", "sent", "report"),
+    [
+        ({"effort": "low"}, FULL, {"reasoning_effort": "low"}, []),
+        ({"effort": "max"}, FULL, {"reasoning_effort": "high"}, [("effort", "approximated")]),
+        ({"effort": "minimal"}, FULL, {"reasoning_effort": "low"}, [("effort", "approximated")]),
+        ({"mode": "off"}, FULL, {"reasoning_effort": "none"}, []),
+        (
+            {"mode": "off"},
+            {"reasoning": True, "efforts": ("minimal", "low")},
+            {"reasoning_effort": "minimal"},
+            [("thinking", "approximated")],
+        ),
+        ({"mode": "auto"}, FULL, {}, []),
+        (
+            {"mode": "budget", "budget": 1000},
+            FULL,
+            {"reasoning_effort": "low"},
+            [("budget", "approximated")],
+        ),
+        (
+            {"mode": "budget", "budget": 8000},
+            FULL,
+            {"reasoning_effort": "high"},
+            [("budget", "approximated")],
+        ),
+        (
+            {"mode": "budget", "budget": 8000, "effort": "low"},
+            FULL,
+            {"reasoning_effort": "low"},
+            [("budget", "dropped")],
+        ),
+        ({"effort": "low"}, {}, {}, [("effort", "dropped")]),
+        (
+            {"mode": "auto", "effort": "low"},
+            {},
+            {},
+            [("effort", "dropped"), ("thinking", "dropped")],
+        ),
+        ({"mode": "off"}, {}, {}, []),
+        ({"effort": "low"}, {"reasoning": True}, {}, [("effort", "dropped")]),
+        (
+            {"mode": "auto", "effort": "medium"},
+            DEEPSEEK,
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "high"},
+            [],
+        ),
+        ({"mode": "off"}, DEEPSEEK, {"thinking": {"type": "disabled"}}, []),
+        ({"effort": "max"}, DEEPSEEK, {"reasoning_effort": "max"}, []),
+        ({"effort": "xhigh"}, ROUTER, {"reasoning": {"effort": "xhigh"}}, []),
+        ({"mode": "budget", "budget": 5}, ROUTER, {"reasoning": {"max_tokens": 5}}, []),
+        ({"mode": "auto"}, ROUTER, {"reasoning": {"enabled": True}}, []),
+        ({"mode": "off"}, ROUTER, {"reasoning": {"effort": "none"}}, []),
+        (
+            {"effort": "low", "visible": "none"},
+            ROUTER,
+            {"reasoning": {"effort": "low", "exclude": True}},
+            [],
+        ),
+    ],
+    ids=str,
+)
+def test_reasoning_is_asked_for_in_the_targets_words(
+    thinking: dict[str, Any], flags: dict[str, Any], sent: dict[str, Any], report: Any
+):
+    rendered = render(asked(**thinking), **flags)
+    rest = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
+    assert rest == sent
+    assert told(rendered.report) == report
+
+
+def test_the_latest_turn_that_names_an_effort_decides():
+    turns = (Turn(role="system", parts=(Words(text="x"),), effort="high"), Turn(role="user"))
+    request = Request(model="gw", turns=turns, thinking=Thinking(effort="low"))
+    assert render(request, **FULL).body["reasoning_effort"] == "high"
+
+
+RESPONSES_ONLY: dict[str, Any] = {**FULL, "responses_required_with_tools": True}
+
+
+def test_models_that_take_tools_only_without_reasoning_are_told_not_to():
+    rendered = render(body(tools=[tool()], reasoning_effort="high"), **RESPONSES_ONLY)
+    assert rendered.body["reasoning_effort"] == "none"
+    assert told(rendered.report) == [("reasoning_effort", "approximated")]
+
+
+def test_the_same_models_reason_without_tools():
+    rendered = render(body(reasoning_effort="high"), **RESPONSES_ONLY)
+    assert rendered.body["reasoning_effort"] == "high"
+
+
+def test_nothing_is_lost_where_reasoning_was_off_anyway():
+    rendered = render(body(tools=[tool()], reasoning_effort="none"), **RESPONSES_ONLY)
+    assert rendered.report == ()
+
+
+# --- thoughts in the history ---------------------------------------------------------
+
+
+def thought(kind: str = "text", provider: str = "acme", value: str = "") -> Reasoning:
+    """A thought with a wrapped origin."""
+    signature = Signature(provider=provider, model="acme-1", kind=kind, value=value)
+    return Reasoning(text="hm", signature=signature, at="p")
+
+
+def back(part: Reasoning | None, *, calls: bool = True, **flags: Any) -> Any:
+    """The assistant message in which a thought goes back, and the report."""
+    parts: list[Any] = [part] if part else []
+    parts.append(Call(id="c", name="f", arguments={}) if calls else Words(text="x"))
+    more = Turn(role="user", parts=(Words(text="go on"),))
+    turns = (Turn(role="assistant", parts=tuple(parts), at="m"), more)
+    rendered = render(Request(model="gw", turns=turns), **flags)
+    report = [row for row in told(rendered.report) if row[0]]
+    return rendered.body["messages"][0], report
+
+
+CONTENT: dict[str, Any] = {
+    "reasoning_field": "reasoning_content",
+    "replay_reasoning": "required_on_tools",
+}
+PLAIN: dict[str, Any] = {"reasoning_field": "reasoning", "replay_reasoning": "native"}
+DETAILS: dict[str, Any] = {"reasoning_field": "reasoning_details", "replay_reasoning": "native"}
+
+
+def test_a_thought_goes_back_to_the_model_that_had_it():
+    message, report = back(thought(), **CONTENT)
+    assert message["reasoning_content"] == "hm"
+    assert report == []
+
+
+def test_the_field_is_the_targets():
+    assert back(thought(), **PLAIN)[0]["reasoning"] == "hm"
+
+
+def test_a_thought_without_an_origin_is_plain_text_and_may_go_back():
+    message, report = back(Reasoning(text="hm", at="p"), **CONTENT)
+    assert message["reasoning_content"] == "hm"
+    assert report == []
+
+
+def test_another_models_thought_is_dropped():
+    message, report = back(thought(provider="other"), **PLAIN)
+    assert "reasoning" not in message
+    assert report == [("p", "dropped")]
+
+
+def test_another_models_thought_is_sent_as_text_where_one_is_demanded():
+    message, report = back(thought(provider="other"), **CONTENT)
+    assert message["reasoning_content"] == "hm"
+    assert report == [("p", "approximated")]
+
+
+def test_a_thought_that_is_demanded_and_was_not_kept_is_supplied_blank():
+    message, report = back(None, **CONTENT)
+    assert message["reasoning_content"] == " "
+    assert report == [("m", "defaulted")]
+
+
+def test_no_thought_is_demanded_without_calls():
+    message, report = back(None, calls=False, **CONTENT)
+    assert "reasoning_content" not in message
+    assert report == []
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{}, {"reasoning_field": "reasoning", "replay_reasoning": "ignored"}],
+    ids=["no field", "ignored"],
+)
+def test_a_target_that_takes_no_thoughts_gets_none(flags: dict[str, Any]):
+    message, report = back(thought(), **flags)
+    assert "hm" not in str(message)
+    assert report == [("p", "dropped")]
+
+
+def test_details_go_back_as_the_provider_wrote_them():
+    details = '[{"type":"reasoning.encrypted","data":"E","index":0}]'
+    message, report = back(thought("reasoning_details", value=details), **DETAILS)
+    assert message["reasoning_details"] == [
+        {"type": "reasoning.encrypted", "data": "E", "index": 0}
+    ]
+    assert report == []
+
+
+def test_a_text_thought_goes_back_beside_the_details():
+    assert back(thought(), **DETAILS)[0]["reasoning"] == "hm"
+
+
+@pytest.mark.parametrize("value", ["not json", "{}", "[1]"], ids=str)
+def test_details_that_were_tampered_with_are_dropped(value: str):
+    message, report = back(thought("reasoning_details", value=value), **DETAILS)
+    assert "reasoning_details" not in message
+    assert report == [("p", "dropped")]

@@ -1,0 +1,549 @@
+"""The canonical request -> what a provider with given traits is sent, and the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Audio,
+    Cache,
+    Document,
+    Image,
+    Meta,
+    Native,
+    Output,
+    Request,
+    Text,
+    Thinking,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from gateway.canon.request import ToolCall as Call
+from tests.dialects.openai_chat.make import (
+    PDF,
+    PNG,
+    USER,
+    body,
+    call,
+    called,
+    render,
+    result,
+    said,
+    told,
+    tool,
+)
+from tests.fakes import openai_rules
+
+
+def user(*parts: Any, **fields: Any) -> Request:
+    """A request with one user turn of these parts."""
+    return Request(model="gw", turns=(Turn(role="user", parts=parts, at="messages[0]"),), **fields)
+
+
+def from_anthropic(*parts: Any, **fields: Any) -> Request:
+    """The same, as an Anthropic client would have asked."""
+    return user(*parts, version="2023-06-01", **fields)
+
+
+# --- limits and sampling -------------------------------------------------------------
+
+
+def test_the_model_sent_is_the_targets():
+    assert render(body()).body == {"model": "acme-1", "messages": [USER]}
+
+
+def test_the_limit_has_the_targets_name_and_fits_it():
+    rendered = render(body(max_tokens=128000), max_tokens_field="max_tokens", max_output=4096)
+    assert rendered.body["max_tokens"] == 4096
+    item = rendered.report[0]
+    assert (item.path, item.action) == ("max_tokens", "approximated")
+    assert (item.before, item.after) == (128000, 4096)
+
+
+@pytest.mark.parametrize(
+    ("fields", "flags", "sent", "report"),
+    [
+        ({"temperature": 1.8}, {"temperature_max": 1.0}, {"temperature": 1.0}, "approximated"),
+        ({"temperature": 0.1}, {"sampling": False}, {}, "dropped"),
+        ({"top_p": 0.1}, {"sampling": False}, {}, "dropped"),
+        ({"top_k": 5}, {}, {}, "dropped"),
+        ({"top_k": 5}, {"top_k": True}, {"top_k": 5}, None),
+        ({"min_p": 0.5}, {}, {}, "dropped"),
+        ({"min_p": 0.5}, {"min_p": True}, {"min_p": 0.5}, None),
+        ({"repetition_penalty": 1.5}, {}, {}, "dropped"),
+        ({"frequency_penalty": 1.0}, {"penalties": False}, {}, "dropped"),
+        ({"presence_penalty": 1.0}, {}, {"presence_penalty": 1.0}, None),
+        ({"seed": 1}, {"seed": False}, {}, "dropped"),
+        ({"logit_bias": {"1": 2}}, {"logit_bias": False}, {}, "dropped"),
+        ({"logit_bias": {"1": 2}}, {}, {"logit_bias": {"1": 2}}, None),
+        ({"stop": ["a", "b"]}, {"stop_max": 1}, {"stop": ["a"]}, "approximated"),
+        ({"stop": ["a", "b"]}, {"stop_max": 0}, {}, "dropped"),
+        ({"stop": list("abcdef")}, {"stop_max": None}, {"stop": list("abcdef")}, None),
+        ({"n": 3}, {}, {}, "approximated"),
+        ({"n": 1}, {}, {}, None),
+        ({"logprobs": True}, {}, {"logprobs": True}, None),
+        ({"logprobs": True}, {"logprobs": False}, {}, "dropped"),
+        ({"user": "u"}, {}, {"safety_identifier": "u"}, None),
+        ({"user": "u"}, {"user_field": "user"}, {"user": "u"}, None),
+        ({"user": "u"}, {"user_field": "none"}, {}, "dropped"),
+        ({"prompt_cache_key": "k"}, {"session_field": "none"}, {}, "dropped"),
+        ({"metadata": {"a": "b"}}, {"metadata": False}, {}, "dropped"),
+        ({"store": True}, {"store": False}, {}, "dropped"),
+        ({"store": False}, {"store": False}, {}, None),
+        ({"store": False}, {}, {"store": False}, None),
+        ({"service_tier": "flex"}, {}, {"service_tier": "flex"}, None),
+        ({"service_tier": "flex"}, {"service_tier": False}, {}, "dropped"),
+        ({"verbosity": "low"}, {}, {}, "dropped"),
+        ({"verbosity": "low"}, {"verbosity": True}, {"verbosity": "low"}, None),
+    ],
+    ids=str,
+)
+def test_a_field_is_sent_or_reported(
+    fields: dict[str, Any], flags: dict[str, Any], sent: dict[str, Any], report: str | None
+):
+    rendered = render(body(**fields), **flags)
+    rest = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
+    assert rest == sent
+    assert told(rendered.report) == ([(next(iter(fields)), report)] if report else [])
+
+
+def test_reasoning_models_take_sampling_when_told_not_to_reason():
+    flags: dict[str, Any] = {"sampling": False, "reasoning": True, "efforts": ("none", "low")}
+    off = render(body(temperature=0.5, reasoning_effort="none"), **flags)
+    assert off.body["temperature"] == 0.5
+    low = render(body(temperature=0.5, reasoning_effort="low"), **flags)
+    assert "temperature" not in low.body
+
+
+def test_log_probabilities_are_reported_for_a_stream():
+    rendered = render(body(stream=True, logprobs=True))
+    assert "logprobs" not in rendered.body
+    assert told(rendered.report) == [("logprobs", "dropped")]
+
+
+@pytest.mark.parametrize(
+    "user_id", ['{"device_id":"d","session_id":"s"}', "x" * 200], ids=["structure", "long"]
+)
+def test_an_id_that_should_not_leave_is_hashed(user_id: str):
+    request = Request(model="gw", meta=Meta(user_id=user_id))
+    sent = render(request).body["safety_identifier"]
+    assert sent.startswith("sha256:")
+    assert len(sent) <= 128
+    assert sent == render(request).body["safety_identifier"]
+
+
+def test_a_session_that_was_read_out_of_the_user_id_is_not_reported_twice():
+    meta = Meta(user_id="{}", session_key="s")
+    at = {"user_id": "metadata.user_id", "session_key": "metadata.user_id"}
+    request = Request(model="gw", meta=meta, at=at)
+    rendered = render(request, user_field="none", session_field="none")
+    assert told(rendered.report) == [("metadata.user_id", "dropped")]
+
+
+# --- streams -------------------------------------------------------------------------
+
+
+def test_usage_is_always_asked_for_in_a_stream():
+    assert render(body(stream=True)).body["stream_options"] == {"include_usage": True}
+
+
+def test_a_target_without_stream_options_gets_none():
+    asked = body(stream=True, stream_options={"include_usage": True})
+    rendered = render(asked, stream_options=False)
+    assert "stream_options" not in rendered.body
+    assert told(rendered.report) == [("stream_options", "dropped")]
+
+
+def test_other_stream_options_of_the_client_are_kept():
+    asked = body(stream=True, stream_options={"include_obfuscation": False})
+    sent = render(asked).body["stream_options"]
+    assert sent == {"include_usage": True, "include_obfuscation": False}
+
+
+# --- messages ------------------------------------------------------------------------
+
+
+def test_instructions_are_one_message_with_the_targets_role():
+    asked = said({"role": "system", "content": "a"}, {"role": "system", "content": "b"}, USER)
+    sent = render(asked, system_role="developer").body["messages"][0]
+    texts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    assert sent == {"role": "developer", "content": texts}
+
+
+def test_a_target_that_takes_strings_only_gets_strings():
+    asked = said({"role": "system", "content": "a"}, {"role": "system", "content": "b"}, USER)
+    assert render(asked, text_parts=False).body["messages"][0]["content"] == "a\n\nb"
+
+
+def test_a_later_system_message_stays_where_it_is():
+    asked = said(USER, {"role": "system", "content": "late"})
+    assert render(asked).body["messages"][1] == {"role": "system", "content": "late"}
+
+
+def test_a_target_without_later_system_messages_gets_them_first():
+    asked = said(USER, {"role": "system", "content": "late"})
+    rendered = render(asked, mid_system=False)
+    assert rendered.body["messages"] == [{"role": "system", "content": "late"}, USER]
+    assert told(rendered.report) == [("messages[1]", "approximated")]
+
+
+def test_claude_codes_attribution_block_is_dropped():
+    blocks = (
+        Text(text="x-anthropic-billing-header: cc_version=1;", at="system[0]"),
+        Text(text="You are", at="system[1]"),
+    )
+    rendered = render(Request(model="gw", instructions=blocks))
+    assert rendered.body["messages"] == [{"role": "system", "content": "You are"}]
+    assert told(rendered.report) == [("system[0]", "dropped")]
+
+
+def test_names_of_messages_are_kept():
+    asked = said({"role": "user", "name": "Ann", "content": "x"})
+    assert render(asked).body["messages"][0]["name"] == "Ann"
+
+
+@pytest.mark.parametrize(
+    ("flag", "content"), [("null", None), ("empty", ""), ("omit", "absent")], ids=str
+)
+def test_a_message_with_only_calls_has_the_content_the_target_wants(flag: str, content: Any):
+    sent = render(said(USER, called(call()), result()), empty_content=flag).body["messages"][1]
+    assert sent.get("content", "absent") == content
+
+
+def test_images_of_a_tool_result_follow_all_results_of_the_turn():
+    results = (
+        ToolResult(id="a", parts=(Image(data=PNG, media_type="image/png", at="p"),), at="r"),
+        ToolResult(id="b", parts=(Text(text="t"),)),
+    )
+    turns = (
+        Turn(role="assistant", parts=(Call(id="a", name="f"), Call(id="b", name="f"))),
+        Turn(role="user", parts=(*results, Text(text="go on"))),
+    )
+    rendered = render(Request(model="gw", turns=turns))
+    sent = rendered.body["messages"]
+    assert [message["role"] for message in sent] == ["assistant", "tool", "tool", "user"]
+    assert sent[1]["content"] == "[image 1 of this tool result is attached to the next user message]"
+    assert [part["type"] for part in sent[3]["content"]] == ["text", "image_url", "text"]
+    assert sent[3]["content"][0]["text"] == "[image 1 from tool result a]"
+    assert told(rendered.report) == [("p", "approximated")]
+    assert openai_rules.refusal({**rendered.body, "model": "gpt-4.1"}) is None
+
+
+def test_a_target_that_takes_images_in_results_gets_them_there():
+    content = [{"type": "image_url", "image_url": {"url": "https://x/y"}}]
+    rendered = render(said(USER, called(call()), result("c1", content)), tool_result_images=True)
+    assert rendered.body["messages"][2]["content"] == content
+    assert rendered.report == ()
+
+
+@pytest.mark.parametrize(
+    ("parts", "content"),
+    [
+        ((Text(text="boom"),), "Error: boom"),
+        ((), "Error"),
+        (
+            (Text(text="a"), Text(text="b")),
+            [{"type": "text", "text": "Error: a"}, {"type": "text", "text": "b"}],
+        ),
+    ],
+    ids=["text", "nothing", "texts"],
+)
+def test_a_failed_result_says_so_in_words(parts: tuple[Any, ...], content: Any):
+    turns = (
+        Turn(role="assistant", parts=(Call(id="a", name="f", arguments={}),)),
+        Turn(role="user", parts=(ToolResult(id="a", parts=parts, is_error=True, at="r"),)),
+    )
+    rendered = render(Request(model="gw", turns=turns))
+    assert rendered.body["messages"][1]["content"] == content
+    assert told(rendered.report) == [("r.is_error", "approximated")]
+
+
+def test_a_missing_result_is_sent_as_one():
+    rendered = render(said(USER, called(call("c1"), call("c2")), result("c1"), USER))
+    sent = rendered.body["messages"]
+    assert sent[3] == {"role": "tool", "tool_call_id": "c2", "content": "Error: [no result provided]"}
+    assert told(rendered.report) == [("messages[1].tool_calls[1]", "approximated")]
+
+
+def test_call_ids_follow_the_targets_rule_everywhere():
+    rendered = render(said(USER, called(call("call_long.id")), result("call_long.id")), tool_id_rule="mistral9")
+    sent = rendered.body["messages"]
+    rewritten = sent[1]["tool_calls"][0]["id"]
+    assert len(rewritten) == 9
+    assert sent[2]["tool_call_id"] == rewritten
+    assert told(rendered.report) == [("messages[1].tool_calls[0].id", "approximated")]
+
+
+def test_a_tool_message_carries_the_tools_name_where_wanted():
+    sent = render(said(USER, called(call(name="f")), result()), tool_result_name=True).body
+    assert sent["messages"][2]["name"] == "f"
+
+
+def test_a_trailing_assistant_message_is_refused():
+    with pytest.raises(GatewayError) as caught:
+        render(said(USER, {"role": "assistant", "content": "The"}))
+    assert caught.value.error.kind == "unsupported_param"
+    assert caught.value.error.param == "messages[1]"
+
+
+@pytest.mark.parametrize(
+    ("field", "sent"),
+    [
+        ("prefix", ({"prefix": True}, {})),
+        ("continue_final_message", ({}, {"continue_final_message": True, "add_generation_prompt": False})),
+        ("none", ({}, {})),
+    ],
+    ids=str,
+)
+def test_a_target_that_can_continues_a_trailing_assistant_message(field: str, sent: Any):
+    rendered = render(
+        said(USER, {"role": "assistant", "content": "The"}), prefill=True, prefill_field=field
+    )
+    on_message, on_body = sent
+    assert rendered.body["messages"][1] == {"role": "assistant", "content": "The", **on_message}
+    assert {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}} == on_body
+
+
+def test_a_turn_of_which_nothing_is_left_is_not_sent():
+    native = Native(dialect="anthropic_messages", data={"type": "server_tool_use"}, at="m[1]")
+    turns = (
+        Turn(role="user", parts=(Text(text="a"),)),
+        Turn(role="assistant", parts=(native,)),
+        Turn(role="user", parts=(Text(text="b"),)),
+    )
+    rendered = render(Request(model="gw", turns=turns))
+    assert [message["role"] for message in rendered.body["messages"]] == ["user", "user"]
+    assert told(rendered.report) == [("m[1]", "dropped")]
+
+
+# --- media ---------------------------------------------------------------------------
+
+
+def only_part(request: Request, **flags: Any) -> Any:
+    """The one content part that is sent, and the report."""
+    rendered = render(request, **flags)
+    content = rendered.body["messages"][0]["content"]
+    found = content[0] if isinstance(content, list) and len(content) == 1 else content
+    return found, told(rendered.report)
+
+
+def test_an_image_goes_as_a_data_url_of_what_it_really_is():
+    image = Image(data=PNG, media_type="image/jpeg", detail="low")
+    url = {"url": f"data:image/png;base64,{PNG}", "detail": "low"}
+    assert only_part(user(image)) == ({"type": "image_url", "image_url": url}, [])
+
+
+@pytest.mark.parametrize(
+    ("part", "flags", "word"),
+    [
+        (Image(url="https://x", at="p"), {"images": False}, "image"),
+        (Image(url="https://x", at="p"), {"image_urls": False}, "image"),
+        (Document(data=PDF, at="p"), {"pdf": False}, "document"),
+        (Audio(data="QQ==", format="wav", at="p"), {"audio": False}, "audio"),
+    ],
+    ids=["image", "image url", "document", "audio"],
+)
+def test_media_that_is_not_taken_leaves_a_note(part: Any, flags: dict[str, Any], word: str):
+    content, report = only_part(user(part), **flags)
+    assert content.startswith(f"[{word} left out: ")
+    assert report == [("p", "dropped")]
+
+
+def test_audio_goes_where_it_is_taken():
+    content, _ = only_part(user(Audio(data="QQ==", format="wav")), audio=True)
+    assert content == {"type": "input_audio", "input_audio": {"data": "QQ==", "format": "wav"}}
+
+
+def test_a_document_goes_as_a_file():
+    content, report = only_part(user(Document(data=PDF, media_type="application/pdf")))
+    file = {"filename": "document.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}
+    assert content == {"type": "file", "file": file}
+    assert report == []
+
+
+def test_a_text_document_goes_as_text_under_its_title():
+    content, report = only_part(user(Document(text="body", title="T", at="p")))
+    assert content == "T\n\nbody"
+    assert report == [("p", "approximated")]
+
+
+def test_a_document_of_parts_goes_as_its_parts():
+    content, _ = only_part(user(Document(parts=(Text(text="a"), Text(text="b")), at="p")))
+    assert content == [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+
+
+def test_what_a_file_can_not_carry_is_reported():
+    document = Document(data=PDF, context="c", citations=True, at="p")
+    _, report = only_part(user(document))
+    assert report == [("p.citations", "dropped"), ("p.context", "dropped")]
+
+
+def test_a_file_id_of_the_same_dialect_is_kept():
+    content, _ = only_part(user(Document(file_id="file-1", title="a.pdf")))
+    assert content == {"type": "file", "file": {"file_id": "file-1", "filename": "a.pdf"}}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        from_anthropic(Document(file_id="file_1", at="p")),
+        from_anthropic(Image(file_id="file_1", at="p")),
+        user(Document(url="https://x/a.pdf", at="p")),
+    ],
+    ids=["a foreign document", "a foreign image", "a document by URL"],
+)
+def test_what_can_not_be_fetched_here_is_refused(request_: Request):
+    with pytest.raises(GatewayError) as caught:
+        render(request_)
+    assert caught.value.error.kind == "unsupported_param"
+    assert caught.value.error.param == "p"
+
+
+def test_a_document_by_url_goes_where_urls_are_taken():
+    content, _ = only_part(user(Document(url="https://x/a.pdf")), document_urls=True)
+    assert content["file"]["file_data"] == "https://x/a.pdf"
+
+
+def test_parts_that_only_chat_knows_go_through():
+    part = {"type": "video_url", "video_url": {"url": "https://x"}}
+    assert render(said({"role": "user", "content": [part]})).body["messages"][0]["content"] == [part]
+
+
+# --- cache marks ---------------------------------------------------------------------
+
+MARKED = user(
+    Text(text="a", cache=Cache(), at="messages[0].content[0]"),
+    Text(text="b", cache=Cache(ttl="1h"), at="messages[0].content[1]"),
+    tools=(Tool(name="f", cache=Cache()),),
+    cache=Cache(),
+)
+
+
+@pytest.mark.parametrize("cache", ["none", "implicit", "cachePoint"])
+def test_cache_marks_that_are_not_understood_are_reported_once(cache: str):
+    rendered = render(MARKED, cache=cache)
+    assert "cache" not in str(rendered.body)
+    assert told(rendered.report) == [("cache_control", "dropped")]
+
+
+def test_openais_breakpoints_stand_on_the_parts():
+    parts = render(MARKED, cache="breakpoints").body["messages"][0]["content"]
+    assert parts[0]["prompt_cache_breakpoint"] == {"mode": "explicit"}
+    assert parts[1]["prompt_cache_breakpoint"] == {"mode": "explicit", "ttl": "12h"}
+
+
+def test_openrouters_marks_stand_where_anthropics_do():
+    sent = render(MARKED, cache="cache_control").body
+    assert sent["messages"][0]["content"][1]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
+    assert sent["tools"][0]["cache_control"] == {"type": "ephemeral"}
+    assert sent["cache_control"] == {"type": "ephemeral"}
+
+
+def test_a_mark_on_a_result_stands_on_its_last_part():
+    turns = (
+        Turn(role="assistant", parts=(Call(id="a", name="f", arguments={}),)),
+        Turn(role="user", parts=(ToolResult(id="a", parts=(Text(text="r"),), cache=Cache()),)),
+    )
+    sent = render(Request(model="gw", turns=turns), cache="cache_control").body["messages"][1]
+    mark = {"cache_control": {"type": "ephemeral"}}
+    assert sent["content"] == [{"type": "text", "text": "r", **mark}]
+
+
+# --- the form of the answer ----------------------------------------------------------
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+
+
+def test_a_schema_without_a_name_gets_one_and_is_strict():
+    request = Request(model="gw", output=Output(format="schema", schema=SCHEMA))
+    sent = render(request).body["response_format"]["json_schema"]
+    assert sent == {"name": "output", "strict": True, "schema": SCHEMA}
+
+
+def test_a_chat_clients_loose_schema_stays_loose():
+    inner = {"name": "n", "schema": {"type": "object", "properties": {"a": {}}}}
+    asked = body(response_format={"type": "json_schema", "json_schema": inner})
+    assert render(asked).body["response_format"]["json_schema"] == {**inner, "strict": False}
+
+
+def test_a_schema_is_made_strict_and_that_is_reported():
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    at = {"schema": "output_config.format.schema"}
+    output = Output(format="schema", schema=schema)
+    rendered = render(Request(model="gw", output=output, at=at))
+    sent = rendered.body["response_format"]["json_schema"]["schema"]
+    assert openai_rules.strict_schema_problem(sent) is None
+    assert sent["properties"]["a"] == {"type": ["string", "null"]}
+    assert told(rendered.report) == [("output_config.format.schema", "approximated")]
+
+
+def test_a_schema_without_an_object_at_its_root_is_not_strict():
+    output = Output(format="schema", schema={"type": "array", "items": {}})
+    rendered = render(Request(model="gw", output=output))
+    assert rendered.body["response_format"]["json_schema"]["strict"] is False
+    assert told(rendered.report) == [("schema", "approximated")]
+
+
+def test_a_target_with_json_mode_only_gets_the_schema_as_an_instruction():
+    output = Output(format="schema", schema=SCHEMA)
+    rendered = render(Request(model="gw", output=output), structured="json")
+    assert rendered.body["response_format"] == {"type": "json_object"}
+    assert '"additionalProperties":false' in rendered.body["messages"][0]["content"]
+    assert told(rendered.report) == [("schema", "approximated")]
+
+
+def test_a_target_without_json_mode_gets_an_instruction():
+    rendered = render(body(response_format={"type": "json_object"}), structured="none")
+    assert "response_format" not in rendered.body
+    assert "JSON" in rendered.body["messages"][0]["content"]
+    assert told(rendered.report) == [("response_format", "approximated")]
+
+
+# --- the rest ------------------------------------------------------------------------
+
+
+def test_unknown_fields_of_the_same_dialect_are_sent_again():
+    assert render(body(future={"a": 1})).body["future"] == {"a": 1}
+
+
+def test_unknown_fields_of_another_dialect_are_reported():
+    extra = {"anthropic_messages": {"context_management": {"edits": []}}}
+    rendered = render(Request(model="gw", extra=extra))
+    assert told(rendered.report) == [("context_management", "dropped")]
+
+
+def test_unknown_fields_inside_messages_are_reported():
+    rendered = render(said({"role": "user", "content": "x", "weight": 1}))
+    assert rendered.body["messages"] == [{"role": "user", "content": "x"}]
+    assert told(rendered.report) == [("messages[0].weight", "dropped")]
+
+
+def test_an_unknown_field_never_replaces_one_that_is_written():
+    extra = {"openai_chat": {"model": "other", "messages": []}}
+    assert render(Request(model="gw", extra=extra)).body["model"] == "acme-1"
+
+
+def test_no_loss_is_reported_twice():
+    request = user(
+        Image(url="https://x", at="p"),
+        Image(url="https://y", at="p"),
+        thinking=Thinking(mode="auto"),
+        tool_choice=ToolChoice(mode="any"),
+    )
+    report = told(render(request, images=False).report)
+    assert len(report) == len(set(report))
+
+
+def test_the_same_request_gives_the_same_bytes():
+    asked = said(USER, called(call("c.1")), result("c.1"), tools=[tool("a.b")])
+    assert render(asked, tool_id_rule="mistral9") == render(asked, tool_id_rule="mistral9")

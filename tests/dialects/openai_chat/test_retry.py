@@ -1,0 +1,79 @@
+"""When to come back, in every way that providers say it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.dialects.openai_chat.retry import duration, retry_after, should_retry
+
+DATE = "Sat, 21 Nov 2026 10:00:00 GMT"
+LATER = "Sat, 21 Nov 2026 10:00:30 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "1.2"}, 2),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after": "-5"}, 0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "1e99"}, 7 * 86400),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": LATER, "date": DATE}, 30),
+        ({"retry-after": DATE, "date": LATER}, 0),
+        ({"retry-after": LATER}, None),
+        ({"retry-after": "Sat, 21 Nov 2026 10:00:30", "date": DATE}, None),
+        ({"retry-after-ms": "1500"}, 2),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 2),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360),
+        ({"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "6m0s"}, None),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "1s",
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "120ms",
+            },
+            1,
+        ),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_the_wait_is_found(headers: dict[str, str], seconds: int | None):
+    assert retry_after(headers, None) == seconds
+
+
+def test_googles_retry_info_is_found():
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s"}
+    payload: Any = {"error": {"details": [{"@type": "other"}, info]}}
+    assert retry_after({}, payload) == 17
+    assert retry_after({}, [payload]) == 17
+
+
+@pytest.mark.parametrize("payload", [None, 5, {"error": "x"}, {"error": {"details": 5}}], ids=str)
+def test_other_payloads_say_nothing(payload: Any):
+    assert retry_after({}, payload) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1s", 1.0), ("6m0s", 360.0), ("120ms", 0.12), ("2m59.5s", 179.5), ("3", 3.0), ("1h", 3600.0)],
+)
+def test_a_duration_is_read(text: str, seconds: float):
+    assert duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1s!", None, 5], ids=str)
+def test_what_is_no_duration_is_none(text: Any):
+    assert duration(text) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [("true", True), ("FALSE", False), ("maybe", None), ("", None)]
+)
+def test_the_retry_header_is_read(value: str, meant: bool | None):
+    assert should_retry({"x-should-retry": value}) is meant

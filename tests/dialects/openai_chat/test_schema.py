@@ -1,0 +1,149 @@
+"""JSON Schema in OpenAI's strict subset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.dialects.openai_chat.schema import is_strict, made_strict, parameters
+from tests.fakes.openai_rules import strict_schema_problem
+
+
+def obj(**properties: Any) -> dict[str, Any]:
+    """A strict object with these properties."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+STRING = {"type": "string"}
+
+
+def test_a_strict_schema_is_left_alone():
+    schema = obj(a=STRING, b=obj(c={"type": "array", "items": STRING}))
+    assert made_strict(schema) == (schema, ())
+    assert is_strict(schema)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({**obj(a=STRING), "required": []}, obj(a={"type": ["string", "null"]})),
+        (
+            {**obj(a={"enum": ["x"], "type": "string"}), "required": []},
+            obj(a={"enum": ["x", None], "type": ["string", "null"]}),
+        ),
+        (
+            {**obj(a={"$ref": "#/$defs/A"}), "required": []},
+            obj(a={"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}),
+        ),
+        (obj(a={"oneOf": [STRING]}), obj(a={"anyOf": [STRING]})),
+        ({**obj(a=STRING), "additionalProperties": {}}, obj(a=STRING)),
+        ({"type": "object", "properties": {}}, {**obj(), "required": []}),
+        (
+            obj(a={"type": "object", "not": {"required": ["x"]}, "properties": {}}),
+            obj(
+                a={
+                    "type": "object",
+                    "properties": {},
+                    "description": "not: {'required': ['x']}",
+                    "additionalProperties": False,
+                    "required": [],
+                }
+            ),
+        ),
+        ({**obj(a=STRING), "$schema": "x", "$id": "y"}, obj(a=STRING)),
+    ],
+    ids=[
+        "optional",
+        "optional choice",
+        "optional reference",
+        "oneOf",
+        "open",
+        "empty",
+        "unknown keyword",
+        "meta",
+    ],
+)
+def test_a_loose_schema_is_made_strict(before: dict[str, Any], after: dict[str, Any]):
+    made = made_strict(before)
+    assert made is not None
+    assert made[0] == after
+
+
+def test_what_was_changed_is_said():
+    made = made_strict({"type": "object", "properties": {"a": {"oneOf": [STRING]}}})
+    assert made is not None
+    assert len(made[1]) == 3
+
+
+@pytest.mark.parametrize(
+    "schema", [{}, {"type": "array"}, {"type": "object", "anyOf": []}, {"$ref": "#/x"}], ids=str
+)
+def test_a_root_that_is_no_plain_object_can_not_be_strict(schema: dict[str, Any]):
+    assert made_strict(schema) is None
+    assert not is_strict(schema)
+
+
+def test_the_clients_schema_is_not_changed():
+    schema = {"type": "object", "properties": {"a": dict(STRING)}}
+    before = repr(schema)
+    made_strict(schema)
+    parameters(schema)
+    assert repr(schema) == before
+
+
+words = st.sampled_from(["a", "b", "c"])
+keywords = st.fixed_dictionaries(
+    {"type": st.sampled_from(["string", "object", "array", ["string", "null"]])},
+    optional={
+        "enum": st.lists(words, max_size=2),
+        "not": st.just({}),
+        "allOf": st.just([{}]),
+        "additionalProperties": st.booleans(),
+        "required": st.lists(words, max_size=2),
+    },
+)
+schemas = st.recursive(
+    keywords,
+    lambda inner: st.builds(
+        lambda base, properties, items, options: {
+            **base,
+            "properties": properties,
+            "items": items,
+            "oneOf": options,
+        },
+        keywords,
+        st.dictionaries(words, inner, max_size=3),
+        inner,
+        st.lists(inner, max_size=2),
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(words, schemas, max_size=3))
+def test_whatever_comes_in_strict_mode_takes_what_goes_out(properties: dict[str, Any]):
+    made = made_strict({"type": "object", "properties": properties})
+    assert made is not None
+    assert strict_schema_problem(made[0]) is None
+    assert made_strict(made[0]) == (made[0], ())
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | words,
+    lambda inner: st.lists(inner, max_size=2)
+    | st.dictionaries(st.sampled_from(["type", "properties", "items", "anyOf", "required"]), inner),
+    max_leaves=8,
+)
+
+
+@given(junk)
+def test_a_schema_that_makes_no_sense_breaks_nothing(value: Any):
+    made_strict({"type": "object", "properties": value, "items": value, "required": value})

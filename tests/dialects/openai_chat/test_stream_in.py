@@ -1,0 +1,654 @@
+"""Chunks as providers really send them -> events.
+
+Every variation here is legal somewhere; wire/spec.md sections 1.2 and 2 say where.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Failed, Signed, Start
+from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
+from gateway.canon.response import Finish, Usage
+from gateway.dialects.base import Rendered
+from gateway.dialects.openai_chat import DIALECT
+from gateway.framing.sse import Frame
+from tests.dialects.openai_chat.make import chunk, events, piece, read, traits
+
+TEXT = chunk({"content": "hi"})
+STOP = chunk(finish="stop")
+USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+
+
+def kinds(found: list[Any]) -> list[str]:
+    """The names of events, as a shape."""
+    return [type(event).__name__ for event in found]
+
+
+# --- text ----------------------------------------------------------------------------
+
+
+def test_a_plain_stream():
+    found = events(chunk({"role": "assistant", "content": ""}), TEXT, chunk({"content": "!"}), STOP)
+    assert found == [
+        Start(id="chatcmpl-9", model="up", created=1700000000),
+        BlockStart(kind="text"),
+        Delta("hi"),
+        Delta("!"),
+        BlockEnd(),
+        End(Finish(reason="stop")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {},
+        {"content": None},
+        {"content": ""},
+        {"content": 5},
+        {"reasoning_content": ""},
+        {"tool_calls": []},
+        {"tool_calls": None},
+        {"tool_calls": "x"},
+        {"refusal": ""},
+        {"annotations": "x"},
+        {"unknown": {"deep": [1]}},
+    ],
+    ids=str,
+)
+def test_an_empty_delta_says_nothing(delta: dict[str, Any]):
+    assert read(TEXT, chunk(delta), STOP).parts == (Text(text="hi"),)
+
+
+def test_a_keep_alive_without_choices_says_nothing():
+    assert kinds(events({"id": "x", "object": "chat.completion.chunk"}, TEXT, STOP))[0] == "Start"
+
+
+def test_azures_first_chunk_is_not_the_start():
+    azure = {"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
+    assert events(azure, TEXT, STOP)[0] == Start(id="chatcmpl-9", model="up", created=1700000000)
+
+
+def test_a_choice_may_lack_everything_but_its_delta():
+    assert read({"choices": [{"delta": {"content": "x"}}]}, STOP).parts == (Text(text="x"),)
+
+
+def test_only_the_first_choice_is_read():
+    two = chunk({"content": "a"})
+    two["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": None})
+    assert read(two, STOP).parts == (Text(text="a"),)
+
+
+def test_a_last_chunk_may_hold_a_message_in_place_of_a_delta():
+    last = {"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]}
+    assert read(last).parts == (Text(text="x"),)
+
+
+# --- ends ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["with DONE", "without DONE"])
+def test_a_finish_completes_the_stream(done: bool):
+    assert isinstance(events(TEXT, STOP, done=done)[-1], End)
+
+
+def test_done_completes_a_stream_whose_finish_was_never_said():
+    assert events(TEXT)[-1] == End(Finish(reason="stop"))
+
+
+def test_a_stream_that_just_stops_has_failed():
+    last = events(TEXT, done=False)[-1]
+    assert isinstance(last, Failed)
+    assert last.error.kind == "upstream_error"
+
+
+def test_an_empty_stream_has_failed():
+    assert kinds(events()) == ["Failed"]
+    assert kinds(events(done=False)) == ["Failed"]
+
+
+def test_nothing_comes_after_the_end():
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    frame = Frame("", b"[DONE]")
+    parser.feed(Frame("", b'{"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}'))
+    assert kinds(parser.feed(frame)) == ["End"]
+    assert parser.feed(Frame("", b'{"choices":[{"delta":{"content":"x"}}]}')) == []
+    assert parser.close() == []
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("stop", "stop"),
+        ("eos", "stop"),
+        ("length", "length"),
+        ("model_length", "context"),
+        ("content_filter", "filter"),
+        ("tool_calls", "stop"),
+        ("error", "malformed"),
+        ("something_new", "stop"),
+    ],
+    ids=str,
+)
+def test_a_finish_is_understood(word: str, reason: str):
+    assert read(TEXT, chunk(finish=word)).finish.reason == reason
+
+
+@pytest.mark.parametrize("word", ["stop", "tool_calls", "function_call", "eos"])
+def test_an_answer_with_calls_has_finished_for_them(word: str):
+    calls = chunk(piece(id="c", name="f", arguments="{}"))
+    assert read(calls, chunk(finish=word)).finish.reason == "tool"
+
+
+def test_a_cut_answer_with_calls_stays_cut():
+    calls = chunk(piece(id="c", name="f", arguments='{"a'))
+    assert read(calls, chunk(finish="length")).finish.reason == "length"
+
+
+def test_a_refusal_is_no_ordinary_stop():
+    response = read(chunk({"refusal": "I "}), chunk({"refusal": "can't"}), STOP)
+    assert response.parts == (Refusal(text="I can't"),)
+    assert response.finish.reason == "refusal"
+
+
+def test_vllm_says_which_sequence_stopped_it():
+    last = chunk(finish="stop")
+    last["choices"][0]["stop_reason"] = "END"
+    assert read(TEXT, last).finish == Finish(reason="stop_sequence", stop_sequence="END")
+
+
+# --- usage ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        (chunk({"content": "hi"}, usage=USAGE), STOP),
+        (TEXT, chunk(finish="stop", usage=USAGE)),
+        (TEXT, STOP, {"choices": [], "usage": USAGE}),
+        (TEXT, STOP, chunk(usage=USAGE)),
+        (TEXT, chunk(finish="stop", x_groq={"id": "r", "usage": USAGE})),
+        ({"choices": [], "usage": USAGE}, TEXT, STOP),
+        (chunk({"content": "hi"}, usage={"prompt_tokens": 5}), chunk(finish="stop", usage=USAGE)),
+    ],
+    ids=["with text", "with the finish", "after", "after with a choice", "groq", "first", "growing"],
+)
+def test_usage_may_stand_anywhere(stream: tuple[Any, ...]):
+    usage = read(*stream).usage
+    assert usage is not None
+    assert (usage.input, usage.output) == (5, 2)
+
+
+def test_usage_stands_before_the_end():
+    assert kinds(events(TEXT, STOP, {"choices": [], "usage": USAGE}))[-2:] == ["UsageUpdate", "End"]
+
+
+@pytest.mark.parametrize("usage", [None, {}, 5, "x", {"prompt_tokens": "many"}], ids=str)
+def test_usage_that_says_nothing_is_unknown(usage: Any):
+    assert read(TEXT, chunk(finish="stop", usage=usage)).usage is None
+
+
+# --- reasoning -----------------------------------------------------------------------
+
+PLAIN = Signature(provider="acme", model="acme-1", kind="text")
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_content": "hm"},
+        {"reasoning": "hm"},
+        {"reasoning_content": "hm", "reasoning": "hm"},
+        {"reasoning_content": None, "reasoning": "hm", "content": ""},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]},
+        {"content": [{"type": "thinking", "thinking": "hm"}]},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "hm", "index": 0}]},
+        {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
+    ],
+    ids=str,
+)
+def test_reasoning_is_found_in_every_field(delta: dict[str, Any]):
+    parts = read(chunk(delta), TEXT, STOP).parts
+    assert parts == (Reasoning(text="hm", signature=PLAIN), Text(text="hi"))
+
+
+def test_reasoning_is_signed_before_its_block_ends():
+    found = events(chunk({"reasoning": "hm"}), TEXT, STOP)
+    assert kinds(found)[1:5] == ["BlockStart", "Delta", "Signed", "BlockEnd"]
+    assert found[3] == Signed(PLAIN)
+
+
+def test_without_a_known_model_the_streams_own_name_signs():
+    found = read(chunk({"reasoning": "hm"}), STOP, model="")
+    assert found.parts[0].signature.model == "up"  # type: ignore[union-attr]
+
+
+def test_reasoning_details_are_joined_and_kept_for_replay():
+    found = read(
+        chunk({"reasoning": "Let", "reasoning_details": [detail(text="Let")]}),
+        chunk({"reasoning": " me", "reasoning_details": [detail(text=" me")]}),
+        chunk({"reasoning_details": [detail(signature="SIG")]}),
+        TEXT,
+        STOP,
+    )
+    thought = found.parts[0]
+    assert isinstance(thought, Reasoning)
+    assert thought.text == "Let me"
+    assert thought.signature is not None
+    assert thought.signature.kind == "reasoning_details"
+    joined = '[{"type":"reasoning.text","index":0,"text":"Let me","signature":"SIG"}]'
+    assert thought.signature.value == joined
+
+
+def detail(**fields: Any) -> dict[str, Any]:
+    """A streamed piece of one reasoning detail."""
+    return {"type": "reasoning.text", "index": 0, **fields}
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the text", "after the text"])
+def test_encrypted_reasoning_without_words_is_a_block_of_its_own(late: bool):
+    encrypted = chunk({"reasoning_details": [{"type": "reasoning.encrypted", "data": "E"}]})
+    stream = (TEXT, encrypted, STOP) if late else (encrypted, TEXT, STOP)
+    thoughts = [part for part in read(*stream).parts if isinstance(part, Reasoning)]
+    assert len(thoughts) == 1
+    assert thoughts[0].redacted is True
+    assert thoughts[0].signature is not None
+    assert "E" in thoughts[0].signature.value
+
+
+def test_reasoning_may_come_back_after_text():
+    parts = read(chunk({"reasoning": "a"}), TEXT, chunk({"reasoning": "b"}), TEXT, STOP).parts
+    assert [type(part).__name__ for part in parts] == ["Reasoning", "Text", "Reasoning", "Text"]
+
+
+# --- tool calls ----------------------------------------------------------------------
+
+
+def calls(*stream: Any, **more: Any) -> list[tuple[str, str, Any]]:
+    """The calls of a stream: id, name, arguments or their raw text."""
+    found = read(*stream, chunk(finish="tool_calls"), **more).parts
+    return [
+        (part.id, part.name, part.raw if part.arguments is None else part.arguments)
+        for part in found
+        if isinstance(part, ToolCall)
+    ]
+
+
+def test_a_call_in_pieces():
+    assert calls(
+        chunk(piece(id="c", type="function", name="f", arguments="")),
+        chunk(piece(arguments='{"a"')),
+        chunk(piece(arguments=": 1}")),
+    ) == [("c", "f", {"a": 1})]
+
+
+def test_a_call_streams_as_it_comes():
+    found = events(
+        chunk(piece(id="c", name="f", arguments="")),
+        chunk(piece(arguments='{"a"')),
+        chunk(piece(arguments=": 1}")),
+        chunk(finish="tool_calls"),
+    )
+    assert found[1:5] == [
+        BlockStart(kind="tool_call", id="c", name="f"),
+        Delta('{"a"'),
+        Delta(": 1}"),
+        BlockEnd(),
+    ]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        [piece(id="c", name="f", arguments='{"a":'), piece(id="c", name="f", arguments="1}")],
+        [piece(id="c"), piece(name="f"), piece(arguments='{"a":1}')],
+        [piece(name="f", arguments='{"a":'), piece(id="c", arguments="1}")],
+        [piece(None, id="c", name="f", arguments='{"a":1}')],
+        [piece(None, id="c", name="f", arguments='{"a":'), piece(None, arguments="1}")],
+        [piece(None, id="c", name="f", arguments='{"a":'), piece(None, id="c", arguments="1}")],
+        [piece(id="c", name="f", arguments={"a": 1})],
+        [{"tool_calls": {"id": "c", "function": {"name": "f", "arguments": '{"a":1}'}}}],
+        [piece(3, id="c", name="f", arguments='{"a":1}')],
+        [piece(id="c", name="f", arguments=None), piece(arguments='{"a":1}')],
+        [piece(id="c", name="f", arguments='{"a":1}'), piece(id="", name=None, arguments="")],
+    ],
+    ids=[
+        "id and name repeated",
+        "id, name and arguments apart",
+        "the id late",
+        "whole without an index",
+        "pieces without an index",
+        "pieces by id",
+        "arguments as an object",
+        "calls as an object",
+        "indexes from three",
+        "null arguments first",
+        "an empty piece last",
+    ],
+)
+def test_one_call_in_every_shape(stream: list[dict[str, Any]]):
+    assert calls(*map(chunk, stream)) == [("c", "f", {"a": 1})]
+
+
+TWO = [("c1", "f", {"a": 1}), ("c2", "g", {"b": 2})]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        [
+            piece(0, id="c1", name="f", arguments='{"a":1}'),
+            piece(1, id="c2", name="g", arguments='{"b":2}'),
+        ],
+        [
+            piece(0, id="c1", name="f", arguments=""),
+            piece(1, id="c2", name="g", arguments=""),
+            piece(0, arguments='{"a":'),
+            piece(1, arguments='{"b":'),
+            piece(1, arguments="2}"),
+            piece(0, arguments="1}"),
+        ],
+        [
+            piece(0, id="c1", name="f", arguments='{"a":1}'),
+            piece(0, id="c2", name="g", arguments='{"b":2}'),
+        ],
+        [
+            piece(None, id="c1", name="f", arguments='{"a":1}'),
+            piece(None, id="c2", name="g", arguments='{"b":2}'),
+        ],
+        [
+            {
+                "tool_calls": [
+                    piece(0, id="c1", name="f", arguments='{"a":1}')["tool_calls"][0],
+                    piece(1, id="c2", name="g", arguments='{"b":2}')["tool_calls"][0],
+                ]
+            }
+        ],
+    ],
+    ids=["one after the other", "interleaved", "the same index", "no index", "in one chunk"],
+)
+def test_two_calls_in_every_shape(stream: list[dict[str, Any]]):
+    assert calls(*map(chunk, stream)) == TWO
+
+
+def test_a_later_call_streams_as_soon_as_the_first_is_whole():
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    out: list[Any] = []
+    for delta in (
+        piece(0, id="c1", name="f", arguments='{"a":1}'),
+        piece(1, id="c2", name="g", arguments='{"b"'),
+    ):
+        out += parser.feed(Frame("", json.dumps(chunk(delta)).encode()))
+    assert kinds(out) == ["Start", "BlockStart", "Delta", "BlockEnd", "BlockStart", "Delta"]
+
+
+def test_calls_without_ids_get_stable_ones():
+    stream = [piece(0, name="f", arguments="{}"), piece(1, name="g", arguments="{}")]
+    found = calls(*map(chunk, stream))
+    assert [call_id for call_id, _, _ in found] == ["call_chatcmpl-9_0", "call_chatcmpl-9_1"]
+
+
+def test_a_call_without_arguments_means_an_empty_object():
+    assert calls(chunk(piece(id="c", name="f"))) == [("c", "f", {})]
+
+
+def test_arguments_that_never_become_json_are_kept_as_they_came():
+    assert calls(chunk(piece(id="c", name="f", arguments='{"a": '))) == [("c", "f", '{"a": ')]
+
+
+def test_the_older_function_call_is_a_call():
+    stream = [
+        {"function_call": {"name": "f", "arguments": ""}},
+        {"function_call": {"arguments": '{"a":1}'}},
+    ]
+    assert calls(*map(chunk, stream)) == [("call_chatcmpl-9_0", "f", {"a": 1})]
+
+
+def test_text_that_comes_among_calls_follows_them():
+    stream = [
+        {"content": "a"},
+        piece(id="c", name="f", arguments='{"a":'),
+        {"content": "b"},
+        piece(arguments="1}"),
+    ]
+    parts = read(*map(chunk, stream), chunk(finish="tool_calls")).parts
+    assert [type(part).__name__ for part in parts] == ["Text", "ToolCall", "Text"]
+    assert parts[1].arguments == {"a": 1}  # type: ignore[union-attr]
+
+
+def test_names_are_given_back_as_the_client_knows_them():
+    rendered = Rendered(body={}, names={"a_b": "a.b"})
+    assert calls(chunk(piece(id="c", name="a_b", arguments="{}")), rendered=rendered) == [
+        ("c", "a.b", {})
+    ]
+
+
+def test_a_free_text_tool_that_went_as_a_function_gives_its_text():
+    rendered = Rendered(body={}, custom=frozenset({"sh"}))
+    stream = [piece(id="c", name="sh", arguments='{"inp'), piece(arguments='ut":"ls -l"}')]
+    found = read(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
+    assert found == (ToolCall(id="c", name="sh", raw="ls -l", custom=True),)
+
+
+def test_a_custom_call_streams_its_text():
+    first = {"tool_calls": [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "sh", "input": ""}}]}
+    more = {"tool_calls": [{"index": 0, "custom": {"input": "ls"}}]}
+    found = read(chunk(first), chunk(more), chunk(finish="tool_calls")).parts
+    assert found == (ToolCall(id="c", name="sh", raw="ls", custom=True),)
+
+
+def test_geminis_state_on_a_call_is_kept():
+    slot = {"extra_content": {"google": {"thought_signature": "S"}}}
+    found = read(chunk(piece(id="c", name="f", arguments="{}", **slot)), chunk(finish="stop"))
+    state = Signature(provider="acme", model="acme-1", kind="thought_signature", value="S")
+    assert found.parts[0].signature == state  # type: ignore[union-attr]
+
+
+# --- sources and media ---------------------------------------------------------------
+
+SOURCE = {
+    "type": "url_citation",
+    "url_citation": {"url": "https://x", "title": "X", "start_index": 0, "end_index": 2},
+}
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        (TEXT, chunk({"annotations": [SOURCE]}), STOP),
+        (chunk({"content": "hi", "annotations": [SOURCE]}), STOP),
+        (chunk({"annotations": [SOURCE]}), TEXT, STOP),
+    ],
+    ids=["after the text", "with the text", "before the text"],
+)
+def test_sources_belong_to_the_text(stream: tuple[Any, ...]):
+    citation = read(*stream).parts[0].citations[0]  # type: ignore[union-attr]
+    assert (citation.url, citation.title, citation.start, citation.end) == ("https://x", "X", 0, 2)
+
+
+@pytest.mark.parametrize("annotations", [[None], [{}], [{"url_citation": {"url": 1}}], [1]], ids=str)
+def test_what_is_no_source_is_left_out(annotations: Any):
+    assert read(TEXT, chunk({"annotations": annotations}), STOP).parts == (Text(text="hi"),)
+
+
+def test_streamed_sound_is_joined():
+    found = read(
+        chunk({"audio": {"id": "a", "data": "QU"}}),
+        chunk({"audio": {"data": "FB", "transcript": "A"}}),
+        chunk({"audio": {"expires_at": 5}}),
+        STOP,
+    )
+    data = {"field": "audio", "id": "a", "data": "QUFB", "transcript": "A", "expires_at": 5}
+    assert found.parts == (Native(dialect="openai_chat", data=data),)
+
+
+def test_pictures_are_kept_for_clients_of_the_same_dialect():
+    images = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
+    data = {"field": "images", "images": images}
+    assert read(chunk({"images": images}), STOP).parts == (Native(dialect="openai_chat", data=data),)
+
+
+# --- errors --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "message"),
+    [
+        ({"error": {"message": "busy", "code": "server_is_overloaded"}}, "overloaded", "busy"),
+        ({"error": "went wrong"}, "upstream_error", "went wrong"),
+        (
+            chunk(
+                finish="error",
+                error={
+                    "code": 429,
+                    "message": "slow",
+                    "metadata": {"error_type": "rate_limit_exceeded"},
+                },
+            ),
+            "rate_limit",
+            "slow",
+        ),
+        (chunk(x_groq={"error": "tool call failed"}), "upstream_error", "tool call failed"),
+        ({"object": "error", "message": "bad", "code": 400}, "invalid_request", "bad"),
+        ({"detail": [{"loc": ["body"], "msg": "wrong"}]}, "upstream_error", "wrong"),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "o"}}, "overloaded", "o"),
+        ([{"error": {"code": 503, "message": "g", "status": "UNAVAILABLE"}}], "overloaded", "g"),
+    ],
+    ids=["openai", "string", "openrouter", "groq", "vllm", "mistral", "anthropic", "google"],
+)
+def test_an_error_inside_a_stream_ends_it(data: Any, kind: str, message: str):
+    last = events(TEXT, data)[-1]
+    assert isinstance(last, Failed)
+    assert (last.error.kind, last.error.message) == (kind, message)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "<html><body>502</body></html>",
+        '{"choices": [',
+        "not json",
+        "[]",
+        "5",
+        '"text"',
+        '{"choices": {}}',
+        '{"choices": [5]}',
+        '{"choices": [{"delta": "x"}]}',
+        '{"choices": [{"delta": []}]}',
+        "[" * 50_000,
+    ],
+    ids=[
+        "html",
+        "cut",
+        "words",
+        "a list",
+        "a number",
+        "a string",
+        "choices as an object",
+        "a number as a choice",
+        "a string as a delta",
+        "a list as a delta",
+        "very deep",
+    ],
+)
+def test_what_is_no_chunk_ends_the_stream_as_failed(data: str):
+    last = events(TEXT, data)[-1]
+    assert isinstance(last, Failed)
+    assert last.error.kind == "upstream_error"
+
+
+def test_invalid_utf8_ends_the_stream_as_failed():
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    data = b'{"choices":[{"delta":{"content":"\xff"}}]}'
+    assert kinds(parser.feed(Frame("", data))) == ["Failed"]
+
+
+def test_a_frame_named_error_is_one():
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    out = parser.feed(Frame("error", b'{"message":"no","type":"overloaded_error"}'))
+    assert isinstance(out[0], Failed)
+    assert out[0].error.kind == "overloaded"
+
+
+# --- whole answers -------------------------------------------------------------------
+
+
+def whole(message: Any, finish: Any = "stop", **fields: Any) -> Any:
+    """A chat completion."""
+    choice = {"index": 0, "message": message, "finish_reason": finish, **fields.pop("choice", {})}
+    return {"id": "chatcmpl-9", "created": 5, "model": "up", "choices": [choice], **fields}
+
+
+def answer(body: Any, **flags: Any) -> Any:
+    """What a whole answer comes to."""
+    return DIALECT.provider.parse_response(body, traits(**flags), None)
+
+
+def test_a_whole_answer_is_read_like_a_stream():
+    message = {
+        "role": "assistant",
+        "content": "hi",
+        "reasoning_content": "hm",
+        "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
+            {"id": "c2", "type": "function", "function": {"name": "g", "arguments": ""}},
+        ],
+    }
+    response = answer(whole(message, "tool_calls", usage=USAGE, service_tier="flex"))
+    assert response.parts == (
+        Reasoning(text="hm", signature=PLAIN),
+        Text(text="hi"),
+        ToolCall(id="c1", name="f", arguments={"a": 1}),
+        ToolCall(id="c2", name="g", arguments={}),
+    )
+    assert response.finish == Finish(reason="tool")
+    assert (response.id, response.model, response.created) == ("chatcmpl-9", "up", 5)
+    assert response.service_tier == "flex"
+    assert response.usage == Usage(input=5, output=2, native=USAGE)
+
+
+def test_log_probabilities_are_kept_for_the_same_dialect():
+    logprobs = {"content": []}
+    response = answer(whole({"content": "x"}, choice={"logprobs": logprobs}))
+    assert response.extra == {"openai_chat": {"logprobs": logprobs}}
+
+
+def test_an_empty_answer_is_one():
+    assert answer(whole({"content": None})).parts == ()
+
+
+def test_a_missing_finish_is_a_stop():
+    assert answer(whole({"content": "x"}, None)).finish.reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"choices": None},
+        {"choices": []},
+        {"choices": [None]},
+        {"choices": [{}]},
+        {"choices": [{"message": None}]},
+        {"choices": [{"message": "x"}]},
+        {"choices": "x"},
+        {"error": {"message": "no"}},
+        {"error": "no"},
+        {"message": "no"},
+        {"detail": "Not Found"},
+    ],
+    ids=str,
+)
+def test_what_is_no_answer_is_an_error(body: Any):
+    with pytest.raises(GatewayError) as caught:
+        answer(body)
+    assert caught.value.error.kind == "upstream_error"

@@ -1,0 +1,322 @@
+"""Canonical events -> what a Chat client sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    Cited,
+    Delta,
+    End,
+    Event,
+    Failed,
+    NativeDelta,
+    Signed,
+    Start,
+    UsageUpdate,
+)
+from gateway.canon.fold import fold
+from gateway.canon.request import Citation, Signature
+from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.signature import unwrap
+from gateway.dialects.openai_chat import DIALECT
+from tests.dialects.openai_chat.make import exchange, shown, told
+
+HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "up"}
+STOP = End(Finish(reason="stop"))
+
+
+def block(kind: Any, *deltas: str, **fields: Any) -> list[Event]:
+    """A block of these deltas."""
+    return [BlockStart(kind=kind, **fields), *map(Delta, deltas), BlockEnd()]
+
+
+def deltas(*events: Event, end: Event = STOP, **fields: Any) -> list[Any]:
+    """The deltas between the first and the last chunk."""
+    frames = shown([Start(), *events, end], **fields)
+    assert frames[-1] == "[DONE]"
+    return [frame["choices"][0]["delta"] for frame in frames[1:-2]]
+
+
+def whole(*events: Event, end: Event = STOP, **fields: Any) -> dict[str, Any]:
+    """The choice of the same answer, given whole."""
+    response = fold([Start(), *events, end])
+    return DIALECT.client.render_response(response, exchange(**fields))[0]["choices"][0]
+
+
+def test_a_stream_begins_with_the_role_and_ends_with_done():
+    frames = shown([Start(), *block("text", "hi"), STOP])
+    choice = {"index": 0, "finish_reason": None}
+    assert frames == [
+        {**HEAD, "choices": [{**choice, "delta": {"role": "assistant", "content": ""}}]},
+        {**HEAD, "choices": [{**choice, "delta": {"content": "hi"}}]},
+        {**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        "[DONE]",
+    ]
+
+
+def test_text_that_json_must_escape_survives():
+    nasty = 'a"b\\c\n\u2028\x00😀</script>'
+    assert deltas(*block("text", nasty)) == [{"content": nasty}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "seen"),
+    [
+        ({}, [{"reasoning_content": "hm"}]),
+        ({"reasoning_field": "reasoning"}, [{"reasoning": "hm"}]),
+        ({"reasoning_field": "both"}, [{"reasoning_content": "hm", "reasoning": "hm"}]),
+        ({"reasoning_field": "none"}, []),
+        ({"thinking": "none"}, []),
+    ],
+    ids=["by default", "another field", "both fields", "no field", "hidden"],
+)
+def test_reasoning_is_shown_as_the_route_says(fields: dict[str, Any], seen: list[Any]):
+    thought = block("reasoning", "hm")
+    assert deltas(*thought, **fields) == seen
+    message = whole(*thought, **fields)["message"]
+    expected = seen[0] if seen else {}
+    assert {k: v for k, v in message.items() if "reason" in k} == expected
+
+
+def test_calls_are_numbered_among_themselves():
+    events = [
+        *block("text", "a"),
+        *block("tool_call", '{"x":', "1}", id="c1", name="f"),
+        *block("tool_call", id="c2", name="g"),
+    ]
+    first = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
+    second = {"index": 1, "id": "c2", "type": "function", "function": {"name": "g", "arguments": ""}}
+    assert deltas(*events)[1:] == [
+        {"tool_calls": [first]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"x":'}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}]},
+        {"tool_calls": [second]},
+        {"tool_calls": [{"index": 1, "function": {"arguments": "{}"}}]},
+    ]
+    calls = whole(*events)["message"]["tool_calls"]
+    assert [call["function"]["arguments"] for call in calls] == ['{"x":1}', "{}"]
+
+
+def test_a_custom_call_gives_its_text():
+    events = block("tool_call", "ls", id="c", name="sh", custom=True)
+    assert deltas(*events) == [
+        {
+            "tool_calls": [
+                {"index": 0, "id": "c", "type": "custom", "custom": {"name": "sh", "input": ""}}
+            ]
+        },
+        {"tool_calls": [{"index": 0, "custom": {"input": "ls"}}]},
+    ]
+    assert whole(*events)["message"]["tool_calls"] == [
+        {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls"}}
+    ]
+
+
+def test_a_custom_call_without_text_gets_none():
+    assert len(deltas(*block("tool_call", id="c", name="sh", custom=True))) == 1
+
+
+def test_arguments_that_are_no_json_are_given_as_they_came():
+    assert whole(*block("tool_call", '{"a', id="c", name="f"))["message"]["tool_calls"][0][
+        "function"
+    ] == {"name": "f", "arguments": '{"a'}
+
+
+def test_the_state_of_a_call_travels_wrapped():
+    state = Signature(provider="gemini", model="g", kind="thought_signature", value="S")
+    events = [BlockStart(kind="tool_call", id="c", name="f"), Delta("{}"), Signed(state), BlockEnd()]
+    slot = deltas(*events)[-1]["tool_calls"][0]["extra_content"]["google"]["thought_signature"]
+    assert unwrap(slot) == state
+    call = whole(*events)["message"]["tool_calls"][0]
+    assert call["extra_content"]["google"]["thought_signature"] == slot
+
+
+def test_the_state_of_a_thought_has_no_slot():
+    state = Signature(provider="anthropic", model="m", value="SIG")
+    events = [BlockStart(kind="reasoning"), Delta("hm"), Signed(state), BlockEnd()]
+    assert deltas(*events) == [{"reasoning_content": "hm"}]
+
+
+SOURCE = Citation(url="https://x", title="X")
+
+
+def test_sources_are_annotations_of_their_block():
+    events: list[Event] = [
+        *block("text", "one "),
+        BlockStart(kind="text"),
+        Cited(SOURCE),
+        Delta("two"),
+        BlockEnd(),
+    ]
+    inner = {"url": "https://x", "title": "X", "start_index": 4, "end_index": 7}
+    annotation = {"type": "url_citation", "url_citation": inner}
+    assert deltas(*events)[-1] == {"annotations": [annotation]}
+    assert whole(*events)["message"]["annotations"] == [annotation]
+
+
+def test_sources_without_a_url_are_reported():
+    events = [BlockStart(kind="text"), Delta("x"), Cited(Citation(quote="q")), BlockEnd()]
+    renderer = DIALECT.client.stream_renderer(exchange())
+    for event in [Start(), *events, STOP]:
+        renderer.feed(event)
+    assert told(renderer.report) == [("citations", "dropped")]
+    _, report = DIALECT.client.render_response(fold([Start(), *events, STOP]), exchange())
+    assert told(report) == [("citations", "dropped")]
+
+
+def test_chats_own_annotations_go_through_as_they_came():
+    native = {"type": "url_citation", "url_citation": {"url": "https://x", "vendor": 1}}
+    citation = Citation(url="https://x", dialect="openai_chat", native=native)
+    events = [BlockStart(kind="text"), Delta("x"), Cited(citation), BlockEnd()]
+    assert deltas(*events)[-1] == {"annotations": [native]}
+
+
+def test_blocks_of_another_dialect_are_reported():
+    events = block("native", dialect="anthropic_messages", native={"type": "server_tool_use"})
+    renderer = DIALECT.client.stream_renderer(exchange())
+    assert [renderer.feed(event) for event in [Start(), *events]][1:] == [b"", b""]
+    assert told(renderer.report) == [("content.server_tool_use", "dropped")]
+    _, report = DIALECT.client.render_response(fold([Start(), *events, STOP]), exchange())
+    assert told(report) == [("content.server_tool_use", "dropped")]
+
+
+def test_sound_and_pictures_come_back_where_chat_has_them():
+    images = [{"type": "image_url", "image_url": {"url": "data:"}}]
+    sound = {"dialect": "openai_chat", "native": {"field": "audio"}}
+    events: list[Event] = [
+        BlockStart(kind="native", **sound),
+        NativeDelta({"id": "a", "data": "QQ"}),
+        BlockEnd(),
+        *block("native", dialect="openai_chat", native={"field": "images", "images": images}),
+    ]
+    assert deltas(*events) == [{"audio": {"id": "a", "data": "QQ"}}, {"images": images}]
+    message = whole(*events)["message"]
+    assert (message["audio"], message["images"]) == ({"id": "a", "data": "QQ"}, images)
+
+
+# --- ends ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("finish", "word"),
+    [
+        (Finish(reason="stop"), "stop"),
+        (Finish(reason="stop_sequence", stop_sequence="X"), "stop"),
+        (Finish(reason="length"), "length"),
+        (Finish(reason="context"), "length"),
+        (Finish(reason="tool"), "tool_calls"),
+        (Finish(reason="filter"), "content_filter"),
+        (Finish(reason="refusal"), "content_filter"),
+        (Finish(reason="pause"), "stop"),
+    ],
+    ids=lambda value: value.reason if isinstance(value, Finish) else value,
+)
+def test_a_finish_has_its_word(finish: Finish, word: str):
+    frames = shown([Start(), End(finish)])
+    assert frames[-2]["choices"][0]["finish_reason"] == word
+    body, _ = DIALECT.client.render_response(Response(finish=finish), exchange())
+    assert body["choices"][0]["finish_reason"] == word
+
+
+def test_a_refusal_in_words_is_a_stop():
+    events = block("refusal", "I can't")
+    end = End(Finish(reason="refusal"))
+    assert deltas(*events, end=end) == [{"refusal": "I can't"}]
+    assert shown([Start(), *events, end])[-2]["choices"][0]["finish_reason"] == "stop"
+    choice = whole(*events, end=end)
+    assert choice["message"]["refusal"] == "I can't"
+    assert choice["message"]["content"] is None
+    assert choice["finish_reason"] == "stop"
+
+
+def test_a_providers_explanation_is_shown_as_a_refusal():
+    end = End(Finish(reason="filter", explanation="Blocked by provider: X"))
+    assert deltas(end=end) == [{"refusal": "Blocked by provider: X"}]
+    choice = whole(end=end)
+    assert choice["message"]["refusal"] == "Blocked by provider: X"
+    assert choice["finish_reason"] == "content_filter"
+
+
+def test_a_paused_turn_is_reported():
+    _, report = DIALECT.client.render_response(Response(finish=Finish(reason="pause")), exchange())
+    assert told(report) == [("finish_reason", "approximated")]
+
+
+def test_garbled_output_is_an_error_and_no_answer():
+    end = End(Finish(reason="malformed", explanation="bad call"))
+    assert shown([Start(), end])[-1] == {
+        "error": {
+            "message": "bad call",
+            "type": "server_error",
+            "param": None,
+            "code": "malformed_model_output",
+        }
+    }
+    with pytest.raises(GatewayError) as caught:
+        DIALECT.client.render_response(fold([Start(), end]), exchange())
+    assert caught.value.error.kind == "malformed_output"
+
+
+def test_nothing_follows_a_failure():
+    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer.feed(Start())
+    out = renderer.feed(Failed(Error(kind="timeout", message="slow")))
+    assert b'"code":"timeout"' in out
+    assert b"[DONE]" not in out
+    assert renderer.feed(STOP) == b""
+    assert renderer.feed(Delta("x")) == b""
+
+
+def test_a_failure_may_come_first():
+    frames = shown([Failed(Error(kind="overloaded", message="Overloaded"))])
+    assert frames[0]["error"]["code"] == "overloaded"
+
+
+# --- usage ---------------------------------------------------------------------------
+
+USAGE = Usage(input=30, cache_read=60, cache_write=10, output=25, reasoning=7)
+SHOWN = {
+    "prompt_tokens": 100,
+    "completion_tokens": 25,
+    "total_tokens": 125,
+    "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 10},
+    "completion_tokens_details": {"reasoning_tokens": 7},
+}
+
+
+def test_the_usage_chunk_comes_only_when_asked_for():
+    events = [Start(), *block("text", "x"), UsageUpdate(USAGE), STOP]
+    assert shown(events, include_usage=True)[-2] == {**HEAD, "choices": [], "usage": SHOWN}
+    assert all("usage" not in frame for frame in shown(events)[:-1])
+
+
+def test_usage_of_the_start_and_of_the_end_are_one():
+    events = [Start(usage=Usage(input=5)), UsageUpdate(Usage(output=2)), STOP]
+    usage = shown(events, include_usage=True)[-2]["usage"]
+    assert usage == {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+
+
+def test_unknown_usage_is_not_shown_as_zero():
+    frames = shown([Start(), STOP], include_usage=True)
+    assert all("usage" not in frame for frame in frames[:-1])
+    body, _ = DIALECT.client.render_response(Response(), exchange())
+    assert "usage" not in body
+
+
+def test_a_whole_answer_says_its_usage():
+    body, _ = DIALECT.client.render_response(Response(usage=USAGE), exchange())
+    assert body["usage"] == SHOWN
+    assert (body["id"], body["object"]) == ("chatcmpl-1", "chat.completion")
+
+
+def test_log_probabilities_come_back_to_a_chat_client():
+    extra = {"openai_chat": {"logprobs": {"content": []}, "system_fingerprint": "fp"}}
+    body, _ = DIALECT.client.render_response(Response(extra=extra), exchange())
+    assert body["choices"][0]["logprobs"] == {"content": []}
+    assert body["system_fingerprint"] == "fp"

@@ -1,0 +1,221 @@
+"""Tools and tool choice towards providers that understand more or less of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.request import Request, Tool, ToolChoice, Turn
+from gateway.canon.request import ToolCall as Call
+from tests.dialects.openai_chat.make import USER, body, call, called, render, result, said, told, tool
+from tests.fakes import openai_rules
+
+STRICT = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+
+
+def with_tools(*tools: Tool, **fields: Any) -> Request:
+    """A request that offers these tools."""
+    return Request(model="gw", turns=(Turn(role="user"),), tools=tools, **fields)
+
+
+@pytest.mark.parametrize("schema", [None, {}, {"type": "object"}], ids=str)
+def test_a_tool_without_parameters_gets_an_empty_object(schema: Any):
+    sent = render(with_tools(Tool(name="f", schema=schema))).body["tools"][0]["function"]
+    assert sent == {"name": "f", "parameters": {"type": "object", "properties": {}}}
+
+
+def test_the_schema_of_schemas_is_not_sent():
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **STRICT}
+    rendered = render(with_tools(Tool(name="f", schema=schema)))
+    assert rendered.body["tools"][0]["function"]["parameters"] == STRICT
+    assert rendered.report == ()
+
+
+@pytest.mark.parametrize(
+    ("schema", "flags", "sent", "report"),
+    [
+        (STRICT, {}, True, []),
+        ({"type": "object", "properties": {"a": {}}}, {}, False, [("t.strict", "approximated")]),
+        (STRICT, {"strict_tools": False}, None, [("t.strict", "dropped")]),
+    ],
+    ids=["a strict schema", "a loose schema", "no strict tools"],
+)
+def test_strict_is_sent_where_the_schema_and_target_allow_it(
+    schema: Any, flags: dict[str, Any], sent: bool | None, report: Any
+):
+    rendered = render(with_tools(Tool(name="f", schema=schema, strict=True, at="t")), **flags)
+    assert rendered.body["tools"][0]["function"].get("strict") is sent
+    assert told(rendered.report) == report
+
+
+def test_illegal_and_long_names_are_mapped_there_and_back():
+    long = "mcp__" + "x" * 80
+    rendered = render(body(tools=[tool("a.b"), tool(long), tool("ok")]))
+    sent = [item["function"]["name"] for item in rendered.body["tools"]]
+    assert sent[0] == "a_b"
+    assert len(sent[1]) == 64
+    assert sent[2] == "ok"
+    assert rendered.names == {sent[0]: "a.b", sent[1]: long}
+
+
+def test_calls_and_choices_use_the_mapped_name():
+    rendered = render(
+        said(
+            USER,
+            called(call(name="a.b")),
+            result(),
+            tools=[tool("a.b")],
+            tool_choice={"type": "function", "function": {"name": "a.b"}},
+        )
+    )
+    assert rendered.body["messages"][1]["tool_calls"][0]["function"]["name"] == "a_b"
+    assert rendered.body["tool_choice"]["function"]["name"] == "a_b"
+
+
+def test_a_deferred_tool_without_a_search_is_dropped():
+    rendered = render(with_tools(Tool(name="f"), Tool(name="later", defer=True, at="tools[1]")))
+    assert len(rendered.body["tools"]) == 1
+    assert told(rendered.report) == [("tools[1]", "dropped")]
+
+
+def test_deferred_tools_are_sent_at_once_where_a_search_would_have_found_them():
+    search = Tool(
+        name="tool_search_tool_regex",
+        kind="server",
+        dialect="anthropic_messages",
+        native={},
+        at="tools[0]",
+    )
+    rendered = render(with_tools(search, Tool(name="later", defer=True, at="tools[1]")))
+    assert [item["function"]["name"] for item in rendered.body["tools"]] == ["later"]
+    assert ("tools[0]", "dropped") in told(rendered.report)
+    assert ("tools[1].defer_loading", "approximated") in told(rendered.report)
+
+
+def test_server_tools_of_another_dialect_are_dropped():
+    search = Tool(name="web_search", kind="server", dialect="anthropic_messages", at="tools[0]")
+    rendered = render(with_tools(search))
+    assert "tools" not in rendered.body
+    assert told(rendered.report) == [("tools[0]", "dropped")]
+
+
+def test_web_search_options_go_back_to_where_they_were():
+    options = {"search_context_size": "low"}
+    sent = render(body(web_search_options=options)).body
+    assert sent["web_search_options"] == options
+    assert "tools" not in sent
+
+
+def test_a_custom_tool_goes_as_it_is_where_understood():
+    item = {"type": "custom", "custom": {"name": "sh", "format": {"type": "text"}}}
+    rendered = render(body(tools=[item]), custom_tools=True)
+    assert rendered.body["tools"] == [item]
+    assert rendered.custom == frozenset()
+
+
+def test_a_custom_tool_becomes_a_function_with_one_string():
+    grammar = {"type": "grammar", "grammar": {"definition": "start: A", "syntax": "lark"}}
+    item = {"type": "custom", "custom": {"name": "sh", "description": "Run", "format": grammar}}
+    calls = called({"id": "c1", "type": "custom", "custom": {"name": "sh", "input": "ls"}})
+    choice = {"type": "custom", "custom": {"name": "sh"}}
+    rendered = render(said(USER, calls, result(), tools=[item], tool_choice=choice))
+    function = rendered.body["tools"][0]["function"]
+    assert function["parameters"]["properties"] == {"input": {"type": "string"}}
+    assert "start: A" in function["description"]
+    sent = rendered.body["messages"][1]["tool_calls"][0]["function"]
+    assert sent == {"name": "sh", "arguments": '{"input":"ls"}'}
+    assert rendered.body["tool_choice"] == {"type": "function", "function": {"name": "sh"}}
+    assert rendered.custom == {"sh"}
+    assert told(rendered.report) == [("tools[0]", "approximated")]
+
+
+ALLOWED = ToolChoice(mode="allowed", names=("f",), required=True)
+BOTH = (Tool(name="f"), Tool(name="g"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "flags", "sent"),
+    [
+        (ToolChoice(mode="auto"), {}, "auto"),
+        (ToolChoice(mode="none"), {}, "none"),
+        (ToolChoice(mode="any"), {}, "required"),
+        (ToolChoice(mode="any"), {"tool_choice_any": "any"}, "any"),
+        (
+            ToolChoice(mode="named", names=("f",)),
+            {},
+            {"type": "function", "function": {"name": "f"}},
+        ),
+        (ALLOWED, {}, "required"),
+        (
+            ALLOWED,
+            {"allowed_tools": True},
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "required",
+                    "tools": [{"type": "function", "function": {"name": "f"}}],
+                },
+            },
+        ),
+    ],
+    ids=["auto", "none", "any", "another word for any", "named", "filtered", "allowed"],
+)
+def test_a_choice_has_the_targets_words(choice: ToolChoice, flags: dict[str, Any], sent: Any):
+    assert render(with_tools(*BOTH, tool_choice=choice), **flags).body["tool_choice"] == sent
+
+
+def test_an_allowed_subset_without_a_word_for_it_leaves_the_others_out():
+    rendered = render(with_tools(*BOTH, tool_choice=ALLOWED))
+    assert [item["function"]["name"] for item in rendered.body["tools"]] == ["f"]
+    assert told(rendered.report) == [("tool_choice", "approximated")]
+
+
+def test_a_choice_that_can_not_be_forced_becomes_auto():
+    rendered = render(with_tools(*BOTH, tool_choice=ToolChoice(mode="any")), forced_tools=False)
+    assert rendered.body["tool_choice"] == "auto"
+    assert told(rendered.report) == [("tool_choice", "approximated")]
+
+
+def test_choices_without_tools_are_not_sent():
+    choice = ToolChoice(mode="any", parallel=False)
+    rendered = render(with_tools(tool_choice=choice))
+    assert rendered.body.keys() == {"model", "messages"}
+    assert told(rendered.report) == [("tool_choice", "dropped")]
+
+
+def test_parallel_calls_are_switched_off_where_possible():
+    choice = ToolChoice(parallel=False)
+    at = {"parallel": "tool_choice.disable_parallel_tool_use"}
+    request = with_tools(Tool(name="f"), tool_choice=choice, at=at)
+    assert render(request).body["parallel_tool_calls"] is False
+    rendered = render(request, parallel_toggle=False)
+    assert "parallel_tool_calls" not in rendered.body
+    assert told(rendered.report) == [("tool_choice.disable_parallel_tool_use", "dropped")]
+
+
+def test_a_target_without_tools_gets_none():
+    rendered = render(body(tools=[tool()]), tools=False)
+    assert "tools" not in rendered.body
+    assert told(rendered.report) == [("tools", "dropped")]
+
+
+def test_what_only_another_dialect_knows_of_a_tool_is_reported():
+    extra = {"input_examples": [{}]}
+    item = Tool(name="f", dialect="anthropic_messages", extra=extra, at="tools[0]")
+    rendered = render(with_tools(item))
+    assert "input_examples" not in str(rendered.body)
+    assert told(rendered.report) == [("tools[0].input_examples", "dropped")]
+
+
+def test_a_call_of_a_tool_no_longer_offered_has_a_legal_name():
+    turns = (Turn(role="assistant", parts=(Call(id="a", name="gone.away", arguments={}),)),)
+    rendered = render(Request(model="gw", turns=turns))
+    sent = rendered.body["messages"][0]["tool_calls"][0]["function"]["name"]
+    assert sent == "gone_away"
+    assert openai_rules.refusal({**rendered.body, "model": "gpt-4.1"}) is None

@@ -1,0 +1,227 @@
+"""A live gateway as a process of its own, in front of fake providers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import yaml
+
+from tests.fakes import ChaosUpstream, Say, Seen, Server, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes.chaos import KEY as CHAOS_KEY
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MASTER_KEY = "sk-1234-e2e-master-key"
+START_S = 30.0
+# Seconds an upstream of the fault tests may be silent.
+PATIENCE_S = 1.5
+
+
+class Gateway:
+    """`manage.py up` in a process group of its own."""
+
+    def __init__(self, directory: Path, config: dict[str, Any], *, workers: int = 1) -> None:
+        self.directory = directory
+        self.data_dir = directory / "data"
+        self.port = _free_port()
+        self.key = MASTER_KEY
+        self._workers = workers
+        self._config = directory / "config.yaml"
+        self._config.write_text(yaml.safe_dump(config), encoding="utf-8")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its base URL, without a trailing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def output(self) -> str:
+        """What it has printed, on all its starts."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def _log(self) -> Path:
+        return self.directory / "output.txt"
+
+    def start(self) -> Self:
+        """Start it and wait until it is ready. Raises RuntimeError with its output."""
+        command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
+        command += ["--data-dir", str(self.data_dir), "--config", str(self._config)]
+        command += ["--workers", str(self._workers)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=_environment(self.directory),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        ends = time.monotonic() + START_S
+        while time.monotonic() < ends:
+            if self._process.poll() is not None:
+                break
+            try:
+                if httpx.get(f"{self.url}/health/ready", timeout=1).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        raise RuntimeError(f"the gateway did not start:\n{self.output}")
+
+    def stop(self) -> int:
+        """End it as a service manager would; gives its exit status."""
+        process = self._process
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        self._process = None
+        return status
+
+    def kill(self) -> None:
+        """End all its processes at once, as an operator's `kill -9` or the OOM killer."""
+        process = self._process
+        if process is None:
+            return
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+        self._process = None
+
+    def api(self, path: str, **params: Any) -> Any:
+        """A GET of the management API with the admin credential."""
+        headers = {"authorization": f"Bearer {self.key}"}
+        answer = httpx.get(f"{self.url}{path}", params=params, headers=headers, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+    def row(self, request_id: str, *, within_s: float = 5.0) -> dict[str, Any]:
+        """The log's row of a request; waits for it."""
+        ends = time.monotonic() + within_s
+        while time.monotonic() < ends:
+            answer = httpx.get(
+                f"{self.url}/api/requests/{request_id}",
+                headers={"authorization": f"Bearer {self.key}"},
+                timeout=10,
+            )
+            if answer.status_code == 200:
+                return dict(answer.json())
+            time.sleep(0.05)
+        raise AssertionError(f"{request_id} is not in the log")
+
+
+@dataclass
+class Rig:
+    """A gateway and the providers behind it."""
+
+    gateway: Gateway
+    openai: StrictOpenAI
+    anthropic: StrictAnthropic
+    deepseek: StrictDeepSeek
+    chaos: ChaosUpstream
+    servers: list[Server] = field(default_factory=list)
+
+    def on(self, text: str, say: Say) -> None:
+        """All strict providers say this to a user's text that holds `text`."""
+        for server in (self.openai, self.anthropic, self.deepseek):
+            server.script.on(text, say)
+
+    def last(self, text: str) -> tuple[Server, Seen]:
+        """The newest request with this text that reached a provider, and which."""
+        for server in (self.openai, self.anthropic, self.deepseek):
+            for seen in reversed(server.requests):
+                if text.encode() in seen.raw:
+                    return server, seen
+        raise AssertionError(f"no provider saw {text!r}")
+
+    def left_within(self, text: str, seconds: float) -> bool:
+        """Whether the provider of this text saw its client leave within this time from now."""
+        ends = time.monotonic() + seconds
+        _, seen = self.last(text)
+        while seen.left_at is None and time.monotonic() < ends:
+            time.sleep(0.01)
+        return seen.left_at is not None
+
+
+def strict_config(
+    openai: StrictOpenAI, anthropic: StrictAnthropic, deepseek: StrictDeepSeek
+) -> list[dict[str, Any]]:
+    """LiteLLM's `model_list` for the strict providers."""
+    rows = [_row(name, f"openai/{name}", f"{openai.url}/v1", openai.key) for name in openai.models]
+    for name in ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5-5"):
+        rows.append(_row(name, f"anthropic/{name}", anthropic.url, anthropic.key))
+    for name in deepseek.models:
+        rows.append(_row(name, f"deepseek/{name}", f"{deepseek.url}/v1", deepseek.key))
+    # Claude Code sends other requests to a name it knows than to one it does not.
+    rows.append(_row("some-model", "openai/gpt-4o", f"{openai.url}/v1", openai.key))
+    return rows
+
+
+def chaos_config(chaos: ChaosUpstream) -> list[dict[str, Any]]:
+    """`model_list` for the faults: `chat/FAULT` and `messages/FAULT`."""
+    patience = {"timeout": PATIENCE_S, "stream_timeout": PATIENCE_S}
+    rows = [
+        _row("chat/*", "openai/*", f"{chaos.url}/v1", CHAOS_KEY, **patience),
+        _row("messages/*", "anthropic/*", chaos.url, CHAOS_KEY, **patience),
+    ]
+    for name in ("refused", "not_tls", "unresolved"):
+        base = getattr(chaos, name)
+        rows.append(_row(f"chat-{name}", "openai/ok", f"{base}/v1", CHAOS_KEY, **patience))
+    for fault in ("503", "429", "rst", "invalid-json", "stream-error-first"):
+        public = f"saved-from-{fault}"
+        chat = f"{chaos.url}/v1"
+        rows.append(_row(public, f"openai/{fault}", chat, CHAOS_KEY, order=1, **patience))
+        rows.append(_row(public, "openai/ok", chat, CHAOS_KEY, order=2, **patience))
+    return rows
+
+
+def _row(public: str, model: str, base: str, key: str, **more: Any) -> dict[str, Any]:
+    return {
+        "model_name": public,
+        "litellm_params": {"model": model, "api_base": base, "api_key": key, **more},
+    }
+
+
+def configured(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A whole configuration file around a `model_list`."""
+    return {"model_list": rows, "general_settings": {"master_key": MASTER_KEY}}
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """A clean environment: nothing of the person who runs the tests."""
+    kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL") if k in os.environ}
+    home = directory / "home"
+    home.mkdir(exist_ok=True)
+    return {**kept, "HOME": str(home), "PYTHONDEVMODE": "0", "PYTHONUNBUFFERED": "1"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def found(program: str) -> bool:
+    """Whether a program is installed."""
+    return shutil.which(program) is not None

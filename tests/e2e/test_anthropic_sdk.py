@@ -1,0 +1,402 @@
+"""The official `anthropic` SDK on a live gateway, on providers of both dialects."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import pytest
+from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
+from pydantic import BaseModel
+
+from tests.e2e.rig import Rig
+from tests.fakes import Call, Refusal, Say, StrictAnthropic
+
+pytestmark = pytest.mark.e2e
+
+CHAT, MESSAGES, DEEP = "gpt-4o", "claude-sonnet-4-5", "deepseek-v4-pro"
+BOTH = pytest.mark.parametrize("model", [CHAT, MESSAGES], ids=["on_chat", "on_messages"])
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+WEATHER: Any = {
+    "name": "get_weather",
+    "description": "The weather of a city",
+    "input_schema": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
+}
+TWO_CALLS = (
+    Call("get_weather", {"city": "Paris"}, "toolu_a"),
+    Call("get_weather", {"city": "Rome"}, "toolu_b"),
+)
+
+
+class City(BaseModel):
+    """What structured output is asked to be."""
+
+    name: str
+    inhabitants: int
+
+
+@pytest.fixture
+def client(rig: Rig) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(
+        base_url=rig.gateway.url, api_key=rig.gateway.key, max_retries=0
+    ) as made:
+        yield made
+
+
+def user(text: Any) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+def result(id_: str, content: Any) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": id_, "content": content}
+
+
+@BOTH
+def test_a_whole_answer_is_parsed(client: anthropic.Anthropic, model: str) -> None:
+    told = client.messages.create(model=model, max_tokens=100, messages=user("Hello there"))
+    [block] = told.content
+    assert isinstance(block, TextBlock)
+    assert block.text == "Hello from the strict upstream."
+    assert told.stop_reason == "end_turn"
+    assert (told.usage.input_tokens, told.usage.output_tokens) == (11, 23)
+
+
+@BOTH
+def test_the_older_api_version_and_header_are_taken(rig: Rig, model: str) -> None:
+    with anthropic.Anthropic(
+        base_url=f"{rig.gateway.url}/anthropic",
+        api_key="unused",
+        default_headers={
+            "anthropic-version": "2023-06-01",
+            "x-api-key": rig.gateway.key,
+            "Authorization": "",
+        },
+        max_retries=0,
+    ) as client:
+        told = client.messages.create(
+            model=model,
+            max_tokens=9,
+            messages=user("Hello there"),
+            extra_body={"temperature": 0.3},
+        )
+    assert told.stop_reason == "end_turn"
+
+
+@BOTH
+def test_a_stream_adds_up_to_the_answer(client: anthropic.Anthropic, model: str) -> None:
+    with client.messages.stream(
+        model=model, max_tokens=100, messages=user("Hello there")
+    ) as stream:
+        text = "".join(stream.text_stream)
+        told = stream.get_final_message()
+    assert text == "Hello from the strict upstream."
+    assert told.stop_reason == "end_turn"
+    assert (told.usage.input_tokens, told.usage.output_tokens) == (11, 23)
+
+
+@BOTH
+def test_raw_events_follow_the_grammar(client: anthropic.Anthropic, model: str) -> None:
+    events = [
+        event.type
+        for event in client.messages.create(
+            model=model, max_tokens=100, messages=user("Hello there"), stream=True
+        )
+        if event.type not in {"content_block_delta", "ping"}
+    ]
+    assert events == [
+        "message_start",
+        "content_block_start",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+
+
+@pytest.mark.parametrize("model", [CHAT, MESSAGES, DEEP])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_parallel_tool_calls_make_a_round_trip(
+    rig: Rig, client: anthropic.Anthropic, model: str, stream: bool
+) -> None:
+    prompt = f"Weather of two cities, {model} {stream}"
+    rig.on(prompt, Say(text="I will look.", calls=TWO_CALLS, interleaved=True, reasoning="Hm."))
+    asked: dict[str, Any] = {"model": model, "max_tokens": 4000, "tools": [WEATHER]}
+    if model != CHAT:
+        asked["thinking"] = {"type": "enabled", "budget_tokens": 1024}
+    if stream:
+        with client.messages.stream(messages=user(prompt), **asked) as events:
+            told = events.get_final_message()
+    else:
+        told = client.messages.create(messages=user(prompt), **asked)
+    assert told.stop_reason == "tool_use"
+    calls = [block for block in told.content if isinstance(block, ToolUseBlock)]
+    assert [(c.id, c.input) for c in calls] == [
+        ("toolu_a", {"city": "Paris"}),
+        ("toolu_b", {"city": "Rome"}),
+    ]
+    results = [result("toolu_a", "sun"), result("toolu_b", [{"type": "text", "text": "rain"}])]
+    content = [block.model_dump(exclude_none=True) for block in told.content]
+    history = [*user(prompt), {"role": "assistant", "content": content}, *user(results)]
+    again = client.messages.create(messages=history, **asked)
+    assert texts(again) == "The tools answered: sun | rain"
+
+
+def texts(message: anthropic.types.Message) -> str:
+    return "".join(block.text for block in message.content if isinstance(block, TextBlock))
+
+
+@BOTH
+def test_an_image_reaches_the_provider(
+    rig: Rig, client: anthropic.Anthropic, model: str
+) -> None:
+    prompt = f"What is on it, {model}?"
+    source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
+    blocks = [{"type": "text", "text": prompt}, {"type": "image", "source": source}]
+    client.messages.create(model=model, max_tokens=9, messages=user(blocks))
+    server, seen = rig.last(prompt)
+    part = seen.body["messages"][0]["content"][1]
+    if isinstance(server, StrictAnthropic):
+        assert part == blocks[1]
+    else:
+        assert part["image_url"]["url"] == f"data:image/png;base64,{PIXEL}"
+
+
+def test_an_image_in_a_tool_result_moves_to_where_chat_takes_it(
+    rig: Rig, client: anthropic.Anthropic
+) -> None:
+    prompt = "Look at the screenshot"
+    source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
+    call = {"type": "tool_use", "id": "toolu_s", "name": "get_weather", "input": {"city": "x"}}
+    seen_by_tool = [{"type": "text", "text": "here"}, {"type": "image", "source": source}]
+    history = [
+        *user(prompt),
+        {"role": "assistant", "content": [call]},
+        *user([result("toolu_s", seen_by_tool)]),
+    ]
+    told = client.messages.create(model=CHAT, max_tokens=9, messages=history, tools=[WEATHER])
+    assert "here" in texts(told)
+    _, seen = rig.last(prompt)
+    roles = [message["role"] for message in seen.body["messages"]]
+    assert roles == ["user", "assistant", "tool", "user"]
+    assert base64.b64decode(PIXEL)
+    assert PIXEL in str(seen.body["messages"][3])
+
+
+@BOTH
+def test_structured_output_is_parsed(
+    rig: Rig, client: anthropic.Anthropic, model: str
+) -> None:
+    prompt = f"The largest city, {model}"
+    rig.on(prompt, Say(text='{"name":"Tokyo","inhabitants":37}'))
+    told = client.messages.parse(
+        model=model, max_tokens=100, messages=user(prompt), output_format=City
+    )
+    assert told.parsed_output == City(name="Tokyo", inhabitants=37)
+
+
+@pytest.mark.parametrize("model", [MESSAGES, DEEP], ids=["on_messages", "on_deepseek"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_thinking_comes_with_a_signature(
+    rig: Rig, client: anthropic.Anthropic, model: str, stream: bool
+) -> None:
+    prompt = f"Think about it {model} {stream}"
+    rig.on(prompt, Say(reasoning="Let me see.", text="Done."))
+    asked: dict[str, Any] = {
+        "model": model,
+        "max_tokens": 4000,
+        "messages": user(prompt),
+        "thinking": {"type": "enabled", "budget_tokens": 2000},
+    }
+    if stream:
+        with client.messages.stream(**asked) as events:
+            told = events.get_final_message()
+    else:
+        told = client.messages.create(**asked)
+    thought, text = told.content
+    assert isinstance(thought, ThinkingBlock)
+    assert isinstance(text, TextBlock)
+    assert (thought.thinking, text.text) == ("Let me see.", "Done.")
+    assert thought.signature
+
+
+def test_a_thought_of_another_provider_is_left_out(
+    rig: Rig, client: anthropic.Anthropic
+) -> None:
+    """A signature that Claude did not make would be refused."""
+    prompt = "Think, then change the model"
+    rig.on(prompt, Say(reasoning="Deep.", text="Done."))
+    thinking: Any = {"type": "enabled", "budget_tokens": 2000}
+    asked: dict[str, Any] = {"max_tokens": 4000, "thinking": thinking}
+    told = client.messages.create(model=DEEP, messages=user(prompt), **asked)
+    content = [block.model_dump(exclude_none=True) for block in told.content]
+    history = [*user(prompt), {"role": "assistant", "content": content}, *user("And now?")]
+    again = client.messages.create(model=MESSAGES, messages=history, **asked)
+    assert again.stop_reason == "end_turn"
+
+
+@BOTH
+def test_tokens_are_counted(client: anthropic.Anthropic, model: str) -> None:
+    counted = client.messages.count_tokens(model=model, messages=user("Hello " * 100))
+    assert counted.input_tokens > 50
+
+
+def test_an_estimated_count_says_so(client: anthropic.Anthropic) -> None:
+    raw = client.messages.with_raw_response.count_tokens(model=CHAT, messages=user("Hello"))
+    assert any("estimate" in f"{name}: {value}" for name, value in raw.headers.items())
+
+
+def test_models_are_listed_and_retrieved(client: anthropic.Anthropic) -> None:
+    listed = {model.id: model for model in client.models.list(limit=100)}
+    assert {CHAT, MESSAGES} <= set(listed)
+    assert listed[CHAT].type == "model"
+    assert client.models.retrieve(CHAT).id == CHAT
+    with pytest.raises(anthropic.NotFoundError):
+        client.models.retrieve("no-such-model")
+
+
+REFUSALS: dict[str, tuple[Refusal, Refusal, type[anthropic.APIStatusError], int]] = {
+    "bad_request": (
+        Refusal(400, "invalid_request_error", "No.", "invalid_value"),
+        Refusal(400, "invalid_request_error", "No."),
+        anthropic.BadRequestError,
+        400,
+    ),
+    "context_length": (
+        Refusal(400, "invalid_request_error", "Too long.", "context_length_exceeded", "messages"),
+        Refusal(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
+        anthropic.BadRequestError,
+        400,
+    ),
+    "rate_limit": (
+        Refusal(429, "requests", "Slow.", "rate_limit_exceeded", headers={"retry-after": "7"}),
+        Refusal(429, "rate_limit_error", "Slow.", headers={"retry-after": "7"}),
+        anthropic.RateLimitError,
+        429,
+    ),
+    "overloaded": (
+        Refusal(503, "server_error", "Busy.", "server_is_overloaded"),
+        Refusal(529, "overloaded_error", "Overloaded"),
+        anthropic.InternalServerError,
+        529,
+    ),
+    "server_error": (
+        Refusal(500, "server_error", "Broke."),
+        Refusal(500, "api_error", "Broke."),
+        anthropic.InternalServerError,
+        500,
+    ),
+    "upstream_auth": (
+        Refusal(401, "invalid_request_error", "Bad key.", "invalid_api_key"),
+        Refusal(401, "authentication_error", "Bad key."),
+        anthropic.InternalServerError,
+        500,
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("kind", REFUSALS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_refusals_raise_the_exceptions_of_the_sdk(
+    rig: Rig, client: anthropic.Anthropic, model: str, kind: str, stream: bool
+) -> None:
+    prompt = f"Refuse with {kind}"
+    chat, messages, wanted, status = REFUSALS[kind]
+    rig.openai.script.on(prompt, Say(error=chat))
+    rig.anthropic.script.on(prompt, Say(error=messages))
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        client.messages.create(
+            model=model, max_tokens=9, messages=user(prompt), stream=stream
+        )
+    assert isinstance(caught.value, wanted)
+    assert caught.value.status_code == status
+    if kind == "context_length":
+        assert "prompt is too long" in caught.value.message
+    if kind == "rate_limit":
+        assert caught.value.response.headers["retry-after"] == "7"
+
+
+def test_an_unknown_key_is_an_authentication_error(rig: Rig) -> None:
+    with (
+        anthropic.Anthropic(base_url=rig.gateway.url, api_key="sk-nobody", max_retries=0) as client,
+        pytest.raises(anthropic.AuthenticationError),
+    ):
+        client.messages.create(model=CHAT, max_tokens=9, messages=user("Hi"))
+
+
+def test_an_unknown_model_is_not_found(client: anthropic.Anthropic) -> None:
+    """Claude Code takes a 400 for a feature it must shed, and asks six times."""
+    with pytest.raises(anthropic.NotFoundError):
+        client.messages.create(model="no-such-model", max_tokens=9, messages=user("Hi"))
+
+
+@BOTH
+@pytest.mark.parametrize("breaks", ["cut", "error"])
+def test_a_broken_stream_raises(
+    rig: Rig, client: anthropic.Anthropic, model: str, breaks: str
+) -> None:
+    prompt = f"Break by {breaks}"
+    rig.on(prompt, Say(text="A long and winding answer that never ends.", breaks=breaks))
+    with (
+        pytest.raises(anthropic.APIError),
+        client.messages.stream(model=model, max_tokens=9, messages=user(prompt)) as stream,
+    ):
+        stream.get_final_message()
+
+
+@BOTH
+def test_leaving_a_stream_closes_the_provider(
+    rig: Rig, client: anthropic.Anthropic, model: str
+) -> None:
+    prompt = f"Talk for long to Anthropic, {model}"
+    rig.on(prompt, Say(text="word " * 400, pace_s=0.02))
+    with client.messages.stream(model=model, max_tokens=9, messages=user(prompt)) as stream:
+        next(iter(stream.text_stream))
+    assert rig.left_within(prompt, 1.0)
+
+
+@BOTH
+def test_leaving_a_whole_answer_closes_the_provider(
+    rig: Rig, client: anthropic.Anthropic, model: str
+) -> None:
+    prompt = f"Think for long, Anthropic, {model}"
+    rig.on(prompt, Say(text="late", first_s=20))
+    with pytest.raises(anthropic.APITimeoutError):
+        client.messages.create(model=model, max_tokens=9, messages=user(prompt), timeout=0.5)
+    assert rig.left_within(prompt, 1.0)
+
+
+def test_passthrough_keeps_what_the_gateway_does_not_know(
+    rig: Rig, client: anthropic.Anthropic
+) -> None:
+    prompt = "Keep my cache mark"
+    block = {"type": "text", "text": prompt, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    client.messages.create(
+        model=MESSAGES,
+        max_tokens=9,
+        messages=user([block]),
+        metadata={"user_id": "somebody"},
+        extra_headers={"anthropic-beta": "context-1m-2025-08-07"},
+    )
+    _, seen = rig.last(prompt)
+    assert seen.body["messages"][0]["content"] == [block]
+    assert seen.headers["anthropic-beta"] == "context-1m-2025-08-07"
+    assert seen.headers["anthropic-version"] == "2026-10-21"
+
+
+def test_no_credential_of_the_client_reaches_the_provider(
+    rig: Rig, client: anthropic.Anthropic
+) -> None:
+    prompt = "Keep my key"
+    client.messages.create(model=CHAT, max_tokens=9, messages=user(prompt))
+    _, seen = rig.last(prompt)
+    assert rig.gateway.key not in str(seen.headers)
+    assert rig.gateway.key.encode() not in seen.raw

@@ -1,0 +1,93 @@
+"""The real Claude Code, through its agent SDK, on a provider that speaks only Chat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.rig import Rig
+from tests.fakes import Call, Say
+
+try:
+    import claude_agent_sdk
+except ImportError:  # a heavy group of its own
+    claude_agent_sdk = None  # type: ignore[assignment]
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.clients,
+    pytest.mark.skipif(
+        claude_agent_sdk is None and not os.environ.get("CI"),
+        reason="the dependency group `clients` is not installed",
+    ),
+]
+
+
+def options(rig: Rig, home: Path, model: str, **more: Any) -> Any:
+    """How to run Claude Code as root, without a terminal, and on loopback only."""
+    work = home / "work"
+    work.mkdir()
+    env = {
+        "HOME": str(home),
+        "ANTHROPIC_BASE_URL": rig.gateway.url,
+        "ANTHROPIC_AUTH_TOKEN": rig.gateway.key,
+        "ANTHROPIC_API_KEY": "",
+        "ANTHROPIC_MODEL": model,
+        "ANTHROPIC_DEFAULT_HAIKU_MODEL": model,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_RETRIES": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_AUTOUPDATER": "1",
+    }
+    return claude_agent_sdk.ClaudeAgentOptions(
+        env=env, model=model, cwd=str(work), setting_sources=[], **more
+    )
+
+
+async def answers(prompt: str, chosen: Any) -> AsyncIterator[Any]:
+    async for message in claude_agent_sdk.query(prompt=prompt, options=chosen):
+        yield message
+
+
+async def final(prompt: str, chosen: Any) -> Any:
+    """The result of a run, once it is over."""
+    return [message async for message in answers(prompt, chosen)][-1]
+
+
+@pytest.mark.parametrize("model", ["some-model", "gpt-4o-mini"])
+async def test_claude_code_answers_a_prompt(rig: Rig, tmp_path: Path, model: str) -> None:
+    prompt = f"Say the password of {model}"
+    rig.on(prompt, Say(text="The password is swordfish."))
+    result = await final(prompt, options(rig, tmp_path, model))
+    assert not result.is_error
+    assert result.result == "The password is swordfish."
+
+
+async def test_claude_code_runs_a_tool_and_uses_its_result(rig: Rig, tmp_path: Path) -> None:
+    prompt = "Run echo and tell me what it printed"
+    command = {"command": "echo dragon-$((40 + 2))", "description": "Print a word"}
+    rig.on(
+        prompt,
+        Say(
+            text="I will run it.",
+            calls=(Call("Bash", command, "call_bash_1"),),
+            then=Say(text="It printed {results}"),
+        ),
+    )
+    chosen = options(rig, tmp_path, "some-model", allowed_tools=["Bash"])
+    result = await final(prompt, chosen)
+    assert not result.is_error
+    assert result.result == "It printed dragon-42"
+
+
+async def test_claude_code_needs_one_request_a_turn(rig: Rig, tmp_path: Path) -> None:
+    """A refused feature would make it ask again and again without it."""
+    prompt = "Count the requests of this turn"
+    rig.on(prompt, Say(text="One."))
+    await final(prompt, options(rig, tmp_path, "some-model"))
+    asked = [seen for seen in rig.openai.requests if prompt.encode() in seen.raw]
+    assert len(asked) == 1

@@ -1,0 +1,388 @@
+"""The official `openai` SDK on a live gateway, on providers of both dialects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+from pydantic import BaseModel
+
+from tests.e2e.rig import Rig
+from tests.fakes import Call, Refusal, Say, StrictAnthropic
+
+pytestmark = pytest.mark.e2e
+
+CHAT, MESSAGES = "gpt-4o", "claude-sonnet-4-5"
+BOTH = pytest.mark.parametrize("model", [CHAT, MESSAGES], ids=["on_chat", "on_messages"])
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
+    "hgGAWjR9awAAAABJRU5ErkJggg=="
+)
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+TWO_CALLS = (
+    Call("get_weather", {"city": "Paris"}, "toolu_a"),
+    Call("get_weather", {"city": "Rome"}, "toolu_b"),
+)
+
+
+class City(BaseModel):
+    """What structured output is asked to be."""
+
+    name: str
+    inhabitants: int
+
+
+@pytest.fixture
+def client(rig: Rig) -> Iterator[openai.OpenAI]:
+    base = f"{rig.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as made:
+        yield made
+
+
+def user(text: str) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+@BOTH
+def test_a_whole_answer_is_parsed(client: openai.OpenAI, model: str) -> None:
+    told = client.chat.completions.create(model=model, messages=user("Hello there"))
+    assert told.choices[0].message.content == "Hello from the strict upstream."
+    assert told.choices[0].finish_reason == "stop"
+    assert told.usage is not None
+    assert (told.usage.prompt_tokens, told.usage.completion_tokens) == (11, 23)
+
+
+@BOTH
+def test_the_base_url_may_lack_v1(rig: Rig, model: str) -> None:
+    with openai.OpenAI(base_url=rig.gateway.url, api_key=rig.gateway.key) as client:
+        told = client.chat.completions.create(model=model, messages=user("Hello there"))
+    assert told.choices[0].message.content == "Hello from the strict upstream."
+
+
+@BOTH
+def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> None:
+    chunks = list(
+        client.chat.completions.create(
+            model=model,
+            messages=user("Hello there"),
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == "Hello from the strict upstream."
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == 34
+
+
+@BOTH
+def test_usage_is_not_streamed_unasked(client: openai.OpenAI, model: str) -> None:
+    chunks = client.chat.completions.create(model=model, messages=user("Hi"), stream=True)
+    assert all(chunk.usage is None for chunk in chunks)
+
+
+@BOTH
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_parallel_tool_calls_make_a_round_trip(
+    rig: Rig, client: openai.OpenAI, model: str, stream: bool
+) -> None:
+    prompt = f"Weather of two cities, {model} {stream}"
+    rig.on(prompt, Say(text="I will look.", calls=TWO_CALLS, interleaved=True))
+    asked: dict[str, Any] = {"model": model, "tools": [WEATHER]}
+    if stream:
+        with client.chat.completions.stream(messages=user(prompt), **asked) as events:
+            message = events.get_final_completion().choices[0].message
+    else:
+        message = client.chat.completions.create(messages=user(prompt), **asked).choices[0].message
+    calls = message.tool_calls or []
+    assert [(c.id, c.function.name) for c in calls] == [  # type: ignore[union-attr]
+        ("toolu_a", "get_weather"),
+        ("toolu_b", "get_weather"),
+    ]
+    cities = [json.loads(c.function.arguments) for c in calls]  # type: ignore[union-attr]
+    assert cities == [{"city": "Paris"}, {"city": "Rome"}]
+    history = [*user(prompt), message.model_dump(exclude_none=True, exclude={"parsed"})]
+    for call in history[-1]["tool_calls"]:
+        call.pop("index", None)
+        call["function"].pop("parsed_arguments", None)
+    history += [
+        {"role": "tool", "tool_call_id": "toolu_a", "content": "sun"},
+        {"role": "tool", "tool_call_id": "toolu_b", "content": [{"type": "text", "text": "rain"}]},
+    ]
+    told = client.chat.completions.create(messages=history, **asked)
+    assert told.choices[0].message.content == "The tools answered: sun | rain"
+
+
+@BOTH
+def test_a_forced_tool_is_forced(rig: Rig, client: openai.OpenAI, model: str) -> None:
+    prompt = f"Forced on {model}"
+    rig.on(prompt, Say(calls=TWO_CALLS[:1]))
+    told = client.chat.completions.create(
+        model=model,
+        messages=user(prompt),
+        tools=[WEATHER],
+        tool_choice={"type": "function", "function": {"name": "get_weather"}},
+        parallel_tool_calls=False,
+    )
+    assert told.choices[0].finish_reason == "tool_calls"
+    server, seen = rig.last(prompt)
+    choice = seen.body["tool_choice"]
+    if isinstance(server, StrictAnthropic):
+        wanted = {"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True}
+        assert choice == wanted
+    else:
+        assert choice["function"]["name"] == "get_weather"
+
+
+@BOTH
+def test_an_image_reaches_the_provider(rig: Rig, client: openai.OpenAI, model: str) -> None:
+    prompt = f"What is on it, {model}?"
+    content = [
+        {"type": "text", "text": prompt},
+        {"type": "image_url", "image_url": {"url": PIXEL}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/cat.jpg"}},
+    ]
+    messages: Any = [{"role": "user", "content": content}]
+    client.chat.completions.create(model=model, messages=messages)
+    server, seen = rig.last(prompt)
+    parts = seen.body["messages"][0]["content"]
+    if isinstance(server, StrictAnthropic):
+        assert parts[1]["source"]["media_type"] == "image/png"
+        assert parts[2]["source"] == {"type": "url", "url": "https://example.com/cat.jpg"}
+    else:
+        assert parts == content
+
+
+@BOTH
+def test_structured_output_is_parsed(rig: Rig, client: openai.OpenAI, model: str) -> None:
+    prompt = f"The largest city, {model}"
+    rig.on(prompt, Say(text='{"name":"Tokyo","inhabitants":37}'))
+    told = client.chat.completions.parse(
+        model=model, messages=user(prompt), response_format=City
+    )
+    assert told.choices[0].message.parsed == City(name="Tokyo", inhabitants=37)
+    server, seen = rig.last(prompt)
+    body = seen.body
+    form = body.get("output_config", {}).get("format") or body["response_format"]
+    assert form["type"] == "json_schema"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_thinking_is_shown_as_reasoning_content(
+    rig: Rig, client: openai.OpenAI, stream: bool
+) -> None:
+    prompt = f"Think about it {stream}"
+    rig.on(prompt, Say(reasoning="Let me see.", text="Done."))
+    asked: dict[str, Any] = {
+        "model": MESSAGES,
+        "messages": user(prompt),
+        "reasoning_effort": "low",
+    }
+    if stream:
+        chunks = list(client.chat.completions.create(stream=True, **asked))
+        deltas = [c.choices[0].delta for c in chunks if c.choices]
+        thought = "".join(getattr(d, "reasoning_content", None) or "" for d in deltas)
+    else:
+        told = client.chat.completions.create(**asked)
+        thought = told.choices[0].message.reasoning_content  # type: ignore[attr-defined]
+    assert thought == "Let me see."
+
+
+def test_a_thought_of_deepseek_may_be_forgotten_by_the_client(
+    rig: Rig, client: openai.OpenAI
+) -> None:
+    """DeepSeek wants its thoughts back; a Chat client has no field for them."""
+    prompt = "Deep weather"
+    rig.on(prompt, Say(reasoning="I need the weather.", calls=TWO_CALLS[:1]))
+    asked: dict[str, Any] = {"model": "deepseek-v4-pro", "tools": [WEATHER]}
+    message = client.chat.completions.create(messages=user(prompt), **asked).choices[0].message
+    assert message.reasoning_content == "I need the weather."  # type: ignore[attr-defined]
+    history = [*user(prompt), message.model_dump(exclude_none=True)]
+    history.append({"role": "tool", "tool_call_id": "toolu_a", "content": "sun"})
+    told = client.chat.completions.create(messages=history, **asked)
+    assert told.choices[0].message.content == "The tools answered: sun"
+
+
+def test_what_claude_can_not_take_is_named_in_headers(client: openai.OpenAI) -> None:
+    raw = client.chat.completions.with_raw_response.create(
+        model=MESSAGES, messages=user("Hi"), frequency_penalty=0.5, seed=3, temperature=1.7
+    )
+    dropped = raw.headers["x-dragoman-dropped"]
+    assert "frequency_penalty" in dropped
+    assert "seed" in dropped
+    assert "temperature" in raw.headers["x-dragoman-approximated"]
+
+
+def test_max_tokens_is_renamed_for_a_reasoning_model(rig: Rig, client: openai.OpenAI) -> None:
+    """On Chat to Chat the body is passed on, but a known refusal is not provoked."""
+    prompt = "Short please, gpt-5"
+    client.chat.completions.create(model="gpt-5", messages=user(prompt), max_tokens=50)
+    _, seen = rig.last(prompt)
+    assert seen.body["max_completion_tokens"] == 50
+
+
+REFUSALS: dict[str, tuple[Refusal, Refusal, type[openai.APIStatusError]]] = {
+    "bad_request": (
+        Refusal(400, "invalid_request_error", "No.", "invalid_value"),
+        Refusal(400, "invalid_request_error", "No."),
+        openai.BadRequestError,
+    ),
+    "context_length": (
+        Refusal(400, "invalid_request_error", "Too long.", "context_length_exceeded", "messages"),
+        Refusal(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
+        openai.BadRequestError,
+    ),
+    "rate_limit": (
+        Refusal(429, "requests", "Slow.", "rate_limit_exceeded", headers={"retry-after": "7"}),
+        Refusal(429, "rate_limit_error", "Slow.", headers={"retry-after": "7"}),
+        openai.RateLimitError,
+    ),
+    "overloaded": (
+        Refusal(503, "server_error", "Busy.", "server_is_overloaded"),
+        Refusal(529, "overloaded_error", "Overloaded"),
+        openai.InternalServerError,
+    ),
+    "server_error": (
+        Refusal(500, "server_error", "Broke."),
+        Refusal(500, "api_error", "Broke."),
+        openai.InternalServerError,
+    ),
+    "upstream_auth": (
+        Refusal(401, "invalid_request_error", "Bad key.", "invalid_api_key"),
+        Refusal(401, "authentication_error", "Bad key."),
+        openai.InternalServerError,
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("kind", REFUSALS)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_refusals_raise_the_exceptions_of_the_sdk(
+    rig: Rig, client: openai.OpenAI, model: str, kind: str, stream: bool
+) -> None:
+    prompt = f"Refuse with {kind}"
+    chat, messages, wanted = REFUSALS[kind]
+    rig.openai.script.on(prompt, Say(error=chat))
+    rig.anthropic.script.on(prompt, Say(error=messages))
+    with pytest.raises(wanted) as caught:
+        client.chat.completions.create(model=model, messages=user(prompt), stream=stream)
+    if kind == "context_length":
+        assert caught.value.code == "context_length_exceeded"
+    if kind == "rate_limit":
+        assert caught.value.response.headers["retry-after"] == "7"
+    if kind == "upstream_auth":
+        assert caught.value.status_code == 502
+
+
+def test_an_unknown_key_is_an_authentication_error(rig: Rig) -> None:
+    base = f"{rig.gateway.url}/v1"
+    with (
+        openai.OpenAI(base_url=base, api_key="sk-nobody", max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError) as caught,
+    ):
+        client.chat.completions.create(model=CHAT, messages=user("Hi"))
+    assert caught.value.code == "invalid_api_key"
+
+
+def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.chat.completions.create(model="no-such-model", messages=user("Hi"))
+    assert caught.value.code == "model_not_found"
+
+
+@BOTH
+def test_bad_input_never_reaches_the_provider(
+    rig: Rig, client: openai.OpenAI, model: str
+) -> None:
+    before = len(rig.openai.requests) + len(rig.anthropic.requests)
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model=model, messages=[{"role": "wizard", "content": "x"}])  # type: ignore[list-item,misc]
+    assert len(rig.openai.requests) + len(rig.anthropic.requests) == before
+
+
+@BOTH
+@pytest.mark.parametrize("breaks", ["cut", "error"])
+def test_a_broken_stream_raises(
+    rig: Rig, client: openai.OpenAI, model: str, breaks: str
+) -> None:
+    prompt = f"Break by {breaks}"
+    rig.on(prompt, Say(text="A long and winding answer that never ends.", breaks=breaks))
+    seen: list[str] = []
+    stream = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
+    with pytest.raises(openai.APIError):
+        seen.extend(c.choices[0].delta.content or "" for c in stream if c.choices)
+
+
+@BOTH
+def test_leaving_a_stream_closes_the_provider(
+    rig: Rig, client: openai.OpenAI, model: str
+) -> None:
+    prompt = f"Talk for long, {model}"
+    rig.on(prompt, Say(text="word " * 400, pace_s=0.02))
+    stream = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
+    next(iter(stream))
+    stream.close()
+    assert rig.left_within(prompt, 1.0)
+
+
+@BOTH
+def test_leaving_a_whole_answer_closes_the_provider(
+    rig: Rig, client: openai.OpenAI, model: str
+) -> None:
+    prompt = f"Think for long, {model}"
+    rig.on(prompt, Say(text="late", first_s=20))
+    with pytest.raises(openai.APITimeoutError):
+        client.chat.completions.create(model=model, messages=user(prompt), timeout=0.5)
+    assert rig.left_within(prompt, 1.0)
+
+
+def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
+    listed = client.models.list()
+    names = {model.id for model in listed}
+    assert {CHAT, MESSAGES, "deepseek-v4-pro"} <= names
+    assert client.models.retrieve(MESSAGES).id == MESSAGES
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("no-such-model")
+
+
+def test_the_log_knows_what_was_asked(rig: Rig, client: openai.OpenAI) -> None:
+    raw = client.chat.completions.with_raw_response.create(model=MESSAGES, messages=user("Log me"))
+    row = rig.gateway.row(raw.headers["x-request-id"])
+    assert row["status"] == 200
+
+
+@BOTH
+def test_many_streams_do_not_mix(rig: Rig, model: str) -> None:
+    """Each stream carries its own marker; a mix-up of connections would show."""
+    base = f"{rig.gateway.url}/v1"
+
+    def one(number: int) -> bool:
+        prompt = f"Marker {model} {number:04d}."
+        rig.on(prompt, Say(text=f"Echo {number:04d} " * 10, piece=3))
+        with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as client:
+            chunks = client.chat.completions.create(
+                model=model, messages=user(prompt), stream=True
+            )
+            text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        return text == f"Echo {number:04d} " * 10
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(one, range(48)))
+

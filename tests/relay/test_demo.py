@@ -1,0 +1,321 @@
+"""The demo provider answers as a server would, always the same, and fails as told."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from gateway.framing.sse import Decoder
+from gateway.relay.demo import MODELS, SCRIPTS, DemoTransport, script_for
+from gateway.relay.demo.schema import instance
+
+WEATHER: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "unit": {"enum": ["c", "f"]}},
+            "required": ["city", "unit"],
+        },
+    },
+}
+PERSON: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 12},
+        "age": {"type": "integer", "minimum": 40, "maximum": 41},
+        "born": {"type": "string", "format": "date"},
+        "kind": {"enum": ["a", "b"]},
+        "friends": {"type": "array", "items": {"$ref": "#"}, "maxItems": 1},
+        "boss": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+    },
+    "required": ["name", "age", "born", "kind", "friends", "boss"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=DemoTransport()) as made:
+        yield made
+
+
+def body(model: str = "demo-fast", prompt: str = "Hi there", **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": prompt}], **more}
+
+
+async def ask(client: httpx.AsyncClient, **asked: Any) -> httpx.Response:
+    return await client.post("demo://local/chat/completions", json=body(**asked))
+
+
+async def whole(client: httpx.AsyncClient, **asked: Any) -> ChatCompletion:
+    response = await ask(client, **asked)
+    assert response.status_code == 200
+    return ChatCompletion.model_validate_json(response.content)
+
+
+async def chunks(client: httpx.AsyncClient, **asked: Any) -> list[ChatCompletionChunk]:
+    response = await ask(client, stream=True, **asked)
+    frames = Decoder().feed(response.content)
+    assert frames[-1].data == b"[DONE]"
+    return [ChatCompletionChunk.model_validate_json(frame.data) for frame in frames[:-1]]
+
+
+async def test_the_same_request_gets_the_same_bytes(client: httpx.AsyncClient) -> None:
+    assert (await ask(client)).content == (await ask(client)).content
+
+
+async def test_a_stream_says_what_the_whole_answer_says(client: httpx.AsyncClient) -> None:
+    told = await whole(client, prompt="Tell me")
+    streamed = await chunks(client, prompt="Tell me")
+    text = "".join(c.choices[0].delta.content or "" for c in streamed)
+    assert text == told.choices[0].message.content
+    assert "Tell me" in text
+    assert len(streamed) > 10
+
+
+async def test_usage_comes_last_and_only_when_asked_for(client: httpx.AsyncClient) -> None:
+    plain = await chunks(client)
+    counted = await chunks(client, stream_options={"include_usage": True})
+    assert all(chunk.usage is None for chunk in plain)
+    assert counted[-1].choices == []
+    assert counted[-1].usage is not None
+    assert counted[-1].usage.completion_tokens > 10
+
+
+async def test_a_reasoning_model_thinks_before_it_answers(client: httpx.AsyncClient) -> None:
+    streamed = await chunks(client, model="demo-reasoning@0ms")
+    kinds = ["content" if c.choices[0].delta.content else "thought" for c in streamed[1:-1]]
+    assert kinds == sorted(kinds, key=["thought", "content"].index)
+    assert {"thought", "content"} == set(kinds)
+
+
+@pytest.mark.parametrize(("effort", "thinks"), [("low", True), ("none", False)])
+async def test_effort_switches_reasoning(
+    client: httpx.AsyncClient, effort: str, thinks: bool
+) -> None:
+    told = await whole(client, reasoning_effort=effort)
+    assert hasattr(told.choices[0].message, "reasoning_content") is thinks
+
+
+@pytest.mark.parametrize(
+    ("prompt", "choice"),
+    [
+        ("use a tool", "auto"),
+        ("what is the weather?", "auto"),
+        ("call get_weather now", "auto"),
+        ("hello", "required"),
+        ("hello", {"type": "function", "function": {"name": "get_weather"}}),
+    ],
+    ids=["asked", "suited", "named", "required", "forced"],
+)
+async def test_a_tool_is_called_with_arguments_that_fit(
+    client: httpx.AsyncClient, prompt: str, choice: Any
+) -> None:
+    told = await whole(client, prompt=prompt, tools=[WEATHER], tool_choice=choice)
+    [call] = told.choices[0].message.tool_calls or []
+    assert told.choices[0].finish_reason == "tool_calls"
+    assert json.loads(call.function.arguments) == {"city": "Paris", "unit": "f"}
+
+
+async def test_no_tool_is_called_when_nobody_asks(client: httpx.AsyncClient) -> None:
+    told = await whole(client, prompt="good morning", tools=[WEATHER])
+    assert told.choices[0].message.tool_calls is None
+
+
+async def test_parallel_calls_have_their_own_arguments(client: httpx.AsyncClient) -> None:
+    told = await whole(client, prompt="weather of both, in parallel", tools=[WEATHER])
+    calls = told.choices[0].message.tool_calls or []
+    assert [json.loads(c.function.arguments)["city"] for c in calls] == ["Paris", "Rome"]
+    assert len({call.id for call in calls}) == 2
+
+
+async def test_parallel_calls_can_be_switched_off(client: httpx.AsyncClient) -> None:
+    asked = {"prompt": "weather of both", "tools": [WEATHER], "parallel_tool_calls": False}
+    told = await whole(client, **asked)
+    assert len(told.choices[0].message.tool_calls or []) == 1
+
+
+async def test_quoted_text_becomes_the_command(client: httpx.AsyncClient) -> None:
+    schema = {"type": "object", "properties": {"command": {"type": "string"}}}
+    bash = {
+        "type": "function",
+        "function": {"name": "Bash", "parameters": {**schema, "required": ["command"]}},
+    }
+    told = await whole(client, prompt="Run `echo hi` please", tools=[WEATHER, bash])
+    [call] = told.choices[0].message.tool_calls or []
+    assert (call.function.name, call.function.arguments) == ("Bash", '{"command":"echo hi"}')
+
+
+async def test_a_tool_result_is_used_in_the_answer(client: httpx.AsyncClient) -> None:
+    called = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": "{}"},
+    }
+    messages = [
+        {"role": "user", "content": "use the tool"},
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c1", "content": "21 degrees"},
+        {"role": "system", "content": "an agent's reminder"},
+    ]
+    told = await whole(client, messages=messages, tools=[WEATHER])
+    assert told.choices[0].message.content == "The tool answered: 21 degrees"
+
+
+async def test_structured_output_follows_its_schema(client: httpx.AsyncClient) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}
+    told = await whole(client, response_format=form)
+    person = json.loads(told.choices[0].message.content or "")
+    assert set(person) == set(PERSON["properties"])
+    assert len(person["name"]) >= 12
+    assert person["age"] in {40, 41}
+    assert person["kind"] in {"a", "b"}
+
+
+async def test_a_limit_ends_the_answer_with_length(client: httpx.AsyncClient) -> None:
+    told = await whole(client, max_completion_tokens=3)
+    assert told.choices[0].finish_reason == "length"
+    assert told.usage is not None
+    assert told.usage.completion_tokens == 3
+
+
+async def test_a_stop_sequence_ends_the_answer(client: httpx.AsyncClient) -> None:
+    told = await whole(client, stop=["Dragoman"])
+    assert (told.choices[0].message.content or "").endswith("inside ")
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "code"),
+    [
+        ("demo-429", 429, "rate_limit_exceeded"),
+        ("demo-quota", 429, "insufficient_quota"),
+        ("demo-500", 500, None),
+        ("demo-overloaded", 503, "server_is_overloaded"),
+        ("demo-context", 400, "context_length_exceeded"),
+        ("demo-401", 401, "invalid_api_key"),
+        ("no-such-model", 404, "model_not_found"),
+    ],
+)
+async def test_faults_answer_as_a_provider_would(
+    client: httpx.AsyncClient, model: str, status: int, code: str | None
+) -> None:
+    response = await ask(client, model=model)
+    assert response.status_code == status
+    assert response.json()["error"]["code"] == code
+
+
+async def test_a_rate_limit_says_how_long_to_wait(client: httpx.AsyncClient) -> None:
+    assert (await ask(client, model="demo-429")).headers["retry-after"] == "2"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_cut_answer_breaks_the_connection(client: httpx.AsyncClient, stream: bool) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        await ask(client, model="demo-cut@0ms", stream=stream)
+
+
+async def test_an_error_midway_comes_after_text(client: httpx.AsyncClient) -> None:
+    response = await ask(client, model="demo-error-midway@0ms", stream=True)
+    frames = Decoder().feed(response.content)
+    assert b'"content":"Hello' in frames[1].data
+    assert json.loads(frames[-1].data)["error"]["type"] == "server_error"
+
+
+async def test_bad_tool_json_is_not_json(client: httpx.AsyncClient) -> None:
+    told = await whole(client, model="demo-bad-tool-json@0ms", tools=[WEATHER])
+    [call] = told.choices[0].message.tool_calls or []
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(call.function.arguments)
+
+
+async def test_a_wrong_tool_was_never_offered(client: httpx.AsyncClient) -> None:
+    told = await whole(client, model="demo-wrong-tool@0ms", tools=[WEATHER])
+    [call] = told.choices[0].message.tool_calls or []
+    assert call.function.name != "get_weather"
+
+
+@pytest.mark.parametrize(
+    "content", [b"not json", b"[]", b'{"model":"demo"}', b'{"messages":[]}', b"[" * 5000]
+)
+async def test_bad_requests_are_refused(client: httpx.AsyncClient, content: bytes) -> None:
+    response = await client.post("demo://local/chat/completions", content=content)
+    assert response.status_code == 400
+    assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+async def test_its_models_are_listed(client: httpx.AsyncClient) -> None:
+    response = await client.get("demo://local/models")
+    assert [row["id"] for row in response.json()["data"]] == list(MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_every_model_answers_within_its_pace(client: httpx.AsyncClient, model: str) -> None:
+    script = SCRIPTS[model]
+    if script.first_ms > 1000:
+        return
+    started = time.perf_counter()
+    if script.breaks not in {"cut", "stall"}:
+        assert (await ask(client, model=model)).content
+    assert time.perf_counter() - started < 2
+
+
+async def test_a_pace_in_the_name_is_kept(client: httpx.AsyncClient) -> None:
+    started = time.perf_counter()
+    streamed = await chunks(client, model="demo@5ms")
+    assert time.perf_counter() - started >= 0.005 * len(streamed)
+
+
+@pytest.mark.parametrize(
+    ("name", "pace_ms"),
+    [("demo@50ms", 50.0), ("demo@2s", 2000.0), ("demo@0ms", 0.0), ("demo@99s", 10_000.0)],
+)
+def test_the_pace_suffix_is_read(name: str, pace_ms: float) -> None:
+    script = script_for(name)
+    assert script is not None
+    assert script.pace_ms == pace_ms
+
+
+@pytest.mark.parametrize("name", ["", "demo@", "demo@fast", "other", "@5ms", "demo@5ms\n"])
+def test_other_names_are_unknown(name: str) -> None:
+    assert script_for(name) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"const": 7}, 7),
+        ({"type": ["null", "boolean"]}, True),
+        ({"type": "integer", "exclusiveMinimum": 10, "exclusiveMaximum": 12}, 11),
+        ({"type": "number", "multipleOf": 0.25, "minimum": 9.1, "maximum": 9.3}, 9.25),
+        ({"type": "string", "pattern": "^[0-9]{3}$"}, "123"),
+        ({"type": "array", "items": {"enum": [1]}, "minItems": 3}, [1, 1, 1]),
+        (
+            {"allOf": [{"properties": {"a": {"const": 1}}}, {"properties": {"b": {"const": 2}}}]},
+            {"a": 1, "b": 2},
+        ),
+        ({"anyOf": [{"type": "null"}, {"const": "x"}]}, "x"),
+        ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"const": 3}}}, 3),
+    ],
+)
+def test_an_instance_satisfies_its_schema(schema: dict[str, Any], expected: Any) -> None:
+    assert instance(schema) == expected
+
+
+def test_a_schema_that_describes_everything_ends_soon() -> None:
+    """A few references can describe a value of 2**40 parts."""
+    twice = {
+        "type": "object",
+        "required": ["a", "b"],
+        "properties": {key: {"$ref": "#"} for key in "ab"},
+    }
+    started = time.perf_counter()
+    instance(twice)
+    assert time.perf_counter() - started < 1
