@@ -27,6 +27,9 @@ from gateway.routing.snapshot import Model, Provider, Route, Snapshot, Target
 REQUEST_ID = "req_dgm"
 ANSWER_ID = "1"
 CREATED = 1_700_000_000
+# What stands for the client's name of the model, which an example does not tell.
+VISIBLE_MODEL = {"anthropic_messages": "gw-x"}
+OTHER_VISIBLE_MODEL = "up"
 
 
 def request(
@@ -85,7 +88,10 @@ def stream(
     upstream, client = _dialect(preset), _dialect(_preset(target, "to"))
     parser = upstream.provider.stream_parser(_stream_traits(preset, model), None)
     exchange = Exchange(
-        id=ANSWER_ID, created=CREATED, model=model or _told_model(frames), include_usage=include_usage
+        id=ANSWER_ID,
+        created=CREATED,
+        model=VISIBLE_MODEL.get(client.name, OTHER_VISIBLE_MODEL),
+        include_usage=include_usage,
     )
     renderer = client.client.stream_renderer(exchange)
     events = []
@@ -117,15 +123,6 @@ def error(
 def _stream_traits(preset: Preset, model: str) -> Traits:
     """The preset's traits; without a model the one that the stream names counts."""
     return msgspec.structs.replace(traits_for(preset.name, model), model=model)
-
-
-def _told_model(frames: list[Any]) -> str:
-    for item in frames:
-        data = item.get("data", item) if isinstance(item, dict) else {}
-        told = data.get("model") or data.get("message", {}).get("model")
-        if isinstance(told, str) and told:
-            return told
-    return ""
 
 
 def _frame(item: Any) -> Frame:

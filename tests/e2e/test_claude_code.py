@@ -81,7 +81,7 @@ async def test_claude_code_runs_a_tool_and_uses_its_result(rig: Rig, tmp_path: P
     chosen = options(rig, tmp_path, "some-model", allowed_tools=["Bash"])
     result = await final(prompt, chosen)
     assert not result.is_error
-    assert result.result == "It printed dragon-42"
+    assert result.result.startswith("It printed dragon-42")
 
 
 async def test_claude_code_needs_one_request_a_turn(rig: Rig, tmp_path: Path) -> None:

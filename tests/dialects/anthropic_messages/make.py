@@ -1,0 +1,185 @@
+"""Small Messages bodies, frames and their way through the dialect."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold
+from gateway.canon.request import Request, Text, Turn
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.dialects.anthropic_messages import DIALECT
+from gateway.dialects.base import Exchange, Rendered
+from gateway.framing.sse import Decoder, Frame
+
+USER = {"role": "user", "content": "hi"}
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PDF = "JVBERi0xLjQK"
+ASKED = Turn(role="user", parts=(Text(text="hi", at="messages[0]"),), at="messages[0]")
+EVERY_EFFORT = ("low", "medium", "high", "xhigh", "max")
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request body that is whole without any field given."""
+    return {"model": "gw", "max_tokens": 100, "messages": [USER], **fields}
+
+
+def said(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A request body with these messages."""
+    return body(messages=list(messages), **fields)
+
+
+def user(*blocks: dict[str, Any]) -> dict[str, Any]:
+    """A user message of these blocks."""
+    return {"role": "user", "content": list(blocks)}
+
+
+def assistant(*blocks: dict[str, Any]) -> dict[str, Any]:
+    """An assistant message of these blocks."""
+    return {"role": "assistant", "content": list(blocks)}
+
+
+def text(words: str = "hi", **fields: Any) -> dict[str, Any]:
+    """A text block."""
+    return {"type": "text", "text": words, **fields}
+
+
+def use(call_id: str = "c1", name: str = "f", **fields: Any) -> dict[str, Any]:
+    """A tool_use block."""
+    return {"type": "tool_use", "id": call_id, "name": name, "input": {}, **fields}
+
+
+def result(call_id: str = "c1", content: Any = "ok", **fields: Any) -> dict[str, Any]:
+    """A tool_result block."""
+    return {"type": "tool_result", "tool_use_id": call_id, "content": content, **fields}
+
+
+def tool(name: str = "f", **fields: Any) -> dict[str, Any]:
+    """A tool."""
+    return {"name": name, "input_schema": {"type": "object", "properties": {}}, **fields}
+
+
+def parse(request: dict[str, Any], **headers: str) -> Request:
+    """The canonical request of a body; `_` in a header's name stands for `-`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return DIALECT.client.parse_request(request, named)
+
+
+def asked(**fields: Any) -> Request:
+    """A request of a client of another dialect."""
+    return Request(**{"model": "gw", "turns": (ASKED,), "max_output": 100, **fields})
+
+
+def traits(**flags: Any) -> Traits:
+    """A target that can all but what `flags` say."""
+    able: dict[str, Any] = {
+        "kind": "acme",
+        "model": "acme-1",
+        "reasoning": True,
+        "thinking_modes": ("adaptive",),
+        "efforts": EVERY_EFFORT,
+        "temperature_max": 1.0,
+        "top_k": True,
+        "stop_max": None,
+        "tool_result_images": True,
+        "cache": "cache_control",
+        "tool_id_rule": "anthropic",
+        "replay_reasoning": "native",
+    }
+    return Traits(**{**able, **flags})
+
+
+def render(request: Request | dict[str, Any], **flags: Any) -> Rendered:
+    """What goes to a target with these traits."""
+    wanted = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(wanted, traits(**flags))
+
+
+def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+    """What was reported, without the words."""
+    return [(item.path, item.action) for item in report]
+
+
+def lost(rendered: Rendered) -> list[tuple[str, str]]:
+    """What was reported but for the limit that every request without one gets."""
+    return [item for item in told(rendered.report) if item != ("max_tokens", "defaulted")]
+
+
+def frame(kind: str, **fields: Any) -> Frame:
+    """A frame as Anthropic names and fills it."""
+    return Frame(kind, json.dumps({"type": kind, **fields}).encode())
+
+
+def start(**message: Any) -> Frame:
+    """The first frame."""
+    return frame("message_start", message={"id": "msg_u", "model": "m", "content": [], **message})
+
+
+def begun(index: int = 0, **block: Any) -> Frame:
+    """A block's first frame; a text block unless told otherwise."""
+    given = block or {"type": "text", "text": ""}
+    return frame("content_block_start", index=index, content_block=given)
+
+
+def delta(index: int = 0, **fields: Any) -> Frame:
+    """A delta."""
+    return frame("content_block_delta", index=index, delta=fields)
+
+
+def more(words: str, index: int = 0) -> Frame:
+    """A text delta."""
+    return delta(index, type="text_delta", text=words)
+
+
+def stopped(index: int = 0) -> Frame:
+    """A block's last frame."""
+    return frame("content_block_stop", index=index)
+
+
+def ending(reason: str | None = "end_turn", **fields: Any) -> Frame:
+    """The frame with the stop reason."""
+    usage = fields.pop("usage", {"output_tokens": 5})
+    return frame("message_delta", delta={"stop_reason": reason, **fields}, usage=usage)
+
+
+OVER = frame("message_stop")
+
+
+def events(*frames: Frame, rendered: Rendered | None = None, **flags: Any) -> list[Event]:
+    """The canonical events of a stream that ends after these frames; always grammatical."""
+    parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
+    out = [event for item in frames for event in parser.feed(item)]
+    out += parser.close()
+    check(out)
+    return out
+
+
+def answer(*frames: Frame, rendered: Rendered | None = None, **flags: Any) -> Response:
+    """The whole answer of a stream."""
+    return fold(events(*frames, rendered=rendered, **flags))
+
+
+def exchange(**fields: Any) -> Exchange:
+    """What a renderer knows beside the answer."""
+    return Exchange(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
+
+
+def printed(stream: list[Event], **fields: Any) -> bytes:
+    """The bytes a client gets for these events."""
+    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    return b"".join(renderer.feed(event) for event in stream)
+
+
+def frames_of(data: bytes) -> list[Frame]:
+    """The frames in some bytes."""
+    decoder = Decoder()
+    return [*decoder.feed(data), *decoder.close()]
+
+
+def shown(stream: list[Event], **fields: Any) -> list[tuple[str, Any]]:
+    """The names and JSON of the frames a client gets for these events."""
+    found = frames_of(printed(stream, **fields))
+    return [(item.event, json.loads(item.data)) for item in found]

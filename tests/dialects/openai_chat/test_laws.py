@@ -1,0 +1,417 @@
+"""What is written reads as what it was, for all that Chat can say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gateway.canon.events import Delta, Event
+from gateway.canon.fold import check, fold, unfold
+from gateway.canon.request import (
+    Audio,
+    Cache,
+    Citation,
+    Document,
+    Image,
+    Meta,
+    Output,
+    Reasoning,
+    Refusal,
+    Request,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+    without_paths,
+)
+from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.traits import Traits
+from gateway.dialects.openai_chat import DIALECT
+from gateway.framing.sse import Decoder
+from tests.dialects.openai_chat.make import PDF, PNG, exchange
+from tests.fakes import openai_rules
+
+# A target that takes everything the dialect can say.
+ALL = Traits(
+    kind="acme",
+    model="acme-1",
+    reasoning=True,
+    efforts=("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+    custom_tools=True,
+    allowed_tools=True,
+    audio=True,
+    verbosity=True,
+    top_k=True,
+    min_p=True,
+    repetition_penalty=True,
+    document_urls=True,
+    prefill=True,
+    cache="cache_control",
+    reasoning_field="reasoning_content",
+    replay_reasoning="native",
+)
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+some = st.text("abc .{}\"\\\n", min_size=1, max_size=8)
+names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
+caches = st.none() | st.builds(Cache, ttl=st.sampled_from([None, "5m", "1h"]))
+values = st.none() | st.booleans() | st.integers(-9, 9) | words
+objects = st.dictionaries(words, values, max_size=3)
+
+texts = st.builds(Text, text=words, cache=caches)
+plain_texts = st.builds(Text, text=words)
+images = st.one_of(
+    st.builds(Image, data=st.just(PNG), media_type=st.just("image/png"), cache=caches),
+    st.builds(Image, url=st.just("https://x/y"), detail=st.sampled_from([None, "low"])),
+)
+documents = st.one_of(
+    st.builds(
+        Document, data=st.just(PDF), media_type=st.just("application/pdf"), title=names, cache=caches
+    ),
+    st.builds(Document, file_id=names, title=st.none() | names),
+    st.builds(Document, url=st.just("https://x/a.pdf"), title=names),
+)
+audios = st.builds(Audio, data=st.just("QQ=="), format=st.sampled_from(["wav", "mp3"]))
+user_parts = st.lists(texts | images | documents | audios, min_size=1, max_size=3)
+users = st.builds(
+    lambda parts, name: Turn(role="user", parts=tuple(parts), name=name),
+    user_parts,
+    st.none() | names,
+)
+systems = st.builds(
+    lambda parts: Turn(role="system", parts=tuple(parts)), st.lists(texts, min_size=1, max_size=2)
+)
+signed = st.none()
+calls = st.one_of(
+    st.builds(ToolCall, id=names, name=names, arguments=objects),
+    st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
+    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+)
+
+
+@st.composite
+def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
+    """An assistant turn, with the results of its calls after it."""
+    parts: list[Any] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
+    parts += draw(st.lists(texts, max_size=2))
+    parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
+    made = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
+    made = [call for call in made if call.id not in used]
+    used |= {call.id for call in made}
+    turns = [Turn(role="assistant", parts=(*parts, *made), name=draw(st.none() | names))]
+    if made:
+        turns.append(Turn(role="user", parts=tuple(draw(results(call)) for call in made)))
+    return turns
+
+
+def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
+    """A result of this call, in the form that reading gives."""
+    said = st.lists(plain_texts, min_size=2, max_size=2) | st.lists(
+        st.builds(Text, text=some), max_size=1
+    )
+    return said.map(
+        lambda parts: ToolResult(id=call.id, parts=tuple(parts), custom=call.custom)
+    )
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
+    """Turns that begin and end with the user."""
+    used: set[str] = set()
+    turns = [draw(users)]
+    for _ in range(draw(st.integers(0, 2))):
+        turns += draw(exchanges(used))
+        turns += draw(st.lists(systems, max_size=1))
+        turns.append(draw(users))
+    return tuple(turns)
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+tools = st.lists(
+    st.one_of(
+        st.builds(
+            Tool,
+            name=names,
+            description=st.none() | words,
+            schema=st.just(SCHEMA),
+            strict=st.sampled_from([None, True, False]),
+            cache=caches,
+        ),
+        st.builds(Tool, name=names, kind=st.just("custom"), description=st.none() | words),
+    ),
+    max_size=3,
+    unique_by=lambda tool: tool.name,
+).map(tuple)
+
+
+@st.composite
+def choices(draw: st.DrawFn, offered: tuple[Tool, ...]) -> ToolChoice | None:
+    """A choice that fits the tools."""
+    if not offered:
+        return None
+    parallel = draw(st.sampled_from([None, True, False]))
+    mode = draw(st.sampled_from(["auto", "any", "none", "named", "allowed"]))
+    every = tuple(tool.name for tool in offered)
+    if mode in {"named", "allowed"}:
+        kept = every[:1] if mode == "named" else every
+        required = mode == "allowed" and draw(st.booleans())
+        return ToolChoice(mode=mode, names=kept, required=required, parallel=parallel)
+    return ToolChoice(mode=mode, parallel=parallel)
+
+
+outputs = st.one_of(
+    st.builds(Output, verbosity=st.sampled_from([None, "low"])),
+    st.just(Output(format="json")),
+    st.builds(
+        Output,
+        format=st.just("schema"),
+        name=names,
+        description=st.none() | words,
+        schema=st.just(SCHEMA),
+        strict=st.booleans(),
+    ),
+)
+thinkings = st.sampled_from(
+    [None, Thinking(mode="off"), Thinking(effort="low"), Thinking(effort="max")]
+)
+share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
+samplings = st.builds(
+    Sampling,
+    temperature=share,
+    top_p=share,
+    top_k=st.none() | st.integers(1, 50),
+    min_p=share,
+    frequency_penalty=share,
+    presence_penalty=share,
+    repetition_penalty=share,
+    seed=st.none() | st.integers(-5, 5),
+    stop=st.lists(some, max_size=4).map(tuple),
+    logprobs=st.sampled_from([None, True]),
+    logit_bias=st.none() | st.just({"5": -100}),
+)
+metas = st.builds(
+    Meta,
+    user_id=st.none() | names,
+    session_key=st.none() | names,
+    metadata=st.none() | st.dictionaries(names, words, min_size=1, max_size=2),
+    service_tier=st.sampled_from([None, "default", "priority", "flex"]),
+    store=st.sampled_from([None, True, False]),
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    """A request that Chat can say exactly."""
+    offered = draw(tools)
+    return Request(
+        model="acme-1",
+        instructions=tuple(draw(st.lists(texts, max_size=2))),
+        turns=draw(conversations()),
+        tools=offered,
+        tool_choice=draw(choices(offered)),
+        output=draw(outputs),
+        thinking=draw(thinkings),
+        max_output=draw(st.none() | st.integers(1, 9)),
+        sampling=draw(samplings),
+        meta=draw(metas),
+        cache=draw(caches),
+        extra=draw(st.sampled_from([{}, {"openai_chat": {"modalities": ["text"]}}])),
+    )
+
+
+@settings(max_examples=200)
+@given(requests())
+def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request):
+    rendered = DIALECT.provider.render_request(request, ALL)
+    assert rendered.report == ()
+    wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    assert without_paths(DIALECT.client.parse_request(wire, {})) == request
+
+
+# OpenAI itself: what the strict rules of the fake upstream know.
+OPENAI = Traits(
+    kind="openai", model="gpt-4.1", custom_tools=True, allowed_tools=True, cache="breakpoints"
+)
+
+
+@settings(max_examples=200)
+@given(requests())
+def test_openai_would_take_every_request_that_is_sent(request: Request):
+    wanted = replace(request, extra={}, sampling=Sampling(), cache=None)
+    wire = DIALECT.provider.render_request(wanted, OPENAI).body
+    if wire.get("response_format", {}).get("type") == "json_object":
+        return  # needs the word "json" in a message, which is the client's to write
+    assert openai_rules.refusal(msgspec.json.decode(msgspec.json.encode(wire))) is None
+
+
+@settings(max_examples=100)
+@given(requests())
+def test_the_report_names_places_in_the_clients_own_body(request: Request):
+    wire = DIALECT.provider.render_request(request, ALL).body
+    told = DIALECT.client.parse_request(wire, {})
+    poor = Traits(
+        kind="poor",
+        model="poor-1",
+        images=False,
+        pdf=False,
+        sampling=False,
+        penalties=False,
+        seed=False,
+        stop_max=0,
+        logprobs=False,
+        logit_bias=False,
+        tools=False,
+        structured="none",
+        user_field="none",
+        session_field="none",
+        metadata=False,
+        store=False,
+        service_tier=False,
+        stream_options=False,
+    )
+    for item in DIALECT.provider.render_request(told, poor).report:
+        assert _found(wire, item.path), item.path
+
+
+def _found(body: Any, path: str) -> bool:
+    """Whether a path leads somewhere in a body; a mark may stand anywhere in it."""
+    if path == "cache_control":
+        return "cache_control" in str(body)
+    for step in path.replace("[", ".[").split("."):
+        if step.startswith("["):
+            body = body[int(step[1:-1])]
+        elif isinstance(body, dict) and step in body:
+            body = body[step]
+        else:
+            return False
+    return True
+
+
+# --- answers -------------------------------------------------------------------------
+
+origin = Signature(provider="acme", model="acme-1", kind="text")
+answer_calls = st.one_of(
+    st.builds(ToolCall, id=names, name=names, arguments=objects),
+    st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
+    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+)
+sources = st.builds(
+    lambda url: Citation(
+        url=url,
+        title="T",
+        start=0,
+        end=1,
+        dialect="openai_chat",
+        native={
+            "type": "url_citation",
+            "url_citation": {"url": url, "title": "T", "start_index": 0, "end_index": 1},
+        },
+    ),
+    names,
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Response:
+    """An answer that Chat can say exactly: reasoning, then text or a refusal, then calls."""
+    parts: list[Any] = []
+    if draw(st.booleans()):
+        parts.append(Reasoning(text=draw(some), signature=origin))
+    refused = draw(st.integers(0, 4)) == 0
+    if refused:
+        parts.append(Refusal(text=draw(some)))
+    elif draw(st.booleans()):
+        cited = tuple(draw(st.lists(sources, max_size=2)))
+        parts.append(Text(text=draw(some), citations=cited))
+    made = [] if refused else draw(st.lists(answer_calls, max_size=3, unique_by=lambda c: c.id))
+    parts += made
+    reason = draw(st.sampled_from(["stop", "length", "filter"]))
+    if made and reason == "stop":
+        reason = "tool"
+    if refused and reason == "stop":
+        reason = "refusal"
+    usage = None
+    if draw(st.booleans()):
+        usage = Usage(
+            input=draw(st.integers(0, 9)),
+            cache_read=draw(st.none() | st.integers(0, 9)),
+            output=draw(st.integers(0, 9)),
+            reasoning=draw(st.none() | st.integers(0, 9)),
+        )
+    return Response(
+        id="chatcmpl-1",
+        model="acme-1",
+        created=1700000000,
+        parts=tuple(parts),
+        finish=Finish(reason=reason),
+        usage=usage,
+    )
+
+
+def plain(response: Response) -> Response:
+    """The answer without the provider's own usage object."""
+    if response.usage is None:
+        return response
+    return replace(response, usage=replace(response.usage, native={}))
+
+
+FRAME = exchange(model="acme-1", include_usage=True)
+
+
+@settings(max_examples=200)
+@given(answers())
+def test_a_whole_answer_reads_as_what_it_was(response: Response):
+    wire, report = DIALECT.client.render_response(response, FRAME)
+    assert report == ()
+    wire = msgspec.json.decode(msgspec.json.encode(wire))
+    assert plain(DIALECT.provider.parse_response(wire, ALL, None)) == response
+
+
+@settings(max_examples=200)
+@given(answers(), st.data())
+def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
+    response: Response, data: st.DataObject
+):
+    renderer = DIALECT.client.stream_renderer(FRAME)
+    wire = b"".join(renderer.feed(event) for event in _split(unfold(response), data))
+    assert renderer.report == []
+    decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
+    found: list[Event] = []
+    for chunk in _cut(wire, data):
+        for frame in decoder.feed(chunk):
+            found += parser.feed(frame)
+    found += parser.close()
+    check(found)
+    assert plain(fold(found)) == response
+
+
+def _split(events: list[Event], data: st.DataObject) -> list[Event]:
+    """The same stream in smaller deltas."""
+    out: list[Event] = []
+    for event in events:
+        if isinstance(event, Delta) and len(event.text) > 1:
+            place = data.draw(st.integers(1, len(event.text) - 1))
+            out += [Delta(event.text[:place]), Delta(event.text[place:])]
+        else:
+            out.append(event)
+    return out
+
+
+def _cut(wire: bytes, data: st.DataObject) -> list[bytes]:
+    """The same bytes in pieces of one size."""
+    size = data.draw(st.sampled_from([1, 2, 7, 64, 1000, 10**6]))
+    return [wire[i : i + size] for i in range(0, len(wire), size)]

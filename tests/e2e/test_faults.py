@@ -1,0 +1,328 @@
+"""Whatever a provider or the network does, the client gets an answer in its dialect.
+
+Never a hang, never a clean end of a broken answer, never an address or a key.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.rig import PATIENCE_S, Rig
+from tests.fakes.chaos import KEY as UPSTREAM_KEY
+from tests.fakes.wires import TEXT
+
+pytestmark = pytest.mark.e2e
+
+CLIENTS = ("chat", "messages")
+# A retry waits a quarter of a second or so; nothing here may take longer than this.
+HANG_S = 8.0
+
+Statuses = dict[str, set[int]]
+BAD: Statuses = {"chat": {502}, "messages": {500}}
+LATE: Statuses = {"chat": {504}, "messages": {504}}
+# A refusal in the client's own dialect keeps the upstream's status.
+BROKE: Statuses = {"chat": {502, 500}, "messages": {500}}
+BUSY: Statuses = {"chat": {503, 529}, "messages": {529, 503}}
+RATE: Statuses = {"chat": {429}, "messages": {429}}
+QUOTA: Statuses = {"chat": {429}, "messages": {402}}
+# Anthropic leaves retry-after out where a spend cap is reached.
+RATE_OR_QUOTA: Statuses = {"chat": {429}, "messages": {429, 402}}
+
+
+def same(status: int, *others: int) -> Statuses:
+    return {"chat": {status, *others}, "messages": {status, *others}}
+
+
+WHOLE: dict[str, Statuses] = {
+    "ok": same(200),
+    "slow-headers": same(200),
+    "slow-body": same(200),
+    "gzip": same(200),
+    "negative-usage": same(200, 500, 502),
+    "hang": LATE,
+    "drip-headers": LATE,
+    "drip-body": LATE,
+    "rst": BAD,
+    "close": BAD,
+    "garbage": BAD,
+    "bad-status-line": BAD,
+    "huge-headers": BAD,
+    "half-closed": BAD,
+    "truncated-json": BAD,
+    "chunk-bad": BAD,
+    "cl-and-te": BAD,
+    "html-200": BAD,
+    "empty-200": BAD,
+    "invalid-json": BAD,
+    "wrong-shape": BAD,
+    "json-null": BAD,
+    "no-choices": BAD,
+    "error-200": BAD,
+    "204": BAD,
+    "redirect": BAD,
+    "400": same(400),
+    "400-context": same(400),
+    "401": BAD,
+    "401-echo-key": BAD,
+    "402": QUOTA,
+    "403": BAD,
+    "404": same(404),
+    "413": same(413),
+    "422": same(422, 400),
+    "429": RATE_OR_QUOTA,
+    "429-retry-after": RATE,
+    "500": BROKE,
+    "502-html": BAD,
+    "503": BUSY,
+    "529": BUSY,
+    "heal-429": same(200, 429, 402),
+    "heal-503": same(200),
+    "heal-rst": same(200),
+    "bomb-32mib": BAD,
+    "bomb-gzip": BAD,
+    "deep-json": BAD,
+    "nan": BAD,
+    "bad-utf8": BAD,
+}
+SLOW = {"hang", "drip-headers", "drip-body", "bomb-gzip", "bomb-32mib"}
+
+# What comes before any content may still have a status of its own.
+STREAM_REFUSED: dict[str, Statuses] = {
+    "hang": LATE,
+    "rst": BAD,
+    "html-200": BAD,
+    "error-200": BAD,
+    "429-retry-after": RATE,
+    "stream-error-first": same(500, 502, 503),
+    "stream-empty": BAD,
+}
+STREAM_CUT = (
+    "stream-error",
+    "stream-truncate",
+    "stream-rst",
+    "stream-stall",
+    "stream-comments-forever",
+    "stream-no-finish",
+    "bomb-event",
+)
+STREAM_OK = (
+    "ok",
+    "slow-headers",
+    "stream-comments-first",
+    "stream-no-done",
+    "stream-crlf",
+    "stream-bytewise",
+    "stream-coalesced",
+    "stream-gzip",
+    "events-after-end",
+)
+
+
+def combinations(names: Any) -> list[Any]:
+    """Each fault for both clients, on the other dialect; quick ones on the same as well."""
+    rows = []
+    for name in names:
+        for client in CLIENTS:
+            for upstream in CLIENTS:
+                if client == upstream and name in SLOW:
+                    continue
+                id_ = f"{name}-{client}_on_{upstream}"
+                rows.append(pytest.param(name, client, upstream, id=id_))
+    return rows
+
+
+def ask(rig: Rig, client: str, model: str, *, stream: bool = False) -> httpx.Response:
+    """One request in a client's dialect; fails if it hangs."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "user", "content": "Is all well?"}],
+        "max_tokens": 50,
+        "stream": stream,
+    }
+    headers = {
+        "authorization": f"Bearer {rig.gateway.key}",
+        "x-request-id": f"fault-{uuid.uuid4().hex}",
+    }
+    path = "/v1/chat/completions"
+    if client == "messages":
+        headers["anthropic-version"] = "2023-06-01"
+        path = "/v1/messages"
+    return httpx.post(f"{rig.gateway.url}{path}", json=body, headers=headers, timeout=HANG_S)
+
+
+def text_of(client: str, body: dict[str, Any]) -> str:
+    if client == "chat":
+        return str(body["choices"][0]["message"]["content"])
+    return str(body["content"][0]["text"])
+
+
+def error_of(client: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The error object, which must be whole in its dialect."""
+    error: dict[str, Any] = body["error"]
+    assert error["message"]
+    assert error["type"]
+    if client == "messages":
+        assert body["type"] == "error"
+    return error
+
+
+def says_nothing_it_should_not(rig: Rig, text: str) -> bool:
+    secrets = (UPSTREAM_KEY, "127.0.0.1", str(rig.chaos.port), "Traceback", "no-such-host")
+    return not any(secret in text for secret in secrets)
+
+
+@pytest.mark.parametrize(("fault", "client", "upstream"), combinations(WHOLE))
+def test_a_whole_answer_is_right_or_an_error(
+    rig: Rig, fault: str, client: str, upstream: str
+) -> None:
+    if fault.startswith("heal-"):
+        rig.chaos.counts.clear()
+    response = ask(rig, client, f"{upstream}/{fault}")
+    assert response.status_code in WHOLE[fault][client], response.text
+    assert response.headers["content-type"].startswith("application/json")
+    if response.status_code == 200:
+        assert text_of(client, response.json()) == TEXT
+        return
+    error_of(client, response.json())
+    assert says_nothing_it_should_not(rig, response.text)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("fault", ["refused", "not_tls", "unresolved"])
+def test_an_unreachable_upstream_is_a_bad_gateway(rig: Rig, fault: str, client: str) -> None:
+    response = ask(rig, client, f"chat-{fault}")
+    assert response.status_code in BAD[client] | LATE[client], response.text
+    error_of(client, response.json())
+    assert says_nothing_it_should_not(rig, response.text)
+
+
+@pytest.mark.parametrize("upstream", CLIENTS)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_retry_after_is_handed_on(rig: Rig, client: str, upstream: str) -> None:
+    response = ask(rig, client, f"{upstream}/429-retry-after")
+    assert response.headers["retry-after"] == "7"
+
+
+def test_a_redirect_is_not_followed(rig: Rig) -> None:
+    ask(rig, "chat", "chat/redirect")
+    assert not any(seen.path == "/stolen" for seen in rig.chaos.requests)
+
+
+@pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_REFUSED))
+def test_what_fails_before_content_has_a_status(
+    rig: Rig, fault: str, client: str, upstream: str
+) -> None:
+    response = ask(rig, client, f"{upstream}/{fault}", stream=True)
+    assert response.status_code in STREAM_REFUSED[fault][client], response.text
+    error_of(client, response.json())
+
+
+def events_of(response: httpx.Response) -> list[tuple[str, str]]:
+    """The (name, data) of each event of a stream."""
+    events = []
+    for block in response.text.replace("\r\n", "\n").split("\n\n"):
+        lines = block.split("\n")
+        name = next((line[7:] for line in lines if line.startswith("event: ")), "")
+        data = "\n".join(line[6:] for line in lines if line.startswith("data: "))
+        if data:
+            events.append((name, data))
+    return events
+
+
+def streamed_text(client: str, events: list[tuple[str, str]]) -> str:
+    text = ""
+    for _, data in events:
+        if data == "[DONE]":
+            continue
+        body = json.loads(data)
+        if client == "chat":
+            for choice in body.get("choices") or ():
+                text += choice["delta"].get("content") or ""
+        else:
+            text += body.get("delta", {}).get("text") or ""
+    return text
+
+
+@pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_CUT))
+def test_a_broken_stream_ends_in_an_error_event(
+    rig: Rig, fault: str, client: str, upstream: str
+) -> None:
+    response = ask(rig, client, f"{upstream}/{fault}", stream=True)
+    assert response.status_code == 200
+    events = events_of(response)
+    assert streamed_text(client, events).startswith("All ")
+    name, data = events[-1]
+    error_of(client, json.loads(data))
+    if client == "messages":
+        assert name == "error"
+    names = [name for name, _ in events]
+    assert "[DONE]" not in [data for _, data in events]
+    assert "message_stop" not in names
+    assert '"finish_reason":"stop"' not in response.text
+    assert "end_turn" not in response.text
+
+
+@pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_OK))
+def test_an_odd_but_legal_stream_works(
+    rig: Rig, fault: str, client: str, upstream: str
+) -> None:
+    response = ask(rig, client, f"{upstream}/{fault}", stream=True)
+    assert response.status_code == 200
+    events = events_of(response)
+    assert streamed_text(client, events).startswith(TEXT)
+    if client != upstream:
+        assert streamed_text(client, events) == TEXT
+        name, data = events[-1]
+        assert "message_stop" in {name, "message_stop" if data == "[DONE]" else ""}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("fault", ["503", "429", "rst", "invalid-json"])
+def test_another_target_takes_over(rig: Rig, fault: str, client: str) -> None:
+    response = ask(rig, client, f"saved-from-{fault}")
+    assert response.status_code == 200
+    assert text_of(client, response.json()) == TEXT
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_another_target_takes_over_a_stream_before_content(rig: Rig, client: str) -> None:
+    response = ask(rig, client, "saved-from-stream-error-first", stream=True)
+    assert response.status_code == 200
+    assert streamed_text(client, events_of(response)) == TEXT
+
+
+def test_other_requests_go_on_beside_broken_ones(rig: Rig) -> None:
+    """Hanging, dripping and gigantic answers do not hold up the rest of a process."""
+    faults = ["hang", "drip-body", "bomb-32mib", "bomb-gzip", "bomb-event", "deep-json"] * 2
+
+    def quick(_: int) -> float:
+        started = time.perf_counter()
+        assert ask(rig, "messages", "chat/ok").status_code == 200
+        return time.perf_counter() - started
+
+    with ThreadPoolExecutor(16) as pool:
+        broken = [
+            pool.submit(ask, rig, "messages", f"chat/{fault}", stream=True) for fault in faults
+        ]
+        time.sleep(0.1)
+        waits = [quick(number) for number in range(20)]
+        for future in broken:
+            future.result()
+    assert sorted(waits)[len(waits) // 2] < 1.0
+    assert max(waits) < PATIENCE_S + 2
+
+
+@pytest.mark.parametrize("fault", ["rst", "hang", "html-200", "stream-rst", "400"])
+def test_the_log_says_what_went_wrong(rig: Rig, fault: str) -> None:
+    response = ask(rig, "messages", f"chat/{fault}", stream=True)
+    row = rig.gateway.row(response.headers["x-request-id"])
+    assert row["status"] == response.status_code
+    assert row["error_kind"]
+    assert UPSTREAM_KEY not in json.dumps(row)

@@ -1,0 +1,110 @@
+"""A process that is killed at work loses no request that it had answered."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.rig import Gateway, configured, strict_config
+from tests.fakes import Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+
+pytestmark = pytest.mark.e2e
+
+CLIENTS = 6
+LOAD_S = 1.5
+
+
+def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: bool) -> None:
+    """Ask until told to stop; notes the ids whose answer came in full."""
+    headers = {"authorization": f"Bearer {gateway.key}"}
+    body = {
+        "model": "claude-sonnet-4-5",
+        "messages": [{"role": "user", "content": "Under load"}],
+        "stream": stream,
+    }
+    with httpx.Client(base_url=gateway.url, headers=headers, timeout=5) as client:
+        while not over.is_set():
+            id_ = f"kill-{uuid.uuid4().hex}"
+            try:
+                answer = client.post(
+                    "/v1/chat/completions", json=body, headers={"x-request-id": id_}
+                )
+            except httpx.HTTPError:
+                return
+            whole = answer.text.endswith("data: [DONE]\n\n") if stream else bool(answer.json())
+            if answer.status_code == 200 and whole:
+                answered.append(id_)
+
+
+def logged(gateway: Gateway, wanted: list[str]) -> set[str]:
+    """Which of these ids the log has."""
+    found = set()
+    headers = {"authorization": f"Bearer {gateway.key}"}
+    with httpx.Client(base_url=gateway.url, headers=headers, timeout=10) as client:
+        for id_ in wanted:
+            if client.get(f"/api/requests/{id_}").status_code == 200:
+                found.add(id_)
+    return found
+
+
+def test_every_answered_request_is_in_the_log_after_a_kill(tmp_path: Path) -> None:
+    with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
+        anthropic.script.on("Under load", Say(text="Yes."))
+        config = configured(strict_config(openai, anthropic, deepseek))
+        gateway = Gateway(tmp_path, config).start()
+        try:
+            answered: list[str] = []
+            over = threading.Event()
+            threads = [
+                threading.Thread(target=load, args=(gateway, over, answered, number % 2 == 0))
+                for number in range(CLIENTS)
+            ]
+            for thread in threads:
+                thread.start()
+            time.sleep(LOAD_S)
+            gateway.kill()
+            over.set()
+            for thread in threads:
+                thread.join(10)
+            assert len(answered) > 50
+            gateway.start()
+            ends = time.monotonic() + 10
+            while (missing := set(answered) - logged(gateway, answered)) and (
+                time.monotonic() < ends
+            ):
+                time.sleep(0.2)
+            assert not missing, f"{len(missing)} of {len(answered)} are lost"
+        finally:
+            gateway.kill()
+
+
+def test_a_gentle_stop_lets_streams_finish(tmp_path: Path) -> None:
+    with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
+        openai.script.on("Finish this", Say(text="word " * 40, pace_s=0.02))
+        config = configured(strict_config(openai, anthropic, deepseek))
+        gateway = Gateway(tmp_path, config).start()
+        stopped: list[int] = []
+        try:
+            headers = {"authorization": f"Bearer {gateway.key}"}
+            body = {
+                "model": "gpt-4o",
+                "messages": [{"role": "user", "content": "Finish this"}],
+                "stream": True,
+            }
+            url = f"{gateway.url}/v1/chat/completions"
+            with httpx.stream("POST", url, json=body, headers=headers, timeout=10) as answer:
+                pieces = answer.iter_text()
+                text = next(pieces)
+                stopping = threading.Thread(target=lambda: stopped.append(gateway.stop()))
+                stopping.start()
+                text += "".join(pieces)
+            stopping.join(30)
+            assert text.endswith("data: [DONE]\n\n")
+            assert stopped == [0]
+        finally:
+            gateway.kill()
