@@ -10,7 +10,7 @@ def main() -> None:
     """Hand over to Django's command dispatcher."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
     early_options(sys.argv)
-    from django.core.management import execute_from_command_line  # noqa: PLC0415 - after the variable
+    from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)
 

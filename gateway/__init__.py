@@ -1,0 +1,1 @@
+"""Dragoman's gateway: everything but the pages."""

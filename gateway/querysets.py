@@ -5,7 +5,7 @@ A view or a command never calls `.filter(status=...)`; it says what it wants her
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -97,11 +97,6 @@ class ApiKeyQuerySet(RegistryRowQuerySet["ApiKey"]):
     def revoke(self) -> int:
         """Refuse them from now on."""
         return self.filter(revoked_at=None).update(revoked_at=timezone.now())
-
-    def touch(self, when: Mapping[int, datetime]) -> None:
-        """Note when keys were last used. Not a change of the registry."""
-        for key_id, moment in when.items():
-            models.QuerySet.update(self.filter(pk=key_id), last_used_at=moment)
 
 
 class RequestLogQuerySet(models.QuerySet["RequestLog"]):

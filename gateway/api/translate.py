@@ -13,6 +13,7 @@ from ninja import Field, Router, Schema
 
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
+from gateway.providers.catalog import resolve
 from gateway.relay import translate
 
 router = Router(tags=["translate"])
@@ -49,9 +50,7 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
         raise invalid("give exactly one of request, stream and error", given[0] if given else None)
     if payload.request is not None:
         body, headers = _parts(payload.request)
-        return translate.request(
-            payload.source, payload.target, body, headers, payload.model
-        )
+        return translate.request(payload.source, payload.target, body, headers, payload.model)
     if payload.stream is not None:
         return translate.stream(
             payload.source,
@@ -83,7 +82,7 @@ def _strings(headers: dict[str, Any]) -> dict[str, str]:
 
 def failed(payload: TranslateIn, error: Error) -> tuple[int, dict[str, Any]]:
     """The error as the client of the example would see it."""
-    preset = translate.resolve(payload.source)
+    preset = resolve(payload.source)
     dialect = DIALECTS.get(preset.dialect if preset else "", DIALECTS["openai_chat"])
     reply = dialect.client.render_error(error, translate.REQUEST_ID)
     return 400, {**reply.body, "status": reply.status}

@@ -89,7 +89,16 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Start | BlockStart | Delta | Cited | Signed | NativeDelta | BlockEnd | UsageUpdate | End | Failed
+    Start
+    | BlockStart
+    | Delta
+    | Cited
+    | Signed
+    | NativeDelta
+    | BlockEnd
+    | UsageUpdate
+    | End
+    | Failed
 )
 
 # state -> {event type -> next state}. Failed is legal in every state but `over`.

@@ -91,9 +91,7 @@ class Folder:
     def close(self) -> Response:
         """The answer. Raises GatewayError if its end has not come."""
         if self._finish is None:
-            raise bad_upstream(
-                "the upstream's stream broke off before the answer was complete"
-            )
+            raise bad_upstream("the upstream's stream broke off before the answer was complete")
         return Response(
             id=self._start.id,
             model=self._start.model,
@@ -116,9 +114,7 @@ class Folder:
             case "text":
                 return Text(text=text, citations=tuple(self._citations))
             case "reasoning":
-                return Reasoning(
-                    text=text, signature=self._signature, redacted=block.redacted
-                )
+                return Reasoning(text=text, signature=self._signature, redacted=block.redacted)
             case "refusal":
                 return Refusal(text=text)
             case "native":
@@ -201,9 +197,7 @@ def _block(part: Part) -> list[Event]:
         case Refusal():
             return [BlockStart(kind="refusal"), *_words(part.text), BlockEnd()]
         case ToolCall():
-            start = BlockStart(
-                kind="tool_call", id=part.id, name=part.name, custom=part.custom
-            )
+            start = BlockStart(kind="tool_call", id=part.id, name=part.name, custom=part.custom)
             words = written(part) if part.arguments != {} else ""
             return [start, *_words(words), *_signed(part.signature), BlockEnd()]
         case Native():
@@ -212,9 +206,7 @@ def _block(part: Part) -> list[Event]:
                 BlockEnd(),
             ]
         case _:
-            raise ValueError(
-                f"an answer can not hold a part of type {type(part).__name__}"
-            )
+            raise ValueError(f"an answer can not hold a part of type {type(part).__name__}")
 
 
 def _words(text: str) -> list[Event]:
@@ -229,12 +221,8 @@ def check(events: Iterable[Event]) -> None:
     """Raise ValueError, naming the event, unless GRAMMAR allows this whole stream."""
     state = "new"
     for place, event in enumerate(events):
-        if state == "over" or (
-            type(event) not in GRAMMAR[state] and not isinstance(event, Failed)
-        ):
-            raise ValueError(
-                f"event {place}, {event!r}, may not stand in state {state!r}"
-            )
+        if state == "over" or (type(event) not in GRAMMAR[state] and not isinstance(event, Failed)):
+            raise ValueError(f"event {place}, {event!r}, may not stand in state {state!r}")
         if isinstance(event, Delta) and not event.text:
             raise ValueError(f"event {place} is an empty Delta")
         state = "over" if isinstance(event, Failed) else GRAMMAR[state][type(event)]

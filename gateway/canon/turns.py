@@ -19,9 +19,7 @@ NO_RESULT = "[no result provided]"
 
 def repaired(request: Request) -> tuple[Request, list[Adaptation]]:
     """The request with calls and results paired, and what had to be changed for it."""
-    if not any(
-        isinstance(p, ToolCall | ToolResult) for t in request.turns for p in t.parts
-    ):
+    if not any(isinstance(p, ToolCall | ToolResult) for t in request.turns for p in t.parts):
         return request, []
     report: list[Adaptation] = []
     turns: list[Turn] = []
@@ -90,9 +88,7 @@ def _with_own_ids(
                     part = replace(part, id=_free(original, taken))
                     why = "another call of this conversation has the same id"
                     report.append(
-                        approximated(
-                            f"{part.at}.id", why, before=original, after=part.id
-                        )
+                        approximated(f"{part.at}.id", why, before=original, after=part.id)
                     )
                 met.add(part.id)
                 calls.append((original, part))
@@ -128,22 +124,14 @@ def _answered(
             elif owed.get(part.id):
                 results.append(_named(part, owed[part.id].pop(0)))
                 if other:
-                    report.append(
-                        approximated(part.at, "moved next to the call it answers")
-                    )
+                    report.append(approximated(part.at, "moved next to the call it answers"))
             else:
                 report.append(dropped(part.at, f"no call has the id {part.id[:100]!r}"))
         if kept or not turn.parts or turn.name:
-            rest.append(
-                replace(turn, parts=tuple(kept))
-                if len(kept) < len(turn.parts)
-                else turn
-            )
+            rest.append(replace(turn, parts=tuple(kept)) if len(kept) < len(turn.parts) else turn)
         elif turn is heard[0] and turn.role == "user":
             rest.append(replace(turn, parts=()))
-    results += [
-        _missing(call, report) for calls_left in owed.values() for call in calls_left
-    ]
+    results += [_missing(call, report) for calls_left in owed.values() for call in calls_left]
     return _headed(results, rest)
 
 
@@ -158,15 +146,11 @@ def _headed(results: list[Part], rest: list[Turn]) -> list[Turn]:
 
 
 def _named(result: ToolResult, call: ToolCall) -> ToolResult:
-    return replace(
-        result, id=call.id, name=result.name or call.name, custom=call.custom
-    )
+    return replace(result, id=call.id, name=result.name or call.name, custom=call.custom)
 
 
 def _missing(call: ToolCall, report: list[Adaptation]) -> ToolResult:
-    report.append(
-        approximated(call.at, f"no result follows this call; {NO_RESULT!r} is sent")
-    )
+    report.append(approximated(call.at, f"no result follows this call; {NO_RESULT!r} is sent"))
     return ToolResult(
         id=call.id,
         parts=(Text(text=NO_RESULT),),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import threading
 from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
@@ -50,12 +54,30 @@ def _config() -> Config:
     )
 
 
+def _drain_at_signals(live: runtime.Runtime) -> None:
+    """At SIGTERM and SIGINT tell the relay first, then do what the server set up.
+
+    Here and not in a server's subclass: each worker of a supervisor comes past here.
+    """
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        server = signal.getsignal(number)
+
+        def drain(caught: int, frame: FrameType | None, server: Any = server) -> None:
+            loop.call_soon_threadsafe(live.begin_drain)
+            if callable(server):
+                server(caught, frame)
+
+        if callable(server) and threading.current_thread() is threading.main_thread():
+            signal.signal(number, drain)
+
+
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Build the relay before the first request, and let it write its journal at the end."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            await runtime.ensure()
+            _drain_at_signals(await runtime.ensure())
             await send({"type": "lifespan.startup.complete"})
         else:
             current = runtime.current()
@@ -75,11 +97,12 @@ runtime.install(
         close=connections.close_all,
     ),
 )
+# Channels routes to ASGI applications where Django's stubs expect views.
+_edge: Any = edge
+_django: Any = django_application
 application = ProtocolTypeRouter(
     {
-        "http": URLRouter(
-            [*(re_path(path, edge) for path in EDGE_PATHS), re_path("", django_application)]
-        ),
+        "http": URLRouter([*(re_path(path, _edge) for path in EDGE_PATHS), re_path("", _django)]),
         "lifespan": lifespan,
     }
 )

@@ -135,6 +135,11 @@ def _unchecked(body: bytes) -> None:
     """Accept any body."""
 
 
+def _no_glance(body: bytes) -> Response | None:
+    """Have every answer parsed in full."""
+    return None
+
+
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """A registered wire format.
 
@@ -145,6 +150,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         provider: the half we call.
         check: raises GatewayError for a body that no upstream of this dialect could
             mean; for passthrough, where nobody else reads it.
+        glance: the counts and finish of a whole answer that passes through, or None
+            to have it parsed in full.
     """
 
     name: str
@@ -152,3 +159,4 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     client: ClientHalf
     provider: ProviderHalf
     check: Callable[[bytes], None] = _unchecked
+    glance: Callable[[bytes], Response | None] = _no_glance

@@ -1,0 +1,1 @@
+"""The front door for model clients: endpoints, keys, bodies. No ORM."""

@@ -136,8 +136,8 @@ async def _admit(runtime: Runtime, call: Call, scope: Scope, receive: Receive) -
     call.key = admit(runtime, call.snapshot, scope["headers"], call.query)
     call.body = await request_body.read(receive, call.headers, config.max_body_bytes)
     call.fields = request_body.decode(call.body)
-    call.model = request_body.field(call.fields, "model", str, "")
-    call.stream = request_body.field(call.fields, "stream", bool, False)
+    call.model = request_body.field(call.fields, "model", str, default="")
+    call.stream = request_body.field(call.fields, "stream", bool, default=False)
     if not call.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     call.route = find_route(call.snapshot, call.key, call.model)
@@ -175,9 +175,7 @@ async def _fail(runtime: Runtime, call: Call, client: Client, failure: GatewayEr
     await client.reply(status, headers, content)
 
 
-def _error_bytes(
-    call: Call, failure: GatewayError
-) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def _error_bytes(call: Call, failure: GatewayError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     rendered = call.dialect.client.render_error(failure.error, call.id)
     headers = [_JSON, *_encoded({"x-request-id": call.id, **rendered.headers})]
     if isinstance(failure, UpstreamRefused) and _speaks_for_itself(call, failure):

@@ -31,9 +31,7 @@ async def read(receive: Receive, headers: Mapping[str, str], limit: int) -> byte
     return await _read_on(receive, body, limit, headers)
 
 
-async def _read_on(
-    receive: Receive, first: bytes, limit: int, headers: Mapping[str, str]
-) -> bytes:
+async def _read_on(receive: Receive, first: bytes, limit: int, headers: Mapping[str, str]) -> bytes:
     parts = [first]
     size = len(first)
     declared = headers.get("content-length", "")
@@ -81,7 +79,7 @@ def decode(body: bytes) -> dict[str, msgspec.Raw]:
         raise invalid(f"the request body is not valid JSON: {error}") from None
 
 
-def field(fields: dict[str, msgspec.Raw], name: str, kind: type, default: Any) -> Any:
+def field(fields: dict[str, msgspec.Raw], name: str, kind: type, *, default: Any) -> Any:
     """One top-level value of the given type. Raises GatewayError naming it."""
     raw = fields.get(name)
     if raw is None or raw == b"null":

@@ -48,7 +48,9 @@ def _number(text: str | None, default: int) -> int:
     return int(text) if text is not None and text.isdigit() else default
 
 
-def one_model(snapshot: Snapshot, key: ApiKey | None, name: str, *, anthropic: bool) -> dict[str, Any]:
+def one_model(
+    snapshot: Snapshot, key: ApiKey | None, name: str, *, anthropic: bool
+) -> dict[str, Any]:
     """One entry of the list. Raises GatewayError (404)."""
     route = snapshot.route(name)
     if route is None or (key is not None and not may_use(key, route)):

@@ -58,7 +58,9 @@ async def _metrics(runtime: Runtime, scope: dict[str, Any], client: Client) -> N
     if not peer.startswith(_LOOPBACK):
         token = keys.token_from(scope["headers"], b"")
         if not token or not is_admin(runtime, keys.digest(token, runtime.config.pepper)):
-            await client.reply(401, [(b"content-type", b"text/plain")], b"admin credential needed\n")
+            await client.reply(
+                401, [(b"content-type", b"text/plain")], b"admin credential needed\n"
+            )
             return
     now = time.monotonic()
     cooling = {label: not usable(state, now) for label, state in runtime.health.items()}

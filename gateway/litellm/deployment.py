@@ -17,7 +17,7 @@ from gateway.providers.profile import Preset
 
 # LiteLLM's own guesses for a model without a provider prefix.
 INFERRED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^(gpt-|chatgpt-|o[1-9](-|$)|text-embedding-|ft:|codex-|davinci|babbage)"), "openai"),
+    (re.compile(r"^(gpt-|chatgpt-|o[1-9](-|$)|text-embedding-|ft:|davinci|babbage)"), "openai"),
     (re.compile(r"^claude"), "anthropic"),
     (re.compile(r"^gemini-"), "gemini"),
     (re.compile(r"^(command|c4ai-)"), "cohere"),
@@ -218,9 +218,12 @@ def _whole(node: Node | None, default: int) -> int:
 
 def _edits(params: Node) -> list[dict[str, Any]]:
     edits: list[dict[str, Any]] = []
-    for name in _DEFAULTS:
-        if (node := params.get(name)) is not None:
-            edits.append({"op": "default", "path": name, "value": node.plain()})
+    defaults = ((name, params.get(name)) for name in _DEFAULTS)
+    edits += [
+        {"op": "default", "path": name, "value": node.plain()}
+        for name, node in defaults
+        if node is not None
+    ]
     if (node := params.get("extra_body")) is not None:
         edits += [{"op": "set", "path": n, "value": v.plain()} for n, v in node.items()]
     if (node := params.get("additional_drop_params")) is not None:

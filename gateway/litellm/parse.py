@@ -175,11 +175,11 @@ def _fall_back(config: Config, targets: Node, name: str) -> None:
         for route in config.routes.values():
             route.fallbacks = route.fallbacks or [n for n in names if n != route.name]
         return
-    route = config.routes.get(name)
-    if route is None:
+    found = config.routes.get(name)
+    if found is None:
         config.notes.append(f"{targets.place}: {targets.path}: there is no model_name `{name}`")
         return
-    route.fallbacks = names
+    found.fallbacks = names
 
 
 def _aliases(config: Config, section: Node) -> None:

@@ -147,9 +147,7 @@ class _Converter:
             place = f"{self._file}:{node.start_mark.line + 1}"
             raise Mistake(place, path, "has a value that is not plain YAML") from None
 
-    def _pairs(
-        self, node: yaml.MappingNode, path: str, depth: int
-    ) -> Iterator[tuple[str, Node]]:
+    def _pairs(self, node: yaml.MappingNode, path: str, depth: int) -> Iterator[tuple[str, Node]]:
         for key, value in node.value:
             place = f"{self._file}:{key.start_mark.line + 1}"
             if key.tag == "tag:yaml.org,2002:merge":

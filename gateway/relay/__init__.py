@@ -1,0 +1,1 @@
+"""The only layer that awaits and calls out: pipeline, upstreams, journal."""

@@ -317,7 +317,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     def _context(self) -> ssl.SSLContext:
         if self._ssl is None:
-            import certifi  # noqa: PLC0415 - 20 ms that a purely local gateway need not pay
+            import certifi
 
             self._ssl = ssl.create_default_context(cafile=certifi.where())
         return self._ssl

@@ -79,6 +79,7 @@ class Metrics:
             name: self._make(name, row) for name, row in METRICS.items()
         }
         self._children: dict[tuple[str, ...], Any] = {}
+        self._usual: dict[tuple[str, str, str, str, bool, int], tuple[Any, Any, Any, Any]] = {}
         self._child("dragoman_build_info", version).set(1)
 
     def _make(self, name: str, row: Metric) -> MetricWrapperBase:
@@ -97,6 +98,18 @@ class Metrics:
             child = self._children[key] = metric.labels(*labels) if labels else metric
         return child
 
+    def _resolve(self, key: tuple[str, str, str, str, bool, int]) -> tuple[Any, Any, Any, Any]:
+        """The four metrics that every request moves, looked up once per combination."""
+        *who, dialect, is_stream, hundreds = key
+        stream = "true" if is_stream else "false"
+        found = self._usual[key] = (
+            self._child("dragoman_requests_total", *who, dialect, stream, f"{hundreds}xx"),
+            self._child("dragoman_request_duration_seconds", *who, stream),
+            self._child("dragoman_time_to_first_token_seconds", *who),
+            self._child("dragoman_overhead_seconds", who[0]),
+        )
+        return found
+
     def in_flight(self, change: int) -> None:
         """One request more or less."""
         self._child("dragoman_in_flight_requests").inc(change)
@@ -112,20 +125,14 @@ class Metrics:
     def note(self, entry: Entry) -> None:
         """Note a finished request."""
         who = (entry.route, entry.provider, entry.model)
-        stream = "true" if entry.stream else "false"
-        klass = f"{entry.status // 100}xx"
-        self._child(
-            "dragoman_requests_total", *who, entry.client_dialect, stream, klass
-        ).inc()
-        self._child("dragoman_request_duration_seconds", *who, stream).observe(
-            entry.duration_ms / 1000
-        )
+        key = (*who, entry.client_dialect, entry.stream, entry.status // 100)
+        requests, duration, first_token, overhead = self._usual.get(key) or self._resolve(key)
+        requests.inc()
+        duration.observe(entry.duration_ms / 1000)
         if entry.first_token_ms is not None:
-            self._child("dragoman_time_to_first_token_seconds", *who).observe(
-                entry.first_token_ms / 1000
-            )
+            first_token.observe(entry.first_token_ms / 1000)
         if entry.overhead_ms is not None:
-            self._child("dragoman_overhead_seconds", entry.route).observe(entry.overhead_ms / 1000)
+            overhead.observe(entry.overhead_ms / 1000)
         if entry.outcome == "client_closed":
             self._child("dragoman_client_disconnects_total", entry.route).inc()
         for direction, field in _TOKENS:

@@ -51,7 +51,7 @@ class UpstreamRefused(GatewayError):
 async def run(runtime: Runtime, call: Call, client: Client, watch: Watch) -> None:
     """Answer the call. Raises GatewayError while nothing has been sent to the client."""
     route = call.route
-    assert route is not None  # noqa: S101 - the edge refuses unknown models
+    assert route is not None
     steps = plan(runtime, call, route)
     failure: GatewayError | None = None
     for round_ in range(route.retries + 1):

@@ -12,6 +12,7 @@ import msgspec
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request
+from gateway.canon.signature import PREFIX
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, Rendered, Verb
@@ -30,6 +31,7 @@ PASSTHROUGH_HEADERS = (
     "openai-beta",
     "idempotency-key",
 )
+_TOKEN = b'"' + PREFIX.encode()
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +50,9 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     dialect = DIALECTS[provider.dialect]
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=call.stream, verb=call.verb)
-    if provider.passthrough and passes_through(call.dialect, dialect):
+    # A token of ours in the history stands for state that only translation unwraps.
+    same = passes_through(call.dialect, dialect) and _TOKEN not in call.body
+    if provider.passthrough and same:
         prepared = _passed(call, target.model.name, edits, path)
         if route.strict:
             refuse_losses(prepared.report)

@@ -82,8 +82,6 @@ async def _ask(upstreams: Upstreams, target: Target) -> str:
         await answer.close()
     if answer.status != 200:
         raise GatewayError(dialect.provider.parse_error(answer.status, answer.headers, data))
-    response = dialect.provider.parse_response(
-        decode(data), target.model.traits, prepared.rendered
-    )
+    response = dialect.provider.parse_response(decode(data), target.model.traits, prepared.rendered)
     text = "".join(part.text for part in response.parts if isinstance(part, Text))
     return text.strip() or f"answered, finish {response.finish.reason}"

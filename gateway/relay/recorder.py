@@ -90,7 +90,9 @@ class Recorder:
             client_chunks=self._client_chunks if stream else [],
             client_headers=masked(client_headers),
             upstream_headers=masked(self.upstream_headers),
-            response_headers={n.decode("latin-1"): v.decode("latin-1") for n, v in response_headers},
+            response_headers={
+                n.decode("latin-1"): v.decode("latin-1") for n, v in response_headers
+            },
             same_response=self.passthrough,
             truncated=truncated,
         )
@@ -102,12 +104,25 @@ class Recorder:
             truncated.append(name)
             data = data[: self.limit]
         # A cheap look first: the pattern costs a hundred times as much.
-        if b"sk-" in data or b"AIza" in data or b"xai-" in data or b"gsk_" in data or b"hf_" in data:
+        if (
+            b"sk-" in data
+            or b"AIza" in data
+            or b"xai-" in data
+            or b"gsk_" in data
+            or b"hf_" in data
+        ):
             data = _KEY.sub(b"***", data)
         return data
 
     def _now(self) -> float:
         return round((time.perf_counter() - self.started) * 1000, 2)
+
+
+def _may_hold_key(data: bytes) -> bool:
+    """A cheap look: the pattern itself costs a hundred times as much."""
+    return (
+        b"sk-" in data or b"AIza" in data or b"xai-" in data or b"gsk_" in data or b"hf_" in data
+    )
 
 
 def masked(headers: dict[str, str]) -> dict[str, str]:

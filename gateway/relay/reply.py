@@ -110,6 +110,10 @@ def decode(data: bytes) -> Any:
 
 
 def _parse_whole(call: Call, target: Target, prepared: Prepared, data: bytes) -> Response:
+    if call.passthrough and not call.stream:
+        seen = call.dialect.glance(data)
+        if seen is not None:
+            return seen
     provider_half = DIALECTS[target.model.provider.dialect].provider
     response = provider_half.parse_response(decode(data), target.model.traits, prepared.rendered)
     if response.finish.reason == "malformed" and not call.passthrough:

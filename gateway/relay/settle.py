@@ -91,7 +91,7 @@ def _bill(entry: Entry, call: Call) -> None:
 
 
 def _price(entry: Entry, usage: Usage, call: Call) -> None:
-    assert call.target is not None  # noqa: S101 - checked by the caller
+    assert call.target is not None
     if usage.provider_cost is not None:
         entry.cost_usd, entry.price_source = Decimal(str(usage.provider_cost)), "provider"
         return

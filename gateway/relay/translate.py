@@ -103,7 +103,10 @@ def stream(
     out = b"".join(renderer.feed(event) for event in events)
     decoder = Decoder()
     shown = [*decoder.feed(out), *decoder.close()]
-    return {"events": [_shown(frame) for frame in shown], "report": as_report(tuple(renderer.report))}
+    return {
+        "events": [_shown(frame) for frame in shown],
+        "report": as_report(tuple(renderer.report)),
+    }
 
 
 def error(
@@ -169,5 +172,3 @@ def _provider(preset: Preset) -> Provider:
         paths=preset.paths,
         passthrough=preset.passthrough,
     )
-
-

@@ -24,7 +24,7 @@ class Watch:
 
     def __init__(self) -> None:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine always runs in one
+        assert task is not None
         self._task = task
         self._loop = task.get_loop()
         self.reason: Reason | None = None

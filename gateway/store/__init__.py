@@ -17,8 +17,8 @@ from gateway.store.credentials import (
 from gateway.store.keys import digest, make_key, pepper
 from gateway.store.rows import write
 from gateway.store.search import index_pending
-from gateway.store.snapshot import current_version, load_snapshot
-from gateway.store.version import bump
+from gateway.store.snapshot import load_snapshot
+from gateway.store.version import bump, current_version
 
 __all__ = [
     "Undecryptable",

@@ -41,7 +41,9 @@ parts: st.SearchStrategy[Part] = st.one_of(
     st.builds(Text, text=words),
     st.builds(Reasoning, text=words, signature=st.none() | signatures, redacted=st.booleans()),
     st.builds(Refusal, text=words),
-    st.builds(ToolCall, id=words, name=words, arguments=arguments, signature=st.none() | signatures),
+    st.builds(
+        ToolCall, id=words, name=words, arguments=arguments, signature=st.none() | signatures
+    ),
     st.builds(ToolCall, id=words, name=words, raw=words, custom=st.just(True)),
     st.builds(ToolCall, id=words, name=words, raw=st.just('{"half":')),
     st.builds(Native, dialect=words, data=st.dictionaries(words, words, max_size=2)),

@@ -69,7 +69,9 @@ def test_calls_at_the_very_end_get_a_turn_of_results():
 
 
 def test_a_result_without_a_call_is_dropped_and_reported():
-    turns, report = fix(said(words("q")), said(result("x", at="m[1]")), called("a"), said(result("a")))
+    turns, report = fix(
+        said(words("q")), said(result("x", at="m[1]")), called("a"), said(result("a"))
+    )
     assert [results(turn) for turn in turns] == [[], [], ["a"]]
     assert report == [("m[1]", "dropped")]
 

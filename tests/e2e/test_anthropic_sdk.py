@@ -14,7 +14,12 @@ from pydantic import BaseModel
 from tests.e2e.rig import Rig
 from tests.fakes import Call, Refusal, Say, StrictAnthropic
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    # The SDK warns of models that reach their end; the names stay good examples.
+    pytest.mark.filterwarnings("ignore:The model '.*' is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Using Claude with:UserWarning"),
+]
 
 CHAT, MESSAGES, DEEP = "gpt-4o", "claude-sonnet-4-5", "deepseek-v4-pro"
 BOTH = pytest.mark.parametrize("model", [CHAT, MESSAGES], ids=["on_chat", "on_messages"])

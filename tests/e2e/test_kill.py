@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 import uuid
@@ -105,6 +106,7 @@ def test_a_gentle_stop_lets_streams_finish(tmp_path: Path) -> None:
                 text += "".join(pieces)
             stopping.join(30)
             assert text.endswith("data: [DONE]\n\n")
-            assert stopped == [0]
+            # uvicorn ends itself by the signal that it was sent, once it has drained.
+            assert stopped in ([0], [-signal.SIGTERM])
         finally:
             gateway.kill()

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.edge.body import ClientGone, decode, field, read
-from gateway.edge.body import Receive
+from gateway.edge.body import ClientGone, Receive, decode, field, read
 
 
 def receiving(*messages: dict[str, Any]) -> Receive:
@@ -72,6 +71,6 @@ def test_values_stay_as_they_were_written() -> None:
 
 def test_a_field_of_the_wrong_type_is_named() -> None:
     with pytest.raises(GatewayError) as caught:
-        field(decode(b'{"model": 5}'), "model", str, "")
+        field(decode(b'{"model": 5}'), "model", str, default="")
     assert caught.value.error.param == "model"
     assert caught.value.error.message == "model must be a string"

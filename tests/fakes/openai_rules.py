@@ -14,6 +14,8 @@ _NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 _REASONING = re.compile(r"^(o\d|gpt-[5-9])")
 # Families that take function tools on Chat only with effort `none`.
 _RESPONSES_ONLY = re.compile(r"^gpt-(5\.[4-9]|[6-9])")
+# Fields of answers that SDKs send back in the history, and that the service lets pass.
+_ECHOED = {"annotations", "index", "parsed", "parsed_arguments"}
 _RANGES = {
     "temperature": (0, 2),
     "top_p": (0, 1),
@@ -37,7 +39,8 @@ def refusal(body: dict[str, Any]) -> Refusal | None:
 
 def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
     """Why DeepSeek would refuse this body: it ignores what it does not know."""
-    plain = {k: v for k, v in body.items() if k in CompletionCreateParamsBase.__annotations__}
+    known = {"stream", *CompletionCreateParamsBase.__annotations__}
+    plain = {k: v for k, v in body.items() if k in known}
     plain.pop("reasoning_effort", None)
     for message in plain.get("messages") or ():
         if isinstance(message.get("content"), list):
@@ -75,7 +78,11 @@ def _shape(body: dict[str, Any]) -> Refusal | None:
     rest = {k: v for k, v in body.items() if k not in allowed}
     if not isinstance(body.get("stream"), bool | None):
         return bad("Invalid type for 'stream': expected a boolean.", "stream", "invalid_type")
-    found = problems(rest, CompletionCreateParamsBase)
+    found = [
+        problem
+        for problem in problems(rest, CompletionCreateParamsBase)
+        if not (problem.kind == "extra" and problem.path[-1] in _ECHOED)
+    ]
     return _told(found[0]) if found else None
 
 

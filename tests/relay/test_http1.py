@@ -44,9 +44,7 @@ async def request_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 
 def post(url: str, body: bytes = b"{}", headers: dict[str, str] | None = None) -> httpx.Request:
     fixed = {"host": "upstream", **(headers or {})}
-    return httpx.Request(
-        "POST", url, headers=httpx.Headers(fixed), stream=httpx.ByteStream(body)
-    )
+    return httpx.Request("POST", url, headers=httpx.Headers(fixed), stream=httpx.ByteStream(body))
 
 
 def answering(*replies: bytes) -> Serve:

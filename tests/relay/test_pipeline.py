@@ -126,7 +126,10 @@ async def test_an_error_as_first_event_gives_way_to_the_next(tmp_path: Path) -> 
     error = b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'
     registry = snapshot(route("m", A, B))
     async with gateway(
-        tmp_path, registry, a=lambda _: sse(error), b=lambda _: sse(chunk("b"), chunk(finish="stop"), DONE)
+        tmp_path,
+        registry,
+        a=lambda _: sse(error),
+        b=lambda _: sse(chunk("b"), chunk(finish="stop"), DONE),
     ) as live:
         reply = await live.post(CHAT, asking(stream=True))
     assert reply.status == 200
@@ -236,7 +239,8 @@ async def test_an_upstreams_401_is_never_the_clients(tmp_path: Path) -> None:
 
 async def test_a_400_in_the_same_dialect_keeps_its_words(tmp_path: Path) -> None:
     refused = httpx.Response(
-        400, json={"error": {"message": "odd wording", "type": "t", "param": "p", "code": "c", "x": 1}}
+        400,
+        json={"error": {"message": "odd wording", "type": "t", "param": "p", "code": "c", "x": 1}},
     )
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: refused) as live:
         reply = await live.post(CHAT, asking())

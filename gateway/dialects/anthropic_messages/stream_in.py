@@ -105,8 +105,10 @@ class MessagesStreamParser:
         """The events this frame completes."""
         if self._over:
             return []
-        if frame.event == "content_block_delta" and (event := self._plain_text(frame.data)):
-            return event
+        if frame.event == "content_block_delta":
+            plain = self._plain_text(frame.data)
+            if plain is not None:
+                return plain
         try:
             return self._read(frame)
         except GatewayError as failure:

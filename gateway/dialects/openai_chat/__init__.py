@@ -19,6 +19,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
 from gateway.dialects.openai_chat import (
     errors,
+    glance,
     outline,
     request_in,
     request_out,
@@ -32,9 +33,7 @@ from gateway.dialects.openai_chat.parts import NAME
 class _Client:
     """What it takes to serve Chat clients."""
 
-    def parse_request(
-        self, body: dict[str, Any], headers: Mapping[str, str]
-    ) -> Request:
+    def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         return request_in.parse_request(body, headers)
 
     def render_response(
@@ -61,9 +60,7 @@ class _Provider:
     def render_request(self, request: Request, traits: Traits) -> Rendered:
         return request_out.render_request(request, traits)
 
-    def parse_response(
-        self, body: Any, traits: Traits, rendered: Rendered | None
-    ) -> Response:
+    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
         return stream_in.parse_response(body, traits, rendered)
 
     def stream_parser(
@@ -71,9 +68,7 @@ class _Provider:
     ) -> stream_in.ChatStreamParser:
         return stream_in.ChatStreamParser(traits, rendered)
 
-    def parse_error(
-        self, status: int, headers: Mapping[str, str], body: bytes
-    ) -> Error:
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
         return errors.parse_error(status, headers, body)
 
     def parse_count(self, body: Any) -> int:
@@ -86,4 +81,5 @@ DIALECT = Dialect(
     client=_Client(),
     provider=_Provider(),
     check=outline.check,
+    glance=glance.glance,
 )

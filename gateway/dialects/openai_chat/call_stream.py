@@ -164,8 +164,7 @@ class CallStream:
                 self._count -= 1
                 return
             call.id = (
-                call.id
-                or f"call_{self.answer_id or 'g'}_{self._count - len(self._waiting) - 1}"
+                call.id or f"call_{self.answer_id or 'g'}_{self._count - len(self._waiting) - 1}"
             )
             self._start(call, events)
         if call.name in self._wrapped:

@@ -38,8 +38,7 @@ def calls_in(message: Json, at: str) -> list[ToolCall]:
         return []
     path = f"{at}.tool_calls"
     return [
-        _call_in(call, f"{path}[{i}]")
-        for i, call in enumerate(items(message, "tool_calls", at))
+        _call_in(call, f"{path}[{i}]") for i, call in enumerate(items(message, "tool_calls", at))
     ]
 
 
@@ -176,9 +175,7 @@ def _result_parts(job: Job, result: ToolResult) -> tuple[tuple[Part, ...], list[
             inline.append(part)
             continue
         count = counts[what] = counts.get(what, 0) + 1
-        note = (
-            f"[{what} {count} of this tool result is attached to the next user message]"
-        )
+        note = f"[{what} {count} of this tool result is attached to the next user message]"
         inline.append(Text(text=note))
         job.bend(part.at, f"{what} in tool result moved to a following user message")
         label = f"[{what} {count} from tool result {job.call_id(result.id)}]"

@@ -13,6 +13,7 @@ from gateway.dialects.openai_chat.retry import retry_after, should_retry
 
 Json = dict[str, Any]
 _LONGEST = 2000
+_LONGEST_CODE = 200
 
 # What providers call a failure, in `code`, `error_type`, `type` or `status` -> kind.
 _WORDS: dict[str, str] = {
@@ -163,12 +164,10 @@ def error_in(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Er
         status = _as_status(code)
     words = [fields.get(name) for name in ("code", "error_type", "type", "status")]
     return Error(
-        kind=_kind(
-            status, [word.lower() for word in words if isinstance(word, str)], message
-        ),
+        kind=_kind(status, [word.lower() for word in words if isinstance(word, str)], message),
         message=message[:_LONGEST],
         param=_param(fields),
-        code=str(code) if isinstance(code, str | int) else None,
+        code=str(code)[:_LONGEST_CODE] if isinstance(code, str | int) else None,
         status=status,
     )
 
@@ -205,9 +204,7 @@ def _with_origin(message: str, fields: Json) -> str:
     """OpenRouter keeps the words of the provider behind it apart."""
     metadata = fields.get("metadata")
     origin = metadata.get("raw") if isinstance(metadata, dict) else None
-    return (
-        f"{message}: {origin[:500]}" if isinstance(origin, str) and origin else message
-    )
+    return f"{message}: {origin[:500]}" if isinstance(origin, str) and origin else message
 
 
 def _plain(raw: bytes, status: int | None) -> str:
@@ -232,13 +229,9 @@ def _kind(status: int | None, words: list[str], message: str) -> str:
         return "quota"
     kind = next((_WORDS[word] for word in words if word in _WORDS), None)
     if kind is None and status is not None:
-        kind = _STATUSES.get(status) or (
-            "invalid_request" if status < 500 else "upstream_error"
-        )
+        kind = _STATUSES.get(status) or ("invalid_request" if status < 500 else "upstream_error")
     if kind is None:
-        kind = next(
-            (_GENERAL[word] for word in words if word in _GENERAL), "upstream_error"
-        )
+        kind = next((_GENERAL[word] for word in words if word in _GENERAL), "upstream_error")
     if kind in _PHRASED:
         told = message.lower()
         return next((known for phrase, known in _PHRASES if phrase in told), kind)
@@ -248,7 +241,7 @@ def _kind(status: int | None, words: list[str], message: str) -> str:
 def _param(fields: Json) -> str | None:
     param = fields.get("param")
     if isinstance(param, str):
-        return param
+        return param[:_LONGEST_CODE]
     detail = fields.get("detail")
     first = detail[0] if isinstance(detail, list) and detail else None
     loc = first.get("loc") if isinstance(first, dict) else None
@@ -270,9 +263,7 @@ def error_body(error: Error) -> Json:
     param = error.param
     if param is None and error.kind == "context_length":
         param = "messages"
-    return {
-        "error": {"message": error.message, "type": kind, "param": param, "code": code}
-    }
+    return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
 
 
 def render_error(error: Error, request_id: str) -> ErrorReply:
@@ -283,9 +274,7 @@ def render_error(error: Error, request_id: str) -> ErrorReply:
     headers: dict[str, str] = {"x-request-id": request_id}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
-    retry = (
-        error.should_retry if error.should_retry is not None else _RETRY.get(error.kind)
-    )
+    retry = error.should_retry if error.should_retry is not None else _RETRY.get(error.kind)
     if retry is not None:
         headers["x-should-retry"] = "true" if retry else "false"
     return ErrorReply(status=status, body=error_body(error), headers=headers)

@@ -83,9 +83,7 @@ def whole(
     return value
 
 
-def number(
-    obj: dict[str, Any], key: str, *, bound: float = 1000.0, at: str = ""
-) -> float | None:
+def number(obj: dict[str, Any], key: str, *, bound: float = 1000.0, at: str = "") -> float | None:
     """A number between -bound and bound."""
     value = obj.get(key)
     if value is None:
@@ -145,9 +143,7 @@ def strings(obj: dict[str, Any], key: str, at: str = "") -> tuple[str, ...]:
     return tuple(value)
 
 
-def one_of(
-    obj: dict[str, Any], key: str, words: tuple[str, ...], at: str = ""
-) -> str | None:
+def one_of(obj: dict[str, Any], key: str, words: tuple[str, ...], at: str = "") -> str | None:
     """One of `words`."""
     value = text(obj, key, at)
     if value is None or value in words:

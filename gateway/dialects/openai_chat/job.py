@@ -34,9 +34,7 @@ class Job:
         """Report a field that is not sent; nothing for a value the client did not write."""
         self._tell(dropped(path, why, before=before))
 
-    def bend(
-        self, path: str, why: str, *, before: Any = None, after: Any = None
-    ) -> None:
+    def bend(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
         """Report a field that is sent as something near it."""
         self._tell(approximated(path, why, before=before, after=after))
 
@@ -92,9 +90,7 @@ def breakpoint_of(cache: Cache) -> dict[str, str]:
 
 def cache_control_of(cache: Cache) -> dict[str, str]:
     """OpenRouter's `cache_control`, which is Anthropic's."""
-    return (
-        {"type": "ephemeral", "ttl": cache.ttl} if cache.ttl else {"type": "ephemeral"}
-    )
+    return {"type": "ephemeral", "ttl": cache.ttl} if cache.ttl else {"type": "ephemeral"}
 
 
 def cache_in(part: dict[str, Any]) -> Cache | None:
@@ -105,8 +101,6 @@ def cache_in(part: dict[str, Any]) -> Cache | None:
         return Cache(ttl=ttl if isinstance(ttl, str) else None)
     point = part.get("prompt_cache_breakpoint")
     if isinstance(point, dict):
-        ttl = next(
-            (k for k, v in BREAKPOINT_TTL.items() if v == point.get("ttl")), None
-        )
+        ttl = next((k for k, v in BREAKPOINT_TTL.items() if v == point.get("ttl")), None)
         return Cache(ttl=ttl)
     return None

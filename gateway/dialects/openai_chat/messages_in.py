@@ -108,9 +108,7 @@ def _system_in(out: Conversation, message: Json, at: str) -> None:
     texts = [part for part in parts if isinstance(part, Text)]
     if len(texts) < len(parts):
         other = next(part for part in parts if not isinstance(part, Text))
-        raise invalid(
-            f"{other.at}: a {message['role']} message holds text parts only", other.at
-        )
+        raise invalid(f"{other.at}: a {message['role']} message holds text parts only", other.at)
     name = text(message, "name", at)
     if not out.turns and name is None:
         out.instructions += texts
@@ -125,11 +123,7 @@ def _user_in(out: Conversation, message: Json, at: str) -> None:
 
 def _assistant_in(out: Conversation, message: Json, at: str) -> None:
     parts: list[Part] = []
-    if (
-        "reasoning_content" in message
-        or "reasoning" in message
-        or "reasoning_details" in message
-    ):
+    if "reasoning_content" in message or "reasoning" in message or "reasoning_details" in message:
         parts += thought_in(message, at)
     parts += _content(message, at)
     if (refusal := text(message, "refusal", at)) is not None:

@@ -18,7 +18,7 @@ from gateway.canon.request import (
 from gateway.canon.turns import repaired
 from gateway.dialects.openai_chat.calls import call_out, results_out
 from gateway.dialects.openai_chat.job import Job
-from gateway.dialects.openai_chat.parts import NAME, Json, content_out, parts_out
+from gateway.dialects.openai_chat.parts import NAME, Json, content_out, parts_out, words_out
 from gateway.dialects.openai_chat.reasoning import thoughts_out
 
 # Claude Code's first system block: it means something to api.anthropic.com only, and
@@ -67,13 +67,9 @@ def _turn_out(job: Job, turn: Turn) -> list[Json]:
         case "assistant":
             return _assistant_out(job, turn)
         case "system":
-            items = parts_out(job, turn.parts)
+            items = words_out(job, turn.parts, "system")
             content = content_out(job, items)
-            return (
-                [_named(turn, {"role": job.traits.system_role}, content)]
-                if items
-                else []
-            )
+            return [_named(turn, {"role": job.traits.system_role}, content)] if items else []
         case _:
             assert_never(turn.role)
 
@@ -94,9 +90,7 @@ def _user_out(job: Job, turn: Turn) -> list[Json]:
     if not items:
         return messages
     # One text in a list stays in a list: what was cached under one shape is found again.
-    listed = (
-        isinstance(others[0], Text) and others[0].at.endswith("]") if others else False
-    )
+    listed = isinstance(others[0], Text) and others[0].at.endswith("]") if others else False
     listed = listed and not _is_message(others[0].at)
     message = _named(turn, {"role": "user"}, content_out(job, items, listed=listed))
     return [*messages, message]
@@ -125,35 +119,41 @@ def _assistant_out(job: Job, turn: Turn) -> list[Json]:
                 said.append(part)
     if turn.name is not None:
         message["name"] = turn.name
-    items = parts_out(job, tuple(said))
+    items = words_out(job, said, "assistant")
     thoughts_out(job, turn, message, has_calls=bool(calls))
     if calls:
         message["tool_calls"] = [call_out(job, call) for call in calls]
     if items:
         message["content"] = content_out(job, items)
-    elif len(message) == 1 and turn.parts:
-        return []
+    elif not message.keys() & _SAYING:
+        # Nothing is left of what the client sent; or the client sent nothing, as a turn of its own.
+        if turn.parts:
+            return []
+        message["content"] = ""
     else:
         _empty_content(job, message)
     return [message]
 
 
+_SAYING = frozenset(
+    {"tool_calls", "refusal", "audio", "reasoning", "reasoning_content", "reasoning_details"}
+)
+
+
 def _empty_content(job: Job, message: Json) -> None:
+    """The content of a message that speaks by other fields."""
     match job.traits.empty_content:
         case "empty":
             message["content"] = ""
         case "null":
-            message["content"] = None if len(message) > 1 else ""
+            message["content"] = None
         case "omit":
-            if len(message) == 1:
-                message["content"] = ""
+            return
         case _:
             assert_never(job.traits.empty_content)
 
 
-def _continue_last(
-    job: Job, turns: list[Turn], messages: list[Json], body: Json
-) -> None:
+def _continue_last(job: Job, turns: list[Turn], messages: list[Json], body: Json) -> None:
     """Ask for a last assistant message to be continued, where the target can do that."""
     if not messages or messages[-1]["role"] != "assistant":
         return

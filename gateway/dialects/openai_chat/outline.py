@@ -10,9 +10,7 @@ from gateway.dialects.outline import checker
 
 # `model` is a placeholder role of no provider; vendors do add roles, so this list is
 # the union of what Chat-speaking providers document.
-Role = Literal[
-    "system", "developer", "user", "assistant", "tool", "function", "latest_reminder"
-]
+Role = Literal["system", "developer", "user", "assistant", "tool", "function", "latest_reminder"]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
 _Share = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
 

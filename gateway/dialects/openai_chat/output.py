@@ -31,9 +31,7 @@ def output_in(body: Json, at: dict[str, str]) -> Output:
         path = "response_format.type"
         raise invalid(f"{path} is required: give one of {', '.join(_FORMATS)}", path)
     if kind != "json_schema":
-        return Output(
-            format="json" if kind == "json_object" else "text", verbosity=verbosity
-        )
+        return Output(format="json" if kind == "json_object" else "text", verbosity=verbosity)
     path = "response_format.json_schema"
     inner = needed_mapping(wanted, "json_schema", "response_format")
     for name in ("name", "description", "schema", "strict"):
@@ -55,9 +53,7 @@ def output_out(job: Job, body: Json) -> None:
     if output.verbosity is not None and traits.verbosity:
         body["verbosity"] = output.verbosity
     elif output.verbosity is not None:
-        job.drop(
-            job.request.path("verbosity"), "no equivalent", before=output.verbosity
-        )
+        job.drop(job.request.path("verbosity"), "no equivalent", before=output.verbosity)
     if output.format == "text":
         return
     if traits.structured == "none":
@@ -78,9 +74,7 @@ def _hint(job: Job, output: Output) -> None:
     """Say in the instructions what the target has no field for."""
     if output.schema:
         schema = compact(parameters(output.schema))
-        job.hints.append(
-            f"Answer only with JSON that follows this JSON Schema:\n{schema}"
-        )
+        job.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema}")
         path = job.request.path("schema")
         job.bend(path, "the upstream knows no schema: it is given as an instruction")
     else:

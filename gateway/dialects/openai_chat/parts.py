@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, assert_never
 
 from gateway.canon.errors import Error, GatewayError, invalid
@@ -50,9 +50,7 @@ def _part_in(part: Any, at: str) -> Part:
         raise _wrong(at, "an object with a type", part)
     kind = part.get("type")
     if type(kind) is not str:
-        raise invalid(
-            f"{at}.type is required: give a string such as 'text'", f"{at}.type"
-        )
+        raise invalid(f"{at}.type is required: give a string such as 'text'", f"{at}.type")
     reader = _READERS.get(kind)
     if reader is None:
         return Native(dialect=NAME, data=part, at=at)
@@ -138,7 +136,18 @@ _READERS: dict[str, Callable[[Json, str], Part]] = {
 }
 
 
-def parts_out(job: Job, parts: tuple[Part, ...]) -> list[Json]:
+def words_out(job: Job, parts: Iterable[Part], role: str) -> list[Json]:
+    """The content parts of a message that holds words only; other parts are reported."""
+    kept: list[Part] = []
+    for part in parts:
+        if isinstance(part, Image | Document | Audio):
+            job.drop(part.at, f"{role} messages hold text only in OpenAI Chat")
+        else:
+            kept.append(part)
+    return parts_out(job, kept)
+
+
+def parts_out(job: Job, parts: Iterable[Part]) -> list[Json]:
     """The content parts to send; what the target does not take is reported."""
     return [item for part in parts for item in _part_out(job, part)]
 
@@ -146,6 +155,8 @@ def parts_out(job: Job, parts: tuple[Part, ...]) -> list[Json]:
 def _part_out(job: Job, part: Part) -> list[Json]:
     match part:
         case Text():
+            if part.citations:
+                job.drop(joined(part.at, "citations"), "OpenAI Chat takes no sources as input")
             return [job.mark(_text(part.text), part.cache)]
         case Image():
             return [job.mark(_image_out(job, part), part.cache)]
@@ -179,13 +190,9 @@ def _image_out(job: Job, image: Image) -> Json:
     if not traits.images:
         return _left_out(job, image.at, "image", "this model takes no images")
     if image.file_id is not None:
-        raise _refused(
-            image.at, "an image by file id can not go to this provider; send its data"
-        )
+        raise _refused(image.at, "an image by file id can not go to this provider; send its data")
     if image.data is not None:
-        url = data_url(
-            media_type_of(image.data, image.media_type, "image/png"), image.data
-        )
+        url = data_url(media_type_of(image.data, image.media_type, "image/png"), image.data)
     elif traits.image_urls:
         url = image.url or ""
     else:
@@ -221,13 +228,9 @@ def _document_out(job: Job, document: Document) -> list[Json]:
     if document.context is not None:
         job.drop(joined(document.at, "context"), "no equivalent in OpenAI Chat")
     if not job.traits.pdf:
-        left_out = _left_out(
-            job, document.at, "document", "this model takes no documents"
-        )
+        left_out = _left_out(job, document.at, "document", "this model takes no documents")
         return [job.mark(left_out, document.cache)]
-    return [
-        job.mark({"type": "file", "file": _file_out(job, document)}, document.cache)
-    ]
+    return [job.mark({"type": "file", "file": _file_out(job, document)}, document.cache)]
 
 
 def _file_out(job: Job, document: Document) -> Json:
@@ -267,14 +270,10 @@ def _document_as_text(job: Job, document: Document) -> list[Json]:
 
 
 def _refused(at: str, why: str) -> GatewayError:
-    return GatewayError(
-        Error(kind="unsupported_param", message=f"{at}: {why}", param=at)
-    )
+    return GatewayError(Error(kind="unsupported_param", message=f"{at}: {why}", param=at))
 
 
-def content_out(
-    job: Job, items: list[Json], *, listed: bool = False
-) -> str | list[Json]:
+def content_out(job: Job, items: list[Json], *, listed: bool = False) -> str | list[Json]:
     """A message's content: a string where one plain text says it all.
 
     `listed` keeps one text in a list, as the client wrote it. A target that takes

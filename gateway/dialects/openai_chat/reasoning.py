@@ -65,9 +65,7 @@ def _effort(word: str | None, path: str) -> str | None:
         return None
     word = _SYNONYMS.get(word, word)
     if word not in EFFORTS:
-        raise invalid(
-            f"{path} must be one of {', '.join(EFFORTS)}, not {word[:40]!r}", path
-        )
+        raise invalid(f"{path} must be one of {', '.join(EFFORTS)}, not {word[:40]!r}", path)
     return word
 
 
@@ -102,9 +100,7 @@ def _from_reasoning(body: Json, at: dict[str, str]) -> Thinking:
     if enabled is False:
         return msgspec.structs.replace(asked, mode="off")
     if budget:
-        return msgspec.structs.replace(
-            asked, mode="budget", budget=budget, effort=effort
-        )
+        return msgspec.structs.replace(asked, mode="budget", budget=budget, effort=effort)
     if enabled:
         asked = msgspec.structs.replace(asked, mode="auto")
     return _with_effort(asked, effort)
@@ -123,18 +119,14 @@ def thinking_out(job: Job, body: Json) -> None:
         _drop_thinking(job, asked)
         return
     if asked.mode == "off" and traits.thinking_always_on and not traits.efforts:
-        job.bend(
-            request.path("thinking"), f"{traits.model} always reasons", before="off"
-        )
+        job.bend(request.path("thinking"), f"{traits.model} always reasons", before="off")
         return
     match traits.thinking_request:
         case "reasoning":
             _reasoning_object(job, body, asked)
         case "thinking":
             if asked.mode is not None:
-                body["thinking"] = {
-                    "type": "disabled" if asked.mode == "off" else "enabled"
-                }
+                body["thinking"] = {"type": "disabled" if asked.mode == "off" else "enabled"}
             if asked.mode != "off":
                 _put_effort(job, body, asked)
         case _:
@@ -210,9 +202,7 @@ def _nearest(job: Job, name: str, level: str) -> str | None:
     if level in traits.efforts:
         return level
     if not traits.efforts:
-        job.drop(
-            job.request.path(name), f"{traits.model} takes no effort", before=level
-        )
+        job.drop(job.request.path(name), f"{traits.model} takes no effort", before=level)
         return None
     sent = _next_down(level, traits.efforts)
     why = f"{traits.model} knows {', '.join(traits.efforts)}"
@@ -242,9 +232,7 @@ def _reasoning_object(job: Job, body: Json, asked: Thinking) -> None:
         out["max_tokens"] = asked.budget
     elif asked.effort is not None:
         _, level = _level(job, asked)
-        sent = (
-            _nearest(job, "effort", level or "medium") if job.traits.efforts else level
-        )
+        sent = _nearest(job, "effort", level or "medium") if job.traits.efforts else level
         out["effort"] = sent
     elif asked.mode == "auto":
         out["enabled"] = True
@@ -285,11 +273,7 @@ def more_details(details: list[Json], pieces: list[Json]) -> None:
             details.append(dict(piece))
             continue
         for key, value in piece.items():
-            grows = (
-                key in _GROWING
-                and isinstance(value, str)
-                and isinstance(last.get(key), str)
-            )
+            grows = key in _GROWING and isinstance(value, str) and isinstance(last.get(key), str)
             if value is not None:
                 last[key] = last[key] + value if grows else value
 
@@ -317,9 +301,7 @@ def thoughts_out(job: Job, turn: Turn, message: Json, *, has_calls: bool) -> Non
     demanded = traits.replay_reasoning == "required_on_tools" and has_calls
     if traits.reasoning_field == "none" or traits.replay_reasoning == "ignored":
         for thought in thoughts:
-            job.drop(
-                thought.at, "thinking block: the upstream takes no reasoning as input"
-            )
+            job.drop(thought.at, "thinking block: the upstream takes no reasoning as input")
         return
     field = traits.reasoning_field
     if field == DETAILS:
@@ -349,9 +331,7 @@ def _words(job: Job, thought: Reasoning, *, demanded: bool) -> str:
     return ""
 
 
-def _native_details(
-    job: Job, thoughts: list[Reasoning]
-) -> tuple[list[Json], list[Reasoning]]:
+def _native_details(job: Job, thoughts: list[Reasoning]) -> tuple[list[Json], list[Reasoning]]:
     """The target's own `reasoning_details`, and the thoughts that hold none."""
     details: list[Json] = []
     others: list[Reasoning] = []

@@ -116,9 +116,7 @@ def _extra(body: Json, at: dict[str, str]) -> tuple[Json, bool | None]:
         return extra, None
     at["include_usage"] = "stream_options"
     include_usage = flag(options, "include_usage", "stream_options")
-    others = {
-        k: v for k, v in options.items() if k != "include_usage" and v is not None
-    }
+    others = {k: v for k, v in options.items() if k != "include_usage" and v is not None}
     if others:
         extra["stream_options"] = others
     return extra, include_usage

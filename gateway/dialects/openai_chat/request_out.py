@@ -144,7 +144,7 @@ def _logprobs_out(job: Job, body: Json) -> None:
     if taken and job.request.stream:
         taken, why = False, "a translated stream carries no log probabilities"
     if sampling.logprobs:
-        _put(job, body, "logprobs", True, taken=taken, why=why)
+        _put(job, body, "logprobs", sampling.logprobs, taken=taken, why=why)
         _put(job, body, "top_logprobs", sampling.top_logprobs, taken=taken, why=why)
 
 
@@ -158,17 +158,11 @@ def _meta_out(job: Job, body: Json) -> None:
             body[field] = stable_id(meta.user_id, _ID_LIMIT)
     if meta.session_key is not None and traits.session_field != "none":
         body[traits.session_field] = stable_id(meta.session_key, _KEY_LIMIT)
-    elif meta.session_key is not None and request.path("session_key") != request.path(
-        "user_id"
-    ):
+    elif meta.session_key is not None and request.path("session_key") != request.path("user_id"):
         job.drop(request.path("session_key"), "no equivalent")
-    _put(
-        job, body, "metadata", meta.metadata, taken=traits.metadata, why="no equivalent"
-    )
+    _put(job, body, "metadata", meta.metadata, taken=traits.metadata, why="no equivalent")
     tier = meta.service_tier
-    _put(
-        job, body, "service_tier", tier, taken=traits.service_tier, why="no equivalent"
-    )
+    _put(job, body, "service_tier", tier, taken=traits.service_tier, why="no equivalent")
     if meta.store or traits.store:
         _put(job, body, "store", meta.store, taken=traits.store, why="no equivalent")
 

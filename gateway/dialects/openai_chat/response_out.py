@@ -49,9 +49,7 @@ class _Message:
             self.report.append(item)
 
 
-def render_response(
-    response: Response, exchange: Exchange
-) -> tuple[Json, tuple[Adaptation, ...]]:
+def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple[Adaptation, ...]]:
     """The answer's JSON and what it could not say. Raises GatewayError for a garbled one."""
     finish = response.finish
     if finish.reason == "malformed":
@@ -114,9 +112,7 @@ def _read(read: _Message, part: Part) -> None:
             _native(read, part)
         case Image() | Document() | Audio() | ToolResult():
             kind = type(part).__name__.lower()
-            read.note(
-                dropped(f"content.{kind}", "no equivalent in an OpenAI Chat answer")
-            )
+            read.note(dropped(f"content.{kind}", "no equivalent in an OpenAI Chat answer"))
         case _:
             assert_never(part)
 

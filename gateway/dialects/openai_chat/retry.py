@@ -48,9 +48,7 @@ def _number(text: str | None) -> float | None:
 
 def _until(text: str, now: str | None) -> float | None:
     then, base = _date(text), _date(now)
-    return (
-        (then - base).total_seconds() if then is not None and base is not None else None
-    )
+    return (then - base).total_seconds() if then is not None and base is not None else None
 
 
 def _date(text: str | None) -> datetime | None:
@@ -82,9 +80,7 @@ def duration(text: Any) -> float | None:
         return number
     if _DURATION.sub("", text.strip()):
         return None
-    return sum(
-        float(amount) * _SECONDS[unit] for amount, unit in _DURATION.findall(text)
-    )
+    return sum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION.findall(text))
 
 
 def _retry_info(payload: Any) -> float | None:

@@ -167,9 +167,7 @@ class ChatStreamParser:
         answer_id = chunk.id if isinstance(chunk.id, str) else ""
         model = chunk.model if isinstance(chunk.model, str) else ""
         self._model = self._model or model
-        self._calls.answer_id = "".join(
-            c for c in answer_id if c.isalnum() or c in "-_"
-        )
+        self._calls.answer_id = "".join(c for c in answer_id if c.isalnum() or c in "-_")
         self._calls.signer = (self._kind, self._model)
         tier = chunk.service_tier
         events.append(
@@ -232,9 +230,7 @@ class ChatStreamParser:
                 continue
             if part.get("type") == "thinking":
                 signature = part.get("signature")
-                self._signature = (
-                    signature if isinstance(signature, str) else self._signature
-                )
+                self._signature = signature if isinstance(signature, str) else self._signature
                 if words := thought_text(part.get("thinking")):
                     self._say("reasoning", words, events)
             elif isinstance(part.get("text"), str) and part["text"]:
@@ -306,9 +302,7 @@ class ChatStreamParser:
     def _thought_state(self) -> Signature:
         """What must come back with the thought; for plain text, only who thought it."""
         kind, value = "text", ""
-        if any(
-            detail.get("signature") or detail.get("data") for detail in self._details
-        ):
+        if any(detail.get("signature") or detail.get("data") for detail in self._details):
             kind, value = DETAILS, compact(self._details)
         elif self._signature:
             kind, value = "signature", self._signature
@@ -345,9 +339,7 @@ class ChatStreamParser:
 
     def _finished(self) -> Finish:
         calls = self._calls.any
-        return finish_in(
-            self._finish, calls=calls, refused=self._refused, stop=self._stop
-        )
+        return finish_in(self._finish, calls=calls, refused=self._refused, stop=self._stop)
 
     def _fail(self, error: Error) -> list[Event]:
         self._over = True
@@ -360,9 +352,7 @@ class ChatStreamParser:
         value = _loose(data)
         if is_error(value):
             return self._fail(error_in(value))
-        return self._fail(
-            bad_upstream("the upstream sent an event that is no chat chunk").error
-        )
+        return self._fail(bad_upstream("the upstream sent an event that is no chat chunk").error)
 
 
 def _holds_state(details: list[dict[str, Any]]) -> bool:

@@ -148,9 +148,7 @@ class ChatStreamRenderer:
 
     def _call_piece(self, text: str) -> bytes:
         inner = (
-            {"custom": {"input": text}}
-            if self._block.custom
-            else {"function": {"arguments": text}}
+            {"custom": {"input": text}} if self._block.custom else {"function": {"arguments": text}}
         )
         return self._chunk({"tool_calls": [{"index": self._calls - 1, **inner}]})
 
@@ -165,16 +163,10 @@ class ChatStreamRenderer:
     def _annotations(self) -> bytes:
         """The sources of the block, whose extent is known only now."""
         cited, self._cited = self._cited, []
-        shown = [
-            citation_out(citation, self._begun_at, self._length) for citation in cited
-        ]
+        shown = [citation_out(citation, self._begun_at, self._length) for citation in cited]
         annotations = [item for item in shown if item is not None]
         if len(annotations) < len(shown):
-            self._note(
-                dropped(
-                    "citations", "a source without a URL has no place in OpenAI Chat"
-                )
-            )
+            self._note(dropped("citations", "a source without a URL has no place in OpenAI Chat"))
         return self._chunk({"annotations": annotations}) if annotations else b""
 
     def _signed(self, event: Signed) -> bytes:
@@ -206,16 +198,10 @@ class ChatStreamRenderer:
         if finish.reason == "malformed":
             return self._fail(malformed(finish))
         if finish.reason == "pause":
-            self._note(
-                approximated("finish_reason", "a paused turn is shown as stopped")
-            )
+            self._note(approximated("finish_reason", "a paused turn is shown as stopped"))
         out = b""
         refused = self._refused
-        if (
-            not refused
-            and finish.explanation
-            and finish.reason in {"filter", "refusal"}
-        ):
+        if not refused and finish.explanation and finish.reason in {"filter", "refusal"}:
             out = self._refusal(finish.explanation)
         word = _encode(finish_out(finish, refused=refused))
         out += self._prefix + b'{},"finish_reason":' + word + b"}]}\n\n"

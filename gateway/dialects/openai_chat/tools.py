@@ -30,13 +30,9 @@ _ITEM = frozenset({"type", "function", "cache_control", "defer_loading"})
 
 def tools_in(body: Json) -> tuple[Tool, ...]:
     """The tools on offer, in any of the three fields that hold some."""
-    tools = [
-        _tool_in(item, f"tools[{i}]") for i, item in enumerate(items(body, "tools"))
-    ]
+    tools = [_tool_in(item, f"tools[{i}]") for i, item in enumerate(items(body, "tools"))]
     for i, item in enumerate(items(body, "functions")):
-        tools.append(
-            _function_in({"function": item}, item, f"functions[{i}]", f"functions[{i}]")
-        )
+        tools.append(_function_in({"function": item}, item, f"functions[{i}]", f"functions[{i}]"))
     if (search := mapping(body, "web_search_options")) is not None:
         tools.append(
             Tool(
@@ -53,15 +49,11 @@ def tools_in(body: Json) -> tuple[Tool, ...]:
 def _tool_in(item: Json, at: str) -> Tool:
     kind = text(item, "type", at)
     if kind == "function" or (kind is None and "function" in item):
-        return _function_in(
-            item, needed_mapping(item, "function", at), f"{at}.function", at
-        )
+        return _function_in(item, needed_mapping(item, "function", at), f"{at}.function", at)
     if kind == "custom":
         return _custom_in(item, at)
     if kind is None:
-        raise invalid(
-            f"{at}.type is required: give 'function' or 'custom'", f"{at}.type"
-        )
+        raise invalid(f"{at}.type is required: give 'function' or 'custom'", f"{at}.type")
     name = item.get("name")
     return Tool(
         name=name if isinstance(name, str) else kind,
@@ -129,18 +121,14 @@ def _loaded(job: Job, tools: tuple[Tool, ...]) -> list[Tool]:
     With a search tool in the list the deferred ones are real and all sent at once;
     without one they are placeholders that the client itself would fill later.
     """
-    searched = any(
-        tool.kind == "server" and "tool_search" in tool.name for tool in tools
-    )
+    searched = any(tool.kind == "server" and "tool_search" in tool.name for tool in tools)
     kept: list[Tool] = []
     for tool in tools:
         if tool.defer and not searched:
             job.drop(tool.at, "defer_loading tool without tool search")
             continue
         if tool.defer:
-            job.bend(
-                f"{tool.at}.defer_loading", "no tool search upstream: sent at once"
-            )
+            job.bend(f"{tool.at}.defer_loading", "no tool search upstream: sent at once")
         kept.append(tool)
     return kept
 
@@ -255,18 +243,14 @@ def choice_in(body: Json, at: dict[str, str]) -> ToolChoice | None:
     if value is None:
         return None if parallel is None else ToolChoice(parallel=parallel)
     if type(value) is str:
-        word = one_of(
-            {"tool_choice": value}, "tool_choice", ("none", "auto", "required", "any")
-        )
+        word = one_of({"tool_choice": value}, "tool_choice", ("none", "auto", "required", "any"))
         mode = "any" if word == "required" else word
         return ToolChoice(mode=mode, parallel=parallel)  # type: ignore[arg-type]
     if type(value) is not dict:
         raise wrong("tool_choice", "a string or an object", value)
     if value.get("type") == "allowed_tools":
-        return _allowed_in(value, parallel)
-    return ToolChoice(
-        mode="named", names=(_named_in(value, "tool_choice"),), parallel=parallel
-    )
+        return _allowed_in(value, parallel=parallel)
+    return ToolChoice(mode="named", names=(_named_in(value, "tool_choice"),), parallel=parallel)
 
 
 def _older_choice(value: Any) -> Any:
@@ -278,17 +262,13 @@ def _named_in(value: Json, at: str) -> str:
     return needed_text(needed_mapping(value, kind, at), "name", f"{at}.{kind}")
 
 
-def _allowed_in(value: Json, parallel: bool | None) -> ToolChoice:
+def _allowed_in(value: Json, *, parallel: bool | None) -> ToolChoice:
     path = "tool_choice.allowed_tools"
     allowed = needed_mapping(value, "allowed_tools", "tool_choice")
     mode = one_of(allowed, "mode", ("auto", "required"), path)
     listed = items(allowed, "tools", path)
-    names = tuple(
-        _named_in(item, f"{path}.tools[{i}]") for i, item in enumerate(listed)
-    )
-    return ToolChoice(
-        mode="allowed", names=names, required=mode == "required", parallel=parallel
-    )
+    names = tuple(_named_in(item, f"{path}.tools[{i}]") for i, item in enumerate(listed))
+    return ToolChoice(mode="allowed", names=names, required=mode == "required", parallel=parallel)
 
 
 def _choice_without_tools(job: Job) -> None:
@@ -340,8 +320,6 @@ def _mode_out(job: Job, choice: ToolChoice) -> Any:
 
 
 def _named_out(job: Job, name: str) -> Json:
-    custom = any(
-        tool.name == name and tool.kind == "custom" for tool in job.request.tools
-    )
+    custom = any(tool.name == name and tool.kind == "custom" for tool in job.request.tools)
     kind = "custom" if custom and job.traits.custom_tools else "function"
     return {"type": kind, kind: {"name": job.name(name)}}

@@ -1,0 +1,1 @@
+"""Thin shells over functions; `manage.py help` lists them."""

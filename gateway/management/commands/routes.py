@@ -27,9 +27,9 @@ class Command(BaseCommand):
 def table(snapshot: Snapshot) -> list[str]:
     """The routes as aligned lines, a heading first."""
     rows = [("ROUTE", "STRATEGY", "TARGETS", "ALSO")]
-    names = {name: [] for name in snapshot.routes}
-    for pattern, route in [*snapshot.aliases.items(), *snapshot.wildcards]:
-        names.setdefault(route, []).append(pattern)
+    names: dict[str, list[str]] = {name: [] for name in snapshot.routes}
+    for pattern, named in [*snapshot.aliases.items(), *snapshot.wildcards]:
+        names.setdefault(named, []).append(pattern)
     for name, route in sorted(snapshot.routes.items()):
         targets = ", ".join(target.model.label for target in route.targets)
         rows.append((name, route.strategy, targets, ", ".join(names[name])))

@@ -56,7 +56,7 @@ class Command(BaseCommand):
         """Read the configuration file's settings before anything is made."""
         self.config = None
         if path is not None:
-            from gateway import litellm  # noqa: PLC0415 - YAML is needed with a file only
+            from gateway import litellm
 
             try:
                 self.config = litellm.read(path)
@@ -80,7 +80,7 @@ class Command(BaseCommand):
     def _apply(self) -> list[str]:
         if self.config is None:
             return []
-        from gateway import litellm  # noqa: PLC0415
-        from gateway.litellm.apply import apply  # noqa: PLC0415
+        from gateway import litellm
+        from gateway.litellm.apply import apply
 
         return [*litellm.report(self.config), *apply(self.config)]

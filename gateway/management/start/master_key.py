@@ -7,6 +7,9 @@ import ipaddress
 import msgspec
 
 MIN_CHARS = 16
+_OPEN = (
+    "warning: no master_key is configured; on this loopback address any client token is accepted"
+)
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +50,6 @@ def choose(key: str, host: str, *, has_config: bool) -> Choice:
     if not key and has_config and local:
         return Choice(
             open=True,
-            warnings=(
-                "warning: no master_key is configured; on this loopback address any client "
-                "token is accepted",
-            ),
+            warnings=(_OPEN,),
         )
     return Choice()

@@ -5,25 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from gateway.relay import runtime
-
 APPLICATION = "gateway.config.asgi:application"
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server; at a signal the relay learns of the drain before the waiting starts."""
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, let running requests finish, flush the journal."""
-        current = runtime.current()
-        if current is not None:
-            current.begin_drain()
-        await super().shutdown(sockets)
 
 
 def config(host: str, port: int, workers: int, drain_s: float) -> uvicorn.Config:
@@ -49,7 +35,7 @@ def config(host: str, port: int, workers: int, drain_s: float) -> uvicorn.Config
 
 def _has_uvloop() -> bool:
     try:
-        import uvloop  # noqa: F401, PLC0415 - not on Windows
+        import uvloop  # noqa: F401 - not on Windows
     except ImportError:
         return False
     return True
@@ -74,11 +60,9 @@ def serve(listener: socket.socket, *, workers: int, drain_s: float) -> None:
     """Serve until a signal; returns after the drain."""
     host, port = listener.getsockname()[:2]
     settings = config(host, port, workers, drain_s)
-    server = Server(settings)
     if workers == 1:
-        server.run(sockets=[listener])
+        uvicorn.Server(settings).run(sockets=[listener])
         return
     with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        supervisor: Any = Multiprocess(settings, target=server.run, sockets=[listener])
-        supervisor.run()
+        Multiprocess(settings, sockets=[listener]).run()

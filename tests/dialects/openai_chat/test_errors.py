@@ -66,8 +66,28 @@ def openai(message: str = "m", kind: str | None = None, code: Any = None, param:
         (503, openai(code="slow_down"), "overloaded"),
         (504, b"", "timeout"),
         (529, b"", "overloaded"),
-        (502, {"error": {"code": 502, "message": "m", "metadata": {"error_type": "provider_overloaded"}}}, "overloaded"),
-        (400, {"error": {"code": 400, "message": "m", "metadata": {"error_type": "token_limit_exceeded"}}}, "context_length"),
+        (
+            502,
+            {
+                "error": {
+                    "code": 502,
+                    "message": "m",
+                    "metadata": {"error_type": "provider_overloaded"},
+                }
+            },
+            "overloaded",
+        ),
+        (
+            400,
+            {
+                "error": {
+                    "code": 400,
+                    "message": "m",
+                    "metadata": {"error_type": "token_limit_exceeded"},
+                }
+            },
+            "context_length",
+        ),
         (418, b"teapot", "invalid_request"),
     ],
     ids=lambda value: str(value)[:60],

@@ -30,12 +30,15 @@ leaves = (
     | st.booleans()
     | st.integers(-3, 3)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["", "x", "text", "function", "custom", "stop", "{}", '{"a":1}', "dgm1.", "data:"])
+    | st.sampled_from(
+        ["", "x", "text", "function", "custom", "stop", "{}", '{"a":1}', "dgm1.", "data:"]
+    )
 )
 junk = st.recursive(
     leaves,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
+    ),
     max_leaves=25,
 )
 deltas = st.dictionaries(st.sampled_from(KEYS), junk, max_size=5)
@@ -46,11 +49,13 @@ chunks = st.builds(
     },
     deltas,
     st.sampled_from([None, None, None, "stop", "tool_calls", 5]),
-    st.dictionaries(st.sampled_from(["id", "model", "usage", "created", "x_groq"]), junk, max_size=2),
+    st.dictionaries(
+        st.sampled_from(["id", "model", "usage", "created", "x_groq"]), junk, max_size=2
+    ),
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(st.lists(chunks | junk, max_size=6), st.booleans())
 def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], done: bool):
     parser = DIALECT.provider.stream_parser(traits(), None)
@@ -65,7 +70,7 @@ def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], done: 
         renderer.feed(event)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=40), max_size=4))
 def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
     parser = DIALECT.provider.stream_parser(traits(), None)
@@ -78,7 +83,7 @@ def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
 wholes = st.builds(lambda message: {"choices": [{"message": message}]}, deltas | junk) | junk
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(wholes)
 def test_any_json_is_an_answer_or_an_error(value: Any):
     try:
@@ -88,7 +93,7 @@ def test_any_json_is_an_answer_or_an_error(value: Any):
         pass
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.integers(400, 599), junk | st.binary(max_size=20))
 def test_any_refusal_has_a_kind(status: int, value: Any):
     data = value if isinstance(value, bytes) else msgspec.json.encode(value)
@@ -112,7 +117,7 @@ bodies = st.builds(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=100)
 @given(bodies | deltas)
 def test_any_body_is_a_request_or_an_error_that_names_a_field(value: dict[str, Any]):
     try:
@@ -129,7 +134,7 @@ def test_any_body_is_a_request_or_an_error_that_names_a_field(value: dict[str, A
     msgspec.json.encode(rendered.body)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(TOP), junk, max_size=4))
 def test_any_field_is_read_or_named(fields: dict[str, Any]):
     try:

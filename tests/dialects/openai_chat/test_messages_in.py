@@ -144,7 +144,10 @@ def test_the_path_of_a_part_is_the_clients():
 )
 def test_a_content_part_is_understood(part: dict[str, Any], meant: Any):
     found = part_of(part)
-    assert found == type(meant)(**{n: getattr(meant, n) for n in meant.__struct_fields__ if n != "at"}, at="messages[0].content[0]")
+    assert found == type(meant)(
+        **{n: getattr(meant, n) for n in meant.__struct_fields__ if n != "at"},
+        at="messages[0].content[0]",
+    )
 
 
 @pytest.mark.parametrize(
@@ -239,9 +242,7 @@ def test_a_custom_call_keeps_its_text():
 
 
 def test_tool_messages_in_a_row_are_one_turn():
-    request = parse(
-        said(USER, called(call("a"), call("b")), result("a"), result("b", ""), USER)
-    )
+    request = parse(said(USER, called(call("a"), call("b")), result("a"), result("b", ""), USER))
     assert [turn.role for turn in request.turns] == ["user", "assistant", "user", "user"]
     assert request.turns[2].parts == (
         ToolResult(id="a", parts=(Text(text="ok", at="messages[2]"),), at="messages[2]"),

@@ -214,9 +214,7 @@ def test_only_parallel_makes_a_choice_without_a_mode():
 
 
 def test_the_older_forms_of_tools_and_choice_are_understood():
-    request = parse(
-        body(functions=[{"name": "f", "parameters": {}}], function_call={"name": "f"})
-    )
+    request = parse(body(functions=[{"name": "f", "parameters": {}}], function_call={"name": "f"}))
     assert request.tools == (Tool(name="f", schema={}, at="functions[0]"),)
     assert request.tool_choice == ToolChoice(mode="named", names=("f",))
     assert request.path("tool_choice") == "function_call"

@@ -10,6 +10,7 @@ from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
     Audio,
     Cache,
+    Citation,
     Document,
     Image,
     Meta,
@@ -227,7 +228,9 @@ def test_images_of_a_tool_result_follow_all_results_of_the_turn():
     rendered = render(Request(model="gw", turns=turns))
     sent = rendered.body["messages"]
     assert [message["role"] for message in sent] == ["assistant", "tool", "tool", "user"]
-    assert sent[1]["content"] == "[image 1 of this tool result is attached to the next user message]"
+    assert (
+        sent[1]["content"] == "[image 1 of this tool result is attached to the next user message]"
+    )
     assert [part["type"] for part in sent[3]["content"]] == ["text", "image_url", "text"]
     assert sent[3]["content"][0]["text"] == "[image 1 from tool result a]"
     assert told(rendered.report) == [("p", "approximated")]
@@ -266,12 +269,18 @@ def test_a_failed_result_says_so_in_words(parts: tuple[Any, ...], content: Any):
 def test_a_missing_result_is_sent_as_one():
     rendered = render(said(USER, called(call("c1"), call("c2")), result("c1"), USER))
     sent = rendered.body["messages"]
-    assert sent[3] == {"role": "tool", "tool_call_id": "c2", "content": "Error: [no result provided]"}
+    assert sent[3] == {
+        "role": "tool",
+        "tool_call_id": "c2",
+        "content": "Error: [no result provided]",
+    }
     assert told(rendered.report) == [("messages[1].tool_calls[1]", "approximated")]
 
 
 def test_call_ids_follow_the_targets_rule_everywhere():
-    rendered = render(said(USER, called(call("call_long.id")), result("call_long.id")), tool_id_rule="mistral9")
+    rendered = render(
+        said(USER, called(call("call_long.id")), result("call_long.id")), tool_id_rule="mistral9"
+    )
     sent = rendered.body["messages"]
     rewritten = sent[1]["tool_calls"][0]["id"]
     assert len(rewritten) == 9
@@ -295,7 +304,10 @@ def test_a_trailing_assistant_message_is_refused():
     ("field", "sent"),
     [
         ("prefix", ({"prefix": True}, {})),
-        ("continue_final_message", ({}, {"continue_final_message": True, "add_generation_prompt": False})),
+        (
+            "continue_final_message",
+            ({}, {"continue_final_message": True, "add_generation_prompt": False}),
+        ),
         ("none", ({}, {})),
     ],
     ids=str,
@@ -411,7 +423,9 @@ def test_a_document_by_url_goes_where_urls_are_taken():
 
 def test_parts_that_only_chat_knows_go_through():
     part = {"type": "video_url", "video_url": {"url": "https://x"}}
-    assert render(said({"role": "user", "content": [part]})).body["messages"][0]["content"] == [part]
+    assert render(said({"role": "user", "content": [part]})).body["messages"][0]["content"] == [
+        part
+    ]
 
 
 # --- cache marks ---------------------------------------------------------------------
@@ -547,3 +561,19 @@ def test_no_loss_is_reported_twice():
 def test_the_same_request_gives_the_same_bytes():
     asked = said(USER, called(call("c.1")), result("c.1"), tools=[tool("a.b")])
     assert render(asked, tool_id_rule="mistral9") == render(asked, tool_id_rule="mistral9")
+
+
+def test_media_in_an_assistant_message_is_reported():
+    turns = (
+        Turn(role="assistant", parts=(Text(text="a"), Document(data=PDF, at="p"))),
+        Turn(role="user", parts=(Text(text="b"),)),
+    )
+    rendered = render(Request(model="gw", turns=turns))
+    assert rendered.body["messages"][0] == {"role": "assistant", "content": "a"}
+    assert told(rendered.report) == [("p", "dropped")]
+
+
+def test_sources_of_earlier_answers_are_reported():
+    text = Text(text="a", citations=(Citation(url="https://x"),), at="p")
+    turns = (Turn(role="assistant", parts=(text,)), Turn(role="user", parts=(Text(text="b"),)))
+    assert told(render(Request(model="gw", turns=turns)).report) == [("p.citations", "dropped")]

@@ -138,8 +138,12 @@ def test_whatever_comes_in_strict_mode_takes_what_goes_out(properties: dict[str,
 
 junk = st.recursive(
     st.none() | st.booleans() | st.integers(0, 9) | words,
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(st.sampled_from(["type", "properties", "items", "anyOf", "required"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["type", "properties", "items", "anyOf", "required"]), inner
+        )
+    ),
     max_leaves=8,
 )
 

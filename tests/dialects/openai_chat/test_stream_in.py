@@ -176,7 +176,15 @@ def test_vllm_says_which_sequence_stopped_it():
         ({"choices": [], "usage": USAGE}, TEXT, STOP),
         (chunk({"content": "hi"}, usage={"prompt_tokens": 5}), chunk(finish="stop", usage=USAGE)),
     ],
-    ids=["with text", "with the finish", "after", "after with a choice", "groq", "first", "growing"],
+    ids=[
+        "with text",
+        "with the finish",
+        "after",
+        "after with a choice",
+        "groq",
+        "first",
+        "growing",
+    ],
 )
 def test_usage_may_stand_anywhere(stream: tuple[Any, ...]):
     usage = read(*stream).usage
@@ -436,7 +444,11 @@ def test_a_free_text_tool_that_went_as_a_function_gives_its_text():
 
 
 def test_a_custom_call_streams_its_text():
-    first = {"tool_calls": [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "sh", "input": ""}}]}
+    first = {
+        "tool_calls": [
+            {"index": 0, "id": "c", "type": "custom", "custom": {"name": "sh", "input": ""}}
+        ]
+    }
     more = {"tool_calls": [{"index": 0, "custom": {"input": "ls"}}]}
     found = read(chunk(first), chunk(more), chunk(finish="tool_calls")).parts
     assert found == (ToolCall(id="c", name="sh", raw="ls", custom=True),)
@@ -471,7 +483,9 @@ def test_sources_belong_to_the_text(stream: tuple[Any, ...]):
     assert (citation.url, citation.title, citation.start, citation.end) == ("https://x", "X", 0, 2)
 
 
-@pytest.mark.parametrize("annotations", [[None], [{}], [{"url_citation": {"url": 1}}], [1]], ids=str)
+@pytest.mark.parametrize(
+    "annotations", [[None], [{}], [{"url_citation": {"url": 1}}], [1]], ids=str
+)
 def test_what_is_no_source_is_left_out(annotations: Any):
     assert read(TEXT, chunk({"annotations": annotations}), STOP).parts == (Text(text="hi"),)
 
@@ -490,7 +504,9 @@ def test_streamed_sound_is_joined():
 def test_pictures_are_kept_for_clients_of_the_same_dialect():
     images = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
     data = {"field": "images", "images": images}
-    assert read(chunk({"images": images}), STOP).parts == (Native(dialect="openai_chat", data=data),)
+    assert read(chunk({"images": images}), STOP).parts == (
+        Native(dialect="openai_chat", data=data),
+    )
 
 
 # --- errors --------------------------------------------------------------------------
@@ -516,7 +532,11 @@ def test_pictures_are_kept_for_clients_of_the_same_dialect():
         (chunk(x_groq={"error": "tool call failed"}), "upstream_error", "tool call failed"),
         ({"object": "error", "message": "bad", "code": 400}, "invalid_request", "bad"),
         ({"detail": [{"loc": ["body"], "msg": "wrong"}]}, "upstream_error", "wrong"),
-        ({"type": "error", "error": {"type": "overloaded_error", "message": "o"}}, "overloaded", "o"),
+        (
+            {"type": "error", "error": {"type": "overloaded_error", "message": "o"}},
+            "overloaded",
+            "o",
+        ),
         ([{"error": {"code": 503, "message": "g", "status": "UNAVAILABLE"}}], "overloaded", "g"),
     ],
     ids=["openai", "string", "openrouter", "groq", "vllm", "mistral", "anthropic", "google"],

@@ -91,7 +91,12 @@ def test_calls_are_numbered_among_themselves():
         *block("tool_call", id="c2", name="g"),
     ]
     first = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
-    second = {"index": 1, "id": "c2", "type": "function", "function": {"name": "g", "arguments": ""}}
+    second = {
+        "index": 1,
+        "id": "c2",
+        "type": "function",
+        "function": {"name": "g", "arguments": ""},
+    }
     assert deltas(*events)[1:] == [
         {"tool_calls": [first]},
         {"tool_calls": [{"index": 0, "function": {"arguments": '{"x":'}}]},
@@ -130,7 +135,12 @@ def test_arguments_that_are_no_json_are_given_as_they_came():
 
 def test_the_state_of_a_call_travels_wrapped():
     state = Signature(provider="gemini", model="g", kind="thought_signature", value="S")
-    events = [BlockStart(kind="tool_call", id="c", name="f"), Delta("{}"), Signed(state), BlockEnd()]
+    events = [
+        BlockStart(kind="tool_call", id="c", name="f"),
+        Delta("{}"),
+        Signed(state),
+        BlockEnd(),
+    ]
     slot = deltas(*events)[-1]["tool_calls"][0]["extra_content"]["google"]["thought_signature"]
     assert unwrap(slot) == state
     call = whole(*events)["message"]["tool_calls"][0]

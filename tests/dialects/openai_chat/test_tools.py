@@ -8,7 +8,17 @@ import pytest
 
 from gateway.canon.request import Request, Tool, ToolChoice, Turn
 from gateway.canon.request import ToolCall as Call
-from tests.dialects.openai_chat.make import USER, body, call, called, render, result, said, told, tool
+from tests.dialects.openai_chat.make import (
+    USER,
+    body,
+    call,
+    called,
+    render,
+    result,
+    said,
+    told,
+    tool,
+)
 from tests.fakes import openai_rules
 
 STRICT = {

@@ -1,0 +1,125 @@
+"""Journal entries -> tuples in the order of the log's columns, fast and within bounds.
+
+Clients choose some of these texts, so each is cut at its column's length and freed of
+NUL, which PostgreSQL refuses; a cost that no column holds is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from math import isfinite
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from django.db import models
+
+from gateway.models import RequestLog
+from gateway.relay.entry import Entry
+
+Row = list[Any]
+
+_MOST_USD = Decimal(10) ** 10
+_INT32, _INT64 = 2**31 - 1, 2**63 - 1
+_json = msgspec.json.Encoder()
+_RENAMED = {"request_id": "id"}
+
+
+class Columns(msgspec.Struct, frozen=True):
+    """The log's columns, and where those stand that need a look.
+
+    Attributes:
+        names: in order, without the row's id.
+        values: all of them of an entry, in that order.
+        texts: (index, most characters).
+        json: indexes of JSON columns.
+    """
+
+    names: tuple[str, ...]
+    values: Callable[[Entry], tuple[Any, ...]]
+    texts: tuple[tuple[int, int], ...]
+    json: tuple[int, ...]
+    fields: tuple[Any, ...]
+    started: int
+    cost: int
+
+
+@lru_cache(maxsize=1)
+def columns() -> Columns:
+    """What the table's fields say; the same for the life of the process."""
+    fields = tuple(f for f in RequestLog._meta.concrete_fields if not f.primary_key)
+    names = tuple(field.column for field in fields)
+    texts = ((i, f.max_length) for i, f in enumerate(fields) if f.max_length is not None)
+    return Columns(
+        names=names,
+        values=attrgetter(*(_RENAMED.get(name, name) for name in names)),
+        texts=tuple(texts),
+        json=tuple(i for i, f in enumerate(fields) if isinstance(f, models.JSONField)),
+        fields=fields,
+        started=names.index("started_at"),
+        cost=names.index("cost_usd"),
+    )
+
+
+def row_of(entry: Entry, *, textual: bool) -> Row:
+    """An entry's row. `textual` gives times and costs as SQLite keeps them."""
+    known = columns()
+    row = list(known.values(entry))
+    for index, most in known.texts:
+        text = row[index]
+        if len(text) > most or "\0" in text:
+            row[index] = text.replace("\0", "")[:most]
+    for index in known.json:
+        row[index] = json_text(row[index]) if row[index] else "[]"
+    moment = datetime.fromtimestamp(row[known.started], UTC)
+    cost = row[known.cost]
+    if cost is not None:
+        cost = cost if cost.is_finite() and abs(cost) < _MOST_USD else None
+    if textual:
+        row[known.started] = moment.isoformat(" ")[:-6]  # without +00:00, as Django writes it
+        row[known.cost] = None if cost is None else str(cost)
+    else:
+        row[known.started], row[known.cost] = moment, cost
+    return row
+
+
+def json_text(value: Any) -> str:
+    """JSON without NUL, which jsonb refuses even escaped."""
+    text = _json.encode(value).decode()
+    if "\\u0000" in text:
+        text = _json.encode(_without_nul(msgspec.to_builtins(value))).decode()
+    return text
+
+
+def _without_nul(value: Any) -> Any:
+    match value:
+        case str():
+            return value.replace("\0", "")
+        case list():
+            return [_without_nul(item) for item in value]
+        case dict():
+            return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value
+
+
+def mended(row: Row) -> Row:
+    """A row that the database refused, with what it may have stumbled on taken out."""
+    known = columns()
+    return [_mended(value, field) for value, field in zip(row, known.fields, strict=True)]
+
+
+def _mended(value: Any, field: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case bool():
+            return value
+        case int():
+            most = _INT64 if isinstance(field, models.BigIntegerField) else _INT32
+            return max(-most, min(value, most))
+        case float() if not isfinite(value):
+            return None if field.null else 0.0
+    return value

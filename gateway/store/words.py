@@ -1,0 +1,125 @@
+"""The text of a request that a person would search for, from its stored bodies.
+
+What was answered comes first, then the conversation from its end: of a long one the
+beginning was indexed with an earlier request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from gateway.relay.entry import Bodies
+
+# Characters of one request that are indexed, half of them for the answer.
+MAX_CHARS = 32_000
+# Runs without a blank that are longer are base64.
+_MAX_RUN = 512
+_RUN = re.compile(r"\S{%d,}" % _MAX_RUN)
+_ESCAPED = re.compile(r"\\[ntr]")
+
+_CONVERSATION = ("messages", "input", "contents", "prompt")
+# Values that no person wrote or reads.
+_SKIPPED = frozenset(
+    {"type", "role", "object", "signature", "encrypted_content", "data", "thoughtSignature"}
+)
+# Where the pieces of a stream carry text.
+_DELTAS = frozenset(
+    {
+        "arguments",
+        "content",
+        "delta",
+        "message",
+        "name",
+        "partial_json",
+        "reasoning",
+        "reasoning_content",
+        "refusal",
+        "text",
+        "thinking",
+    }
+)
+
+
+def searchable(bodies: Bodies | None, error: str) -> str:
+    """The text of a request and its answer, newest first, at most MAX_CHARS."""
+    if bodies is None:
+        return error[:MAX_CHARS]
+    answer = bodies.upstream_response if bodies.same_response else bodies.client_response
+    first = _joined([error, *_answer(answer or b"")], MAX_CHARS // 2)
+    rest = _joined(_request(bodies.client_request or b""), MAX_CHARS - len(first))
+    return f"{first} {rest}"
+
+
+def _joined(texts: Iterable[str], most: int) -> str:
+    found: list[str] = []
+    size = 0
+    for text in texts:
+        if size >= most:
+            break
+        plain = _ESCAPED.sub(" ", _RUN.sub(" ", text[: 4 * most]))[: most - size]
+        found.append(plain)
+        size += len(plain) + 1
+    return " ".join(found)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _request(body: bytes) -> Iterator[str]:
+    decoded = _decoded(body)
+    if not isinstance(decoded, dict):
+        # Cut at the limit of what is stored, or no JSON: its end is the newest part.
+        yield body[-MAX_CHARS:].decode("utf-8", "replace")
+        return
+    for name in _CONVERSATION:
+        yield from reversed(list(_strings(decoded.pop(name, None))))
+    yield from _strings(decoded)
+
+
+def _answer(body: bytes) -> Iterator[str]:
+    decoded = _decoded(body)
+    if decoded is not None:
+        yield from _strings(decoded)
+        return
+    pieces: dict[str, list[str]] = {}
+    for line in body.split(b"\n"):
+        if line.startswith(b"data:"):
+            for name, text in _named(_decoded(line[5:]), ""):
+                pieces.setdefault(name, []).append(text)
+    if pieces:
+        yield from ("".join(texts) for texts in pieces.values())
+    else:
+        yield body[:MAX_CHARS].decode("utf-8", "replace")
+
+
+def _strings(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for item in value:
+                yield from _strings(item)
+        case dict():
+            for name, item in value.items():
+                if name not in _SKIPPED:
+                    yield from _strings(item)
+
+
+def _named(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    match value:
+        case str() if name in _DELTAS:
+            yield name, value
+        case list():
+            for item in value:
+                yield from _named(item, name)
+        case dict():
+            for key, item in value.items():
+                yield from _named(item, key)

@@ -1,0 +1,626 @@
+"""A canonical request becomes what an Anthropic model takes, and the rest is reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Meta,
+    Output,
+    Sampling,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from tests.dialects.anthropic_messages.make import (
+    ASKED,
+    USER,
+    asked,
+    assistant,
+    body,
+    lost,
+    parse,
+    render,
+    said,
+    text,
+    tool,
+)
+
+F = Tool(name="f", schema={"type": "object", "properties": {}}, at="tools[0]")
+
+
+# --- the limit -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "flags", "sent", "reported"),
+    [
+        (50, {}, 50, []),
+        (None, {}, 8192, [("max_tokens", "defaulted")]),
+        (None, {"max_output": 4096}, 4096, [("max_tokens", "defaulted")]),
+        (None, {"default_max_output": 32000}, 32000, [("max_tokens", "defaulted")]),
+        (50_000, {"max_output": 4096}, 4096, [("max_output", "approximated")]),
+    ],
+    ids=["given", "absent", "small model", "route default", "too much"],
+)
+def test_the_limit_is_always_sent(
+    wanted: int | None, flags: dict[str, Any], sent: int, reported: list[tuple[str, str]]
+):
+    rendered = render(asked(max_output=wanted), **flags)
+    assert rendered.body["max_tokens"] == sent
+    assert [(item.path, item.action) for item in rendered.report] == reported
+
+
+# --- sampling --------------------------------------------------------------------------
+
+
+def test_sampling_is_kept_where_the_model_takes_it_and_asks_for_the_older_version():
+    request = parse(body(temperature=0.5, top_k=3), anthropic_version="2026-10-21")
+    rendered = render(request)
+    assert (rendered.body["temperature"], rendered.body["top_k"]) == (0.5, 3)
+    assert rendered.headers["anthropic-version"] == "2023-06-01"
+
+
+def test_without_sampling_the_clients_version_is_passed_on():
+    assert render(parse(body(), anthropic_version="2026-10-21")).headers == {
+        "anthropic-version": "2026-10-21"
+    }
+    assert render(asked()).headers == {"anthropic-version": "2023-06-01"}
+
+
+def test_a_model_that_rejects_sampling_gets_none():
+    sampling = Sampling(temperature=0.2, top_p=0.5, top_k=3)
+    rendered = render(asked(sampling=sampling), sampling=False)
+    assert not rendered.body.keys() & {"temperature", "top_p", "top_k"}
+    assert lost(rendered) == [
+        ("temperature", "dropped"),
+        ("top_p", "dropped"),
+        ("top_k", "dropped"),
+    ]
+
+
+def test_temperature_is_clamped_and_top_p_gives_way_to_it():
+    rendered = render(asked(sampling=Sampling(temperature=1.5, top_p=0.5)))
+    assert rendered.body["temperature"] == 1.0
+    assert "top_p" not in rendered.body
+    assert lost(rendered) == [("temperature", "approximated"), ("top_p", "dropped")]
+
+
+def test_while_it_thinks_a_model_takes_only_a_large_top_p():
+    sampling = Sampling(temperature=0.5, top_p=0.96, top_k=3)
+    rendered = render(asked(sampling=sampling, thinking=Thinking(mode="auto")))
+    assert rendered.body["top_p"] == 0.96
+    assert lost(rendered) == [("temperature", "dropped"), ("top_k", "dropped")]
+
+
+def test_temperature_one_is_no_loss_while_it_thinks():
+    request = asked(sampling=Sampling(temperature=1), thinking=Thinking(mode="auto"))
+    assert lost(render(request)) == []
+
+
+def test_fields_that_the_dialect_never_had_are_reported_each():
+    sampling = Sampling(
+        min_p=0.1,
+        frequency_penalty=0.5,
+        presence_penalty=0.0,
+        repetition_penalty=1.1,
+        seed=7,
+        logprobs=True,
+        top_logprobs=2,
+        logit_bias={"5": 1.0},
+    )
+    assert lost(render(asked(sampling=sampling))) == [
+        ("min_p", "dropped"),
+        ("frequency_penalty", "dropped"),
+        ("repetition_penalty", "dropped"),
+        ("seed", "dropped"),
+        ("logit_bias", "dropped"),
+        ("logprobs", "dropped"),
+        ("top_logprobs", "dropped"),
+    ]
+
+
+def test_blank_stop_sequences_are_left_out():
+    rendered = render(asked(sampling=Sampling(stop=("\n", "END"))))
+    assert rendered.body["stop_sequences"] == ["END"]
+    assert lost(rendered) == [("stop", "dropped")]
+
+
+@pytest.mark.parametrize(("most", "sent"), [(2, ["a", "b"]), (0, None), (None, ["a", "b", "c"])])
+def test_stop_sequences_are_limited_to_what_the_target_takes(
+    most: int | None, sent: list[str] | None
+):
+    rendered = render(asked(sampling=Sampling(stop=("a", "b", "c"))), stop_max=most)
+    assert rendered.body.get("stop_sequences") == sent
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"sampling": Sampling(n=2)}, "n"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+    ],
+)
+def test_what_no_answer_could_give_is_refused(fields: dict[str, Any], param: str):
+    with pytest.raises(GatewayError) as caught:
+        render(asked(**fields))
+    assert caught.value.error.kind == "unsupported_param"
+    assert caught.value.error.param == param
+
+
+# --- tools -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        (None, None),
+        (ToolChoice(mode="auto"), {"type": "auto"}),
+        (ToolChoice(mode="any"), {"type": "any"}),
+        (ToolChoice(mode="none"), {"type": "none"}),
+        (ToolChoice(mode="named", names=("f",)), {"type": "tool", "name": "f"}),
+        (ToolChoice(parallel=False), {"type": "auto", "disable_parallel_tool_use": True}),
+        (ToolChoice(mode="any", parallel=False), {"type": "any", "disable_parallel_tool_use": True}),
+        (ToolChoice(mode="none", parallel=False), {"type": "none"}),
+        (ToolChoice(mode="auto", parallel=True), {"type": "auto"}),
+        (ToolChoice(parallel=True), None),
+    ],
+    ids=str,
+)
+def test_tool_choice_is_sent(choice: ToolChoice | None, sent: dict[str, Any] | None):
+    rendered = render(asked(tools=(F,), tool_choice=choice))
+    assert rendered.body.get("tool_choice") == sent
+    assert lost(rendered) == []
+
+
+def test_a_choice_without_tools_is_left_out():
+    rendered = render(asked(tool_choice=ToolChoice(mode="any")))
+    assert "tool_choice" not in rendered.body
+    assert lost(rendered) == [("tool_choice", "dropped")]
+
+
+@pytest.mark.parametrize(("required", "kind"), [(True, "any"), (False, "auto")])
+def test_a_subset_of_the_tools_is_sent_alone(kind: str, *, required: bool):
+    tools = (F, Tool(name="g", at="tools[1]"))
+    choice = ToolChoice(mode="allowed", names=("g",), required=required)
+    rendered = render(asked(tools=tools, tool_choice=choice))
+    assert [item["name"] for item in rendered.body["tools"]] == ["g"]
+    assert rendered.body["tool_choice"] == {"type": kind}
+    assert lost(rendered) == [("tool_choice", "approximated")]
+
+
+def test_a_model_that_can_not_be_forced_is_asked():
+    request = asked(tools=(F,), tool_choice=ToolChoice(mode="any"))
+    rendered = render(request, forced_tools=False)
+    assert rendered.body["tool_choice"] == {"type": "auto"}
+    assert lost(rendered) == [("tool_choice", "approximated")]
+
+
+def test_parallel_calls_stay_on_where_they_can_not_be_switched_off():
+    request = asked(tools=(F,), tool_choice=ToolChoice(parallel=False))
+    rendered = render(request, parallel_toggle=False)
+    assert "tool_choice" not in rendered.body
+    assert lost(rendered) == [("parallel", "dropped")]
+
+
+@pytest.mark.parametrize(
+    ("form", "path"),
+    [
+        ({"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}, "tools[0].format"),
+        (
+            {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /.+/"}},
+            "tools[0].format",
+        ),
+        ({"type": "text"}, "tools[0]"),
+        (None, "tools[0]"),
+    ],
+    ids=["responses grammar", "chat grammar", "text", "none"],
+)
+def test_a_free_text_tool_is_a_function_with_one_string(form: Any, path: str):
+    custom = Tool(name="apply_patch", kind="custom", description="Edit", format=form, at="tools[0]")
+    rendered = render(asked(tools=(custom,)))
+    (sent,) = rendered.body["tools"]
+    assert sent["input_schema"]["required"] == ["input"]
+    assert sent["description"].startswith("Edit")
+    grammatical = "\n\nThe input must match this lark grammar:\nstart: /.+/" in sent["description"]
+    assert grammatical is (path == "tools[0].format")
+    assert rendered.custom == {"apply_patch"}
+    assert lost(rendered) == [(path, "approximated")]
+
+
+def test_a_tool_without_a_schema_gets_an_empty_one():
+    (sent,) = render(asked(tools=(Tool(name="f"),))).body["tools"]
+    assert sent == {"name": "f", "input_schema": {"type": "object", "properties": {}}}
+
+
+def test_the_root_of_a_schema_becomes_an_object():
+    schema = {"anyOf": [{"type": "object"}], "description": "d"}
+    rendered = render(asked(tools=(Tool(name="f", schema=schema, at="tools[0]"),)))
+    assert rendered.body["tools"][0]["input_schema"] == {"type": "object", "description": "d"}
+    assert lost(rendered) == [("tools[0]", "approximated")]
+
+
+def test_a_strict_tool_stays_strict_where_its_schema_can_be_enforced():
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    strict = Tool(name="f", schema=schema, strict=True, at="tools[0]")
+    rendered = render(asked(tools=(strict,)))
+    (sent,) = rendered.body["tools"]
+    assert sent["strict"] is True
+    assert sent["input_schema"]["additionalProperties"] is False
+    assert rendered.report == ()
+
+
+@pytest.mark.parametrize(
+    ("schema", "flags", "action"),
+    [
+        ({"type": "object", "properties": {"a": {"minimum": 1}}}, {}, "approximated"),
+        ({"type": "object", "properties": {"a": {"$ref": "#"}}}, {}, "approximated"),
+        ({"type": "object", "properties": {"a": {}}}, {"strict_tools": False}, "dropped"),
+    ],
+    ids=["out of the subset", "recursive", "unknown upstream"],
+)
+def test_a_strict_tool_that_can_not_be_enforced_keeps_its_schema(
+    schema: dict[str, Any], flags: dict[str, bool], action: str
+):
+    strict = Tool(name="f", schema=schema, strict=True, at="tools[0]")
+    rendered = render(asked(tools=(strict,)), **flags)
+    assert rendered.body["tools"] == [{"name": "f", "input_schema": schema}]
+    assert lost(rendered) == [("tools[0].strict", action)]
+
+
+def test_own_server_tools_are_sent_and_others_reported():
+    own = {"type": "web_search_20260318", "name": "web_search"}
+    theirs = Tool(
+        name="file_search",
+        kind="server",
+        dialect="openai_responses",
+        native={"type": "file_search"},
+        at="tools[0]",
+    )
+    assert render(body(tools=[own])).body["tools"] == [own]
+    rendered = render(asked(tools=(theirs,)))
+    assert "tools" not in rendered.body
+    assert lost(rendered) == [("tools[0]", "dropped")]
+
+
+def test_further_fields_of_own_tools_are_sent():
+    told = tool(input_examples=[{}], defer_loading=True)
+    assert render(body(tools=[told])).body["tools"] == [told]
+
+
+def test_names_that_are_illegal_or_too_long_are_mapped_back():
+    long = "mcp__" + "x" * 80
+    rendered = render(asked(tools=(Tool(name="a.b"), Tool(name=long))))
+    short, shortened = (item["name"] for item in rendered.body["tools"])
+    assert (short, len(shortened)) == ("a_b", 64)
+    assert rendered.names == {"a_b": "a.b", shortened: long}
+
+
+def test_calls_in_the_history_get_their_tools_named_where_none_are_offered():
+    held = (
+        ASKED,
+        Turn(role="assistant", parts=(ToolCall(id="c", name="f", arguments={}),), at="m"),
+        Turn(role="user", parts=(ToolResult(id="c"),), at="m"),
+    )
+    rendered = render(asked(turns=held))
+    assert [item["name"] for item in rendered.body["tools"]] == ["f"]
+    assert rendered.body["tool_choice"] == {"type": "none"}
+    assert lost(rendered) == [("tools", "approximated")]
+
+
+# --- reasoning -------------------------------------------------------------------------
+
+OLD = {"thinking_modes": ("enabled", "disabled"), "efforts": ()}
+
+
+@pytest.mark.parametrize(
+    ("thinking", "flags", "sent", "effort", "reported"),
+    [
+        (Thinking(effort="high"), {}, {"type": "adaptive", "display": "summarized"}, "high", []),
+        (
+            Thinking(effort="minimal"),
+            {},
+            {"type": "adaptive", "display": "summarized"},
+            "low",
+            [("effort", "approximated")],
+        ),
+        (
+            Thinking(effort="xhigh"),
+            {"efforts": ("low", "medium", "high", "max")},
+            {"type": "adaptive", "display": "summarized"},
+            "high",
+            [("effort", "approximated")],
+        ),
+        (
+            Thinking(effort="medium"),
+            {"efforts": ("low", "high"), "effort_map": {"medium": "high"}},
+            {"type": "adaptive", "display": "summarized"},
+            "high",
+            [],
+        ),
+        (Thinking(mode="off"), {}, {"type": "disabled"}, None, []),
+        (Thinking(effort="none"), {}, {"type": "disabled"}, None, []),
+        (
+            Thinking(mode="off"),
+            {"thinking_always_on": True},
+            None,
+            None,
+            [("thinking", "approximated")],
+        ),
+        (Thinking(mode="off"), {"thinking_modes": ("enabled",)}, None, None, []),
+        (
+            Thinking(mode="auto", visible="none"),
+            {},
+            {"type": "adaptive", "display": "omitted"},
+            None,
+            [],
+        ),
+        (
+            Thinking(mode="auto", visible="raw"),
+            {},
+            {"type": "adaptive", "display": "summarized"},
+            None,
+            [("visible", "approximated")],
+        ),
+        (
+            Thinking(mode="budget", budget=5000),
+            {},
+            {"type": "adaptive", "display": "summarized"},
+            "medium",
+            [("budget", "approximated")],
+        ),
+        (
+            Thinking(mode="budget", budget=5000),
+            {"thinking_modes": ("adaptive", "enabled")},
+            {"type": "enabled", "budget_tokens": 5000},
+            None,
+            [],
+        ),
+        (Thinking(effort="low"), OLD, {"type": "enabled", "budget_tokens": 2048}, None, []),
+        (Thinking(effort="max"), OLD, {"type": "enabled", "budget_tokens": 32000}, None, []),
+        (
+            Thinking(mode="auto"),
+            OLD,
+            {"type": "enabled", "budget_tokens": 16384},
+            None,
+            [("thinking", "approximated")],
+        ),
+        (
+            Thinking(mode="budget", budget=99),
+            OLD,
+            {"type": "enabled", "budget_tokens": 1024},
+            None,
+            [("budget", "approximated")],
+        ),
+        (
+            Thinking(effort="high"),
+            {"thinking_modes": (), "efforts": ()},
+            None,
+            None,
+            [("effort", "dropped")],
+        ),
+        (
+            Thinking(mode="auto"),
+            {"thinking_modes": (), "efforts": ()},
+            None,
+            None,
+            [("thinking", "dropped")],
+        ),
+        (
+            Thinking(effort="high"),
+            {"efforts": ()},
+            {"type": "adaptive", "display": "summarized"},
+            None,
+            [("effort", "dropped")],
+        ),
+    ],
+)
+def test_reasoning_is_asked_for_in_the_models_words(
+    thinking: Thinking,
+    flags: dict[str, Any],
+    sent: dict[str, Any] | None,
+    effort: str | None,
+    reported: list[tuple[str, str]],
+):
+    rendered = render(asked(thinking=thinking, max_output=64_000), **flags)
+    assert rendered.body.get("thinking") == sent
+    assert rendered.body.get("output_config", {}).get("effort") == effort
+    assert lost(rendered) == reported
+
+
+@pytest.mark.parametrize(
+    ("wanted", "flags", "limit", "budget"),
+    [
+        (4000, {}, 4000, 2976),
+        (2048, {}, 2048, 1024),
+        (2000, {}, 2000, None),
+        (None, {}, 8192 + 16384, 16384),
+        (None, {"max_output": 20_000}, 20_000, 16384),
+        (None, {"max_output": 16_000}, 16_000, 14_976),
+    ],
+    ids=["lowered", "just enough", "no room", "limit raised", "raised to the most", "both"],
+)
+def test_a_budget_leaves_room_for_an_answer(
+    wanted: int | None, flags: dict[str, Any], limit: int, budget: int | None
+):
+    request = asked(thinking=Thinking(effort="high"), max_output=wanted)
+    rendered = render(request, **OLD, **flags)
+    assert rendered.body["max_tokens"] == limit
+    assert rendered.body.get("thinking", {}).get("budget_tokens") == budget
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": (F,), "tool_choice": ToolChoice(mode="any")},
+        {"turns": (ASKED, Turn(role="assistant", parts=(Text(text="x"),), at="m"))},
+    ],
+    ids=["forced tool", "prefill"],
+)
+def test_a_budget_gives_way_to_what_it_can_not_stand_beside(fields: dict[str, Any]):
+    request = asked(thinking=Thinking(effort="high"), max_output=64_000, **fields)
+    rendered = render(request, prefill=True, **OLD)
+    assert "thinking" not in rendered.body
+    assert lost(rendered) == [("thinking", "dropped")]
+
+
+def test_adaptive_thinking_allows_a_forced_tool():
+    request = asked(
+        thinking=Thinking(effort="high"), tools=(F,), tool_choice=ToolChoice(mode="any")
+    )
+    assert render(request).body["thinking"]["type"] == "adaptive"
+
+
+def test_a_native_client_gets_what_it_said_and_no_more():
+    rendered = render(body(output_config={"effort": "high"}))
+    assert rendered.body["output_config"] == {"effort": "high"}
+    assert "thinking" not in rendered.body
+    rendered = render(body(thinking={"type": "adaptive"}))
+    assert rendered.body["thinking"] == {"type": "adaptive"}
+
+
+def test_without_thinking_the_strongest_efforts_are_lowered():
+    rendered = render(body(thinking={"type": "disabled"}, output_config={"effort": "max"}))
+    assert rendered.body["output_config"] == {"effort": "high"}
+    assert lost(rendered) == [("output_config.effort", "approximated")]
+
+
+def test_interleaved_thinking_may_have_a_larger_budget():
+    request = parse(
+        body(thinking={"type": "enabled", "budget_tokens": 5000}, max_tokens=3000),
+        anthropic_beta="interleaved-thinking-2025-05-14",
+    )
+    rendered = render(request, **OLD)
+    assert rendered.body["thinking"]["budget_tokens"] == 5000
+    assert rendered.headers["anthropic-beta"] == "interleaved-thinking-2025-05-14"
+
+
+def test_thinking_between_tools_is_kept_where_it_is_known():
+    asked_for = body(thinking={"type": "between_tools"})
+    known = render(asked_for, thinking_modes=("adaptive", "between_tools"))
+    assert (known.body["thinking"], known.report) == ({"type": "between_tools"}, ())
+    unknown = render(asked_for)
+    assert unknown.body["thinking"] == {"type": "adaptive"}
+    assert lost(unknown) == [("thinking.type", "dropped")]
+
+
+# --- the form of the answer ------------------------------------------------------------
+
+CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
+
+
+def test_a_schema_is_enforced():
+    rendered = render(asked(output=Output(format="schema", name="n", schema=CLOSED)))
+    form = {"type": "json_schema", "schema": CLOSED}
+    assert rendered.body["output_config"] == {"format": form}
+    assert lost(rendered) == [("name", "dropped")]
+
+
+@pytest.mark.parametrize(
+    ("output", "flags", "path"),
+    [
+        (Output(format="json"), {}, "format"),
+        (Output(format="schema", schema=CLOSED), {"structured": "none"}, "schema"),
+        (Output(format="schema", schema={"type": "array"}), {}, "schema"),
+        (
+            Output(format="schema", schema={"type": "object", "properties": {"a": {"$ref": "#"}}}),
+            {},
+            "schema",
+        ),
+    ],
+    ids=["json mode", "not enforced upstream", "no object", "recursive"],
+)
+def test_a_form_that_can_not_be_enforced_is_given_as_an_instruction(
+    output: Output, flags: dict[str, Any], path: str
+):
+    rendered = render(asked(output=output, instructions=(Text(text="S"),)), **flags)
+    assert "output_config" not in rendered.body
+    assert [block["text"][:11] for block in rendered.body["system"]] == ["S", "Answer only"]
+    assert lost(rendered) == [(path, "approximated")]
+
+
+def test_verbosity_is_reported():
+    rendered = render(asked(output=Output(verbosity="low")))
+    assert lost(rendered) == [("verbosity", "dropped")]
+
+
+# --- the rest --------------------------------------------------------------------------
+
+
+def test_the_users_id_is_sent_and_hashed_where_it_is_too_long():
+    assert render(asked(meta=Meta(user_id="u-1"))).body["metadata"] == {"user_id": "u-1"}
+    rendered = render(asked(meta=Meta(user_id="u" * 300)))
+    assert rendered.body["metadata"]["user_id"].startswith("sha256:")
+    assert lost(rendered) == [("user_id", "approximated")]
+
+
+def test_meta_fields_without_an_equivalent_are_reported():
+    meta = Meta(user_id="u", session_key="s", metadata={"a": "b"}, store=True)
+    rendered = render(asked(meta=meta), user_field="none")
+    assert "metadata" not in rendered.body
+    assert lost(rendered) == [
+        ("user_id", "dropped"),
+        ("session_key", "dropped"),
+        ("metadata", "dropped"),
+        ("store", "dropped"),
+    ]
+
+
+def test_a_session_inside_the_users_id_is_no_loss():
+    rendered = render(body(metadata={"user_id": '{"session_id":"s"}'}))
+    assert rendered.report == ()
+
+
+@pytest.mark.parametrize(
+    ("tier", "sent", "reported"),
+    [
+        ("default", "standard_only", []),
+        ("priority", "auto", [("service_tier", "approximated")]),
+        ("flex", None, [("service_tier", "dropped")]),
+        ("auto", None, []),
+    ],
+)
+def test_the_service_tier_is_sent(tier: str, sent: str | None, reported: list[tuple[str, str]]):
+    rendered = render(asked(meta=Meta(service_tier=tier)))
+    assert rendered.body.get("service_tier") == sent
+    assert lost(rendered) == reported
+
+
+def test_own_further_fields_are_sent_again_and_others_reported():
+    rendered = render(
+        body(
+            context_management={"edits": []},
+            output_config={"effort": "low", "task_budget": {"total": 5}},
+            metadata={"team": "t"},
+            messages=[{"role": "user", "content": [text("a", weight=3)]}],
+        )
+    )
+    assert rendered.body["context_management"] == {"edits": []}
+    assert rendered.body["output_config"] == {"effort": "low", "task_budget": {"total": 5}}
+    assert rendered.body["metadata"] == {"team": "t"}
+    assert lost(rendered) == [("messages[0].content[0].weight", "dropped")]
+    foreign = render(asked(extra={"openai_chat": {"modalities": ["text"]}}))
+    assert lost(foreign) == [("modalities", "dropped")]
+
+
+def test_streaming_is_asked_for_only_when_wanted():
+    assert "stream" not in render(asked()).body
+    assert render(asked(stream=True)).body["stream"] is True
+
+
+def test_the_request_is_not_changed_and_the_same_every_time():
+    request = parse(said(USER, assistant(text("a")), USER, system="S", tools=[tool()]))
+    first = render(request)
+    assert render(request) == first
+
+
+def test_the_upstreams_name_of_the_model_is_sent():
+    assert render(asked()).body["model"] == "acme-1"
+    assert render(asked(), model="").body["model"] == "gw"

@@ -1,0 +1,538 @@
+"""A provider's stream becomes canonical events, however sloppy it is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Event, Failed, Signed, Start
+from gateway.canon.fold import check
+from gateway.canon.request import Native, Reasoning, Signature, Text, ToolCall
+from gateway.canon.response import Finish
+from gateway.dialects.anthropic_messages import DIALECT
+from gateway.dialects.base import Rendered
+from gateway.framing.sse import Frame
+from tests.dialects.anthropic_messages.make import (
+    OVER,
+    answer,
+    begun,
+    delta,
+    ending,
+    events,
+    frame,
+    more,
+    start,
+    stopped,
+    traits,
+)
+
+TOOL = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
+
+
+def failure(*frames: Frame) -> str:
+    """The kind of the failure that a stream ends in."""
+    last = events(*frames)[-1]
+    assert isinstance(last, Failed)
+    return last.error.kind
+
+
+def test_a_stream_is_read_as_it_comes():
+    got = events(start(), begun(), more("a"), more("b"), stopped(), ending(), OVER)
+    assert [type(event).__name__ for event in got] == [
+        "Start",
+        "BlockStart",
+        "Delta",
+        "Delta",
+        "BlockEnd",
+        "UsageUpdate",
+        "End",
+    ]
+
+
+def test_deltas_are_given_out_one_by_one():
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    parser.feed(start())
+    parser.feed(begun())
+    assert parser.feed(more("a")) == [Delta("a")]
+    assert parser.feed(delta(type="text_delta", text="")) == []
+
+
+def test_usage_at_the_start_and_at_the_end_makes_one():
+    first = {
+        "input_tokens": 30,
+        "cache_read_input_tokens": 60,
+        "cache_creation_input_tokens": 10,
+        "output_tokens": 1,
+    }
+    last = {"output_tokens": 25, "output_tokens_details": {"thinking_tokens": 7}}
+    usage = answer(start(usage=first), ending(usage=last), OVER).usage
+    assert usage is not None
+    assert (usage.input, usage.cache_read, usage.cache_write) == (30, 60, 10)
+    assert (usage.output, usage.reasoning, usage.prompt) == (25, 7, 100)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "count"),
+    [
+        ({"input_tokens": 0}, {"input_tokens": 9, "output_tokens": 1}, 9),
+        ({"input_tokens": 9}, {"input_tokens": 0, "output_tokens": 1}, 9),
+        ({"input_tokens": 9}, {"input_tokens": None, "output_tokens": 1}, 9),
+        (None, {"output_tokens": 1}, None),
+        ("many", {"input_tokens": "many", "output_tokens": 1}, None),
+    ],
+    ids=["late", "early", "null", "never", "no numbers"],
+)
+def test_counts_are_taken_where_a_server_tells_them(first: Any, last: Any, count: int | None):
+    usage = answer(start(usage=first), ending(usage=last), OVER).usage
+    assert usage is not None
+    assert usage.input == count
+
+
+def test_without_any_usage_nothing_is_counted():
+    assert answer(start(), ending(usage=None), OVER).usage is None
+
+
+def test_a_thought_is_signed_by_its_maker_at_its_end():
+    got = answer(
+        start(),
+        begun(type="thinking", thinking="", signature=""),
+        delta(type="thinking_delta", thinking="hm"),
+        delta(type="signature_delta", signature="S"),
+        stopped(),
+        begun(1, type="redacted_thinking", data="D"),
+        stopped(1),
+        ending(),
+        OVER,
+        kind="anthropic",
+        model="claude",
+    )
+    own = {"provider": "anthropic", "model": "claude"}
+    assert got.parts == (
+        Reasoning(text="hm", signature=Signature(**own, value="S")),
+        Reasoning(redacted=True, signature=Signature(**own, kind="redacted", value="D")),
+    )
+
+
+def test_the_maker_is_the_model_that_the_stream_names_where_no_other_is_known():
+    frames = (start(), begun(type="thinking", thinking="t"), stopped(), ending(), OVER)
+    signed = next(e for e in events(*frames, model="") if isinstance(e, Signed))
+    assert signed.signature.model == "m"
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (begun(**TOOL), delta(type="input_json_delta", partial_json='{"a":1}'), stopped()),
+        (
+            begun(**TOOL),
+            delta(type="input_json_delta", partial_json=""),
+            delta(type="input_json_delta", partial_json='{"a"'),
+            delta(type="input_json_delta", partial_json=":1}"),
+            stopped(),
+        ),
+        (begun(**{**TOOL, "input": {"a": 1}}), stopped()),
+        (
+            begun(**{**TOOL, "input": {"a": 1}}),
+            delta(type="input_json_delta", partial_json='{"a":1}'),
+            stopped(),
+        ),
+    ],
+    ids=["one delta", "several", "whole at the start", "both"],
+)
+def test_the_input_of_a_tool_is_read(frames: tuple[Frame, ...]):
+    got = answer(start(), *frames, ending("tool_use"), OVER)
+    assert got.parts == (ToolCall(id="c1", name="f", arguments={"a": 1}),)
+    assert got.finish.reason == "tool"
+
+
+def test_a_tool_without_input_has_no_arguments():
+    got = answer(start(), begun(**TOOL), stopped(), ending("tool_use"), OVER)
+    assert got.parts == (ToolCall(id="c1", name="f", arguments={}),)
+
+
+def test_names_are_those_that_the_client_knows():
+    rendered = Rendered(body={}, names={"f": "a.b"})
+    frames = (start(), begun(**TOOL), stopped(), ending("tool_use"), OVER)
+    (call,) = answer(*frames, rendered=rendered).parts
+    assert isinstance(call, ToolCall)
+    assert call.name == "a.b"
+
+
+@pytest.mark.parametrize(
+    ("sent", "raw"),
+    [('{"input":"*** Begin"}', "*** Begin"), ("{half", "{half"), ('{"x":1}', ""), ("", "")],
+)
+def test_a_free_text_tool_gets_its_text_back(sent: str, raw: str):
+    rendered = Rendered(body={}, custom=frozenset({"f"}))
+    pieces = [delta(type="input_json_delta", partial_json=piece) for piece in sent]
+    frames = (start(), begun(**TOOL), *pieces, stopped(), ending("tool_use"), OVER)
+    assert answer(*frames, rendered=rendered).parts == (
+        ToolCall(id="c1", name="f", raw=raw, custom=True),
+    )
+
+
+def test_citations_belong_to_their_text():
+    cited = {"type": "char_location", "cited_text": "q", "document_title": "t"}
+    got = answer(
+        start(),
+        begun(),
+        more("a"),
+        delta(type="citations_delta", citation=cited),
+        stopped(),
+        ending(),
+        OVER,
+    )
+    (part,) = got.parts
+    assert isinstance(part, Text)
+    assert [citation.native for citation in part.citations] == [cited]
+
+
+def test_a_server_tools_blocks_are_kept_as_they_are():
+    use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
+    got = answer(
+        start(),
+        begun(**use),
+        delta(type="input_json_delta", partial_json='{"query":"x"}'),
+        stopped(),
+        begun(1, **found),
+        stopped(1),
+        ending(),
+        OVER,
+    )
+    assert got.parts == (
+        Native(dialect="anthropic_messages", data={**use, "input": {"query": "x"}}),
+        Native(dialect="anthropic_messages", data=found),
+    )
+    assert got.finish.reason == "stop"
+
+
+@pytest.mark.parametrize(
+    ("delta_fields", "expected"),
+    [
+        ({"stop_reason": "end_turn"}, Finish(reason="stop")),
+        ({"stop_reason": "max_tokens"}, Finish(reason="length")),
+        (
+            {"stop_reason": "stop_sequence", "stop_sequence": "END"},
+            Finish(reason="stop_sequence", stop_sequence="END"),
+        ),
+        ({"stop_reason": "pause_turn"}, Finish(reason="pause")),
+        ({"stop_reason": "model_context_window_exceeded"}, Finish(reason="context")),
+        ({"stop_reason": "tool_use"}, Finish(reason="stop")),
+        ({"stop_reason": "of_next_year"}, Finish(reason="stop")),
+        (
+            {
+                "stop_reason": "refusal",
+                "stop_details": {"type": "refusal", "category": "bio", "explanation": "no"},
+            },
+            Finish(reason="refusal", category="bio", explanation="no"),
+        ),
+    ],
+    ids=lambda value: value["stop_reason"] if isinstance(value, dict) else "",
+)
+def test_the_reason_of_the_end_is_read(delta_fields: dict[str, Any], expected: Finish):
+    last = frame("message_delta", delta=delta_fields, usage={"output_tokens": 1})
+    assert answer(start(), last, OVER).finish == expected
+
+
+def test_a_call_without_the_reason_for_it_is_one_all_the_same():
+    got = answer(start(), begun(**TOOL), stopped(), ending("end_turn"), OVER)
+    assert got.finish.reason == "tool"
+
+
+# --- foreign wire ----------------------------------------------------------------------
+
+
+def test_interleaved_blocks_come_one_after_the_other():
+    got = answer(
+        start(),
+        begun(0, **TOOL),
+        begun(1, **{**TOOL, "id": "c2"}),
+        delta(1, type="input_json_delta", partial_json='{"b":'),
+        delta(0, type="input_json_delta", partial_json='{"a":'),
+        delta(1, type="input_json_delta", partial_json="2}"),
+        begun(2),
+        stopped(1),
+        more("text", 2),
+        delta(0, type="input_json_delta", partial_json="1}"),
+        stopped(0),
+        stopped(2),
+        ending("tool_use"),
+        OVER,
+    )
+    assert got.parts == (
+        ToolCall(id="c1", name="f", arguments={"a": 1}),
+        ToolCall(id="c2", name="f", arguments={"b": 2}),
+        Text(text="text"),
+    )
+
+
+def test_what_waited_streams_on_once_its_turn_has_come():
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    for item in (start(), begun(0), begun(1), more("b", 1)):
+        parser.feed(item)
+    assert parser.feed(more("a", 0)) == [Delta("a")]
+    assert parser.feed(stopped(0)) == [BlockEnd(), BlockStart(kind="text"), Delta("b")]
+    assert parser.feed(more("c", 1)) == [Delta("c")]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (start(), more("a"), stopped(), ending(), OVER),
+        (begun(), more("a"), stopped(), ending(), OVER),
+        (start(), begun(), more("a"), ending(), OVER),
+        (start(), begun(), more("a"), stopped(), ending()),
+        (start(), begun(), more("a"), ending()),
+        (start(), begun(), more("a"), stopped(), OVER),
+        (start(), begun(type="text", text="a"), stopped(), ending(), OVER),
+        (start(), begun(), delta(text="a"), stopped(), ending(), OVER),
+        (
+            start(),
+            frame("content_block_start", content_block={"type": "text"}),
+            frame("content_block_delta", delta={"type": "text_delta", "text": "a"}),
+            frame("content_block_stop"),
+            ending(),
+            OVER,
+        ),
+        (start(), begun(), more("a"), stopped(), ending(), OVER, more("b"), OVER),
+        (start(), start(), begun(), more("a"), stopped(), stopped(), ending(), OVER),
+        (
+            start(),
+            frame("ping"),
+            frame("of_next_year", x=1),
+            begun(),
+            more("a"),
+            delta(type="of_next_year", words="b"),
+            Frame("", b'{"type":"content_block_stop","index":0}'),
+            Frame("message_delta", b'{"delta":{"stop_reason":"end_turn"}}'),
+            Frame("", b"[DONE]"),
+            OVER,
+        ),
+    ],
+    ids=[
+        "delta before its block",
+        "no message_start",
+        "no block stop",
+        "no message_stop",
+        "no stop at all but a reason",
+        "no reason but message_stop",
+        "words in the start",
+        "delta without a type",
+        "no indexes",
+        "more after the end",
+        "everything twice",
+        "unknown and unnamed events",
+    ],
+)
+def test_a_servers_slip_is_forgiven_where_the_meaning_is_plain(frames: tuple[Frame, ...]):
+    assert answer(*frames).parts == (Text(text="a"),)
+
+
+def test_words_of_another_kind_begin_a_block_of_their_own():
+    got = answer(
+        start(),
+        begun(type="thinking", thinking=""),
+        delta(type="thinking_delta", thinking="hm"),
+        more("a"),
+        stopped(),
+        ending(),
+        OVER,
+    )
+    assert [type(part).__name__ for part in got.parts] == ["Reasoning", "Text"]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (),
+        (start(),),
+        (start(), begun(), more("a")),
+        (start(), begun(), more("a"), stopped()),
+        (start(), begun(), more("a"), stopped(), ending(None)),
+    ],
+    ids=["nothing", "a start", "an open block", "a closed block", "no reason"],
+)
+def test_a_cut_stream_ends_in_an_error(frames: tuple[Frame, ...]):
+    assert failure(*frames) == "upstream_error"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        Frame("", b"<html>"),
+        Frame("content_block_delta", b'{"type":"content_block_delta","ind'),
+        Frame("", b"\xff\xfe"),
+        Frame("", b"[1]"),
+        Frame("", b"null"),
+        frame("content_block_start", index=0, content_block="text"),
+        frame("content_block_delta", index=0, delta="a"),
+        delta(type="text_delta", text=5),
+        delta(type="input_json_delta", partial_json="{}"),
+        delta(1, type="input_json_delta", partial_json="{}"),
+    ],
+    ids=[
+        "html",
+        "torn",
+        "no UTF-8",
+        "a list",
+        "null",
+        "block that is a string",
+        "delta that is a string",
+        "words that are a number",
+        "input in a text block",
+        "input of no block",
+    ],
+)
+def test_garbage_ends_in_an_error(last: Frame):
+    assert failure(start(), begun(), more("a"), last, stopped(), ending(), OVER) == "upstream_error"
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ({"type": "overloaded_error", "message": "Overloaded"}, "overloaded"),
+        ({"type": "rate_limit_error", "message": "slow"}, "rate_limit"),
+        ({"type": "api_error", "message": "x"}, "upstream_error"),
+        ({"type": "authentication_error", "message": "x"}, "upstream_auth"),
+        ({"type": "timeout_error", "message": "x"}, "timeout"),
+        ({"type": "invalid_request_error", "message": "prompt is too long: 9"}, "context_length"),
+        ({"message": "x"}, "upstream_error"),
+        ("gone", "upstream_error"),
+    ],
+    ids=str,
+)
+def test_an_error_event_ends_the_stream(told: Any, kind: str):
+    assert failure(start(), begun(), more("a"), frame("error", error=told), ending()) == kind
+
+
+def test_an_error_in_another_providers_shape_ends_the_stream_too():
+    assert failure(Frame("", b'{"error":{"message":"no"}}')) == "upstream_error"
+
+
+def test_the_answer_tells_its_id_model_tier_and_own_fields():
+    got = answer(start(usage={"service_tier": "standard"}, container={"id": "x"}), ending(), OVER)
+    assert (got.id, got.model, got.service_tier) == ("msg_u", "m", "default")
+    assert got.extra == {"anthropic_messages": {"container": {"id": "x"}}}
+
+
+# --- fuzz ------------------------------------------------------------------------------
+
+scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
+junk = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+kinds = st.sampled_from(
+    [
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "ping",
+        "error",
+        "unknown",
+    ]
+)
+blocks = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["text", "thinking", "redacted_thinking", "tool_use", "x"]) | junk,
+        "id": junk,
+        "name": junk,
+        "input": junk,
+        "text": junk,
+        "thinking": junk,
+        "signature": junk,
+        "data": junk,
+        "citations": junk,
+    },
+)
+deltas = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(
+            ["text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta"]
+        )
+        | junk,
+        "text": st.text(max_size=2) | junk,
+        "thinking": st.text(max_size=2) | junk,
+        "signature": st.text(max_size=2) | junk,
+        "partial_json": st.text(max_size=2) | junk,
+        "citation": junk,
+        "stop_reason": st.sampled_from(["end_turn", "tool_use", "refusal"]) | junk,
+        "stop_details": junk,
+    },
+)
+bodies = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": kinds | junk,
+        "index": st.integers(0, 2) | junk,
+        "content_block": blocks | junk,
+        "delta": deltas | junk,
+        "message": st.fixed_dictionaries({}, optional={"id": junk, "usage": junk}) | junk,
+        "usage": st.dictionaries(st.sampled_from(["input_tokens", "cache_creation"]), junk) | junk,
+        "error": junk,
+    },
+)
+names = st.just("") | kinds
+fuzzed = st.one_of(
+    st.builds(lambda name, body: Frame(name, json.dumps(body).encode()), names, bodies | junk),
+    st.builds(Frame, names, st.binary(max_size=6)),
+)
+sane = st.sampled_from(
+    [
+        start(),
+        begun(0),
+        begun(1, **TOOL),
+        begun(2, type="thinking", thinking=""),
+        more("a", 0),
+        more("b", 1),
+        delta(1, type="input_json_delta", partial_json="{}"),
+        delta(2, type="thinking_delta", thinking="hm"),
+        delta(2, type="signature_delta", signature="S"),
+        stopped(0),
+        stopped(1),
+        stopped(2),
+        ending(),
+        OVER,
+    ]
+)
+
+
+def read(frames: list[Frame], rendered: Rendered | None) -> list[Event]:
+    """All events of a stream; checks that a Start comes first."""
+    parser = DIALECT.provider.stream_parser(traits(), rendered)
+    out = [event for item in frames for event in parser.feed(item)]
+    return out + parser.close()
+
+
+@given(st.lists(fuzzed | sane, max_size=8), st.booleans())
+def test_no_frames_make_anything_but_a_well_formed_stream(frames: list[Frame], custom: bool):  # noqa: FBT001
+    rendered = Rendered(body={}, custom=frozenset({"f"})) if custom else None
+    got = read(frames, rendered)
+    check(got)
+    assert isinstance(got[-1], End | Failed)
+    assert isinstance(got[0], Start | Failed)
+
+
+@given(st.lists(sane, max_size=14))
+def test_frames_in_any_order_make_a_well_formed_stream(frames: list[Frame]):
+    check(read(frames, None))
+
+
+@given(junk | blocks | st.fixed_dictionaries({"content": st.lists(blocks | junk, max_size=3)}))
+def test_any_json_is_an_answer_or_an_error(body: Any):
+    try:
+        DIALECT.provider.parse_response(body, traits(), None)
+    except GatewayError as failure_:
+        assert failure_.error.kind

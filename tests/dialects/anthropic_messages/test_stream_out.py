@@ -1,0 +1,260 @@
+"""A client's stream follows Anthropic's grammar to the letter."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import Error
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    Cited,
+    Delta,
+    End,
+    Event,
+    Failed,
+    NativeDelta,
+    Signed,
+    Start,
+    UsageUpdate,
+)
+from gateway.canon.request import Citation, Signature
+from gateway.canon.response import Finish, Usage
+from gateway.canon.signature import unwrap
+from gateway.dialects.anthropic_messages import DIALECT
+from tests.dialects.anthropic_messages.make import exchange, printed, shown, told
+
+NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
+STOP = End(Finish(reason="stop"))
+
+
+def of(*events: Event) -> list[Event]:
+    """A whole stream of these events."""
+    return [Start(), *events, STOP]
+
+
+def blocks(*events: Event, **fields: Any) -> list[tuple[str, Any]]:
+    """What is printed between the start and the end of the message."""
+    return shown(of(*events), **fields)[1:-2]
+
+
+def deltas(*events: Event, **fields: Any) -> list[dict[str, Any]]:
+    """The deltas that are printed."""
+    found = blocks(*events, **fields)
+    return [data["delta"] for name, data in found if name == "content_block_delta"]
+
+
+def test_a_plain_stream_is_printed_byte_for_byte():
+    usage = UsageUpdate(Usage(input=6, cache_read=4, output=8, reasoning=6))
+    stream = [Start(), BlockStart(kind="text"), Delta("42"), BlockEnd(), usage, STOP]
+    assert printed(stream).decode() == (
+        'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1",'
+        '"type":"message","role":"assistant","model":"gw-x","content":[],"stop_reason":null,'
+        '"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0}}}\n\n'
+        'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
+        '"content_block":{"type":"text","text":""}}\n\n'
+        'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+        '"delta":{"type":"text_delta","text":"42"}}\n\n'
+        'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+        'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn",'
+        '"stop_sequence":null},"usage":{"input_tokens":6,"cache_read_input_tokens":4,'
+        '"cache_creation_input_tokens":0,"output_tokens":8,'
+        '"output_tokens_details":{"thinking_tokens":6}}}\n\n'
+        'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    )
+
+
+def test_usage_known_at_the_start_is_told_at_the_start():
+    (_, first), *_ = shown([Start(usage=Usage(input=3, output=1)), STOP])
+    assert first["message"]["usage"]["input_tokens"] == 3
+
+
+def test_a_later_count_replaces_an_earlier_one():
+    stream = [Start(usage=Usage(input=3, output=1)), UsageUpdate(Usage(output=9)), STOP]
+    _, data = shown(stream)[-2]
+    assert (data["usage"]["input_tokens"], data["usage"]["output_tokens"]) == (3, 9)
+
+
+def test_the_split_of_cache_writes_is_told():
+    _, data = shown([Start(), UsageUpdate(Usage(cache_write=5, cache_write_1h=2)), STOP])[-2]
+    split = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 2}
+    assert data["usage"]["cache_creation"] == split
+
+
+def test_a_thought_ends_with_one_signature():
+    state = Signature(provider="deepseek", model="up", kind="text")
+    found = deltas(BlockStart(kind="reasoning"), Delta("a"), Delta("b"), Signed(state), BlockEnd())
+    assert [item["type"] for item in found] == [
+        "thinking_delta",
+        "thinking_delta",
+        "signature_delta",
+    ]
+    assert unwrap(found[-1]["signature"]) == state
+
+
+@pytest.mark.parametrize("thought", [(), (Delta("a"),)], ids=["without words", "with words"])
+def test_an_unsigned_thought_gets_a_signature_too(thought: tuple[Event, ...]):
+    found = deltas(BlockStart(kind="reasoning"), *thought, BlockEnd())
+    assert found[-1]["type"] == "signature_delta"
+    assert unwrap(found[-1]["signature"]) is not None
+
+
+def test_hidden_thoughts_leave_only_their_signature():
+    stream = (BlockStart(kind="reasoning"), Delta("a"), Signed(Signature(value="S")), BlockEnd())
+    found = deltas(*stream, thinking="none")
+    assert [item["type"] for item in found] == ["signature_delta"]
+
+
+def test_a_redacted_thought_holds_a_token():
+    state = Signature(provider="p", model="m", kind="redacted", value="D")
+    found = blocks(BlockStart(kind="reasoning", redacted=True), Signed(state), BlockEnd())
+    assert [name for name, _ in found] == ["content_block_start", "content_block_stop"]
+    block = found[0][1]["content_block"]
+    assert block["type"] == "redacted_thinking"
+    assert unwrap(block["data"]) == state
+
+
+@pytest.mark.parametrize(
+    ("words", "pieces"),
+    [([], ["{}"]), (["{}"], ["{}"]), (['{"a"', ":1}"], ['{"a"', ":1}"])],
+    ids=["none", "empty object", "two pieces"],
+)
+def test_the_input_of_a_call_is_printed(words: list[str], pieces: list[str]):
+    call = BlockStart(kind="tool_call", id="c1", name="f")
+    found = blocks(call, *map(Delta, words), BlockEnd())
+    begun = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
+    assert found[0][1]["content_block"] == begun
+    assert [data["delta"]["partial_json"] for _, data in found[1:-1]] == pieces
+
+
+@pytest.mark.parametrize("words", [[], ['a"b\n', "\\"]], ids=["none", "needs escaping"])
+def test_a_free_text_call_is_one_string_of_json(words: list[str]):
+    call = BlockStart(kind="tool_call", id="c1", name="f", custom=True)
+    found = deltas(call, *map(Delta, words), BlockEnd())
+    assert json.loads("".join(item["partial_json"] for item in found)) == {"input": "".join(words)}
+
+
+def test_an_id_that_is_illegal_here_is_rewritten():
+    found = blocks(BlockStart(kind="tool_call", id="call:1", name="f"), BlockEnd())
+    assert found[0][1]["content_block"]["id"] == "call_1"
+
+
+def test_arguments_that_are_no_json_are_reported():
+    renderer = DIALECT.client.stream_renderer(exchange())
+    for event in of(BlockStart(kind="tool_call", id="c", name="f"), Delta("{half"), BlockEnd()):
+        renderer.feed(event)
+    assert told(renderer.report) == [("content[0]", "approximated")]
+
+
+def test_a_calls_state_has_no_place_and_is_reported():
+    renderer = DIALECT.client.stream_renderer(exchange())
+    call = BlockStart(kind="tool_call", id="c", name="f")
+    for event in of(call, Signed(Signature(value="S")), BlockEnd()):
+        renderer.feed(event)
+    assert told(renderer.report) == [("content[0].signature", "dropped")]
+
+
+def test_a_refusal_is_text_that_ends_in_a_refusal():
+    stream = of(BlockStart(kind="refusal"), Delta("no"), BlockEnd())
+    found = shown(stream)
+    assert found[2][1]["delta"] == {"type": "text_delta", "text": "no"}
+    assert found[-2][1]["delta"]["stop_reason"] == "refusal"
+
+
+def test_sources_are_printed_as_they_came_or_as_a_web_search():
+    native = {"type": "char_location", "cited_text": "q"}
+    own = Cited(Citation(dialect="anthropic_messages", native=native))
+    theirs = Cited(Citation(url="https://x", title="t", quote="q", dialect="openai_chat"))
+    found = deltas(BlockStart(kind="text"), Delta("a"), own, theirs, BlockEnd())
+    assert found[1] == {"type": "citations_delta", "citation": native}
+    assert found[2]["citation"]["type"] == "web_search_result_location"
+    assert found[2]["citation"]["url"] == "https://x"
+
+
+def test_a_source_without_a_url_is_reported():
+    renderer = DIALECT.client.stream_renderer(exchange())
+    cited = Cited(Citation(title="t", dialect="cohere"))
+    for event in of(BlockStart(kind="text"), Delta("a"), cited, BlockEnd()):
+        renderer.feed(event)
+    assert told(renderer.report) == [("content[0].citations", "dropped")]
+
+
+def test_own_native_blocks_are_printed_and_others_leave_no_gap():
+    use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    piece = {"type": "input_json_delta", "partial_json": "{}"}
+    found = blocks(
+        BlockStart(kind="native", dialect="gemini", native={"type": "video"}),
+        NativeDelta({"x": 1}),
+        BlockEnd(),
+        BlockStart(kind="native", dialect="anthropic_messages", native=use),
+        NativeDelta(piece),
+        BlockEnd(),
+        BlockStart(kind="text"),
+        BlockEnd(),
+    )
+    assert [data["index"] for _, data in found] == [0, 0, 0, 1, 1]
+    assert found[0][1]["content_block"] == use
+    assert found[1][1]["delta"] == piece
+
+
+@pytest.mark.parametrize(
+    ("finish", "delta"),
+    [
+        (Finish(reason="length"), {"stop_reason": "max_tokens", "stop_sequence": None}),
+        (
+            Finish(reason="stop_sequence", stop_sequence="END"),
+            {"stop_reason": "stop_sequence", "stop_sequence": "END"},
+        ),
+        (Finish(reason="tool"), {"stop_reason": "tool_use", "stop_sequence": None}),
+        (Finish(reason="pause"), {"stop_reason": "pause_turn", "stop_sequence": None}),
+        (Finish(reason="filter"), {"stop_reason": "refusal", "stop_sequence": None}),
+        (
+            Finish(reason="context"),
+            {"stop_reason": "model_context_window_exceeded", "stop_sequence": None},
+        ),
+        (
+            Finish(reason="refusal", category="bio", explanation="no"),
+            {
+                "stop_reason": "refusal",
+                "stop_sequence": None,
+                "stop_details": {"type": "refusal", "category": "bio", "explanation": "no"},
+            },
+        ),
+    ],
+    ids=lambda value: value.reason if isinstance(value, Finish) else "",
+)
+def test_the_end_says_why(finish: Finish, delta: dict[str, Any]):
+    assert shown([Start(), End(finish)])[-2][1]["delta"] == delta
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        Failed(Error(kind="overloaded", message="Overloaded")),
+        End(Finish(reason="malformed", explanation="Overloaded")),
+    ],
+    ids=["failed", "malformed"],
+)
+def test_a_broken_stream_ends_in_an_error_and_nothing_else(last: Event):
+    renderer = DIALECT.client.stream_renderer(exchange())
+    renderer.feed(Start())
+    renderer.feed(BlockStart(kind="text"))
+    data = renderer.feed(last)
+    name, body = data.decode().split("\n")[:2]
+    assert name == "event: error"
+    assert json.loads(body.removeprefix("data: "))["error"]["message"] == "Overloaded"
+    assert renderer.feed(Delta("more")) == b""
+    assert renderer.feed(STOP) == b""
+
+
+def test_the_words_of_the_stream_may_hold_anything():
+    words = 'a"\\\n\u2028\x00é😀'
+    (found,) = deltas(BlockStart(kind="text"), Delta(words), BlockEnd())
+    assert found["text"] == words
+
+
+def test_an_unknown_usage_is_zero_as_the_api_demands_numbers():
+    assert shown([Start(), STOP])[-2][1]["usage"] == NO_USAGE
