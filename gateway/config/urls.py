@@ -5,6 +5,13 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
+from console.pages.docs import docs
+from console.pages.home import home
+from gateway.api import api
+
 urlpatterns = [
+    path("", home, name="home"),
+    path("docs", docs, name="docs"),
+    path("api/", api.urls),
     path("admin/", admin.site.urls),
 ]

@@ -106,7 +106,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="requestlog",
-            index=models.Index(fields=["provider", "model", "id"], name="gateway_request_model"),
+            index=models.Index(fields=["provider", "id"], name="gateway_request_provider"),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(fields=["model", "id"], name="gateway_request_model"),
         ),
         migrations.AddIndex(
             model_name="requestlog",
@@ -116,8 +120,16 @@ class Migration(migrations.Migration):
             model_name="requestlog",
             index=models.Index(
                 condition=models.Q(("outcome", "ok"), _negated=True),
-                fields=["outcome", "error_kind", "id"],
+                fields=["outcome", "id"],
                 name="gateway_request_failed",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("error_kind", ""), _negated=True),
+                fields=["error_kind", "id"],
+                name="gateway_request_error_kind",
             ),
         ),
         migrations.AddIndex(

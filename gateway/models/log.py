@@ -70,12 +70,18 @@ class RequestLog(models.Model):
         indexes = (
             models.Index(fields=["started_at"], name="gateway_request_started"),
             models.Index(fields=["route", "id"], name="gateway_request_route"),
-            models.Index(fields=["provider", "model", "id"], name="gateway_request_model"),
+            models.Index(fields=["provider", "id"], name="gateway_request_provider"),
+            models.Index(fields=["model", "id"], name="gateway_request_model"),
             models.Index(fields=["key_prefix", "id"], name="gateway_request_key"),
             models.Index(
-                fields=["outcome", "error_kind", "id"],
+                fields=["outcome", "id"],
                 name="gateway_request_failed",
                 condition=~models.Q(outcome="ok"),
+            ),
+            models.Index(
+                fields=["error_kind", "id"],
+                name="gateway_request_error_kind",
+                condition=~models.Q(error_kind=""),
             ),
             models.Index(
                 fields=["session", "id"],

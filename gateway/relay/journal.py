@@ -42,7 +42,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)
 
 Write = Callable[[list[Entry]], None]
-Idle = Callable[[], None]
+# Does a piece of idle work and says how much; 0 when there is none left.
+Idle = Callable[[], int]
 
 
 class Counters(msgspec.Struct):
@@ -182,8 +183,7 @@ class Journal:
             time.sleep(RETRY_S)
         if segment is not self._segment:
             segment.remove()
-        if self._idle is not None and not self._queue:
-            self._guarded_idle(self._idle)
+        self._guarded_idle()
 
     def _take(self) -> tuple[list[Entry], Segment]:
         with self._lock:
@@ -214,9 +214,12 @@ class Journal:
             return False
         return True
 
-    def _guarded_idle(self, idle: Idle) -> None:
+    def _guarded_idle(self) -> None:
+        """Do idle work piece by piece, for as long as nothing waits to be written."""
         try:
-            idle()
+            while self._idle is not None and not self._queue and not self._closing:
+                if not self._idle():
+                    return
         except Exception:
             log.exception("the request log's idle work failed")
 

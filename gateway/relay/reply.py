@@ -68,9 +68,11 @@ async def reply(
         return
     if streamed:
         response = fold(await _all_events(call, target, prepared, answer))
+        call.waited_s += time.perf_counter() - call.sent_at
         await _send_whole(runtime, call, client, response, exchange, target)
         return
     data = await answer.read_all()
+    call.waited_s += time.perf_counter() - call.sent_at
     call.recorder.upstream(data)
     response = _parse_whole(call, target, prepared, data)
     if call.stream:

@@ -57,7 +57,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     load_snapshot: Callable[[], Snapshot]
     current_version: Callable[[], int]
     write: Callable[[list[Entry]], None]
-    idle: Callable[[], None] | None = None
+    idle: Callable[[], int] | None = None
     close: Callable[[], None] | None = None
 
 

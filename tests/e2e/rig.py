@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 MASTER_KEY = "sk-1234-e2e-master-key"
 START_S = 30.0
 # Seconds an upstream of the fault tests may be silent.
-PATIENCE_S = 1.5
+PATIENCE_S = 1.0
 
 
 class Gateway:
@@ -179,9 +179,15 @@ def strict_config(
 
 
 def chaos_config(chaos: ChaosUpstream) -> list[dict[str, Any]]:
-    """`model_list` for the faults: `chat/FAULT` and `messages/FAULT`."""
-    patience = {"timeout": PATIENCE_S, "stream_timeout": PATIENCE_S}
+    """`model_list` for the faults: `chat/FAULT` and `messages/FAULT`.
+
+    Only those that heal are tried twice: a retry waits, and would hide nothing here.
+    """
+    patience = {"timeout": PATIENCE_S, "stream_timeout": PATIENCE_S, "max_retries": 0}
+    again = {**patience, "max_retries": 1}
     rows = [
+        _row("chat/heal-*", "openai/heal-*", f"{chaos.url}/v1", CHAOS_KEY, **again),
+        _row("messages/heal-*", "anthropic/heal-*", chaos.url, CHAOS_KEY, **again),
         _row("chat/*", "openai/*", f"{chaos.url}/v1", CHAOS_KEY, **patience),
         _row("messages/*", "anthropic/*", chaos.url, CHAOS_KEY, **patience),
     ]

@@ -176,7 +176,7 @@ async def _stream_error_first(turn: Turn) -> None:
 
 
 async def _stream_error(turn: Turn) -> None:
-    await turn.events(*turn.wire.events, turn.wire.error)
+    await turn.events(*turn.wire.events, turn.wire.error, pause_s=0.02)
 
 
 async def _stream_truncate(turn: Turn) -> None:

@@ -109,6 +109,6 @@ MESSAGES = Wire(
         _named({"type": "message_stop"}),
     ),
     error=_named({"type": "error", "error": {"type": "api_error", "message": "it broke"}}),
-    wrong_shape={"type": "message", "content": "much"},
+    wrong_shape={"type": "message", "content": {"text": "much"}},
     keepalive=_named({"type": "ping"}),
 )

@@ -18,7 +18,6 @@ def parse_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     prompt_details = _object(usage, "prompt_tokens_details")
-    output_details = _object(usage, "completion_tokens_details")
     read = _first(
         _count(prompt_details, "cached_tokens"),
         _count(usage, "prompt_cache_hit_tokens"),
@@ -29,27 +28,30 @@ def parse_usage(usage: Any) -> Usage | None:
         _count(usage, "cache_write_tokens"),
     )
     output = _count(usage, "completion_tokens")
-    prompt = _count(usage, "prompt_tokens")
-    total = _count(usage, "total_tokens")
-    if prompt is None and total is not None and output is not None:
-        prompt = max(0, total - output)
+    prompt = _prompt(usage, output)
     missed = _count(usage, "prompt_cache_miss_tokens")
     if prompt is not None:
         missed = max(0, prompt - (read or 0) - (write or 0))
     if missed is None and output is None and read is None:
         return None
+    details = _object(usage, "completion_tokens_details")
     return Usage(
         input=missed,
         cache_read=read,
         cache_write=write,
         output=output,
-        reasoning=_first(
-            _count(output_details, "reasoning_tokens"),
-            _count(usage, "reasoning_tokens"),
-        ),
+        reasoning=_first(_count(details, "reasoning_tokens"), _count(usage, "reasoning_tokens")),
         provider_cost=_cost(usage.get("cost")),
         native=usage,
     )
+
+
+def _prompt(usage: Json, output: int | None) -> int | None:
+    """All prompt tokens, from the total where they are not given themselves."""
+    prompt, total = _count(usage, "prompt_tokens"), _count(usage, "total_tokens")
+    if prompt is None and total is not None and output is not None:
+        return max(0, total - output)
+    return prompt
 
 
 def _object(usage: Json, key: str) -> Json:

@@ -1,0 +1,57 @@
+"""The gateway's own endpoints in the OpenAPI document; the edge serves them, not Django."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+_KEY = [{"GatewayKey": []}, {"XApiKey": []}]
+_ANY = {"application/json": {"schema": {"type": "object"}}}
+
+# (path, method, summary, tag, needs a key)
+_ROWS: tuple[tuple[str, str, str, str, bool], ...] = (
+    ("/v1/chat/completions", "post", "OpenAI Chat Completions", "gateway", True),
+    ("/v1/messages", "post", "Anthropic Messages", "gateway", True),
+    (
+        "/v1/messages/count_tokens",
+        "post",
+        "Count a Messages request's tokens",
+        "gateway",
+        True,
+    ),
+    ("/v1/models", "get", "Models, in OpenAI's or Anthropic's shape", "gateway", True),
+    ("/v1/models/{id}", "get", "One model", "gateway", True),
+    ("/health", "get", "State of this process", "operations", False),
+    ("/health/live", "get", "Whether the process answers", "operations", False),
+    ("/health/ready", "get", "Whether it takes requests", "operations", False),
+    ("/metrics", "get", "Prometheus metrics", "operations", False),
+)
+
+
+def gateway_paths() -> dict[str, Any]:
+    """The `paths` that the edge serves."""
+    return {path: {method: _operation(path, *rest)} for path, method, *rest in _ROWS}
+
+
+def security_schemes() -> dict[str, Any]:
+    """Where a gateway key may stand."""
+    return {
+        "GatewayKey": {"type": "http", "scheme": "bearer"},
+        "XApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    }
+
+
+def _operation(path: str, summary: str, tag: str, needs_key: bool) -> dict[str, Any]:  # noqa: FBT001
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "operationId": summary.lower().replace(" ", "_").replace("'", ""),
+        "tags": [tag],
+        "responses": {"200": {"description": "the answer, in the dialect of the path"}},
+        "security": _KEY if needs_key else [],
+    }
+    if "{id}" in path:
+        operation["parameters"] = [_ID]
+    if tag == "gateway" and "models" not in path:
+        operation["requestBody"] = {"required": True, "content": _ANY}
+        operation["responses"]["default"] = {"description": "an error, in the same dialect"}
+    return operation

@@ -1,0 +1,170 @@
+"""The request log as JSON: pages by keyset, filters, full text, bodies apart."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from django.http import HttpRequest
+from ninja import Query, Router, Schema
+from ninja.errors import HttpError
+
+from gateway import store
+from gateway.models import RequestLog
+from gateway.relay.entry import Bodies
+
+router = Router(tags=["requests"])
+
+MAX_PAGE = 200
+MAX_ID = 2**63 - 1
+
+
+class Filters(Schema):
+    """What to show. `cursor` is the `next` of the page before; `q` searches bodies."""
+
+    cursor: int | None = None
+    limit: int = 50
+    route: str | None = None
+    key: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    status: str | None = None
+    outcome: str | None = None
+    error_kind: str | None = None
+    session: str | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    q: str | None = None
+
+
+class RequestOut(Schema):
+    """A row of the log. None means unknown, never 0; times are milliseconds."""
+
+    id: int
+    request_id: str
+    started_at: dt.datetime
+    endpoint: str
+    client_dialect: str
+    upstream_dialect: str
+    key_id: int | None
+    key_prefix: str
+    route: str
+    requested_model: str
+    provider: str
+    model: str
+    stream: bool
+    passthrough: bool
+    status: int
+    outcome: str
+    error_kind: str
+    error: str
+    finish: str
+    duration_ms: float
+    first_token_ms: float | None
+    overhead_ms: float | None
+    input_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    usage_source: str
+    cost_usd: Decimal | None
+    price_source: str
+    attempts: list[dict[str, Any]]
+    adaptations: list[dict[str, Any]]
+    session: str
+    user_agent: str
+    client_ip: str
+    upstream_id: str
+
+
+class Page(Schema):
+    """Rows, newest first, and the cursor of the next page; None at the end."""
+
+    items: list[RequestOut]
+    next: int | None
+
+
+class BodiesOut(Schema):
+    """What went over the four wires; `reason` says why there is nothing."""
+
+    stored: bool
+    reason: str = ""
+    client_request: str | None = None
+    upstream_request: str | None = None
+    upstream_response: str | None = None
+    client_response: str | None = None
+    passthrough_response: bool = False
+    upstream_chunks: list[tuple[float, int]] = []
+    client_chunks: list[tuple[float, int]] = []
+    client_headers: dict[str, str] = {}
+    upstream_headers: dict[str, str] = {}
+    response_headers: dict[str, str] = {}
+    truncated: list[str] = []
+
+
+@router.get("/requests", response=Page)
+def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, Any]:
+    """A page of the request log."""
+    limit = min(max(filters.limit, 1), MAX_PAGE)
+    wanted = filters.dict(exclude={"cursor", "limit", "q"})
+    cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
+    rows = RequestLog.objects.matching(**wanted, text=filters.q).before(cursor)
+    items = list(rows.newest(limit + 1))
+    more = len(items) > limit
+    items = items[:limit]
+    return {"items": items, "next": items[-1].pk if more else None}
+
+
+@router.get("/requests/{request_id}", response=RequestOut)
+def get_request(request: HttpRequest, request_id: str) -> RequestLog:
+    """One request, by its row id or by the id its client was told."""
+    return _found(request_id)
+
+
+@router.get("/requests/{request_id}/bodies", response=BodiesOut)
+def get_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
+    """What the client sent, the upstream got, the upstream answered, the client got."""
+    row = _found(request_id)
+    try:
+        bodies = store.load_bodies(row.pk)
+    except ValueError as error:
+        return {"stored": False, "reason": str(error)}
+    if bodies is None:
+        why = "bodies were not stored: turned off for the key, the route or the gateway, or pruned"
+        return {"stored": False, "reason": why}
+    return _shown(bodies)
+
+
+def _found(request_id: str) -> RequestLog:
+    by_id = request_id.isdigit() and int(request_id) <= MAX_ID
+    rows = RequestLog.objects.filter(pk=int(request_id)) if by_id else None
+    row = rows.first() if rows is not None else None
+    row = row or RequestLog.objects.filter(request_id=request_id[:64]).order_by("-pk").first()
+    if row is None:
+        raise HttpError(404, "there is no such request in the log")
+    return row
+
+
+def _shown(bodies: Bodies) -> dict[str, Any]:
+    def text(data: bytes | None) -> str | None:
+        return None if data is None else data.decode("utf-8", "replace")
+
+    client = bodies.upstream_response if bodies.same_response else bodies.client_response
+    chunks = bodies.upstream_chunks if bodies.same_response else bodies.client_chunks
+    return {
+        "stored": True,
+        "client_request": text(bodies.client_request),
+        "upstream_request": text(bodies.upstream_request),
+        "upstream_response": text(bodies.upstream_response),
+        "client_response": text(client),
+        "passthrough_response": bodies.same_response,
+        "upstream_chunks": [msgspec.structs.astuple(chunk) for chunk in bodies.upstream_chunks],
+        "client_chunks": [msgspec.structs.astuple(chunk) for chunk in chunks],
+        "client_headers": bodies.client_headers,
+        "upstream_headers": bodies.upstream_headers,
+        "response_headers": bodies.response_headers,
+        "truncated": bodies.truncated,
+    }

@@ -1,0 +1,213 @@
+"""A provider's refusal is understood, and told to a client in Anthropic's words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import KINDS, Error
+from gateway.dialects.anthropic_messages import DIALECT
+
+
+def understood(status: int, body: Any, **headers: str) -> Error:
+    """What an upstream's refusal means; `_` in a header's name stands for `-`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return DIALECT.provider.parse_error(status, named, content)
+
+
+def refusal(kind: str, message: str = "m") -> dict[str, Any]:
+    """An error body as Anthropic writes it."""
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "r"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, refusal("invalid_request_error"), "invalid_request"),
+        (400, refusal("invalid_request_error", "prompt is too long: 9 > 8"), "context_length"),
+        (
+            400,
+            refusal(
+                "invalid_request_error", "input length and `max_tokens` exceed context limit: 9"
+            ),
+            "context_length",
+        ),
+        (
+            400,
+            refusal("invalid_request_error", "Output blocked by content filtering policy"),
+            "content_policy",
+        ),
+        (
+            400,
+            refusal("invalid_request_error", "`temperature` is deprecated for this model."),
+            "unsupported_param",
+        ),
+        (401, refusal("authentication_error"), "upstream_auth"),
+        (402, refusal("billing_error"), "quota"),
+        (403, refusal("permission_error"), "upstream_auth"),
+        (404, refusal("not_found_error"), "not_found"),
+        (409, refusal("conflict_error"), "upstream_error"),
+        (413, refusal("request_too_large"), "too_large"),
+        (422, {"detail": [{"msg": "bad"}]}, "invalid_request"),
+        (429, refusal("rate_limit_error"), "quota"),
+        (429, {"error": "slow down"}, "rate_limit"),
+        (500, refusal("api_error"), "upstream_error"),
+        (503, {"message": "busy"}, "overloaded"),
+        (504, refusal("timeout_error"), "timeout"),
+        (529, refusal("overloaded_error"), "overloaded"),
+        (200, refusal("overloaded_error"), "overloaded"),
+        (302, b"", "upstream_error"),
+        (418, b"teapot", "invalid_request"),
+        (502, b"<html>bad gateway</html>", "upstream_error"),
+    ],
+    ids=str,
+)
+def test_a_refusal_is_understood(status: int, body: Any, kind: str):
+    error = understood(status, body)
+    assert error.kind == kind
+    assert error.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({"retry_after": "7"}, "rate_limit"),
+        ({"x_should_retry": "true"}, "rate_limit"),
+        ({"anthropic_ratelimit_requests_remaining": "0"}, "rate_limit"),
+        ({}, "quota"),
+    ],
+    ids=["time", "advice", "window", "none"],
+)
+def test_a_429_without_a_time_to_wait_is_a_spend_limit(headers: dict[str, str], kind: str):
+    assert understood(429, refusal("rate_limit_error"), **headers).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry_after": "7"}, 7),
+        ({"retry_after": "0.2"}, 1),
+        ({"retry_after_ms": "1500"}, 2),
+        (
+            {
+                "retry_after": "Sat, 21 Nov 2026 08:00:30 GMT",
+                "date": "Sat, 21 Nov 2026 08:00:00 GMT",
+            },
+            30,
+        ),
+        ({"retry_after": "soon"}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_the_time_to_wait_is_read(headers: dict[str, str], seconds: int | None):
+    assert understood(529, refusal("overloaded_error"), **headers).retry_after_s == seconds
+
+
+def test_the_words_id_and_advice_of_the_upstream_are_kept():
+    error = understood(
+        529, refusal("overloaded_error", "Overloaded"), request_id="req_1", x_should_retry="false"
+    )
+    assert error == Error(
+        kind="overloaded",
+        message="Overloaded",
+        code="overloaded_error",
+        status=529,
+        should_retry=False,
+        upstream_id="req_1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "a"}}, "a"),
+        ({"message": "b"}, "b"),
+        ({"detail": [{"msg": "c"}]}, "c"),
+        ({"detail": "d"}, "d"),
+        ({"error": "e"}, "e"),
+        (b"plain words", "plain words"),
+        (b"", "the upstream failed 500 without a message"),
+        (b"<html>", "the upstream answered 500 with an HTML page, not with its API"),
+    ],
+    ids=str,
+)
+def test_the_words_are_found_in_any_shape(body: Any, message: str):
+    assert understood(500, body).message == message
+
+
+def test_long_words_are_cut():
+    assert len(understood(500, {"message": "x" * 9999}).message) == 2000
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "told"),
+    [
+        ("invalid_request", 400, "invalid_request_error"),
+        ("unsupported_param", 400, "invalid_request_error"),
+        ("context_length", 400, "invalid_request_error"),
+        ("content_policy", 400, "invalid_request_error"),
+        ("too_large", 413, "request_too_large"),
+        ("gateway_auth", 401, "authentication_error"),
+        ("upstream_auth", 500, "api_error"),
+        ("not_found", 404, "not_found_error"),
+        ("not_allowed", 403, "permission_error"),
+        ("rate_limit", 429, "rate_limit_error"),
+        ("quota", 402, "billing_error"),
+        ("overloaded", 529, "overloaded_error"),
+        ("timeout", 504, "timeout_error"),
+        ("upstream_error", 500, "api_error"),
+        ("malformed_output", 500, "api_error"),
+    ],
+)
+def test_an_error_is_told_in_anthropics_words(kind: str, status: int, told: str):
+    reply = DIALECT.client.render_error(Error(kind=kind, message="m"), "req_dgm")
+    assert reply.status == status
+    assert reply.body["type"] == "error"
+    assert reply.body["error"]["type"] == told
+    assert reply.body["request_id"] == reply.headers["request-id"] == "req_dgm"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_has_its_words(kind: str):
+    assert DIALECT.client.render_error(Error(kind=kind, message="m"), "r").status >= 400
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("Input is too long.", "prompt is too long: Input is too long."),
+        ("prompt is too long: 9 tokens", "prompt is too long: 9 tokens"),
+    ],
+)
+def test_a_too_long_prompt_is_told_so_that_claude_code_knows_it(message: str, shown: str):
+    error = Error(kind="context_length", message=message)
+    assert DIALECT.client.render_error(error, "r").body["error"]["message"] == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "headers"),
+    [
+        (Error(kind="rate_limit", message="m", retry_after_s=7), {"retry-after": "7"}),
+        (Error(kind="quota", message="m"), {"x-should-retry": "false"}),
+        (Error(kind="overloaded", message="m", should_retry=False), {"x-should-retry": "false"}),
+        (Error(kind="invalid_request", message="m"), {}),
+    ],
+    ids=["time", "quota", "advice", "none"],
+)
+def test_advice_about_retrying_is_passed_on(error: Error, headers: dict[str, str]):
+    reply = DIALECT.client.render_error(error, "r")
+    assert reply.headers == {"request-id": "r", **headers}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["context_length", "too_large", "not_found", "rate_limit", "overloaded", "timeout", "quota"],
+)
+def test_a_kind_survives_being_told_and_understood(kind: str):
+    reply = DIALECT.client.render_error(Error(kind=kind, message="m", retry_after_s=3), "r")
+    again = DIALECT.provider.parse_error(reply.status, reply.headers, json.dumps(reply.body).encode())
+    assert (again.kind, again.retry_after_s) == (kind, 3)

@@ -1,0 +1,241 @@
+"""A whole answer: a provider's JSON becomes canonical, and canonical a client's JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Citation,
+    Image,
+    Native,
+    Reasoning,
+    Refusal,
+    Signature,
+    Text,
+    ToolCall,
+)
+from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.signature import unwrap
+from gateway.dialects.anthropic_messages import DIALECT
+from gateway.dialects.base import Rendered
+from tests.dialects.anthropic_messages.make import exchange, told, traits
+
+WHOLE = {
+    "id": "msg_u",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [{"type": "text", "text": "hi"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 3, "output_tokens": 5, "service_tier": "priority"},
+}
+
+
+def read(rendered: Rendered | None = None, **fields: Any) -> Response:
+    """The canonical answer of a body that differs by these fields."""
+    return DIALECT.provider.parse_response({**WHOLE, **fields}, traits(), rendered)
+
+
+def shown(*parts: Any, **fields: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """A client's JSON for an answer of these parts, and what was reported."""
+    body, report = DIALECT.client.render_response(Response(parts=parts, **fields), exchange())
+    return body, told(report)
+
+
+def test_a_plain_answer_is_read():
+    got = read()
+    assert (got.id, got.model, got.service_tier) == ("msg_u", "claude", "priority")
+    assert (got.parts, got.finish) == ((Text(text="hi"),), Finish(reason="stop"))
+    assert got.usage is not None
+    assert (got.usage.input, got.usage.output, got.usage.cache_read) == (3, 5, None)
+
+
+def test_the_split_of_cache_writes_is_read():
+    split = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 2}
+    usage = read(usage={"input_tokens": 1, "output_tokens": 1, "cache_creation": split}).usage
+    assert usage is not None
+    assert (usage.cache_write, usage.cache_write_1h) == (5, 2)
+
+
+def test_all_blocks_are_read():
+    server = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    got = read(
+        content=[
+            {"type": "thinking", "thinking": "hm", "signature": "S"},
+            {"type": "redacted_thinking", "data": "D"},
+            server,
+            {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}},
+        ],
+        stop_reason="tool_use",
+    )
+    own = {"provider": "acme", "model": "acme-1"}
+    assert got.parts == (
+        Reasoning(text="hm", signature=Signature(**own, value="S")),
+        Reasoning(redacted=True, signature=Signature(**own, kind="redacted", value="D")),
+        Native(dialect="anthropic_messages", data=server),
+        ToolCall(id="c", name="f", arguments={"a": 1}),
+    )
+    assert got.finish.reason == "tool"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"input": "*** Begin"}, "*** Begin"),
+        ('{"input":"*** Begin"}', "*** Begin"),
+        ({"x": 1}, ""),
+        ("half", "half"),
+        (None, ""),
+    ],
+    ids=["object", "string", "other field", "no JSON", "null"],
+)
+def test_a_free_text_tool_gets_its_text_back(given: Any, expected: str):
+    rendered = Rendered(body={}, names={"f": "a.b"}, custom=frozenset({"f"}))
+    block = {"type": "tool_use", "id": "c", "name": "f", "input": given}
+    call = ToolCall(id="c", name="a.b", raw=expected, custom=True)
+    assert read(rendered, content=[block]).parts == (call,)
+
+
+def test_input_that_is_a_string_is_parsed_or_kept():
+    block = {"type": "tool_use", "id": "c", "name": "f", "input": '{"a":1}'}
+    assert read(content=[block]).parts == (ToolCall(id="c", name="f", arguments={"a": 1}),)
+    assert read(content=[{**block, "input": "{half"}]).parts == (
+        ToolCall(id="c", name="f", raw="{half"),
+    )
+
+
+def test_content_that_is_a_string_is_a_text():
+    assert read(content="hi").parts == (Text(text="hi"),)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (None, "upstream_error"),
+        ([], "upstream_error"),
+        ("text", "upstream_error"),
+        ({}, "upstream_error"),
+        ({"content": 5}, "upstream_error"),
+        ({"content": ["x"]}, "upstream_error"),
+        ({"choices": [{"message": {"content": "hi"}}]}, "upstream_error"),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, "overloaded"),
+        ({"error": "no"}, "upstream_error"),
+    ],
+    ids=str,
+)
+def test_what_is_no_answer_is_an_error(body: Any, kind: str):
+    with pytest.raises(GatewayError) as caught:
+        DIALECT.provider.parse_response(body, traits(), None)
+    assert caught.value.error.kind == kind
+
+
+# --- a client's ------------------------------------------------------------------------
+
+
+def test_an_answer_is_shown_whole():
+    usage = Usage(input=6, cache_read=4, cache_write=2, output=8, reasoning=6)
+    body, report = shown(Text(text="hi"), usage=usage, service_tier="default")
+    assert body == {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "gw-x",
+        "content": [{"type": "text", "text": "hi"}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 6,
+            "cache_read_input_tokens": 4,
+            "cache_creation_input_tokens": 2,
+            "output_tokens": 8,
+            "output_tokens_details": {"thinking_tokens": 6},
+            "service_tier": "standard",
+        },
+    }
+    assert report == []
+
+
+def test_thoughts_carry_a_token_and_are_hidden_on_request():
+    state = Signature(provider="p", model="m", kind="text", value="v")
+    part = Reasoning(text="hm", signature=state)
+    body, _ = shown(part)
+    (block,) = body["content"]
+    assert (block["thinking"], unwrap(block["signature"])) == ("hm", state)
+    hidden, _ = DIALECT.client.render_response(Response(parts=(part,)), exchange(thinking="none"))
+    assert hidden["content"][0]["thinking"] == ""
+    assert unwrap(hidden["content"][0]["signature"]) == state
+
+
+def test_arguments_that_are_no_object_are_shown_raw():
+    body, report = shown(ToolCall(id="c", name="f", raw="{half"), finish=Finish(reason="tool"))
+    assert body["content"][0]["input"] == {"_raw": "{half"}
+    assert report == [("content[0]", "approximated")]
+
+
+def test_a_free_text_call_is_shown_as_one_string():
+    body, report = shown(ToolCall(id="c", name="f", raw="x", custom=True))
+    assert body["content"][0]["input"] == {"input": "x"}
+    assert report == []
+
+
+def test_a_refusal_is_text_and_the_reason():
+    body, _ = shown(Refusal(text="no"))
+    assert body["content"] == [{"type": "text", "text": "no"}]
+    assert body["stop_reason"] == "refusal"
+
+
+def test_a_filters_words_are_details_of_a_refusal():
+    body, _ = shown(finish=Finish(reason="filter", explanation="hate"))
+    assert body["stop_details"] == {"type": "refusal", "category": None, "explanation": "hate"}
+
+
+@pytest.mark.parametrize(
+    ("part", "reported"),
+    [
+        (Native(dialect="gemini", data={"type": "video"}), ("content[0]", "dropped")),
+        (Image(url="https://x"), ("content[0]", "dropped")),
+    ],
+)
+def test_a_part_without_a_block_is_reported(part: Any, reported: tuple[str, str]):
+    body, report = shown(part)
+    assert (body["content"], report) == ([], [reported])
+
+
+def test_sources_are_shown_as_a_web_search_where_they_have_a_url():
+    cited = (Citation(url="https://x", title="t", quote="q"), Citation(title="no url"))
+    body, report = shown(Text(text="a", citations=cited))
+    (citation,) = body["content"][0]["citations"]
+    assert (citation["type"], citation["url"]) == ("web_search_result_location", "https://x")
+    assert report == [("content[0].citations", "dropped")]
+
+
+def test_a_garbled_answer_is_an_error():
+    with pytest.raises(GatewayError) as caught:
+        shown(finish=Finish(reason="malformed"))
+    assert caught.value.error.kind == "malformed_output"
+
+
+def test_a_calls_state_is_reported():
+    call = ToolCall(id="c", name="f", arguments={}, signature=Signature(value="S"))
+    assert shown(call)[1] == [("content[0].signature", "dropped")]
+
+
+def test_a_count_is_read_and_shown():
+    assert DIALECT.client.render_count(42) == {"input_tokens": 42}
+    assert DIALECT.provider.parse_count({"input_tokens": 42}) == 42
+
+
+@pytest.mark.parametrize("body", [None, {}, {"input_tokens": "42"}, {"input_tokens": -1}, []])
+def test_what_is_no_count_is_an_error(body: Any):
+    with pytest.raises(GatewayError):
+        DIALECT.provider.parse_count(body)
+
+
+def test_paths_are_those_of_the_api():
+    path = DIALECT.provider.path
+    assert path("m", stream=True, verb="generate") == "/v1/messages"
+    assert path("m", stream=False, verb="count_tokens") == "/v1/messages/count_tokens"
