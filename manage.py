@@ -10,9 +10,13 @@ def main() -> None:
     """Hand over to Django's command dispatcher."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
     early_options(sys.argv)
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(f"Configuration error: {error}")
 
 
 def early_options(argv: list[str]) -> None:

@@ -13,4 +13,4 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        from gateway import checks  # noqa: F401, PLC0415 - needs the loaded app registry
+        from gateway import checks  # noqa: F401 - needs the loaded app registry

@@ -24,8 +24,9 @@ def words(text: str) -> list[str]:
     if text.isascii():
         plain = text.lower()
     else:
-        decomposed = unicodedata.normalize("NFKD", text.casefold())
-        plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+        # Twice: a letter in another font (NFKD) has its case only afterwards.
+        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+        plain = "".join(c for c in folded if not unicodedata.combining(c))
         plain = _SPACELESS.sub(r" \1 ", plain)
     return [word for word in _WORD.findall(plain) if len(word) <= MAX_WORD]
 

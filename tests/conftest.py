@@ -1,34 +1,34 @@
-"""What all tests share: a data directory of their own, and honest skips.
+"""What all tests share: under CI nothing may be missing, so there a skip is a failure.
 
-A test that needs a part that is not there skips and says how to get it; under CI
-nothing may be missing, so there the skip is a failure.
+A test that needs a part which is not on this machine skips and says how to get it.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
+from collections.abc import Iterator
+from typing import Any
 
-# Before anything reads the settings: tests never touch a developer's data.
-_DATA = tempfile.mkdtemp(prefix="dragoman-tests-")
-os.environ["DRAGOMAN_DATA_DIR"] = _DATA
-for _name in [
-    name for name in os.environ if name.startswith("DRAGOMAN_") and name != "DRAGOMAN_DATA_DIR"
-]:
-    del os.environ[_name]
-
-from collections.abc import Iterator  # noqa: E402
-
-import pytest  # noqa: E402
+import pytest
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    outcome = yield
-    report = outcome.get_result()
-    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """A test that skips itself."""
+    return _strict((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[Any]:
+    """A module that skips itself as a whole."""
+    return _strict((yield))
+
+
+def _strict(report: Any) -> Any:
+    if IN_CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"under CI nothing may be skipped: {reason}"
+        report.longrepr = f"under CI nothing may be missing: {reason}"
+    return report

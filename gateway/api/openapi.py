@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
-_KEY = [{"GatewayKey": []}, {"XApiKey": []}]
+_KEY: list[dict[str, list[str]]] = [{"GatewayKey": []}, {"XApiKey": []}]
 _ANY = {"application/json": {"schema": {"type": "object"}}}
 
 # (path, method, summary, tag, needs a key)
@@ -30,7 +30,10 @@ _ROWS: tuple[tuple[str, str, str, str, bool], ...] = (
 
 def gateway_paths() -> dict[str, Any]:
     """The `paths` that the edge serves."""
-    return {path: {method: _operation(path, *rest)} for path, method, *rest in _ROWS}
+    return {
+        path: {method: _operation(path, summary, tag, needs_key=needs_key)}
+        for path, method, summary, tag, needs_key in _ROWS
+    }
 
 
 def security_schemes() -> dict[str, Any]:
@@ -41,7 +44,7 @@ def security_schemes() -> dict[str, Any]:
     }
 
 
-def _operation(path: str, summary: str, tag: str, needs_key: bool) -> dict[str, Any]:  # noqa: FBT001
+def _operation(path: str, summary: str, tag: str, *, needs_key: bool) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": summary,
         "operationId": summary.lower().replace(" ", "_").replace("'", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest
@@ -15,11 +16,16 @@ router = Router(tags=["registry"])
 
 
 class ProviderOut(Schema):
-    """A provider; `credential` tells where it comes from and how it ends, never more."""
+    """A provider as its row says; empty means "as the preset".
+
+    `credential` is the variable it is read from (`$NAME`), or how a stored one ends.
+    """
 
     name: str
     preset: str
+    dialect: str
     base_url: str
+    auth: str
     credential: str
     source: str
     source_ref: str
@@ -27,14 +33,23 @@ class ProviderOut(Schema):
 
 
 class ModelOut(Schema):
-    """A model, and what an operator changed of it."""
+    """A model, and what an operator changed of it. Prices: US dollars per million tokens."""
 
     provider: str
     name: str
-    traits: dict[str, Any]
+    traits: Any
+    learned: Any
+    price_input: Decimal | None
+    price_output: Decimal | None
+    price_cache_read: Decimal | None
+    price_cache_write: Decimal | None
+    price_cache_write_1h: Decimal | None
     source: str
     source_ref: str
     enabled: bool
+
+
+_MODEL_FIELDS = tuple(name for name in ModelOut.model_fields if name != "provider")
 
 
 class RouteOut(Schema):
@@ -63,8 +78,10 @@ def list_providers(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "name": row.name,
             "preset": row.preset,
+            "dialect": row.dialect,
             "base_url": row.base_url,
-            "credential": store.credential_hint(row),
+            "auth": row.auth,
+            "credential": _credential(row),
             "source": row.source,
             "source_ref": row.source_ref,
             "enabled": row.enabled,
@@ -73,18 +90,17 @@ def list_providers(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
+def _credential(row: Provider) -> str:
+    if row.credential:
+        return store.credential_hint(row)
+    return f"${row.credential_env}" if row.credential_env else ""
+
+
 @router.get("/models", response=list[ModelOut])
 def list_models(request: HttpRequest) -> list[dict[str, Any]]:
     """All models that have a row; `provider/model` works without one."""
     return [
-        {
-            "provider": row.provider.name,
-            "name": row.name,
-            "traits": row.traits,
-            "source": row.source,
-            "source_ref": row.source_ref,
-            "enabled": row.enabled,
-        }
+        {**{name: getattr(row, name) for name in _MODEL_FIELDS}, "provider": row.provider.name}
         for row in Model.objects.select_related("provider")
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +20,19 @@ router = Router(tags=["requests"])
 
 MAX_PAGE = 200
 MAX_ID = 2**63 - 1
+# What the edge accepts of a client as its own id.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_ID_DIGITS = 19
+
+# `RequestLog.no_bodies` -> words for a person.
+NO_BODIES = {
+    "off": "storing bodies was turned off for its key, its route or the gateway, or it was "
+    "refused before that was looked up",
+    "pressure": "the log's queue was full, and bodies are dropped before rows",
+    "size": "the process was killed before they were written, and they were too large for "
+    "the journal's file",
+    "": "they were not recorded, or have been deleted since",
+}
 
 
 class Filters(Schema):
@@ -109,13 +123,22 @@ class BodiesOut(Schema):
 def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, Any]:
     """A page of the request log."""
     limit = min(max(filters.limit, 1), MAX_PAGE)
-    wanted = filters.dict(exclude={"cursor", "limit", "q"})
+    wanted = filters.dict(exclude={"cursor", "limit", "q", "since", "until"})
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
-    rows = RequestLog.objects.matching(**wanted, text=filters.q).before(cursor)
+    rows = RequestLog.objects.matching(
+        **wanted, since=_aware(filters.since), until=_aware(filters.until), text=filters.q
+    ).before(cursor)
     items = list(rows.newest(limit + 1))
     more = len(items) > limit
     items = items[:limit]
     return {"items": items, "next": items[-1].pk if more else None}
+
+
+def _aware(moment: dt.datetime | None) -> dt.datetime | None:
+    """A time without a zone is UTC, like all that is shown."""
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=dt.UTC)
 
 
 @router.get("/requests/{request_id}", response=RequestOut)
@@ -133,16 +156,17 @@ def get_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
     except ValueError as error:
         return {"stored": False, "reason": str(error)}
     if bodies is None:
-        why = "bodies were not stored: turned off for the key, the route or the gateway, or pruned"
-        return {"stored": False, "reason": why}
+        why = NO_BODIES.get(row.no_bodies, NO_BODIES[""])
+        return {"stored": False, "reason": f"the bodies of this request are not stored: {why}"}
     return _shown(bodies)
 
 
 def _found(request_id: str) -> RequestLog:
-    by_id = request_id.isdigit() and int(request_id) <= MAX_ID
-    rows = RequestLog.objects.filter(pk=int(request_id)) if by_id else None
-    row = rows.first() if rows is not None else None
-    row = row or RequestLog.objects.filter(request_id=request_id[:64]).order_by("-pk").first()
+    row = None
+    if request_id.isdecimal() and len(request_id) < _ID_DIGITS:
+        row = RequestLog.objects.filter(pk=int(request_id)).first()
+    if row is None and _REQUEST_ID.fullmatch(request_id):
+        row = RequestLog.objects.filter(request_id=request_id).newest(1).first()
     if row is None:
         raise HttpError(404, "there is no such request in the log")
     return row

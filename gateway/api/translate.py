@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Field, Router, Schema
+from ninja import Field, Router, Schema, Status
 
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
@@ -39,7 +39,7 @@ class TranslateIn(Schema):
 def translate_example(request: HttpRequest, payload: TranslateIn) -> Any:
     """Translate one example and say what could not be carried exactly."""
     try:
-        return 200, _translated(payload)
+        return Status(200, _translated(payload))
     except GatewayError as failure:
         return failed(payload, failure.error)
 
@@ -80,9 +80,9 @@ def _strings(headers: dict[str, Any]) -> dict[str, str]:
     return {str(name): str(value) for name, value in headers.items()}
 
 
-def failed(payload: TranslateIn, error: Error) -> tuple[int, dict[str, Any]]:
+def failed(payload: TranslateIn, error: Error) -> Status[dict[str, Any]]:
     """The error as the client of the example would see it."""
     preset = resolve(payload.source)
     dialect = DIALECTS.get(preset.dialect if preset else "", DIALECTS["openai_chat"])
     reply = dialect.client.render_error(error, translate.REQUEST_ID)
-    return 400, {**reply.body, "status": reply.status}
+    return Status(400, {**reply.body, "status": reply.status})

@@ -8,6 +8,7 @@ the description, where the model at least reads it: `minimum: 0, maximum: 150`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ Schema = dict[str, Any]
 
 # Deeper schemas are left as they are from here on; no provider compiles them anyway.
 _DEEPEST = 100
+# As many references are more than any provider compiles.
+_MOST_REFS = 1000
 _META = ("$schema", "$id")
 # Where schemas sit inside a schema: in a map, in a list, alone.
 _MAPS = ("properties", "$defs", "definitions")
@@ -195,13 +198,13 @@ def _list(value: Any) -> list[Any]:
 def _close(out: Schema, subset: Subset, changed: dict[str, None]) -> None:
     """Allow no further properties; where the subset says so, require all there are."""
     said = out.get("additionalProperties")
-    properties = out.get("properties")
     # An object of which nothing is said is any object; closed, it is an empty one.
-    if said not in (None, False) or (said is None and not properties):
+    if said not in (None, False) or (said is None and "properties" not in out):
         changed["additionalProperties"] = None
     out["additionalProperties"] = False
     if not subset.all_required:
         return
+    properties = out.get("properties")
     properties = out["properties"] = dict(properties) if isinstance(properties, dict) else {}
     required = _list(out.get("required"))
     for name in properties:
@@ -231,28 +234,31 @@ def can_be_enforced(schema: Schema) -> bool:
     """Whether a provider can compile it: root an object, no recursion, no foreign `$ref`."""
     if schema.get("type") != "object" or any(key in schema for key in ("anyOf", "oneOf", "allOf")):
         return False
-    refs = {ref for inner in _within(schema) if isinstance(ref := inner.get("$ref"), str)}
-    return all(ref.startswith("#/") and not _comes_back(schema, ref) for ref in refs)
-
-
-def _comes_back(root: Schema, ref: str) -> bool:
-    """Whether following a reference leads to itself or to nowhere."""
-    seen: set[str] = set()
-    open_refs = [ref]
+    edges: dict[str, set[str]] = {}
+    open_refs = _refs(schema)
     while open_refs:
-        target = _target(root, open_refs.pop())
-        if target is None:
-            return True
-        found = [inner["$ref"] for inner in _within(target) if isinstance(inner.get("$ref"), str)]
-        if ref in found:
-            return True
-        open_refs += [new for new in found if new not in seen]
-        seen.update(found)
-    return False
+        ref = open_refs.pop()
+        target = _target(schema, ref)
+        if target is None or len(edges) >= _MOST_REFS:
+            return False
+        edges[ref] = _refs(target)
+        open_refs |= edges[ref] - edges.keys()
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError:
+        return False
+    return True
+
+
+def _refs(value: Any) -> set[str]:
+    return {ref for inner in _within(value) if isinstance(ref := inner.get("$ref"), str)}
 
 
 def _target(root: Schema, ref: str) -> Any:
-    place: Any = root
+    """What a reference within the schema means; None for any other."""
+    if ref == "#":
+        return root
+    place: Any = root if ref.startswith("#/") else None
     for step in ref.removeprefix("#/").split("/"):
         name = step.replace("~1", "/").replace("~0", "~")
         place = place.get(name) if isinstance(place, dict) else None

@@ -73,6 +73,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             other tools are left out.
         document_urls: whether a Chat `file` may be given by URL.
         anthropic_version: the version to send when translating.
+        web_search: the type of Anthropic's server tool that searches the web
+            (`web_search_20260318`); empty where there is none.
     """
 
     kind: str = ""
@@ -135,3 +137,4 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     allowed_tools: bool = False
     document_urls: bool = False
     anthropic_version: str = "2023-06-01"
+    web_search: str = ""

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
+
+Value = TypeVar("Value")
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
@@ -63,8 +67,20 @@ def names(name: str, default: str = "") -> list[str]:
 def data_dir(name: str, default: str) -> Path:
     """The data directory, made with mode 0700 if it is missing."""
     path = Path(text(name, default)).resolve()
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}: {error.strerror}: {path}") from error
     return path
+
+
+def parsed(name: str, value: str, parse: Callable[[str], Value]) -> Value:
+    """What `parse` makes of the value of a variable."""
+    try:
+        return parse(value)
+    except ValueError as error:
+        # The value may hold a password: only the reason is told, and only its first sentence.
+        raise ImproperlyConfigured(f"{name}: {str(error).partition('. ')[0]}") from None
 
 
 def generated(name: str, path: Path, make: object = None) -> str:

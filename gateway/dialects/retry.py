@@ -23,7 +23,8 @@ def retry_after(headers: Mapping[str, str], payload: Any) -> int | None:
     """Whole seconds to wait, rounded up; None where nobody said so.
 
     In this order: `retry-after-ms`, `retry-after` (seconds, or a date, measured from
-    the answer's own `date`), a used-up `x-ratelimit-*` window, Google's RetryInfo.
+    the answer's own `date`), a used-up `x-ratelimit-*` or `anthropic-ratelimit-*`
+    window, Google's RetryInfo.
     """
     millis = _number(headers.get("retry-after-ms"))
     seconds = millis / 1000 if millis is not None else None
@@ -64,11 +65,24 @@ def _window(headers: Mapping[str, str]) -> float | None:
     """The longest wait among the windows that are used up."""
     waits = [
         wait
-        for what in ("requests", "tokens")
-        if headers.get(f"x-ratelimit-remaining-{what}", "").strip() == "0"
-        and (wait := duration(headers.get(f"x-ratelimit-reset-{what}"))) is not None
+        for name, left in headers.items()
+        if left.strip() == "0" and (wait := _until_reset(headers, name)) is not None
     ]
     return max(waits, default=None)
+
+
+def _until_reset(headers: Mapping[str, str], name: str) -> float | None:
+    """The wait for a window, given the header that says what is left of it."""
+    if name.startswith("x-ratelimit-remaining-"):
+        return duration(headers.get(name.replace("-remaining-", "-reset-")))
+    if not name.startswith("anthropic-ratelimit-") or not name.endswith("-remaining"):
+        return None
+    now = _date(headers.get("date"))
+    try:
+        then = datetime.fromisoformat(headers.get(name.removesuffix("remaining") + "reset", ""))
+    except ValueError:
+        return None
+    return None if now is None or then.tzinfo is None else (then - now).total_seconds()
 
 
 def duration(text: Any) -> float | None:

@@ -10,9 +10,4 @@ from gateway.litellm.parse import read
 from gateway.litellm.reader import Mistake
 from gateway.litellm.rows import Config
 
-__all__ = ["Config", "Mistake", "read", "report"]
-
-
-def report(config: Config) -> list[str]:
-    """What of the file does nothing here, line by line, and why."""
-    return config.notes
+__all__ = ["Config", "Mistake", "read"]

@@ -6,13 +6,25 @@ environment made are never changed, and a name they hold is reported.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 
 from gateway import store
-from gateway.litellm.rows import Config, ModelRow, ProviderRow, RouteRow, TargetRow
-from gateway.models import Alias, Model, Provider, Route, Source, Target
+from gateway.litellm.rows import AliasRow, Config, ModelRow, ProviderRow, RouteRow, TargetRow
+from gateway.models import Alias, Model, Provider, RegistryRow, Route, Source, Target
+
+Row = TypeVar("Row", bound=RegistryRow)
+
+# What may stand on a row of each table, and so keep it.
+_STANDS_ON: dict[type[RegistryRow], tuple[str, ...]] = {
+    Alias: (),
+    Target: (),
+    Route: ("targets", "aliases"),
+    Model: ("targets",),
+    Provider: ("models",),
+}
+_PRICES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
 def apply(config: Config) -> list[str]:
@@ -22,71 +34,78 @@ def apply(config: Config) -> list[str]:
 
 
 class _Writer:
+    """One application of a file; what was written so far, by the file's own keys."""
+
     def __init__(self, config: Config) -> None:
         self._config = config
         self._notes: list[str] = []
         self._providers: dict[str, Provider] = {}
         self._models: dict[tuple[str, str], Model] = {}
         self._routes: dict[str, Route] = {}
-        self._kept: dict[type[Any], set[int]] = {
-            table: set() for table in (Provider, Model, Route, Target, Alias)
-        }
+        self._kept: dict[type[RegistryRow], set[int]] = {table: set() for table in _STANDS_ON}
 
     def write(self) -> list[str]:
-        for provider in self._config.providers.values():
-            self._provider(provider)
-        for model in self._config.models.values():
-            self._model(model)
+        for name, provider in self._config.providers.items():
+            self._providers[provider.identity] = self._provider(name, provider)
+        for key, model in self._config.models.items():
+            self._models[key] = self._model(model)
         for route in self._config.routes.values():
             self._route(route)
         for alias in self._config.aliases.values():
-            target = self._routes.get(alias.route)
-            if target is None:
-                self._notes.append(f"{alias.ref}: {alias.pattern}: there is no route {alias.route}")
-                continue
-            self._put(Alias, {"pattern": alias.pattern}, {"route": target}, alias.ref)
-        for table in (Alias, Target, Route, Model, Provider):
-            table.objects.filter(source=Source.FILE).exclude(pk__in=self._kept[table]).delete()
+            self._alias(alias)
+        for table in _STANDS_ON:
+            self._remove(table)
         return self._notes
 
+    # --- one row -------------------------------------------------------------------
+
     def _put(
-        self, table: type[Any], key: dict[str, Any], values: dict[str, Any], ref: str
-    ) -> Any | None:
+        self, table: type[Row], key: dict[str, Any], values: dict[str, Any], ref: str
+    ) -> Row | None:
         """The row with this key, as the file says; None if it is somebody else's."""
-        row = table.objects.filter(**key).first()
-        if row is None:
-            row = table(**key, source=Source.FILE)
-        elif row.source != Source.FILE:
+        row = table._default_manager.filter(**key).first()
+        if row is not None and row.source != Source.FILE:
             return None
+        return self._saved(row or table(**key, source=Source.FILE), values, ref)
+
+    def _saved(self, row: Row, values: dict[str, Any], ref: str) -> Row:
+        """The row with these values, written only if it had others: each write is news."""
         values = {**values, "source_ref": ref}
         if row.pk is None or any(getattr(row, name) != value for name, value in values.items()):
             for name, value in values.items():
                 setattr(row, name, value)
             row.save()
-        self._kept[table].add(row.pk)
+        self._kept[type(row)].add(row.pk)
         return row
 
-    def _taken(self, ref: str, what: str) -> None:
-        self._notes.append(f"{ref}: {what} exists already and is not from this file; it stays")
+    def _say(self, ref: str, text: str) -> None:
+        self._notes.append(f"{ref}: {text}")
 
-    def _provider(self, given: ProviderRow) -> None:
+    # --- providers and models --------------------------------------------------------
+
+    def _provider(self, name: str, given: ProviderRow) -> Provider:
         values = {
             "preset": given.preset,
             "base_url": given.base_url,
             "credential_env": given.key_env,
             "headers": given.headers,
             "query": given.query or None,
-            "timeouts": given.timeouts,
-            "drop_params": given.drop_params,
         }
-        row = self._put(Provider, {"name": given.name}, values, given.ref)
+        row = self._put(Provider, {"name": name}, values, given.ref)
         if row is None:
-            row = Provider.objects.get(name=given.name)
-            if row.preset != given.preset or row.credential_env != given.key_env:
-                self._taken(given.ref, f"the provider {given.name}")
-        elif given.key:
+            held = Provider.objects.get(name=name)
+            if _does_the_same(held, given):
+                return held
+            other = f"{name}-{given.identity[:6]}"
+            self._say(given.ref, f"the provider {name} is not from this file; here it is {other}")
+            row = self._put(Provider, {"name": other}, values, given.ref)
+        assert row is not None, "a name with a digest is only ever the file's"
+        if given.key:
             self._set_key(row, given.key)
-        self._providers[given.name] = row
+        elif row.credential:
+            row.credential = ""
+            row.save()
+        return row
 
     def _set_key(self, row: Provider, key: str) -> None:
         try:
@@ -96,13 +115,18 @@ class _Writer:
         if not same:
             store.set_credential(row, key)
 
-    def _model(self, given: ModelRow) -> None:
+    def _model(self, given: ModelRow) -> Model:
         provider = self._providers[given.provider]
         values: dict[str, Any] = {"traits": given.traits}
-        values |= {f"price_{name}": price for name, price in given.prices.items()}
+        values |= {f"price_{name}": given.prices.get(name) for name in _PRICES}
         row = self._put(Model, {"provider": provider, "name": given.name}, values, given.ref)
-        key = (given.provider, given.name)
-        self._models[key] = row or Model.objects.get(provider=provider, name=given.name)
+        if row is not None:
+            return row
+        if given.traits or given.prices:
+            self._say(given.ref, f"the model {provider.name}/{given.name} is not from this file")
+        return Model.objects.get(provider=provider, name=given.name)
+
+    # --- routes ----------------------------------------------------------------------
 
     def _route(self, given: RouteRow) -> None:
         values = {
@@ -110,12 +134,12 @@ class _Writer:
             "retries": given.retries,
             "cooldown_s": given.cooldown_s,
             "fallbacks": given.fallbacks,
-            "log_bodies": given.log_bodies,
+            "default_max_output": given.default_max_output,
             "hidden": given.hidden,
         }
         row = self._put(Route, {"name": given.name}, values, given.ref)
         if row is None:
-            self._taken(given.ref, f"the route {given.name}")
+            self._say(given.ref, f"the route {given.name} is not from this file; it stays as it is")
             return
         self._routes[given.name] = row
         old = list(Target.objects.filter(route=row, source=Source.FILE).order_by("pk"))
@@ -127,12 +151,40 @@ class _Writer:
             "model": self._models[given.provider, given.model],
             "weight": given.weight,
             "order": given.order,
+            "timeouts": given.timeouts,
             "edits": given.edits,
-            "source_ref": given.ref,
         }
-        row = row or Target(route=route, source=Source.FILE)
-        if row.pk is None or any(getattr(row, name) != value for name, value in values.items()):
-            for name, value in values.items():
-                setattr(row, name, value)
-            row.save()
-        self._kept[Target].add(row.pk)
+        self._saved(row or Target(route=route, source=Source.FILE), values, given.ref)
+
+    def _alias(self, given: AliasRow) -> None:
+        route = self._routes.get(given.route)
+        if route is None:
+            self._say(given.ref, f"{given.pattern} is left out, as its route is")
+            return
+        if self._put(Alias, {"pattern": given.pattern}, {"route": route}, given.ref) is None:
+            self._say(given.ref, f"the alias {given.pattern} is not from this file; it stays")
+
+    # --- what the file no longer says --------------------------------------------------
+
+    def _remove(self, table: type[Row]) -> None:
+        gone = table._default_manager.filter(source=Source.FILE).exclude(pk__in=self._kept[table])
+        for row in gone:
+            if any(getattr(row, name).exists() for name in _STANDS_ON[table]):
+                kind = row._meta.verbose_name
+                self._say(
+                    row.source_ref,
+                    f"the {kind} {row} is no longer there; it stays, as others need it",
+                )
+            else:
+                row.delete()
+
+
+def _does_the_same(row: Provider, given: ProviderRow) -> bool:
+    """Whether a row of somebody else calls the same place with the same credential."""
+    return (
+        given.plain
+        and row.enabled
+        and row.preset == given.preset
+        and row.credential_env == given.key_env
+        and not (row.base_url or row.headers or row.query or row.credential)
+    )

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from gateway.canon.traits import Traits
+from gateway.litellm.endpoint import endpoint, own_base
+from gateway.litellm.inference import Named, NotYet, named
 from gateway.litellm.reader import Node
+from gateway.litellm.report import Report
 from gateway.litellm.rows import ModelRow, ProviderRow, TargetRow
-from gateway.providers.catalog import PRESETS
-from gateway.providers.profile import Preset
+from gateway.providers.capabilities import traits_for
+from gateway.providers.prices import price_for
+from gateway.routing.snapshot import Timeouts
 
-# LiteLLM's own guesses for a model without a provider prefix.
-INFERRED: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^(gpt-|chatgpt-|o[1-9](-|$)|text-embedding-|ft:|davinci|babbage)"), "openai"),
-    (re.compile(r"^claude"), "anthropic"),
-    (re.compile(r"^gemini-"), "gemini"),
-    (re.compile(r"^(command|c4ai-)"), "cohere"),
-    (re.compile(r"^(mistral-|codestral|ministral|open-mistral)"), "mistral"),
-    (re.compile(r"^(jamba)"), "ai21"),
-)
-_PREFIXES = {prefix: preset for preset in PRESETS.values() for prefix in preset.litellm}
+SHARES = ("weight", "rpm", "tpm")
+# The endpoints that there are serve these; a model of another kind has nobody to call it.
+MODES = frozenset({"chat", "responses"})
+
 _MILLION = Decimal(1_000_000)
 _COSTS = {
     "input_cost_per_token": "input",
@@ -33,19 +30,6 @@ _COSTS = {
     "cache_creation_input_token_cost": "cache_write",
     "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
 }
-_DEFAULTS = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "max_completion_tokens",
-    "seed",
-    "stop",
-    "presence_penalty",
-    "frequency_penalty",
-    "reasoning_effort",
-    "n",
-    "user",
-)
 _ABLE = {
     "supports_vision": "images",
     "supports_function_calling": "tools",
@@ -55,9 +39,45 @@ _ABLE = {
     "supports_parallel_function_calling": "parallel_toggle",
     "supports_tool_choice": "forced_tools",
 }
+# Default parameters, by the name that each dialect has for them.
+DEFAULTS: dict[str, dict[str, str]] = {
+    "openai_chat": {
+        name: name
+        for name in (
+            "temperature",
+            "top_p",
+            "top_k",
+            "n",
+            "seed",
+            "stop",
+            "presence_penalty",
+            "frequency_penalty",
+            "logit_bias",
+            "logprobs",
+            "top_logprobs",
+            "reasoning_effort",
+            "response_format",
+            "service_tier",
+            "user",
+            "verbosity",
+            "thinking",
+        )
+    },
+    "anthropic_messages": {
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "top_k": "top_k",
+        "stop": "stop_sequences",
+        "thinking": "thinking",
+        "service_tier": "service_tier",
+        "max_tokens": "max_tokens",
+    },
+}
+_ALL_DEFAULTS = tuple(DEFAULTS["openai_chat"])
+LIMITS = ("max_completion_tokens", "max_tokens")
 
 
-class Deployment(msgspec.Struct, kw_only=True):
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """What one entry comes to."""
 
     provider: ProviderRow
@@ -65,170 +85,121 @@ class Deployment(msgspec.Struct, kw_only=True):
     target: TargetRow
 
 
-class NotYet(Exception):
-    """The entry's provider has no preset here: the entry is left out, the rest runs."""
-
-
-def read_deployment(params: Node, info: Node | None) -> Deployment:
-    """The deployment of an entry. Raises Mistake, or NotYet."""
-    model_node = params.get("model")
-    if model_node is None:
+def read_deployment(
+    params: Node, info: Node | None, environ: Mapping[str, str], report: Report
+) -> Deployment:
+    """The deployment of an entry. Raises Mistake, or NotYet where it can not run here."""
+    model = params.get("model")
+    if model is None:
         raise params.wrong("needs a model")
-    own_base = params.get("api_base") or params.get("base_url")
-    preset, name = split_model(model_node.text(), params, has_base=own_base is not None)
-    provider = _provider(params, preset)
+    _served(info)
+    found = named(model.text(), params.get("custom_llm_provider"), own_base(params))
+    if not found.model:
+        raise model.wrong("names a provider but no model")
+    if found.guessed and found.prefix == "gemini":
+        report.say(model, "is called at the Gemini API, not at Vertex AI as LiteLLM would")
+    provider = endpoint(params, found, environ, report)
+    traits, prices = _known_as(info, found)
     return Deployment(
         provider=provider,
         model=ModelRow(
-            provider=provider.name,
-            name=name,
+            provider=provider.identity,
+            name=found.model,
             ref=params.place,
-            traits=_traits(info),
-            prices=_prices(params, info),
+            traits={**traits, **_traits(info)},
+            prices={**prices, **_prices(params, info)},
         ),
         target=TargetRow(
-            provider=provider.name,
-            model=name,
+            provider=provider.identity,
+            model=found.model,
             ref=params.place,
-            weight=_weight(params),
-            order=_whole(params.get("order"), 1),
-            edits=_edits(params),
+            order=node.whole() if (node := params.get("order")) is not None else 1,
+            shares={n: node.number() for n in SHARES if (node := params.get(n)) is not None},
+            timeouts=timeouts(params),
+            edits=_edits(params, found, report),
         ),
     )
 
 
-def split_model(model: str, params: Node, *, has_base: bool) -> tuple[Preset, str]:
-    """The preset and the upstream's name of a LiteLLM model. Raises NotYet."""
-    given = params.get("custom_llm_provider")
-    if given is not None:
-        return _known(given.text(), model), model.removeprefix(f"{given.text()}/")
-    prefix, slash, rest = model.partition("/")
-    if slash and prefix in _PREFIXES:
-        return _PREFIXES[prefix], rest
-    if model == "*":
-        return _known("openai", model), "*"
-    for pattern, provider in INFERRED:
-        if pattern.match(model):
-            return _known(provider, model), model
-    if has_base and not slash:
-        return PRESETS["custom"], model
-    if slash:
-        raise NotYet(f"the provider `{prefix}` is not supported yet")
-    raise NotYet(f"no provider is known for `{model}`; write it as provider/model")
+def _served(info: Node | None) -> None:
+    mode = info.get("mode") if info is not None else None
+    if mode is not None and mode.text() not in MODES:
+        raise NotYet(f"models of mode `{mode.text()}` are not served yet")
 
 
-def _known(provider: str, model: str) -> Preset:
-    preset = _PREFIXES.get(provider)
-    if preset is None:
-        raise NotYet(f"the provider `{provider}` of `{model}` is not supported yet")
-    return preset
+def timeouts(node: Node) -> dict[str, float]:
+    """LiteLLM's limits as stages of a call; seconds.
+
+    `timeout` bounds the wait for the answer and, in a stream, for its next piece: a
+    stream that flows is never cut by it. `stream_timeout` is the wait between pieces.
+    """
+    found: dict[str, float] = {}
+    whole, piece = node.get("timeout", "request_timeout"), node.get("stream_timeout")
+    if whole is not None:
+        found["first_byte_s"] = found["idle_s"] = whole.number()
+        found["total_s"] = max(Timeouts().total_s, whole.number())
+    if piece is not None:
+        found["idle_s"] = piece.number()
+    for name, seconds in found.items():
+        if seconds <= 0:
+            raise (whole or piece or node).wrong(f"must be above 0 ({name})")
+    return found
 
 
-def referenced(node: Node) -> tuple[str, str]:
-    """A value and the variable it names: `os.environ/NAME` gives (its value, NAME)."""
-    text = node.text()
-    if text.startswith("os.environ/"):
-        name = text.removeprefix("os.environ/")
-        return os.environ.get(name, ""), name
-    return text, ""
-
-
-def _provider(params: Node, preset: Preset) -> ProviderRow:
-    key, key_env = "", ""
-    if (node := params.get("api_key")) is not None:
-        key, key_env = referenced(node)
-    elif preset.env:
-        key_env = next((name for name in preset.env if os.environ.get(name)), preset.env[0])
-    base_node = params.get("api_base") or params.get("base_url")
-    row = ProviderRow(
-        name="",
-        preset=preset.name,
-        ref=params.place,
-        base_url=_base(preset, referenced(base_node)[0]) if base_node is not None else "",
-        key="" if key_env else key,
-        key_env=key_env,
-        headers=_headers(params),
-        query=_query(params),
-        timeouts=_timeouts(params),
-        drop_params=(node := params.get("drop_params")) is not None and node.flag(),
-    )
-    row.name = _name(row, preset)
-    return row
-
-
-def _base(preset: Preset, base: str) -> str:
-    """LiteLLM's api_base for the preset: its own paths are appended by the dialect."""
-    base = base.rstrip("/")
-    # LiteLLM calls Ollama's native API at the root; here its /v1 is spoken.
-    if preset.local and preset.base_url.endswith("/v1") and not base.endswith("/v1"):
-        return f"{base}/v1"
-    return base
-
-
-def _name(row: ProviderRow, preset: Preset) -> str:
-    """The preset's name for its plain row; a stable suffix for each variation."""
-    usual_key = row.key_env in preset.env or (not row.key and not row.key_env)
-    plain = usual_key and not (row.base_url or row.headers or row.query or row.timeouts)
-    if plain:
-        return preset.name
-    parts = (row.base_url, row.key_env, row.key, row.headers, row.query, row.timeouts)
-    digest = hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
-    return f"{preset.name}-{digest[:6]}"
-
-
-def _headers(params: Node) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    if (node := params.get("extra_headers")) is not None:
-        headers = {name: referenced(value)[0] for name, value in node.items()}
-    if (node := params.get("organization")) is not None:
-        headers["OpenAI-Organization"] = referenced(node)[0]
-    return headers
-
-
-def _query(params: Node) -> dict[str, str]:
-    node = params.get("api_version")
-    return {"api-version": referenced(node)[0]} if node is not None else {}
-
-
-def _timeouts(params: Node) -> dict[str, float]:
-    timeouts: dict[str, float] = {}
-    if (node := params.get("timeout")) is not None:
-        timeouts["first_byte_s"] = timeouts["total_s"] = node.number()
-    if (node := params.get("stream_timeout")) is not None:
-        timeouts["first_byte_s"] = node.number()
-    return timeouts
-
-
-def _weight(params: Node) -> float:
-    """simple-shuffle weighs by weight, else by rpm, else by tpm."""
-    for name in ("weight", "rpm", "tpm"):
-        if (node := params.get(name)) is not None:
-            return node.number()
-    return 1.0
-
-
-def _whole(node: Node | None, default: int) -> int:
-    if node is None:
-        return default
-    value = node.number()
-    if value != int(value):
-        raise node.wrong("must be a whole number")
-    return int(value)
-
-
-def _edits(params: Node) -> list[dict[str, Any]]:
-    edits: list[dict[str, Any]] = []
-    defaults = ((name, params.get(name)) for name in _DEFAULTS)
-    edits += [
-        {"op": "default", "path": name, "value": node.plain()}
-        for name, node in defaults
-        if node is not None
-    ]
+def _edits(params: Node, found: Named, report: Report) -> list[dict[str, Any]]:
+    edits = list(_defaults(params, found, report))
     if (node := params.get("extra_body")) is not None:
         edits += [{"op": "set", "path": n, "value": v.plain()} for n, v in node.items()]
     if (node := params.get("additional_drop_params")) is not None:
-        edits += [{"op": "drop", "path": item.text()} for item in node.list()]
+        # LiteLLM writes `tools[*].strict`, an edit `tools[].strict`.
+        paths = [item.text().replace("[*]", "[]") for item in node.list()]
+        edits += [{"op": "drop", "path": path, "why": "additional_drop_params"} for path in paths]
     return edits
+
+
+def _defaults(params: Node, found: Named, report: Report) -> list[dict[str, Any]]:
+    """Parameters that stand in for those that a client leaves out."""
+    known = DEFAULTS[found.preset.dialect]
+    edits: list[dict[str, Any]] = []
+    for name in _ALL_DEFAULTS:
+        node = params.get(name)
+        if node is None:
+            continue
+        if name not in known:
+            report.say(node, "is left out: the provider has no such parameter")
+            continue
+        value = node.plain()
+        if known[name] == "stop_sequences" and isinstance(value, str):
+            value = [value]
+        edits.append({"op": "default", "path": known[name], "value": value})
+    limit = params.get(*LIMITS)
+    if limit is not None:
+        # Chat has two names for it, and each model takes one of them.
+        field = known.get("max_tokens") or _traits_of(found).max_tokens_field
+        edits.append({"op": "default", "path": field, "value": limit.whole()})
+    return edits
+
+
+def _traits_of(found: Named) -> Traits:
+    return traits_for(found.preset.name, found.model)
+
+
+def _known_as(info: Node | None, found: Named) -> tuple[dict[str, Any], dict[str, Decimal]]:
+    """What the tables know of `base_model` and would not of a deployment's name."""
+    node = info.get("base_model") if info is not None else None
+    if node is None:
+        return {}, {}
+    base = node.text().removeprefix(f"{found.prefix}/")
+    preset = found.preset.name
+    told, own = traits_for(preset, base), _traits_of(found)
+    traits = {
+        name: value
+        for name in told.__struct_fields__
+        if name != "model" and (value := getattr(told, name)) != getattr(own, name)
+    }
+    price = price_for(preset, base)
+    prices = {name: value for name in _COSTS.values() if (value := getattr(price, name))}
+    return msgspec.to_builtins(traits), prices
 
 
 def _prices(params: Node, info: Node | None) -> dict[str, Decimal]:
@@ -245,10 +216,10 @@ def _traits(info: Node | None) -> dict[str, Any]:
     if info is None:
         return {}
     traits: dict[str, Any] = {}
-    if (node := info.get("max_output_tokens") or info.get("max_tokens")) is not None:
-        traits["max_output"] = _whole(node, 0)
+    if (node := info.get("max_output_tokens", "max_tokens")) is not None:
+        traits["max_output"] = node.whole()
     if (node := info.get("max_input_tokens")) is not None:
-        traits["context_window"] = _whole(node, 0)
+        traits["context_window"] = node.whole()
     for key, trait in _ABLE.items():
         if (node := info.get(key)) is not None:
             traits[trait] = node.flag()

@@ -1,8 +1,9 @@
 """Every key of LiteLLM's configuration file that is known here, and what becomes of it.
 
-`supported` keys do what LiteLLM documents. `later` keys are understood and reported;
-`never` keys belong to a service of LiteLLM's that Dragoman does not have.
-docs/litellm.md is made from this table; a test compares them.
+`supported` keys do what LiteLLM documents, with the difference that `why` tells.
+`later` keys are understood and reported; `never` keys are answered by another part of
+Dragoman or belong to one it does not have. docs/litellm.md shows this table; a test
+compares them. The names are those of docs.litellm.ai/docs/proxy/config_settings, 2026-11.
 """
 
 from __future__ import annotations
@@ -22,368 +23,375 @@ class Key(msgspec.Struct, frozen=True):
     why: str
 
 
-def _all(status: Status, why: str, *names: str) -> dict[str, Key]:
-    return {name: Key(status, why) for name in names}
+def _yes(names: str, why: str = "") -> dict[str, Key]:
+    return {name: Key("supported", why) for name in names.split()}
+
+
+def _later(names: str, why: str) -> dict[str, Key]:
+    return {name: Key("later", why) for name in names.split()}
+
+
+def _never(names: str, why: str) -> dict[str, Key]:
+    return {name: Key("never", why) for name in names.split()}
 
 
 _LIMITS = "limits and budgets are not enforced yet"
 _CACHE = "there is no response cache yet"
 _OBSERVE = "requests are logged here; exporters are not there yet"
 _GUARD = "there are no guardrails"
-_SSO = "people sign in at the console with a password"
+_HEALTH = "there are no active health checks yet"
+_MCP = "there is no MCP gateway"
+_TEAMS = "there are no teams and users of the API yet; keys name the routes they may use"
+_SIGN_IN = "people sign in at the console with a password"
+_DIALECT = "the provider's dialect is not there yet"
+_KINDS = "fallbacks by kind of error are not there yet; `fallbacks` is"
+_STORES = "there are no vector stores"
+_TAGS = "there is no tag routing yet"
+_SHARED = "counters are not shared between machines yet"
+_HEADERS = "clients' headers are not passed on"
+_OTHER_KINDS = "only chat models are served yet"
+_DATABASE = "DATABASE_URL and Django's settings say it"
+_ROUTERS = "there are no routers that choose by content"
+_CODE = "no code is loaded from configuration"
+_PINGS = "streams that wait get no pings yet"
+_LEVEL = "the log level is DRAGOMAN_LOG_LEVEL"
 
 TOP: dict[str, Key] = {
-    **_all(
-        "supported",
-        "",
-        "model_list",
-        "litellm_settings",
-        "router_settings",
-        "general_settings",
-        "environment_variables",
-        "include",
-    ),
-    **_all(
-        "later", "credentials are named by variable or written in model_list", "credential_list"
-    ),
-    **_all("later", _OBSERVE, "callback_settings"),
-    **_all("later", "files and batches are not served yet", "files_settings"),
-    **_all("never", _GUARD, "guardrails"),
-    **_all("never", "there is no MCP gateway", "mcp_servers"),
-    **_all("never", "prompts are the clients'", "prompts"),
-    **_all("never", "there are no vector stores", "vector_store_registry", "search_tools"),
+    **_yes("model_list litellm_settings router_settings general_settings"),
+    **_yes("environment_variables", "a variable that is set already wins"),
+    **_yes("include", "relative to the including file"),
+    **_later("credential_list", "name a variable, or write the key, in the model's api_key"),
+    **_later("callback_settings", _OBSERVE),
+    **_later("files_settings finetune_settings assistant_settings", _OTHER_KINDS),
+    **_never("guardrails policies policy_attachments", _GUARD),
+    **_never("mcp_servers mcp_tools mcp_settings", _MCP),
+    **_never("prompts", "prompts are the clients'"),
+    **_never("vector_store_registry search_tools", _STORES),
+    **_never("agents agent_list worker_registry", "agents are the clients'"),
 }
 
 MODEL: dict[str, Key] = {
-    **_all("supported", "", "model_name", "litellm_params", "model_info"),
+    **_yes("model_name", "with `*`, the model's `*` is what the client's stood for"),
+    **_yes("litellm_params model_info"),
+    **_never("rpm tpm", "they belong into litellm_params"),
 }
 
 PARAMS: dict[str, Key] = {
-    **_all(
-        "supported",
-        "",
-        "model",
-        "api_key",
-        "api_base",
-        "base_url",
-        "api_version",
-        "organization",
-        "rpm",
-        "tpm",
-        "timeout",
-        "stream_timeout",
-        "max_retries",
-        "weight",
-        "order",
-        "extra_headers",
-        "extra_body",
-        "drop_params",
-        "additional_drop_params",
-        "custom_llm_provider",
-        "input_cost_per_token",
-        "output_cost_per_token",
-        "cache_read_input_token_cost",
-        "cache_creation_input_token_cost",
-        "cache_creation_input_token_cost_above_1hr",
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "max_completion_tokens",
-        "seed",
-        "stop",
-        "presence_penalty",
-        "frequency_penalty",
-        "reasoning_effort",
-        "n",
-        "user",
+    **_yes("model", "the provider's prefix, or a name LiteLLM knows without one"),
+    **_yes("api_key", "os.environ/NAME keeps the name only; a literal key is kept encrypted"),
+    **_yes("api_base base_url", "without it, PREFIX_API_BASE for local and Azure servers"),
+    **_yes("api_version", "Azure's; also from AZURE_API_VERSION"),
+    **_yes("organization custom_llm_provider extra_body order"),
+    **_yes("extra_headers headers", "os.environ/NAME keeps only the name in the database"),
+    **_yes("weight", "the first entry of a model decides whether weight, rpm or tpm counts"),
+    **_yes("rpm tpm", "as shares of the traffic, not as limits"),
+    **_yes("timeout", "the wait for the answer; a stream that flows is not cut"),
+    **_yes("stream_timeout", "the wait between two pieces of a stream"),
+    **_yes("max_retries num_retries", "of the route: the highest of its entries"),
+    **_yes("cooldown_time", "of the route: the longest of its entries"),
+    **_yes("drop_params", "always so: what a model does not take is left out and reported"),
+    **_yes("additional_drop_params"),
+    **_yes("input_cost_per_token output_cost_per_token cache_read_input_token_cost"),
+    **_yes("cache_creation_input_token_cost cache_creation_input_token_cost_above_1hr"),
+    **_yes(
+        """temperature top_p top_k n seed stop presence_penalty frequency_penalty logit_bias
+        logprobs top_logprobs reasoning_effort response_format service_tier user verbosity
+        thinking""",
+        "a default, sent where the client says nothing and the provider has it",
     ),
-    **_all("later", _LIMITS, "max_budget", "budget_duration", "max_parallel_requests"),
-    **_all("later", "there is no tag routing yet", "tags"),
-    **_all(
-        "later",
-        "the provider's dialect is not there yet",
-        "aws_access_key_id",
-        "aws_secret_access_key",
-        "aws_session_token",
-        "aws_region_name",
-        "aws_profile_name",
-        "aws_role_name",
-        "aws_session_name",
-        "aws_bedrock_runtime_endpoint",
-        "vertex_project",
-        "vertex_location",
-        "vertex_credentials",
-        "azure_ad_token",
-        "tenant_id",
-        "client_id",
-        "client_secret",
-        "region_name",
+    **_yes("max_tokens max_completion_tokens", "a default, by the name that the model takes"),
+    **_later(
+        """max_budget budget_duration max_parallel_requests itpm otpm default_api_key_tpm_limit
+        default_api_key_rpm_limit""",
+        _LIMITS,
     ),
-    **_all("later", "name the variable in api_key instead", "litellm_credential_name"),
-    **_all("later", "cache marks are passed on, not invented", "cache_control_injection_points"),
-    **_all("later", "the demo provider has scripted answers", "mock_response"),
-    **_all(
-        "never",
-        "every field that the model takes is passed on",
-        "allowed_openai_params",
+    **_later("tags tag_regex", _TAGS),
+    **_later(
+        """aws_access_key_id aws_secret_access_key aws_session_token aws_region_name
+        aws_profile_name aws_role_name aws_session_name aws_web_identity_token aws_sts_endpoint
+        aws_external_id aws_bedrock_runtime_endpoint aws_bedrock_project_id vertex_project
+        vertex_location vertex_credentials vertex_ai_project vertex_ai_location
+        vertex_ai_credentials region_name watsonx_region_name project_id""",
+        _DIALECT,
     ),
-    **_all("never", "the dialect follows from the provider", "use_chat_completions_api"),
-    **_all(
-        "never",
-        "reasoning is shown in its own field",
-        "merge_reasoning_content_in_choices",
+    **_later(
+        """azure_ad_token azure_ad_token_provider tenant_id client_id client_secret azure_scope
+        azure_username azure_password""",
+        "Azure is called with an api_key",
     ),
-    **_all("never", "idle streams are kept alive anyway", "keepalive_seconds"),
+    **_later("litellm_credential_name", "name a variable, or write the key, in api_key"),
+    **_later("cache_control_injection_points", "cache marks are passed on, never made up"),
+    **_later("mock_response mock_tool_calls", "the demo provider has scripted answers"),
+    **_later("configurable_clientside_auth_params", "clients can not choose where a call goes"),
+    **_later("input_cost_per_second output_cost_per_second cost_per_query", "tokens are priced"),
+    **_later("input_cost_per_character output_cost_per_character", "tokens are priced"),
+    **_later("output_cost_per_reasoning_token", "reasoning is priced as output"),
+    **_later("metadata proxy_server_request", "nothing reads it yet"),
+    **_later("caching cache ttl", _CACHE),
+    **_later("use_in_pass_through", "custom paths are not served"),
+    **_later("s3_bucket_name s3_region_name gcs_bucket_name bucket_name", _OTHER_KINDS),
+    **_never(
+        """auto_router_config_path auto_router_config auto_router_default_model
+        auto_router_embedding_model complexity_router_config complexity_router_default_model
+        adaptive_router_config quality_router_config""",
+        _ROUTERS,
+    ),
+    **_never("guardrails", _GUARD),
+    **_never("vector_store_id milvus_text_field", _STORES),
+    **_never("allowed_openai_params", "every field that the model takes is passed on"),
+    **_never("use_chat_completions_api", "OpenAI's models are called by Chat"),
+    **_never("use_litellm_proxy", "write litellm_proxy/MODEL with its api_base"),
+    **_never("merge_reasoning_content_in_choices", "reasoning is shown in a field of its own"),
+    **_later("keepalive_seconds allow_client_keepalive_override", _PINGS),
+    **_never("stream_options", "usage is always asked for, and told to clients who ask"),
+    **_never("ssl_verify ssl_certificate", "certificates are always checked"),
+    **_never("model_info id", "it stands beside litellm_params"),
+    **_never("litellm_trace_id max_file_size_mb", "nothing reads it"),
 }
 
 INFO: dict[str, Key] = {
-    **_all(
-        "supported",
-        "",
-        "max_tokens",
-        "max_input_tokens",
-        "max_output_tokens",
-        "supports_vision",
-        "supports_function_calling",
-        "supports_reasoning",
-        "supports_response_schema",
-        "supports_pdf_input",
-        "supports_audio_input",
-        "supports_parallel_function_calling",
-        "supports_tool_choice",
-        "input_cost_per_token",
-        "output_cost_per_token",
-        "cache_read_input_token_cost",
-        "cache_creation_input_token_cost",
-        "base_model",
+    **_yes("mode", "chat and responses; entries of another mode are left out"),
+    **_yes("base_model", "its abilities and prices, for a deployment of any name"),
+    **_yes("max_tokens max_input_tokens max_output_tokens"),
+    **_yes("supports_vision supports_function_calling supports_reasoning supports_tool_choice"),
+    **_yes("supports_response_schema supports_pdf_input supports_audio_input"),
+    **_yes("supports_parallel_function_calling"),
+    **_yes("input_cost_per_token output_cost_per_token cache_read_input_token_cost"),
+    **_yes("cache_creation_input_token_cost cache_creation_input_token_cost_above_1hr"),
+    **_later("access_groups team_id team_public_model_name access_windows", _TEAMS),
+    **_later(
+        """health_check_model health_check_timeout health_check_max_tokens health_check_voice
+        disable_background_health_check""",
+        _HEALTH,
     ),
-    **_all("never", "rows have ids of their own", "id", "key"),
-    **_all("later", "chat is served; other modes are not there yet", "mode"),
-    **_all("later", "keys name routes", "access_groups", "team_id"),
-    **_all(
-        "later",
-        "there are no active health checks yet",
-        "health_check_model",
-        "health_check_timeout",
-    ),
-    **_all("never", "known from the tables", "litellm_provider", "supports_prompt_caching"),
-    **_all("later", "the price table has no such price", "supports_web_search"),
-    **_all("later", "descriptions are not shown yet", "description"),
+    **_later("supported_environments", "all routes are there in every environment"),
+    **_later("description metadata tier", "descriptions are not shown yet"),
+    **_later("blocked discoverable", "switch a route off, or hide it, at the console"),
+    **_later("supports_web_search supports_computer_use supports_url_context", _DIALECT),
+    **_later("enable_tag_filtering allow_fail_open", _TAGS),
+    **_later("ptu_count cost_per_ptu_per_hour", "tokens are priced"),
+    **_never("id key db_model created_at updated_at created_by updated_by", "rows have their own"),
+    **_never("litellm_provider supports_prompt_caching supports_system_messages", "known already"),
+    **_never("supports_native_streaming supports_assistant_prefill", "known already"),
+    **_never("supported_openai_params supported_endpoints", "known already"),
+    **_never("internal_router_model member_auto_router", _ROUTERS),
+}
+
+_FALLBACKS: dict[str, Key] = {
+    **_yes("fallbacks", "the model_name `*` stands for those without their own"),
+    **_yes("default_fallbacks"),
+    **_later("context_window_fallbacks content_policy_fallbacks", _KINDS),
+    **_yes("num_retries"),
+    **_later("allowed_fails", "a target rests after three failures in a row"),
 }
 
 LITELLM: dict[str, Key] = {
-    **_all(
-        "supported",
-        "",
-        "drop_params",
-        "num_retries",
-        "request_timeout",
-        "fallbacks",
-        "default_fallbacks",
-        "model_alias_map",
-        "use_chat_completions_url_for_anthropic_messages",
-        "turn_off_message_logging",
-    ),
-    **_all(
-        "later",
-        "fallbacks by kind of error are not there yet; `fallbacks` is",
-        "context_window_fallbacks",
-        "content_policy_fallbacks",
-    ),
-    **_all(
-        "later",
+    **_FALLBACKS,
+    **_yes("drop_params", "always so: what a model does not take is left out and reported"),
+    **_yes("request_timeout", "as `timeout` of an entry"),
+    **_yes("model_alias_map"),
+    **_yes("use_chat_completions_url_for_anthropic_messages", "always so"),
+    **_yes("turn_off_message_logging", "sets DRAGOMAN_LOG_BODIES to false"),
+    **_later(
+        """cache cache_params caching_groups enable_caching_on_provider_specific_optional_params
+        enable_redis_auth_cache disable_copilot_system_to_assistant""",
         _CACHE,
-        "cache",
-        "cache_params",
-        "enable_caching_on_provider_specific_optional_params",
     ),
-    **_all("later", "a target rests after three failures in a row", "allowed_fails"),
-    **_all(
-        "later",
+    **_later(
+        """callbacks success_callback failure_callback service_callback service_callbacks
+        audit_log_callbacks langfuse_default_tags json_logs prometheus_initialize_budget_metrics
+        custom_prometheus_metadata_labels custom_prometheus_tags prometheus_metrics_config
+        disable_end_user_cost_tracking disable_end_user_cost_tracking_prometheus_only
+        enable_end_user_cost_tracking_prometheus_only store_audit_logs s3_callback_params
+        generic_logger_headers""",
         _OBSERVE,
-        "callbacks",
-        "success_callback",
-        "failure_callback",
-        "service_callback",
-        "audit_log_callbacks",
-        "langfuse_default_tags",
-        "json_logs",
     ),
-    **_all(
-        "later",
+    **_later(
+        """max_budget budget_duration max_user_budget max_internal_user_budget
+        internal_user_budget_duration max_end_user_budget cost_discount_config
+        cost_margin_config tag_budget_config""",
         _LIMITS,
-        "max_budget",
-        "budget_duration",
-        "max_user_budget",
-        "max_internal_user_budget",
-        "internal_user_budget_duration",
-        "default_team_settings",
-        "default_internal_user_params",
-        "upperbound_key_generate_params",
-        "default_key_generate_params",
-        "cost_discount_config",
-        "cost_margin_config",
     ),
-    **_all("never", "translation never sends what a model refuses", "modify_params"),
-    **_all("never", "the log level is DRAGOMAN_LOG_LEVEL", "set_verbose", "suppress_debug_info"),
-    **_all(
-        "never",
-        "keys are never logged",
-        "redact_user_api_key_info",
-        "redact_messages_in_exceptions",
+    **_later(
+        """default_team_settings default_team_params default_internal_user_params
+        upperbound_key_generate_params default_key_generate_params key_generation_settings
+        enable_key_alias_format_validation public_model_groups""",
+        _TEAMS,
     ),
-    **_all("never", "certificates are always checked", "ssl_verify", "ssl_certificate"),
-    **_all("never", "the operating system decides", "force_ipv4"),
-    **_all("never", "pings are sent every 15 s", "anthropic_sse_ping_interval_seconds"),
-    **_all(
-        "never",
-        "the usage of a stream is told at its end",
-        "anthropic_messages_estimate_initial_input_tokens",
-        "include_cost_in_streaming_usage",
-    ),
-    **_all("later", "summaries follow the client's wish", "reasoning_auto_summary"),
-    **_all("later", "clients' headers stay here", "model_group_settings"),
-    **_all("never", _GUARD, "guardrails"),
-    **_all("never", "there is nothing to report to", "telemetry"),
+    **_later("model_group_settings", _HEADERS),
+    **_later("reasoning_auto_summary", "summaries follow the client's wish"),
+    **_later("enable_json_schema_validation", "answers are not checked against their schema"),
+    **_later("user_url_validation user_url_allowed_hosts", "URLs in requests are not fetched here"),
+    **_later("require_managed_files", _OTHER_KINDS),
+    **_never("modify_params", "translation mends what a model refuses, and reports it"),
+    **_never("set_verbose suppress_debug_info", _LEVEL),
+    **_never("redact_user_api_key_info redact_messages_in_exceptions", "keys are never logged"),
+    **_never("ssl_verify ssl_certificate ssl_security_level", "certificates are always checked"),
+    **_never("force_ipv4", "the operating system decides"),
+    **_later("anthropic_sse_ping_interval_seconds", _PINGS),
+    **_never("anthropic_messages_estimate_initial_input_tokens", "usage is told as it was"),
+    **_never("include_cost_in_streaming_usage", "costs are in the request log"),
+    **_never("route_all_chat_openai_to_responses", "OpenAI's models are called by Chat"),
+    **_never("disable_hf_tokenizer_download", "nothing is downloaded"),
+    **_never("disable_add_transform_inline_image_block", "requests are not decorated"),
+    **_never("enable_preview_features enable_loadbalancing_on_batch_endpoints", "nothing reads it"),
+    **_never("guardrails skip_system_message_in_guardrail", _GUARD),
+    **_never("mcp_aliases", _MCP),
+    **_never("telemetry", "there is nothing to report to"),
 }
 
 ROUTER: dict[str, Key] = {
-    **_all(
-        "supported",
-        "",
-        "routing_strategy",
-        "num_retries",
-        "timeout",
-        "stream_timeout",
-        "cooldown_time",
-        "fallbacks",
-        "default_fallbacks",
-        "model_group_alias",
-    ),
-    **_all(
-        "later",
-        "fallbacks by kind of error are not there yet; `fallbacks` is",
-        "context_window_fallbacks",
-        "content_policy_fallbacks",
-    ),
-    **_all(
-        "later",
-        "retries do not differ by kind of error yet",
-        "retry_policy",
-        "model_group_retry_policy",
-        "retry_after",
-        "max_fallbacks",
-    ),
-    **_all(
-        "later",
-        "a target rests after three failures in a row",
-        "allowed_fails",
-        "allowed_fails_policy",
-        "disable_cooldowns",
-    ),
-    **_all(
-        "later", "there is no tag routing yet", "enable_tag_filtering", "tag_filtering_match_any"
-    ),
-    **_all("later", _LIMITS, "provider_budget_config"),
-    **_all(
-        "later",
-        "counters are not shared between machines yet",
-        "redis_host",
-        "redis_port",
-        "redis_password",
-        "redis_url",
-        "redis_db",
-    ),
-    **_all("later", _CACHE, "cache_responses", "cache_kwargs"),
-    **_all(
-        "later",
+    **_FALLBACKS,
+    **_yes("routing_strategy", "simple-shuffle; another one is reported and drawn by weight"),
+    **_yes("timeout stream_timeout", "as in litellm_params"),
+    **_yes("stream_idle_timeout", "the wait between two pieces of a stream"),
+    **_yes("cooldown_time disable_cooldowns"),
+    **_yes("model_group_alias", "`hidden` is reported: an alias is listed with its model"),
+    **_later("ttft_timeout", "a first piece may take as long as an answer"),
+    **_later("retry_policy model_group_retry_policy", "retries do not differ by error yet"),
+    **_later("retry_after", "a Retry-After of the upstream is followed"),
+    **_later("max_fallbacks", "every fallback of a route is tried"),
+    **_later("allowed_fails_policy", "a target rests after three failures in a row"),
+    **_later("enable_tag_filtering tag_filtering_match_any tag_routing_prefix", _TAGS),
+    **_later("provider_budget_config", _LIMITS),
+    **_later("default_max_parallel_requests default_priority polling_interval", _LIMITS),
+    **_later("redis_host redis_port redis_password redis_url redis_db redis_username", _SHARED),
+    **_later("cache_responses cache_kwargs caching_groups client_ttl", _CACHE),
+    **_later(
+        "enable_pre_call_check enable_pre_call_checks optional_pre_call_checks",
         "nothing is checked before a call yet",
-        "enable_pre_call_checks",
-        "optional_pre_call_checks",
     ),
-    **_all("later", "strategies take no arguments yet", "routing_strategy_args"),
-    **_all("later", "sessions do not stick yet", "model_group_affinity_config"),
-    **_all("later", "there are no active health checks yet", "enable_health_check_routing"),
-    **_all("later", "set them in litellm_params", "default_litellm_params"),
-    **_all(
-        "never",
-        "a stream that has begun is never continued by another model",
+    **_later("routing_strategy_args routing_groups weights", "strategies take no arguments yet"),
+    **_later(
+        "model_group_affinity_config deployment_affinity_ttl_seconds",
+        "sessions do not stick to a target yet",
+    ),
+    **_later(
+        """enable_health_check_routing health_check_staleness_threshold
+        health_check_ignore_transient_errors""",
+        _HEALTH,
+    ),
+    **_later("default_litellm_params", "set them in the models' litellm_params"),
+    **_later("alerting_config", _OBSERVE),
+    **_never("enable_weighted_failover", "the others of a route are always tried, by weight"),
+    **_never(
         "enable_mid_stream_fallback_continuation",
+        "a stream that has begun is never continued by another model",
     ),
-    **_all("never", "the log level is DRAGOMAN_LOG_LEVEL", "set_verbose", "debug_level"),
+    **_never("set_verbose debug_level", _LEVEL),
+    **_never("ignore_invalid_deployments", "what can not run is always left out and reported"),
+    **_never("router_general_settings", "models can not be hidden from their own router"),
+    **_never("assistants_config guardrail_list search_tools", "they are not served"),
 }
 
 GENERAL: dict[str, Key] = {
-    **_all("supported", "", "master_key"),
-    **_all("never", "LiteLLM's tables are others; set DATABASE_URL for Dragoman's", "database_url"),
-    **_all(
-        "never",
-        "bodies are stored unless DRAGOMAN_LOG_BODIES is false",
-        "store_prompts_in_spend_logs",
+    **_yes("master_key", "also the admin credential; DRAGOMAN_MASTER_KEY wins"),
+    **_never("database_url", "it holds LiteLLM's tables; Dragoman's are where DATABASE_URL says"),
+    **_never(
+        """database_connection_pool_limit database_connection_pool_timeout
+        database_connection_timeout database_connect_timeout database_socket_timeout
+        database_extra_connection_params database_disable_prepared_statements database_type
+        database_args disable_prisma_schema_update allow_requests_on_db_unavailable""",
+        _DATABASE,
     ),
-    **_all("later", "set DRAGOMAN_LOG_RETENTION_DAYS", "maximum_spend_logs_retention_period"),
-    **_all("later", _LIMITS, "max_parallel_requests", "global_max_parallel_requests"),
-    **_all("later", "set DRAGOMAN_MAX_BODY_BYTES", "max_request_size_mb", "max_response_size_mb"),
-    **_all(
-        "later",
-        "there are no active health checks yet",
-        "background_health_checks",
-        "health_check_interval",
+    **_never("store_prompts_in_spend_logs", "DRAGOMAN_LOG_BODIES says it, and is on"),
+    **_never(
+        """maximum_spend_logs_retention_period maximum_spend_logs_retention_interval
+        maximum_spend_logs_cleanup_cron""",
+        "DRAGOMAN_LOG_RETENTION_DAYS says it; `manage.py prunelogs` does it",
     ),
-    **_all("later", "custom paths are not served", "pass_through_endpoints"),
-    **_all(
-        "later",
-        "clients' headers stay here",
-        "forward_client_headers_to_llm_api",
-        "user_header_name",
+    **_never("max_request_size_mb", "DRAGOMAN_MAX_BODY_BYTES says it"),
+    **_never("max_response_size_mb", "answers are streamed on"),
+    **_later(
+        """max_parallel_requests global_max_parallel_requests token_rate_limit_type
+        disable_retry_on_max_parallel_request_limit_error fail_closed_budget_enforcement
+        disable_reset_budget proxy_budget_rescheduler_min_time proxy_budget_rescheduler_max_time
+        proxy_batch_write_at proxy_batch_polling_interval disable_spend_updates
+        disable_batch_input_file_rate_limiting""",
+        _LIMITS,
     ),
-    **_all("later", _OBSERVE, "alerting", "alerting_threshold", "alert_types", "alerting_args"),
-    **_all("never", "models from the console are always stored", "store_model_in_db"),
-    **_all("never", "every request has a row", "disable_spend_logs", "disable_error_logs"),
-    **_all("never", "a client that leaves always ends the call", "cancel_on_disconnect"),
-    **_all(
-        "never",
-        "the connections are few and fixed",
-        "database_connection_pool_limit",
-        "database_connection_timeout",
+    **_later(
+        """background_health_checks health_check_interval health_check_details
+        health_check_concurrency health_check_staleness_threshold enable_health_check_routing
+        health_check_ignore_transient_errors use_shared_health_check
+        health_check_skip_disabled_background_models""",
+        _HEALTH,
     ),
-    **_all(
-        "never",
-        "no code is loaded from configuration",
-        "custom_auth",
-        "custom_key_generate",
-        "custom_sso",
+    **_later(
+        """pass_through_endpoints pass_through_request_timeout
+        use_client_credentials_pass_through_routes""",
+        "custom paths are not served",
     ),
-    **_all(
-        "never", _SSO, "enable_jwt_auth", "ui_access_mode", "litellm_jwtauth", "proxy_admin_email"
+    **_later(
+        """forward_client_headers_to_llm_api forward_openai_org_id
+        forward_llm_provider_auth_headers user_header_name user_header_mappings""",
+        _HEADERS,
     ),
-    **_all(
-        "never",
-        "paths are what README lists",
-        "allowed_routes",
-        "public_routes",
-        "admin_only_routes",
+    **_later(
+        """alerting alerting_threshold alert_types alerting_args alert_to_webhook_url
+        alert_type_config spend_report_frequency""",
+        _OBSERVE,
     ),
-    **_all(
-        "never",
-        "secrets come from the environment or files",
-        "key_management_system",
-        "key_management_settings",
-        "use_google_kms",
-        "use_azure_key_vault",
+    **_later("completion_model infer_model_from_keys", "requests name their model"),
+    **_later("image_generation_model embedding_model moderation_model", _OTHER_KINDS),
+    **_later("litellm_key_header_name", "keys are read from the four usual headers"),
+    **_later("allowed_ips use_x_forwarded_for", "a proxy in front of Dragoman filters addresses"),
+    **_later("enforce_user_param enforced_params", "requests are taken as they are"),
+    **_later("reject_clientside_metadata_tags", _TAGS),
+    **_later(
+        """default_team_disabled allow_user_auth service_account_settings role_permissions
+        enforce_rbac scope_spend_list_endpoints_to_caller legacy_unscoped_spend_list_endpoints""",
+        _TEAMS,
     ),
-    **_all("never", "crawlers find nothing without a key", "block_robots"),
-    **_all("never", "fields are not enforced", "enforced_params"),
-    **_all(
-        "never",
-        "a weak key is refused where others can reach it",
-        "dangerously_permit_weak_or_unset_master_key",
-    ),
-    **_all("later", "URLs in requests are not fetched", "user_url_validation"),
+    **_later("use_redis_transaction_buffer", _SHARED),
+    **_later("user_url_validation user_url_allowed_hosts", "URLs in requests are not fetched here"),
     # Older files have these here.
-    **_all("later", _CACHE, "cache", "cache_type", "redis_host", "redis_port", "redis_password"),
-    **_all("never", "there is one database", "database_type", "database_args"),
-    **_all("later", "name the model in the request", "completion_model"),
+    **_later(
+        "cache cache_params cache_type redis_host redis_port redis_password",
+        f"{_CACHE}; LiteLLM reads it in litellm_settings",
+    ),
+    **_never("store_model_in_db supported_db_objects", "the console's models are always stored"),
+    **_never("disable_spend_logs disable_error_logs", "every request has a row in the log"),
+    **_never("cancel_on_disconnect", "a client that leaves always ends its call"),
+    **_never("always_include_stream_usage", "usage is always asked for"),
+    **_never("enable_drain_endpoint drain_endpoint_token", "SIGTERM drains"),
+    **_never(
+        """disable_master_key_return disable_adding_master_key_hash_to_db
+        disable_responses_id_security user_api_key_cache_ttl""",
+        "the master key is neither stored nor shown",
+    ),
+    **_never(
+        """custom_auth custom_auth_run_common_checks custom_key_generate custom_sso
+        custom_ui_sso_sign_in_handler""",
+        _CODE,
+    ),
+    **_never(
+        """enable_jwt_auth ui_access_mode litellm_jwtauth proxy_admin_email enable_oauth2_auth
+        enable_oauth2_proxy_auth oauth2_config_mappings auto_redirect_ui_login_to_sso
+        control_plane_url""",
+        _SIGN_IN,
+    ),
+    **_never(
+        "allowed_routes public_routes admin_only_routes", "the README lists who may call what"
+    ),
+    **_never(
+        "key_management_system key_management_settings use_google_kms use_azure_key_vault",
+        "secrets come from the environment or from files",
+    ),
+    **_never("allow_client_side_credentials", "clients can not choose where a call goes"),
+    **_never("block_robots", "there is nothing to crawl without a key"),
+    **_never("litellm_license", "nothing is behind a licence"),
+    **_never(
+        "dangerously_permit_weak_or_unset_master_key",
+        "a weak key is refused where others can reach it",
+    ),
+    **_never(
+        """enable_mcp_registry mcp_client_side_auth_header_name mcp_internal_ip_ranges
+        mcp_required_fields mcp_trusted_proxy_ranges require_end_user_mcp_access_defined
+        user_mcp_management_mode""",
+        _MCP,
+    ),
+    **_never("search_tools", _STORES),
 }
 
 SECTIONS: dict[str, dict[str, Key]] = {
@@ -397,7 +405,24 @@ SECTIONS: dict[str, dict[str, Key]] = {
 }
 
 
+# Where an unknown key is looked for: settings of all models before those of one.
+_ELSEWHERE = (
+    "litellm_settings",
+    "router_settings",
+    "general_settings",
+    "litellm_params",
+    "model_info",
+    "",
+)
+
+
 def near(section: str, name: str) -> str:
-    """The known key that an unknown one may have meant; empty if none is like it."""
+    """The known key that an unknown one may have meant; empty if none is like it.
+
+    A key that belongs into another section is told as `section.key`.
+    """
+    for place in _ELSEWHERE:
+        if name in SECTIONS[place]:
+            return f"{place}.{name}".lstrip(".")
     found = difflib.get_close_matches(name, SECTIONS[section], n=1, cutoff=0.75)
     return found[0] if found else ""

@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.litellm.deployment import NotYet, read_deployment, referenced
-from gateway.litellm.keys import SECTIONS, near
-from gateway.litellm.reader import Mistake, Node, read_file
-from gateway.litellm.rows import AliasRow, Config, RouteRow
+import msgspec
+
+from gateway.litellm.deployment import LIMITS, SHARES, Deployment, read_deployment
+from gateway.litellm.endpoint import label
+from gateway.litellm.inference import NotYet, families
+from gateway.litellm.reader import File, Mistake, Node, Unset, read_file, resolved
+from gateway.litellm.report import Report
+from gateway.litellm.rows import AliasRow, Config, RouteRow, TargetRow
+from gateway.litellm.settings import read_settings
 
 MAX_INCLUDES = 32
-_SHUFFLES = frozenset({"simple-shuffle"})
 
 
-def read(path: str | Path) -> Config:
-    """Read a configuration file. Raises Mistake naming file, line and field."""
+def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Read a configuration file. Raises Mistake naming file, line and field.
+
+    `environ` is what `os.environ/NAME` is looked up in. The file's own
+    `environment_variables` are too, where the environment does not have them already.
+    """
     root = Path(path)
+    files = _files(root)
     config = Config(file=root.name)
-    sections = _files(root)
-    for node in sections:
-        _environment(config, node)
-    for node in sections:
-        _check_keys(config, node, "")
-        _models(config, node)
-        _general(config, node)
-    for node in sections:
-        _settings(config, node)
+    environ = dict(os.environ if environ is None else environ)
+    config.environment = _variables(files, environ)
+    sections = [resolved(file.root, {**config.environment, **environ}) for file in files]
+    reading = _Reading(config, {**config.environment, **environ})
+    for file in files:
+        for node in file.repeated:
+            reading.report.say(node, "stands twice; only the last one counts")
+    for section in sections:
+        reading.report.keys(section, "")
+        reading.models(section)
+    reading.finish()
+    read_settings(config, sections, reading.report)
+    config.notes = reading.report.lines()
     return config
 
 
-def _files(root: Path) -> list[Node]:
+def _files(root: Path) -> list[File]:
     """The file and its includes, each once, the including file first."""
-    seen: dict[Path, Node] = {}
+    seen: dict[Path, File] = {}
     todo = [root.resolve()]
     while todo:
         path = todo.pop(0)
@@ -40,164 +54,135 @@ def _files(root: Path) -> list[Node]:
             raise Mistake(root.name, "include", f"includes {path.name} twice or in a circle")
         if len(seen) > MAX_INCLUDES:
             raise Mistake(root.name, "include", f"includes more than {MAX_INCLUDES} files")
-        node = seen[path] = read_file(path)
-        include = node.get("include")
+        seen[path] = read_file(path)
+        include = seen[path].root.get("include")
         if include is not None:
             todo += [(path.parent / item.text()).resolve() for item in include.list()]
     return list(seen.values())
 
 
-def _environment(config: Config, root: Node) -> None:
-    section = root.get("environment_variables")
-    if section is None:
-        return
-    for name, node in section.items():
-        value = referenced(node)[0]
-        config.environment[name] = value
-        # References further down in the same file count on it.
-        os.environ.setdefault(name, value)
+def _variables(files: list[File], environ: Mapping[str, str]) -> dict[str, str]:
+    """What `environment_variables` sets; a variable that is set already stays."""
+    found: dict[str, str] = {}
+    for file in files:
+        section = file.root.get("environment_variables")
+        for name, node in resolved(section, environ).items() if section is not None else ():
+            if node.value is not None:
+                found[name] = str(node.flag()) if isinstance(node.value, bool) else node.text()
+    return found
 
 
-def _check_keys(config: Config, node: Node, section: str) -> None:
-    known = SECTIONS[section]
-    for name, value in node.items():
-        place = f"{value.place}: {value.path}"
-        key = known.get(name)
-        if key is None:
-            guess = near(section, name)
-            meant = f"; did you mean {guess}?" if guess else ""
-            config.notes.append(f"{place}: unknown key{meant}")
-        elif key.status != "supported":
-            when = "not supported yet" if key.status == "later" else "not supported"
-            config.notes.append(f"{place}: {when}: {key.why}")
+class _Reading:
+    """One pass over model_list."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+        self.report = Report()
+        self._config = config
+        self._environ = environ
+        self._everything: list[tuple[Node, Node, Node | None]] = []
+
+    def models(self, root: Node) -> None:
+        models = root.get("model_list")
+        for entry in models.list() if models is not None else ():
+            self.report.keys(entry, "model_list[]")
+            name, params = entry.get("model_name"), entry.get("litellm_params")
+            if name is None:
+                raise entry.wrong("needs a model_name")
+            if params is None:
+                raise entry.wrong("needs litellm_params")
+            info = entry.get("model_info")
+            self.report.keys(params, "litellm_params")
+            if info is not None:
+                self.report.keys(info, "model_info")
+            self._entry(name, params, info)
+
+    def _entry(self, name: Node, params: Node, info: Node | None) -> None:
+        if _means_everything(params):
+            self._everything.append((name, params, info))
+            return
+        try:
+            self._deploy(name.text(), name, params, info)
+        except (NotYet, Unset) as reason:
+            why = reason.why if isinstance(reason, Unset) else str(reason)
+            self.report.say(name, f"{name.text()} is left out: {why}")
+
+    def _deploy(self, public: str, at: Node, params: Node, info: Node | None) -> None:
+        found = read_deployment(params, info, self._environ, self.report)
+        if not public:
+            raise at.wrong("must not be empty")
+        route = self._config.routes.setdefault(public, RouteRow(name=public, ref=at.place))
+        self._add(found, params)
+        route.targets.append(found.target)
+        retries = params.get("num_retries", "max_retries")
+        if retries is not None:
+            route.retries = max(route.retries or 0, retries.whole())
+        if (node := params.get("cooldown_time")) is not None:
+            route.cooldown_s = max(route.cooldown_s or 0.0, node.number())
+        if (limit := params.get(*LIMITS)) is not None:
+            route.default_max_output = limit.whole()
+        if "*" in public:
+            route.hidden = True
+            self._config.aliases[public] = AliasRow(pattern=public, route=public, ref=at.place)
+
+    def _add(self, found: Deployment, params: Node) -> None:
+        config, provider = self._config, found.provider
+        if provider.identity not in config.names:
+            name = label(provider)
+            if name in config.providers:
+                name = f"{name}-{provider.identity[:6]}"
+            config.names[provider.identity] = name
+            config.providers[name] = provider
+        key = (provider.identity, found.model.name)
+        known = config.models.setdefault(key, found.model)
+        changed = (known.traits, known.prices) != (found.model.traits, found.model.prices)
+        if changed and (found.model.traits or found.model.prices):
+            self.report.say(
+                params, f"says other things of {found.model.name} than {known.ref}, which counts"
+            )
+
+    def finish(self) -> None:
+        for entry in self._everything:
+            self._families(*entry)
+        for route in self._config.routes.values():
+            route.targets = _weighed(route.targets)
+
+    def _families(self, name: Node, params: Node, info: Node | None) -> None:
+        """Routes for the bare model `*`: one for each family of names without its own.
+
+        LiteLLM sends such a request to whoever its model's name means. `provider/model`
+        needs no route for that here.
+        """
+        found = families(self._environ)
+        if not found:
+            self.report.say(name, "is left out: no key of a provider is in the environment")
+        for prefix, pattern in found:
+            if pattern not in self._config.routes:
+                model = _with_model(params, f"{prefix}/{pattern}")
+                self._deploy(pattern, name, model, info)
 
 
-def _models(config: Config, root: Node) -> None:
-    models = root.get("model_list")
-    if models is None:
-        return
-    for entry in models.list():
-        _check_keys(config, entry, "model_list[]")
-        name_node, params, info = (
-            entry.get("model_name"),
-            entry.get("litellm_params"),
-            entry.get("model_info"),
-        )
-        if name_node is None:
-            raise entry.wrong("needs a model_name")
-        if params is None:
-            raise entry.wrong("needs litellm_params")
-        _check_keys(config, params, "litellm_params")
-        if info is not None:
-            _check_keys(config, info, "model_info")
-        _deploy(config, name_node, params, info)
+def _means_everything(params: Node) -> bool:
+    """Whether the model is `*` and nothing says whose."""
+    model = params.get("model")
+    own = params.get("api_key", "api_base", "base_url", "custom_llm_provider")
+    return model is not None and model.value == "*" and own is None
 
 
-def _deploy(config: Config, name_node: Node, params: Node, info: Node | None) -> None:
-    try:
-        found = read_deployment(params, info)
-    except NotYet as reason:
-        config.notes.append(f"{params.place}: {name_node.text()} is left out: {reason}")
-        return
-    name = name_node.text()
-    config.providers.setdefault(found.provider.name, found.provider)
-    config.models.setdefault((found.provider.name, found.model.name), found.model)
-    route = config.routes.setdefault(name, RouteRow(name=name, ref=name_node.place))
-    route.targets.append(found.target)
-    retries = params.get("max_retries")
-    if retries is not None:
-        route.retries = int(retries.number())
-    if "*" in name:
-        route.hidden = True
-        config.aliases[name] = AliasRow(pattern=name, route=name, ref=name_node.place)
+def _with_model(params: Node, model: str) -> Node:
+    changed = msgspec.structs.replace(params.value["model"], value=model, raw=model)
+    return msgspec.structs.replace(params, value={**params.value, "model": changed})
 
 
-def _general(config: Config, root: Node) -> None:
-    section = root.get("general_settings")
-    if section is None:
-        return
-    _check_keys(config, section, "general_settings")
-    node = section.get("master_key")
-    if node is None:
-        return
-    value, variable = referenced(node)
-    if variable and not value:
-        raise node.wrong(f"names the environment variable {variable}, which is not set")
-    config.master_key = value
+def _weighed(targets: list[TargetRow]) -> list[TargetRow]:
+    """The targets with weights as simple-shuffle has them.
 
-
-def _settings(config: Config, root: Node) -> None:
-    for name in ("litellm_settings", "router_settings"):
-        section = root.get(name)
-        if section is None:
-            continue
-        _check_keys(config, section, name)
-        _retries_and_times(config, section)
-        _fallbacks(config, section)
-        _aliases(config, section)
-        _strategy(config, section)
-        if (node := section.get("turn_off_message_logging")) is not None and node.flag():
-            for route in config.routes.values():
-                route.log_bodies = False
-
-
-def _retries_and_times(config: Config, section: Node) -> None:
-    if (node := section.get("num_retries")) is not None:
-        for route in config.routes.values():
-            route.retries = int(node.number())
-    if (node := section.get("cooldown_time")) is not None:
-        for route in config.routes.values():
-            route.cooldown_s = node.number()
-    limits = {"request_timeout": "total_s", "timeout": "total_s", "stream_timeout": "first_byte_s"}
-    for key, stage in limits.items():
-        if (node := section.get(key)) is None:
-            continue
-        for provider in config.providers.values():
-            provider.timeouts.setdefault(stage, node.number())
-            if stage == "total_s":
-                provider.timeouts.setdefault("first_byte_s", node.number())
-
-
-def _fallbacks(config: Config, section: Node) -> None:
-    if (node := section.get("fallbacks")) is not None:
-        for item in node.list():
-            for name, targets in item.items():
-                _fall_back(config, targets, name)
-    if (node := section.get("default_fallbacks")) is not None:
-        names = [item.text() for item in node.list()]
-        for route in config.routes.values():
-            route.fallbacks = route.fallbacks or [n for n in names if n != route.name]
-
-
-def _fall_back(config: Config, targets: Node, name: str) -> None:
-    names = [item.text() for item in targets.list()]
-    if name == "*":
-        for route in config.routes.values():
-            route.fallbacks = route.fallbacks or [n for n in names if n != route.name]
-        return
-    found = config.routes.get(name)
-    if found is None:
-        config.notes.append(f"{targets.place}: {targets.path}: there is no model_name `{name}`")
-        return
-    found.fallbacks = names
-
-
-def _aliases(config: Config, section: Node) -> None:
-    for key in ("model_group_alias", "model_alias_map"):
-        if (node := section.get(key)) is None:
-            continue
-        for name, target in node.items():
-            route = target.get("model") if isinstance(target.value, dict) else target
-            if route is None:
-                raise target.wrong("needs a model")
-            config.aliases[name] = AliasRow(pattern=name, route=route.text(), ref=target.place)
-
-
-def _strategy(config: Config, section: Node) -> None:
-    if (node := section.get("routing_strategy")) is None:
-        return
-    if node.text() not in _SHUFFLES:
-        config.notes.append(
-            f"{node.place}: {node.path}: `{node.text()}` is not supported yet; "
-            "targets are drawn by weight"
-        )
+    The first deployment decides what is counted: weight, rpm or tpm. One that does not
+    say its share gets none, as there, and is called when the others fail.
+    """
+    counted = next((name for name in SHARES if name in targets[0].shares), None)
+    if counted is None:
+        return targets
+    return [
+        msgspec.structs.replace(target, weight=target.shares.get(counted, 0.0))
+        for target in targets
+    ]

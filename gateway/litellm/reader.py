@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 # A few nested aliases can stand for billions of nodes; nobody configures that many.
 MAX_NODES = 200_000
 MAX_DEPTH = 60
+REFERENCE = "os.environ/"
+
+_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
 class Mistake(ValueError):
@@ -20,15 +25,28 @@ class Mistake(ValueError):
 
     def __init__(self, place: str, field: str, why: str) -> None:
         super().__init__(f"{place}: {field}: {why}" if field else f"{place}: {why}")
+        self.why = why
 
 
-class Node(msgspec.Struct, frozen=True):
-    """A value and its place: a mapping's values and a list's items are Nodes too."""
+class Unset(Mistake):
+    """A value that names an environment variable which is not set."""
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A value and its place: a mapping's values and a list's items are Nodes too.
+
+    Attributes:
+        raw: a scalar as it is written in the file.
+        variable: the variable that `os.environ/NAME` names; `value` is then what the
+            variable holds, or None where it is not set.
+    """
 
     value: Any
     file: str
     line: int
-    path: str
+    path: str = ""
+    raw: str = ""
+    variable: str = ""
 
     @property
     def place(self) -> str:
@@ -51,43 +69,69 @@ class Node(msgspec.Struct, frozen=True):
             raise self.wrong("must be a list")
         return self.value
 
-    def get(self, name: str) -> Node | None:
-        """The value of a key that is there and not null."""
+    def get(self, *names: str) -> Node | None:
+        """The value of the first of these keys that is there and not null."""
         if self.value is not None and not isinstance(self.value, dict):
             raise self.wrong("must be a mapping")
-        found = (self.value or {}).get(name)
-        return found if found is not None and found.value is not None else None
+        held: dict[str, Node] = self.value or {}
+        for name in names:
+            found = held.get(name)
+            if found is not None and (found.value is not None or found.variable):
+                return found
+        return None
 
     def text(self) -> str:
-        """A string; numbers are taken as written. Raises Mistake."""
-        if isinstance(self.value, bool) or not isinstance(self.value, str | int | float):
+        """A string; numbers and dates are taken as written. Raises Mistake."""
+        value = self._known()
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float | dt.date):
             raise self.wrong("must be a string")
-        return str(self.value)
+        return self.raw
 
     def number(self) -> float:
         """A number that is not negative. Raises Mistake."""
-        value = self.value
-        if isinstance(value, str):
-            try:
-                value = float(value)  # YAML 1.1 reads 1e-6 as text
-            except ValueError:
-                raise self.wrong("must be a number") from None
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        value = self._known()
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise self.wrong("must be a number")
+        try:
+            number = float(value)  # YAML 1.1 reads 1e-6 as text
+        except (ValueError, OverflowError):
+            raise self.wrong("must be a number") from None
+        if not (math.isfinite(number) and number >= 0):
             raise self.wrong("must be a number that is not negative")
-        return float(value)
+        return number
+
+    def whole(self) -> int:
+        """A whole number that is not negative. Raises Mistake."""
+        number = self.number()
+        if number != int(number) or number > 2**31 - 1:
+            raise self.wrong("must be a whole number")
+        return int(number)
 
     def flag(self) -> bool:
-        """True or false. Raises Mistake."""
-        if not isinstance(self.value, bool):
+        """True or false, as such or in words. Raises Mistake."""
+        value = self._known()
+        if isinstance(value, bool):
+            return value
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word not in _TRUE | _FALSE:
             raise self.wrong("must be true or false")
-        return self.value
+        return word in _TRUE
 
     def plain(self) -> Any:
-        """The value without places."""
-        if isinstance(self.value, dict):
-            return {name: node.plain() for name, node in self.value.items()}
-        if isinstance(self.value, tuple):
-            return [node.plain() for node in self.value]
+        """The value without places, as JSON knows it."""
+        value = self._known()
+        if isinstance(value, dict):
+            return {name: node.plain() for name, node in value.items()}
+        if isinstance(value, tuple):
+            return [node.plain() for node in value]
+        return self.raw if isinstance(value, dt.date) else value
+
+    def _known(self) -> Any:
+        if self.variable and self.value is None:
+            why = f"names the environment variable {self.variable}, which is not set"
+            raise Unset(self.place, self.path, why)
         return self.value
 
     def wrong(self, why: str) -> Mistake:
@@ -95,7 +139,30 @@ class Node(msgspec.Struct, frozen=True):
         return Mistake(self.place, self.path, why)
 
 
-def read_file(path: Path) -> Node:
+class File(msgspec.Struct, frozen=True):
+    """A file that was read; `repeated` are keys of which only the last counts."""
+
+    root: Node
+    repeated: list[Node]
+
+
+def resolved(node: Node, environ: Mapping[str, str]) -> Node:
+    """The node with every `os.environ/NAME` below it looked up."""
+    value = node.value
+    if isinstance(value, dict):
+        below: Any = {name: resolved(child, environ) for name, child in value.items()}
+    elif isinstance(value, tuple):
+        below = tuple(resolved(child, environ) for child in value)
+    elif isinstance(value, str) and value.startswith(REFERENCE):
+        name = value.removeprefix(REFERENCE).strip()
+        # An empty variable is how many shells and compose files say "not set".
+        return msgspec.structs.replace(node, value=environ.get(name) or None, variable=name)
+    else:
+        return node
+    return msgspec.structs.replace(node, value=below)
+
+
+def read_file(path: Path) -> File:
     """The file's root mapping. Raises Mistake."""
     try:
         data = path.read_bytes()
@@ -104,62 +171,88 @@ def read_file(path: Path) -> Node:
     if len(data) > MAX_BYTES:
         raise Mistake(str(path), "", f"is larger than {MAX_BYTES} bytes")
     try:
-        root = yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)
+        root = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
         raise Mistake(str(path), "", "is not UTF-8 text") from None
+    except RecursionError:
+        raise Mistake(str(path), "", "is nested too deeply") from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        why = getattr(error, "problem", None) or "is not valid YAML"
-        raise Mistake(f"{path.name}:{line}", "", f"is not valid YAML: {why}") from None
+        raise _bad_yaml(path.name, error) from None
     if root is None:
-        return Node({}, path.name, 1, "")
-    node = _Converter(path.name).convert(root, "", 0)
+        return File(Node(value={}, file=path.name, line=1), [])
+    converter = _Converter(path.name)
+    node = converter.convert(root, "", 0, root.start_mark.line + 1)
     if not isinstance(node.value, dict):
-        raise node.wrong("the file must be a mapping with model_list and the like")
-    return node
+        raise Mistake(node.place, "", "the file must be a mapping with model_list and the like")
+    return File(node, converter.repeated)
+
+
+def _bad_yaml(name: str, error: yaml.YAMLError) -> Mistake:
+    mark = getattr(error, "problem_mark", None)
+    place = f"{name}:{mark.line + 1}" if mark else name
+    why = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    hint = "; YAML is indented with spaces, never tabs" if "'\\t'" in why else ""
+    return Mistake(place, "", f"is not valid YAML: {why}{hint}")
 
 
 class _Converter:
+    """One pass over the composed tree, which counts so that it ends."""
+
     def __init__(self, file: str) -> None:
+        self.repeated: list[Node] = []
         self._file = file
         self._count = 0
         self._scalars = yaml.SafeLoader("")
 
-    def convert(self, node: yaml.Node, path: str, depth: int) -> Node:
-        line = node.start_mark.line + 1
+    def convert(self, node: yaml.Node, path: str, depth: int, line: int) -> Node:
         self._count += 1
         if self._count > MAX_NODES or depth > MAX_DEPTH:
-            raise Mistake(f"{self._file}:{line}", path, "is nested or repeated too much")
-        return Node(self._value(node, path, depth), self._file, line, path)
+            raise Mistake(f"{self._file}:{line}", path[:200], "is nested or repeated too much")
+        raw = node.value if isinstance(node, yaml.ScalarNode) else ""
+        value = self._value(node, path, depth, line)
+        return Node(value=value, file=self._file, line=line, path=path, raw=raw)
 
-    def _value(self, node: yaml.Node, path: str, depth: int) -> Any:
+    def _value(self, node: yaml.Node, path: str, depth: int, line: int) -> Any:
         if isinstance(node, yaml.MappingNode):
-            return dict(self._pairs(node, path, depth))
+            return self._mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
             return tuple(
-                self.convert(item, f"{path}[{position}]", depth + 1)
+                self.convert(item, f"{path}[{position}]", depth + 1, item.start_mark.line + 1)
                 for position, item in enumerate(node.value)
             )
         try:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            place = f"{self._file}:{node.start_mark.line + 1}"
-            raise Mistake(place, path, "has a value that is not plain YAML") from None
+            raise Mistake(
+                f"{self._file}:{line}", path, "has a value that is not plain YAML"
+            ) from None
 
-    def _pairs(self, node: yaml.MappingNode, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+    def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        merged: dict[str, Node] = {}
         for key, value in node.value:
-            place = f"{self._file}:{key.start_mark.line + 1}"
+            line = key.start_mark.line + 1
             if key.tag == "tag:yaml.org,2002:merge":
-                yield from self._merged(value, path, depth)
+                merged |= self._merged(value, path, depth)
                 continue
             if not isinstance(key, yaml.ScalarNode):
-                raise Mistake(place, path, "has a key that is not text")
+                raise Mistake(f"{self._file}:{line}", path, "has a key that is not text")
             name = str(key.value)
-            yield name, self.convert(value, f"{path}.{name}" if path else name, depth + 1)
+            below = f"{path}.{name}" if path else name
+            child = self.convert(value, below, depth + 1, line)
+            if name in found:
+                self.repeated.append(child)
+            found[name] = child
+        # What is written here wins over what `<<` brings, wherever that stands.
+        return {**merged, **found}
 
-    def _merged(self, value: yaml.Node, path: str, depth: int) -> Iterator[tuple[str, Node]]:
+    def _merged(self, value: yaml.Node, path: str, depth: int) -> dict[str, Node]:
         parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
-        for part in parts:
+        found: dict[str, Node] = {}
+        self._count += 1
+        if depth > MAX_DEPTH or self._count > MAX_NODES:
+            raise Mistake(self._file, path[:200], "is nested or repeated too much")
+        for part in reversed(parts):
             if isinstance(part, yaml.MappingNode):
-                yield from self._pairs(part, path, depth + 1)
+                found |= self._mapping(part, path, depth + 1)
+        return found

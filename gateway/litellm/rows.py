@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 
-class ProviderRow(msgspec.Struct, kw_only=True):
-    """A provider: a literal key in `key`, or the name of a variable in `key_env`."""
+class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider: a literal key in `key`, or the name of a variable in `key_env`.
 
-    name: str
+    A header's value may be `os.environ/NAME`: the store looks it up, the row never
+    holds it. `plain` is whether it is just its preset with the preset's usual key.
+    """
+
     preset: str
     ref: str
     base_url: str = ""
@@ -19,12 +23,18 @@ class ProviderRow(msgspec.Struct, kw_only=True):
     key_env: str = ""
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
-    timeouts: dict[str, float] = {}
-    drop_params: bool = False
+    plain: bool = False
+
+    @property
+    def identity(self) -> str:
+        """A digest of all that makes it another provider than the next."""
+        parts = (self.preset, self.base_url, self.key, self.key_env, self.headers, self.query)
+        encoded = msgspec.json.encode(parts, order="deterministic")
+        return hashlib.sha256(encoded).hexdigest()
 
 
-class ModelRow(msgspec.Struct, kw_only=True):
-    """A model of a provider. Prices are US dollars per million tokens."""
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of a provider (by identity). Prices are US dollars per million tokens."""
 
     provider: str
     name: str
@@ -33,32 +43,34 @@ class ModelRow(msgspec.Struct, kw_only=True):
     prices: dict[str, Decimal] = {}
 
 
-class TargetRow(msgspec.Struct, kw_only=True):
-    """One deployment behind a route."""
+class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment behind a route. `shares` are its `weight`, `rpm` and `tpm`."""
 
     provider: str
     model: str
     ref: str
-    weight: float = 1.0
     order: int = 1
+    weight: float = 1.0
+    shares: dict[str, float] = {}
+    timeouts: dict[str, float] = {}
     edits: list[dict[str, Any]] = []
 
 
 class RouteRow(msgspec.Struct, kw_only=True):
-    """A model_name with all its deployments."""
+    """A model_name with all its deployments. None is what no entry has said."""
 
     name: str
     ref: str
     targets: list[TargetRow] = []
     strategy: str = "weighted"
-    retries: int = 2
-    cooldown_s: float = 5.0
+    retries: int | None = None
+    cooldown_s: float | None = None
     fallbacks: list[str] = []
-    log_bodies: bool | None = None
+    default_max_output: int | None = None
     hidden: bool = False
 
 
-class AliasRow(msgspec.Struct, kw_only=True):
+class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
     """Another name, or a pattern, for a route."""
 
     pattern: str
@@ -67,13 +79,23 @@ class AliasRow(msgspec.Struct, kw_only=True):
 
 
 class Config(msgspec.Struct, kw_only=True):
-    """A whole file. `notes` are the lines of the report, in the file's order."""
+    """A whole file and what it includes.
+
+    Attributes:
+        providers: by name; `names` gives the name for an identity.
+        environment: what `environment_variables` sets.
+        master_key: the credential of everything, or empty.
+        log_bodies: False where the file wants no content to be stored.
+        notes: the lines of the report, in the file's order.
+    """
 
     file: str
     providers: dict[str, ProviderRow] = {}
+    names: dict[str, str] = {}
     models: dict[tuple[str, str], ModelRow] = {}
     routes: dict[str, RouteRow] = {}
     aliases: dict[str, AliasRow] = {}
     environment: dict[str, str] = {}
     master_key: str = ""
+    log_bodies: bool | None = None
     notes: list[str] = []

@@ -24,7 +24,7 @@ class ApiKey(RegistryRow):
     log_bodies = models.BooleanField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = ApiKeyQuerySet.as_manager()
+    objects = ApiKeyQuerySet["ApiKey"].as_manager()
 
     class Meta:
         ordering = ("name", "pk")

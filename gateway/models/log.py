@@ -56,7 +56,7 @@ class RequestLog(models.Model):
     upstream_id = models.CharField(max_length=128, blank=True)
     no_bodies = models.CharField(max_length=16, blank=True)
 
-    objects = RequestLogQuerySet.as_manager()
+    objects = RequestLogQuerySet["RequestLog"].as_manager()
 
     class Meta:
         verbose_name = "request"
@@ -140,7 +140,7 @@ class DocumentField(models.TextField):  # type: ignore[type-arg]
 
 
 @DocumentField.register_lookup
-class Matches(models.Lookup):  # type: ignore[type-arg]
+class Matches(models.Lookup):
     """Whether all phrases (`gateway.fulltext.phrases`) occur."""
 
     lookup_name = "matches"
@@ -148,19 +148,19 @@ class Matches(models.Lookup):  # type: ignore[type-arg]
 
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
-    ) -> tuple[str, list[Any]]:
+    ) -> tuple[str, tuple[Any, ...]]:
         """FTS5: one query text of quoted phrases, which are ANDed."""
         column, params = self.process_lhs(compiler, connection)
         query = " ".join(f'"{phrase}"' for phrase in self.rhs)
-        return column + " MATCH %s", [*params, query]
+        return column + " MATCH %s", (*params, query)
 
     def as_postgresql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
-    ) -> tuple[str, list[Any]]:
+    ) -> tuple[str, tuple[Any, ...]]:
         """A tsquery of phrases, ANDed."""
         column, params = self.process_lhs(compiler, connection)
         query = " && ".join(["phraseto_tsquery('simple', %s)"] * len(self.rhs))
-        return column + " @@ (" + query + ")", [*params, *self.rhs]
+        return column + " @@ (" + query + ")", (*params, *self.rhs)
 
 
 class RequestText(models.Model):

@@ -124,7 +124,7 @@ class Journal:
         size = body_bytes(entry.bodies)
         with self._lock:
             if size and self._bytes + size > self._max_bytes:
-                entry.bodies = None
+                entry.bodies, entry.no_bodies = None, "pressure"
                 size = 0
                 self.counters.bodies_dropped += 1
             if len(self._queue) >= self._max_items:
@@ -138,9 +138,9 @@ class Journal:
             self._wake.set()
 
     def _record(self, entry: Entry, size: int) -> None:
-        bodies = entry.bodies
+        bodies, why = entry.bodies, entry.no_bodies
         if size > SEGMENT_BODY_BYTES:
-            entry.bodies = None
+            entry.bodies, entry.no_bodies = None, "size"
         try:
             self._segment.append(_encoder.encode(entry))
         except OSError:
@@ -148,7 +148,7 @@ class Journal:
                 log.exception("the journal can not be written; entries are held in memory only")
             self._disk_full = True
         finally:
-            entry.bodies = bodies
+            entry.bodies, entry.no_bodies = bodies, why
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is queued, then stop. The segment stays if that fails."""

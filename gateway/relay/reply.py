@@ -251,7 +251,7 @@ class _Stream:
         self.renderer = call.dialect.client.stream_renderer(exchange)
         self.passed = call.passthrough
         self.held = b""
-        self.torn = False
+        self.tail = b""
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
 
@@ -282,7 +282,7 @@ class _Stream:
             if events:
                 watch.touch()
                 tap.feed(events)
-            out = data if self.passed else b"".join(map(self.renderer.feed, events))
+            out = self._whole(data) if self.passed else b"".join(map(self.renderer.feed, events))
             if not self.client.started:
                 out = self.held + out
                 if not events:
@@ -301,6 +301,21 @@ class _Stream:
                 watch.touch()
         await self._close(call)
 
+    def _whole(self, data: bytes) -> bytes:
+        """The whole events of what came; a begun one is held until the rest is there.
+
+        A client would choke on a torn event before it could read that the stream broke.
+        """
+        if self.tail:
+            data = self.tail + data
+        if not self.decoder.pending:
+            self.tail = b""
+            return data
+        ends = ((data.rfind(end), len(end)) for end in (b"\n\n", b"\r\n\r\n", b"\r\r"))
+        cut = max((at + length for at, length in ends if at >= 0), default=0)
+        self.tail = data[cut:]
+        return data[:cut]
+
     async def _begin(self, error: Error | None) -> None:
         """The first frame is here: commit to this target."""
         if error is not None:
@@ -315,7 +330,6 @@ class _Stream:
     async def _close(self, call: Call) -> None:
         """The bytes are over: say what the parser still owes, or that it broke off."""
         events: list[Event] = []
-        self.torn = self.decoder.pending
         for frame in self.decoder.close():
             events += self.parser.feed(frame)
         events += self.parser.close()
@@ -327,7 +341,7 @@ class _Stream:
         if failed is not None:
             await self._break(failed.error)
             return
-        out = b"" if self.passed else b"".join(map(self.renderer.feed, events))
+        out = self.tail if self.passed else b"".join(map(self.renderer.feed, events))
         await self._finish(out)
 
     async def _finish(self, out: bytes) -> None:
@@ -347,8 +361,6 @@ class _Stream:
         call = self.call
         call.error, call.outcome = error, "cut"
         out = self.renderer.feed(Failed(error))
-        if self.passed and (self.torn or self.decoder.pending):
-            out = b"\n\n" + out  # close the torn event, or the error would be part of it
         call.recorder.client(out)
         settle(self.runtime, call, self.client)
         await self.client.end(out)
@@ -360,11 +372,11 @@ class _Stream:
                     pass
 
     def _ping(self) -> None:
-        """Keep an idle client connection open, between events only."""
+        """Keep an idle client connection open; what was sent ends with a whole event."""
         now = time.perf_counter()
         self.pinger = self.loop.call_later(PING_S, self._ping)
         quiet = now - self.client.sent_at >= PING_S - 0.5
-        if quiet and not self.decoder.pending and not self.call.settled:
+        if quiet and not self.call.settled:
             task = self.loop.create_task(self.client.write(self.call.dialect.keepalive))
             self.runtime.background.add(task)
             task.add_done_callback(self.runtime.background.discard)

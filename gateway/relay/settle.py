@@ -33,6 +33,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     entry.bodies = call.recorder.bodies(
         dict(call.headers), client.headers, stream=call.stream and client.status == 200
     )
+    entry.no_bodies = "off" if entry.bodies is None else ""
     runtime.journal.append(entry)
     runtime.metrics.note(entry)
 

@@ -22,7 +22,7 @@ from gateway.providers.catalog import resolve
 from gateway.providers.profile import Preset, Secret
 from gateway.relay.call import Call
 from gateway.relay.prepare import prepare
-from gateway.routing.snapshot import Model, Provider, Route, Snapshot, Target
+from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
 
 REQUEST_ID = "req_dgm"
 ANSWER_ID = "1"
@@ -57,9 +57,7 @@ def request(
     call.stream = body.get("stream") is True
     provider = _provider(preset)
     name = model or call.model
-    step = Target(
-        id=0, model=Model(id=0, provider=provider, name=name, traits=traits_for(preset.name, name))
-    )
+    step = Target(id=0, model=model_of(provider, name))
     prepared = prepare(call, Route(id=0, name=call.model, targets=(step,)), step)
     sent = {n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)}
     url = provider.base_url + prepared.path

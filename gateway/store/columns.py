@@ -51,7 +51,7 @@ class Columns(msgspec.Struct, frozen=True):
 def columns() -> Columns:
     """What the table's fields say; the same for the life of the process."""
     fields = tuple(f for f in RequestLog._meta.concrete_fields if not f.primary_key)
-    names = tuple(field.column for field in fields)
+    names = tuple(str(field.column) for field in fields)
     texts = ((i, f.max_length) for i, f in enumerate(fields) if f.max_length is not None)
     return Columns(
         names=names,

@@ -6,6 +6,7 @@ Each raises ValueError with words for a person; none shows a value that may be s
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -19,6 +20,7 @@ from gateway.routing.snapshot import Timeouts
 
 Pairs = tuple[tuple[str, str], ...]
 
+REFERENCE = "os.environ/"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # They frame the message; a row that sets one would break the connection or worse.
 _FRAMING = frozenset(
@@ -65,8 +67,11 @@ def pairs(value: Any, field: str) -> Pairs:
 
 
 def headers(base: Pairs, value: Any) -> Pairs:
-    """The preset's headers with the row's in their place or beside them."""
-    own = pairs(value, "headers")
+    """The preset's headers with the row's in their place or beside them.
+
+    `os.environ/NAME` as a value is looked up, so that a secret need not be in the row.
+    """
+    own = tuple((name, _looked_up(content)) for name, content in pairs(value, "headers"))
     for name, content in own:
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _FRAMING:
             raise ValueError(f"headers: `{name[:80]}` may not be set")
@@ -74,6 +79,16 @@ def headers(base: Pairs, value: Any) -> Pairs:
             raise ValueError(f"headers: the value of `{name}` has characters not allowed there")
     named = {name.lower() for name, _ in own}
     return (*(pair for pair in base if pair[0].lower() not in named), *own)
+
+
+def _looked_up(content: str) -> str:
+    if not content.startswith(REFERENCE):
+        return content
+    name = content.removeprefix(REFERENCE)
+    value = os.environ.get(name)
+    if not value:
+        raise ValueError(f"headers: the environment variable `{name[:80]}` is not set")
+    return value
 
 
 def paths(base: dict[str, str], value: Any) -> dict[str, str]:

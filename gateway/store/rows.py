@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.db import OperationalError, close_old_connections, connection, models, transaction
+from django.db import OperationalError, connection, models, transaction
 
 from gateway.models import ApiKey, RequestBody, RequestLog, Unindexed
 from gateway.relay.entry import Entry
+from gateway.store import thread
 from gateway.store.bodies import packed
 from gateway.store.columns import Row, columns, mended, row_of
 
@@ -34,7 +35,7 @@ def write(entries: list[Entry]) -> None:
     """
     if not entries:
         return
-    close_old_connections()
+    thread.refresh()
     try:
         _insert(_rows(entries))
     except OperationalError:

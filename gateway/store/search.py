@@ -6,10 +6,11 @@ import logging
 import time
 from typing import Any
 
-from django.db import close_old_connections, connection, transaction
+from django.db import connection, transaction
 
 from gateway.fulltext import document
 from gateway.models import RequestBody, RequestLog, RequestText, Unindexed
+from gateway.store import thread
 from gateway.store.bodies import unpacked
 from gateway.store.words import searchable
 
@@ -32,7 +33,7 @@ def index_pending(limit: int = 1000) -> int:
     Several processes may do this at once: on PostgreSQL each takes rows of its own, on
     SQLite one after the other.
     """
-    close_old_connections()
+    thread.refresh()
     done = 0
     until = time.monotonic() + BUDGET_S
     while done < limit and time.monotonic() < until and Unindexed.objects.exists():

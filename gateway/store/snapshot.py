@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
-from django.db import close_old_connections
 
 from gateway import models
 from gateway.dialects import DIALECTS
@@ -29,10 +28,11 @@ from gateway.routing.snapshot import (
     Snapshot,
     Target,
     Timeouts,
-    Warning,
 )
+from gateway.routing.snapshot import Warning as LeftOut
 from gateway.routing.strategies import STRATEGIES
 from gateway.store import compile as made
+from gateway.store import thread
 from gateway.store.credentials import Undecryptable, credential_of
 from gateway.store.version import current_version
 
@@ -45,14 +45,12 @@ REASONING_FIELDS = ("reasoning_content", "reasoning", "both", "none")
 PRICES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
-def load_snapshot(
-    *, open_to_all: bool | None = None, log_bodies: bool | None = None
-) -> Snapshot:
+def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = None) -> Snapshot:
     """The registry now. The switches are the settings' unless they are given.
 
     The version is read first: a change meanwhile only makes the next look reload.
     """
-    close_old_connections()
+    thread.refresh()
     return _Compiler(current_version()).snapshot(
         open_to_all=settings.OPEN if open_to_all is None else open_to_all,
         log_bodies=settings.LOG_BODIES if log_bodies is None else log_bodies,
@@ -64,7 +62,8 @@ class _Compiler:
 
     def __init__(self, version: int) -> None:
         self.version = version
-        self.warnings: list[Warning] = []
+        self.warnings: list[LeftOut] = []
+        self.broken: set[tuple[type[models.RegistryRow], int]] = set()
         self.providers: dict[int, Provider] = {}
         self.models: dict[int, Model] = {}
         self.targets: dict[int, list[Target]] = {}
@@ -72,7 +71,8 @@ class _Compiler:
 
     def snapshot(self, *, open_to_all: bool, log_bodies: bool) -> Snapshot:
         self.providers = self._each(models.Provider.objects.live(), self._provider)
-        self.models = self._each(models.Model.objects.live(), self._model)
+        with_provider = models.Model.objects.live().select_related("provider")
+        self.models = self._each(with_provider, self._model)
         self._targets()
         self.routes = self._each(models.Route.objects.live(), self._route)
         routes = {route.name: route for route in self.routes.values()}
@@ -105,16 +105,20 @@ class _Compiler:
         try:
             return compile_row(row)
         except ValueError as error:
-            self._warn(row, str(error))
+            self._leave_out(row, str(error))
         except Exception as error:
             log.exception("a row of the registry could not be compiled")
-            self._warn(row, f"it can not be used ({type(error).__name__})")
+            self._leave_out(row, f"it can not be used ({type(error).__name__})")
         return None
+
+    def _leave_out(self, row: models.RegistryRow, why: str) -> None:
+        self.broken.add((type(row), row.pk))
+        self._warn(row, why)
 
     def _warn(self, row: models.RegistryRow, why: str) -> None:
         kind = str(row._meta.verbose_name)
         place = f" ({row.source_ref})" if row.source_ref else ""
-        self.warnings.append(Warning(row=f"{kind} `{row}`{place}", why=why))
+        self.warnings.append(LeftOut(row=f"{kind} `{row}`{place}", why=why))
 
     def _provider(self, row: models.Provider) -> Provider:
         preset = resolve(row.preset)
@@ -156,7 +160,7 @@ class _Compiler:
     def _model(self, row: models.Model) -> Model | None:
         provider = self.providers.get(row.provider_id)
         if provider is None:
-            self._stands_on(row, models.Provider, row.provider_id)
+            self._stands_on(row, row.provider)
             return None
         if not row.name:
             raise ValueError("it has no name")
@@ -170,11 +174,10 @@ class _Compiler:
             edits=(*edits_for(provider.preset, row.name), *made.edits(row.edits)),
         )
 
-    def _stands_on(self, row: models.RegistryRow, table: Any, pk: int) -> None:
-        """Warn of a row whose base is broken; one that is switched off is no mistake."""
-        base = table.objects.live().filter(pk=pk).first()
-        if base is not None:
-            self._warn(row, f"its {table._meta.verbose_name} `{base}` was left out")
+    def _stands_on(self, row: models.RegistryRow, base: models.RegistryRow) -> None:
+        """Leave out a row whose base is not there; if that is switched off, unsaid."""
+        if (type(base), base.pk) in self.broken:
+            self._leave_out(row, f"its {base._meta.verbose_name} `{base}` was left out")
 
     def _targets(self) -> None:
         rows = models.Target.objects.live().select_related("route", "model__provider")
@@ -186,7 +189,7 @@ class _Compiler:
     def _target(self, row: models.Target) -> Target | None:
         model = self.models.get(row.model_id)
         if model is None:
-            self._stands_on(row, models.Model, row.model_id)
+            self._stands_on(row, row.model)
             return None
         if not row.weight >= 0:
             raise ValueError("its weight must not be negative")
@@ -229,7 +232,7 @@ class _Compiler:
         if not unknown:
             return route
         self.warnings += [
-            Warning(row=f"route `{route.name}`", why=f"its fallback `{name}` is not a route")
+            LeftOut(row=f"route `{route.name}`", why=f"its fallback `{name}` is not a route")
             for name in unknown
         ]
         known = tuple(name for name in route.fallbacks if name in routes)
@@ -241,7 +244,7 @@ class _Compiler:
         for row in models.Alias.objects.live().select_related("route"):
             route = self.routes.get(row.route_id)
             if route is None:
-                self._stands_on(row, models.Route, row.route_id)
+                self._stands_on(row, row.route)
             elif made.is_pattern(row.pattern):
                 wildcards.append((row.pattern, route.name))
             else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from django.db import close_old_connections
-
 from gateway.models import Registry
+from gateway.store import thread
 
 
 def current_version() -> int:
     """The number of changes of the registry so far."""
-    close_old_connections()
+    thread.refresh()
     return Registry.objects.version()
 
 

@@ -16,9 +16,9 @@ from gateway.relay.entry import Bodies
 
 # Characters of one request that are indexed, half of them for the answer.
 MAX_CHARS = 32_000
+_PIECE = 1000
 # Runs without a blank that are longer are base64.
-_MAX_RUN = 512
-_RUN = re.compile(r"\S{%d,}" % _MAX_RUN)
+_RUN = re.compile(r"\S{512,}")
 _ESCAPED = re.compile(r"\\[ntr]")
 
 _CONVERSATION = ("messages", "input", "contents", "prompt")
@@ -77,11 +77,15 @@ def _request(body: bytes) -> Iterator[str]:
     decoded = _decoded(body)
     if not isinstance(decoded, dict):
         # Cut at the limit of what is stored, or no JSON: its end is the newest part.
-        yield body[-MAX_CHARS:].decode("utf-8", "replace")
+        yield from reversed(_pieces(body[-MAX_CHARS:].decode("utf-8", "replace")))
         return
     for name in _CONVERSATION:
         yield from reversed(list(_strings(decoded.pop(name, None))))
     yield from _strings(decoded)
+
+
+def _pieces(text: str) -> list[str]:
+    return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
 
 
 def _answer(body: bytes) -> Iterator[str]:

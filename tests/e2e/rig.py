@@ -16,7 +16,15 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from tests.fakes import ChaosUpstream, Say, Seen, Server, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import (
+    ChaosUpstream,
+    Say,
+    Seen,
+    Server,
+    StrictAnthropic,
+    StrictDeepSeek,
+    StrictOpenAI,
+)
 from tests.fakes.chaos import KEY as CHAOS_KEY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -108,6 +116,15 @@ class Gateway:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
         self._process = None
+
+    def workers(self) -> list[int]:
+        """The ids of the processes that answer requests, where there are several."""
+        assert self._process is not None
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        spawned = [int(child) for child in children]
+        # multiprocessing's own tracker is a child as well, but serves nobody.
+        return [child for child in spawned if b"resource_tracker" not in _command_line(child)]
 
     def api(self, path: str, **params: Any) -> Any:
         """A GET of the management API with the admin credential."""
@@ -220,6 +237,10 @@ def _environment(directory: Path) -> dict[str, str]:
     home = directory / "home"
     home.mkdir(exist_ok=True)
     return {**kept, "HOME": str(home), "PYTHONDEVMODE": "0", "PYTHONUNBUFFERED": "1"}
+
+
+def _command_line(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _free_port() -> int:

@@ -159,9 +159,7 @@ def texts(message: anthropic.types.Message) -> str:
 
 
 @BOTH
-def test_an_image_reaches_the_provider(
-    rig: Rig, client: anthropic.Anthropic, model: str
-) -> None:
+def test_an_image_reaches_the_provider(rig: Rig, client: anthropic.Anthropic, model: str) -> None:
     prompt = f"What is on it, {model}?"
     source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
     blocks = [{"type": "text", "text": prompt}, {"type": "image", "source": source}]
@@ -196,9 +194,7 @@ def test_an_image_in_a_tool_result_moves_to_where_chat_takes_it(
 
 
 @BOTH
-def test_structured_output_is_parsed(
-    rig: Rig, client: anthropic.Anthropic, model: str
-) -> None:
+def test_structured_output_is_parsed(rig: Rig, client: anthropic.Anthropic, model: str) -> None:
     prompt = f"The largest city, {model}"
     rig.on(prompt, Say(text='{"name":"Tokyo","inhabitants":37}'))
     told = client.messages.parse(
@@ -232,9 +228,7 @@ def test_thinking_comes_with_a_signature(
     assert thought.signature
 
 
-def test_a_thought_of_another_provider_is_left_out(
-    rig: Rig, client: anthropic.Anthropic
-) -> None:
+def test_a_thought_of_another_provider_is_left_out(rig: Rig, client: anthropic.Anthropic) -> None:
     """A signature that Claude did not make would be refused."""
     prompt = "Think, then change the model"
     rig.on(prompt, Say(reasoning="Deep.", text="Done."))
@@ -318,9 +312,7 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
     rig.openai.script.on(prompt, Say(error=chat))
     rig.anthropic.script.on(prompt, Say(error=messages))
     with pytest.raises(anthropic.APIStatusError) as caught:
-        client.messages.create(
-            model=model, max_tokens=9, messages=user(prompt), stream=stream
-        )
+        client.messages.create(model=model, max_tokens=9, messages=user(prompt), stream=stream)
     assert isinstance(caught.value, wanted)
     assert caught.value.status_code == status
     if kind == "context_length":
@@ -349,7 +341,9 @@ def test_a_broken_stream_raises(
     rig: Rig, client: anthropic.Anthropic, model: str, breaks: str
 ) -> None:
     prompt = f"Break by {breaks}"
-    rig.on(prompt, Say(text="A long and winding answer that never ends.", breaks=breaks))
+    rig.on(
+        prompt, Say(text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02)
+    )
     with (
         pytest.raises(anthropic.APIError),
         client.messages.stream(model=model, max_tokens=9, messages=user(prompt)) as stream,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -36,7 +39,7 @@ def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: b
                     "/v1/chat/completions", json=body, headers={"x-request-id": id_}
                 )
             except httpx.HTTPError:
-                return
+                continue
             whole = answer.text.endswith("data: [DONE]\n\n") if stream else bool(answer.json())
             if answer.status_code == 200 and whole:
                 answered.append(id_)
@@ -53,60 +56,101 @@ def logged(gateway: Gateway, wanted: list[str]) -> set[str]:
     return found
 
 
-def test_every_answered_request_is_in_the_log_after_a_kill(tmp_path: Path) -> None:
+def missing_after(gateway: Gateway, answered: list[str], within_s: float) -> set[str]:
+    """The answered requests that the log still lacks after this time."""
+    ends = time.monotonic() + within_s
+    missing = set(answered)
+    while missing and time.monotonic() < ends:
+        missing -= logged(gateway, sorted(missing))
+        time.sleep(0.1)
+    return missing
+
+
+@contextmanager
+def loaded(gateway: Gateway) -> Iterator[list[str]]:
+    """Clients at work; gives the ids of what was answered in full, and ends them."""
+    answered: list[str] = []
+    over = threading.Event()
+    threads = [
+        threading.Thread(target=load, args=(gateway, over, answered, number % 2 == 0))
+        for number in range(CLIENTS)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answered
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(10)
+
+
+@pytest.fixture
+def upstreams() -> Iterator[tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]]:
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
         anthropic.script.on("Under load", Say(text="Yes."))
-        config = configured(strict_config(openai, anthropic, deepseek))
-        gateway = Gateway(tmp_path, config).start()
-        try:
-            answered: list[str] = []
-            over = threading.Event()
-            threads = [
-                threading.Thread(target=load, args=(gateway, over, answered, number % 2 == 0))
-                for number in range(CLIENTS)
-            ]
-            for thread in threads:
-                thread.start()
+        openai.script.on("Finish this", Say(text="word " * 40, pace_s=0.02))
+        yield openai, anthropic, deepseek
+
+
+def test_every_answered_request_is_in_the_log_after_a_kill(
+    tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
+) -> None:
+    gateway = Gateway(tmp_path, configured(strict_config(*upstreams))).start()
+    try:
+        with loaded(gateway) as answered:
             time.sleep(LOAD_S)
             gateway.kill()
-            over.set()
-            for thread in threads:
-                thread.join(10)
-            assert len(answered) > 50
-            gateway.start()
-            ends = time.monotonic() + 10
-            while (missing := set(answered) - logged(gateway, answered)) and (
-                time.monotonic() < ends
-            ):
-                time.sleep(0.2)
-            assert not missing, f"{len(missing)} of {len(answered)} are lost"
-        finally:
-            gateway.kill()
+        assert len(answered) > 50
+        gateway.start()
+        missing = missing_after(gateway, answered, 10)
+        assert not missing, f"{len(missing)} of {len(answered)} are lost"
+    finally:
+        gateway.kill()
 
 
-def test_a_gentle_stop_lets_streams_finish(tmp_path: Path) -> None:
-    with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
-        openai.script.on("Finish this", Say(text="word " * 40, pace_s=0.02))
-        config = configured(strict_config(openai, anthropic, deepseek))
-        gateway = Gateway(tmp_path, config).start()
-        stopped: list[int] = []
-        try:
-            headers = {"authorization": f"Bearer {gateway.key}"}
-            body = {
-                "model": "gpt-4o",
-                "messages": [{"role": "user", "content": "Finish this"}],
-                "stream": True,
-            }
-            url = f"{gateway.url}/v1/chat/completions"
-            with httpx.stream("POST", url, json=body, headers=headers, timeout=10) as answer:
-                pieces = answer.iter_text()
-                text = next(pieces)
-                stopping = threading.Thread(target=lambda: stopped.append(gateway.stop()))
-                stopping.start()
-                text += "".join(pieces)
-            stopping.join(30)
-            assert text.endswith("data: [DONE]\n\n")
-            # uvicorn ends itself by the signal that it was sent, once it has drained.
-            assert stopped in ([0], [-signal.SIGTERM])
-        finally:
-            gateway.kill()
+def test_a_killed_worker_is_replaced_and_loses_nothing(
+    tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
+) -> None:
+    gateway = Gateway(tmp_path, configured(strict_config(*upstreams)), workers=2).start()
+    try:
+        with loaded(gateway) as answered:
+            time.sleep(LOAD_S)
+            before = gateway.workers()
+            os.kill(before[0], signal.SIGKILL)
+            time.sleep(LOAD_S)
+        assert len(answered) > 50
+        missing = missing_after(gateway, answered, 15)
+        assert not missing, f"{len(missing)} of {len(answered)} are lost"
+        after = gateway.workers()
+        assert len(after) == len(before)
+        assert before[0] not in after
+    finally:
+        gateway.kill()
+
+
+def test_a_gentle_stop_lets_streams_finish(
+    tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
+) -> None:
+    gateway = Gateway(tmp_path, configured(strict_config(*upstreams))).start()
+    stopped: list[int] = []
+    try:
+        headers = {"authorization": f"Bearer {gateway.key}"}
+        body = {
+            "model": "gpt-4o",
+            "messages": [{"role": "user", "content": "Finish this"}],
+            "stream": True,
+        }
+        url = f"{gateway.url}/v1/chat/completions"
+        with httpx.stream("POST", url, json=body, headers=headers, timeout=10) as answer:
+            pieces = answer.iter_text()
+            text = next(pieces)
+            stopping = threading.Thread(target=lambda: stopped.append(gateway.stop()))
+            stopping.start()
+            text += "".join(pieces)
+        stopping.join(30)
+        assert text.endswith("data: [DONE]\n\n")
+        # uvicorn ends itself by the signal that it was sent, once it has drained.
+        assert stopped in ([0], [-signal.SIGTERM])
+    finally:
+        gateway.kill()

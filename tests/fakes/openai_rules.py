@@ -42,6 +42,8 @@ def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
     known = {"stream", *CompletionCreateParamsBase.__annotations__}
     plain = {k: v for k, v in body.items() if k in known}
     plain.pop("reasoning_effort", None)
+    if isinstance(plain.get("stop"), list) and len(plain["stop"]) <= 16:
+        plain.pop("stop")  # four times as many as OpenAI takes
     for message in plain.get("messages") or ():
         if isinstance(message.get("content"), list):
             return bad("Failed to deserialize: invalid type: sequence, expected a string")

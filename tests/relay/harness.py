@@ -256,7 +256,7 @@ async def gateway(
     runtime.install(lambda: config, wiring)
     live = await runtime.ensure()
     scripted = Scripted(**upstreams)
-    live.upstreams._network = scripted  # noqa: SLF001 - the one seam, a transport outside
+    live.upstreams._network = scripted
     try:
         yield Gateway(live, scripted, entries)
     finally:

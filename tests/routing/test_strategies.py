@@ -24,7 +24,7 @@ def target(id_: int, *, order: int = 1, weight: float = 1.0) -> Target:
 
 def seeded(seed: int = 1) -> Callable[[], float]:
     """A source of numbers that is the same every time."""
-    return random.Random(seed).random  # noqa: S311 - a test's draw
+    return random.Random(seed).random
 
 
 def ids(targets: list[Target]) -> list[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
 from gateway.canon.naming import tool_id, tool_names
-from gateway.canon.request import Cache, Request
+from gateway.canon.request import Cache, Request, ToolCall
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.names import Json
 
@@ -29,10 +31,13 @@ class Job:
         self.traits = traits
         self.native = request.version is not None
         self.report: list[Adaptation] = []
-        self.names = tool_names((tool.name for tool in request.tools), _NAME_LIMIT)
+        self.names = tool_names(_names(request), _NAME_LIMIT)
         self.hints: list[str] = []
         self.effort: str | None = None
         self.older = False
+        self._ids: dict[str, str] = {}
+        # Each id sent, and how many others were made from it.
+        self._taken: dict[str, int] = {}
         self._marked: list[Json] = []
         self._unmarked = False
 
@@ -56,16 +61,25 @@ class Job:
         self.report.append(defaulted(path, why, after=after))
 
     def name(self, client_name: str) -> str:
-        """The tool name to send. A call in the history may name a tool no longer offered."""
+        """The tool name to send."""
         sent = self.names.get(client_name)
-        if sent is None:
-            sent = tool_names((*self.names, client_name), _NAME_LIMIT)[client_name]
-            self.names[client_name] = sent
-        return sent
+        return sent if sent is not None else tool_names([client_name], _NAME_LIMIT)[client_name]
 
     def call_id(self, client_id: str) -> str:
-        """The call id to send: the same for the same id in every turn."""
-        return tool_id(self.traits.tool_id_rule, client_id)
+        """The call id to send: the same for the same id in every turn.
+
+        Where two ids would come out alike, the later one in the history is numbered.
+        """
+        sent = self._ids.get(client_id)
+        if sent is None:
+            plain = sent = tool_id(self.traits.tool_id_rule, client_id)
+            count = self._taken.get(plain, 0)
+            while sent in self._taken:
+                count += 1
+                sent = f"{plain}_{count + 1}"
+            self._ids[client_id] = sent
+            self._taken |= {plain: count, sent: 0}
+        return sent
 
     def mark(self, block: Json, cache: Cache | None) -> Json:
         """The block with its cache mark, where the target takes marks."""
@@ -93,6 +107,13 @@ class Job:
         if surplus:
             path = self.request.at.get("cache", "cache_control")
             self.bend(path, f"only the last {free} cache marks are sent")
+
+
+def _names(request: Request) -> Iterator[str]:
+    """All tool names: those on offer, and those of calls to tools no longer offered."""
+    yield from (tool.name for tool in request.tools)
+    for turn in request.turns:
+        yield from (part.name for part in turn.parts if isinstance(part, ToolCall))
 
 
 def cache_out(cache: Cache) -> Json:

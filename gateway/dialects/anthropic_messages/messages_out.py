@@ -98,14 +98,15 @@ def _spoken(job: Job, turn: Turn, blocks: list[Json]) -> list[Json]:
 
 def _placed(job: Job, said: list[_Said], system: list[Json]) -> list[_Said]:
     """The turns without those system messages that may not stand where they are."""
+    if all(item.role != "system" for item in said):
+        return said
     kept: list[_Said] = []
-    for place, item in enumerate(said):
+    before: _Said | None = None
+    for item, after in zip(said, _following(said), strict=True):
         if item.role != "system":
+            before = item
             kept.append(item)
-            continue
-        before = _neighbour(said[:place][::-1])
-        after = _neighbour(said[place + 1 :])
-        if job.traits.mid_system and _may_stand(before, after):
+        elif job.traits.mid_system and _may_stand(before, after):
             kept.append(item)
         elif after is None and before is not None and before.role == "assistant":
             kept.append(_as_user(job, item))
@@ -114,8 +115,14 @@ def _placed(job: Job, said: list[_Said], system: list[Json]) -> list[_Said]:
     return kept
 
 
-def _neighbour(said: list[_Said]) -> _Said | None:
-    return next((item for item in said if item.role != "system"), None)
+def _following(said: list[_Said]) -> list[_Said | None]:
+    """For each turn the next one that is not the system's."""
+    found: list[_Said | None] = []
+    after: _Said | None = None
+    for item in reversed(said):
+        found.append(after)
+        after = item if item.role != "system" else after
+    return found[::-1]
 
 
 def _may_stand(before: _Said | None, after: _Said | None) -> bool:

@@ -24,6 +24,7 @@ PATHS: dict[str, str] = {
     "max_output": "max_tokens",
     "stop": "stop_sequences",
     "parallel": "tool_choice.disable_parallel_tool_use",
+    "thinking": "thinking",
     "budget": "thinking.budget_tokens",
     "visible": "thinking.display",
     "effort": "output_config.effort",

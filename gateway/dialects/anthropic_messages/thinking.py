@@ -185,10 +185,25 @@ def _enabled(job: Job, body: Json, asked: Thinking) -> None:
         why = "at least 1024 tokens and fewer than max_tokens"
         job.bend(job.request.path(name), why, before=budget, after=fitted)
     body["thinking"] = {"type": "enabled", "budget_tokens": fitted}
+    if _is_mute(body["messages"]):
+        job.bend(_path(job), "not before this answer: the thoughts before the last calls are gone")
     if asked.visible == "none" or (asked.visible is not None and job.native):
         body["thinking"]["display"] = DISPLAY[asked.visible]
     if asked.effort is not None and (job.traits.efforts or asked.mode == "budget"):
         _put_effort(job, body, asked.effort)
+
+
+def _is_mute(messages: list[Json]) -> bool:
+    """Whether the model goes on from calls whose thoughts can not be replayed.
+
+    The API then does not think for this one answer, and says nothing of it.
+    """
+    last: list[Json] = next(
+        (m["content"] for m in reversed(messages) if m["role"] == "assistant"), []
+    )
+    kinds = {block.get("type") for block in last}
+    goes_on = any(block.get("type") == "tool_result" for block in messages[-1]["content"])
+    return goes_on and "tool_use" in kinds and not kinds & {"thinking", "redacted_thinking"}
 
 
 def _why_not(body: Json) -> str | None:

@@ -22,6 +22,8 @@ _ONE_STRING: Json = {
     "required": ["input"],
     "additionalProperties": False,
 }
+_WEB_SEARCH = "web_search"
+_PLACE = ("city", "region", "country", "timezone")
 _WORDS = ("auto", "any", "none", "tool")
 
 
@@ -111,8 +113,32 @@ def _tool_out(job: Job, tool: Tool) -> Json | None:
 def _server_out(job: Job, tool: Tool) -> Json | None:
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
+    if tool.name.startswith(_WEB_SEARCH) and job.traits.web_search:
+        return _web_search_out(job, tool)
     job.drop(tool.at, f"no equivalent for the server tool {tool.name[:60]}")
     return None
+
+
+def _web_search_out(job: Job, tool: Tool) -> Json:
+    """Another dialect's web search as Anthropic's; Chat puts its options one level deeper."""
+    native = tool.native or {}
+    options = _mapping(native.get("web_search_options", native))
+    out: Json = {"type": job.traits.web_search, "name": _WEB_SEARCH}
+    domains = _mapping(options.get("filters")).get("allowed_domains")
+    if isinstance(domains, list) and domains:
+        out["allowed_domains"] = domains
+    location = _mapping(options.get("user_location"))
+    location = _mapping(location.get("approximate", location))
+    place = {key: location[key] for key in _PLACE if isinstance(location.get(key), str)}
+    if place:
+        out["user_location"] = {"type": "approximate", **place}
+    if options.get("search_context_size") is not None:
+        job.drop(f"{tool.at}.search_context_size", "no equivalent")
+    return out
+
+
+def _mapping(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
 
 
 def _custom_out(job: Job, tool: Tool) -> Json:

@@ -265,26 +265,6 @@ def details_text(details: list[Json]) -> str:
     return "".join(word for word in words if isinstance(word, str))
 
 
-def more_details(details: list[Json], pieces: list[Json]) -> None:
-    """Join streamed pieces of `reasoning_details`: the same type and index is one detail."""
-    for piece in pieces:
-        last = details[-1] if details else {}
-        if not last or _detail_key(last) != _detail_key(piece):
-            details.append(dict(piece))
-            continue
-        for key, value in piece.items():
-            grows = key in _GROWING and isinstance(value, str) and isinstance(last.get(key), str)
-            if value is not None:
-                last[key] = last[key] + value if grows else value
-
-
-_GROWING = frozenset({"text", "summary", "data", "signature"})
-
-
-def _detail_key(detail: Json) -> tuple[Any, Any]:
-    return detail.get("type"), detail.get("index")
-
-
 def _details_signature(details: list[Json]) -> Signature:
     for detail in details:
         for value in (detail.get("data"), detail.get("signature")):

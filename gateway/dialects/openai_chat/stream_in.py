@@ -29,17 +29,17 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import Folder, newer
-from gateway.canon.request import Citation, Signature
-from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.request import Citation
+from gateway.canon.response import Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Rendered
 from gateway.dialects.openai_chat.call_stream import CallStream
 from gateway.dialects.openai_chat.citations import citations_in
 from gateway.dialects.openai_chat.errors import error_in, is_error
-from gateway.dialects.openai_chat.fields import compact
 from gateway.dialects.openai_chat.finish import finish_in
 from gateway.dialects.openai_chat.parts import NAME, thought_text
-from gateway.dialects.openai_chat.reasoning import DETAILS, details_text, more_details
+from gateway.dialects.openai_chat.reasoning import details_text
+from gateway.dialects.openai_chat.thought_stream import ThoughtState
 from gateway.dialects.openai_chat.usage import parse_usage
 from gateway.framing.sse import Frame
 
@@ -100,8 +100,7 @@ class ChatStreamParser:
         self._over = False
         self._open = ""
         self._late: list[tuple[str, str]] = []
-        self._details: list[dict[str, Any]] = []
-        self._signature = ""
+        self._thought = ThoughtState()
         self._cited: list[Citation] = []
         self._refused = False
         self._finish: Any = None
@@ -118,7 +117,8 @@ class ChatStreamParser:
         try:
             chunk = _decoder.decode(data)
         except _BAD:
-            return self._odd(data)
+            error = _odd(data)
+            return self._fail(error) if error is not None else []
         if frame.event == "error":
             return self._fail(error_in(_loose(data)))
         if not chunk.choices and chunk.error is None and chunk.usage is None:
@@ -229,8 +229,7 @@ class ChatStreamParser:
             if not isinstance(part, dict):
                 continue
             if part.get("type") == "thinking":
-                signature = part.get("signature")
-                self._signature = signature if isinstance(signature, str) else self._signature
+                self._thought.sign(part.get("signature"))
                 if words := thought_text(part.get("thinking")):
                     self._say("reasoning", words, events)
             elif isinstance(part.get("text"), str) and part["text"]:
@@ -244,7 +243,7 @@ class ChatStreamParser:
             details = []
         if isinstance(thought, str) and thought:
             self._say("reasoning", thought, events)
-        more_details(self._details, details)
+        self._thought.add(details)
 
     def _annotations(self, annotations: Any, events: list[Event]) -> None:
         citations = citations_in(annotations)
@@ -290,24 +289,17 @@ class ChatStreamParser:
 
     def _close_block(self, events: list[Event]) -> None:
         if self._open == "reasoning":
-            events.append(Signed(self._thought_state()))
+            events.append(self._signed())
         if self._open:
             events.append(BlockEnd())
             self._open = ""
-        if _holds_state(self._details):
+        if self._thought.held and not self._calls.open:
             # State without words, or state that came after them.
-            signed = Signed(self._thought_state())
-            events += [BlockStart(kind="reasoning", redacted=True), signed, BlockEnd()]
+            redacted = BlockStart(kind="reasoning", redacted=True)
+            events += [redacted, self._signed(), BlockEnd()]
 
-    def _thought_state(self) -> Signature:
-        """What must come back with the thought; for plain text, only who thought it."""
-        kind, value = "text", ""
-        if any(detail.get("signature") or detail.get("data") for detail in self._details):
-            kind, value = DETAILS, compact(self._details)
-        elif self._signature:
-            kind, value = "signature", self._signature
-        self._details, self._signature = [], ""
-        return Signature(provider=self._kind, model=self._model, kind=kind, value=value)
+    def _signed(self) -> Signed:
+        return Signed(self._thought.take(self._kind, self._model))
 
     def _settle(self, events: list[Event]) -> None:
         """Close all that is open; text that waited for calls follows them."""
@@ -323,40 +315,30 @@ class ChatStreamParser:
     def _end(self, *, told: bool) -> list[Event]:
         """The end: clean if the provider said so in any way, else a cut stream."""
         if not self._started or (self._finish is None and not told):
-            return self._fail(
-                Error(
-                    kind="upstream_error",
-                    message="the upstream's stream broke off before the answer was complete",
-                )
-            )
+            why = "the upstream's stream broke off before the answer was complete"
+            return self._fail(bad_upstream(why).error)
         events: list[Event] = []
         self._settle(events)
         self._over = True
         if self._usage is not None:
             events.append(UsageUpdate(self._usage))
-        events.append(End(self._finished()))
-        return events
-
-    def _finished(self) -> Finish:
         calls = self._calls.any
-        return finish_in(self._finish, calls=calls, refused=self._refused, stop=self._stop)
+        finish = finish_in(self._finish, calls=calls, refused=self._refused, stop=self._stop)
+        return [*events, End(finish)]
 
     def _fail(self, error: Error) -> list[Event]:
         self._over = True
         return [Failed(error)]
 
-    def _odd(self, data: bytes) -> list[Event]:
-        """A frame that is no chunk: an error in another shape, or no JSON at all."""
-        if not data.strip():
-            return []
-        value = _loose(data)
-        if is_error(value):
-            return self._fail(error_in(value))
-        return self._fail(bad_upstream("the upstream sent an event that is no chat chunk").error)
 
-
-def _holds_state(details: list[dict[str, Any]]) -> bool:
-    return any(detail.get("signature") or detail.get("data") for detail in details)
+def _odd(data: bytes) -> Error | None:
+    """What is wrong with a frame that is no chunk; None for an empty one."""
+    if not data.strip():
+        return None
+    value = _loose(data)
+    if is_error(value):
+        return error_in(value)
+    return bad_upstream("the upstream sent an event that is no chat chunk").error
 
 
 def _loose(data: bytes) -> Any:

@@ -119,12 +119,15 @@ def _loaded(job: Job, tools: tuple[Tool, ...]) -> list[Tool]:
     """The tools that can be sent without a tool search.
 
     With a search tool in the list the deferred ones are real and all sent at once;
-    without one they are placeholders that the client itself would fill later.
+    without one they are placeholders that the client itself would fill later, unless
+    the choice names them.
     """
     searched = any(tool.kind == "server" and "tool_search" in tool.name for tool in tools)
+    choice = job.request.tool_choice
+    chosen = choice.names if choice is not None else ()
     kept: list[Tool] = []
     for tool in tools:
-        if tool.defer and not searched:
+        if tool.defer and not searched and tool.name not in chosen:
             job.drop(tool.at, "defer_loading tool without tool search")
             continue
         if tool.defer:
@@ -281,7 +284,9 @@ def _choice_out(job: Job, body: Json) -> None:
     choice, traits = job.request.tool_choice, job.traits
     if choice is None:
         return
-    if choice.mode is not None:
+    if choice.mode == "named" and _left_out(job, body, choice.names[0]):
+        job.drop(job.request.path("tool_choice"), "the tool that it names is not sent")
+    elif choice.mode is not None:
         body["tool_choice"] = _mode_out(job, choice)
     if choice.parallel is None:
         return
@@ -292,6 +297,14 @@ def _choice_out(job: Job, body: Json) -> None:
             job.request.path("parallel"),
             "the upstream can not switch parallel calls off",
         )
+
+
+def _left_out(job: Job, body: Json, name: str) -> bool:
+    """Whether the client's tool of this name has no equivalent among those sent."""
+    sent = [item.get("function") or item.get("custom") or item for item in body["tools"]]
+    if any(item.get("name") in {name, job.name(name)} for item in sent):
+        return False
+    return any(tool.name == name for tool in job.request.tools)
 
 
 def _mode_out(job: Job, choice: ToolChoice) -> Any:

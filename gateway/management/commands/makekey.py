@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 from argparse import ArgumentParser
+from fnmatch import fnmatchcase
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from gateway import store
+from gateway.models import Route
 
+MAX_NAME = 200
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -28,17 +31,28 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Make it."""
-        routes = [name.strip() for name in options["routes"].split(",") if name.strip()]
+        name = options["name"].strip()
+        if not 0 < len(name) <= MAX_NAME:
+            raise CommandError(f"a name has 1 to {MAX_NAME} characters")
+        routes = [route.strip() for route in options["routes"].split(",") if route.strip()]
         expires_at = lifetime(options["expires"])
-        _, plain = store.make_key(options["name"], routes=routes, expires_at=expires_at)
+        for route in unknown(routes):
+            self.stderr.write(f"warning: there is no route `{route}` yet")
+        _, plain = store.make_key(name, routes=routes, expires_at=expires_at)
         self.stdout.write(plain)
+
+
+def unknown(routes: list[str]) -> list[str]:
+    """Those that are no route's name or pattern now; they may become one."""
+    known = Route.objects.values_list("name", flat=True)
+    return [route for route in routes if not any(fnmatchcase(name, route) for name in known)]
 
 
 def lifetime(text: str) -> dt.datetime | None:
     """The moment that is `text` (30d, 12h, ...) from now. Raises CommandError."""
     if not text:
         return None
-    match = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
+    match = re.fullmatch(r"([1-9]\d{0,4})([mhdw])", text.strip())
     if match is None:
         raise CommandError("--expires takes a number and m, h, d or w, such as 30d")
     return timezone.now() + dt.timedelta(**{_UNITS[match[2]]: int(match[1])})

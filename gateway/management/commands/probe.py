@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway import store
-from gateway.relay.probe import probe_all
+from gateway.relay.probe import ProbeResult, probe_all
 from gateway.routing.snapshot import Snapshot, Target
 
 
@@ -25,22 +25,35 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Probe."""
+        if not options["timeout"] > 0:
+            raise CommandError("--timeout must be above 0")
         snapshot = store.load_snapshot()
-        targets = chosen(snapshot, options["routes"])
+        targets, patterns = chosen(snapshot, options["routes"])
+        for label in patterns:
+            self.stderr.write(f"skipped  {label}  it stands for many models; name one of them")
         results = asyncio.run(probe_all(snapshot, targets, timeout_s=options["timeout"]))
         for result in results:
-            mark = "ok    " if result.ok else "failed"
-            self.stdout.write(f"{mark}  {result.target}  {result.ms:.0f} ms  {result.detail}")
+            self.stdout.write(line(result))
         if any(not result.ok for result in results):
             raise CommandError("not every target answered")
 
 
-def chosen(snapshot: Snapshot, names: list[str]) -> list[Target]:
-    """The targets of these routes, of all if none is named; each model once."""
+def line(result: ProbeResult) -> str:
+    """What a person reads of one call."""
+    mark = "ok    " if result.ok else "failed"
+    return f"{mark}  {result.target}  {result.ms:.0f} ms  {' '.join(result.detail.split())}"
+
+
+def chosen(snapshot: Snapshot, names: list[str]) -> tuple[list[Target], list[str]]:
+    """The targets of these routes, of all if none is named, each model once; wildcards apart.
+
+    Raises CommandError for a name that means nothing.
+    """
     found: dict[str, Target] = {}
     for name in names or sorted(snapshot.routes):
         route = snapshot.route(name)
         if route is None:
             raise CommandError(f"there is no route `{name}`; `manage.py routes` lists them")
         found.update({target.model.label: target for target in route.targets})
-    return list(found.values())
+    patterns = [label for label in found if "*" in label]
+    return [target for label, target in found.items() if label not in patterns], patterns

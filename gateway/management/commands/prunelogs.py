@@ -28,4 +28,4 @@ class Command(BaseCommand):
             raise CommandError("--days must not be negative")
         gone = RequestLog.objects.prune(timezone.now() - dt.timedelta(days=options["days"]))
         if options["verbosity"] > 0:
-            self.stdout.write(f"{gone} requests deleted")
+            self.stdout.write(f"requests deleted: {gone}")

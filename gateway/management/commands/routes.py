@@ -7,7 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from gateway import store
+from gateway.models import Route
 from gateway.routing.snapshot import Snapshot
+
+HEADING = ("ROUTE", "STRATEGY", "TARGETS", "ALSO", "SOURCE")
 
 
 class Command(BaseCommand):
@@ -18,22 +21,30 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Print."""
         snapshot = store.load_snapshot()
-        for line in table(snapshot):
+        for line in table(snapshot, sources()):
             self.stdout.write(line)
         for warning in snapshot.warnings:
-            self.stderr.write(f"left out: {warning.row}: {warning.why}")
+            self.stderr.write(f"warning: {warning.row}: {warning.why}")
 
 
-def table(snapshot: Snapshot) -> list[str]:
+def sources() -> dict[str, str]:
+    """Where each route comes from: `file litellm_config.yaml:12`, by name."""
+    rows = Route.objects.values_list("name", "source", "source_ref")
+    return {name: f"{source} {ref}".rstrip() for name, source, ref in rows}
+
+
+def table(snapshot: Snapshot, sources: dict[str, str]) -> list[str]:
     """The routes as aligned lines, a heading first."""
-    rows = [("ROUTE", "STRATEGY", "TARGETS", "ALSO")]
-    names: dict[str, list[str]] = {name: [] for name in snapshot.routes}
+    also: dict[str, list[str]] = {name: [] for name in snapshot.routes}
     for pattern, named in [*snapshot.aliases.items(), *snapshot.wildcards]:
-        names.setdefault(named, []).append(pattern)
+        if pattern != named:
+            also.setdefault(named, []).append(pattern)
+    rows = [HEADING]
     for name, route in sorted(snapshot.routes.items()):
-        targets = ", ".join(target.model.label for target in route.targets)
-        rows.append((name, route.strategy, targets, ", ".join(names[name])))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        targets = ", ".join(target.model.label for target in route.targets) or "-"
+        others = ", ".join(also[name]) or "-"
+        rows.append((name, route.strategy, targets, others, sources.get(name, "")))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADING))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

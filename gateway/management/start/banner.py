@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.management.start.bootstrap import Started
 
+# Not names to be called by: there `localhost` is what works.
+_UNSPECIFIED = {"127.0.0.1", "0.0.0.0", "::", "::1", ""}  # noqa: S104 - compared, not bound
 
-def banner(started: Started, base: str, *, open_mode: bool) -> str:
+
+def address(host: str, port: int) -> str:
+    """The base URL people on this machine reach the gateway at."""
+    if host in _UNSPECIFIED:
+        return f"http://localhost:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def banner(started: Started, base: str, *, notes: Sequence[str], open_mode: bool) -> str:
     """The lines for a person; `base` is the URL people reach the gateway at."""
-    lines = [
-        "",
-        "Dragoman is up.",
-        f"  API base URL   {base}/v1          (OpenAI SDKs)",
-        f"                 {base}             (Anthropic SDKs, Claude Code)",
-        f"  Console        {base}/{_setup(started)}",
-        f"  API reference  {base}/docs",
+    lines = [*notes, "", "Dragoman is up."] if notes else ["Dragoman is up."]
+    lines += [
+        _line("API base URL", f"{base}/v1  (OpenAI SDKs)"),
+        _line("", f"{base}  (Anthropic SDKs, Claude Code)"),
+        _line("Console", f"{base}/{_setup(started)}"),
+        _line("API reference", f"{base}/docs"),
     ]
     if started.first_key:
-        lines.append(f"  Gateway key    {started.first_key}   (shown only now)")
+        lines.append(_line("Gateway key", f"{started.first_key}  (shown only now)"))
     if open_mode:
-        lines.append("  Keys           none needed: any token is accepted on this machine")
-    lines += [f"  Found          {name}" for name in started.found]
+        lines.append(_line("Keys", "none needed: any token is accepted on this machine"))
+    if started.admin_key_file:
+        lines.append(_line("Admin key", f"in {started.admin_key_file}"))
+    if started.found:
+        lines.append(_line("Providers", ", ".join(started.found)))
     lines += ["", "Try it:", f"  {curl(started, base, open_mode=open_mode)}", ""]
     return "\n".join(lines)
+
+
+def _line(name: str, value: str) -> str:
+    return f"  {name:<14} {value}"
 
 
 def _setup(started: Started) -> str:
@@ -30,7 +48,7 @@ def _setup(started: Started) -> str:
 
 def curl(started: Started, base: str, *, open_mode: bool) -> str:
     """One line for a shell that gets an answer from the demo provider."""
-    key = "anything" if open_mode else started.first_key or "$DRAGOMAN_KEY"
+    key = started.first_key or ("anything" if open_mode else "$DRAGOMAN_KEY")
     body = '{"model":"demo","messages":[{"role":"user","content":"Hello"}]}'
     return (
         f"curl {base}/v1/chat/completions -H 'Content-Type: application/json' "

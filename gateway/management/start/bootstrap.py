@@ -14,7 +14,7 @@ import msgspec
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from gateway import store
@@ -22,20 +22,37 @@ from gateway.models import ApiKey, Model, Provider, Route, Source, Target
 from gateway.providers.catalog import PRESETS
 from gateway.relay import demo
 
+DEMO = "demo"
 
-class Started(msgspec.Struct, kw_only=True):
-    """What the banner tells: `first_key` and `setup_token` only when they are new."""
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """What the banner tells.
+
+    Attributes:
+        first_key, setup_token: only when they are new.
+        admin_key_file: where the credential of the management API is, if none is configured.
+        found: providers whose key is in the environment, with its variable.
+    """
 
     first_key: str | None = None
     setup_token: str | None = None
-    found: list[str] = []
+    admin_key_file: str | None = None
+    found: tuple[str, ...] = ()
 
 
 def prepare() -> Started:
     """Make what is missing."""
     migrate()
-    ensure_demo()
-    return Started(found=ensure_environment(), first_key=ensure_key(), setup_token=setup_token())
+    with transaction.atomic():
+        ensure_demo()
+        found = ensure_environment()
+        first_key = ensure_key()
+    return Started(
+        found=tuple(found),
+        first_key=first_key,
+        setup_token=setup_token(),
+        admin_key_file=admin_key_file(),
+    )
 
 
 def migrate() -> None:
@@ -46,17 +63,22 @@ def migrate() -> None:
 
 
 def ensure_demo() -> None:
-    """The demo provider and a route to it, so that a first call needs no key."""
+    """The demo provider and a route to it, so that a first call needs no key.
+
+    Once: what people delete or change stays so.
+    """
     provider, made = Provider.objects.get_or_create(
-        name="demo", defaults={"preset": "demo", "source": Source.BUILTIN}
+        name=DEMO, defaults={"preset": DEMO, "source": Source.BUILTIN}
     )
     if not made:
         return
-    route, _ = Route.objects.get_or_create(name="demo", defaults={"source": Source.BUILTIN})
-    for name in demo.MODELS:
-        model = Model.objects.create(provider=provider, name=name, source=Source.BUILTIN)
-        if name == "demo":
-            Target.objects.create(route=route, model=model, source=Source.BUILTIN)
+    models = {
+        name: Model.objects.create(provider=provider, name=name, source=Source.BUILTIN)
+        for name in demo.MODELS
+    }
+    route, made = Route.objects.get_or_create(name=DEMO, defaults={"source": Source.BUILTIN})
+    if made:
+        Target.objects.create(route=route, model=models[DEMO], source=Source.BUILTIN)
 
 
 def ensure_environment() -> list[str]:
@@ -64,9 +86,9 @@ def ensure_environment() -> list[str]:
     found = []
     for preset in PRESETS.values():
         variable = next((name for name in preset.env if os.environ.get(name)), None)
-        if variable is None or not (preset.base_url or preset.local):
+        if variable is None or not preset.base_url:
             continue
-        _, made = Provider.objects.get_or_create(
+        Provider.objects.get_or_create(
             name=preset.name,
             defaults={
                 "preset": preset.name,
@@ -75,8 +97,7 @@ def ensure_environment() -> list[str]:
                 "source_ref": variable,
             },
         )
-        if made:
-            found.append(f"{preset.name} ({variable})")
+        found.append(f"{preset.name} ({variable})")
     return found
 
 
@@ -86,6 +107,12 @@ def ensure_key() -> str | None:
         return None
     _, plain = store.make_key("first key")
     return plain
+
+
+def admin_key_file() -> str | None:
+    """Where the admin key was kept that the settings made up, if it is the one that counts."""
+    path = Path(settings.DATA_DIR) / "admin_key"
+    return str(path) if not settings.MASTER_KEY and path.exists() else None
 
 
 def setup_token() -> str | None:

@@ -7,8 +7,16 @@ import ipaddress
 import msgspec
 
 MIN_CHARS = 16
-_OPEN = (
-    "warning: no master_key is configured; on this loopback address any client token is accepted"
+_GUESSED = "warning: the master key is easy to guess; it is accepted on loopback only"
+_OPEN = "warning: on this loopback address any client token is accepted"
+_WEAK = (
+    "the master key has fewer than {least} characters and --host {host} can be reached from "
+    "other machines: set a longer master_key (or DRAGOMAN_MASTER_KEY), for instance the output "
+    "of `openssl rand -hex 24`, or use --host 127.0.0.1"
+)
+_OPEN_TO_ALL = (
+    "DRAGOMAN_OPEN lets anyone in and --host {host} can be reached from other machines: unset "
+    "DRAGOMAN_OPEN, or use --host 127.0.0.1"
 )
 
 
@@ -30,26 +38,22 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def choose(key: str, host: str, *, has_config: bool) -> Choice:
+def choose(key: str, host: str, *, has_config: bool, wants_open: bool) -> Choice:
     """Whether the gateway may start so, with what warnings, and if any token will do.
 
     `has_config` is whether a configuration file was given: only there does a missing
-    master key mean that the operator wants none.
+    master key mean that the operator wants none. `wants_open` is DRAGOMAN_OPEN.
     """
-    local = is_loopback(host)
-    if key and len(key) < MIN_CHARS:
-        if not local:
-            return Choice(
-                refusal=f"the master key has under {MIN_CHARS} characters and --host {host} can be "
-                "reached from other machines: set a longer master_key (or DRAGOMAN_MASTER_KEY), "
-                "or use --host 127.0.0.1"
-            )
-        return Choice(
-            warnings=("warning: the master key can be guessed; it is accepted on loopback only",)
-        )
-    if not key and has_config and local:
-        return Choice(
-            open=True,
-            warnings=(_OPEN,),
-        )
-    return Choice()
+    weak = 0 < len(key) < MIN_CHARS
+    if not is_loopback(host):
+        if weak:
+            return Choice(refusal=_WEAK.format(least=MIN_CHARS, host=host))
+        if wants_open:
+            return Choice(refusal=_OPEN_TO_ALL.format(host=host))
+        return Choice()
+    opened = wants_open or (has_config and not key)
+    warnings = [_GUESSED] if weak else []
+    if opened:
+        why = "DRAGOMAN_OPEN is set" if wants_open else "no master_key is configured"
+        warnings.append(f"{_OPEN}: {why}")
+    return Choice(open=opened, warnings=tuple(warnings))

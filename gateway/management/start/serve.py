@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import socket
 import tempfile
+from types import FrameType
 
 import uvicorn
+from django.core.management.base import CommandError
 from uvicorn.supervisors import Multiprocess
 
 APPLICATION = "gateway.config.asgi:application"
@@ -42,27 +46,44 @@ def _has_uvloop() -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError, for instance when the port is taken."""
+    """A listening socket. Raises CommandError with what to do, as when the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError:
+        listener.listen(2048)
+    except (OSError, OverflowError) as error:
         listener.close()
-        raise
-    listener.listen(2048)
+        raise CommandError(f"cannot listen on {host}:{port}: {_why(error)}") from None
     listener.set_inheritable(True)
     return listener
 
 
+def _why(error: OSError | OverflowError) -> str:
+    if isinstance(error, OverflowError):
+        return "a port is a number from 0 to 65535"
+    if error.errno == errno.EADDRINUSE:
+        return "another program listens there; stop it, or choose another --port"
+    if error.errno == errno.EACCES:
+        return "ports below 1024 are for the system; choose another --port"
+    return error.strerror or str(error)
+
+
 def serve(listener: socket.socket, *, workers: int, drain_s: float) -> None:
-    """Serve until a signal; returns after the drain."""
+    """Serve until a signal; returns, or exits with 0, after the drain."""
     host, port = listener.getsockname()[:2]
     settings = config(host, port, workers, drain_s)
     if workers == 1:
+        # uvicorn raises the signal again when it is done, for whoever ran before it.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _leave)
         uvicorn.Server(settings).run(sockets=[listener])
         return
     with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         Multiprocess(settings, sockets=[listener]).run()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)

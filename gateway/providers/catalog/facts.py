@@ -52,6 +52,7 @@ ANTHROPIC: Facts = {
     "strict_tools": True,
     "mid_system": True,
     "count_tokens": "endpoint",
+    "web_search": "web_search_20260318",
 }
 
 OLDER_NAMES = (

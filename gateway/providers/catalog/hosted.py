@@ -78,6 +78,8 @@ HOSTED: tuple[Preset, ...] = (
         },
         edits=OLDER_NAMES,
         prices="deepseek",
+        # Lists of text parts, and tool turns without their thought, are refused.
+        passthrough=False,
     ),
     Preset(
         name="groq",

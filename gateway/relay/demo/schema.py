@@ -40,7 +40,7 @@ Hint = Callable[[str], str | None]
 
 
 def instance(
-    schema: Mapping[str, Any] | bool,
+    schema: object,
     seed: int = 0,
     *,
     optional: bool = True,

@@ -98,6 +98,25 @@ def test_a_429_without_a_time_to_wait_is_a_spend_limit(headers: dict[str, str], 
             },
             30,
         ),
+        (
+            {
+                "anthropic_ratelimit_tokens_remaining": "0",
+                "anthropic_ratelimit_tokens_reset": "2026-11-21T08:00:12Z",
+                "anthropic_ratelimit_requests_remaining": "9",
+                "anthropic_ratelimit_requests_reset": "2026-11-21T09:00:00Z",
+                "date": "Sat, 21 Nov 2026 08:00:00 GMT",
+            },
+            12,
+        ),
+        (
+            {
+                "anthropic_ratelimit_tokens_remaining": "0",
+                "anthropic_ratelimit_tokens_reset": "soon",
+                "date": "Sat, 21 Nov 2026 08:00:00 GMT",
+            },
+            None,
+        ),
+        ({"x_ratelimit_remaining_tokens": "0", "x_ratelimit_reset_tokens": "6m0s"}, 360),
         ({"retry_after": "soon"}, None),
         ({}, None),
     ],
@@ -209,5 +228,7 @@ def test_advice_about_retrying_is_passed_on(error: Error, headers: dict[str, str
 )
 def test_a_kind_survives_being_told_and_understood(kind: str):
     reply = DIALECT.client.render_error(Error(kind=kind, message="m", retry_after_s=3), "r")
-    again = DIALECT.provider.parse_error(reply.status, reply.headers, json.dumps(reply.body).encode())
+    again = DIALECT.provider.parse_error(
+        reply.status, reply.headers, json.dumps(reply.body).encode()
+    )
     assert (again.kind, again.retry_after_s) == (kind, 3)

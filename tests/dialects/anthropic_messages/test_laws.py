@@ -39,11 +39,9 @@ from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, printed, 
 
 NAME = "anthropic_messages"
 OWN = {"provider": "acme", "model": "acme-1"}
-ABLE = traits(
-    thinking_modes=("adaptive", "enabled"), mid_system=True, prefill=True, stop_max=None
-)
+ABLE = traits(thinking_modes=("adaptive", "enabled"), mid_system=True, prefill=True, stop_max=None)
 
-words = st.text("ab <\"\\\n€😀", min_size=1, max_size=6).filter(lambda w: not w.isspace())
+words = st.text('ab <"\\\n€😀', min_size=1, max_size=6).filter(lambda w: not w.isspace())
 ids = st.text("abc_-1", min_size=1, max_size=5)
 json_values = st.none() | st.booleans() | st.integers(-9, 9) | words
 objects = st.dictionaries(words, json_values, max_size=2)
@@ -85,10 +83,14 @@ documents = st.one_of(
     ),
 )
 natives = st.builds(
-    Native, dialect=st.just(NAME), data=st.builds(lambda w: {"type": "server_tool_use", "x": w}, words)
+    Native,
+    dialect=st.just(NAME),
+    data=st.builds(lambda w: {"type": "server_tool_use", "x": w}, words),
 )
 thoughts = st.builds(
-    Reasoning, text=words, signature=st.builds(Signature, value=words, **{k: st.just(v) for k, v in OWN.items()})
+    Reasoning,
+    text=words,
+    signature=st.builds(Signature, value=words, **{k: st.just(v) for k, v in OWN.items()}),
 )
 asked_parts = st.lists(texts | images | documents, min_size=1, max_size=3).map(tuple)
 told_parts = st.lists(texts | thoughts | natives, min_size=1, max_size=3).map(tuple)
@@ -152,7 +154,9 @@ tools = st.one_of(
 )
 choices = st.one_of(
     st.none(),
-    st.builds(ToolChoice, mode=st.sampled_from(["auto", "any"]), parallel=st.sampled_from([None, False])),
+    st.builds(
+        ToolChoice, mode=st.sampled_from(["auto", "any"]), parallel=st.sampled_from([None, False])
+    ),
     st.just(ToolChoice(mode="none")),
 )
 thinkings = st.one_of(

@@ -320,6 +320,19 @@ def test_ids_and_names_are_made_legal_alike_on_call_and_result():
     assert ("p.id", "approximated") in lost(rendered)
 
 
+def test_ids_that_come_out_alike_are_told_apart():
+    calls = tuple(ToolCall(id=i, name="f", arguments={}) for i in ("a.", "a:", "a_"))
+    held = turns(
+        ("user", words("a")),
+        ("assistant", calls),
+        ("user", tuple(ToolResult(id=call.id) for call in calls)),
+    )
+    called, back = render(asked(turns=held)).body["messages"][1:]
+    sent = [block["id"] for block in called["content"]]
+    assert len(set(sent)) == 3
+    assert [block["tool_use_id"] for block in back["content"]] == sent
+
+
 def test_a_result_may_hold_images_and_an_empty_one_has_no_content():
     call, other = (ToolCall(id=i, name="f", arguments={}) for i in "ab")
     results = (ToolResult(id="a", parts=(Image(data=PNG),), is_error=True), ToolResult(id="b"))
@@ -331,7 +344,9 @@ def test_a_result_may_hold_images_and_an_empty_one_has_no_content():
 
 
 def test_a_refusal_in_the_history_is_text():
-    held = turns(("user", words("a")), ("assistant", (Refusal(text="no", at="p"),)), ("user", words("b")))
+    held = turns(
+        ("user", words("a")), ("assistant", (Refusal(text="no", at="p"),)), ("user", words("b"))
+    )
     rendered = render(asked(turns=held))
     assert rendered.body["messages"][1] == assistant(text("no"))
     assert lost(rendered) == [("p", "approximated")]
@@ -344,7 +359,9 @@ def test_parts_of_other_dialects_are_reported():
 
 
 def test_media_of_an_assistant_are_reported():
-    held = turns(("user", words("a")), ("assistant", (*words("b"), Image(data=PNG))), ("user", words("c")))
+    held = turns(
+        ("user", words("a")), ("assistant", (*words("b"), Image(data=PNG))), ("user", words("c"))
+    )
     rendered = render(asked(turns=held))
     assert rendered.body["messages"][1] == assistant(text("b"))
     assert lost(rendered) == [("messages[1]", "dropped")]

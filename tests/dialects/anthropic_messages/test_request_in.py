@@ -383,7 +383,10 @@ def test_tools_are_read_with_all_their_fields():
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"output_config": {"format": {"type": "json_schema", "schema": {}}}}, "output_config.format"),
+        (
+            {"output_config": {"format": {"type": "json_schema", "schema": {}}}},
+            "output_config.format",
+        ),
         ({"output_format": {"type": "json_schema", "schema": {}}}, "output_format"),
     ],
     ids=["present", "legacy"],

@@ -10,7 +10,9 @@ from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
     Meta,
     Output,
+    Reasoning,
     Sampling,
+    Signature,
     Text,
     Thinking,
     Tool,
@@ -167,7 +169,10 @@ def test_what_no_answer_could_give_is_refused(fields: dict[str, Any], param: str
         (ToolChoice(mode="none"), {"type": "none"}),
         (ToolChoice(mode="named", names=("f",)), {"type": "tool", "name": "f"}),
         (ToolChoice(parallel=False), {"type": "auto", "disable_parallel_tool_use": True}),
-        (ToolChoice(mode="any", parallel=False), {"type": "any", "disable_parallel_tool_use": True}),
+        (
+            ToolChoice(mode="any", parallel=False),
+            {"type": "any", "disable_parallel_tool_use": True},
+        ),
         (ToolChoice(mode="none", parallel=False), {"type": "none"}),
         (ToolChoice(mode="auto", parallel=True), {"type": "auto"}),
         (ToolChoice(parallel=True), None),
@@ -288,6 +293,44 @@ def test_own_server_tools_are_sent_and_others_reported():
     rendered = render(asked(tools=(theirs,)))
     assert "tools" not in rendered.body
     assert lost(rendered) == [("tools[0]", "dropped")]
+
+
+@pytest.mark.parametrize(
+    "native",
+    [
+        {
+            "web_search_options": {
+                "search_context_size": "low",
+                "user_location": {"type": "approximate", "approximate": {"country": "DE"}},
+            }
+        },
+        {
+            "type": "web_search",
+            "search_context_size": "low",
+            "user_location": {"type": "approximate", "country": "DE"},
+        },
+    ],
+    ids=["chat", "responses"],
+)
+def test_another_dialects_web_search_is_anthropics(native: dict[str, Any]):
+    search = Tool(name="web_search", kind="server", dialect="x", native=native, at="p")
+    rendered = render(asked(tools=(search,)), web_search="web_search_20260318")
+    assert rendered.body["tools"] == [
+        {
+            "type": "web_search_20260318",
+            "name": "web_search",
+            "user_location": {"type": "approximate", "country": "DE"},
+        }
+    ]
+    assert lost(rendered) == [("p.search_context_size", "dropped")]
+    assert lost(render(asked(tools=(search,)))) == [("p", "dropped")]
+
+
+def test_the_domains_of_a_web_search_are_kept():
+    native = {"type": "web_search", "filters": {"allowed_domains": ["example.com"]}}
+    search = Tool(name="web_search", kind="server", dialect="x", native=native, at="p")
+    rendered = render(asked(tools=(search,)), web_search="web_search_20260318")
+    assert rendered.body["tools"][0]["allowed_domains"] == ["example.com"]
 
 
 def test_further_fields_of_own_tools_are_sent():
@@ -469,6 +512,19 @@ def test_a_budget_gives_way_to_what_it_can_not_stand_beside(fields: dict[str, An
     rendered = render(request, prefill=True, **OLD)
     assert "thinking" not in rendered.body
     assert lost(rendered) == [("thinking", "dropped")]
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "replayed"])
+def test_thinking_that_the_upstream_skips_for_want_of_the_last_thoughts_is_reported(*, gone: bool):
+    state = None if gone else Signature(provider="acme", model="acme-1", value="S")
+    call = ToolCall(id="c", name="f", arguments={})
+    held = (
+        ASKED,
+        Turn(role="assistant", parts=(Reasoning(text="t", signature=state), call)),
+        Turn(role="user", parts=(ToolResult(id="c"),)),
+    )
+    request = asked(turns=held, tools=(F,), thinking=Thinking(effort="low"), max_output=9000)
+    assert lost(render(request, **OLD)) == ([("thinking", "approximated")] if gone else [])
 
 
 def test_adaptive_thinking_allows_a_forced_tool():

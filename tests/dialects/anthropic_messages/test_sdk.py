@@ -150,9 +150,7 @@ def _frames(events: list[Any]) -> list[bytes]:
 )
 def test_the_sdk_raises_its_own_class_for_an_error(kind: str, raised: type[Exception]):
     reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_dgm")
-    sdk = client(
-        lambda _: httpx2.Response(reply.status, headers=reply.headers, json=reply.body)
-    )
+    sdk = client(lambda _: httpx2.Response(reply.status, headers=reply.headers, json=reply.body))
     with pytest.raises(raised, match="why") as caught:
         sdk.messages.create(**ASK)
     assert caught.value.request_id == "req_dgm"  # type: ignore[attr-defined]
@@ -274,13 +272,9 @@ def requests(draw: st.DrawFn) -> Request:
         instructions=tuple(draw(st.lists(texts, max_size=2))),
         turns=tuple(draw(st.lists(turns, max_size=6))),
         tools=offered,
-        tool_choice=ToolChoice(
-            mode=mode, names=names, parallel=draw(st.none() | st.booleans())
-        ),
+        tool_choice=ToolChoice(mode=mode, names=names, parallel=draw(st.none() | st.booleans())),
         output=draw(
-            st.builds(
-                Output, format=st.sampled_from(["text", "json", "schema"]), schema=schemas
-            )
+            st.builds(Output, format=st.sampled_from(["text", "json", "schema"]), schema=schemas)
         ),
         thinking=draw(
             st.none()
@@ -315,7 +309,7 @@ def test_a_strict_server_takes_whatever_we_send(request: Request, model: str):
     try:
         rendered = DIALECT.provider.render_request(request, traits)
     except GatewayError as refused:
-        assert refused.error.param  # noqa: PT017 - a prefill is the one thing to refuse here
+        assert refused.error.param
         return
     body = json.loads(json.dumps(rendered.body))
     refusal = anthropic_rules.refusal(body, rendered.headers, counting=False)

@@ -426,7 +426,9 @@ def test_the_answer_tells_its_id_model_tier_and_own_fields():
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 junk = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 kinds = st.sampled_from(
@@ -460,7 +462,13 @@ deltas = st.fixed_dictionaries(
     {},
     optional={
         "type": st.sampled_from(
-            ["text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta"]
+            [
+                "text_delta",
+                "thinking_delta",
+                "signature_delta",
+                "input_json_delta",
+                "citations_delta",
+            ]
         )
         | junk,
         "text": st.text(max_size=2) | junk,
@@ -517,7 +525,7 @@ def read(frames: list[Frame], rendered: Rendered | None) -> list[Event]:
 
 
 @given(st.lists(fuzzed | sane, max_size=8), st.booleans())
-def test_no_frames_make_anything_but_a_well_formed_stream(frames: list[Frame], custom: bool):  # noqa: FBT001
+def test_no_frames_make_anything_but_a_well_formed_stream(frames: list[Frame], custom: bool):
     rendered = Rendered(body={}, custom=frozenset({"f"})) if custom else None
     got = read(frames, rendered)
     check(got)

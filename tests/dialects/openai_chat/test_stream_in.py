@@ -672,3 +672,15 @@ def test_what_is_no_answer_is_an_error(body: Any):
     with pytest.raises(GatewayError) as caught:
         answer(body)
     assert caught.value.error.kind == "upstream_error"
+
+
+def test_state_that_comes_among_calls_waits_for_their_end():
+    encrypted = {"reasoning_details": [{"type": "reasoning.encrypted", "data": "E"}]}
+    parts = read(
+        chunk(piece(id="c", name="f", arguments='{"a":')),
+        chunk(encrypted),
+        chunk({**piece(arguments="1}"), **encrypted}),
+        chunk(finish="tool_calls"),
+    ).parts
+    assert [type(part).__name__ for part in parts] == ["ToolCall", "Reasoning"]
+    assert parts[0].arguments == {"a": 1}  # type: ignore[union-attr]

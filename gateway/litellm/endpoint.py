@@ -1,0 +1,123 @@
+"""The part of litellm_params that says where a model is called, and with what key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from gateway.dialects import DIALECTS
+from gateway.litellm.inference import Named, NotYet
+from gateway.litellm.reader import REFERENCE, Node
+from gateway.litellm.report import Report
+from gateway.litellm.rows import ProviderRow
+from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Preset
+
+_SECRET = re.compile(r"auth|key|token|secret|cookie", re.I)
+# A JSON file or a pile of them has no name this long; the column ends at 63.
+_HOST_CHARS = 40
+
+
+def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Report) -> ProviderRow:
+    """The provider of an entry. Raises Mistake or NotYet."""
+    preset = found.preset
+    key, key_env = _credential(params, preset, environ)
+    base = _base(params, found, environ)
+    headers = _headers(params, report)
+    query = _query(params, found, environ, report)
+    usual = key_env in preset.env or not (key or key_env)
+    return ProviderRow(
+        preset=preset.name,
+        ref=params.place,
+        base_url="" if base == preset.base_url else base,
+        key=key,
+        key_env=key_env,
+        headers=headers,
+        query=query,
+        plain=usual and base in ("", preset.base_url) and not headers and not query,
+    )
+
+
+def own_base(params: Node) -> str:
+    """The `api_base` of an entry, or an empty text. Raises NotYet where it is not set."""
+    node = params.get("api_base", "base_url")
+    return node.text().strip().rstrip("/") if node is not None else ""
+
+
+def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tuple[str, str]:
+    """A literal key or the variable that holds it: the file's, else the preset's usual one."""
+    node = params.get("api_key")
+    if node is not None and node.variable:
+        return "", node.variable
+    if node is not None:
+        return node.text(), ""
+    usual = next((name for name in preset.env if environ.get(name)), "")
+    # A server on this machine wants no key as a rule: none is missed there.
+    return "", usual or ("" if preset.local or not preset.env else preset.env[0])
+
+
+def _base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
+    """The base URL as it is kept here: without the path that the dialect appends."""
+    preset = found.preset
+    base = own_base(params)
+    variable = f"{found.prefix.upper()}_API_BASE"
+    if not base and (preset.local or not preset.base_url):
+        base = environ.get(variable, "").rstrip("/")
+    if not base and not preset.base_url:
+        raise NotYet(f"it needs an api_base (or {variable})")
+    if not base:
+        return preset.base_url
+    path = DIALECTS[preset.dialect].provider.path(found.model, stream=False, verb="generate")
+    base = base.removesuffix(path).rstrip("/")
+    # LiteLLM calls Ollama's own API at the root; here its /v1 is spoken.
+    if preset.local and preset.base_url.endswith("/v1") and not urlsplit(base).path:
+        return f"{base}/v1"
+    return base
+
+
+def _headers(params: Node, report: Report) -> dict[str, str]:
+    given = dict(node.items()) if (node := params.get("extra_headers", "headers")) else {}
+    if (node := params.get("organization")) is not None:
+        given["OpenAI-Organization"] = node
+    headers: dict[str, str] = {}
+    for name, value in given.items():
+        if value.variable and value.value is None:
+            report.say(value, f"is not sent: the variable {value.variable} is not set")
+            continue
+        headers[name] = _reference(value)
+        if not value.variable and _SECRET.search(name):
+            report.say(value, "is kept in the database as written; os.environ/NAME keeps a name")
+    return headers
+
+
+def _reference(node: Node) -> str:
+    """A text, or the reference itself: the value of a variable stays out of the database."""
+    return f"{REFERENCE}{node.variable}" if node.variable else node.text()
+
+
+def _query(
+    params: Node, found: Named, environ: Mapping[str, str], report: Report
+) -> dict[str, str]:
+    usual = dict(found.preset.query)
+    node = params.get("api_version")
+    if "api-version" not in usual:
+        if node is not None:
+            report.say(node, "is not sent: this provider has no API versions")
+        return {}
+    variable = f"{found.prefix.upper()}_API_VERSION"
+    version = node.text() if node is not None else environ.get(variable, "")
+    if not version or version == usual["api-version"]:
+        return {}
+    return {**usual, "api-version": version}
+
+
+def label(row: ProviderRow) -> str:
+    """What a person would call it: the preset, and what sets it apart."""
+    if row.plain:
+        return row.preset
+    host = urlsplit(row.base_url).netloc.rpartition("@")[2] if row.base_url else ""
+    own_key = row.key_env if row.key_env not in PRESETS[row.preset].env else ""
+    apart = host or own_key or row.identity[:6]
+    word = re.sub(r"[^a-z0-9._]+", "-", apart.lower()).strip("-.")[:_HOST_CHARS]
+    return f"{row.preset}-{word}"

@@ -1,0 +1,135 @@
+"""Which provider a LiteLLM model name means, and what the provider calls the model."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.litellm.reader import Node
+from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Preset
+
+# What LiteLLM takes a bare name for (get_llm_provider, 2026-11). It asks its price list;
+# these are the shapes of the names in it. The words are its provider prefixes.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "openai": (
+        "gpt-*",
+        "chatgpt-*",
+        "o1*",
+        "o3*",
+        "o4*",
+        "codex-*",
+        "computer-use-*",
+        "text-embedding-*",
+        "ft:gpt-*",
+    ),
+    "anthropic": ("claude-*",),
+    "gemini": ("gemini-*",),
+    "cohere": ("command", "command-*", "c4ai-*"),
+    "ai21": ("jamba-*", "j2-*"),
+}
+# Names LiteLLM puts before the model to choose one of OpenAI's APIs.
+_API_WORDS = ("responses/", "chat/")
+
+# Providers that LiteLLM has a wire format of their own for, and Dragoman not yet.
+_LATER = """
+    ai21 ai21_chat aleph_alpha anthropic_text anyscale azure_ai azure_text baseten bedrock
+    bedrock_converse bytez clarifai cloudflare codestral cohere cohere_chat databricks datarobot
+    elevenlabs gradient_ai infinity jina_ai maritalk meta_llama nlp_cloud oci oobabooga petals
+    predibase recraft replicate sagemaker sagemaker_chat sap snowflake text-completion-openai
+    text-completion-codestral topaz triton vertex_ai vertex_ai_beta voyage watsonx watsonx_text
+"""
+LATER = frozenset(_LATER.split())
+PREFIXES: dict[str, Preset] = {
+    prefix: preset for preset in PRESETS.values() for prefix in preset.litellm
+}
+
+
+class NotYet(Exception):
+    """The entry can not run here: it is left out, the rest runs."""
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A preset, LiteLLM's prefix for it, the upstream's model name; `guessed` if inferred."""
+
+    preset: Preset
+    prefix: str
+    model: str
+    guessed: bool = False
+
+
+def named(model: str, provider: Node | None, base: str) -> Named:
+    """What a `model` means. `provider` is `custom_llm_provider`. Raises NotYet."""
+    if provider is not None:
+        prefix = provider.text()
+        return _known(prefix, model.removeprefix(f"{prefix}/"))
+    prefix, slash, rest = model.partition("/")
+    if slash and prefix in PREFIXES:
+        return _known(prefix, rest)
+    hosted = _by_host(base)
+    if hosted is not None:
+        return Named(hosted, hosted.litellm[0], model)
+    if model == "*":
+        return _known("openai", model)
+    prefix = _family(model)
+    if prefix:
+        found = _known(prefix, model)
+        return msgspec.structs.replace(found, guessed=True)
+    if base and not slash:
+        return Named(PRESETS["custom"], "custom_openai", model)
+    raise NotYet(_unknown(model))
+
+
+def families(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(prefix, pattern) of the bare names that there is a key for, for the model `*`."""
+    return [
+        (prefix, pattern)
+        for prefix, patterns in FAMILIES.items()
+        if prefix in PREFIXES and any(environ.get(name) for name in PREFIXES[prefix].env)
+        for pattern in patterns
+        if pattern.endswith("*")
+    ]
+
+
+def _known(prefix: str, model: str) -> Named:
+    preset = PREFIXES.get(prefix)
+    if preset is None:
+        raise NotYet(f"the provider `{prefix}` is not supported yet")
+    for word in _API_WORDS:
+        model = model.removeprefix(word)
+    return Named(preset, prefix, model)
+
+
+def _family(model: str) -> str:
+    for prefix, patterns in FAMILIES.items():
+        if any(fnmatch.fnmatchcase(model, pattern) for pattern in patterns):
+            return prefix
+    return ""
+
+
+def _by_host(base: str) -> Preset | None:
+    """The preset whose own host this is: LiteLLM knows some providers by it."""
+    host = urlsplit(base).hostname if base else None
+    if host is None:
+        return None
+    for preset in PRESETS.values():
+        if preset.litellm and not preset.local and urlsplit(preset.base_url).hostname == host:
+            return preset
+    return None
+
+
+def _unknown(model: str) -> str:
+    prefix, slash, _ = model.partition("/")
+    if slash and prefix in LATER:
+        return f"the provider `{prefix}` is not supported yet"
+    if slash:
+        return (
+            f"`{prefix}/` is no provider that is known here; a server of your own that speaks "
+            f"OpenAI's API is written openai/{model} with its api_base"
+        )
+    word = model.partition("-")[0]
+    example = f"{word}/{model}" if word in PREFIXES else "provider/model"
+    return f"LiteLLM knows no provider for `{model}` either; write it as {example}"

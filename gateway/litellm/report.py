@@ -1,0 +1,54 @@
+"""What of a file does nothing here, or something else than LiteLLM does: line by line."""
+
+from __future__ import annotations
+
+from gateway.litellm.keys import SECTIONS, near
+from gateway.litellm.reader import Node
+
+_WHEN = {"later": "not supported yet", "never": "not supported"}
+
+
+class Report:
+    """Collects remarks; a key that stands in many places makes one line."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str], list[Node]] = {}
+        self._files: list[str] = []
+
+    def say(self, node: Node, text: str) -> None:
+        """Remark something about this node."""
+        self._add(node, node.path, text)
+
+    def keys(self, node: Node, section: str) -> None:
+        """Look up every key of a section; what is not supported is remarked."""
+        for name, value in node.items():
+            known = SECTIONS[section].get(name)
+            where = f"{section}.{name}" if section else name
+            if known is None:
+                guess = near(section, name)
+                self._add(value, where, f"unknown key{f'; did you mean {guess}?' if guess else ''}")
+            elif known.status != "supported":
+                self._add(value, where, f"{_WHEN[known.status]}: {known.why}")
+
+    def _add(self, node: Node, where: str, text: str) -> None:
+        if node.file not in self._files:
+            self._files.append(node.file)
+        self._said.setdefault((where, text), []).append(node)
+
+    def lines(self) -> list[str]:
+        """One line for each remark, in the order of the files."""
+
+        def position(nodes: list[Node]) -> tuple[int, int]:
+            return self._files.index(nodes[0].file), nodes[0].line
+
+        ordered = sorted(self._said.items(), key=lambda pair: position(pair[1]))
+        return [
+            f"{nodes[0].place}: {where}: {text}{_also(nodes[1:])}"
+            for (where, text), nodes in ordered
+        ]
+
+
+def _also(nodes: list[Node]) -> str:
+    if not nodes:
+        return ""
+    return f" (and {len(nodes)} more time{'s' if len(nodes) > 1 else ''})"

@@ -1,0 +1,156 @@
+"""litellm_settings, router_settings and general_settings: what holds for all routes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.litellm.deployment import timeouts
+from gateway.litellm.reader import Node
+from gateway.litellm.report import Report
+from gateway.litellm.rows import AliasRow, Config, RouteRow
+
+# LiteLLM's own numbers, where neither an entry nor a section says one.
+RETRIES = 2
+COOLDOWN_S = 5.0
+
+_SHUFFLES = frozenset({"simple-shuffle"})
+# The router's settings win over the library's; the first that says something counts.
+_SECTIONS = ("router_settings", "litellm_settings")
+
+
+def read_settings(config: Config, files: list[Node], report: Report) -> None:
+    """Apply the settings of all files. Raises Mistake."""
+    for file in files:
+        if (general := file.get("general_settings")) is not None:
+            report.keys(general, "general_settings")
+            _general(config, general)
+    found: list[Node] = []
+    for name in _SECTIONS:
+        for file in files:
+            if (section := file.get(name)) is not None:
+                report.keys(section, name)
+                found.append(section)
+    for section in found:
+        _aliases(config, section, report)
+    for section in found:
+        _numbers(config, section)
+        _times(config, section)
+        _fallbacks(config, section, report)
+        _strategy(section, report)
+        _switches(config, section, report)
+    for section in found:
+        _default_fallbacks(config, section)
+    for route in config.routes.values():
+        route.retries = RETRIES if route.retries is None else route.retries
+        route.cooldown_s = COOLDOWN_S if route.cooldown_s is None else route.cooldown_s
+
+
+def _general(config: Config, section: Node) -> None:
+    node = section.get("master_key")
+    if node is not None:
+        config.master_key = node.text().strip()
+
+
+def _numbers(config: Config, section: Node) -> None:
+    retries, cooldown = section.get("num_retries"), section.get("cooldown_time")
+    off = section.get("disable_cooldowns")
+    for route in config.routes.values():
+        if retries is not None and route.retries is None:
+            route.retries = retries.whole()
+        if off is not None and off.flag():
+            route.cooldown_s = 0.0
+        if cooldown is not None and route.cooldown_s is None:
+            route.cooldown_s = cooldown.number()
+
+
+def _times(config: Config, section: Node) -> None:
+    limits = timeouts(section)
+    if (idle := section.get("stream_idle_timeout")) is not None:
+        limits["idle_s"] = idle.number()
+    if not limits:
+        return
+    for route in config.routes.values():
+        route.targets = [
+            msgspec.structs.replace(target, timeouts={**limits, **target.timeouts})
+            for target in route.targets
+        ]
+
+
+def _switches(config: Config, section: Node, report: Report) -> None:
+    if (node := section.get("turn_off_message_logging")) is not None and node.flag():
+        config.log_bodies = False
+    if (node := section.get("drop_params")) is not None and not node.flag():
+        report.say(node, "false has no effect: what a model does not take is left out and reported")
+
+
+def _fallbacks(config: Config, section: Node, report: Report) -> None:
+    node = section.get("fallbacks")
+    if node is None:
+        return
+    for item in node.list():
+        for name, targets in item.items():
+            if name == "*":
+                continue
+            route = _route(config, name)
+            if route is None:
+                report.say(targets, f"there is no model_name `{name}`")
+            elif not route.fallbacks:
+                route.fallbacks = _names(targets, route, report)
+
+
+def _default_fallbacks(config: Config, section: Node) -> None:
+    """`default_fallbacks`, and the entry `*` of `fallbacks`: for routes without their own."""
+    nodes = [section.get("default_fallbacks")]
+    if (node := section.get("fallbacks")) is not None:
+        nodes += [item.get("*") for item in node.list()]
+    for found in nodes:
+        names = [item.text() for item in found.list()] if found is not None else []
+        for route in config.routes.values():
+            if not route.fallbacks and route.name not in names:
+                route.fallbacks = names
+
+
+def _names(node: Node, route: RouteRow, report: Report) -> list[str]:
+    names = []
+    for item in node.list():
+        if isinstance(item.value, dict):
+            report.say(item, "is left out: a fallback with parameters of its own is not there yet")
+        elif item.text() != route.name:
+            names.append(item.text())
+    return names
+
+
+def _route(config: Config, name: str) -> RouteRow | None:
+    alias = config.aliases.get(name)
+    return config.routes.get(name) or (config.routes.get(alias.route) if alias else None)
+
+
+def _aliases(config: Config, section: Node, report: Report) -> None:
+    for key in ("model_group_alias", "model_alias_map"):
+        node = section.get(key)
+        for name, target in node.items() if node is not None else ():
+            hidden = None
+            model: Node | None = target
+            if isinstance(target.value, dict):
+                model, hidden = target.get("model"), target.get("hidden")
+            if model is None:
+                raise target.wrong("needs a model")
+            if hidden is not None and hidden.flag():
+                report.say(hidden, "does nothing: an alias is listed with its model")
+            _alias(config, name, model, report)
+
+
+def _alias(config: Config, name: str, model: Node, report: Report) -> None:
+    route = model.text()
+    if name in config.routes:
+        report.say(model, f"does nothing: `{name}` is a model_name too, which comes first")
+    elif route not in config.routes:
+        report.say(model, f"there is no model_name `{route}`")
+    else:
+        config.aliases.setdefault(name, AliasRow(pattern=name, route=route, ref=model.place))
+
+
+def _strategy(section: Node, report: Report) -> None:
+    node = section.get("routing_strategy")
+    if node is not None and node.text() not in _SHUFFLES:
+        report.say(node, f"`{node.text()}` is not supported yet; targets are drawn by weight")

@@ -1,0 +1,16 @@
+"""A client of the management API that holds the master key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+MASTER = "master-key-0123456789-abcdef"
+
+
+@pytest.fixture
+def api(db: None, settings: Any) -> Client:
+    settings.MASTER_KEY = MASTER
+    return Client(headers={"authorization": f"Bearer {MASTER}"})

@@ -1,0 +1,116 @@
+"""Only an admin manages: by credential, or by a session that proves where it comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from gateway import store
+from gateway.api import api as ninja
+from tests.api.conftest import MASTER
+
+pytestmark = pytest.mark.django_db
+
+PATHS = [
+    "/api/requests",
+    "/api/requests/1",
+    "/api/requests/1/bodies",
+    "/api/providers",
+    "/api/models",
+    "/api/routes",
+    "/api/warnings",
+]
+
+
+@pytest.fixture(autouse=True)
+def master_key(settings: Any) -> None:
+    settings.MASTER_KEY = MASTER
+
+
+def with_session(client: Client, **values: Any) -> Client:
+    client.force_login(User.objects.create(username="someone", **values))
+    return client
+
+
+def test_every_operation_of_the_document_asks_for_an_admin() -> None:
+    """A walk over what there is, so that a new operation can not be forgotten."""
+    client = Client()
+    paths = ninja.get_openapi_schema()["paths"]
+    own = {path: item for path, item in paths.items() if path.startswith("/api/")}
+    assert set(PATHS) <= {path.replace("{request_id}", "1") for path in own}
+    for path, item in own.items():
+        for method in item:
+            response = client.generic(method.upper(), path.replace("{request_id}", "1"), "{}")
+            assert response.status_code == 401, (method, path)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_a_credential_it_is_401_in_json(client: Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 401
+    assert response.json() == {"detail": "Unauthorized"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": f"Bearer {MASTER}"},
+        {"x-api-key": MASTER},
+        {"api-key": MASTER},
+    ],
+    ids=["bearer", "x-api-key", "api-key"],
+)
+def test_the_master_key_opens_it(client: Client, headers: dict[str, str]) -> None:
+    assert client.get("/api/routes", headers=headers).status_code == 200
+
+
+def test_the_generated_admin_key_opens_it(client: Client, settings: Any) -> None:
+    settings.MASTER_KEY, settings.ADMIN_KEY = "", "generated-admin-key-0123456789"
+    headers = {"authorization": f"Bearer {settings.ADMIN_KEY}"}
+    assert client.get("/api/routes", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "token", ["", " ", "wrong", MASTER[:-1], MASTER + "x", MASTER.upper(), "\xff"], ids=ascii
+)
+def test_a_wrong_credential_does_not(client: Client, token: str) -> None:
+    response = client.get("/api/routes", headers={"x-api-key": token})
+    assert response.status_code == 401
+
+
+def test_no_empty_credential_opens_it_where_none_is_set(client: Client, settings: Any) -> None:
+    settings.MASTER_KEY = settings.ADMIN_KEY = ""
+    for headers in ({}, {"authorization": "Bearer "}, {"x-api-key": ""}):
+        assert client.get("/api/routes", headers=headers).status_code == 401
+
+
+def test_a_clients_key_is_no_admins(client: Client) -> None:
+    _, plain = store.make_key("a client")
+    assert client.get("/api/routes", headers={"x-api-key": plain}).status_code == 401
+
+
+def test_the_master_key_is_not_taken_from_the_url(client: Client) -> None:
+    assert client.get(f"/api/routes?key={MASTER}").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [({"is_staff": True}, 200), ({}, 401), ({"is_staff": True, "is_active": False}, 401)],
+    ids=["staff", "no staff", "inactive"],
+)
+def test_a_session_opens_it_for_staff(client: Client, values: dict[str, Any], status: int) -> None:
+    assert with_session(client, **values).get("/api/routes").status_code == status
+
+
+def test_a_session_without_its_token_changes_nothing() -> None:
+    client = with_session(Client(enforce_csrf_checks=True), is_staff=True)
+    body = {"from": "openai_chat", "to": "anthropic_messages", "request": {"messages": []}}
+    response = client.post("/api/translate", body, content_type="application/json")
+    assert response.status_code == 401
+    client.cookies["csrftoken"] = token = "a" * 32
+    headers = {"x-csrftoken": token}
+    response = client.post("/api/translate", body, content_type="application/json", headers=headers)
+    assert response.status_code != 401

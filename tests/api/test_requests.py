@@ -1,0 +1,183 @@
+"""The request log over the API: pages, filters, full text, bodies."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from gateway import store
+from gateway.models import RequestBody, RequestLog
+from gateway.relay.entry import Attempt, Bodies, Chunk
+from tests.store.factories import STARTED, asked, entry
+
+
+def ids(response: Any) -> list[str]:
+    assert response.status_code == 200, response.content
+    return [item["request_id"] for item in response.json()["items"]]
+
+
+def test_rows_come_newest_first_a_page_at_a_time(api: Client) -> None:
+    store.write([entry(f"req_{n}") for n in range(5)])
+    first = api.get("/api/requests?limit=2")
+    second = api.get(f"/api/requests?limit=2&cursor={first.json()['next']}")
+    third = api.get(f"/api/requests?limit=2&cursor={second.json()['next']}")
+    assert [ids(page) for page in (first, second, third)] == [
+        ["req_4", "req_3"],
+        ["req_2", "req_1"],
+        ["req_0"],
+    ]
+    assert third.json()["next"] is None
+
+
+def test_an_empty_log_is_an_empty_page(api: Client) -> None:
+    assert api.get("/api/requests").json() == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize(("limit", "count"), [("0", 1), ("-5", 1), ("999999", 200), ("", 50)])
+def test_a_page_is_bounded(api: Client, limit: str, count: int) -> None:
+    store.write([entry(f"req_{n}") for n in range(205)])
+    asked_for = f"?limit={limit}" if limit else ""
+    assert len(ids(api.get(f"/api/requests{asked_for}"))) == count
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("route=slow", ["b"]),
+        ("status=4xx", ["b"]),
+        ("status=200", ["c", "a"]),
+        ("outcome=error", ["b"]),
+        ("error_kind=rate_limit", ["b"]),
+        ("key=sk-dgm-1", ["a"]),
+        ("session=s1", ["c"]),
+        ("provider=p&model=m", ["a"]),
+        ("since=2026-09-21T14:13:21Z", ["c"]),
+        ("since=2026-09-21T14:13:21", ["c"]),
+        ("until=2026-09-21T14:13:21%2B00:00", ["b", "a"]),
+        ("route=fast&status=200&session=s1", ["c"]),
+        ("route=", ["c", "b", "a"]),
+    ],
+)
+def test_filters(api: Client, query: str, found: list[str]) -> None:
+    store.write(
+        [
+            entry("a", provider="p", model="m", key_prefix="sk-dgm-1"),
+            entry("b", route="slow", status=429, outcome="error", error_kind="rate_limit"),
+            entry("c", session="s1", started_at=STARTED + 100),
+        ]
+    )
+    assert ids(api.get(f"/api/requests?{query}")) == found
+
+
+def test_full_text_finds_and_pages(api: Client) -> None:
+    store.write([asked(f"the sky number {n}", id=f"req_{n}") for n in range(3)])
+    store.index_pending()
+    first = api.get("/api/requests", {"q": '"the sky"', "limit": 2})
+    assert ids(first) == ["req_2", "req_1"]
+    cursor = first.json()["next"]
+    assert ids(api.get("/api/requests", {"q": "sky", "limit": 2, "cursor": cursor})) == ["req_0"]
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "limit=x", "since=yesterday", "cursor=1e9"])
+def test_what_is_not_understood_is_422_and_names_the_field(api: Client, query: str) -> None:
+    response = api.get(f"/api/requests?{query}")
+    assert response.status_code == 422
+    assert query.split("=")[0] in str(response.json())
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "cursor=99999999999999999999999",
+        "cursor=-99999999999999999999999",
+        "q=%00",
+        "route=%00",
+        "status=99999999999999999999",
+        "key=%27%20OR%201=1",
+        "since=0001-01-01T00:00:00Z",
+        "until=9999-12-31T23:59:59Z",
+    ],
+)
+def test_absurd_values_are_answered(api: Client, query: str) -> None:
+    store.write([entry()])
+    assert api.get(f"/api/requests?{query}").status_code in {200, 422}
+
+
+def test_one_request_by_its_row_or_by_its_own_id(api: Client) -> None:
+    attempt = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat", status=500)
+    note = {"field": "top_k", "action": "dropped", "note": "no such field"}
+    store.write([entry("req_x", attempts=[attempt], adaptations=[note], cost_usd=Decimal("0.5"))])
+    by_id = api.get("/api/requests/req_x").json()
+    assert by_id == api.get(f"/api/requests/{RequestLog.objects.get().pk}").json()
+    assert by_id["attempts"][0]["status"] == 500
+    assert by_id["adaptations"] == [note]
+    assert Decimal(by_id["cost_usd"]) == Decimal("0.5")
+    assert by_id["input_tokens"] is None
+
+
+@pytest.mark.parametrize(
+    "path", ["1", "nobody", "%00", "\u0661", "9" * 40, "9" * 40 + "/bodies", "nobody/bodies"]
+)
+def test_a_request_that_is_not_there_is_404(api: Client, path: str) -> None:
+    assert api.get(f"/api/requests/{path}").status_code == 404
+
+
+def bodies_of(held: Bodies, api: Client) -> Any:
+    store.write([entry("req_x", bodies=held)])
+    return api.get("/api/requests/req_x/bodies").json()
+
+
+def test_bodies_show_all_four_wires(api: Client) -> None:
+    told = bodies_of(
+        Bodies(
+            client_request=b'{"a":1}',
+            upstream_request=b'{"b":2}',
+            upstream_response=b"data: 1\n\n",
+            client_response=b"data: 2\n\n",
+            upstream_chunks=[Chunk(1.5, 9)],
+            client_chunks=[Chunk(2.5, 9)],
+            client_headers={"authorization": "***"},
+            truncated=["client_request"],
+        ),
+        api,
+    )
+    assert told["stored"]
+    assert told["client_request"] == '{"a":1}'
+    assert told["upstream_request"] == '{"b":2}'
+    assert told["upstream_response"] == "data: 1\n\n"
+    assert told["client_response"] == "data: 2\n\n"
+    assert (told["upstream_chunks"], told["client_chunks"]) == ([[1.5, 9]], [[2.5, 9]])
+    assert told["client_headers"] == {"authorization": "***"}
+    assert told["truncated"] == ["client_request"]
+
+
+def test_a_passed_through_answer_is_shown_on_both_sides(api: Client) -> None:
+    told = bodies_of(Bodies(upstream_response=b"same", same_response=True), api)
+    assert told["client_response"] == told["upstream_response"] == "same"
+    assert told["passthrough_response"]
+
+
+def test_bytes_that_are_no_text_are_shown_as_far_as_they_are(api: Client) -> None:
+    assert bodies_of(Bodies(upstream_response=b"ok \xff"), api)["upstream_response"] == "ok \ufffd"
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [("off", "turned off"), ("pressure", "queue"), ("size", "killed"), ("", "deleted")],
+)
+def test_bodies_that_are_not_there_have_a_reason(api: Client, why: str, words: str) -> None:
+    store.write([entry("req_x", no_bodies=why)])
+    told = api.get("/api/requests/req_x/bodies").json()
+    assert not told["stored"]
+    assert words in told["reason"]
+
+
+def test_damaged_bodies_have_a_reason(api: Client) -> None:
+    store.write([entry("req_x", bodies=Bodies(client_request=b"{}"))])
+    RequestBody.objects.update(blob=b"\x78nonsense")
+    told = api.get("/api/requests/req_x/bodies")
+    assert told.status_code == 200
+    assert "can not be read" in told.json()["reason"]

@@ -1,0 +1,223 @@
+"""Golden cases whose other side is not spoken yet, with that side written by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    Delta,
+    End,
+    Event,
+    Signed,
+    Start,
+    UsageUpdate,
+)
+from gateway.canon.request import (
+    Image,
+    Meta,
+    Reasoning,
+    Request,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from gateway.canon.response import Finish, Usage
+from gateway.canon.signature import unwrap
+from gateway.dialects.anthropic_messages import DIALECT
+from gateway.providers.capabilities import traits_for
+from tests.dialects.anthropic_messages.make import PNG, lost, shown, told
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+def case(number: str) -> dict[str, Any]:
+    """The golden case of this number."""
+    (path,) = CASES.glob(f"{number}_*.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def asked(words: str, at: str) -> Turn:
+    """A user's turn of one text."""
+    return Turn(role="user", parts=(Text(text=words, at=at),), at=at)
+
+
+def said(*parts: Any, at: str = "") -> Turn:
+    """An assistant's turn."""
+    return Turn(role="assistant", parts=parts, at=at)
+
+
+def given(*results: ToolResult) -> Turn:
+    """A user's turn of results."""
+    return Turn(role="user", parts=results)
+
+
+CUSTOM = Request(
+    model="gw",
+    max_output=500,
+    instructions=(Text(text="i", at="instructions"),),
+    turns=(
+        asked("patch it", "input[0]"),
+        said(
+            ToolCall(id="call_7", name="apply_patch", raw="*** Begin", custom=True, at="input[1]")
+        ),
+        given(ToolResult(id="call_7", parts=(Text(text="Done"),), custom=True, at="input[2]")),
+    ),
+    tools=(
+        Tool(
+            name="apply_patch",
+            kind="custom",
+            description="Edit files",
+            format={"type": "grammar", "syntax": "lark", "definition": "start: /.+/"},
+            at="tools[0]",
+        ),
+    ),
+    tool_choice=ToolChoice(mode="named", names=("apply_patch",)),
+)
+OLLAMA = Request(
+    model="gw-claude",
+    stream=True,
+    max_output=100,
+    instructions=(Text(text="s", at="messages[0]"),),
+    turns=(
+        Turn(role="user", parts=(Text(text="q"), Image(data=PNG)), at="messages[1]"),
+        said(
+            Reasoning(text="hmm", at="messages[2].thinking"),
+            ToolCall(id="call_2_0", name="f", arguments={"a": 1}),
+            ToolCall(id="call_2_1", name="f", arguments={"a": 2}),
+        ),
+        given(
+            ToolResult(id="call_2_0", parts=(Text(text="r1"),)),
+            ToolResult(id="call_2_1", parts=(Text(text="r2"),)),
+        ),
+    ),
+    tools=(
+        Tool(
+            name="f",
+            description="d",
+            schema={"type": "object", "properties": {"a": {"type": "integer"}}},
+        ),
+    ),
+    sampling=Sampling(temperature=0.5),
+    thinking=Thinking(effort="high"),
+    extra={"ollama": {"options.num_ctx": 8192, "keep_alive": "5m"}},
+    at={"temperature": "options.temperature"},
+)
+COMPLETION = Request(
+    model="gw-claude",
+    max_output=5,
+    turns=(asked("Say hi", "prompt"),),
+    sampling=Sampling(stop=("\n",), logprobs=True),
+    extra={"openai_completions": {"suffix": "!"}},
+)
+RESUMED = Request(
+    model="gw",
+    max_output=100,
+    instructions=(Text(text="new", at="instructions"),),
+    turns=(asked("hello", ""), said(Text(text="hi")), asked("and now?", "input")),
+    meta=Meta(store=None),
+    extra={"openai_responses": {"truncation": "auto"}},
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "request_"),
+    [("06", CUSTOM), ("17", OLLAMA), ("23", COMPLETION), ("28", RESUMED)],
+    ids=["custom tool", "ollama", "completion", "resumed"],
+)
+def test_a_golden_request_is_rendered(number: str, request_: Request):
+    expected = case(number)["expected"]
+    model = expected["body"]["model"]
+    rendered = DIALECT.provider.render_request(request_, traits_for("anthropic", model))
+    assert rendered.body == expected["body"]
+    reported = [(row["field"], row["action"]) for row in expected["report"]]
+    assert sorted(told(rendered.report)) == sorted(reported)
+    assert lost(rendered)
+
+
+def thought(words: str, state: Signature) -> tuple[Event, ...]:
+    """The events of a thought."""
+    said_words = (Delta(words),) if words else ()
+    return (BlockStart(kind="reasoning"), *said_words, Signed(state), BlockEnd())
+
+
+def call(call_id: str, name: str, arguments: str = "") -> tuple[Event, ...]:
+    """The events of a call."""
+    words = (Delta(arguments),) if arguments else ()
+    return (BlockStart(kind="tool_call", id=call_id, name=name), *words, BlockEnd())
+
+
+DEEPSEEK = (
+    BlockStart(kind="reasoning"),
+    Delta("Let me"),
+    Delta(" think"),
+    Signed(Signature(provider="deepseek", model="up", kind="text")),
+    BlockEnd(),
+    BlockStart(kind="text"),
+    Delta("42"),
+    BlockEnd(),
+    UsageUpdate(Usage(input=6, cache_read=4, output=8, reasoning=6)),
+    End(Finish(reason="stop")),
+)
+GEMINI = (
+    *thought(
+        "plan",
+        Signature(
+            provider="gemini", model="gemini-3.8-flash", kind="thoughtSignature@0", value="U0lH"
+        ),
+    ),
+    *call("call_r1_0", "f", '{"x":1}'),
+    *call("call_r1_1", "g"),
+    UsageUpdate(Usage(input=30, cache_read=20, output=20, reasoning=8)),
+    End(Finish(reason="tool")),
+)
+OLLAMA_STREAM = (
+    *thought("hm", Signature(provider="ollama", model="qwen3", kind="text")),
+    *call("call_g1_0", "f", '{"a":1}'),
+    UsageUpdate(Usage(input=26, output=9)),
+    End(Finish(reason="tool")),
+)
+RESPONSES = (
+    *thought(
+        "",
+        Signature(provider="openai_responses", model="gw-x", kind="rs_9", value="ENC", item="rs_9"),
+    ),
+    *call("call_9", "Bash", '{"command":"ls"}'),
+    UsageUpdate(Usage(input=20, cache_read=80, cache_write=0, output=12, reasoning=4)),
+    End(Finish(reason="tool")),
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "events"),
+    [("32", DEEPSEEK), ("36", GEMINI), ("40", OLLAMA_STREAM), ("42", RESPONSES)],
+    ids=["deepseek", "gemini", "ollama", "responses"],
+)
+def test_a_golden_stream_is_printed(number: str, events: tuple[Event, ...]):
+    expected = [(item["event"], item["data"]) for item in case(number)["expected"]["events"]]
+    assert _readable(shown([Start(), *events])) == _readable(expected)
+
+
+def _readable(value: Any) -> Any:
+    """The value with the gateway's tokens taken apart."""
+    match value:
+        case str():
+            return unwrap(value) or value
+        case dict():
+            return {key: _readable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_readable(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,133 @@
+"""The built-in demo provider on a live gateway: every behaviour through a real dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from anthropic.types import TextBlock, ToolUseBlock
+from pydantic import BaseModel
+
+from tests.e2e.rig import Rig
+
+pytestmark = pytest.mark.e2e
+
+WEATHER: Any = {
+    "name": "get_weather",
+    "input_schema": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
+}
+
+
+class City(BaseModel):
+    """What structured output is asked to be."""
+
+    name: str
+    inhabitants: int
+
+
+@pytest.fixture
+def claude(rig: Rig) -> Iterator[anthropic.Anthropic]:
+    url, key = rig.gateway.url, rig.gateway.key
+    with anthropic.Anthropic(base_url=url, api_key=key, max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+def chat(rig: Rig) -> Iterator[openai.OpenAI]:
+    base, key = f"{rig.gateway.url}/v1", rig.gateway.key
+    with openai.OpenAI(base_url=base, api_key=key, max_retries=0) as made:
+        yield made
+
+
+def say(text: str) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+def test_the_route_of_the_first_start_answers(chat: openai.OpenAI) -> None:
+    told = chat.chat.completions.create(model="demo", messages=say("Anybody there?"))
+    assert "Anybody there?" in (told.choices[0].message.content or "")
+
+
+def test_it_thinks_before_it_answers_a_claude_client(claude: anthropic.Anthropic) -> None:
+    with claude.messages.stream(
+        model="demo/demo-reasoning@0ms",
+        max_tokens=4000,
+        messages=say("Think"),
+        thinking={"type": "adaptive"},
+    ) as stream:
+        told = stream.get_final_message()
+    assert [block.type for block in told.content] == ["thinking", "text"]
+
+
+def test_a_tool_makes_a_round_trip(claude: anthropic.Anthropic) -> None:
+    asked: dict[str, Any] = {"model": "demo/demo-fast", "max_tokens": 500, "tools": [WEATHER]}
+    messages = say("What is the weather in both cities?")
+    told = claude.messages.create(messages=messages, **asked)
+    calls = [block for block in told.content if isinstance(block, ToolUseBlock)]
+    assert [call.input for call in calls] == [{"city": "Paris"}, {"city": "Rome"}]
+    results = [{"type": "tool_result", "tool_use_id": c.id, "content": "sun"} for c in calls]
+    messages += [{"role": "assistant", "content": told.content}, *say(results)]  # type: ignore[arg-type]
+    answered = claude.messages.create(messages=messages, **asked).content[0]
+    assert isinstance(answered, TextBlock)
+    assert answered.text == "The 2 tools answered:\n1. sun\n2. sun"
+
+
+def test_structured_output_is_an_instance(claude: anthropic.Anthropic) -> None:
+    told = claude.messages.parse(
+        model="demo/demo-fast", max_tokens=500, messages=say("A city"), output_format=City
+    )
+    assert isinstance(told.parsed_output, City)
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted"),
+    [
+        ("demo-429", openai.RateLimitError),
+        ("demo-500", openai.InternalServerError),
+        ("demo-overloaded", openai.InternalServerError),
+        ("demo-context", openai.BadRequestError),
+        ("demo-html", openai.InternalServerError),
+        ("no-such-demo", openai.NotFoundError),
+    ],
+)
+def test_faults_raise_the_exceptions_of_the_sdk(
+    chat: openai.OpenAI, model: str, wanted: type[openai.APIError]
+) -> None:
+    with pytest.raises(wanted):
+        chat.chat.completions.create(model=f"demo/{model}", messages=say("Fail"))
+
+
+@pytest.mark.parametrize("model", ["demo-cut@1ms", "demo-error-midway@1ms"])
+def test_a_stream_that_breaks_raises_after_some_text(
+    claude: anthropic.Anthropic, model: str
+) -> None:
+    seen: list[str] = []
+    with (
+        pytest.raises(anthropic.APIError),
+        claude.messages.stream(
+            model=f"demo/{model}", max_tokens=500, messages=say("Break")
+        ) as stream,
+    ):
+        for text in stream.text_stream:
+            seen.append(text)  # noqa: PERF402 - a list made at once would be lost
+    assert "".join(seen).startswith("Hello")
+
+
+def test_malformed_tool_json_is_kept_visible(chat: openai.OpenAI) -> None:
+    tool: Any = {
+        "type": "function",
+        "function": {"name": "get_weather", "parameters": WEATHER["input_schema"]},
+    }
+    told = chat.chat.completions.create(
+        model="demo/demo-bad-tool-json", messages=say("Use the tool"), tools=[tool]
+    )
+    [call] = told.choices[0].message.tool_calls or []
+    assert call.type == "function"
+    assert call.function.arguments.startswith('{"broken"')

@@ -1,0 +1,78 @@
+"""The official Node SDKs on a live gateway, on providers of both dialects."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.rig import Rig, found
+from tests.fakes import Call, Refusal, Say
+
+SCRIPTS = Path(__file__).resolve().parent / "node"
+PRESENT = found("node") and found("npm")
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.clients,
+    pytest.mark.skipif(
+        not PRESENT and not os.environ.get("CI"), reason="node and npm are not installed"
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def scripts() -> Path:
+    """The scripts beside their packages; installed once, kept between runs."""
+    wanted = hashlib.sha256((SCRIPTS / "package.json").read_bytes()).hexdigest()[:12]
+    place = Path.home() / ".cache" / "dragoman-tests" / f"node-{wanted}"
+    if not (place / "node_modules").exists():
+        # Made aside and moved, as two test processes may do this at once.
+        making = place.with_name(f"{place.name}-{os.getpid()}")
+        making.mkdir(parents=True)
+        shutil.copy(SCRIPTS / "package.json", making)
+        install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
+        subprocess.run(install, cwd=making, check=True, capture_output=True, timeout=100)
+        try:
+            making.rename(place)
+        except OSError:
+            shutil.rmtree(making)
+    for script in SCRIPTS.glob("*.mjs"):
+        copy = place / f"{script.stem}-{os.getpid()}.tmp"
+        shutil.copy(script, copy)
+        copy.rename(place / script.name)
+    return place
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-4-5"])
+@pytest.mark.parametrize("script", ["openai.mjs", "anthropic.mjs"])
+def test_a_node_sdk_finds_all_it_needs(rig: Rig, scripts: Path, script: str, model: str) -> None:
+    limited = Refusal(429, "rate_limit_error", "Slow.", headers={"retry-after": "1"})
+    rig.on("Refuse with rate_limit for node", Say(error=limited))
+    calls = tuple(Call("get_weather", {"city": city}) for city in ("Paris", "Rome"))
+    rig.on("Node weather of two cities", Say(calls=calls))
+    assert run(scripts / script, rig.gateway.url, rig.gateway.key, model) == {
+        "whole": "Hello from the strict upstream.",
+        "streamed": "Hello from the strict upstream.",
+        "cities": ["Paris", "Rome"],
+        "answered": "The tools answered: sun | sun",
+        "unknown": "NotFoundError",
+        "limited": "RateLimitError",
+        "refused": "AuthenticationError",
+        "listed": True,
+    }
+
+
+def run(script: Path, *arguments: str) -> Any:
+    """What a script prints."""
+    done = subprocess.run(
+        ["node", str(script), *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -1,0 +1,79 @@
+"""What the gateway makes of a legal request is legal at the provider.
+
+The provider's rules are those of the strict fakes; the gateway may refuse a request
+itself, with a reason, but never has the provider refuse what it wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.relay import translate
+from tests.fakes import anthropic_rules, openai_rules
+from tests.fakes.legal import Maker
+from tests.fakes.script import Refusal
+
+REQUESTS = 40
+VERSION = {"anthropic-version": "2023-06-01"}
+CHAT_MODELS = ("gpt-4o", "gpt-5", "gpt-5.1", "o3", "gpt-5.6-sol")
+DEEPSEEK_MODELS = ("deepseek-chat", "deepseek-v4-pro")
+
+
+def legal_chat(body: dict[str, Any]) -> bool:
+    return any(openai_rules.refusal({**body, "model": m}) is None for m in CHAT_MODELS)
+
+
+def legal_messages(body: dict[str, Any]) -> bool:
+    return any(
+        anthropic_rules.refusal({**body, "model": model}, VERSION, counting=False) is None
+        for model in anthropic_rules.MODELS
+    )
+
+
+def refused(preset: str, out: dict[str, Any]) -> Refusal | None:
+    """What the provider says to a rendered request."""
+    body = out["body"]
+    if preset == "anthropic":
+        headers = out["headers"]
+        door = anthropic_rules.header_refusal(headers)
+        return door or anthropic_rules.refusal(body, headers, counting=False)
+    if preset == "deepseek":
+        return openai_rules.deepseek_refusal(body)
+    return openai_rules.refusal(body)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("source", "preset", "models"),
+    [
+        ("openai_chat", "anthropic", tuple(anthropic_rules.MODELS)),
+        ("openai_chat", "deepseek", DEEPSEEK_MODELS),
+        ("anthropic_messages", "openai", CHAT_MODELS),
+        ("anthropic_messages", "deepseek", DEEPSEEK_MODELS),
+    ],
+    ids=["chat_to_anthropic", "chat_to_deepseek", "messages_to_openai", "messages_to_deepseek"],
+)
+def test_no_provider_refuses_what_was_translated(
+    source: str, preset: str, models: tuple[str, ...], seed: int
+) -> None:
+    maker = Maker(seed)
+    carried = 0
+    for _ in range(REQUESTS):
+        body = maker.chat() if source == "openai_chat" else maker.messages()
+        if not (legal_chat(body) if source == "openai_chat" else legal_messages(body)):
+            continue
+        model = maker.one(*models)
+        try:
+            out = translate.request(source, preset, body, VERSION, model)
+        except GatewayError as error:
+            assert error.error.message  # refused here, with a reason
+            continue
+        if out["passthrough"]:
+            continue
+        refusal = refused(preset, out)
+        assert refusal is None, f"{model}: {refusal} for {body}"
+        carried += 1
+    assert carried > REQUESTS // 4

@@ -1,0 +1,52 @@
+"""Configuration files for tests, written where pytest keeps its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import yaml
+
+from gateway.litellm.parse import read
+from gateway.litellm.rows import Config, ProviderRow, RouteRow, TargetRow
+
+KEYS = {"OPENAI_API_KEY": "sk-o", "ANTHROPIC_API_KEY": "sk-a", "GEMINI_API_KEY": "g"}
+
+
+def written(directory: Path, text: str, name: str = "litellm_config.yaml") -> Path:
+    path = directory / name
+    path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
+    return path
+
+
+def config(directory: Path, text: str, environ: dict[str, str] | None = None) -> Config:
+    """What a file comes to, in an environment that has only what is given."""
+    return read(written(directory, text), KEYS if environ is None else environ)
+
+
+def entries(
+    directory: Path, *rows: dict[str, Any], environ: dict[str, str] | None = None, **sections: Any
+) -> Config:
+    """What these entries of model_list come to: `model_name` and the litellm_params beside it."""
+    listed = []
+    for row in rows:
+        params = {k: v for k, v in row.items() if k not in {"model_name", "model_info"}}
+        entry = {"model_name": row.get("model_name", "fast"), "litellm_params": params}
+        listed.append(entry | ({"model_info": row["model_info"]} if "model_info" in row else {}))
+    return config(directory, yaml.safe_dump({"model_list": listed, **sections}), environ)
+
+
+def only_target(found: Config) -> TargetRow:
+    (route,) = found.routes.values()
+    (target,) = route.targets
+    return target
+
+
+def only_provider(found: Config) -> tuple[str, ProviderRow]:
+    (item,) = found.providers.items()
+    return item
+
+
+def route(found: Config, name: str = "fast") -> RouteRow:
+    return found.routes[name]

@@ -1,0 +1,377 @@
+"""One entry of model_list: provider, model, target."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.litellm.reader import Mistake
+from tests.litellm.make import config, entries, only_provider, only_target, route
+
+
+def test_a_plain_model_is_called_at_the_preset_itself(tmp_path: Path) -> None:
+    found = entries(tmp_path, {"model": "gpt-4o", "api_key": "os.environ/OPENAI_API_KEY"})
+    name, provider = only_provider(found)
+    assert (name, provider.preset, provider.key_env, provider.key) == (
+        "openai",
+        "openai",
+        "OPENAI_API_KEY",
+        "",
+    )
+    assert found.notes == []
+
+
+def test_without_an_api_key_the_usual_variable_counts(tmp_path: Path) -> None:
+    _, provider = only_provider(entries(tmp_path, {"model": "gpt-4o"}))
+    assert provider.key_env == "OPENAI_API_KEY"
+
+
+def test_the_value_of_a_variable_is_nowhere_in_the_rows(tmp_path: Path) -> None:
+    environ = {"MY_KEY": "sk-very-secret", "MY_ORG": "org-secret"}
+    row = {
+        "model": "gpt-4o",
+        "api_key": "os.environ/MY_KEY",
+        "organization": "os.environ/MY_ORG",
+        "extra_headers": {"x-token": "os.environ/MY_KEY"},
+    }
+    found = entries(tmp_path, row, environ=environ)
+    assert "secret" not in repr(found)
+    _, provider = only_provider(found)
+    assert provider.headers == {
+        "x-token": "os.environ/MY_KEY",
+        "OpenAI-Organization": "os.environ/MY_ORG",
+    }
+
+
+def test_a_literal_key_makes_a_provider_of_its_own(tmp_path: Path) -> None:
+    name, provider = only_provider(entries(tmp_path, {"model": "gpt-4o", "api_key": "sk-lit"}))
+    assert provider.key == "sk-lit"
+    assert name.startswith("openai-")
+    assert "sk-lit" not in name
+
+
+def test_a_secret_header_in_clear_is_remarked(tmp_path: Path) -> None:
+    headers = {"x-api-token": "abc", "x-team": "blue"}
+    found = entries(tmp_path, {"model": "gpt-4o", "extra_headers": headers})
+    (note,) = found.notes
+    assert "extra_headers.x-api-token: is kept in the database as written" in note
+
+
+def test_a_header_whose_variable_is_not_set_is_not_sent(tmp_path: Path) -> None:
+    found = entries(tmp_path, {"model": "gpt-4o", "organization": "os.environ/ORG"})
+    assert only_provider(found)[0] == "openai"
+    assert "the variable ORG is not set" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "base"),
+    [
+        pytest.param(
+            {"model": "deepseek/d", "api_base": "https://api.deepseek.com"},
+            "deepseek",
+            "",
+            id="its own",
+        ),
+        pytest.param(
+            {"model": "openai/x", "api_base": "http://gpu:8000/v1/"},
+            "openai-gpu-8000",
+            "http://gpu:8000/v1",
+            id="own server",
+        ),
+        pytest.param(
+            {"model": "openai/x", "api_base": "http://gpu:8000/v1/chat/completions"},
+            "openai-gpu-8000",
+            "http://gpu:8000/v1",
+            id="whole path",
+        ),
+        pytest.param(
+            {"model": "anthropic/c", "api_base": "https://proxy.example/v1/messages"},
+            "anthropic-proxy.example",
+            "https://proxy.example",
+            id="messages path",
+        ),
+        pytest.param(
+            {"model": "ollama/llama3", "api_base": "http://localhost:11434"},
+            "ollama-localhost-11434",
+            "http://localhost:11434/v1",
+            id="ollama",
+        ),
+        pytest.param(
+            {"model": "hosted_vllm/x", "api_base": "http://gpu:8000/v1"},
+            "vllm-gpu-8000",
+            "http://gpu:8000/v1",
+            id="vllm",
+        ),
+        pytest.param({"model": "ollama/llama3"}, "ollama", "", id="ollama where it is"),
+        pytest.param(
+            {"model": "x", "base_url": "http://[::1]:9/v1"},
+            "custom-1-9",
+            "http://[::1]:9/v1",
+            id="IPv6",
+        ),
+    ],
+)
+def test_an_api_base_is_kept_without_the_dialects_path(
+    tmp_path: Path, row: dict[str, Any], name: str, base: str
+) -> None:
+    found_name, provider = only_provider(entries(tmp_path, row))
+    assert (found_name, provider.base_url) == (name, base)
+
+
+def test_a_local_server_wants_no_key(tmp_path: Path) -> None:
+    _, provider = only_provider(entries(tmp_path, {"model": "ollama/llama3"}))
+    assert (provider.key, provider.key_env) == ("", "")
+
+
+def test_azure_takes_base_and_version_from_the_entry_or_the_environment(tmp_path: Path) -> None:
+    row = {
+        "model": "azure/dep",
+        "api_base": "https://x.openai.azure.com/",
+        "api_version": "2025-01-01-preview",
+    }
+    _, provider = only_provider(entries(tmp_path, row))
+    assert provider.base_url == "https://x.openai.azure.com"
+    assert provider.query == {"api-version": "2025-01-01-preview"}
+    environ = {"AZURE_API_BASE": "https://y.openai.azure.com", "AZURE_API_VERSION": "2025-02-02"}
+    _, provider = only_provider(entries(tmp_path, {"model": "azure/dep"}, environ=environ))
+    assert (provider.base_url, provider.query["api-version"]) == (
+        "https://y.openai.azure.com",
+        "2025-02-02",
+    )
+
+
+def test_a_version_that_yaml_takes_for_a_date_is_text(tmp_path: Path) -> None:
+    found = config(
+        tmp_path,
+        """
+        model_list:
+        - model_name: fast
+          litellm_params: {model: azure/d, api_base: https://x.example, api_version: 2024-02-01}
+        """,
+    )
+    assert only_provider(found)[1].query == {"api-version": "2024-02-01"}
+
+
+def test_only_azure_has_versions(tmp_path: Path) -> None:
+    found = entries(tmp_path, {"model": "gpt-4o", "api_version": "v1"})
+    assert only_provider(found)[1].query == {}
+    assert "has no API versions" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        pytest.param({"model": "bedrock/x"}, "`bedrock` is not supported yet", id="no dialect"),
+        pytest.param({"model": "azure/x"}, "needs an api_base (or AZURE_API_BASE)", id="no base"),
+        pytest.param(
+            {"model": "openai/x", "api_base": "os.environ/NO_BASE"},
+            "variable NO_BASE, which is not set",
+            id="base not set",
+        ),
+        pytest.param(
+            {"model": "gpt-4o", "model_info": {"mode": "embedding"}},
+            "mode `embedding` are not served yet",
+            id="another mode",
+        ),
+        pytest.param(
+            {"model": "os.environ/NO_MODEL"},
+            "variable NO_MODEL, which is not set",
+            id="model not set",
+        ),
+    ],
+)
+def test_what_can_not_run_is_left_out_and_the_rest_runs(
+    tmp_path: Path, row: dict[str, Any], why: str
+) -> None:
+    found = entries(tmp_path, {"model_name": "a", **row}, {"model_name": "b", "model": "gpt-4o"})
+    assert list(found.routes) == ["b"]
+    (note,) = [note for note in found.notes if "left out" in note]
+    assert note.startswith("litellm_config.yaml:")
+    assert "model_list[0].model_name: a is left out: " in note
+    assert why in note
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("model_list: gpt-4o", ":1: model_list: must be a list", id="no list"),
+        pytest.param(
+            "model_list:\n- gpt-4o", ":2: model_list[0]: must be a mapping", id="no mapping"
+        ),
+        pytest.param(
+            "model_list:\n- litellm_params: {model: x}",
+            ":2: model_list[0]: needs a model_name",
+            id="no name",
+        ),
+        pytest.param(
+            "model_list:\n- model_name: x",
+            ":2: model_list[0]: needs litellm_params",
+            id="no params",
+        ),
+        pytest.param(
+            "model_list:\n- model_name: x\n  litellm_params:\n    api_key: k",
+            ":3: model_list[0].litellm_params: needs a model",
+            id="no model",
+        ),
+        pytest.param(
+            "model_list:\n- model_name: x\n  litellm_params: {model: [a]}",
+            "litellm_params.model: must be a string",
+            id="model is a list",
+        ),
+        pytest.param(
+            "model_list:\n- model_name: x\n  litellm_params: {model: openai/}",
+            "names a provider but no model",
+            id="only a provider",
+        ),
+        pytest.param(
+            "model_list:\n- model_name: ''\n  litellm_params: {model: gpt-4o}",
+            "must not be empty",
+            id="empty name",
+        ),
+        pytest.param(
+            "model_list:\n- model_name: x\n  litellm_params:\n    model: gpt-4o\n    rpm: many",
+            ":5: model_list[0].litellm_params.rpm: must be a number",
+            id="rpm in words",
+        ),
+        pytest.param(
+            "model_list:\n- model_name: x\n  litellm_params: {model: gpt-4o, timeout: 0}",
+            "must be above 0",
+            id="no time",
+        ),
+        pytest.param(
+            "model_list:\n- model_name: x\n  litellm_params: {model: gpt-4o, order: 1.5}",
+            "whole number",
+            id="order",
+        ),
+        pytest.param(
+            "model_list:\n- model_name: x\n  litellm_params: {model: gpt-4o, extra_headers: [a]}",
+            "extra_headers: must be a mapping",
+            id="headers",
+        ),
+        pytest.param(
+            "general_settings: [a]",
+            ":1: general_settings: must be a mapping",
+            id="section is a list",
+        ),
+        pytest.param(
+            "router_settings: {num_retries: -1}\nmodel_list:\n- model_name: x\n  litellm_params: {model: gpt-4o}",
+            "num_retries: must be a number that is not negative",
+            id="retries",
+        ),
+    ],
+)
+def test_a_mistake_names_file_line_and_field(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(Mistake) as caught:
+        config(tmp_path, text)
+    assert str(caught.value).startswith("litellm_config.yaml:")
+    assert said in str(caught.value)
+
+
+def test_timeouts_never_cut_a_stream_that_flows(tmp_path: Path) -> None:
+    found = entries(tmp_path, {"model": "gpt-4o", "timeout": 60, "stream_timeout": 5})
+    assert only_target(found).timeouts == {"first_byte_s": 60, "idle_s": 5, "total_s": 900}
+    found = entries(tmp_path, {"model": "gpt-4o", "timeout": 6000})
+    assert only_target(found).timeouts["total_s"] == 6000
+    found = entries(tmp_path, {"model": "gpt-4o", "stream_timeout": 5})
+    assert only_target(found).timeouts == {"idle_s": 5}
+
+
+def test_defaults_become_edits_in_the_providers_own_words(tmp_path: Path) -> None:
+    row = {"temperature": 0.1, "stop": "END", "seed": 7}
+    chat = only_target(entries(tmp_path, {"model": "gpt-4o", **row})).edits
+    assert chat == [
+        {"op": "default", "path": "temperature", "value": 0.1},
+        {"op": "default", "path": "seed", "value": 7},
+        {"op": "default", "path": "stop", "value": "END"},
+    ]
+    found = entries(tmp_path, {"model": "claude-sonnet-4-5", **row})
+    assert only_target(found).edits == [
+        {"op": "default", "path": "temperature", "value": 0.1},
+        {"op": "default", "path": "stop_sequences", "value": ["END"]},
+    ]
+    assert "seed: is left out: the provider has no such parameter" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        ("gpt-5", "max_completion_tokens"),
+        ("deepseek/deepseek-chat", "max_tokens"),
+        ("claude-sonnet-4-5", "max_tokens"),
+    ],
+)
+def test_a_limit_goes_by_the_name_that_the_model_takes(
+    tmp_path: Path, model: str, field: str
+) -> None:
+    found = entries(tmp_path, {"model": model, "max_tokens": 300})
+    assert only_target(found).edits == [{"op": "default", "path": field, "value": 300}]
+    assert route(found).default_max_output == 300
+
+
+def test_extra_body_and_dropped_parameters_become_edits(tmp_path: Path) -> None:
+    row = {
+        "extra_body": {"guided": {"a": 1}},
+        "additional_drop_params": ["seed", "tools[*].strict"],
+    }
+    edits = only_target(entries(tmp_path, {"model": "gpt-4o", **row})).edits
+    assert [(edit["op"], edit["path"], edit.get("value")) for edit in edits] == [
+        ("set", "guided", {"a": 1}),
+        ("drop", "seed", None),
+        ("drop", "tools[].strict", None),
+    ]
+
+
+def test_costs_become_prices_for_a_million_exactly(tmp_path: Path) -> None:
+    row = {
+        "model": "gpt-4o",
+        "input_cost_per_token": 0.00000015,
+        "model_info": {"output_cost_per_token": 6e-07, "input_cost_per_token": 1},
+    }
+    (model,) = entries(tmp_path, row).models.values()
+    assert model.prices == {"input": Decimal("0.15"), "output": Decimal("0.6")}
+
+
+def test_model_info_becomes_traits(tmp_path: Path) -> None:
+    info = {
+        "max_input_tokens": 1000,
+        "max_output_tokens": 200,
+        "max_tokens": 7,
+        "supports_vision": False,
+        "supports_response_schema": False,
+        "mode": "chat",
+        "id": "my-id",
+    }
+    found = entries(tmp_path, {"model": "openai/x", "model_info": info})
+    (model,) = found.models.values()
+    assert model.traits == {
+        "context_window": 1000,
+        "max_output": 200,
+        "images": False,
+        "structured": "json",
+    }
+    assert [note.partition(": ")[2] for note in found.notes] == [
+        "model_info.id: not supported: rows have their own"
+    ]
+
+
+def test_a_base_model_lends_its_abilities_and_prices(tmp_path: Path) -> None:
+    row = {
+        "model": "azure/my-deployment",
+        "api_base": "https://x.example",
+        "model_info": {"base_model": "azure/o3-mini"},
+    }
+    (model,) = entries(tmp_path, row).models.values()
+    assert model.traits["reasoning"] is True
+    assert "model" not in model.traits
+    assert model.prices["input"] > 0
+
+
+def test_two_entries_that_say_other_things_of_one_model_are_remarked(tmp_path: Path) -> None:
+    rows = [{"model": "gpt-4o", "model_info": {"max_tokens": n}} for n in (1, 2)]
+    found = entries(tmp_path, *rows)
+    (model,) = found.models.values()
+    assert model.traits == {"max_output": 1}
+    assert any("says other things of gpt-4o" in note for note in found.notes)

@@ -1,0 +1,86 @@
+"""Which provider a model name means."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.litellm.inference import NotYet, families, named
+from gateway.litellm.reader import Node
+
+
+def text(value: str) -> Node:
+    return Node(value=value, file="c.yaml", line=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "preset", "name"),
+    [
+        ("openai/gpt-4o", "openai", "gpt-4o"),
+        ("gpt-4o", "openai", "gpt-4o"),
+        ("gpt-5.2", "openai", "gpt-5.2"),
+        ("o1", "openai", "o1"),
+        ("o1-mini", "openai", "o1-mini"),
+        ("o3-pro-2025-06-10", "openai", "o3-pro-2025-06-10"),
+        ("chatgpt-4o-latest", "openai", "chatgpt-4o-latest"),
+        ("ft:gpt-4o-mini:org::id", "openai", "ft:gpt-4o-mini:org::id"),
+        ("openai/responses/gpt-5", "openai", "gpt-5"),
+        ("claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5"),
+        ("anthropic/claude-haiku-4-5", "anthropic", "claude-haiku-4-5"),
+        ("gemini-2.5-pro", "gemini", "gemini-2.5-pro"),
+        ("gemini/gemini-2.5-pro", "gemini", "gemini-2.5-pro"),
+        ("azure/my-deployment", "azure_openai", "my-deployment"),
+        ("together_ai/meta-llama/Llama-3", "together", "meta-llama/Llama-3"),
+        ("openrouter/anthropic/claude-sonnet-4.5", "openrouter", "anthropic/claude-sonnet-4.5"),
+        ("fireworks_ai/accounts/fireworks/models/x", "fireworks", "accounts/fireworks/models/x"),
+        ("deepseek/deepseek-chat", "deepseek", "deepseek-chat"),
+        ("groq/llama-3.3-70b", "groq", "llama-3.3-70b"),
+        ("mistral/mistral-large-latest", "mistral", "mistral-large-latest"),
+        ("ollama/llama3.1:8b", "ollama", "llama3.1:8b"),
+        ("ollama_chat/llama3", "ollama", "llama3"),
+        ("hosted_vllm/facebook/opt", "vllm", "facebook/opt"),
+        ("lm_studio/qwen", "lmstudio", "qwen"),
+        ("custom_openai/x", "custom", "x"),
+        ("*", "openai", "*"),
+    ],
+)
+def test_a_model_names_its_provider(model: str, preset: str, name: str) -> None:
+    found = named(model, None, "")
+    assert (found.preset.name, found.model) == (preset, name)
+
+
+def test_the_provider_may_be_said_apart() -> None:
+    for model in ("x/y", "groq/x/y"):
+        found = named(model, text("groq"), "")
+        assert (found.preset.name, found.model) == ("groq", "x/y")
+
+
+def test_a_known_host_names_its_provider() -> None:
+    found = named("deepseek-chat", None, "https://api.deepseek.com/v1")
+    assert (found.preset.name, found.model) == ("deepseek", "deepseek-chat")
+
+
+def test_a_server_of_ones_own_needs_no_prefix() -> None:
+    assert named("my-model", None, "http://localhost:8000/v1").preset.name == "custom"
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("bedrock/anthropic.claude-v2", "`bedrock` is not supported yet"),
+        ("vertex_ai/gemini-1.5-pro", "`vertex_ai` is not supported yet"),
+        ("cohere/command-r", "`cohere` is not supported yet"),
+        ("command-r-plus", "`cohere` of `command-r-plus`|`cohere` is not supported yet"),
+        ("meta-llama/Llama-3", "written openai/meta-llama/Llama-3"),
+        ("deepseek-chat", "write it as deepseek/deepseek-chat"),
+        ("my-model", "write it as provider/model"),
+    ],
+)
+def test_what_can_not_run_says_why(model: str, why: str) -> None:
+    with pytest.raises(NotYet, match=why):
+        named(model, None, "")
+
+
+def test_everything_is_what_there_is_a_key_for() -> None:
+    assert ("anthropic", "claude-*") in families({"ANTHROPIC_API_KEY": "x"})
+    assert {prefix for prefix, _ in families({"OPENAI_API_KEY": "x"})} == {"openai"}
+    assert families({}) == []

@@ -1,0 +1,154 @@
+"""YAML with places: what is accepted, and what a mistake says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.litellm.reader import MAX_BYTES, Mistake, Unset, read_file, resolved
+from tests.litellm.make import written
+
+
+def test_a_value_knows_its_file_line_and_path(tmp_path: Path) -> None:
+    root = read_file(written(tmp_path, "a:\n  b:\n  - c: 1\n    d: 2\n")).root
+    node = root.get("a").get("b").list()[0].get("d")
+    assert (node.place, node.path, node.value) == ("litellm_config.yaml:4", "a.b[0].d", 2)
+
+
+def test_a_mapping_stands_where_its_key_does(tmp_path: Path) -> None:
+    root = read_file(written(tmp_path, "\n\na:\n\n  b: 1\n")).root
+    assert root.get("a").line == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("a: [1", "litellm_config.yaml:1: is not valid YAML", id="unclosed"),
+        pytest.param("a:\n\tb: 1\n", "never tabs", id="tab"),
+        pytest.param("- a\n", "must be a mapping", id="a list"),
+        pytest.param("just words", "must be a mapping", id="text"),
+        pytest.param("a: *b", "is not valid YAML", id="unknown anchor"),
+        pytest.param("a: 1\n---\nb: 2\n", "is not valid YAML", id="two documents"),
+        pytest.param("? [1, 2]\n: 3\n", "key that is not text", id="a list as key"),
+        pytest.param("a: !!python/object/apply:os.system [ls]\n", "", id="code is only a list"),
+        pytest.param("a: !!int many\n", "not plain YAML", id="a wrong tag"),
+        pytest.param("a: \x00", "is not valid YAML", id="a control character"),
+        pytest.param("a: " + "[" * 5000, "", id="deep"),
+        pytest.param("a: &a [*a]", "nested or repeated", id="a circle"),
+        pytest.param("<<: &a {<<: *a}", "nested or repeated", id="a merge in a circle"),
+    ],
+)
+def test_bad_yaml_is_a_mistake_that_says_where(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "litellm_config.yaml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        read_file(path)
+    except Mistake as mistake:
+        assert said in str(mistake)
+        assert "litellm_config.yaml" in str(mistake)
+    else:
+        assert not said
+
+
+def test_a_bomb_of_aliases_is_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    with pytest.raises(Mistake, match="repeated too much"):
+        read_file(written(tmp_path, "\n".join(lines)))
+
+
+def test_a_huge_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="larger than"):
+        read_file(written(tmp_path, "# " + "x" * MAX_BYTES))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"a: \xff\xfe")
+    with pytest.raises(Mistake, match="not UTF-8"):
+        read_file(path)
+
+
+def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="cannot be read: No such file"):
+        read_file(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "\ufeffa: 1\n"])
+def test_an_empty_file_and_a_byte_order_mark_are_fine(tmp_path: Path, text: str) -> None:
+    assert read_file(written(tmp_path, text)).root.get("b") is None
+
+
+def test_what_is_written_wins_over_what_a_merge_brings(tmp_path: Path) -> None:
+    text = "a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc:\n  x: 3\n  <<: [*a, *b]\n"
+    assert read_file(written(tmp_path, text)).root.get("c").plain() == {"x": 3, "y": 1, "z": 2}
+
+
+def test_a_key_that_stands_twice_is_told_and_the_last_counts(tmp_path: Path) -> None:
+    file = read_file(written(tmp_path, "a: 1\nb: 2\na: 3\n"))
+    assert file.root.get("a").value == 3
+    assert [node.line for node in file.repeated] == [3]
+
+
+@pytest.mark.parametrize(
+    ("written_as", "text"),
+    [
+        ("2024-10-21", "2024-10-21"),
+        ("4.10", "4.10"),
+        ("007", "007"),
+        ("1e3", "1e3"),
+        ("x y", "x y"),
+    ],
+)
+def test_text_is_taken_as_written(tmp_path: Path, written_as: str, text: str) -> None:
+    assert read_file(written(tmp_path, f"a: {written_as}\n")).root.get("a").text() == text
+
+
+@pytest.mark.parametrize("value", ["true", "[1]", "{a: 1}"])
+def test_text_is_not_anything(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Mistake, match=r"litellm_config.yaml:1: a: must be a string"):
+        read_file(written(tmp_path, f"a: {value}\n")).root.get("a").text()
+
+
+@pytest.mark.parametrize(("value", "number"), [("3", 3), ("0.5", 0.5), ("1e-6", 1e-6), ('"2"', 2)])
+def test_numbers(tmp_path: Path, value: str, number: float) -> None:
+    assert read_file(written(tmp_path, f"a: {value}\n")).root.get("a").number() == number
+
+
+@pytest.mark.parametrize("value", ["true", "-1", ".nan", ".inf", "many", "[1]", "9" * 400])
+def test_a_number_is_finite_and_not_negative(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Mistake, match="number|plain YAML"):
+        read_file(written(tmp_path, f"a: {value}\n")).root.get("a").number()
+
+
+@pytest.mark.parametrize("value", ["1.5", "1e12"])
+def test_a_whole_number_is_one_and_fits(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Mistake, match="whole number"):
+        read_file(written(tmp_path, f"a: {value}\n")).root.get("a").whole()
+
+
+@pytest.mark.parametrize(
+    ("value", "flag"), [("true", True), ("no", False), ('"True"', True), ('"false"', False)]
+)
+def test_flags(tmp_path: Path, value: str, flag: bool) -> None:
+    assert read_file(written(tmp_path, f"a: {value}\n")).root.get("a").flag() is flag
+
+
+def test_a_flag_is_not_a_number(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="true or false"):
+        read_file(written(tmp_path, "a: 2\n")).root.get("a").flag()
+
+
+def test_a_reference_is_looked_up_and_remembered(tmp_path: Path) -> None:
+    root = read_file(written(tmp_path, "a: [{b: os.environ/NAME}]\n")).root
+    node = resolved(root, {"NAME": "value"}).get("a").list()[0].get("b")
+    assert (node.text(), node.variable) == ("value", "NAME")
+
+
+@pytest.mark.parametrize("environ", [{}, {"NAME": ""}], ids=["missing", "empty"])
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, str]) -> None:
+    root = resolved(read_file(written(tmp_path, "a: os.environ/NAME\n")).root, environ)
+    for take in ("text", "number", "flag", "plain"):
+        with pytest.raises(Unset, match="a: names the environment variable NAME, which is not set"):
+            getattr(root.get("a"), take)()

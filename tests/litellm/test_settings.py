@@ -1,0 +1,173 @@
+"""What holds for all routes: retries, times, fallbacks, aliases, the master key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.litellm.reader import Mistake
+from gateway.litellm.rows import Config
+from tests.litellm.make import config, entries, only_target, route
+
+A, B, C = ({"model_name": name, "model": "gpt-4o"} for name in "abc")
+
+
+def fallbacks(found: Config) -> dict[str, list[str]]:
+    return {name: each.fallbacks for name, each in found.routes.items()}
+
+
+@pytest.mark.parametrize(
+    ("entry", "router", "library", "retries"),
+    [
+        pytest.param({}, {}, {}, 2, id="LiteLLM's own"),
+        pytest.param({}, {}, {"num_retries": 5}, 5, id="the library's"),
+        pytest.param({}, {"num_retries": 4}, {"num_retries": 5}, 4, id="the router's"),
+        pytest.param({"max_retries": 0}, {"num_retries": 4}, {}, 0, id="the entry's"),
+        pytest.param(
+            {"num_retries": 3, "max_retries": 0}, {}, {}, 3, id="the entry's of the route"
+        ),
+    ],
+)
+def test_retries_come_from_the_nearest_place(
+    tmp_path: Path,
+    entry: dict[str, Any],
+    router: dict[str, Any],
+    library: dict[str, Any],
+    retries: int,
+) -> None:
+    found = entries(
+        tmp_path, {"model": "gpt-4o", **entry}, router_settings=router, litellm_settings=library
+    )
+    assert route(found).retries == retries
+
+
+def test_times_come_from_the_nearest_place(tmp_path: Path) -> None:
+    sections = {
+        "router_settings": {"stream_timeout": 7},
+        "litellm_settings": {"request_timeout": 60},
+    }
+    found = entries(tmp_path, {"model": "gpt-4o"}, **sections)
+    assert only_target(found).timeouts == {"first_byte_s": 60, "idle_s": 7, "total_s": 900}
+    found = entries(tmp_path, {"model": "gpt-4o", "timeout": 5}, **sections)
+    assert only_target(found).timeouts == {"first_byte_s": 5, "idle_s": 5, "total_s": 900}
+
+
+@pytest.mark.parametrize(
+    ("router", "cooldown"),
+    [
+        ({}, 5.0),
+        ({"cooldown_time": 30}, 30.0),
+        ({"cooldown_time": 30, "disable_cooldowns": True}, 0.0),
+    ],
+)
+def test_cooldown(tmp_path: Path, router: dict[str, Any], cooldown: float) -> None:
+    found = entries(tmp_path, {"model": "gpt-4o"}, router_settings=router)
+    assert route(found).cooldown_s == cooldown
+
+
+def test_fallbacks_are_the_routes_own(tmp_path: Path) -> None:
+    found = entries(tmp_path, A, B, C, litellm_settings={"fallbacks": [{"a": ["b", "c"]}]})
+    assert fallbacks(found) == {"a": ["b", "c"], "b": [], "c": []}
+
+
+def test_default_fallbacks_are_for_routes_without_their_own(tmp_path: Path) -> None:
+    settings = {"fallbacks": [{"a": ["b"]}], "default_fallbacks": ["c"]}
+    found = entries(tmp_path, A, B, C, litellm_settings=settings)
+    assert fallbacks(found) == {"a": ["b"], "b": ["c"], "c": []}
+
+
+def test_a_star_stands_for_all_routes_wherever_it_stands(tmp_path: Path) -> None:
+    settings = {"fallbacks": [{"*": ["c"]}, {"a": ["b"]}]}
+    found = entries(tmp_path, A, B, C, router_settings=settings)
+    assert fallbacks(found) == {"a": ["b"], "b": ["c"], "c": []}
+
+
+def test_the_routers_fallbacks_win(tmp_path: Path) -> None:
+    found = entries(
+        tmp_path,
+        A,
+        B,
+        C,
+        litellm_settings={"fallbacks": [{"a": ["c"]}]},
+        router_settings={"fallbacks": [{"a": ["b"]}]},
+    )
+    assert fallbacks(found)["a"] == ["b"]
+
+
+def test_a_fallback_of_nobody_is_remarked(tmp_path: Path) -> None:
+    found = entries(tmp_path, A, litellm_settings={"fallbacks": [{"x": ["a"]}]})
+    assert "there is no model_name `x`" in found.notes[0]
+
+
+def test_a_fallback_with_parameters_is_remarked(tmp_path: Path) -> None:
+    settings = {"fallbacks": [{"a": [{"model": "b", "temperature": 0}, "c"]}]}
+    found = entries(tmp_path, A, B, C, litellm_settings=settings)
+    assert fallbacks(found)["a"] == ["c"]
+    assert "parameters of its own" in found.notes[0]
+
+
+def test_fallbacks_by_kind_of_error_are_later(tmp_path: Path) -> None:
+    settings = {"context_window_fallbacks": [{"a": ["b"]}]}
+    found = entries(tmp_path, A, B, litellm_settings=settings)
+    assert fallbacks(found)["a"] == []
+    assert "not supported yet" in found.notes[0]
+
+
+def test_a_model_group_may_have_other_names(tmp_path: Path) -> None:
+    alias = {"gpt-4": "a", "secret": {"model": "b", "hidden": True}}
+    settings = {"model_group_alias": alias, "fallbacks": [{"gpt-4": ["b"]}]}
+    found = entries(tmp_path, A, B, router_settings=settings)
+    assert {name: each.route for name, each in found.aliases.items()} == {
+        "gpt-4": "a",
+        "secret": "b",
+    }
+    assert fallbacks(found)["a"] == ["b"]
+    assert "secret.hidden: does nothing" in found.notes[0]
+
+
+def test_an_alias_of_nothing_and_one_that_is_a_name_are_remarked(tmp_path: Path) -> None:
+    found = entries(tmp_path, A, B, router_settings={"model_group_alias": {"x": "y", "a": "b"}})
+    assert found.aliases == {}
+    assert [note.partition(": ")[2] for note in found.notes] == [
+        "router_settings.model_group_alias.a: does nothing: `a` is a model_name too, which comes first",
+        "router_settings.model_group_alias.x: there is no model_name `y`",
+    ]
+
+
+def test_other_strategies_are_remarked(tmp_path: Path) -> None:
+    found = entries(tmp_path, A, router_settings={"routing_strategy": "least-busy"})
+    assert "`least-busy` is not supported yet" in found.notes[0]
+    assert entries(tmp_path, A, router_settings={"routing_strategy": "simple-shuffle"}).notes == []
+
+
+def test_bodies_can_be_switched_off(tmp_path: Path) -> None:
+    assert entries(tmp_path, A).log_bodies is None
+    found = entries(tmp_path, A, litellm_settings={"turn_off_message_logging": True})
+    assert found.log_bodies is False
+
+
+def test_dropping_what_a_model_does_not_take_can_not_be_switched_off(tmp_path: Path) -> None:
+    assert entries(tmp_path, A, litellm_settings={"drop_params": True}).notes == []
+    found = entries(tmp_path, A, litellm_settings={"drop_params": False})
+    assert "drop_params: false has no effect" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [("sk-1234", "sk-1234"), ("os.environ/MASTER", "from-outside"), ("12345", "12345")],
+)
+def test_the_master_key(tmp_path: Path, written: str, key: str) -> None:
+    text = f"general_settings: {{master_key: {written}}}"
+    assert config(tmp_path, text, {"MASTER": "from-outside"}).master_key == key
+
+
+def test_a_master_key_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="master_key: names the environment variable MASTER"):
+        config(tmp_path, "general_settings: {master_key: os.environ/MASTER}", {})
+
+
+def test_the_database_of_litellm_is_not_touched(tmp_path: Path) -> None:
+    (note,) = config(tmp_path, 'general_settings: {database_url: "postgresql://..."}').notes
+    assert "DATABASE_URL" in note

@@ -1,0 +1,120 @@
+"""The functions behind the commands, where they need no database."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from gateway.management.commands.makekey import lifetime
+from gateway.management.commands.probe import chosen, line
+from gateway.management.commands.routes import table
+from gateway.relay.probe import ProbeResult
+from gateway.routing.snapshot import Model, Provider, Route, Snapshot, Target
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def snapshot(**routes: list[str]) -> Snapshot:
+    provider = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
+
+    def target(name: str) -> Target:
+        return Target(id=0, model=Model(id=0, provider=provider, name=name))
+
+    return Snapshot(
+        version=1,
+        routes={
+            name: Route(id=0, name=name, targets=tuple(map(target, models)))
+            for name, models in routes.items()
+        },
+        providers={"p": provider},
+        aliases={"quick": "fast"},
+        wildcards=(("q*", "fast"), ("fast", "fast")),
+    )
+
+
+def test_routes_are_a_table() -> None:
+    lines = table(snapshot(fast=["a", "b"], slow=["c"]), {"fast": "file c.yaml:3"})
+    assert [cells.split("  ")[0] for cells in lines] == ["ROUTE", "fast", "slow"]
+    assert lines[1].split() == [
+        "fast",
+        "ordered",
+        "p/a,",
+        "p/b",
+        "quick,",
+        "q*",
+        "file",
+        "c.yaml:3",
+    ]
+
+
+def test_a_probe_calls_each_model_once() -> None:
+    targets, patterns = chosen(snapshot(fast=["a", "b"], slow=["b", "w-*"]), [])
+    assert [target.model.name for target in targets] == ["a", "b"]
+    assert patterns == ["p/w-*"]
+
+
+def test_a_probe_takes_other_names_and_models_without_a_row() -> None:
+    targets, _ = chosen(snapshot(fast=["a"]), ["quick", "p/new"])
+    assert [target.model.label for target in targets] == ["p/a", "p/new"]
+
+
+def test_a_probe_of_nothing_says_so() -> None:
+    with pytest.raises(CommandError, match="there is no route `gone`"):
+        chosen(snapshot(fast=["a"]), ["gone"])
+
+
+def test_a_failure_is_told_on_one_line() -> None:
+    result = ProbeResult(target="p/a", ok=False, ms=12.3, detail="no\nsuch  key")
+    assert line(result) == "failed  p/a  12 ms  no such key"
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("30d", dt.timedelta(days=30)),
+        ("12h", dt.timedelta(hours=12)),
+        ("4w", dt.timedelta(weeks=4)),
+    ],
+)
+def test_a_key_expires_after_the_time_given(text: str, span: dt.timedelta) -> None:
+    found = lifetime(text)
+    assert found is not None
+    assert abs(found - timezone.now() - span) < dt.timedelta(seconds=5)
+
+
+def test_a_key_need_not_expire() -> None:
+    assert lifetime("") is None
+
+
+@pytest.mark.parametrize("text", ["0d", "30", "d", "-1d", "30y", "999999d"])
+def test_a_lifetime_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match="such as 30d"):
+        lifetime(text)
+
+
+@pytest.mark.parametrize(
+    ("argv", "directory"),
+    [
+        (["manage.py", "up", "--data-dir", "here"], "here"),
+        (["manage.py", "up", "--port", "1", "--data-dir=here"], "here"),
+        (["manage.py", "up"], None),
+        (["manage.py", "up", "--data-dir"], None),
+        (["manage.py", "routes", "--data-dir", "here"], None),
+    ],
+)
+def test_the_data_directory_is_known_before_the_settings(
+    argv: list[str], directory: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DRAGOMAN_DATA_DIR")
+    manage = SimpleNamespace(**runpy.run_path(str(ROOT / "manage.py")))
+    manage.early_options(argv)
+    expected = str(tmp_path / directory) if directory else None
+    assert os.environ.pop("DRAGOMAN_DATA_DIR", None) == expected

@@ -1,0 +1,24 @@
+"""The product's settings on a data directory of the test run's own.
+
+pytest-django reads the settings before any conftest is imported, so this module is
+where a developer's data, keys and switches are kept out of the tests.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+for _name in list(os.environ):
+    # DATABASE_URL stays: `DATABASE_URL=... pytest tests/store` is how one database is chosen.
+    if _name.startswith("DRAGOMAN_") or _name.endswith("_API_KEY"):
+        del os.environ[_name]
+_data_dir = tempfile.mkdtemp(prefix="dragoman-tests-")
+atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)
+os.environ["DRAGOMAN_DATA_DIR"] = _data_dir
+# What a test starts as a process of its own reads the product's settings.
+os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.config.settings"
+
+from gateway.config.settings import *  # noqa: E402, F403 - all of them, and only then

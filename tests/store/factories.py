@@ -1,0 +1,47 @@
+"""Rows and entries for tests; each takes only what matters to the test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway import models
+from gateway.relay.entry import Bodies, Entry
+
+STARTED = 1_790_000_000.25
+
+
+def entry(id: str = "req_1", **values: Any) -> Entry:
+    return Entry(**{"id": id, "started_at": STARTED, "route": "fast", "status": 200, **values})
+
+
+def asked(text: str, answer: str = "", **values: Any) -> Entry:
+    """An entry whose client said `text` and got `answer`."""
+    request = {"model": "fast", "messages": [{"role": "user", "content": text}]}
+    response = {"choices": [{"message": {"role": "assistant", "content": answer}}]}
+    return entry(bodies=bodies(request, response), **values)
+
+
+def bodies(request: Any, response: Any, **values: Any) -> Bodies:
+    import msgspec
+
+    def encoded(value: Any) -> bytes:
+        return value if isinstance(value, bytes) else msgspec.json.encode(value)
+
+    return Bodies(client_request=encoded(request), client_response=encoded(response), **values)
+
+
+def provider(name: str = "openai", preset: str = "openai", **values: Any) -> models.Provider:
+    return models.Provider.objects.create(name=name, preset=preset, **values)
+
+
+def model(
+    name: str = "gpt-5", provided_by: models.Provider | None = None, **values: Any
+) -> models.Model:
+    return models.Model.objects.create(provider=provided_by or provider(), name=name, **values)
+
+
+def route(name: str = "fast", *to: models.Model, **values: Any) -> models.Route:
+    row = models.Route.objects.create(name=name, **values)
+    for target in to:
+        models.Target.objects.create(route=row, model=target)
+    return row

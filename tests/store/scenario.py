@@ -1,0 +1,123 @@
+"""What a database makes of one fixed story; run once on each, and compared.
+
+`DATABASE_URL=... python -m tests.store.scenario` prints it as JSON. It works in a
+database of its own, which it makes and removes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
+
+import django
+from django.conf import settings
+
+QUERIES = (
+    "sky",
+    "SKY blue",
+    '"sky is"',
+    '"is sky"',
+    "gateway/models.py",
+    "models",
+    "creme",
+    "天気",
+    "quota",
+    "nothing",
+    "AND",
+    '"',
+    "a*",
+)
+
+
+def main() -> None:
+    """Make the database, live through the story, remove it, tell."""
+    settings.DATABASES["default"]["TEST"] = {"NAME": f"test_scenario_{os.getpid()}"}
+    if "sqlite" in settings.DATABASES["default"]["ENGINE"]:
+        settings.DATABASES["default"]["TEST"] = {"NAME": None}
+    django.setup()
+    from django.test.utils import setup_databases, teardown_databases
+
+    old = setup_databases(verbosity=0, interactive=False)
+    try:
+        told = story()
+    finally:
+        teardown_databases(old, verbosity=0)
+    json.dump(told, sys.stdout, default=str, sort_keys=True)
+
+
+def story() -> dict[str, Any]:
+    """All that may differ between databases and must not."""
+    from gateway import store
+    from gateway.models import RequestLog
+
+    batch = entries()
+    store.write(batch)
+    store.write(batch[:7])  # a replay
+    store.index_pending()
+    pages, cursor = [], None
+    while rows := list(RequestLog.objects.before(cursor).newest(4)):
+        pages.append([row.request_id for row in rows])
+        cursor = rows[-1].pk
+    columns = [f.name for f in RequestLog._meta.concrete_fields if f.name != "id"]
+    return {
+        "pages": pages,
+        "rows": list(RequestLog.objects.order_by("pk").values_list(*columns)),
+        "found": {
+            text: [row.request_id for row in RequestLog.objects.matching(text=text).newest(9)]
+            for text in QUERIES
+        },
+        "late": [
+            r.request_id for r in RequestLog.objects.matching(text="sky", status="5xx").newest(9)
+        ],
+        "registry": registry(),
+    }
+
+
+def entries() -> list[Any]:
+    """Ordinary and poisonous ones."""
+    from decimal import Decimal
+
+    from tests.store.factories import STARTED, asked, entry
+
+    return [
+        asked("why is the sky blue?", "Rayleigh", id="sky", cost_usd=Decimal("0.0000012345")),
+        asked("open gateway/models.py", id="path", session="s"),
+        asked("Crème brûlée und 今日は天気がいい", id="words", status=500),
+        entry("failed", error="quota exhausted", outcome="error", status=429),
+        entry("nul", requested_model="a\0b", adaptations=[{"note": "x\0y"}]),
+        entry("long", requested_model="m" * 5000),
+        entry("huge", input_tokens=10**30, status=2**40),
+        entry("surrogate", error="half \ud800"),
+        entry("rich", cost_usd=Decimal("1e30")),
+        entry("twice", started_at=STARTED),
+        entry("twice", started_at=STARTED + 1),
+        entry("twice", started_at=STARTED + 1),
+        asked("the sky again", id="last", status=503),
+    ]
+
+
+def registry() -> Any:
+    """The snapshot of a registry with a broken row."""
+    from gateway import store
+    from gateway.models import Provider
+    from tests.store.factories import model, provider, route
+
+    own = provider()
+    store.set_credential(own, "sk-canary-0123456789")
+    route("fast", model(provided_by=own, price_input="1.25"))
+    Provider.objects.create(name="bad", preset="nope")
+    found = store.load_snapshot()
+    return [
+        found.version,
+        [(w.row, w.why) for w in found.warnings],
+        repr(found.routes),
+        found.providers["openai"].credential.reveal(),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The emergency hatch opens, shows no secret, and does not touch the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import Client
+
+from gateway import store
+from gateway.models import ApiKey, Provider, RequestLog, Route
+from tests.store.factories import entry, model, provider, route
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "sk-canary-0123456789abcdef"
+TABLES = sorted(
+    m._meta.model_name or "" for m in admin.site._registry if m._meta.app_label == "gateway"
+)
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
+    return client
+
+
+def fill() -> None:
+    own = provider()
+    store.set_credential(own, SECRET)
+    route("fast", model(provided_by=own))
+    store.make_key("a key")
+    store.write([entry()])
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_opens_and_shows_no_secret(operator: Client, table: str) -> None:
+    fill()
+    row = next(m for m in admin.site._registry if m._meta.model_name == table).objects.first()
+    for path in (f"/admin/gateway/{table}/", f"/admin/gateway/{table}/{row.pk}/change/"):
+        response = operator.get(path)
+        assert response.status_code == 200
+        assert SECRET[:12] not in response.content.decode()
+        assert Provider.objects.get().credential not in response.content.decode()
+
+
+def save_provider(operator: Client, **values: Any) -> None:
+    row = Provider.objects.get()
+    form = {
+        "name": row.name,
+        "preset": row.preset,
+        "source": row.source,
+        "headers": "{}",
+        "edits": "[]",
+        "timeouts": "{}",
+        "query": "null",
+        "paths": "null",
+        "passthrough": "unknown",
+        "enabled": "on",
+    }
+    response = operator.post(f"/admin/gateway/provider/{row.pk}/change/", {**form, **values})
+    assert response.status_code == 302, response.content.decode()
+
+
+def test_a_credential_is_entered_kept_and_removed(operator: Client) -> None:
+    provider()
+    save_provider(operator, new_credential=SECRET)
+    assert store.credential_of(Provider.objects.get()) == SECRET
+    save_provider(operator, base_url="http://10.0.0.1")
+    assert store.credential_of(Provider.objects.get()) == SECRET
+    save_provider(operator, new_credential="-")
+    assert Provider.objects.get().credential == ""
+
+
+def test_a_change_through_the_hatch_moves_the_version(operator: Client) -> None:
+    provider()
+    before = store.current_version()
+    save_provider(operator, base_url="http://10.0.0.1")
+    assert store.current_version() > before
+
+
+def test_deleting_through_the_hatch_moves_the_version(operator: Client) -> None:
+    row = route("fast", model())
+    before = store.current_version()
+    action = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+    assert operator.post("/admin/gateway/route/", action).status_code == 302
+    assert not Route.objects.exists()
+    assert store.current_version() > before
+
+
+@pytest.mark.parametrize("action", ["add/", "{pk}/delete/"])
+def test_the_log_is_read_only(operator: Client, action: str) -> None:
+    store.write([entry()])
+    path = "/admin/gateway/requestlog/" + action.format(pk=RequestLog.objects.get().pk)
+    assert operator.get(path).status_code == 403
+
+
+def test_no_key_is_made_in_the_hatch(operator: Client) -> None:
+    assert operator.get("/admin/gateway/apikey/add/").status_code == 403
+    assert not ApiKey.objects.exists()

@@ -1,0 +1,128 @@
+"""Credentials of providers: sealed, bound to their row, and nowhere to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from gateway import store
+from gateway.models import Provider
+from tests.store.factories import provider
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "sk-canary-0123456789abcdef"
+
+
+def sealed(name: str = "openai") -> Provider:
+    row = provider(name)
+    store.set_credential(row, SECRET)
+    return Provider.objects.get(pk=row.pk)
+
+
+def test_a_credential_reaches_the_snapshot_and_shows_itself_nowhere() -> None:
+    sealed()
+    found = store.load_snapshot()
+    assert found.providers["openai"].credential.reveal() == SECRET
+    assert SECRET not in repr(found)
+
+
+def test_no_secret_stands_in_a_dump_of_the_database(dump: Callable[[], str]) -> None:
+    sealed()
+    _, plain = store.make_key("a key")
+    everything = dump()
+    assert "openai" in everything
+    for secret in (SECRET, SECRET[:12], plain, plain[15:], plain[20:40]):
+        assert secret not in everything
+
+
+def test_a_credential_copied_to_another_row_opens_nothing() -> None:
+    theirs = sealed("theirs")
+    mine = provider("mine", "custom", base_url="http://127.0.0.1:1")
+    Provider.objects.filter(pk=mine.pk).update(credential=theirs.credential)
+    found = store.load_snapshot()
+    assert set(found.providers) == {"theirs"}
+    assert "another row" in found.warnings[0].why
+
+
+def test_a_lost_encryption_key_is_told_by_its_id(settings: Any) -> None:
+    row = sealed()
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    with pytest.raises(store.Undecryptable, match=row.credential.split(":")[0]):
+        store.credential_of(row)
+
+
+def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> None:
+    row = sealed()
+    fresh, old = Fernet.generate_key().decode(), settings.ENCRYPTION_KEYS[0]
+    settings.ENCRYPTION_KEYS = [fresh, old]
+    assert store.credential_of(row) == SECRET
+    assert store.rotate_credentials() == 1
+    assert store.rotate_credentials() == 0
+    settings.ENCRYPTION_KEYS = [fresh]
+    assert store.credential_of(Provider.objects.get()) == SECRET
+
+
+def test_rotation_leaves_alone_what_it_can_not_open() -> None:
+    row = sealed()
+    Provider.objects.update(credential="00000000:nonsense")
+    assert store.rotate_credentials() == 0
+    assert Provider.objects.get(pk=row.pk).credential == "00000000:nonsense"
+
+
+def test_an_empty_credential_removes_it() -> None:
+    row = sealed()
+    store.set_credential(row, "")
+    assert Provider.objects.get().credential == ""
+    assert store.credential_of(row) == ""
+
+
+def test_a_row_that_is_not_saved_yet_is_saved() -> None:
+    row = Provider(name="new", preset="openai")
+    store.set_credential(row, SECRET)
+    assert store.credential_of(Provider.objects.get()) == SECRET
+
+
+@pytest.mark.parametrize(
+    ("secret", "hint"),
+    [(SECRET, "...cdef"), ("short", "set"), ("", "")],
+    ids=["long", "short", "none"],
+)
+def test_of_a_credential_only_its_end_is_shown(secret: str, hint: str) -> None:
+    row = provider()
+    store.set_credential(row, secret)
+    assert store.credential_hint(row) == hint
+
+
+def test_a_variable_may_name_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{SECRET}\n")
+    monkeypatch.setenv("SOME_KEY_FILE", str(file))
+    row = provider(credential_env="SOME_KEY")
+    assert store.credential_of(row) == SECRET
+    file.unlink()
+    with pytest.raises(LookupError, match="SOME_KEY_FILE"):
+        store.credential_of(row)
+
+
+@pytest.mark.parametrize("name", ["DRAGOMAN_SECRET_KEY", "DATABASE_URL", "dragoman_master_key"])
+def test_dragomans_own_variables_are_given_to_no_provider(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, SECRET)
+    row = provider(credential_env=name)
+    with pytest.raises(LookupError, match="own"):
+        store.credential_of(row)
+    assert not store.load_snapshot().providers["openai"].credential
+
+
+def test_a_credential_that_no_header_may_carry_is_left_out_unsaid() -> None:
+    row = provider()
+    store.set_credential(row, "sk-with\r\nbreak")
+    found = store.load_snapshot()
+    assert found.providers == {}
+    assert "sk-with" not in str(found.warnings)

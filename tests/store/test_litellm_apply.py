@@ -1,0 +1,201 @@
+"""A file's rows in the registry: written, kept, changed and removed, others untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import models, store
+from gateway.litellm.apply import apply
+from gateway.models import Source
+from tests.litellm.make import config, entries
+from tests.store.factories import model, provider, route
+
+pytestmark = pytest.mark.django_db
+
+GPT = {"model": "gpt-4o", "api_key": "os.environ/OPENAI_API_KEY"}
+OWN = {"model": "openai/x", "api_base": "http://gpu:8000/v1", "api_key": "sk-literal-key"}
+
+
+def rows() -> dict[str, list[str]]:
+    tables = (models.Provider, models.Model, models.Route, models.Target, models.Alias)
+    return {table.__name__: sorted(map(str, table.objects.all())) for table in tables}
+
+
+def test_a_file_becomes_rows_that_say_where_they_are_from(tmp_path: Path) -> None:
+    notes = apply(entries(tmp_path, GPT, {**OWN, "weight": 2}))
+    assert notes == []
+    assert rows() == {
+        "Provider": ["openai", "openai-gpu-8000"],
+        "Model": ["openai-gpu-8000/x", "openai/gpt-4o"],
+        "Route": ["fast"],
+        "Target": ["fast -> openai-gpu-8000/x", "fast -> openai/gpt-4o"],
+        "Alias": [],
+    }
+    for table in (models.Provider, models.Model, models.Route, models.Target):
+        for row in table.objects.all():
+            assert row.source == Source.FILE
+            assert row.source_ref.startswith("litellm_config.yaml:")
+
+
+def test_the_hot_path_understands_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-outside")
+    text = """
+        model_list:
+        - model_name: fast
+          litellm_params: {model: gpt-4o, rpm: 9, timeout: 60, temperature: 0.1, max_tokens: 5}
+          model_info: {input_cost_per_token: 1e-6, max_output_tokens: 77}
+        - model_name: "claude-*"
+          litellm_params: {model: anthropic/claude-*, api_key: sk-ant-literal}
+        router_settings:
+          num_retries: 4
+          model_group_alias: {quick: fast}
+          fallbacks: [{fast: ["claude-*"]}]
+    """
+    apply(config(tmp_path, text))
+    snapshot = store.load_snapshot()
+    assert snapshot.warnings == ()
+    fast = snapshot.route("quick")
+    assert fast is not None
+    (target,) = fast.targets
+    assert (fast.retries, fast.fallbacks, fast.default_max_output) == (4, ("claude-*",), 5)
+    assert (target.weight, target.timeouts.first_byte_s) == (9, 60)
+    assert [edit.path for edit in target.edits] == ["temperature", "max_completion_tokens"]
+    assert (target.model.price.input, target.model.traits.max_output) == (1, 77)
+    assert target.model.provider.credential.reveal() == "sk-from-outside"
+    wild = snapshot.route("claude-sonnet-4-5")
+    assert wild is not None
+    assert wild.targets[0].model.label.endswith("/claude-sonnet-4-5")
+    assert wild.targets[0].model.provider.credential.reveal() == "sk-ant-literal"
+
+
+def test_no_secret_is_in_the_database_in_clear(tmp_path: Path, dump: Callable[[], str]) -> None:
+    environ = {"OPENAI_API_KEY": "sk-secret-one", "TOKEN": "secret-two"}
+    headers = {"x-token": "os.environ/TOKEN"}
+    apply(entries(tmp_path, {**GPT, "extra_headers": headers}, OWN, environ=environ))
+    text = dump()
+    assert "gpt-4o" in text
+    assert "secret" not in text
+    assert "sk-literal-key" not in text
+
+
+def test_a_header_is_looked_up_when_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "abc")
+    row = {**OWN, "extra_headers": {"x-token": "os.environ/TOKEN"}}
+    apply(entries(tmp_path, row, environ={"TOKEN": "abc"}))
+    (found,) = store.load_snapshot().providers.values()
+    assert dict(found.headers)["x-token"] == "abc"
+    monkeypatch.delenv("TOKEN")
+    snapshot = store.load_snapshot()
+    assert snapshot.providers == {}
+    assert "variable `TOKEN` is not set" in snapshot.warnings[0].why
+
+
+def test_the_same_file_again_changes_nothing(tmp_path: Path) -> None:
+    rows_given = (GPT, OWN, {**OWN, "model_name": "claude-*"})
+    apply(entries(tmp_path, *rows_given))
+    before, version = rows(), store.current_version()
+    assert apply(entries(tmp_path, *rows_given)) == []
+    assert (rows(), store.current_version()) == (before, version)
+
+
+def test_what_the_file_no_longer_says_is_removed(tmp_path: Path) -> None:
+    alias = {"router_settings": {"model_group_alias": {"quick": "slow"}}}
+    apply(entries(tmp_path, GPT, OWN, {**OWN, "model_name": "slow"}, **alias))
+    apply(entries(tmp_path, GPT))
+    assert rows() == {
+        "Provider": ["openai"],
+        "Model": ["openai/gpt-4o"],
+        "Route": ["fast"],
+        "Target": ["fast -> openai/gpt-4o"],
+        "Alias": [],
+    }
+    apply(entries(tmp_path))
+    assert set(map(tuple, rows().values())) == {()}
+
+
+def test_changes_of_the_file_are_taken_over(tmp_path: Path) -> None:
+    apply(entries(tmp_path, {**OWN, "rpm": 1}))
+    apply(entries(tmp_path, {**OWN, "rpm": 2, "api_key": "sk-new"}))
+    assert models.Target.objects.get().weight == 2
+    assert store.credential_of(models.Provider.objects.get()) == "sk-new"
+    apply(entries(tmp_path, {**OWN, "api_key": "os.environ/OTHER"}))
+    row = models.Provider.objects.get()
+    assert (row.credential, row.credential_env) == ("", "OTHER")
+
+
+def test_rows_that_people_made_are_never_changed_nor_removed(tmp_path: Path) -> None:
+    theirs = model("gpt-5", provider("mine"))
+    route("theirs", theirs)
+    apply(entries(tmp_path, GPT))
+    apply(entries(tmp_path))
+    assert rows()["Route"] == ["theirs"]
+    assert rows()["Provider"] == ["mine"]
+
+
+def test_a_route_that_people_made_keeps_its_name(tmp_path: Path) -> None:
+    route("fast", model("gpt-5", provider("mine")))
+    (note,) = apply(entries(tmp_path, GPT))
+    assert note.startswith("litellm_config.yaml:")
+    assert "the route fast is not from this file; it stays as it is" in note
+    assert rows()["Target"] == ["fast -> mine/gpt-5"]
+
+
+def test_a_provider_that_people_made_is_not_given_the_files_traffic(tmp_path: Path) -> None:
+    provider("openai", base_url="https://elsewhere.example/v1")
+    (note,) = apply(entries(tmp_path, GPT))
+    assert "the provider openai is not from this file; here it is openai-" in note
+    target = models.Target.objects.get()
+    assert target.model.provider.name.startswith("openai-")
+    assert target.model.provider.base_url == ""
+    assert models.Provider.objects.get(name="openai").source == Source.DATABASE
+
+
+def test_a_provider_found_in_the_environment_is_shared(tmp_path: Path) -> None:
+    made = {"credential_env": "OPENAI_API_KEY", "source": Source.ENVIRONMENT}
+    provider("openai", **made)
+    assert apply(entries(tmp_path, GPT)) == []
+    assert rows()["Provider"] == ["openai"]
+    apply(entries(tmp_path))
+    assert models.Provider.objects.get().source == Source.ENVIRONMENT
+
+
+def test_an_alias_that_people_made_keeps_its_name(tmp_path: Path) -> None:
+    theirs = route("theirs", model("gpt-5", provider("mine")))
+    models.Alias.objects.create(pattern="quick", route=theirs)
+    alias = {"router_settings": {"model_group_alias": {"quick": "fast"}}}
+    (note,) = apply(entries(tmp_path, GPT, **alias))
+    assert "the alias quick is not from this file" in note
+    assert models.Alias.objects.get().route.name == "theirs"
+
+
+def test_what_people_built_on_a_files_row_keeps_it(tmp_path: Path) -> None:
+    apply(entries(tmp_path, OWN))
+    theirs = model("added", models.Provider.objects.get())
+    route("theirs", theirs)
+    notes = apply(entries(tmp_path))
+    assert rows()["Provider"] == ["openai-gpu-8000"]
+    assert rows()["Model"] == ["openai-gpu-8000/added"]
+    assert "no longer there; it stays, as others need it" in notes[0]
+
+
+def test_a_model_that_people_made_keeps_what_they_said(tmp_path: Path) -> None:
+    held = provider("openai", credential_env="OPENAI_API_KEY")
+    model("gpt-4o", held, traits={"max_output": 1})
+    found: dict[str, Any] = {**GPT, "model_info": {"max_tokens": 2}}
+    (note,) = apply(entries(tmp_path, found))
+    assert "the model openai/gpt-4o is not from this file" in note
+    assert models.Model.objects.get().traits == {"max_output": 1}
+
+
+def test_a_file_that_fails_halfway_writes_nothing(tmp_path: Path) -> None:
+    good = entries(tmp_path, GPT, OWN)
+    good.routes["fast"].fallbacks = [object()]
+    with pytest.raises(TypeError):
+        apply(good)
+    assert set(map(tuple, rows().values())) == {()}

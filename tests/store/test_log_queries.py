@@ -1,0 +1,120 @@
+"""The request log's named filters, its pages, and retention."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from gateway import store
+from gateway.models import RequestLog
+from tests.store.factories import STARTED, entry
+
+pytestmark = pytest.mark.django_db
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(STARTED + seconds, UTC)
+
+
+def matching(**wanted: Any) -> list[str]:
+    return [row.request_id for row in RequestLog.objects.matching(**wanted).newest(50)]
+
+
+FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "route": ({"route": "slow"}, {"route": "slow"}),
+    "key by its prefix": ({"key_prefix": "sk-dgm-1"}, {"key": "sk-dgm-1"}),
+    "key by its row": ({"key_id": 9}, {"key": 9}),
+    "provider": ({"provider": "groq"}, {"provider": "groq"}),
+    "model": ({"model": "llama"}, {"model": "llama"}),
+    "status": ({"status": 429}, {"status": "429"}),
+    "status as a number": ({"status": 429}, {"status": 429}),
+    "class of status": ({"status": 429}, {"status": "4xx"}),
+    "outcome": ({"outcome": "cut"}, {"outcome": "cut"}),
+    "error kind": ({"error_kind": "rate_limit"}, {"error_kind": "rate_limit"}),
+    "session": ({"session": "s-1"}, {"session": "s-1"}),
+    "since": ({"started_at": STARTED + 10}, {"since": at(5)}),
+    "until": ({"started_at": STARTED - 10}, {"until": at(-5)}),
+}
+
+
+@pytest.mark.parametrize(("values", "wanted"), FILTERS.values(), ids=FILTERS)
+def test_a_filter_finds_its_rows_and_no_others(
+    values: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    store.write([entry("other"), entry("it", **values), entry("more")])
+    assert matching(**wanted) == ["it"]
+
+
+def test_filters_hold_together() -> None:
+    store.write([entry("a", provider="p", status=500), entry("b", provider="p"), entry("c")])
+    assert matching(provider="p", status="5xx") == ["a"]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"route": None}, {"route": ""}, {"status": ""}], ids=str)
+def test_what_is_not_given_filters_nothing(wanted: dict[str, Any]) -> None:
+    store.write([entry("a"), entry("b")])
+    assert matching(**wanted) == ["b", "a"]
+
+
+def test_successes_are_found_by_their_outcome_too() -> None:
+    store.write([entry("a"), entry("b", outcome="cut")])
+    assert matching(outcome="ok") == ["a"]
+
+
+@pytest.mark.parametrize("status", ["abc", "20", "2000", "xxx", "9" * 30], ids=str)
+def test_what_is_no_status_is_had_by_no_row(status: str) -> None:
+    store.write([entry("a")])
+    assert matching(status=status) == []
+
+
+@pytest.mark.parametrize("name", ["route", "key", "status", "session", "text"])
+def test_a_filter_with_nul_finds_nothing(name: str) -> None:
+    store.write([entry("a")])
+    assert matching(**{name: "\0"}) == []
+
+
+def test_pages_by_keyset_are_whole_while_rows_arrive() -> None:
+    store.write([entry(f"req_{n}") for n in range(25)])
+    pages, cursor = [], None
+    while rows := list(RequestLog.objects.matching(route="fast").before(cursor).newest(10)):
+        pages.append([row.request_id for row in rows])
+        cursor = rows[-1].pk
+        store.write([entry(f"late_{cursor}")])
+    assert [len(page) for page in pages] == [10, 10, 5]
+    assert sum(pages, []) == [f"req_{n}" for n in reversed(range(25))]
+
+
+def test_a_live_page_asks_for_what_is_newer() -> None:
+    store.write([entry("a"), entry("b")])
+    cursor = RequestLog.objects.newest(1)[0].pk
+    store.write([entry("c")])
+    assert [row.request_id for row in RequestLog.objects.after(cursor).newest(9)] == ["c"]
+
+
+def test_prune_deletes_the_old_in_steps() -> None:
+    store.write([entry(f"req_{n}", started_at=STARTED + n) for n in range(10)])
+    assert RequestLog.objects.prune(at(7), at_once=3) == 7
+    assert matching() == ["req_9", "req_8", "req_7"]
+
+
+INDEXED = [
+    {"route": "fast"},
+    {"provider": "p"},
+    {"model": "m"},
+    {"key": "k"},
+    {"outcome": "cut"},
+    {"error_kind": "timeout"},
+    {"session": "s"},
+]
+
+
+@pytest.mark.parametrize("wanted", INDEXED, ids=str)
+def test_each_filter_walks_an_index_in_order(wanted: dict[str, Any]) -> None:
+    if connection.vendor != "sqlite":
+        return  # PostgreSQL plans by statistics, which an empty table has none of
+    plan = RequestLog.objects.matching(**wanted).newest(50).explain()
+    assert "USING INDEX gateway_request_" in plan
+    assert "TEMP B-TREE" not in plan

@@ -1,0 +1,185 @@
+"""Full text: what a person remembers of a request finds it, on either database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from gateway import store
+from gateway.models import RequestBody, RequestLog, RequestText, Unindexed
+from gateway.relay.entry import Bodies
+from gateway.store.words import MAX_CHARS, searchable
+from tests.store.factories import STARTED, asked, bodies, entry
+
+pytestmark = pytest.mark.django_db
+
+
+def found(text: str) -> list[str]:
+    rows = RequestLog.objects.matching(text=text).newest(50)
+    return [row.request_id for row in rows]
+
+
+def log(*entries: Any) -> None:
+    store.write(list(entries))
+    store.index_pending()
+
+
+def test_words_of_question_and_answer_find_a_request() -> None:
+    log(asked("why is the sky blue?", "Rayleigh scattering", id="sky"), asked("hello", id="other"))
+    assert found("SKY") == ["sky"]
+    assert found("rayleigh") == ["sky"]
+    assert found("sky rayleigh") == ["sky"]
+    assert found("sky hello") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "hit"),
+    [
+        ("open gateway/models.py now", "gateway/models.py", True),
+        ("open gateway/models.py now", "models", True),
+        ("models of a gateway", "gateway/models.py", False),
+        ("one two three", '"two three"', True),
+        ("one two three", '"three two"', False),
+        ("one two three", "three two", True),
+        ("Crème brûlée", "creme brulee", True),
+        ("creme brulee", "CRÈME", True),
+        ("Straße", "strasse", True),
+        ("今日は天気がいい", "天気", True),
+        ("今日は天気がいい", "気天", False),
+        ("Привет, мир", "МИР", True),
+        ("call get_weather(city)", "get_weather", True),
+        ("error 0x1f at 10:32", "0x1f", True),
+        ("version 1.2.3-rc1", "1.2.3-rc1", True),
+        ("a-b", "a b", True),
+        ("tabs\tand\nlines", '"and lines"', True),
+    ],
+    ids=str,
+)
+def test_words_are_told_apart_alike_on_every_database(text: str, query: str, hit: bool) -> None:
+    log(asked(text, id="it"))
+    assert found(query) == (["it"] if hit else [])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        '"',
+        "AND",
+        "NEAR(a b)",
+        "a*",
+        "-a",
+        "document:a",
+        "' OR 1=1 --",
+        "\\",
+        "(",
+        "a & | b",
+        "%",
+        "!",
+    ],
+)
+def test_a_query_is_words_and_never_syntax(query: str) -> None:
+    log(asked("nothing of the kind", id="it"))
+    assert found(query) == []
+
+
+def test_a_query_without_words_finds_nothing() -> None:
+    log(asked("hello", id="it"))
+    assert found("?!") == []
+
+
+def test_newest_come_first_and_filters_hold_beside_the_text() -> None:
+    log(*(asked("same words", id=f"req_{n}", route=f"r{n % 2}") for n in range(6)))
+    assert found("words") == [f"req_{n}" for n in reversed(range(6))]
+    odd = RequestLog.objects.matching(text="words", route="r1")
+    assert [row.request_id for row in odd.newest(2)] == ["req_5", "req_3"]
+    cursor = odd.newest(2)[1].pk
+    assert [row.request_id for row in odd.before(cursor).newest(2)] == ["req_1"]
+
+
+def test_the_pieces_of_a_stream_are_words_again() -> None:
+    stream = (
+        b'data: {"choices":[{"delta":{"content":"extra"}}]}\n\n'
+        b'data: {"choices":[{"delta":{"content":"ordinary thing"}}]}\n\n'
+        b"data: [DONE]\n\n"
+    )
+    log(entry("it", bodies=bodies({"messages": []}, stream)))
+    assert found('"extraordinary thing"') == ["it"]
+
+
+def test_arguments_of_a_streamed_call_are_found() -> None:
+    stream = (
+        b'event: content_block_delta\ndata: {"delta":{"type":"input_json_delta","partial_json":"{\\"ci"}}\n\n'
+        b'event: content_block_delta\ndata: {"delta":{"partial_json":"ty\\": \\"Reykjavik\\"}"}}\n\n'
+    )
+    log(entry("it", bodies=bodies({"messages": []}, stream)))
+    assert found("city reykjavik") == ["it"]
+
+
+def test_a_passed_through_answer_is_found() -> None:
+    passed = Bodies(upstream_response=b'{"content":[{"text":"verbatim"}]}', same_response=True)
+    log(entry("it", bodies=passed))
+    assert found("verbatim") == ["it"]
+
+
+def test_an_error_is_found_without_bodies() -> None:
+    log(entry("it", error="the upstream said: quota exhausted"), entry("other"))
+    assert found("quota") == ["it"]
+    assert RequestText.objects.count() == 1
+
+
+def test_a_body_that_is_no_json_is_found_by_its_end() -> None:
+    cut = b'{"messages":[{"content":"' + b"filler " * 20_000 + b"needle"
+    log(entry("it", bodies=Bodies(client_request=cut)))
+    assert found("needle") == ["it"]
+
+
+def test_of_a_long_conversation_the_end_is_indexed() -> None:
+    turns = [{"role": "user", "content": f"turn{n} " + "word " * 2000} for n in range(50)]
+    text = searchable(bodies({"messages": turns, "system": "system prompt"}, {}), "")
+    assert "turn49" in text
+    assert "turn0 " not in text
+    assert len(text) <= MAX_CHARS + 2
+
+
+def test_base64_is_not_indexed() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBOR" * 5000}}
+    text = searchable(bodies({"messages": [{"content": [image, {"text": "a cat"}]}]}, {}), "")
+    assert "a cat" in text
+    assert "iVBOR" not in text
+
+
+def test_a_damaged_body_does_not_block_the_queue(caplog: pytest.LogCaptureFixture) -> None:
+    store.write([asked("lost", id="bad", error="but known"), asked("kept", id="good")])
+    RequestBody.objects.filter(log__request_id="bad").update(blob=b"\x78nonsense")
+    assert store.index_pending() == 2
+    assert not Unindexed.objects.exists()
+    assert (found("kept"), found("known"), found("lost")) == (["good"], ["bad"], [])
+    assert len(caplog.records) == 1
+
+
+def test_indexing_goes_in_steps_and_ends() -> None:
+    store.write([asked("hello", id=f"req_{n}") for n in range(7)])
+    assert [store.index_pending(3) for _ in range(4)] == [3, 3, 1, 0]
+    assert len(found("hello")) == 7
+
+
+def test_nothing_is_indexed_twice() -> None:
+    log(asked("hello", id="it"))
+    Unindexed.objects.create(log=RequestLog.objects.get())
+    store.index_pending()
+    assert found("hello") == ["it"]
+    assert RequestText.objects.count() == 1
+
+
+def test_what_is_pruned_is_not_found_again() -> None:
+    log(asked("old words", id="old"), asked("new words", id="new", started_at=STARTED + 100))
+    moment = datetime.fromtimestamp(STARTED + 50, UTC)
+    assert RequestLog.objects.prune(moment, at_once=1) == 1
+    assert found("words") == ["new"]
+    assert RequestBody.objects.count() == RequestText.objects.count() == 1
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM gateway_requesttext")
+        assert cursor.fetchone()[0] == 1

@@ -1,0 +1,377 @@
+"""The registry's rows as the hot path sees them; what is broken is left out by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from gateway import store
+from gateway.models import Alias, ApiKey, Model, Provider, Route, Target
+from gateway.providers.capabilities import traits_for
+from gateway.providers.prices import price_for
+from gateway.routing.snapshot import Snapshot, Timeouts
+from tests.store.factories import model, provider, route
+
+pytestmark = pytest.mark.django_db
+
+
+def snapshot() -> Snapshot:
+    return store.load_snapshot()
+
+
+def test_an_empty_registry_is_an_empty_snapshot() -> None:
+    found = snapshot()
+    assert (found.routes, found.providers, found.keys, found.warnings) == ({}, {}, {}, ())
+
+
+def test_a_preset_fills_what_the_row_leaves_blank() -> None:
+    provider("claude", "anthropic")
+    found = snapshot().providers["claude"]
+    assert found.dialect == "anthropic_messages"
+    assert found.base_url.startswith("https://api.anthropic.com")
+    assert found.auth == "x-api-key"
+
+
+def test_a_row_overrides_its_preset() -> None:
+    provider(
+        "mine",
+        "openai",
+        base_url="http://10.0.0.7:8000/v1/",
+        auth="api-key",
+        headers={"X-Team": "blue"},
+        query={"api-version": 1},
+        paths={"generate": "/chat"},
+        timeouts={"idle_s": 7},
+        edits=[{"op": "drop", "path": "store"}],
+        drop_params=True,
+        passthrough=False,
+    )
+    found = snapshot().providers["mine"]
+    assert found.base_url == "http://10.0.0.7:8000/v1"
+    assert found.auth == "api-key"
+    assert found.headers == (("X-Team", "blue"),)
+    assert found.query == (("api-version", "1"),)
+    assert found.paths == {"generate": "/chat"}
+    assert found.timeouts == Timeouts(idle_s=7.0)
+    assert found.edits[-1].path == "store"
+    assert found.drop_params
+    assert not found.passthrough
+
+
+def test_an_empty_query_takes_the_presets_away() -> None:
+    values: dict[str, Any] = {"base_url": "https://r.openai.azure.com"}
+    provider("a", "azure_openai", **values)
+    provider("b", "azure_openai", **values, query={}, paths={})
+    found = snapshot().providers
+    assert found["a"].query
+    assert (found["b"].query, found["b"].paths) == ((), {})
+
+
+def test_traits_come_from_the_tables_then_what_was_learned_then_the_operator() -> None:
+    model("gpt-5", learned={"images": False, "n_max": 3}, traits={"n_max": 2})
+    found = snapshot().models["openai/gpt-5"].traits
+    told = traits_for("openai", "gpt-5")
+    assert (found.images, found.n_max, found.efforts) == (False, 2, told.efforts)
+    assert (told.images, told.n_max != 2) == (True, True)
+
+
+def test_a_price_is_the_rows_then_the_lists() -> None:
+    own = provider()
+    model("gpt-5", own, price_input=Decimal("0.5"))
+    model("gpt-5-mini", own)
+    model("unheard-of", own)
+    found = snapshot().models
+    listed = price_for("openai", "gpt-5")
+    assert found["openai/gpt-5"].price.input == Decimal("0.5")
+    assert found["openai/gpt-5"].price.output == listed.output
+    assert found["openai/gpt-5"].price.source == f"set here, else {listed.source}"
+    assert found["openai/gpt-5-mini"].price == price_for("openai", "gpt-5-mini")
+    assert found["openai/unheard-of"].price.input is None
+
+
+def test_a_price_of_zero_is_zero_and_not_unknown() -> None:
+    zero = Decimal(0)
+    model("free", price_input=zero, price_output=zero)
+    price = snapshot().models["openai/free"].price
+    assert (price.input, price.output, price.source) == (zero, zero, "set here")
+
+
+def test_a_route_has_its_targets_in_order() -> None:
+    own = provider()
+    first, second, third = (model(name, own) for name in ("a", "b", "c"))
+    row = route("fast")
+    for order, target in ((2, second), (1, first), (2, third)):
+        Target.objects.create(route=row, model=target, order=order, weight=order)
+    found = snapshot().routes["fast"].targets
+    assert [(t.model.name, t.order, t.weight) for t in found] == [
+        ("a", 1, 1),
+        ("b", 2, 2),
+        ("c", 2, 2),
+    ]
+
+
+def test_a_targets_timeouts_change_its_providers() -> None:
+    row = route("fast", model(provided_by=provider(timeouts={"idle_s": 7, "total_s": 70})))
+    assert snapshot().routes["fast"].targets[0].timeouts is None
+    Target.objects.filter(route=row).update(timeouts={"total_s": 5})
+    assert snapshot().routes["fast"].targets[0].timeouts == Timeouts(idle_s=7.0, total_s=5.0)
+
+
+def test_aliases_are_exact_or_wildcards_most_specific_first() -> None:
+    row = route("fast", model())
+    for pattern in ("*", "claude-*", "gpt-4o", "claude-opus-*", "claude-*-mini", "claude-?"):
+        Alias.objects.create(pattern=pattern, route=row)
+    found = snapshot()
+    assert found.aliases == {"gpt-4o": "fast"}
+    patterns = [pattern for pattern, _ in found.wildcards]
+    assert patterns == ["claude-opus-*", "claude-*-mini", "claude-*", "claude-?", "*"]
+
+
+def test_a_revoked_key_is_gone_and_an_expired_one_is_known() -> None:
+    past = timezone.now() - timedelta(days=1)
+    revoked, _ = store.make_key("revoked")
+    ApiKey.objects.filter(pk=revoked.pk).revoke()
+    store.make_key("expired", expires_at=past, routes=["a", "b-*"], log_bodies=False)
+    (key,) = snapshot().keys.values()
+    assert (key.name, key.expires_at) == ("expired", past.timestamp())
+    assert (key.routes, key.log_bodies) == (("a", "b-*"), False)
+
+
+def test_a_key_is_found_by_the_digest_of_its_token() -> None:
+    row, plain = store.make_key("a key")
+    assert snapshot().keys[store.digest(plain)].id == row.pk
+
+
+def test_what_is_switched_off_is_absent_and_no_mistake() -> None:
+    own = provider()
+    off = model("off", own, enabled=False)
+    on = model("on", own)
+    route("mixed", off, on)
+    route("hidden away", on, enabled=False)
+    other = provider("other", enabled=False)
+    route("base", on, model("x", other))
+    found = snapshot()
+    assert set(found.providers) == {"openai"}
+    assert set(found.models) == {"openai/on"}
+    assert {name: len(r.targets) for name, r in found.routes.items()} == {"mixed": 1, "base": 1}
+    assert found.warnings == ()
+
+
+def test_the_switches_are_the_settings_or_what_is_given(settings: Any) -> None:
+    settings.OPEN, settings.LOG_BODIES = False, True
+    assert (snapshot().open, snapshot().log_bodies) == (False, True)
+    given = store.load_snapshot(open_to_all=True, log_bodies=False)
+    assert (given.open, given.log_bodies) == (True, False)
+
+
+def broken_provider(**values: Any) -> None:
+    # Past validation, as a hand at the database could do.
+    Provider.objects.bulk_create([Provider(**{"name": "bad", "preset": "openai", **values})])
+
+
+BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "unknown preset": (lambda: broken_provider(preset="nope"), "provider `bad`", "nope"),
+    "unknown dialect": (lambda: broken_provider(dialect="smoke"), "provider `bad`", "smoke"),
+    "unknown auth": (lambda: broken_provider(auth="magic"), "provider `bad`", "magic"),
+    "slash in the name": (lambda: broken_provider(name="a/b"), "provider `a/b`", "slash"),
+    "no base URL": (lambda: broken_provider(preset="custom"), "provider `bad`", "base URL"),
+    "base URL of another scheme": (
+        lambda: broken_provider(base_url="ftp://x"),
+        "provider `bad`",
+        "http",
+    ),
+    "base URL with a password": (
+        lambda: broken_provider(base_url="https://me:secret-word@x"),
+        "provider `bad`",
+        "password",
+    ),
+    "base URL with a line break": (
+        lambda: broken_provider(base_url="https://x\r\nevil: 1"),
+        "provider `bad`",
+        "characters",
+    ),
+    "base URL with no port": (
+        lambda: broken_provider(base_url="http://x:port"),
+        "provider `bad`",
+        "",
+    ),
+    "headers that are a list": (lambda: broken_provider(headers=[1]), "provider `bad`", "headers"),
+    "a header that frames": (
+        lambda: broken_provider(headers={"Content-Length": "1"}),
+        "provider `bad`",
+        "Content-Length",
+    ),
+    "a header with a line break": (
+        lambda: broken_provider(headers={"x": "a\r\nb"}),
+        "provider `bad`",
+        "`x`",
+    ),
+    "an unknown edit": (
+        lambda: broken_provider(edits=[{"op": "explode", "path": "a"}]),
+        "provider `bad`",
+        "edits",
+    ),
+    "an edit without sense": (
+        lambda: broken_provider(edits=[{"op": "rename", "path": "a"}]),
+        "provider `bad`",
+        "rename",
+    ),
+    "an unknown timeout": (
+        lambda: broken_provider(timeouts={"idle": 1}),
+        "provider `bad`",
+        "`idle`",
+    ),
+    "a timeout of text": (
+        lambda: broken_provider(timeouts={"idle_s": "1"}),
+        "provider `bad`",
+        "`idle_s`",
+    ),
+    "a timeout below zero": (
+        lambda: broken_provider(timeouts={"idle_s": -1}),
+        "provider `bad`",
+        "`idle_s`",
+    ),
+    "a damaged credential": (
+        lambda: broken_provider(credential="0000:nonsense"),
+        "provider `bad`",
+        "credential",
+    ),
+    "an unknown trait": (
+        lambda: model("m", traits={"telepathy": True}),
+        "model `openai/m`",
+        "telepathy",
+    ),
+    "a trait of another type": (
+        lambda: model("m", traits={"n_max": "x"}),
+        "model `openai/m`",
+        "n_max",
+    ),
+    "traits that are a list": (lambda: model("m", traits=[1]), "model `openai/m`", ""),
+    "a negative price": (lambda: model("m", price_input=-1), "model `openai/m`", "price"),
+    "an unknown strategy": (
+        lambda: route("r", model(), strategy="psychic"),
+        "route `r`",
+        "psychic",
+    ),
+    "an unknown reasoning field": (
+        lambda: route("r", model(), reasoning_field="x"),
+        "route `r`",
+        "reasoning field",
+    ),
+    "fallbacks that are a text": (
+        lambda: route("r", model(), fallbacks="fast"),
+        "route `r`",
+        "fallbacks",
+    ),
+    "a route without a target": (lambda: route("r"), "route `r`", "no target"),
+    "a negative weight": (
+        lambda: (route("r", model()), Target.objects.filter(route__name="r").update(weight=-1)),
+        "target `r -> openai/gpt-5`",
+        "weight",
+    ),
+    "routes of a key that are a number": (
+        lambda: (store.make_key("k"), ApiKey.objects.update(routes=5)),
+        "API key `k",
+        "routes",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "row", "why"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_row_is_left_out_by_name_and_the_rest_runs(
+    make: Callable[[], Any], row: str, why: str
+) -> None:
+    good = provider("good", "groq")
+    route("good", model("llama", good))
+    make()
+    found = snapshot()
+    assert any(w.row.startswith(row) and why in w.why for w in found.warnings), found.warnings
+    assert "secret-word" not in str(found.warnings)
+    assert found.routes["good"].targets[0].model.name == "llama"
+
+
+def test_what_stands_on_a_broken_row_is_named_too() -> None:
+    broken_provider(preset="nope")
+    bad = model("m", Provider.objects.get(name="bad"))
+    row = route("r", bad)
+    Alias.objects.create(pattern="x", route=row)
+    rows = [warning.row for warning in snapshot().warnings]
+    assert rows == [
+        "provider `bad`",
+        "model `bad/m`",
+        "target `r -> bad/m`",
+        "route `r`",
+        "alias `x -> r`",
+    ]
+
+
+def test_a_row_of_a_file_is_named_with_its_line() -> None:
+    broken_provider(preset="nope", source="file", source_ref="litellm.yaml:12")
+    assert snapshot().warnings[0].row == "provider `bad` (litellm.yaml:12)"
+
+
+def test_an_unknown_fallback_is_warned_of_and_dropped() -> None:
+    own = model()
+    route("a", own, fallbacks=["b", "nobody"])
+    route("b", own)
+    found = snapshot()
+    assert found.routes["a"].fallbacks == ("b",)
+    assert [w.why for w in found.warnings] == ["its fallback `nobody` is not a route"]
+
+
+def test_a_route_may_live_on_its_fallbacks() -> None:
+    route("a", fallbacks=["b"])
+    route("b", model())
+    assert snapshot().routes["a"].targets == ()
+
+
+def test_a_missing_variable_is_warned_of_and_the_provider_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    provider("open", "openai", credential_env="NO_SUCH_KEY")
+    found = snapshot()
+    assert not found.providers["open"].credential
+    assert "NO_SUCH_KEY is not set" in found.warnings[0].why
+
+
+def test_a_variable_is_read_anew_for_each_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider("p", "openai", credential_env="SOME_KEY")
+    monkeypatch.setenv("SOME_KEY", "one")
+    assert snapshot().providers["p"].credential.reveal() == "one"
+    monkeypatch.setenv("SOME_KEY", "two")
+    assert snapshot().providers["p"].credential.reveal() == "two"
+
+
+def test_the_number_of_queries_does_not_grow_with_the_rows(
+    django_assert_max_num_queries: Any,
+) -> None:
+    own = provider()
+    for n in range(20):
+        route(f"route-{n}", model(f"m-{n}", own))
+    with django_assert_max_num_queries(8):
+        assert len(snapshot().routes) == 20
+
+
+def test_every_field_of_the_hot_paths_route_can_be_set() -> None:
+    columns = {field.name for field in Route._meta.get_fields()}
+    assert set(snapshot_fields()) <= columns | {"targets"}
+
+
+def snapshot_fields() -> tuple[str, ...]:
+    from gateway.routing.snapshot import Route as Value
+
+    return Value.__struct_fields__
+
+
+def test_a_model_row_is_optional() -> None:
+    provider("openai")
+    assert Model.objects.count() == 0
+    found = snapshot().route("openai/gpt-5")
+    assert found is not None
+    assert found.targets[0].model.price.input is not None

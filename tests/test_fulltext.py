@@ -1,0 +1,55 @@
+"""Words as the index holds them; the rest of it is tested in tests/store."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.fulltext import MAX_PHRASES, MAX_WORD, document, phrases, words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello, World!", ["hello", "world"]),
+        ("gateway/models.py", ["gateway", "models", "py"]),
+        ("snake_case", ["snake", "case"]),
+        ("Crème", ["creme"]),
+        ("天気", ["天", "気"]),
+        ("x" * (MAX_WORD + 1) + " y", ["y"]),
+        ("", []),
+        ("\0 \ud800", []),
+    ],
+    ids=ascii,
+)
+def test_words_are_lower_case_and_plain(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("one two", ["one", "two"]),
+        ('"one two" three', ["one two", "three"]),
+        ("a/b", ["a b"]),
+        ('"open', ["open"]),
+        ("same SAME", ["same"]),
+        ("?!", []),
+        (" ".join(map(str, range(99))), [str(n) for n in range(MAX_PHRASES)]),
+    ],
+    ids=str,
+)
+def test_a_query_is_phrases_that_must_all_occur(query: str, expected: list[str]) -> None:
+    assert phrases(query) == expected
+
+
+@given(st.text())
+def test_what_is_normal_stays_as_it_is(text: str) -> None:
+    assert document(document(text)) == document(text)
+
+
+@given(st.text(max_size=40))
+def test_a_text_is_found_by_its_own_words(text: str) -> None:
+    held = f" {document(text)} "
+    assert all(f" {phrase} " in held for phrase in phrases(text.replace('"', " "))[:MAX_PHRASES])
