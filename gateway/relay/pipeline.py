@@ -123,6 +123,7 @@ async def attempt(
     call.target = target
     call.recorder.new_attempt()
     call.tap = Tap()
+    call.sent_at = 0.0
     error: Error | None = None
     try:
         await _call_target(runtime, call, client, watch, route, target)
@@ -139,6 +140,8 @@ async def attempt(
         raise GatewayError(error) from None
     finally:
         record.ended_ms = call.ms()
+        if call.sent_at and not client.started:  # an attempt in vain was a wait all the same
+            call.waited_s += time.perf_counter() - call.sent_at
         if error is not None:
             record.error_kind, record.error = error.kind, error.message[:500]
             record.upstream_id = error.upstream_id

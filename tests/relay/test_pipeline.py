@@ -194,6 +194,7 @@ async def test_a_client_that_leaves_closes_the_upstream_at_once(
     assert took < 0.4
     assert live.upstreams.closed == ["a"]
     assert row.outcome == "client_closed"
+    assert row.overhead_ms is not None and row.overhead_ms < 50, "waiting is not our own part"
 
 
 async def test_a_rate_limited_target_rests_until_its_retry_after(tmp_path: Path) -> None:

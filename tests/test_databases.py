@@ -1,0 +1,42 @@
+"""The database tests run on SQLite with all others, and here once more on PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
+
+
+def answers() -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", 5432), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(400)
+def test_the_database_tests_pass_on_postgresql() -> None:
+    if "TEST_POSTGRES_URL" not in os.environ and not answers():
+        pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
+    if os.environ.get("DATABASE_URL", "").startswith("postgres"):
+        pytest.fail("run with DATABASE_URL unset: this test sets it for the run it starts")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
+    run = subprocess.run(
+        [*command, "tests/store", "tests/api", "--deselect", "tests/store/test_both_databases.py"],
+        cwd=ROOT,
+        env={**environment, "DATABASE_URL": POSTGRES},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]

@@ -1,0 +1,57 @@
+"""What README and docs claim is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.dialects import DIALECTS
+from gateway.providers.catalog import PRESETS
+from gateway.relay.metrics import METRICS
+from gateway.routing.strategies import STRATEGIES
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+DOCS = README + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+SETTING = re.compile(r'env\.(?:text|flag|number|names|generated|data_dir)\(\s*"([A-Z_]+)"')
+
+
+def test_every_setting_is_in_the_table_and_every_row_is_a_setting() -> None:
+    read = set(SETTING.findall((ROOT / "gateway/config/settings.py").read_text()))
+    assert len(read) > 10
+    table = README.split("## Settings")[1].split("## ")[0]
+    assert set(re.findall(r"^\| `([A-Z_]+)`", table, re.M)) == read
+
+
+def test_every_command_is_told() -> None:
+    commands = (ROOT / "gateway/management/commands").glob("[a-z]*.py")
+    table = README.split("## Commands")[1].split("## ")[0]
+    for path in commands:
+        assert f"`{path.stem}" in table, path.stem
+
+
+@pytest.mark.parametrize("table", [DIALECTS, STRATEGIES, METRICS, PRESETS])
+def test_every_row_of_an_extension_table_is_told(table: dict[str, object]) -> None:
+    missing = [name for name in table if name not in DOCS]
+    assert not missing
+
+
+def test_every_system_check_is_told() -> None:
+    ids = set(re.findall(r'gateway\.[EW]\d{3}', (ROOT / "gateway/checks.py").read_text()))
+    assert ids
+    assert not [name for name in ids if name not in README]
+
+
+def test_every_folder_of_the_picture_is_there() -> None:
+    picture = README.split("## Where things are")[1].split("###")[0]
+    folders = re.findall(r"\b((?:gateway/\w+|console|templates|static|tests|docs)/)", picture)
+    assert len(folders) > 10
+    assert not [folder for folder in folders if not (ROOT / folder).is_dir()]
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    head = README[:400]
+    assert "pip install uv && uv run manage.py up" in head
+    assert "uv run pytest" in head
