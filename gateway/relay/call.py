@@ -115,6 +115,12 @@ class Call:
             self._request = self.dialect.client.parse_request(decoded, headers)
         return self._request
 
+    def end_wait(self) -> None:
+        """Count the wait since the upstream was called, once: it is not our own part."""
+        if self.sent_at:
+            self.waited_s += time.perf_counter() - self.sent_at
+            self.sent_at = 0.0
+
     def ms(self, at: float | None = None) -> float:
         """Milliseconds since the request arrived, at a perf_counter reading or now."""
         return round(((time.perf_counter() if at is None else at) - self.started) * 1000, 3)

@@ -140,8 +140,7 @@ async def attempt(
         raise GatewayError(error) from None
     finally:
         record.ended_ms = call.ms()
-        if call.sent_at and not client.started:  # an attempt in vain was a wait all the same
-            call.waited_s += time.perf_counter() - call.sent_at
+        call.end_wait()  # an attempt in vain was a wait all the same
         if error is not None:
             record.error_kind, record.error = error.kind, error.message[:500]
             record.upstream_id = error.upstream_id

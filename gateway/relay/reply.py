@@ -68,11 +68,11 @@ async def reply(
         return
     if streamed:
         response = fold(await _all_events(call, target, prepared, answer))
-        call.waited_s += time.perf_counter() - call.sent_at
+        call.end_wait()
         await _send_whole(runtime, call, client, response, exchange, target)
         return
     data = await answer.read_all()
-    call.waited_s += time.perf_counter() - call.sent_at
+    call.end_wait()
     call.recorder.upstream(data)
     response = _parse_whole(call, target, prepared, data)
     if call.stream:
@@ -321,7 +321,7 @@ class _Stream:
         if error is not None:
             raise GatewayError(error)
         call = self.call
-        call.waited_s += time.perf_counter() - call.sent_at
+        call.end_wait()
         call.attempts[-1].first_byte_ms = call.ms()
         self.watch.expect(self.idle_s, "idle")
         self.pinger = self.loop.call_later(PING_S, self._ping)
