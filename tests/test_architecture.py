@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import ast
-import re
+import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gateway.dialects import DIALECTS
+from tests import rules
+
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("gateway", "console")
 MAX_FILE, MAX_FUNCTION, MAX_CLASS = 700, 80, 250
 MEDIAN_FILE, MEDIAN_FUNCTION = 200, 10
-BAD_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py", "base2.py"}
+BAD_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base2", "manager"}
+TOP_LEVEL = {"manage.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
+TOP_LEVEL |= {"gateway", "console", "templates", "static", "tests", "deploy", "docs", "examples"}
 
 
 def sources() -> list[Path]:
+    """The product's Python, but for what Django writes."""
     found = [
         path
-        for package in PACKAGES
+        for package in ("gateway", "console")
         for path in (ROOT / package).rglob("*.py")
         if "migrations" not in path.parts
     ]
@@ -31,166 +37,245 @@ def sources() -> list[Path]:
 
 
 def tracked(*patterns: str) -> list[Path]:
-    out = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return [ROOT / line for line in out.splitlines() if (ROOT / line).is_file()]
+    """The files of the project; a copy of it without git has no others."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    out = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = [ROOT / line for line in out.splitlines() if (ROOT / line).is_file()]
+    assert found
+    return found
 
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+def offenders(rule: Callable[[str], list], paths: list[Path]) -> dict[str, list]:
+    """What a rule finds in these files, by file."""
+    found = {}
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if wrong := rule(text):
+            found[str(path.relative_to(ROOT))] = wrong
+    return found
 
 
-def functions(tree: ast.Module) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
-
-
-def lines(node: ast.stmt) -> int:
-    """Lines of a definition without its docstring."""
-    length = (node.end_lineno or node.lineno) - node.lineno + 1
-    body = getattr(node, "body", [])
-    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-        length -= (body[0].end_lineno or 0) - body[0].lineno + 1
-    return length
-
-
-def tool(*command: str) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """A tool of the environment the tests run in."""
+    program = str(Path(sys.executable).parent / command[0])
+    return subprocess.run(
+        [program, *command[1:]], cwd=cwd, capture_output=True, text=True, check=False
     )
-    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-3000:]
+
+
+def passes(*command: str) -> None:
+    done = run(*command)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+
+
+# Tools
 
 
 def test_ruff_finds_nothing() -> None:
-    tool("ruff", "check", "--no-cache", ".")
+    passes("ruff", "check", "--no-cache", ".")
+
+
+def test_everything_is_formatted() -> None:
+    passes("ruff", "format", "--check", "--no-cache", ".")
+
+
+def test_ruff_would_find_what_is_forbidden(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text('"""Bad."""\nimport logging\n\ndef f(x):\n    logging.info(f"{x}")\n')
+    done = run("ruff", "check", "--config", str(ROOT / "pyproject.toml"), str(bad))
+    for rule in ("ANN001", "ANN201", "D103", "G004", "LOG015"):
+        assert rule in done.stdout
 
 
 @pytest.mark.timeout(300)
 def test_types_are_strict() -> None:
-    tool("mypy")
+    passes("mypy")
 
 
 def test_nobody_imports_upwards() -> None:
-    run = subprocess.run(
-        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    passes("lint-imports", "--no-cache", "--no-logo")
+
+
+def test_imports_against_the_layers_would_be_found(tmp_path: Path) -> None:
+    for package in ("gateway", "console"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    planted = {
+        "gateway/canon/bad.py": "import gateway.relay",
+        "gateway/routing/bad.py": "import time",
+        "gateway/providers/bad.py": "import django",
+        "gateway/edge/bad.py": "import httpx",
+        "gateway/dialects/openai_chat/bad.py": "import gateway.dialects.anthropic_messages",
+        "gateway/framing/sse.py": "import gateway.framing.bad",
+        "gateway/framing/bad.py": "import gateway.framing.sse",
+    }
+    for name, line in planted.items():
+        with (tmp_path / name).open("a") as file:
+            file.write(f"\n{line}\n")
+    done = run("lint-imports", "--no-cache", "--no-logo", cwd=tmp_path)
+    contracts = configured("importlinter", "contracts")
+    assert [c["name"] for c in contracts if f"{c['name']} BROKEN" not in done.stdout] == []
+
+
+def configured(*path: str) -> list[dict]:
+    """A part of pyproject.toml's tool table."""
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    for name in path:
+        found = found[name]
+    return found
+
+
+def test_every_module_stands_in_a_layer() -> None:
+    layers, *_, independent = [
+        contract
+        for contract in configured("importlinter", "contracts")
+        if contract["type"] in {"layers", "independence"}
+    ]
+    placed = {name.strip() for layer in layers["layers"] for name in layer.split(":")}
+    inner = {f"gateway.{path.stem}" for path in (ROOT / "gateway").glob("[a-z]*")}
+    config = {f"gateway.config.{path.stem}" for path in (ROOT / "gateway/config").glob("[a-z]*.py")}
+    assert (inner - {"gateway.config", "gateway.migrations"}) | config | {"console"} == placed
+    assert {f"gateway.dialects.{name}" for name in DIALECTS} == set(independent["modules"])
+
+
+# Sizes
 
 
 def test_files_stay_small() -> None:
     sizes = {path: len(path.read_text().splitlines()) for path in sources()}
-    large = {str(path.relative_to(ROOT)): n for path, n in sizes.items() if n > MAX_FILE}
-    assert not large
+    tests = {path: len(path.read_text().splitlines()) for path in tracked("tests/*.py")}
+    assert not {str(p.relative_to(ROOT)) for p, n in {**sizes, **tests}.items() if n > MAX_FILE}
     assert statistics.median(sizes.values()) <= MEDIAN_FILE
 
 
 def test_functions_stay_short() -> None:
-    sizes = []
-    long = []
-    for path in sources():
-        for node in functions(ast.parse(path.read_text())):
-            sizes.append(lines(node))
-            if sizes[-1] > MAX_FUNCTION:
-                long.append(f"{path.name}:{node.lineno} {node.name} {sizes[-1]}")
-    assert not long
-    assert statistics.median(sizes) <= MEDIAN_FUNCTION
+    sizes = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": rules.size(node)
+        for path in sources()
+        for node in rules.functions(ast.parse(path.read_text()))
+    }
+    assert not {where: n for where, n in sizes.items() if n > MAX_FUNCTION}
+    assert statistics.median(sizes.values()) <= MEDIAN_FUNCTION
 
 
 def test_classes_stay_small() -> None:
-    large = [
-        f"{path.name}:{node.lineno} {node.name}"
+    assert not [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in sources()
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and lines(node) > MAX_CLASS
+        if isinstance(node, ast.ClassDef) and rules.size(node) > MAX_CLASS
     ]
-    assert not large
+
+
+def test_a_size_is_that_of_the_code() -> None:
+    (node,) = rules.functions(ast.parse('def f():\n    """A\n\n    b.\n    """\n    return 1\n'))
+    assert rules.size(node) == 2
+
+
+# Names and words
+
+
+def test_every_function_is_annotated() -> None:
+    assert not offenders(rules.unannotated, sources())
+
+
+def test_every_public_name_is_documented() -> None:
+    assert not offenders(rules.undocumented, sources())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["def f(x) -> int: ...", "def f(x: int): ...", "def f(*a) -> int: ...", "async def f(): ..."],
+)
+def test_a_missing_annotation_would_be_found(bad: str) -> None:
+    assert rules.unannotated(bad)
+    assert not rules.unannotated("class A:\n    def f(self, x: int, **kw: str) -> None: ...")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["x = 1", '"""M."""\ndef f(): ...', '"""M."""\nclass A:\n    """A."""\n    def f(self): ...'],
+)
+def test_a_missing_docstring_would_be_found(bad: str) -> None:
+    assert rules.undocumented(bad)
+    assert not rules.undocumented('"""M."""\ndef _f(): ...\n')
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
-    assert not [path for path in sources() if path.name in BAD_NAMES]
+    assert not [p for p in tracked("*.py") if BAD_NAMES & {p.stem, p.parent.name}]
 
 
-_PROVIDER_NAME = re.compile(r"^(provider|preset|vendor|kind)(_name)?$")
-# `kind` is also the word for a part's or an error's class; there it never names a provider.
-_PRESET_WORDS = re.compile(
-    r"^(openai|anthropic|deepseek|groq|openrouter|together|mistral|fireworks|ollama|vllm|lmstudio"
-    r"|gemini|minimax|azure\w*|xai|cohere|bedrock|vertex\w*|demo|moonshot|zhipu|dashscope)$"
+def test_the_top_level_holds_what_the_layout_says() -> None:
+    top = {path.relative_to(ROOT).parts[0] for path in tracked()}
+    assert {name for name in top if not name.startswith(".")} <= TOP_LEVEL
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        'if target.provider == "x": ...',
+        'if provider.name in {"x", "y"}: ...',
+        'y = 1 if row["provider"] != "x" else 2',
+        'z = preset_name in ("x",)',
+        'match provider:\n    case "x": ...',
+        'match kind:\n    case "anthropic" | "openai": ...',
+        'if kind == "deepseek": ...',
+        'if model.startswith("gemini-"): ...',
+        'if vendor.startswith("x"): ...',
+        'while a.b("x") or name in ["groq"]: ...',
+    ],
 )
+def test_a_branch_on_a_provider_would_be_found(bad: str) -> None:
+    assert rules.branches_on_a_provider(bad) == [1]
 
 
-def branches_on_a_provider(source: str) -> list[int]:
-    """Line numbers of comparisons of a provider-like name with a provider's name."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Compare):
-            sides = [node.left, *node.comparators]
-        elif isinstance(node, ast.Match):
-            sides = [node.subject, *(n for n in ast.walk(node) if isinstance(n, ast.Constant))]
-        else:
-            continue
-        names = [getattr(side, "attr", getattr(side, "id", "")) for side in sides]
-        texts = [
-            n.value
-            for side in sides
-            for n in ast.walk(side)
-            if isinstance(n, ast.Constant) and isinstance(n.value, str)
-        ]
-        named = any(_PROVIDER_NAME.match(name) for name in names)
-        if named and any(_PRESET_WORDS.match(text) for text in texts):
-            found.append(node.lineno)
-    return found
-
-
-def test_a_branch_on_a_provider_would_be_found() -> None:
-    assert branches_on_a_provider('if target.provider == "openai": pass') == [1]
-    assert branches_on_a_provider('x = preset_name in {"deepseek", "groq"}') == [1]
-    assert branches_on_a_provider("match kind:\n    case 'anthropic': pass") == [1]
-    assert branches_on_a_provider('if part.kind == "function": pass') == []
+@pytest.mark.parametrize(
+    "good",
+    [
+        'if part.kind == "function": ...',
+        'if tool["type"] == "custom": ...',
+        'TABLE = {"openai": 1}',
+        'x = TABLE["openai"] > 1',
+        'match db.vendor:\n    case "sqlite": ...',
+        'if url.scheme == "demo": ...',
+        "if provider.dialect == other.dialect: ...",
+        'if row.provider == "": ...',
+    ],
+)
+def test_data_about_a_provider_is_no_branch(good: str) -> None:
+    assert rules.branches_on_a_provider(good) == []
 
 
 def test_nobody_branches_on_a_provider() -> None:
-    found = {
-        str(path.relative_to(ROOT)): where
-        for path in sources()
-        if (where := branches_on_a_provider(path.read_text()))
-    }
-    assert not found
+    assert not offenders(rules.branches_on_a_provider, sources())
 
 
 def test_nothing_is_left_unfinished() -> None:
-    marks = re.compile(
-        "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"))
-    )
-    found = [str(p) for p in [*sources(), *tracked("tests/*.py")] if marks.search(p.read_text())]
-    assert not found
+    assert rules.unfinished("# TO" + "DO: later")
+    assert not offenders(rules.unfinished, tracked())
 
 
-def test_templates_never_trust_a_value() -> None:
-    found = [p for p in tracked("templates/*") if re.search(r"\|\s*safe\b", p.read_text())]
-    assert not found
+def test_pages_trust_no_value() -> None:
+    for bad in ("{{ x|safe }}", "{{ x | safe }}", "{% autoescape off %}", "mark_safe(x)"):
+        assert rules.trusting(bad)
+    assert not rules.trusting("{{ x|safe_name }} it is safe")
+    assert not offenders(rules.trusting, [*tracked("templates/*"), *sources()])
 
 
-def test_no_tracked_file_names_a_registry_or_this_machine() -> None:
-    dot = r"\."
-    hosts = [f"pypi{dot}org", f"pythonhosted{dot}org", f"npmjs{dot}org", f"debian{dot}org/debian"]
-    roots = [f"/{root}/" for root in ("work", "farm", "root")]
-    bad = re.compile("|".join([*hosts, *(rf"(?:^|[^A-Za-z0-9_.]){r}" for r in roots)]), re.M)
-    found = []
-    for path in tracked():
-        try:
-            text = path.read_text()
-        except UnicodeDecodeError:
-            continue
-        if bad.search(text):
-            found.append(str(path.relative_to(ROOT)))
-    assert not found
+def test_no_file_names_a_registry_or_this_machine() -> None:
+    for bad in ("https://py" + "pi.org/simple", "cd /wo" + "rk/x", "registry.np" + "mjs.org"):
+        assert rules.of_one_machine(bad)
+    assert not rules.of_one_machine("a/work/b and homework/ and */work/")
+    assert not offenders(rules.of_one_machine, tracked())
+
+
+def test_tests_are_functions_without_mocks() -> None:
+    assert rules.test_habits("class TestX: ...") == ["1 class TestX"]
+    assert rules.test_habits("from unittest import mock")
+    assert not offenders(rules.test_habits, tracked("tests/*.py"))
 
 
 @pytest.mark.django_db

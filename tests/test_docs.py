@@ -39,16 +39,39 @@ def test_every_row_of_an_extension_table_is_told(table: dict[str, object]) -> No
 
 
 def test_every_system_check_is_told() -> None:
-    ids = set(re.findall(r'gateway\.[EW]\d{3}', (ROOT / "gateway/checks.py").read_text()))
+    ids = set(re.findall(r"gateway\.[EW]\d{3}", (ROOT / "gateway/checks.py").read_text()))
     assert ids
     assert not [name for name in ids if name not in README]
 
 
 def test_every_folder_of_the_picture_is_there() -> None:
     picture = README.split("## Where things are")[1].split("###")[0]
-    folders = re.findall(r"\b((?:gateway/\w+|console|templates|static|tests|docs)/)", picture)
+    folders = re.findall(
+        r"\b((?:gateway/\w+|console|templates|static|tests|docs|deploy)/)", picture
+    )
     assert len(folders) > 10
     assert not [folder for folder in folders if not (ROOT / folder).is_dir()]
+
+
+def test_no_setting_is_read_past_the_settings() -> None:
+    own = {ROOT / "gateway/config/environment.py", ROOT / "gateway/config/settings.py"}
+    reads = re.compile(r'environ(?:\.get\(|\[)\s*"(?:DRAGOMAN_|DATABASE_URL)[A-Z_]*"(?!\] =)')
+    sources = set((ROOT / "gateway").rglob("*.py")) | set((ROOT / "console").rglob("*.py"))
+    assert reads.search('x = os.environ["DRAGOMAN_X"]')
+    assert not reads.search('os.environ["DRAGOMAN_X"] = y')
+    assert not [path for path in sources - own if reads.search(path.read_text())]
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_path_that_is_named_is_there() -> None:
+    named = re.findall(r"`((?:gateway|tests|deploy|docs|console)/[\w/.]+)`", README)
+    missing = {path for path in named if not (ROOT / path).exists()}
+    assert missing <= {"console/pages/x.py"}, "but for the example of a new page"
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:

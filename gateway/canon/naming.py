@@ -54,11 +54,11 @@ def _hashed(plain: str, salt: str, limit: int) -> str:
 def tool_id(rule: str, id: str) -> str:  # noqa: A002 - the word of the wire
     """The call id to send under a rule of `Traits.tool_id_rule`.
 
-    `any` keeps it, `anthropic` wants letters, digits, `_` and `-`, `bedrock64` the same
+    `any` keeps it, `word` wants letters, digits, `_` and `-`, `bedrock64` the same
     with `.` and `:` in at most 64 characters, `mistral9` exactly nine letters or digits.
     """
     match rule:
-        case "anthropic":
+        case "word":
             return _NOT_IN_NAMES.sub("_", id) or "_"
         case "bedrock64":
             return _bedrock_id(id)

@@ -150,17 +150,7 @@ class Native(msgspec.Struct, frozen=True, kw_only=True):
     at: str = ""
 
 
-Part = (
-    Text
-    | Image
-    | Document
-    | Audio
-    | ToolCall
-    | ToolResult
-    | Reasoning
-    | Refusal
-    | Native
-)
+Part = Text | Image | Document | Audio | ToolCall | ToolResult | Reasoning | Refusal | Native
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,7 +51,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             `reasoning_content`, `reasoning`, `reasoning_details`, `none`.
         replay_reasoning: what a replayed thought means: `required_on_tools`,
             `ignored` or `native`.
-        tool_id_rule: the ids accepted: `any`, `anthropic`, `bedrock64`, `mistral9`.
+        tool_id_rule: the ids accepted: `any`, `word`, `bedrock64`, `mistral9`.
         count_tokens: `endpoint` or `estimate`.
         system_role: the Chat role of instructions: `system` or `developer`.
         stream_options: whether `stream_options.include_usage` is understood.
@@ -119,7 +119,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     responses_required_with_tools: bool = False
     reasoning_field: Literal["reasoning_content", "reasoning", "reasoning_details", "none"] = "none"
     replay_reasoning: Literal["required_on_tools", "ignored", "native"] = "ignored"
-    tool_id_rule: Literal["any", "anthropic", "bedrock64", "mistral9"] = "any"
+    tool_id_rule: Literal["any", "word", "bedrock64", "mistral9"] = "any"
     count_tokens: Literal["endpoint", "estimate"] = "estimate"
     system_role: Literal["system", "developer"] = "system"
     stream_options: bool = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+_MARK = b"\xef\xbb\xbf"
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -32,9 +33,12 @@ class Decoder:
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
-        self._held = b""
+        # In pieces, joined when the event ends: byte-wise input stays linear.
+        self._held: list[bytes] = []
+        self._size = 0
         self._after_cr = False
-        self._first = True
+        # What has come of a byte order mark; None once the first bytes are known.
+        self._mark: bytes | None = b""
 
     @property
     def pending(self) -> bool:
@@ -44,15 +48,19 @@ class Decoder:
     def feed(self, data: bytes) -> list[Frame]:
         """The events that `data` completes. Raises FrameTooLarge."""
         data = self._normalise(data)
-        held = self._held + data if self._held else data
-        # An event can only end in what is new: this keeps byte-wise input linear.
-        start = max(0, len(self._held) - 1)
-        if held.find(b"\n\n", start) < 0:
-            self._held = held
-            if len(held) > self._max:
-                raise FrameTooLarge(f"an event of more than {self._max} bytes")
+        if not data:
             return []
-        *blocks, self._held = held.split(b"\n\n")
+        if not self._ends(data):
+            self._hold(data)
+            return []
+        if self._held:
+            data = b"".join([*self._held, data])
+        *blocks, rest = data.split(b"\n\n")
+        if len(data) > self._max and any(len(block) > self._max for block in blocks):
+            raise self._too_large()
+        self._held, self._size = [], 0
+        if rest:
+            self._hold(rest)
         return [frame for block in blocks if (frame := _frame(block)) is not None]
 
     def close(self) -> list[Frame]:
@@ -61,14 +69,30 @@ class Decoder:
         The standard drops an unfinished event; providers do end streams without
         the last empty line, and its data is whole when it parses.
         """
-        block, self._held = self._held, b""
+        block = b"".join(self._held)
+        self._held, self._size = [], 0
         frame = _frame(block)
         return [frame] if frame is not None else []
 
+    def _ends(self, data: bytes) -> bool:
+        """Whether an event ends in `data`, or with its first byte."""
+        if b"\n\n" in data:
+            return True
+        return data.startswith(b"\n") and bool(self._held) and self._held[-1].endswith(b"\n")
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > self._max + 1:  # the line end that may begin the empty line
+            raise self._too_large()
+
+    def _too_large(self) -> FrameTooLarge:
+        return FrameTooLarge(f"an event of more than {self._max} bytes")
+
     def _normalise(self, data: bytes) -> bytes:
-        if self._first and data:
-            self._first = False
-            data = data.removeprefix(b"\xef\xbb\xbf")
+        """The bytes with LF as the only line end, and without a byte order mark."""
+        if self._mark is not None:
+            data = self._unmarked(self._mark + data)
         if self._after_cr and data:
             self._after_cr = False
             data = data.removeprefix(b"\n")
@@ -76,6 +100,13 @@ class Decoder:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data
+
+    def _unmarked(self, start: bytes) -> bytes:
+        if len(start) < len(_MARK) and _MARK.startswith(start):
+            self._mark = start
+            return b""
+        self._mark = None
+        return start.removeprefix(_MARK)
 
 
 def _frame(block: bytes) -> Frame | None:

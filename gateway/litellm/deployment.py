@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.canon.traits import Traits
 from gateway.litellm.endpoint import endpoint, own_base
-from gateway.litellm.inference import Named, NotYet, named
+from gateway.litellm.inference import ELSEWHERE, Named, NotYet, named
 from gateway.litellm.reader import Node
 from gateway.litellm.report import Report
 from gateway.litellm.rows import ModelRow, ProviderRow, TargetRow
@@ -22,7 +22,12 @@ SHARES = ("weight", "rpm", "tpm")
 # The endpoints that there are serve these; a model of another kind has nobody to call it.
 MODES = frozenset({"chat", "responses"})
 
+MAX_NAME = 200
+# What a price's column holds, in dollars for a million tokens.
+MAX_PRICE = Decimal(10_000_000)
+
 _MILLION = Decimal(1_000_000)
+_PLACES = Decimal("1e-8")
 _COSTS = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",
@@ -93,11 +98,11 @@ def read_deployment(
     if model is None:
         raise params.wrong("needs a model")
     _served(info)
-    found = named(model.text(), params.get("custom_llm_provider"), own_base(params))
+    found = named(model.text(most=MAX_NAME), params.get("custom_llm_provider"), own_base(params))
     if not found.model:
         raise model.wrong("names a provider but no model")
-    if found.guessed and found.prefix == "gemini":
-        report.say(model, "is called at the Gemini API, not at Vertex AI as LiteLLM would")
+    if found.guessed and found.prefix in ELSEWHERE:
+        report.say(model, ELSEWHERE[found.prefix])
     provider = endpoint(params, found, environ, report)
     traits, prices = _known_as(info, found)
     return Deployment(
@@ -208,8 +213,16 @@ def _prices(params: Node, info: Node | None) -> dict[str, Decimal]:
         for key, name in _COSTS.items():
             node = source.get(key) if source is not None else None
             if node is not None:
-                prices[name] = Decimal(str(node.number())) * _MILLION
+                prices[name] = _price(node)
     return prices
+
+
+def _price(node: Node) -> Decimal:
+    """Dollars for a million tokens, exactly, from dollars for one."""
+    price = Decimal(str(node.number())) * _MILLION
+    if price > MAX_PRICE:
+        raise node.wrong("is the price of one token, in dollars, and can not be so high")
+    return price.quantize(_PLACES)
 
 
 def _traits(info: Node | None) -> dict[str, Any]:

@@ -15,8 +15,11 @@ from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 
 _SECRET = re.compile(r"auth|key|token|secret|cookie", re.I)
-# A JSON file or a pile of them has no name this long; the column ends at 63.
-_HOST_CHARS = 40
+# The widths of the columns.
+MAX_URL = 400
+MAX_NAME = 200
+# Leaves room for the preset's name and a digest in a provider's name, which ends at 63.
+_HOST_CHARS = 36
 
 
 def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Report) -> ProviderRow:
@@ -42,13 +45,15 @@ def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Rep
 def own_base(params: Node) -> str:
     """The `api_base` of an entry, or an empty text. Raises NotYet where it is not set."""
     node = params.get("api_base", "base_url")
-    return node.text().strip().rstrip("/") if node is not None else ""
+    return node.text(most=MAX_URL).strip().rstrip("/") if node is not None else ""
 
 
 def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tuple[str, str]:
     """A literal key or the variable that holds it: the file's, else the preset's usual one."""
     node = params.get("api_key")
     if node is not None and node.variable:
+        if len(node.variable) > MAX_NAME:
+            raise node.wrong("names no variable")
         return "", node.variable
     if node is not None:
         return node.text(), ""

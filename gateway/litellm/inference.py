@@ -31,6 +31,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "cohere": ("command", "command-*", "c4ai-*"),
     "ai21": ("jamba-*", "j2-*"),
 }
+# What it would call elsewhere for a bare name.
+ELSEWHERE = {"gemini": "is called at the Gemini API, not at Vertex AI as LiteLLM would"}
 # Names LiteLLM puts before the model to choose one of OpenAI's APIs.
 _API_WORDS = ("responses/", "chat/")
 

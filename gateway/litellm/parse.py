@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.litellm.deployment import LIMITS, SHARES, Deployment, read_deployment
+from gateway.litellm.deployment import LIMITS, MAX_NAME, SHARES, Deployment, read_deployment
 from gateway.litellm.endpoint import label
 from gateway.litellm.inference import NotYet, families
 from gateway.litellm.reader import File, Mistake, Node, Unset, read_file, resolved
 from gateway.litellm.report import Report
 from gateway.litellm.rows import AliasRow, Config, RouteRow, TargetRow
-from gateway.litellm.settings import read_settings
+from gateway.litellm.settings import MAX_RETRIES, read_settings
 
 MAX_INCLUDES = 32
 
@@ -101,7 +101,7 @@ class _Reading:
             self._everything.append((name, params, info))
             return
         try:
-            self._deploy(name.text(), name, params, info)
+            self._deploy(name.text(most=MAX_NAME), name, params, info)
         except (NotYet, Unset) as reason:
             why = reason.why if isinstance(reason, Unset) else str(reason)
             self.report.say(name, f"{name.text()} is left out: {why}")
@@ -115,7 +115,7 @@ class _Reading:
         route.targets.append(found.target)
         retries = params.get("num_retries", "max_retries")
         if retries is not None:
-            route.retries = max(route.retries or 0, retries.whole())
+            route.retries = max(route.retries or 0, retries.whole(most=MAX_RETRIES))
         if (node := params.get("cooldown_time")) is not None:
             route.cooldown_s = max(route.cooldown_s or 0.0, node.number())
         if (limit := params.get(*LIMITS)) is not None:

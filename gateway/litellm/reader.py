@@ -16,6 +16,8 @@ MAX_BYTES = 1024 * 1024
 MAX_NODES = 200_000
 MAX_DEPTH = 60
 REFERENCE = "os.environ/"
+# More digits than 64 bits hold are no number to most readers of JSON.
+_JSON_MOST = 2**63
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
@@ -80,14 +82,15 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
                 return found
         return None
 
-    def text(self) -> str:
+    def text(self, *, most: int = 10_000) -> str:
         """A string; numbers and dates are taken as written. Raises Mistake."""
         value = self._known()
-        if isinstance(value, str):
-            return value
-        if isinstance(value, bool) or not isinstance(value, int | float | dt.date):
+        if isinstance(value, bool) or not isinstance(value, str | int | float | dt.date):
             raise self.wrong("must be a string")
-        return self.raw
+        text = value if isinstance(value, str) else self.raw
+        if len(text) > most:
+            raise self.wrong(f"must have at most {most} characters")
+        return text
 
     def number(self) -> float:
         """A number that is not negative. Raises Mistake."""
@@ -102,11 +105,13 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
             raise self.wrong("must be a number that is not negative")
         return number
 
-    def whole(self) -> int:
+    def whole(self, *, most: int = 2**31 - 1) -> int:
         """A whole number that is not negative. Raises Mistake."""
         number = self.number()
-        if number != int(number) or number > 2**31 - 1:
+        if number != int(number):
             raise self.wrong("must be a whole number")
+        if number > most:
+            raise self.wrong(f"must be at most {most}")
         return int(number)
 
     def flag(self) -> bool:
@@ -126,7 +131,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
             return {name: node.plain() for name, node in value.items()}
         if isinstance(value, tuple):
             return [node.plain() for node in value]
-        return self.raw if isinstance(value, dt.date) else value
+        if isinstance(value, dt.date):
+            return self.raw
+        if isinstance(value, int | float) and not (abs(value) < _JSON_MOST):
+            raise self.wrong("is a number that JSON does not have")
+        return value
 
     def _known(self) -> Any:
         if self.variable and self.value is None:
@@ -195,6 +204,12 @@ def _bad_yaml(name: str, error: yaml.YAMLError) -> Mistake:
     return Mistake(place, "", f"is not valid YAML: {why}{hint}")
 
 
+def _check_text(text: str, place: str, path: str) -> None:
+    """Refuse what an escape can make and no database and no wire can hold."""
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise Mistake(place, path, "has a character that is no text")
+
+
 class _Converter:
     """One pass over the composed tree, which counts so that it ends."""
 
@@ -220,12 +235,12 @@ class _Converter:
                 self.convert(item, f"{path}[{position}]", depth + 1, item.start_mark.line + 1)
                 for position, item in enumerate(node.value)
             )
+        place = f"{self._file}:{line}"
+        _check_text(node.value, place, path)
         try:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            raise Mistake(
-                f"{self._file}:{line}", path, "has a value that is not plain YAML"
-            ) from None
+            raise Mistake(place, path, "has a value that is not plain YAML") from None
 
     def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
         found: dict[str, Node] = {}
@@ -238,6 +253,7 @@ class _Converter:
             if not isinstance(key, yaml.ScalarNode):
                 raise Mistake(f"{self._file}:{line}", path, "has a key that is not text")
             name = str(key.value)
+            _check_text(name, f"{self._file}:{line}", path)
             below = f"{path}.{name}" if path else name
             child = self.convert(value, below, depth + 1, line)
             if name in found:

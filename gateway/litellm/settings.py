@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.litellm.deployment import timeouts
+from gateway.litellm.deployment import MAX_NAME, timeouts
 from gateway.litellm.reader import Node
 from gateway.litellm.report import Report
 from gateway.litellm.rows import AliasRow, Config, RouteRow
@@ -12,6 +12,8 @@ from gateway.litellm.rows import AliasRow, Config, RouteRow
 # LiteLLM's own numbers, where neither an entry nor a section says one.
 RETRIES = 2
 COOLDOWN_S = 5.0
+# More would only hide from the client that nobody answers.
+MAX_RETRIES = 100
 
 _SHUFFLES = frozenset({"simple-shuffle"})
 # The router's settings win over the library's; the first that says something counts.
@@ -56,7 +58,7 @@ def _numbers(config: Config, section: Node) -> None:
     off = section.get("disable_cooldowns")
     for route in config.routes.values():
         if retries is not None and route.retries is None:
-            route.retries = retries.whole()
+            route.retries = retries.whole(most=MAX_RETRIES)
         if off is not None and off.flag():
             route.cooldown_s = 0.0
         if cooldown is not None and route.cooldown_s is None:
@@ -142,6 +144,8 @@ def _aliases(config: Config, section: Node, report: Report) -> None:
 
 def _alias(config: Config, name: str, model: Node, report: Report) -> None:
     route = model.text()
+    if len(name) > MAX_NAME:
+        raise model.wrong(f"is another name with more than {MAX_NAME} characters")
     if name in config.routes:
         report.say(model, f"does nothing: `{name}` is a model_name too, which comes first")
     elif route not in config.routes:

@@ -120,9 +120,7 @@ class Recorder:
 
 def _may_hold_key(data: bytes) -> bool:
     """A cheap look: the pattern itself costs a hundred times as much."""
-    return (
-        b"sk-" in data or b"AIza" in data or b"xai-" in data or b"gsk_" in data or b"hf_" in data
-    )
+    return b"sk-" in data or b"AIza" in data or b"xai-" in data or b"gsk_" in data or b"hf_" in data
 
 
 def masked(headers: dict[str, str]) -> dict[str, str]:

@@ -52,8 +52,8 @@ def test_names_are_legal_unique_and_the_same_every_time(names: list[str], limit:
     ("rule", "given_id", "sent"),
     [
         ("any", "call:1", "call:1"),
-        ("anthropic", "call:1.x", "call_1_x"),
-        ("anthropic", "", "_"),
+        ("word", "call:1.x", "call_1_x"),
+        ("word", "", "_"),
         ("bedrock64", "call:1.x", "call:1.x"),
         ("bedrock64", "c" * 64, "c" * 64),
         ("mistral9", "abcdefgh9", "abcdefgh9"),
@@ -78,7 +78,7 @@ def test_an_id_for_mistral_is_nine_letters_and_digits():
 @pytest.mark.parametrize(
     ("rule", "legal"),
     [
-        ("anthropic", r"[a-zA-Z0-9_-]+"),
+        ("word", r"[a-zA-Z0-9_-]+"),
         ("bedrock64", r"[a-zA-Z0-9_.:-]{1,64}"),
         ("mistral9", r"[a-zA-Z0-9]{9}"),
     ],

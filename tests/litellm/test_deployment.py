@@ -334,6 +334,11 @@ def test_costs_become_prices_for_a_million_exactly(tmp_path: Path) -> None:
     assert model.prices == {"input": Decimal("0.15"), "output": Decimal("0.6")}
 
 
+def test_a_price_of_a_million_tokens_is_not_taken_for_that_of_one(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="input_cost_per_token: is the price of one token"):
+        entries(tmp_path, {"model": "gpt-4o", "input_cost_per_token": 15})
+
+
 def test_model_info_becomes_traits(tmp_path: Path) -> None:
     info = {
         "max_input_tokens": 1000,

@@ -34,6 +34,9 @@ def test_a_mapping_stands_where_its_key_does(tmp_path: Path) -> None:
         pytest.param("a: !!python/object/apply:os.system [ls]\n", "", id="code is only a list"),
         pytest.param("a: !!int many\n", "not plain YAML", id="a wrong tag"),
         pytest.param("a: \x00", "is not valid YAML", id="a control character"),
+        pytest.param('a: "\\0"', "litellm_config.yaml:1: a: has a character", id="an escaped NUL"),
+        pytest.param('"\\0": 1', "litellm_config.yaml:1: has a character", id="a NUL in a key"),
+        pytest.param('a: "\\ud800"', "no text", id="half a character"),
         pytest.param("a: " + "[" * 5000, "", id="deep"),
         pytest.param("a: &a [*a]", "nested or repeated", id="a circle"),
         pytest.param("<<: &a {<<: *a}", "nested or repeated", id="a merge in a circle"),
@@ -122,9 +125,11 @@ def test_a_number_is_finite_and_not_negative(tmp_path: Path, value: str) -> None
         read_file(written(tmp_path, f"a: {value}\n")).root.get("a").number()
 
 
-@pytest.mark.parametrize("value", ["1.5", "1e12"])
-def test_a_whole_number_is_one_and_fits(tmp_path: Path, value: str) -> None:
-    with pytest.raises(Mistake, match="whole number"):
+@pytest.mark.parametrize(
+    ("value", "why"), [("1.5", "whole number"), ("1e12", "at most 2147483647")]
+)
+def test_a_whole_number_is_one_and_fits(tmp_path: Path, value: str, why: str) -> None:
+    with pytest.raises(Mistake, match=why):
         read_file(written(tmp_path, f"a: {value}\n")).root.get("a").whole()
 
 
@@ -152,3 +157,9 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, 
     for take in ("text", "number", "flag", "plain"):
         with pytest.raises(Unset, match="a: names the environment variable NAME, which is not set"):
             getattr(root.get("a"), take)()
+
+
+@pytest.mark.parametrize("value", [".inf", ".nan", "-.inf", "9" * 30])
+def test_a_number_that_json_does_not_have_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Mistake, match="JSON does not have"):
+        read_file(written(tmp_path, f"a: {{b: [{value}]}}\n")).root.get("a").plain()

@@ -80,9 +80,7 @@ def test_reading_prices_needs_no_heavy_package() -> None:
         "import sys; from gateway.providers.prices import price_for; "
         "price_for('openai', 'gpt-4o'); print('genai_prices' in sys.modules)"
     )
-    done = run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"
 
 

@@ -132,9 +132,7 @@ def test_the_environments_master_key_wins(tmp_path: Path, settings: Settings) ->
 
 
 @pytest.mark.usefixtures("clean_environ")
-def test_a_file_without_a_master_key_opens_loopback(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_a_file_without_a_master_key_opens_loopback(tmp_path: Path, settings: Settings) -> None:
     configure(litellm.read(written(tmp_path, "model_list: []"), KEYS), "127.0.0.1")
     assert settings.OPEN
     assert os.environ["DRAGOMAN_OPEN"] == "true"

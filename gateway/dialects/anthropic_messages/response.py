@@ -229,4 +229,4 @@ def no_slot(at: str) -> Adaptation:
 
 def call_id(upstream_id: str) -> str:
     """The id as it is, or without the characters that are illegal here."""
-    return tool_id("anthropic", upstream_id)
+    return tool_id("word", upstream_id)

@@ -40,7 +40,7 @@ MESSAGES_COMPATIBLE: Facts = {
     "mid_system": False,
     "tool_result_images": True,
     "cache": "cache_control",
-    "tool_id_rule": "anthropic",
+    "tool_id_rule": "word",
     "replay_reasoning": "native",
 }
 

@@ -86,7 +86,7 @@ def traits(**flags: Any) -> Traits:
         "stop_max": None,
         "tool_result_images": True,
         "cache": "cache_control",
-        "tool_id_rule": "anthropic",
+        "tool_id_rule": "word",
         "replay_reasoning": "native",
     }
     return Traits(**{**able, **flags})

@@ -1,0 +1,58 @@
+"""A few seconds of the bench: nothing fails, and nothing costs a multiple of what it did.
+
+The ceilings are far above the goals, times more so than CPU, as other tests may run on
+the same cores; `python -m tests.bench.run --check` is what the goals are measured with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bench import measure, programs
+from tests.bench.run import Options, Report, judged, measured, table
+from tests.bench.scenarios import SHAPES, goals
+
+SLACK = {"x nginx": 3, "ms": 20, "s": 10, "kB": 3, "MB": 2}
+
+pytestmark = [
+    pytest.mark.bench,
+    pytest.mark.skipif(
+        bool(programs.missing()), reason=f"apt-get install {' '.join(programs.missing())}"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def report() -> Iterator[Report]:
+    shapes = ("unary-1", "unary-16", "stream-first", "stream-10ms")
+    with measure.running() as rig:
+        yield measured(rig, Options(shapes=shapes, rounds=1, secs=0.5, leaves=1))
+
+
+def test_no_request_of_the_load_fails(report: Report) -> None:
+    assert not report.failures
+
+
+def test_every_goal_is_near(report: Report) -> None:
+    ceilings = {(goal.shape, goal.what): goal.most * SLACK[goal.unit] for goal in goals()}
+    over = {
+        (shape, what): report.median(shape, lane, what)
+        for (shape, what), most in ceilings.items()
+        for lane in report.values.get(shape, {})
+        if (report.median(shape, lane, what) or 0) > most
+    }
+    assert not over
+
+
+def test_the_table_has_a_line_for_each_lane_that_was_measured(report: Report) -> None:
+    text = "\n".join(table(report))
+    assert text.count("\n| unary-16 ") == text.count("\n| stream-10ms ") == 4
+    assert "hold-1000" not in text
+    assert len(list(judged(report))) >= 10
+
+
+def test_every_goal_is_of_something_that_is_measured() -> None:
+    others = {"start", "leave-stream", "leave-unary"}
+    assert {goal.shape for goal in goals()} <= set(SHAPES) | others

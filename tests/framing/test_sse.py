@@ -1,0 +1,195 @@
+"""Any bytes, in any pieces, give the frames that the standard gives."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gateway.framing.sse import Decoder, Frame, FrameTooLarge, encode
+
+# The bytes that mean something to the format, and some that mean nothing.
+ALPHABET = [
+    b"data",
+    b"event",
+    b"id",
+    b":",
+    b" ",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"x",
+    b"{}",
+    b"\xc3",
+    b"\xa4",
+]
+wires = st.lists(st.sampled_from([*ALPHABET, b"\xef\xbb\xbf"]), max_size=40).map(b"".join)
+
+
+def frames(*pieces: bytes) -> list[Frame]:
+    """What a stream of these pieces comes to, its end included."""
+    decoder = Decoder()
+    found = [frame for piece in pieces for frame in decoder.feed(piece)]
+    return found + decoder.close()
+
+
+def by_the_book(wire: bytes) -> list[Frame]:
+    """The standard's algorithm, line by line over the whole input."""
+    text = wire.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    found: list[Frame] = []
+    event, data = "", None
+    for line in [*text.split(b"\n"), b""]:
+        if not line:
+            if data is not None:
+                found.append(Frame(event, data))
+            event, data = "", None
+            continue
+        if line.startswith(b":"):
+            continue
+        name, _, value = line.partition(b":")
+        value = value[1:] if value.startswith(b" ") else value
+        if name == b"event":
+            event = value.decode("utf-8", "replace")
+        elif name == b"data":
+            data = value if data is None else data + b"\n" + value
+    return found
+
+
+def cut(wire: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(wire) + 1) for place in places), len(wire)]
+    return [wire[a:b] for a, b in pairwise(edges)]
+
+
+@given(wires)
+def test_frames_are_those_of_the_standard(wire: bytes) -> None:
+    assert frames(wire) == by_the_book(wire)
+
+
+@given(wires, st.lists(st.integers(0, 400), max_size=12))
+def test_the_pieces_do_not_matter(wire: bytes, places: list[int]) -> None:
+    assert frames(*cut(wire, places)) == frames(wire)
+
+
+@given(wires)
+def test_byte_by_byte_gives_the_same(wire: bytes) -> None:
+    assert frames(*(wire[i : i + 1] for i in range(len(wire)))) == frames(wire)
+
+
+@given(wires, st.lists(st.integers(0, 400), max_size=12), st.integers(1, 30))
+@example(b"data:\n\n", [6], 5)
+def test_what_is_too_large_does_not_hang_on_the_pieces(
+    wire: bytes, places: list[int], limit: int
+) -> None:
+    def fits(pieces: list[bytes]) -> bool:
+        decoder = Decoder(limit)
+        try:
+            for piece in pieces:
+                decoder.feed(piece)
+        except FrameTooLarge:
+            return False
+        return True
+
+    assert fits(cut(wire, places)) == fits([wire])
+
+
+@given(st.text(alphabet="abc", max_size=5), st.binary(max_size=60))
+@settings(max_examples=200)
+def test_what_is_encoded_is_decoded(event: str, data: bytes) -> None:
+    data = data.replace(b"\n", b"").replace(b"\r", b"")
+    assert frames(encode(data, event.encode())) == [Frame(event, data)]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
+def test_every_line_end_is_one(end: bytes) -> None:
+    wire = end.join([b"event: a", b"data: 1", b"", b"data: 2", b"", b""])
+    assert frames(wire) == [Frame("a", b"1"), Frame("", b"2")]
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        (b"data: 1\n\n", [Frame("", b"1")]),
+        (b"data:1\n\n", [Frame("", b"1")]),
+        (b"data:  1\n\n", [Frame("", b" 1")]),
+        (b"data: a: b\n\n", [Frame("", b"a: b")]),
+        (b"data: 1\ndata: 2\n\n", [Frame("", b"1\n2")]),
+        (b"data: 1\nevent: late\n\n", [Frame("late", b"1")]),
+        (b"data\n\n", [Frame("", b"")]),
+        (b"data:\ndata:\n\n", [Frame("", b"\n")]),
+        (b": hello\n\n", []),
+        (b": hello\ndata: 1\n\n", [Frame("", b"1")]),
+        (b"event: ping\n\n", []),
+        (b"event: ping\n\ndata: 1\n\n", [Frame("", b"1")]),
+        (b"id: 7\nretry: 10\nother: x\ndata: 1\n\n", [Frame("", b"1")]),
+        (b"datas: 1\n\n", []),
+        (b"\n\n\n\ndata: 1\n\n\n\n\n", [Frame("", b"1")]),
+        (b"\xef\xbb\xbfdata: 1\n\n", [Frame("", b"1")]),
+        (b"\xef\xbb\xbf\xef\xbb\xbfdata: 1\n\n", []),
+        (b"data: 1\n\n\xef\xbb\xbfdata: 2\n\n", [Frame("", b"1")]),
+        (b"event: \xff\ndata: \xff\n\n", [Frame("\N{REPLACEMENT CHARACTER}", b"\xff")]),
+        (b"data: 1", [Frame("", b"1")]),
+        (b"event: a\ndata: 1\n", [Frame("a", b"1")]),
+        (b"event: a\n", []),
+        (b"", []),
+    ],
+    ids=repr,
+)
+def test_a_wire_gives_its_frames(wire: bytes, expected: list[Frame]) -> None:
+    assert frames(wire) == expected
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_byte_order_mark_may_come_in_pieces(place: int) -> None:
+    wire = b"\xef\xbb\xbfdata: 1\n\n"
+    assert frames(wire[:place], wire[place:]) == [Frame("", b"1")]
+
+
+def test_a_frame_is_given_as_soon_as_it_ends() -> None:
+    decoder = Decoder()
+    assert decoder.feed(b"data: 1\r\n\r") == [Frame("", b"1")]
+    assert decoder.feed(b"\ndata: 2\n") == []
+    assert decoder.feed(b"\n") == [Frame("", b"2")]
+
+
+def test_only_an_unfinished_event_is_pending() -> None:
+    decoder = Decoder()
+    seen = []
+    for piece in (b"data", b": 1\n", b"\n", b"data: 2\n\n", b"d"):
+        decoder.feed(piece)
+        seen.append(decoder.pending)
+    assert seen == [True, True, False, False, True]
+    decoder.close()
+    assert not decoder.pending
+
+
+@pytest.mark.parametrize("step", [1, 7, 64, 1000])
+def test_an_event_without_end_is_refused_before_it_grows(step: int) -> None:
+    decoder = Decoder(256)
+    with pytest.raises(FrameTooLarge, match="256"):
+        for _ in range(2000):
+            decoder.feed(b"x" * step)
+
+
+def test_an_event_of_the_largest_size_passes() -> None:
+    event = b"data: " + b"x" * 250
+    assert Decoder(256).feed(event + b"\n\n" + event + b"\n\n") == [Frame("", b"x" * 250)] * 2
+    with pytest.raises(FrameTooLarge):
+        Decoder(255).feed(event + b"\n\n")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+def test_time_grows_with_the_bytes_and_not_with_their_square(end: bytes) -> None:
+    def took(lines: int) -> float:
+        decoder = Decoder()
+        started = time.process_time()
+        for _ in range(lines):
+            decoder.feed(b"data: x" + end)
+        assert decoder.feed(end)[0].data.count(b"\n") == lines - 1
+        return time.process_time() - started
+
+    took(1000)
+    # Eight times the bytes; a square would take 64 times as long.
+    assert min(took(64_000) for _ in range(3)) < 24 * min(took(8_000) for _ in range(3)) + 0.01

@@ -1,0 +1,158 @@
+"""The house rules about source text: functions from a source to what is wrong in it.
+
+`test_architecture.py` applies them to the tree, and to samples that must not pass.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from gateway.providers.catalog import PRESETS
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = Function | ast.ClassDef
+
+# Presets whose name is also a word of the wire: a kind of tool, a field, a URL's scheme.
+WIRE_WORDS = {"custom", "demo", "messages", "chat", "anthropic_messages", "openai_chat"}
+PROVIDERS = {
+    name for preset in PRESETS.values() for name in (preset.name, *preset.aliases, *preset.litellm)
+} - WIRE_WORDS
+# A database has a vendor too.
+DATABASES = {"sqlite", "postgresql"}
+_PROVIDER_LIKE = re.compile(r"^(?:\w+_)?(?:provider|preset|vendor)(?:_name|_kind)?$")
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    """All functions, those in functions too."""
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def size(node: Definition) -> int:
+    """Lines of a definition without its docstring."""
+    length = (node.end_lineno or node.lineno) - node.lineno + 1
+    first = node.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        length -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return length
+
+
+def unannotated(source: str) -> list[str]:
+    """Functions with an argument or a result that has no type."""
+    return [f"{f.lineno} {f.name}" for f in functions(ast.parse(source)) if _untyped(f)]
+
+
+def _untyped(function: Function) -> bool:
+    given = function.args
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+    arguments += [a for a in (given.vararg, given.kwarg) if a is not None]
+    if arguments and arguments[0].arg in {"self", "cls"}:
+        arguments = arguments[1:]
+    return function.returns is None or any(a.annotation is None for a in arguments)
+
+
+def undocumented(source: str) -> list[str]:
+    """Public names without a docstring, and docstrings whose first line says too much."""
+    tree = ast.parse(source)
+    found = [] if _documented(tree) else ["1 the module"]
+    for node in _public(tree):
+        if not _documented(node):
+            found.append(f"{node.lineno} {node.name}")
+    return found
+
+
+def _documented(node: ast.Module | Definition) -> bool:
+    if isinstance(node, ast.Module) and not node.body:
+        return True
+    first = (ast.get_docstring(node) or "").partition("\n")[0]
+    return 0 < len(first) <= 100
+
+
+def _public(node: ast.Module | ast.ClassDef) -> Iterator[Definition]:
+    """Definitions of a module and of its classes that others may use. Django's Meta is not."""
+    for child in node.body:
+        if not isinstance(child, Definition) or child.name.startswith("_") or child.name == "Meta":
+            continue
+        yield child
+        if isinstance(child, ast.ClassDef):
+            yield from _public(child)
+
+
+def branches_on_a_provider(source: str) -> list[int]:
+    """Line numbers of decisions by a provider's name.
+
+    A comparison, a `match` or a `startswith` with the name of any preset; and where the
+    compared thing is called provider, preset or vendor, with any text at all.
+    """
+    return sorted({node.lineno for node in ast.walk(ast.parse(source)) if _branches(node)})
+
+
+def _branches(node: ast.AST) -> bool:
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        return _decides(sides, [text for side in sides for text in _texts(side)])
+    if isinstance(node, ast.Match):
+        patterns = [text for case in node.cases for text in _texts(case.pattern)]
+        return _decides([node.subject], patterns)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    if node.func.attr not in {"startswith", "endswith"}:
+        return False
+    texts = [text for argument in node.args for text in _texts(argument)]
+    return _decides([node.func.value], [text.rstrip("-_/:.") for text in texts])
+
+
+def _decides(sides: list[ast.expr], texts: list[str]) -> bool:
+    named = any(_PROVIDER_LIKE.match(_name(side)) for side in sides)
+    return any(text in PROVIDERS or (named and text not in DATABASES) for text in texts if text)
+
+
+def _name(node: ast.expr) -> str:
+    """What a thing is called: the last word of `a.provider`, `provider`, `row["provider"]`."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return str(node.slice.value)
+    if isinstance(node, ast.Attribute):
+        # `provider.name` is the provider's.
+        return _name(node.value) if node.attr == "name" else node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _texts(node: ast.AST) -> list[str]:
+    """The strings that are compared with; not those that only say where to look."""
+    if isinstance(node, ast.Subscript | ast.Call):
+        return []
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    return [text for child in ast.iter_child_nodes(node) for text in _texts(child)]
+
+
+def unfinished(text: str) -> list[str]:
+    """Marks of work that was put off."""
+    marks = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")
+    return [mark for mark in marks if re.search(rf"\b{mark}\b", text)]
+
+
+def trusting(text: str) -> list[str]:
+    """What lets a value into a page without escaping."""
+    return re.findall(r"\|\s*(safe(?:seq)?)\b|\b(mark_safe|autoescape\s+off)\b", text)
+
+
+def of_one_machine(text: str) -> list[str]:
+    """Package registries, and paths that only the authors' machines have."""
+    hosts = ("pypi", "files.pythonhosted", "pythonhosted", "npmjs", "registry.npmjs")
+    found = [f"{host}.org" for host in hosts if f"{host}.org" in text]
+    found += re.findall(r"\b(?:deb|security|archive)\.(?:debian\.org|ubuntu\.com)", text)
+    return found + re.findall(r"(?<![\w.*])/(?:work|farm|root)/", text)
+
+
+def test_habits(source: str) -> list[str]:
+    """Test classes, and mocks of our own code."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            found.append(f"{node.lineno} class {node.name}")
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [getattr(node, "module", "") or "", *(alias.name for alias in node.names)]
+            found += [f"{node.lineno} {name}" for name in names if "mock" in name.split(".")]
+    return found

@@ -1,0 +1,55 @@
+"""The samples in deploy/ are right as they stand."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.config import settings
+from gateway.management.commands.up import Command
+
+DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+
+
+@pytest.mark.parametrize("name", ["dragoman.service", "Dockerfile"])
+def test_the_command_has_only_options_that_there_are(name: str) -> None:
+    text = (DEPLOY / name).read_text()
+    (line,) = re.findall(r"^(?:ExecStart=|CMD ).*", text, re.M)
+    words = re.findall(r"[^\s\[\]\",]+", line)
+    arguments = words[words.index("manage.py") + 2 :]
+    given = Command().create_parser("manage.py", "up").parse_args(arguments)
+    assert given.port == 4000
+
+
+def test_the_service_manager_waits_longer_than_a_drain() -> None:
+    unit = (DEPLOY / "dragoman.service").read_text()
+    (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.M)
+    assert int(seconds) > settings.DRAIN_S
+
+
+def test_the_proxy_takes_as_large_a_body_as_the_gateway() -> None:
+    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", (DEPLOY / "nginx.conf").read_text())
+    assert int(megabytes) * 1024 * 1024 == settings.MAX_BODY_BYTES
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="apt-get install nginx-light")
+def test_nginx_takes_the_sample(tmp_path: Path) -> None:
+    sample = (DEPLOY / "nginx.conf").read_text()
+    # Certificates are the operator's; the rest is read as it is.
+    sample = re.sub(r"^\s*ssl_certificate.*\n", "", sample, flags=re.M).replace("443 ssl", "8443")
+    (tmp_path / "site.conf").write_text(sample)
+    temporary = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind}; "
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}}\n"
+        f"http {{ access_log off; {temporary} include {tmp_path}/site.conf; }}\n"
+    )
+    command = ["nginx", "-t", "-e", str(tmp_path / "log"), "-c", str(tmp_path / "nginx.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
