@@ -17,15 +17,14 @@ from django.core.asgi import get_asgi_application
 django_application = get_asgi_application()
 
 # After Django is set up: models may be imported from here on.
-from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.routing import ProtocolTypeRouter
 from django.conf import settings
 from django.db import connections
-from django.urls import re_path
 
 from gateway import store
 from gateway.edge import keys
 from gateway.edge.app import app as edge
-from gateway.edge.endpoints import EDGE_PATHS
+from gateway.edge.endpoints import is_edge
 from gateway.relay import runtime
 from gateway.relay.runtime import Config, Wiring
 
@@ -97,12 +96,12 @@ runtime.install(
         close=connections.close_all,
     ),
 )
-# Channels routes to ASGI applications where Django's stubs expect views.
-_edge: Any = edge
-_django: Any = django_application
-application = ProtocolTypeRouter(
-    {
-        "http": URLRouter([*(re_path(path, _edge) for path in EDGE_PATHS), re_path("", _django)]),
-        "lifespan": lifespan,
-    }
-)
+
+
+def http(scope: dict[str, Any], receive: Any, send: Any) -> Any:
+    """The edge's or Django's answer; a URLRouter would ask its patterns at each request."""
+    application: Any = edge if is_edge(scope["path"]) else django_application
+    return application(scope, receive, send)
+
+
+application = ProtocolTypeRouter({"http": http, "lifespan": lifespan})

@@ -45,8 +45,10 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "console.middleware.SecurityHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -66,6 +68,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "console.context.console",
             ]
         },
     }
@@ -99,10 +102,13 @@ STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "overview"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_REFERRER_POLICY = "no-referrer"
+# Not "no-referrer": browsers would send forms with `Origin: null`, which CSRF protection refuses.
+SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 # The relay. Bytes and seconds; the README says what each is for.
@@ -112,6 +118,7 @@ DRAIN_S = env.number("DRAGOMAN_DRAIN_SECONDS", 30)
 LOG_BODIES = env.flag("DRAGOMAN_LOG_BODIES", default=True)
 LOG_BODY_BYTES = int(env.number("DRAGOMAN_LOG_BODY_BYTES", 1024 * 1024))
 LOG_RETENTION_DAYS = int(env.number("DRAGOMAN_LOG_RETENTION_DAYS", 30))
+PLAYGROUND_USD_PER_DAY = env.number("DRAGOMAN_PLAYGROUND_USD_PER_DAY", 5)
 JOURNAL_ITEMS = int(env.number("DRAGOMAN_JOURNAL_ITEMS", 20_000, least=1))
 JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, least=1024))
 

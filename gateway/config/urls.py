@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from console.pages.docs import docs
 from console.pages.home import home
@@ -12,6 +12,7 @@ from gateway.api import api
 urlpatterns = [
     path("", home, name="home"),
     path("docs", docs, name="docs"),
+    path("console/", include("console.urls")),
     path("api/", api.urls),
     path("admin/", admin.site.urls),
 ]

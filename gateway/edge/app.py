@@ -29,7 +29,7 @@ from gateway.relay.pipeline import UpstreamRefused, run
 from gateway.relay.reply import stopped
 from gateway.relay.runtime import Runtime
 from gateway.relay.settle import settle
-from gateway.relay.watch import Receive, Watch
+from gateway.relay.watch import Receive
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +92,7 @@ async def _answer(
     runtime: Runtime, call: Call, client: Client, scope: Scope, receive: Receive
 ) -> None:
     runtime.metrics.in_flight(1)
-    watch = Watch()
-    runtime.watches.add(watch)
+    watch = runtime.watches.open()
     try:
         watch.expect(runtime.config.body_timeout_s, "body")
         await _admit(runtime, call, scope, receive)
@@ -121,7 +120,6 @@ async def _answer(
         await _fail(runtime, call, client, GatewayError(error))
     finally:
         runtime.metrics.in_flight(-1)
-        runtime.watches.discard(watch)
         watch.close()
         if not call.settled:
             settle(runtime, call, client)
@@ -155,6 +153,7 @@ def _start_recorder(runtime: Runtime, call: Call) -> None:
     # A `no` of the key or the route holds, whatever the wider switch says.
     recorder.on = False not in switches[:2] and (True in switches[:2] or bool(switches[2]))
     recorder.limit = runtime.config.log_body_bytes
+    recorder.masks = call.snapshot.masks
     recorder.started = call.started
     recorder.client_request = call.body
 

@@ -11,7 +11,7 @@ import msgspec
 from gateway.canon.errors import Error
 from gateway.canon.request import Request
 from gateway.dialects.base import Dialect, Verb
-from gateway.relay.entry import Attempt
+from gateway.relay.entry import Attempt, Entry
 from gateway.relay.recorder import Recorder
 from gateway.relay.tap import Tap
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
@@ -95,13 +95,16 @@ class Call:
         self.passthrough = False
         self.attempts: list[Attempt] = []
         self.adaptations: list[dict[str, Any]] = []
+        # A caller inside the process listens to both; a client of the edge to neither.
+        self.new_tap: Callable[[], Tap] = Tap
+        self.attempted: Callable[[Attempt], None] | None = None
         self.tap = Tap()
         self.recorder = Recorder()
         self.error: Error | None = None
         self.outcome = "ok"
         self.waited_s = 0.0
         self.sent_at = 0.0
-        self.settled = False
+        self.entry: Entry | None = None
         self._request: Request | None = None
 
     @property
@@ -114,6 +117,16 @@ class Call:
                 headers = {**headers, "x-dragoman-verb": "count_tokens"}
             self._request = self.dialect.client.parse_request(decoded, headers)
         return self._request
+
+    @property
+    def settled(self) -> bool:
+        """Whether its row has been written."""
+        return self.entry is not None
+
+    def tell(self, attempt: Attempt) -> None:
+        """Say to a caller inside the process what became of a target."""
+        if self.attempted is not None:
+            self.attempted(attempt)
 
     def end_wait(self) -> None:
         """Count the wait since the upstream was called, once: it is not our own part."""

@@ -1,45 +1,38 @@
 """The way of a finished request to the database, without a wait on the hot path.
 
-`append` writes one record to a segment file (one write call: a killed process
-loses no finished request) and enqueues it. A writer thread takes what is queued,
-hands it to `write` in batches, and removes the segment. The queue is bounded in
-items and bytes; under pressure bodies are dropped before rows, and what was
-dropped is counted. A record is: length (4 bytes), CRC-32 (4 bytes), msgpack.
-
-A segment is locked (flock) by the process that writes it, so a starting process
-replays just those whose owner is dead.
+`append` copies one record into a segment (`gateway.relay.segment`: a killed process
+loses no finished request) and enqueues it. A writer thread takes what is queued, hands
+it to `write` in batches, and frees the segment. The queue is bounded in items and bytes;
+under pressure bodies are dropped before rows, and what was dropped is counted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
-import struct
 import threading
 import time
-import uuid
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from gateway.relay.entry import Bodies, Entry
+from gateway.relay.segment import Segment, abandoned
 
 log = logging.getLogger(__name__)
 
 BATCH_ITEMS = 500
 FLUSH_S = 0.2
 RETRY_S = 2.0
+# A batch of fewer rows leaves time for idle work; without one, it is done this often.
+QUIET_ROWS = 100
+IDLE_AT_LEAST_S = 5.0
 # A body record above this goes to the queue but not to the segment: a kill then
 # costs the body, never the row.
 SEGMENT_BODY_BYTES = 256 * 1024
 
-_HEADER = struct.Struct("<II")
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Entry)
 
 Write = Callable[[list[Entry]], None]
 # Does a piece of idle work and says how much; 0 when there is none left.
@@ -55,34 +48,6 @@ class Counters(msgspec.Struct):
     rows_dropped: int = 0
     replayed: int = 0
     failed_batches: int = 0
-
-
-class Segment:
-    """One journal file, held open and locked by its writer."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.journal"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self.empty = True
-
-    def append(self, payload: bytes) -> None:
-        """Write one record in one call."""
-        header = _HEADER.pack(len(payload), zlib.crc32(payload))
-        os.write(self._fd, header + payload)
-        self.empty = False
-
-    def remove(self) -> None:
-        """Delete the file: all of it is in the database."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        self.close()
-
-    def close(self) -> None:
-        """Give up the file and its lock."""
-        with contextlib.suppress(OSError):
-            os.close(self._fd)
 
 
 class Journal:
@@ -109,7 +74,10 @@ class Journal:
         self._queue: list[Entry] = []
         self._bytes = 0
         self._segment = Segment(directory)
+        self._spare: Segment | None = None
         self._disk_full = False
+        self._idle_left = False
+        self._idled_at = 0.0
         self.counters = Counters()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -156,6 +124,8 @@ class Journal:
         self._wake.set()
         self._thread.join(timeout_s)
         with self._lock:
+            if self._spare is not None:
+                self._spare.remove()
             if self._segment.empty or not self._queue:
                 self._segment.remove()
             else:
@@ -164,26 +134,39 @@ class Journal:
     def _run(self) -> None:
         self._replay()
         while True:
-            self._wake.wait(timeout=None if not self._queue else FLUSH_S)
+            self._wake.wait(timeout=FLUSH_S if self._queue or self._idle_left else None)
             if not self._closing:
                 time.sleep(FLUSH_S)  # let a batch gather: one commit costs more than its rows
             self._wake.clear()
-            self._drain()
+            rows = self._drain()
+            self._idle_left = self._idle_left or rows > 0
+            # Idle work under load would take its time from the requests that wait; but it
+            # must not wait for ever where the load never ends.
+            if rows < QUIET_ROWS or time.monotonic() - self._idled_at > IDLE_AT_LEAST_S:
+                self._guarded_idle()
             if self._closing and not self._queue:
                 return
 
-    def _drain(self) -> None:
+    def _drain(self) -> int:
+        """Write what is queued; how many rows."""
         batch, segment = self._take()
-        if not batch:
-            return
-        while not self._commit(batch):
+        rows = len(batch)
+        while batch and not self._commit(batch):
             if self._closing:
                 segment.close()  # it stays on disk for the next start
-                return
+                return rows
             time.sleep(RETRY_S)
-        if segment is not self._segment:
+        if rows and segment is not self._segment:
+            self._free(segment)
+        return rows
+
+    def _free(self, segment: Segment) -> None:
+        """Keep it for the next records, or delete it."""
+        if self._spare is None and segment.reusable:
+            segment.reset()
+            self._spare = segment
+        else:
             segment.remove()
-        self._guarded_idle()
 
     def _take(self) -> tuple[list[Entry], Segment]:
         with self._lock:
@@ -194,6 +177,9 @@ class Journal:
             return batch, segment
 
     def _fresh_segment(self, old: Segment) -> Segment:
+        if self._spare is not None:
+            segment, self._spare = self._spare, None
+            return segment
         try:
             segment = Segment(self._directory)
         except OSError:
@@ -216,11 +202,15 @@ class Journal:
 
     def _guarded_idle(self) -> None:
         """Do idle work piece by piece, for as long as nothing waits to be written."""
+        self._idled_at = time.monotonic()
         try:
-            while self._idle is not None and not self._queue and not self._closing:
-                if not self._idle():
+            while self._idle is not None and not self._closing:
+                self._idle_left = bool(self._idle())
+                if self._queue or not self._idle_left:
                     return
+            self._idle_left = False
         except Exception:
+            self._idle_left = False
             log.exception("the request log's idle work failed")
 
     def _replay(self) -> None:
@@ -238,28 +228,6 @@ class Journal:
             self.counters.replayed += count
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-
-
-def abandoned(path: Path) -> Iterator[Entry]:
-    """The entries of a segment whose owner is dead; stops at a torn record.
-
-    Raises BlockingIOError while the owner lives.
-    """
-    with path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        data = file.read()
-    offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, crc = _HEADER.unpack_from(data, offset)
-        offset += _HEADER.size
-        payload = data[offset : offset + length]
-        if len(payload) != length or zlib.crc32(payload) != crc:
-            return
-        offset += length
-        try:
-            yield _decoder.decode(payload)
-        except msgspec.MsgspecError:
-            log.warning("a journal record of another version was left out")
 
 
 def body_bytes(bodies: Bodies | None) -> int:

@@ -7,6 +7,8 @@ chose: an unknown model counts under an empty route.
 from __future__ import annotations
 
 import os
+from collections import defaultdict, deque
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gateway.relay.entry import Attempt, Entry
+from gateway.relay.entry import Entry
 from gateway.relay.journal import Counters
 
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -69,6 +71,13 @@ _TOKENS = (
 )
 
 
+# Labels are bounded by what is configured, but for `provider/model` names that clients
+# make up: beyond this many, a new combination is counted as "other".
+MAX_CHILDREN = 5000
+# Entries are counted in batches, off the hot path; no more than this many wait.
+MAX_WAITING = 5000
+
+
 class Metrics:
     """The metrics of one process (or of all workers, through prometheus_client's files)."""
 
@@ -79,7 +88,8 @@ class Metrics:
             name: self._make(name, row) for name, row in METRICS.items()
         }
         self._children: dict[tuple[str, ...], Any] = {}
-        self._usual: dict[tuple[str, str, str, str, bool, int], tuple[Any, Any, Any, Any]] = {}
+        self._waiting: deque[Entry] = deque()
+        self._flying = 0
         self._child("dragoman_build_info", version).set(1)
 
     def _make(self, name: str, row: Metric) -> MetricWrapperBase:
@@ -94,57 +104,54 @@ class Metrics:
         key = (name, *labels)
         child = self._children.get(key)
         if child is None:
+            if labels and len(self._children) >= MAX_CHILDREN:
+                labels = ("other",) * len(labels)
             metric = self._metrics[name]
             child = self._children[key] = metric.labels(*labels) if labels else metric
         return child
 
-    def _resolve(self, key: tuple[str, str, str, str, bool, int]) -> tuple[Any, Any, Any, Any]:
-        """The four metrics that every request moves, looked up once per combination."""
-        *who, dialect, is_stream, hundreds = key
-        stream = "true" if is_stream else "false"
-        found = self._usual[key] = (
-            self._child("dragoman_requests_total", *who, dialect, stream, f"{hundreds}xx"),
-            self._child("dragoman_request_duration_seconds", *who, stream),
-            self._child("dragoman_time_to_first_token_seconds", *who),
-            self._child("dragoman_overhead_seconds", who[0]),
-        )
-        return found
-
     def in_flight(self, change: int) -> None:
         """One request more or less."""
-        self._child("dragoman_in_flight_requests").inc(change)
-
-    def attempt(self, record: Attempt) -> None:
-        """Note one call of a target."""
-        who = (record.provider, record.model)
-        outcome = "error" if record.error_kind else "ok"
-        self._child("dragoman_upstream_attempts_total", *who, outcome).inc()
-        if record.error_kind:
-            self._child("dragoman_upstream_errors_total", *who, record.error_kind).inc()
+        self._flying += change
 
     def note(self, entry: Entry) -> None:
-        """Note a finished request."""
+        """Take a finished request; it counts with the next `flush`."""
+        self._waiting.append(entry)
+        if len(self._waiting) > MAX_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Count what waits. From any thread; sums, as each count takes a lock."""
+        sums: dict[tuple[str, ...], float] = defaultdict(float)
+        while self._waiting:
+            try:
+                entry = self._waiting.popleft()
+            except IndexError:  # another thread was faster
+                break
+            self._observe(entry)
+            for key, amount in _counts(entry):
+                sums[key] += amount
+        for key, amount in sums.items():
+            self._child(*key).inc(amount)
+        self._child("dragoman_in_flight_requests").set(self._flying)
+
+    def _observe(self, entry: Entry) -> None:
         who = (entry.route, entry.provider, entry.model)
-        key = (*who, entry.client_dialect, entry.stream, entry.status // 100)
-        requests, duration, first_token, overhead = self._usual.get(key) or self._resolve(key)
-        requests.inc()
+        stream = "true" if entry.stream else "false"
+        duration = self._child("dragoman_request_duration_seconds", *who, stream)
         duration.observe(entry.duration_ms / 1000)
         if entry.first_token_ms is not None:
-            first_token.observe(entry.first_token_ms / 1000)
+            first = self._child("dragoman_time_to_first_token_seconds", *who)
+            first.observe(entry.first_token_ms / 1000)
         if entry.overhead_ms is not None:
+            overhead = self._child("dragoman_overhead_seconds", entry.route)
             overhead.observe(entry.overhead_ms / 1000)
-        if entry.outcome == "client_closed":
-            self._child("dragoman_client_disconnects_total", entry.route).inc()
-        for direction, field in _TOKENS:
-            if count := getattr(entry, field):
-                self._child("dragoman_tokens_total", *who, direction).inc(count)
-        if entry.cost_usd:
-            self._child("dragoman_cost_usd_total", *who).inc(float(entry.cost_usd))
 
     def exposition(
         self, counters: Counters, depth: int, version: int, cooling: dict[str, bool]
     ) -> bytes:
         """The text of /metrics."""
+        self.flush()
         self._child("dragoman_log_spool_rows").set(depth)
         self._child("dragoman_log_dropped_total", "body").set(counters.bodies_dropped)
         self._child("dragoman_log_dropped_total", "row").set(counters.rows_dropped)
@@ -156,3 +163,25 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+def _counts(entry: Entry) -> Iterator[tuple[tuple[str, ...], float]]:
+    """What a finished request adds to each counter, by name and labels."""
+    who = (entry.route, entry.provider, entry.model)
+    stream = "true" if entry.stream else "false"
+    hundreds = f"{entry.status // 100}xx"
+    yield ("dragoman_requests_total", *who, entry.client_dialect, stream, hundreds), 1
+    if entry.outcome == "client_closed":
+        yield ("dragoman_client_disconnects_total", entry.route), 1
+    for direction, field in _TOKENS:
+        if count := getattr(entry, field):
+            yield ("dragoman_tokens_total", *who, direction), count
+    if entry.cost_usd:
+        yield ("dragoman_cost_usd_total", *who), float(entry.cost_usd)
+    for record in entry.attempts:
+        if record.skipped is None:
+            target = (record.provider, record.model)
+            outcome = "error" if record.error_kind else "ok"
+            yield ("dragoman_upstream_attempts_total", *target, outcome), 1
+            if record.error_kind:
+                yield ("dragoman_upstream_errors_total", *target, record.error_kind), 1

@@ -112,7 +112,7 @@ def decode(data: bytes) -> Any:
 
 
 def _parse_whole(call: Call, target: Target, prepared: Prepared, data: bytes) -> Response:
-    if call.passthrough and not call.stream:
+    if call.passthrough and not call.stream and call.attempted is None:
         seen = call.dialect.glance(data)
         if seen is not None:
             return seen

@@ -22,8 +22,9 @@ from gateway.relay.entry import Entry
 from gateway.relay.journal import Journal
 from gateway.relay.metrics import Metrics
 from gateway.relay.upstream import Upstreams
-from gateway.relay.watch import Watch
+from gateway.relay.watch import Watches
 from gateway.routing.health import State
+from gateway.routing.readings import Reading
 from gateway.routing.snapshot import Provider, Snapshot
 
 log = logging.getLogger(__name__)
@@ -115,28 +116,34 @@ class Runtime:
 
     def __init__(self, config: Config, wiring: Wiring, snapshot: Snapshot) -> None:
         self.config = config
+        self._wiring = wiring
         self.snapshot = snapshot
         self.lines = Lines()
         self.upstreams = Upstreams()
         self.health: dict[str, State] = {}
+        self.readings: dict[str, Reading] = {}
         self.metrics = Metrics(config.version)
         self.background: set[asyncio.Task[Any]] = set()
-        self.watches: set[Watch] = set()
+        self.watches = Watches()
         self.draining = False
         self.journal = Journal(
             config.data_dir / "journal",
-            wiring.write,
+            self._write,
             idle=wiring.idle,
             max_items=config.journal_items,
             max_bytes=config.journal_bytes,
         )
-        self._wiring = wiring
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._secrets: tuple[str, ...] = ()
         self._secrets_of: Snapshot | None = None
         self._poller = threading.Thread(target=self._poll, name="registry", daemon=True)
         self._poller.start()
+
+    def _write(self, batch: list[Entry]) -> None:
+        """In the journal's thread, which has the time that the loop has not."""
+        self.metrics.flush()
+        self._wiring.write(batch)
 
     def secrets(self, snapshot: Snapshot) -> tuple[str, ...]:
         """The provider credentials in use, to be removed from upstreams' words."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from gateway.canon.response import Usage
+from gateway.providers.masks import masked_text
 from gateway.relay.call import Call, Client
 from gateway.relay.entry import Entry
 from gateway.relay.tap import estimated
@@ -23,13 +24,13 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     """Write the request's row; a second call does nothing."""
     if call.settled:
         return
-    call.settled = True
     now = time.perf_counter()
-    entry = _row(call, client, now)
+    entry = call.entry = _row(call, client, now)
     if call.verb == "generate" and call.tap.started:
         _bill(entry, call)
     if call.attempts and call.attempts[-1].ended_ms is None:
         call.attempts[-1].ended_ms = entry.duration_ms
+    _mask(entry, call)
     entry.bodies = call.recorder.bodies(
         dict(call.headers), client.headers, stream=call.stream and client.status == 200
     )
@@ -77,6 +78,17 @@ def _row(call: Call, client: Client, now: float) -> Entry:
     if call.attempts:
         entry.upstream_id = call.attempts[-1].upstream_id or tap.answer_id
     return entry
+
+
+def _mask(entry: Entry, call: Call) -> None:
+    """An upstream's words may repeat what the client said: they are masked as bodies are."""
+    masks = call.recorder.masks
+    if not masks:
+        return
+    entry.error = masked_text(entry.error, masks)
+    for attempt in entry.attempts:
+        if attempt.error:
+            attempt.error = masked_text(attempt.error, masks)
 
 
 def _bill(entry: Entry, call: Call) -> None:

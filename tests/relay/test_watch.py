@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.relay.watch import Watch
+from gateway.relay.watch import Watches
 
 
 async def test_a_client_that_leaves_ends_the_request() -> None:
@@ -17,7 +17,7 @@ async def test_a_client_that_leaves_ends_the_request() -> None:
         await left.wait()
         return {"type": "http.disconnect"}
 
-    watch = Watch()
+    watch = Watches().open()
     watch.listen(receive)
     asyncio.get_running_loop().call_later(0.01, left.set)
     with pytest.raises(asyncio.CancelledError):
@@ -27,7 +27,7 @@ async def test_a_client_that_leaves_ends_the_request() -> None:
 
 
 async def test_silence_past_the_allowance_ends_the_request() -> None:
-    watch = Watch()
+    watch = Watches().open()
     watch.expect(0.02, "first_byte")
     with pytest.raises(asyncio.CancelledError):
         await asyncio.sleep(5)
@@ -36,7 +36,7 @@ async def test_silence_past_the_allowance_ends_the_request() -> None:
 
 
 async def test_touching_keeps_it_alive_until_the_total_limit() -> None:
-    watch = Watch()
+    watch = Watches().open()
     watch.limit(0.15)
     watch.expect(0.04, "idle")
     steps = 0
@@ -51,7 +51,7 @@ async def test_touching_keeps_it_alive_until_the_total_limit() -> None:
 
 
 async def test_a_wait_for_the_client_is_not_the_upstreams_silence() -> None:
-    watch = Watch()
+    watch = Watches().open()
     watch.expect(0.02, "idle")
     watch.hold()
     await asyncio.sleep(0.1)
@@ -60,7 +60,7 @@ async def test_a_wait_for_the_client_is_not_the_upstreams_silence() -> None:
 
 
 async def test_after_clear_another_attempt_has_its_own_time() -> None:
-    watch = Watch()
+    watch = Watches().open()
     watch.expect(0.01, "first_byte")
     with pytest.raises(asyncio.CancelledError):
         await asyncio.sleep(5)
@@ -73,7 +73,7 @@ async def test_after_clear_another_attempt_has_its_own_time() -> None:
 
 
 async def test_a_closed_watch_ends_nothing() -> None:
-    watch = Watch()
+    watch = Watches().open()
     watch.close()
     watch.stop("drain")
     await asyncio.sleep(0)

@@ -13,8 +13,8 @@ from gateway.canon.arguments import parsed
 from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, Signed
 from gateway.canon.request import Signature
 from gateway.dialects.base import Rendered
+from gateway.dialects.fields import compact
 from gateway.dialects.openai_chat.calls import THOUGHT, signature_in
-from gateway.dialects.openai_chat.fields import compact
 
 Json = dict[str, Any]
 

@@ -15,7 +15,7 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.signature import belongs, unwrap, wrap
-from gateway.dialects.openai_chat.fields import (
+from gateway.dialects.fields import (
     compact,
     items,
     joined,

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.canon.errors import KINDS, Error
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.openai_chat.retry import retry_after, should_retry
+from gateway.dialects.retry import retry_after, should_retry
 
 Json = dict[str, Any]
 _LONGEST = 2000

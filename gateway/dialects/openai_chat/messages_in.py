@@ -21,13 +21,13 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
+from gateway.dialects.fields import mapping, needed_text, text, wrong
 from gateway.dialects.openai_chat.calls import (
     calls_in,
     function_call_in,
     result_in,
     result_parts_in,
 )
-from gateway.dialects.openai_chat.fields import mapping, needed_text, text, wrong
 from gateway.dialects.openai_chat.job import cache_in
 from gateway.dialects.openai_chat.parts import NAME, Json, content_in
 from gateway.dialects.openai_chat.reasoning import thought_in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Output
-from gateway.dialects.openai_chat.fields import (
+from gateway.dialects.fields import (
     compact,
     flag,
     mapping,
@@ -95,7 +95,8 @@ def _schema_out(job: Job, output: Output) -> Json:
         else:
             schema, changes = made
             if changes:
-                job.bend(job.request.path("schema"), "; ".join(changes))
+                words = ", ".join(changes)
+                job.bend(job.request.path("schema"), f"made strict; changed: {words}")
     out: Json = {"name": output.name or "output", "strict": strict, "schema": schema}
     if output.description is not None:
         out["description"] = output.description

@@ -19,13 +19,13 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.dialects.openai_chat.fields import (
+from gateway.dialects.fields import (
     joined,
     needed_mapping,
     needed_text,
     text,
 )
-from gateway.dialects.openai_chat.fields import wrong as _wrong
+from gateway.dialects.fields import wrong as _wrong
 from gateway.dialects.openai_chat.job import Job, cache_in
 
 NAME = "openai_chat"

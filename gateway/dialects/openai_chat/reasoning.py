@@ -9,7 +9,7 @@ import msgspec
 from gateway.canon.errors import invalid
 from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
 from gateway.canon.signature import belongs, unwrap
-from gateway.dialects.openai_chat.fields import (
+from gateway.dialects.fields import (
     compact,
     flag,
     items,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.canon.request import Cache, Meta, Request, Sampling
-from gateway.dialects.openai_chat.fields import (
+from gateway.dialects.fields import (
     MOST_TOKENS,
     flag,
     mapping,

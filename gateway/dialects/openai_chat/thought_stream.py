@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.canon.request import Signature
-from gateway.dialects.openai_chat.fields import compact
+from gateway.dialects.fields import compact
 from gateway.dialects.openai_chat.reasoning import DETAILS
 
 Json = dict[str, Any]

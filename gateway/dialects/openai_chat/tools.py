@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
-from gateway.dialects.openai_chat.fields import (
+from gateway.dialects.fields import (
     flag,
     items,
     mapping,

@@ -7,6 +7,7 @@ from typing import Any
 from gateway.canon.response import Usage
 
 Json = dict[str, Any]
+_NOTHING: Json = {}
 
 
 def parse_usage(usage: Any) -> Usage | None:
@@ -17,30 +18,27 @@ def parse_usage(usage: Any) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    prompt_details = _object(usage, "prompt_tokens_details")
-    read = _first(
-        _count(prompt_details, "cached_tokens"),
-        _count(usage, "prompt_cache_hit_tokens"),
-        _count(usage, "cached_tokens"),
-    )
-    write = _first(
-        _count(prompt_details, "cache_write_tokens"),
-        _count(usage, "cache_write_tokens"),
-    )
-    output = _count(usage, "completion_tokens")
+    details = _object(usage, "prompt_tokens_details")
+    read = _first(details, "cached_tokens")
+    if read is None:
+        read = _first(usage, "prompt_cache_hit_tokens", "cached_tokens")
+    write = _first(details, "cache_write_tokens")
+    if write is None:
+        write = _first(usage, "cache_write_tokens")
+    output = _first(usage, "completion_tokens")
     prompt = _prompt(usage, output)
-    missed = _count(usage, "prompt_cache_miss_tokens")
+    missed = _first(usage, "prompt_cache_miss_tokens")
     if prompt is not None:
         missed = max(0, prompt - (read or 0) - (write or 0))
     if missed is None and output is None and read is None:
         return None
-    details = _object(usage, "completion_tokens_details")
+    reasoning = _first(_object(usage, "completion_tokens_details"), "reasoning_tokens")
     return Usage(
         input=missed,
         cache_read=read,
         cache_write=write,
         output=output,
-        reasoning=_first(_count(details, "reasoning_tokens"), _count(usage, "reasoning_tokens")),
+        reasoning=_first(usage, "reasoning_tokens") if reasoning is None else reasoning,
         provider_cost=_cost(usage.get("cost")),
         native=usage,
     )
@@ -48,32 +46,34 @@ def parse_usage(usage: Any) -> Usage | None:
 
 def _prompt(usage: Json, output: int | None) -> int | None:
     """All prompt tokens, from the total where they are not given themselves."""
-    prompt, total = _count(usage, "prompt_tokens"), _count(usage, "total_tokens")
-    if prompt is None and total is not None and output is not None:
-        return max(0, total - output)
+    prompt = _first(usage, "prompt_tokens")
+    if prompt is None and output is not None:
+        total = _first(usage, "total_tokens")
+        return None if total is None else max(0, total - output)
     return prompt
 
 
 def _object(usage: Json, key: str) -> Json:
     value = usage.get(key)
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else _NOTHING
 
 
-def _count(usage: Json, key: str) -> int | None:
-    value = usage.get(key)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return max(0, value) if type(value) is int else None
+def _first(counts: Json, *names: str) -> int | None:
+    """The first of these fields that is a count; a whole float counts as one."""
+    for name in names:
+        if name in counts:
+            value = counts[name]
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)
+            if type(value) is int:
+                return max(0, value)
+    return None
 
 
 def _cost(value: Any) -> float | None:
     if type(value) is int or type(value) is float:
         return float(value) if value >= 0 else None
     return None
-
-
-def _first(*counts: int | None) -> int | None:
-    return next((count for count in counts if count is not None), None)
 
 
 def render_usage(usage: Usage | None) -> Json | None:

@@ -12,7 +12,7 @@ from django.db import DatabaseError, connections
 
 from gateway import litellm, store
 from gateway.litellm.apply import apply
-from gateway.management.start import master_key
+from gateway.management.start import hosts, master_key
 from gateway.management.start.banner import address, banner
 from gateway.management.start.bootstrap import Started, prepare
 from gateway.management.start.serve import listen, serve
@@ -82,6 +82,9 @@ def configure(config: litellm.Config | None, host: str) -> list[str]:
         os.environ.pop("DRAGOMAN_MASTER_KEY_FILE", None)
     os.environ["DRAGOMAN_OPEN"] = "true" if chosen.open else "false"
     os.environ.pop("DRAGOMAN_OPEN_FILE", None)
+    if "DRAGOMAN_ALLOWED_HOSTS" not in os.environ and not settings.DEBUG:
+        settings.ALLOWED_HOSTS = hosts.allowed(host)
+        os.environ["DRAGOMAN_ALLOWED_HOSTS"] = ",".join(settings.ALLOWED_HOSTS)
     for name, value in (config.environment if config else {}).items():
         os.environ.setdefault(name, value)
     if (

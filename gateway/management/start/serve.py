@@ -13,6 +13,8 @@ import uvicorn
 from django.core.management.base import CommandError
 from uvicorn.supervisors import Multiprocess
 
+from gateway.management.start.protocol import Protocol
+
 APPLICATION = "gateway.config.asgi:application"
 
 
@@ -25,7 +27,7 @@ def config(host: str, port: int, workers: int, drain_s: float) -> uvicorn.Config
         workers=workers,
         loop="uvloop" if _has_uvloop() else "asyncio",
         # httptools refuses a body with two lengths; h11 carries it out.
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         access_log=False,

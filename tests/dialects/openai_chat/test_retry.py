@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.openai_chat.retry import duration, retry_after, should_retry
+from gateway.dialects.retry import duration, retry_after, should_retry
 
 DATE = "Sat, 21 Nov 2026 10:00:00 GMT"
 LATER = "Sat, 21 Nov 2026 10:00:30 GMT"

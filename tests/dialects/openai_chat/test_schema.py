@@ -52,7 +52,7 @@ def test_a_strict_schema_is_left_alone():
                 a={
                     "type": "object",
                     "properties": {},
-                    "description": "not: {'required': ['x']}",
+                    "description": 'not: {"required":["x"]}',
                     "additionalProperties": False,
                     "required": [],
                 }
@@ -80,7 +80,7 @@ def test_a_loose_schema_is_made_strict(before: dict[str, Any], after: dict[str, 
 def test_what_was_changed_is_said():
     made = made_strict({"type": "object", "properties": {"a": {"oneOf": [STRING]}}})
     assert made is not None
-    assert len(made[1]) == 3
+    assert set(made[1]) == {"oneOf", "required"}
 
 
 @pytest.mark.parametrize(

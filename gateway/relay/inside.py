@@ -1,0 +1,197 @@
+"""Calls of the relay from within the process: the playground and a replay.
+
+The same admission, routing, translation and log as a client's request; what is left out
+is the socket and the key, since whoever calls has been let in by other means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.events import Event
+from gateway.canon.fold import unfold
+from gateway.canon.response import Response
+from gateway.dialects import DIALECTS
+from gateway.relay import runtime as relay_runtime
+from gateway.relay.call import Call, Client
+from gateway.relay.entry import Attempt, Entry
+from gateway.relay.pipeline import run
+from gateway.relay.reply import stopped
+from gateway.relay.runtime import Runtime
+from gateway.relay.settle import settle
+from gateway.relay.tap import Tap
+from gateway.routing.snapshot import ApiKey
+
+log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Hears what happens to a call, in the event loop: it must not block."""
+
+    def attempted(self, attempt: Attempt) -> None:
+        """A target was skipped, failed or has answered in full."""
+
+    def events(self, events: list[Event]) -> None:
+        """Canonical events of the answer, as they arrive."""
+
+    def wire(self, data: bytes) -> None:
+        """Bytes as a client of the dialect would get them."""
+
+    def settled(self, entry: Entry) -> None:
+        """The call is over and in the log, also where it was cancelled."""
+
+
+class _Silent:
+    def attempted(self, attempt: Attempt) -> None: ...
+
+    def events(self, events: list[Event]) -> None: ...
+
+    def wire(self, data: bytes) -> None: ...
+
+    def settled(self, entry: Entry) -> None: ...
+
+
+class _Tap(Tap):
+    """Counts as every tap does, and passes on."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self._listener = listener
+
+    def feed(self, events: list[Event]) -> None:
+        super().feed(events)
+        self._listener.events(events)
+
+    def note_response(self, response: Response) -> None:
+        super().note_response(response)
+        self._listener.events(unfold(response))
+
+
+async def ask(
+    *,
+    dialect: str,
+    body: bytes,
+    who: str,
+    headers: Mapping[str, str] | None = None,
+    session: str = "",
+    listener: Listener | None = None,
+) -> Entry:
+    """The log's entry of one request, which has been answered or has failed.
+
+    `body` is the JSON of a client of `dialect`, with `model` and `stream`; `who` stands
+    for the key in the log. A refusal or failure is in the entry's `status` and `error`.
+    Cancelling it closes the upstream's connection at once.
+    """
+    runtime = await relay_runtime.ensure()
+    heard: Listener = listener or _Silent()
+    call = _call(runtime, dialect, dict(headers or {}), session)
+    call.key = ApiKey(id=0, prefix=who, name=who, digest=b"")
+    call.body = body
+    call.new_tap = lambda: _Tap(heard)
+    call.attempted = heard.attempted
+    client = Client(_sender(heard))
+    try:
+        await _answer(runtime, call, client)
+    finally:
+        if call.entry is not None:
+            heard.settled(call.entry)
+    assert call.entry is not None
+    return call.entry
+
+
+def _call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str) -> Call:
+    known = DIALECTS[dialect]
+    if session:
+        headers["x-session-id"] = session
+    return Call(
+        request_id=f"req_{uuid.uuid4().hex}",
+        endpoint="console",
+        verb="generate",
+        dialect=known,
+        snapshot=runtime.snapshot,
+        headers=headers,
+        started=time.perf_counter(),
+    )
+
+
+def _sender(listener: Listener) -> Any:
+    async def send(message: dict[str, Any]) -> None:
+        if data := message.get("body"):
+            listener.wire(data)
+        # A turn for the others: nothing else here waits for a socket.
+        await asyncio.sleep(0)
+
+    return send
+
+
+async def _answer(runtime: Runtime, call: Call, client: Client) -> None:
+    runtime.metrics.in_flight(1)
+    watch = runtime.watches.open()
+    try:
+        _admit(runtime, call)
+        await run(runtime, call, client, watch)
+    except GatewayError as failure:
+        _failed(call, client, failure.error)
+    except asyncio.CancelledError:
+        reason = watch.absorb()
+        _failed(call, client, stopped(reason) if reason else _LEFT)
+        if reason is None:
+            call.outcome = "client_closed"
+            client.status = client.status or 499
+            raise
+    except Exception:
+        log.exception("a request failed inside the gateway", extra={"request_id": call.id})
+        _failed(call, client, Error(kind="upstream_error", message="the gateway failed"))
+    finally:
+        runtime.metrics.in_flight(-1)
+        watch.close()
+        settle(runtime, call, client)
+
+
+_LEFT = Error(kind="client_gone", message="stopped by whoever asked")
+
+
+def _admit(runtime: Runtime, call: Call) -> None:
+    """What the edge checks of a client's request, but for method, size and key."""
+    try:
+        call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+        model = msgspec.json.decode(call.fields["model"], type=str)
+        call.stream = msgspec.json.decode(call.fields.get("stream", b"false"), type=bool)
+    except KeyError:
+        raise invalid("model is required", "model") from None
+    except msgspec.MsgspecError as error:
+        raise invalid(f"the request is not valid: {error}") from None
+    call.model = model
+    call.route = call.snapshot.route(model)
+    if call.route is None:
+        message = f"the model `{model[:200]}` does not exist"
+        raise GatewayError(Error(kind="not_found", message=message, param="model"))
+    recorder = call.recorder
+    recorder.on = call.route.log_bodies is not False and call.snapshot.log_bodies
+    recorder.limit = runtime.config.log_body_bytes
+    recorder.masks = call.snapshot.masks
+    recorder.started = call.started
+    recorder.client_request = call.body
+    call.dialect.check(call.body)
+
+
+def _failed(call: Call, client: Client, error: Error) -> None:
+    """What a client would have been told, in its dialect."""
+    call.error = call.error or error
+    if client.started:
+        call.outcome = "cut"
+        return
+    rendered = call.dialect.client.render_error(error, call.id)
+    client.status = rendered.status
+    call.recorder.client(msgspec.json.encode(rendered.body))
+    call.outcome = "error"

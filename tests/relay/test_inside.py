@@ -1,0 +1,161 @@
+"""A call from within the process is a client's call without the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.canon.events import BlockStart, Delta, End, Event
+from gateway.relay.entry import Attempt, Entry
+from gateway.relay.inside import ask
+from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
+
+
+class Heard:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+        self.seen: list[Event] = []
+        self.bytes = b""
+        self.entries: list[Entry] = []
+
+    def attempted(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+
+    def events(self, events: list[Event]) -> None:
+        self.seen += events
+
+    def wire(self, data: bytes) -> None:
+        self.bytes += data
+
+    def settled(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    @property
+    def text(self) -> str:
+        return "".join(event.text for event in self.seen if isinstance(event, Delta))
+
+
+def body(**more: Any) -> bytes:
+    asked = {"model": "r", "messages": [{"role": "user", "content": "hi"}], **more}
+    return json.dumps(asked).encode()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_answer_is_heard_and_the_entry_is_the_logs(tmp_path: Path, stream: bool) -> None:
+    answers = {
+        True: sse(chunk("hel"), chunk("lo"), chunk(finish="stop"), DONE),
+        False: completion("hello"),
+    }
+    heard = Heard()
+    async with gateway(
+        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: answers[stream]
+    ) as rig:
+        entry = await ask(
+            dialect="openai_chat",
+            body=body(stream=stream),
+            who="playground",
+            session="s1",
+            listener=heard,
+        )
+        logged = await rig.entry()
+    assert heard.text == "hello"
+    assert isinstance(heard.seen[-1], End)
+    assert b"hello" in heard.bytes or b"hel" in heard.bytes
+    assert (entry.status, entry.key_prefix, entry.session) == (200, "playground", "s1")
+    assert [attempt.error_kind for attempt in heard.attempts] == [None]
+    assert isinstance(logged, Entry)
+    assert logged.route == "r"
+
+
+async def test_calls_of_a_passed_answer_are_heard_in_full(tmp_path: Path) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    heard = Heard()
+    async with gateway(
+        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: completion(choices=[choice])
+    ):
+        await ask(dialect="openai_chat", body=body(), who="playground", listener=heard)
+    started = [event for event in heard.seen if isinstance(event, BlockStart)]
+    assert [event.name for event in started if event.kind == "tool_call"] == ["f"]
+
+
+async def test_another_dialect_is_translated(tmp_path: Path) -> None:
+    heard = Heard()
+    async with gateway(
+        tmp_path,
+        snapshot(route("r", provider("one"))),
+        one=lambda _: sse(chunk("hey"), chunk(finish="stop"), DONE),
+    ):
+        entry = await ask(
+            dialect="anthropic_messages",
+            body=body(max_tokens=9, stream=True),
+            who="p",
+            listener=heard,
+        )
+    assert b"event: message_start" in heard.bytes
+    assert entry.client_dialect == "anthropic_messages"
+
+
+async def test_each_failed_attempt_is_heard(tmp_path: Path) -> None:
+    answers = {
+        "one": lambda _: httpx.Response(500, json={"error": {"message": "down"}}),
+        "two": lambda _: completion("hello"),
+    }
+    heard = Heard()
+    both = route("r", provider("one"), provider("two"))
+    async with gateway(tmp_path, snapshot(both), **answers):
+        entry = await ask(dialect="openai_chat", body=body(), who="p", listener=heard)
+    assert [attempt.provider for attempt in heard.attempts] == ["one", "two"]
+    assert heard.attempts[0].error_kind == "upstream_error"
+    assert entry.status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        (b"{}", 400, "model"),
+        (b"nonsense", 400, "not valid"),
+        (body(model="nobody"), 404, "nobody"),
+        (body(messages="x"), 400, "messages"),
+    ],
+)
+async def test_a_wrong_request_is_an_entry_too(
+    tmp_path: Path, asked: bytes, status: int, said: str
+) -> None:
+    async with gateway(
+        tmp_path,
+        snapshot(route("r", provider("one", "anthropic_messages"))),
+        one=lambda _: completion(),
+    ) as rig:
+        entry = await ask(dialect="openai_chat", body=asked, who="p")
+        assert rig.upstreams.requests == []
+    assert entry.status == status
+    assert said in entry.error
+
+
+async def test_cancelling_closes_the_upstream(tmp_path: Path) -> None:
+    heard = Heard()
+    async with gateway(
+        tmp_path,
+        snapshot(route("r", provider("one"))),
+        one=lambda _: sse(chunk("hel"), 30.0, chunk("lo")),
+    ) as rig:
+        task = asyncio.create_task(
+            ask(dialect="openai_chat", body=body(stream=True), who="p", listener=heard)
+        )
+        while not heard.text:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert rig.upstreams.closed == ["one"]
+        assert [entry.outcome for entry in heard.entries] == ["client_closed"]
+        assert (await rig.entry()).id == heard.entries[0].id
