@@ -1,15 +1,18 @@
-"""`/`: what this is, and where to go."""
+"""`/`: the way into the console."""
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """The front page; it tells nothing that needs a key."""
-    base = f"{request.scheme}://{request.get_host()}"
-    return render(request, "console/home.html", {"base": base, "open": settings.OPEN})
+    """To the console; with the first start's token, to the first run."""
+    token = request.GET.get("setup", "")
+    if token:
+        return redirect(f"{reverse('setup')}?{urlencode({'setup': token})}")
+    return redirect("/console/")

@@ -1,0 +1,85 @@
+"""Who may see what: two roles and one grant.
+
+An admin is `is_staff`; any other signed-in person is a viewer, who sees no credentials,
+and bodies of requests only with the permission `gateway.view_requestbody`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, cast
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import urlencode
+
+View = Callable[..., Any]
+Person = AbstractBaseUser | AnonymousUser
+MAY_READ_BODIES = "gateway.view_requestbody"
+
+
+def is_admin(user: Person) -> bool:
+    """Whether this person may change things and see credentials' last characters."""
+    return bool(user.is_authenticated and user.is_active and getattr(user, "is_staff", False))
+
+
+def may_read_bodies(user: Person) -> bool:
+    """Whether this person may read what clients and models said; asks the database."""
+    return is_admin(user) or bool(cast("Any", user).has_perm(MAY_READ_BODIES))
+
+
+def viewer(view: View) -> View:
+    """For everybody who is signed in."""
+    return _guarded(view, lambda user: bool(user.is_authenticated))
+
+
+def admin(view: View) -> View:
+    """For admins only."""
+    return _guarded(view, is_admin)
+
+
+def _guarded(view: View, allowed: Callable[[Person], bool]) -> View:
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def later(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            user = await request.auser()
+            if allowed(user):
+                return await cast("Awaitable[HttpResponse]", view(request, *args, **kwargs))
+            return await sync_to_async(_refused)(request, user)
+
+        return later
+
+    @wraps(view)
+    def now(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if allowed(request.user):
+            return cast("HttpResponse", view(request, *args, **kwargs))
+        return _refused(request, request.user)
+
+    return now
+
+
+def _refused(request: HttpRequest, user: Person) -> HttpResponse:
+    """The way to the sign-in page, or a page that says what is missing."""
+    if user.is_authenticated:
+        return render(request, "console/refused.html", {"page": ""}, status=403)
+    where = sign_in_url(request)
+    if request.headers.get("HX-Request"):
+        # A redirect would put the sign-in page into a corner of this one.
+        return HttpResponse(status=401, headers={"HX-Redirect": where})
+    return HttpResponseRedirect(where)
+
+
+def sign_in_url(request: HttpRequest) -> str:
+    """The sign-in page, which leads back to where the person is now."""
+    back = request.get_full_path()
+    if request.headers.get("HX-Request"):
+        # A part of a page is no place to come back to; the page that asked for it is.
+        url = request.headers.get("HX-Current-URL", "")
+        base = f"{request.scheme}://{request.get_host()}"
+        back = url.removeprefix(base) if url.startswith(base + "/") else reverse("overview")
+    return f"{reverse('sign-in')}?{urlencode({'next': back})}"

@@ -1,0 +1,104 @@
+"""People's accounts: who is what, and the changes that must not go wrong.
+
+Admin is `is_staff` and `is_superuser`, viewer is neither; the grant to read bodies is a
+permission of the viewer's own.
+"""
+
+from __future__ import annotations
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission, User
+from django.db import transaction
+from django.db.models import QuerySet
+
+from console.access import MAY_READ_BODIES
+from gateway import store
+
+
+class LastAdmin(ValueError):
+    """The change would leave nobody who may change things."""
+
+
+class AdminExists(ValueError):
+    """There is an admin already: the first one is made once."""
+
+
+def people() -> QuerySet[User]:
+    """Everybody, admins first, then by name."""
+    return User.objects.order_by("-is_active", "-is_superuser", "username")
+
+
+def admins() -> QuerySet[User]:
+    """Everybody who may change things now."""
+    return User.objects.filter(is_superuser=True, is_active=True)
+
+
+def admin_exists() -> bool:
+    """Whether the first account has been made."""
+    return get_user_model().objects.filter(is_superuser=True).exists()
+
+
+def granted() -> set[int]:
+    """The ids of those who have the grant to read bodies of their own."""
+    return set(_grant().user_set.values_list("pk", flat=True))
+
+
+def make_first_admin(name: str, password: str) -> User:
+    """The first account. Raises AdminExists, as when two people hold the token."""
+    with transaction.atomic():
+        store.bump()  # one row that everybody who does this waits for
+        if admin_exists():
+            raise AdminExists
+        return User.objects.create_superuser(name, password=password)
+
+
+def make(name: str, password: str, *, admin: bool, bodies: bool) -> User:
+    """A new account."""
+    with transaction.atomic():
+        user = User.objects.create_user(name, password=password, is_staff=admin, is_superuser=admin)
+        _set_grant(user, given=bodies and not admin)
+    return user
+
+
+def set_role(user: User, *, admin: bool, bodies: bool) -> None:
+    """Make somebody an admin or a viewer. Raises LastAdmin."""
+    with transaction.atomic():
+        if not admin:
+            _check_others(user)
+        user.is_staff = user.is_superuser = admin
+        user.save(update_fields=["is_staff", "is_superuser"])
+        _set_grant(user, given=bodies and not admin)
+
+
+def set_active(user: User, *, active: bool) -> None:
+    """Let somebody in or keep them out; their sessions end with it. Raises LastAdmin."""
+    with transaction.atomic():
+        if not active:
+            _check_others(user)
+        user.is_active = active
+        user.save(update_fields=["is_active"])
+
+
+def set_password(user: User, password: str) -> None:
+    """Give somebody another password; sessions made with the old one end."""
+    user.set_password(password)
+    user.save(update_fields=["password"])
+
+
+def _check_others(user: User) -> None:
+    """Raise LastAdmin if there is no other admin; two admins can not demote each other."""
+    ids = set(admins().select_for_update().values_list("pk", flat=True))
+    if ids <= {user.pk} and user.pk in ids:
+        raise LastAdmin
+
+
+def _grant() -> Permission:
+    label, codename = MAY_READ_BODIES.split(".")
+    return Permission.objects.get(content_type__app_label=label, codename=codename)
+
+
+def _set_grant(user: User, *, given: bool) -> None:
+    if given:
+        user.user_permissions.add(_grant())
+    else:
+        user.user_permissions.remove(_grant())

@@ -1,0 +1,137 @@
+"""The facts of a model that people see and change, each with its value and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from gateway.models import Model
+from gateway.providers.prices import book, price_for
+from gateway.providers.provenance import Told, layer, told
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+Kind = Literal["tokens", "flag", "choice", "usd"]
+
+
+class Fact(NamedTuple):
+    """One fact: a trait, or with kind `usd` a price per million tokens."""
+
+    name: str
+    label: _StrPromise
+    kind: Kind
+    icon: str = ""
+    choices: tuple[tuple[str, _StrPromise], ...] = ()
+
+
+STRUCTURED = (
+    ("schema", gettext_lazy("By schema")),
+    ("json", gettext_lazy("Any JSON")),
+    ("none", gettext_lazy("No")),
+)
+SIZES = (
+    Fact("context_window", gettext_lazy("Context"), "tokens"),
+    Fact("max_output", gettext_lazy("Longest answer"), "tokens"),
+)
+PRICES = (
+    Fact("input", gettext_lazy("Input"), "usd"),
+    Fact("output", gettext_lazy("Output"), "usd"),
+    Fact("cache_read", gettext_lazy("Cached input"), "usd"),
+    Fact("cache_write", gettext_lazy("Writing the cache"), "usd"),
+    Fact("cache_write_1h", gettext_lazy("Writing the cache for 1 hour"), "usd"),
+)
+ABILITIES = (
+    Fact("tools", gettext_lazy("Tools"), "flag", "wrench"),
+    Fact("images", gettext_lazy("Images"), "flag", "image"),
+    Fact("structured", gettext_lazy("JSON"), "choice", "braces", STRUCTURED),
+    Fact("reasoning", gettext_lazy("Reasoning"), "flag", "brain"),
+    Fact("pdf", gettext_lazy("PDF"), "flag"),
+    Fact("audio", gettext_lazy("Audio"), "flag"),
+    Fact("parallel_toggle", gettext_lazy("Parallel calls can be switched off"), "flag"),
+    Fact("strict_tools", gettext_lazy("Strict tools"), "flag"),
+    Fact("forced_tools", gettext_lazy("A tool call can be forced"), "flag"),
+    Fact("sampling", gettext_lazy("Temperature"), "flag"),
+)
+# Those that the list shows as icons and can be filtered by.
+SHOWN = ABILITIES[:4]
+TRAITS = (*SIZES, *ABILITIES)
+FACTS = (*TRAITS, *PRICES)
+
+
+class Value(NamedTuple):
+    """What holds of a fact and who says so; `default` is what it would be without changes."""
+
+    fact: Fact
+    value: Any
+    source: Told
+    default: Told
+
+    @property
+    def able(self) -> bool:
+        """Whether it is a yes of some kind."""
+        return self.value not in (False, "none", None)
+
+    @property
+    def words(self) -> str:
+        """Who says so, for a person."""
+        return source_words(self.source)
+
+    @property
+    def changed(self) -> bool:
+        """Whether something here, and no table, says it."""
+        return self.source.origin in {"own", "learned"}
+
+
+def facts_of(row: Model) -> dict[str, Value]:
+    """Every fact of a model by its name."""
+    base = told(row.provider.preset, row.name)
+    learned = layer(_mapping(row.learned), "learned")
+    own = layer(_mapping(row.traits), "own")
+    found = {}
+    for fact in TRAITS:
+        default = base[fact.name]
+        source = own.get(fact.name) or learned.get(fact.name) or default
+        found[fact.name] = Value(fact, source.value, source, default)
+    return found | _prices(row)
+
+
+def _prices(row: Model) -> dict[str, Value]:
+    listed = price_for(row.provider.preset, row.name)
+    found = {}
+    for fact in PRICES:
+        price: Decimal | None = getattr(listed, fact.name)
+        default = (
+            Told(value=None, origin="assumed")
+            if price is None
+            else Told(value=price, origin="price list", ref=book().taken)
+        )
+        own = getattr(row, f"price_{fact.name}")
+        source = default if own is None else Told(value=own, origin="own")
+        found[fact.name] = Value(fact, source.value, source, default)
+    return found
+
+
+def source_words(source: Told) -> str:
+    """Who says so, for a person."""
+    match source.origin:
+        case "own":
+            return _("changed here")
+        case "learned":
+            return _("learned from the provider")
+        case "price list":
+            return _("price list of %(date)s") % {"date": source.ref}
+        case "preset":
+            return _("preset %(name)s") % {"name": source.ref}
+        case "family":
+            return _("family table")
+    return _("unknown") if source.value is None else _("assumed")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """The row's object; a row may hold anything."""
+    return value if isinstance(value, dict) else {}

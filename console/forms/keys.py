@@ -1,0 +1,182 @@
+"""What may be set of an API key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from gateway.models import ApiKey, Route
+
+GRACE: dict[str, timedelta] = {
+    "none": timedelta(),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "month": timedelta(days=30),
+}
+_GRACE_WORDS = (
+    ("none", _("It ends at once")),
+    ("hour", _("1 hour")),
+    ("day", _("24 hours")),
+    ("week", _("7 days")),
+    ("month", _("30 days")),
+)
+_BODIES = (("", _("As the route and the settings say")), ("yes", _("Yes")), ("no", _("No")))
+_MOMENT = "%Y-%m-%dT%H:%M"
+MAX_PATTERNS = 200
+
+
+def _usd(label: Any) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label,
+        required=False,
+        min_value=0,
+        max_digits=16,
+        decimal_places=6,
+        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
+    )
+
+
+def _count(label: Any, help_text: Any = "") -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label, required=False, min_value=1, max_value=2**53, help_text=help_text
+    )
+
+
+class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A key but for its secret. `chosen` and `patterns` together are the row's `routes`."""
+
+    scope = forms.ChoiceField(
+        label=_("May use"),
+        choices=(("all", _("Every route")), ("some", _("Only these"))),
+        widget=forms.RadioSelect,
+        initial="all",
+    )
+    chosen = forms.MultipleChoiceField(
+        label=_("Routes"), required=False, widget=forms.CheckboxSelectMultiple
+    )
+    patterns = forms.CharField(
+        label=_("Other names and patterns"),
+        required=False,
+        max_length=4000,
+        help_text=_("With commas between: claude-*, openai/gpt-5"),
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+    )
+    expires_at = forms.DateTimeField(
+        label=_("Good until"),
+        required=False,
+        input_formats=[_MOMENT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
+        widget=forms.DateTimeInput(format=_MOMENT, attrs={"type": "datetime-local"}),
+        help_text=_("UTC. Empty: for good."),
+    )
+    bodies = forms.ChoiceField(
+        label=_("Store bodies"),
+        choices=_BODIES,
+        required=False,
+        help_text=_("What its clients send and what models answer."),
+    )
+    budget_day_usd = _usd(_("A day, in USD"))
+    budget_month_usd = _usd(_("A month, in USD"))
+    budget_total_usd = _usd(_("In all, in USD"))
+    limit_rpm = _count(_("Requests a minute"))
+    limit_tpm = _count(_("Tokens a minute"))
+    limit_concurrency = _count(_("Requests at a time"))
+
+    class Meta:
+        model = ApiKey
+        fields = (
+            "name",
+            "expires_at",
+            "budget_day_usd",
+            "budget_month_usd",
+            "budget_total_usd",
+            "limit_rpm",
+            "limit_tpm",
+            "limit_concurrency",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.Meta.fields:
+            value = self.initial.get(name)
+            if isinstance(value, Decimal):
+                self.initial[name] = f"{value.normalize():f}"
+        names = list(Route.objects.values_list("name", flat=True).order_by("name"))
+        self.fields["chosen"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
+        self.fields["name"].help_text = _("Who or what uses it.")
+        allowed = _texts(self.instance.routes)
+        bodies = self.instance.log_bodies
+        self.initial = {
+            **self.initial,
+            "scope": "some" if allowed else "all",
+            "chosen": [name for name in allowed if name in names],
+            "patterns": ", ".join(name for name in allowed if name not in names),
+            "bodies": "" if bodies is None else "yes" if bodies else "no",
+        }
+
+    def clean_expires_at(self) -> Any:
+        """A time to come, unless it is the one that was there."""
+        moment = self.cleaned_data["expires_at"]
+        if moment and "expires_at" in self.changed_data and moment <= timezone.now():
+            raise forms.ValidationError(_("This time is over. To end a key now, revoke it."))
+        return moment
+
+    def clean_patterns(self) -> list[str]:
+        """The names, each once."""
+        given = (text.strip() for text in self.cleaned_data["patterns"].split(","))
+        found = list(dict.fromkeys(text for text in given if text))
+        if len(found) > MAX_PATTERNS or any(len(text) > 200 for text in found):
+            raise forms.ValidationError(_("At most 200 names of 200 characters."))
+        return found
+
+    def clean(self) -> dict[str, Any]:
+        """Only some routes means at least one."""
+        found = super().clean() or {}
+        if found.get("scope") == "some" and not self._allowed() and "patterns" in found:
+            self.add_error("scope", _("Choose at least one route, or every route."))
+        return found
+
+    def _allowed(self) -> list[str]:
+        given = self.cleaned_data
+        return [*given.get("chosen", ()), *given.get("patterns", ())]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The fields of the row, for a key that is not there yet."""
+        names = [name for name in self.Meta.fields if name != "name"]
+        found = {name: self.cleaned_data[name] for name in names}
+        return {**found, "routes": self._routes(), "log_bodies": self._log_bodies()}
+
+    def _routes(self) -> list[str]:
+        return self._allowed() if self.cleaned_data["scope"] == "some" else []
+
+    def _log_bodies(self) -> bool | None:
+        return {"yes": True, "no": False}.get(self.cleaned_data["bodies"])
+
+    def save(self, commit: bool = True) -> ApiKey:  # noqa: FBT001, FBT002 - Django's signature
+        """Write the row."""
+        self.instance.routes = self._routes()
+        self.instance.log_bodies = self._log_bodies()
+        saved: ApiKey = super().save(commit=commit)
+        return saved
+
+
+class RotateForm(forms.Form):
+    """How long the secret that a key has now stays good."""
+
+    grace = forms.ChoiceField(label=_("The old secret stays good for"), choices=_GRACE_WORDS)
+
+    @property
+    def span(self) -> timedelta:
+        """The chosen time."""
+        return GRACE[self.cleaned_data["grace"]]
+
+
+def _texts(value: Any) -> list[str]:
+    """The row's names; a row may hold anything."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

@@ -1,0 +1,57 @@
+"""The sprites: only the icons that the pages use, and the presets' logos."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from gateway.providers.catalog import PRESETS
+
+# `{% icon "plug" %}`, `icon("plug")` in a script, `Entry(..., "plug")` or `icon="plug"` in Python.
+_USES = (
+    re.compile(r"""\{%\s*icon\s+["']([a-z0-9-]+)["']"""),
+    re.compile(r"""\bicon\w*[(=:]\s*["']([a-z0-9-]+)["']""", re.I),
+    re.compile(r"""\bEntry\("[^"]+", _\("[^"]+"\), "([a-z0-9-]+)\""""),
+    re.compile(r"""["']i:([a-z0-9-]+)["']"""),
+    re.compile(r"""icons\.svg#([a-z0-9-]+)"""),
+)
+_SUFFIXES = {".html", ".js", ".py"}
+_OUTER = re.compile(r"<svg([^>]*)>(.*?)</svg>", re.S)
+_VIEW_BOX = re.compile(r'viewBox="([^"]+)"')
+_TITLE = re.compile(r"<title>.*?</title>|<!--.*?-->", re.S)
+
+
+def used(folders: Iterable[Path]) -> set[str]:
+    """The names of all icons that templates, scripts and modules ask for."""
+    found: set[str] = set()
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.suffix in _SUFFIXES and "vendor" not in path.parts:
+                text = path.read_text(encoding="utf-8")
+                found.update(name for pattern in _USES for name in pattern.findall(text))
+    return found
+
+
+def sprite(drawings: dict[str, Path]) -> str:
+    """One SVG with a symbol for each drawing, by name."""
+    symbols = "\n".join(_symbol(name, path) for name, path in sorted(drawings.items()))
+    return f'<svg xmlns="http://www.w3.org/2000/svg">\n{symbols}\n</svg>\n'
+
+
+def logos(folder: Path) -> dict[str, Path]:
+    """The drawing of each preset's logo, where there is one in `folder`."""
+    wanted = {preset.logo or preset.name for preset in PRESETS.values()}
+    return {name: path for name in wanted if (path := folder / f"{name}.svg").exists()}
+
+
+def _symbol(name: str, path: Path) -> str:
+    found = _OUTER.search(_TITLE.sub("", path.read_text(encoding="utf-8")))
+    if found is None:
+        raise ValueError(f"{path} is no SVG")
+    attributes, inner = found.groups()
+    box = _VIEW_BOX.search(attributes)
+    # Logos are filled, icons are drawn with a pen, and one of these stands among the logos.
+    pen = ' fill="none" stroke="currentColor" stroke-width="2"' if "stroke=" in attributes else ""
+    drawing = re.sub(r"\s+", " ", inner).strip().replace("> <", "><").replace(" />", "/>")
+    return f'<symbol id="{name}" viewBox="{box.group(1) if box else "0 0 24 24"}"{pen}>{drawing}</symbol>'

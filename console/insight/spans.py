@@ -1,0 +1,87 @@
+"""Time ranges of charts: how far back they reach, and the steps they are cut into.
+
+Days and months are the reader's. The sums below them are by whole hours of UTC, so that
+where midnight is at half past, half an hour counts for the day before.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Literal
+
+import msgspec
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Step = Literal["hour", "day", "month"]
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A range that ends now: so many steps, the running one included."""
+
+    name: str
+    title: str | Promise
+    step: Step
+    count: int
+
+
+SPANS: dict[str, Span] = {
+    span.name: span
+    for span in (
+        Span("24h", _("24 hours"), "hour", 24),
+        Span("7d", _("7 days"), "day", 7),
+        Span("30d", _("30 days"), "day", 30),
+        Span("90d", _("90 days"), "day", 90),
+        Span("12m", _("12 months"), "month", 12),
+    )
+}
+DEFAULT = "30d"
+_HOUR = dt.timedelta(hours=1)
+
+
+def span_of(name: str) -> Span:
+    """The range of this name, or the usual one."""
+    return SPANS.get(name, SPANS[DEFAULT])
+
+
+def starts(span: Span, now: dt.datetime | None = None) -> list[dt.datetime]:
+    """When each step begins, oldest first."""
+    last = start_of(span.step, now or timezone.now())
+    found = [last]
+    for _number in range(span.count - 1):
+        # From a step's beginning, its predecessor is where a moment before it lies.
+        found.append(start_of(span.step, found[-1] - dt.timedelta(seconds=1)))
+    return found[::-1]
+
+
+def before(span: Span, first: dt.datetime) -> dt.datetime:
+    """When the range of the same length before this one begins."""
+    return starts(span, first - dt.timedelta(seconds=1))[0]
+
+
+def start_of(step: Step, moment: dt.datetime) -> dt.datetime:
+    """The beginning of the hour, day or month that a moment lies in, in UTC.
+
+    In UTC, since local times of one zone are equal where clocks read the same twice.
+    """
+    if step == "hour":
+        return moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    local = timezone.localtime(moment)
+    day = dt.datetime(local.year, local.month, 1 if step == "month" else local.day)
+    return timezone.make_aware(day).astimezone(dt.UTC)
+
+
+def caption(step: Step, start: dt.datetime) -> str:
+    """A step's name in a chart or table: `14:00`, `Nov 3`, `Nov 2026`."""
+    local = timezone.localtime(start)
+    if step == "hour":
+        return date_format(local, "H:i")
+    return date_format(local, "M j" if step == "day" else "M Y")
+
+
+def hours(count: int, now: dt.datetime | None = None) -> list[dt.datetime]:
+    """The beginnings of the last hours, the running one last."""
+    last = start_of("hour", now or timezone.now())
+    return [last - _HOUR * n for n in range(count - 1, -1, -1)]

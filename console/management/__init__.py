@@ -1,0 +1,1 @@
+"""Commands that build files of the console."""

@@ -1,0 +1,161 @@
+"""Runs of the playground, the settings that people keep, and their votes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Max
+
+Json = dict[str, Any]
+
+PAGE_ROWS = 30
+# Runs kept for each person; the oldest go first.
+KEEP_RUNS = 1000
+
+
+class RunQuerySet(models.QuerySet["PlaygroundRun"]):
+    """Runs, without what is large unless it is asked for."""
+
+    def visible_to(self, user: Any) -> Self:
+        """Those that a person may see: the own ones, and for admins all."""
+        return self if user.is_staff else self.filter(owner_id=user.pk)
+
+    def listed(self) -> Self:
+        """Newest first, as a list needs them."""
+        return self.defer("document", "events").order_by("-pk")
+
+    def before(self, pk: int | None) -> Self:
+        """Those that are older than one."""
+        return self if pk is None else self.filter(pk__lt=pk)
+
+    def prune(self, owner: int, keep: int = KEEP_RUNS) -> int:
+        """Drop a person's oldest runs; how many went."""
+        own = self.filter(owner_id=owner).order_by("-pk")
+        last = own.values_list("pk", flat=True)[keep : keep + 1].first()
+        return 0 if last is None else self.filter(owner_id=owner, pk__lte=last).delete()[0]
+
+    def add_stop(self, run: uuid.UUID, column: str) -> None:
+        """Ask the process that has this run at work to stop a column, or `*` for all."""
+        with transaction.atomic():
+            row = self.select_for_update().only("pk", "stops").filter(uuid=run).first()
+            if row is not None and column not in row.stops:
+                row.stops = [*row.stops, column]
+                row.save(update_fields=["stops"])
+
+
+class PlaygroundRun(models.Model):
+    """One run: what was sent, everything that came, and what it came to.
+
+    `document` is the page's JSON; `events` the stream (`console.playground.events`),
+    empty while the run is at work; `stops` are columns that another process is asked to
+    stop.
+    """
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    document = models.JSONField()
+    title = models.CharField(max_length=200, blank=True)
+    events = models.BinaryField(default=b"")
+    summary = models.JSONField(default=dict)
+    stops = models.JSONField(default=list)
+    cost_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    created = models.DateTimeField(auto_now_add=True)
+    ended = models.DateTimeField(null=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        indexes = (models.Index(fields=["owner", "-id"], name="console_run_owner"),)
+
+    def __str__(self) -> str:
+        return self.title or str(self.uuid)
+
+
+class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
+    """Kept settings."""
+
+    def owned_by(self, user: Any) -> Self:
+        """A person's own."""
+        return self.filter(owner_id=user.pk)
+
+    def numbered(self, pk: int) -> Self:
+        """The one with this id."""
+        return self.filter(pk=pk)
+
+    def named(self, name: str) -> Self:
+        """All versions of a name."""
+        return self.filter(name=name)
+
+    def newest(self) -> Self:
+        """The latest version of each name."""
+        latest = self.values("owner", "name").annotate(last=Max("version")).values("last")
+        same = latest.filter(owner=models.OuterRef("owner"), name=models.OuterRef("name"))
+        return self.filter(version=models.Subquery(same[:1])).order_by("name")
+
+    def keep(self, user: Any, name: str, document: Json) -> PlaygroundPreset:
+        """Save as the next version of a name."""
+        with transaction.atomic():
+            own = self.select_for_update().filter(owner_id=user.pk, name=name)
+            last = max(own.values_list("version", flat=True), default=0)
+            return self.create(owner_id=user.pk, name=name, version=last + 1, document=document)
+
+
+class PlaygroundPreset(models.Model):
+    """Settings under a name. Each save is a version of its own; none is changed."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100)
+    version = models.PositiveIntegerField(default=1)
+    document = models.JSONField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = PresetQuerySet.as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["owner", "name", "version"], name="console_preset_version"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+class VoteQuerySet(models.QuerySet["Vote"]):
+    """Votes."""
+
+    def visible_to(self, user: Any) -> Self:
+        """Those that a person may see: the own ones, and for admins all."""
+        return self if user.is_staff else self.filter(voter_id=user.pk)
+
+    def for_preset(self, preset: str | None) -> Self:
+        """Those on runs of a preset; all of them for None."""
+        return self if preset is None else self.filter(preset=preset)
+
+
+class Vote(models.Model):
+    """Somebody's choice between the answers of a run, by model: letters change, names stay.
+
+    `winner` is a model, or empty with `tie` (equally good) or without (all bad).
+    """
+
+    run = models.ForeignKey(PlaygroundRun, on_delete=models.CASCADE, related_name="votes")
+    voter = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    preset = models.CharField(max_length=100, blank=True)
+    blind = models.BooleanField(default=False)
+    candidates = models.JSONField()
+    winner = models.CharField(max_length=400, blank=True)
+    tie = models.BooleanField(default=False)
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = VoteQuerySet.as_manager()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["run", "voter"], name="console_vote_once"),)
+
+    def __str__(self) -> str:
+        return self.winner or ("tie" if self.tie else "none")

@@ -1,0 +1,67 @@
+"""How often somebody tried to sign in, counted for all processes together."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable
+
+from django.db import models, transaction
+from django.db.models import F
+from django.utils import timezone
+
+WINDOW = dt.timedelta(minutes=10)
+# Rows are made by strangers: this many are kept at most.
+MAX_ROWS = 10_000
+
+
+class ThrottleQuerySet(models.QuerySet["Throttle"]):
+    """Counters of the present window."""
+
+    def take(self, limits: Iterable[tuple[str, int]]) -> dt.timedelta | None:
+        """Count one attempt against each limit; how long to wait if one is used up.
+
+        An attempt that is refused counts for nothing, or it could lock people out for ever.
+        """
+        now = timezone.now()
+        with transaction.atomic():
+            self._forget(now)
+            for name, limit in limits:
+                row = self._row(name, now)
+                if row.count >= limit:
+                    transaction.set_rollback(True)
+                    return row.since + WINDOW - now
+                self.filter(pk=row.pk).update(count=F("count") + 1)
+        return None
+
+    def clear(self, names: Iterable[str]) -> None:
+        """Forget the attempts of somebody who signed in."""
+        self.filter(pk__in=[_key(name) for name in names]).delete()
+
+    def _row(self, name: str, now: dt.datetime) -> Throttle:
+        self.bulk_create([Throttle(key=_key(name), since=now)], ignore_conflicts=True)
+        # On PostgreSQL this waits for others who count the same.
+        return self.select_for_update().get(pk=_key(name))
+
+    def _forget(self, now: dt.datetime) -> None:
+        self.filter(since__lte=now - WINDOW).delete()
+        if self.count() > MAX_ROWS:
+            oldest = self.order_by("since").values_list("pk", flat=True)[: MAX_ROWS // 10]
+            self.filter(pk__in=list(oldest)).delete()
+
+
+class Throttle(models.Model):
+    """Attempts since a moment. `key` is a digest: what was typed may be a password."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    count = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField(db_index=True)
+
+    objects = ThrottleQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.count} since {self.since}"
+
+
+def _key(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""A LiteLLM file becomes providers, routes and aliases: first a preview, then the import."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods
+
+from console import progress
+from console.access import admin
+from console.forms.imports import ImportForm, seal, unseal
+from gateway import litellm
+from gateway.litellm.upload import Line, import_config, preview, read_upload
+
+PAGE = "providers"
+
+
+@sensitive_post_parameters()
+@sensitive_variables()
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def imports(request: HttpRequest) -> HttpResponse:
+    """Upload or paste, look, import."""
+    if "draft" in request.POST:
+        return _import(request, request.POST["draft"])
+    if request.method != "POST":
+        return _page(request, ImportForm())
+    form = ImportForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _page(request, form, status=422)
+    text = form.cleaned_data["text"]
+    context = {
+        "page": PAGE,
+        "groups": _groups(preview(form.cleaned_data["config"], text)),
+        "draft": seal(text),
+        "first_run": progress.pending(request.user),
+    }
+    return render(request, "console/import_preview.html", context)
+
+
+def _page(request: HttpRequest, form: ImportForm, status: int = 200) -> HttpResponse:
+    context = {"page": PAGE, "form": form, "first_run": progress.pending(request.user)}
+    return render(request, "console/import.html", context, status=status)
+
+
+@sensitive_variables()
+def _import(request: HttpRequest, draft: str) -> HttpResponse:
+    text = unseal(draft)
+    form = ImportForm()
+    if text is None:
+        messages.error(request, _("The preview is more than an hour old. Give the file again."))
+        return _page(request, form, status=422)
+    try:
+        config = read_upload(text)
+    except litellm.Mistake as mistake:  # a variable of the environment went meanwhile
+        messages.error(request, str(mistake))
+        return _page(request, form, status=422)
+    import_config(config)
+    count = len(config.routes)
+    said = ngettext("Imported: %(count)d route.", "Imported: %(count)d routes.", count)
+    messages.success(request, said % {"count": count})
+    if progress.pending(request.user):
+        progress.advance("key", route=next(iter(config.routes), ""))
+        return redirect("setup")
+    return redirect("providers")
+
+
+def _groups(lines: list[Line]) -> list[dict[str, object]]:
+    """The lines by what becomes of them, each group once."""
+    titles = {
+        "taken": (_("Taken over"), _("Becomes"), "ok"),
+        "changed": (_("Taken over, with a difference"), _("Difference"), "warn"),
+        "left": (_("Not taken over"), _("Why"), "bad"),
+    }
+    return [
+        {
+            "title": title,
+            "column": column,
+            "kind": kind,
+            "lines": [line for line in lines if line.fate == fate],
+        }
+        for fate, (title, column, kind) in titles.items()
+    ]

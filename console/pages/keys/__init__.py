@@ -1,0 +1,1 @@
+"""API keys: who may call, which routes, for how much and until when."""

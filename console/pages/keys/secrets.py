@@ -1,0 +1,60 @@
+"""The pages that show a key's secret, once: making a key and rotating it."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from console.access import admin
+from console.forms.keys import KeyForm, RotateForm
+from console.pages.keys.views import PAGE, fixed, key_page
+from gateway import store
+from gateway.models import ApiKey
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def add(request: HttpRequest) -> HttpResponse:
+    """Make a key."""
+    form = KeyForm(request.POST or None)
+    if form.is_valid():
+        row, plain = store.make_key(form.cleaned_data["name"], **form.values)
+        return _shown(request, row, plain)
+    status = 422 if request.method == "POST" else 200
+    return render(request, "console/key_add.html", {"page": PAGE, "form": form}, status=status)
+
+
+@require_POST
+@admin
+def rotate(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give a key a new secret; the old one stays good for a while."""
+    row = get_object_or_404(ApiKey, pk=pk)
+    form = RotateForm(request.POST)
+    if not form.is_valid():
+        return key_page(request, row, KeyForm(instance=row), rotate=form, status=422)
+    if fixed(row):
+        return key_page(request, row, KeyForm(instance=row), status=409)
+    try:
+        plain = store.rotate_key(row, grace=form.span)
+    except ValueError:  # somebody has revoked it
+        return key_page(request, row, KeyForm(instance=row), status=409)
+    return _shown(request, row, plain, rotated=True)
+
+
+@require_POST
+@admin
+def end_grace(request: HttpRequest, pk: int) -> HttpResponse:
+    """Refuse the old secret of a rotated key from now on."""
+    row = get_object_or_404(ApiKey, pk=pk)
+    store.end_grace(row)
+    messages.success(request, _("The old secret is refused from now on."))
+    return redirect("key-edit", pk=pk)
+
+
+def _shown(request: HttpRequest, row: ApiKey, plain: str, *, rotated: bool = False) -> HttpResponse:
+    """The answer to the POST itself: the secret is put nowhere, so no page can show it again."""
+    context = {"page": PAGE, "key": row, "plain": plain, "rotated": rotated}
+    return render(request, "console/key_secret.html", context)

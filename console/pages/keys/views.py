@@ -1,0 +1,151 @@
+"""The list of keys and the page of one: everything but its secret."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from console.access import admin, viewer
+from console.forms.keys import KeyForm, RotateForm
+from console.pages.keys.spend import gauges, tightest
+from gateway.models import ApiKey, Source
+from gateway.store import load_options
+
+PAGE = "keys"
+UNDO_S = 10
+# A click in the last second is still on its way when the ten seconds are over.
+_SLACK_S = 5
+
+
+@require_safe
+@viewer
+def keys(request: HttpRequest) -> HttpResponse:
+    """All keys, those that were revoked apart."""
+    gone = request.GET.get("show") == "revoked"
+    rows = list(ApiKey.objects.revoked() if gone else ApiKey.objects.live().order_by("name", "pk"))
+    spent = gauges(rows, timezone.now())
+    context = {
+        "page": PAGE,
+        "rows": [{"key": row, "gauge": tightest(spent[row.pk])} for row in rows],
+        "gone": gone,
+        "live_count": ApiKey.objects.live().count(),
+        "gone_count": ApiKey.objects.revoked().count(),
+        "undo": _just_revoked(request),
+        "undo_s": UNDO_S,
+    }
+    return render(request, "console/keys.html", context)
+
+
+def _just_revoked(request: HttpRequest) -> ApiKey | None:
+    """The key that was revoked a moment ago, if this is where its revocation led to."""
+    text = request.GET.get("revoked", "")
+    if not (text.isdecimal() and len(text) < 19):
+        return None
+    row = ApiKey.objects.revoked().filter(pk=int(text)).first()
+    return row if row is not None and _age(row) < timedelta(seconds=UNDO_S) else None
+
+
+def _age(row: ApiKey) -> timedelta:
+    now = timezone.now()
+    return now - (row.revoked_at or now)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """One key: name, routes, expiry, budgets, limits."""
+    row = get_object_or_404(ApiKey, pk=pk)
+    if request.method != "POST":
+        return key_page(request, row, KeyForm(instance=row))
+    if fixed(row) or row.revoked_at is not None:
+        return key_page(request, row, KeyForm(instance=row), status=409)
+    form = KeyForm(request.POST, instance=row)
+    if not form.is_valid():
+        return key_page(request, get_object_or_404(ApiKey, pk=pk), form, status=422)
+    form.save()
+    messages.success(request, _("Saved. It holds within a second."))
+    return redirect("key-edit", pk=pk)
+
+
+def key_page(
+    request: HttpRequest,
+    row: ApiKey,
+    form: KeyForm,
+    *,
+    rotate: RotateForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The page of a key."""
+    context: dict[str, Any] = {
+        "page": PAGE,
+        "key": row,
+        "form": form,
+        "fixed": fixed(row),
+        "gauges": gauges([row], timezone.now())[row.pk],
+        "rotate": rotate or RotateForm(initial={"grace": "day"}),
+        "row_days": load_options().row_days,
+    }
+    return render(request, "console/key_edit.html", context, status=status)
+
+
+def fixed(row: ApiKey) -> bool:
+    """Whether a file or the environment owns it, so that only a copy can be changed."""
+    return row.source in {Source.FILE, Source.ENVIRONMENT}
+
+
+@require_POST
+@admin
+def revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    """Refuse a key from now on; the page that follows offers the way back."""
+    get_object_or_404(ApiKey, pk=pk)
+    ApiKey.objects.only_row(pk).revoke()
+    response = redirect("keys")
+    response["Location"] += f"?revoked={pk}"
+    return response
+
+
+@require_POST
+@admin
+def restore(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take a revocation back, if it was a moment ago."""
+    row = get_object_or_404(ApiKey, pk=pk)
+    since = timezone.now() - timedelta(seconds=UNDO_S + _SLACK_S)
+    if ApiKey.objects.only_row(pk).restore(revoked_since=since):
+        messages.success(request, _("%(name)s is good again.") % {"name": row.name})
+    else:
+        late = _("Too late: %(name)s stays revoked. Make a new key instead.")
+        messages.error(request, late % {"name": row.name})
+    return redirect("keys")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove a revoked key for good; its requests stay in the log."""
+    row = get_object_or_404(ApiKey, pk=pk)
+    if row.revoked_at is None:
+        return key_page(request, row, KeyForm(instance=row), status=409)
+    if request.method != "POST":
+        return render(request, "console/key_delete.html", {"page": PAGE, "key": row})
+    row.delete()
+    messages.success(request, _("%(name)s is deleted.") % {"name": row.name})
+    return redirect("keys")
+
+
+@require_POST
+@admin
+def adopt(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a key that a file or the environment owns one that can be changed here."""
+    row = get_object_or_404(ApiKey, pk=pk)
+    if fixed(row):
+        row.source, row.source_ref = Source.DATABASE, ""
+        row.save()
+        messages.success(request, _("%(name)s can be changed here now.") % {"name": row.name})
+    return redirect("key-edit", pk=pk)

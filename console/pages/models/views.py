@@ -1,0 +1,194 @@
+"""The list of models with its filter, and the page of one model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from console.access import admin, viewer
+from console.facts import ABILITIES, PRICES, SHOWN, SIZES, TRAITS, facts_of
+from console.forms.models import FactsForm, NewModelForm
+from gateway.models import Model, Provider, Source
+
+PAGE = "models"
+# Beyond this the list asks for a narrower filter.
+MOST = 300
+
+
+@require_safe
+@viewer
+@vary_on_headers("HX-Request")
+def models(request: HttpRequest) -> HttpResponse:
+    """All models that the filter in the address lets through."""
+    wanted = {
+        "q": request.GET.get("q", "").strip()[:100],
+        "provider": request.GET.get("provider", ""),
+        "state": request.GET.get("state", ""),
+        "can": [fact.name for fact in SHOWN if fact.name in request.GET.getlist("can")],
+    }
+    rows = [row for row in _rows(wanted) if all(row["facts"][name].able for name in wanted["can"])]
+    context = {
+        "page": PAGE,
+        "rows": rows[:MOST],
+        "count": len(rows),
+        "total": Model.objects.count(),
+        "wanted": wanted,
+        "abilities": SHOWN,
+        "providers": Provider.objects.order_by("name"),
+        "has_filter": any(wanted.values()),
+    }
+    part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
+    name = "console/models_rows.html" if part else "console/models.html"
+    return render(request, name, context)
+
+
+def _rows(wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    found = Model.objects.matching(
+        text=wanted["q"], provider=wanted["provider"], state=wanted["state"]
+    )
+    rows = found.select_related("provider").annotate(target_count=Count("targets"))
+    return [_told(row) for row in rows.order_by("provider__name", "name")]
+
+
+def _told(row: Model) -> dict[str, Any]:
+    facts = facts_of(row)
+    return {
+        "row": row,
+        "facts": facts,
+        "shown": [facts[fact.name] for fact in SHOWN],
+        "changed": any(value.source.origin == "own" for value in facts.values()),
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def add(request: HttpRequest) -> HttpResponse:
+    """A model that is on no list, or not yet."""
+    given = request.GET.get("provider", "")
+    form = NewModelForm(request.POST or None, initial={"provider": given})
+    if form.is_valid():
+        row = form.save()
+        messages.success(request, _("%(name)s is added.") % {"name": row.name})
+        return redirect("model-edit", pk=row.pk)
+    status = 422 if request.method == "POST" else 200
+    return render(request, "console/model_add.html", {"page": PAGE, "form": form}, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """The facts of one model."""
+    row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
+    if request.method != "POST":
+        return _page(request, row, FactsForm(model=row))
+    if fixed(row):
+        return _page(request, row, FactsForm(model=row), status=409)
+    form = FactsForm(request.POST, model=row)
+    if not form.is_valid():
+        return _page(request, row, form, status=422)
+    form.save()
+    messages.success(request, _("Saved. It holds within a second."))
+    return redirect("model-edit", pk=pk)
+
+
+def fixed(row: Model) -> bool:
+    """Whether a file or the environment owns it, so that only a copy can be changed."""
+    return row.source in {Source.FILE, Source.ENVIRONMENT}
+
+
+def _page(request: HttpRequest, row: Model, form: FactsForm, *, status: int = 200) -> HttpResponse:
+    context = {
+        "page": PAGE,
+        "row": row,
+        "form": form,
+        "fixed": fixed(row),
+        "groups": [
+            (_("Size"), _("tokens"), _lines(form, SIZES)),
+            (_("Price"), _("US dollars for a million tokens"), _lines(form, PRICES)),
+            (_("Abilities"), "", _lines(form, ABILITIES)),
+        ],
+        "changed": any(value.changed for value in form.values.values()),
+        "targets": row.targets.select_related("route").order_by("route__name"),
+    }
+    return render(request, "console/model_edit.html", context, status=status)
+
+
+def _lines(form: FactsForm, facts: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "field": form[fact.name],
+            "value": form.values[fact.name],
+        }
+        for fact in facts
+    ]
+
+
+@require_POST
+@admin
+def reset(request: HttpRequest, pk: int) -> HttpResponse:
+    """Back to what the tables say: one fact, or all of them."""
+    row = get_object_or_404(Model, pk=pk)
+    if fixed(row):
+        return _page(request, row, FactsForm(model=row), status=409)
+    only = request.POST.get("fact", "")
+    row.traits, row.learned = _without(row.traits, only), _without(row.learned, only)
+    for fact in PRICES:
+        if only in ("", fact.name):
+            setattr(row, f"price_{fact.name}", None)
+    row.save()
+    messages.success(request, _("It is as the tables say again."))
+    return redirect("model-edit", pk=pk)
+
+
+def _without(values: Any, only: str) -> dict[str, Any]:
+    """The object without one fact, or without all that this page shows."""
+    gone = {only} if only else {fact.name for fact in TRAITS}
+    held = values if isinstance(values, dict) else {}
+    return {name: value for name, value in held.items() if name not in gone}
+
+
+@require_POST
+@admin
+def enable(request: HttpRequest, pk: int) -> HttpResponse:
+    """Switch a model on or off."""
+    row = get_object_or_404(Model, pk=pk)
+    row.enabled = request.POST.get("on") == "yes"
+    row.save()
+    said = _("%(name)s is on.") if row.enabled else _("%(name)s is off. Routes go past it.")
+    messages.success(request, said % {"name": row.name})
+    return redirect("model-edit", pk=pk)
+
+
+@require_POST
+@admin
+def adopt(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a model that a file owns one that can be changed here."""
+    row = get_object_or_404(Model, pk=pk)
+    if fixed(row):
+        row.source, row.source_ref = Source.DATABASE, ""
+        row.save()
+        messages.success(request, _("%(name)s can be changed here now.") % {"name": row.name})
+    return redirect("model-edit", pk=pk)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove a model, after saying which routes it leaves."""
+    row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
+    if fixed(row):
+        return _page(request, row, FactsForm(model=row), status=409)
+    if request.method == "POST":
+        row.delete()
+        messages.success(request, _("%(name)s is deleted.") % {"name": row.name})
+        return redirect("models")
+    targets = row.targets.select_related("route").order_by("route__name")
+    context = {"page": PAGE, "row": row, "targets": targets}
+    return render(request, "console/model_delete.html", context)

@@ -1,0 +1,52 @@
+"""The overview: the day so far, what needs a look, and what to do next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from console.access import is_admin, viewer
+from console.insight import process, targets
+from console.insight.steps import steps
+from console.insight.today import today
+from console.pages.requests.lines import lines
+from gateway.models import RequestLog
+
+PAGE = "overview"
+NEWEST = 8
+ERRORS = 5
+
+
+@require_safe
+@viewer
+def overview(request: HttpRequest) -> HttpResponse:
+    """The page, or the part of it that is renewed every few seconds."""
+    part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
+    name = "overview_live.html" if part else "overview.html"
+    response = render(request, f"console/{name}", _context(request))
+    response.headers["Vary"] = "HX-Request"
+    return response
+
+
+def _context(request: HttpRequest) -> dict[str, Any]:
+    registry = targets.snapshot()
+    todo = steps() if is_admin(request.user) else ()
+    found = {
+        "page": PAGE,
+        "steps": todo,
+        "left": sum(not step.done for step in todo),
+        "done": sum(step.done for step in todo),
+        "providers": targets.summary(registry),
+        "warnings": registry.warnings,
+        "journal": process.journal(),
+        "base": f"{request.scheme}://{request.get_host()}",
+        "route": next(iter(sorted(registry.routes)), "demo/echo"),
+        "newest": lines(RequestLog.objects.newest(NEWEST)),
+    }
+    if found["newest"]:
+        found["today"] = today()
+        found["errors"] = lines(RequestLog.objects.failed().newest(ERRORS))
+    return found

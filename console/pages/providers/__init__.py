@@ -1,0 +1,1 @@
+"""Providers: the endpoints that the gateway calls, their keys, and whether they answer."""

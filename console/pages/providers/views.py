@@ -1,0 +1,189 @@
+"""The list of providers, the grid of presets, and the page of one provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from console.access import admin, is_admin, viewer
+from console.forms.providers import ProviderForm, dialect_words, preset_of, variable_is_set
+from console.pages.providers.state import credential, healths, rows_of
+from gateway.models import Provider, Route, Source
+from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Preset
+
+PAGE = "providers"
+# The two that are no provider's own stand apart from the grid.
+CUSTOM = ("custom", "custom-anthropic")
+
+
+@require_safe
+@viewer
+def providers(request: HttpRequest) -> HttpResponse:
+    """All providers: key, models, state."""
+    rows = Provider.objects.annotate(model_count=Count("models")).order_by("name")
+    told = rows_of(rows, admin=is_admin(request.user))
+    for row in told:
+        row["preset"] = preset_of(row["row"])
+        row["dialect"] = dialect_words(row["row"].dialect or row["preset"].dialect)
+        row["fixed"] = fixed(row["row"])
+    return render(request, "console/providers.html", {"page": PAGE, "rows": told})
+
+
+@require_safe
+@admin
+def presets(request: HttpRequest) -> HttpResponse:
+    """The presets to choose from."""
+    shown = [preset for preset in PRESETS.values() if preset.name not in CUSTOM]
+    context = {
+        "page": PAGE,
+        "hosted": [_tile(preset) for preset in shown if not preset.local],
+        "local": [_tile(preset) for preset in shown if preset.local],
+        "custom": [_tile(PRESETS[name]) for name in CUSTOM],
+    }
+    return render(request, "console/provider_presets.html", context)
+
+
+def _tile(preset: Preset) -> dict[str, Any]:
+    return {
+        "preset": preset,
+        "found": next((name for name in preset.env if variable_is_set(name)), ""),
+    }
+
+
+@sensitive_post_parameters("key")
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def add(request: HttpRequest, preset: str) -> HttpResponse:
+    """A new provider of a preset."""
+    chosen = known(preset)
+    form = ProviderForm(request.POST or None, preset=chosen)
+    if not form.is_valid():
+        return form_page(request, form, status=422 if request.method == "POST" else 200)
+    row = form.save()
+    messages.success(request, _("%(name)s is added. Fetch its models next.") % {"name": row.name})
+    return redirect("provider-edit", pk=row.pk)
+
+
+def known(name: str) -> Preset:
+    """The preset of an address, or 404."""
+    preset = PRESETS.get(name)
+    if preset is None:
+        raise Http404
+    return preset
+
+
+@sensitive_post_parameters("key")
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """One provider."""
+    row = get_object_or_404(Provider, pk=pk)
+    if request.method != "POST":
+        return form_page(request, ProviderForm(instance=row, preset=preset_of(row)))
+    if fixed(row):
+        return form_page(request, ProviderForm(instance=row, preset=preset_of(row)), status=409)
+    form = ProviderForm(request.POST, instance=row, preset=preset_of(row))
+    if not form.is_valid():
+        return form_page(request, form, status=422)
+    form.save()
+    messages.success(request, _("Saved. It holds within a second."))
+    return redirect("provider-edit", pk=pk)
+
+
+def form_page(
+    request: HttpRequest, form: ProviderForm, *, status: int = 200, trial: Any = None
+) -> HttpResponse:
+    """The page of a provider that is there, or of one to be."""
+    held = Provider.objects.filter(pk=form.instance.pk).first() if form.instance.pk else None
+    context = {
+        "page": PAGE,
+        "form": form,
+        "preset": form.preset,
+        "row": held,
+        "trial": trial,
+        "models": held.models.order_by("name") if held else (),
+        "fixed": held is not None and fixed(held),
+        "health": healths([held])[held.pk] if held else None,
+        "credential": credential(held, admin=True) if held else None,
+        "variable": _variable(form["credential_env"].value() or ""),
+    }
+    return render(request, "console/provider_edit.html", context, status=status)
+
+
+def fixed(row: Provider) -> bool:
+    """Whether a file or the environment owns it, so that only a copy can be changed."""
+    return row.source in {Source.FILE, Source.ENVIRONMENT}
+
+
+def _variable(name: str) -> dict[str, Any]:
+    return {"name": name, "set": variable_is_set(name)}
+
+
+@require_safe
+@admin
+def variable(request: HttpRequest) -> HttpResponse:
+    """Whether a variable is set in the environment of this process; never what it holds."""
+    name = request.GET.get("credential_env", "").strip()[:200]
+    return render(request, "console/provider_variable.html", {"variable": _variable(name)})
+
+
+@require_POST
+@admin
+def enable(request: HttpRequest, pk: int) -> HttpResponse:
+    """Switch a provider on or off. Also one of a file: it is a stop, not a change of what it is."""
+    row = get_object_or_404(Provider, pk=pk)
+    row.enabled = request.POST.get("on") == "yes"
+    row.save()
+    said = _("%(name)s is on.") if row.enabled else _("%(name)s is off. Routes go past it.")
+    messages.success(request, said % {"name": row.name})
+    return redirect("providers")
+
+
+@require_POST
+@admin
+def adopt(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a provider and its models, which a file or the environment owns, the database's."""
+    row = get_object_or_404(Provider, pk=pk)
+    if fixed(row):
+        with transaction.atomic():
+            row.models.from_source(row.source).update(source=Source.DATABASE, source_ref="")
+            row.source, row.source_ref = Source.DATABASE, ""
+            row.save()
+        messages.success(request, _("%(name)s can be changed here now.") % {"name": row.name})
+    return redirect("provider-edit", pk=pk)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove a provider with its models, after saying what stands on it."""
+    row = get_object_or_404(Provider, pk=pk)
+    if fixed(row):
+        return form_page(request, ProviderForm(instance=row, preset=preset_of(row)), status=409)
+    if request.method == "POST":
+        row.delete()
+        messages.success(request, _("%(name)s is deleted.") % {"name": row.name})
+        return redirect("providers")
+    context = {"page": PAGE, "row": row, "preset": preset_of(row), **_standing_on(row)}
+    return render(request, "console/provider_delete.html", context)
+
+
+def _standing_on(row: Provider) -> dict[str, Any]:
+    """The models and routes that lose something with a provider."""
+    emptied: list[Route] = []
+    thinned: list[Route] = []
+    for route in Route.objects.prefetch_related("targets__model").order_by("name"):
+        own = {target.model.provider_id == row.pk for target in route.targets.all()}
+        if True in own:
+            (thinned if False in own else emptied).append(route)
+    models = list(row.models.order_by("name"))
+    return {"models": models, "emptied": emptied, "thinned": thinned}

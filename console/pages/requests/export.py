@@ -1,0 +1,99 @@
+"""The rows of a search as JSON lines or CSV, streamed, without bodies, at most a number."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponseBadRequest, HttpResponseBase, StreamingHttpResponse
+from django.views.decorators.http import require_safe
+
+from console.access import viewer
+from console.pages.requests.find import walk
+from console.pages.requests.listing import search_of, state_of
+from console.pages.requests.query import Search
+from gateway.models import RequestLog
+
+MOST_ROWS = 100_000
+BUDGET_S = 60.0
+_PIECE_ROWS = 500
+_HIDDEN = {"client_ip", "target_id", "key_id"}
+FIELDS = tuple(
+    field.attname for field in RequestLog._meta.concrete_fields if field.attname not in _HIDDEN
+)
+_NESTED = {"attempts", "adaptations"}
+# A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@viewer
+@require_safe
+def requests_export(request: HttpRequest, kind: str) -> HttpResponseBase:
+    """The file. It holds what the list shows and the fields behind it, never bodies."""
+    writer = {"jsonl": _jsonl, "csv": _csv}.get(kind)
+    if writer is None:
+        return HttpResponseBadRequest()
+    rows = _rows(search_of(state_of(request)))
+    types = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+    parts: Any = writer(rows)
+    if isinstance(request, ASGIRequest):
+        parts = _asynchronous(parts)
+    response = StreamingHttpResponse(parts, content_type=types[kind])
+    response["Content-Disposition"] = f'attachment; filename="requests.{kind}"'
+    return response
+
+
+async def _asynchronous(parts: Iterator[Any]) -> AsyncIterator[bytes]:
+    """The same in pieces, made outside the event loop: it would be collected whole otherwise."""
+
+    def piece() -> bytes:
+        found = islice(parts, _PIECE_ROWS)
+        return b"".join(p if isinstance(p, bytes) else p.encode() for p in found)
+
+    while data := await sync_to_async(piece)():
+        yield data
+
+
+def _rows(search: Search) -> Iterator[Any]:
+    until = time.monotonic() + BUDGET_S
+    left = MOST_ROWS
+    values: Any = RequestLog.objects.values_list(*FIELDS, named=True)
+    if search.id:
+        yield from values.identified(search.id).newest(left)
+        return
+    for rows, _ in walk(search, None, values):
+        yield from rows[:left]
+        left -= len(rows)
+        if left <= 0 or time.monotonic() > until:
+            return
+
+
+def _jsonl(rows: Iterable[Any]) -> Iterator[bytes]:
+    for row in rows:
+        yield msgspec.json.encode(row._asdict()) + b"\n"
+
+
+def _csv(rows: Iterable[Any]) -> Iterator[str]:
+    names = [name for name in FIELDS if name not in _NESTED]
+    yield _csv_line(names)
+    for row in rows:
+        yield _csv_line([_cell(getattr(row, name)) for name in names])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _csv_line(cells: list[Any]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue()

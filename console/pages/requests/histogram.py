@@ -1,0 +1,145 @@
+"""Requests and failures over a time range, in a fixed number of slices, in bounded time.
+
+A short range is counted row by row. A long one without filters is measured by row ids
+at the slices' edges (a row id is a running number), which costs one index look-up each.
+With filters the newest rows are counted until time is up; the rest is said to be unknown.
+"""
+
+from __future__ import annotations
+
+import bisect
+import datetime as dt
+import itertools
+import time
+from typing import Any
+
+import msgspec
+from django.db import connection
+
+from console.pages.requests.find import bounds_of, moment_of, walk
+from console.pages.requests.query import Search
+from gateway.models import RequestLog
+
+SLICES = 60
+BUDGET_S = 0.06
+_FEW = 20_000
+
+
+class Slice(msgspec.Struct):
+    """A part of the range. `count` is None where it was not counted."""
+
+    since: dt.datetime
+    until: dt.datetime
+    count: int | None = 0
+    failed: int = 0
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """Slices, oldest first, and the highest count among them."""
+
+    slices: list[Slice]
+    most: int
+
+    @property
+    def total(self) -> int:
+        """Requests in all slices that were counted."""
+        return sum(part.count or 0 for part in self.slices)
+
+    @property
+    def failed(self) -> int:
+        """Failures in all of them."""
+        return sum(part.failed for part in self.slices)
+
+    @property
+    def partial(self) -> bool:
+        """Whether some slices were not counted."""
+        return any(part.count is None for part in self.slices)
+
+
+def histogram(search: Search, now: dt.datetime) -> Histogram | None:
+    """The slices for a search; None for one by id, and for an empty log."""
+    if search.id:
+        return None
+    until = min(search.until or now, now)
+    since = search.since or RequestLog.objects.started(None, until).earliest_start()
+    if since is None or since >= until:
+        return None
+    slices = _slices(since, until)
+    edges = [part.since for part in slices]
+    if not search.empty:
+        _count_newest(search, slices, edges)
+    elif _few(search):
+        _count_rows(slices, edges)
+    else:
+        _measure(slices)
+    return Histogram(slices, max((part.count or 0 for part in slices), default=0))
+
+
+def _slices(since: dt.datetime, until: dt.datetime) -> list[Slice]:
+    step = (until - since) / SLICES
+    return [Slice(since + step * n, since + step * (n + 1)) for n in range(SLICES)]
+
+
+def _few(search: Search) -> bool:
+    bounds = bounds_of(search)
+    return bounds.high - bounds.low <= _FEW
+
+
+def _place(edges: list[dt.datetime], moment: dt.datetime) -> int:
+    return bisect.bisect_right(edges, moment) - 1
+
+
+def _count_rows(slices: list[Slice], edges: list[dt.datetime]) -> None:
+    rows = RequestLog.objects.started(slices[0].since, slices[-1].until)
+    for moment, outcome in rows.values_list("started_at", "outcome")[: 2 * _FEW]:
+        _add(slices, edges, moment, outcome)
+
+
+def _add(slices: list[Slice], edges: list[dt.datetime], moment: dt.datetime, outcome: str) -> None:
+    at = _place(edges, moment)
+    if 0 <= at < len(slices):
+        part = slices[at]
+        part.count = (part.count or 0) + 1
+        part.failed += outcome != "ok"
+
+
+def _measure(slices: list[Slice]) -> None:
+    """Counts by row ids at the edges: rows that started later have, by and large, higher ids."""
+    one = "(SELECT id FROM {log} WHERE started_at >= %s ORDER BY started_at LIMIT 1)"
+    adapt = connection.ops.adapt_datetimefield_value
+    moments = [part.since for part in slices] + [slices[-1].until]
+    last = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    found = _scalars(one, [[adapt(moment)] for moment in moments])
+    edges = [last + 1 if pk is None else pk for pk in found]
+    pairs = list(itertools.pairwise(edges))
+    failed = _scalars(
+        "(SELECT count(*) FROM {log} WHERE outcome IN ('error', 'cut', 'client_closed') "
+        "AND NOT outcome = 'ok' AND id >= %s AND id < %s)",
+        [list(pair) for pair in pairs],
+    )
+    for part, (low, high), failures in zip(slices, pairs, failed, strict=True):
+        part.count, part.failed = max(0, high - low), failures
+
+
+def _scalars(query: str, parameters: list[list[Any]]) -> list[Any]:
+    """The result of one small query for each list of parameters, in one round."""
+    one = query.format(log=connection.ops.quote_name(RequestLog._meta.db_table))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join([one] * len(parameters))}",
+            [value for values in parameters for value in values],
+        )
+        return list(cursor.fetchone())
+
+
+def _count_newest(search: Search, slices: list[Slice], edges: list[dt.datetime]) -> None:
+    stop = time.monotonic() + BUDGET_S
+    counted: Any = RequestLog.objects.values_list("started_at", "outcome", named=True)
+    for rows, low in walk(search, None, counted):
+        for row in rows:
+            _add(slices, edges, row.started_at, row.outcome)
+        if time.monotonic() > stop:
+            reached = moment_of(low) or slices[-1].until
+            for part in slices[: max(0, _place(edges, reached) + 1)]:
+                part.count = None
+            return

@@ -1,0 +1,72 @@
+"""The filter menus: values that the log holds, and links that put them into the search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connection
+from django.utils.translation import gettext_lazy as _
+
+from console.pages.requests.query import COLUMNS, Search, State, with_term
+from gateway.models import ApiKey, RequestLog
+
+MOST = 40
+STATUSES = (
+    ("2xx", _("2xx answered")),
+    ("!2xx", _("all but 2xx")),
+    ("4xx", _("4xx refused")),
+    ("429", _("429 rate limit")),
+    ("499", _("499 client left")),
+    ("5xx", _("5xx failed")),
+)
+MENUS = (
+    ("status", _("Status")),
+    ("model", _("Model")),
+    ("provider", _("Provider")),
+    ("key", _("Key")),
+    ("route", _("Route")),
+)
+
+
+def menus(state: State, search: Search, path: str) -> Iterator[dict[str, Any]]:
+    """One menu a filter: its title, the value that is set, and the links."""
+    chosen = {term.name: str(term).partition(":")[2] for term in search.terms}
+    for name, title in MENUS:
+        now = chosen.get(name, "")
+        choices = _choices(name)
+        links = [
+            {
+                "label": label,
+                "current": value == now,
+                "url": f"{path}?{state.address(q=with_term(state.q, name, value))}",
+            }
+            for value, label in choices
+        ]
+        clear = f"{path}?{state.address(q=with_term(state.q, name, ''))}" if now else ""
+        yield {"name": name, "title": title, "now": now, "links": links, "clear": clear}
+
+
+def _choices(name: str) -> list[tuple[str, Any]]:
+    if name == "status":
+        return list(STATUSES)
+    values = distinct(COLUMNS[name])
+    if name != "key":
+        return [(value, value) for value in values]
+    names = dict(ApiKey.objects.values_list("prefix", "name"))
+    return [(value, names.get(value, value)) for value in values]
+
+
+def distinct(column: str) -> list[str]:
+    """The values of an indexed column, by one look into its index for each of them."""
+    table = connection.ops.quote_name(RequestLog._meta.db_table)
+    name = connection.ops.quote_name(column)
+    sql = (
+        f"WITH RECURSIVE known(value) AS (SELECT min({name}) FROM {table} WHERE {name} > '' "  # noqa: S608
+        f"UNION ALL SELECT (SELECT min({name}) FROM {table} WHERE {name} > known.value) "
+        f"FROM known WHERE known.value IS NOT NULL) "
+        f"SELECT value FROM known WHERE value IS NOT NULL LIMIT {MOST}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return [value for (value,) in cursor.fetchall()]

@@ -1,0 +1,18 @@
+"""Where the requests page is."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from console.pages.requests.detail import request_detail
+from console.pages.requests.export import requests_export
+from console.pages.requests.listing import requests_list, requests_tail
+from console.pages.requests.replays import request_replay
+
+urlpatterns = [
+    path("requests", requests_list, name="requests"),
+    path("requests/tail", requests_tail, name="requests-tail"),
+    path("requests/export.<str:kind>", requests_export, name="requests-export"),
+    path("requests/<str:request_id>", request_detail, name="request"),
+    path("requests/<str:request_id>/replay", request_replay, name="request-replay"),
+]

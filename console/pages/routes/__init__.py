@@ -1,0 +1,1 @@
+"""Routes: the editor of their steps, versions, and the dry run."""

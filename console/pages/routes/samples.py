@@ -1,0 +1,81 @@
+"""Example requests for the dry run, in the words of any client dialect.
+
+Each is a canonical request that the dialect itself writes, so a further dialect needs
+nothing here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from gateway.canon.request import Image, Output, Request, Text, Tool, Turn
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+
+# One pixel, which costs nobody anything.
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5E"
+    "rkJggg=="
+)
+WORDS_OF_A_LONG_ONE = 120_000
+_SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "celsius": {"type": "number"}},
+    "required": ["city", "celsius"],
+    "additionalProperties": False,
+}
+_TOOL = Tool(
+    name="weather",
+    description="The weather at a place.",
+    schema={
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
+)
+_QUESTION = "What is the weather in Bergen?"
+
+
+class Sample(NamedTuple):
+    """An example: its title, and what makes it special."""
+
+    title: Promise
+    text: str = _QUESTION
+    tools: bool = False
+    image: bool = False
+    schema: bool = False
+
+
+SAMPLES: dict[str, Sample] = {
+    "text": Sample(_("Text")),
+    "tools": Sample(_("Tools"), tools=True),
+    "image": Sample(_("Tools and an image"), tools=True, image=True),
+    "schema": Sample(_("JSON schema"), schema=True),
+    "long": Sample(_("Long context"), text="word " * WORDS_OF_A_LONG_ONE),
+}
+
+
+def body(dialect: str, sample: str, model: str) -> dict[str, Any]:
+    """The request as a client of the dialect sends it."""
+    traits = Traits(model=model, mid_system=True, max_output=1024)
+    found = DIALECTS[dialect].provider.render_request(_request(SAMPLES[sample], model), traits)
+    return {**found.body, "model": model}
+
+
+def _request(sample: Sample, model: str) -> Request:
+    parts: tuple[Any, ...] = (Text(text=sample.text),)
+    if sample.image:
+        parts = (Image(data=PIXEL, media_type="image/png"), *parts)
+    schema = Output(format="schema", name="weather", schema=_SCHEMA, strict=True)
+    return Request(
+        model=model,
+        stream=True,
+        instructions=(Text(text="Answer in one sentence."),),
+        turns=(Turn(role="user", parts=parts),),
+        tools=(_TOOL,) if sample.tools else (),
+        output=schema if sample.schema else Output(),
+        max_output=1024,
+    )

@@ -1,0 +1,183 @@
+"""A change of a route in words, and conditions as a sentence on the line between steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from gateway.routing.document import Document, StepDoc, TargetDoc
+
+STRATEGIES = {
+    "ordered": gettext_lazy("In order"),
+    "weighted": gettext_lazy("Weighted"),
+    "fastest": gettext_lazy("Fastest first"),
+    "cheapest": gettext_lazy("Cheapest first"),
+}
+STRATEGY_HINTS = {
+    "ordered": gettext_lazy("tried in this order"),
+    "weighted": gettext_lazy("split by weight"),
+    "fastest": gettext_lazy("by time to first token"),
+    "cheapest": gettext_lazy("by price of a usual request"),
+}
+# The failures a step is entered on, as a person calls them.
+CLASSES = {
+    "rate_limit": gettext_lazy("rate limit (429)"),
+    "upstream_error": gettext_lazy("server error (5xx)"),
+    "timeout": gettext_lazy("timeout"),
+    "upstream_auth": gettext_lazy("refused credential"),
+    "context_length": gettext_lazy("context too long"),
+    "content_policy": gettext_lazy("content policy"),
+}
+FEATURES = {
+    "tools": gettext_lazy("tools"),
+    "images": gettext_lazy("images"),
+    "schema": gettext_lazy("a JSON schema"),
+}
+PLAIN = {
+    "name": gettext_lazy("name"),
+    "strict": gettext_lazy("strict about untranslatable fields"),
+    "enabled": gettext_lazy("switched on"),
+    "hidden": gettext_lazy("hidden from the model list"),
+    "log_bodies": gettext_lazy("logging of bodies"),
+    "retries": gettext_lazy("further rounds"),
+    "cooldown_s": gettext_lazy("rest after failures"),
+    "default_max_output": gettext_lazy("default output limit"),
+    "reasoning_field": gettext_lazy("reasoning field"),
+}
+
+
+def entered(step: StepDoc) -> list[str]:
+    """When the step is entered, by how the step above failed; empty is "any failure"."""
+    return [str(CLASSES[name]) for name in step.on]
+
+
+def limits(step: StepDoc) -> list[str]:
+    """For which requests the step is."""
+    found = [_("with %(feature)s") % {"feature": FEATURES[name]} for name in step.takes]
+    found += [_("without %(feature)s") % {"feature": FEATURES[name]} for name in step.refuses]
+    if step.min_context is not None:
+        found.append(_("from %(count)s tokens") % {"count": f"{step.min_context:,}"})
+    if step.max_context is not None:
+        found.append(_("up to %(count)s tokens") % {"count": f"{step.max_context:,}"})
+    return found
+
+
+def manner(step: StepDoc) -> list[str]:
+    """How the step goes about its targets."""
+    found = [_("targets that can not take it are skipped")] if step.able else []
+    if step.first_token_s is not None:
+        found.append(_("first token within %(seconds)g s") % {"seconds": step.first_token_s})
+    return found
+
+
+def changes(before: Document, after: Document) -> list[str]:
+    """What was done to get from one document to the other."""
+    found = [*_plain(before, after), *_names(before, after), *_steps(before, after)]
+    # A model that stands in the route twice is told apart by nothing that has a word.
+    return found or ([_("changed the targets")] if before != after else [])
+
+
+def _plain(before: Document, after: Document) -> Iterator[str]:
+    for name, words in PLAIN.items():
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            yield _("%(what)s %(old)s to %(new)s") % {
+                "what": words,
+                "old": _shown(old),
+                "new": _shown(new),
+            }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if value is None:
+        return _("default")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _names(before: Document, after: Document) -> Iterator[str]:
+    for old, new, more, less in (
+        (before.aliases, after.aliases, _("added alias %s"), _("removed alias %s")),
+        (before.fallbacks, after.fallbacks, _("added fallback %s"), _("removed fallback %s")),
+    ):
+        yield from (more % name for name in new if name not in old)
+        yield from (less % name for name in old if name not in new)
+
+
+def _steps(before: Document, after: Document) -> Iterator[str]:
+    old = {target.model: (n, p, target) for n, p, target in _targets(before)}
+    new = {target.model: (n, p, target) for n, p, target in _targets(after)}
+    yield from (_("added %s") % _short(label) for label in new if label not in old)
+    yield from (_("removed %s") % _short(label) for label in old if label not in new)
+    kept = [label for label in new if label in old]
+    for label in kept:
+        yield from _target(_short(label), old[label][2], new[label][2])
+    yield from _moves(kept, old, new)
+    yield from _conditions(before.steps, after.steps)
+
+
+def _targets(document: Document) -> Iterator[tuple[int, int, TargetDoc]]:
+    for number, step in enumerate(document.steps):
+        for place, target in enumerate(step.targets):
+            yield number, place, target
+
+
+def _short(label: str) -> str:
+    return label.partition("/")[2]
+
+
+def _target(name: str, old: TargetDoc, new: TargetDoc) -> Iterator[str]:
+    if old.weight != new.weight:
+        yield _("%(name)s weight %(old)g to %(new)g") % {
+            "name": name,
+            "old": old.weight,
+            "new": new.weight,
+        }
+    if old.enabled != new.enabled:
+        yield (_("switched on %s") if new.enabled else _("switched off %s")) % name
+    if (old.timeouts, old.edits) != (new.timeouts, new.edits):
+        yield _("changed timeouts or edits of %s") % name
+
+
+def _moves(
+    kept: list[str],
+    old: dict[str, tuple[int, int, TargetDoc]],
+    new: dict[str, tuple[int, int, TargetDoc]],
+) -> Iterator[str]:
+    """Targets whose order among those that stayed is another, the fewest that explain it."""
+    was = sorted(kept, key=lambda label: old[label][:2])
+    now = sorted(kept, key=lambda label: new[label][:2])
+    while was != now:
+        moved = max(now, key=lambda label: abs(was.index(label) - now.index(label)))
+        yield _("moved %s") % _short(moved)
+        was.remove(moved)
+        now.remove(moved)
+    for label in now:
+        if old[label][0] != new[label][0]:
+            yield _("moved %(name)s to step %(step)d") % {
+                "name": _short(label),
+                "step": new[label][0] + 1,
+            }
+
+
+def _conditions(before: tuple[StepDoc, ...], after: tuple[StepDoc, ...]) -> Iterator[str]:
+    for number in range(len(before), len(after)):
+        yield _("added step %d") % (number + 1)
+    for number in range(len(after), len(before)):
+        yield _("removed step %d") % (number + 1)
+    for number, (old, new) in enumerate(zip(before, after, strict=False), start=1):
+        if old.name != new.name:
+            yield _("step %(number)d is called “%(name)s”") % {"number": number, "name": new.name}
+        if old.strategy != new.strategy:
+            words = STRATEGIES.get(new.strategy, new.strategy)
+            yield _("step %(number)d: %(strategy)s") % {"number": number, "strategy": words}
+        if _said(old) != _said(new):
+            said = ", ".join([*entered(new), *limits(new), *manner(new)]) or _("no conditions")
+            yield _("step %(number)d: %(conditions)s") % {"number": number, "conditions": said}
+
+
+def _said(step: StepDoc) -> tuple[list[str], ...]:
+    return entered(step), limits(step), manner(step)

@@ -1,0 +1,56 @@
+"""A route as YAML, to read and to compare; it holds no secret, as a route has none."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, NamedTuple
+
+import yaml
+
+from gateway.routing.document import Document, StepDoc, TargetDoc, as_json
+
+_USUAL: dict[Any, dict[str, Any]] = {
+    Document: as_json(Document(name="")),
+    StepDoc: as_json(Document(name="", steps=(StepDoc(),)))["steps"][0],
+    TargetDoc: as_json(
+        Document(name="", steps=(StepDoc(targets=(TargetDoc(model=""),)),))
+    )["steps"][0]["targets"][0],
+}  # fmt: skip
+
+
+class Line(NamedTuple):
+    """A line of a comparison: `add`, `drop`, `gap` or nothing, and its text."""
+
+    kind: str
+    text: str
+
+
+def text(document: Document) -> str:
+    """The document without what is as usual."""
+    plain = _without_usual(as_json(document), Document)
+    plain["steps"] = [_step(step) for step in as_json(document)["steps"]]
+    found: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    return found
+
+
+def _step(step: dict[str, Any]) -> dict[str, Any]:
+    found = _without_usual(step, StepDoc)
+    targets = [_without_usual(target, TargetDoc) for target in step["targets"]]
+    return {**found, "targets": targets}
+
+
+def _without_usual(said: dict[str, Any], kind: type) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if value != _USUAL[kind].get(name)}
+
+
+def difference(before: Document, after: Document) -> list[Line]:
+    """The lines that only one of them has, marked, with those around them."""
+    old, new = text(before).splitlines(), text(after).splitlines()
+    kinds = {"+": "add", "-": "drop", " ": "", "@": "gap"}
+    found = list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]
+    return [
+        Line(kinds[line[0]], "" if line[0] == "@" else line[1:])
+        for number, line in enumerate(found)
+        # What stands before the first difference needs no mark for what was left out.
+        if number or line[0] != "@"
+    ]

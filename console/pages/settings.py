@@ -1,0 +1,133 @@
+"""Settings: those of the log can be changed here, all others are shown with their origin."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from django.conf import settings as values
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from console.access import admin
+from console.forms.settings import LogForm
+from gateway import store
+from gateway.store.options import origin_of
+
+PAGE = "settings"
+
+
+class Row(NamedTuple):
+    """A setting of the environment: its variable, what it is, and its setting in Django.
+
+    Without a setting the value is not shown: it is a secret, or holds one. Where it is not
+    set, a generated one is kept in a file of the data directory.
+    """
+
+    variable: str
+    what: Promise
+    name: str = ""
+    generated: bool = False
+
+
+ROWS = (
+    Row("DATABASE_URL", gettext_lazy("the database")),
+    Row("DRAGOMAN_DATA_DIR", gettext_lazy("database, secrets, journal"), "DATA_DIR"),
+    Row(
+        "DRAGOMAN_SECRET_KEY",
+        gettext_lazy("signs sessions, keys the digests of API keys"),
+        generated=True,
+    ),
+    Row(
+        "DRAGOMAN_ENCRYPTION_KEYS",
+        gettext_lazy("encrypt the providers' credentials"),
+        generated=True,
+    ),
+    Row("DRAGOMAN_MASTER_KEY", gettext_lazy("admin credential of the API, and a client key")),
+    Row("DRAGOMAN_ADMIN_KEY", gettext_lazy("the same, where no master key is set"), generated=True),
+    Row("DRAGOMAN_OPEN", gettext_lazy("any client token is accepted"), "OPEN"),
+    Row("DRAGOMAN_ALLOWED_HOSTS", gettext_lazy("host names of the console"), "ALLOWED_HOSTS"),
+    Row(
+        "DRAGOMAN_TRUSTED_ORIGINS",
+        gettext_lazy("origins that forms may come from, behind a proxy"),
+        "CSRF_TRUSTED_ORIGINS",
+    ),
+    Row("DRAGOMAN_DEBUG", gettext_lazy("debug pages"), "DEBUG"),
+    Row("DRAGOMAN_LOG_LEVEL", gettext_lazy("which of the gateway's own messages are printed")),
+    Row("DRAGOMAN_MAX_BODY_BYTES", gettext_lazy("largest request, in bytes"), "MAX_BODY_BYTES"),
+    Row(
+        "DRAGOMAN_BODY_TIMEOUT",
+        gettext_lazy("seconds for a request to arrive"),
+        "BODY_TIMEOUT_S",
+    ),
+    Row(
+        "DRAGOMAN_DRAIN_SECONDS",
+        gettext_lazy("seconds that running requests may take at the end"),
+        "DRAIN_S",
+    ),
+    Row("DRAGOMAN_LOG_BODIES", gettext_lazy("store bodies, if nothing above says otherwise")),
+    Row(
+        "DRAGOMAN_LOG_BODY_BYTES",
+        gettext_lazy("how much of each body is stored, in bytes"),
+        "LOG_BODY_BYTES",
+    ),
+    Row("DRAGOMAN_LOG_RETENTION_DAYS", gettext_lazy("days, if nothing above says otherwise")),
+    Row(
+        "DRAGOMAN_PLAYGROUND_USD_PER_DAY",
+        gettext_lazy("US dollars that each person may spend in the playground a day"),
+        "PLAYGROUND_USD_PER_DAY",
+    ),
+    Row(
+        "DRAGOMAN_JOURNAL_ITEMS",
+        gettext_lazy("most rows that wait for the database"),
+        "JOURNAL_ITEMS",
+    ),
+    Row(
+        "DRAGOMAN_JOURNAL_BYTES",
+        gettext_lazy("most bytes of bodies that wait for it"),
+        "JOURNAL_BYTES",
+    ),
+)
+# Where the console itself changes what the variable says, its own form shows the value.
+_ABOVE = {"DRAGOMAN_LOG_BODIES", "DRAGOMAN_LOG_RETENTION_DAYS"}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def settings(request: HttpRequest) -> HttpResponse:
+    """The page, and the saving of its form."""
+    options = store.load_options()
+    form = LogForm(request.POST if request.method == "POST" else None, options=options)
+    if request.method == "POST" and form.is_valid():
+        store.set_options(form.values())
+        messages.success(request, _("Saved. Every process uses it within a second."))
+        return redirect("settings")
+    context = {
+        "page": PAGE,
+        "form": form,
+        "fields": [(form[name], options.held[name]) for name in form.fields],
+        "rows": [_shown(row) for row in ROWS if row.variable not in _ABOVE],
+    }
+    return render(request, "console/settings.html", context, status=422 if form.is_bound else 200)
+
+
+def _shown(row: Row) -> dict[str, object]:
+    origin = origin_of(row.variable)
+    return {
+        "variable": row.variable + ("_FILE" if origin == "file" else ""),
+        "what": row.what,
+        "value": _value(getattr(values, row.name)) if row.name else None,
+        "origin": "file" if row.generated and origin == "default" else origin,
+    }
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or _("none")
+    return str(value)

@@ -1,0 +1,11 @@
+"""The first run: an account, a provider, a key, a client. It can be left and taken up again."""
+
+from __future__ import annotations
+
+from console.pages.setup.account import account
+from console.pages.setup.connect import finish, setup_connect
+from console.pages.setup.gate import setup
+from console.pages.setup.key import key
+from console.pages.setup.provider import provider
+
+__all__ = ["account", "finish", "key", "provider", "setup", "setup_connect"]

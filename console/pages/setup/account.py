@@ -1,0 +1,62 @@
+"""Step 1: the first account, and what the log keeps."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods
+
+from console import progress
+from console.accounts import AdminExists, admin_exists, make_first_admin
+from console.forms.settings import RetentionForm
+from console.forms.setup import AccountForm
+from console.pages.session import start_session
+from console.pages.setup.gate import holds_token, locked, spend_token, steps
+from gateway import store
+
+# What is proposed: bodies hold personal data, and are rarely looked at after a week.
+BODY_DAYS = 7
+
+
+@sensitive_post_parameters()
+@sensitive_variables()
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def account(request: HttpRequest) -> HttpResponse:
+    """The form, and the making of the account."""
+    if admin_exists():
+        return redirect("setup")
+    if not holds_token(request):
+        return locked(request)
+    options = store.load_options()
+    given = request.POST if request.method == "POST" else None
+    person = AccountForm(given)
+    log = RetentionForm(given, options=options)
+    if given is None:
+        log.initial["body_days"] = log.initial["body_days"] or BODY_DAYS
+    elif person.is_valid() and log.is_valid():
+        return _made(request, person, log)
+    context = {
+        "person": person,
+        "log": [(log[name], options.held[name]) for name in log.fields],
+        **steps("account"),
+    }
+    return render(
+        request, "console/setup_account.html", context, status=200 if given is None else 422
+    )
+
+
+def _made(request: HttpRequest, person: AccountForm, log: RetentionForm) -> HttpResponse:
+    name, password = person.cleaned_data["username"], person.cleaned_data["password"]
+    try:
+        user = make_first_admin(name, password)
+    except AdminExists:
+        return redirect("setup")
+    store.set_options(log.values())
+    progress.advance("provider")
+    spend_token(request)
+    user.backend = "django.contrib.auth.backends.ModelBackend"
+    start_session(request, user)
+    return redirect("setup-provider")

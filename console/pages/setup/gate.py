@@ -1,0 +1,108 @@
+"""The way in: the one-time token of the first start, until there is an admin."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, cast
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from console import progress
+from console.access import admin
+from console.accounts import admin_exists
+
+View = Callable[..., Any]
+_MARK = "setup"
+
+
+@never_cache
+@require_safe
+def setup(request: HttpRequest) -> HttpResponse:
+    """To the step that comes next; with a token in the URL, first take it out of there."""
+    if admin_exists():
+        return cast("HttpResponse", _resumed(request))
+    token = request.GET.get("setup", "")
+    if token:
+        if not _is_token(hashlib.sha256(token.encode()).hexdigest()):
+            return locked(request, wrong=True)
+        request.session[_MARK] = hashlib.sha256(token.encode()).hexdigest()
+        return redirect("setup")
+    return redirect("setup-account") if holds_token(request) else locked(request)
+
+
+@admin
+def _resumed(request: HttpRequest) -> HttpResponse:
+    step = progress.step()
+    return redirect("overview" if step == "done" else f"setup-{step}")
+
+
+def holds_token(request: HttpRequest) -> bool:
+    """Whether this browser showed the token that is valid now."""
+    return _is_token(request.session.get(_MARK, ""))
+
+
+def spend_token(request: HttpRequest) -> None:
+    """The token has done its work."""
+    request.session.pop(_MARK, None)
+    _file().unlink(missing_ok=True)
+
+
+def locked(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
+    """A page that says where the token is."""
+    context = {"wrong": wrong, "data_dir": settings.DATA_DIR}
+    return render(request, "console/setup_locked.html", context, status=403)
+
+
+def during(step: progress.Step) -> Callable[[View], View]:
+    """A later step: for admins, and only while the first run is not finished."""
+
+    def guard(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not admin_exists():
+                return redirect("setup")
+            return cast("HttpResponse", _inside(request, *args, **kwargs))
+
+        @admin
+        def _inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            now = progress.step()
+            order = [*progress.STEPS, "done"]
+            # One may go back and look, never ahead of what is done.
+            if now == "done" or order.index(step) > order.index(now):
+                return redirect("setup")
+            return cast("HttpResponse", view(request, *args, **kwargs))
+
+        return guarded
+
+    return guard
+
+
+def steps(current: progress.Step) -> dict[str, Any]:
+    """What the pages show above: where one is."""
+    reached = progress.STEPS.index(current)
+    return {
+        "steps": [
+            {"name": name, "number": number, "current": name == current, "past": number <= reached}
+            for number, name in enumerate(progress.STEPS, start=1)
+        ]
+    }
+
+
+def _is_token(digest: str) -> bool:
+    try:
+        held = _file().read_text(encoding="utf-8").strip()
+    except OSError:
+        return False
+    return bool(held) and hmac.compare_digest(held.encode(), digest.encode())
+
+
+def _file() -> Path:
+    return Path(settings.DATA_DIR) / "setup_token"

@@ -1,0 +1,29 @@
+"""Step 3: a key for the first client, shown once."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from console import progress
+from console.clients import KEY
+from console.forms.setup import KeyForm
+from console.pages.connect import newest_row
+from console.pages.setup.gate import during, steps
+from gateway import store
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@during("key")
+def key(request: HttpRequest) -> HttpResponse:
+    """Make the key. The answer to the form is the only page that ever holds it."""
+    form = KeyForm(request.POST if request.method == "POST" else None)
+    context = {"form": form, "plain": "", "variable": KEY, **steps("key")}
+    if form.is_valid():
+        _, context["plain"] = store.make_key(form.cleaned_data["name"])
+        progress.advance("connect", since=newest_row())
+    status = 422 if request.method == "POST" and not form.is_valid() else 200
+    return render(request, "console/setup_key.html", context, status=status)

@@ -1,0 +1,35 @@
+"""How prices and sizes of models are written: exactly, without needless noughts."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django import template
+from django.utils.formats import number_format
+
+register = template.Library()
+
+UNKNOWN = "—"
+_UNITS = ((1_000_000, "M"), (1_000, "k"))
+
+
+@register.filter
+def price(value: Decimal | None) -> str:
+    """US dollars, to the last digit and with cents at least: `$0.125`, `$3.00`."""
+    if value is None:
+        return UNKNOWN
+    exponent = value.normalize().as_tuple().exponent
+    digits = max(2, -exponent) if isinstance(exponent, int) else 2
+    return f"${number_format(value, digits, force_grouping=True)}"
+
+
+@register.filter
+def size(value: int | None) -> str:
+    """A count, shortened to what people call it: `800`, `128k`, `1.05M`."""
+    if value is None:
+        return UNKNOWN
+    for unit, letter in _UNITS:
+        if value >= unit:
+            share = round(Decimal(value) / unit, 2 if letter == "M" else 0)
+            return f"{number_format(share.normalize(), use_l10n=True)}{letter}"
+    return number_format(value)

@@ -1,0 +1,66 @@
+"""The console's pages: one module of `pages/` each, or a package where it is large."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from console.pages import playground as pg
+from console.pages.connect import connect, connect_light
+from console.pages.health import health, health_light, health_reset
+from console.pages.imports import imports
+from console.pages.overview import overview
+from console.pages.routes.urls import urlpatterns as routes
+from console.pages.session import password, sign_in, sign_out
+from console.pages.settings import settings
+from console.pages.setup import account, finish, key, provider, setup, setup_connect
+from console.pages.usage import usage, usage_csv
+from console.pages.users import user_active, user_add, user_edit, user_password, users
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", overview, name="overview"),
+    path("usage", usage, name="usage"),
+    path("usage.csv", usage_csv, name="usage-csv"),
+    path("health", health, name="health"),
+    path("health/reset", health_reset, name="health-reset"),
+    path("health/light", health_light, name="health-light"),
+    path("sign-in", sign_in, name="sign-in"),
+    path("sign-out", sign_out, name="sign-out"),
+    path("password", password, name="password"),
+    path("setup", setup, name="setup"),
+    path("setup/account", account, name="setup-account"),
+    path("setup/provider", provider, name="setup-provider"),
+    path("setup/key", key, name="setup-key"),
+    path("setup/connect", setup_connect, name="setup-connect"),
+    path("setup/finish", finish, name="setup-finish"),
+    path("users", users, name="users"),
+    path("users/add", user_add, name="user-add"),
+    path("users/<int:pk>", user_edit, name="user-edit"),
+    path("users/<int:pk>/password", user_password, name="user-password"),
+    path("users/<int:pk>/active", user_active, name="user-active"),
+    path("settings", settings, name="settings"),
+    path("connect", connect, name="connect"),
+    path("connect/light", connect_light, name="connect-light"),
+    path("import", imports, name="import"),
+    path("playground", pg.playground, name="playground"),
+    path("playground/runs", pg.runs, name="playground-runs"),
+    path("playground/matrix", pg.run_matrix, name="playground-matrix"),
+    path("playground/runs/<uuid:run>", pg.run_one, name="playground-run"),
+    path("playground/runs/<uuid:run>.<str:form>", pg.run_one, name="playground-export"),
+    path("playground/runs/<uuid:run>/stop", pg.run_stop, name="playground-stop"),
+    path("playground/runs/<uuid:run>/events", pg.run_events, name="playground-events"),
+    path("playground/runs/<uuid:run>/code", pg.run_code, name="playground-run-code"),
+    path(
+        "playground/runs/<uuid:run>/translation", pg.run_translation, name="playground-translation"
+    ),
+    path("playground/code", pg.code_of, name="playground-code"),
+    path("playground/history", pg.run_history, name="playground-history"),
+    path("playground/votes", pg.votes, name="playground-votes"),
+    path("playground/scoreboard", pg.scores, name="playground-scoreboard"),
+    path("playground/presets", pg.presets, name="playground-presets"),
+    path("playground/presets/<int:pk>", pg.preset, name="playground-preset"),
+    path("", include("console.pages.keys.urls")),
+    path("", include("console.pages.requests.urls")),
+    *routes,
+    path("", include("console.pages.providers.urls")),
+    path("", include("console.pages.models.urls")),
+]

@@ -1,0 +1,100 @@
+// On every page: theme, copying, dialogs, menus, keyboard, widths of bars.
+import { bindKeyboard } from "./keyboard.js";
+
+const root = document.documentElement;
+
+export function say(text) {
+  const live = document.getElementById("live");
+  if (live) live.textContent = text;
+}
+
+export function toast(text, kind = "") {
+  let list = document.querySelector(".toasts");
+  if (!list) {
+    list = document.createElement("ul");
+    list.className = "toasts";
+    list.setAttribute("role", "status");
+    document.body.append(list);
+  }
+  const item = document.createElement("li");
+  item.className = `toast ${kind}`;
+  item.textContent = text;
+  list.append(item);
+  setTimeout(() => item.remove(), 6000);
+}
+
+function switchTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const next = (root.dataset.theme || dark) === "dark" ? "light" : "dark";
+  root.dataset.theme = next;
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `theme=${next}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+  say(next);
+}
+
+async function copy(button) {
+  const source = button.dataset.copy && document.querySelector(button.dataset.copy);
+  const text = source ? (source.value ?? source.textContent) : button.dataset.copyText || "";
+  try {
+    await navigator.clipboard.writeText(text.trim());
+  } catch {
+    // No clipboard outside https and localhost: the text is selected for Ctrl+C.
+    if (!source) return;
+    getSelection().selectAllChildren(source);
+    return;
+  }
+  const label = button.querySelector("span") || button;
+  const before = label.textContent;
+  const word = button.dataset.copied || "Copied";
+  say(word);
+  if (before.trim()) {
+    label.textContent = word;
+    setTimeout(() => (label.textContent = before), 1500);
+  } else {
+    button.classList.add("copied");
+    setTimeout(() => button.classList.remove("copied"), 1500);
+  }
+}
+
+function openMenu(open) {
+  const side = document.getElementById("side");
+  side?.classList.toggle("open", open);
+  if (open) side?.querySelector("a")?.focus();
+}
+
+const ACTIONS = {
+  "[data-theme-switch]": switchTheme,
+  "[data-copy], [data-copy-text]": copy,
+  "[data-open]": (button) => document.querySelector(button.dataset.open)?.showModal(),
+  "[data-close]": (button) => button.closest("dialog")?.close(),
+  "[data-help]": () => document.getElementById("keyboard")?.showModal(),
+  "[data-menu]": () => openMenu(!document.getElementById("side").classList.contains("open")),
+};
+
+document.addEventListener("click", (event) => {
+  for (const [selector, act] of Object.entries(ACTIONS)) {
+    const found = event.target.closest(selector);
+    if (found) {
+      if (found.matches("a, button[type=button]")) event.preventDefault();
+      act(found);
+      return;
+    }
+  }
+  if (!event.target.closest("#side")) openMenu(false);
+  // A click outside closes a menu, as everywhere.
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+// Widths come as data: the policy refuses style attributes, not styles set by a script.
+function widen(scope) {
+  for (const bar of scope.querySelectorAll("[data-w]")) bar.style.setProperty("--w", `${bar.dataset.w}%`);
+}
+widen(document);
+document.addEventListener("htmx:after:swap", () => widen(document));
+
+for (const item of document.querySelectorAll(".toasts .toast")) {
+  if (!item.querySelector("a, button")) setTimeout(() => item.remove(), 6000);
+}
+bindKeyboard();

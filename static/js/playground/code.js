@@ -1,0 +1,64 @@
+// The same run as code for a program, and as the translation that each side saw.
+import { $, _, call, el, notice } from "./dom.js";
+import { json, plain } from "./markdown.js";
+import { dialog } from "./overlay.js";
+
+const LANGUAGES = [["curl", "curl"], ["python-openai", "Python, openai"], ["python-anthropic", "Python, anthropic"], ["javascript", "JavaScript"]];
+
+/** Tabs that fill one box: [[id, label]], `fill(id)` gives nodes. */
+function tabs(label, entries, chosen, fill) {
+  const body = el("div.stack", { "aria-live": "off" });
+  const choose = async (id) => {
+    for (const button of bar.children) button.setAttribute("aria-pressed", String(button.dataset.id === id));
+    body.replaceChildren(el("p.hint", {}, _("Loading")));
+    try {
+      body.replaceChildren(...[await fill(id)].flat());
+    } catch (error) {
+      body.replaceChildren(el("p.errors", { role: "alert" }, error.message));
+    }
+  };
+  const bar = el("div.seg.wrap", { role: "group", "aria-label": label }, entries.map(([id, name]) =>
+    el("button", { type: "button", "data-id": id, onclick: () => choose(id) }, name)));
+  choose(chosen);
+  return [bar, body];
+}
+
+const copyButton = (text) => el("button.btn.sm", {
+  type: "button",
+  onclick: async () => { await navigator.clipboard.writeText(text).catch(() => null); notice(_("Copied."), "ok"); },
+}, _("Copy"));
+
+export function getCode(column) {
+  if (!column?.run?.id) return notice(_("Run something first; the code repeats that run."), "warn");
+  const path = (language) => `/runs/${encodeURIComponent(column.run.id)}/code?lang=${language}&col=${column.id}`;
+  dialog(_("Code for {letter}, {model}", { letter: column.id, model: column.info.label }),
+    ...tabs(_("Language"), LANGUAGES, "curl", async (language) => {
+      const found = await call(path(language));
+      const text = typeof found === "string" ? found : found.code;
+      return [el("pre.code", { tabindex: 0 }, el("code", {}, plain(text))), el("div.row", {}, copyButton(text),
+        el("span.hint", {}, _("Needs a gateway key in DRAGOMAN_API_KEY; the console's own session is not in it.")))];
+    }));
+}
+
+export function translation(column, app) {
+  if (!column.run?.id) return notice(_("Run something first; then both sides can be compared."), "warn");
+  const path = (d) => `/runs/${encodeURIComponent(column.run.id)}/translation?col=${column.id}&dialect=${encodeURIComponent(d)}`;
+  const box = dialog(_("Translation of {letter}, {model}", { letter: column.id, model: column.info.label }),
+    ...tabs(_("Asked as a client of"), app.boot.dialects.map((d) => [d.id, d.label]), app.composer.values.dialect, async (d) => shown(await call(path(d)))));
+  box.classList.add("wide");
+}
+
+const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+
+function shown(found) {
+  const side = (title, value) => el("section.stack", {}, el("h3", {}, title), el("pre.code.tall", { tabindex: 0 }, el("code", {}, json(pretty(value) ?? ""))));
+  const notes = (rows) => (rows ?? []).map((a) => el("li", {}, el("span.pill", {}, a.action), el("code", {}, plain(a.field ?? "")), el("span.grow", {}, plain(a.note ?? ""))));
+  const adapted = [...notes(found.settings_lost), ...notes(found.adaptations), ...notes(found.response_adaptations)];
+  const stream = (found.stream ?? []).map((frame) => `${frame.event ? `event: ${frame.event}\n` : ""}data: ${frame.data}`).join("\n\n");
+  const fold = (title, kid) => el("details", {}, el("summary", {}, title), kid);
+  return [el("div.two", {}, side(_("Client sends"), found.client_request), side(found.target ? _("{target} gets", { target: found.target }) : _("Upstream gets"), found.upstream_request)),
+    el("h3", {}, _("What was adapted")),
+    adapted.length ? el("ul.notes-list", {}, adapted) : el("p.hint", {}, found.passthrough ? _("Nothing: both sides speak the same, so it passes as it is.") : _("Nothing: both sides say the same.")),
+    found.response ? fold(_("The answer in this dialect"), side("", found.response)) : null,
+    stream ? fold(_("The answer as a stream"), el("pre.code.tall", { tabindex: 0 }, el("code", {}, plain(stream.slice(0, 100_000))))) : null].filter(Boolean);
+}

@@ -1,0 +1,192 @@
+// The prompt: message, system, tools, schema, parameters, pictures; what is sent and what it may cost.
+import { $, $$, _, el } from "./dom.js";
+import { count, known, roughly, tokensOf } from "./format.js";
+import { Images } from "./images.js";
+import { Rows } from "./tools.js";
+
+const GUESSED_OUTPUT = 300; // Tokens of an answer whose length nobody limited.
+const IMAGE_TOKENS = 1000;
+
+export class Composer {
+  constructor(app) {
+    this.app = app;
+    this.form = $("#pg-form");
+    this.text = $("#pg-text");
+    this.system = $("#pg-system");
+    this.schemaBox = $("#pg-schema");
+    this.tools = new Rows($("#pg-tools"), $("#tool-row"), ["schema"], () => this.changed());
+    this.expected = new Rows($("#pg-expected"), $("#call-row"), ["arguments"], () => this.changed());
+    this.images = new Images(() => this.changed());
+    this.#tabs();
+    $("#pg-dialect").append(...app.boot.dialects.map((d) => el("option", { value: d.id }, d.label)));
+    this.form.addEventListener("input", () => this.changed());
+    this.form.addEventListener("submit", (event) => { event.preventDefault(); app.run(); });
+    $('[data-do="add-tool"]').onclick = () => this.tools.add({ schema: TOOL_SCHEMA }, true);
+    $('[data-do="add-call"]').onclick = () => this.expected.add({ name: this.tools.values[0]?.name ?? "" }, true);
+    $('[data-do="sample-schema"]').onclick = () => { this.schemaBox.value = SAMPLE_SCHEMA; this.changed(); };
+  }
+
+  #tabs() {
+    const tabs = $$("[role=tab]", this.form);
+    const choose = (tab) => {
+      for (const other of tabs) {
+        other.setAttribute("aria-selected", String(other === tab));
+        other.tabIndex = other === tab ? 0 : -1;
+        $(`#${other.getAttribute("aria-controls")}`).hidden = other !== tab;
+      }
+      this.form.dataset.part = tab.id;
+      tab.scrollIntoView({ inline: "nearest", block: "nearest" });
+    };
+    for (const tab of tabs) tab.onclick = () => choose(tab);
+    this.choose = (name) => choose($(`#tab-${name}`));
+    $("[role=tablist]", this.form).onkeydown = (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
+      choose(next);
+      next.focus();
+    };
+  }
+
+  /** Everything that was written, so that it can be kept, sent or put back. */
+  get values() {
+    return {
+      text: this.text.value, system: this.system.value, schema: this.schemaBox.value,
+      tools: this.tools.values, expected: this.expected.values, params: this.params,
+      repeat: Math.max(1, Math.min(20, Number($("#pg-repeat").value) || 1)),
+      dialect: $("#pg-dialect").value, images: this.images.list,
+    };
+  }
+
+  set values(given) {
+    this.text.value = given.text ?? "";
+    this.system.value = given.system ?? "";
+    this.schemaBox.value = typeof given.schema === "string" ? given.schema : given.schema ? JSON.stringify(given.schema, null, 2) : "";
+    this.tools.values = given.tools ?? [];
+    this.expected.values = given.expected ?? [];
+    this.images.list = given.images ?? [];
+    for (const input of $$("[data-param]", this.form)) {
+      const value = given.params?.[input.dataset.param] ?? "";
+      input.value = Array.isArray(value) ? value.join("\n") : value;
+    }
+    $("#pg-repeat").value = given.repeat ?? 1;
+    if (given.dialect) $("#pg-dialect").value = given.dialect;
+    this.changed();
+  }
+
+  get params() {
+    const found = {};
+    for (const input of $$("[data-param]", this.form)) {
+      const name = input.dataset.param;
+      if (input.value === "") continue;
+      found[name] = name === "stop" ? input.value.split("\n").filter(Boolean) : input.type === "number" ? Number(input.value) : input.value;
+    }
+    return found;
+  }
+
+  /** The schema as an object; null if there is none. Throws where it is no JSON. */
+  get schema() {
+    const text = this.schemaBox.value.trim();
+    return text ? JSON.parse(text) : null;
+  }
+
+  /** The message as parts, pictures first. */
+  get content() {
+    const pictures = this.images.list.map(({ media_type, data }) => ({ type: "image", media_type, data }));
+    return [...pictures, { type: "text", text: this.text.value }];
+  }
+
+  /** The part of a run's input that all columns share; null if something is wrong and was said. */
+  input({ message = true } = {}) {
+    this.errors({});
+    const wrong = {};
+    if (message && !this.text.value.trim() && !this.images.list.length) wrong.message = _("Write a message first.");
+    let schema = null;
+    try {
+      schema = this.schema;
+    } catch (error) {
+      wrong.schema = _("The schema is no JSON: {why}", { why: error.message });
+    }
+    for (const [name, rows] of [["tools", this.tools], ["expected", this.expected]]) {
+      if (!rows.valid) wrong[name] = _("Look at the marked fields under Tools.");
+    }
+    if (Object.keys(wrong).length) {
+      this.errors(wrong);
+      return null;
+    }
+    const { system, params, repeat, dialect } = this.values;
+    return { dialect, system, params, repeat, schema, tools: this.tools.parsed, expected: this.expected.parsed, stream: true };
+  }
+
+  /** What is wrong, in words, and the tab where it is. */
+  errors(fields) {
+    const box = $("#pg-errors");
+    const names = Object.keys(fields);
+    box.hidden = !names.length;
+    box.textContent = names.map((name) => [fields[name]].flat().join(" ")).join(" ");
+    const tab = { message: "message", messages: "message", system: "system", schema: "schema", tools: "tools", expected: "tools", params: "params", repeat: "params" }[names[0]?.split(/[.[]/)[0]];
+    if (tab) this.choose(tab);
+    if (tab === "message") this.text.focus();
+  }
+
+  changed() {
+    this.#pill("system", this.system.value && _("{n} tok", { n: count(tokensOf(this.system.value)) }));
+    this.#pill("tools", this.tools.values.length || "");
+    this.#pill("images", this.images.list.length || "");
+    const params = Object.keys(this.params).length + (Number($("#pg-repeat").value) > 1);
+    this.#pill("params", params || "");
+    this.#schema();
+    this.estimate();
+    this.app.changed();
+  }
+
+  #pill(name, text) {
+    const pill = $(`#tab-${name} .pill`);
+    pill.hidden = !text;
+    pill.textContent = text;
+  }
+
+  #schema() {
+    const box = $("#pg-schema-error");
+    let title = "";
+    let wrong = "";
+    try {
+      title = this.schema?.title || (this.schema ? _("on") : "");
+    } catch (error) {
+      wrong = error.message;
+    }
+    this.#pill("schema", wrong ? "!" : title);
+    box.hidden = !wrong;
+    box.textContent = wrong;
+    this.schemaBox.toggleAttribute("aria-invalid", Boolean(wrong));
+  }
+
+  /** "about $0.009" for all columns and repetitions, before anything is spent. */
+  estimate() {
+    const { repeat, params } = this.values;
+    const tools = JSON.stringify(this.tools.values).length + this.schemaBox.value.length;
+    const shared = tokensOf(this.text.value) + Math.ceil(tools / 4) + this.images.list.length * IMAGE_TOKENS + this.app.history();
+    let sum = 0;
+    const unknown = [];
+    for (const column of this.app.active()) {
+      const { price_in: into, price_out: out } = column.info;
+      if (!known(into) || !known(out)) {
+        unknown.push(column.letter);
+        continue;
+      }
+      const input = shared + tokensOf(column.own.system ?? this.system.value);
+      const output = Math.min((column.own.params ?? params).max_tokens ?? GUESSED_OUTPUT, GUESSED_OUTPUT * 4);
+      sum += ((input * Number(into) + output * Number(out)) / 1e6) * repeat * this.app.cases();
+    }
+    const known_ = unknown.length < this.app.active().length;
+    const parts = known_ ? [sum ? _("about {cost}", { cost: roughly(sum) }) : _("free")] : [];
+    if (unknown.length) parts.push(known_ ? _("without {columns}", { columns: unknown.join(", ") }) : _("price unknown"));
+    $("#pg-cost").textContent = parts.join(" ");
+  }
+}
+
+const TOOL_SCHEMA = '{\n  "type": "object",\n  "properties": {"vat_id": {"type": "string"}},\n  "required": ["vat_id"]\n}';
+const SAMPLE_SCHEMA = JSON.stringify({
+  title: "invoice", type: "object", required: ["vendor", "total"], additionalProperties: false,
+  properties: { vendor: { type: "string" }, total: { type: "number" }, currency: { type: "string" } },
+}, null, 2);

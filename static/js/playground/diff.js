@@ -1,0 +1,89 @@
+// Word differences of two answers: what the second has that the first has not, and the reverse.
+import { $, _, el } from "./dom.js";
+import { plain } from "./markdown.js";
+
+const MOST_WORDS = 4000;
+const MOST_STEPS = 1200;
+
+const words = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) ?? [];
+
+/** Pieces [kind, text] with kind "same", "del" (only in `before`) or "ins" (only in `after`). */
+export function compare(before, after) {
+  const a = words(before);
+  const b = words(after);
+  let head = 0;
+  while (head < a.length && head < b.length && a[head] === b[head]) head += 1;
+  let tail = 0;
+  while (tail < a.length - head && tail < b.length - head && a.at(-1 - tail) === b.at(-1 - tail)) tail += 1;
+  const middleA = a.slice(head, a.length - tail);
+  const middleB = b.slice(head, b.length - tail);
+  const pieces = [["same", a.slice(0, head).join("")], ...middle(middleA, middleB), ["same", a.slice(a.length - tail).join("")]];
+  return joined(tail ? pieces : pieces.slice(0, -1));
+}
+
+function middle(a, b) {
+  if (a.length + b.length > 2 * MOST_WORDS) return [["del", a.join("")], ["ins", b.join("")]];
+  const trail = shortest(a, b);
+  if (!trail) return [["del", a.join("")], ["ins", b.join("")]];
+  const found = [];
+  let [x, y] = [a.length, b.length];
+  for (let d = trail.length - 1; d >= 0; d -= 1) {
+    const reach = trail[d];
+    const k = x - y;
+    const down = k === -d || (k !== d && (reach.get(k - 1) ?? -1) < (reach.get(k + 1) ?? -1));
+    const from = down ? k + 1 : k - 1;
+    const startX = d ? reach.get(from) ?? 0 : 0;
+    const startY = d ? startX - from : 0;
+    while (x > startX && y > startY) found.push(["same", a[((y -= 1), (x -= 1))]]);
+    if (d) found.push(down ? ["ins", b[(y -= 1)]] : ["del", a[(x -= 1)]]);
+  }
+  return found.reverse();
+}
+
+/** Myers' greedy search: for each number of changes, how far each diagonal reached before it. */
+function shortest(a, b) {
+  const reach = new Map([[1, 0]]);
+  const trail = [];
+  for (let d = 0; d <= Math.min(a.length + b.length, MOST_STEPS); d += 1) {
+    trail.push(new Map(reach));
+    for (let k = -d; k <= d; k += 2) {
+      const down = k === -d || (k !== d && (reach.get(k - 1) ?? -1) < (reach.get(k + 1) ?? -1));
+      let x = down ? reach.get(k + 1) : reach.get(k - 1) + 1;
+      let y = x - k;
+      while (x < a.length && y < b.length && a[x] === b[y]) { x += 1; y += 1; }
+      reach.set(k, x);
+      if (x >= a.length && y >= b.length) return trail;
+    }
+  }
+  return null;
+}
+
+function joined(pieces) {
+  const found = [];
+  for (const [kind, text] of pieces) {
+    if (!text) continue;
+    if (found.at(-1)?.[0] === kind) found.at(-1)[1] += text;
+    else found.push([kind, text]);
+  }
+  return found;
+}
+
+/** What an answer says, for comparing: words, then calls. */
+export const said = (take) =>
+  [take.text, ...take.calls.map((c) => `${c.name}(${c.text})`)].filter(Boolean).join("\n\n");
+
+/** Shows every column's differences from `base`; without one, the answers again. */
+export function showDifferences(columns, base) {
+  for (const column of columns) {
+    $(".diff", column.region)?.remove();
+    const take = column.shown;
+    const other = base && column !== base && take?.over && base.shown?.over;
+    column.content.hidden = Boolean(other);
+    if (!other) continue;
+    const pieces = compare(said(base.shown), said(take));
+    const changed = pieces.filter(([kind]) => kind !== "same");
+    const title = changed.length ? _("Differences from {letter}", { letter: base.letter }) : _("Word for word the same as {letter}", { letter: base.letter });
+    column.region.append(el("div.diff", {}, el("p.hint", {}, title),
+      el("div.diff-text", { dir: "auto" }, pieces.map(([kind, text]) => (kind === "same" ? plain(text) : el(kind, {}, plain(text)))))));
+  }
+}

@@ -1,0 +1,87 @@
+// Building blocks of the page: elements whose text is always text, icons, and calls to the server.
+export const $ = (selector, root = document) => root.querySelector(selector);
+export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+/** A translated sentence; {names} in it are filled from `values`. */
+export const _ = (text, values = {}) =>
+  (globalThis.gettext?.(text) ?? text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+
+/** `el("button.btn.sm", {type: "button", onclick: f}, "Run")`; `vars` are custom properties. */
+export function el(what, attributes = {}, ...kids) {
+  const [tag, ...classes] = what.split(".");
+  const made = document.createElement(tag);
+  if (classes.length) made.className = classes.join(" ");
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "vars") setVars(made, value);
+    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "value") made.value = value;
+    else made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...kids.flat(Infinity).filter((kid) => kid !== null && kid !== undefined && kid !== false));
+  return made;
+}
+
+/** Custom properties through the object model: the policy refuses style attributes. */
+export function setVars(element, values) {
+  for (const [name, value] of Object.entries(values)) element.style.setProperty(name, value);
+}
+
+/** A copy of the icon the page's own template tag drew, under another name. */
+export function icon(name) {
+  const drawn = $("#icon-pattern").content.firstElementChild.cloneNode(true);
+  const use = $("use", drawn);
+  use.setAttribute("href", use.getAttribute("href").replace(/circle$/, name.replace("i:", "")));
+  return drawn;
+}
+
+/** A provider's logo, if the page has one for this preset. */
+export function logo(preset) {
+  const pattern = $(`template[data-logo="${CSS.escape(preset ?? "")}"]`);
+  return pattern?.content.firstElementChild?.cloneNode(true) ?? icon("box");
+}
+
+export const hidden = (text) => el("span.sr", {}, text);
+
+/** The one polite line for readers. Answers themselves are never announced. */
+export function say(text) {
+  const line = $("#pg-status");
+  line.textContent = "";
+  requestAnimationFrame(() => (line.textContent = text));
+}
+
+/** A short message on the page, beside what readers hear. */
+export function notice(text, kind = "") {
+  const box = $("#pg-notice");
+  box.replaceChildren(text);
+  box.dataset.kind = kind;
+  box.hidden = !text;
+  if (text) say(text);
+  clearTimeout(notice.timer);
+  notice.timer = setTimeout(() => (box.hidden = true), 6000);
+}
+
+export const place = () => $("#pg").dataset.url.replace(/\/$/, "");
+
+/** Headers of a call that changes something. */
+export const headers = () => ({
+  "Content-Type": "application/json",
+  "X-CSRFToken": $('meta[name="csrf-token"]')?.content ?? "",
+});
+
+/** JSON or text from the server; throws with the server's words. */
+export async function call(path, { method = "GET", body } = {}) {
+  const reply = await fetch(place() + path, {
+    method,
+    headers: headers(),
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const isJson = reply.headers.get("Content-Type")?.includes("json");
+  const found = isJson ? await reply.json() : await reply.text();
+  if (!reply.ok) {
+    if (found.sign_in) location.assign(found.sign_in);
+    const words = found.errors ? Object.values(found.errors).flat().join(" ") : found.error;
+    throw new Error(words || _("The server answered {status}.", { status: reply.status }));
+  }
+  return found;
+}

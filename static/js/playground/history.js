@@ -1,0 +1,127 @@
+// Runs to come back to: history, presets with versions, the link to a run, its files.
+import { _, call, el, icon, notice, place } from "./dom.js";
+import { time, usd } from "./format.js";
+import { dialog, menu } from "./overlay.js";
+
+/** A list of past runs, newest first, in pages. */
+export function openHistory() {
+  const list = el("ul.runs");
+  const more = el("button.btn.sm", { type: "button", hidden: true }, _("Show older runs"));
+  const box = dialog(_("History"), list, more);
+  const load = async (before) => {
+    more.disabled = true;
+    try {
+      const found = await call(`/history${before ? `?before=${encodeURIComponent(before)}` : ""}`);
+      const runs = found.runs ?? found;
+      list.append(...runs.map(entry));
+      if (!list.childElementCount) list.append(el("li.hint", {}, _("No runs yet. The first one will be kept here.")));
+      more.hidden = !found.next;
+      more.onclick = () => load(found.next);
+    } catch (error) {
+      list.append(el("li.errors", { role: "alert" }, error.message));
+    }
+    more.disabled = false;
+  };
+  load();
+  return box;
+}
+
+function entry(run) {
+  const facts = [run.status, run.cost !== null && run.cost !== undefined ? usd(run.cost) : ""].filter(Boolean).join(" · ");
+  return el("li", {}, el("a", { href: `${place()}?run=${encodeURIComponent(run.id)}` },
+    el("b.trunc", {}, run.title || run.prompt || _("A run without words")),
+    el("span.hint.trunc", {}, [run.models ?? run.columns ?? []].flat().join(", ")),
+    el("span.hint.num", {}, [run.created ?? run.created_at ? time(run.created ?? run.created_at) : "", facts].filter(Boolean).join(" · "))));
+}
+
+export async function share(run) {
+  if (!run?.id) return notice(_("Run something first; the link leads to that run."), "warn");
+  const link = new URL(`${place()}?run=${encodeURIComponent(run.id)}`, location.href).href;
+  history.replaceState(null, "", link);
+  try {
+    await navigator.clipboard.writeText(link);
+    notice(_("The link to this run is copied. People who may sign in here can open it."), "ok");
+  } catch {
+    dialog(_("Link to this run"), el("input.input", { value: link, readonly: true, "aria-label": _("Link") }));
+  }
+}
+
+const KINDS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, to read")]];
+
+export function exportMenu(anchor, run) {
+  if (!run?.id) return notice(_("Run something first; then it can be exported."), "warn");
+  menu(anchor, _("Export the results"), KINDS.map(([kind, name, label]) => ({
+    icon: name, label: label(),
+    run: () => el("a", { href: `${place()}/runs/${encodeURIComponent(run.id)}.${kind}`, download: "" }).click(),
+  })));
+}
+
+/** Presets: load one, keep what is on the page as a new one or a new version, delete. */
+export function presetMenu(anchor, app) {
+  const { presets } = app.boot;
+  const current = presets.find((p) => p.id === app.preset);
+  menu(anchor, _("Presets"), [
+    ...presets.map((p) => ({ icon: p === current ? "i:check" : "i:bookmark", label: p.name, hint: `v${p.version}`, run: () => load(p, app) })),
+    current && { icon: "i:save", label: _("Save as {name} v{n}", { name: current.name, n: current.version + 1 }), run: () => save(current.name, app) },
+    { icon: "i:bookmark-plus", label: _("Save as a new preset"), run: () => name(app) },
+    current?.version > 1 && { icon: "i:history", label: _("Versions of {name}", { name: current.name }), run: () => versions(current, app) },
+    current && { icon: "i:trash-2", label: _("Delete {name}", { name: current.name }), danger: true, run: () => remove(current, app) },
+  ]);
+}
+
+/** `id` is that of a version; the preset stays the one of its newest. */
+async function load(preset, app, id = preset.id) {
+  try {
+    const found = await call(`/presets/${id}`);
+    await app.restore(found.settings);
+    app.setPreset(preset.id);
+    notice(_("{name} v{n} is loaded.", { name: found.name, n: found.version }), "ok");
+  } catch (error) {
+    notice(error.message, "bad");
+  }
+}
+
+async function save(title, app) {
+  try {
+    const made = await call("/presets", { method: "POST", body: { name: title, settings: app.snapshot() } });
+    const { presets } = app.boot;
+    const old = presets.findIndex((p) => p.name === made.name);
+    if (old >= 0) presets.splice(old, 1, made);
+    else presets.push(made);
+    app.setPreset(made.id);
+    notice(_("Saved as {name} v{n}.", { name: made.name, n: made.version }), "ok");
+  } catch (error) {
+    notice(error.message, "bad");
+  }
+}
+
+function name(app) {
+  const input = el("input.input", { id: "pg-preset-name", required: true, maxlength: 80, autocomplete: "off" });
+  const form = el("form.stack", { onsubmit: (event) => { event.preventDefault(); save(input.value.trim(), app); box.close(); } },
+    el("div.field", {}, el("label", { for: "pg-preset-name" }, _("Name")), input, el("p.hint", {}, _("Keeps the prompt, the columns and their settings, without answers. A name that exists gets a new version."))),
+    el("button.btn.primary", {}, _("Save the preset")));
+  const box = dialog(_("Save as a new preset"), form);
+  input.focus();
+}
+
+async function versions(preset, app) {
+  const { versions: all = [] } = await call(`/presets/${preset.id}`).catch(() => ({}));
+  const box = dialog(_("Versions of {name}", { name: preset.name }), el("ul.runs", {}, all.map((v) => el("li", {},
+    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); load(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created ? time(v.created) : ""))))));
+}
+
+async function remove(preset, app) {
+  const sure = el("button.btn.danger", { type: "button" }, _("Delete all versions"));
+  const box = dialog(_("Delete {name}", { name: preset.name }), el("p", {}, _("All its versions go. Runs that were made with it stay.")), sure);
+  sure.onclick = async () => {
+    try {
+      await call(`/presets/${preset.id}`, { method: "DELETE" });
+      app.boot.presets.splice(app.boot.presets.indexOf(preset), 1);
+      app.setPreset(null);
+      notice(_("{name} is deleted.", { name: preset.name }), "ok");
+    } catch (error) {
+      notice(error.message, "bad");
+    }
+    box.close();
+  };
+}

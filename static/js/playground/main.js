@@ -1,0 +1,420 @@
+// The page: its columns, its modes, and the way of a run from the button to the last event.
+import { buttons, current, emptyWords, notes, strip } from "./bars.js";
+import { Column } from "./column.js";
+import { Composer } from "./composer.js";
+import { $, $$, _, el, icon, notice, say } from "./dom.js";
+import { seconds, tokensOf } from "./format.js";
+import { beginning, casesOf, keep, ownOf, written } from "./kept.js";
+import { Picker } from "./picker.js";
+
+const LETTERS = "ABCDEFGH";
+
+// Fetched when they are first needed: `later.code().then((m) => m.getCode(column))`.
+const later = {
+  code: () => import("./code.js"),
+  diff: () => import("./diff.js"),
+  history: () => import("./history.js"),
+  live: () => import("./live.js"),
+  menus: () => import("./menus.js"),
+  matrix: () => import("./matrix.js"),
+  vote: () => import("./vote.js"),
+};
+
+class App {
+  constructor() {
+    this.boot = JSON.parse($("#boot").textContent);
+    for (const list of ["models", "presets", "dialects", "samples"]) this.boot[list] ??= [];
+    Object.assign(this, { columns: [], mode: "compare", runs: new Set(), turns: [], order: null, preset: null, blind: null });
+    this.host = $("#pg-cols");
+    this.picker = new Picker(this.boot.models);
+    Object.assign(this, { live: null, matrix: null, keptCases: [] });
+    this.composer = new Composer(this);
+    this.addButton = el("button.addcol", { type: "button", title: _("Add a model"), "aria-label": _("Add a model"), onclick: () => this.add() }, icon("plus"));
+    this.host.append(this.addButton);
+    this.#listen();
+    this.#start();
+    $("#pg").hidden = false;
+    setInterval(() => this.busy && this.refresh(), 100);
+  }
+
+  // What the page is made of
+
+  get busy() {
+    return [...this.runs].some((run) => !run.done && !run.lost);
+  }
+
+  get lastRun() {
+    return [...this.runs].at(-1);
+  }
+
+  /** The columns that a run asks: one in a chat. */
+  active = () => (this.mode === "chat" ? this.columns.slice(0, 1) : this.columns);
+
+  cases = () => (this.mode === "matrix" ? Math.max(1, this.matrix?.filled.length ?? 0) : 1);
+
+  /** Tokens of earlier turns, which a chat sends again. */
+  history = () => (this.mode === "chat" ? this.turns.reduce((sum, t) => sum + tokensOf(JSON.stringify(t.content)), 0) : 0);
+
+  add(model) {
+    if (this.columns.length >= LETTERS.length) return null;
+    const id = [...LETTERS].find((letter) => !this.columns.some((c) => c.id === letter));
+    const column = new Column(id, model ?? this.#suggested(), this);
+    column.empty.append(emptyWords(this));
+    this.columns.push(column);
+    this.addButton.before(column.root);
+    this.#layout();
+    if (!model && this.mode !== "matrix") this.pickModel(column);
+    return column;
+  }
+
+  /** A model for a new column: routes first, those of the demo only if nothing else is there. */
+  #suggested() {
+    const { models } = this.boot;
+    const free = models.filter((m) => !this.columns.some((c) => c.model === m.id));
+    const usual = free.find((m) => m.kind === "route") ?? free.find((m) => m.preset !== "demo");
+    return (usual ?? models[0])?.id ?? "";
+  }
+
+  remove(column) {
+    column.run?.stop(column.id);
+    this.columns = this.columns.filter((c) => c !== column);
+    column.root.remove();
+    this.#layout();
+    (this.columns[0] ?? this.add())?.focus();
+    say(_("{letter} is removed.", { letter: column.id }));
+  }
+
+  pickModel(column, anchor = column.picker) {
+    this.picker.open(anchor, column.model, (id) => {
+      column.model = id;
+      column.name();
+      this.#layout();
+    });
+  }
+
+  columnMenu = (column) => later.menus().then((m) => m.columnMenu(column, this));
+
+  translate = (column) => later.code().then((m) => m.translation(column, this));
+
+  // A run
+
+  /** Asks some columns, or all of the mode. */
+  async run(columns = this.active()) {
+    const input = this.mode === "matrix" ? this.#matrixInput() : this.#chatInput();
+    if (!input || !columns.length) return;
+    await this.ready();
+    const blind = this.mode === "compare" && $("#pg-blind").checked && columns.length > 1 && columns.length === this.columns.length;
+    const asked = columns.map((c) => ({ id: c.id, model: c.model, ...c.own }));
+    const run = new this.live.Run((event, from) => this.#seen(event, from));
+    Object.assign(run, { columns, matrix: this.mode === "matrix", expected: input.expected });
+    run.before = columns.map((column) => [column, { takes: column.takes, run: column.run, pick: column.pick }]);
+    for (const column of columns) {
+      // A column that is still writing is asked anew: its old answer would go on costing.
+      if (column.busy) column.run.stop(column.id);
+      if (!run.matrix) column.begin(run);
+    }
+    if (run.matrix) this.matrix.begin(run);
+    await this.#hideNames(blind, columns);
+    this.runs.add(run);
+    $("#pg").dataset.runs = (this.started = (this.started ?? 0) + 1);
+    this.compareWith("");
+    this.#layout();
+    say(_("Running {n} columns.", { n: columns.length }));
+    await this.#follow(run, run.start(run.matrix ? "/matrix" : "/runs", { ...input, columns: asked, blind, ...(this.preset ? { preset: this.presetName } : {}) }));
+  }
+
+  async #follow(run, reading) {
+    $("#pg-lost").hidden = true;
+    try {
+      await reading;
+    } catch (error) {
+      if (!(error instanceof this.live.Refused)) throw error;
+      run.done = true;
+      this.runs.delete(run);
+      // Nothing was asked, so what stood here stays.
+      for (const [column, was] of run.before ?? []) {
+        column.begin(null);
+        Object.assign(column, was);
+      }
+      this.asked = null;
+      if (error.signIn) this.#signIn(error.signIn);
+      this.composer.errors(error.fields);
+    }
+    $("#pg-lost").hidden = !run.lost;
+    if (run.lost) say(_("The connection was lost. What arrived is kept."));
+    if (run.done) this.#finished(run);
+    this.refresh(true);
+  }
+
+  #seen(event, run) {
+    if (run.matrix) this.matrix.apply(event);
+    else if (event.col) {
+      const column = run.columns.find((c) => c.id === event.col);
+      if (column?.run === run) column.apply(event);
+      if (event.type === "end" && column && !column.blind) {
+        const ms = event.total_ms;
+        say(event.status === "ok" ? _("{letter} is done after {s} s.", { letter: column.letter, s: seconds(ms) }) : _("{letter} ended: {status}.", { letter: column.letter, status: event.status }));
+      }
+    }
+    this.refresh();
+  }
+
+  #finished(run) {
+    if (run.matrix || !run.columns.some((c) => c.run === run)) return;
+    if (this.mode === "chat") this.#turn(run.columns[0]);
+    if (this.order && !this.busy) {
+      this.vote.ask(this.order, run, () => {
+        this.order = null;
+        this.vote.reveal(this.columns);
+        this.#layout();
+      });
+    }
+    const done = this.columns.filter((c) => c.state === "ok" || c.state === "fallback").length;
+    if (run.columns.length > 1) say(_("{n} of {m} answers are done.", { n: done, m: run.columns.length }));
+  }
+
+  #signIn(address) {
+    this.#keep();
+    location.assign(address);
+  }
+
+  async stop() {
+    await Promise.all([...this.runs].filter((run) => !run.done).map((run) => run.stop()));
+  }
+
+  #chatInput() {
+    const input = this.composer.input();
+    if (!input) return null;
+    const message = { role: "user", content: this.composer.content };
+    this.asked = this.mode === "chat" ? message : null;
+    return { ...input, messages: this.mode === "chat" ? [...this.turns, message] : [message] };
+  }
+
+  #matrixInput() {
+    const cases = this.matrix.input();
+    if (!cases) return null;
+    const input = this.composer.input({ message: false });
+    return input && { ...input, cases };
+  }
+
+  /** Forgets the turns of the chat. */
+  newChat() {
+    this.turns = [];
+    this.columns[0].begin(null);
+    this.#layout();
+    this.composer.text.focus();
+  }
+
+  /** In a chat, what was said becomes part of the next question. */
+  #turn(column) {
+    const take = column.shown;
+    if (!this.asked || !take || take.failed || !take.text) {
+      this.asked = null;
+      return;
+    }
+    this.turns.push(this.asked, { role: "assistant", content: [{ type: "text", text: take.text }] });
+    this.asked = null;
+    this.composer.text.value = "";
+    this.composer.images.list = [];
+    this.#drawTurns(column, -1);
+    this.composer.changed();
+  }
+
+  /** Earlier turns above the answer; the last answer stays a live one. */
+  #drawTurns(column, leave = 0) {
+    const all = this.asked ? [...this.turns, this.asked] : this.turns.slice(0, leave || undefined);
+    const shown = this.mode === "chat" && column === this.columns[0] ? all : [];
+    column.turns.replaceChildren(...shown.map((turn) => {
+      const body = el("div.md", { dir: "auto" });
+      const pictures = turn.content.filter((part) => part.type === "image").length;
+      new this.live.Rendering(body).update(turn.content.filter((part) => part.type === "text").map((part) => part.text).join("\n"));
+      return el(`div.turn.${turn.role}`, {}, el("b.hint", {}, turn.role === "user" ? _("You") : column.info.label), pictures ? el("p.hint", {}, _("{n} pictures", { n: pictures })) : null, body);
+    }));
+  }
+
+  async #hideNames(wanted, columns) {
+    if (!wanted && !this.vote) return;
+    this.vote ??= await later.vote();
+    this.vote.reveal(this.columns);
+    $("#pg-vote").hidden = true;
+    this.order = wanted ? this.vote.hide(columns) : null;
+    for (const column of this.order ?? this.columns) this.addButton.before(column.root);
+  }
+
+  async compareWith(id) {
+    $("#pg-diff").value = id;
+    if (!id && !this.diff) return;
+    this.diff ??= await later.diff();
+    this.diff.showDifferences(this.columns, this.columns.find((c) => c.id === id));
+  }
+
+  /** The part of the page that runs need. */
+  async ready() {
+    this.live ??= await later.live();
+  }
+
+  // Drawing
+
+  changed() {
+    this.refresh();
+    clearTimeout(this.saving);
+    this.saving = setTimeout(() => this.#keep(), 400);
+  }
+
+  /** Draws once per frame, however many events came. */
+  refresh(now = false) {
+    if (now) return this.#paint();
+    this.frame ??= requestAnimationFrame(() => this.#paint());
+  }
+
+  #paint() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    const columns = this.active();
+    const { live } = this;
+    const rank = live?.ranking(columns);
+    const images = this.composer.images.list.length;
+    const asks = { tools: this.composer.tools.values.length, schema: this.composer.schemaBox.value.trim() };
+    for (const column of columns) {
+      column.notes = notes(column, images, asks);
+      column.paint(rank);
+    }
+    if (this.mode === "matrix") this.matrix?.paint();
+    const shown = this.order || this.mode !== "compare" ? [] : columns;
+    live?.draw($("#pg-timeline"), shown);
+    live?.result($("#pg-result"), shown);
+    buttons(this, columns);
+    strip(this, columns);
+  }
+
+  #layout() {
+    const shown = this.active();
+    for (const column of this.columns) column.root.hidden = !shown.includes(column);
+    this.host.style.setProperty("--n", shown.length);
+    this.addButton.hidden = this.mode === "chat" || this.columns.length >= LETTERS.length;
+    this.host.dataset.full = this.addButton.hidden ? "yes" : "no";
+    for (const column of this.columns) this.#drawTurns(column, column === this.columns[0] && column.shown ? -1 : 0);
+    if (this.mode === "matrix") this.matrix?.build();
+    this.composer.estimate();
+    this.changed();
+  }
+
+  async #openMatrix() {
+    if (this.matrix) return;
+    const { Matrix } = await later.matrix();
+    await this.ready();
+    this.matrix ??= new Matrix(this);
+    this.matrix.set(this.keptCases);
+  }
+
+  async setMode(mode) {
+    if (mode === "matrix") await this.#openMatrix();
+    this.mode = mode;
+    $("#pg").dataset.mode = mode;
+    for (const button of $$("#pg-modes [data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+    $("#pg-matrix").hidden = mode !== "matrix";
+    this.host.hidden = mode === "matrix";
+    $("#tab-message").hidden = $("#tab-images").hidden = mode === "matrix";
+    if (mode === "matrix") this.composer.choose("system");
+    else if (this.composer.form.dataset.part !== "tab-message") this.composer.choose("message");
+    this.composer.text.placeholder = mode === "chat" ? _("Write a message. Pictures can be pasted or dropped here.") : _("Ask all columns the same thing. Pictures can be pasted or dropped here.");
+    $(".colnav").hidden = mode !== "compare";
+    $("#pg-blind-label").hidden = mode !== "compare";
+    if (mode === "compare") while (this.columns.length < 2) this.add(this.#suggested());
+    this.#layout();
+  }
+
+  // Keeping and putting back
+
+  snapshot() {
+    return { mode: this.mode, columns: this.columns.map((c) => ({ id: c.id, model: c.model, ...c.own })), cases: this.matrix?.cases ?? this.keptCases, ...this.composer.values };
+  }
+
+  #keep() {
+    keep({ ...this.snapshot(), preset: this.preset });
+  }
+
+  /** Puts a preset, a kept page or a stored run's request back. */
+  async restore(given) {
+    this.composer.values = written(given);
+    if (given.cases) this.keptCases = casesOf(given.cases);
+    if (given.cases) this.matrix?.set(this.keptCases);
+    if (given.columns?.length) {
+      for (const column of this.columns) column.root.remove();
+      this.columns = [];
+      for (const { id, model, ...own } of given.columns.slice(0, LETTERS.length)) {
+        const column = this.add(model);
+        if (id && !this.columns.some((c) => c.id === id)) column.id = id;
+        column.own = ownOf(own);
+        column.name();
+      }
+    }
+    if (given.messages?.length > 1) this.turns = given.messages.slice(0, -1);
+    if (this.turns.length) await this.ready();
+    await this.setMode(given.mode ?? (this.columns.length > 1 ? "compare" : "chat"));
+  }
+
+  setPreset(id) {
+    this.preset = id;
+    const found = this.boot.presets.find((p) => p.id === id);
+    this.presetName = found?.name ?? "";
+    $("#pg-preset").replaceChildren(found?.name ?? _("Presets"), found ? el("span.pill", {}, `v${found.version}`) : "");
+    this.#keep();
+  }
+
+  async #start() {
+    const { boot } = this;
+    const chosen = beginning(boot);
+    await this.restore({ ...chosen, mode: chosen.mode ?? undefined });
+    this.setPreset(boot.presets.find((p) => [p.id, p.name].includes(chosen.preset))?.id ?? null);
+    if (!boot.models.length) notice(_("There is no model yet. Add a provider first."), "warn");
+    if (boot.run) await this.#reopen(boot.run);
+  }
+
+  /** A shared or past run: its events are read again, as if they came now. */
+  async #reopen(stored) {
+    await this.ready();
+    const run = new this.live.Run((event, from) => this.#seen(event, from));
+    run.id = stored.id;
+    run.last = "0";
+    Object.assign(run, { columns: this.columns, matrix: this.mode === "matrix", expected: stored.settings.expected });
+    if (run.matrix) this.matrix.begin(run);
+    else for (const column of this.columns) column.begin(run);
+    if (this.mode === "chat") this.asked = stored.settings.messages.at(-1);
+    this.runs.add(run);
+    this.#follow(run, run.resume());
+  }
+
+  // What people do
+
+  #listen() {
+    const actions = {
+      stop: () => this.stop(),
+      resume: () => { for (const run of this.runs) if (run.lost && !run.done) this.#follow(run, run.resume()); },
+      presets: (button) => later.history().then((m) => m.presetMenu(button, this)),
+      history: () => later.history().then((m) => m.openHistory()),
+      share: () => later.history().then((m) => m.share(this.lastRun)),
+      export: (button) => later.history().then((m) => m.exportMenu(button, this.lastRun)),
+      code: () => later.code().then((m) => m.getCode(this.columns.find((c) => c.run?.id))),
+      scoreboard: () => later.vote().then((m) => m.scoreboard()),
+      more: (button) => later.menus().then((m) => m.moreMenu(button, this, actions)),
+    };
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-do]");
+      if (button) actions[button.dataset.do]?.(button);
+    });
+    for (const button of $$("#pg-modes [data-mode]")) button.onclick = () => this.setMode(button.dataset.mode);
+    $("#pg-diff").onchange = (event) => this.compareWith(event.target.value);
+    $("#pg-form").addEventListener("focusin", () => this.ready(), { once: true });
+    this.host.addEventListener("scroll", () => current(this), { passive: true });
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !$("dialog[open]")) {
+        event.preventDefault();
+        if (!this.busy) this.run();
+      }
+      if (event.key === "Escape" && this.busy && !$("dialog[open], :popover-open")) this.stop();
+    });
+  }
+}
+
+new App();

@@ -1,0 +1,177 @@
+// Markdown of a model as page elements, built token by token. What a model writes is never HTML
+// here: tags stay text, pictures become links, only web and mail addresses can be followed, and
+// characters that turn the direction of text are shown by name instead of being obeyed.
+import { Lexer } from "../../vendor/marked/marked.esm.js";
+import { _, el } from "./dom.js";
+
+const SAFE = /^(https?:\/\/|mailto:)/i;
+const TURNING = /[\u202A-\u202E\u2066-\u2069\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]/g;
+const ENTITIES = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'" };
+const LONG_LINE = 4000; // Characters; inline rules take more than linear time.
+const SLOW = 60; // Milliseconds for one step; beyond it, this answer is shown as it came.
+const CAP = 200_000; // Characters shown as they came; the rest is in the log and in the export.
+const MOST = 1_000_000; // Characters drawn as markdown.
+
+const decoded = (text) => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (found) => ENTITIES[found]);
+
+/** Text as nodes, with turning and control characters made visible. */
+export function plain(text) {
+  const nodes = [];
+  let from = 0;
+  for (const found of text.matchAll(TURNING)) {
+    if (found.index > from) nodes.push(text.slice(from, found.index));
+    const code = found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+    nodes.push(el("span.ctl", { title: _("Control character, shown and not obeyed") }, `U+${code}`));
+    from = found.index + 1;
+  }
+  if (from < text.length) nodes.push(from ? text.slice(from) : text);
+  return nodes;
+}
+
+const many = (tokens) => (tokens ?? []).flatMap(node);
+const code = (token) =>
+  el("pre.code", { tabindex: 0, "data-lang": (token.lang ?? "").split(/\s/)[0] || null }, el("code", {}, coloured(token)));
+
+function link(address, kids) {
+  if (!SAFE.test(address)) return kids;
+  return [el("a", { href: address, rel: "noopener noreferrer nofollow", target: "_blank" }, kids)];
+}
+
+function table(token) {
+  const row = (cells, tag) =>
+    el("tr", {}, cells.map((cell, i) => el(tag, { "data-align": token.align[i] }, many(cell.tokens))));
+  const body = el("tbody", {}, token.rows.map((cells) => row(cells, "td")));
+  return el("div.scroll", { tabindex: 0 }, el("table", {}, el("thead", {}, row(token.header, "th")), body));
+}
+
+function list(token) {
+  const items = token.items.map((item) =>
+    el("li", {}, item.task ? (item.checked ? "☑ " : "☐ ") : null, many(item.tokens)));
+  return el(token.ordered ? "ol" : "ul", { start: token.ordered && token.start !== 1 ? token.start : null }, items);
+}
+
+const BUILD = {
+  space: () => [],
+  def: () => [],
+  checkbox: () => [],
+  heading: (t) => [el(`h${Math.min(6, t.depth + 3)}`, { dir: "auto" }, many(t.tokens))],
+  paragraph: (t) => [el("p", { dir: "auto" }, many(t.tokens))],
+  text: (t) => (t.tokens ? many(t.tokens) : plain(decoded(t.text))),
+  escape: (t) => plain(decoded(t.text)),
+  strong: (t) => [el("strong", {}, many(t.tokens))],
+  em: (t) => [el("em", {}, many(t.tokens))],
+  del: (t) => [el("del", {}, many(t.tokens))],
+  codespan: (t) => [el("code", {}, plain(decoded(t.text)))],
+  br: () => [el("br")],
+  hr: () => [el("hr")],
+  code: (t) => [code(t)],
+  blockquote: (t) => [el("blockquote", {}, many(t.tokens))],
+  list: (t) => [list(t)],
+  link: (t) => link(t.href, many(t.tokens)),
+  image: (t) => link(t.href, plain(_("[picture: {name}]", { name: t.text || t.href }))),
+  table: (t) => [table(t)],
+};
+
+const node = (token) => (BUILD[token.type] ?? ((t) => plain(t.raw)))(token);
+
+const JSON_PART = /("(?:[^"\\\n]|\\.)*")(\s*:)?|(-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)|\b(true|false|null)\b/g;
+
+/** JSON in colours: keys, texts, numbers, words. */
+export function json(text) {
+  const nodes = [];
+  let from = 0;
+  for (const found of text.matchAll(JSON_PART)) {
+    const [whole, string, colon, , word] = found;
+    nodes.push(...plain(text.slice(from, found.index)));
+    const kind = string ? (colon ? "k" : "s") : word ? "l" : "n";
+    nodes.push(el(`span.${kind}`, {}, plain(string ?? whole)), colon ?? "");
+    from = found.index + whole.length;
+  }
+  return [...nodes, ...plain(text.slice(from))];
+}
+
+const looksLikeJson = (text) => /^\s*[[{]/.test(text);
+const coloured = (token) =>
+  (/^json/i.test(token.lang ?? "") || (!token.lang && looksLikeJson(token.text))) && token.text.length < 20_000
+    ? json(token.text) : plain(token.text);
+
+function lex(text) {
+  // A bare JSON answer is code, whatever fences it lacks.
+  if (looksLikeJson(text) && !text.includes("```")) return [{ type: "code", lang: "json", text, raw: text }];
+  return new Lexer({ gfm: true }).lex(text);
+}
+
+/** Draws growing text into `host`; finished blocks are kept, only the last ones are built again. */
+export class Rendering {
+  constructor(host) {
+    Object.assign(this, { host, text: "", settled: 0, open: [], rough: null, drawn: 0 });
+  }
+
+  update(text) {
+    if (text === this.text) return;
+    this.text = text;
+    if (this.rough) return this.#append();
+    const begin = this.settled;
+    const rest = text.slice(begin);
+    const safe = Math.min(longLine(rest), text.length > MOST ? 0 : CAP);
+    const began = performance.now();
+    try {
+      this.#draw(lex(rest.slice(0, safe)));
+    } catch {
+      return this.#giveUp();
+    }
+    if (safe < rest.length) this.#giveUp(begin + safe, true);
+    else if (performance.now() - began > SLOW && rest.length > 2000) this.#giveUp();
+  }
+
+  #draw(tokens) {
+    let same = 0;
+    while (same < this.open.length && this.open[same].raw === tokens[same]?.raw) same += 1;
+    for (const { nodes } of this.open.splice(same)) nodes.forEach((n) => n.remove());
+    for (const token of tokens.slice(same)) {
+      const nodes = node(token).map((n) => (typeof n === "string" ? document.createTextNode(n) : n));
+      this.host.append(...nodes);
+      this.open.push({ raw: token.raw, nodes });
+    }
+    // All but the last two blocks can no longer change; do not read them again.
+    if (this.text.length - this.settled < 4000) return;
+    for (const done of this.open.splice(0, Math.max(0, this.open.length - 2))) this.settled += done.raw.length;
+  }
+
+  /** From here on the text is shown as it came; what was drawn before it may stay. */
+  #giveUp(from = this.settled, keep = false) {
+    if (!keep) for (const { nodes } of this.open.splice(0)) nodes.forEach((n) => n.remove());
+    this.rough = el("pre.rough", { tabindex: 0 });
+    this.host.append(this.rough);
+    this.drawn = from;
+    this.#append();
+  }
+
+  #append() {
+    this.first ??= this.drawn;
+    const until = Math.min(this.text.length, this.first + CAP);
+    for (; this.drawn < until; this.drawn += 8000) {
+      const piece = this.text.slice(this.drawn, Math.min(until, this.drawn + 8000));
+      this.rough.append(el("span", {}, plain(piece)));
+      if (piece.length < 8000) {
+        this.drawn += piece.length;
+        break;
+      }
+    }
+    if (this.text.length > until && !this.more) {
+      this.more = el("p.hint", {}, _("Longer than 200,000 characters: the rest is in the export and in the log."));
+      this.host.append(this.more);
+    }
+  }
+}
+
+/** Where the first line begins that is too long to be read as markdown; Infinity if none is. */
+function longLine(text) {
+  for (let from = 0; from < text.length; ) {
+    const end = text.indexOf("\n", from);
+    if ((end < 0 ? text.length : end) - from > LONG_LINE) return from;
+    if (end < 0) return Infinity;
+    from = end + 1;
+  }
+  return Infinity;
+}

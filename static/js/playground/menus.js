@@ -1,0 +1,39 @@
+// The menu of a column, and on a phone the one of the page.
+import { getCode } from "./code.js";
+import { $, _, notice } from "./dom.js";
+import { menu } from "./overlay.js";
+import { ownSettings } from "./own.js";
+
+const logPage = (take) => `/console/requests/${encodeURIComponent(take.end.request_id)}`;
+
+export function columnMenu(column, app) {
+  const { shown } = column;
+  const done = shown?.over;
+  menu(column.menu, _("More for {letter}", { letter: column.letter }), [
+    column.busy ? { icon: "i:square", label: _("Stop this one"), run: () => column.run.stop(column.id) }
+      : { icon: "i:play", label: shown ? _("Run this one again") : _("Run this one"), run: () => app.run([column]) },
+    app.mode === "chat" && app.turns.length && { icon: "i:message-square-plus", label: _("Start a new chat"), run: () => app.newChat() },
+    { icon: "i:sliders-horizontal", label: _("Own settings"), run: () => ownSettings(column, app) },
+    { icon: "i:maximize-2", label: column.root.classList.contains("wide") ? _("Usual width") : _("Widen"), run: () => column.root.classList.toggle("wide") },
+    done && app.columns.length > 1 && { icon: "i:diff", label: _("Differences from this one"), run: () => app.compareWith(column.id) },
+    done && { icon: "i:copy", label: _("Copy the answer"), run: () => navigator.clipboard.writeText(shown.text).then(() => notice(_("Copied."), "ok"), () => notice(_("The browser did not let the page copy."), "bad")) },
+    done && { icon: "i:languages", label: _("Show the translation"), run: () => app.translate(column) },
+    done && { icon: "i:code-xml", label: _("Get code"), run: () => getCode(column) },
+    shown?.end?.request_id && { icon: "i:scroll-text", label: _("Open in the log"), run: () => location.assign(logPage(shown)) },
+    app.columns.length > 1 && { icon: "i:x", label: _("Remove this column"), danger: true, run: () => app.remove(column) },
+  ]);
+}
+
+export function moreMenu(anchor, app, actions) {
+  const blind = $("#pg-blind");
+  const entry = (name, label, what) => ({ icon: name, label, run: () => actions[what](anchor) });
+  menu(anchor, _("More"), [
+    entry("i:bookmark", _("Presets"), "presets"),
+    entry("i:history", _("History"), "history"),
+    entry("i:share-2", _("Copy a link to this run"), "share"),
+    entry("i:download", _("Export the results"), "export"),
+    entry("i:code-xml", _("Get code"), "code"),
+    app.mode === "compare" && { icon: "i:eye-off", label: blind.checked ? _("Show names again") : _("Blind: hide the names"), run: () => (blind.checked = !blind.checked) },
+    entry("i:trophy", _("Scoreboard"), "scoreboard"),
+  ]);
+}

@@ -1,0 +1,98 @@
+// One list of models for all columns: type to filter, arrows to move, Enter to take.
+import { $, _, el, icon, logo } from "./dom.js";
+
+const FACTS = [
+  ["tools", () => _("tools")], ["images", () => _("images")],
+  ["schema", () => _("schema")], ["reasoning", () => _("reasoning")],
+];
+
+export class Picker {
+  constructor(models) {
+    this.models = models;
+    this.input = el("input.input", {
+      type: "search", role: "combobox", "aria-expanded": "true", "aria-controls": "pg-models", "aria-autocomplete": "list",
+      "aria-label": _("Filter models"), placeholder: _("Filter models"), autocomplete: "off", spellcheck: "false",
+      oninput: () => this.#fill(), onkeydown: (event) => this.#key(event),
+    });
+    this.list = el("ul", { role: "listbox", id: "pg-models", "aria-label": _("Models") });
+    this.none = el("p.hint", { role: "status" });
+    this.root = el("div.picker", { popover: "auto" }, this.input, this.list, this.none);
+    this.list.addEventListener("click", (event) => this.#take(event.target.closest("[role=option]")));
+    $("#pg").append(this.root);
+  }
+
+  /** Opens below `anchor`; `chosen(id)` is called once. */
+  open(anchor, current, chosen) {
+    Object.assign(this, { anchor, current, chosen });
+    this.input.value = "";
+    this.#fill();
+    this.root.showPopover();
+    below(this.root, anchor);
+    this.input.focus();
+    $('[aria-selected="true"]', this.list)?.scrollIntoView({ block: "nearest" });
+  }
+
+  #fill() {
+    const words = this.input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = (m) => words.every((w) => `${m.id} ${m.label} ${m.provider} ${m.kind}`.toLowerCase().includes(w));
+    const found = this.models.filter(fits).slice(0, 200);
+    const group = (kind, title) => {
+      const some = found.filter((m) => (m.kind === "route") === (kind === "route"));
+      if (!some.length) return [];
+      return [el("li.group", { role: "presentation" }, title), ...some.map((m) => this.#option(m))];
+    };
+    this.list.replaceChildren(...group("route", _("Routes")), ...group("model", _("Models")));
+    this.none.textContent = found.length ? "" : _("No model fits.");
+    this.none.hidden = found.length > 0;
+    this.#mark($('[aria-selected="true"]', this.list) ?? $("[role=option]", this.list));
+  }
+
+  #option(m) {
+    const facts = FACTS.filter(([name]) => m[name]).map(([, words]) => words()).join(", ");
+    const price = m.price_in === null || m.price_in === undefined ? _("price unknown")
+      : Number(m.price_in) === 0 && Number(m.price_out) === 0 ? _("free") : `$${Number(m.price_in)} / $${Number(m.price_out)}`;
+    return el("li", { role: "option", id: `pg-model-${this.models.indexOf(m)}`, "data-id": m.id, "aria-selected": String(m.id === this.current) },
+      logo(m.preset), el("span.grow", {}, el("b.trunc", {}, m.label), el("small.trunc", {}, [m.provider, facts].filter(Boolean).join(" · "))),
+      el("small.num", {}, price), m.id === this.current ? icon("check") : null);
+  }
+
+  #mark(option) {
+    $(".at", this.list)?.classList.remove("at");
+    option?.classList.add("at");
+    option?.scrollIntoView({ block: "nearest" });
+    this.input.setAttribute("aria-activedescendant", option?.id ?? "");
+  }
+
+  #key(event) {
+    const options = [...this.list.querySelectorAll("[role=option]")];
+    const at = options.indexOf($(".at", this.list));
+    const moves = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: options.length - 1, PageDown: at + 8, PageUp: at - 8 };
+    if (event.key in moves) {
+      event.preventDefault();
+      this.#mark(options[Math.max(0, Math.min(options.length - 1, moves[event.key]))]);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      this.#take(options[at]);
+    }
+  }
+
+  #take(option) {
+    if (!option) return;
+    this.root.hidePopover();
+    this.chosen(option.dataset.id);
+    this.anchor.focus();
+  }
+}
+
+/** Puts a popover under its button, inside the window. */
+export function below(box, anchor) {
+  const at = anchor.getBoundingClientRect();
+  const width = box.offsetWidth;
+  const left = Math.max(8, Math.min(at.left, innerWidth - width - 8));
+  const under = innerHeight - at.bottom - 12;
+  const above = under < Math.min(box.scrollHeight, 280) && at.top > under;
+  box.style.setProperty("left", `${left}px`);
+  box.style.setProperty("top", above ? "auto" : `${at.bottom + 4}px`);
+  box.style.setProperty("bottom", above ? `${innerHeight - at.top + 4}px` : "auto");
+  box.style.setProperty("max-height", `${Math.max(160, above ? at.top - 12 : under)}px`);
+}

@@ -1,0 +1,116 @@
+// One run is one stream: events of all columns come through it, each with an id to resume from.
+import { _, headers, place } from "./dom.js";
+
+/** Takes bytes of an event stream in any pieces, gives whole events. */
+export class Parser {
+  #rest = "";
+  #decoder = new TextDecoder();
+
+  *feed(bytes) {
+    this.#rest += this.#decoder.decode(bytes, { stream: true }).replaceAll("\r", "");
+    let end;
+    let from = 0;
+    while ((end = this.#rest.indexOf("\n\n", from)) >= 0) {
+      const event = parse(this.#rest.slice(from, end));
+      from = end + 2;
+      if (event) yield event;
+    }
+    this.#rest = this.#rest.slice(from);
+  }
+}
+
+function parse(block) {
+  const found = { type: "message", id: "", data: [] };
+  for (const line of block.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon < 1) continue;
+    const value = line.slice(colon + 1).replace(/^ /, "");
+    const name = line.slice(0, colon);
+    if (name === "event") found.type = value;
+    else if (name === "id") found.id = value;
+    else if (name === "data") found.data.push(value);
+  }
+  if (!found.data.length) return null;
+  return { ...JSON.parse(found.data.join("\n")), type: found.type, at: found.id };
+}
+
+/** What the server refused, by field. */
+export class Refused extends Error {
+  constructor(fields, signIn = "") {
+    super(Object.values(fields).flat().join(" "));
+    Object.assign(this, { fields, signIn });
+  }
+}
+
+export class Run {
+  /** `seen(event, run)` gets every event; a lost connection leaves `lost` set. */
+  constructor(seen) {
+    this.seen = seen;
+    this.id = "";
+    this.last = "";
+    this.done = false;
+    this.lost = false;
+  }
+
+  /** Resolves when the stream ends, for whatever reason; throws only if the input is refused. */
+  async start(path, body) {
+    await this.#read(place() + path, { method: "POST", headers: headers(), body: JSON.stringify(body) });
+  }
+
+  /** Reads on after the last event that arrived. */
+  async resume() {
+    const path = `/runs/${encodeURIComponent(this.id)}/events?after=${encodeURIComponent(this.last)}`;
+    await this.#read(place() + path, { headers: headers() });
+  }
+
+  async stop(column) {
+    if (!this.id || this.done) return;
+    await fetch(`${place()}/runs/${encodeURIComponent(this.id)}/stop`, {
+      method: "POST",
+      headers: headers(),
+      body: JSON.stringify(column ? { col: column } : {}),
+    }).catch(() => null);
+  }
+
+  async #read(url, options) {
+    this.lost = false;
+    try {
+      const reply = await fetch(url, options);
+      if (!reply.ok) throw await refusal(reply);
+      await this.#drain(reply.body.getReader());
+    } catch (error) {
+      if (error instanceof Refused) throw error;
+    }
+    this.lost = !this.done;
+  }
+
+  async #drain(reader) {
+    const parser = new Parser();
+    let rested = performance.now();
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      for (const event of parser.feed(value)) {
+        this.#take(event);
+        // A flood must not keep the page from drawing and from hearing "Stop".
+        if (performance.now() - rested > 30) {
+          await new Promise((next) => setTimeout(next));
+          rested = performance.now();
+        }
+      }
+    }
+  }
+
+  #take(event) {
+    if (event.at) this.last = event.at;
+    if (event.type === "run") this.id = event.run ?? event.id;
+    if (event.type === "done") this.done = true;
+    this.seen(event, this);
+  }
+}
+
+async function refusal(reply) {
+  const found = await reply.json().catch(() => ({}));
+  const words = found.errors ?? { "": _("The server answered {status}.", { status: reply.status }) };
+  return new Refused(words, found.sign_in);
+}

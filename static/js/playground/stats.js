@@ -1,0 +1,89 @@
+// The row of figures under an answer, and who is best in each.
+import { _, el, hidden, setVars } from "./dom.js";
+import { tip } from "./overlay.js";
+import { compact, count, known, median, seconds, usd } from "./format.js";
+
+const ROWS = [
+  ["ttft", () => _("TTFT"), (f) => [seconds(f.ttft), " s"], Math.min, () => _("fastest")],
+  ["total", (live) => (live ? _("So far") : _("Total")), (f) => [seconds(f.total), " s"], Math.min, () => _("fastest")],
+  ["speed", () => _("Speed"), (f) => [known(f.speed) ? count(Math.round(f.speed)) : "–", "/s"], Math.max, () => _("fastest")],
+  ["output", () => _("Tokens"), (f) => [known(f.input) ? `${compactOr(f.input)}→${compactOr(f.output)}` : compactOr(f.output), ""], null, null],
+  ["cost", () => _("Cost"), (f) => [usd(f.cost), ""], Math.min, () => _("cheapest")],
+];
+const compactOr = (value) => (known(value) ? compact(value) : "–");
+const NAMES = ROWS.map(([name]) => name);
+
+/** Median figures of several takes, and how far apart they lie. */
+export function figures(takes) {
+  const all = takes.map((take) => take.figures());
+  if (all.length < 2) return { ...(all[0] ?? {}), spread: {} };
+  const found = { spread: {} };
+  for (const name of [...NAMES, "input", "cached", "reasoning"]) {
+    const values = all.map((f) => f[name]).filter(known).map(Number);
+    found[name] = values.length ? median(values) : null;
+    if (values.length > 1) found.spread[name] = [Math.min(...values), Math.max(...values)];
+  }
+  return { ...found, estimated: all.some((f) => f.estimated) };
+}
+
+/** Best and largest value of each figure over the columns that have ended well. */
+export function ranking(columns) {
+  const good = columns.filter((c) => c.takes.length && c.takes.every((t) => t.over && !t.failed));
+  const found = {};
+  for (const [name, , , pick] of ROWS) {
+    const all = columns.map((c) => c.figures[name]).filter(known).map(Number);
+    const values = good.map((c) => c.figures[name]).filter(known).map(Number);
+    // What costs nothing is not the cheapest of what is paid for.
+    const ranked = name === "cost" ? values.filter((v) => v > 0) : values;
+    found[name] = { best: pick && values.length > 1 && ranked.length ? pick(...ranked) : null, most: Math.max(0, ...all) };
+  }
+  return found;
+}
+
+export class Stats {
+  constructor() {
+    this.cells = ROWS.map(([name, label]) => {
+      const dt = el("dt", {}, label());
+      const dd = el("dd.num");
+      return { name, dt, dd, root: el("div.stat", {}, dt, dd) };
+    });
+    this.root = el("dl.stats", {}, this.cells.map((cell) => cell.root));
+  }
+
+  update(found, rank, live) {
+    ROWS.forEach(([name, label, write, , word], i) => {
+      const cell = this.cells[i];
+      const value = found[name];
+      const [text, unit] = write(found);
+      const best = known(value) && rank?.[name]?.best === Number(value);
+      const spread = found.spread?.[name];
+      cell.dt.textContent = label(live);
+      const about = name === "output" && found.estimated && known(value) ? "~" : "";
+      cell.dd.replaceChildren(about + text, el("small", {}, text === "–" ? "" : unit), best ? hidden(` (${word()})`) : "");
+      cell.root.classList.toggle("best", best);
+      cell.root.title = name === "output" ? tokenWords(found) : spread ? spreadWords(name, spread) : "";
+      // Cached and reasoning tokens have no room of their own.
+      if (name === "output" && !live && (found.cached || found.reasoning)) {
+        const more = el("button.more", { type: "button", onclick: () => tip(more, tokenWords(found)) }, about + text, hidden(_("details")));
+        cell.dd.replaceChildren(more);
+      }
+      if (spread) cell.dd.append(el("small.spread", {}, spreadWords(name, spread)));
+      setVars(cell.dd, { "--w": `${rank?.[name]?.most && known(value) ? (100 * value) / rank[name].most : 0}%` });
+    });
+  }
+}
+
+function spreadWords(name, [low, high]) {
+  if (name === "output") return `${count(low)}–${count(high)}`;
+  if (name === "cost") return `${usd(low)}–${usd(high)}`;
+  if (name === "speed") return `${count(Math.round(low))}–${count(Math.round(high))}`;
+  return `${seconds(low)}–${seconds(high)}`;
+}
+
+function tokenWords(f) {
+  const parts = [_("{n} in", { n: count(f.input) }), _("{n} out", { n: count(f.output) })];
+  if (known(f.cached)) parts.push(_("{n} from cache", { n: count(f.cached) }));
+  if (known(f.reasoning)) parts.push(_("{n} reasoning", { n: count(f.reasoning) }));
+  if (f.estimated) parts.push(_("estimated"));
+  return parts.join(", ");
+}

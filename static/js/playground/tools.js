@@ -1,0 +1,60 @@
+// Rows of small forms with JSON in some fields: the tools, and the calls that are expected.
+import { $, $$ } from "./dom.js";
+
+export class Rows {
+  constructor(host, pattern, jsonFields, changed) {
+    Object.assign(this, { host, pattern, jsonFields, changed });
+    host.addEventListener("input", (event) => this.#check(event.target.closest("fieldset")));
+  }
+
+  add(values = {}, focus = false) {
+    const row = this.pattern.content.firstElementChild.cloneNode(true);
+    for (const input of $$("[data-f]", row)) {
+      const value = values[input.dataset.f] ?? "";
+      input.value = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+    }
+    $("[data-remove]", row).onclick = () => { row.remove(); this.changed(); };
+    this.host.append(row);
+    this.changed();
+    if (focus) $("[data-f]", row).focus();
+  }
+
+  get values() {
+    return $$("fieldset", this.host).map((row) =>
+      Object.fromEntries($$("[data-f]", row).map((input) => [input.dataset.f, input.value])));
+  }
+
+  set values(given) {
+    this.host.replaceChildren();
+    for (const row of given) this.add(row);
+  }
+
+  /** As objects, for the server. */
+  get parsed() {
+    return this.values.map((row) => ({
+      ...row, ...("mock" in row ? { mock: row.mock.trim() ? row.mock : null } : {}), ...Object.fromEntries(this.jsonFields.map((name) => [name, row[name].trim() ? JSON.parse(row[name]) : {}])),
+    }));
+  }
+
+  get valid() {
+    return $$("fieldset", this.host).map((row) => this.#check(row)).every(Boolean);
+  }
+
+  #check(row) {
+    const error = $(".errors", row);
+    error.hidden = true;
+    for (const input of $$("[data-json]", row)) {
+      input.removeAttribute("aria-invalid");
+      try {
+        if (input.value.trim()) JSON.parse(input.value);
+      } catch (wrong) {
+        input.setAttribute("aria-invalid", "true");
+        error.hidden = false;
+        error.textContent = wrong.message;
+      }
+    }
+    const name = $('[data-f="name"]', row);
+    name.toggleAttribute("aria-invalid", !name.value.trim());
+    return error.hidden && Boolean(name.value.trim());
+  }
+}

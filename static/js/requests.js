@@ -1,0 +1,86 @@
+// The requests page: live tail, the chosen row, menus that submit their form.
+import { say } from "./app.js";
+
+const EVERY_MS = 1000;
+const KEPT_ROWS = 300;
+const list = document.getElementById("list");
+const live = document.querySelector("[data-live]");
+const narrow = matchMedia("(max-width: 52rem)");
+let held = false;
+let asking = false;
+
+const tail = () => document.getElementById("tail");
+const news = () => document.querySelector("[data-news]");
+const on = () => live?.getAttribute("aria-pressed") === "true";
+
+function scrolled() {
+  return (narrow.matches ? window.scrollY : list.scrollTop) > 40;
+}
+
+async function tick() {
+  const spot = tail();
+  if (!spot || !on() || document.hidden || asking || !window.htmx) return;
+  asking = true;
+  const paused = held || scrolled();
+  const url = `${spot.dataset.tail}&after=${spot.dataset.after}${paused ? "&peek=1" : ""}`;
+  try {
+    await window.htmx.ajax("GET", url, { target: "#tail", swap: "outerHTML" });
+  } catch {
+    // The next second tries again.
+  }
+  asking = false;
+  const waiting = Number(tail()?.dataset.waiting || 0);
+  showNews(waiting);
+  trim();
+}
+
+function showNews(count) {
+  const button = news();
+  if (!button) return;
+  button.hidden = !count;
+  if (count) button.textContent = button.dataset.words.replace("#", count > 40 ? "40+" : count);
+}
+
+function trim() {
+  if (scrolled() || held) return;
+  const rows = document.querySelectorAll("#rows > tr");
+  for (let n = KEPT_ROWS; n < rows.length; n += 1) rows[n].remove();
+}
+
+function toTop() {
+  held = false;
+  if (narrow.matches) window.scrollTo({ top: 0 });
+  else list.scrollTop = 0;
+  tick();
+}
+
+function choose() {
+  const shown = document.getElementById("detail")?.dataset.id;
+  for (const row of document.querySelectorAll("#rows > tr")) {
+    if (shown && row.dataset.id === shown) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
+  }
+  const row = document.querySelector("#rows > tr[aria-current]");
+  if (row && !narrow.matches) row.scrollIntoView({ block: "nearest" });
+  if (narrow.matches && shown) window.scrollTo({ top: 0 });
+}
+
+live?.addEventListener("click", () => {
+  const next = !on();
+  live.setAttribute("aria-pressed", String(next));
+  say(next ? live.textContent.trim() : "");
+});
+news()?.addEventListener("click", toTop);
+list?.addEventListener("pointerdown", () => (held = true));
+for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => (held = false));
+
+for (const field of document.querySelectorAll("[data-submit]")) {
+  field.addEventListener("change", () => field.form.requestSubmit());
+}
+// Empty fields are no state: they stay out of the address.
+document.querySelector("[data-filters]")?.addEventListener("formdata", (event) => {
+  for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name);
+});
+
+document.addEventListener("htmx:after:swap", choose);
+setInterval(tick, EVERY_MS);

@@ -1,0 +1,86 @@
+// The editor of a route: dragging, live checks, keys. Every button is a plain submit too.
+import { say } from "./app.js";
+
+const form = () => document.getElementById("route-form");
+const words = (name) => form()?.dataset[name] || "";
+
+function refresh() {
+  form()?.requestSubmit(form().querySelector("[data-check]"));
+}
+
+// The list: what does not fit what is typed is hidden.
+for (const input of document.querySelectorAll("[data-find]")) {
+  input.addEventListener("input", () => {
+    const wanted = input.value.trim().toLowerCase();
+    for (const row of document.querySelectorAll(input.dataset.find)) {
+      row.hidden = !row.dataset.text.toLowerCase().includes(wanted);
+    }
+  });
+}
+
+// Targets move between all steps; the hidden field in the row moves with it.
+function makeSortable() {
+  if (!window.Sortable) return;
+  for (const list of document.querySelectorAll("[data-targets]")) {
+    if (window.Sortable.get(list)) continue;
+    window.Sortable.create(list, {
+      group: "targets",
+      handle: ".grip",
+      animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 120,
+      ghostClass: "ghosted",
+      onEnd: ({ from, to, oldIndex, newIndex }) => {
+        if (from !== to || oldIndex !== newIndex) refresh();
+      },
+    });
+  }
+}
+
+let busy = { id: "", open: [] };
+document.addEventListener("htmx:before:request", () => {
+  const open = [...(form()?.querySelectorAll("details[open]") || [])].map((item) => item.id);
+  busy = { id: document.activeElement?.id || "", open: open.filter((id) => !id.startsWith("menu-")) };
+});
+document.addEventListener("htmx:after:swap", () => {
+  if (!form()) return;
+  makeSortable();
+  // A morph keeps what was chosen; the model has become a target by now.
+  for (const picker of form().querySelectorAll(".add-target:not(.invalid) select")) picker.value = "";
+  for (const id of busy.open) {
+    const item = document.getElementById(id);
+    if (item) item.open = true;
+  }
+  // The button pressed may be disabled at the edge of the list: its twin takes over.
+  if (busy.id && (!document.activeElement || document.activeElement === document.body)) {
+    const again = document.getElementById(busy.id);
+    const twin = busy.id.replace(/^(up|down)-/, (_, way) => (way === "up" ? "down-" : "up-"));
+    (again && !again.disabled ? again : document.getElementById(twin))?.focus();
+  }
+  if (words("said")) {
+    say(words("said"));
+    form().dataset.said = "";
+  }
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.closest("[data-refresh]")) refresh();
+});
+document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s" && form()) {
+    event.preventDefault();
+    const save = form().querySelector("[data-save]");
+    if (save && !save.disabled) form().requestSubmit(save);
+  }
+});
+
+// Leaving with changes is asked about, unless they are being saved or dropped on purpose.
+let leaving = false;
+document.addEventListener("submit", () => (leaving = true));
+document.addEventListener("click", (event) => {
+  leaving = Boolean(event.target.closest("[data-discard], [data-save]"));
+});
+addEventListener("beforeunload", (event) => {
+  const dirty = document.querySelector("#route-bar .dot.warn");
+  if (dirty && !leaving) event.preventDefault();
+});
+
+makeSortable();

@@ -1,0 +1,192 @@
+"""A real browser on a real site.
+
+The system's Chromium, driven by Playwright. The driver lives no longer than a module:
+its event loop would stand in the way of the asynchronous tests in the same process.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.site import Site
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+_LOCAL = re.compile(
+    r"^(?:https?|wss?)://(?:127\.0\.0\.1|localhost)(?::\d+)?/|^(?:data|blob|about):"
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A page may take its time on a busy machine."""
+    for item in items:
+        if "tests/browser" in str(item.path):
+            item.add_marker(pytest.mark.e2e)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(180))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running gateway with the demo provider, an admin (ada) and a viewer (vic)."""
+    running = Site(tmp_path_factory.mktemp("site"))
+    try:
+        yield running.start().with_people()
+    finally:
+        running.stop()
+
+
+class Complaints(list[str]):
+    """What a page must not do, and did. A test may `forgive` what it provokes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._forgiven: list[str] = []
+
+    def forgive(self, text: str) -> None:
+        """Expect complaints with this text."""
+        self._forgiven.append(text)
+
+    def unforgiven(self) -> list[str]:
+        """Those that nobody expected."""
+        return [text for text in self if not any(known in text for known in self._forgiven)]
+
+
+@pytest.fixture
+def complaints() -> Complaints:
+    """Collected from all pages of the test."""
+    return Complaints()
+
+
+@pytest.fixture
+def open_page(browser: Any, site: Site, complaints: Complaints) -> Iterator[Callable[..., Any]]:
+    """Opens watched pages: `open_page(who="ada", size=PHONE, theme="dark")`."""
+    contexts = []
+
+    def opened(
+        who: str | None = None, *, size: dict[str, int] = DESKTOP, theme: str = "light", **more: Any
+    ) -> Any:
+        context = browser.new_context(
+            base_url=site.url,
+            viewport=size,
+            color_scheme=theme,
+            reduced_motion="reduce",
+            locale="en-GB",
+            **more,
+        )
+        contexts.append(context)
+        if who is not None:
+            context.add_cookies(
+                [{"name": "sessionid", "value": site.sessions[who], "url": site.url}]
+            )
+        context.set_default_timeout(15_000)
+        page = context.new_page()
+        watch(page, complaints)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not complaints.unforgiven()
+
+
+def watch(page: Any, complaints: Complaints) -> None:
+    """Note script errors, refusals of the policy, and requests that leave the machine."""
+    page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(f"console: {message.text} {message.location.get('url', '')}")
+            if message.type == "error"
+            else None
+        ),
+    )
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if _LOCAL.match(request.url)
+            else complaints.append(f"leaves the machine: {request.url}")
+        ),
+    )
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Any]) -> Any:
+    """A page of somebody who is not signed in."""
+    return open_page()
+
+
+@pytest.fixture
+def signed_in(open_page: Callable[..., Any]) -> Any:
+    """A page of the admin."""
+    return open_page("ada")
+
+
+@pytest.fixture
+def viewer_page(open_page: Callable[..., Any]) -> Any:
+    """A page of the viewer."""
+    return open_page("vic")
+
+
+@pytest.fixture
+def axe() -> Callable[[Any], None]:
+    """Asserts that axe finds nothing on a page."""
+
+    def check(page: Any) -> None:
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate(
+            "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", AXE_TAGS
+        )
+        assert [_violation(row) for row in found["violations"]] == []
+
+    return check
+
+
+def _violation(row: dict[str, Any]) -> str:
+    nodes = "; ".join(f"{node['target']} {node['failureSummary']}" for node in row["nodes"][:4])
+    return f"{row['id']}: {nodes}"
+
+
+@pytest.fixture
+def no_sideways_scroll() -> Callable[[Any], None]:
+    """Asserts that a page is not wider than its window."""
+
+    def check(page: Any) -> None:
+        wide, window = page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        assert wide <= window, f"{wide} px of content in {window} px at {page.url}"
+
+    return check

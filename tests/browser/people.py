@@ -1,0 +1,36 @@
+"""Makes the people of the browser tests in a site's database and signs them in.
+
+Run as a program beside a running site: prints a session key for each name as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+
+import django
+
+PASSWORD = "correct horse battery"
+
+
+def main() -> None:
+    """An admin, Ada, and a viewer, Vic."""
+    django.setup()
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+    from django.contrib.auth import get_user_model
+    from django.contrib.sessions.backends.db import SessionStore
+
+    users = get_user_model()._default_manager
+    keys = {}
+    for name, admin in (("ada", True), ("vic", False)):
+        user = users.create_user(name, password=PASSWORD, is_staff=admin, is_superuser=admin)
+        session = SessionStore()
+        session[SESSION_KEY] = str(user.pk)
+        session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+        session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+        session.create()
+        keys[name] = session.session_key
+    print(json.dumps(keys))
+
+
+if __name__ == "__main__":
+    main()

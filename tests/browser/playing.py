@@ -1,0 +1,162 @@
+"""What the tests of the playground share: its models, and the page as a person uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import Any, Self
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.site import Site
+from tests.fakes.openai import KEY
+from tests.ports import free_port
+
+# `over` answers from its second target; `blind-man` cannot read pictures; `strict` is a
+# provider of its own whose words a test writes.
+_ROWS = """
+from gateway.models import Model, Provider
+from gateway.store import set_credential
+from tests.store import factories
+
+demo = {{m.name: m for m in Model.objects.filter(provider__name="demo")}}
+over = factories.route("over", retries=0)
+for order, name in enumerate(("demo-429", "demo-fast"), 1):
+    over.targets.create(model=demo[name], order=order)
+free = {{"price_input": "0.25", "price_output": "2"}}
+demo_provider = Provider.objects.get(name="demo")
+blind = factories.model("demo@1ms", demo_provider, traits={{"images": False}}, **free)
+factories.route("blind-man", blind)
+if {upstream!r}:
+    strict = factories.provider("strict", "custom", base_url={upstream!r}, dialect="openai_chat")
+    set_credential(strict, {key!r})
+    factories.route("strict", factories.model("gpt-4o-mini", strict, **free))
+"""
+
+
+def with_models(site: Site, upstream: str = "") -> Site:
+    """The site with the models that these tests need."""
+    site.manage("shell", "-v0", "-c", _ROWS.format(upstream=upstream, key=KEY))
+    return site
+
+
+class Playground:
+    """The page, in the words of those who use it."""
+
+    def __init__(self, page: Page, url: str = "") -> None:
+        self.page = page
+        self._url = url
+
+    def open(self, *models: str) -> Self:
+        """Columns with these models."""
+        query = f"?models={','.join(models)}" if models else ""
+        self.page.goto(f"{self._url}/console/playground{query}")
+        expect(self.column("A").locator(".model-pick")).to_be_visible()
+        return self
+
+    def column(self, letter: str) -> Locator:
+        """One answer with its head and figures."""
+        return self.page.locator(f"#col-{letter}")
+
+    def answer(self, letter: str) -> Locator:
+        """What it says."""
+        return self.column(letter).locator(".answer")
+
+    def state(self, letter: str) -> str | None:
+        """How it stands: idle, busy, ok, fallback, failed, stopped, lost."""
+        return self.column(letter).get_attribute("data-state")
+
+    def becomes(self, letter: str, state: str, timeout: float = 20_000) -> None:
+        """Wait for a state."""
+        expect(self.column(letter)).to_have_attribute("data-state", state, timeout=timeout)
+
+    def write(self, text: str) -> Self:
+        """Fill in the message."""
+        self.page.fill("#pg-text", text)
+        return self
+
+    def sample(self, title: str) -> Self:
+        """Put in an example."""
+        self.page.get_by_role("button", name=title).click()
+        return self
+
+    def run(self, *, refused: bool = False) -> Self:
+        """Press the button, and wait until the run has begun unless it is refused."""
+        page = self.page.locator("#pg")
+        before = int(page.get_attribute("data-runs") or 0)
+        self.page.click("#pg-run")
+        if not refused:
+            expect(page).to_have_attribute("data-runs", str(before + 1))
+        return self
+
+    def done(self) -> Self:
+        """Wait until nothing is written any more."""
+        expect(self.page.locator("#pg-run")).to_be_visible(timeout=40_000)
+        return self
+
+    def menu(self, letter: str, entry: str) -> None:
+        """Choose from a column's menu."""
+        self.page.get_by_role("button", name=f"More for {letter}").click()
+        self.page.get_by_role("menuitem", name=entry).click()
+
+    @property
+    def dialog(self) -> Locator:
+        """The open dialog."""
+        return self.page.locator("dialog[open]")
+
+    def figure(self, letter: str, label: str) -> Locator:
+        """A number under an answer."""
+        return self.column(letter).locator(".stat", has_text=label).locator("dd")
+
+
+class Wire:
+    """A wire between browser and site that can be cut, and holds afterwards."""
+
+    def __init__(self, to: int) -> None:
+        self.port = free_port()
+        self._to = to
+        self._open: list[socket.socket] = []
+        self._door = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """What the browser asks."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def cut(self) -> None:
+        """Break all connections that there are."""
+        cut, self._open = self._open, []
+        for end in cut:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def close(self) -> None:
+        """No more of it."""
+        self._door.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._door.accept()
+                far = socket.create_connection(("127.0.0.1", self._to))
+                self._open += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=_pass, args=(source, sink), daemon=True).start()
+
+
+def _pass(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def as_(page: Page, site: Site, who: str) -> Any:
+    """Sign a page in, whatever port it asks."""
+    cookie = {"name": "sessionid", "value": site.sessions[who], "domain": "127.0.0.1", "path": "/"}
+    page.context.add_cookies([cookie])  # type: ignore[list-item]
+    return page

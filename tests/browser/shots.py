@@ -1,0 +1,89 @@
+"""Pictures of every page, in both themes and both sizes.
+
+    uv run python -m tests.browser.shots DIRECTORY [NAME ...]
+
+Runs a site of its own, lets some clients call it, and writes NAME-{desktop,phone}-{light,dark}.png.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE
+from tests.browser.places import PLACES, Place
+from tests.browser.site import Site
+
+SIZES = {"desktop": (DESKTOP, 1), "phone": (PHONE, 2)}
+_CALLS = (
+    ("demo", "What is the capital of France?"),
+    ("demo", "Write three lines about a river."),
+    ("demo/demo-tools", "What is the weather in Paris?"),
+    ("demo/demo-slow", "Think about it."),
+    ("demo/demo-500", "This one fails."),
+    ("demo/demo-429", "This one is refused."),
+    ("nobody", "This one does not exist."),
+)
+
+
+def traffic(site: Site, times: int = 3) -> None:
+    """A little of everything, so that no page is empty."""
+    with httpx.Client(base_url=site.url, timeout=30) as client:
+        for model, text in _CALLS * times:
+            chat = {"model": model, "messages": [{"role": "user", "content": text}]}
+            client.post("/v1/chat/completions", json=chat)
+            messages = {**chat, "max_tokens": 200, "stream": True, "system": "Be brief.", "top_k": 5}
+            client.post(
+                "/v1/messages",
+                json=messages,
+                headers={"anthropic-version": "2023-06-01", "x-claude-code-session-id": "s-1"},
+            )
+
+
+def shoot(site: Site, browser: Any, place: Place, folder: Path) -> None:
+    """Four pictures of one page."""
+    for size, (viewport, scale) in SIZES.items():
+        for theme in ("light", "dark"):
+            context = browser.new_context(
+                base_url=site.url,
+                viewport=viewport,
+                device_scale_factor=scale,
+                color_scheme=theme,
+                reduced_motion="reduce",
+            )
+            if place.who is not None:
+                cookie = {"name": "sessionid", "value": site.sessions[place.who], "url": site.url}
+                context.add_cookies([cookie])
+            page = context.new_page()
+            page.goto(place.path)
+            page.wait_for_timeout(400)
+            page.screenshot(path=folder / f"{place.name}-{size}-{theme}.png")
+            context.close()
+
+
+def main(argv: list[str]) -> None:
+    """Write the pictures."""
+    from playwright.sync_api import sync_playwright
+
+    folder = Path(argv[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [place for place in PLACES if not argv[1:] or place.name in argv[1:]]
+    with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
+        site = Site(Path(directory)).start().with_people()
+        try:
+            traffic(site)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            for place in wanted:
+                shoot(site, browser, place, folder)
+                print(place.name)
+            browser.close()
+        finally:
+            site.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

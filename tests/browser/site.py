@@ -1,0 +1,117 @@
+"""A site of its own for browser tests: `manage.py up` on a fresh data directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from tests.browser.people import PASSWORD
+from tests.ports import free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_S = 40.0
+
+
+class Site:
+    """A running gateway with console.
+
+    Attributes:
+        data_dir: its data directory.
+        sessions: a session key for `ada` (admin) and `vic` (viewer), if there are people.
+        password: that of both.
+    """
+
+    password = PASSWORD
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        self.data_dir = directory / "data"
+        self.port = free_port()
+        self.sessions: dict[str, str] = {}
+        self._log = directory / "output.txt"
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its base URL, without a trailing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def output(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def start(self) -> Self:
+        """Start it and wait until it is ready."""
+        command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self._env(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        ends = time.monotonic() + START_S
+        while time.monotonic() < ends and self._process.poll() is None:
+            try:
+                if httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200:
+                    return self
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        raise RuntimeError(f"the site did not start:\n{self.output}")
+
+    def with_people(self) -> Self:
+        """Add an admin and a viewer, both signed in."""
+        self.sessions = json.loads(self._run(sys.executable, "-m", "tests.browser.people"))
+        return self
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command on its data; gives what it printed."""
+        return self._run(sys.executable, "manage.py", *arguments)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(10)
+        self._process = None
+
+    def _run(self, *command: str) -> str:
+        found = subprocess.run(
+            command, cwd=ROOT, env=self._env(), capture_output=True, text=True, check=False
+        )
+        if found.returncode:
+            raise RuntimeError(f"{' '.join(command)}:\n{found.stdout}\n{found.stderr}")
+        return found.stdout
+
+    def _env(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("DRAGOMAN_") and not name.endswith("_API_KEY")
+        }
+        kept.pop("DATABASE_URL", None)
+        return kept | {
+            "DJANGO_SETTINGS_MODULE": "gateway.config.settings",
+            "DRAGOMAN_DATA_DIR": str(self.data_dir),
+            "DRAGOMAN_DRAIN_SECONDS": "2",
+            "PYTHONPATH": str(ROOT),
+            **self._environment,
+        }

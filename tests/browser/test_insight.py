@@ -1,0 +1,134 @@
+"""Overview, usage and health in a browser: charts, tables, and what works without scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.site import Site
+
+PAGES = {"overview": "/console/", "usage": "/console/usage", "health": "/console/health"}
+
+
+@pytest.fixture(scope="module")
+def busy(site: Site) -> Site:
+    """The site after two busy days."""
+    site.manage("seedrequests", "3000", "--days", "2")
+    return site
+
+
+def test_the_first_call_turns_the_empty_overview_into_a_full_one(
+    signed_in: Any, site: Site
+) -> None:
+    signed_in.goto("/console/")
+    expect(
+        signed_in.get_by_role("heading", name="No request has come through yet.")
+    ).to_be_visible()
+    key = re.search(r"sk-dgm-\w{54}", site.output)
+    assert key
+    answer = httpx.post(
+        f"{site.url}/v1/chat/completions",
+        headers={"authorization": f"Bearer {key[0]}"},
+        json={"model": "demo", "messages": [{"role": "user", "content": "Hello"}]},
+    )
+    assert answer.status_code == 200
+    # By itself: the page renews its content.
+    newest = signed_in.get_by_role("heading", name="Newest requests")
+    expect(newest).to_be_visible(timeout=25_000)
+    expect(signed_in.locator(".figure-text").first).to_have_text("1")
+
+
+def test_a_request_of_the_overview_opens(signed_in: Any, busy: Site) -> None:
+    signed_in.goto("/console/")
+    signed_in.locator(".newest tbody th a").first.click()
+    expect(signed_in).to_have_url(re.compile(r"/console/requests/\d+"))
+
+
+def test_a_table_that_was_unfolded_stays_so_when_the_page_renews_itself(
+    signed_in: Any, busy: Site
+) -> None:
+    signed_in.goto("/console/")
+    signed_in.get_by_text("Show as a table").click()
+    renew = "htmx.ajax('GET', '/console/', {target: '#overview', swap: 'innerMorph'})"
+    signed_in.evaluate(f"() => {renew}")
+    expect(signed_in.locator("#overview table.plain-table")).to_be_visible()
+
+
+def test_the_charts_are_drawn_and_tell_their_values(signed_in: Any, busy: Site) -> None:
+    signed_in.goto("/console/usage?span=7d")
+    expect(signed_in.locator(".plot canvas")).to_have_count(2)
+    box = signed_in.locator(".plot .u-over").first.bounding_box()
+    signed_in.mouse.move(box["x"] + box["width"] - 40, box["y"] + 60)
+    tip = signed_in.locator(".plot-tip").first
+    expect(tip).to_be_visible()
+    expect(tip).to_contain_text("$")
+    drawn = signed_in.evaluate(
+        """() => {
+          const c = document.querySelector('.plot canvas');
+          const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+          const found = new Set();
+          for (let i = 0; i < p.length; i += 4) if (p[i + 3] === 255) found.add(`${p[i]},${p[i+1]},${p[i+2]}`);
+          return found.size;
+        }"""
+    )
+    assert drawn >= 7  # as many colours as series
+
+
+def test_another_split_is_chosen_without_a_button(signed_in: Any, busy: Site) -> None:
+    signed_in.goto("/console/usage?span=7d")
+    signed_in.get_by_label("Split by").select_option("route")
+    expect(signed_in).to_have_url(re.compile(r"span=7d.*by=route|by=route.*span=7d"))
+    expect(signed_in.get_by_role("heading", name="By route")).to_be_visible()
+
+
+def test_without_scripts_the_tables_have_it_all(open_page: Callable[..., Any], busy: Site) -> None:
+    page = open_page("vic", java_script_enabled=False)
+    page.goto("/console/usage")
+    page.get_by_label("Split by").select_option("provider")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_role("heading", name="By provider")).to_be_visible()
+    page.get_by_text("Show as a table").first.click()
+    expect(page.locator("table.steps").first.get_by_text("$").first).to_be_visible()
+
+
+def test_the_csv_is_downloaded(signed_in: Any, busy: Site) -> None:
+    signed_in.goto("/console/usage?by=key&span=7d")
+    with signed_in.expect_download() as waiting:
+        signed_in.get_by_role("link", name="CSV").click()
+    assert waiting.value.suggested_filename == "usage-key-7d.csv"
+
+
+def test_health_lists_the_targets_and_renews_itself(signed_in: Any, busy: Site) -> None:
+    signed_in.goto("/console/health")
+    row = signed_in.locator(".targets tr", has_text="gpt-mini")
+    expect(row.locator(".strip .cell")).to_have_count(24)
+    with signed_in.expect_response("**/console/health") as waiting:
+        pass
+    assert "HX-Request" in waiting.value.headers["vary"]
+    expect(row).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_are_clean(
+    open_page: Callable[..., Any],
+    busy: Site,
+    axe: Callable[[Any], None],
+    no_sideways_scroll: Callable[[Any], None],
+    name: str,
+    size: dict[str, int],
+    theme: str,
+) -> None:
+    page = open_page("ada", size=size, theme=theme)
+    page.goto(PAGES[name])
+    for summary in page.locator(".under > summary").all():
+        summary.click()
+    no_sideways_scroll(page)
+    axe(page)

@@ -1,0 +1,56 @@
+"""Models in a browser: found while typing, changed, reset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE
+
+
+def test_typing_narrows_the_list_and_the_address(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/models")
+    assert page.locator(".models tbody tr").count() > 5
+    page.get_by_label("Find a model").press_sequentially("demo-fast")
+    page.get_by_text("1 of ").wait_for()
+    assert page.locator(".models tbody tr").count() == 1
+    assert "q=demo-fast" in page.url
+    page.reload()
+    assert page.locator(".models tbody tr").count() == 1
+    page.get_by_label("Find a model").fill("no such model")
+    page.get_by_text("No model fits this filter").wait_for()
+
+
+def test_a_chip_narrows_the_list(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/models")
+    page.locator("label.can", has_text="Images").click()
+    page.wait_for_url("**can=images**")
+
+
+def test_a_fact_is_changed_and_reset(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/models?q=demo-slow")
+    page.get_by_role("link", name="demo-slow", exact=True).click()
+    page.get_by_label("Context").fill("4096")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Saved").wait_for()
+    row = page.locator(".fact", has=page.get_by_label("Context"))
+    assert "changed here" in row.inner_text()
+    row.get_by_role("button", name="Reset Context to its default").click()
+    page.get_by_text("as the tables say again").wait_for()
+    assert page.get_by_label("Context").input_value() == ""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_clean(
+    open_page: Any, axe: Any, no_sideways_scroll: Any, size: Any, theme: str
+) -> None:
+    page = open_page("ada", size=size, theme=theme)
+    for path in ("", "?q=nothing+fits", "/add", "/1", "/1/delete"):
+        page.goto(f"/console/models{path}")
+        axe(page)
+        no_sideways_scroll(page)

@@ -1,0 +1,223 @@
+"""The playground: runs of one and of many models, and what people do while they last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE
+from tests.browser.playing import Playground, Wire, as_, with_models
+from tests.browser.site import Site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A gateway with the demo, a route that falls back, and a model without eyes."""
+    running = Site(tmp_path_factory.mktemp("site"))
+    try:
+        yield with_models(running.start().with_people())
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def playground(signed_in: Any) -> Playground:
+    """The page, for the admin."""
+    return Playground(signed_in)
+
+
+def test_models_of_different_pace_answer_side_by_side(playground: Playground) -> None:
+    wrong = "demo/demo-bad-tool-arguments"
+    playground.open("demo/demo-fast", "demo/demo-slow", "over", wrong).sample("Call a tool")
+    playground.run()
+    playground.becomes("A", "ok")
+    assert playground.state("B") == "busy"
+    playground.done()
+    assert [playground.state(letter) for letter in "ABCD"] == ["ok", "ok", "fallback", "ok"]
+    for letter in "ABC":
+        expect(playground.answer(letter).locator(".toolcall .pill")).to_have_text("Correct")
+    fallback = playground.answer("C").locator(".callout").first
+    expect(fallback).to_contain_text(
+        re.compile(r"demo returned 429 after 0\.\d+ s\. Route over moved")
+    )
+    expect(playground.answer("D").locator(".toolcall .pill")).to_have_text("Wrong arguments")
+    expect(playground.answer("D").locator(".toolcall .hint")).to_contain_text('{"city":"Paris"}')
+    page = playground.page
+    expect(page.locator("#pg-result")).to_contain_text("Tool call correct3 of 4")
+    expect(page.locator("#pg-timeline li")).to_have_count(4)
+    expect(page.locator("#pg-timeline li").nth(2)).to_contain_text("failed try")
+    expect(page.locator(".stat.best .sr").first).to_contain_text("fastest")
+
+
+def test_answers_are_checked_against_the_schema(playground: Playground) -> None:
+    playground.open("demo/demo-fast", "demo/demo-bad-schema").sample("Fill a schema").run().done()
+    expect(playground.answer("A").locator(".verdict")).to_contain_text("Schema valid")
+    expect(playground.answer("B").locator(".verdict.bad")).to_contain_text("Schema error")
+    assert playground.answer("A").locator("pre.code .k").first.inner_text() == '"name"'
+    expect(playground.page.locator("#pg-result")).to_contain_text("Schema valid1 of 2")
+
+
+def test_one_column_is_stopped_and_the_others_go_on(playground: Playground) -> None:
+    playground.open("demo/demo-slow", "demo/demo-slow", "demo/demo-fast").write("Tell a story.")
+    playground.run()
+    expect(playground.answer("A").locator(".md")).not_to_be_empty()
+    playground.page.get_by_role("button", name="Stop A, writing").click()
+    playground.becomes("A", "stopped")
+    assert playground.state("B") == "busy"
+    expect(playground.answer("A")).to_contain_text("Stopped here. What arrived is kept.")
+    playground.page.keyboard.press("Escape")
+    playground.becomes("B", "stopped")
+    playground.done()
+    assert playground.state("C") == "ok"
+
+
+def test_a_column_comes_and_goes_while_others_run(playground: Playground) -> None:
+    playground.open("demo/demo-slow", "demo/demo-fast").write("Tell a story.").run()
+    page = playground.page
+    page.locator(".addcol").click()
+    page.keyboard.type("reasoning")
+    page.keyboard.press("Enter")
+    expect(playground.column("C").locator(".model-pick")).to_contain_text("demo-reasoning")
+    playground.menu("C", "Run this one")
+    playground.becomes("C", "ok")
+    expect(playground.answer("C").locator("summary")).to_have_text("Reasoning")
+    playground.menu("B", "Remove this column")
+    expect(playground.column("B")).to_have_count(0)
+    assert playground.state("A") == "busy"
+    playground.done()
+    assert playground.state("A") == "ok"
+
+
+def test_an_error_stays_in_its_column_and_can_be_retried(playground: Playground) -> None:
+    playground.open("demo/demo-429", "demo/demo-cut", "demo/demo-fast").write("Hello").run().done()
+    assert [playground.state(letter) for letter in "ABC"] == ["failed", "failed", "ok"]
+    expect(playground.answer("A")).to_contain_text("Rate limit reached for this demo model.")
+    expect(playground.answer("B")).to_contain_text("Broke off")
+    answered = playground.answer("C").inner_text()
+    playground.answer("A").get_by_role("button", name="Retry").click()
+    playground.becomes("A", "busy")
+    playground.done()
+    assert playground.answer("C").inner_text() == answered
+
+
+def test_a_quiet_column_says_so(playground: Playground) -> None:
+    playground.open("demo/demo-slow-first-token").write("Hello").run()
+    expect(playground.answer("A")).to_contain_text("The connection is open, the model is quiet.")
+    playground.done()
+    assert playground.state("A") == "ok"
+    assert float(playground.figure("A", "TTFT").inner_text().split()[0]) > 3.9
+
+
+def test_a_lost_connection_keeps_what_came_and_goes_on(
+    page: Any, site: Site, complaints: Any
+) -> None:
+    complaints.forgive("ERR_INCOMPLETE_CHUNKED_ENCODING")
+    wire = Wire(site.port)
+    playground = Playground(as_(page, site, "ada"), wire.url)
+    playground.open("demo/demo-slow", "demo/demo-fast").write("Tell a story.").run()
+    playground.becomes("B", "ok")
+    expect(playground.answer("A").locator(".md")).not_to_be_empty()
+    wire.cut()
+    expect(page.locator("#pg-lost")).to_be_visible()
+    playground.becomes("A", "lost")
+    came = playground.answer("A").locator(".md").inner_text()
+    assert came
+    page.get_by_role("button", name="Continue").click()
+    expect(playground.column("A")).to_have_attribute("data-state", re.compile("ok|stopped"))
+    expect(page.locator("#pg-lost")).to_be_hidden()
+    assert playground.answer("A").inner_text().startswith(came)
+    wire.close()
+
+
+def test_a_chat_remembers_its_turns(playground: Playground) -> None:
+    playground.open("demo/demo-fast")
+    page = playground.page
+    page.get_by_role("button", name="Chat", exact=True).click()
+    playground.write("My first question").run().done()
+    assert page.input_value("#pg-text") == ""
+    playground.write("And a second one")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".turn.user")).to_have_count(2)
+    playground.done()
+    expect(page.locator(".turn.user").first).to_contain_text("My first question")
+    expect(page.locator(".turn.assistant")).to_have_count(1)
+    assert int(playground.figure("A", "Tokens").inner_text().split("→")[0]) > 20
+
+
+def test_settings_of_one_column_differ_and_say_so(playground: Playground) -> None:
+    playground.open("demo/demo-fast", "demo/demo-fast").write("Count to three in `words`.")
+    playground.menu("B", "Own settings")
+    playground.dialog.get_by_label("Own parameters", exact=True).check()
+    playground.page.fill("#own-params", '{"max_tokens": 2}')
+    playground.dialog.get_by_role("button", name="Use these settings").click()
+    expect(playground.column("B").locator("header .pill")).to_have_text("own")
+    expect(playground.column("A").locator("header .pill")).to_be_hidden()
+    playground.run().done()
+    expect(playground.answer("B")).to_contain_text("Cut off: the answer reached its limit")
+    expect(playground.answer("A")).not_to_contain_text("Cut off")
+
+
+def test_pictures_are_announced_to_models_without_eyes(playground: Playground) -> None:
+    playground.open("demo", "blind-man").write("What is this?")
+    page = playground.page
+    page.click("#tab-images")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_text("Choose pictures").click()
+    chooser.value.set_files({"name": "dot.png", "mimeType": "image/png", "buffer": DOT})
+    expect(page.locator(".thumbs img")).to_have_attribute("alt", "dot.png")
+    expect(playground.column("B").locator(".note")).to_have_text("Cannot read pictures.")
+    expect(playground.column("A").locator(".note")).to_be_hidden()
+    page.get_by_role("button", name="Remove dot.png").click()
+    expect(playground.column("B").locator(".note")).to_be_hidden()
+
+
+def test_the_price_is_said_before_the_run(playground: Playground) -> None:
+    playground.open("blind-man").write("word " * 4000)
+    expect(playground.page.locator("#pg-cost")).to_have_text(re.compile(r"^about \$0\.00\d$"))
+
+
+def test_what_is_wrong_is_said_beside_the_prompt(playground: Playground, complaints: Any) -> None:
+    playground.open("demo", "demo/demo-fast").run(refused=True)
+    page = playground.page
+    expect(page.locator("#pg-errors")).to_have_text("Write a message first.")
+    playground.write("Hello")
+    page.click("#tab-schema")
+    page.fill("#pg-schema", '{"type": "nothing"}')
+    complaints.forgive("400")
+    playground.run(refused=True)
+    expect(page.locator("#pg-errors")).to_contain_text("This is no JSON Schema")
+    assert page.input_value("#pg-schema") == '{"type": "nothing"}'
+    expect(page.locator("#tab-schema")).to_have_attribute("aria-selected", "true")
+
+
+def test_on_a_phone_columns_are_swiped(open_page: Any, no_sideways_scroll: Any) -> None:
+    page: Page = open_page("ada", size=PHONE)
+    playground = Playground(page).open("demo", "demo/demo-fast", "over").write("Hello").run().done()
+    no_sideways_scroll(page)
+    expect(page.locator(".colnav a").first).to_have_attribute("aria-current", "true")
+    page.locator(".colnav a").nth(2).click()
+    expect(page.locator(".colnav a").nth(2)).to_have_attribute("aria-current", "true")
+    expect(playground.answer("C")).to_be_in_viewport()
+    expect(page.locator("#pg-run")).to_be_in_viewport()
+
+
+def test_a_viewer_has_it_too(viewer_page: Any) -> None:
+    playground = Playground(viewer_page).open("demo/demo-fast").write("Hello").run().done()
+    assert playground.state("A") == "ok"
+
+
+def test_without_scripts_the_page_says_what_it_needs(open_page: Any) -> None:
+    page = open_page("ada", java_script_enabled=False)
+    page.goto("/console/playground")
+    expect(page.locator("main")).to_contain_text("so it needs JavaScript")
+    expect(page.locator("#pg")).to_be_hidden()
+
+
+DOT = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154"
+    "789c63f8cfc0f01f0005000155a2b7d50000000049454e44ae426082"
+)

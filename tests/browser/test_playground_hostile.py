@@ -1,0 +1,122 @@
+"""What a model may say to the playground, and must not achieve by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.playing import Playground, with_models
+from tests.browser.site import Site
+from tests.fakes import Call, Say, StrictOpenAI
+
+MARKUP = """<script>document.title = "owned"</script><img src=x onerror="document.title='owned'">
+<iframe src="https://evil.example/"></iframe><style>body { display: none }</style>
+
+![beacon](https://evil.example/pixel.png?secret)
+[run](javascript:document.title='owned') [data](data:text/html,hi) [fine](https://fine.example/a)
+
+<b>bold</b> & *bro**ken `mark
+| a | b
+|--|
+```html
+<script>alert(1)
+"""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[StrictOpenAI]:
+    """A provider whose words these tests write."""
+    with StrictOpenAI() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI) -> Iterator[Site]:
+    """A gateway in front of it."""
+    running = Site(tmp_path_factory.mktemp("site"))
+    try:
+        yield with_models(running.start().with_people(), f"{upstream.url}/v1")
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def told(signed_in: Any, upstream: StrictOpenAI) -> Any:
+    """Asks, and shows what the model says: `told(text)` gives the page."""
+
+    def run(text: str, **how: Any) -> Playground:
+        upstream.script.on("Now", Say(text=text, **how))
+        playground = Playground(signed_in).open("strict", "demo/demo-fast").write("Now")
+        return playground.run().done()
+
+    return run
+
+
+def test_markup_of_a_model_stays_text(told: Any) -> None:
+    playground = told(MARKUP)
+    page, answer = playground.page, playground.answer("A")
+    assert answer.locator("script, img, iframe, style, b").count() == 0
+    expect(answer).to_contain_text("<script>document.title")
+    expect(answer).to_contain_text("[picture: beacon]")
+    links = {link.inner_text(): link.get_attribute("href") for link in answer.locator("a").all()}
+    beacon = "https://evil.example/pixel.png?secret"
+    assert links == {"[picture: beacon]": beacon, "fine": "https://fine.example/a"}
+    for link in answer.locator("a").all():
+        assert link.get_attribute("rel") == "noopener noreferrer nofollow"
+    assert page.title() == "Playground · Dragoman"
+
+
+def test_characters_that_turn_the_text_are_shown(told: Any) -> None:
+    answer = told("pay \u202ecod.exe\u202c to `a\u2066b` and \u0007").answer("A")
+    marks = ["U+202E", "U+202C", "U+2066", "U+0007"]
+    assert answer.locator(".ctl").all_inner_texts() == marks
+    assert "\u202e" not in answer.inner_text()
+
+
+def test_a_line_of_a_megabyte_does_not_freeze_the_page(told: Any) -> None:
+    began = time.monotonic()
+    playground = told("# Title\n\n" + "x" * 1_000_000 + "\n\nthe end", piece=4000)
+    assert time.monotonic() - began < 15
+    answer = playground.answer("A")
+    expect(answer.locator("h4")).to_have_text("Title")
+    expect(answer).to_contain_text("Longer than 200,000 characters")
+    assert len(answer.text_content() or "") < 210_000
+    page = playground.page
+    slow = page.evaluate(
+        """() => new Promise(done => {
+            const began = performance.now();
+            requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began)));
+        })"""
+    )
+    assert slow < 500
+    page.fill("#pg-text", "still alive")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(">" * 3_900 + " deep", id="quotes in quotes"),
+        pytest.param("[" * 3_900, id="open brackets"),
+        pytest.param("*_" * 1_900, id="open emphasis"),
+        pytest.param("- a\n" * 4_000, id="a long list"),
+        pytest.param("\n".join(f"{'  ' * n}- {n}" for n in range(300)), id="a deep list"),
+        pytest.param("|a" * 1_500 + "|\n" + "|-" * 1_500 + "|\n" + "|b" * 1_500, id="a wide table"),
+    ],
+)
+def test_markdown_that_is_slow_to_read_is_shown_all_the_same(told: Any, text: str) -> None:
+    began = time.monotonic()
+    playground = told(f"{text}\n\nThe last words.", piece=500)
+    expect(playground.answer("A")).to_contain_text("The last words.")
+    assert time.monotonic() - began < 15
+
+
+def test_arguments_of_calls_are_text_too(signed_in: Any, upstream: StrictOpenAI) -> None:
+    call = Call("get_weather", {"city": "<img src=x onerror=alert(1)>"})
+    upstream.script.on("weather", Say(calls=(call,)))
+    playground = Playground(signed_in).open("strict").sample("Call a tool").run().done()
+    expect(playground.answer("A").locator(".toolcall").first).to_contain_text("<img src=x")
+    assert playground.answer("A").locator("img").count() == 0

@@ -1,0 +1,200 @@
+"""The playground: comparing, voting, keeping and giving away what a run has shown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.playing import Playground, with_models
+from tests.browser.site import Site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A gateway with the demo and a route that falls back."""
+    running = Site(tmp_path_factory.mktemp("site"))
+    try:
+        yield with_models(running.start().with_people())
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def playground(signed_in: Any) -> Playground:
+    """The page, for the admin."""
+    return Playground(signed_in)
+
+
+def test_answers_are_repeated_and_their_medians_shown(playground: Playground) -> None:
+    playground.open("demo/demo-fast", "over").write("Hello")
+    page = playground.page
+    page.click("#tab-params")
+    page.fill("#pg-repeat", "3")
+    playground.run().done()
+    expect(playground.column("A").locator(".take")).to_have_count(3)
+    expect(playground.column("A").locator(".takes")).to_contain_text("3 of 3 good")
+    expect(playground.figure("A", "TTFT").locator(".spread")).to_contain_text("–")
+    playground.column("A").locator(".take").nth(2).click()
+    expect(playground.column("A").locator(".take").nth(2)).to_have_attribute("aria-pressed", "true")
+
+
+def test_words_that_differ_are_marked(playground: Playground) -> None:
+    playground.open("demo/demo-fast", "demo/demo", "demo/demo-refusal").write("Hello").run().done()
+    page = playground.page
+    page.select_option("#pg-diff", "A")
+    expect(playground.answer("B").locator(".diff")).to_be_visible()
+    expect(playground.answer("C").locator(".diff ins").first).to_be_visible()
+    expect(playground.answer("C").locator(".diff del").first).to_be_visible()
+    page.select_option("#pg-diff", "")
+    expect(playground.answer("C").locator(".diff")).to_have_count(0)
+
+
+def test_a_blind_vote_hides_the_names_and_counts(playground: Playground) -> None:
+    playground.open("demo/demo-fast", "over").write("Hello")
+    page = playground.page
+    page.get_by_label("Blind", exact=True).check()
+    playground.run().done()
+    heads = page.locator(".pcol header")
+    assert all("demo" not in text and "over" not in text for text in heads.all_inner_texts())
+    expect(page.locator(".answer .callout")).to_have_count(0)
+    page.get_by_role("button", name="Answer 1").click()
+    expect(page.locator("#pg-notice")).to_contain_text("Your vote went to")
+    assert "over" in page.locator("#pg-cols").inner_text()
+    page.get_by_role("button", name="Scoreboard of the blind votes").click()
+    rows = playground.dialog.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    assert sorted(row.locator("td").first.inner_text() for row in rows.all()) == ["0", "1"]
+
+
+def test_cases_and_models_make_a_matrix(playground: Playground) -> None:
+    playground.open("demo/demo-fast", "demo/demo-bad-schema")
+    page = playground.page
+    page.click("#tab-schema")
+    page.get_by_role("button", name="Put in an example").click()
+    page.get_by_role("button", name="Matrix", exact=True).click()
+    page.get_by_role("button", name="Add many").click()
+    page.get_by_label("One case per line").fill("first\tSay one\nsecond\tSay two")
+    page.get_by_role("button", name="Add the cases").click()
+    playground.run().done()
+    cells = page.locator(".cell")
+    expect(cells).to_have_count(4)
+    expect(cells.nth(0)).to_contain_text("Good")
+    expect(cells.nth(1)).to_contain_text("Schema error")
+    expect(page.get_by_role("button", name="Failures")).to_contain_text("2")
+    page.get_by_role("button", name="Differences").click()
+    expect(page.locator(".grid tbody tr:visible")).to_have_count(2)
+    cells.nth(1).click()
+    expect(playground.dialog.locator(".verdict")).to_contain_text("Schema error")
+
+
+def test_a_run_is_found_again_and_shared(playground: Playground, site: Site) -> None:
+    playground.open("demo/demo-fast", "demo/demo-bad-schema").sample("Fill a schema").run().done()
+    said = playground.answer("A").inner_text()
+    page = playground.page
+    page.get_by_role("button", name="History").click()
+    playground.dialog.locator("a").first.click()
+    page.wait_for_url(re.compile(r"\?run="))
+    playground.becomes("A", "ok")
+    assert playground.answer("A").inner_text() == said
+    expect(playground.answer("B").locator(".verdict.bad")).to_be_visible()
+    assert "Ada Lovelace" in page.input_value("#pg-text")
+    playground.run().done()
+    assert playground.answer("A").inner_text() == said
+
+
+def test_results_are_exported(playground: Playground, tmp_path: Path) -> None:
+    playground.open("demo/demo-fast", "demo/demo-bad-schema").sample("Fill a schema").run().done()
+    page = playground.page
+    texts = {}
+    for kind in ("JSON", "CSV", "Markdown"):
+        page.get_by_role("button", name="Export the results").click()
+        with page.expect_download() as download:
+            page.get_by_role("menuitem", name=re.compile(f"^{kind}")).click()
+        texts[kind] = Path(download.value.path()).read_text(encoding="utf-8")
+    assert json.loads(texts["JSON"])
+    rows = list(csv.DictReader(io.StringIO(texts["CSV"])))
+    assert [row["column"] for row in rows] == ["A", "B"]
+    assert "demo/demo-fast" in texts["Markdown"]
+
+
+def test_the_same_run_as_code_and_in_another_dialect(playground: Playground) -> None:
+    playground.open("demo/demo-fast").sample("Call a tool").run().done()
+    page = playground.page
+    page.get_by_role("button", name="Get code").click()
+    code = playground.dialog.locator("pre")
+    expect(code).to_contain_text("curl")
+    playground.dialog.get_by_role("button", name="Python, anthropic").click()
+    expect(code).to_contain_text("anthropic.Anthropic(")
+    assert "DRAGOMAN_API_KEY" in code.inner_text()
+    page.keyboard.press("Escape")
+    playground.menu("A", "Show the translation")
+    playground.dialog.get_by_role("button", name="Anthropic Messages").click()
+    expect(playground.dialog).to_contain_text('"input_schema"')
+    expect(playground.dialog).to_contain_text("max_tokens")
+    expect(playground.dialog.locator(".notes-list li").first).to_be_visible()
+
+
+def test_presets_are_kept_in_versions(playground: Playground) -> None:
+    playground.open("demo/demo-fast", "over").write("The first words")
+    page = playground.page
+    presets = page.get_by_role("button", name="Presets")
+    presets.click()
+    page.get_by_role("menuitem", name="Save as a new preset").click()
+    playground.dialog.get_by_label("Name").fill("Greeting")
+    playground.dialog.get_by_role("button", name="Save the preset").click()
+    expect(page.locator("#pg-preset")).to_have_text("Greetingv1")
+    playground.write("The second words")
+    page.locator(".preset-btn").click()
+    page.get_by_role("menuitem", name="Save as Greeting v2").click()
+    expect(page.locator("#pg-preset")).to_have_text("Greetingv2")
+    playground.open("demo")
+    page.locator(".preset-btn").click()
+    page.get_by_role("menuitem", name=re.compile("^Greeting")).click()
+    expect(page.locator("#pg-text")).to_have_value("The second words")
+    expect(playground.column("B").locator(".model-pick")).to_contain_text("over")
+
+
+def test_an_answer_leads_to_its_place_in_the_log(playground: Playground) -> None:
+    playground.open("demo/demo-fast", "demo").write("Hello").run().done()
+    link = playground.column("A").locator("a.state")
+    assert re.fullmatch(r"/console/requests/[\w-]+", link.get_attribute("href") or "")
+
+
+SIZES = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_it_is_accessible_at_every_step(
+    open_page: Callable[..., Any], axe: Any, no_sideways_scroll: Any, size: Any, theme: str
+) -> None:
+    page = open_page("ada", size=size, theme=theme)
+    wrong = "demo/demo-bad-tool-arguments"
+    playground = Playground(page).open("demo/demo-fast", "over", wrong, "demo/demo-429")
+    axe(page)
+    playground.sample("Call a tool").run().done()
+    axe(page)
+    no_sideways_scroll(page)
+    for tab in ("system", "tools", "schema", "params", "images"):
+        page.click(f"#tab-{tab}")
+        no_sideways_scroll(page)
+        axe(page)
+    playground.column("A").locator(".model-pick").click()
+    axe(page)
+    page.keyboard.press("Escape")
+    playground.menu("A", "Own settings")
+    axe(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Matrix", exact=True).click()
+    expect(page.locator("#case-0")).to_be_visible()
+    no_sideways_scroll(page)
+    axe(page)

@@ -1,0 +1,118 @@
+"""Providers in a browser: added from a preset, tested, its models fetched; without a script too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE
+
+SECRET = "sk-canary-0123456789abcdef"
+
+
+def test_a_provider_is_added_tested_and_its_models_are_fetched(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/providers")
+    page.get_by_role("link", name="Add provider").click()
+    page.get_by_label("Find a provider").fill("demo")
+    assert page.locator(".preset:visible").count() == 1
+    page.locator(".preset:visible a").click()
+    assert page.get_by_label("Name", exact=True).input_value() == "demo-2"
+    page.get_by_role("button", name="Test connection").click()
+    page.get_by_text("It answers").wait_for()
+    assert page.get_by_role("button", name="Test connection").is_visible()
+    page.get_by_label("Model to ask").fill("demo-401")
+    page.get_by_role("button", name="Test connection").click()
+    page.get_by_text("It does not work").wait_for()
+    page.get_by_role("button", name="Add provider").click()
+    page.get_by_role("link", name="Fetch models").click()
+    page.locator("#narrow").fill("fast")
+    page.get_by_role("button", name="Tick all").click()
+    page.get_by_role("button", name="Tick all").click()
+    page.get_by_label("Add demo-fast").check()
+    page.locator("#narrow").fill("")
+    for box in page.locator("#new input:checked").all():
+        if box.get_attribute("value") != "demo-fast":
+            box.uncheck()
+    page.get_by_role("button", name="Take over what is ticked").click()
+    page.get_by_text("1 model added").wait_for()
+    assert page.locator(".models tbody tr").count() == 1
+
+
+def test_a_typed_key_can_be_shown_and_a_stored_one_cannot(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/providers/add/openai")
+    page.get_by_label("Enter a key").check()
+    field = page.locator("input[name=key]")
+    field.fill(SECRET)
+    assert field.get_attribute("type") == "password"
+    page.get_by_role("button", name="Show what is typed").click()
+    assert field.get_attribute("type") == "text"
+    page.get_by_role("button", name="Add provider").click()
+    page.get_by_role("link", name="Fetch models").wait_for()
+    assert SECRET not in page.content()
+    assert "cdef" in page.content()
+    page.goto("/console/providers")
+    assert "cdef" in page.content()
+
+
+def test_it_is_said_while_typing_whether_a_variable_is_set(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/providers/add/groq")
+    page.locator("input[name=key]").fill(SECRET)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_label("Read from environment").check()
+    variable = page.locator("input[name=credential_env]")
+    variable.fill("NO_SUCH_KEY")
+    page.get_by_text("NO_SUCH_KEY is not set now").wait_for()
+    variable.fill("PYTHONPATH")
+    page.get_by_text("PYTHONPATH is set now").wait_for()
+    assert page.locator("input[name=key]").is_hidden()
+    assert len(asked) == 2
+    assert not [url for url in asked if SECRET in url]
+
+
+def test_without_a_script_a_provider_is_tested_and_added(open_page: Any) -> None:
+    page = open_page("ada", java_script_enabled=False)
+    page.goto("/console/providers/add/demo")
+    page.get_by_label("Name", exact=True).fill("scriptless")
+    page.get_by_role("button", name="Test connection").click()
+    assert page.get_by_text("It answers").is_visible()
+    assert page.get_by_label("Name", exact=True).input_value() == "scriptless"
+    page.get_by_role("button", name="Add provider").click()
+    page.goto("/console/providers")
+    page.get_by_role("link", name="scriptless", exact=True).click()
+    page.get_by_role("link", name="Delete").click()
+    page.get_by_role("button", name="Delete provider").click()
+    assert page.get_by_text("scriptless is deleted").is_visible()
+
+
+def test_a_refused_form_is_shown_in_the_page(signed_in: Any, complaints: Any) -> None:
+    complaints.forgive("422")
+    page = signed_in
+    page.goto("/console/providers/add/custom")
+    page.get_by_role("button", name="Test connection").click()
+    page.get_by_text("Nothing was sent").wait_for()
+    page.get_by_role("button", name="Add provider").click()
+    assert page.locator("#id_base_url_error").is_visible()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_clean(
+    open_page: Any, axe: Any, no_sideways_scroll: Any, size: Any, theme: str
+) -> None:
+    page = open_page("ada", size=size, theme=theme)
+    paths = ("", "/add", "/add/openai", "/add/custom", "/1", "/1/fetch", "/1/delete")
+    for path in paths:
+        page.goto(f"/console/providers{path}")
+        axe(page)
+        no_sideways_scroll(page)
+    page.goto("/console/providers/1")
+    page.get_by_text("Further settings").click()
+    page.get_by_role("button", name="Test connection").click()
+    page.get_by_text("It answers").wait_for()
+    axe(page)
+    no_sideways_scroll(page)

@@ -1,0 +1,188 @@
+"""The requests page in a browser: live tail, the detail beside the list, tabs, replay."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.site import Site
+
+TABS = ("overview", "translation", "response", "stream", "headers", "session")
+
+
+@pytest.fixture(scope="module")
+def key(site: Site) -> str:
+    return site.manage("makekey", "browser-test").strip().splitlines()[-1]
+
+
+def ask(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:
+    """One Claude-like request on the demo model, which speaks another dialect; its id."""
+    body = {
+        "model": "demo",
+        "max_tokens": 300,
+        "top_k": 4,
+        "system": [{"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}}],
+        "messages": [{"role": "user", "content": text}],
+        **more,
+    }
+    answer = httpx.post(
+        f"{site.url}/v1/messages",
+        json=body,
+        headers={"x-api-key": key, "anthropic-version": "2023-06-01", "x-session-id": "s-1"},
+        timeout=30,
+    )
+    name = answer.headers["x-request-id"]
+    admin = (site.data_dir / "admin_key").read_text().strip()
+    for _ in range(100):  # the log's writer is up to a second behind
+        found = httpx.get(
+            f"{site.url}/api/requests/{name}", headers={"authorization": f"Bearer {admin}"}
+        )
+        if found.status_code == 200:
+            return name
+        time.sleep(0.1)
+    raise AssertionError(f"{name} is not in the log: {found.text}")
+
+
+def test_a_request_appears_by_itself_and_opens_beside_the_list(
+    signed_in: Any, site: Site, key: str
+) -> None:
+    ask(site, key)
+    signed_in.goto("/console/requests")
+    rows = signed_in.locator("#rows > tr")
+    rows.first.wait_for()
+    before = rows.count()
+    name = ask(site, key, stream=True)
+    signed_in.wait_for_function(
+        "n => document.querySelectorAll('#rows > tr').length > n", arg=before
+    )
+    rows.first.locator("a.who").click()
+    signed_in.locator("#detail-title").wait_for()
+    assert signed_in.locator("#detail-title").inner_text() == name
+    assert "/console/requests/" in signed_in.url
+    assert signed_in.locator("#rows > tr[aria-current]").count() == 1
+    signed_in.keyboard.press("j")
+    signed_in.wait_for_function(
+        "name => document.querySelector('#detail-title').textContent !== name", arg=name
+    )
+    signed_in.go_back()
+    signed_in.wait_for_function(
+        "name => document.querySelector('#detail-title')?.textContent === name", arg=name
+    )
+
+
+def test_the_tail_waits_while_one_reads(
+    open_page: Callable[..., Any], site: Site, key: str
+) -> None:
+    for n in range(30):
+        ask(site, key, f"number {n}")
+    page = open_page("ada", size={"width": 1440, "height": 500})
+    page.goto("/console/requests")
+    page.locator("#rows > tr").nth(25).wait_for()
+    page.locator("#list").evaluate("list => { list.scrollTop = 300; }")
+    before = page.locator("#rows > tr").count()
+    ask(site, key)
+    news = page.locator("[data-news]")
+    news.wait_for(state="visible")
+    assert news.inner_text() == "1 new"
+    assert page.locator("#rows > tr").count() == before
+    news.click()
+    page.wait_for_function("n => document.querySelectorAll('#rows > tr').length > n", arg=before)
+    assert page.locator("#list").evaluate("list => list.scrollTop") == 0
+    page.locator("[data-live]").click()
+    after = page.locator("#rows > tr").count()
+    ask(site, key)
+    page.wait_for_timeout(2500)
+    assert page.locator("#rows > tr").count() == after
+
+
+def test_the_search_is_in_the_address(signed_in: Any, site: Site, key: str) -> None:
+    ask(site, key)
+    ask(site, key, model="no-such-model")
+    signed_in.goto("/console/requests")
+    signed_in.locator("[data-key=search]").fill("status:404")
+    signed_in.keyboard.press("Enter")
+    signed_in.wait_for_url(re.compile(r"q=status%3A404"))
+    shown = set(signed_in.locator("#rows .st").all_inner_texts())
+    assert shown == {"404"}
+    signed_in.locator(".chosen .pill a").click()
+    signed_in.wait_for_url(lambda url: "status" not in url)
+    signed_in.get_by_text("Status", exact=True).first.click()
+    signed_in.get_by_role("link", name="2xx answered").click()
+    signed_in.wait_for_url(re.compile(r"q=status%3A2xx"))
+
+
+def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key: str) -> None:
+    name = ask(site, key)
+    signed_in.goto(f"/console/requests/{name}?tab=translation")
+    signed_in.locator(".panes td.dropped").first.wait_for()
+    assert "top_k" in signed_in.locator(".panes").inner_text()
+    assert signed_in.locator(".panes td.moved").count() > 0
+    assert "/top_k" in signed_in.locator(".notes").inner_text()
+    signed_in.locator(".legend .seg a", has_text="Response").click()
+    signed_in.get_by_text("Client got").first.wait_for()
+
+
+def test_a_request_is_sent_again_and_linked(signed_in: Any, site: Site, key: str) -> None:
+    name = ask(site, key)
+    signed_in.goto(f"/console/requests/{name}")
+    signed_in.locator(".replay > summary").click()
+    signed_in.get_by_role("button", name="Send again").click()
+    signed_in.get_by_text("Replay of").wait_for()
+    assert signed_in.locator("#detail-title").inner_text() != name
+    signed_in.get_by_role("link", name=name).click()
+    signed_in.get_by_text("Sent again as").wait_for()
+
+
+def test_curl_is_shown_without_a_secret(signed_in: Any, site: Site, key: str) -> None:
+    name = ask(site, key)
+    signed_in.goto(f"/console/requests/{name}")
+    signed_in.get_by_role("button", name="Copy as curl").click()
+    text = signed_in.locator("#curl-client").inner_text()
+    assert "$DRAGOMAN_API_KEY" in text
+    assert key not in signed_in.content()
+
+
+def test_the_page_works_without_scripts(
+    open_page: Callable[..., Any], site: Site, key: str
+) -> None:
+    ask(site, key)
+    page = open_page("ada", java_script_enabled=False)
+    page.goto("/console/requests")
+    page.locator("[data-key=search]").fill("status:200")
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.locator("#rows a.who").first.click()
+    page.locator("#detail .tabs a", has_text="Translation").click()
+    assert "Client sent" in page.content()
+
+
+def test_a_viewer_sees_no_bodies(viewer_page: Any, site: Site, key: str) -> None:
+    name = ask(site, key, "a secret plan")
+    for tab in TABS:
+        viewer_page.goto(f"/console/requests/{name}?tab={tab}")
+        assert "secret plan" not in viewer_page.content()
+    assert viewer_page.locator(".replay").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_tab_is_accessible_and_fits(
+    open_page: Callable[..., Any],
+    site: Site,
+    key: str,
+    axe: Any,
+    no_sideways_scroll: Any,
+    theme: str,
+    size: dict[str, int],
+) -> None:
+    name = ask(site, key, stream=True)
+    page = open_page("ada", size=size, theme=theme)
+    for path in ("", "?group=session", *(f"/{name}?tab={tab}" for tab in TABS)):
+        page.goto(f"/console/requests{path}")
+        no_sideways_scroll(page)
+        axe(page)

@@ -1,0 +1,232 @@
+"""Routes in a browser: drag and buttons, live checks, two tabs, dry run, without scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.site import Site
+
+MAKE = """
+from gateway.models import Model, Provider, Route
+from gateway.routing.document import Document, StepDoc, TargetDoc
+from gateway.store.routes import save_route
+provider = Provider.objects.get(preset="demo")
+names = ["demo", "demo-a", "demo-b", "demo-c"]
+for name in names:
+    Model.objects.get_or_create(provider=provider, name=name)
+Route.objects.filter(name__in=["story", "made"]).delete()
+T = lambda name, weight=1: TargetDoc(model=f"{provider.name}/{name}", weight=weight)
+save_route(Document(name="story", aliases=("claude-*",), steps=(
+    StepDoc(name="Primary", strategy="weighted", targets=(T("demo-a", 60), T("demo-b", 40))),
+    StepDoc(name="Fallback", on=("rate_limit", "timeout"), targets=(T("demo-c"),)),
+)), route=None, number=0, who="ada")
+"""
+STORY = "/console/routes/story"
+
+
+@pytest.fixture(autouse=True)
+def _story(site: Site) -> None:
+    site.manage("shell", "-v", "0", "-c", MAKE)
+
+
+def expect(where: Any) -> Any:
+    from playwright.sync_api import expect
+
+    return expect(where)
+
+
+def names(page: Any) -> list[list[str]]:
+    """The targets of each step, as they stand on the page."""
+    steps = page.locator("section.step").all()
+    return [step.locator(".target .t-name b").all_inner_texts() for step in steps]
+
+
+def test_a_target_is_dragged_into_another_step_and_saved(signed_in: Any) -> None:
+    page = signed_in
+    page.goto(STORY)
+    assert names(page) == [["demo-a", "demo-b"], ["demo-c"]]
+    grip = page.locator(".target", has_text="demo-a").locator(".grip")
+    grip.drag_to(page.locator(".target", has_text="demo-c").locator(".t-name"))
+    expect(page.locator("#route-bar")).to_contain_text("moved demo-a to step 2")
+    assert sorted(names(page)[1]) == ["demo-a", "demo-c"]
+    page.keyboard.press("Control+s")
+    expect(page.locator(".toast")).to_contain_text("saved as version 2")
+    page.reload()
+    assert sorted(names(page)[1]) == ["demo-a", "demo-c"]
+
+
+def test_the_same_by_keyboard_is_announced_and_keeps_the_focus(signed_in: Any) -> None:
+    page = signed_in
+    page.goto(STORY)
+    down = page.get_by_role("button", name="Move demo-a down")
+    down.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 1, place 2")
+    assert names(page) == [["demo-b", "demo-a"], ["demo-c"]]
+    expect(page.get_by_role("button", name="Move demo-a down")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 2, place 1")
+    expect(page.locator("#route-bar")).to_contain_text("moved demo-a to step 2")
+
+
+def test_typing_is_checked_without_being_disturbed(signed_in: Any, complaints: Any) -> None:
+    complaints.forgive("422")
+    page = signed_in
+    page.goto(STORY)
+    weight = page.get_by_label("Weight of demo-a")
+    weight.fill("160")
+    expect(page.locator("#route-bar")).to_contain_text("demo-a weight 60 to 160")
+    expect(page.locator(".split")).to_contain_text(["demo-a 80 %"])
+    expect(weight).to_be_focused()
+    weight.fill("0")
+    page.get_by_label("Weight of demo-b").fill("0")
+    expect(page.locator("#route-checks")).to_contain_text("All weights of step 1 are 0.")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#route-checks")).to_contain_text("Errors keep the route from being saved")
+
+
+def test_conditions_are_read_on_the_line_between_the_steps(signed_in: Any) -> None:
+    page = signed_in
+    page.goto(STORY)
+    line = page.locator("details.link").nth(1)
+    expect(line.locator("summary")).to_contain_text("rate limit (429)")
+    line.locator("summary").click()
+    line.get_by_label("context too long").check()
+    line.get_by_label("Up to tokens").fill("9000")
+    expect(line.locator("summary")).to_contain_text("context too long")
+    expect(line.locator("summary")).to_contain_text("up to 9,000 tokens")
+    page.get_by_role("button", name="Add step").click()
+    expect(page.locator("section.step")).to_have_count(3)
+    expect(line.get_by_label("Up to tokens")).to_have_value("9000")
+    expect(line.get_by_label("Up to tokens")).to_be_visible()
+
+
+def test_two_tabs_can_not_overwrite_each_other(
+    open_page: Callable[..., Any], complaints: Any
+) -> None:
+    complaints.forgive("409")
+    one, two = open_page("ada"), open_page("ada")
+    for page in (one, two):
+        page.goto(STORY)
+    one.get_by_label("Weight of demo-a").fill("70")
+    one.get_by_role("button", name="Save").click()
+    expect(one.locator(".toast")).to_contain_text("version 2")
+    two.get_by_label("If a field can not be translated").select_option("1")
+    two.get_by_role("button", name="Save").click()
+    alert = two.get_by_role("alert")
+    expect(alert).to_contain_text("demo-a weight 60 to 70")
+    expect(alert).to_contain_text("strict about untranslatable fields no to yes")
+    two.get_by_role("button", name="Save mine over theirs").click()
+    expect(two.locator(".toast")).to_contain_text("version 3")
+
+
+def test_a_new_route_is_made_dry_run_reviewed_saved_and_deleted(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/routes")
+    page.get_by_role("link", name="New route").click()
+    page.get_by_label("Route name").fill("made")
+    page.get_by_label("Also answers to").fill("my-*")
+    page.get_by_label("Model to add to step 1").select_option("demo/demo-a")
+    page.get_by_role("button", name="Target", exact=True).click()
+    expect(page.get_by_role("button", name="Remove my-*")).to_be_visible()
+    page.get_by_label("Asks for").fill("my-model")
+    page.get_by_label("Sample").select_option("image")
+    page.get_by_role("button", name="Run dry").click()
+    trace = page.get_by_label("What would happen")
+    expect(trace).to_contain_text("made, by a pattern that fits my-model")
+    expect(trace.locator(".pick")).to_contain_text("demo-a")
+    page.get_by_text("The request to the upstream").click()
+    expect(page.locator("#trial-body")).to_contain_text('"weather"')
+    page.get_by_role("button", name="Review").click()
+    expect(page.locator("#review-pane")).to_contain_text("added demo-a")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".toast")).to_contain_text("made saved as version 1")
+    assert page.url.endswith("/console/routes/made")
+    page.get_by_role("link", name="Delete").click()
+    page.get_by_role("button", name="Delete the route").click()
+    expect(page.locator(".toast")).to_contain_text("made deleted")
+
+
+def test_an_earlier_version_comes_back_with_one_click(signed_in: Any) -> None:
+    page = signed_in
+    page.goto(STORY)
+    page.get_by_label("Weight of demo-a").fill("70")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".toast")).to_contain_text("version 2")
+    page.get_by_role("link", name="Versions").click()
+    page.get_by_role("button", name="Go back to this").click()
+    expect(page.get_by_label("Weight of demo-a")).to_have_value("60")
+
+
+def test_all_of_it_works_without_scripts(open_page: Callable[..., Any]) -> None:
+    page = open_page("ada", java_script_enabled=False)
+    page.goto(STORY)
+    page.get_by_label("Weight of demo-a").fill("75")
+    page.get_by_role("button", name="Move demo-b up").click()
+    assert names(page) == [["demo-b", "demo-a"], ["demo-c"]]
+    assert page.get_by_label("Weight of demo-a").input_value() == "75"
+    page.get_by_role("button", name="Run dry").click()
+    expect(page.get_by_label("What would happen")).to_contain_text("chosen")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".toast")).to_contain_text("saved as version 2")
+    assert names(page) == [["demo-b", "demo-a"], ["demo-c"]]
+
+
+def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
+    page = viewer_page
+    page.goto(STORY)
+    expect(page.get_by_label("Route name")).to_be_disabled()
+    assert page.get_by_role("button", name="Save").count() == 0
+    assert page.get_by_role("button", name="Run dry").count() == 0
+    assert names(page) == [["demo-a", "demo-b"], ["demo-c"]]
+
+
+PAGES = [
+    "/console/routes",
+    STORY,
+    "/console/new-route",
+    "/console/route-versions/story?show=1",
+    "/console/route-yaml/story",
+    "/console/route-delete/story",
+]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_page_is_accessible_and_fits(
+    open_page: Callable[..., Any],
+    axe: Any,
+    no_sideways_scroll: Any,
+    size: dict[str, int],
+    theme: str,
+) -> None:
+    page = open_page("ada", size=size, theme=theme)
+    for path in PAGES:
+        page.goto(path)
+        axe(page)
+        no_sideways_scroll(page)
+    page.goto(STORY)
+    for line in page.locator("details.link > summary, details.more > summary").all():
+        line.click()
+    page.get_by_label("Route name").fill("storey")
+    expect(page.locator("#route-checks")).to_contain_text("gets a new name")
+    page.locator("#dry-run").click()
+    expect(page.get_by_label("What would happen")).to_be_visible()
+    page.locator("#review").click()
+    expect(page.locator("#review-pane")).to_be_visible()
+    axe(page)
+    no_sideways_scroll(page)
+
+
+def test_the_list_is_found_by_name(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/routes")
+    page.get_by_label("Find a route").fill("stor")
+    expect(page.locator("#all-routes tr:visible")).to_have_count(1)
+    page.get_by_label("Find a route").fill("")
+    assert re.search("story", page.locator("#all-routes").inner_text())

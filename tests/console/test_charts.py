@@ -1,0 +1,91 @@
+"""Shapes of charts: inside their box, to scale, and whole where there is nothing to show."""
+
+from __future__ import annotations
+
+import pytest
+from django.template import Context, Template
+from django.utils import translation
+
+from console import charts
+
+
+def test_a_sparkline_spans_its_box_and_is_to_scale() -> None:
+    found = charts.spark([0, 10, 5], width=100, height=20)
+    assert found.line == "0,18 50,2 100,10"
+    assert found.end == (100, 10)
+    assert found.area.startswith("0,20 ") and found.area.endswith(" 100,20")
+
+
+@pytest.mark.parametrize("values", [[], [None, None]], ids=["none", "unknown"])
+def test_a_sparkline_of_nothing_is_empty(values: list[None]) -> None:
+    assert charts.spark(values).end is None
+
+
+def test_a_sparkline_of_zeros_lies_on_the_ground() -> None:
+    assert charts.spark([0, 0], width=100, height=20).line == "0,18 100,18"
+
+
+def test_what_is_unknown_is_left_out_of_a_sparkline() -> None:
+    assert charts.spark([1, None, 1], width=100, height=20).line == "0,2 100,2"
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (0, (0, 1)),
+        (1, (0, 0.5, 1)),
+        (3, (0, 1, 2, 3)),
+        (130, (0, 50, 100, 150)),
+        (0.0042, (0, 0.002, 0.004, 0.006)),
+        (float("nan"), (0, 1)),
+        (float("inf"), (0, 1)),
+    ],
+)
+def test_scales_are_round_and_reach_the_highest_value(most: float, expected: object) -> None:
+    assert charts.ticks(most) == expected
+
+
+@pytest.mark.parametrize("most", [7, 99, 100, 101, 12_345, 1e9, 3e-7])
+def test_a_scale_is_never_too_short_nor_crowded(most: float) -> None:
+    found = charts.ticks(most)
+    assert found[-1] >= most * 0.999
+    assert 2 <= len(found) <= 5
+
+
+def test_bars_stand_on_the_ground_and_inside_the_box() -> None:
+    found = charts.columns([0, 50, 100], [0, 0, 25], width=300, height=100)
+    assert [(bar.y, bar.height) for bar in found.bars] == [(100, 0), (50, 50), (0, 100)]
+    assert (found.bars[2].bad_y, found.bars[2].bad_height) == (75, 25)
+    assert all(bar.x >= 0 and bar.x + bar.width <= 300 for bar in found.bars)
+
+
+def test_one_error_among_many_can_be_seen() -> None:
+    assert charts.columns([100_000], [1], height=100).bars[0].bad_height == 2
+
+
+@pytest.mark.parametrize(
+    ("requests", "failed", "expected"),
+    [(0, 0, ""), (100, 0, "ok"), (100, 1, "warn"), (100, 10, "bad"), (1, 1, "bad")],
+)
+def test_an_hour_has_a_level(requests: int, failed: int, expected: str) -> None:
+    assert charts.level(requests, failed) == expected
+
+
+def test_shares_are_of_the_largest() -> None:
+    found = charts.parts([("a", 10), ("b", 5), ("c", 0)])
+    assert [part.percent for part in found] == [100, 50, 0]
+
+
+def test_numbers_in_svg_are_not_localised() -> None:
+    template = Template("{% load charts %}{% spark values 'pace' %}")
+    with translation.override("de"):
+        drawn = template.render(Context({"values": [1.5, 1000.25, 3.0]}))
+    assert "60,2" in drawn
+    assert "0,29.96" in drawn
+
+
+def test_words_of_a_chart_are_escaped() -> None:
+    template = Template("{% load charts %}{% strip cells label %}")
+    cells = [{"level": "ok", "label": "<script>"}]
+    drawn = template.render(Context({"cells": cells, "label": '"><b>'}))
+    assert "<script>" not in drawn and "<b>" not in drawn

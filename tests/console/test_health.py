@@ -1,0 +1,245 @@
+"""The health page: what each target did, what rests and for how long, what was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console.insight import process, targets
+from gateway import store
+from gateway.models import RequestLog
+from gateway.relay import runtime
+from gateway.relay.entry import Attempt, Entry
+from gateway.relay.journal import Counters
+from gateway.routing.health import State
+from tests.store.factories import entry, model, provider, route
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ada", password="x"))
+    return client
+
+
+@pytest.fixture
+def viewer() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_user("vic", password="x"))
+    return client
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A process that has served requests: its health, its registry, its journal's counters."""
+    found = SimpleNamespace(
+        health={},
+        snapshot=store.load_snapshot(),
+        journal=SimpleNamespace(depth=3, counters=Counters(written=41)),
+        config=SimpleNamespace(version="9.9"),
+    )
+    monkeypatch.setattr(runtime._Holder, "runtime", found)
+    yield found
+
+
+def called(id: str = "req_1", *, failed: str = "", **values: Any) -> Entry:
+    attempt = Attempt(
+        target="openai/gpt-5",
+        provider="openai",
+        model="gpt-5",
+        dialect="openai_chat",
+        status=429 if failed else 200,
+        error_kind=failed or None,
+        error="slow down" if failed else None,
+    )
+    given: dict[str, Any] = {
+        "started_at": timezone.now().timestamp() - 5,
+        "provider": "openai",
+        "model": "gpt-5",
+        "attempts": [attempt],
+        "first_token_ms": 400.0,
+        "duration_ms": 900.0,
+        "outcome": "error" if failed else "ok",
+    }
+    return entry(id, **(given | values))
+
+
+def page(client: Client) -> str:
+    response = client.get(reverse("health"))
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def only(label: str = "openai/gpt-5") -> targets.Health:
+    (found,) = [t for t in targets.healths(targets.snapshot()) if t.label == label]
+    return found
+
+
+def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
+    for name in ("health", "health-light"):
+        assert client.get(reverse(name)).status_code == 302
+    assert client.post(reverse("health-reset")).status_code == 302
+
+
+def test_without_any_model_there_is_one_button(viewer: Client) -> None:
+    assert f'href="{reverse("providers")}"' in page(viewer)
+
+
+def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
+    route("fast", model())
+    found = only()
+    assert (found.state, found.tries, found.error_rate, found.routes) == (
+        "quiet",
+        0,
+        None,
+        ("fast",),
+    )
+
+
+def test_a_target_shows_its_pace_and_error_rate() -> None:
+    store.write([called(f"req_{n}") for n in range(3)] + [called("bad", failed="rate_limit")])
+    found = only()
+    assert (found.tries, found.failed, found.error_rate) == (4, 1, 0.25)
+    assert found.first_p50 == pytest.approx(400, rel=0.15)
+    assert found.whole_p50 == pytest.approx(900, rel=0.15)
+    assert found.cells[-1]["level"] == "bad"
+    assert {cell["level"] for cell in found.cells[:-1]} == {""}
+
+
+def test_the_last_error_links_to_its_request(viewer: Client) -> None:
+    store.write([called("bad", failed="rate_limit")])
+    link = reverse("request", args=[RequestLog.objects.get().pk])
+    text = page(viewer)
+    assert f'href="{link}"' in text
+    assert "slow down" in text
+
+
+def test_an_error_that_another_target_made_good_is_still_seen() -> None:
+    saved = called("req_1", failed="overloaded", outcome="ok", provider="other", model="m")
+    store.write([saved])
+    error = only().error
+    assert error is not None
+    assert error.kind == "overloaded"
+
+
+def test_what_a_client_did_wrong_is_no_error_of_the_target() -> None:
+    store.write([called("bad", failed="invalid_request")])
+    assert (only().failed, only().error) == (0, None)
+
+
+def test_a_resting_target_shows_the_time_left_and_a_button(admin: Client, running: Any) -> None:
+    running.health["openai/gpt-5"] = State(3, time.monotonic() + 18.5, "rate_limit")
+    store.write([called()])
+    text = page(admin)
+    assert "Rests 19 s" in text
+    assert f'action="{reverse("health-reset")}"' in text
+
+
+def test_a_viewer_has_no_button_and_may_not_reset(viewer: Client, running: Any) -> None:
+    running.health["openai/gpt-5"] = State(3, time.monotonic() + 18, "rate_limit")
+    store.write([called()])
+    text = page(viewer)
+    assert "Rests 18 s" in text
+    assert reverse("health-reset") not in text
+    assert viewer.post(reverse("health-reset"), {"target": "openai/gpt-5"}).status_code == 403
+    assert "openai/gpt-5" in running.health
+
+
+def test_a_reset_ends_the_rest(admin: Client, running: Any) -> None:
+    running.health["openai/gpt-5"] = State(3, time.monotonic() + 18, "rate_limit")
+    response = admin.post(reverse("health-reset"), {"target": "openai/gpt-5"}, follow=True)
+    assert "openai/gpt-5 is tried again from now on." in response.content.decode()
+    assert running.health == {}
+
+
+def test_a_reset_of_what_does_not_rest_says_so(admin: Client, running: Any) -> None:
+    response = admin.post(
+        reverse("health-reset"), {"target": "<b>no</b>"}, headers={"HX-Request": "true"}
+    )
+    text = response.content.decode()
+    assert "&lt;b&gt;no&lt;/b&gt; does not rest." in text
+    assert "<html" not in text
+
+
+def test_a_target_that_failed_but_need_not_rest_is_failing(running: Any) -> None:
+    running.health["openai/gpt-5"] = State(1, 0.0, "timeout")
+    store.write([called()])
+    assert only().state == "failing"
+
+
+def test_those_in_trouble_stand_first(running: Any) -> None:
+    running.health["z/slow"] = State(3, time.monotonic() + 9, "timeout")
+    store.write([called(), called("b", provider="z", model="slow", attempts=[])])
+    assert next(t.label for t in targets.healths(targets.snapshot())) == "z/slow"
+
+
+def test_warnings_of_the_registry_are_shown(viewer: Client) -> None:
+    provider(credential_env="NOT_SET_ANYWHERE")
+    assert "NOT_SET_ANYWHERE" in page(viewer)
+
+
+def test_facts_of_the_process_are_shown(viewer: Client, running: Any) -> None:
+    running.journal.counters.rows_dropped = 7
+    text = page(viewer)
+    assert "something was lost" in text
+    assert "9.9" in text
+    facts = process.facts()
+    assert facts.started_at <= timezone.now()
+    assert facts.database.startswith(("SQLite 3", "PostgreSQL "))
+    assert facts.database_bytes
+
+
+def test_the_size_of_the_data_directory_counts_its_files(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").write_bytes(b"x" * 10_000)
+    assert process._used(tmp_path) >= 10_000
+
+
+# The sidebar's line
+
+
+def light(client: Client) -> dict[str, Any]:
+    return client.get(reverse("health-light")).json()
+
+
+def test_all_providers_are_healthy_until_one_fails(viewer: Client) -> None:
+    provider("openai")
+    provider("other", preset="custom", base_url="http://127.0.0.1:1/v1", auth="none")
+    assert light(viewer)["words"] == "2 of 2 providers healthy"
+    store.write([called(f"req_{n}", failed="timeout") for n in range(3)])
+    assert light(viewer) == {
+        "healthy": 1,
+        "total": 2,
+        "sick": ["openai"],
+        "level": "warn",
+        "words": "1 of 2 providers healthy",
+    }
+
+
+def test_one_failure_makes_no_provider_sick(viewer: Client) -> None:
+    provider("openai")
+    store.write([called("bad", failed="timeout")])
+    assert light(viewer)["level"] == "ok"
+
+
+def test_a_resting_target_makes_its_provider_sick(viewer: Client, running: Any) -> None:
+    provider("openai")
+    running.snapshot = store.load_snapshot()
+    running.health["openai/gpt-5"] = State(3, time.monotonic() + 18, "rate_limit")
+    assert light(viewer)["level"] == "bad"
+
+
+def test_the_line_for_the_sidebar_is_html_for_htmx(viewer: Client) -> None:
+    provider("openai")
+    response = viewer.get(reverse("health-light"), headers={"HX-Request": "true"})
+    assert "1 of 1 provider healthy" in response.content.decode()

@@ -1,0 +1,220 @@
+"""A LiteLLM file through the console: preview, import, and what a file must not do."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from gateway import store
+from gateway.litellm.upload import import_config, preview, read_upload
+from gateway.models import Alias, Model, Provider, Registry, Route, Source, Target
+
+pytestmark = pytest.mark.django_db
+
+TEXT = """
+model_list:
+  - model_name: fast
+    litellm_params:
+      model: openai/gpt-4.1-mini
+      api_key: sk-literal-0123456789
+      rpm: 60
+  - model_name: fast
+    litellm_params:
+      model: anthropic/claude-sonnet-4-5
+      api_key: os.environ/MY_ANTHROPIC
+  - model_name: "claude-*"
+    litellm_params: {model: "anthropic/claude-*", api_key: os.environ/MY_ANTHROPIC}
+router_settings:
+  model_group_alias: {quick: fast}
+  redis_host: cache.local
+litellm_settings:
+  callbacks: [langfuse]
+  turn_off_message_logging: true
+general_settings:
+  master_key: sk-master-0123456789
+"""
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_ANTHROPIC", "sk-ant-0123456789")
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+def tables() -> dict[str, list[str]]:
+    found = (Provider, Model, Route, Target, Alias)
+    return {table.__name__: sorted(map(str, table.objects.all())) for table in found}
+
+
+def previewed(admin: Client, text: str = TEXT) -> Any:
+    return admin.post(reverse("import"), {"text": text})
+
+
+def test_a_preview_changes_nothing(admin: Client) -> None:
+    before, version = tables(), Registry.objects.version()
+    assert previewed(admin).status_code == 200
+    assert tables() == before
+    assert Registry.objects.version() == version
+
+
+def test_a_preview_says_what_becomes_of_everything() -> None:
+    lines = preview(read_upload(TEXT), TEXT)
+    fates = {line.what: line.fate for line in lines}
+    taken = {what for what, fate in fates.items() if fate == "taken"}
+    assert len([what for what in taken if what.startswith("provider ")]) == 2
+    assert {what for what in taken if not what.startswith("provider ")} == {
+        "route fast",
+        "route claude-*",
+        "alias quick",
+        "alias claude-*",
+        "turn_off_message_logging",
+    }
+    assert fates["litellm_params.rpm"] == "changed"
+    left = {line.what: line for line in lines if line.fate == "left"}
+    assert {"router_settings.redis_host", "litellm_settings.callbacks"} <= set(left)
+    assert "general_settings.master_key" in left
+    assert all(line.why for line in left.values()), "each with its reason"
+    assert left["router_settings.redis_host"].spot == "16"
+
+
+def test_the_import_makes_rows_that_people_may_change(admin: Client) -> None:
+    page = previewed(admin)
+    answer = admin.post(reverse("import"), {"draft": page.context["draft"]})
+    assert answer.status_code == 302
+    assert tables()["Route"] == ["claude-*", "fast"]
+    rows = [*Provider.objects.all(), *Route.objects.all(), *Target.objects.all()]
+    assert {row.source for row in rows} == {Source.DATABASE}
+    assert store.credential_of(Provider.objects.get(preset="openai")) == "sk-literal-0123456789"
+    assert Provider.objects.get(preset="anthropic").credential_env == "MY_ANTHROPIC"
+    snapshot = store.load_snapshot()
+    assert snapshot.warnings == ()
+    assert snapshot.log_bodies is False
+    assert [target.model.name for target in snapshot.routes["fast"].targets] == [
+        "gpt-4.1-mini",
+        "claude-sonnet-4-5",
+    ]
+
+
+def test_a_file_can_be_uploaded(admin: Client) -> None:
+    upload = SimpleUploadedFile("mine.yaml", b"\xef\xbb\xbf" + TEXT.encode())
+    assert previewed(admin).status_code == 200
+    page = admin.post(reverse("import"), {"file": upload})
+    assert "route fast" in page.content.decode()
+
+
+def test_no_key_is_in_the_source_of_the_preview(admin: Client) -> None:
+    page = previewed(admin).content.decode()
+    for secret in ("sk-literal", "sk-master", "sk-ant"):
+        assert secret not in page
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "Choose a file"),
+        ("a: [", "is not valid YAML"),
+        ("model_list:\n- litellm_params: {model: x}", "needs a model_name"),
+        ("- a\n- b", "must be a mapping"),
+        ("include: [/etc/passwd]", "put what it includes into this file"),
+        ("a: &a [1]\nb: &b [" + "*a, " * 99 + "*a]\nc: [" + "*b, " * 3000 + "*b]", "too much"),
+        ("a: !!python/object/apply:os.system [id]", "not plain YAML|must be"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_and_the_text_stays(
+    admin: Client, text: str, why: str
+) -> None:
+    answer = previewed(admin, text)
+    if answer.status_code == 200:  # the tag of a list is not looked at, and nothing is run
+        assert "unknown key" in answer.content.decode()
+        return
+    assert answer.status_code == 422
+    (errors,) = answer.context["form"].errors.values()
+    assert re.search(why, str(errors))
+    assert answer.context["form"]["text"].value() == text
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe\x00", b"x" * (1024 * 1024 + 1)], ids=["binary", "huge"]
+)
+def test_a_file_that_is_none_is_refused(admin: Client, data: bytes) -> None:
+    answer = admin.post(reverse("import"), {"file": SimpleUploadedFile("x.yaml", data)})
+    assert answer.status_code == 422
+    assert "file" in answer.context["form"].errors
+
+
+def test_an_upload_reads_no_secret_of_the_gateway(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAGOMAN_SECRET_KEY", "very-secret-value")
+    text = """
+model_list:
+  - model_name: os.environ/DRAGOMAN_SECRET_KEY
+    litellm_params: {model: openai/x, api_key: sk-literal-0123456789}
+"""
+    assert "very-secret-value" not in previewed(admin, text).content.decode()
+
+
+@pytest.mark.parametrize("draft", ["", "x", "gAAAAA", "é"])
+def test_a_forged_draft_imports_nothing(admin: Client, draft: str) -> None:
+    assert admin.post(reverse("import"), {"draft": draft}).status_code == 422
+    assert not Provider.objects.exists()
+
+
+def test_what_people_made_stays(admin: Client) -> None:
+    Route.objects.create(name="fast", strategy="ordered")
+    file_row = Provider.objects.create(name="openai", preset="groq", source=Source.FILE)
+    config = read_upload(TEXT)
+    (line,) = [line for line in preview(config, TEXT) if line.what == "route fast"]
+    assert line.fate == "left"
+    import_config(read_upload(TEXT))
+    assert Route.objects.get(name="fast").targets.count() == 0
+    file_row.refresh_from_db()
+    assert (file_row.preset, file_row.source) == ("groq", Source.FILE)
+
+
+def test_the_same_file_twice_adds_nothing() -> None:
+    import_config(read_upload(TEXT))
+    before = tables()
+    import_config(read_upload(TEXT))
+    assert tables() == before
+
+
+def test_keys_among_the_files_own_variables_are_sealed() -> None:
+    text = """
+environment_variables: {OWN_KEY: sk-own-0123456789}
+model_list:
+  - model_name: fast
+    litellm_params: {model: openai/gpt-4.1, api_key: os.environ/OWN_KEY}
+"""
+    import_config(read_upload(text))
+    row = Provider.objects.get()
+    assert (row.credential_env, store.credential_of(row)) == ("", "sk-own-0123456789")
+    assert store.load_snapshot().warnings == ()
+
+
+def test_every_seed_file_has_a_preview() -> None:
+    folder = Path(__file__).resolve().parents[1] / "litellm"
+    files = [path for path in folder.rglob("*.yaml") if "include:" not in path.read_text()]
+    for path in files:
+        text = path.read_text()
+        assert preview(read_upload(text), text)
+
+
+def test_hostile_names_are_shown_as_text(admin: Client) -> None:
+    text = TEXT.replace("quick", "'<img src=x onerror=alert(1)>'")
+    page = previewed(admin, text).content.decode()
+    assert html.escape("<img src=x") in page
+    assert "<img src=x" not in page

@@ -1,0 +1,255 @@
+"""The pages of API keys: made and rotated with the secret shown once, limited, revoked."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from gateway import store
+from gateway.models import ApiKey, RequestLog, Source
+from tests.store.factories import entry, model, route
+
+pytestmark = pytest.mark.django_db
+
+FORM = {"name": "ci", "scope": "all", "bodies": ""}
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+@pytest.fixture
+def viewer() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_user("vic"))
+    return client
+
+
+def text(response: Any) -> str:
+    return response.content.decode()
+
+
+def secret_in(response: Any) -> str:
+    (found,) = set(re.findall(r"sk-dgm-\w{54}", text(response)))
+    return found
+
+
+def admitted(token: str) -> Any:
+    return store.load_snapshot().keys.get(store.digest(token))
+
+
+def test_a_made_key_is_shown_once_and_works(admin: Client) -> None:
+    made = admin.post(reverse("key-add"), FORM)
+    assert made.status_code == 200
+    plain = secret_in(made)
+    row = ApiKey.objects.get()
+    assert admitted(plain).id == row.pk
+    for page in (reverse("keys"), reverse("key-edit", args=[row.pk])):
+        assert plain not in text(admin.get(page))
+        assert row.prefix in text(admin.get(page))
+
+
+def test_the_page_with_the_secret_is_not_stored_by_anyone(admin: Client) -> None:
+    assert admin.post(reverse("key-add"), FORM)["Cache-Control"] == "no-store"
+
+
+def test_all_fields_are_kept_and_can_be_changed(admin: Client) -> None:
+    route("fast", model())
+    given = {
+        **FORM,
+        "scope": "some",
+        "chosen": ["fast"],
+        "patterns": "claude-*, openai/gpt-5,",
+        "expires_at": "2099-01-02T03:04",
+        "bodies": "no",
+        "budget_day_usd": "1.5",
+        "budget_month_usd": "20",
+        "budget_total_usd": "100",
+        "limit_rpm": "60",
+        "limit_tpm": "100000",
+        "limit_concurrency": "4",
+    }
+    admin.post(reverse("key-add"), given)
+    row = ApiKey.objects.get()
+    assert row.routes == ["fast", "claude-*", "openai/gpt-5"]
+    assert row.expires_at is not None
+    assert row.expires_at.isoformat() == "2099-01-02T03:04:00+00:00"
+    assert (row.log_bodies, row.limit_rpm, row.limit_tpm, row.limit_concurrency) == (
+        False,
+        60,
+        100000,
+        4,
+    )
+    assert (row.budget_day_usd, row.budget_month_usd) == (Decimal("1.5"), Decimal(20))
+    edited = reverse("key-edit", args=[row.pk])
+    shown = text(admin.get(edited))
+    assert 'value="claude-*, openai/gpt-5"' in shown
+    assert re.search(r'value="fast"[^>]*checked', shown)
+    changed = {**given, "scope": "all", "bodies": "", "budget_day_usd": "", "limit_rpm": "61"}
+    assert admin.post(edited, changed).status_code == 302
+    row.refresh_from_db()
+    assert (row.routes, row.log_bodies, row.budget_day_usd, row.limit_rpm) == ([], None, None, 61)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("scope", "some"),
+        ("expires_at", "2001-01-01T00:00"),
+        ("expires_at", "tomorrow"),
+        ("budget_day_usd", "-1"),
+        ("limit_rpm", "0"),
+        ("limit_tpm", "many"),
+        ("chosen", "no-such-route"),
+        ("patterns", "x" * 201),
+    ],
+)
+def test_what_is_wrong_is_said_beside_its_field_and_the_rest_is_kept(
+    admin: Client, field: str, value: str
+) -> None:
+    given = {**FORM, "name": "a kept name", field: value}
+    answer = admin.post(reverse("key-add"), given)
+    assert answer.status_code == 422
+    assert field in answer.context["form"].errors
+    assert field == "name" or "a kept name" in text(answer)
+    assert not ApiKey.objects.exists()
+
+
+def test_an_expired_key_can_be_edited_without_a_new_time(admin: Client) -> None:
+    row, _ = store.make_key(
+        "old", expires_at=timezone.now().replace(second=0, microsecond=0) - timedelta(days=1)
+    )
+    assert row.expires_at is not None
+    given = {**FORM, "name": "renamed", "expires_at": row.expires_at.strftime("%Y-%m-%dT%H:%M")}
+    assert admin.post(reverse("key-edit", args=[row.pk]), given).status_code == 302
+    assert ApiKey.objects.get().name == "renamed"
+
+
+def test_rotating_keeps_identity_and_spending(admin: Client) -> None:
+    row, old = store.make_key("ci", budget_month_usd=Decimal(10))
+    store.write(
+        [entry(key_id=row.pk, cost_usd=Decimal("2.5"), started_at=timezone.now().timestamp())]
+    )
+    rotated = admin.post(reverse("key-rotate", args=[row.pk]), {"grace": "hour"})
+    new = secret_in(rotated)
+    assert new != old
+    assert admitted(old).id == admitted(new).id == row.pk
+    page = text(admin.get(reverse("key-edit", args=[row.pk])))
+    assert "$2.50" in page
+    assert "$7.50 left" in page
+    assert old[:15] in page
+    assert admin.post(reverse("key-end-grace", args=[row.pk])).status_code == 302
+    assert admitted(old) is None
+    assert admitted(new) is not None
+
+
+def test_rotating_without_grace_ends_the_old_secret(admin: Client) -> None:
+    row, old = store.make_key("ci")
+    admin.post(reverse("key-rotate", args=[row.pk]), {"grace": "none"})
+    assert admitted(old) is None
+
+
+def test_an_unknown_grace_rotates_nothing(admin: Client) -> None:
+    row, old = store.make_key("ci")
+    assert admin.post(reverse("key-rotate", args=[row.pk]), {"grace": "years"}).status_code == 422
+    assert admitted(old) is not None
+
+
+def test_a_revocation_can_be_undone_for_ten_seconds(admin: Client) -> None:
+    row, plain = store.make_key("ci")
+    answer = admin.post(reverse("key-revoke", args=[row.pk]))
+    assert admitted(plain) is None
+    assert reverse("key-restore", args=[row.pk]) in text(admin.get(answer["Location"]))
+    admin.post(reverse("key-restore", args=[row.pk]))
+    assert admitted(plain) is not None
+
+
+def test_after_that_a_key_stays_revoked(admin: Client) -> None:
+    row, plain = store.make_key("ci")
+    ApiKey.objects.update(revoked_at=timezone.now() - timedelta(seconds=16))
+    page = text(admin.get(reverse("keys") + f"?revoked={row.pk}"))
+    assert reverse("key-restore", args=[row.pk]) not in page
+    answer = admin.post(reverse("key-restore", args=[row.pk]), follow=True)
+    assert "Too late" in text(answer)
+    assert admitted(plain) is None
+
+
+def test_a_revoked_key_can_only_be_deleted(admin: Client) -> None:
+    row, _ = store.make_key("ci")
+    delete = reverse("key-delete", args=[row.pk])
+    assert admin.post(delete).status_code == 409
+    ApiKey.objects.revoke()
+    for name in ("key-edit", "key-rotate"):
+        answer = admin.post(reverse(name, args=[row.pk]), {**FORM, "name": "new", "grace": "day"})
+        assert answer.status_code == 409
+    assert ApiKey.objects.get().name == "ci"
+    assert "ci" in text(admin.get(reverse("keys") + "?show=revoked"))
+    assert admin.get(delete).status_code == 200
+    assert admin.post(delete).status_code == 302
+    assert not ApiKey.objects.exists()
+
+
+def test_a_key_of_a_file_is_read_only_until_it_is_copied(admin: Client) -> None:
+    row, _ = store.make_key("ci", source=Source.FILE, source_ref="keys.yaml:3")
+    edit = reverse("key-edit", args=[row.pk])
+    assert "keys.yaml:3" in text(admin.get(edit))
+    assert admin.post(edit, {**FORM, "name": "new"}).status_code == 409
+    admin.post(reverse("key-copy", args=[row.pk]))
+    assert admin.post(edit, {**FORM, "name": "new"}).status_code == 302
+    row.refresh_from_db()
+    assert (row.name, row.source) == ("new", "database")
+
+
+def test_the_list_shows_the_budget_that_ends_first(admin: Client) -> None:
+    row, _ = store.make_key("ci", budget_day_usd=Decimal(4), budget_total_usd=Decimal(100))
+    store.write([entry(key_id=row.pk, cost_usd=Decimal(3), started_at=timezone.now().timestamp())])
+    page = text(admin.get(reverse("keys")))
+    assert "$3.00" in page
+    assert "of $4.00" in page
+    assert 'data-w="75"' in page
+
+
+def test_spans_are_days_and_months_of_utc(admin: Client) -> None:
+    from console.pages.keys.spend import gauges
+
+    row, _ = store.make_key("ci")
+    now = datetime.fromisoformat("2026-03-15T12:00:00+00:00")
+    for n, moment in enumerate(
+        ("2026-03-15T00:00:00", "2026-03-14T23:59:59", "2026-02-28T23:59:59")
+    ):
+        at = datetime.fromisoformat(moment + "+00:00").timestamp()
+        store.write([entry(f"r{n}", key_id=row.pk, cost_usd=Decimal(1), started_at=at)])
+    assert [gauge.spent for gauge in gauges([row], now)[row.pk]] == [1, 2, 3]
+
+
+def test_a_viewer_sees_the_list_and_changes_nothing(viewer: Client) -> None:
+    row, plain = store.make_key("ci")
+    page = text(viewer.get(reverse("keys")))
+    assert "ci" in page
+    assert "Revoke" not in page
+    assert viewer.get(reverse("key-add")).status_code == 403
+    for name in ("key-edit", "key-rotate", "key-revoke", "key-restore", "key-delete", "key-copy"):
+        assert viewer.post(reverse(name, args=[row.pk]), FORM).status_code == 403, name
+    assert admitted(plain) is not None
+
+
+def test_nobody_sees_keys_without_signing_in(client: Client) -> None:
+    assert client.get(reverse("keys")).status_code == 302
+
+
+def test_no_key_yet_says_what_to_do(admin: Client) -> None:
+    page = text(admin.get(reverse("keys")))
+    assert reverse("key-add") in page
+    assert "Bearer sk-dgm-" in page
+    assert not RequestLog.objects.exists()

@@ -1,0 +1,245 @@
+"""The pages of models: the filter, the source of each fact, own values and the way back."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from console.facts import FACTS, facts_of
+from gateway import store
+from gateway.models import Model, Source
+from gateway.providers.prices import book
+from tests.store.factories import model, provider, route
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+@pytest.fixture
+def viewer() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_user("vic"))
+    return client
+
+
+def text(response: Any) -> str:
+    return response.content.decode()
+
+
+def names(response: Any) -> list[str]:
+    return [item["row"].name for item in response.context["rows"]]
+
+
+def some_models() -> None:
+    openai, deepseek = provider("openai"), provider("deepseek", "deepseek")
+    model("gpt-5", openai)
+    model("gpt-4o", openai, enabled=False)
+    model("deepseek-chat", deepseek)
+    model("deepseek-reasoner", deepseek, traits={"tools": False})
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["deepseek-chat", "deepseek-reasoner", "gpt-4o", "gpt-5"]),
+        ("q=GPT", ["gpt-4o", "gpt-5"]),
+        ("q=openai/gpt-5", ["gpt-5"]),
+        ("q=deep+chat", ["deepseek-chat"]),
+        ("provider=deepseek", ["deepseek-chat", "deepseek-reasoner"]),
+        ("state=off", ["gpt-4o"]),
+        ("can=images", ["gpt-4o", "gpt-5"]),
+        ("can=tools&can=reasoning", ["gpt-5"]),
+        ("q=%00", []),
+        ("q=no-such-model", []),
+        ("state=nonsense&can=nonsense", ["deepseek-chat", "deepseek-reasoner", "gpt-4o", "gpt-5"]),
+    ],
+)
+def test_the_filter_in_the_address_holds(admin: Client, query: str, found: list[str]) -> None:
+    some_models()
+    assert names(admin.get(f"{reverse('models')}?{query}")) == found
+
+
+def test_typing_swaps_only_the_rows(admin: Client) -> None:
+    some_models()
+    whole = admin.get(reverse("models"), {"q": "gpt"})
+    part = admin.get(reverse("models"), {"q": "gpt"}, headers={"HX-Request": "true"})
+    assert "<html" in text(whole)
+    assert "<html" not in text(part)
+    assert names(part) == names(whole)
+    assert "HX-Request" in part["Vary"]
+
+
+def test_each_fact_names_its_source() -> None:
+    row = model(
+        "gpt-5",
+        provider("openai"),
+        traits={"images": False},
+        learned={"max_output": 1000, "images": True},
+        price_output=Decimal("7.5"),
+    )
+    facts = facts_of(row)
+    assert facts["images"].source.origin == "own"
+    assert facts["images"].value is False
+    assert facts["max_output"].words == "learned from the provider"
+    assert facts["max_output"].default.value != 1000
+    assert facts["reasoning"].source.origin == "family"
+    assert facts["output"].words == "changed here"
+    assert facts["input"].words == f"price list of {book().taken}"
+
+
+def test_a_fact_of_the_preset_and_one_that_nobody_told() -> None:
+    facts = facts_of(model("no-such-model", provider("deepseek", "deepseek")))
+    assert facts["structured"].words == "preset DeepSeek"
+    assert facts["tools"].words == "assumed"
+    assert facts["input"].words == "unknown"
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt-5", "claude-opus-4-8", "deepseek-chat", "no-such-model", "o3"]
+)
+@pytest.mark.parametrize("preset", ["openai", "anthropic", "deepseek", "openrouter", "ollama"])
+def test_the_page_says_what_the_gateway_uses(preset: str, name: str) -> None:
+    """The sources are looked up apart from the values; they must not part ways."""
+    row = model(name, provider("p", preset), traits={"pdf": False}, learned={"max_output": 9})
+    used = store.load_snapshot().models[f"p/{name}"]
+    for fact in FACTS:
+        holder: Any = used.price if fact.kind == "usd" else used.traits
+        assert facts_of(row)[fact.name].value == getattr(holder, fact.name), fact.name
+
+
+def test_facts_are_changed_and_reset(admin: Client) -> None:
+    row = model("gpt-5", provider("openai"), traits={"seed": False})
+    edit = reverse("model-edit", args=[row.pk])
+    given = {
+        "context_window": "1000",
+        "images": "no",
+        "structured": "json",
+        "input": "0.25",
+        "output": "0",
+    }
+    assert admin.post(edit, given).status_code == 302
+    used = store.load_snapshot().models["openai/gpt-5"]
+    assert (used.traits.context_window, used.traits.images, used.traits.structured) == (
+        1000,
+        False,
+        "json",
+    )
+    assert (used.price.input, used.price.output) == (Decimal("0.25"), Decimal(0))
+    shown = text(admin.get(edit))
+    assert shown.count("changed here") == 5
+    assert re.search(r'name="input" value="0.25"', shown)
+    admin.post(reverse("model-reset", args=[row.pk]), {"fact": "input"})
+    row.refresh_from_db()
+    assert (row.price_input, row.price_output, "images" in row.traits) == (None, 0, True)
+    admin.post(reverse("model-reset", args=[row.pk]), {"fact": ""})
+    row.refresh_from_db()
+    assert (row.price_output, row.traits) == (None, {"seed": False})
+
+
+def test_an_empty_field_follows_the_tables(admin: Client) -> None:
+    row = model("gpt-5", provider("openai"))
+    before = store.load_snapshot().models["openai/gpt-5"]
+    admin.post(reverse("model-edit", args=[row.pk]), {})
+    row.refresh_from_db()
+    assert (row.traits, row.price_input) == ({}, None)
+    assert store.load_snapshot().models["openai/gpt-5"].traits == before.traits
+
+
+def test_resetting_forgets_what_was_learned_too(admin: Client) -> None:
+    row = model("m", learned={"max_output": 5, "images": False})
+    admin.post(reverse("model-reset", args=[row.pk]), {"fact": "max_output"})
+    row.refresh_from_db()
+    assert row.learned == {"images": False}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("context_window", "0"),
+        ("max_output", "a lot"),
+        ("input", "-1"),
+        ("tools", "maybe"),
+        ("output", "1e99"),
+    ],
+)
+def test_what_is_wrong_is_said_beside_its_field(admin: Client, field: str, value: str) -> None:
+    row = model("m")
+    answer = admin.post(reverse("model-edit", args=[row.pk]), {"cache_read": "0.125", field: value})
+    assert answer.status_code == 422
+    assert field in answer.context["form"].errors
+    assert "0.125" in text(answer)
+    row.refresh_from_db()
+    assert (row.traits, row.price_cache_read) == ({}, None)
+
+
+def test_a_row_with_nonsense_can_be_seen_and_mended(admin: Client) -> None:
+    row = model("m", traits=[1], learned="x")
+    assert admin.get(reverse("models")).status_code == 200
+    assert admin.get(reverse("model-edit", args=[row.pk])).status_code == 200
+    admin.post(reverse("model-edit", args=[row.pk]), {"images": "no"})
+    row.refresh_from_db()
+    assert row.traits == {"images": False}
+
+
+def test_a_model_is_added_by_hand(admin: Client) -> None:
+    held = provider("openai")
+    shown = text(admin.get(reverse("model-add"), {"provider": held.pk}))
+    assert re.search(rf'value="{held.pk}" selected', shown)
+    add = {"provider": held.pk, "name": "gpt-6"}
+    assert admin.post(reverse("model-add"), add).status_code == 302
+    assert Model.objects.get().name == "gpt-6"
+    again = admin.post(reverse("model-add"), add)
+    assert again.status_code == 422
+    assert Model.objects.count() == 1
+
+
+def test_deleting_says_which_routes_it_leaves(admin: Client) -> None:
+    row = model("m")
+    route("fast", row)
+    delete = reverse("model-delete", args=[row.pk])
+    assert "fast" in text(admin.get(delete))
+    assert admin.post(delete).status_code == 302
+    assert not Model.objects.exists()
+
+
+def test_a_model_is_switched_off_and_on(admin: Client) -> None:
+    row = model("m")
+    for on, there in (("no", False), ("yes", True)):
+        admin.post(reverse("model-enable", args=[row.pk]), {"on": on})
+        assert ("openai/m" in store.load_snapshot().models) is there
+
+
+def test_a_model_of_a_file_is_read_only_until_it_is_copied(admin: Client) -> None:
+    row = model("m", source=Source.FILE, source_ref="x.yaml:9")
+    edit = reverse("model-edit", args=[row.pk])
+    assert "x.yaml:9" in text(admin.get(edit))
+    for name in ("edit", "reset", "delete"):
+        assert admin.post(reverse(f"model-{name}", args=[row.pk])).status_code == 409
+    admin.post(reverse("model-copy", args=[row.pk]))
+    assert admin.post(edit, {"images": "no"}).status_code == 302
+    row.refresh_from_db()
+    assert (row.source, row.traits) == ("database", {"images": False})
+
+
+def test_a_viewer_sees_facts_and_changes_nothing(viewer: Client) -> None:
+    row = model("gpt-5", provider("openai"))
+    page = text(viewer.get(reverse("models")))
+    assert "gpt-5" in page
+    assert reverse("model-edit", args=[row.pk]) not in page
+    for name in ("edit", "reset", "enable", "copy", "delete"):
+        assert viewer.post(reverse(f"model-{name}", args=[row.pk])).status_code == 403, name
+
+
+def test_no_model_yet_says_what_to_do(admin: Client) -> None:
+    assert reverse("providers") in text(admin.get(reverse("models")))

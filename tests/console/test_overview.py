@@ -1,0 +1,181 @@
+"""The overview: the day in numbers, what to do next, and an empty gateway's first page."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console.insight.steps import steps
+from console.insight.today import today
+from gateway import store
+from gateway.models import RequestLog
+from gateway.relay.entry import Entry
+from tests.store.factories import entry, model, provider, route
+
+pytestmark = pytest.mark.django_db
+
+# Late enough that yesterday's evening and this morning are in one picture.
+NOW = dt.datetime(2026, 11, 21, 10, 20, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ada", password="x"))
+    return client
+
+
+@pytest.fixture
+def viewer() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_user("vic", password="x"))
+    return client
+
+
+def used(id: str = "req_1", *, at: dt.datetime | None = None, **values: Any) -> Entry:
+    given: dict[str, Any] = {
+        "started_at": (at or timezone.now()).timestamp(),
+        "provider": "openai",
+        "model": "gpt-5",
+        "key_prefix": "sk-dgm-mira",
+        "input_tokens": 1000,
+        "output_tokens": 20,
+        "cost_usd": Decimal("0.25"),
+        "first_token_ms": 400.0,
+    }
+    return entry(id, **(given | values))
+
+
+def page(client: Client, **headers: str) -> str:
+    response = client.get(reverse("overview"), headers=headers)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def figures(now: dt.datetime = NOW) -> dict[str, Any]:
+    return {str(figure.title): figure for figure in today(now).figures}
+
+
+def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
+    assert client.get(reverse("overview")).status_code == 302
+
+
+def test_an_empty_gateway_says_how_to_make_the_first_call(admin: Client) -> None:
+    text = page(admin)
+    assert "No request has come through yet." in text
+    assert f'href="{reverse("connect")}"' in text
+    assert "curl http://testserver/v1/chat/completions" in text
+
+
+def test_the_first_request_replaces_the_empty_page(admin: Client) -> None:
+    store.write([used()])
+    text = page(admin)
+    assert "No request has come through yet." not in text
+    assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
+
+
+def test_today_begins_at_midnight_of_the_reader() -> None:
+    # Midnight in New York is at five in UTC.
+    store.write([used("a", at=NOW.replace(hour=4)), used("b", at=NOW.replace(hour=6))])
+    assert figures()["Requests"].text == "2"
+    with timezone.override("America/New_York"):
+        assert figures()["Requests"].text == "1"
+
+
+def test_yesterday_is_compared_as_far_as_it_had_come() -> None:
+    yesterday = NOW - dt.timedelta(days=1)
+    store.write([used("same", at=yesterday), used("later", at=yesterday + dt.timedelta(hours=3))])
+    assert figures()["Requests"].note == "1 yesterday by now"
+
+
+def test_figures_have_the_numbers_of_the_day() -> None:
+    store.write([used("a", at=NOW), used("b", at=NOW, outcome="error", cost_usd=None)])
+    found = figures()
+    assert (found["Errors"].text, found["Errors"].note) == ("1", "50 % of requests")
+    assert found["Tokens"].text == "2,040"
+    assert found["First token"].text.endswith("s")
+    assert (found["Cost"].text, found["Cost"].note) == ("$0.25", "and 1, price unknown")
+
+
+def test_an_unknown_price_is_not_zero() -> None:
+    store.write([used(at=NOW, cost_usd=None)])
+    assert figures()["Cost"].text == "unknown"
+
+
+def test_a_day_without_requests_has_no_pace() -> None:
+    store.write([used(at=NOW - dt.timedelta(hours=20))])
+    found = figures()
+    assert (found["Requests"].text, found["First token"].text) == ("0", "—")
+
+
+def test_lines_leave_the_running_hour_out_and_bars_have_it() -> None:
+    store.write([used(at=NOW)])
+    assert sum(figures()["Requests"].values) == 0
+    assert [bar.height > 0 for bar in today(NOW).traffic.bars] == [False] * 23 + [True]
+
+
+def test_routes_are_ranked_and_none_is_lost() -> None:
+    store.write(
+        [used(f"req_{n}_{i}", at=NOW, route=f"r{n}") for n in range(9) for i in range(n + 1)]
+    )
+    found = today(NOW).routes
+    assert (found[0].name, found[0].percent) == ("r8", 100)
+    assert found[-1].name == "3 others"
+    assert sum(share.totals.requests for share in found) == 45
+
+
+def test_errors_lead_to_their_requests(admin: Client) -> None:
+    store.write([used(outcome="error", status=502, error_kind="timeout")])
+    text = page(admin).partition('id="errors-title"')[2]
+    assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
+    assert "timeout" in text
+
+
+def test_the_part_that_is_renewed_has_no_shell(admin: Client) -> None:
+    store.write([used()])
+    text = page(admin, **{"HX-Request": "true"})
+    assert "<html" not in text
+    assert 'id="today-title"' in text
+
+
+def done() -> dict[str, bool]:
+    return {step.page: step.done for step in steps()}
+
+
+def test_the_list_of_what_to_do_follows_the_registry() -> None:
+    assert not any(done().values())
+    real = provider("openai")
+    assert done()["providers"]
+    route("fast", model(provided_by=real))
+    store.make_key("a key")
+    store.write([used()])
+    assert all(done().values())
+
+
+def test_the_demo_and_the_playground_are_no_steps_done() -> None:
+    demo = provider("demo", preset="demo")
+    route("demo", model("demo", provided_by=demo))
+    store.write([used(key_prefix="playground")])
+    assert not any(done().values())
+
+
+def test_a_viewer_is_not_told_to_do_what_only_admins_can(admin: Client, viewer: Client) -> None:
+    assert "What to do next" in page(admin)
+    assert "What to do next" not in page(viewer)
+
+
+def test_hostile_names_are_shown_harmlessly(admin: Client) -> None:
+    store.write([used(route="<img src=x>", model="<b>m", key_prefix="<i>k")])
+    text = page(admin)
+    assert "<img src=x>" not in text and "<b>m" not in text and "<i>k" not in text
+
+
+def test_trouble_with_the_registry_is_told(admin: Client) -> None:
+    provider(credential_env="NOT_SET_ANYWHERE")
+    assert "The registry has 1 row that does not work as it stands." in page(admin)

@@ -1,0 +1,138 @@
+"""What the page sends -> a plan, or words on every field at fault."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from console.playground.columns import MOST_COLUMNS
+from console.playground.document import parse, parse_matrix
+from console.playground.reading import Invalid
+from gateway.canon.request import Image, Text, ToolCall, ToolResult
+
+PNG = base64.b64encode(b"\x89PNG not really").decode()
+
+
+def document(**more: Any) -> dict[str, Any]:
+    return {
+        "columns": [{"id": "A", "model": "demo"}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+        **more,
+    }
+
+
+def errors(body: Any) -> dict[str, str]:
+    with pytest.raises(Invalid) as caught:
+        parse(body)
+    return caught.value.errors
+
+
+def test_a_plain_document_is_one_column_and_one_case() -> None:
+    plan = parse(document())
+    assert (plan.dialect, plan.repeat, plan.stream) == ("openai_chat", 1, True)
+    assert [(c.id, c.model) for c in plan.columns] == [("A", "demo")]
+    assert plan.cases[0].turns[0].parts == (Text(text="Hi"),)
+
+
+def test_a_column_takes_what_all_share_and_puts_its_own_over_it() -> None:
+    plan = parse(
+        document(
+            system="Be kind.",
+            params={"temperature": 0.5},
+            columns=[{"model": "a"}, {"model": "b", "system": "", "params": {"top_p": 0.1}}],
+        )
+    )
+    shared, own = (column.settings for column in plan.columns)
+    assert (shared.system, shared.params.temperature) == ("Be kind.", 0.5)
+    assert (own.system, own.params.temperature, own.params.top_p) == ("", None, 0.1)
+    assert [column.id for column in plan.columns] == ["A", "B"]
+
+
+def test_all_faults_are_told_at_once_each_at_its_field() -> None:
+    found = errors(
+        {
+            "dialect": "klingon",
+            "columns": [{"id": "A", "model": ""}, {"id": "A", "model": "x"}],
+            "messages": [],
+            "params": {"temperature": 9, "max_tokens": 1.5, "stop": 3},
+            "tools": [{"name": ""}, {"name": "t", "schema": {"type": "strin"}}],
+            "schema": {"properties": []},
+            "repeat": 21,
+        }
+    )
+    assert set(found) == {
+        "dialect",
+        "columns.0.model",
+        "columns.1.id",
+        "messages",
+        "params.temperature",
+        "params.max_tokens",
+        "params.stop",
+        "tools.0.name",
+        "tools.1.schema",
+        "schema",
+        "repeat",
+    }
+    assert all(found.values())
+
+
+@pytest.mark.parametrize("body", [None, [], "x", 7, {}, {"columns": 3}, {"columns": [3]}])
+def test_anything_else_is_refused_and_no_crash(body: Any) -> None:
+    assert errors(body)
+
+
+def test_there_are_at_most_eight_columns() -> None:
+    assert "columns" in errors(document(columns=[{"model": "m"}] * (MOST_COLUMNS + 1)))
+
+
+def test_a_picture_must_be_a_picture() -> None:
+    def content(**part: Any) -> dict[str, Any]:
+        return document(messages=[{"role": "user", "content": [{"type": "image", **part}]}])
+
+    plan = parse(content(media_type="image/png", data=PNG))
+    assert plan.cases[0].turns[0].parts == (Image(media_type="image/png", data=PNG),)
+    at = "messages.0.content.0"
+    assert f"{at}.media_type" in errors(content(media_type="image/svg+xml", data=PNG))
+    assert f"{at}.data" in errors(content(media_type="image/png", data="no base64"))
+    assert f"{at}.data" in errors(content(media_type="image/png", data=""))
+
+
+def test_calls_and_results_of_an_earlier_answer_are_kept() -> None:
+    call = {"type": "tool_call", "id": "c1", "name": "t", "arguments": {"a": 1}}
+    result = {"type": "tool_result", "id": "c1", "content": {"b": 2}}
+    plan = parse(
+        document(
+            messages=[
+                {"role": "user", "content": "go"},
+                {"role": "assistant", "content": [call]},
+                {"role": "tool", "content": [result]},
+            ]
+        )
+    )
+    turns = plan.cases[0].turns
+    assert turns[1].parts == (ToolCall(id="c1", name="t", arguments={"a": 1}),)
+    assert turns[2].role == "user"
+    assert turns[2].parts == (ToolResult(id="c1", parts=(Text(text='{"b":2}'),)),)
+
+
+def test_a_matrix_has_cases_with_their_own_expectations() -> None:
+    case = {
+        "name": "one",
+        "messages": [{"role": "user", "content": "1"}],
+        "schema": {"type": "object"},
+    }
+    plan = parse_matrix(document(cases=[case, {**case, "expected": [{"name": "t"}]}]))
+    assert plan.matrix
+    assert [c.name for c in plan.cases] == ["one", "one"]
+    assert plan.cases[0].schema == {"type": "object"}
+    assert plan.cases[1].expected is not None
+
+
+def test_a_matrix_does_not_grow_without_bounds() -> None:
+    case = {"messages": [{"role": "user", "content": "1"}]}
+    body = document(cases=[case] * 100, columns=[{"model": "m"}] * 8, repeat=20)
+    with pytest.raises(Invalid) as caught:
+        parse_matrix(body)
+    assert "repeat" in caught.value.errors

@@ -1,0 +1,219 @@
+"""What the playground keeps: runs, presets, votes, the day's money. No server."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from console.models import PlaygroundPreset, PlaygroundRun, Vote
+from console.playground import budget, keeper, scoreboard
+from console.playground.document import parse
+from console.playground.events import Log, decoded, encoded, packed, unpacked
+from console.playground.repeat import least, spread
+from gateway.models import RequestLog
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_superuser("ada", password="correct horse battery")
+
+
+@pytest.fixture
+def vic() -> User:
+    return User.objects.create_user("vic", password="correct horse battery")
+
+
+def document(prompt: str = "Hello") -> dict[str, Any]:
+    columns = [{"id": "A", "model": "one"}, {"id": "B", "model": "two"}]
+    return {"columns": columns, "messages": [{"role": "user", "content": prompt}]}
+
+
+def begun(user: User, prompt: str = "Hello") -> PlaygroundRun:
+    body = document(prompt)
+    run = keeper.begin(user, parse(body), body)
+    return PlaygroundRun.objects.get(uuid=UUID(run.id))
+
+
+def spent(usd: str, session: str, **more: Any) -> None:
+    values = {"started_at": timezone.now(), "key_prefix": "playground", **more}
+    RequestLog.objects.create(request_id=session, session=session, cost_usd=Decimal(usd), **values)
+
+
+# --- runs -----------------------------------------------------------------------------------
+
+
+def test_a_run_is_listed_by_its_last_question(ada: User) -> None:
+    row = begun(ada, "  Why is\n the sky " + "blue " * 100)
+    assert row.title.startswith("Why is the sky blue")
+    assert len(row.title) <= 120
+    assert row.summary == {"models": ["one", "two"]}
+
+
+def test_a_finished_run_is_read_as_it_was_told(ada: User) -> None:
+    body = document()
+    run = keeper.begin(ada, parse(body), body)
+    run.emit("start", {"col": "A", "n": 0, "model": "one"})
+    run.emit("delta", {"col": "A", "n": 0, "kind": "text", "text": "Hi\n\nthere"})
+    run.summary = {"columns": []}
+    keeper.Keeper().save(run)
+    row = PlaygroundRun.objects.get(uuid=UUID(run.id))
+    assert row.ended is not None
+    (take,) = keeper.takes_of(row).of("A")
+    assert (take.model, take.text) == ("one", "Hi\n\nthere")
+    assert [kind for kind, _ in decoded(unpacked(bytes(row.events)))][-1] == "done"
+
+
+def test_a_stop_from_elsewhere_reaches_the_process_of_the_run(ada: User) -> None:
+    body = document()
+    run = keeper.begin(ada, parse(body), body)
+    assert keeper.Keeper().stops(run) == []
+    for column in ("A", "A", "*"):
+        PlaygroundRun.objects.add_stop(UUID(run.id), column)
+    assert keeper.Keeper().stops(run) == ["A", "*"]
+
+
+def test_only_the_newest_runs_of_a_person_are_kept(ada: User, vic: User) -> None:
+    other = begun(vic)
+    mine = [begun(ada, str(number)).pk for number in range(5)]
+    assert PlaygroundRun.objects.prune(ada.pk, keep=3) == 2
+    assert list(PlaygroundRun.objects.visible_to(ada).listed().values_list("pk", flat=True)) == [
+        *reversed(mine[2:]),
+        other.pk,
+    ]
+    assert PlaygroundRun.objects.prune(ada.pk, keep=3) == 0
+
+
+def test_a_list_reads_neither_documents_nor_events(ada: User) -> None:
+    begun(ada)
+    row = PlaygroundRun.objects.visible_to(ada).listed().get()
+    assert row.get_deferred_fields() == {"document", "events"}
+
+
+def test_a_stored_stream_survives_packing_and_damage_is_told() -> None:
+    frames = [encoded(n, "delta", {"text": "line\n\nline ☃"}) for n in range(1, 4)]
+    blob = packed(frames)
+    assert unpacked(blob) == frames
+    assert unpacked(b"") == []
+    for damaged in (blob[:-4], b"\0" + blob, blob[:10]):
+        with pytest.raises(ValueError, match="stored run"):
+            unpacked(damaged)
+
+
+def test_a_stream_too_large_to_keep_is_cut_at_a_whole_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = [encoded(n, "delta", {"text": "x" * 100}) for n in range(1, 10)]
+    monkeypatch.setattr("console.playground.events.KEEP_BYTES", 5 * len(frames[0]))
+    assert unpacked(packed(frames)) == frames[:5]
+
+
+async def test_followers_hear_every_event_once_and_the_end() -> None:
+    log = Log()
+    log.add("run", {"id": "x"})
+    heard = log.follow()
+    assert b"event: run" in await anext(heard)
+    log.add("start", {})
+    log.add("end", {})
+    both = await anext(heard)
+    assert both.count(b"event: ") == 2
+    log.close()
+    assert [part async for part in heard] == []
+
+
+# --- presets --------------------------------------------------------------------------------
+
+
+def test_versions_count_for_each_person_and_name(ada: User, vic: User) -> None:
+    keep = PlaygroundPreset.objects.keep
+    kept = [keep(user, name, {}) for user in (ada, vic) for name in ("x", "x", "y")]
+    assert [(p.owner_id == ada.pk, p.name, p.version) for p in kept] == [
+        (True, "x", 1),
+        (True, "x", 2),
+        (True, "y", 1),
+        (False, "x", 1),
+        (False, "x", 2),
+        (False, "y", 1),
+    ]
+    newest = PlaygroundPreset.objects.owned_by(ada).newest()
+    assert [(p.name, p.version) for p in newest] == [("x", 2), ("y", 1)]
+
+
+# --- votes ----------------------------------------------------------------------------------
+
+
+def vote(models: str, winner: str = "", *, tie: bool = False) -> Vote:
+    return Vote(candidates=models.split(), winner=winner, tie=tie)
+
+
+def test_who_wins_rises_and_all_bad_moves_nobody() -> None:
+    a, b, c = scoreboard.table([vote("a b c", "a"), vote("a b", "a"), vote("b c")])
+    assert [(r["model"], r["votes"], r["wins"], r["losses"], r["bad"]) for r in (a, b, c)] == [
+        ("a", 2, 2, 0, 0),
+        ("c", 2, 0, 1, 1),
+        ("b", 3, 0, 2, 1),
+    ]
+    assert a["win_rate"] == 1.0
+    assert a["rating"] > 1000 > b["rating"] >= c["rating"]
+
+
+def test_a_tie_of_equals_leaves_their_ratings() -> None:
+    rows = scoreboard.table([vote("a b", tie=True)])
+    assert {row["rating"] for row in rows} == {1000}
+    assert {row["win_rate"] for row in rows} == {0.5}
+
+
+# --- money ----------------------------------------------------------------------------------
+
+
+def test_what_is_spent_counts_for_its_person_and_day(ada: User, vic: User) -> None:
+    yesterday = timezone.now() - dt.timedelta(days=1, minutes=1)
+    prefix = budget.session_prefix(ada.pk)
+    spent("1.5", prefix + "run-1-A")
+    spent("0.25", prefix + "run-1-B", outcome="client_closed")
+    spent("9", prefix + "run-0-A", started_at=yesterday)
+    spent("9", prefix + "run-2-A", key_prefix="sk-dgm-x")
+    spent("2", budget.session_prefix(vic.pk) + "run-3-A")
+    spent("2", f"playground-{ada.pk}0-run-4-A")
+    assert budget.spent_usd(ada.pk) == Decimal("1.75")
+    assert budget.left_usd(ada.pk) == Decimal("3.25")
+    assert budget.left_usd(vic.pk) == Decimal(3)
+
+
+def test_more_than_the_limit_leaves_nothing(ada: User) -> None:
+    spent("7", budget.session_prefix(ada.pk) + "run-1-A")
+    assert budget.left_usd(ada.pk) == 0
+    assert "$5" in budget.spent_words()
+
+
+# --- medians --------------------------------------------------------------------------------
+
+
+def test_the_spread_is_of_what_is_known() -> None:
+    found = spread([3, None, 1, 2, 10])
+    assert found == {"median": 2.5, "min": 1, "max": 10, "q1": 1.75, "q3": 4.75, "count": 4}
+    assert spread([None]) is None
+    assert spread([4.0]) == {
+        "median": 4.0,
+        "min": 4.0,
+        "max": 4.0,
+        "q1": 4.0,
+        "q3": 4.0,
+        "count": 1,
+    }
+
+
+def test_nobody_is_fastest_alone_or_among_equals() -> None:
+    def column(col: str, value: float | None) -> dict[str, Any]:
+        return {"col": col, "total_ms": None if value is None else {"median": value}}
+
+    assert least([column("A", 5), column("B", 3), column("C", None)], "total_ms") == "B"
+    assert least([column("A", 5)], "total_ms") is None
+    assert least([column("A", 5), column("B", 5)], "total_ms") is None

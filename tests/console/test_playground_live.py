@@ -1,0 +1,482 @@
+"""The playground over HTTP: a real server on a socket, sessions, its database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.browser.site import Site
+
+Json = dict[str, Any]
+PATH = "/console/playground"
+CSRF = "a" * 32
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("playground")).start()
+    try:
+        yield site.with_people()
+    finally:
+        site.stop()
+
+
+def client(site: Site, who: str = "ada") -> httpx.Client:
+    return httpx.Client(base_url=site.url, timeout=30, **_signed_in(site, who))
+
+
+def _signed_in(site: Site, who: str) -> Json:
+    if not who:
+        return {}
+    cookies = {"sessionid": site.sessions[who], "csrftoken": CSRF}
+    return {"cookies": cookies, "headers": {"X-CSRFToken": CSRF, "Origin": site.url}}
+
+
+@pytest.fixture(scope="module")
+def key(site: Site) -> str:
+    """A key of the gateway, once the server knows it."""
+    words = site.manage("makekey", "code").split()
+    found = next(word for word in words if word.startswith("sk-dgm-"))
+    for _ in range(50):
+        headers = {"Authorization": f"Bearer {found}"}
+        if httpx.get(f"{site.url}/v1/models", headers=headers).status_code == 200:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("the server did not learn of the key")
+
+
+@pytest.fixture
+def ada(site: Site) -> Iterator[httpx.Client]:
+    with client(site) as ada:
+        yield ada
+
+
+@pytest.fixture
+def vic(site: Site) -> Iterator[httpx.Client]:
+    with client(site, "vic") as vic:
+        yield vic
+
+
+def document(*models: str, prompt: str = "Hello", **more: Any) -> Json:
+    columns = [{"id": "ABCDEFGH"[n], "model": model} for n, model in enumerate(models)]
+    return {"columns": columns, "messages": [{"role": "user", "content": prompt}], **more}
+
+
+def events(text: str) -> list[tuple[str, Json]]:
+    found = []
+    for number, block in enumerate(text.split("\n\n")[:-1], 1):
+        id_, name, data = block.split("\n", 2)
+        assert id_ == f"id: {number}"
+        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+def ran(who: httpx.Client, body: Json, path: str = "/runs") -> tuple[str, list[tuple[str, Json]]]:
+    reply = who.post(PATH + path, json=body)
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert reply.headers["x-accel-buffering"] == "no"
+    found = events(reply.text)
+    return found[0][1]["id"], found
+
+
+def boot(who: httpx.Client, query: str = "") -> Json:
+    page = who.get(PATH + query)
+    assert page.status_code == 200
+    scripts = re.findall(r'<script id="[^"]+" type="application/json">(.*?)</script>', page.text)
+    return next(found for text in scripts if "models" in (found := json.loads(unescape(text))))
+
+
+# --- the page --------------------------------------------------------------------------------
+
+
+def test_the_page_knows_models_dialects_and_samples(ada: httpx.Client) -> None:
+    found = boot(ada)
+    models = {model["id"]: model for model in found["models"]}
+    assert models["demo"]["kind"] == "route"
+    assert models["demo/demo-fast"]["kind"] == "model"
+    assert models["demo"]["provider"] == "demo"
+    assert {d["id"] for d in found["dialects"]} == {"openai_chat", "anthropic_messages"}
+    assert found["budget"]["limit_usd"] == 5
+    assert found["run"] is None and found["settings"] is None
+    assert found["samples"]
+
+
+def test_a_link_fills_in_models_and_prompt(ada: httpx.Client) -> None:
+    settings = boot(ada, "?models=demo,demo/demo-fast&prompt=Why%3F")["settings"]
+    assert [column["model"] for column in settings["columns"]] == ["demo", "demo/demo-fast"]
+    assert settings["messages"][0]["content"] == [{"type": "text", "text": "Why?"}]
+
+
+def test_a_logged_request_opens_with_its_settings(ada: httpx.Client, vic: httpx.Client) -> None:
+    _, found = ran(ada, document("demo/demo-fast", system="Be brief.", params={"top_p": 0.5}))
+    request = next(data for kind, data in found if kind == "end")["request_id"]
+    settings = None
+    for _ in range(50):  # the log is written by another thread
+        settings = boot(ada, f"?request={request}")["settings"]
+        if settings is not None:
+            break
+        time.sleep(0.1)
+    assert settings is not None
+    assert settings["system"] == "Be brief."
+    assert settings["params"]["top_p"] == 0.5
+    assert boot(vic, f"?request={request}")["settings"] is None
+
+
+# --- who may ----------------------------------------------------------------------------------
+
+
+def test_nobody_without_a_session_gets_anything(site: Site) -> None:
+    with client(site, "") as nobody:
+        assert nobody.get(PATH).status_code == 302
+        reply = nobody.get(f"{PATH}/history")
+        assert reply.status_code == 401
+        assert "/console/sign-in" in reply.json()["sign_in"]
+        assert nobody.post(f"{PATH}/runs", json=document("demo")).status_code == 403
+
+
+def test_a_post_without_its_token_is_refused(site: Site) -> None:
+    cookies = {"sessionid": site.sessions["ada"]}
+    reply = httpx.post(f"{site.url}{PATH}/runs", json=document("demo"), cookies=cookies)
+    assert reply.status_code == 403
+
+
+def test_a_viewer_sees_only_own_runs_and_an_admin_all(ada: httpx.Client, vic: httpx.Client) -> None:
+    hers, _ = ran(ada, document("demo/demo-fast", prompt="of ada"))
+    his, _ = ran(vic, document("demo/demo-fast", prompt="of vic"))
+    assert {run["id"] for run in ada.get(f"{PATH}/history").json()["runs"]} >= {hers, his}
+    seen = {run["id"] for run in vic.get(f"{PATH}/history").json()["runs"]}
+    assert his in seen and hers not in seen
+    for path in ("", ".csv", "/events", "/translation", "/code"):
+        assert vic.get(f"{PATH}/runs/{hers}{path}").status_code == 404, path
+    assert vic.post(f"{PATH}/runs/{hers}/stop", json={}).status_code == 404
+    assert vic.delete(f"{PATH}/runs/{hers}").status_code == 404
+    vote = {"run": hers, "order": ["A", "B"], "winner": "A"}
+    assert vic.post(f"{PATH}/votes", json=vote).status_code == 404
+    assert boot(vic, f"?run={hers}")["run"] is None
+    assert ada.get(f"{PATH}/runs/{his}").status_code == 200
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"[" * 10_000,
+        b'{"name": "\\u0000", "document": {}}',
+        b'{"name": "x", "document": ' + b'{"a":' * 70 + b"1" + b"}" * 71,
+    ],
+    ids=["nothing", "half", "list", "null", "no text", "deep", "nul", "nested"],
+)
+def test_what_is_no_document_is_refused(ada: httpx.Client, content: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    for path in ("/runs", "/matrix", "/votes", "/presets", "/code"):
+        reply = ada.post(PATH + path, content=content, headers=headers)
+        assert reply.status_code == 400
+        assert reply.json()["errors"]
+
+
+def test_a_fault_is_told_at_its_field(ada: httpx.Client) -> None:
+    reply = ada.post(f"{PATH}/runs", json=document("demo", params={"temperature": "hot"}))
+    assert reply.status_code == 400
+    assert set(reply.json()["errors"]) == {"params.temperature"}
+
+
+def test_a_picture_larger_than_a_form_may_be_is_taken(ada: httpx.Client) -> None:
+    part = {"type": "image", "media_type": "image/png", "data": "QUJD" * 1_000_000}
+    text = {"type": "text", "text": "What is it?"}
+    body = document("demo/demo-fast")
+    body["messages"] = [{"role": "user", "content": [part, text]}]
+    _, found = ran(ada, body)
+    words = "".join(data["text"] for kind, data in found if kind == "delta")
+    assert "1 image" in words
+
+
+def test_unknown_runs_and_odd_numbers_are_not_found(ada: httpx.Client) -> None:
+    unknown = "00000000-0000-4000-8000-000000000000"
+    assert ada.get(f"{PATH}/runs/{unknown}").status_code == 404
+    assert ada.get(f"{PATH}/runs/7").status_code == 404
+    assert ada.get(f"{PATH}/history?before=x").status_code == 200
+    assert boot(ada, "?run=x&preset=x")["run"] is None
+
+
+# --- a run kept -------------------------------------------------------------------------------
+
+
+def test_a_run_is_kept_and_read_again(ada: httpx.Client) -> None:
+    run, found = ran(ada, document("demo/demo-fast", "demo/demo-500", prompt="Keep me"))
+    again = ada.get(f"{PATH}/runs/{run}/events")
+    assert events(again.text) == found
+    later = ada.get(f"{PATH}/runs/{run}/events?after=5").text
+    assert later.startswith("id: 6\n")
+    row = ada.get(f"{PATH}/history").json()["runs"][0]
+    assert (row["id"], row["title"], row["mine"]) == (run, "Keep me", True)
+    assert row["models"] == ["demo/demo-fast", "demo/demo-500"]
+    assert row["status"] == "1 failed"
+    opened = boot(ada, f"?run={run}")["run"]
+    assert opened["settings"]["messages"] == [{"role": "user", "content": "Keep me"}]
+    assert opened["summary"]["columns"][1]["failed"] == 1
+
+
+def test_the_history_has_pages(ada: httpx.Client, vic: httpx.Client) -> None:
+    for number in range(31):
+        ran(vic, document("demo/demo-fast", prompt=f"Page {number}"))
+    first = vic.get(f"{PATH}/history").json()
+    assert len(first["runs"]) == 30
+    rest = vic.get(f"{PATH}/history?before={first['next']}").json()
+    assert rest["next"] is None
+    assert not {r["id"] for r in rest["runs"]} & {r["id"] for r in first["runs"]}
+
+
+def test_a_run_can_be_deleted(ada: httpx.Client) -> None:
+    run, _ = ran(ada, document("demo/demo-fast"))
+    assert ada.delete(f"{PATH}/runs/{run}").status_code == 200
+    assert ada.get(f"{PATH}/runs/{run}").status_code == 404
+
+
+def test_exports_have_what_comparisons_ask_for(ada: httpx.Client) -> None:
+    schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
+    body = document("demo/demo-fast", "demo/demo-bad-schema@0ms", prompt="=1+1", schema=schema)
+    run, _ = ran(ada, body)
+    table = ada.get(f"{PATH}/runs/{run}.csv")
+    assert "attachment" in table.headers["content-disposition"]
+    header, first, second = table.text.splitlines()
+    assert header.startswith("column,case,run,provider,model,")
+    assert ",true," in first and ",false," in second
+    whole = ada.get(f"{PATH}/runs/{run}.json").json()
+    assert [a["schema_valid"] for a in whole["answers"]] == [True, False]
+    assert whole["settings"]["schema"] == schema
+    text = ada.get(f"{PATH}/runs/{run}.md").text
+    assert "| column | provider | model |" in text
+    assert "demo/demo-fast" in text.replace("\\", "")
+    assert ada.get(f"{PATH}/runs/{run}.exe").status_code == 400
+
+
+# --- translation, code ------------------------------------------------------------------------
+
+
+def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
+    run, _ = ran(ada, document("demo/demo-fast", system="Be brief.", params={"seed": 7}))
+    path = f"{PATH}/runs/{run}/translation?col=A&dialect="
+    told = ada.get(path + "anthropic_messages").json()
+    assert told["client_request"]["system"][0]["text"] == "Be brief."
+    assert told["client_request"]["max_tokens"] > 0
+    assert "params.seed" in [row["field"] for row in told["settings_lost"]]
+    assert told["upstream_request"]["messages"][0]["role"] in {"system", "developer"}
+    assert told["upstream_request"]["model"] == "demo-fast"
+    assert told["response"]["type"] == "message"
+    assert "Hello from" in told["response"]["content"][0]["text"]
+    assert told["stream"][0]["event"] == "message_start"
+    same = ada.get(path + "openai_chat").json()
+    assert same["passthrough"] is True
+    assert same["client_request"]["seed"] == 7
+    assert ada.get(path + "klingon").status_code == 400
+
+
+@pytest.mark.parametrize("lang", ["python-openai", "python-anthropic"])
+def test_the_python_it_gives_runs_and_asks_the_same(
+    ada: httpx.Client, key: str, lang: str, tmp_path: Path
+) -> None:
+    params = {"temperature": 0.2, "max_tokens": 400, "stop": ["never said"]}
+    tools = [{"name": "look_up", "schema": {"type": "object", "properties": {}}}]
+    body = document("demo/demo-fast", prompt="Say 'hi' \"there\" \\ é", tools=tools, params=params)
+    run, found = ran(ada, body)
+    told = ada.get(f"{PATH}/runs/{run}/code?lang={lang}&col=A").json()
+    assert told["key"] in told["code"]
+    script = tmp_path / "asks.py"
+    script.write_text(told["code"], encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, told["key"]: key},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = "".join(data["text"] for kind, data in found if kind == "delta")
+    assert done.stdout == said
+
+
+def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
+    body = document("demo/demo-fast", prompt="It's $HOME `here`")
+    for dialect, mark in (("openai_chat", "[DONE]"), ("anthropic_messages", "message_stop")):
+        told = ada.post(f"{PATH}/code?lang=curl", json={**body, "dialect": dialect}).json()
+        done = subprocess.run(
+            ["sh", "-c", told["code"]],
+            env={**os.environ, told["key"]: key},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert mark in done.stdout, done.stdout + done.stderr
+        assert "$HOME" in done.stdout
+
+
+def test_javascript_holds_the_same_body(ada: httpx.Client) -> None:
+    told = ada.post(
+        f"{PATH}/code?lang=javascript", json=document("demo", prompt="</script>")
+    ).json()
+    body = json.loads(told["code"].partition("create(")[2].partition(");\nfor")[0])
+    assert body["model"] == "demo"
+    assert body["messages"][0]["content"] == "</script>"
+    assert ada.post(f"{PATH}/code?lang=cobol", json=document("demo")).status_code == 400
+
+
+# --- votes, presets ----------------------------------------------------------------------------
+
+
+def test_votes_make_a_scoreboard(ada: httpx.Client) -> None:
+    body = document("demo/demo-fast", "demo/demo-500", blind=True, preset="votes")
+    for winner in ("A", "A", "tie", "none"):
+        run, found = ran(ada, body)
+        order = found[0][1]["order"]
+        assert sorted(order) == ["A", "B"]
+        vote = {"run": run, "order": order, "winner": winner}
+        told = ada.post(f"{PATH}/votes", json=vote).json()
+        assert told["models"] == {"A": "demo/demo-fast", "B": "demo/demo-500"}
+    first, second = ada.get(f"{PATH}/scoreboard?preset=votes").json()["rows"]
+    assert (first["model"], first["wins"], first["ties"], first["bad"]) == (
+        "demo/demo-fast",
+        2,
+        1,
+        1,
+    )
+    assert (second["losses"], second["win_rate"]) == (2, 0.167)
+    assert first["rating"] > 1000 > second["rating"]
+
+
+def test_a_second_vote_on_a_run_replaces_the_first(ada: httpx.Client) -> None:
+    run, _ = ran(ada, document("demo/demo-fast", "demo/demo", preset="again"))
+    for winner in ("A", "B"):
+        ada.post(f"{PATH}/votes", json={"run": run, "order": ["B", "A"], "winner": winner})
+    rows = ada.get(f"{PATH}/scoreboard?preset=again").json()["rows"]
+    assert {row["model"]: row["wins"] for row in rows} == {"demo/demo": 1, "demo/demo-fast": 0}
+    bad = ada.post(f"{PATH}/votes", json={"run": run, "order": ["A", "B"], "winner": "C"})
+    assert set(bad.json()["errors"]) == {"winner"}
+
+
+def test_each_save_of_a_preset_is_a_version(ada: httpx.Client, vic: httpx.Client) -> None:
+    for number in (1, 2):
+        body = {"name": "Mine", "document": {"system": f"v{number}"}}
+        kept = ada.post(f"{PATH}/presets", json=body).json()
+        assert kept["version"] == number
+    assert {"id": kept["id"], "name": "Mine", "version": 2} in boot(ada)["presets"]
+    assert boot(ada, f"?preset={kept['id']}")["settings"] == {"system": "v2"}
+    versions = ada.get(f"{PATH}/presets/{kept['id']}").json()["versions"]
+    assert [version["version"] for version in versions] == [2, 1]
+    assert vic.get(f"{PATH}/presets/{kept['id']}").status_code == 404
+    assert vic.delete(f"{PATH}/presets/{kept['id']}").status_code == 404
+    assert ada.delete(f"{PATH}/presets/{kept['id']}").status_code == 200
+    assert boot(ada)["presets"] == []
+    assert set(ada.post(f"{PATH}/presets", json={"name": " "}).json()["errors"]) == {"name"}
+
+
+def test_a_matrix_runs_over_the_same_stream(ada: httpx.Client) -> None:
+    cases = [
+        {"name": str(n), "messages": [{"role": "user", "content": f"Case {n}"}]} for n in (1, 2)
+    ]
+    run, found = ran(ada, document("demo/demo-fast", "demo/demo-500", cases=cases), "/matrix")
+    ends = {(data["case"], data["col"]): data["status"] for kind, data in found if kind == "end"}
+    assert ends[0, "A"] == ends[1, "A"] == "ok"
+    assert ends[0, "B"] == ends[1, "B"] == "error"
+    summary = next(data for kind, data in found if kind == "summary")
+    assert [case["failed"] for case in summary["cases"]] == [["B"], ["B"]]
+    assert "Case 2" in ada.get(f"{PATH}/runs/{run}/translation?col=A&case=1").text
+
+
+# --- time --------------------------------------------------------------------------------------
+
+
+async def _frames(reply: httpx.Response) -> AsyncIterator[tuple[float, str, Json]]:
+    assert reply.status_code == 200
+    rest = b""
+    async for data in reply.aiter_raw():
+        now = time.perf_counter()
+        *blocks, rest = (rest + data).split(b"\n\n")
+        for block in blocks:
+            _, name, text = block.split(b"\n", 2)
+            yield now, name.decode().removeprefix("event: "), json.loads(text[6:])
+
+
+async def test_the_first_bytes_of_eight_columns_come_within_150_ms(site: Site) -> None:
+    first: dict[str, float] = {}
+    async with httpx.AsyncClient(base_url=site.url, timeout=20, **_signed_in(site, "ada")) as ada:
+        body = document(*[f"demo/demo@{20 + n}ms" for n in range(8)])
+        async with ada.stream("POST", f"{PATH}/runs", json=body) as reply:
+            assert reply.status_code == 200
+            async for now, kind, data in _frames(reply):
+                if kind == "delta":
+                    first.setdefault(data["col"], now)
+                if len(first) == 8:
+                    break
+    assert max(first.values()) - min(first.values()) < 0.150
+
+
+async def test_closing_the_tab_ends_the_run_within_half_a_second(site: Site) -> None:
+    async with httpx.AsyncClient(base_url=site.url, timeout=20, **_signed_in(site, "ada")) as ada:
+        body = document("demo/demo-stall@1ms", "demo/demo-slow")
+        run, began = "", time.perf_counter()
+        async with ada.stream("POST", f"{PATH}/runs", json=body) as reply:
+            async for _now, kind, data in _frames(reply):
+                run = data.get("id", "") if kind == "run" else run
+                if kind == "delta":
+                    break
+        watched_ms = (time.perf_counter() - began) * 1000
+        await asyncio.sleep(1)
+        stored = events((await ada.get(f"{PATH}/runs/{run}/events")).text)
+    ends = [data for kind, data in stored if kind == "end"]
+    assert {data["status"] for data in ends} == {"stopped"}
+    assert all(data["total_ms"] < watched_ms + 500 for data in ends)
+
+
+async def test_stop_ends_one_column_or_all(site: Site) -> None:
+    async with httpx.AsyncClient(base_url=site.url, timeout=20, **_signed_in(site, "ada")) as ada:
+        body = document("demo/demo-stall@1ms", "demo/demo-stall@1ms", "demo/demo-fast")
+        ended: list[str] = []
+        async with ada.stream("POST", f"{PATH}/runs", json=body) as reply:
+            run = ""
+            async for _now, kind, data in _frames(reply):
+                run = data["id"] if kind == "run" else run
+                if kind == "end":
+                    ended.append(data["col"])
+                    wanted = {"C": {"col": "B"}, "B": {}}.get(data["col"])
+                    if wanted is not None:
+                        told = await ada.post(f"{PATH}/runs/{run}/stop", json=wanted)
+                        assert told.json() == {"stopped": True}
+        assert ended == ["C", "B", "A"]
+
+
+# --- money -------------------------------------------------------------------------------------
+
+
+def test_without_money_runs_are_refused_and_the_console_works(tmp_path: Path) -> None:
+    site = Site(tmp_path, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
+    try:
+        with client(site.with_people(), "vic") as vic:
+            reply = vic.post(f"{PATH}/runs", json=document("demo"))
+            assert reply.status_code == 429
+            assert "budget" in reply.json()["errors"]
+            assert vic.get(PATH).status_code == 200
+            assert vic.get(f"{PATH}/history").json()["runs"] == []
+    finally:
+        site.stop()

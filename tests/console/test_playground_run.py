@@ -1,0 +1,418 @@
+"""Runs in process: real relay, the demo provider behind it, a store that only remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.playground.document import parse, parse_matrix
+from console.playground.events import decoded
+from console.playground.run import Run, running
+from console.playground.takes import Takes, collected
+from gateway.providers.catalog import PRESETS
+from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
+from tests.relay.harness import Gateway, gateway
+
+Json = dict[str, Any]
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "born": {"type": "integer"}},
+    "required": ["name", "born"],
+    "additionalProperties": False,
+}
+TOOL = {
+    "name": "get_weather",
+    "schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+EXPECTED = [{"name": "get_weather", "arguments": {"city": "Paris"}}]
+ASKS_TOOL = "What is the weather? Use get_weather for “Paris”."
+
+
+class Remembers:
+    """Keeps finished runs, and passes on stops of other processes."""
+
+    def __init__(self) -> None:
+        self.saved: list[Run] = []
+        self.asked: list[str] = []
+
+    def save(self, run: Run) -> None:
+        self.saved.append(run)
+
+    def stops(self, run: Run) -> list[str]:
+        return self.asked
+
+
+def registry() -> Snapshot:
+    preset = PRESETS["demo"]
+    demo = Provider(
+        id=1, name="demo", preset="demo", dialect=preset.dialect, base_url=preset.base_url
+    )
+
+    def to(*names: str) -> tuple[Target, ...]:
+        return tuple(Target(id=n, model=model_of(demo, x), order=n) for n, x in enumerate(names, 1))
+
+    routes = (
+        Route(id=1, name="safe", targets=to("demo-500", "demo-fast"), retries=0, cooldown_s=0),
+        Route(id=2, name="broken", targets=to("demo-500"), retries=0, cooldown_s=0),
+    )
+    return Snapshot(version=1, providers={"demo": demo}, routes={r.name: r for r in routes})
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[Gateway]:
+    async with gateway(tmp_path, registry()) as live:
+        yield live
+
+
+def body(*models: str, prompt: str = "Hello", **more: Any) -> Json:
+    columns = [{"id": "ABCDEFGH"[n], "model": model} for n, model in enumerate(models)]
+    return {"columns": columns, "messages": [{"role": "user", "content": prompt}], **more}
+
+
+def made(document: Json, **more: Any) -> tuple[Run, Remembers]:
+    store = Remembers()
+    plan = parse_matrix(document) if "cases" in document else parse(document)
+    return Run("run-1", plan, store, **more), store
+
+
+async def read(run: Run) -> list[tuple[str, Json]]:
+    frames = b"".join([part async for part in run.stream()])
+    return list(decoded([part + b"\n\n" for part in frames.split(b"\n\n") if part]))
+
+
+async def answers(document: Json, **more: Any) -> tuple[list[tuple[str, Json]], Takes]:
+    run, store = made(document, **more)
+    async with asyncio.timeout(20):
+        events = await read(run)
+    assert events[0][0] == "run"
+    assert [kind for kind, _ in events[-2:]] == ["summary", "done"]
+    assert store.saved == [run]
+    return events, collected(events)
+
+
+def one(takes: Takes, col: str) -> Any:
+    (take,) = takes.of(col)
+    return take
+
+
+# --- columns ------------------------------------------------------------------------------
+
+
+async def test_four_models_of_different_pace_each_in_its_column(live: Gateway) -> None:
+    """Issue 3: different pace, one failing over, one wrong tool call, one broken schema."""
+    events, takes = await answers(
+        body("demo/demo-fast", "safe", "demo/demo@30ms", "demo/demo-slow@10ms")
+    )
+    for col in "ABCD":
+        take = one(takes, col)
+        assert take.end["status"] == "ok"
+        assert "Hello from" in take.text
+        assert take.end["total_ms"] >= take.end["ttft_ms"] > 0
+        assert take.end["output"] > 10
+    assert one(takes, "C").end["total_ms"] > one(takes, "A").end["total_ms"]
+    summary = next(data for kind, data in events if kind == "summary")
+    assert summary["fastest"] in {"A", "B"}
+    assert [c["col"] for c in summary["columns"]] == ["A", "B", "C", "D"]
+
+
+async def test_a_failover_shows_the_failed_try_and_that_another_answered(live: Gateway) -> None:
+    _, takes = await answers(body("safe"))
+    take = one(takes, "A")
+    tries = [(a["target"], a["error_kind"]) for a in take.attempts]
+    assert tries == [("demo/demo-500", "upstream_error"), ("demo/demo-fast", None)]
+    assert take.end["fallback"] is True
+    assert take.end["upstream_model"] == "demo-fast"
+
+
+async def test_an_error_stays_in_its_column(live: Gateway) -> None:
+    _, takes = await answers(body("broken", "demo/demo-fast", "nobody"))
+    assert one(takes, "B").end["status"] == "ok"
+    failed = one(takes, "A").end
+    assert (failed["status"], failed["error_kind"]) == ("error", "upstream_error")
+    assert "internal" in failed["error"] or "error" in failed["error"]
+    assert one(takes, "C").end["error_kind"] == "not_found"
+
+
+async def test_an_answer_that_breaks_off_is_cut_and_keeps_what_came(live: Gateway) -> None:
+    _, takes = await answers(body("demo/demo-cut@1ms"))
+    take = one(takes, "A")
+    assert take.end["status"] == "cut"
+    assert take.text
+
+
+async def test_reasoning_and_text_are_told_apart(live: Gateway) -> None:
+    _, takes = await answers(body("demo/demo-reasoning@0ms"))
+    take = one(takes, "A")
+    assert "nothing to work out" in take.reasoning
+    assert "Hello from" in take.text
+    assert take.end["reasoning"] > 0
+
+
+async def test_every_call_lands_in_the_log_under_the_playground(live: Gateway) -> None:
+    _, takes = await answers(body("demo/demo-fast"), owner=7)
+    entry = await live.entry()
+    assert entry.id == one(takes, "A").end["request_id"]
+    assert entry.key_prefix == "playground"
+    assert entry.session == "playground-7-run-1-A"
+
+
+async def test_the_first_piece_is_not_held_back_and_the_rest_is_joined(live: Gateway) -> None:
+    events, takes = await answers(body("demo/demo@2ms"))
+    pieces = [data["text"] for kind, data in events if kind == "delta"]
+    assert pieces[0] == "Hello"
+    tokens = one(takes, "A").end["output"]
+    assert 3 <= len(pieces) < tokens / 3
+
+
+# --- the client's dialect -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
+async def test_a_run_speaks_the_dialect_it_was_asked_in(live: Gateway, dialect: str) -> None:
+    _, takes = await answers(
+        body("demo/demo-fast", dialect=dialect, system="Be brief.", params={"max_tokens": 500})
+    )
+    assert one(takes, "A").end["status"] == "ok"
+    entry = await live.entry()
+    assert entry.client_dialect == dialect
+    assert b"Be brief." in (entry.bodies.client_request if entry.bodies else b"")
+
+
+async def test_what_a_dialect_has_no_words_for_is_noted(live: Gateway) -> None:
+    events, _ = await answers(
+        body("demo/demo-fast", dialect="anthropic_messages", params={"seed": 7})
+    )
+    start = next(data for kind, data in events if kind == "start")
+    assert [(note["field"], note["action"]) for note in start["notes"]][:1] == [
+        ("params.seed", "dropped")
+    ]
+
+
+async def test_what_can_not_be_asked_at_all_is_an_error_of_its_column(live: Gateway) -> None:
+    own = [{"role": "assistant", "content": [{"type": "tool_result", "id": "x", "content": "1"}]}]
+    document = body("demo/demo-fast", "demo/demo-fast")
+    document["columns"][0]["messages"] = own
+    _, takes = await answers(document)
+    assert one(takes, "A").model == "demo/demo-fast"
+    assert one(takes, "A").end["status"] in {"ok", "error"}
+    assert one(takes, "B").end["status"] == "ok"
+
+
+async def test_thoughts_go_back_in_the_words_of_the_client(live: Gateway) -> None:
+    """A Messages client replays thinking blocks with the gateway's own token in them."""
+    mocked = {**TOOL, "mock": "18 degrees"}
+    _, takes = await answers(
+        body(
+            "demo/demo-reasoning@0ms",
+            prompt=ASKS_TOOL,
+            tools=[mocked],
+            dialect="anthropic_messages",
+        )
+    )
+    assert one(takes, "A").end["status"] == "ok"
+    second = (await live.rows(2))[-1]
+    assert second.bodies is not None
+    sent = json.loads(second.bodies.client_request or b"")
+    thought, call = sent["messages"][-2]["content"]
+    assert thought["type"] == "thinking"
+    assert thought["signature"].startswith("dgm1.")
+    assert call["type"] == "tool_use"
+    assert sent["messages"][-1]["content"][0]["type"] == "tool_result"
+
+
+async def test_an_answer_may_come_in_one_piece(live: Gateway) -> None:
+    _, takes = await answers(body("demo/demo-fast", stream=False))
+    take = one(takes, "A")
+    assert (take.end["status"], (await live.entry()).stream) == ("ok", False)
+    assert "Hello from" in take.text
+
+
+# --- verdicts -------------------------------------------------------------------------------
+
+
+async def test_a_broken_schema_is_told_while_it_is_written_and_at_the_end(live: Gateway) -> None:
+    events, takes = await answers(body("demo/demo-bad-schema@40ms", "demo/demo@5ms", schema=SCHEMA))
+    told = [d for kind, d in events if kind == "verdict" and d["col"] == "A"]
+    assert [verdict["final"] for verdict in told][-1] is True
+    assert any(not v["final"] and v["ok"] is False for v in told)
+    assert told[-1]["ok"] is False
+    assert "this_field" in next(v["message"] for v in told if not v["ok"])
+    assert one(takes, "B").verdicts["schema"]["ok"] is True
+
+
+async def test_a_wrong_tool_call_is_told_apart_from_the_right_one(live: Gateway) -> None:
+    _, takes = await answers(
+        body(
+            "demo/demo-fast",
+            "demo/demo-wrong-tool@0ms",
+            "demo/demo-bad-tool-json@0ms",
+            prompt=ASKS_TOOL,
+            tools=[TOOL],
+            expected=EXPECTED,
+        )
+    )
+    right, wrong, broken = (one(takes, col).verdicts["tools"] for col in "ABC")
+    assert (right["ok"], right["arguments"], right["final"]) == (True, "equal", True)
+    assert (wrong["ok"], wrong["called"], wrong["name"]) == (False, True, False)
+    assert broken["ok"] is False
+    assert broken["calls"][0]["problem"] == "json"
+    assert one(takes, "A").calls[0].arguments == '{"city":"Paris"}'
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
+async def test_a_mock_result_is_fed_back_and_the_model_goes_on(live: Gateway, dialect: str) -> None:
+    mocked = {**TOOL, "mock": {"celsius": 18}}
+    _, takes = await answers(
+        body("demo/demo-fast", prompt=ASKS_TOOL, tools=[mocked], dialect=dialect)
+    )
+    take = one(takes, "A")
+    assert take.calls[0].result == '{"celsius":18}'
+    assert "The tool answered" in take.text
+    assert "celsius" in take.text
+    assert take.end["rounds"] == 2
+    assert len(take.end["request_ids"]) == 2
+    rows = await live.rows(2)
+    assert take.end["input"] == sum(row.input_tokens or 0 for row in rows)
+
+
+async def test_a_call_without_a_mock_ends_the_answer(live: Gateway) -> None:
+    _, takes = await answers(body("demo/demo-fast", prompt=ASKS_TOOL, tools=[TOOL]))
+    take = one(takes, "A")
+    assert (take.end["rounds"], take.end["finish"]) == (1, "tool")
+
+
+# --- stopping -------------------------------------------------------------------------------
+
+
+async def test_one_column_is_stopped_and_the_others_go_on(live: Gateway) -> None:
+    run, _ = made(body("demo/demo-stall@1ms", "demo/demo@20ms"))
+    reading = asyncio.create_task(read(run))
+    while not any(take.text for take in run.takes.of("A")):
+        await asyncio.sleep(0.01)
+    run.stop("A")
+    async with asyncio.timeout(10):
+        takes = collected(await reading)
+    assert one(takes, "A").end["status"] == "stopped"
+    assert one(takes, "A").text
+    assert one(takes, "B").end["status"] == "ok"
+
+
+async def test_a_reader_that_leaves_ends_the_run_at_once(live: Gateway) -> None:
+    run, store = made(body("demo/demo-stall@1ms", "demo/demo-slow"))
+    stream = run.stream()
+    async for frames in stream:
+        if b"event: delta" in frames:
+            break
+    left = time.perf_counter()
+    await stream.aclose()  # type: ignore[attr-defined]
+    await run.wait()
+    assert time.perf_counter() - left < 0.5
+    assert store.saved == [run]
+    assert {take.end["status"] for take in run.takes.all.values() if take.end} == {"stopped"}
+    rows = await live.rows(2)
+    assert {row.outcome for row in rows} == {"client_closed"}
+
+
+async def test_an_answer_without_an_end_is_ended(
+    live: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.playground.ear.MOST_CHARS", 60)
+    _, takes = await answers(body("demo/demo@1ms", "demo/demo-stall@1ms", prompt="x" * 100))
+    end = one(takes, "A").end
+    assert (end["status"], end["error_kind"]) == ("error", "too_large")
+    assert len(one(takes, "A").text) <= 60
+
+
+async def test_another_process_can_stop_a_column(live: Gateway) -> None:
+    run, store = made(body("demo/demo-stall@1ms"))
+    reading = asyncio.create_task(read(run))
+    await asyncio.sleep(0.1)
+    store.asked = ["*"]
+    async with asyncio.timeout(5):
+        takes = collected(await reading)
+    assert one(takes, "A").end["status"] == "stopped"
+
+
+async def test_a_column_that_says_nothing_for_two_seconds_is_called_quiet(live: Gateway) -> None:
+    events, _ = await answers(body("demo/demo-slow-first-token@0ms", "demo/demo-fast"))
+    quiet = [data for kind, data in events if kind == "quiet"]
+    assert {data["col"] for data in quiet} == {"A"}
+    assert all(2000 <= data["ms"] < 4500 for data in quiet)
+
+
+# --- several answers ------------------------------------------------------------------------
+
+
+async def test_repetitions_have_a_median_and_a_spread(live: Gateway) -> None:
+    events, takes = await answers(body("demo/demo@1ms", "broken", repeat=3))
+    assert [take.n for take in takes.of("A")] == [0, 1, 2]
+    a, b = next(data for kind, data in events if kind == "summary")["columns"]
+    assert (a["runs"], a["ok"], b["failed"]) == (3, 3, 3)
+    assert a["total_ms"]["count"] == 3
+    assert a["total_ms"]["min"] <= a["total_ms"]["median"] <= a["total_ms"]["max"]
+    assert b["total_ms"] is None
+
+
+async def test_a_matrix_says_which_cases_failed_and_which_differ(live: Gateway) -> None:
+    hello = [{"role": "user", "content": "Hello"}]
+    asks = [{"role": "user", "content": "Fill it in"}]
+    document = {
+        "columns": [
+            {"id": "A", "model": "demo/demo-fast"},
+            {"id": "B", "model": "demo/demo-bad-schema@0ms"},
+        ],
+        "cases": [
+            {"name": "words", "messages": hello},
+            {"name": "schema", "messages": asks, "schema": SCHEMA},
+        ],
+    }
+    events, takes = await answers(document)
+    assert set(takes.all) == {(0, "A", 0), (0, "B", 0), (1, "A", 0), (1, "B", 0)}
+    summary = next(data for kind, data in events if kind == "summary")
+    words, schema = summary["cases"]
+    assert (words["name"], words["failed"]) == ("words", [])
+    assert (schema["failed"], schema["different"]) == (["B"], True)
+    assert summary["failures"] == 1
+
+
+async def test_money_that_is_spent_ends_the_run_with_words(live: Gateway) -> None:
+    _, takes = await answers(body("demo/demo-fast"), left_usd=0.0)
+    end = one(takes, "A").end
+    assert end["status"] == "refused"
+    assert "budget" in end["error"]
+    assert not live.entries
+
+
+# --- the stream ----------------------------------------------------------------------------
+
+
+async def test_a_stream_can_be_read_on_from_any_event(live: Gateway) -> None:
+    run, _ = made(body("demo/demo-fast"))
+    whole = b"".join([part async for part in run.stream()])
+    await run.wait()
+    for after in (0, 3, len(run.log.frames)):
+        rest = b"".join([part async for part in run.log.follow(after)])
+        assert rest == b"".join(run.log.frames[after:])
+        assert whole.endswith(rest)
+    assert running("run-1") is None
+
+
+async def test_all_eight_columns_begin_within_150_ms_of_each_other(live: Gateway) -> None:
+    run, _ = made(body(*["demo/demo@20ms"] * 8))
+    first: dict[str, float] = {}
+    async for frames in run.stream():
+        now = time.perf_counter()
+        for part in frames.split(b"\n\n"):
+            if b"event: delta" in part:
+                col = part.partition(b'"col":"')[2][:1].decode()
+                first.setdefault(col, now)
+        if len(first) == 8:
+            break
+    assert max(first.values()) - min(first.values()) < 0.150

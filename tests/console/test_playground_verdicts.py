@@ -1,0 +1,281 @@
+"""Structured output while it is written and at its end; tool calls against what was expected."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from console.playground import verdicts
+from console.playground.columns import Expected, Tool
+from console.playground.partial import Broken, read
+from console.playground.schemas import fault, wrong_schema
+from console.playground.takes import Called
+
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 2},
+        "born": {"type": "integer"},
+        "tags": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 3},
+    },
+    "required": ["name", "born"],
+    "additionalProperties": False,
+}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = Tool(name="get_weather", schema=CITY)
+
+
+def call(name: str = "get_weather", **arguments: Any) -> Called:
+    return Called(id=f"call_{name}", name=name, arguments=json.dumps(arguments))
+
+
+# --- a text that is still being written -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "still_open"),
+    [
+        ('{"a": [1, {"b": "tw', {"a": [1, {"b": "tw"}]}, {(), ("a",), ("a", 1), ("a", 1, "b")}),
+        ('{"a": 1, "b"', {"a": 1}, {()}),
+        ('{"a": 1, ', {"a": 1}, {()}),
+        ('{"a": ', {"a": None}, {(), ("a",)}),
+        ("[1, 2", [1, 2], {(), (1,)}),
+        ("[tr", [True], {(), (0,)}),
+        ('"caf\\u00', "caf", {()}),
+        ('"a\\', "a", {()}),
+        ('{"a": {"b": 1}}', {"a": {"b": 1}}, set()),
+        ("-", 0, {()}),
+    ],
+)
+def test_the_value_so_far_says_what_of_it_is_open(text: str, value: Any, still_open: set) -> None:
+    partial = read(text)
+    assert partial.value == value
+    assert partial.open == still_open
+
+
+def test_every_beginning_of_a_json_text_can_be_read() -> None:
+    value = {"a": [1.5, -2e3, True, None, 'x"\\\n\u20ac😀'], "b": {"c": {}, "d": []}, "": ""}
+    text = json.dumps(value)
+    for end in range(1, len(text)):
+        read(text[:end])
+    assert read(text).value == value
+    assert not read(text).open
+
+
+@pytest.mark.parametrize("text", ["Sure! Here", "```json\n{", '{"a" 1', "[1 2", "{a: 1}", "{} {}"])
+def test_what_can_not_become_json_is_known_at_once(text: str) -> None:
+    with pytest.raises(Broken):
+        read(text)
+
+
+def test_a_very_deep_answer_does_not_end_the_reader() -> None:
+    with pytest.raises(Broken):
+        read("[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        '{"name": "A',
+        '{"name": "Ada", "bo',
+        '{"name": "Ada", "born": 18',
+        '{"name": "Ada", "born": 1815, "tags": ["x"',
+    ],
+)
+def test_nothing_is_wrong_while_it_can_still_become_right(text: str) -> None:
+    verdict = verdicts.while_written(text, PERSON)
+    assert (verdict["ok"], verdict["final"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"name": 7,', "/name"),
+        ('{"name": "A", ', "/name"),
+        ('{"wrong": ', ""),
+        ('{"name": "Ada", "born": "18', "/born"),
+        ('{"tags": ["a", "b", "c", "d"', "/tags"),
+        ('{"tags": ["a"], ', "/tags"),
+    ],
+)
+def test_what_can_not_heal_any_more_is_told_while_writing(text: str, path: str) -> None:
+    verdict = verdicts.while_written(text, PERSON)
+    assert verdict["ok"] is False
+    assert verdict["path"] == path
+    assert verdict["message"]
+
+
+# --- the end ------------------------------------------------------------------------------------
+
+
+def test_a_valid_answer_is_valid() -> None:
+    verdict = verdicts.at_the_end('{"name": "Ada", "born": 1815}', PERSON)
+    assert (verdict["ok"], verdict["final"]) == (True, True)
+    assert (verdict["fields"], verdict["total"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        ('{"name": "Ada"}', "", "born"),
+        ('{"name": "Ada", "born": 1815.5}', "/born", "integer"),
+        ('{"name": "Ada", "born": 1815', "", "complete"),
+        ("", "", "empty"),
+        ("I can not.", "", "not JSON"),
+    ],
+)
+def test_the_first_error_has_its_path(text: str, path: str, words: str) -> None:
+    verdict = verdicts.at_the_end(text, PERSON)
+    assert (verdict["ok"], verdict["path"]) == (False, path)
+    assert words in verdict["message"]
+
+
+def test_no_reference_of_a_schema_is_fetched() -> None:
+    """A `$ref` to an address would let whoever writes a schema make the server call it."""
+    schema = {"$ref": "http://127.0.0.1:9/secret.json"}
+    assert wrong_schema(schema) is None
+    found = fault({}, schema, frozenset())
+    assert found is not None
+    assert "reference" in found.message
+
+
+def test_a_schema_that_refers_to_itself_without_end_is_a_fault_and_no_crash() -> None:
+    found = fault({}, {"$ref": "#"}, frozenset())
+    assert found is not None
+    assert "itself" in found.message
+
+
+def doubling(depth: int) -> dict[str, Any]:
+    """A small schema whose check doubles with each level."""
+    twice = {str(n): {"allOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(depth)}
+    return {"$defs": {**twice, str(depth): {"type": "object"}}, "$ref": "#/$defs/0"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (doubling(40), {}),
+        ({"pattern": "^(a+)+$"}, "a" * 5_000 + "b"),
+        ({"patternProperties": {"^(a|a)*$": {}}}, {"a" * 5_000 + "b": 1}),
+        ({"patternProperties": {"(": {}}}, {"a": 1}),
+        (
+            {"additionalProperties": False, "patternProperties": {"^(a|aa)+$": {}}},
+            {"a" * 5_000 + "b": 1},
+        ),
+        ({"uniqueItems": True}, [{"n": n} for n in range(5_000)]),
+    ],
+    ids=["doubling", "pattern", "property", "no pattern", "additional", "unique"],
+)
+def test_no_schema_holds_the_gateway_up(schema: dict[str, Any], value: Any) -> None:
+    """Any signed-in viewer may write one, and it is checked in the gateway's own loop."""
+    began = time.perf_counter()
+    found = fault(value, schema, frozenset())
+    assert time.perf_counter() - began < 1.5
+    assert found is not None
+    assert "too long to check" in found.message
+
+
+def test_patterns_are_checked_as_they_are_in_json_schema() -> None:
+    schema = {
+        "properties": {"id": {"pattern": "^[a-z]{2}\\d+$"}},
+        "patternProperties": {"^x-": {"type": "integer"}},
+        "additionalProperties": False,
+    }
+    assert fault({"id": "ab12", "x-n": 1}, schema, frozenset()) is None
+    for value, path in (({"id": "AB"}, "/id"), ({"x-n": "1"}, "/x-n"), ({"other": 1}, "")):
+        found = fault(value, schema, frozenset())
+        assert found is not None
+        assert found.path == path
+
+
+def test_a_wrong_schema_is_told_where() -> None:
+    assert "properties/a/type" in (wrong_schema({"properties": {"a": {"type": "strin"}}}) or "")
+    assert wrong_schema([]) is not None
+    assert "100 kB" in (wrong_schema({"description": "x" * 100_001}) or "")
+    assert "unevaluated" in (wrong_schema({"unevaluatedProperties": False}) or "")
+
+
+# --- tools --------------------------------------------------------------------------------------
+
+
+def judged(calls: list[Called], *expected: Expected) -> dict[str, Any] | None:
+    return verdicts.tools(calls, (WEATHER,), expected, final=True)
+
+
+PARIS = Expected(name="get_weather", arguments={"city": "Paris"})
+
+
+def test_the_right_call_with_equal_arguments_is_right() -> None:
+    verdict = judged([call(city="Paris")], PARIS)
+    assert verdict is not None
+    assert (verdict["ok"], verdict["name"], verdict["arguments"]) == (True, True, "equal")
+    assert (verdict["expected"], verdict["correct"], verdict["accuracy"]) == (1, 1, 1.0)
+
+
+def test_other_arguments_of_the_right_types_are_told_apart_from_wrong_ones() -> None:
+    other, wrong = judged([call(city="Rome")], PARIS), judged([call(town="Rome")], PARIS)
+    assert other is not None and wrong is not None
+    assert (other["ok"], other["arguments"]) == (False, "types")
+    assert other["calls"][0]["problem"] == "arguments"
+    assert (wrong["ok"], wrong["arguments"]) == (False, "wrong")
+    assert wrong["calls"][0]["problem"] == "schema"
+
+
+def test_a_tool_that_was_not_offered_is_the_wrong_name() -> None:
+    verdict = judged([call("get_weather_of_nobody", city="Paris")], PARIS)
+    assert verdict is not None
+    assert (verdict["ok"], verdict["called"], verdict["name"]) == (False, True, False)
+    assert verdict["arguments"] == "missing"
+    assert verdict["calls"][0]["problem"] == "name"
+    assert "get_weather" in verdict["message"]
+
+
+def test_no_call_at_all_is_not_called() -> None:
+    verdict = judged([], PARIS)
+    assert verdict is not None
+    assert (verdict["ok"], verdict["called"], verdict["accuracy"]) == (False, False, 0.0)
+
+
+def test_a_call_too_many_is_not_right() -> None:
+    verdict = judged([call(city="Paris"), call(city="Rome")], PARIS)
+    assert verdict is not None
+    assert (verdict["ok"], verdict["correct"], verdict["extra"]) == (False, 1, 1)
+    assert [c["ok"] for c in verdict["calls"]] == [True, False]
+    assert verdict["calls"][1]["problem"] == "unexpected"
+
+
+def test_expectations_are_matched_in_any_order() -> None:
+    rome = Expected(name="get_weather", arguments={"city": "Rome"})
+    verdict = judged([call(city="Rome"), call(city="Paris")], PARIS, rome)
+    assert verdict is not None
+    assert (verdict["ok"], verdict["correct"]) == (True, 2)
+
+
+def test_arguments_that_are_no_json_are_told() -> None:
+    verdict = judged([Called(id="c", name="get_weather", arguments='{"city": "Par')])
+    assert verdict is not None
+    assert (verdict["ok"], verdict["calls"][0]["problem"]) == (False, "json")
+
+
+def test_without_expectations_and_calls_there_is_no_verdict() -> None:
+    assert judged([]) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "equal"),
+    [
+        (1, 1.0, True),
+        (1, True, False),
+        ({"a": 1, "b": [2]}, {"b": [2.0], "a": 1}, True),
+        ([1, 2], [2, 1], False),
+        (None, False, False),
+        ("1", 1, False),
+    ],
+)
+def test_equal_means_equal_as_json(left: Any, right: Any, equal: bool) -> None:
+    assert verdicts.same(left, right) is equal

@@ -1,0 +1,465 @@
+"""The pages of providers: keys that go in and never come out, tests, fetched lists, deletion."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
+from django.test import Client
+from django.urls import reverse
+
+from gateway import store
+from gateway.models import Model, Provider, Source
+from gateway.providers.catalog import PRESETS
+from gateway.relay.demo import MODELS
+from tests.store.factories import model, provider, route
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "sk-canary-0123456789abcdef"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+@pytest.fixture
+def viewer() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_user("vic"))
+    return client
+
+
+@pytest.fixture
+def upstream() -> Iterator[Callable[..., tuple[str, list[Any]]]]:
+    """A server with one answer; gives its URL and what it was asked."""
+    servers = []
+
+    def started(status: int, body: Any) -> tuple[str, list[Any]]:
+        seen: list[Any] = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                seen.append((self.command, self.path, dict(self.headers)))
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_POST = do_GET
+
+            def log_message(self, *_args: Any) -> None:
+                pass
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}", seen
+
+    yield started
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def text(response: Any) -> str:
+    return response.content.decode()
+
+
+def given(**values: str) -> dict[str, str]:
+    return {"name": "own", "base_url": "http://127.0.0.1:9/v1", "mode": "none", **values}
+
+
+def test_every_preset_is_offered_with_its_logo(admin: Client) -> None:
+    page = text(admin.get(reverse("provider-presets")))
+    sprite = Path(str(finders.find("vendor/logos/logos.svg"))).read_text()
+    for preset in PRESETS.values():
+        assert reverse("provider-add", args=[preset.name]) in page
+        assert f"#{preset.logo or preset.name}" in page
+        assert f'id="{preset.logo or preset.name}"' in sprite
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_has_a_form_with_its_base_url(admin: Client, name: str) -> None:
+    page = text(admin.get(reverse("provider-add", args=[name])))
+    assert f'value="{PRESETS[name].base_url}"' in page or not PRESETS[name].base_url
+
+
+def test_a_stored_key_is_encrypted_and_never_shown_again(admin: Client) -> None:
+    add = reverse("provider-add", args=["openai"])
+    assert admin.post(add, {"name": "openai", "mode": "stored", "key": SECRET}).status_code == 302
+    row = Provider.objects.get()
+    assert store.credential_of(row) == SECRET
+    assert SECRET not in row.credential
+    for page in ("providers", "provider-edit"):
+        shown = text(admin.get(reverse(page, args=[row.pk] if page != "providers" else [])))
+        assert "cdef" in shown
+        assert SECRET[:12] not in shown
+        assert row.credential not in shown
+    wrong = admin.post(
+        reverse("provider-edit", args=[row.pk]), {"name": "", "mode": "stored", "key": SECRET}
+    )
+    assert wrong.status_code == 422
+    assert SECRET not in text(wrong)
+
+
+def test_an_empty_key_field_keeps_the_stored_key(admin: Client) -> None:
+    row = provider("openai")
+    store.set_credential(row, SECRET)
+    edit = reverse("provider-edit", args=[row.pk])
+    assert admin.post(edit, {"name": "renamed", "mode": "stored"}).status_code == 302
+    row.refresh_from_db()
+    assert (row.name, store.credential_of(row)) == ("renamed", SECRET)
+
+
+@pytest.mark.parametrize("way", ["provider-edit", "provider-test"])
+def test_a_stored_key_is_not_sent_to_another_server(
+    admin: Client, upstream: Callable[..., Any], way: str
+) -> None:
+    row = provider("openai")
+    store.set_credential(row, SECRET)
+    url, seen = upstream(200, {"data": []})
+    answer = admin.post(
+        reverse(way, args=[row.pk]), {"name": "openai", "base_url": url, "mode": "stored"}
+    )
+    assert answer.status_code == 422
+    assert "Enter the key again" in text(answer)
+    assert not seen
+    row.refresh_from_db()
+    assert row.base_url == ""
+
+
+def test_reading_from_the_environment_stores_only_the_name(
+    admin: Client, monkeypatch: pytest.MonkeyPatch, dump: Callable[[], str]
+) -> None:
+    monkeypatch.setenv("CANARY_KEY", SECRET)
+    add = reverse("provider-add", args=["openai"])
+    admin.post(add, {"name": "openai", "mode": "environment", "credential_env": "CANARY_KEY"})
+    row = Provider.objects.get()
+    assert (row.credential, row.credential_env) == ("", "CANARY_KEY")
+    assert store.credential_of(row) == SECRET
+    assert SECRET not in dump()
+    assert SECRET not in text(admin.get(reverse("provider-edit", args=[row.pk])))
+
+
+@pytest.fixture
+def dump() -> Callable[[], str]:
+    from django.db import connection
+
+    def read() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM gateway_provider")
+            return str(cursor.fetchall())
+
+    return read
+
+
+def test_choosing_the_environment_forgets_the_stored_key(admin: Client) -> None:
+    row = provider("openai")
+    store.set_credential(row, SECRET)
+    edit = reverse("provider-edit", args=[row.pk])
+    admin.post(edit, {"name": "openai", "mode": "environment", "credential_env": "X_KEY"})
+    row.refresh_from_db()
+    assert (row.credential, row.credential_env) == ("", "X_KEY")
+
+
+def test_it_is_said_whether_a_variable_is_set_now(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY_KEY", SECRET)
+    url = reverse("provider-variable")
+    ready = text(admin.get(url, {"credential_env": "CANARY_KEY"}))
+    assert "CANARY_KEY is set now" in ready
+    assert SECRET not in ready
+    assert "is not set now" in text(admin.get(url, {"credential_env": "NO_SUCH_KEY"}))
+    assert "is not set now" in text(admin.get(url, {"credential_env": "DRAGOMAN_SECRET_KEY"}))
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "With Capitals"}, "name"),
+        ({"name": "taken"}, "name"),
+        ({"base_url": "ftp://x"}, "base_url"),
+        ({"base_url": ""}, "base_url"),
+        ({"base_url": "http://u:p@host"}, "base_url"),
+        ({"mode": "stored", "key": ""}, "key"),
+        ({"mode": "stored", "key": "caf\u00e9"}, "key"),
+        ({"mode": "environment", "credential_env": ""}, "credential_env"),
+        ({"mode": "environment", "credential_env": "NOT A NAME"}, "credential_env"),
+        ({"mode": ""}, "mode"),
+        ({"headers": "no separator"}, "headers"),
+        ({"headers": "Host: x"}, "headers"),
+        ({"query": "novalue"}, "query"),
+        ({"connect_s": "0"}, "connect_s"),
+        ({"dialect": "smoke signals"}, "dialect"),
+    ],
+)
+def test_what_is_wrong_is_said_beside_its_field(
+    admin: Client, values: dict[str, str], field: str
+) -> None:
+    provider("taken")
+    answer = admin.post(reverse("provider-add", args=["custom"]), given(**values))
+    assert answer.status_code == 422
+    assert field in answer.context["form"].errors
+    assert Provider.objects.count() == 1
+
+
+def test_all_settings_are_kept(admin: Client) -> None:
+    more = {
+        "dialect": "anthropic_messages",
+        "auth": "api-key",
+        "headers": "X-Team: blue\nX-Other: a: b",
+        "query": "api-version=2024-10-21",
+        "idle_s": "30",
+        "passthrough": "no",
+        "drop_params": "on",
+    }
+    assert admin.post(reverse("provider-add", args=["custom"]), given(**more)).status_code == 302
+    row = Provider.objects.get()
+    assert (row.dialect, row.auth, row.passthrough, row.drop_params) == (
+        "anthropic_messages",
+        "api-key",
+        False,
+        True,
+    )
+    assert row.headers == {"X-Team": "blue", "X-Other": "a: b"}
+    assert (row.query, row.timeouts) == ({"api-version": "2024-10-21"}, {"idle_s": 30.0})
+    assert store.load_snapshot().providers["own"].timeouts.idle_s == 30.0
+
+
+def test_a_secret_header_is_hidden_and_kept(admin: Client) -> None:
+    row = provider("openai", headers={"X-Api-Key": SECRET, "X-Team": "blue"})
+    edit = reverse("provider-edit", args=[row.pk])
+    shown = admin.get(edit)
+    assert SECRET not in text(shown)
+    assert "X-Api-Key: ***" in text(shown)
+    again = {"name": "openai", "mode": "none", "headers": "X-Api-Key: ***\nX-Team: red"}
+    admin.post(edit, again)
+    row.refresh_from_db()
+    assert row.headers == {"X-Api-Key": SECRET, "X-Team": "red"}
+
+
+def test_a_test_of_an_unsaved_form_lists_models(
+    admin: Client, upstream: Callable[..., Any]
+) -> None:
+    url, seen = upstream(200, {"data": [{"id": "a"}, {"id": "b"}]})
+    test = reverse("provider-test-new", args=["custom"])
+    answer = admin.post(test, given(base_url=url, mode="stored", key=SECRET), headers=HTMX)
+    assert answer.status_code == 200
+    assert "Its list has 2 models" in text(answer)
+    assert seen[0][2]["authorization"] == f"Bearer {SECRET}"
+    assert not Provider.objects.exists()
+    assert "<html" not in text(answer)
+
+
+def test_without_javascript_the_test_comes_with_the_form(
+    admin: Client, upstream: Callable[..., Any]
+) -> None:
+    url, _seen = upstream(200, {"data": []})
+    page = text(admin.post(reverse("provider-test-new", args=["custom"]), given(base_url=url)))
+    assert "It answers" in page
+    assert f'value="{url}"' in page
+
+
+def test_a_failed_test_shows_the_upstreams_own_words_without_the_key(
+    admin: Client, upstream: Callable[..., Any]
+) -> None:
+    url, _seen = upstream(401, {"error": {"message": f"Bad key {SECRET} <b>sorry</b>"}})
+    form = given(base_url=url, mode="stored", key=SECRET)
+    page = text(admin.post(reverse("provider-test-new", args=["custom"]), form, headers=HTMX))
+    assert "Bad key" in page
+    assert "HTTP 401" in page
+    assert "<b>" not in page
+    assert SECRET not in page
+
+
+def test_a_test_with_a_model_asks_it(admin: Client) -> None:
+    row = provider("demo", "demo")
+    form = {"name": "demo", "mode": "none", "test_model": "demo-fast"}
+    page = text(admin.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
+    assert "demo-fast said" in page
+    form["test_model"] = "demo-401"
+    page = text(admin.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
+    assert "does not work" in page
+
+
+def test_a_provider_without_a_list_is_tested_by_one_of_its_models(
+    admin: Client, upstream: Callable[..., Any]
+) -> None:
+    url, seen = upstream(404, {"error": {"message": "no such page"}})
+    row = provider("own", "custom", base_url=url)
+    model("only-one", row)
+    form = given(base_url=url)
+    text(admin.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
+    assert [(verb, path) for verb, path, _h in seen] == [
+        ("GET", "/models"),
+        ("POST", "/chat/completions"),
+    ]
+
+
+def test_a_test_of_a_wrong_form_sends_nothing(admin: Client) -> None:
+    answer = admin.post(reverse("provider-test-new", args=["custom"]), given(name=""), headers=HTMX)
+    assert answer.status_code == 422
+    assert "Nothing was sent" in text(answer)
+    assert "Name:" in text(answer)
+
+
+def test_a_fetched_list_is_a_diff_and_what_is_ticked_is_taken_over(
+    admin: Client, upstream: Callable[..., Any]
+) -> None:
+    listed = [
+        {"id": "new-one", "context_length": 4096, "pricing": {"prompt": "0.000001"}},
+        {"id": "new-two"},
+        {"id": "dearer", "pricing": {"prompt": "0.000005", "completion": "0.00001"}},
+        {"id": "same"},
+    ]
+    url, _seen = upstream(200, {"data": listed})
+    row = provider("own", "custom", base_url=url)
+    model("dearer", row, price_input=Decimal(4), price_output=Decimal(10))
+    model("same", row)
+    gone = model("gone", row)
+    model("any-*", row)
+    fetch = reverse("provider-fetch", args=[row.pk])
+    shown = admin.get(fetch)
+    diff = shown.context["diff"]
+    assert [m.name for m in diff.new] == ["new-one", "new-two"]
+    assert [m.name for m in diff.gone] == ["gone"]
+    assert [change.row.name for change in diff.changed] == ["dearer"]
+    assert diff.same == 1
+    token = re.search(r'name="token" value="([^"]+)"', text(shown))
+    assert token is not None
+    ticked = {
+        "token": token[1],
+        "add": ["new-one", "not-listed"],
+        "price": ["dearer"],
+        "drop": [str(gone.pk)],
+    }
+    assert admin.post(fetch, ticked).status_code == 302
+    names = set(row.models.values_list("name", flat=True))
+    assert names == {"new-one", "dearer", "same", "any-*"}
+    added = Model.objects.get(name="new-one")
+    assert (added.learned, added.price_input) == ({"context_window": 4096}, Decimal(1))
+    assert Model.objects.get(name="dearer").price_input == Decimal(5)
+    assert "own/new-one" in store.load_snapshot().models
+
+
+def test_a_list_that_was_tampered_with_changes_nothing(admin: Client) -> None:
+    row = provider("demo", "demo")
+    fetch = reverse("provider-fetch", args=[row.pk])
+    admin.post(fetch, {"token": "x:y:z", "add": ["evil"]})
+    assert not Model.objects.exists()
+
+
+def test_the_list_of_another_provider_is_not_taken(admin: Client) -> None:
+    one, two = provider("demo", "demo"), provider("demo-2", "demo")
+    token = admin.get(reverse("provider-fetch", args=[one.pk])).context["token"]
+    admin.post(reverse("provider-fetch", args=[two.pk]), {"token": token, "add": ["demo"]})
+    assert not Model.objects.exists()
+
+
+def test_a_new_demo_provider_gets_all_its_models(admin: Client) -> None:
+    row = provider("demo", "demo")
+    fetch = reverse("provider-fetch", args=[row.pk])
+    shown = admin.get(fetch)
+    admin.post(fetch, {"token": shown.context["token"], "add": list(MODELS)})
+    assert set(row.models.values_list("name", flat=True)) == set(MODELS)
+    assert admin.get(fetch).context["diff"].same == len(MODELS)
+
+
+def test_a_list_that_does_not_come_says_why(admin: Client, upstream: Callable[..., Any]) -> None:
+    url, _seen = upstream(500, {"error": {"message": "we are down"}})
+    row = provider("own", "custom", base_url=url)
+    page = text(admin.get(reverse("provider-fetch", args=[row.pk])))
+    assert "we are down" in page
+
+
+@pytest.mark.parametrize("source", [Source.FILE, Source.ENVIRONMENT])
+def test_rows_of_file_and_environment_are_read_only_until_copied(
+    admin: Client, source: str
+) -> None:
+    row = provider("openai", source=source, source_ref="x.yaml:3")
+    held = model("m", row, source=source)
+    edit = reverse("provider-edit", args=[row.pk])
+    assert "x.yaml:3" in text(admin.get(edit))
+    assert admin.post(edit, {"name": "other", "mode": "none"}).status_code == 409
+    assert admin.post(reverse("provider-delete", args=[row.pk])).status_code == 409
+    admin.post(reverse("provider-copy", args=[row.pk]))
+    assert admin.post(edit, {"name": "other", "mode": "none"}).status_code == 302
+    row.refresh_from_db()
+    held.refresh_from_db()
+    assert (row.name, row.source, held.source) == ("other", "database", "database")
+
+
+def test_a_saved_provider_of_a_file_can_be_tested(admin: Client) -> None:
+    row = provider("demo", "demo", source=Source.FILE)
+    page = text(admin.post(reverse("provider-test-saved", args=[row.pk]), headers=HTMX))
+    assert f"Its list has {len(MODELS)} models" in page
+
+
+def test_a_provider_can_be_switched_off_and_on(admin: Client) -> None:
+    row = provider("openai")
+    for on, there in (("no", False), ("yes", True)):
+        admin.post(reverse("provider-enable", args=[row.pk]), {"on": on})
+        assert ("openai" in store.load_snapshot().providers) is there
+
+
+def test_deleting_says_first_what_stands_on_it(admin: Client) -> None:
+    row = provider("openai")
+    mine, other = model("m", row), model("x", provider("other"))
+    route("only-mine", mine)
+    route("shared", mine, other)
+    route("foreign", other)
+    delete = reverse("provider-delete", args=[row.pk])
+    shown = admin.get(delete)
+    assert [r.name for r in shown.context["emptied"]] == ["only-mine"]
+    assert [r.name for r in shown.context["thinned"]] == ["shared"]
+    assert "foreign" not in text(shown)
+    assert Provider.objects.count() == 2
+    admin.post(delete)
+    assert Provider.objects.get().name == "other"
+
+
+def test_the_state_names_what_is_wrong(admin: Client) -> None:
+    provider("bad", "no-such-preset")
+    provider("keyless", "openai", credential_env="NO_SUCH_KEY")
+    page = text(admin.get(reverse("providers")))
+    assert "no-such-preset" in page
+    assert "NO_SUCH_KEY not set" in page
+
+
+def test_a_viewer_sees_no_credentials_and_changes_nothing(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY_KEY", SECRET)
+    row = provider("openai")
+    store.set_credential(row, SECRET)
+    provider("two", credential_env="CANARY_KEY")
+    page = text(viewer.get(reverse("providers")))
+    assert "openai" in page
+    assert "cdef" not in page
+    assert "CANARY_KEY" not in page
+    for name in ("edit", "test", "test-saved", "fetch", "enable", "copy", "delete"):
+        answer = viewer.post(reverse(f"provider-{name}", args=[row.pk]), {})
+        assert answer.status_code == 403, name
+    for name, args in (("presets", []), ("variable", []), ("add", ["openai"])):
+        assert viewer.get(reverse(f"provider-{name}", args=args)).status_code == 403
+
+
+def test_no_provider_yet_says_what_to_do(admin: Client) -> None:
+    assert reverse("provider-presets") in text(admin.get(reverse("providers")))

@@ -1,0 +1,599 @@
+"""The requests page: list, search, live tail, detail, export, and who may see what."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console.pages.requests import find, sessions
+from console.pages.requests.histogram import histogram
+from console.pages.requests.query import parse
+from gateway import store
+from gateway.management.seed_requests import seed
+from gateway.models import RequestBody, RequestLog
+from gateway.relay import translate
+from gateway.relay.entry import Attempt, Bodies, Chunk
+from tests.store.factories import bodies, entry
+
+
+@pytest.fixture
+def ada(db: None) -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    return client
+
+
+@pytest.fixture
+def vic(db: None) -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("vic"))
+    return client
+
+
+def logged(id: str = "req_a", **values: Any) -> RequestLog:
+    """A row that has just been asked."""
+    values.setdefault("started_at", time.time() - 60)
+    store.write([entry(id, endpoint="/v1/chat/completions", **values)])
+    return RequestLog.objects.get(request_id=id)
+
+
+def translated(id: str = "req_t", **values: Any) -> RequestLog:
+    """An Anthropic client on an OpenAI upstream, both bodies stored."""
+    sent = {
+        "model": "fast",
+        "max_tokens": 100,
+        "top_k": 40,
+        "system": "Be kind.",
+        "messages": [{"role": "user", "content": "Hello there"}],
+    }
+    got = translate.request("anthropic_messages", "openai", sent, {}, "gpt-5")["body"]
+    answer = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-5",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hi."},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+    }
+    shown = {
+        "id": "msg_t",
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "text", "text": "Hi."}],
+    }
+    kept = bodies(
+        sent,
+        shown,
+        upstream_request=msgspec.json.encode(got),
+        upstream_response=msgspec.json.encode(answer),
+        client_headers={"x-api-key": "***", "anthropic-version": "2023-06-01"},
+    )
+    return logged(
+        id,
+        bodies=kept,
+        client_dialect="anthropic_messages",
+        upstream_dialect="openai_chat",
+        provider="openai",
+        model="gpt-5",
+        requested_model="fast",
+        adaptations=[{"field": "top_k", "action": "dropped", "note": "no equivalent"}],
+        **values,
+    )
+
+
+def page(client: Client, query: str = "", **headers: str) -> str:
+    response = client.get(f"{reverse('requests')}?{query}", headers=headers)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def detail(client: Client, row: RequestLog, query: str = "") -> str:
+    response = client.get(f"{reverse('request', args=[row.pk])}?{query}")
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def found(query: str, span: str = "all") -> list[str]:
+    rows = find.page(parse(query, span, timezone.now())).rows
+    return [row.request_id for row in rows]
+
+
+# The list
+
+
+def test_the_page_asks_for_a_sign_in(db: None):
+    response = Client().get(reverse("requests"))
+    assert response.status_code == 302
+    assert "/console/sign-in" in response["Location"]
+
+
+def test_an_empty_log_says_what_to_do(ada: Client):
+    assert "The first request appears here" in page(ada)
+
+
+def test_the_list_never_reads_bodies(ada: Client, django_assert_max_num_queries: Any):
+    translated()
+    with django_assert_max_num_queries(40) as queries:
+        page(ada)
+    assert not [
+        q["sql"] for q in queries if "gateway_requestbody" in q["sql"] and "blob" in q["sql"]
+    ]
+
+
+def test_rows_show_who_what_and_how(ada: Client):
+    logged(
+        "req_a",
+        key_prefix="sk-dgm-x",
+        requested_model="smart",
+        status=429,
+        outcome="error",
+        error_kind="rate_limit",
+        provider="openai",
+        model="gpt-5",
+        input_tokens=1000,
+        cache_read_tokens=500,
+        cost_usd=Decimal("0.0213"),
+    )
+    shown = page(ada)
+    for text in ("sk-dgm-x", "smart", "429", "rate limit", "gpt-5", "1,500", "$0.021"):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("", ["d", "c", "b", "a"]),
+        ("status:4xx", ["b"]),
+        ("status:!4xx", ["d", "c", "a"]),
+        ("status:429,502", ["c", "b"]),
+        ("status:!200", ["c", "b"]),
+        ("model:m1", ["b", "a"]),
+        ("model:!m1", ["d", "c"]),
+        ("provider:p route:fast status:200", ["a"]),
+        ("outcome:error", ["c", "b"]),
+        ("outcome:ok", ["d", "a"]),
+        ("error:rate_limit", ["b"]),
+        ("session:s1", ["d"]),
+        ("key:k1", ["a"]),
+        ("key:nobody", []),
+        ("model:m1 status:502", []),
+        ("id:req_c status:200 since:1s", []),
+        ("id:c", ["c"]),
+    ],
+)
+def test_filters_combine(db: None, query: str, wanted: list[str]):
+    logged("a", provider="p", model="m1", key_prefix="k1")
+    logged("b", provider="p", model="m1", status=429, outcome="error", error_kind="rate_limit")
+    logged("c", status=502, outcome="error", error_kind="upstream_error")
+    logged("d", session="s1", model="m2")
+    assert found(query) == wanted
+
+
+def test_a_key_is_found_by_its_name(db: None):
+    key, _ = store.make_key("notebook")
+    logged("a", key_prefix=key.prefix)
+    assert found("key:notebook") == ["a"]
+
+
+def test_the_time_range_counts_and_an_id_ignores_it(db: None):
+    logged("old", started_at=time.time() - 90_000)
+    logged("new")
+    assert found("", "24h") == ["new"]
+    assert found("id:old", "24h") == ["old"]
+    assert found("until:1d", "24h") == ["old"]
+
+
+def test_words_are_looked_up_in_bodies_and_combine_with_filters(db: None):
+    logged("a", bodies=bodies({"messages": [{"role": "user", "content": "quartz"}]}, {}))
+    logged(
+        "b", provider="p", bodies=bodies({"messages": [{"role": "user", "content": "quartz"}]}, {})
+    )
+    logged("c", provider="p")
+    store.index_pending()
+    assert found("quartz") == ["b", "a"]
+    assert found("quartz provider:p") == ["b"]
+    assert found("quartz status:4xx") == []
+    assert found("!!!") == []
+
+
+def test_pages_follow_each_other_without_gaps(db: None):
+    for _ in seed(400, until=time.time() - 5, span_s=3000):
+        pass
+    search = parse("status:!429", "all", timezone.now())
+    every = list(
+        RequestLog.objects.exclude(status=429).order_by("-pk").values_list("pk", flat=True)
+    )
+    got: list[int] = []
+    cursor = None
+    while True:
+        one = find.page(search, cursor)
+        got += [row.pk for row in one.rows]
+        cursor = one.next
+        if cursor is None:
+            break
+    assert got == every
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "provider:groq",
+        "status:4xx",
+        "the provider:openai",
+        "model:gpt-mini key:sk-dgm-ci",
+        "status:503 quartz1",
+    ],
+)
+def test_a_long_log_gives_what_a_plain_query_gives(db: None, query: str):
+    """All the ways to walk find the same rows as a scan would."""
+    for _ in seed(3000, until=time.time() - 5, span_s=90_000):
+        pass
+    search = parse(query, "24h", timezone.now())
+    got = [row.pk for rows, _ in find.walk(search, None) for row in rows]
+    plain = find._narrowed(RequestLog.objects.all(), search)
+    assert got == list(plain.order_by("-pk").values_list("pk", flat=True)[: len(got)])
+    assert len(got) == min(plain.count(), len(got)) > 0 or plain.count() == 0
+
+
+def test_a_search_that_runs_out_of_time_can_be_carried_on(db: None, monkeypatch: Any, ada: Client):
+    for _ in seed(800, until=time.time() - 5, span_s=3000):
+        pass
+    monkeypatch.setattr(find, "BUDGET_S", 0.0)
+    logged("wanted_not", status=200)
+    search = parse("asked:nothing", "all", timezone.now())
+    one = find.page(search)
+    assert one.rows == []
+    assert one.reached is not None
+    assert "Look further back" in page(ada, "q=asked:nothing&range=all")
+    cursor, rounds = one.next, 0
+    while cursor is not None and rounds < 50:
+        cursor, rounds = find.page(search, cursor).next, rounds + 1
+    assert cursor is None
+
+
+def test_hostile_addresses_are_harmless(ada: Client):
+    logged()
+    for query in (
+        "q=%00",
+        "cursor=abc",
+        "cursor=99999999999999999999",
+        "range=x&group=y",
+        "q=" + "a:" * 900,
+    ):
+        page(ada, query)
+    assert "<script>alert" not in page(ada, "q=<script>alert(1)</script>")
+
+
+# Live tail
+
+
+def test_the_tail_brings_rows_that_came_since(ada: Client):
+    first = logged("first")
+    logged("second")
+    response = ada.get(reverse("requests-tail"), {"after": first.pk})
+    shown = response.content.decode()
+    assert "second" not in shown or "req" in shown
+    assert shown.count("<tr ") == 1
+    assert f'data-after="{first.pk + 1}"' in shown
+
+
+def test_a_held_tail_only_counts(ada: Client):
+    first = logged("first")
+    logged("second")
+    shown = ada.get(reverse("requests-tail"), {"after": first.pk, "peek": "1"}).content.decode()
+    assert 'data-waiting="1"' in shown
+    assert "<tr " not in shown
+    assert f'data-after="{first.pk}"' in shown
+
+
+def test_the_tail_keeps_to_the_search(ada: Client):
+    first = logged("first")
+    logged("second")
+    shown = ada.get(
+        reverse("requests-tail"), {"after": first.pk, "q": "status:500"}
+    ).content.decode()
+    assert "<tr " not in shown
+
+
+# Histogram and sessions
+
+
+def test_the_histogram_counts_requests_and_failures(db: None):
+    logged("a")
+    logged("b", status=500, outcome="error", error_kind="upstream_error")
+    now = timezone.now()
+    every = histogram(parse("", "1h", now), now)
+    failed = histogram(parse("status:5xx", "1h", now), now)
+    assert every is not None
+    assert failed is not None
+    assert (every.total, every.failed, every.partial) == (2, 1, False)
+    assert (failed.total, failed.failed) == (1, 1)
+    assert len(every.slices) == 60
+
+
+def test_a_long_range_is_measured_by_ids(db: None, monkeypatch: Any):
+    from console.pages.requests import histogram as module
+
+    for _ in seed(2000, until=time.time() - 5, span_s=80_000):
+        pass
+    now = timezone.now()
+    search = parse("", "24h", now)
+    exact = histogram(search, now)
+    monkeypatch.setattr(module, "_FEW", 10)
+    measured = histogram(search, now)
+    assert exact is not None
+    assert measured is not None
+    assert abs(measured.total - exact.total) <= 2
+    assert measured.failed == exact.failed > 0
+    pairs = zip(exact.slices, measured.slices, strict=True)
+    assert all(abs((a.count or 0) - (b.count or 0)) <= 2 for a, b in pairs)
+
+
+def test_sessions_stand_where_their_newest_row_is(ada: Client):
+    for n, name in enumerate(["s1", "s2", "s1", "", "s3"]):
+        logged(f"req_{n}", session=name)
+    found_, cursor = sessions.groups(parse("", "all", timezone.now()), None)
+    assert [(g.newest.session, g.total) for g in found_] == [("s3", 1), ("s1", 2), ("s2", 1)]
+    assert cursor is None
+    assert "s2" in page(ada, "group=session")
+
+
+def test_a_session_shows_how_its_prompt_grows(ada: Client):
+    logged("a", session="s1", input_tokens=100, output_tokens=5)
+    row = logged("b", session="s1", input_tokens=50, cache_read_tokens=100, output_tokens=7)
+    steps = sessions.session("s1").steps
+    assert [(s.input, s.cached, s.fresh, s.new) for s in steps] == [
+        (100, 0, 100, None),
+        (150, 100, 50, 50),
+    ]
+    assert "+50" in detail(ada, row, "tab=session")
+
+
+# Detail
+
+
+def test_a_request_is_found_by_row_id_and_by_request_id(ada: Client):
+    row = logged("req_abc")
+    for name in (str(row.pk), "req_abc"):
+        assert ada.get(reverse("request", args=[name])).status_code == 200
+    assert ada.get(reverse("request", args=["nothing"])).status_code == 404
+
+
+def test_htmx_gets_the_detail_alone_and_a_reload_all(ada: Client):
+    row = logged()
+    url = reverse("request", args=[row.pk])
+    part = ada.get(url, headers={"HX-Request": "true"})
+    assert b'<nav class="side"' not in part.content
+    assert "HX-Request" in part["Vary"]
+    restored = ada.get(url, headers={"HX-Request": "true", "HX-History-Restore-Request": "true"})
+    assert b'id="list"' in restored.content
+
+
+def test_attempts_are_told(ada: Client):
+    attempts = [
+        Attempt(
+            target="a/x",
+            provider="a",
+            model="x",
+            dialect="openai_chat",
+            started_ms=1,
+            ended_ms=240,
+            status=529,
+            error_kind="overloaded",
+        ),
+        Attempt(
+            target="c/z", provider="c", model="z", dialect="openai_chat", skipped="cooling down"
+        ),
+        Attempt(
+            target="b/y",
+            provider="b",
+            model="y",
+            dialect="openai_chat",
+            started_ms=240,
+            first_byte_ms=400,
+            ended_ms=1000,
+            status=200,
+        ),
+    ]
+    shown = detail(ada, logged(attempts=attempts, duration_ms=1000.0))
+    for text in ("529 overloaded, 0.24 s", "not called: cooling down", "answered"):
+        assert text in shown
+
+
+def test_the_way_to_the_neighbours_keeps_to_the_search(ada: Client):
+    rows = [logged(f"req_{n}", model="m" if n % 2 else "other") for n in range(5)]
+    shown = detail(ada, rows[2], "q=model:other&range=all")
+    assert f"{reverse('request', args=[rows[4].pk])}?" in shown
+    assert f"{reverse('request', args=[rows[0].pk])}?" in shown
+    assert find.neighbours(parse("model:other", "all", timezone.now()), rows[4].pk) == (
+        None,
+        rows[2].pk,
+    )
+
+
+def test_the_translation_shows_both_sides_with_marks(ada: Client):
+    shown = detail(ada, translated(), "tab=translation")
+    for text in (
+        "Client sent",
+        "Upstream got",
+        "/top_k",
+        "no equivalent",
+        "/max_completion_tokens",
+    ):
+        assert text in shown
+    for kind in ("moved", "dropped"):
+        assert f'class="tag {kind}"' in shown
+    assert "changed since" not in shown
+
+
+def test_the_translation_of_the_answer(ada: Client):
+    shown = detail(ada, translated(), "tab=translation&side=response")
+    for text in ("Upstream answered", "Client got", "/choices/0/message/content"):
+        assert text in shown
+
+
+def test_a_stream_stands_event_by_event(ada: Client):
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    parts = [
+        {**chunk, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}}]},
+        {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    ]
+    pieces = [b"data: " + json.dumps(part).encode() + b"\n\n" for part in parts] + [
+        b"data: [DONE]\n\n"
+    ]
+    client = [
+        b'event: message_start\ndata: {"type":"message_start"}\n\n',
+        b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    ]
+    sent = {
+        "model": "fast",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "x"}],
+        "stream": True,
+    }
+    kept = Bodies(
+        client_request=msgspec.json.encode(sent),
+        upstream_request=b"{}",
+        upstream_response=b"".join(pieces),
+        client_response=b"".join(client),
+        upstream_chunks=[Chunk(10.0 + 900 * n, len(piece)) for n, piece in enumerate(pieces)],
+        client_chunks=[Chunk(10.0, len(client[0])), Chunk(1900.0, len(client[1]))],
+    )
+    row = logged(
+        bodies=kept,
+        stream=True,
+        client_dialect="anthropic_messages",
+        upstream_dialect="openai_chat",
+    )
+    shown = detail(ada, row, "tab=stream")
+    for text in ("chat.completion.chunk", "message_start", "0.90 s of silence"):
+        assert text in shown
+    assert "Hi" in detail(ada, row, "tab=response")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"no_bodies": "off"}, "keeping bodies is off"),
+        ({"no_bodies": "pressure"}, "queue was full"),
+        ({"no_bodies": "size"}, "too large for"),
+        ({"started_at": 1_600_000_000.0}, "Expired on"),
+        ({}, "nothing was recorded"),
+    ],
+)
+@pytest.mark.parametrize("tab", ["translation", "response", "headers"])
+def test_what_is_not_stored_is_said_truly(ada: Client, values: Any, words: str, tab: str):
+    assert words in detail(ada, logged(**values), f"tab={tab}")
+
+
+def test_an_upstream_that_never_answered_is_said(ada: Client):
+    row = logged(bodies=bodies({"a": 1}, {}, upstream_request=b"{}"), status=504, outcome="error")
+    assert "The upstream never answered." in detail(ada, row, "tab=translation&side=response")
+
+
+def test_damaged_bodies_do_not_break_the_page(ada: Client):
+    row = translated()
+    RequestBody.objects.filter(pk=row.pk).update(blob=b"\x78broken")
+    assert detail(ada, row, "tab=translation")
+
+
+def test_hostile_bodies_are_shown_as_text(ada: Client):
+    evil = "<script>alert(1)</script>\u202e" + "A" * 100_000
+    row = translated()
+    RequestLog.objects.filter(pk=row.pk).delete()
+    sent = {"model": "fast", "max_tokens": 5, "messages": [{"role": "user", "content": evil}]}
+    got = {"model": "gpt-5", "messages": [{"role": "user", "content": evil}]}
+    row = logged(
+        "evil",
+        bodies=bodies(sent, {"x": evil}, upstream_request=msgspec.json.encode(got)),
+        client_dialect="anthropic_messages",
+        upstream_dialect="openai_chat",
+        error=evil[:200],
+        user_agent=evil[:100],
+    )
+    for tab in ("overview", "translation", "response", "headers"):
+        assert "<script>alert" not in detail(ada, row, f"tab={tab}")
+
+
+def test_curl_has_variables_in_place_of_secrets(ada: Client):
+    shown = detail(ada, translated())
+    assert "$DRAGOMAN_API_KEY" in shown
+    assert "$PROVIDER_API_KEY" in shown
+    assert "anthropic-version: 2023-06-01" in shown
+
+
+# Who may see what
+
+
+def test_a_viewer_sees_that_but_not_what(vic: Client):
+    row = translated()
+    shown = page(vic) + "".join(
+        detail(vic, row, f"tab={tab}") for tab in ("overview", "translation", "response", "headers")
+    )
+    assert "gpt-5" in shown
+    assert "Hello there" not in shown
+    assert "curl" not in shown
+    assert "not what was said in it" in shown
+    assert vic.post(reverse("request-replay", args=[row.pk])).status_code == 403
+
+
+def test_a_viewer_with_the_grant_sees_bodies(vic: Client):
+    user = get_user_model().objects.get(username="vic")
+    user.user_permissions.add(Permission.objects.get(codename="view_requestbody"))
+    assert "Hello there" in detail(vic, translated(), "tab=translation")
+
+
+# Export
+
+
+def test_the_export_holds_the_filtered_rows(ada: Client):
+    logged("a", model="m1", user_agent="=cmd()")
+    logged("b", model="m2")
+    url = reverse("requests-export", args=["jsonl"])
+    rows = [
+        json.loads(line)
+        for line in b"".join(ada.get(url, {"q": "model:m1"}).streaming_content).splitlines()
+    ]
+    assert [row["request_id"] for row in rows] == ["a"]
+    assert "client_ip" not in rows[0]
+    text = b"".join(ada.get(reverse("requests-export", args=["csv"])).streaming_content).decode()
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert [line["request_id"] for line in lines] == ["b", "a"]
+    assert lines[1]["user_agent"] == "'=cmd()"
+    assert ada.get(reverse("requests-export", args=["exe"])).status_code == 400
+
+
+# Replay
+
+
+def test_a_request_without_a_stored_body_can_not_be_sent_again(ada: Client):
+    row = logged(no_bodies="off")
+    response = ada.post(reverse("request-replay", args=[row.pk]), follow=True)
+    assert "can not be sent again" in response.content.decode()
+
+
+def test_a_replay_is_linked_with_its_original(ada: Client):
+    row = translated()
+    again = logged(
+        "req_again", key_prefix="replay", user_agent="replay of req_t", requested_model="fast"
+    )
+    assert "Replay of" in detail(ada, again)
+    assert "req_again" in detail(ada, row)

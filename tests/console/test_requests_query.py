@@ -1,0 +1,70 @@
+"""What is typed into the search field, and what it means."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from console.pages.requests.query import State, Term, parse, with_term, without
+
+NOW = dt.datetime(2026, 11, 21, 12, 0, tzinfo=dt.UTC)
+
+
+def test_filters_and_words_are_told_apart():
+    search = parse('status:!499 model:gpt-mini "blue sky" why', "24h", NOW)
+    assert search.terms == (Term("status", ("499",), negated=True), Term("model", ("gpt-mini",)))
+    assert search.text == '"blue sky" why'
+
+
+def test_a_comma_means_any_of_them():
+    assert parse("status:429,5xx", "24h", NOW).terms == (Term("status", ("429", "5xx")),)
+
+
+def test_the_range_menu_counts_unless_a_time_is_typed():
+    assert parse("", "1h", NOW).since == NOW - dt.timedelta(hours=1)
+    assert parse("since:2d", "1h", NOW).since == NOW - dt.timedelta(days=2)
+    assert parse("until:2026-11-01", "1h", NOW).since is None
+    assert parse("", "all", NOW).since is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "moment"),
+    [
+        ("90m", NOW - dt.timedelta(minutes=90)),
+        ("2026-11-20", dt.datetime(2026, 11, 20, tzinfo=dt.UTC)),
+        ("2026-11-20T10:00", dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC)),
+        ("2026-11-20T10:00+02:00", dt.datetime(2026, 11, 20, 8, tzinfo=dt.UTC)),
+    ],
+)
+def test_times(typed: str, moment: dt.datetime):
+    assert parse(f"since:{typed}", "", NOW).since == moment
+
+
+@pytest.mark.parametrize("text", ["since:yesterday", "until:2026-99-99", "status:", "id:"])
+def test_what_means_nothing_is_named(text: str):
+    assert parse(text, "24h", NOW).wrong == (text,)
+
+
+@pytest.mark.parametrize("text", ["id:req_abc123", "req_abc123", "since:1h req_abc123 status:200"])
+def test_an_id_looks_through_all_of_the_log(text: str):
+    search = parse(text, "1h", NOW)
+    assert (search.id, search.since, search.terms) == ("req_abc123", None, ())
+
+
+def test_a_filter_is_set_replaced_and_taken_out():
+    text = with_term("sky status:200", "status", "!2xx")
+    assert text == "sky status:!2xx"
+    assert with_term(text, "status", "") == "sky"
+    assert with_term("", "key", "my key") == 'key:"my key"'
+    assert parse(with_term("", "key", "my key"), "", NOW).terms == (Term("key", ("my key",)),)
+
+
+def test_a_chip_takes_out_its_own_filter_only():
+    text = "status:!499 model:a sky"
+    assert without(text, Term("status", ("499",), negated=True)) == "model:a sky"
+
+
+def test_the_address_holds_what_is_set():
+    assert State(q="status:!499", span="1h").address() == "q=status%3A%21499&range=1h"
+    assert State(q="a", span="1h").address(q="", cursor=7) == "range=1h&cursor=7"

@@ -1,0 +1,479 @@
+"""The editor of routes without JavaScript: each button sends all, and nothing is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+
+from gateway import models
+from gateway.routing.document import Document, StepDoc, TargetDoc
+from gateway.store import set_credential
+from gateway.store.routes import current, document_of, save_route
+
+pytestmark = pytest.mark.django_db
+
+SMART = "/console/routes/smart"
+STEPS = (
+    StepDoc(
+        name="Primary",
+        strategy="weighted",
+        targets=(TargetDoc(model="openai/gpt-4.1", weight=60), TargetDoc(model="deepseek/deepseek-chat", weight=40)),
+    ),
+    StepDoc(on=("rate_limit",), targets=(TargetDoc(model="openai/gpt-4.1-mini"),)),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _known() -> Iterator[None]:
+    cache.clear()
+    for name, labels in {"openai": ("gpt-4.1", "gpt-4.1-mini"), "deepseek": ("deepseek-chat",)}.items():  # fmt: skip
+        row = models.Provider(name=name, preset=name)
+        set_credential(row, "sk-something-secret")
+        row.save()
+        for label in labels:
+            models.Model.objects.create(provider=row, name=label)
+    smart()
+    yield
+    cache.clear()
+
+
+def smart() -> models.Route:
+    document = Document(name="smart", aliases=("claude-*", "gpt-4o"), steps=STEPS)
+    return save_route(document, route=None, number=0, who="ada").route
+
+
+def saved(name: str = "smart") -> Document:
+    return document_of(models.Route.objects.get(name=name))
+
+
+@pytest.fixture
+def ada(client: Client) -> Client:
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    return client
+
+
+@pytest.fixture
+def vic(client: Client) -> Client:
+    client.force_login(get_user_model().objects.create_user("vic"))
+    return client
+
+
+FIELD = re.compile(r"<(?:input|select|option)\b[^>]*>|</select>")
+
+
+def fields(html: str) -> dict[str, list[str]]:
+    """What a browser would send of the editor's form, but for its buttons."""
+    form = html[html.index('id="route-form"') :]
+    form = form[: form.index("</form>")]
+    found: dict[str, list[str]] = {}
+    select, options = "", []
+    for tag in FIELD.findall(form):
+        said = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
+        flags = re.sub(r'"[^"]*"', "", tag)
+        if tag.startswith("<select"):
+            select, options = said["name"], []
+        elif tag == "</select>":
+            chosen = [value for value, on in options if on] or [value for value, _ in options[:1]]
+            found.setdefault(select, []).extend(chosen)
+        elif tag.startswith("<option"):
+            options.append((said.get("value", ""), "selected" in flags))
+        elif "name" in said and (said.get("type") != "checkbox" or "checked" in flags):
+            usual = "on" if said.get("type") == "checkbox" else ""
+            found.setdefault(said["name"], []).append(said.get("value", usual))
+    return found
+
+
+def press(client: Client, do: str, path: str = SMART, page: Any = None, **typed: Any) -> Any:
+    """Type into the form as it stands and press a button."""
+    page = page or client.get(path)
+    return client.post(path, {**fields(page.content.decode()), **typed, "do": do})
+
+
+# Looking
+
+
+def test_the_list_has_each_route_with_what_it_does(ada: Client) -> None:
+    page = ada.get("/console/routes").content.decode()
+    assert 'href="/console/routes/smart"' in page
+    assert "Weighted, 3 targets" in page
+
+
+def test_without_a_route_the_page_says_how_to_make_one(ada: Client) -> None:
+    models.Route.objects.all().delete()
+    page = ada.get("/console/routes").content.decode()
+    assert "No route yet" in page
+    assert reverse("route-new") in page
+
+
+def test_a_name_with_a_slash_has_a_page(ada: Client) -> None:
+    save_route(Document(name="a/b c?", steps=STEPS), route=None, number=0, who="ada")
+    url = reverse("route", args=["a/b c?"])
+    assert "a/b c?" in ada.get(url).content.decode()
+
+
+def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
+    for path in ("/console/routes", SMART, "/console/new-route", "/console/route-yaml/smart"):
+        assert reverse("sign-in") in client.get(path).headers["location"]
+    assert client.post(SMART, {"do": "save"}).status_code == 302
+
+
+def test_a_viewer_sees_all_and_changes_nothing(vic: Client) -> None:
+    page = vic.get(SMART)
+    assert page.status_code == 200
+    assert b"gpt-4.1" in page.content
+    assert b'value="save"' not in page.content
+    for path in ("/console/routes/smart", "/console/route-delete/smart", "/console/new-route"):
+        assert vic.post(path, {"do": "save"}).status_code == 403
+    number = {"number": "1", "version": "1"}
+    assert vic.post("/console/route-restore/smart", number).status_code == 403
+    assert saved().steps == STEPS
+
+
+def test_no_secret_is_on_any_page(ada: Client) -> None:
+    for path in (SMART, "/console/routes", "/console/route-yaml/smart"):
+        assert b"sk-something-secret" not in ada.get(path).content
+
+
+# The draft
+
+
+def test_the_form_as_it_stands_says_what_is_saved(ada: Client) -> None:
+    page = press(ada, "check")
+    assert page.context["bench"].document == saved()
+    assert page.context["changes"] == []
+
+
+def test_a_button_brings_the_changed_draft_back_and_writes_nothing(ada: Client) -> None:
+    page = press(ada, "add-target:s2", **{"s2-new": "deepseek/deepseek-chat", "t1-weight": "7,5"})
+    step = page.context["bench"].document.steps[1]
+    assert [t.model for t in step.targets] == ["openai/gpt-4.1-mini", "deepseek/deepseek-chat"]
+    assert page.context["bench"].document.steps[0].targets[0].weight == 7.5
+    page = press(ada, "add-step", page=page)
+    assert len(page.context["bench"].document.steps) == 3
+    assert page.context["bench"].document.steps[0].targets[0].weight == 7.5
+    assert saved().steps == STEPS
+
+
+def test_a_target_can_be_moved_to_every_place_by_buttons(ada: Client) -> None:
+    def order(page: Any) -> list[list[str]]:
+        document = page.context["bench"].document
+        return [[t.model.partition("/")[2] for t in step.targets] for step in document.steps]
+
+    page = press(ada, "down:t1")
+    assert order(page) == [["deepseek-chat", "gpt-4.1"], ["gpt-4.1-mini"]]
+    key = page.context["bench"].draft.steps[0].targets[1].key
+    page = press(ada, f"down:{key}", page=page)
+    assert order(page) == [["deepseek-chat"], ["gpt-4.1", "gpt-4.1-mini"]]
+    page = press(ada, f"down:{key}", page=page)
+    assert order(page) == [["deepseek-chat"], ["gpt-4.1-mini", "gpt-4.1"]]
+    page = press(ada, f"up:{key}", page=press(ada, f"up:{key}", page=page))
+    assert order(page) == [["deepseek-chat", "gpt-4.1"], ["gpt-4.1-mini"]]
+    page = press(ada, "up:s2", page=page)
+    assert order(page) == [["gpt-4.1-mini"], ["deepseek-chat", "gpt-4.1"]]
+
+
+def test_at_the_edge_of_a_step_it_goes_on_into_the_next(ada: Client) -> None:
+    page = press(ada, "down:t2")
+    steps = page.context["bench"].document.steps
+    assert [len(step.targets) for step in steps] == [1, 2]
+    assert steps[1].targets[0].model == "deepseek/deepseek-chat"
+    assert "moved to step 2, place 1" in page.context["bench"].said
+
+
+def test_a_row_that_was_dragged_is_where_its_field_is(ada: Client) -> None:
+    typed = fields(ada.get(SMART).content.decode())
+    typed["item"] = ["step:s1", "target:t2", "step:s2", "target:t3", "target:t1"]
+    page = ada.post(SMART, {**typed, "do": "check"})
+    steps = page.context["bench"].document.steps
+    assert [len(step.targets) for step in steps] == [1, 2]
+    assert steps[1].targets[1] == STEPS[0].targets[0]
+
+
+def test_changes_are_told_in_words(ada: Client) -> None:
+    page = press(
+        ada,
+        "add-target:s2",
+        **{"t1-weight": "70", "s2-new": "openai/gpt-4.1", "alias": ["gpt-4o", "o3"], "strict": "1"},
+    )
+    told = ", ".join(page.context["changes"])
+    assert "added alias o3" in told
+    assert "removed alias claude-*" in told
+    assert "strict about untranslatable fields no to yes" in told
+    page = press(ada, "drop:t3")
+    assert "removed gpt-4.1-mini" in page.context["changes"]
+    page = press(ada, "check", **{"t1-weight": "70"})
+    assert page.context["changes"] == ["gpt-4.1 weight 60 to 70"]
+    page = press(ada, "down:t1")
+    assert page.context["changes"] == ["moved deepseek-chat"]
+    assert b"1 unsaved change" in page.content
+
+
+def test_what_can_not_be_read_is_kept_and_told_beside_it(ada: Client) -> None:
+    page = press(ada, "save", **{"t1-weight": "many", "s2-max_context": "-5"})
+    assert page.status_code == 422
+    html = page.content.decode()
+    assert 'value="many"' in html
+    assert 'value="-5"' in html
+    assert "a number from 0 to" in html
+    assert saved().steps == STEPS
+
+
+def test_conditions_are_saved(ada: Client) -> None:
+    typed = {
+        "s2-on": ["timeout", "context_length"],
+        "s2-images": "without",
+        "s2-tools": "with",
+        "s2-max_context": "200 000",
+        "s2-first_token_s": "2,5",
+        "s2-able": "1",
+    }
+    assert press(ada, "save", **typed).status_code == 302
+    step = saved().steps[1]
+    assert step.on == ("timeout", "context_length")
+    assert (step.takes, step.refuses) == (("tools",), ("images",))
+    assert (step.max_context, step.first_token_s, step.able) == (200_000, 2.5, True)
+
+
+def test_a_new_route_is_made_from_nothing(ada: Client) -> None:
+    path = reverse("route-new")
+    page = press(ada, "add-target:s1", path, name="fast", **{"s1-new": "openai/gpt-4.1"})
+    answer = press(ada, "save", path, page=page)
+    assert answer.headers["location"] == "/console/routes/fast"
+    assert saved("fast").steps[0].targets[0].model == "openai/gpt-4.1"
+    assert models.RouteVersion.objects.get(route__name="fast").who == "ada"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"do": "up:nothing"},
+        {"do": "add-target:s9", "item": ["target:t1", "step:", "step:s1", "what", "target:t2"]},
+        {"do": "dry-run", "dry-dialect": "x", "dry-sample": "x", "dry-failure": "x", "dry-key": "x"},
+        {"do": "save-over:x", "version": "x"},
+        {"do": "save", "item": ["step:s1", "target:t1"], "t1-model": "openai/gpt-4.1", "t1-kept": "[", "t1-weight": "nan"},
+        {"do": "review", "item": ["step:s1", "target:t1"], "s1-strategy": "x", "t1-kept": '{"edits": [1], "timeouts": {"x": 1}}'},
+    ],
+)  # fmt: skip
+def test_a_form_that_was_tampered_with_is_answered(ada: Client, sent: dict[str, Any]) -> None:
+    page = ada.post(SMART, sent)
+    assert page.status_code in {200, 422}
+    assert saved().steps == STEPS
+
+
+# Saving
+
+
+def test_a_save_is_a_version_and_the_next_request_sees_it(ada: Client) -> None:
+    assert press(ada, "save", **{"t1-weight": "70"}).status_code == 302
+    assert saved().steps[0].targets[0].weight == 70
+    version = models.RouteVersion.objects.order_by("-number").first()
+    assert version is not None
+    assert (version.number, version.who) == (2, "ada")
+    assert version.note == "gpt-4.1 weight 60 to 70"
+
+
+def test_htmx_gets_the_form_alone_and_is_sent_on_after_a_save(ada: Client) -> None:
+    typed = {**fields(ada.get(SMART).content.decode()), "do": "add-step"}
+    part = ada.post(SMART, typed, headers={"HX-Request": "true"}).content.decode()
+    assert part.lstrip().startswith("<form")
+    live = ada.post(SMART + "?live=1", typed, headers={"HX-Request": "true"}).content.decode()
+    assert "<form" not in live
+    assert 'hx-target="#route-bar"' in live
+    typed["do"] = "save"
+    del typed["t3-model"]
+    typed["item"] = ["step:s1", "target:t1"]
+    answer = ada.post(SMART, typed, headers={"HX-Request": "true"})
+    assert answer.headers["HX-Redirect"] == SMART
+
+
+def test_two_tabs_can_not_overwrite_each_other(ada: Client) -> None:
+    one, two = ada.get(SMART), ada.get(SMART)
+    assert press(ada, "save", page=one, strict="1").status_code == 302
+    page = press(ada, "save", page=two, **{"t1-weight": "70"})
+    assert page.status_code == 409
+    html = page.content.decode()
+    assert "strict about untranslatable fields no to yes" in html
+    assert "gpt-4.1 weight 60 to 70" in html
+    assert saved().steps == STEPS
+    assert fields(html)["t1-weight"] == ["70"]
+    assert press(ada, "save", page=page).status_code == 409
+    assert press(ada, "save-over:2", page=page).status_code == 302
+    assert not saved().strict
+    assert saved().steps[0].targets[0].weight == 70
+
+
+def test_one_who_was_overtaken_twice_is_told_twice(ada: Client) -> None:
+    page = ada.get(SMART)
+    press(ada, "save", strict="1")
+    page = press(ada, "save", page=page, retries="3")
+    press(ada, "save", retries="2")
+    page = press(ada, "save-over:2", page=page)
+    assert page.status_code == 409
+    assert page.context["bench"].newer == 3
+
+
+def test_a_change_from_elsewhere_counts_too(ada: Client) -> None:
+    page = ada.get(SMART)
+    models.Route.objects.filter(name="smart").update(retries=4)
+    assert press(ada, "save", page=page, strict="1").status_code == 409
+
+
+def test_errors_block_saving_and_warnings_do_not(ada: Client) -> None:
+    page = press(ada, "save", **{"t1-weight": "0", "t2-weight": "0"})
+    assert page.status_code == 422
+    assert b"All weights of step 1 are 0." in page.content
+    page = press(ada, "check")
+    assert any("deepseek-chat can not take" in c.lead for c in page.context["checks"])
+    assert press(ada, "save", **{"t1-weight": "1"}).status_code == 302
+
+
+def leads(page: Any, level: str) -> str:
+    return " | ".join(c.lead for c in page.context["checks"] if c.level == level)
+
+
+@pytest.mark.parametrize(
+    ("typed", "level", "lead"),
+    [
+        ({"name": ""}, "bad", "has no name"),
+        ({"name": "other"}, "bad", "There is a route other already"),
+        ({"name": "a b"}, "bad", "can not be used"),
+        ({"name": "smarter"}, "warn", "gets a new name"),
+        ({"alias": ["taken"]}, "bad", "taken leads to other"),
+        ({"alias": ["other"]}, "bad", "other is a route of its own"),
+        ({"alias": ["oth*"]}, "warn", "oth* leaves out other"),
+        ({"alias": ["wild-a*"]}, "warn", "wild-a* and wild-* of other overlap"),
+        ({"alias": ["wild-*"]}, "bad", "wild-* leads to other"),
+        ({"fallback": ["smart"]}, "bad", "falls back to itself"),
+        ({"fallback": ["gone"]}, "bad", "There is no route gone"),
+        ({"fallback": ["other"]}, "warn", "other falls back to this route too"),
+        ({"item": ["step:s1"]}, "bad", "has no target"),
+        ({"t1-model": "openai/gone"}, "bad", "gone can not be called"),
+        ({"s1-on": ["timeout"]}, "warn", "first step has failures"),
+        ({"s2-min_context": "9000000"}, "bad", "context of gpt-4.1-mini is too small"),
+        ({"s2-on": ["context_length"]}, "warn", "Step 2 does not help a long context"),
+    ],
+)
+def test_checks(ada: Client, typed: dict[str, Any], level: str, lead: str) -> None:
+    other = Document(name="other", aliases=("taken", "wild-*"), fallbacks=("smart",), steps=STEPS)
+    save_route(other, route=None, number=0, who="ada")
+    assert lead in leads(press(ada, "check", **typed), level)
+
+
+def test_a_missing_key_is_an_error_only_if_nobody_else_has_one(ada: Client) -> None:
+    models.Provider.objects.filter(name="deepseek").update(credential="")
+    assert "deepseek has no key" in leads(press(ada, "check"), "warn")
+    models.Provider.objects.filter(name="openai").update(credential="")
+    assert "deepseek has no key" in leads(press(ada, "check"), "bad")
+
+
+def test_a_warning_is_mended_by_its_button(ada: Client) -> None:
+    page = press(ada, "check")
+    (fix,) = {c.fix.do for c in page.context["checks"] if c.fix}
+    page = press(ada, fix, page=page)
+    assert not [c for c in page.context["checks"] if c.fix]
+
+
+# Versions
+
+
+def test_versions_tell_what_changed_and_one_click_goes_back(ada: Client) -> None:
+    press(ada, "save", **{"t1-weight": "70"})
+    page = ada.get("/console/route-versions/smart?show=1").content.decode()
+    assert "gpt-4.1 weight 60 to 70" in page
+    assert "weight: 60" in page
+    answer = ada.post("/console/route-restore/smart", {"number": "1", "version": "2"})
+    assert answer.headers["location"] == SMART
+    assert saved().steps == STEPS
+    assert current(models.Route.objects.get(name="smart")).number == 3
+
+
+def test_going_back_does_not_overwrite_what_came_meanwhile(ada: Client) -> None:
+    press(ada, "save", strict="1")
+    ada.post("/console/route-restore/smart", {"number": "1", "version": "1"})
+    assert saved().strict
+    for wrong in ({"number": "x", "version": "2"}, {"number": "99", "version": "2"}, {}):
+        assert ada.post("/console/route-restore/smart", wrong).status_code == 404
+
+
+def test_review_shows_words_and_lines(ada: Client) -> None:
+    page = press(ada, "review", **{"t1-weight": "70"})
+    html = page.content.decode()
+    assert "gpt-4.1 weight 60 to 70" in html
+    kinds = {line.kind: line.text for line in page.context["lines"] if line.kind}
+    assert "60" in kinds["drop"]
+    assert "70" in kinds["add"]
+
+
+def test_yaml_is_to_read(ada: Client) -> None:
+    page = ada.get("/console/route-yaml/smart").content.decode()
+    assert "model: openai/gpt-4.1" in page
+    assert "strategy: weighted" in page
+
+
+def test_a_route_is_deleted_after_a_question(ada: Client) -> None:
+    save_route(Document(name="other", fallbacks=("smart",)), route=None, number=0, who="ada")
+    page = ada.get("/console/route-delete/smart").content.decode()
+    assert "These routes fall back to it: other" in page
+    assert models.Route.objects.filter(name="smart").exists()
+    answer = ada.post("/console/route-delete/smart")
+    assert answer.headers["location"] == "/console/routes"
+    assert not models.Route.objects.filter(name="smart").exists()
+
+
+# Dry run
+
+
+def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(ada: Client) -> None:
+    page = press(
+        ada,
+        "dry-run",
+        **{
+            "dry-dialect": "anthropic_messages",
+            "dry-sample": "image",
+            "dry-model": "claude-opus",
+            "dry-target": "openai/gpt-4.1",
+            "dry-failure": "429",
+            "s1-strategy": "ordered",
+        },
+    )
+    trial = page.context["trial"]
+    assert [line.kind for line in trial.lines[:4]] == ["ok", "ok", "failed", "pick"]
+    assert trial.lines[0].words == "smart, by a pattern that fits claude-opus"
+    assert trial.lines[2].words.startswith("pretended to answer 429")
+    assert trial.url == "https://api.deepseek.com/chat/completions"
+    assert '"model": "deepseek-chat"' in trial.sent
+    assert any(item.action for item in trial.report)
+    assert not models.RequestLog.objects.exists()
+
+
+def test_a_dry_run_by_weight_goes_past_the_target_that_is_to_fail(ada: Client) -> None:
+    for target in ("openai/gpt-4.1", "deepseek/deepseek-chat"):
+        page = press(ada, "dry-run", **{"dry-target": target, "dry-failure": "timeout"})
+        failed = [line for line in page.context["trial"].lines if line.kind == "failed"]
+        assert [line.title for line in failed] == [target.partition("/")[2]]
+
+
+def test_if_all_fail_the_clients_error_is_shown(ada: Client) -> None:
+    page = press(ada, "dry-run", **{"dry-target": "*", "dry-failure": "529"})
+    trial = page.context["trial"]
+    assert trial.lines[-1].title == "The client gets an error"
+    assert '"overloaded_error"' in trial.refused
+
+
+def test_a_key_that_may_not_use_the_route_is_refused_in_the_dry_run_too(ada: Client) -> None:
+    key = models.ApiKey.objects.create(name="k", prefix="k", digest=b"k", routes=["else"])
+    page = press(ada, "dry-run", **{"dry-key": str(key.pk)})
+    assert page.context["trial"].lines[0].title == "Refused before any target"
+
+
+def test_a_broken_draft_is_told_in_the_dry_run(ada: Client) -> None:
+    page = press(ada, "dry-run", **{"s1-images": "with", "s1-strategy": "best"})
+    assert page.context["trial"].lines[0].title == "The draft can not be used"

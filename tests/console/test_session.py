@@ -1,0 +1,208 @@
+"""Signing in and out: who gets in, how often one may try, and where one comes out."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console.models import Throttle
+from console.models.throttle import MAX_ROWS, WINDOW
+from console.pages.session import PER_ADDRESS, PER_NAME, PER_NAME_AND_ADDRESS
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def ada(db: None) -> User:
+    return User.objects.create_superuser("ada", password=PASSWORD)
+
+
+def sign_in(client: Client, name: str = "ada", password: str = PASSWORD, **more: str):
+    address = more.pop("address", "127.0.0.1")
+    given = {"username": name, "password": password, **more}
+    return client.post(reverse("sign-in"), given, REMOTE_ADDR=address)
+
+
+def test_the_password_opens_the_console(client: Client) -> None:
+    answer = sign_in(client)
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == reverse("overview")
+    cookie = client.cookies["sessionid"]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+
+
+def test_a_wrong_password_says_nothing_of_the_name(client: Client) -> None:
+    known, unknown = sign_in(client, password="x"), sign_in(client, name="bob", password="x")
+    assert (known.status_code, unknown.status_code) == (422, 422)
+    for answer in (known, unknown):
+        assert "no account with this name and password" in answer.content.decode()
+    assert 'value="ada"' in known.content.decode(), "what was typed stays"
+
+
+def test_a_wrong_password_is_not_shown_again(client: Client) -> None:
+    assert "hunter-2-hunter" not in sign_in(client, password="hunter-2-hunter").content.decode()
+
+
+def test_somebody_kept_out_does_not_get_in(client: Client, ada: User) -> None:
+    ada.is_active = False
+    ada.save()
+    assert sign_in(client).status_code == 422
+
+
+def test_a_session_that_ended_leads_back(client: Client) -> None:
+    where = f"{reverse('settings')}?a=1&b=2"
+    sent = client.get(where)
+    assert sent.status_code == 302
+    page = client.get(sent.headers["Location"])
+    assert "You go on where you were" in page.content.decode()
+    answer = sign_in(client, next=page.context["next"])
+    assert answer.headers["Location"] == where
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "///evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "javascript:alert(1)",
+        "http:evil.example",
+        "\t//evil.example",
+        "evil.example",
+    ],
+)
+def test_next_never_leads_away(client: Client, evil: str) -> None:
+    assert sign_in(client, next=evil).headers["Location"] == reverse("overview")
+
+
+def test_signing_in_gives_another_session_than_before(client: Client) -> None:
+    session = client.session
+    session["planted"] = True
+    session.save()
+    before = client.cookies["sessionid"].value
+    sign_in(client)
+    assert client.cookies["sessionid"].value != before
+
+
+def test_signing_out_ends_the_session_on_the_server(client: Client) -> None:
+    sign_in(client)
+    stolen = client.cookies["sessionid"].value
+    assert client.get(reverse("sign-out")).status_code == 405
+    client.post(reverse("sign-out"))
+    thief = Client()
+    thief.cookies["sessionid"] = stolen
+    assert thief.get(reverse("connect")).status_code == 302
+
+
+def test_signing_out_needs_the_token(ada: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(ada)
+    assert strict.post(reverse("sign-out")).status_code == 403
+
+
+def test_one_address_may_try_one_name_so_often(client: Client) -> None:
+    for _ in range(PER_NAME_AND_ADDRESS):
+        assert sign_in(client, password="x").status_code == 422
+    answer = sign_in(client)
+    assert answer.status_code == 429
+    assert "Try again in 10 minutes" in answer.content.decode()
+    assert sign_in(client, address="10.0.0.9").status_code == 302, "others are not kept out"
+
+
+def test_one_address_may_try_so_many_names(client: Client) -> None:
+    for number in range(PER_ADDRESS):
+        assert sign_in(client, name=f"n{number}", password="x").status_code == 422
+    assert sign_in(client, name="other", password="x").status_code == 429
+
+
+def test_one_name_may_be_tried_so_often_from_everywhere(client: Client) -> None:
+    limits = [("name:ada", PER_NAME)]
+    for _ in range(PER_NAME - 1):
+        assert Throttle.objects.take(limits) is None
+    assert sign_in(client, password="x", address="10.0.0.1").status_code == 422
+    assert sign_in(client, name="ADA", address="10.0.0.2").status_code == 429
+
+
+def test_after_a_while_one_may_try_again(client: Client) -> None:
+    for _ in range(PER_NAME_AND_ADDRESS + 1):
+        last = sign_in(client, password="x")
+    assert last.status_code == 429
+    Throttle.objects.update(since=timezone.now() - WINDOW)
+    assert sign_in(client).status_code == 302
+
+
+def test_the_right_password_forgets_the_wrong_ones(client: Client) -> None:
+    for _ in range(PER_NAME_AND_ADDRESS - 1):
+        sign_in(client, password="x")
+    sign_in(client)
+    client.post(reverse("sign-out"))
+    for _ in range(PER_NAME_AND_ADDRESS - 1):
+        assert sign_in(client, password="x").status_code == 422
+
+
+def test_counters_do_not_grow_without_end() -> None:
+    now = timezone.now()
+    Throttle.objects.bulk_create(
+        Throttle(key=str(number), since=now - dt.timedelta(seconds=number % 300), count=1)
+        for number in range(MAX_ROWS + 1)
+    )
+    Throttle.objects.take([("name:x", 5)])
+    assert Throttle.objects.count() < MAX_ROWS
+
+
+def test_what_was_typed_as_a_name_is_not_kept(client: Client) -> None:
+    sign_in(client, name="my-secret-password", password="x")
+    assert not [row for row in Throttle.objects.all() if "secret" in row.key]
+
+
+def test_one_changes_the_own_password_and_other_sessions_end(client: Client) -> None:
+    sign_in(client)
+    other = Client()
+    sign_in(other)
+    given = {"current": PASSWORD, "password": "another long one", "again": "another long one"}
+    assert client.post(reverse("password"), given).status_code == 302
+    assert client.get(reverse("password")).status_code == 200
+    assert other.get(reverse("password")).status_code == 302
+    assert sign_in(Client(), password="another long one").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "why"),
+    [
+        ({"current": "wrong"}, "current", "not your present password"),
+        ({"again": "different one"}, "again", "not the same"),
+        ({"password": "short", "again": "short"}, "password", "too short"),
+        ({"password": "password123", "again": "password123"}, "password", "too common"),
+    ],
+)
+def test_a_bad_change_of_password_is_told_beside_its_field(
+    client: Client, change: dict[str, str], field: str, why: str
+) -> None:
+    sign_in(client)
+    given = {"current": PASSWORD, "password": "another long one", "again": "another long one"}
+    answer = client.post(reverse("password"), {**given, **change})
+    assert answer.status_code == 422
+    assert why in str(answer.context["form"].errors[field])
+
+
+def test_the_password_page_can_not_be_used_to_guess(client: Client) -> None:
+    sign_in(client)
+    given = {"current": "x", "password": "another long one", "again": "another long one"}
+    for _ in range(PER_NAME_AND_ADDRESS):
+        client.post(reverse("password"), given)
+    answer = client.post(reverse("password"), {**given, "current": PASSWORD})
+    assert "Too many attempts" in answer.content.decode()
+
+
+def test_pages_of_a_session_are_not_kept_by_browsers(client: Client) -> None:
+    assert "no-store" in client.get(reverse("sign-in")).headers["Cache-Control"]

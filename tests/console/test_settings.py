@@ -1,0 +1,171 @@
+"""Settings: what can be changed here, where a value comes from, and that it takes effect."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console.pages.settings import ROWS
+from gateway import store
+from gateway.models import RequestBody, RequestLog, RequestText, Setting, Unindexed
+from gateway.store.options import load_options, set_options
+from tests.store.factories import asked
+
+pytestmark = pytest.mark.django_db
+
+GIVEN = {"log_bodies": "on", "row_days": "30", "body_days": "7", "masks": r"acme-\w+"}
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+def origins() -> dict[str, str]:
+    return {name: held.origin for name, held in load_options().held.items()}
+
+
+def test_nothing_set_is_the_default() -> None:
+    assert set(origins().values()) == {"default"}
+    assert load_options().log_bodies is True
+    assert load_options().body_days == load_options().row_days == 30
+
+
+def test_what_is_saved_holds_for_the_hot_path(admin: Client) -> None:
+    version = store.current_version()
+    given = {**GIVEN, "log_bodies": ""}
+    assert admin.post(reverse("settings"), given).status_code == 302
+    snapshot = store.load_snapshot()
+    assert store.current_version() > version, "other processes see that there is a change"
+    assert snapshot.log_bodies is False
+    assert [found.pattern for found in snapshot.masks] == [rb"acme-\w+"]
+    assert origins()["log_bodies"] == "database"
+    assert load_options().body_days == 7
+
+
+def test_what_is_not_changed_stays_a_default(admin: Client) -> None:
+    admin.post(reverse("settings"), GIVEN)
+    assert origins() == {
+        "log_bodies": "default",
+        "row_days": "default",
+        "body_days": "database",
+        "masks": "database",
+    }
+
+
+def test_the_environment_wins_and_says_so(admin: Client, monkeypatch: Any, settings: Any) -> None:
+    set_options({"row_days": 5, "log_bodies": False})
+    monkeypatch.setenv("DRAGOMAN_LOG_RETENTION_DAYS", "90")
+    settings.LOG_RETENTION_DAYS = 90
+    assert load_options().row_days == 90
+    assert origins()["row_days"] == "environment"
+    page = admin.get(reverse("settings")).content.decode()
+    assert "DRAGOMAN_LOG_RETENTION_DAYS</code> decides" in page
+    admin.post(reverse("settings"), {**GIVEN, "row_days": "1"})
+    assert Setting.objects.get(name="row_days").value == 5, "a forged field changes nothing"
+    assert load_options().row_days == 90
+
+
+def test_a_variable_of_a_file_is_a_file(monkeypatch: Any) -> None:
+    monkeypatch.setenv("DRAGOMAN_LOG_BODIES_FILE", "/run/secrets/x")
+    assert origins()["log_bodies"] == "file"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("row_days", "-1", "greater than or equal to 0"),
+        ("row_days", "many", "whole number"),
+        ("body_days", "99999999", "less than or equal"),
+        ("masks", "fine-one\n(unclosed", "Line 2: not a regular expression"),
+        ("masks", "a", "at least 3 characters"),
+        ("masks", r"(\w+\s?)+@acme", "say how often at most"),
+        ("masks", r"(?=x)secret", "look-around"),
+        ("masks", "x\n" * 60, "at least 3 characters"),
+    ],
+)
+def test_a_bad_value_is_told_beside_its_field(
+    admin: Client, field: str, value: str, why: str
+) -> None:
+    answer = admin.post(reverse("settings"), {**GIVEN, field: value})
+    assert answer.status_code == 422
+    assert why in str(answer.context["form"].errors[field])
+    assert answer.context["form"][field].value() == value
+    assert not Setting.objects.exists()
+
+
+def test_a_stored_value_that_is_damaged_is_left_out_by_name() -> None:
+    Setting.objects.create(name="masks", value=["(("])
+    Setting.objects.create(name="row_days", value="soon")
+    snapshot = store.load_snapshot()
+    assert snapshot.masks == ()
+    assert {warning.row for warning in snapshot.warnings} == {
+        "setting `masks`",
+        "setting `row_days`",
+    }
+    assert load_options().row_days == 30
+
+
+def log(name: str, age_days: float, **values: Any) -> None:
+    started = timezone.now() - dt.timedelta(days=age_days)
+    store.write(
+        [asked(f"words of {name}", id=name, **{"started_at": started.timestamp(), **values})]
+    )
+
+
+def test_prunelogs_keeps_bodies_and_rows_as_the_settings_say(capsys: Any) -> None:
+    set_options({"row_days": 20, "body_days": 7})
+    log("new", 1)
+    log("older", 10, error="the upstream said plum", error_kind="upstream_error")
+    log("oldest", 30)
+    store.index_pending()
+    call_command("prunelogs")
+    assert set(RequestLog.objects.values_list("request_id", flat=True)) == {"new", "older"}
+    assert list(RequestBody.objects.values_list("log__request_id", flat=True)) == ["new"]
+    assert RequestLog.objects.get(request_id="older").no_bodies == "expired"
+    assert "bodies deleted: 1" in capsys.readouterr().out
+
+
+def test_the_words_of_a_deleted_body_leave_the_index_and_an_errors_stay() -> None:
+    set_options({"body_days": 7})
+    log("older", 10, error="the upstream said plum", error_kind="upstream_error")
+    store.index_pending()
+    assert RequestLog.objects.containing("words").count() == 1
+    call_command("prunelogs", verbosity=0)
+    store.index_pending()
+    assert RequestLog.objects.containing("words").count() == 0
+    assert RequestLog.objects.containing("plum").count() == 1
+    assert (RequestText.objects.count(), Unindexed.objects.count()) == (1, 0)
+
+
+def test_bodies_are_never_kept_longer_than_their_rows() -> None:
+    set_options({"row_days": 3, "body_days": 9})
+    assert load_options().body_days == 3
+
+
+def test_every_variable_of_the_readme_is_on_the_page(admin: Client) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    table = readme.split("## Settings")[1].split("## ")[0]
+    assert {row.variable for row in ROWS} == set(re.findall(r"^\| `([A-Z_]+)`", table, re.M))
+
+
+def test_no_secret_is_on_the_page(admin: Client, settings: Any) -> None:
+    settings.MASTER_KEY = "master-key-0123456789-abcdef"
+    page = admin.get(reverse("settings")).content.decode()
+    for secret in (
+        settings.MASTER_KEY,
+        settings.SECRET_KEY,
+        settings.ADMIN_KEY,
+        settings.ENCRYPTION_KEYS[0],
+    ):
+        assert secret not in page

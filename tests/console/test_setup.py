@@ -1,0 +1,267 @@
+"""The first run: behind its token, step by step, left and taken up again, then gone."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from console import accounts, progress
+from gateway import store
+from gateway.management.start.bootstrap import setup_token
+from gateway.models import ApiKey, Provider, Route, Source, Target
+from gateway.store.options import load_options
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+ACCOUNT = {
+    "username": "ada",
+    "password": PASSWORD,
+    "again": PASSWORD,
+    "log_bodies": "on",
+    "row_days": "30",
+    "body_days": "7",
+}
+
+
+@pytest.fixture
+def token(settings: Any, tmp_path: Path) -> str:
+    settings.DATA_DIR = tmp_path
+    found = setup_token()
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def visitor(client: Client, token: str) -> Client:
+    """A browser that has shown the token."""
+    client.get(f"/?setup={token}", follow=True)
+    return client
+
+
+@pytest.fixture
+def admin(visitor: Client) -> Client:
+    """The browser of the first admin, at step 2."""
+    assert visitor.post(reverse("setup-account"), ACCOUNT).status_code == 302
+    return visitor
+
+
+def location(answer: Any) -> str:
+    return str(answer.headers["Location"])
+
+
+def test_the_printed_address_leads_to_the_first_step(client: Client, token: str) -> None:
+    answer = client.get(f"/?setup={token}", follow=True)
+    assert answer.status_code == 200
+    assert answer.request["PATH_INFO"] == reverse("setup-account")
+    assert "setup=" not in answer.request["QUERY_STRING"], "the token leaves the address"
+
+
+def test_without_the_token_a_page_says_where_it_is(client: Client, token: str) -> None:
+    answer = client.get("/", follow=True)
+    assert answer.status_code == 403
+    assert "manage.py up" in answer.content.decode()
+    for name in ("setup-account", "setup-provider", "setup-key", "setup-connect"):
+        assert client.get(reverse(name), follow=True).status_code == 403
+    assert client.post(reverse("setup-account"), ACCOUNT).status_code == 403
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("wrong", ["x", "", "é", "0" * 4000])
+def test_a_wrong_token_opens_nothing(client: Client, token: str, wrong: str) -> None:
+    answer = client.get("/console/setup", {"setup": wrong}, follow=True)
+    assert answer.status_code == 403
+    assert client.post(reverse("setup-account"), ACCOUNT).status_code == 403
+
+
+def test_the_hash_in_the_file_is_not_the_token(client: Client, token: str) -> None:
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    assert client.get("/console/setup", {"setup": digest}, follow=True).status_code == 403
+
+
+def test_a_new_start_makes_the_old_token_worthless(visitor: Client) -> None:
+    setup_token()
+    assert visitor.post(reverse("setup-account"), ACCOUNT).status_code == 403
+
+
+def test_the_first_account_is_an_admin_who_is_signed_in(admin: Client) -> None:
+    ada = User.objects.get()
+    assert ada.is_superuser
+    assert ada.is_staff
+    assert ada.password.startswith("argon2$argon2id$")
+    assert admin.get(reverse("setup-provider")).status_code == 200
+    assert load_options().body_days == 7
+
+
+def test_the_proposal_is_to_keep_bodies_for_a_week(visitor: Client) -> None:
+    page = visitor.get(reverse("setup-account"))
+    assert {f.name: f.value() for f, _ in page.context["log"]}["body_days"] == 7
+
+
+def test_the_token_works_once(admin: Client, token: str) -> None:
+    other = Client()
+    answer = other.get(f"/?setup={token}", follow=True)
+    assert answer.request["PATH_INFO"] == reverse("sign-in")
+    assert other.post(reverse("setup-account"), {**ACCOUNT, "username": "eve"}).status_code == 302
+    assert User.objects.count() == 1
+
+
+def test_two_holders_of_the_token_do_not_both_become_admin(visitor: Client) -> None:
+    accounts.make_first_admin("eve", PASSWORD)
+    visitor.post(reverse("setup-account"), ACCOUNT)
+    assert [user.username for user in User.objects.all()] == ["eve"]
+    with pytest.raises(accounts.AdminExists):
+        accounts.make_first_admin("mallory", PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("given", "form", "field"),
+    [
+        ({"username": ""}, "person", "username"),
+        ({"again": "other"}, "person", "again"),
+        ({"password": "short", "again": "short"}, "person", "password"),
+        ({"body_days": "-3"}, "log", "body_days"),
+    ],
+)
+def test_a_bad_account_is_told_beside_its_field(
+    visitor: Client, given: dict[str, str], form: str, field: str
+) -> None:
+    answer = visitor.post(reverse("setup-account"), {**ACCOUNT, **given})
+    assert answer.status_code == 422
+    if form == "log":
+        assert next(f.errors for f, _ in answer.context["log"] if f.name == field)
+    else:
+        assert field in answer.context[form].errors
+    assert not User.objects.exists()
+
+
+# Step 2
+
+OPENAI = {"way": "preset", "preset": "openai", "key": "sk-first-0123456789", "model": "gpt-4.1"}
+
+
+def test_a_preset_with_a_key_becomes_a_provider_and_a_route(admin: Client) -> None:
+    answer = admin.post(reverse("setup-provider"), OPENAI)
+    assert location(answer) == reverse("setup-key")
+    row = Provider.objects.get()
+    assert (row.name, row.preset) == ("openai", "openai")
+    assert store.credential_of(row) == "sk-first-0123456789"
+    assert "sk-first" not in row.credential
+    assert str(Target.objects.get()) == "gpt-4.1 -> openai/gpt-4.1"
+    assert store.load_snapshot().route("gpt-4.1") is not None
+
+
+def test_a_variable_is_kept_by_name(admin: Client, monkeypatch: Any) -> None:
+    monkeypatch.setenv("MY_OPENAI", "sk-outside-0123456789")
+    given = {**OPENAI, "key": "", "variable": "MY_OPENAI", "model": ""}
+    assert admin.post(reverse("setup-provider"), given).status_code == 302
+    row = Provider.objects.get()
+    assert (row.credential, row.credential_env) == ("", "MY_OPENAI")
+    assert not Route.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"key": ""}, "key"),
+        ({"variable": "NOT_SET_ANYWHERE", "key": ""}, "variable"),
+        ({"variable": "no name", "key": ""}, "variable"),
+        ({"preset": "nobody"}, "preset"),
+        ({"preset": "azure_openai"}, "base_url"),
+        ({"base_url": "ftp://host"}, "base_url"),
+    ],
+)
+def test_a_bad_provider_is_told_beside_its_field(
+    admin: Client, given: dict[str, str], field: str
+) -> None:
+    answer = admin.post(reverse("setup-provider"), {**OPENAI, **given})
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == [field]
+    assert "sk-first" not in answer.content.decode(), "a key is never rendered back"
+    assert 'value="gpt-4.1"' in answer.content.decode(), "what else was typed stays"
+    assert not Provider.objects.exists()
+
+
+def test_keys_found_in_the_environment_are_offered(admin: Client) -> None:
+    Provider.objects.create(
+        name="groq", preset="groq", credential_env="GROQ_API_KEY", source=Source.ENVIRONMENT
+    )
+    assert "$GROQ_API_KEY" in admin.get(reverse("setup-provider")).content.decode()
+    assert location(admin.post(reverse("setup-provider"), {"way": "found"})) == reverse("setup-key")
+
+
+def test_a_name_that_is_taken_gets_a_number(admin: Client) -> None:
+    Provider.objects.create(name="openai", preset="openai")
+    admin.post(reverse("setup-provider"), OPENAI)
+    assert store.credential_of(Provider.objects.get(name="openai-2")) == OPENAI["key"]
+
+
+# Steps 3 and 4
+
+
+@pytest.fixture
+def keyed(admin: Client) -> Client:
+    """At step 3, with the demo."""
+    admin.post(reverse("setup-provider"), {"way": "demo"})
+    return admin
+
+
+def test_the_key_is_shown_once_and_works(keyed: Client) -> None:
+    page = keyed.post(reverse("setup-key"), {"name": "laptop"})
+    plain = page.context["plain"]
+    assert page.content.decode().count(plain) == 2
+    assert store.digest(plain) in store.load_snapshot().keys
+    assert ApiKey.objects.get(name="laptop")
+    for name in ("setup-key", "setup-connect"):
+        assert plain not in keyed.get(reverse(name)).content.decode()
+
+
+def test_a_key_needs_a_name(keyed: Client) -> None:
+    assert keyed.post(reverse("setup-key"), {"name": " "}).status_code == 422
+    assert not ApiKey.objects.exists()
+
+
+def test_no_step_can_be_skipped(admin: Client) -> None:
+    for name in ("setup-key", "setup-connect"):
+        assert location(admin.get(reverse(name))) == reverse("setup")
+    assert admin.post(reverse("setup-key"), {"name": "x"}).status_code == 302
+    assert admin.post(reverse("setup-finish")).status_code == 302
+    assert progress.step() == "provider"
+    assert not ApiKey.objects.exists()
+
+
+def test_one_may_leave_and_take_it_up_again(keyed: Client) -> None:
+    keyed.post(reverse("sign-out"))
+    answer = keyed.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD}, follow=True)
+    assert answer.request["PATH_INFO"] == reverse("setup-key")
+
+
+def test_when_it_is_finished_it_never_shows_again(keyed: Client) -> None:
+    keyed.post(reverse("setup-key"), {"name": "laptop"})
+    assert location(keyed.post(reverse("setup-finish"))) == reverse("overview")
+    for name in ("setup", "setup-provider", "setup-key", "setup-connect"):
+        last = keyed.get(reverse(name), follow=True)
+        assert last.request["PATH_INFO"] == reverse("overview")
+    assert not progress.pending(User.objects.get())
+
+
+def test_an_account_made_by_command_needs_no_first_run(client: Client) -> None:
+    ada = User.objects.create_superuser("ada", password=PASSWORD)
+    assert not progress.pending(ada)
+    answer = client.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD})
+    assert location(answer) == reverse("overview")
+
+
+def test_a_viewer_has_no_part_in_it(admin: Client) -> None:
+    accounts.make("vic", PASSWORD, admin=False, bodies=False)
+    theirs = Client()
+    theirs.force_login(User.objects.get(username="vic"))
+    assert theirs.get(reverse("setup-provider")).status_code == 403
+    assert theirs.post(reverse("setup-provider"), OPENAI).status_code == 403
+    assert not Provider.objects.exists()

@@ -1,0 +1,357 @@
+"""Tracing finds out by translating where each value went; the golden cases are the proof."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from console.tracing import Pointer, Trace, compared, leaves, text_of, trace
+from console.tracing_lines import MOST_ITEMS, aligned, lines, visible
+from console.tracing_notes import notes, pointer_of
+from console.tracing_stream import GAP_MS, events, timeline
+from console.tracing_ways import Way
+from gateway.providers.capabilities import edits_for, traits_for
+from gateway.providers.catalog import resolve
+from gateway.relay.entry import Chunk
+
+CASES = Path(__file__).parent.parent / "dialects" / "cases"
+SPOKEN = {"openai_chat", "anthropic", "deepseek", "mistral", "azure_openai"}
+
+
+def cases() -> list[Any]:
+    """Requests that go from one spoken dialect to another."""
+    found = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
+    return [
+        pytest.param(case, id=case["name"])
+        for case in found
+        if {case["from"], case["to"]} <= SPOKEN
+        and "stream" not in case
+        and "status" not in case["request"]
+    ]
+
+
+def streams() -> list[Any]:
+    """Streams between spoken dialects."""
+    found = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
+    return [
+        pytest.param(case, id=case["name"])
+        for case in found
+        if {case["from"], case["to"]} <= SPOKEN and "stream" in case
+    ]
+
+
+def way(source: str, target: str, model: str = "m") -> Way:
+    client, upstream = resolve(source), resolve(target)
+    assert client is not None
+    assert upstream is not None
+    return Way(
+        client=client.dialect,
+        upstream=upstream.dialect,
+        traits=traits_for(upstream.name, model),
+        edits=(*upstream.edits, *edits_for(upstream.name, model)),
+        request_id="req_1",
+        model="asked",
+    )
+
+
+def traced(case: dict[str, Any]) -> tuple[Trace, Any, Any]:
+    asked = case["request"]
+    body = asked.get("body", asked)
+    one = way(case["from"], case["to"], case["expected"]["body"]["model"])
+    found = trace(body, one.request, known={("model",): ("model",)}, budget_s=20.0)
+    return found, body, one.request(body)
+
+
+def at(text: str) -> Pointer:
+    return tuple(int(part) if part.isdigit() else part for part in text.split("/")[1:])
+
+
+@pytest.mark.parametrize("case", cases())
+def test_every_leaf_of_both_sides_has_a_mark(case: dict[str, Any]):
+    found, body, sent = traced(case)
+    assert found.complete
+    assert set(found.source) == {pointer for pointer, _ in leaves(body)}
+    assert set(found.target) == {pointer for pointer, _ in leaves(sent)}
+
+
+@pytest.mark.parametrize("case", cases())
+def test_links_hold_what_their_mark_says(case: dict[str, Any]):
+    found, body, sent = traced(case)
+    ours, theirs = dict(leaves(body)), dict(leaves(sent))
+    for pointer, mark in found.source.items():
+        assert all(link in theirs for link in mark.links), text_of(pointer)
+        if mark.kind == "same":
+            assert theirs[pointer] == ours[pointer], text_of(pointer)
+        if mark.kind == "dropped":
+            assert mark.links == ()
+        if mark.kind == "moved" and mark.links and isinstance(ours[pointer], str):
+            assert any(ours[pointer] in str(theirs[link]) for link in mark.links), text_of(pointer)
+
+
+@pytest.mark.parametrize("case", cases())
+def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]):
+    """The proof of `dropped`: the upstream gets the same without it or with another."""
+    found, body, sent = traced(case)
+    one = way(case["from"], case["to"], case["expected"]["body"]["model"])
+    for pointer, mark in found.source.items():
+        value = dict(leaves(body))[pointer]
+        if mark.kind != "dropped" or not isinstance(value, str) or pointer[-1] in {"type", "role"}:
+            continue
+        changed = json.loads(json.dumps(body))
+        spot = changed
+        for part in pointer[:-1]:
+            spot = spot[part]
+        spot[pointer[-1]] = f"{value}Zq"
+        again = _translated_or_refused(one, changed)
+        assert again in (None, sent), text_of(pointer)
+
+
+def _translated_or_refused(one: Way, body: Any) -> Any:
+    from gateway.canon.errors import GatewayError
+
+    try:
+        return one.request(body)
+    except GatewayError:
+        return None
+
+
+@pytest.mark.parametrize("case", cases())
+def test_what_the_translator_reports_as_dropped_has_no_place_of_its_own(case: dict[str, Any]):
+    """The report is by whole fields; a part of one may still be told elsewhere."""
+    found, _, _ = traced(case)
+    for row in case["expected"]["report"]:
+        path = pointer_of(row["field"])
+        hit = [mark.kind for p, mark in found.source.items() if p == path]
+        if row["action"] == "dropped" and hit:
+            assert hit[0] in {"dropped", "converted"}, row
+
+
+def test_known_places():
+    """What a person sees for the two directions, spot by spot."""
+    named = {case.values[0]["name"]: case.values[0] for case in cases()}
+    case = next(c for c in named.values() if c["from"] == "anthropic" and c["to"] == "openai_chat")
+    found, _, _ = traced(case)
+    assert found.source[at("/max_tokens")].kind == "moved"
+    assert found.source[at("/max_tokens")].links == (at("/max_completion_tokens"),)
+    assert found.source[at("/system/0/text")].links == (at("/messages/0/content/0/text"),)
+    assert found.source[at("/system/0/cache_control/type")].kind == "dropped"
+    assert found.source[at("/top_k")].kind == "dropped"
+    assert found.source[at("/tool_choice/disable_parallel_tool_use")].kind == "converted"
+    assert found.source[at("/tools/0/input_schema/type")].links == (
+        at("/tools/0/function/parameters/type"),
+    )
+    assert found.source[at("/model")].kind == "converted"
+
+
+def test_a_streamed_request_says_what_was_added_for_it():
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "stream": True,
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    found = trace(body, way("anthropic", "openai_chat").request)
+    assert found.source[("stream",)].kind == "same"
+    assert found.target[("stream_options", "include_usage")].kind == "added"
+
+
+def test_a_large_body_is_bounded():
+    tools = [
+        {
+            "name": f"tool_{n}",
+            "description": "x" * 300,
+            "input_schema": {
+                "type": "object",
+                "properties": {f"p{k}": {"type": "string", "minLength": k} for k in range(12)},
+            },
+        }
+        for n in range(60)
+    ]
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "tools": tools,
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    found = trace(body, way("anthropic", "openai_chat").request, runs=50, budget_s=0.3)
+    assert not found.complete
+    assert found.runs <= 51
+    assert len(list(visible(body))) < len(list(leaves(body)))
+
+
+def test_passthrough_compares_places():
+    found = compared({"model": "a", "x": 1, "gone": 2}, {"model": "b", "x": 1, "new": 3})
+    assert {text_of(p): m.kind for p, m in found.source.items()} == {
+        "/model": "converted",
+        "/x": "same",
+        "/gone": "dropped",
+    }
+    assert found.target[("new",)].kind == "added"
+
+
+def test_an_answer_is_traced_too():
+    one = way("anthropic", "openai_chat")
+    asked = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+    answer = {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hello"},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+    }
+    found = trace(answer, one.response(asked))
+    content = found.source[at("/choices/0/message/content")]
+    assert (content.kind, content.links) == ("moved", (at("/content/0/text"),))
+    assert found.source[at("/usage/completion_tokens")].links == (at("/usage/output_tokens"),)
+    assert found.source[at("/choices/0/finish_reason")].kind == "converted"
+
+
+# Lines
+
+
+@pytest.mark.parametrize("case", cases())
+def test_all_lines_of_both_sides_are_shown_once_and_in_order(case: dict[str, Any]):
+    found, body, sent = traced(case)
+    left, right = lines(body, found.source), lines(sent, found.target)
+    rows = aligned(left, right, found)
+    assert [row.left for row in rows if row.left] == left
+    assert [row.right for row in rows if row.right] == right
+
+
+@pytest.mark.parametrize("case", cases())
+def test_the_lines_are_the_body(case: dict[str, Any]):
+    """Nothing is lost but what is folded or cut: short bodies read back as they are."""
+    body = {k: v for k, v in traced(case)[1].items() if len(json.dumps(v)) < 120}
+    if any(isinstance(v, list) and len(v) > MOST_ITEMS for v in body.values()):
+        return
+    text = "".join(text for line in lines(body, {}) for _, text in line.tokens)
+    assert msgspec.json.decode(text) == body
+
+
+def test_long_lists_and_texts_are_folded():
+    body = {"messages": [{"n": n} for n in range(34)], "text": "a" * 1000}
+    shown = lines(body, {})
+    assert [t for line in shown for kind, t in line.tokens if kind == "more"] == ["… 31"]
+    assert len([line for line in shown if line.kind == "fold"]) == 1
+    assert all(len("".join(t for _, t in line.tokens)) < 200 for line in shown)
+
+
+json_values = st.recursive(
+    st.sampled_from([None, True, 0, 7, "", "a", "bc"]),
+    lambda inner: st.lists(inner, max_size=7) | st.dictionaries(st.sampled_from("abc"), inner),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=60)
+@given(json_values, json_values)
+def test_any_two_bodies_can_be_put_side_by_side(one: Any, other: Any):
+    left, right = {"a": one}, {"a": other}
+    found = compared(left, right)
+    ours, theirs = lines(left, found.source), lines(right, found.target)
+    rows = aligned(ours, theirs, found)
+    assert [row.left for row in rows if row.left] == ours
+    assert [row.right for row in rows if row.right] == theirs
+    assert all(row.left or row.right for row in rows)
+
+
+# Notes
+
+
+def test_notes_take_the_translators_own_words_first():
+    source = {"top_k": 4, "a": {"b": [{"c": "text"}, {"c": "text"}]}}
+    found = trace(source, lambda body: {"x": [item["c"] for item in body["a"]["b"]]})
+    told = notes(
+        found,
+        [{"field": "top_k", "action": "dropped", "note": "no equivalent"}],
+        source,
+        {"x": ["text", "text"]},
+    )
+    assert (told[0].kind, told[0].source, told[0].why) == ("dropped", "/top_k", "no equivalent")
+    moved = [note for note in told if note.kind == "moved"]
+    assert [(note.source, note.target, note.times) for note in moved] == [("/a/b/*/c", "/x/*", 2)]
+
+
+def test_paths_of_adaptations_become_pointers():
+    assert text_of(pointer_of("messages[2].content[0].a~b/c")) == "/messages/2/content/0/a~0b~1c"
+
+
+# Streams
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
+def test_events_do_not_depend_on_how_the_bytes_came(sizes: list[int]):
+    data = b"".join(b'data: {"n": %d}\n\n' % n for n in range(6))
+    chunks, done = [], 0
+    for at_ms, size in enumerate(sizes):
+        size = min(size, len(data) - done)
+        chunks.append(Chunk(float(at_ms), size))
+        done += size
+    assert [event.text for event in events(data, chunks)] == [f'{{"n": {n}}}' for n in range(6)]
+
+
+def test_an_event_has_the_time_of_its_last_byte():
+    data = b'data: {"n": 1}\n\ndata: {"n": 2}\n\n'
+    found = events(data, [Chunk(5.0, 16), Chunk(700.0, 4), Chunk(900.0, 12)])
+    assert [event.at_ms for event in found] == [5.0, 900.0]
+    line = timeline(found, [], lambda frame: [])
+    assert [pair.gap_ms for pair in line.pairs] == [0.0, 895.0]
+    assert GAP_MS < 895
+
+
+def test_only_what_is_new_in_an_event_is_shown():
+    data = b'data: {"id": "c", "n": 1}\n\ndata: {"id": "c", "n": 2}\n\n'
+    assert [event.news for event in events(data, [])] == ['{"id":"c","n":1}', '{"n":2, …}']
+
+
+@pytest.mark.parametrize("case", streams())
+def test_every_client_event_of_a_golden_stream_has_its_upstream_event(case: dict[str, Any]):
+    one = way(case["to"], case["from"])
+    frames = [frame for frame in case["stream"] if frame != "EOF"]
+    wire = b"".join(_wire(frame) for frame in frames)
+    asked = {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "x"}],
+        "stream": True,
+    }
+    upstream = events(wire, [])
+    live, feed = one.feed(asked), one.feed(asked)
+    client_wire = [f for event in upstream for f in live(_frame(event))]
+    client = events(b"".join(_encoded(f) for f in client_wire), [])
+    line = timeline(upstream, client, feed)
+    assert [e for pair in line.pairs for e in pair.client] == client
+    assert len(client) > 2
+
+
+def _wire(frame: Any) -> bytes:
+    if isinstance(frame, str):
+        return f"data: {frame}\n\n".encode()
+    if set(frame) == {"event", "data"}:
+        return f"event: {frame['event']}\ndata: {json.dumps(frame['data'])}\n\n".encode()
+    return f"data: {json.dumps(frame)}\n\n".encode()
+
+
+def _frame(event: Any) -> Any:
+    from gateway.framing.sse import Frame
+
+    return Frame(event.wire, event.text.encode())
+
+
+def _encoded(frame: Any) -> bytes:
+    from gateway.framing.sse import encode
+
+    return encode(frame.data, frame.event.encode())

@@ -1,0 +1,201 @@
+"""The usage page: sums by model, key, provider and route; an unknown price is not zero."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import itertools
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console.insight import series, spans
+from gateway import store
+from gateway.relay.entry import Entry
+from gateway.usage_querysets import Totals
+from tests.store.factories import entry
+
+pytestmark = pytest.mark.django_db
+
+NOW = dt.datetime(2026, 11, 21, 10, 20, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def viewer(client: Client) -> Client:
+    client.force_login(User.objects.create_user("vic", password="x"))
+    return client
+
+
+def used(id: str = "req_1", *, ago: float = 60, **values: Any) -> Entry:
+    given: dict[str, Any] = {
+        "started_at": timezone.now().timestamp() - ago,
+        "provider": "openai",
+        "model": "gpt-5",
+        "key_prefix": "sk-dgm-mira",
+        "input_tokens": 100,
+        "cache_read_tokens": 50,
+        "output_tokens": 20,
+        "cost_usd": Decimal("0.25"),
+    }
+    return entry(id, **(given | values))
+
+
+def page(client: Client, **query: str) -> str:
+    response = client.get(reverse("usage"), query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def chart(text: str, measure: str) -> dict[str, Any]:
+    found = re.search(rf'<script id="{measure}-chart" type="application/json">(.*?)</script>', text)
+    assert found
+    return json.loads(found[1])
+
+
+def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
+    for name in ("usage", "usage-csv"):
+        response = client.get(reverse(name))
+        assert response.status_code == 302
+        assert response["Location"].startswith(reverse("sign-in"))
+
+
+def test_an_empty_log_offers_one_button(viewer: Client) -> None:
+    text = page(viewer)
+    assert f'href="{reverse("playground")}"' in text
+    assert "uPlot" not in text.replace("uPlot.min.css", "")
+
+
+def test_cost_and_tokens_are_summed(viewer: Client) -> None:
+    store.write([used("a"), used("b")])
+    text = page(viewer)
+    assert "$0.50" in text
+    assert sum(chart(text, "cost")["series"][0]["values"]) == 0.5
+    # Cached input is a part of the prompt.
+    assert sum(chart(text, "tokens")["series"][0]["values"]) == 340
+
+
+def test_an_unknown_price_is_said_and_is_not_zero(viewer: Client) -> None:
+    store.write([used(cost_usd=None)])
+    text = page(viewer)
+    assert "unknown" in text
+    assert "$0<" not in text
+    assert chart(text, "cost")["series"][0]["words"][-1] == "unknown"
+
+
+def test_a_sum_that_leaves_something_out_says_so(viewer: Client) -> None:
+    store.write([used("a"), used("b", cost_usd=None)])
+    assert "and 1 unknown" in page(viewer)
+
+
+@pytest.mark.parametrize(
+    ("by", "name"),
+    [("model", "openai/gpt-5"), ("key", "sk-dgm-mira"), ("provider", "openai"), ("route", "fast")],
+)
+def test_it_is_split_by_what_is_chosen(viewer: Client, by: str, name: str) -> None:
+    store.write([used()])
+    assert [row["name"] for row in chart(page(viewer, by=by), "cost")["series"]] == [name]
+
+
+def test_a_key_of_the_registry_is_shown_by_its_name(viewer: Client) -> None:
+    key, _ = store.make_key("agents of Mira")
+    store.write([used(key_id=key.pk, key_prefix=key.prefix)])
+    assert chart(page(viewer, by="key"), "cost")["series"][0]["name"] == "agents of Mira"
+
+
+def test_what_is_outside_of_the_range_is_left_out(viewer: Client) -> None:
+    store.write([used("new"), used("old", ago=3 * 86_400)])
+    assert sum(chart(page(viewer, span="24h"), "cost")["series"][0]["values"]) == 0.25
+    assert sum(chart(page(viewer, span="7d"), "cost")["series"][0]["values"]) == 0.5
+
+
+def test_nonsense_in_the_address_is_the_usual_view(viewer: Client) -> None:
+    store.write([used()])
+    text = page(viewer, by="password", span="<script>")
+    assert len(chart(text, "cost")["captions"]) == 30
+
+
+def test_many_small_ones_are_summed_up_and_none_is_lost(viewer: Client) -> None:
+    store.write([used(f"req_{n}", model=f"m{n}") for n in range(12)])
+    found = chart(page(viewer), "cost")["series"]
+    assert len(found) == series.MOST_SERIES
+    assert found[-1]["name"] == "6 others"
+    assert sum(sum(row["values"]) for row in found) == pytest.approx(3.0)
+
+
+def test_a_hostile_model_name_can_not_leave_its_place(viewer: Client) -> None:
+    store.write([used(model="</script><img src=x onerror=alert(1)>")])
+    text = page(viewer)
+    assert "<img src=x" not in text
+    assert "onerror" in chart(text, "cost")["series"][0]["name"]
+
+
+def test_the_table_below_a_chart_has_its_numbers(viewer: Client) -> None:
+    store.write([used()])
+    table = page(viewer).partition('class="table plain-table steps"')[2].partition("</table>")[0]
+    assert table.count("$0.25") == 2  # the model, and all together
+
+
+def rows_of(client: Client, **query: str) -> list[dict[str, str]]:
+    response = client.get(reverse("usage-csv"), query)
+    assert "attachment" in response["Content-Disposition"]
+    return list(csv.DictReader(response.content.decode().splitlines()))
+
+
+def test_csv_has_the_exact_cost_and_an_empty_cell_where_it_is_unknown(viewer: Client) -> None:
+    store.write([used("a", cost_usd=Decimal("0.0000000012")), used("b", model="x", cost_usd=None)])
+    rows = {row["model"]: row for row in rows_of(viewer)}
+    assert rows["openai/gpt-5"]["cost_usd"] == "0.0000000012"
+    assert rows["openai/x"]["cost_usd"] == ""
+    assert rows["openai/x"]["requests_without_price"] == "1"
+
+
+def test_csv_sums_nothing_up(viewer: Client) -> None:
+    store.write([used(f"req_{n}", model=f"m{n}") for n in range(12)])
+    assert len(rows_of(viewer)) == 12
+
+
+def test_csv_gives_a_spreadsheet_no_formula(viewer: Client) -> None:
+    store.write([used(route="=cmd()")])
+    assert [row["route"] for row in rows_of(viewer, by="route")] == ["'=cmd()"]
+
+
+# Ranges
+
+
+@pytest.mark.parametrize("name", spans.SPANS)
+def test_the_steps_of_a_range_are_whole_and_end_now(name: str) -> None:
+    span = spans.SPANS[name]
+    begins = spans.starts(span, NOW)
+    assert len(set(begins)) == span.count
+    assert begins == sorted(begins)
+    assert begins[-1] <= NOW
+    assert spans.start_of(span.step, NOW) == begins[-1]
+
+
+def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change() -> None:
+    with timezone.override("Europe/Berlin"):
+        begins = spans.starts(spans.SPANS["30d"], NOW)
+        assert {timezone.localtime(begin).hour for begin in begins} == {0}
+    lengths = {later - earlier for earlier, later in itertools.pairwise(begins)}
+    assert lengths == {dt.timedelta(hours=24), dt.timedelta(hours=25)}
+
+
+def test_hours_are_neither_lost_nor_doubled_when_clocks_change() -> None:
+    changed = dt.datetime(2026, 10, 25, 12, tzinfo=dt.UTC)
+    with timezone.override("Europe/Berlin"):
+        begins = spans.starts(spans.SPANS["24h"], changed)
+    steps = {later - earlier for earlier, later in itertools.pairwise(begins)}
+    assert steps == {dt.timedelta(hours=1)}
+
+
+def test_a_cell_says_what_is_known() -> None:
+    assert series.cell(Totals(), "cost").text == "—"
+    assert series.cell(Totals(requests=1, priced=1), "cost").text == "$0"
+    assert series.cell(Totals(requests=1, unpriced=1), "cost").text == "unknown"

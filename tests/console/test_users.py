@@ -1,0 +1,152 @@
+"""Accounts: roles, the grant, and that there is always an admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from console import accounts
+from console.access import is_admin, may_read_bodies
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_superuser("ada", password=PASSWORD)
+
+
+@pytest.fixture
+def admin(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def fresh(user: User) -> User:
+    return User.objects.get(pk=user.pk)
+
+
+def person(name: str = "vic", **given: Any) -> User:
+    return accounts.make(name, PASSWORD, **{"admin": False, "bodies": False, **given})
+
+
+def test_an_admin_adds_a_viewer(admin: Client) -> None:
+    given = {"username": "vic", "password": PASSWORD, "role": "viewer"}
+    assert admin.post(reverse("user-add"), given).status_code == 302
+    vic = User.objects.get(username="vic")
+    assert not is_admin(vic)
+    assert not may_read_bodies(vic)
+    assert vic.check_password(PASSWORD)
+    assert vic.password.startswith("argon2$argon2id$")
+
+
+def test_a_viewer_may_be_granted_bodies(admin: Client) -> None:
+    vic = person()
+    given = {"role": "viewer", "bodies": "on"}
+    assert admin.post(reverse("user-edit", args=[vic.pk]), given).status_code == 302
+    assert may_read_bodies(fresh(vic))
+    admin.post(reverse("user-edit", args=[vic.pk]), {"role": "viewer"})
+    assert not may_read_bodies(fresh(vic))
+
+
+def test_a_viewer_becomes_admin_and_back(admin: Client) -> None:
+    vic = person()
+    admin.post(reverse("user-edit", args=[vic.pk]), {"role": "admin"})
+    assert is_admin(fresh(vic))
+    admin.post(reverse("user-edit", args=[vic.pk]), {"role": "viewer"})
+    assert not is_admin(fresh(vic))
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"username": "ADA"}, "username"),
+        ({"username": "no spaces"}, "username"),
+        ({"password": "short"}, "password"),
+        ({"password": "newperson1", "username": "newperson"}, "password"),
+        ({"role": "king"}, "role"),
+    ],
+)
+def test_a_bad_account_is_told_beside_its_field(
+    admin: Client, given: dict[str, str], field: str
+) -> None:
+    if field == "password" and "username" in given:
+        given = {**given, "password": "password"}
+    answer = admin.post(
+        reverse("user-add"), {"username": "vic", "password": PASSWORD, "role": "viewer", **given}
+    )
+    assert answer.status_code == 422
+    assert field in answer.context["form"].errors
+    assert PASSWORD not in answer.content.decode(), "a password is never rendered back"
+
+
+@pytest.mark.parametrize(
+    ("page", "given"),
+    [("user-edit", {"role": "viewer"}), ("user-active", {"active": "no"})],
+    ids=["demoted", "kept out"],
+)
+def test_the_last_admin_stays(admin: Client, ada: User, page: str, given: dict[str, str]) -> None:
+    other = person("bob", admin=True)
+    accounts.set_active(other, active=False)
+    answer = admin.post(reverse(page, args=[ada.pk]), given)
+    assert answer.status_code == 422
+    assert "only admin" in answer.content.decode()
+    assert is_admin(fresh(ada))
+
+
+def test_of_two_admins_one_may_go(admin: Client, ada: User) -> None:
+    other = person("bob", admin=True)
+    assert admin.post(reverse("user-edit", args=[other.pk]), {"role": "viewer"}).status_code == 302
+    with pytest.raises(accounts.LastAdmin):
+        accounts.set_role(fresh(ada), admin=False, bodies=False)
+
+
+def test_somebody_kept_out_is_signed_out_at_once(admin: Client) -> None:
+    vic = person()
+    theirs = Client()
+    theirs.force_login(vic)
+    assert theirs.get(reverse("connect")).status_code == 200
+    admin.post(reverse("user-active", args=[vic.pk]), {"active": "no"})
+    assert theirs.get(reverse("connect")).status_code == 302
+    admin.post(reverse("user-active", args=[vic.pk]), {"active": "yes"})
+    assert fresh(vic).is_active
+
+
+def test_a_new_password_ends_their_sessions(admin: Client) -> None:
+    vic = person()
+    theirs = Client()
+    theirs.force_login(vic)
+    where = reverse("user-password", args=[vic.pk])
+    assert admin.post(where, {"password": "short"}).status_code == 422
+    assert admin.post(where, {"password": "another long one"}).status_code == 302
+    assert theirs.get(reverse("connect")).status_code == 302
+    assert fresh(vic).check_password("another long one")
+
+
+@pytest.mark.parametrize("name", ["users", "user-add", "settings", "import"])
+def test_a_viewer_is_refused(client: Client, ada: User, name: str) -> None:
+    client.force_login(person())
+    assert client.get(reverse(name)).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["user-edit", "user-password", "user-active"])
+def test_a_viewer_changes_nobody(client: Client, ada: User, name: str) -> None:
+    client.force_login(person())
+    given = {"role": "viewer", "password": "another long one", "active": "no"}
+    assert client.post(reverse(name, args=[ada.pk]), given).status_code == 403
+    assert is_admin(fresh(ada))
+    assert fresh(ada).check_password(PASSWORD)
+
+
+def test_the_list_shows_role_and_grant(admin: Client) -> None:
+    person("reader", bodies=True)
+    page = admin.get(reverse("users")).content.decode()
+    assert page.count("may read") == 2
+    assert "viewer" in page
+    assert "argon2" not in page

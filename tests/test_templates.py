@@ -1,0 +1,125 @@
+"""What holds for all templates, styles and scripts without opening a browser."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from console import icons
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+SCRIPTS = sorted(p for p in (ROOT / "static/js").rglob("*.js"))
+STYLES = sorted((ROOT / "static/css").rglob("*.css"))
+FIRST_LOAD_BYTES = 150_000
+
+# What the content security policy would refuse, or what lets text become markup.
+FORBIDDEN = {
+    r"\|\s*safe\b": "`|safe` makes text markup",
+    r"\{%\s*autoescape\s+off": "escaping is never off",
+    r"\sstyle\s*=": "inline styles are refused by the policy",
+    r"<style\b": "inline styles are refused by the policy",
+    r"\son[a-z]+\s*=\s*[\"']": "inline handlers are refused by the policy",
+    r"\bhx-on\b": "hx-on needs eval",
+    r"hx-trigger\s*=\s*[\"'][^\"']*\[": "trigger filters need eval",
+    r"hx-(?:vals|headers)[\w:]*\s*=\s*[\"']js:": "js: needs eval",
+    r"<script(?![^>]*\bsrc=)(?![^>]*type=[\"']application/json)[^>]*>": "inline scripts are refused",
+    r"https?://(?!\{\{|localhost|127\.0\.0\.1|www\.w3\.org)[a-z0-9.-]+[^\"'<\s]*\.(?:js|css|woff2?)": (
+        "files of others lie under static/vendor"
+    ),
+}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_template_keeps_to_the_policy(path: Path) -> None:
+    text = re.sub(
+        r"\{#.*?#\}|\{% comment %\}.*?\{% endcomment %\}", "", path.read_text(), flags=re.S
+    )
+    found = [why for pattern, why in FORBIDDEN.items() if re.search(pattern, text, re.I)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{{ x|safe }}",
+        '<p style="color: red">',
+        '<a onclick="x()">',
+        '<div hx-on:click="x">',
+        '<div hx-trigger="keyup[ctrlKey]">',
+        "<script>x()</script>",
+        '<script type="module">x()</script>',
+    ],
+)
+def test_the_lint_finds_what_it_is_for(line: str) -> None:
+    assert any(re.search(pattern, line, re.I) for pattern in FORBIDDEN)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_script_makes_no_markup_of_text(path: Path) -> None:
+    text = path.read_text()
+    for word in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+    ):
+        assert word not in re.sub(r"//.*", "", text), word
+
+
+def test_no_htmx_2_idiom_is_left() -> None:
+    checker = ROOT / "tests/browser/vendor/upgrade-check.py"
+    found = subprocess.run(
+        [sys.executable, str(checker), str(ROOT / "templates")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout
+
+
+def test_the_htmx_check_finds_an_old_idiom(tmp_path: Path) -> None:
+    (tmp_path / "old.html").write_text('<div hx-vars="a:1" hx-ext="sse"></div>')
+    checker = ROOT / "tests/browser/vendor/upgrade-check.py"
+    found = subprocess.run(
+        [sys.executable, str(checker), str(tmp_path)], check=False, capture_output=True
+    )
+    assert found.returncode == 1
+
+
+def test_every_icon_is_in_the_sprite() -> None:
+    used = icons.used([ROOT / "templates", ROOT / "static", ROOT / "console"])
+    sprite = (ROOT / "static/vendor/icons/icons.svg").read_text()
+    there = set(re.findall(r'<symbol id="([^"]+)"', sprite))
+    assert sorted(used - there) == []
+    assert sorted(there - used) == [], "icons that no page uses; run manage.py buildicons"
+
+
+def test_every_stylesheet_is_in_a_layer_and_remote_free() -> None:
+    for path in STYLES:
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S).strip()
+        assert text.startswith("@layer"), path
+        assert not re.search(r"url\([\"']?https?:", text), path
+
+
+def test_the_first_load_of_the_playground_is_small() -> None:
+    """Everything that the page asks for before the first click, compressed as it is sent."""
+    from tests.page_weight import first_load
+
+    sizes = first_load("console/playground.html")
+    total = sum(sizes.values())
+    assert total <= FIRST_LOAD_BYTES, sizes
+
+
+def test_vendored_files_are_named() -> None:
+    readme = (ROOT / "static/vendor/README.md").read_text()
+    for folder in (ROOT / "static/vendor").iterdir():
+        if folder.is_dir():
+            assert f"`{folder.name}`" in readme
+            assert any("LICENSE" in p.name or p.name == "NOTICE" for p in folder.iterdir()), folder
