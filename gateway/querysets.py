@@ -5,13 +5,17 @@ A view or a command never calls `.filter(status=...)`; it says what it wants her
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
+from functools import reduce
+from operator import or_
 from typing import Any, Self, TypeVar
 
 from django.apps import apps
 from django.db import connections, models, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from gateway.fulltext import phrases
@@ -19,6 +23,10 @@ from gateway.fulltext import phrases
 Row = TypeVar("Row", bound=models.Model)
 
 PRUNE_ROWS = 1000
+# Digits that every database's row ids can hold.
+_ID_DIGITS = 19
+# What the log shows as the key of the console's own calls.
+_INSIDE = ("playground", "replay")
 # Columns whose index leaves the usual value out. SQLite uses such an index only if the
 # query says that it does not want that value either.
 _PARTIAL = {"outcome": "ok", "error_kind": "", "session": ""}
@@ -87,6 +95,32 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
         return rows
 
 
+class ModelQuerySet(RegistryRowQuerySet[Row]):
+    """Models of providers."""
+
+    def first_of(self, provider_id: int) -> str:
+        """The name of a model of a provider that may be called; empty if there is none."""
+        found = self.live().filter(provider_id=provider_id).exclude(name__contains="*")
+        return found.values_list("name", flat=True).first() or ""
+
+    def named(self, name: str) -> Self:
+        """Those of this name, one for each provider."""
+        return self.filter(name=name)
+
+    def matching(self, *, text: str = "", provider: str = "", state: str = "") -> Self:
+        """Those with `text` in `provider/model`, of a provider, `on` or `off`; empty is any."""
+        if any("\0" in value for value in (text, provider)):
+            return self.none()
+        found = self.filter(provider__name=provider) if provider else self
+        if state in {"on", "off"}:
+            on = Q(enabled=True, provider__enabled=True)
+            found = found.filter(on if state == "on" else ~on)
+        label = Concat("provider__name", Value("/"), "name")
+        for word in text.split():
+            found = found.annotate(label=label).filter(label__icontains=word)
+        return found
+
+
 class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
     """Client credentials."""
 
@@ -94,9 +128,41 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         """Those that have not been revoked. Expired ones stay: the client is told so."""
         return self.filter(revoked_at=None).order_by("pk")
 
+    def named(self, names: Sequence[str]) -> Self:
+        """Those with one of these names."""
+        return self.filter(name__in=[name for name in names if "\0" not in name])
+
+    def only_row(self, pk: int) -> Self:
+        """The one with this row id."""
+        return self.filter(pk=pk)
+
+    def revoked(self) -> Self:
+        """Those that have been revoked, the last first."""
+        return self.exclude(revoked_at=None).order_by("-revoked_at")
+
     def revoke(self) -> int:
         """Refuse them from now on."""
         return self.filter(revoked_at=None).update(revoked_at=timezone.now())
+
+    def restore(self, *, revoked_since: datetime) -> int:
+        """Accept them again, if they were revoked no longer ago than that."""
+        return self.filter(revoked_at__gte=revoked_since).update(revoked_at=None)
+
+
+class RouteVersionQuerySet(models.QuerySet[Row]):
+    """What routes were at each save."""
+
+    def latest_of(self, route: models.Model) -> Row | None:
+        """The newest version of a route."""
+        return self.filter(route=route).order_by("-number").first()
+
+    def numbered(self, route: models.Model, number: int) -> Row | None:
+        """One version of a route."""
+        return self.filter(route=route, number=number).first()
+
+    def of(self, route: models.Model) -> Self:
+        """The versions of a route, newest first."""
+        return self.filter(route=route).order_by("-number")
 
 
 class RequestLogQuerySet(models.QuerySet[Row]):
@@ -150,6 +216,73 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             found = found.filter(started_at__lt=until)
         return found.containing(text) if text else found
 
+    def having(self, column: str, values: Sequence[str], *, negated: bool = False) -> Self:
+        """Rows whose column holds one of `values`, or none of them. `status` takes classes."""
+        if any("\0" in value for value in values):
+            return self if negated else self.none()
+        if column == "status":
+            wanted = reduce(or_, (_status(value) for value in values))
+        else:
+            wanted = Q(**{f"{column}__in": values}) if len(values) > 1 else Q(**{column: values[0]})
+        if negated:
+            return self.filter(~wanted)
+        found = self.filter(wanted)
+        usual = {**_PARTIAL, "status": 200}.get(column)
+        if usual is not None and not {str(usual), "2xx"} & {value.lower() for value in values}:
+            found = found.exclude(**{column: usual})
+        return found
+
+    def identified(self, text: str) -> Self:
+        """The rows that go by this id: the log's, the one the client was told, the upstream's."""
+        if "\0" in text:
+            return self.none()
+        if text.isdecimal() and len(text) < _ID_DIGITS:
+            return self.filter(Q(pk=int(text)) | Q(request_id=text))
+        return self.filter(request_id=text)
+
+    def of(self, pks: Sequence[int]) -> Self:
+        """The rows with these row ids."""
+        return self.filter(pk__in=pks)
+
+    def of_range(self, low: int, high: int) -> Self:
+        """The rows with row ids from `low` to `high`, both included."""
+        return self.filter(pk__gte=low, pk__lte=high)
+
+    def started(self, since: datetime | None, until: datetime | None) -> Self:
+        """Rows that started at or after `since` and before `until`; None means no bound."""
+        found = self if since is None else self.filter(started_at__gte=since)
+        return found if until is None else found.filter(started_at__lt=until)
+
+    def earliest_start(self) -> datetime | None:
+        """When the first of them started."""
+        return self.order_by("started_at").values_list("started_at", flat=True).first()
+
+    def spent_by_key(self, key_ids: Sequence[int]) -> dict[int, Decimal]:
+        """US dollars that these keys have spent, by row id of the key; unknown cost is 0."""
+        spent = (
+            self.filter(key_id__in=key_ids)
+            .order_by()
+            .values_list("key_id")
+            .annotate(usd=models.Sum("cost_usd"))
+        )
+        return {key_id: usd or Decimal(0) for key_id, usd in spent}
+
+    def outcomes_by_provider(self, since: datetime) -> dict[str, tuple[int, int]]:
+        """Provider -> how many requests it answered last since then, and how many failed."""
+        failed = Q(outcome__in=("error", "cut"))
+        found = (
+            self.filter(started_at__gte=since)
+            .exclude(provider="")
+            .order_by()
+            .values_list("provider")
+            .annotate(calls=models.Count("pk"), bad=models.Count("pk", filter=failed))
+        )
+        return {name: (calls, bad) for name, calls, bad in found}
+
+    def failed(self) -> Self:
+        """Rows that did not end well, by the index that holds only those."""
+        return self.filter(outcome__in=("error", "cut", "client_closed")).exclude(outcome="ok")
+
     def containing(self, text: str) -> Self:
         """Rows whose bodies or error contain all words and "phrases" of `text`."""
         wanted = phrases(text)
@@ -166,6 +299,10 @@ class RequestLogQuerySet(models.QuerySet[Row]):
     def after(self, cursor: int) -> Self:
         """Rows newer than that one, for pages that are live."""
         return self.filter(pk__gt=cursor)
+
+    def first_client_call(self, cursor: int) -> Row | None:
+        """The first call after that row which came from outside, not from the console."""
+        return self.after(cursor).exclude(key_prefix__in=_INSIDE).order_by("pk").first()
 
     def newest(self, count: int) -> Self:
         """The `count` newest rows, newest first."""
@@ -194,6 +331,36 @@ class RequestLogQuerySet(models.QuerySet[Row]):
                 return
             with transaction.atomic(using=self.db):
                 self.model._default_manager.filter(pk__in=ids).delete()
+            yield len(ids)
+
+
+class RequestBodyQuerySet(models.QuerySet[Row]):
+    """The bodies of the request log, which may be kept for a shorter time than its rows."""
+
+    def prune(self, older_than: datetime, *, at_once: int = PRUNE_ROWS) -> int:
+        """Delete bodies of requests that started before `older_than`; how many.
+
+        Their words leave the index too, and the rows say why there is no body.
+        """
+        return sum(self._prune(older_than, at_once))
+
+    def _prune(self, older_than: datetime, at_once: int) -> Iterator[int]:
+        logs, texts, queue = (
+            apps.get_model("gateway", name)._default_manager
+            for name in ("RequestLog", "RequestText", "Unindexed")
+        )
+        while True:
+            old = self.filter(log__started_at__lt=older_than).order_by("log__started_at")
+            ids = list(old.values_list("pk", flat=True)[:at_once])
+            if not ids:
+                return
+            with transaction.atomic(using=self.db):
+                self.model._default_manager.filter(pk__in=ids).delete()
+                texts.filter(pk__in=ids).delete()
+                logs.filter(pk__in=ids).update(no_bodies="expired")
+                # An error's words stand in the row and stay findable.
+                failed = logs.filter(pk__in=ids).exclude(error="").values_list("pk", flat=True)
+                queue.bulk_create([queue.model(log_id=pk) for pk in failed], ignore_conflicts=True)
             yield len(ids)
 
 

@@ -1,7 +1,8 @@
-"""A Config -> rows of the registry, owned by the file.
+"""A Config -> rows of the registry, owned by the file, or by people where they import it.
 
 What the file wrote before and no longer says is removed; rows that people or the
-environment made are never changed, and a name they hold is reported.
+environment made are never changed, and a name they hold is reported. An import only
+adds: what it makes is people's from then on.
 """
 
 from __future__ import annotations
@@ -27,17 +28,19 @@ _STANDS_ON: dict[type[RegistryRow], tuple[str, ...]] = {
 _PRICES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
-def apply(config: Config) -> list[str]:
+def apply(config: Config, *, source: str = Source.FILE) -> list[str]:
     """Write everything in one transaction; the lines tell what could not be."""
     with transaction.atomic():
-        return _Writer(config).write()
+        return _Writer(config, source).write()
 
 
 class _Writer:
     """One application of a file; what was written so far, by the file's own keys."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, source: str) -> None:
         self._config = config
+        self._source = source
+        self._owns = source == Source.FILE
         self._notes: list[str] = []
         self._providers: dict[str, Provider] = {}
         self._models: dict[tuple[str, str], Model] = {}
@@ -53,7 +56,7 @@ class _Writer:
             self._route(route)
         for alias in self._config.aliases.values():
             self._alias(alias)
-        for table in _STANDS_ON:
+        for table in _STANDS_ON if self._owns else ():
             self._remove(table)
         return self._notes
 
@@ -64,9 +67,9 @@ class _Writer:
     ) -> Row | None:
         """The row with this key, as the file says; None if it is somebody else's."""
         row = table._default_manager.filter(**key).first()
-        if row is not None and row.source != Source.FILE:
+        if row is not None and not (self._owns and row.source == Source.FILE):
             return None
-        return self._saved(row or table(**key, source=Source.FILE), values, ref)
+        return self._saved(row or table(**key, source=self._source), values, ref)
 
     def _saved(self, row: Row, values: dict[str, Any], ref: str) -> Row:
         """The row with these values, written only if it had others: each write is news."""
@@ -94,12 +97,13 @@ class _Writer:
         row = self._put(Provider, {"name": name}, values, given.ref)
         if row is None:
             held = Provider.objects.get(name=name)
-            if _does_the_same(held, given):
+            if _does_the_same(held, given) or (not self._owns and _equals(held, given)):
                 return held
             other = f"{name}-{given.identity[:6]}"
             self._say(given.ref, f"the provider {name} is not from this file; here it is {other}")
             row = self._put(Provider, {"name": other}, values, given.ref)
-        assert row is not None, "a name with a digest is only ever the file's"
+            if row is None:  # the name has a digest of all that it says: it was imported before
+                return Provider.objects.get(name=other)
         if given.key:
             self._set_key(row, given.key)
         elif row.credential:
@@ -154,7 +158,7 @@ class _Writer:
             "timeouts": given.timeouts,
             "edits": given.edits,
         }
-        self._saved(row or Target(route=route, source=Source.FILE), values, given.ref)
+        self._saved(row or Target(route=route, source=self._source), values, given.ref)
 
     def _alias(self, given: AliasRow) -> None:
         route = self._routes.get(given.route)
@@ -188,3 +192,19 @@ def _does_the_same(row: Provider, given: ProviderRow) -> bool:
         and row.credential_env == given.key_env
         and not (row.base_url or row.headers or row.query or row.credential)
     )
+
+
+def _equals(row: Provider, given: ProviderRow) -> bool:
+    """Whether a row says all that the file says, its credential too."""
+    if (row.preset, row.base_url, row.credential_env) != (
+        given.preset,
+        given.base_url,
+        given.key_env,
+    ):
+        return False
+    if row.headers != given.headers or row.query != (given.query or None):
+        return False
+    try:
+        return given.key == (store.credential_of(row) if row.credential else "")
+    except store.Undecryptable:
+        return False

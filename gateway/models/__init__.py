@@ -6,12 +6,15 @@ from gateway.models.key import ApiKey
 from gateway.models.log import RequestBody, RequestLog, RequestText, Unindexed
 from gateway.models.provider import Model, Provider
 from gateway.models.registry import Registry, RegistryRow, Source
-from gateway.models.route import Alias, Route, Target
+from gateway.models.route import Alias, Route, RouteVersion, Step, Target
+from gateway.models.setting import Setting
+from gateway.models.usage import PaceHour, TargetHour, UsageHour
 
 __all__ = [
     "Alias",
     "ApiKey",
     "Model",
+    "PaceHour",
     "Provider",
     "Registry",
     "RegistryRow",
@@ -19,7 +22,12 @@ __all__ = [
     "RequestLog",
     "RequestText",
     "Route",
+    "RouteVersion",
+    "Setting",
     "Source",
+    "Step",
     "Target",
+    "TargetHour",
     "Unindexed",
+    "UsageHour",
 ]

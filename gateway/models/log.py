@@ -8,7 +8,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.compiler import SQLCompiler
 
-from gateway.querysets import RequestLogQuerySet
+from gateway.querysets import RequestBodyQuerySet, RequestLogQuerySet
 
 
 class RequestLog(models.Model):
@@ -74,6 +74,11 @@ class RequestLog(models.Model):
             models.Index(fields=["model", "id"], name="gateway_request_model"),
             models.Index(fields=["key_prefix", "id"], name="gateway_request_key"),
             models.Index(
+                fields=["status", "id"],
+                name="gateway_request_status",
+                condition=~models.Q(status=200),
+            ),
+            models.Index(
                 fields=["outcome", "id"],
                 name="gateway_request_failed",
                 condition=~models.Q(outcome="ok"),
@@ -105,6 +110,8 @@ class RequestBody(models.Model):
         RequestLog, on_delete=models.CASCADE, primary_key=True, related_name="body"
     )
     blob = models.BinaryField()
+
+    objects = RequestBodyQuerySet["RequestBody"].as_manager()
 
     class Meta:
         verbose_name_plural = "request bodies"

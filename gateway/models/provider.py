@@ -8,7 +8,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
 from gateway.models.registry import RegistryRow
-from gateway.querysets import RegistryRowQuerySet
+from gateway.querysets import ModelQuerySet, RegistryRowQuerySet
 
 provider_name = RegexValidator(
     r"\A[a-z0-9][a-z0-9._-]{0,62}\Z",
@@ -81,7 +81,7 @@ class Model(RegistryRow):
     price_cache_write_1h = _price()
     enabled = models.BooleanField(default=True)
 
-    objects = RegistryRowQuerySet["Model"].as_manager()
+    objects = ModelQuerySet["Model"].as_manager()
 
     class Meta:
         ordering = ("provider__name", "name")

@@ -7,7 +7,7 @@ from django.db import models
 
 from gateway.models.provider import Model
 from gateway.models.registry import RegistryRow
-from gateway.querysets import RegistryRowQuerySet
+from gateway.querysets import RegistryRowQuerySet, RouteVersionQuerySet
 
 
 class Route(RegistryRow):
@@ -51,13 +51,47 @@ class Alias(RegistryRow):
         return f"{self.pattern} -> {self.route.name}"
 
 
+class Step(RegistryRow):
+    """What the targets of one `order` do as a step. The fields are `routing.snapshot.Step`'s.
+
+    A route without any is a plain list of targets in the route's own strategy.
+    """
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="steps")
+    order = models.PositiveIntegerField(default=1)
+    name = models.CharField(max_length=100, blank=True)
+    strategy = models.CharField(max_length=31, default="ordered")
+    on = models.JSONField(default=list, blank=True)
+    takes = models.JSONField(default=list, blank=True)
+    refuses = models.JSONField(default=list, blank=True)
+    min_context = models.PositiveIntegerField(null=True, blank=True)
+    max_context = models.PositiveIntegerField(null=True, blank=True)
+    able = models.BooleanField(default=False)
+    first_token_s = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.1)])
+
+    objects = RegistryRowQuerySet["Step"].as_manager()
+
+    class Meta:
+        ordering = ("route", "order")
+        constraints = (
+            models.UniqueConstraint(fields=["route", "order"], name="gateway_step_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"step {self.order} of {self.route.name}"
+
+
 class Target(RegistryRow):
-    """A model as one step of a route. Lower `order` first; `weight` splits equals."""
+    """A model as one step of a route. Lower `order` first; `weight` splits equals.
+
+    `position` is its place among those of the same `order`; equals stand by age.
+    """
 
     route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="targets")
     weight = models.FloatField(default=1.0, validators=[MinValueValidator(0)])
     order = models.PositiveIntegerField(default=1)
+    position = models.PositiveIntegerField(default=0)
     timeouts = models.JSONField(default=dict, blank=True)
     edits = models.JSONField(default=list, blank=True)
     enabled = models.BooleanField(default=True)
@@ -65,7 +99,33 @@ class Target(RegistryRow):
     objects = RegistryRowQuerySet["Target"].as_manager()
 
     class Meta:
-        ordering = ("route", "order", "pk")
+        ordering = ("route", "order", "position", "pk")
 
     def __str__(self) -> str:
         return f"{self.route.name} -> {self.model}"
+
+
+class RouteVersion(models.Model):
+    """A route as it was saved: one row for each save, never changed.
+
+    `document` is a `gateway.store.routes.Document`, `who` the name of a user, empty for
+    what came about elsewhere.
+    """
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    document = models.JSONField()
+    who = models.CharField(max_length=150, blank=True)
+    note = models.CharField(max_length=300, blank=True)
+    saved_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RouteVersionQuerySet["RouteVersion"].as_manager()
+
+    class Meta:
+        ordering = ("route", "-number")
+        constraints = (
+            models.UniqueConstraint(fields=["route", "number"], name="gateway_route_version_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"version {self.number} of {self.route.name}"

@@ -37,7 +37,7 @@ def traits_for(preset: str, model: str) -> Traits:
     """
     row = PRESETS.get(preset)
     facts: dict[str, Any] = dict(row.traits) if row else {}
-    for family in _families(preset, model):
+    for family in families_of(preset, model):
         facts.update(family.traits)
     if facts.get("context_window") is None:
         facts["context_window"] = context_window(preset, model)
@@ -47,7 +47,7 @@ def traits_for(preset: str, model: str) -> Traits:
 @lru_cache(maxsize=4096)
 def edits_for(preset: str, model: str) -> tuple[Edit, ...]:
     """The edits that a model needs beside its provider's, for `Model.edits`."""
-    return tuple(edit for family in _families(preset, model) for edit in family.edits)
+    return tuple(edit for family in families_of(preset, model) for edit in family.edits)
 
 
 def merge(traits: Traits, overrides: Mapping[str, Any]) -> Traits:
@@ -72,7 +72,8 @@ def _value(name: str, value: Any) -> Any:
         raise ValueError(f"trait `{name}`: {error}") from None
 
 
-def _families(preset: str, model: str) -> list[Family]:
+def families_of(preset: str, model: str) -> list[Family]:
+    """The rows of the family table that hold for a model, the strongest last."""
     name = plain_name(model)
     row = PRESETS.get(preset)
     dialect = row.dialect if row else ""

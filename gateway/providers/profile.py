@@ -76,6 +76,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
         passthrough: whether a client of the same dialect may be passed through; a
             variant that differs inside the messages is always translated.
         local: whether it runs on the operator's own machine by default.
+        logo: the name of its logo's drawing, where that is not its own name.
     """
 
     name: str
@@ -96,3 +97,4 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     prices: str = ""
     passthrough: bool = True
     local: bool = False
+    logo: str = ""

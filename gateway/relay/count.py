@@ -11,31 +11,27 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.canon.errors import GatewayError
-from gateway.canon.request import Audio, Document, Image
 from gateway.dialects import DIALECTS
 from gateway.relay.call import Call, Client
+from gateway.relay.facts import estimate
 from gateway.relay.pipeline import plan
 from gateway.relay.prepare import prepare
 from gateway.relay.reply import answer_headers, decode
 from gateway.relay.settle import settle
-from gateway.relay.tap import BYTES_PER_TOKEN
 from gateway.relay.watch import Watch
 from gateway.routing.snapshot import Target
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# A picture of about a megapixel, in the terms of both large providers.
-TOKENS_PER_IMAGE = 1600
-TOKENS_PER_DOCUMENT = 3000
 _TIMEOUT_S = 15.0
 
 
 async def count(runtime: Runtime, call: Call, client: Client, watch: Watch) -> None:
     """Answer a count request. Raises GatewayError only for a request that is wrong itself."""
     assert call.route is not None
-    targets = [target for _, target in plan(runtime, call, call.route)]
-    call.target = targets[0] if targets else None
+    candidates = plan(runtime, call, call.route).candidates
+    call.target = candidates[0].target if candidates else None
     tokens, source = None, b"estimate"
     if call.target is not None:
         tokens = await _ask(runtime, call, watch, call.target)
@@ -72,24 +68,3 @@ async def _ask(runtime: Runtime, call: Call, watch: Watch, target: Target) -> in
         return DIALECTS[provider.dialect].provider.parse_count(decode(data))
     except GatewayError:
         return None
-
-
-def estimate(call: Call) -> int:
-    """Tokens by the bytes of the text, and a fixed price for each picture and file."""
-    request = call.request
-    media = 0
-    data = 0
-    for turn in request.turns:
-        for part in turn.parts:
-            match part:
-                case Image():
-                    media += TOKENS_PER_IMAGE
-                    data += len(part.data or "")
-                case Document():
-                    media += TOKENS_PER_DOCUMENT if part.text is None else 0
-                    data += len(part.data or "")
-                case Audio():
-                    data += len(part.data) // 2
-                case _:
-                    pass
-    return max(1, (len(call.body) - data) // BYTES_PER_TOKEN + media)

@@ -1,8 +1,8 @@
 """The way of one call: targets in order, until one answers its first frame.
 
-Rounds: every usable target once, then (after a short, jittered wait) again those
-whose failure may pass, as often as the route allows. A failure that the client
-caused ends it at once; one after the first frame is never retried.
+Who is next after a failure is `routing.plan.Course`'s to say, with a short, jittered wait
+before each further round. A failure that the client caused ends it at once, unless a step
+of the route is made for it; one after the first frame is never retried.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,23 +21,20 @@ from gateway.dialects import DIALECTS
 from gateway.providers.redact import scrub
 from gateway.relay.call import Call, Client
 from gateway.relay.entry import Attempt
+from gateway.relay.facts import decision
 from gateway.relay.prepare import Prepared, prepare
 from gateway.relay.reply import reply, stopped
-from gateway.relay.tap import Tap
 from gateway.relay.upstream import Answer
 from gateway.relay.watch import Watch
-from gateway.routing.health import candidates, note
+from gateway.routing import readings
+from gateway.routing.health import note
+from gateway.routing.plan import Candidate, Course, Decision, Skip
 from gateway.routing.snapshot import Route, Target, Timeouts
-from gateway.routing.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
 BACKOFF_S = 0.25
-# A longer Retry-After is the client's to wait for, not ours.
-WORTH_WAITING_S = 2
-# Kinds that may pass within a second; others are tried elsewhere but not again.
-_TRANSIENT = frozenset({"upstream_error", "overloaded", "rate_limit", "malformed_output"})
 
 
 class UpstreamRefused(GatewayError):
@@ -52,54 +50,47 @@ async def run(runtime: Runtime, call: Call, client: Client, watch: Watch) -> Non
     """Answer the call. Raises GatewayError while nothing has been sent to the client."""
     route = call.route
     assert route is not None
-    steps = plan(runtime, call, route)
+    found = plan(runtime, call, route)
+    course = Course(found, route.retries)
     failure: GatewayError | None = None
-    for round_ in range(route.retries + 1):
-        if round_:
-            await asyncio.sleep(BACKOFF_S * round_ * (0.5 + random.random()))  # noqa: S311
-        again: list[tuple[Route, Target]] = []
-        for owner, target in steps:
-            try:
-                await attempt(runtime, call, client, watch, owner, target)
-            except GatewayError as error:
-                failure = error
-                if not error.error.retryable:
-                    raise
-                if _worth_repeating(error.error):
-                    again.append((owner, target))
-            else:
-                return
-        steps = again
-        if not steps:
-            break
-    raise failure or GatewayError(
-        Error(kind="not_found", message=f"the route {route.name} has no targets")
-    )
+    while (candidate := course.next()) is not None:
+        _tell_skipped(call, course.passed)
+        course.passed.clear()
+        if course.waits:
+            await asyncio.sleep(BACKOFF_S * course.round * (0.5 + random.random()))  # noqa: S311
+        try:
+            await attempt(runtime, call, client, watch, candidate)
+        except GatewayError as error:
+            failure = error
+            if not course.failed(error.error):
+                raise
+        else:
+            return
+    _tell_skipped(call, course.passed)
+    raise failure or GatewayError(nobody(route, found))
 
 
-def plan(runtime: Runtime, call: Call, route: Route) -> list[tuple[Route, Target]]:
-    """The targets to try, those of the fallback routes last; cooling ones are skipped."""
-    now = time.monotonic()
-    ordered: list[tuple[Route, Target]] = []
-    for owner in (route, *_fallbacks(call, route)):
-        strategy = STRATEGIES[owner.strategy]
-        ordered += [(owner, t) for t in strategy(owner.targets, now, random.random)]
-    owners = {id(target): owner for owner, target in ordered}
-    usable, skipped = candidates([t for _, t in ordered], runtime.health, now)
-    for target, why in skipped:
-        call.attempts.append(_attempt(call, target, skipped=why))
-    return [(owners[id(target)], target) for target in usable]
+def plan(runtime: Runtime, call: Call, route: Route) -> Decision:
+    """The targets to try, those of the fallback routes last; who is left out is logged."""
+    found = decision(call, route, runtime.health, runtime.readings, time.monotonic(), random.random)
+    _tell_skipped(call, found.skipped)
+    return found
 
 
-def _fallbacks(call: Call, route: Route) -> list[Route]:
-    found = (call.snapshot.route(name) for name in route.fallbacks)
-    return [other for other in found if other is not None and other.name != route.name]
+def nobody(route: Route, found: Decision) -> Error:
+    """The error for a request that no target of the route is for."""
+    if not found.skipped:
+        return Error(kind="not_found", message=f"the route {route.name} has no targets")
+    whys = "; ".join(dict.fromkeys(skip.why for skip in found.skipped))
+    message = f"no target of the route {route.name} takes this request: {whys}"
+    return Error(kind="invalid_request", message=message)
 
 
-def _worth_repeating(error: Error) -> bool:
-    if error.kind not in _TRANSIENT or error.should_retry is False:
-        return False
-    return error.retry_after_s is None or error.retry_after_s <= WORTH_WAITING_S
+def _tell_skipped(call: Call, skips: Iterable[Skip]) -> None:
+    for skip in skips:
+        record = _attempt(call, skip.candidate.target, skipped=skip.why)
+        call.attempts.append(record)
+        call.tell(record)
 
 
 def _attempt(call: Call, target: Target, *, skipped: str | None = None) -> Attempt:
@@ -115,18 +106,19 @@ def _attempt(call: Call, target: Target, *, skipped: str | None = None) -> Attem
 
 
 async def attempt(
-    runtime: Runtime, call: Call, client: Client, watch: Watch, route: Route, target: Target
+    runtime: Runtime, call: Call, client: Client, watch: Watch, candidate: Candidate
 ) -> None:
     """One call of one target. Raises GatewayError while nothing has been sent on."""
+    target = candidate.target
     record = _attempt(call, target)
     call.attempts.append(record)
     call.target = target
     call.recorder.new_attempt()
-    call.tap = Tap()
+    call.tap = call.new_tap()
     call.sent_at = 0.0
     error: Error | None = None
     try:
-        await _call_target(runtime, call, client, watch, route, target)
+        await _call_target(runtime, call, client, watch, candidate)
         error = call.error
     except GatewayError as failure:
         error = failure.error
@@ -144,8 +136,9 @@ async def attempt(
         if error is not None:
             record.error_kind, record.error = error.kind, error.message[:500]
             record.upstream_id = error.upstream_id
-        _note_health(runtime, target, route, error)
-        runtime.metrics.attempt(record)
+        _note_health(runtime, target, candidate.owner, error)
+        _note_speed(runtime, record, error)
+        call.tell(record)
 
 
 def _note_health(runtime: Runtime, target: Target, route: Route, error: Error | None) -> None:
@@ -158,14 +151,36 @@ def _note_health(runtime: Runtime, target: Target, route: Route, error: Error | 
     runtime.health[label] = note(state, kind, retry_after, time.monotonic(), route.cooldown_s)
 
 
+def _note_speed(runtime: Runtime, record: Attempt, error: Error | None) -> None:
+    """Keep the average that `fastest` goes by; what a client did wrong says nothing."""
+    now, known = time.monotonic(), runtime.readings.get(record.target)
+    if error is None and record.first_byte_ms is not None:
+        took_ms = record.first_byte_ms - record.started_ms
+        runtime.readings[record.target] = readings.measured(known, took_ms, now)
+    elif error is not None and error.retryable and record.ended_ms is not None:
+        took_ms = record.ended_ms - record.started_ms
+        runtime.readings[record.target] = readings.failed(known, took_ms, now)
+
+
+def _limits(candidate: Candidate) -> Timeouts:
+    limits = candidate.target.timeouts or candidate.target.model.provider.timeouts
+    budget_s = candidate.step.first_token_s if candidate.step is not None else None
+    if budget_s is None or budget_s >= limits.first_byte_s:
+        return limits
+    return msgspec.structs.replace(
+        limits, first_byte_s=budget_s, connect_s=min(budget_s, limits.connect_s)
+    )
+
+
 async def _call_target(
-    runtime: Runtime, call: Call, client: Client, watch: Watch, route: Route, target: Target
+    runtime: Runtime, call: Call, client: Client, watch: Watch, candidate: Candidate
 ) -> None:
+    target = candidate.target
     provider = target.model.provider
-    prepared = prepare(call, route, target)
+    prepared = prepare(call, candidate.owner, target)
     call.passthrough = prepared.rendered is None
     call.adaptations = as_report(prepared.report)
-    limits: Timeouts = target.timeouts or provider.timeouts
+    limits = _limits(candidate)
     url = runtime.lines.url(provider, prepared.path)
     headers = runtime.lines.headers(provider, prepared.headers)
     _record(call, prepared, dict(prepared.headers))

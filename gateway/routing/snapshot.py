@@ -7,11 +7,13 @@ request that took its reference sees one registry from start to end.
 from __future__ import annotations
 
 import fnmatch
+from decimal import Decimal
 
 import msgspec
 
 from gateway.canon.traits import Traits
 from gateway.providers.capabilities import edits_for, traits_for
+from gateway.providers.masks import Mask
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
 
@@ -83,11 +85,53 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     edits: tuple[Edit, ...] = ()
 
 
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """The targets of one `order` as a step: when it is entered, and what it does then.
+
+    Attributes:
+        order: the `Target.order` that its targets have.
+        name: for people.
+        strategy: a key of STRATEGIES.
+        on: keys of `plan.CLASSES`: with what a target of the step above must have failed;
+            empty is any failure that another target may not have.
+        takes: keys of `plan.FEATURES` that a request must use.
+        refuses: keys of `plan.FEATURES` that a request must not use.
+        min_context: the fewest tokens of a request, by estimate.
+        max_context: the most.
+        able: leave out targets that can not do what the request uses.
+        first_token_s: the time until the first token before the next target is tried;
+            None leaves it to the target's timeouts.
+    """
+
+    order: int
+    name: str = ""
+    strategy: str = "ordered"
+    on: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
+    min_context: int | None = None
+    max_context: int | None = None
+    able: bool = False
+    first_token_s: float | None = None
+
+    @property
+    def reads(self) -> bool:
+        """Whether it depends on what the request is."""
+        return bool(
+            self.able
+            or self.takes
+            or self.refuses
+            or self.min_context is not None
+            or self.max_context is not None
+        )
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """The public name of a model, and the targets behind it.
 
     Attributes:
-        strategy: a key of STRATEGIES (`ordered`, `weighted`).
+        strategy: a key of STRATEGIES (`ordered`, `weighted`), for a route without steps.
+        steps: what its groups of targets do; empty is a plain route.
         retries: further attempts on one target before the next is tried.
         fallbacks: names of routes to try after its own targets.
         strict: refuse with 400 what translation can not carry exactly.
@@ -100,6 +144,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     targets: tuple[Target, ...]
     strategy: str = "ordered"
+    steps: tuple[Step, ...] = ()
     retries: int = 1
     fallbacks: tuple[str, ...] = ()
     strict: bool = False
@@ -109,12 +154,34 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_field: str = "reasoning_content"
     hidden: bool = False
 
+    @property
+    def reads(self) -> bool:
+        """Whether the way through it depends on what a request is."""
+        return any(step.reads for step in self.steps)
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars that may be spent in all, on a day and in a month (UTC); None is no limit."""
+
+    total_usd: Decimal | None = None
+    day_usd: Decimal | None = None
+    month_usd: Decimal | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much at a time; None is no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """A client credential; `digest` is the keyed hash it is looked up by.
 
     `routes` are the route names it may use (fnmatch patterns); empty means all.
-    `expires_at` is unix seconds or None.
+    `expires_at` is unix seconds or None. In its grace period after a rotation the old
+    secret is a second value of the same `id`, with its own digest and end.
     """
 
     id: int
@@ -124,6 +191,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[str, ...] = ()
     expires_at: float | None = None
     log_bodies: bool | None = None
+    budget: Budget = Budget()
+    limits: Limits = Limits()
 
 
 class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - the word of the design
@@ -178,6 +247,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         keys: by digest.
         open: whether any client token is accepted (loopback without a master key).
         log_bodies: the global switch.
+        masks: what no stored body may hold.
     """
 
     version: int
@@ -189,6 +259,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     keys: dict[bytes, ApiKey] = {}
     open: bool = False
     log_bodies: bool = True
+    masks: tuple[Mask, ...] = ()
     warnings: tuple[Warning, ...] = ()
 
     def route(self, name: str) -> Route | None:

@@ -14,10 +14,11 @@ from gateway.store.credentials import (
     rotate_credentials,
     set_credential,
 )
-from gateway.store.keys import digest, make_key, pepper
+from gateway.store.keys import digest, end_grace, make_key, pepper, rotate_key
+from gateway.store.options import load_options, set_options
 from gateway.store.rows import write
 from gateway.store.search import index_pending
-from gateway.store.snapshot import load_snapshot
+from gateway.store.snapshot import load_snapshot, provider_value
 from gateway.store.version import bump, current_version
 
 __all__ = [
@@ -27,12 +28,17 @@ __all__ = [
     "credential_of",
     "current_version",
     "digest",
+    "end_grace",
     "index_pending",
     "load_bodies",
+    "load_options",
     "load_snapshot",
     "make_key",
     "pepper",
+    "provider_value",
     "rotate_credentials",
+    "rotate_key",
     "set_credential",
+    "set_options",
     "write",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,9 +16,14 @@ import msgspec
 
 from gateway.providers import edits as edit_rules
 from gateway.providers.profile import Edit
-from gateway.routing.snapshot import Timeouts
+from gateway.routing.plan import CLASSES, FEATURES
+from gateway.routing.snapshot import Step, Timeouts
+from gateway.routing.strategies import STRATEGIES
 
 Pairs = tuple[tuple[str, str], ...]
+
+# What a step says of itself, in its row as in a document.
+STEP_FIELDS = tuple(name for name in Step.__struct_fields__ if name != "order")
 
 REFERENCE = "os.environ/"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -125,6 +130,36 @@ def timeouts(base: Timeouts, value: Any) -> Timeouts:
             raise ValueError(f"timeouts: `{name}` must be a number of seconds above 0")
     changes = {name: float(seconds) for name, seconds in value.items()}
     return msgspec.structs.replace(base, **changes)
+
+
+def step(order: int, said: Mapping[str, Any]) -> Step:
+    """A step whose conditions (STEP_FIELDS) are all known ones."""
+    takes, refuses = (_all_of(said[name], FEATURES, name) for name in ("takes", "refuses"))
+    both = set(takes) & set(refuses)
+    if both:
+        raise ValueError(f"it can not be both for and without {_listed(both)}")
+    seconds = said["first_token_s"]
+    if seconds is not None and not _positive(seconds):
+        raise ValueError("first_token_s must be a number of seconds above 0")
+    fewest, most = said["min_context"], said["max_context"]
+    if fewest is not None and most is not None and fewest > most:
+        raise ValueError("its fewest tokens are more than its most")
+    return Step(
+        order=order,
+        name=said["name"],
+        strategy=one_of(said["strategy"], STRATEGIES, "the strategy"),
+        on=_all_of(said["on"], CLASSES, "on"),
+        takes=takes,
+        refuses=refuses,
+        min_context=fewest,
+        max_context=most,
+        able=said["able"],
+        first_token_s=seconds,
+    )
+
+
+def _all_of(value: Any, known: Iterable[str], field: str) -> tuple[str, ...]:
+    return tuple(one_of(name, known, field) for name in texts(value, field))
 
 
 def _positive(number: Any) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
 
 from gateway.edge import keys
 from gateway.models import ApiKey, Source
@@ -38,8 +41,12 @@ def make_key(
     log_bodies: bool | None = None,
     source: str = Source.DATABASE,
     source_ref: str = "",
+    **limits: Any,
 ) -> tuple[ApiKey, str]:
-    """A new key: its row, and the key itself, which is kept nowhere."""
+    """A new key: its row, and the key itself, which is kept nowhere.
+
+    `limits` are the row's `budget_*` and `limit_*` fields.
+    """
     plain = keys.fresh()
     row = ApiKey.objects.create(
         name=name,
@@ -50,5 +57,36 @@ def make_key(
         log_bodies=log_bodies,
         source=source,
         source_ref=source_ref,
+        **limits,
     )
     return row, plain
+
+
+def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
+    """Give a key a new secret; the one it had stays good for `grace`.
+
+    It is still the same key: what it spent, may and did stays with it. A secret that was
+    in its own grace ends now, so that there are never more than two.
+
+    Raises:
+        ValueError: the key has been revoked.
+    """
+    plain = keys.fresh()
+    with transaction.atomic():
+        held = ApiKey.objects.select_for_update().get(pk=row.pk)
+        if held.revoked_at is not None:
+            raise ValueError("the key has been revoked")
+        kept = grace > timedelta()
+        held.previous_prefix = held.prefix if kept else ""
+        held.previous_digest = bytes(held.digest) if kept else None
+        held.previous_expires_at = timezone.now() + grace if kept else None
+        held.prefix, held.digest = keys.public_part(plain), digest(plain)
+        held.save()
+    row.refresh_from_db()
+    return plain
+
+
+def end_grace(row: ApiKey) -> None:
+    """Refuse the secret before the last rotation from now on."""
+    row.previous_prefix, row.previous_digest, row.previous_expires_at = "", None, None
+    row.save()

@@ -21,11 +21,11 @@ from gateway.providers.catalog import resolve
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Preset, Price, Secret
 from gateway.routing.snapshot import (
-    ApiKey,
     Model,
     Provider,
     Route,
     Snapshot,
+    Step,
     Target,
     Timeouts,
 )
@@ -34,6 +34,8 @@ from gateway.routing.strategies import STRATEGIES
 from gateway.store import compile as made
 from gateway.store import thread
 from gateway.store.credentials import Undecryptable, credential_of
+from gateway.store.key_values import by_digest, key_value
+from gateway.store.options import Options, load_options
 from gateway.store.version import current_version
 
 log = logging.getLogger(__name__)
@@ -51,10 +53,23 @@ def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = 
     The version is read first: a change meanwhile only makes the next look reload.
     """
     thread.refresh()
-    return _Compiler(current_version()).snapshot(
+    compiler = _Compiler(current_version())
+    options = load_options()
+    compiler.options(options)
+    found = compiler.snapshot(
         open_to_all=settings.OPEN if open_to_all is None else open_to_all,
-        log_bodies=settings.LOG_BODIES if log_bodies is None else log_bodies,
+        log_bodies=options.log_bodies if log_bodies is None else log_bodies,
     )
+    return msgspec.structs.replace(found, masks=options.masks)
+
+
+def provider_value(row: models.Provider, entered: str | None = None) -> Provider:
+    """A provider as its row says, saved or not; `entered` is a credential not stored yet.
+
+    Raises:
+        ValueError: it can not be used; in words for a person.
+    """
+    return _Compiler(0)._provider(row, entered)
 
 
 class _Compiler:
@@ -67,17 +82,28 @@ class _Compiler:
         self.providers: dict[int, Provider] = {}
         self.models: dict[int, Model] = {}
         self.targets: dict[int, list[Target]] = {}
+        self.steps: dict[int, list[Step]] = {}
         self.routes: dict[int, Route] = {}
+
+    def options(self, options: Options) -> None:
+        """Warn of settings that can not be used."""
+        self.warnings += [
+            LeftOut(row=f"setting `{name}`", why=held.problem)
+            for name, held in options.held.items()
+            if held.problem
+        ]
 
     def snapshot(self, *, open_to_all: bool, log_bodies: bool) -> Snapshot:
         self.providers = self._each(models.Provider.objects.live(), self._provider)
         with_provider = models.Model.objects.live().select_related("provider")
         self.models = self._each(with_provider, self._model)
         self._targets()
+        self._steps()
         self.routes = self._each(models.Route.objects.live(), self._route)
         routes = {route.name: route for route in self.routes.values()}
         aliases, wildcards = self._aliases()
-        keys = self._each(models.ApiKey.objects.live(), self._key)
+        rows = models.ApiKey.objects.live()
+        keys = self._each(rows, key_value)
         return Snapshot(
             version=self.version,
             routes={name: self._with_known_fallbacks(r, routes) for name, r in routes.items()},
@@ -85,7 +111,7 @@ class _Compiler:
             wildcards=wildcards,
             models={model.label: model for model in self.models.values()},
             providers={provider.name: provider for provider in self.providers.values()},
-            keys={key.digest: key for key in keys.values()},
+            keys=by_digest(rows, keys),
             open=open_to_all,
             log_bodies=log_bodies,
             warnings=tuple(self.warnings),
@@ -120,18 +146,18 @@ class _Compiler:
         place = f" ({row.source_ref})" if row.source_ref else ""
         self.warnings.append(LeftOut(row=f"{kind} `{row}`{place}", why=why))
 
-    def _provider(self, row: models.Provider) -> Provider:
+    def _provider(self, row: models.Provider, entered: str | None = None) -> Provider:
         preset = resolve(row.preset)
         if preset is None:
             raise ValueError(f"the preset `{row.preset}` is not in the catalogue")
         if not row.name or "/" in row.name or made.is_pattern(row.name):
             raise ValueError("its name must not be empty and not hold a slash or a wildcard")
         auth = made.one_of(row.auth or preset.auth, AUTH, "auth")
-        credential = self._credential(row)
+        credential = self._credential(row) if entered is None else Secret(entered)
         headers_for(auth, credential)
         query = preset.query if row.query is None else made.pairs(row.query, "query")
         return Provider(
-            id=row.pk,
+            id=row.pk or 0,
             name=row.name,
             preset=preset.name,
             dialect=made.one_of(row.dialect or preset.dialect, DIALECTS, "dialect"),
@@ -181,7 +207,7 @@ class _Compiler:
 
     def _targets(self) -> None:
         rows = models.Target.objects.live().select_related("route", "model__provider")
-        for row in rows.order_by("order", "pk"):
+        for row in rows.order_by("order", "position", "pk"):
             target = self._tried(row, self._target)
             if target is not None:
                 self.targets.setdefault(row.route_id, []).append(target)
@@ -203,6 +229,16 @@ class _Compiler:
             edits=made.edits(row.edits),
         )
 
+    def _steps(self) -> None:
+        """A step that can not be understood takes its targets with it."""
+        for row in models.Step.objects.select_related("route").order_by("order"):
+            step = self._tried(row, _step)
+            if step is not None:
+                self.steps.setdefault(row.route_id, []).append(step)
+            elif row.route_id in self.targets:
+                rest = [t for t in self.targets[row.route_id] if t.order != row.order]
+                self.targets[row.route_id] = rest
+
     def _route(self, row: models.Route) -> Route:
         targets = tuple(self.targets.get(row.pk, ()))
         fallbacks = made.texts(row.fallbacks, "fallbacks")
@@ -215,6 +251,7 @@ class _Compiler:
             name=row.name,
             targets=targets,
             strategy=made.one_of(row.strategy, STRATEGIES, "the strategy"),
+            steps=tuple(self.steps.get(row.pk, ())),
             retries=row.retries,
             fallbacks=fallbacks,
             strict=row.strict,
@@ -251,16 +288,9 @@ class _Compiler:
                 exact[row.pattern] = route.name
         return exact, tuple(sorted(wildcards, key=lambda pair: made.specificity(pair[0])))
 
-    def _key(self, row: models.ApiKey) -> ApiKey:
-        return ApiKey(
-            id=row.pk,
-            prefix=row.prefix,
-            name=row.name,
-            digest=bytes(row.digest),
-            routes=made.texts(row.routes, "routes"),
-            expires_at=row.expires_at.timestamp() if row.expires_at else None,
-            log_bodies=row.log_bodies,
-        )
+
+def _step(row: models.Step) -> Step:
+    return made.step(row.order, {name: getattr(row, name) for name in made.STEP_FIELDS})
 
 
 def _passthrough(row: models.Provider, preset: Preset) -> bool:

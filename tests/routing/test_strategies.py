@@ -5,13 +5,23 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.providers.profile import Price
+from gateway.routing.readings import Reading, failed, measured
 from gateway.routing.snapshot import Model, Provider, Target
-from gateway.routing.strategies import STRATEGIES, ordered, weighted
+from gateway.routing.strategies import (
+    EXPLORED,
+    STRATEGIES,
+    cheapest,
+    fastest,
+    ordered,
+    weighted,
+)
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
 
@@ -95,3 +105,46 @@ def test_groups_never_mix(name: str, route: list[Target], seed: int) -> None:
 def test_the_same_draw_gives_the_same_order(name: str, route: list[Target], seed: int) -> None:
     strategy = STRATEGIES[name]
     assert strategy(route, 0.0, seeded(seed)) == strategy(route, 0.0, seeded(seed))
+
+
+def test_fastest_goes_by_the_readings() -> None:
+    route = (target(1), target(2), target(3))
+    readings = {"p/m1": Reading(900.0), "p/m2": Reading(100.0), "p/m3": Reading(500.0)}
+    assert ids(fastest(route, 0.0, lambda: 0.9, readings)) == [2, 3, 1]
+
+
+def test_fastest_tries_what_was_never_measured_first() -> None:
+    route = (target(1), target(2))
+    assert ids(fastest(route, 0.0, lambda: 0.9, {"p/m1": Reading(1.0)})) == [2, 1]
+
+
+def test_fastest_looks_at_the_others_now_and_then() -> None:
+    route = (target(1), target(2), target(3))
+    readings = {"p/m1": Reading(900.0), "p/m2": Reading(100.0), "p/m3": Reading(500.0)}
+    draw = seeded()
+    firsts = Counter(fastest(route, 0.0, draw, readings)[0].id for _ in range(20_000))
+    assert firsts[2] / 20_000 == pytest.approx(1 - EXPLORED, abs=0.01)
+    assert firsts[1] and firsts[3]
+
+
+def test_cheapest_goes_by_price_and_puts_the_unknown_last() -> None:
+    def priced(id_: int, *prices: int | None) -> Target:
+        input_, output = (None if p is None else Decimal(p) for p in prices)
+        price = Price(input=input_, output=output)
+        model = Model(id=id_, provider=PROVIDER, name=f"m{id_}", price=price)
+        return Target(id=id_, model=model)
+
+    route = (priced(1, None, 1), priced(2, 3, 15), priced(3, 1, 2), priced(4, 0, 0))
+    assert ids(cheapest(route, 0.0, seeded())) == [4, 3, 2, 1]
+
+
+def test_a_reading_follows_what_is_measured() -> None:
+    reading = measured(None, 100.0, 1.0)
+    for at in range(50):
+        reading = measured(reading, 500.0, float(at))
+    assert reading.first_ms == pytest.approx(500.0, abs=1)
+    assert reading.count == 51
+
+
+def test_a_failure_at_once_makes_no_target_fast() -> None:
+    assert failed(measured(None, 100.0, 1.0), 2.0, 2.0).first_ms > 1000

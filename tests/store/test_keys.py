@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
+from decimal import Decimal
+
 import pytest
+from django.utils import timezone
 
 from gateway import store
 from gateway.edge import keys
-from gateway.models import ApiKey
+from gateway.models import ApiKey, RequestLog
+from gateway.routing.snapshot import Limits
+from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db
 
@@ -42,3 +49,92 @@ def test_revoking_counts_what_it_revoked() -> None:
     store.make_key("a")
     assert ApiKey.objects.revoke() == 1
     assert ApiKey.objects.revoke() == 0
+
+
+def admitted(token: str, at: float) -> int | None:
+    """The id of the key that the edge would see at a time; None if it refuses."""
+    key = store.load_snapshot().keys.get(store.digest(token))
+    if key is None or (key.expires_at is not None and key.expires_at <= at):
+        return None
+    return key.id
+
+
+def test_a_rotated_key_is_the_same_key_with_two_secrets_until_the_grace_ends() -> None:
+    row, old = store.make_key("ci", routes=["fast"], budget_day_usd=Decimal(5))
+    now = time.time()
+    new = store.rotate_key(row, grace=timedelta(hours=1))
+    assert (admitted(old, now), admitted(new, now)) == (row.pk, row.pk)
+    assert (admitted(old, now + 3700), admitted(new, now + 3700)) == (None, row.pk)
+    found = store.load_snapshot().keys
+    assert found[store.digest(old)].routes == found[store.digest(new)].routes == ("fast",)
+    assert found[store.digest(old)].budget == found[store.digest(new)].budget
+
+
+def test_without_a_grace_the_old_secret_is_unknown_at_once() -> None:
+    row, old = store.make_key("ci")
+    new = store.rotate_key(row, grace=timedelta())
+    assert admitted(old, 0) is None
+    assert admitted(new, 0) == row.pk
+
+
+def test_a_second_rotation_ends_the_first_grace() -> None:
+    row, first = store.make_key("ci")
+    second = store.rotate_key(row, grace=timedelta(hours=1))
+    store.rotate_key(row, grace=timedelta(hours=1))
+    assert admitted(first, 0) is None
+    assert admitted(second, 0) == row.pk
+
+
+def test_a_grace_never_outlives_the_key() -> None:
+    ends = timezone.now() + timedelta(minutes=1)
+    row, old = store.make_key("ci", expires_at=ends)
+    store.rotate_key(row, grace=timedelta(days=1))
+    assert store.load_snapshot().keys[store.digest(old)].expires_at == ends.timestamp()
+
+
+def test_a_grace_may_be_ended_early() -> None:
+    row, old = store.make_key("ci")
+    store.rotate_key(row, grace=timedelta(hours=1))
+    store.end_grace(row)
+    assert admitted(old, 0) is None
+
+
+def test_a_revoked_key_has_no_good_secret_and_is_not_rotated() -> None:
+    row, old = store.make_key("ci")
+    new = store.rotate_key(row, grace=timedelta(hours=1))
+    ApiKey.objects.filter(pk=row.pk).revoke()
+    assert admitted(old, 0) is None
+    assert admitted(new, 0) is None
+    with pytest.raises(ValueError, match="revoked"):
+        store.rotate_key(row, grace=timedelta())
+
+
+def test_budgets_and_limits_reach_the_snapshot() -> None:
+    _, plain = store.make_key(
+        "ci", budget_total_usd=Decimal("10.5"), limit_rpm=60, limit_tpm=1000, limit_concurrency=2
+    )
+    key = store.load_snapshot().keys[store.digest(plain)]
+    assert (key.budget.total_usd, key.budget.day_usd) == (Decimal("10.5"), None)
+    assert key.limits == Limits(requests_per_minute=60, tokens_per_minute=1000, concurrency=2)
+
+
+def test_only_what_was_revoked_lately_can_be_restored() -> None:
+    row, plain = store.make_key("ci")
+    ApiKey.objects.filter(pk=row.pk).revoke()
+    assert not ApiKey.objects.restore(revoked_since=timezone.now() + timedelta(seconds=1))
+    assert ApiKey.objects.restore(revoked_since=timezone.now() - timedelta(seconds=10))
+    assert admitted(plain, 0) == row.pk
+
+
+def test_spend_is_counted_by_key_over_both_secrets() -> None:
+    row, _ = store.make_key("ci")
+    other, _ = store.make_key("other")
+    costs = [(row.pk, "0.5"), (row.pk, "0.25"), (row.pk, None), (other.pk, "3"), (None, "9")]
+    store.write(
+        [
+            entry(f"r{n}", key_id=key, cost_usd=None if cost is None else Decimal(cost))
+            for n, (key, cost) in enumerate(costs)
+        ]
+    )
+    found = RequestLog.objects.spent_by_key([row.pk, other.pk])
+    assert found == {row.pk: Decimal("0.75"), other.pk: Decimal(3)}

@@ -6,11 +6,11 @@ import datetime as dt
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from gateway.models import RequestLog
+from gateway import store
+from gateway.models import RequestBody, RequestLog
 
 
 class Command(BaseCommand):
@@ -20,12 +20,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The options of `prunelogs`."""
-        parser.add_argument("--days", type=int, default=settings.LOG_RETENTION_DAYS)
+        parser.add_argument("--days", type=int, help="instead of what the settings say")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prune."""
-        if options["days"] < 0:
+        days = options["days"]
+        if days is not None and days < 0:
             raise CommandError("--days must not be negative")
-        gone = RequestLog.objects.prune(timezone.now() - dt.timedelta(days=options["days"]))
+        kept = store.load_options()
+        now = timezone.now()
+        gone = RequestLog.objects.prune(
+            now - dt.timedelta(days=kept.row_days if days is None else days)
+        )
+        bodies = RequestBody.objects.prune(now - dt.timedelta(days=kept.body_days))
         if options["verbosity"] > 0:
             self.stdout.write(f"requests deleted: {gone}")
+            if bodies:
+                self.stdout.write(f"bodies deleted: {bodies}")

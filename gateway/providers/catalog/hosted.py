@@ -20,6 +20,7 @@ HOSTED: tuple[Preset, ...] = (
     ),
     Preset(
         name="azure_openai",
+        logo="azureai",
         title="Azure OpenAI",
         dialect="openai_chat",
         base_url="",
@@ -335,6 +336,7 @@ HOSTED: tuple[Preset, ...] = (
     ),
     Preset(
         name="dashscope",
+        logo="qwen",
         title="Alibaba Cloud Model Studio (Qwen)",
         dialect="openai_chat",
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",

@@ -75,6 +75,7 @@ LOCAL: tuple[Preset, ...] = (
     ),
     Preset(
         name="llamacpp",
+        logo="meta",
         title="llama.cpp server",
         dialect="openai_chat",
         base_url="http://127.0.0.1:8080/v1",
@@ -96,6 +97,7 @@ LOCAL: tuple[Preset, ...] = (
     ),
     Preset(
         name="demo",
+        logo="custom",
         title="Demo (built in)",
         dialect="openai_chat",
         base_url="demo://local",

@@ -24,6 +24,7 @@ MESSAGES: tuple[Preset, ...] = (
     ),
     Preset(
         name="deepseek-anthropic",
+        logo="deepseek",
         title="DeepSeek (Anthropic surface)",
         dialect="anthropic_messages",
         base_url="https://api.deepseek.com/anthropic",
@@ -85,6 +86,7 @@ MESSAGES: tuple[Preset, ...] = (
     ),
     Preset(
         name="ollama-anthropic",
+        logo="ollama",
         title="Ollama (Anthropic surface)",
         dialect="anthropic_messages",
         base_url="http://127.0.0.1:11434",
@@ -106,6 +108,7 @@ MESSAGES: tuple[Preset, ...] = (
     ),
     Preset(
         name="moonshot-anthropic",
+        logo="moonshot",
         title="Moonshot AI (Anthropic surface)",
         dialect="anthropic_messages",
         base_url="https://api.moonshot.ai/anthropic",
@@ -117,6 +120,7 @@ MESSAGES: tuple[Preset, ...] = (
     ),
     Preset(
         name="zai-anthropic",
+        logo="zai",
         title="Z.ai (Anthropic surface)",
         dialect="anthropic_messages",
         base_url="https://api.z.ai/api/anthropic",
@@ -128,6 +132,7 @@ MESSAGES: tuple[Preset, ...] = (
     ),
     Preset(
         name="custom-anthropic",
+        logo="custom",
         title="Any Anthropic-compatible server",
         dialect="anthropic_messages",
         base_url="",

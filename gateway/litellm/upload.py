@@ -1,0 +1,180 @@
+"""A LiteLLM file that somebody uploads: read without reach into this machine, and previewed."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from django.db import transaction
+
+from gateway import store
+from gateway.litellm.apply import apply
+from gateway.litellm.keys import SECTIONS
+from gateway.litellm.parse import read
+from gateway.litellm.reader import MAX_BYTES, Mistake, Node, read_file
+from gateway.litellm.rows import Config
+from gateway.models import Source
+
+NAME = "litellm_config.yaml"
+# An uploaded file may name variables, but not read out Dragoman's own secrets.
+_OWN = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
+# What they say holds of nearly every file, and is no news.
+_QUIET = {("model_list[]", "model_name")} | {
+    ("litellm_params", name) for name in ("model", "api_key", "api_base", "base_url")
+}
+_LEFT = ("not supported", "unknown key", "left out", "stays as it is", "it stays")
+
+_NAMED = re.compile(r"the (provider|model|route|alias) (\S+) ")
+
+Fate = Literal["taken", "changed", "left"]
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of one thing in the file: what it is, where it stands, and a sentence."""
+
+    fate: Fate
+    what: str
+    place: str
+    why: str = ""
+
+    @property
+    def spot(self) -> str:
+        """The line's number alone: there is one file."""
+        return self.place.rpartition(":")[2]
+
+
+def read_upload(text: str) -> Config:
+    """The configuration in a text. Raises Mistake naming line and field."""
+    if len(text.encode()) > MAX_BYTES:
+        raise Mistake(NAME, "", f"is larger than {MAX_BYTES} bytes")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / NAME
+        path.write_text(text, encoding="utf-8")
+        include = read_file(path).root.get("include")
+        if include is not None:
+            raise Mistake(include.place, "include", "put what it includes into this file")
+        open_to_it = {n: v for n, v in os.environ.items() if not n.upper().startswith(_OWN)}
+        config = read(path, open_to_it)
+        config.notes += _remarks(config, path)
+    return _with_own_variables(config)
+
+
+def _remarks(config: Config, path: Path) -> list[str]:
+    """What a start with this file does, and an import can not."""
+    general = read_file(path).root.get("general_settings")
+    key = general.get("master_key") if general is not None else None
+    if not config.master_key or key is None:
+        return []
+    why = "not supported in an import: it is DRAGOMAN_MASTER_KEY, read at the start"
+    return [f"{key.place}: general_settings.master_key: {why}"]
+
+
+def _with_own_variables(config: Config) -> Config:
+    """Keys that stand in the file's `environment_variables` become credentials: sealed."""
+    own = {n: v for n, v in config.environment.items() if not os.environ.get(n)}
+    for name, row in config.providers.items():
+        if row.key_env in own:
+            identity = row.identity
+            changed = msgspec.structs.replace(row, key=own[row.key_env], key_env="")
+            config.providers[name] = changed
+            config.names[changed.identity] = config.names.pop(identity)
+            _renamed(config, identity, changed.identity)
+    return config
+
+
+def _renamed(config: Config, old: str, new: str) -> None:
+    for (provider, name), model in list(config.models.items()):
+        if provider == old:
+            del config.models[provider, name]
+            config.models[new, name] = msgspec.structs.replace(model, provider=new)
+    for route in config.routes.values():
+        route.targets = [
+            msgspec.structs.replace(t, provider=new) if t.provider == old else t
+            for t in route.targets
+        ]
+
+
+def import_config(config: Config) -> list[str]:
+    """Add all of it to the registry, as rows that people own; what could not be."""
+    with transaction.atomic():
+        notes = apply(config, source=Source.DATABASE)
+        if config.log_bodies is False:
+            store.set_options({"log_bodies": False})
+    return notes
+
+
+def preview(config: Config, text: str) -> list[Line]:
+    """What an import would do, found by doing it and undoing it."""
+    with transaction.atomic():
+        notes = import_config(config)
+        transaction.set_rollback(True)
+    held = {line.what for line in map(_noted, notes)}
+    lines = [line for line in _taken(config) if line.what not in held]
+    lines += [_noted(note) for note in [*config.notes, *notes]]
+    return lines + [line for line in _different(text) if line.what not in held]
+
+
+def _taken(config: Config) -> Iterator[Line]:
+    for name, provider in config.providers.items():
+        key = f"${provider.key_env}" if provider.key_env else "with its key" if provider.key else ""
+        what = f"provider {name}"
+        yield Line(fate="taken", what=what, place=provider.ref, why=provider.base_url or key)
+    for route in config.routes.values():
+        targets = ", ".join(
+            f"{config.names.get(target.provider, '')}/{target.model}" for target in route.targets
+        )
+        yield Line(fate="taken", what=f"route {route.name}", place=route.ref, why=targets)
+    for alias in config.aliases.values():
+        what = f"alias {alias.pattern}"
+        yield Line(fate="taken", what=what, place=alias.ref, why=alias.route)
+    if config.log_bodies is False:
+        why = "bodies are not stored from now on"
+        yield Line(fate="taken", what="turn_off_message_logging", place="", why=why)
+
+
+def _noted(note: str) -> Line:
+    place, _, rest = note.partition(": ")
+    what, colon, why = rest.partition(": ")
+    if not colon:
+        named = _NAMED.match(rest)
+        what, why = f"{named[1]} {named[2]}" if named else "", rest
+    fate: Fate = "left" if any(word in rest for word in _LEFT) else "changed"
+    return Line(fate=fate, what=what, place=place, why=why)
+
+
+def _different(text: str) -> list[Line]:
+    """Keys that are supported with a difference; each is told once."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / NAME
+        path.write_text(text, encoding="utf-8")
+        root = read_file(path).root
+    found: dict[str, Line] = {}
+    for section, node in _sections(root):
+        for name, value in node.items():
+            known = SECTIONS[section].get(name)
+            if (section, name) in _QUIET or known is None:
+                continue
+            if known.status == "supported" and known.why:
+                what = f"{section}.{name}" if section else name
+                found.setdefault(
+                    what, Line(fate="changed", what=what, place=value.place, why=known.why)
+                )
+    return list(found.values())
+
+
+def _sections(root: Node) -> Iterator[tuple[str, Node]]:
+    yield "", root
+    models = root.get("model_list")
+    for entry in models.list() if models is not None else ():
+        yield "model_list[]", entry
+        for name in ("litellm_params", "model_info"):
+            if (below := entry.get(name)) is not None:
+                yield name, below
+    for name in ("litellm_settings", "router_settings", "general_settings"):
+        if (below := root.get(name)) is not None:
+            yield name, below

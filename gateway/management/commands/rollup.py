@@ -1,0 +1,23 @@
+"""Count the request log anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from gateway.store import usage
+
+
+class Command(BaseCommand):
+    """`manage.py rollup`."""
+
+    help = "Make the sums by hour anew from the request log, as far back as it reaches."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Rebuild; running it twice gives the same."""
+        made, kept = usage.rebuild()
+        if options["verbosity"] > 0:
+            self.stdout.write(f"hours counted: {made}")
+            if kept:
+                self.stdout.write(f"hours kept as they are, since their rows were pruned: {kept}")

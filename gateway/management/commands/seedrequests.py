@@ -1,0 +1,36 @@
+"""Fill the request log with made-up rows, for benches and for trying the console."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.utils import timezone
+
+from gateway.management.seed_requests import SPAN_S, seed
+
+
+class Command(BaseCommand):
+    """`manage.py seedrequests`."""
+
+    help = "Write many made-up requests into the log. Not for a database that matters."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The options of `seedrequests`."""
+        parser.add_argument("count", type=int, help="how many rows")
+        parser.add_argument("--days", type=float, default=SPAN_S / 86400, help="over how long")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Seed, then let the database look at what it holds."""
+        if options["count"] < 1 or options["days"] <= 0:
+            raise CommandError("count and --days must be above zero")
+        until, span_s = timezone.now().timestamp(), options["days"] * 86400
+        for done in seed(options["count"], until=until, span_s=span_s):
+            if options["verbosity"] > 1:
+                self.stdout.write(f"{done} rows")
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+        if options["verbosity"] > 0:
+            self.stdout.write(f"rows written: {options['count']}")

@@ -1,0 +1,167 @@
+"""A made-up history for the request log: what a busy month looks like, in bulk.
+
+The rows go the way of live ones (`store.write`), so they have every index and every
+oddity of the real thing; only their full-text documents are handed over ready-made.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from django.db import connection, transaction
+
+from gateway import store
+from gateway.fulltext import document
+from gateway.models import RequestLog, Unindexed
+from gateway.relay.entry import Attempt, Entry
+
+BATCH = 5000
+SPAN_S = 30 * 86400.0
+
+# provider, dialect, model, share of the traffic
+TARGETS = (
+    ("openai", "openai_chat", "gpt-mini", 24),
+    ("openai", "openai_chat", "gpt-nano", 14),
+    ("anthropic", "anthropic_messages", "claude-sonnet", 22),
+    ("anthropic", "anthropic_messages", "claude-haiku", 9),
+    ("deepseek", "openai_chat", "deepseek-chat", 12),
+    ("gemini", "openai_chat", "gemini-flash", 8),
+    ("ollama", "openai_chat", "llama3.3:8b", 7),
+    ("mistral", "openai_chat", "mistral-small", 3),
+    ("groq", "openai_chat", "llama-70b", 1),
+)
+ROUTES = ("smart-default", "cheap", "claude-sonnet-4-5", "claude-haiku-4-5", "gpt-mini", "vision")
+KEYS = tuple(f"sk-dgm-{name}" for name in ("mira", "batch", "agents", "ci", "notebook", "bot"))
+# status, outcome, error kind, per mille
+FAILURES = (
+    (429, "error", "rate_limit", 14),
+    (400, "error", "invalid_request", 8),
+    (499, "client_closed", "", 7),
+    (502, "error", "upstream_error", 4),
+    (504, "error", "timeout", 2),
+    (200, "cut", "upstream_error", 2),
+    (503, "error", "overloaded", 1),
+)
+COMMON = ("the", "a", "of", "to", "in", "and", "please", "list", "show", "explain", "file", "test")
+RARE = tuple(f"{a}{b}" for a in ("quartz", "lumen", "basil", "otter") for b in range(250))
+
+
+def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> Iterator[int]:
+    """Write `count` rows that end at `until` (unix seconds); yields how many are done."""
+    random_ = random.Random(draw)  # noqa: S311 - an example, not a secret
+    step = span_s / max(count, 1)
+    done = 0
+    while done < count:
+        size = min(BATCH, count - done)
+        first = until - span_s + done * step
+        _write([_entry(random_, done + n, first + n * step) for n in range(size)], random_)
+        done += size
+        yield done
+
+
+def _write(entries: list[Entry], random_: random.Random) -> None:
+    with transaction.atomic():
+        last = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        store.write(entries)
+        ids = RequestLog.objects.after(last).order_by("pk").values_list("pk", flat=True)
+        rows = [(pk, document(_words(random_))) for pk in ids]
+        value = "to_tsvector('simple', %s)" if connection.vendor == "postgresql" else "%s"
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO gateway_requesttext (rowid, document) VALUES (%s, {value})",  # noqa: S608
+                rows,
+            )
+        Unindexed.objects.filter(pk__gt=last).delete()
+
+
+def _words(random_: random.Random) -> str:
+    found = random_.choices(COMMON, k=12)
+    found.append(RARE[int(random_.random() ** 3 * len(RARE))])
+    return " ".join(found)
+
+
+def _entry(random_: random.Random, number: int, at: float) -> Entry:
+    target = random_.choices(TARGETS, weights=_WEIGHTS)[0]
+    entry = _answered(random_, number, at, target)
+    roll = random_.random() * 1000
+    for status, outcome, kind, share in FAILURES:
+        roll -= share
+        if roll < 0:
+            return _failed(entry, status, outcome, kind)
+    return entry
+
+
+_WEIGHTS = [share for *_, share in TARGETS]
+
+
+def _answered(random_: random.Random, number: int, at: float, target: Any) -> Entry:
+    provider, dialect, model, _ = target
+    first = 150 + random_.expovariate(1 / 450)
+    tokens_in, tokens_out = int(random_.expovariate(1 / 4000)) + 20, random_.randrange(20, 900)
+    duration = first + tokens_out * random_.uniform(6, 16)
+    label = f"{provider}/{model}"
+    claude = random_.random() < 0.4
+    session = f"session-{number // 40}-{random_.randrange(3)}" if claude else ""
+    cached = int(tokens_in * 0.8) if claude else 0
+    answered = Attempt(
+        target=label,
+        provider=provider,
+        model=model,
+        dialect=dialect,
+        started_ms=1.0,
+        first_byte_ms=first,
+        ended_ms=duration,
+        status=200,
+    )
+    return Entry(
+        id=f"req_seed{number:08d}",
+        started_at=at,
+        endpoint="/v1/messages" if claude else "/v1/chat/completions",
+        client_dialect="anthropic_messages" if claude else "openai_chat",
+        upstream_dialect=dialect,
+        key_prefix=random_.choice(KEYS),
+        route=(route := random_.choice(ROUTES)),
+        requested_model=route,
+        provider=provider,
+        model=model,
+        stream=claude,
+        passthrough=(dialect == "anthropic_messages") == claude,
+        status=200,
+        finish="stop",
+        duration_ms=round(duration, 2),
+        first_token_ms=round(first, 2),
+        overhead_ms=1.2,
+        input_tokens=tokens_in - cached,
+        cache_read_tokens=cached,
+        output_tokens=tokens_out,
+        usage_source="reported",
+        cost_usd=Decimal(tokens_in + 4 * tokens_out) / Decimal(1_000_000),
+        price_source="list",
+        attempts=[answered],
+        session=session,
+        user_agent="claude-cli/2.1" if claude else "openai-python/3.52",
+        client_ip="127.0.0.1",
+        no_bodies="off",
+    )
+
+
+def _failed(entry: Entry, status: int, outcome: str, kind: str) -> Entry:
+    attempt = msgspec.structs.replace(
+        entry.attempts[0], status=status, error_kind=kind or None, error=kind or None
+    )
+    return msgspec.structs.replace(
+        entry,
+        status=status,
+        outcome=outcome,
+        error_kind=kind,
+        error=f"the upstream said: {kind}" if kind else "",
+        finish="",
+        first_token_ms=None,
+        output_tokens=0,
+        cost_usd=None,
+        attempts=[attempt],
+    )

@@ -1,0 +1,26 @@
+"""Settings that people change in the console."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from gateway.models.registry import RegistryRow
+from gateway.querysets import RegistryRowQuerySet
+
+
+class Setting(RegistryRow):
+    """One value, by the name `gateway.store.options` knows it by.
+
+    It is a row of the registry, so that every process uses it within a second.
+    """
+
+    name = models.CharField(max_length=63, unique=True)
+    value = models.JSONField()
+
+    objects = RegistryRowQuerySet["Setting"].as_manager()
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

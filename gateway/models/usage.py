@@ -1,0 +1,129 @@
+"""Sums of the request log by hour, kept as rows are written; they outlive the log's rows.
+
+`KEYS` is what a row is known by, `SUMS` what grows. No null among the keys: it would
+make every row another one.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+from gateway.usage_querysets import PaceHourQuerySet, TargetHourQuerySet, UsageHourQuerySet
+
+
+def _sum() -> models.BigIntegerField[int, int]:
+    return models.BigIntegerField(default=0)
+
+
+class UsageHour(models.Model):
+    """What one key used of one route and model in one hour, by the target that answered.
+
+    `key_id` is 0 for what no key of the registry asked for. `cost_units` is exact:
+    `usage_querysets.UNITS` to a US dollar.
+    """
+
+    KEYS: ClassVar = ("hour", "key_id", "key_prefix", "route", "provider", "model")
+    SUMS: ClassVar = (
+        "requests",
+        "errors",
+        "closed",
+        "input_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "priced",
+        "unpriced",
+        "cost_units",
+    )
+
+    hour = models.DateTimeField()
+    key_id = models.BigIntegerField(default=0)
+    key_prefix = models.CharField(max_length=32, blank=True)
+    route = models.CharField(max_length=200, blank=True)
+    provider = models.CharField(max_length=63, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    requests = _sum()
+    errors = _sum()
+    closed = _sum()
+    input_tokens = _sum()
+    cache_read_tokens = _sum()
+    cache_write_tokens = _sum()
+    output_tokens = _sum()
+    reasoning_tokens = _sum()
+    priced = _sum()
+    unpriced = _sum()
+    cost_units = _sum()
+
+    objects = UsageHourQuerySet["UsageHour"].as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["hour", "key_id", "key_prefix", "route", "provider", "model"],
+                name="gateway_usage_hour_once",
+            ),
+        )
+        indexes = (models.Index(fields=["key_id", "hour"], name="gateway_usage_key"),)
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.key_prefix} {self.route} {self.model}"
+
+
+class TargetHour(models.Model):
+    """How often one target was called in one hour, and how often that failed by its fault."""
+
+    KEYS: ClassVar = ("hour", "provider", "model")
+    SUMS: ClassVar = ("tries", "failed", "answered")
+
+    hour = models.DateTimeField()
+    provider = models.CharField(max_length=63)
+    model = models.CharField(max_length=200)
+    tries = _sum()
+    failed = _sum()
+    answered = _sum()
+
+    objects = TargetHourQuerySet["TargetHour"].as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["hour", "provider", "model"], name="gateway_target_hour_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.provider}/{self.model}"
+
+
+class PaceHour(models.Model):
+    """How many answers of a target in one hour took about so long.
+
+    `measure` is `first` (its first token) or `whole` (its answer), `bucket` as
+    `usage_querysets.bucket_of` says.
+    """
+
+    KEYS: ClassVar = ("hour", "provider", "model", "measure", "bucket")
+    SUMS: ClassVar = ("count",)
+
+    hour = models.DateTimeField()
+    provider = models.CharField(max_length=63)
+    model = models.CharField(max_length=200)
+    measure = models.CharField(max_length=8)
+    bucket = models.SmallIntegerField()
+    count = _sum()
+
+    objects = PaceHourQuerySet["PaceHour"].as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["hour", "provider", "model", "measure", "bucket"],
+                name="gateway_pace_hour_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.provider}/{self.model} {self.measure}"

@@ -1,0 +1,153 @@
+"""The list of models that a provider itself gives, and whether it answers at all.
+
+Asked for by a person, so it has a deadline and never raises for the upstream's failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import GatewayError, bad_upstream
+from gateway.dialects import DIALECTS
+from gateway.providers.redact import scrub
+from gateway.relay.runtime import Lines
+from gateway.relay.upstream import Upstreams
+from gateway.routing.snapshot import Provider
+
+DEADLINE_S = 10.0
+MAX_BYTES = 16 * 1024 * 1024
+MAX_MODELS = 5000
+MAX_NAME = 200
+_WORDS = 600
+_VERB = "models"
+# Below the base URL, where a provider's `paths` say nothing of `models`.
+_PATHS = {"openai_chat": "/models", "anthropic_messages": "/v1/models?limit=1000"}
+_HEADERS = {"anthropic_messages": {"anthropic-version": "2023-06-01"}}
+_WINDOWS = ("context_length", "context_window", "max_model_len", "max_context_length")
+# A field of `pricing` -> the price it is, and what makes it dollars per million tokens.
+_MILLION = Decimal(1_000_000)
+_PRICES: dict[str, tuple[str, Decimal]] = {
+    "prompt": ("input", _MILLION),
+    "completion": ("output", _MILLION),
+    "input_cache_read": ("cache_read", _MILLION),
+    "input_cache_write": ("cache_write", _MILLION),
+    "input": ("input", Decimal(1)),
+    "output": ("output", Decimal(1)),
+    "cached_input": ("cache_read", Decimal(1)),
+}
+# An answer that means "no such page here", not "something is wrong".
+NO_LIST = frozenset({404, 405, 501})
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of the list. Prices are US dollars per million tokens, by name of the price."""
+
+    name: str
+    context_window: int | None = None
+    prices: dict[str, Decimal] = {}
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of asking: `detail` is the upstream's words about a failure, scrubbed.
+
+    `status` is the upstream's HTTP status; None where there was no answer.
+    """
+
+    ok: bool
+    ms: float
+    detail: str = ""
+    status: int | None = None
+    models: tuple[Listed, ...] = ()
+
+
+async def list_models(
+    upstreams: Upstreams,
+    provider: Provider,
+    *,
+    timeout_s: float = DEADLINE_S,
+    secrets: tuple[str, ...] = (),
+) -> Catalogue:
+    """Ask a provider for its models."""
+    started = time.perf_counter()
+    models: tuple[Listed, ...] = ()
+    status, detail = None, ""
+    try:
+        async with asyncio.timeout(timeout_s):
+            status, models = await _ask(upstreams, provider)
+    except TimeoutError:
+        detail = f"no answer within {timeout_s:g} s"
+    except GatewayError as failure:
+        status, detail = failure.error.status, failure.error.message
+    ms = round((time.perf_counter() - started) * 1000, 1)
+    own = provider.credential.reveal()
+    shown = scrub(detail, (*secrets, own) if own else secrets)[:_WORDS]
+    return Catalogue(ok=not detail, ms=ms, detail=shown, status=status, models=models)
+
+
+async def _ask(upstreams: Upstreams, provider: Provider) -> tuple[int, tuple[Listed, ...]]:
+    lines = Lines()
+    path = provider.paths.get(_VERB) or _PATHS.get(provider.dialect)
+    if path is None:
+        raise bad_upstream("this kind of provider has no list of models")
+    dialect = DIALECTS[provider.dialect]
+    headers = lines.headers(provider, _HEADERS.get(provider.dialect, {}))
+    answer = await upstreams.send("GET", lines.url(provider, path), headers, b"", 10.0)
+    try:
+        data = await answer.read_all(MAX_BYTES)
+    finally:
+        await answer.close()
+    if answer.status != 200:
+        raise GatewayError(dialect.provider.parse_error(answer.status, answer.headers, data))
+    return answer.status, parse(data)
+
+
+def parse(data: bytes) -> tuple[Listed, ...]:
+    """The models of a list, whichever of the usual shapes it has. Raises GatewayError."""
+    try:
+        body = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError):
+        raise bad_upstream("the list of models is not JSON") from None
+    rows = body
+    if isinstance(body, dict):
+        rows = body.get("data", body.get("models"))
+    if not isinstance(rows, list):
+        raise bad_upstream("the answer is no list of models")
+    found = (_listed(row) for row in rows[:MAX_MODELS] if isinstance(row, dict))
+    return tuple({row.name: row for row in found if row is not None}.values())
+
+
+def _listed(row: Mapping[str, Any]) -> Listed | None:
+    name = row.get("id") or row.get("name")
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
+        return None
+    windows = (row.get(field) for field in _WINDOWS)
+    window = next((n for n in windows if isinstance(n, int) and 0 < n < 2**40), None)
+    return Listed(name=name, context_window=window, prices=_prices(row.get("pricing")))
+
+
+def _prices(pricing: Any) -> dict[str, Decimal]:
+    if not isinstance(pricing, dict):
+        return {}
+    found: dict[str, Decimal] = {}
+    for field, (name, factor) in _PRICES.items():
+        price = _decimal(pricing.get(field))
+        if price is not None:
+            found.setdefault(name, (price * factor).normalize())
+    return found
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    # OpenRouter writes -1 where the price depends on the model that is chosen.
+    return number if number.is_finite() and 0 <= number < 1_000_000 else None

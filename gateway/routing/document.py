@@ -1,0 +1,66 @@
+"""A route as one value that can be kept, compared and edited: what a version holds.
+
+Pure. A target names its model as `provider/model`, so that a document says the same in
+another database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class TargetDoc(msgspec.Struct, frozen=True, kw_only=True):
+    """A target: `model` is `provider/model`; the rest as on `routing.snapshot.Target`."""
+
+    model: str
+    weight: float = 1.0
+    enabled: bool = True
+    timeouts: dict[str, float] = {}
+    edits: tuple[dict[str, Any], ...] = ()
+
+
+class StepDoc(msgspec.Struct, frozen=True, kw_only=True):
+    """A step: the fields are those of `routing.snapshot.Step`, in order of the document."""
+
+    name: str = ""
+    strategy: str = "ordered"
+    on: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
+    min_context: int | None = None
+    max_context: int | None = None
+    able: bool = False
+    first_token_s: float | None = None
+    targets: tuple[TargetDoc, ...] = ()
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A route with its other names and its steps."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    steps: tuple[StepDoc, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+    strict: bool = False
+    enabled: bool = True
+    hidden: bool = False
+    log_bodies: bool | None = None
+    retries: int = 1
+    cooldown_s: float = 5.0
+    default_max_output: int | None = None
+    reasoning_field: str = "reasoning_content"
+
+
+def as_json(document: Document) -> dict[str, Any]:
+    """The document as plain JSON values."""
+    return msgspec.json.decode(msgspec.json.encode(document), type=dict[str, Any])
+
+
+def from_json(value: Any) -> Document:
+    """A document from JSON. Raises ValueError where it is none."""
+    try:
+        return msgspec.convert(value, Document)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,47 @@
+"""How fast each target has answered of late: a moving average per target.
+
+Pure: the caller keeps the readings (by `provider/model`) and passes what it measured.
+They are of one process, as `health` is: what counts is the line from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+# The part of a new measurement in the average: the last ten or so make it up.
+PART = 0.2
+# What a failure counts at least: a target that refuses at once is not a fast one.
+FAILED_MS = 10_000.0
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The time to the first token of a target, averaged.
+
+    Attributes:
+        first_ms: milliseconds from the call to the first token (or whole answer).
+        count: how many measurements are in it.
+        at: when the last one was made, in the caller's clock.
+    """
+
+    first_ms: float
+    count: int = 1
+    at: float = 0.0
+
+
+Readings = Mapping[str, Reading]
+NONE: dict[str, Reading] = {}
+
+
+def measured(reading: Reading | None, first_ms: float, now: float) -> Reading:
+    """The reading with one more measurement in it."""
+    if reading is None:
+        return Reading(first_ms, 1, now)
+    average = reading.first_ms + PART * (first_ms - reading.first_ms)
+    return Reading(average, reading.count + 1, now)
+
+
+def failed(reading: Reading | None, took_ms: float, now: float) -> Reading:
+    """The reading after a call in vain, which counts as a very slow one."""
+    return measured(reading, max(took_ms, FAILED_MS), now)

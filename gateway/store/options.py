@@ -1,0 +1,159 @@
+"""Settings that people may change while it runs, where the environment leaves them open.
+
+What the environment says wins: who set a variable there expects it to hold. Next come
+the rows of `Setting`, then the defaults.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+
+from gateway.models import Setting, Source
+from gateway.providers.masks import Mask, mask
+
+Origin = Literal["environment", "file", "database", "default"]
+
+MAX_DAYS = 36_500
+MAX_MASKS = 50
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting: its variable, if it has one, and what may be its value.
+
+    `default` is given as a function: settings are read when they are asked for.
+    """
+
+    variable: str
+    check: Callable[[Any], Any]
+    default: Callable[[], Any]
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A value and where it is from; `ref` names the variable or the place in a file."""
+
+    value: Any
+    origin: Origin
+    ref: str = ""
+    problem: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether the console may change it."""
+        return self.origin in {"database", "default"}
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _days(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_DAYS:
+        raise ValueError(f"must be a number of days from 0 to {MAX_DAYS}")
+    return value
+
+
+def _days_or_none(value: Any) -> int | None:
+    return None if value is None else _days(value)
+
+
+def _masks(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or len(value) > MAX_MASKS:
+        raise ValueError(f"must be a list of at most {MAX_MASKS} patterns")
+    for text in value:
+        if not isinstance(text, str):
+            raise ValueError("a pattern must be text")
+        mask(text)
+    return tuple(value)
+
+
+OPTIONS: dict[str, Option] = {
+    "log_bodies": Option(
+        variable="DRAGOMAN_LOG_BODIES", check=_flag, default=lambda: settings.LOG_BODIES
+    ),
+    "row_days": Option(
+        variable="DRAGOMAN_LOG_RETENTION_DAYS",
+        check=_days,
+        default=lambda: settings.LOG_RETENTION_DAYS,
+    ),
+    # None: as long as the rows.
+    "body_days": Option(variable="", check=_days_or_none, default=lambda: None),
+    "masks": Option(variable="", check=_masks, default=tuple),
+}
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them, as they hold now."""
+
+    held: dict[str, Held]
+
+    @property
+    def log_bodies(self) -> bool:
+        """Whether bodies are stored where neither key nor route says otherwise."""
+        return bool(self.held["log_bodies"].value)
+
+    @property
+    def row_days(self) -> int:
+        """Days that rows of the log are kept."""
+        return int(self.held["row_days"].value)
+
+    @property
+    def body_days(self) -> int:
+        """Days that bodies are kept; never longer than their rows."""
+        own = self.held["body_days"].value
+        return self.row_days if own is None else min(int(own), self.row_days)
+
+    @property
+    def masks(self) -> tuple[Mask, ...]:
+        """What is masked before anything is stored."""
+        return tuple(mask(text) for text in self.held["masks"].value)
+
+
+def load_options() -> Options:
+    """What holds now, read from environment and database."""
+    rows = {row.name: row for row in Setting.objects.all()}
+    return Options(held={name: _held(o, rows.get(name)) for name, o in OPTIONS.items()})
+
+
+def _held(option: Option, row: Setting | None) -> Held:
+    origin = origin_of(option.variable)
+    if origin != "default":
+        suffix = "_FILE" if origin == "file" else ""
+        return Held(value=option.default(), origin=origin, ref=f"{option.variable}{suffix}")
+    if row is None:
+        return Held(value=option.default(), origin="default")
+    from_file = row.source == Source.FILE
+    try:
+        value = option.check(row.value)
+    except ValueError as error:
+        return Held(value=option.default(), origin="default", problem=str(error))
+    return Held(value=value, origin="file" if from_file else "database", ref=row.source_ref)
+
+
+def origin_of(variable: str) -> Origin:
+    """Whether a variable is set, or the one that names its file, or neither."""
+    if variable and os.environ.get(variable, "").strip():
+        return "environment"
+    return "file" if variable and os.environ.get(f"{variable}_FILE") else "default"
+
+
+def set_options(values: dict[str, Any]) -> None:
+    """Keep these values; those that the environment decides are left alone.
+
+    Raises:
+        ValueError: a value is not allowed; nothing is changed then.
+    """
+    checked = {name: OPTIONS[name].check(value) for name, value in values.items()}
+    with transaction.atomic():
+        held = load_options().held
+        for name, value in checked.items():
+            if held[name].open and (held[name].value != value or held[name].problem):
+                plain = list(value) if isinstance(value, tuple) else value
+                Setting.objects.update_or_create(name=name, defaults={"value": plain})

@@ -1,0 +1,237 @@
+"""Rows of the log -> sums by hour: in the rows' own transaction, or anew from the log.
+
+Both ways go through one `Tally`, so that they agree. A batch touches few hours and
+targets, hence few rows: the sums are made here, and the database only adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from math import isfinite
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+from django.db import connection, models, transaction
+
+from gateway.models import PaceHour, RequestLog, TargetHour, UsageHour
+from gateway.relay.entry import Attempt
+from gateway.store.columns import Row, columns
+from gateway.usage_querysets import UNITS, bucket_of
+
+Hour = datetime | str
+Sums = dict[tuple[Any, ...], list[int]]
+
+# What fails by the target's own fault; what a client did wrong says nothing of it.
+FAULTS = frozenset(
+    {
+        "rate_limit",
+        "quota",
+        "upstream_auth",
+        "upstream_error",
+        "timeout",
+        "overloaded",
+        "malformed_output",
+    }
+)
+# What one request may add. More is nonsense, and would overflow a sum for all others.
+MOST_TOKENS = 10**9
+MOST_UNITS = 100_000 * UNITS
+
+_FACTS = (
+    "started_at",
+    "key_id",
+    "key_prefix",
+    "route",
+    "provider",
+    "model",
+    "outcome",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+    "first_token_ms",
+    "duration_ms",
+)
+_attempts = msgspec.json.Decoder(list[Attempt])
+_HOUR = timedelta(hours=1)
+
+
+class Tally:
+    """Sums of some rows, by what the three tables are known by."""
+
+    def __init__(self) -> None:
+        self.usage: Sums = {}
+        self.targets: Sums = {}
+        self.pace: Sums = {}
+
+    def add(self, facts: tuple[Any, ...], attempts: Iterable[Attempt]) -> None:
+        """Count one row: its columns in the order of _FACTS, and its attempts."""
+        started, key_id, prefix, route, provider, model, outcome, *counts, cost, first, whole = (
+            facts
+        )
+        hour = _hour(started)
+        sums = self.usage.setdefault((hour, key_id or 0, prefix, route, provider, model), [0] * 11)
+        sums[0] += 1
+        if outcome in ("error", "cut"):
+            sums[1] += 1
+        elif outcome == "client_closed":
+            sums[2] += 1
+        used = 0
+        for index, count in enumerate(counts, 3):
+            if count and 0 < count <= MOST_TOKENS:
+                sums[index] += count
+                used += count
+        units = _units(cost)
+        if units is not None:
+            sums[8] += 1
+            sums[10] += units
+        elif used or outcome == "ok":
+            sums[9] += 1
+        if provider:
+            self._target(hour, provider, model, outcome, first, whole, attempts)
+
+    def _target(
+        self,
+        hour: Hour,
+        provider: str,
+        model: str,
+        outcome: str,
+        first: float | None,
+        whole: float | None,
+        attempts: Iterable[Attempt],
+    ) -> None:
+        began = 0.0
+        for attempt in attempts:
+            if attempt.skipped is None:
+                name = (hour, _clean(attempt.provider, 63), _clean(attempt.model, 200))
+                sums = self.targets.setdefault(name, [0, 0, 0])
+                sums[0] += 1
+                sums[1] += attempt.error_kind in FAULTS
+                began = attempt.started_ms
+        if outcome != "ok":
+            return
+        self.targets.setdefault((hour, provider, model), [0, 0, 0])[2] += 1
+        # As the target took: what earlier tries cost is not its doing.
+        for measure, ms in (("first", first), ("whole", whole)):
+            if ms is not None and isfinite(ms):
+                bucket = bucket_of(ms - began)
+                self.pace.setdefault((hour, provider, model, measure, bucket), [0])[0] += 1
+
+
+def _hour(started: datetime | str) -> Hour:
+    if isinstance(started, str):  # as SQLite keeps it
+        return started[:13] + ":00:00"
+    return started.replace(minute=0, second=0, microsecond=0)
+
+
+def _units(cost: Decimal | str | None) -> int | None:
+    if cost is None:
+        return None
+    units = int((Decimal(cost) * UNITS).to_integral_value())
+    return units if abs(units) <= MOST_UNITS else None
+
+
+@lru_cache(maxsize=4096)
+def _clean(text: str, most: int) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:most]
+
+
+# -- with the rows --------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _facts() -> Any:
+    names = columns().names
+    return itemgetter(*(names.index(name) for name in _FACTS))
+
+
+def count(cursor: Any, rows: Iterable[tuple[Row, list[Attempt]]]) -> None:
+    """Add rows that were inserted just now, in the transaction of their insertion."""
+    tally, facts = Tally(), _facts()
+    for row, attempts in rows:
+        tally.add(facts(row), attempts)
+    _save(cursor, tally)
+
+
+def _save(cursor: Any, tally: Tally) -> None:
+    tables = ((UsageHour, tally.usage), (TargetHour, tally.targets), (PaceHour, tally.pace))
+    for model, sums in tables:
+        if sums:  # sorted: in one order, or two writers could deadlock
+            rows = [(_stored(name[0]), *name[1:], *sums[name]) for name in sorted(sums)]
+            cursor.executemany(_add_sql(model), rows)
+
+
+def _stored(hour: Hour) -> Any:
+    return hour if isinstance(hour, str) else connection.ops.adapt_datetimefield_value(hour)
+
+
+@lru_cache(maxsize=3)
+def _add_sql(model: type[UsageHour | TargetHour | PaceHour]) -> str:
+    table, names = model._meta.db_table, (*model.KEYS, *model.SUMS)
+    listed = ", ".join(f'"{name}"' for name in names)
+    marks = ", ".join(["%s"] * len(names))
+    known_by = ", ".join(f'"{name}"' for name in model.KEYS)
+    grown = ", ".join(f'"{name}" = {table}."{name}" + excluded."{name}"' for name in model.SUMS)
+    return (
+        f"INSERT INTO {table} ({listed}) VALUES ({marks}) "  # noqa: S608
+        f"ON CONFLICT ({known_by}) DO UPDATE SET {grown}"
+    )
+
+
+# -- from the log ---------------------------------------------------------------------
+
+
+def rebuild() -> tuple[int, int]:
+    """Make the sums of every hour anew from the log; how many hours, and how many were kept.
+
+    An hour of which the log has fewer requests than were counted is kept as it is: its
+    rows have been pruned.
+    """
+    first = RequestLog.objects.earliest_start()
+    made = kept = 0
+    for hour in _hours(first) if first else ():
+        if _rebuild_hour(hour):
+            made += 1
+        else:
+            kept += 1
+    return made, kept
+
+
+def _hours(first: datetime) -> Iterator[datetime]:
+    hour, now = first.astimezone(UTC).replace(minute=0, second=0, microsecond=0), datetime.now(UTC)
+    while hour <= now:
+        yield hour
+        hour += _HOUR
+
+
+def _rebuild_hour(hour: datetime) -> bool:
+    """One hour, in one transaction; False if the log no longer has all of it."""
+    until = hour + _HOUR
+    tally = Tally()
+    with transaction.atomic(), connection.cursor() as cursor:
+        _keep_writers_out(cursor)
+        rows = RequestLog.objects.started(hour, until).values_list(*_FACTS, "attempts")
+        for *facts, attempts in rows.iterator():
+            tally.add(tuple(facts), msgspec.convert(attempts, list[Attempt]))
+        logged = sum(sums[0] for sums in tally.usage.values())
+        if logged < UsageHour.objects.between(hour, until).totals().requests:
+            return False
+        for model in (UsageHour, TargetHour, PaceHour):
+            model.objects.between(hour, until).delete()
+        _save(cursor, tally)
+    return True
+
+
+def _keep_writers_out(cursor: Any) -> None:
+    # SQLite's transaction is the only writer anyway. On PostgreSQL a writer adds its sums
+    # last: one that waits here has rows that are not visible to us yet.
+    if connection.vendor == "postgresql":
+        tables: tuple[type[models.Model], ...] = (UsageHour, TargetHour, PaceHour)
+        names = ", ".join(model._meta.db_table for model in tables)
+        cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")

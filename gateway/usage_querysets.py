@@ -1,0 +1,236 @@
+"""Named questions to the roll-ups: who used what, what it cost, and how targets do.
+
+Costs are kept as whole numbers of UNITS to a US dollar, since SQLite would add decimals
+as floating point; here they become exact decimals. A cost that nobody knows is counted
+beside the sum and never as 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self, TypeVar
+
+import msgspec
+from django.db import models
+from django.db.models import Sum
+
+Row = TypeVar("Row", bound=models.Model)
+# The values of a dimension's columns.
+Name = tuple[Any, ...]
+
+UNITS = 10**10
+# Buckets of a histogram: three to a doubling, from one millisecond to twenty minutes.
+PER_DOUBLING = 3
+LAST_BUCKET = 61
+DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "model": ("provider", "model"),
+    "key": ("key_id", "key_prefix"),
+    "provider": ("provider",),
+    "route": ("route",),
+}
+
+_SUMS = (
+    "requests",
+    "errors",
+    "closed",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "priced",
+    "unpriced",
+    "cost_units",
+)
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over some requests.
+
+    Attributes:
+        errors: those that failed or broke off; `closed` are those whose client left.
+        priced: requests whose cost is known; `unpriced` those that used tokens at a
+            price that nobody knows. One that failed before any token is neither.
+        cost_units: the known costs together, in units of 1 / UNITS dollars.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    closed: int = 0
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    priced: int = 0
+    unpriced: int = 0
+    cost_units: int = 0
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars, as far as known; None if something was used and no price is known."""
+        return None if self.unpriced and not self.priced else dollars(self.cost_units)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All tokens of prompts: new ones, and those read from or written to a cache."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+    @property
+    def tokens(self) -> int:
+        """Prompts and answers together; reasoning is a part of the answers."""
+        return self.prompt_tokens + self.output_tokens
+
+    @property
+    def error_rate(self) -> float | None:
+        """The share of requests that failed; None if there were none."""
+        return self.errors / self.requests if self.requests else None
+
+
+def dollars(units: int) -> Decimal:
+    """Units as US dollars."""
+    return Decimal(units) / UNITS
+
+
+def bucket_of(ms: float) -> int:
+    """The histogram bucket of a time in milliseconds."""
+    if ms <= 1:
+        return 0
+    return min(int(math.log2(ms) * PER_DOUBLING), LAST_BUCKET)
+
+
+def quantile(counts: Mapping[int, int], share: float) -> float | None:
+    """The time in milliseconds below which `share` of all lie; None if there are none.
+
+    Within its bucket the times are taken as evenly spread, on the buckets' own scale.
+    """
+    wanted = sum(counts.values()) * share
+    if not counts or wanted <= 0:
+        return None
+    for bucket in sorted(counts):
+        if wanted <= counts[bucket]:
+            return float(2 ** ((bucket + wanted / counts[bucket]) / PER_DOUBLING))
+        wanted -= counts[bucket]
+    return float(2 ** ((max(counts) + 1) / PER_DOUBLING))
+
+
+class HourQuerySet(models.QuerySet[Row]):
+    """Rows that each belong to an hour."""
+
+    def between(self, since: datetime | None, until: datetime | None = None) -> Self:
+        """Rows of hours that begin at or after `since` and before `until`."""
+        found = self if since is None else self.filter(hour__gte=since)
+        return found if until is None else found.filter(hour__lt=until)
+
+    def of_target(self, provider: str, model: str) -> Self:
+        """Rows of one target."""
+        return self.filter(provider=provider, model=model)
+
+
+class UsageHourQuerySet(HourQuerySet[Row]):
+    """Requests, tokens and cost."""
+
+    def totals(self) -> Totals:
+        """All of it as one."""
+        return _totals(self.aggregate(**_sums()))
+
+    def by_hour(self) -> dict[datetime, Totals]:
+        """Sums of each hour in which something happened, oldest first."""
+        rows = self.order_by("hour").values("hour").annotate(**_sums())
+        return {row["hour"]: _totals(row) for row in rows}
+
+    def by(self, dimension: str) -> dict[Name, Totals]:
+        """Sums of each model, key, provider or route (a key of DIMENSIONS)."""
+        names = DIMENSIONS[dimension]
+        rows = self.order_by().values(*names).annotate(**_sums())
+        return {tuple(row[name] for name in names): _totals(row) for row in rows}
+
+    def by_hour_and(self, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
+        """Sums of each hour and model, key, provider or route, oldest first."""
+        names = DIMENSIONS[dimension]
+        rows = self.order_by("hour").values("hour", *names).annotate(**_sums())
+        return ((row["hour"], tuple(row[n] for n in names), _totals(row)) for row in rows)
+
+    def spend_by_key(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> dict[int, Decimal]:
+        """US dollars, as far as known, that each key (by row id) spent in whole hours."""
+        spent = self.between(since, until).exclude(key_id=0)
+        rows = spent.order_by().values_list("key_id").annotate(Sum("cost_units"))
+        return {key_id: dollars(units) for key_id, units in rows}
+
+
+class TargetHourQuerySet(HourQuerySet[Row]):
+    """Calls of targets, those too that failed before another target answered."""
+
+    def by_target(self) -> dict[tuple[str, str], dict[str, int]]:
+        """`tries`, `failed` and `answered` of each provider and model."""
+        rows = self.order_by().values("provider", "model").annotate(**_target_sums())
+        return {(row.pop("provider"), row.pop("model")): row for row in rows}
+
+    def by_target_and_hour(self) -> dict[tuple[str, str], dict[datetime, dict[str, int]]]:
+        """The same by hour."""
+        rows = self.order_by("hour").values("provider", "model", "hour").annotate(**_target_sums())
+        found: dict[tuple[str, str], dict[datetime, dict[str, int]]] = {}
+        for row in rows:
+            hours = found.setdefault((row.pop("provider"), row.pop("model")), {})
+            hours[row.pop("hour")] = row
+        return found
+
+
+class PaceHourQuerySet(HourQuerySet[Row]):
+    """Histograms of times."""
+
+    def measured(self, measure: str) -> Self:
+        """Rows of one measure: `first` (first token) or `whole`."""
+        return self.filter(measure=measure)
+
+    def histogram(self) -> dict[int, int]:
+        """How many fell into each bucket."""
+        rows = self.order_by().values_list("bucket").annotate(Sum("count"))
+        return dict(rows)
+
+    def by_target(self) -> dict[tuple[str, str], dict[int, int]]:
+        """The histogram of each provider and model."""
+        rows = self.order_by().values_list("provider", "model", "bucket").annotate(Sum("count"))
+        found: dict[tuple[str, str], dict[int, int]] = {}
+        for provider, model, bucket, count in rows:
+            found.setdefault((provider, model), {})[bucket] = count
+        return found
+
+    def by_hour(self) -> dict[datetime, dict[int, int]]:
+        """The histogram of each hour."""
+        rows = self.order_by("hour").values_list("hour", "bucket").annotate(Sum("count"))
+        found: dict[datetime, dict[int, int]] = {}
+        for hour, bucket, count in rows:
+            found.setdefault(hour, {})[bucket] = count
+        return found
+
+
+def _sums() -> dict[str, Any]:
+    return {name: Sum(name, default=0) for name in _SUMS}
+
+
+def _target_sums() -> dict[str, Any]:
+    return {name: Sum(name, default=0) for name in ("tries", "failed", "answered")}
+
+
+def _totals(row: Mapping[str, Any]) -> Totals:
+    # PostgreSQL adds bigints up to numeric.
+    return Totals(**{name: int(row[name]) for name in _SUMS})
+
+
+def added(parts: Iterable[Totals]) -> Totals:
+    """Sums of sums."""
+    rows = [msgspec.structs.astuple(part) for part in parts]
+    return (
+        Totals(**dict(zip(_SUMS, map(sum, zip(*rows, strict=True)), strict=True)))
+        if rows
+        else _NONE
+    )
+
+
+_NONE = Totals()

@@ -1,0 +1,165 @@
+"""Asking a provider for its models: shapes, prices, failures, the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.dialects import DIALECTS
+from gateway.providers.profile import Secret
+from gateway.relay import catalogue
+from gateway.relay.catalogue import Catalogue, list_models, parse
+from gateway.relay.demo import MODELS
+from gateway.relay.upstream import Upstreams
+from gateway.routing.snapshot import Provider
+
+SECRET = "sk-canary-0123456789abcdef"
+
+
+def provider(base_url: str, **values: object) -> Provider:
+    given = {"dialect": "openai_chat", "credential": Secret(SECRET), **values}
+    return Provider(id=1, name="p", preset="custom", base_url=base_url, **given)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def answering(reply: bytes, seen: list[bytes]) -> AsyncIterator[str]:
+    """A server that gives one answer and notes what it was asked."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(reply)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def http(status: int, body: bytes) -> bytes:
+    return (
+        b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (status, len(body), body)
+    )
+
+
+async def asked(base_url: str, **values: object) -> Catalogue:
+    timeout_s = values.pop("timeout_s", 5.0)
+    upstreams = Upstreams()
+    try:
+        return await list_models(
+            upstreams, provider(base_url, **values), timeout_s=float(str(timeout_s))
+        )
+    finally:
+        await upstreams.close()
+
+
+async def test_the_demo_provider_lists_its_models() -> None:
+    found = await asked("demo://local")
+    assert found.ok
+    assert {model.name for model in found.models} == set(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "auth", "line", "header"),
+    [
+        (
+            "openai_chat",
+            "bearer",
+            b"GET /models HTTP/1.1",
+            b"authorization: Bearer " + SECRET.encode(),
+        ),
+        (
+            "anthropic_messages",
+            "x-api-key",
+            b"GET /v1/models?limit=1000 ",
+            b"anthropic-version: 2023",
+        ),
+    ],
+)
+async def test_each_dialect_asks_in_its_own_way(
+    dialect: str, auth: str, line: bytes, header: bytes
+) -> None:
+    seen: list[bytes] = []
+    async with answering(http(200, b'{"data":[{"id":"m"}]}'), seen) as url:
+        found = await asked(url, dialect=dialect, auth=auth)
+    assert [model.name for model in found.models] == ["m"]
+    assert seen[0].startswith(line)
+    assert header in seen[0]
+
+
+def test_every_dialect_has_a_list() -> None:
+    assert set(catalogue._PATHS) == set(DIALECTS)
+
+
+async def test_a_refusal_is_told_in_the_upstreams_words_without_the_key() -> None:
+    body = b'{"error":{"message":"Incorrect API key: %s","type":"x"}}' % SECRET.encode()
+    async with answering(http(401, body), []) as url:
+        found = await asked(url)
+    assert not found.ok
+    assert found.status == 401
+    assert "Incorrect API key" in found.detail
+    assert SECRET not in found.detail
+    assert found.ms > 0
+
+
+async def test_there_is_no_waiting_beyond_the_deadline() -> None:
+    gone = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server:
+        found = await asked(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_s=0.2)
+        await asyncio.wait_for(gone.wait(), 5)  # the connection was closed, too
+    assert (found.ok, found.detail) == (False, "no answer within 0.2 s")
+    assert found.ms < 2000
+
+
+async def test_a_server_that_is_not_there_is_said() -> None:
+    found = await asked("http://127.0.0.1:9")
+    assert not found.ok
+    assert found.detail
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'[{"id":"a"},{"id":"b"}]',
+        b'{"data":[{"id":"a"},{"id":"b"}]}',
+        b'{"models":[{"name":"a"},{"name":"b"}]}',
+    ],
+)
+def test_the_usual_shapes_are_understood(data: bytes) -> None:
+    assert [model.name for model in parse(data)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("data", [b"<html>", b"{}", b'{"data":{}}', b"1", b"[" * 5000])
+def test_what_is_no_list_is_refused(data: bytes) -> None:
+    with pytest.raises(GatewayError):
+        parse(data)
+
+
+def test_odd_rows_are_left_out() -> None:
+    rows = b'[1,{"id":""},{"id":7},{"id":"a\\u0000"},{"id":"x"},{"id":"x"}]'
+    assert [model.name for model in parse(rows)] == ["x"]
+
+
+def test_prices_become_dollars_per_million() -> None:
+    (per_token,) = parse(
+        b'[{"id":"a","context_length":8192,"pricing":{"prompt":"0.000003","completion":"-1"}}]'
+    )
+    assert per_token.prices == {"input": Decimal(3)}
+    assert per_token.context_window == 8192
+    (per_million,) = parse(b'[{"id":"a","pricing":{"input":0.2,"output":"NaN","cached_input":0}}]')
+    assert per_million.prices == {"input": Decimal("0.2"), "cache_read": Decimal(0)}

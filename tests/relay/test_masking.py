@@ -1,0 +1,81 @@
+"""What an operator wants masked reaches no row and no body of the log; the wire is untouched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.providers.masks import mask
+from gateway.relay.entry import Entry
+from gateway.relay.inside import ask
+from tests.relay.harness import (
+    DONE,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+    sse,
+)
+
+SECRET = "acme-4711"
+MASKS = (mask(r"acme-\d{4}"),)
+ASKED = {"model": "m", "messages": [{"role": "user", "content": f"I am {SECRET}."}]}
+
+
+def registry(dialect: str = "openai_chat"):
+    return snapshot(route("m", provider("up", dialect)), masks=MASKS)
+
+
+def stored(entry: Entry) -> str:
+    assert entry.bodies is not None
+    held = entry.bodies
+    wires = (held.client_request, held.upstream_request, held.upstream_response)
+    return " ".join((wire or b"").decode() for wire in (*wires, held.client_response))
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_bodies_are_stored_without_it_and_sent_with_it(tmp_path: Path, path: str) -> None:
+    async with gateway(tmp_path, registry(), up=lambda _: completion(f"hello {SECRET}")) as live:
+        reply = await live.post(path, {**ASKED, "max_tokens": 9})
+        entry = await live.entry()
+    assert SECRET.encode() in reply.body
+    assert SECRET.encode() in live.upstreams.requests[0].content
+    assert SECRET not in stored(entry)
+    assert "I am *********." in stored(entry)
+
+
+async def test_a_stream_keeps_the_lengths_of_its_pieces(tmp_path: Path) -> None:
+    parts = (chunk(f"hello {SECRET}"), chunk(finish="stop"), DONE)
+    async with gateway(tmp_path, registry(), up=lambda _: sse(*parts)) as live:
+        await live.post("/v1/chat/completions", {**ASKED, "stream": True})
+        entry = await live.entry()
+    assert entry.bodies is not None
+    held = entry.bodies.upstream_response or b""
+    assert SECRET.encode() not in held
+    assert sum(piece.size for piece in entry.bodies.upstream_chunks) == len(held)
+    first = held[: len(parts[0])]
+    assert json.loads(first.removeprefix(b"data: "))["choices"][0]["delta"]["content"]
+
+
+async def test_an_upstreams_words_are_masked_in_the_row(tmp_path: Path) -> None:
+    async with gateway(
+        tmp_path, registry(), up=lambda _: refusal(400, f"what is {SECRET}?")
+    ) as live:
+        reply = await live.post("/v1/chat/completions", ASKED)
+        entry = await live.entry()
+    assert SECRET.encode() in reply.body, "the client said it, and may read it"
+    assert SECRET not in entry.error
+    assert "what is" in entry.error
+    assert [attempt.error for attempt in entry.attempts if SECRET in (attempt.error or "")] == []
+
+
+async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
+    async with gateway(tmp_path, registry(), up=lambda _: completion()) as live:
+        await ask(dialect="openai_chat", body=json.dumps(ASKED).encode(), who="playground")
+        entry = await live.entry()
+    assert SECRET not in stored(entry)

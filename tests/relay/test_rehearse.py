@@ -1,0 +1,211 @@
+"""The dry run says what live traffic does: same targets, same order, same bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from console.pages.routes.samples import SAMPLES, body
+from gateway.edge.admit import find_route
+from gateway.relay.entry import Entry
+from gateway.relay.rehearse import FAILURES, Rehearsal, Stage, call_of, rehearse
+from gateway.routing.snapshot import Route, Snapshot, Step, Target, model_of
+from tests.relay.harness import (
+    Gateway,
+    Reply,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    snapshot,
+)
+
+PATHS = {"openai_chat": "/v1/chat/completions", "anthropic_messages": "/v1/messages"}
+A, B = provider("a"), provider("b", "anthropic_messages")
+C = provider("c")
+LABELS = ("a/gpt-4.1", "b/claude-haiku-4-5", "c/gpt-4.1")
+
+
+def way(*steps: Step, **changes: Any) -> Snapshot:
+    """A route over three providers of two dialects, one target a step."""
+    names = ("gpt-4.1", "claude-haiku-4-5", "gpt-4.1")
+    targets = tuple(
+        Target(id=n, model=model_of(p, name), order=n)
+        for n, (p, name) in enumerate(zip((A, B, C), names, strict=True), start=1)
+    )
+    base = Route(id=1, name="m", targets=targets, steps=steps, retries=0)
+    return snapshot(msgspec.structs.replace(base, **changes))
+
+
+def step(order: int, *on: str, **more: Any) -> Step:
+    return Step(order=order, on=on, **more)
+
+
+def answering(failure: str | None) -> Any:
+    """An upstream of either dialect that fails so, or answers."""
+
+    def answer(request: httpx.Request) -> httpx.Response | Exception:
+        if failure == "timeout":
+            return httpx.ReadTimeout("no answer")
+        if failure is not None:
+            return refusal(FAILURES[failure] or 500, "pretended")
+        return completion() if request.url.path.endswith("completions") else message()
+
+    return answer
+
+
+def message() -> httpx.Response:
+    content = [{"type": "text", "text": "hello"}]
+    said = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-haiku-4-5"}
+    usage = {"input_tokens": 7, "output_tokens": 3}
+    more = {"content": content, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}
+    return httpx.Response(200, json={**said, **more})
+
+
+def dry(live: Gateway, registry: Snapshot, dialect: str, asked: Any, failing: Any) -> Rehearsal:
+    call = call_of(registry, dialect, asked)
+    health, readings = dict(live.runtime.health), dict(live.runtime.readings)
+    stage = Stage(
+        snapshot=registry,
+        health=health,
+        readings=readings,
+        now=time.monotonic(),
+        draw=lambda: 0.5,
+        pretended=failing,
+    )
+    return rehearse(stage, call, find_route(registry, None, call.model))
+
+
+WAYS = {
+    "plain": way(),
+    "stepped": way(step(1), step(2), step(3)),
+    "on 429": way(step(1), step(2, "rate_limit"), step(3)),
+    "on timeout": way(step(1), step(2, "timeout"), step(3, "timeout")),
+    "no images": way(step(1, refuses=("images",)), step(2), step(3, "upstream_error")),
+    "able": way(step(1, able=True), step(2, max_context=100_000), step(3, min_context=10)),
+    "tools only": way(step(1, takes=("tools",)), step(2, takes=("schema",)), step(3)),
+    "strict": way(strict=True),
+}
+FAILING = [
+    {},
+    {LABELS[0]: "429"},
+    {LABELS[0]: "529"},
+    {LABELS[0]: "timeout"},
+    {LABELS[0]: "500", LABELS[1]: "429"},
+    dict.fromkeys(LABELS, "500"),
+]
+
+
+ASKED = [
+    *((dialect, sample) for dialect in PATHS for sample in SAMPLES if sample != "long"),
+]
+
+
+@pytest.mark.parametrize("failing", FAILING, ids=lambda f: ",".join(f.values()) or "none")
+@pytest.mark.parametrize("name", WAYS)
+async def test_dry_run_and_live_traffic_agree(
+    tmp_path: Path, name: str, failing: dict[str, str]
+) -> None:
+    """One after the other, so that rests after failures play their part too."""
+    registry = WAYS[name]
+    upstreams = {label[0]: answering(failing.get(label)) for label in LABELS}
+    async with gateway(tmp_path, registry, **upstreams) as live:
+        both = []
+        for dialect, sample in ASKED:
+            asked = {**body(dialect, sample, "m"), "stream": False}
+            found = dry(live, registry, dialect, asked, failing)
+            headers = {"anthropic-version": "2023-06-01"}
+            reply = await live.post(PATHS[dialect], asked, headers=headers)
+            both.append((found, reply, live.upstreams.requests[-1:]))
+        rows = await live.rows(len(both))
+    for (found, reply, sent), row in zip(both, rows, strict=True):
+        agrees(found, reply, sent, row)
+
+
+def agrees(found: Rehearsal, reply: Reply, sent: list[httpx.Request], row: Entry) -> None:
+    told = [(t.candidate.target.model.label, t.outcome == "skipped") for t in found.turns]
+    assert told == [(a.target, a.skipped is not None) for a in row.attempts]
+    kinds = [t.error.kind for t in found.turns if t.error is not None]
+    assert kinds == [a.error_kind for a in row.attempts if a.error_kind]
+    if found.prepared is None:
+        assert found.error is not None
+        assert (row.status >= 400, row.error_kind) == (True, found.error.kind)
+        return
+    assert reply.status == 200
+    assert json.loads(sent[-1].content) == json.loads(found.prepared.content)
+    assert sent[-1].url.path == found.prepared.path
+
+
+async def test_a_dry_run_calls_nobody_and_remembers_nothing(tmp_path: Path) -> None:
+    registry = WAYS["stepped"]
+    async with gateway(tmp_path, registry, a=answering(None)) as live:
+        dry(live, registry, "openai_chat", body("openai_chat", "tools", "m"), FAILING[-1])
+        assert live.upstreams.requests == []
+        assert live.runtime.health == {}
+        assert live.runtime.readings == {}
+
+
+async def test_a_plain_route_does_not_parse_the_request(tmp_path: Path) -> None:
+    """What no step asks for costs nothing: a body only its dialect understands still passes."""
+    odd = {**body("openai_chat", "text", "m"), "response_format": {"type": "from-the-future"}}
+    async with gateway(tmp_path, way(), a=answering(None)) as live:
+        reply = await live.post(PATHS["openai_chat"], odd)
+    assert reply.status == 200
+
+
+async def test_a_body_that_can_not_be_read_is_known_by_its_length(tmp_path: Path) -> None:
+    long = [{"role": "user", "content": "x" * 4000}]
+    odd = {"model": "m", "messages": long, "response_format": {"type": "from-the-future"}}
+    registry = way(step(1, max_context=500), step(2, max_context=600), step(3, min_context=900))
+    async with gateway(tmp_path, registry, c=answering(None)) as live:
+        reply = await live.post(PATHS["openai_chat"], odd)
+    assert reply.status == 200
+
+
+async def test_a_step_gives_up_when_its_first_token_is_late(tmp_path: Path) -> None:
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(1.5)
+        return completion()
+
+    registry = way(step(1, first_token_s=0.2), step(2, "upstream_error"), step(3, "timeout"))
+    async with gateway(tmp_path, registry, a=slow, c=answering(None)) as live:
+        reply = await live.post(PATHS["openai_chat"], body("openai_chat", "text", "m"))
+        row = await live.entry()
+    assert reply.status == 200
+    assert [(a.error_kind, bool(a.skipped)) for a in row.attempts] == [
+        ("timeout", False),
+        (None, True),
+        (None, False),
+    ]
+
+
+async def test_the_fastest_is_learned_from_what_is_measured(tmp_path: Path) -> None:
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.1)
+        return completion()
+
+    targets = tuple(Target(id=n, model=model_of(p, "gpt-4.1")) for n, p in ((1, A), (2, C)))
+    registry = snapshot(Route(id=1, name="m", targets=targets, strategy="fastest"))
+    asked = {**body("openai_chat", "text", "m"), "stream": False}
+    async with gateway(tmp_path, registry, a=slow, c=answering(None)) as live:
+        for _ in range(12):
+            await live.post(PATHS["openai_chat"], asked)
+        readings = live.runtime.readings
+    hosts = [request.url.host for request in live.upstreams.requests]
+    assert hosts.count("c.test") > hosts.count("a.test")
+    assert readings["c/gpt-4.1"].first_ms < readings["a/gpt-4.1"].first_ms
+
+
+async def test_a_request_that_no_step_is_for_is_refused_with_the_reason(tmp_path: Path) -> None:
+    only = tuple(step(n, takes=("images",)) for n in (1, 2, 3))
+    async with gateway(tmp_path, way(*only)) as live:
+        reply = await live.post(PATHS["openai_chat"], body("openai_chat", "text", "m"))
+    assert reply.status == 400
+    assert "for requests with images only" in reply.json()["error"]["message"]

@@ -1,0 +1,279 @@
+"""Which targets get a request and why not: conditions, health, failures, rounds."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.canon.errors import KINDS, Error
+from gateway.canon.traits import Traits
+from gateway.routing.health import State
+from gateway.routing.plan import CLASSES, Course, Decision, Facts, decide
+from gateway.routing.readings import Reading
+from gateway.routing.snapshot import Model, Provider, Route, Step, Target
+
+PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
+NOW = 1000.0
+
+
+def target(name: str, order: int = 1, weight: float = 1.0, **traits: Any) -> Target:
+    model = Model(id=1, provider=PROVIDER, name=name, traits=Traits(**traits))
+    return Target(id=1, model=model, order=order, weight=weight)
+
+
+def route(*targets: Target, steps: tuple[Step, ...] = (), **changes: Any) -> Route:
+    return Route(id=1, name="r", targets=targets, steps=steps, **changes)
+
+
+def decided(
+    *routes: Route,
+    facts: Facts | None = None,
+    health: dict[str, State] | None = None,
+    readings: dict[str, Reading] | None = None,
+    seed: int = 1,
+) -> Decision:
+    draw = random.Random(seed).random
+    return decide(routes, facts, health or {}, readings or {}, NOW, draw)
+
+
+def names(decision: Decision) -> list[str]:
+    return [candidate.target.model.name for candidate in decision.candidates]
+
+
+def whys(decision: Decision) -> dict[str, str]:
+    return {skip.candidate.target.model.name: skip.why for skip in decision.skipped}
+
+
+def walked(decision: Decision, retries: int = 0, **failures: str) -> list[str]:
+    """Who is called if these targets fail by these kinds and the others answer."""
+    course = Course(decision, retries)
+    called = []
+    while (candidate := course.next()) is not None:
+        name = candidate.target.model.name
+        called.append(name)
+        if name not in failures or not course.failed(Error(kind=failures[name], message="")):
+            break
+    return called
+
+
+# A plain route
+
+
+def test_a_plain_route_is_its_targets_in_order_and_then_its_fallbacks() -> None:
+    first = route(target("b", 2), target("a", 1))
+    assert names(decided(first, route(target("c")))) == ["a", "b", "c"]
+
+
+def test_a_plain_route_goes_on_after_what_another_target_may_not_have() -> None:
+    plain = decided(route(target("a"), target("b", 2)), route(target("c")))
+    assert walked(plain, a="rate_limit", b="timeout") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("kind", [kind for kind, known in KINDS.items() if not known.retryable])
+def test_a_plain_route_ends_with_what_the_client_did_wrong(kind: str) -> None:
+    assert walked(decided(route(target("a"), target("b", 2))), a=kind) == ["a"]
+
+
+def test_rests_are_skipped_with_the_reason() -> None:
+    health = {"p/a": State(until=NOW + 12, kind="rate_limit")}
+    found = decided(route(target("a"), target("b")), health=health)
+    assert names(found) == ["b"]
+    assert whys(found) == {"a": "rate limited, rests 12 s more"}
+
+
+def test_if_all_rest_all_are_called() -> None:
+    health = {f"p/{n}": State(until=NOW + 12, kind="timeout") for n in "ab"}
+    found = decided(route(target("a"), target("b")), health=health)
+    assert (names(found), found.skipped) == (["a", "b"], ())
+
+
+def test_what_may_pass_is_tried_again_in_a_further_round() -> None:
+    found = decided(route(target("a"), target("b")))
+    assert walked(found, 2, a="overloaded", b="upstream_auth") == ["a", "b", "a", "a"]
+
+
+def test_a_long_retry_after_is_not_waited_for() -> None:
+    course = Course(decided(route(target("a"))), 3)
+    course.next()
+    course.failed(Error(kind="rate_limit", message="", retry_after_s=60))
+    assert course.next() is None
+
+
+def test_the_wait_comes_before_a_further_round_only() -> None:
+    course = Course(decided(route(target("a"), target("b"))), 1)
+    waits = []
+    while course.next() is not None:
+        waits.append(course.waits)
+        course.failed(Error(kind="overloaded", message=""))
+    assert waits == [False, False, True, False]
+
+
+# Steps
+
+
+def stepped(*on: str, **changes: Any) -> Route:
+    second = Step(order=2, on=on)
+    return route(target("a"), target("b", 2), steps=(Step(order=1), second), **changes)
+
+
+def test_a_step_without_a_condition_is_entered_after_any_failure() -> None:
+    for kind, known in KINDS.items():
+        called = walked(decided(stepped()), a=kind)
+        assert called == (["a", "b"] if known.retryable else ["a"]), kind
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_step_is_entered_on_its_class_of_failures_only(name: str) -> None:
+    for kind in KINDS:
+        called = walked(decided(stepped(name)), a=kind)
+        assert called == (["a", "b"] if kind in CLASSES[name] else ["a"]), kind
+
+
+def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
+    steps = (Step(order=1), Step(order=2, on=("timeout",)), Step(order=3, on=("rate_limit",)))
+    found = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
+    assert walked(found, a="rate_limit") == ["a", "c"]
+    course = Course(found, 0)
+    course.next()
+    course.failed(Error(kind="rate_limit", message=""))
+    course.next()
+    assert [skip.candidate.target.model.name for skip in course.passed] == ["b"]
+
+
+def test_a_request_that_is_too_long_goes_straight_to_the_step_made_for_it() -> None:
+    steps = (Step(order=1), Step(order=2), Step(order=3, on=("context_length",)))
+    given = (target("a"), target("a2"), target("b", 2), target("c", 3))
+    found = decided(route(*given, steps=steps))
+    assert walked(found, 2, a="context_length") == ["a", "c"]
+    assert walked(found, 0, a="timeout", a2="timeout", b="content_policy") == ["a", "a2", "b"]
+
+
+def test_how_the_step_above_failed_counts_not_the_one_before_it() -> None:
+    steps = (Step(order=1), Step(order=2), Step(order=3, on=("rate_limit",)))
+    found = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
+    assert walked(found, a="rate_limit", b="timeout") == ["a", "b"]
+
+
+def test_one_failure_of_a_step_is_enough() -> None:
+    steps = (Step(order=1), Step(order=2, on=("rate_limit",)))
+    found = decided(route(target("a"), target("a2"), target("b", 2), steps=steps))
+    assert walked(found, a="rate_limit", a2="timeout") == ["a", "a2", "b"]
+
+
+def test_why_a_target_rests_counts_as_its_failure() -> None:
+    resting = {"p/a": State(until=NOW + 5, kind="rate_limit")}
+    assert walked(decided(stepped("rate_limit"), health=resting)) == ["b"]
+
+
+def test_a_rest_that_leads_nowhere_is_ended() -> None:
+    resting = {"p/a": State(until=NOW + 5, kind="rate_limit")}
+    found = decided(stepped("timeout"), health=resting)
+    assert walked(found) == ["a"]
+
+
+def test_a_step_may_be_entered_in_a_later_round() -> None:
+    course = Course(decided(stepped("timeout")), 1)
+    called, kinds = [], iter(["overloaded", "timeout"])
+    while (candidate := course.next()) is not None:
+        called.append(candidate.target.model.name)
+        if called[-1] == "b":
+            break
+        course.failed(Error(kind=next(kinds), message=""))
+    assert called == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("step", "facts", "why"),
+    [
+        (Step(order=1, takes=("tools",)), Facts(), "with tools only"),
+        (Step(order=1, takes=("tools",)), Facts(frozenset({"tools"})), None),
+        (Step(order=1, refuses=("images",)), Facts(frozenset({"images"})), "without images"),
+        (Step(order=1, refuses=("images",)), Facts(frozenset({"tools"})), None),
+        (Step(order=1, max_context=100), Facts(tokens=101), "at most 100 tokens"),
+        (Step(order=1, max_context=100), Facts(tokens=100), None),
+        (Step(order=1, min_context=100), Facts(tokens=99), "at least 100 tokens"),
+        (Step(order=1, min_context=100), Facts(tokens=100), None),
+        (Step(order=1, able=True), Facts(frozenset({"images"})), "can not take images"),
+        (Step(order=1, able=True), Facts(frozenset({"schema"})), "can not take a JSON schema"),
+        (Step(order=1, able=True), Facts(tokens=5000), "context of 4,096 tokens is too small"),
+        (Step(order=1, able=True), Facts(frozenset({"tools"}), 4000), None),
+        (Step(order=1), Facts(frozenset({"images", "schema"}), 9999), None),
+    ],
+)
+def test_a_step_is_for_requests_that_fit(step: Step, facts: Facts, why: str | None) -> None:
+    weak = target("a", images=False, structured="json", context_window=4096)
+    found = decided(route(weak, target("b", 2), steps=(step, Step(order=2))), facts=facts)
+    assert names(found) == (["a", "b"] if why is None else ["b"])
+    assert why is None or whys(found)["a"].endswith(why)
+
+
+def test_a_step_that_was_left_out_does_not_bar_the_next() -> None:
+    steps = (Step(order=1, refuses=("images",)), Step(order=2, on=("timeout",)))
+    found = decided(
+        route(target("a"), target("b", 2), steps=steps), facts=Facts(frozenset({"images"}))
+    )
+    assert walked(found) == ["b"]
+
+
+def test_facts_are_needed_only_where_a_step_reads_them() -> None:
+    assert not route(target("a")).reads
+    assert not stepped("timeout").reads
+    assert route(target("a"), steps=(Step(order=1, able=True),)).reads
+
+
+def test_a_target_of_no_step_is_one_of_the_routes_own_strategy() -> None:
+    lost = route(target("a"), target("b", 9), steps=(Step(order=1),))
+    assert names(decided(lost)) == ["a", "b"]
+
+
+# Strategies of steps
+
+
+def test_each_step_has_its_own_strategy() -> None:
+    steps = (Step(order=1, strategy="weighted"), Step(order=2, strategy="fastest"))
+    given = (target("a", weight=0), target("b"), target("c", 2), target("d", 2))
+    readings = {"p/c": Reading(900), "p/d": Reading(100)}
+    found = decided(route(*given, steps=steps), readings=readings)
+    assert names(found) == ["b", "a", "d", "c"]
+
+
+drafts = st.lists(
+    st.tuples(st.integers(1, 4), st.sampled_from(["ordered", "weighted", "fastest", "cheapest"])),
+    min_size=1,
+    max_size=6,
+)
+kinds = st.lists(st.sampled_from([k for k, v in KINDS.items() if v.retryable]), max_size=40)
+
+
+@given(
+    rows=drafts,
+    failures=kinds,
+    retries=st.integers(0, 3),
+    seed=st.integers(0, 99),
+    on=st.lists(st.sampled_from(list(CLASSES)), max_size=3),
+)
+def test_a_course_always_ends_and_calls_none_more_often_than_allowed(
+    rows: list[tuple[int, str]], failures: list[str], retries: int, seed: int, on: list[str]
+) -> None:
+    targets = tuple(target(f"m{n}", order) for n, (order, _) in enumerate(rows))
+    steps = {o: Step(order=o, strategy=s, on=tuple(on) if o > 2 else ()) for o, s in rows}
+    course = Course(decided(route(*targets, steps=tuple(steps.values())), seed=seed), retries)
+    called: list[str] = []
+    told = iter(failures)
+    while (candidate := course.next()) is not None:
+        called.append(candidate.target.model.name)
+        course.failed(Error(kind=next(told, "timeout"), message=""))
+    assert called
+    assert max(called.count(name) for name in called) <= retries + 1
+
+
+def test_a_decision_is_a_value() -> None:
+    found = decided(route(target("a")))
+    with pytest.raises(AttributeError):
+        found.candidates = ()  # type: ignore[misc]
+    assert msgspec.structs.replace(found) == found

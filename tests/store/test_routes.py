@@ -1,0 +1,189 @@
+"""Routes as documents: what is saved is what is read, and nobody overwrites anybody."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from gateway import models
+from gateway.routing.document import Document, StepDoc, TargetDoc, as_json, from_json
+from gateway.store import load_snapshot
+from gateway.store.routes import (
+    Conflict,
+    compiled,
+    current,
+    document_of,
+    restored,
+    save_route,
+    with_document,
+)
+from tests.store import factories
+
+pytestmark = pytest.mark.django_db
+
+STEPS = (
+    StepDoc(
+        name="Primary",
+        strategy="weighted",
+        refuses=("images",),
+        first_token_s=20.0,
+        targets=(
+            TargetDoc(model="openai/gpt-5", weight=70),
+            TargetDoc(model="openai/gpt-5-mini", weight=30, timeouts={"idle_s": 5.0}),
+        ),
+    ),
+    StepDoc(
+        name="Fallback",
+        on=("rate_limit", "context_length"),
+        able=True,
+        max_context=1000,
+        targets=(TargetDoc(model="openai/gpt-5", edits=({"op": "drop", "path": "seed"},)),),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _known() -> None:
+    provider = factories.provider()
+    for name in ("gpt-5", "gpt-5-mini"):
+        factories.model(name, provider)
+
+
+def document(**changes: object) -> Document:
+    base = Document(name="smart", aliases=("claude-*", "gpt-4o"), steps=STEPS, strict=True)
+    return msgspec.structs.replace(base, **changes)
+
+
+def number(row: models.Route) -> int:
+    return current(models.Route.objects.get(pk=row.pk)).number
+
+
+def saved(row: models.Route | None = None, **changes: object) -> models.Route:
+    had = number(row) if row is not None else 0
+    return save_route(document(**changes), route=row, number=had, who="ada").route
+
+
+def test_a_saved_document_is_read_as_it_was() -> None:
+    assert document_of(saved()) == document()
+
+
+def test_a_document_survives_json() -> None:
+    assert from_json(as_json(document())) == document()
+
+
+def test_the_snapshot_has_what_the_document_compiles_to() -> None:
+    saved()
+    snapshot = load_snapshot()
+    live = snapshot.routes["smart"]
+    draft = compiled(document(), snapshot)
+    targets = tuple(msgspec.structs.replace(t, id=0) for t in live.targets)
+    assert msgspec.structs.replace(live, id=0, targets=targets) == draft
+    assert not snapshot.warnings
+
+
+def test_a_draft_in_the_snapshot_answers_to_its_names() -> None:
+    row = saved()
+    draft = document(name="other", aliases=("o-*",))
+    found = with_document(load_snapshot(), draft, replaces=row.name)
+    assert found.route("o-1") is found.routes["other"]
+    assert found.route("smart") is None
+    assert found.route("gpt-4o") is None
+
+
+def test_a_route_without_steps_reads_as_before_and_as_one_step() -> None:
+    gpt, mini = models.Model.objects.order_by("pk")
+    row = factories.route("plain", mini)
+    models.Target.objects.create(route=row, model=gpt, order=2)
+    assert load_snapshot().routes["plain"].steps == ()
+    (step,) = document_of(row).steps
+    assert [t.model for t in step.targets] == ["openai/gpt-5-mini", "openai/gpt-5"]
+
+
+def test_groups_of_a_weighted_route_are_steps() -> None:
+    gpt, mini = models.Model.objects.order_by("pk")
+    row = factories.route("plain", mini, strategy="weighted")
+    models.Target.objects.create(route=row, model=gpt, order=2)
+    assert [step.strategy for step in document_of(row).steps] == ["weighted", "weighted"]
+
+
+def test_the_order_within_a_step_is_kept_when_it_is_turned_round() -> None:
+    row = saved()
+    turned = (msgspec.structs.replace(STEPS[0], targets=STEPS[0].targets[::-1]),)
+    ids = {t.model.name: t.pk for t in row.targets.filter(order=1)}
+    saved(row, steps=turned)
+    live = load_snapshot().routes["smart"].targets
+    assert [t.model.name for t in live] == ["gpt-5-mini", "gpt-5"]
+    assert {t.model.name: t.id for t in live} == ids
+
+
+def test_every_save_is_a_version_and_one_can_go_back() -> None:
+    row = saved()
+    saved(row, strict=False)
+    assert number(row) == 2
+    back = restored(row, 1)
+    assert back == document()
+    save_route(back, route=row, number=2, who="ada", note="back to 1")
+    assert document_of(models.Route.objects.get(pk=row.pk)).strict
+    assert [v.number for v in models.RouteVersion.objects.of(row)] == [3, 2, 1]
+
+
+def test_two_who_edit_the_same_do_not_overwrite_each_other() -> None:
+    row = saved()
+    saved(row, strict=False)
+    with pytest.raises(Conflict) as met:
+        save_route(document(retries=5), route=row, number=1, who="vic")
+    assert met.value.current.number == 2
+    assert not met.value.current.document.strict
+    assert document_of(models.Route.objects.get(pk=row.pk)).retries == 1
+
+
+def test_a_change_from_elsewhere_is_a_version_of_its_own() -> None:
+    row = saved()
+    models.Route.objects.filter(pk=row.pk).update(retries=7)
+    assert number(row) == 2
+    with pytest.raises(Conflict):
+        save_route(document(), route=row, number=1, who="ada")
+    saved(row)
+    assert [v.who for v in models.RouteVersion.objects.of(row)] == ["ada", "", "ada"]
+
+
+def test_a_name_that_is_taken_is_refused_and_nothing_is_written() -> None:
+    row = saved()
+    factories.route("taken")
+    with pytest.raises(ValueError, match="has one of these names already"):
+        saved(row, name="taken", steps=())
+    assert document_of(models.Route.objects.get(pk=row.pk)) == document()
+
+
+def test_a_new_name_is_followed_by_the_routes_that_fall_back_to_it() -> None:
+    other = factories.route("other", fallbacks=["smart"])
+    saved(saved(), name="smarter")
+    other.refresh_from_db()
+    assert other.fallbacks == ["smarter"]
+
+
+def test_a_model_that_is_gone_can_not_be_saved() -> None:
+    steps = (StepDoc(targets=(TargetDoc(model="openai/gone"),)),)
+    with pytest.raises(ValueError, match="openai/gone"):
+        saved(steps=steps)
+    assert not models.Route.objects.all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"on": ["bad"]}, "on `bad` is not one of"),
+        ({"takes": ["tools"], "refuses": ["tools"]}, "both"),
+        ({"strategy": "best"}, "the strategy `best`"),
+        ({"min_context": 10, "max_context": 5}, "fewest"),
+        ({"on": "timeout"}, "on must be a list"),
+    ],
+)
+def test_a_step_that_is_not_understood_is_left_out_with_its_targets(
+    wrong: dict[str, object], why: str
+) -> None:
+    row = saved()
+    models.Step.objects.filter(route=row, order=2).update(**wrong)
+    snapshot = load_snapshot()
+    assert [t.model.name for t in snapshot.routes["smart"].targets] == ["gpt-5", "gpt-5-mini"]
+    assert why in snapshot.warnings[0].why
