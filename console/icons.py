@@ -54,4 +54,5 @@ def _symbol(name: str, path: Path) -> str:
     # Logos are filled, icons are drawn with a pen, and one of these stands among the logos.
     pen = ' fill="none" stroke="currentColor" stroke-width="2"' if "stroke=" in attributes else ""
     drawing = re.sub(r"\s+", " ", inner).strip().replace("> <", "><").replace(" />", "/>")
-    return f'<symbol id="{name}" viewBox="{box.group(1) if box else "0 0 24 24"}"{pen}>{drawing}</symbol>'
+    size = box.group(1) if box else "0 0 24 24"
+    return f'<symbol id="{name}" viewBox="{size}"{pen}>{drawing}</symbol>'

@@ -38,14 +38,16 @@ class SecurityHeaders:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer with the headers."""
-        if iscoroutinefunction(self):
+        if self._is_async:
             return self._later(request)
-        return _with_headers(self.get_response(request))
+        response: HttpResponseBase = self.get_response(request)
+        return _with_headers(response)
 
     async def _later(self, request: HttpRequest) -> HttpResponseBase:
         return _with_headers(await self.get_response(request))

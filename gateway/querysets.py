@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from decimal import Decimal
 from functools import reduce
 from operator import or_
 from typing import Any, Self, TypeVar
@@ -256,16 +255,6 @@ class RequestLogQuerySet(models.QuerySet[Row]):
     def earliest_start(self) -> datetime | None:
         """When the first of them started."""
         return self.order_by("started_at").values_list("started_at", flat=True).first()
-
-    def spent_by_key(self, key_ids: Sequence[int]) -> dict[int, Decimal]:
-        """US dollars that these keys have spent, by row id of the key; unknown cost is 0."""
-        spent = (
-            self.filter(key_id__in=key_ids)
-            .order_by()
-            .values_list("key_id")
-            .annotate(usd=models.Sum("cost_usd"))
-        )
-        return {key_id: usd or Decimal(0) for key_id, usd in spent}
 
     def outcomes_by_provider(self, since: datetime) -> dict[str, tuple[int, int]]:
         """Provider -> how many requests it answered last since then, and how many failed."""

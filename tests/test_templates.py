@@ -64,7 +64,7 @@ def test_a_script_makes_no_markup_of_text(path: Path) -> None:
     text = path.read_text()
     for word in (
         "innerHTML",
-        "outerHTML",
+        ".outerHTML",
         "insertAdjacentHTML",
         "document.write",
         "eval(",

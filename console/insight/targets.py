@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import msgspec
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.charts import level
 from console.insight.spans import hours
-from console.pages.requests.lines import KINDS
 from gateway import store
 from gateway.models import PaceHour, Provider, RequestLog, TargetHour
 from gateway.relay import runtime
@@ -28,6 +28,16 @@ RECENT_ROWS = 500
 # A provider is called unhealthy at this share of failed calls in the last two hours.
 SICK_SHARE, SICK_TRIES = 0.5, 3
 Target = tuple[str, str]
+
+_KINDS: dict[str, str | Promise] = {
+    "rate_limit": gettext_lazy("rate limit"),
+    "quota": gettext_lazy("out of quota"),
+    "upstream_auth": gettext_lazy("credential refused"),
+    "upstream_error": gettext_lazy("upstream error"),
+    "timeout": gettext_lazy("timeout"),
+    "overloaded": gettext_lazy("overloaded"),
+    "malformed_output": gettext_lazy("malformed output"),
+}
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -171,7 +181,7 @@ def last_failures() -> dict[Target, Failure]:
                 found[name] = Failure(
                     pk=pk,
                     at=at,
-                    kind=str(KINDS.get(kind, kind.replace("_", " "))),
+                    kind=str(_KINDS.get(kind, kind)),
                     words=attempt.get("error") or "",
                     status=attempt.get("status"),
                 )

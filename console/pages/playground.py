@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -44,7 +44,7 @@ WAIT_S, WAITS = 0.5, 240
 LOST_AFTER = dt.timedelta(minutes=30)
 _STREAM = "text/event-stream; charset=utf-8"
 
-View = Callable[..., Awaitable[HttpResponseBase]]
+View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
 # --- what all of them share ---------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django import template
@@ -70,9 +70,14 @@ def usd(value: Decimal | float | str | None) -> str:
     if amount == 0:
         return "$0"
     if abs(amount) >= _SMALL_USD:
-        return f"${number_format(amount, 2, force_grouping=True)}"
+        return f"${number_format(_rounded(amount, 2), 2, force_grouping=True)}"
     digits = min(8, 1 - amount.adjusted())
-    return f"${number_format(amount, digits)}"
+    return f"${number_format(_rounded(amount, digits), digits)}"
+
+
+def _rounded(amount: Decimal, digits: int) -> Decimal:
+    """`number_format` cuts where a person would round."""
+    return amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
 @register.filter
@@ -82,8 +87,8 @@ def tokens(value: int | None) -> str:
         return UNKNOWN
     for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
         if value >= limit:
-            base = 1000 if unit == "k" else limit
-            return f"{number_format(value / base, 1)}{unit}"
+            short = value / (1000 if unit == "k" else limit)
+            return f"{number_format(short, 0 if short >= 100 else 1)}{unit}"
     return count(value)
 
 

@@ -1,6 +1,6 @@
 """With a million rows, every query of the requests page answers within 100 ms.
 
-`DRAGOMAN_BENCH_ROWS` sets the number of rows (the default keeps an everyday run short);
+`BENCH_ROWS` sets the number of rows (the default keeps an everyday run short);
 `DATABASE_URL` chooses PostgreSQL. Run with `pytest tests/bench/test_requests_bench.py -s`
 to see each query's time.
 """
@@ -21,7 +21,7 @@ from console.pages.requests.menus import MENUS, distinct
 from console.pages.requests.query import COLUMNS, parse
 from gateway.management.seed_requests import seed
 
-ROWS = int(os.environ.get("DRAGOMAN_BENCH_ROWS", "20000"))
+ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
 CEILING_MS = 100.0
 # A machine that others use as well: the best of these counts.
 TRIES = 5

@@ -15,8 +15,12 @@ PASSWORD = "correct horse battery"
 def main() -> None:
     """An admin, Ada, and a viewer, Vic."""
     django.setup()
-    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-    from django.contrib.auth import get_user_model
+    from django.contrib.auth import (
+        BACKEND_SESSION_KEY,
+        HASH_SESSION_KEY,
+        SESSION_KEY,
+        get_user_model,
+    )
     from django.contrib.sessions.backends.db import SessionStore
 
     users = get_user_model()._default_manager

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 
 class Place(NamedTuple):
-    """A page: a name for its pictures, where it is, and who may see it."""
+    """A page: a name for its pictures, where it is, and who may see it.
+
+    `{request}` in a path stands for the newest request of the log.
+    """
 
     name: str
     path: str
@@ -18,7 +21,7 @@ PLACES = (
     Place("overview", "/console/"),
     Place("playground", "/console/playground"),
     Place("requests", "/console/requests"),
-    Place("request", "/console/requests/newest"),
+    Place("request", "/console/requests/{request}"),
     Place("providers", "/console/providers"),
     Place("provider-add", "/console/providers/add"),
     Place("models", "/console/models"),

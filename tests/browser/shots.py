@@ -36,12 +36,28 @@ def traffic(site: Site, times: int = 3) -> None:
         for model, text in _CALLS * times:
             chat = {"model": model, "messages": [{"role": "user", "content": text}]}
             client.post("/v1/chat/completions", json=chat)
-            messages = {**chat, "max_tokens": 200, "stream": True, "system": "Be brief.", "top_k": 5}
+            messages = {
+                **chat,
+                "max_tokens": 200,
+                "stream": True,
+                "system": "Be brief.",
+                "top_k": 5,
+            }
             client.post(
                 "/v1/messages",
                 json=messages,
                 headers={"anthropic-version": "2023-06-01", "x-claude-code-session-id": "s-1"},
             )
+
+
+def path_of(site: Site, place: Place) -> str:
+    """Where a page is on this site."""
+    if "{request}" not in place.path:
+        return place.path
+    key = (site.data_dir / "admin_key").read_text(encoding="utf-8").strip()
+    headers = {"authorization": f"Bearer {key}"}
+    found = httpx.get(f"{site.url}/api/requests?limit=1&provider=demo", headers=headers, timeout=10)
+    return place.path.replace("{request}", found.json()["items"][0]["request_id"])
 
 
 def shoot(site: Site, browser: Any, place: Place, folder: Path) -> None:
@@ -59,7 +75,7 @@ def shoot(site: Site, browser: Any, place: Place, folder: Path) -> None:
                 cookie = {"name": "sessionid", "value": site.sessions[place.who], "url": site.url}
                 context.add_cookies([cookie])
             page = context.new_page()
-            page.goto(place.path)
+            page.goto(path_of(site, place))
             page.wait_for_timeout(400)
             page.screenshot(path=folder / f"{place.name}-{size}-{theme}.png")
             context.close()

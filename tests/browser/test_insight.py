@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import DESKTOP, PHONE, Complaints, watch
 from tests.browser.site import Site
 
 PAGES = {"overview": "/console/", "usage": "/console/usage", "health": "/console/health"}
@@ -23,25 +24,38 @@ def busy(site: Site) -> Site:
     return site
 
 
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Site]:
+    """A site of its own, which nobody has called yet."""
+    running = Site(tmp_path)
+    try:
+        yield running.start().with_people()
+    finally:
+        running.stop()
+
+
 def test_the_first_call_turns_the_empty_overview_into_a_full_one(
-    signed_in: Any, site: Site
+    browser: Any, fresh: Site, complaints: Complaints
 ) -> None:
-    signed_in.goto("/console/")
-    expect(
-        signed_in.get_by_role("heading", name="No request has come through yet.")
-    ).to_be_visible()
-    key = re.search(r"sk-dgm-\w{54}", site.output)
+    context = browser.new_context(base_url=fresh.url, reduced_motion="reduce")
+    context.add_cookies([{"name": "sessionid", "value": fresh.sessions["ada"], "url": fresh.url}])
+    page = context.new_page()
+    watch(page, complaints)
+    page.goto("/console/")
+    expect(page.get_by_role("heading", name="No request has come through yet.")).to_be_visible()
+    key = re.search(r"sk-dgm-\w{54}", fresh.output)
     assert key
     answer = httpx.post(
-        f"{site.url}/v1/chat/completions",
+        f"{fresh.url}/v1/chat/completions",
         headers={"authorization": f"Bearer {key[0]}"},
         json={"model": "demo", "messages": [{"role": "user", "content": "Hello"}]},
     )
     assert answer.status_code == 200
     # By itself: the page renews its content.
-    newest = signed_in.get_by_role("heading", name="Newest requests")
-    expect(newest).to_be_visible(timeout=25_000)
-    expect(signed_in.locator(".figure-text").first).to_have_text("1")
+    expect(page.get_by_role("heading", name="Newest requests")).to_be_visible(timeout=25_000)
+    expect(page.locator(".figure-text").first).to_have_text("1")
+    context.close()
+    assert not complaints
 
 
 def test_a_request_of_the_overview_opens(signed_in: Any, busy: Site) -> None:

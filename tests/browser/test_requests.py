@@ -133,7 +133,7 @@ def test_a_request_is_sent_again_and_linked(signed_in: Any, site: Site, key: str
     signed_in.goto(f"/console/requests/{name}")
     signed_in.locator(".replay > summary").click()
     signed_in.get_by_role("button", name="Send again").click()
-    signed_in.get_by_text("Replay of").wait_for()
+    signed_in.locator(".d-head").get_by_text("Replay of").wait_for()
     assert signed_in.locator("#detail-title").inner_text() != name
     signed_in.get_by_role("link", name=name).click()
     signed_in.get_by_text("Sent again as").wait_for()

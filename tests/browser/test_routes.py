@@ -217,6 +217,11 @@ def test_every_page_is_accessible_and_fits(
     expect(page.locator("#route-checks")).to_contain_text("gets a new name")
     page.locator("#dry-run").click()
     expect(page.get_by_label("What would happen")).to_be_visible()
+    page.get_by_text("The request to the upstream").click()
+    wide, window = page.locator("#route-side").evaluate(
+        "side => [side.scrollWidth, side.clientWidth]"
+    )
+    assert wide <= window, "what is sent scrolls in its own box"
     page.locator("#review").click()
     expect(page.locator("#review-pane")).to_be_visible()
     axe(page)

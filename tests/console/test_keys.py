@@ -12,7 +12,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
+from console.pages.keys.spend import Gauge, gauges
 from gateway import store
 from gateway.models import ApiKey, RequestLog, Source
 from tests.store.factories import entry, model, route
@@ -221,8 +223,6 @@ def test_the_list_shows_the_budget_that_ends_first(admin: Client) -> None:
 
 
 def test_spans_are_days_and_months_of_utc(admin: Client) -> None:
-    from console.pages.keys.spend import gauges
-
     row, _ = store.make_key("ci")
     now = datetime.fromisoformat("2026-03-15T12:00:00+00:00")
     for n, moment in enumerate(
@@ -253,3 +253,39 @@ def test_no_key_yet_says_what_to_do(admin: Client) -> None:
     assert reverse("key-add") in page
     assert "Bearer sk-dgm-" in page
     assert not RequestLog.objects.exists()
+
+
+def test_spending_outlives_the_log_and_a_rotation(admin: Client) -> None:
+    row, _ = store.make_key("ci")
+    past = timezone.now() - timedelta(days=400)
+    store.write(
+        [
+            entry(
+                "a",
+                key_id=row.pk,
+                key_prefix="old",
+                cost_usd=Decimal(2),
+                started_at=past.timestamp(),
+            )
+        ]
+    )
+    store.write(
+        [
+            entry(
+                "b",
+                key_id=row.pk,
+                key_prefix="new",
+                cost_usd=Decimal(1),
+                started_at=past.timestamp(),
+            )
+        ]
+    )
+    RequestLog.objects.prune(timezone.now())
+    assert [gauge.spent for gauge in gauges([row], timezone.now())[row.pk]] == [0, 0, 3]
+
+
+def test_nothing_left_is_not_less_than_nothing() -> None:
+    gauge = Gauge("day", _("Today"), Decimal(7), Decimal(5))
+    assert (gauge.left, gauge.share, gauge.level) == (0, 100, "bad")
+    assert Gauge("day", _("Today"), Decimal(0), Decimal(0)).share == 100
+    assert Gauge("day", _("Today"), Decimal(4), Decimal(5)).level == "warn"

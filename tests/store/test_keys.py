@@ -11,9 +11,8 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.edge import keys
-from gateway.models import ApiKey, RequestLog
+from gateway.models import ApiKey
 from gateway.routing.snapshot import Limits
-from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db
 
@@ -124,17 +123,3 @@ def test_only_what_was_revoked_lately_can_be_restored() -> None:
     assert not ApiKey.objects.restore(revoked_since=timezone.now() + timedelta(seconds=1))
     assert ApiKey.objects.restore(revoked_since=timezone.now() - timedelta(seconds=10))
     assert admitted(plain, 0) == row.pk
-
-
-def test_spend_is_counted_by_key_over_both_secrets() -> None:
-    row, _ = store.make_key("ci")
-    other, _ = store.make_key("other")
-    costs = [(row.pk, "0.5"), (row.pk, "0.25"), (row.pk, None), (other.pk, "3"), (None, "9")]
-    store.write(
-        [
-            entry(f"r{n}", key_id=key, cost_usd=None if cost is None else Decimal(cost))
-            for n, (key, cost) in enumerate(costs)
-        ]
-    )
-    found = RequestLog.objects.spent_by_key([row.pk, other.pk])
-    assert found == {row.pk: Decimal("0.75"), other.pk: Decimal(3)}

@@ -1,4 +1,4 @@
-"""What keys have spent of their budgets, from the request log. Days and months are UTC's."""
+"""What keys have spent of their budgets, from the sums by hour. Days and months are UTC's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from gateway.models import ApiKey, RequestLog
+from gateway.models import ApiKey, UsageHour
 
 SPANS: tuple[tuple[str, Promise], ...] = (
     ("day", _("Today")),
@@ -52,8 +52,7 @@ class Gauge(NamedTuple):
 
 def gauges(keys: Sequence[ApiKey], now: datetime) -> dict[int, list[Gauge]]:
     """The spending of each key by its row id: today, this month and in all."""
-    ids = [key.pk for key in keys]
-    spent = {span: _spent(ids, span, now) for span, _label in SPANS}
+    spent = {span: _spent(span, now) for span, _label in SPANS}
     return {
         key.pk: [
             Gauge(span, label, spent[span].get(key.pk, Decimal(0)), _budget(key, span))
@@ -69,10 +68,10 @@ def tightest(found: Sequence[Gauge]) -> Gauge:
     return max(bound, key=lambda gauge: gauge.share or 0) if bound else found[1]
 
 
-def _spent(ids: list[int], span: str, now: datetime) -> dict[int, Decimal]:
+def _spent(span: str, now: datetime) -> dict[int, Decimal]:
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since = {"day": midnight, "month": midnight.replace(day=1)}.get(span)
-    return RequestLog.objects.started(since, None).spent_by_key(ids)
+    return UsageHour.objects.spend_by_key(since=since)
 
 
 def _budget(key: ApiKey, span: str) -> Decimal | None:

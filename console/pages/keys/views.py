@@ -16,7 +16,6 @@ from console.access import admin, viewer
 from console.forms.keys import KeyForm, RotateForm
 from console.pages.keys.spend import gauges, tightest
 from gateway.models import ApiKey, Source
-from gateway.store import load_options
 
 PAGE = "keys"
 UNDO_S = 10
@@ -90,7 +89,6 @@ def key_page(
         "fixed": fixed(row),
         "gauges": gauges([row], timezone.now())[row.pk],
         "rotate": rotate or RotateForm(initial={"grace": "day"}),
-        "row_days": load_options().row_days,
     }
     return render(request, "console/key_edit.html", context, status=status)
 

@@ -8,7 +8,8 @@ export function buttons(app, columns) {
   $("#pg-run").hidden = app.busy;
   $("#pg-stop").hidden = !app.busy;
   const n = columns.length;
-  const words = app.mode === "matrix" ? _("Run {n} × {m}", { n: app.matrix?.filled.length ?? 0, m: n }) : n > 1 ? _("Run all {n}", { n }) : app.mode === "chat" ? _("Send") : _("Run");
+  const cases = app.matrix?.filled.length ?? 0;
+  const words = app.mode === "matrix" && cases ? _("Run {n} × {m}", { n: cases, m: n }) : n > 1 && app.mode === "compare" ? _("Run all {n}", { n }) : app.mode === "chat" ? _("Send") : _("Run");
   const label = $("#pg-run span");
   if (label.textContent !== words) label.textContent = words;
   const done = columns.filter((c) => c.shown?.over);

@@ -1,5 +1,5 @@
 // Numbers as people of the page's language write them, with their units.
-const language = document.documentElement.lang || undefined;
+export const language = document.documentElement.lang || undefined;
 const number = (digits) =>
   new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const whole = number(0);
@@ -30,12 +30,3 @@ export const roughly = (value) =>
 
 /** Tokens of a text, by its length: good enough before a run. */
 export const tokensOf = (text) => Math.ceil((text ?? "").length / 4);
-
-export function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-export const time = (value) =>
-  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));

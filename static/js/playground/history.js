@@ -1,7 +1,10 @@
 // Runs to come back to: history, presets with versions, the link to a run, its files.
 import { _, call, el, icon, notice, place } from "./dom.js";
-import { time, usd } from "./format.js";
+import { language, usd } from "./format.js";
 import { dialog, menu } from "./overlay.js";
+
+const time = (value) =>
+  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
 
 /** A list of past runs, newest first, in pages. */
 export function openHistory() {

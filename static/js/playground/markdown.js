@@ -8,7 +8,7 @@ const SAFE = /^(https?:\/\/|mailto:)/i;
 const TURNING = /[\u202A-\u202E\u2066-\u2069\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]/g;
 const ENTITIES = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'" };
 const LONG_LINE = 4000; // Characters; inline rules take more than linear time.
-const SLOW = 60; // Milliseconds for one step; beyond it, this answer is shown as it came.
+const SLOW = 60; // Milliseconds for one step; beyond it a few times, the rest is shown as it comes.
 const CAP = 200_000; // Characters shown as they came; the rest is in the log and in the export.
 const MOST = 1_000_000; // Characters drawn as markdown.
 
@@ -104,7 +104,7 @@ function lex(text) {
 /** Draws growing text into `host`; finished blocks are kept, only the last ones are built again. */
 export class Rendering {
   constructor(host) {
-    Object.assign(this, { host, text: "", settled: 0, open: [], rough: null, drawn: 0 });
+    Object.assign(this, { host, text: "", settled: 0, open: [], rough: null, drawn: 0, slow: 0 });
   }
 
   update(text) {
@@ -121,7 +121,13 @@ export class Rendering {
       return this.#giveUp();
     }
     if (safe < rest.length) this.#giveUp(begin + safe, true);
-    else if (performance.now() - began > SLOW && rest.length > 2000) this.#giveUp();
+    else this.#tire(performance.now() - began, text.length);
+  }
+
+  /** A busy machine may be slow once; text that is slow each time gets no more markdown. */
+  #tire(ms, from) {
+    this.slow += ms > SLOW;
+    if (this.slow > 3 || ms > 8 * SLOW) this.#giveUp(from, true);
   }
 
   #draw(tokens) {

@@ -1,7 +1,7 @@
 // The row of figures under an answer, and who is best in each.
 import { _, el, hidden, setVars } from "./dom.js";
 import { tip } from "./overlay.js";
-import { compact, count, known, median, seconds, usd } from "./format.js";
+import { compact, count, known, seconds, usd } from "./format.js";
 
 const ROWS = [
   ["ttft", () => _("TTFT"), (f) => [seconds(f.ttft), " s"], Math.min, () => _("fastest")],
@@ -12,6 +12,12 @@ const ROWS = [
 ];
 const compactOr = (value) => (known(value) ? compact(value) : "–");
 const NAMES = ROWS.map(([name]) => name);
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
 
 /** Median figures of several takes, and how far apart they lie. */
 export function figures(takes) {

@@ -1,0 +1,194 @@
+"""The parts of a client's contents -> canonical parts.
+
+Calls and results may come without ids here; they get some by their place, which is the
+same in every turn, and a result the id of the call that it answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import invalid
+from gateway.canon.media import media_type_of
+from gateway.canon.request import (
+    Audio,
+    Document,
+    Image,
+    Native,
+    Part,
+    Reasoning,
+    Signature,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from gateway.dialects.fields import (
+    compact,
+    flag,
+    items,
+    mapping,
+    needed_mapping,
+    needed_text,
+    text,
+)
+from gateway.dialects.gemini.names import NAME, Json
+from gateway.dialects.gemini.signatures import signature_in
+
+_AUDIO = {"wav": "wav", "x-wav": "wav", "mp3": "mp3", "mpeg": "mp3"}
+# Addresses that only Google can open.
+_OWN_FILES = ("gs://", "https://generativelanguage.googleapis.com/", "files/")
+
+
+class Pending:
+    """The calls that still wait for their results, by id and name, in order."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, str]] = []
+
+    def called(self, call: ToolCall) -> None:
+        """Note a call."""
+        self._open.append((call.id, call.name))
+
+    def answered(self, call_id: str | None, name: str) -> str | None:
+        """The id of the call that is answered; None where there is none of this name."""
+        for place, (known, called) in enumerate(self._open):
+            if (call_id is None and called == name) or known == call_id:
+                del self._open[place]
+                return known
+        return call_id
+
+
+def parts_in(content: Json, at: str, pending: Pending, *, model: bool) -> tuple[Part, ...]:
+    """The parts of one content."""
+    out: list[Part] = []
+    for place, part in enumerate(items(content, "parts", at)):
+        out += _part_in(part, f"{at}.parts[{place}]", pending, model=model)
+    return tuple(out)
+
+
+def _part_in(part: Json, at: str, pending: Pending, *, model: bool) -> list[Part]:
+    state = text(part, "thoughtSignature", at)
+    if "functionCall" in part:
+        call = _call_in(needed_mapping(part, "functionCall", at), at, signature_in(state))
+        pending.called(call)
+        return [call]
+    if "functionResponse" in part:
+        return [_result_in(needed_mapping(part, "functionResponse", at), at, pending)]
+    if part.get("text") is not None:
+        return _text_in(part, at, signature_in(state), model=model)
+    if "inlineData" in part:
+        return [inline_in(part, needed_mapping(part, "inlineData", at), at)]
+    if "fileData" in part:
+        return [_file_in(part, needed_mapping(part, "fileData", at), at)]
+    if state is not None and part.keys() <= {"thoughtSignature", "thought"}:
+        return [Reasoning(signature=signature_in(state), at=at)]
+    if not any(value is not None for value in part.values()):
+        raise invalid(f"{at} is empty: give text, inlineData, a functionCall, ...", at)
+    return [Native(dialect=NAME, data=part, at=at)]
+
+
+def _text_in(part: Json, at: str, state: Signature | None, *, model: bool) -> list[Part]:
+    words = needed_text(part, "text", at)
+    if model and flag(part, "thought", at):
+        redacted = state is not None and state.kind == "redacted"
+        return [Reasoning(text=words, signature=state, redacted=redacted, at=at)]
+    out: list[Part] = [Text(text=words, at=at)] if words or state is None else []
+    if state is not None:
+        out.append(Reasoning(signature=state, at=at))
+    return out
+
+
+def _call_in(call: Json, at: str, state: Signature | None) -> ToolCall:
+    path = f"{at}.functionCall"
+    return ToolCall(
+        id=text(call, "id", path) or made_id(at),
+        name=needed_text(call, "name", path),
+        arguments=mapping(call, "args", path) or {},
+        signature=state,
+        at=at,
+    )
+
+
+def made_id(at: str) -> str:
+    """An id for a call that came without one, by its place."""
+    return "call_" + "".join(c if c.isalnum() else "_" for c in at).strip("_")
+
+
+def _result_in(result: Json, at: str, pending: Pending) -> ToolResult:
+    path = f"{at}.functionResponse"
+    name = needed_text(result, "name", path)
+    found = pending.answered(text(result, "id", path) or None, name)
+    response = mapping(result, "response", path) or {}
+    parts, failed = _output_in(response, f"{path}.response")
+    for place, part in enumerate(items(result, "parts", path)):
+        parts += _media_in(part, f"{path}.parts[{place}]")
+    return ToolResult(
+        id=found or made_id(at),
+        parts=tuple(parts),
+        is_error=True if failed else None,
+        name=name,
+        at=at,
+    )
+
+
+def _output_in(response: Json, at: str) -> tuple[list[Part], bool]:
+    """What a result says: the keys `output` and `error` have a meaning of their own."""
+    if not response:
+        return [], False
+    told: Any = response
+    failed = False
+    if response.keys() == {"output"}:
+        told = response["output"]
+    elif response.keys() == {"error"}:
+        told, failed = response["error"], True
+    words = told if isinstance(told, str) else compact(told)
+    return ([Text(text=words, at=at)] if words else []), failed
+
+
+def _media_in(part: Json, at: str) -> list[Part]:
+    if "inlineData" in part:
+        return [inline_in(part, needed_mapping(part, "inlineData", at), at)]
+    if "fileData" in part:
+        return [_file_in(part, needed_mapping(part, "fileData", at), at)]
+    return [Native(dialect=NAME, data=part, at=at)]
+
+
+def inline_in(part: Json, blob: Json, at: str) -> Part:
+    """A file in the body: a picture, a document or sound; another stays as it is."""
+    path = f"{at}.inlineData"
+    told = text(blob, "mimeType", path)
+    data = needed_text(blob, "data", path).replace("-", "+").replace("_", "/")
+    media = media_type_of(data, told, "application/octet-stream")
+    kind, _, form = media.partition("/")
+    if kind == "image":
+        return Image(data=data, media_type=media, at=at)
+    if media == "application/pdf" or kind == "text":
+        title = text(blob, "displayName", path)
+        return Document(data=data, media_type=media, title=title, at=at)
+    if kind == "audio" and form in _AUDIO:
+        return Audio(data=data, format=_AUDIO[form], at=at)
+    return Native(dialect=NAME, data=part, at=at)
+
+
+def _file_in(part: Json, file: Json, at: str) -> Part:
+    path = f"{at}.fileData"
+    uri = needed_text(file, "fileUri", path)
+    media = text(file, "mimeType", path)
+    kind = (media or "").partition("/")[0]
+    where: Json = {"file_id": uri} if uri.startswith(_OWN_FILES) else {"url": uri}
+    if kind == "image":
+        return Image(**where, media_type=media, at=at)
+    if media == "application/pdf" or kind == "text":
+        return Document(**where, media_type=media, title=text(file, "displayName", path), at=at)
+    return Native(dialect=NAME, data=part, at=at)
+
+
+def strict_base64(data: str) -> bool:
+    """Whether the text is base64 as JSON carries bytes."""
+    try:
+        msgspec.convert(data, bytes)
+    except msgspec.ValidationError:
+        return False
+    return True

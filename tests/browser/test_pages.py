@@ -1,0 +1,69 @@
+"""What holds for every page: no violation of axe, no sideways scroll, the policy is kept.
+
+`open_page` also fails on a script error, a refusal of the policy, and a request that would
+leave the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.places import PLACES, Place
+from tests.browser.shots import path_of, traffic
+from tests.browser.site import Site
+
+SIZES = {"desktop": DESKTOP, "phone": PHONE}
+
+
+@pytest.fixture(scope="module")
+def used(site: Site) -> Site:
+    """A site that some clients have called, so that no page is empty."""
+    traffic(site, 1)
+    return site
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+def test_a_page_is_clean(
+    used: Site,
+    open_page: Callable[..., Any],
+    axe: Callable[[Any], None],
+    no_sideways_scroll: Callable[[Any], None],
+    complaints: Any,
+    place: Place,
+    size: str,
+    theme: str,
+) -> None:
+    if place.name == "refused":
+        complaints.forgive("403")
+    page = open_page(place.who, size=SIZES[size], theme=theme)
+    answer = page.goto(path_of(used, place))
+    assert answer.status == (403 if place.name == "refused" else 200)
+    page.wait_for_load_state("networkidle") if place.name != "requests" else page.wait_for_timeout(
+        300
+    )
+    axe(page)
+    no_sideways_scroll(page)
+
+
+@pytest.mark.parametrize("place", [p for p in PLACES if p.who == "ada"], ids=lambda p: p.name)
+def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: Place) -> None:
+    context = browser.new_context(base_url=used.url, java_script_enabled=False)
+    cookie = {"name": "sessionid", "value": used.sessions["ada"], "url": used.url}
+    context.add_cookies([cookie])
+    page = context.new_page()
+    answer = page.goto(path_of(used, place))
+    assert answer.status == 200
+    assert page.locator("h1").inner_text().strip()
+    context.close()
+
+
+@pytest.mark.parametrize("place", [p for p in PLACES if p.who], ids=lambda p: p.name)
+def test_a_stranger_is_sent_to_sign_in_and_back(used: Site, page: Any, place: Place) -> None:
+    page.goto(path_of(used, place))
+    assert "/console/sign-in?next=" in page.url

@@ -1,0 +1,49 @@
+"""The playground's scripts as files: how much is loaded, and what they must not use."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "static/js/playground"
+FIRST_LOAD_BYTES = 20_000
+_STATIC = re.compile(r'^(?:import|export)\b[^;]*?from "\./([^"]+)"', re.M)
+# What would make a model's words into markup or code.
+_FORBIDDEN = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc"
+)
+
+
+def loaded(name: str, seen: set[str] | None = None) -> set[str]:
+    """A module and all that it imports at once."""
+    seen = set() if seen is None else seen
+    if name not in seen:
+        seen.add(name)
+        for other in _STATIC.findall((FOLDER / name).read_text(encoding="utf-8")):
+            loaded(other, seen)
+    return seen
+
+
+def size(names: set[str]) -> int:
+    return sum(len(gzip.compress((FOLDER / name).read_bytes(), 9)) for name in names)
+
+
+def test_the_page_opens_with_little_script() -> None:
+    names = loaded("main.js")
+    assert "dom.js" in names
+    assert "markdown.js" not in names
+    assert size(names) <= FIRST_LOAD_BYTES
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.name)
+def test_no_script_builds_markup_from_text(path: Path) -> None:
+    assert _FORBIDDEN.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_every_module_is_used() -> None:
+    sources = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
+    named = {other for text in sources.values() for other in re.findall(r'"\./([\w-]+\.js)"', text)}
+    assert set(sources) - named == {"main.js"}

@@ -1,0 +1,44 @@
+"""How prices and sizes are written."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from console.templatetags.registry import price, size
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("3", "$3.00"),
+        ("0.125", "$0.125"),
+        ("0", "$0.00"),
+        ("1.10000000", "$1.10"),
+        ("0.00000003", "$0.00000003"),
+        ("1500", "$1,500.00"),
+        ("1E+2", "$100.00"),
+    ],
+)
+def test_a_price_is_exact(value: str, words: str) -> None:
+    assert price(Decimal(value)) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (800, "800"),
+        (128_000, "128k"),
+        (131_072, "131k"),
+        (1_048_576, "1.05M"),
+        (2_000_000, "2M"),
+        (400_000, "400k"),
+    ],
+)
+def test_a_size_is_what_people_call_it(value: int, words: str) -> None:
+    assert size(value) == words
+
+
+def test_what_nobody_knows_is_a_dash() -> None:
+    assert price(None) == size(None) == "—"
