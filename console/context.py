@@ -10,18 +10,20 @@ from django.utils.functional import SimpleLazyObject
 
 from console.access import is_admin
 from console.nav import NAV, Entry
+from console.progress import pending
 from gateway.models import ApiKey, Model, Provider, Route
 
 THEMES = ("light", "dark")
 
 
 def console(request: HttpRequest) -> dict[str, Any]:
-    """`nav`, `theme` and `admin`; the database is asked only if the shell is rendered."""
+    """`nav`, `theme`, `admin`, `first_run`; the database is asked only for the shell."""
     theme = request.COOKIES.get("theme", "")
     return {
         "nav": SimpleLazyObject(lambda: _nav(request)),
         "theme": theme if theme in THEMES else "",
         "admin": SimpleLazyObject(lambda: is_admin(request.user)),
+        "first_run": SimpleLazyObject(lambda: pending(request.user)),
     }
 
 

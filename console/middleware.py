@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.middleware.gzip import GZipMiddleware
 
 # No inline script or style and no eval: what a model says can not become code. Images
 # from `data:` are the playground's own uploads; from elsewhere they would be beacons.
@@ -24,10 +25,40 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+# What of our files gets smaller; fonts and pictures are compressed already.
+_STATIC = (".css", ".js", ".svg")
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+
+
+class Compression(GZipMiddleware):
+    """Compresses pages and our static files, but no stream: events must not wait."""
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer; in the loop, as a page takes a millisecond and a thread's turn more."""
+        response = await cast("Any", self.get_response)(request)
+        if response.streaming and request.path.endswith(_STATIC) and response.status_code == 200:
+            response = await _whole(response)
+        return self.process_response(request, response)
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        """The answer, smaller where the browser can read that."""
+        if response.streaming:
+            return response
+        compressed: HttpResponseBase = super().process_response(request, cast("Any", response))
+        return compressed
+
+
+async def _whole(response: StreamingHttpResponse) -> HttpResponse:
+    """A file's answer that has no more pieces."""
+    pieces = [piece async for piece in cast("Any", response.streaming_content)]
+    headers = dict(response.headers)
+    headers.pop("Content-Length", None)
+    return HttpResponse(b"".join(pieces), headers=headers)
 
 
 class SecurityHeaders:
@@ -47,16 +78,19 @@ class SecurityHeaders:
         if self._is_async:
             return self._later(request)
         response: HttpResponseBase = self.get_response(request)
-        return _with_headers(response)
+        return _with_headers(request, response)
 
     async def _later(self, request: HttpRequest) -> HttpResponseBase:
-        return _with_headers(await self.get_response(request))
+        return _with_headers(request, await self.get_response(request))
 
 
-def _with_headers(response: HttpResponseBase) -> HttpResponseBase:
+def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if response.headers.get("Content-Type", "").startswith("text/html"):
         # What a page shows is for one person; the back button after signing out shows nothing.
         response.headers.setdefault("Cache-Control", "no-store")
+    if request.is_secure():
+        for cookie in response.cookies.values():
+            cookie["secure"] = True
     return response

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Literal, cast
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.http import HttpRequest
 
 from console.access import is_admin
 from gateway.models import Setting
@@ -43,8 +42,3 @@ def advance(to: Step, **facts: Any) -> None:
 def pending(user: AbstractBaseUser | AnonymousUser) -> bool:
     """Whether this person has a first run to finish."""
     return is_admin(user) and step() != "done"
-
-
-def first_run(request: HttpRequest) -> dict[str, bool]:
-    """For templates that offer to go on with it."""
-    return {"first_run": pending(request.user)}

@@ -37,7 +37,6 @@ def imports(request: HttpRequest) -> HttpResponse:
         "page": PAGE,
         "groups": _groups(preview(form.cleaned_data["config"], text)),
         "draft": seal(text),
-        "first_run": progress.pending(request.user),
     }
     return render(request, "console/import_preview.html", context)
 

@@ -19,6 +19,29 @@ _ROWS: tuple[tuple[str, str, str, str, bool], ...] = (
         "gateway",
         True,
     ),
+    (
+        "/v1beta/models/{id}:generateContent",
+        "post",
+        "Google generateContent",
+        "gateway",
+        True,
+    ),
+    (
+        "/v1beta/models/{id}:streamGenerateContent",
+        "post",
+        "Google generateContent as a stream",
+        "gateway",
+        True,
+    ),
+    (
+        "/v1beta/models/{id}:countTokens",
+        "post",
+        "Count a generateContent request's tokens",
+        "gateway",
+        True,
+    ),
+    ("/v1beta/models", "get", "Models, in Google's shape", "gateway", True),
+    ("/v1beta/models/{id}", "get", "One model, in Google's shape", "gateway", True),
     ("/v1/models", "get", "Models, in OpenAI's or Anthropic's shape", "gateway", True),
     ("/v1/models/{id}", "get", "One model", "gateway", True),
     ("/health", "get", "State of this process", "operations", False),
@@ -44,6 +67,11 @@ def security_schemes() -> dict[str, Any]:
     }
 
 
+def operation_takes_body(path: str) -> bool:
+    """Whether it is a call of a model and not a list of them."""
+    return "models" not in path or ":" in path
+
+
 def _operation(path: str, summary: str, tag: str, *, needs_key: bool) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": summary,
@@ -54,7 +82,7 @@ def _operation(path: str, summary: str, tag: str, *, needs_key: bool) -> dict[st
     }
     if "{id}" in path:
         operation["parameters"] = [_ID]
-    if tag == "gateway" and "models" not in path:
+    if tag == "gateway" and operation_takes_body(path):
         operation["requestBody"] = {"required": True, "content": _ANY}
         operation["responses"]["default"] = {"description": "an error, in the same dialect"}
     return operation

@@ -13,6 +13,7 @@ from ninja import Field, Router, Schema, Status
 
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
+from gateway.edge.endpoints import find
 from gateway.providers.catalog import resolve
 from gateway.relay import translate
 
@@ -69,11 +70,18 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
 
 
 def _parts(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Body and headers: the request is a body, or an object that holds both."""
+    """Body and headers: the request is a body, or an object that holds both.
+
+    A `path` beside them tells model and stream where a dialect has them there.
+    """
     body, headers = request.get("body"), request.get("headers") or {}
-    if isinstance(body, dict) and "messages" not in request:
-        return body, _strings(headers)
-    return request, {}
+    if not isinstance(body, dict) or "messages" in request:
+        return request, {}
+    path = request.get("path")
+    endpoint = find(path.partition("?")[0]) if isinstance(path, str) else None
+    if endpoint is not None and endpoint.model:
+        body = {**body, "model": endpoint.model, "stream": endpoint.stream}
+    return body, _strings(headers)
 
 
 def _strings(headers: dict[str, Any]) -> dict[str, str]:

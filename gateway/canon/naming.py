@@ -75,6 +75,16 @@ def _bedrock_id(call_id: str) -> str:
     return f"{head}_{_digest(call_id).hex()[:8]}"
 
 
+def stable_id(value: str, limit: int) -> str:
+    """The id itself, or its hash where it is too long or holds structure of its own.
+
+    Claude Code's is a JSON object with a device id in it, which is nobody else's business.
+    """
+    if len(value) <= limit and not value.lstrip().startswith(("{", "[")):
+        return value
+    return f"sha256:{_digest(value).hex()}"[:limit]
+
+
 def _digest(text: str) -> bytes:
     # A lone surrogate can come out of JSON escapes and has no UTF-8 of its own.
     return sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -19,6 +19,8 @@ from gateway.canon.request import Signature
 from gateway.canon.traits import Traits
 
 PREFIX = "dgm1."
+# How a token begins in JSON: as it is, or in base64 where a field holds bytes.
+TOKENS = (b'"dgm1.', b'"ZGdtMS')
 _READABLE = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
 _SNAPSHOT_DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d|latest)$")
 
@@ -51,7 +53,10 @@ def unwrap(text: str) -> Signature | None:
     readable = _READABLE.match(payload)
     if readable:
         provider, model, kind, value = readable.groups()
-        item = kind if kind.startswith("rs_") else ""
+        if kind.startswith("rs_"):  # a reasoning item of OpenAI's, told by its id
+            kind, item = "encrypted_content", kind
+        else:
+            item = ""
         return Signature(provider=provider, model=model, kind=kind, value=value, item=item)
     try:
         raw = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))

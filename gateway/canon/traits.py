@@ -30,6 +30,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         thinking_request: how a Chat-speaking provider is told to reason:
             `reasoning_effort`, `thinking` (`{type}` object and effort),
             `reasoning` (OpenRouter's object), `none`.
+        thinking_budgets: the least and most tokens of Gemini's `thinkingBudget`; empty
+            for models that take a level.
         prefill: whether the last turn may be the assistant's.
         mid_system: whether a system turn may stand between other turns.
         structured: the strongest output form: `schema`, `json` or `none`.
@@ -37,6 +39,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         forced_tools: whether tool_choice may force a call.
         parallel_toggle: whether parallel calls can be switched off.
         tool_result_images: whether a tool result may hold images.
+        tool_result_status: whether a tool result of Converse may say that it failed.
+        mixed_results: whether a turn of Converse may hold words beside tool results.
         cache: the prompt-cache marks understood: `none`, `implicit`,
             `breakpoints` (OpenAI), `cache_control`, `cachePoint`.
         stop_max: the most stop sequences; 0 means none are accepted, None no limit.
@@ -73,8 +77,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             other tools are left out.
         document_urls: whether a Chat `file` may be given by URL.
         anthropic_version: the version to send when translating.
-        web_search: the type of Anthropic's server tool that searches the web
-            (`web_search_20260318`); empty where there is none.
+        web_search: the server tool that searches the web, as its dialect writes it
+            (`web_search_20260318`, `googleSearch`); empty where there is none.
     """
 
     kind: str = ""
@@ -91,6 +95,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     thinking_request: Literal["reasoning_effort", "thinking", "reasoning", "none"] = (
         "reasoning_effort"
     )
+    thinking_budgets: tuple[int, ...] = ()
     prefill: bool = False
     mid_system: bool = True
     structured: Literal["schema", "json", "none"] = "schema"
@@ -104,6 +109,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     pdf: bool = True
     audio: bool = False
     tool_result_images: bool = False
+    tool_result_status: bool = True
+    mixed_results: bool = True
     cache: Literal["none", "implicit", "breakpoints", "cache_control", "cachePoint"] = "implicit"
     stop_max: int | None = 4
     n_max: int = 128

@@ -4,8 +4,30 @@ from __future__ import annotations
 
 from gateway.dialects.anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from gateway.dialects.base import Dialect
+from gateway.dialects.bedrock_converse import DIALECT as BEDROCK_CONVERSE
+from gateway.dialects.gemini import DIALECT as GEMINI
+from gateway.dialects.ollama import DIALECT as OLLAMA
 from gateway.dialects.openai_chat import DIALECT as OPENAI_CHAT
+from gateway.dialects.openai_embeddings import DIALECT as OPENAI_EMBEDDINGS
 
 DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC_MESSAGES)
+    dialect.name: dialect
+    for dialect in (
+        OPENAI_CHAT,
+        ANTHROPIC_MESSAGES,
+        GEMINI,
+        OLLAMA,
+        OPENAI_EMBEDDINGS,
+        BEDROCK_CONVERSE,
+    )
+}
+
+# Those that clients may speak.
+SERVED: dict[str, Dialect] = {name: found for name, found in DIALECTS.items() if found.served}
+
+# The dialect of a provider -> the one in which it makes embeddings, where that is another.
+EMBED_IN: dict[str, str] = {
+    "openai_chat": "openai_embeddings",
+    "openai_responses": "openai_embeddings",
+    "openai_completions": "openai_embeddings",
 }

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from gateway.canon.adaptation import Adaptation
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error
 from gateway.canon.events import Event
 from gateway.canon.request import Request
@@ -19,7 +20,8 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.framing.sse import Frame
 
-Verb = Literal["generate", "count_tokens"]
+Verb = Literal["generate", "count_tokens", "embed"]
+Framing = Literal["sse", "array", "ndjson", "eventstream"]
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +53,10 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         thinking: how reasoning is shown to the client: `none`, `summary`, `raw`.
         reasoning_field: the Chat field that shows it: `reasoning_content`,
             `reasoning`, or `both`; `none` hides it.
+        framing: how a stream is cut where a dialect knows several ways: `sse`, or the
+            items of one JSON `array` (Gemini without `alt=sse`).
+        endpoint: the name of the path the client called, for dialects that answer in
+            different shapes on different paths.
     """
 
     id: str
@@ -59,6 +65,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = False
     thinking: Literal["none", "summary", "raw"] = "summary"
     reasoning_field: Literal["reasoning_content", "reasoning", "both", "none"] = "reasoning_content"
+    framing: Framing = "sse"
+    endpoint: str = ""
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +139,34 @@ class ProviderHalf(Protocol):
         """The tokens in a count answer. Raises GatewayError."""
 
 
+class EmbedClientHalf(Protocol):
+    """What it takes to serve a dialect's embeddings."""
+
+    def parse_embed(self, body: dict[str, Any]) -> EmbedRequest:
+        """The canonical request. Raises GatewayError naming the field at fault."""
+
+    def render_embed(
+        self, response: EmbedResponse, request: EmbedRequest, exchange: Exchange
+    ) -> dict[str, Any]:
+        """The answer's JSON. Raises GatewayError for vectors that it can not write."""
+
+
+class EmbedProviderHalf(Protocol):
+    """What it takes to have a provider make embeddings."""
+
+    def embed_path(self, model: str) -> str:
+        """The path below the provider's base URL."""
+
+    def render_embed(self, request: EmbedRequest, traits: Traits) -> Rendered:
+        """The JSON to send and what it could not carry. Raises GatewayError."""
+
+    def parse_embed(self, body: Any) -> EmbedResponse:
+        """The vectors. Raises GatewayError for a shape that is no answer."""
+
+    def glance_embed(self, data: bytes) -> EmbedResponse | None:
+        """Model and counts of an answer that passes through; None to have it parsed."""
+
+
 def _unchecked(body: bytes) -> None:
     """Accept any body."""
 
@@ -138,6 +174,11 @@ def _unchecked(body: bytes) -> None:
 def _no_glance(body: bytes) -> Response | None:
     """Have every answer parsed in full."""
     return None
+
+
+def _same_body(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """Count what would be sent."""
+    return body
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +193,18 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             mean; for passthrough, where nobody else reads it.
         glance: the counts and finish of a whole answer that passes through, or None
             to have it parsed in full.
+        model_in_path: whether the path names the model and says whether to stream; the
+            relay then shows both to `parse_request` as `model` and `stream`, and keeps
+            the model out of a body that passes through.
+        visible: how reasoning is shown to a client that said nothing about it.
+        count_body: a request's JSON and the upstream's model -> the JSON of a token
+            count, where that is not the request itself.
+        framing: how its streams are cut (`gateway.framing.kinds`).
+        served: whether clients may speak it; else only providers do.
+        streams: whether a client that says nothing of `stream` means one.
+        passed_paths: the name of an endpoint -> the upstream's path for a request that
+            passes through, where it is not the one of a chat.
+        embed_client, embed_provider: the two halves of its embeddings, where it has any.
     """
 
     name: str
@@ -160,3 +213,12 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     provider: ProviderHalf
     check: Callable[[bytes], None] = _unchecked
     glance: Callable[[bytes], Response | None] = _no_glance
+    model_in_path: bool = False
+    visible: Literal["none", "summary", "raw"] = "summary"
+    count_body: Callable[[dict[str, Any], str], dict[str, Any]] = _same_body
+    framing: Framing = "sse"
+    served: bool = True
+    streams: bool = False
+    passed_paths: dict[str, str] = {}
+    embed_client: EmbedClientHalf | None = None
+    embed_provider: EmbedProviderHalf | None = None

@@ -47,7 +47,8 @@ def is_admin(runtime: Runtime, digest: bytes) -> bool:
 
 def find_route(snapshot: Snapshot, key: ApiKey | None, model: str) -> Route:
     """The route of a model name. Raises GatewayError (404, 403)."""
-    route = snapshot.route(model)
+    # Ollama's clients add its default tag to a name that has none.
+    route = snapshot.route(model) or snapshot.route(model.removesuffix(":latest"))
     if route is None:
         message = f"the model `{model[:200]}` does not exist; GET /v1/models lists those that do"
         raise GatewayError(Error(kind="not_found", message=message, param="model"))

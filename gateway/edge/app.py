@@ -18,9 +18,11 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
+from gateway.dialects.base import Verb
 from gateway.edge import body as request_body
-from gateway.edge import endpoints, operations
+from gateway.edge import endpoints, ollama_listing, operations
 from gateway.edge.admit import admit, find_route
+from gateway.edge.google_listing import google_model, google_page
 from gateway.edge.listing import models_page, one_model
 from gateway.relay import runtime as relay_runtime
 from gateway.relay.call import Call, Client, Send
@@ -38,7 +40,16 @@ Scope = dict[str, Any]
 _RUN = uuid.uuid4().hex[:22]
 _COUNT = itertools.count(1)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._\-]{1,64}$")
+# Lists of models in shapes of their own: a page, and one entry.
+_LISTS = {"gemini": (google_page, google_model)}
 _JSON = (b"content-type", b"application/json")
+_VERBS: dict[str, Verb] = {
+    "generate": "generate",
+    "count_tokens": "count_tokens",
+    "embed": "embed",
+}
+# The most of a body that asks for one model's facts.
+_SMALL = 64 * 1024
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,11 +63,11 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
     endpoint = endpoints.find(path)
     client = Client(send)
-    if endpoint is not None and endpoint.action in {"generate", "count_tokens"}:
+    if endpoint is not None and endpoint.action in _VERBS:
         call = _call(runtime, scope, headers, endpoint, started)
         await _answer(runtime, call, client, scope, receive)
         return
-    await _other(runtime, endpoint, client, scope, headers)
+    await _other(runtime, endpoint, client, scope, headers, receive)
 
 
 def _call(
@@ -69,13 +80,16 @@ def _call(
     call = Call(
         request_id=request_id(headers),
         endpoint=endpoint.name,
-        verb="generate" if endpoint.action == "generate" else "count_tokens",
+        verb=_VERBS[endpoint.action],
         dialect=DIALECTS[endpoint.dialect],
         snapshot=runtime.snapshot,
         headers=headers,
         started=started,
     )
     call.query = scope.get("query_string", b"")
+    if call.dialect.model_in_path:
+        call.model, call.stream = endpoint.model, endpoint.stream
+        call.framing = "array" if endpoint.stream and b"alt=sse" not in call.query else "sse"
     call.client_ip = (scope.get("client") or ("",))[0]
     return call
 
@@ -134,8 +148,11 @@ async def _admit(runtime: Runtime, call: Call, scope: Scope, receive: Receive) -
     call.key = admit(runtime, call.snapshot, scope["headers"], call.query)
     call.body = await request_body.read(receive, call.headers, config.max_body_bytes)
     call.fields = request_body.decode(call.body)
-    call.model = request_body.field(call.fields, "model", str, default="")
-    call.stream = request_body.field(call.fields, "stream", bool, default=False)
+    if not call.dialect.model_in_path:
+        call.model = request_body.field(call.fields, "model", str, default="")
+        call.stream = request_body.field(
+            call.fields, "stream", bool, default=call.dialect.streams
+        )
     if not call.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     call.route = find_route(call.snapshot, call.key, call.model)
@@ -208,12 +225,18 @@ async def _other(
     client: Client,
     scope: Scope,
     headers: dict[str, str],
+    receive: Receive,
 ) -> None:
     """The small endpoints: model lists, connection tests, unknown paths."""
     dialect = DIALECTS[endpoints.dialect_of(scope["path"], headers)]
     this_id = request_id(headers)
     try:
-        status, content = _other_content(runtime, endpoint, scope, headers)
+        if endpoint is not None and endpoint.action == "facts":
+            status, content = 200, await _facts(runtime, endpoint, scope, headers, receive)
+        else:
+            status, content = _other_content(runtime, endpoint, scope, headers)
+    except request_body.ClientGone:
+        return
     except GatewayError as failure:
         reply = dialect.client.render_error(failure.error, this_id)
         status, content = reply.status, reply.body
@@ -226,6 +249,33 @@ async def _other(
     await client.reply(status, extra, payload)
 
 
+async def _facts(
+    runtime: Runtime,
+    endpoint: endpoints.Endpoint,
+    scope: Scope,
+    headers: dict[str, str],
+    receive: Receive,
+) -> dict[str, Any]:
+    """What Ollama's clients ask before they chat. Raises GatewayError."""
+    _allow(endpoint, scope)
+    key = admit(runtime, runtime.snapshot, scope["headers"], scope.get("query_string", b""))
+    body = b""
+    if scope["method"] == "POST":
+        try:
+            async with asyncio.timeout(runtime.config.body_timeout_s):
+                body = await request_body.read(receive, headers, _SMALL)
+        except TimeoutError:
+            raise GatewayError(stopped("body")) from None
+    return ollama_listing.answer(endpoint.arg, runtime.snapshot, key, body)
+
+
+def _allow(endpoint: endpoints.Endpoint, scope: Scope) -> None:
+    """Raise GatewayError (405) for a method that the endpoint does not have."""
+    if scope["method"] not in endpoint.methods:
+        message = f"{scope['method']} is not allowed here; use {' or '.join(endpoint.methods)}"
+        raise GatewayError(Error(kind="method_not_allowed", message=message))
+
+
 def _other_content(
     runtime: Runtime,
     endpoint: endpoints.Endpoint | None,
@@ -235,15 +285,18 @@ def _other_content(
     if endpoint is None:
         message = f"there is nothing at {scope['path'][:200]}; see /docs for what there is"
         raise GatewayError(Error(kind="not_found", message=message))
-    if scope["method"] not in endpoint.methods:
-        message = f"{scope['method']} is not allowed here; use {' or '.join(endpoint.methods)}"
-        raise GatewayError(Error(kind="method_not_allowed", message=message))
+    _allow(endpoint, scope)
     if endpoint.action in {"hello", "sink"}:
         return 200, {"service": "dragoman"}
     snapshot = runtime.snapshot
     key = admit(runtime, snapshot, scope["headers"], scope.get("query_string", b""))
+    query = scope.get("query_string", b"").decode("latin-1")
+    shown = _LISTS.get(endpoints.dialect_of(scope["path"], headers))
+    if shown is not None:
+        page, one = shown
+        found = one(snapshot, key, endpoint.arg) if endpoint.arg else page(snapshot, key, query)
+        return 200, found
     anthropic = "anthropic-version" in headers
     if endpoint.action == "model":
         return 200, one_model(snapshot, key, endpoint.arg, anthropic=anthropic)
-    query = scope.get("query_string", b"").decode("latin-1")
     return 200, models_page(snapshot, key, query, anthropic=anthropic)

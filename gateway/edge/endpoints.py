@@ -12,17 +12,27 @@ from typing import Literal
 
 import msgspec
 
-Action = Literal["generate", "count_tokens", "models", "model", "hello", "sink"]
+from gateway.edge import google_paths
+
+Action = Literal[
+    "generate", "count_tokens", "embed", "models", "model", "facts", "hello", "sink"
+]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What one path does. `arg` is the part of the path after a prefix, if any."""
+    """What one path does.
+
+    `arg` is the part of the path after a prefix, if any. `model` and `stream` are what
+    the path says of them in dialects that put them there.
+    """
 
     name: str
     action: Action
     dialect: str
     methods: tuple[str, ...]
     arg: str = ""
+    model: str = ""
+    stream: bool = False
 
 
 _GET = ("GET", "HEAD")
@@ -51,17 +61,42 @@ ENDPOINTS: dict[str, Endpoint] = {
         dialect="anthropic_messages",
         methods=_POST,
     ),
+    "completions": Endpoint(
+        name="/v1/completions", action="generate", dialect="openai_completions", methods=_POST
+    ),
+    "embeddings": Endpoint(
+        name="/v1/embeddings", action="embed", dialect="openai_embeddings", methods=_POST
+    ),
+    "api/chat": Endpoint(name="/api/chat", action="generate", dialect="ollama", methods=_POST),
+    "api/generate": Endpoint(
+        name="/api/generate", action="generate", dialect="ollama", methods=_POST
+    ),
+    "api/embed": Endpoint(name="/api/embed", action="embed", dialect="ollama", methods=_POST),
+    # The older form of it: one prompt, one vector.
+    "api/embeddings": Endpoint(
+        name="/api/embeddings", action="embed", dialect="ollama", methods=_POST
+    ),
+    **{
+        f"api/{what}": Endpoint(
+            name=f"/api/{what}", action="facts", dialect="ollama", methods=methods, arg=what
+        )
+        for what, methods in (("tags", _GET), ("ps", _GET), ("version", _GET), ("show", _POST))
+    },
     # The bare base URL: answered so that a connection test by a client succeeds.
     "": Endpoint(name="/v1", action="hello", dialect="openai_chat", methods=_GET),
 }
+# Google's clients alone put their key there.
+_GOOGLE_KEY = "x-goog-api-key"
 _MODEL = Endpoint(name="/v1/models/{id}", action="model", dialect="openai_chat", methods=_GET)
-_PREFIX = re.compile(r"^/(?:anthropic(?:/|$))?(?:v1(?:/|$))?")
+_PREFIX = re.compile(r"^/(?:(?:anthropic|ollama)(?:/|$))?(?:v1(?:/|$))?")
 
 # What is the edge's and not Django's. Everything else is the console's.
 _EDGE = re.compile(
-    r"/(?:(?:anthropic|v1)(?:/.*)?"
-    r"|(?:chat/completions|messages|messages/count_tokens|models|models/.+)/?"
+    r"/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha)(?:/.*)?"
+    r"|(?:chat/completions|completions|embeddings|messages|messages/count_tokens|models|models/.+)/?"
     r"|api/(?:hello|event_logging/batch)"
+    # Ollama's; the rest below /api is the management API's.
+    r"|api/(?:chat|generate|embed|embeddings|tags|show|version|ps)"
     r"|health(?:/.*)?|metrics)",
     re.DOTALL,
 )
@@ -76,6 +111,9 @@ def is_edge(path: str) -> bool:
 @lru_cache(maxsize=1024)
 def find(path: str) -> Endpoint | None:
     """The endpoint at a path, or None."""
+    google = google_paths.parse(path)
+    if google is not None:
+        return _google(google)
     rest = _PREFIX.sub("", path, count=1).lstrip("/").rstrip("/")
     endpoint = ENDPOINTS.get(rest)
     if endpoint is not None:
@@ -85,8 +123,29 @@ def find(path: str) -> Endpoint | None:
     return None
 
 
+def _google(found: google_paths.GooglePath) -> Endpoint:
+    """The endpoint of one of Google's paths."""
+    if not found.action:
+        name = "/v1beta/models/{id}" if found.model else "/v1beta/models"
+        action: Action = "model" if found.model else "models"
+        return Endpoint(name=name, action=action, dialect="gemini", methods=_GET, arg=found.model)
+    return Endpoint(
+        name=f"/v1beta/models/{{id}}:{found.verb}",
+        action="generate" if found.action == "generate" else "count_tokens",
+        dialect="gemini",
+        methods=_POST,
+        model=found.model,
+        stream=found.stream,
+    )
+
+
 def dialect_of(path: str, headers: dict[str, str]) -> str:
     """Whose words an error at an unknown path is told in."""
     if path.startswith("/anthropic") or "anthropic-version" in headers or "/messages" in path:
         return "anthropic_messages"
-    return "openai_chat"
+    if path.startswith("/ollama"):
+        return "ollama"
+    endpoint = find(path)
+    if path.startswith(("/v1beta", "/v1alpha")) or _GOOGLE_KEY in headers:
+        return "gemini"
+    return endpoint.dialect if endpoint is not None else "openai_chat"

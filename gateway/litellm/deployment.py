@@ -77,7 +77,20 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "service_tier": "service_tier",
         "max_tokens": "max_tokens",
     },
+    "gemini": {
+        "temperature": "generationConfig.temperature",
+        "top_p": "generationConfig.topP",
+        "top_k": "generationConfig.topK",
+        "n": "generationConfig.candidateCount",
+        "seed": "generationConfig.seed",
+        "stop": "generationConfig.stopSequences",
+        "presence_penalty": "generationConfig.presencePenalty",
+        "frequency_penalty": "generationConfig.frequencyPenalty",
+        "max_tokens": "generationConfig.maxOutputTokens",
+    },
 }
+# Where a provider wants a list and LiteLLM takes a single text as well.
+_LISTS = frozenset({"stop_sequences", "generationConfig.stopSequences"})
 _ALL_DEFAULTS = tuple(DEFAULTS["openai_chat"])
 LIMITS = ("max_completion_tokens", "max_tokens")
 
@@ -174,7 +187,7 @@ def _defaults(params: Node, found: Named, report: Report) -> list[dict[str, Any]
             report.say(node, "is left out: the provider has no such parameter")
             continue
         value = node.plain()
-        if known[name] == "stop_sequences" and isinstance(value, str):
+        if known[name] in _LISTS and isinstance(value, str):
             value = [value]
         edits.append({"op": "default", "path": known[name], "value": value})
     limit = params.get(*LIMITS)

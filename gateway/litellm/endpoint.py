@@ -75,6 +75,9 @@ def _base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
         return preset.base_url
     path = DIALECTS[preset.dialect].provider.path(found.model, stream=False, verb="generate")
     base = base.removesuffix(path).rstrip("/")
+    if DIALECTS[preset.dialect].model_in_path:
+        # LiteLLM's base holds the version, which is part of the path here.
+        base = base.removesuffix("/" + path.split("/")[1])
     # LiteLLM calls Ollama's own API at the root; here its /v1 is spoken.
     if preset.local and preset.base_url.endswith("/v1") and not urlsplit(base).path:
         return f"{base}/v1"

@@ -11,6 +11,9 @@ AUTH: dict[str, tuple[bytes, bytes] | None] = {
     "bearer": (b"authorization", b"Bearer "),
     "x-api-key": (b"x-api-key", b""),
     "api-key": (b"api-key", b""),
+    "x-goog-api-key": (b"x-goog-api-key", b""),
+    # An access token of Google Cloud; it expires, so what fetches fresh ones belongs here.
+    "google": (b"authorization", b"Bearer "),
     "none": None,
 }
 

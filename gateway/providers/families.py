@@ -299,6 +299,29 @@ GEMINI: tuple[Family, ...] = (
         model=r"gemini-(?:1|2-0)",
         traits={"reasoning": False, "efforts": (), "max_output": 8192},
     ),
+    # Gemini 3 refuses a step whose first call has lost its thought signature.
+    Family(
+        model=r"gemini-",
+        dialect="gemini",
+        traits={"replay_reasoning": "required_on_tools", "tool_result_images": True},
+    ),
+    Family(model=r"gemini-[3-9].*pro", dialect="gemini", traits={"thinking_always_on": True}),
+    Family(
+        model=r"gemini-[12]-",
+        dialect="gemini",
+        traits={"replay_reasoning": "native", "tool_result_images": False},
+    ),
+    Family(
+        model=r"gemini-2-5-pro",
+        dialect="gemini",
+        traits={"thinking_budgets": (128, 32_768), "thinking_always_on": True},
+    ),
+    Family(model=r"gemini-2-5-flash", dialect="gemini", traits={"thinking_budgets": (1, 24_576)}),
+    Family(
+        model=r"gemini-2-5-flash-lite",
+        dialect="gemini",
+        traits={"thinking_budgets": (512, 24_576)},
+    ),
 )
 
 GROK: tuple[Family, ...] = (

@@ -65,6 +65,17 @@ def entries(name: str) -> list[Entry]:
     return msgspec.json.decode(raw, type=list[Entry]) if raw is not None else []
 
 
+_NOTHING = Decimal(0)
+_FREE = Price(
+    input=_NOTHING,
+    output=_NOTHING,
+    cache_read=_NOTHING,
+    cache_write=_NOTHING,
+    cache_write_1h=_NOTHING,
+    source="runs on your own machine",
+)
+
+
 @lru_cache(maxsize=4096)
 def price_for(preset: str, model: str) -> Price:
     """The list price of a model; all None where nobody knows it.
@@ -73,7 +84,7 @@ def price_for(preset: str, model: str) -> Price:
     """
     entry = _find(preset, model)
     if entry is None:
-        return Price()
+        return _FREE if _is_local(preset, model) else Price()
     base = book().source
     source = f"{base} ({entry.note})" if entry.note else base
     read, write, write_1h = entry.usd[2:5]
@@ -85,6 +96,12 @@ def price_for(preset: str, model: str) -> Price:
         cache_write_1h=write_1h,
         source=source,
     )
+
+
+def _is_local(preset: str, model: str) -> bool:
+    """Whether nobody sends a bill; Ollama's `:cloud` models run elsewhere."""
+    row = PRESETS.get(preset)
+    return row is not None and row.local and "cloud" not in model
 
 
 @lru_cache(maxsize=4096)

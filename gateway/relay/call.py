@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.canon.errors import Error
 from gateway.canon.request import Request
-from gateway.dialects.base import Dialect, Verb
+from gateway.dialects.base import Dialect, Framing, Verb
 from gateway.relay.entry import Attempt, Entry
 from gateway.relay.recorder import Recorder
 from gateway.relay.tap import Tap
@@ -90,6 +90,7 @@ class Call:
         self.fields: dict[str, msgspec.Raw] = {}
         self.model = ""
         self.stream = False
+        self.framing: Framing = dialect.framing
         self.route: Route | None = None
         self.target: Target | None = None
         self.passthrough = False
@@ -112,6 +113,8 @@ class Call:
         """The canonical request; parsed once, when first asked for. Raises GatewayError."""
         if self._request is None:
             decoded = msgspec.json.decode(self.body)
+            if self.dialect.model_in_path and isinstance(decoded, dict):
+                decoded |= {"model": self.model, "stream": self.stream}
             headers = self.headers
             if self.verb == "count_tokens":
                 headers = {**headers, "x-dragoman-verb": "count_tokens"}

@@ -27,9 +27,21 @@ MAX_NAME = 200
 _WORDS = 600
 _VERB = "models"
 # Below the base URL, where a provider's `paths` say nothing of `models`.
-_PATHS = {"openai_chat": "/models", "anthropic_messages": "/v1/models?limit=1000"}
+_PATHS = {
+    "openai_chat": "/models",
+    "anthropic_messages": "/v1/models?limit=1000",
+    "gemini": "/v1beta/models?pageSize=1000",
+}
 _HEADERS = {"anthropic_messages": {"anthropic-version": "2023-06-01"}}
-_WINDOWS = ("context_length", "context_window", "max_model_len", "max_context_length")
+_WINDOWS = (
+    "context_length",
+    "context_window",
+    "max_model_len",
+    "max_context_length",
+    "inputTokenLimit",
+)
+# Google writes a model's name below its collection.
+_COLLECTION = "models/"
 # A field of `pricing` -> the price it is, and what makes it dollars per million tokens.
 _MILLION = Decimal(1_000_000)
 _PRICES: dict[str, tuple[str, Decimal]] = {
@@ -126,6 +138,7 @@ def _listed(row: Mapping[str, Any]) -> Listed | None:
     name = row.get("id") or row.get("name")
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
         return None
+    name = name.removeprefix(_COLLECTION) or name
     windows = (row.get(field) for field in _WINDOWS)
     window = next((n for n in windows if isinstance(n, int) and 0 < n < 2**40), None)
     return Listed(name=name, context_window=window, prices=_prices(row.get("pricing")))

@@ -166,12 +166,13 @@ def _admit(runtime: Runtime, call: Call) -> None:
     try:
         call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
         model = msgspec.json.decode(call.fields["model"], type=str)
-        call.stream = msgspec.json.decode(call.fields.get("stream", b"false"), type=bool)
+        told = msgspec.json.decode(call.fields.get("stream", b"null"), type=bool | None)
     except KeyError:
         raise invalid("model is required", "model") from None
     except msgspec.MsgspecError as error:
         raise invalid(f"the request is not valid: {error}") from None
     call.model = model
+    call.stream = call.dialect.streams if told is None else told
     call.route = call.snapshot.route(model)
     if call.route is None:
         message = f"the model `{model[:200]}` does not exist"

@@ -19,11 +19,12 @@ from gateway.canon.adaptation import as_report
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects import DIALECTS
 from gateway.providers.redact import scrub
+from gateway.relay import embed
 from gateway.relay.call import Call, Client
 from gateway.relay.entry import Attempt
 from gateway.relay.facts import decision
 from gateway.relay.prepare import Prepared, prepare
-from gateway.relay.reply import reply, stopped
+from gateway.relay.reply import is_stream, reply, stopped
 from gateway.relay.upstream import Answer
 from gateway.relay.watch import Watch
 from gateway.routing import readings
@@ -177,7 +178,8 @@ async def _call_target(
 ) -> None:
     target = candidate.target
     provider = target.model.provider
-    prepared = prepare(call, candidate.owner, target)
+    made = embed.prepare if call.verb == "embed" else prepare
+    prepared = made(call, candidate.owner, target)
     call.passthrough = prepared.rendered is None
     call.adaptations = as_report(prepared.report)
     limits = _limits(candidate)
@@ -216,9 +218,12 @@ async def _answered(
     record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
     if answer.status != 200:
         await _refused(runtime, call, target, answer)
-    if not (call.stream and "event-stream" in answer.kind):
+    if not (call.stream and is_stream(target, answer.kind)):
         # A stream's wait is counted to its first frame.
         record.first_byte_ms = call.ms()
+    if call.verb == "embed":
+        await embed.reply(runtime, call, client, target, answer)
+        return
     await reply(runtime, call, client, watch, target, prepared, answer)
 
 

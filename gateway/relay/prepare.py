@@ -12,7 +12,7 @@ import msgspec
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request
-from gateway.canon.signature import PREFIX
+from gateway.canon.signature import TOKENS
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, Rendered, Verb
@@ -31,7 +31,6 @@ PASSTHROUGH_HEADERS = (
     "openai-beta",
     "idempotency-key",
 )
-_TOKEN = b'"' + PREFIX.encode()
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,16 +50,18 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=call.stream, verb=call.verb)
     # A token of ours in the history stands for state that only translation unwraps.
-    same = passes_through(call.dialect, dialect) and _TOKEN not in call.body
+    same = passes_through(call.dialect, dialect) and not any(t in call.body for t in TOKENS)
+    same = same and call.framing == call.dialect.framing
     if provider.passthrough and same:
-        prepared = _passed(call, target.model.name, edits, path)
+        path = call.dialect.passed_paths.get(call.endpoint, path)
+        prepared = passed(call, target.model.name, edits, path)
         if route.strict:
             refuse_losses(prepared.report)
         return prepared
     traits = target.model.traits
     if route.default_max_output is not None:
         traits = msgspec.structs.replace(traits, default_max_output=route.default_max_output)
-    prepared = translated(call.request, dialect, traits, edits, path)
+    prepared = translated(call.request, dialect, traits, edits, path, verb=call.verb)
     if route.strict:
         refuse_losses(prepared.report)
     return prepared
@@ -73,14 +74,22 @@ def passes_through(client: Dialect, upstream: Dialect) -> bool:
 
 def url_path(dialect: Dialect, target: Target, *, stream: bool, verb: Verb) -> str:
     """The path below the base URL: the provider's own, or the dialect's."""
-    template = target.model.provider.paths.get(verb)
+    paths = target.model.provider.paths
+    key = "stream" if stream and verb == "generate" and "stream" in paths else verb
+    template = paths.get(key)
     if template is not None:
         return template.replace("{model}", target.model.name)
     return dialect.provider.path(target.model.name, stream=stream, verb=verb)
 
 
 def translated(
-    request: Request, dialect: Dialect, traits: Traits, edits: tuple[Edit, ...], path: str
+    request: Request,
+    dialect: Dialect,
+    traits: Traits,
+    edits: tuple[Edit, ...],
+    path: str,
+    *,
+    verb: Verb = "generate",
 ) -> Prepared:
     """The request in another dialect's words."""
     rendered = dialect.provider.render_request(request, traits)
@@ -88,6 +97,8 @@ def translated(
     if edits:
         body, more = profile_edits.apply(edits, body)
         report = (*report, *more)
+    if verb == "count_tokens":
+        body = dialect.count_body(body, traits.model)
     return Prepared(
         content=msgspec.json.encode(body),
         path=path,
@@ -97,13 +108,17 @@ def translated(
     )
 
 
-def _passed(call: Call, model: str, edits: tuple[Edit, ...], path: str) -> Prepared:
-    fields = {**call.fields, "model": msgspec.Raw(msgspec.json.encode(model))}
+def passed(call: Call, model: str, edits: tuple[Edit, ...], path: str) -> Prepared:
+    """The client's own body under the upstream's name of the model."""
+    fields = dict(call.fields)
+    if not call.dialect.model_in_path:
+        fields["model"] = msgspec.Raw(msgspec.json.encode(model))
     report: tuple[Adaptation, ...] = ()
     if edits:
         fields, more = profile_edits.apply_raw(edits, fields)
         report = tuple(more)
-    if call.query and b"=" in call.query and b"key=" not in call.query:
+    # A path with a query of its own (`alt=sse`) says all that the upstream has to know.
+    if "?" not in path and b"=" in call.query and b"key=" not in call.query:
         path = f"{path}?{call.query.decode('ascii', 'ignore')}"
     return Prepared(
         content=msgspec.json.encode(fields),

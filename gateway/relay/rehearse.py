@@ -87,7 +87,8 @@ def call_of(snapshot: Snapshot, dialect: str, body: Mapping[str, Any]) -> Call:
     call.body = json.dumps(body).encode()
     call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
     call.model = body["model"]
-    call.stream = body.get("stream") is True
+    told = body.get("stream")
+    call.stream = told is True or (told is None and call.dialect.streams)
     return call
 
 

@@ -22,7 +22,9 @@ from gateway.canon.fold import fold, unfold
 from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, Exchange, StreamParser
-from gateway.framing.sse import Decoder, Frame, FrameTooLarge
+from gateway.framing.eventstream import Corrupt
+from gateway.framing.kinds import CUTS, FrameDecoder
+from gateway.framing.sse import Frame, FrameTooLarge
 from gateway.relay.call import Call, Client, Header
 from gateway.relay.prepare import Prepared
 from gateway.relay.settle import settle
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
 PING_S = 15.0
 # How long to wait for the end of a connection whose answer is complete, so that it can be kept.
 LINGER_S = 1.0
+_STREAM_KINDS: dict[str, Header] = {
+    **{name: (b"content-type", cut.kind) for name, cut in CUTS.items()},
+    "array": (b"content-type", b"application/json; charset=utf-8"),
+}
 _STREAM_HEADERS: list[Header] = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
@@ -58,7 +63,7 @@ async def reply(
     """Send a successful answer on. Raises GatewayError only before the first byte."""
     exchange = exchange_of(call)
     kind = answer.kind
-    streamed = "event-stream" in kind
+    streamed = is_stream(target, kind)
     if not streamed and kind and "json" not in kind:
         text = await answer.read_all()
         call.recorder.upstream(text)
@@ -79,14 +84,14 @@ async def reply(
         await _send_unfolded(runtime, call, client, response, exchange, target)
         return
     passed = data if call.passthrough else None
-    passed_headers = _passed_headers(answer) if call.passthrough else []
+    passed_headers = passed_headers_of(answer) if call.passthrough else []
     await _send_whole(runtime, call, client, response, exchange, target, passed, passed_headers)
 
 
 def exchange_of(call: Call) -> Exchange:
     """What the client's renderer must know of this call."""
     route = call.route
-    thinking = "summary"
+    thinking: str = call.dialect.visible
     include_usage = False
     if not call.passthrough:
         request = call.request
@@ -100,7 +105,14 @@ def exchange_of(call: Call) -> Exchange:
         include_usage=include_usage,
         thinking=thinking,  # type: ignore[arg-type]
         reasoning_field=route.reasoning_field if route else "reasoning_content",  # type: ignore[arg-type]
+        framing=call.framing,
+        endpoint=call.endpoint,
     )
+
+
+def is_stream(target: Target, kind: str) -> bool:
+    """Whether an answer of this content type is a stream, as the target's dialect cuts it."""
+    return CUTS[DIALECTS[target.model.provider.dialect].framing].mark in kind
 
 
 def decode(data: bytes) -> Any:
@@ -129,7 +141,7 @@ async def _all_events(
 ) -> list[Event]:
     """A stream that nobody asked for, read to its end."""
     dialect = DIALECTS[target.model.provider.dialect]
-    decoder = Decoder()
+    decoder = CUTS[dialect.framing].decoder()
     parser = dialect.provider.stream_parser(target.model.traits, prepared.rendered)
     events: list[Event] = []
     while data := await answer.read():
@@ -177,7 +189,7 @@ async def _send_unfolded(
     call.recorder.client(body)
     _report(call, tuple(renderer.report))
     client.status = 200
-    client.headers = [*_STREAM_HEADERS, *answer_headers(call, target)]
+    client.headers = [*_stream_headers(call), *answer_headers(call, target)]
     settle(runtime, call, client)
     await client.head(200, client.headers)
     await client.end(body)
@@ -187,11 +199,17 @@ def _report(call: Call, report: tuple[Adaptation, ...]) -> None:
     call.adaptations += as_report(report)
 
 
-def _frames(decoder: Decoder, data: bytes) -> list[Frame]:
+def _frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
     try:
         return decoder.feed(data)
+    except Corrupt as error:
+        raise bad_upstream(f"the upstream's stream is corrupt: {error}") from None
     except FrameTooLarge:
         raise bad_upstream("the upstream sent an event that is too large") from None
+
+
+def _stream_headers(call: Call) -> list[Header]:
+    return [_STREAM_KINDS[call.framing], *_STREAM_HEADERS]
 
 
 def answer_headers(call: Call, target: Target) -> list[Header]:
@@ -218,7 +236,8 @@ def _ascii(text: str) -> bytes:
     return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
 
 
-def _passed_headers(answer: Answer) -> list[Header]:
+def passed_headers_of(answer: Answer) -> list[Header]:
+    """The answer headers that a client of the same dialect reads."""
     return [
         (name.encode("latin-1"), _ascii(value))
         for name, value in answer.headers.items()
@@ -244,7 +263,8 @@ class _Stream:
         self.runtime, self.call, self.client, self.watch = runtime, call, client, watch
         self.target = target
         self.idle_s = (target.timeouts or provider.timeouts).idle_s
-        self.decoder = Decoder()
+        self.cut = CUTS[dialect.framing]
+        self.decoder = self.cut.decoder()
         self.parser: StreamParser = dialect.provider.stream_parser(
             target.model.traits, prepared.rendered
         )
@@ -311,7 +331,7 @@ class _Stream:
         if not self.decoder.pending:
             self.tail = b""
             return data
-        ends = ((data.rfind(end), len(end)) for end in (b"\n\n", b"\r\n\r\n", b"\r\r"))
+        ends = ((data.rfind(end), len(end)) for end in self.cut.ends)
         cut = max((at + length for at, length in ends if at >= 0), default=0)
         self.tail = data[cut:]
         return data[:cut]
@@ -325,7 +345,7 @@ class _Stream:
         call.attempts[-1].first_byte_ms = call.ms()
         self.watch.expect(self.idle_s, "idle")
         self.pinger = self.loop.call_later(PING_S, self._ping)
-        await self.client.head(200, [*_STREAM_HEADERS, *answer_headers(call, self.target)])
+        await self.client.head(200, [*_stream_headers(call), *answer_headers(call, self.target)])
 
     async def _close(self, call: Call) -> None:
         """The bytes are over: say what the parser still owes, or that it broke off."""

@@ -6,6 +6,8 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from gateway.canon.response import Usage
 from gateway.providers.masks import masked_text
 from gateway.relay.call import Call, Client
@@ -16,6 +18,7 @@ from gateway.routing.pricing import cost
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
+_BILLED = frozenset({"generate", "embed"})
 # Where clients say which conversation a request belongs to (wire/clients).
 _SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "x-session-id")
 
@@ -26,7 +29,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         return
     now = time.perf_counter()
     entry = call.entry = _row(call, client, now)
-    if call.verb == "generate" and call.tap.started:
+    if call.verb in _BILLED and call.tap.started:
         _bill(entry, call)
     if call.attempts and call.attempts[-1].ended_ms is None:
         call.attempts[-1].ended_ms = entry.duration_ms
@@ -109,6 +112,9 @@ def _price(entry: Entry, usage: Usage, call: Call) -> None:
         entry.cost_usd, entry.price_source = Decimal(str(usage.provider_cost)), "provider"
         return
     price = call.target.model.price
+    if call.verb == "embed" and price.output is None:
+        # Embedding models have no output, and so no price for it.
+        price = msgspec.structs.replace(price, output=Decimal(0))
     entry.cost_usd = cost(usage, price)
     entry.price_source = price.source if entry.cost_usd is not None else ""
 

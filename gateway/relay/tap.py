@@ -9,6 +9,7 @@ import time
 
 import msgspec
 
+from gateway.canon.embeddings import EmbedResponse
 from gateway.canon.errors import Error
 from gateway.canon.events import (
     BlockStart,
@@ -92,6 +93,11 @@ class Tap:
         self.usage, self.finish = response.usage, response.finish
         self.answer_id, self.model = response.id, response.model
         self.output_chars = sum(_chars(part) for part in response.parts)
+
+    def note_embeddings(self, response: EmbedResponse) -> None:
+        """Note the counts of vectors; they have no finish and no first token."""
+        self.started = True
+        self.usage, self.model = response.usage, response.model
 
 
 def merged(old: Usage | None, new: Usage) -> Usage:

@@ -15,7 +15,8 @@ from gateway.canon.errors import invalid
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, Exchange
-from gateway.framing.sse import Decoder, Frame
+from gateway.framing.kinds import CUTS
+from gateway.framing.sse import Frame
 from gateway.providers.auth import headers_for
 from gateway.providers.capabilities import traits_for
 from gateway.providers.catalog import resolve
@@ -37,7 +38,8 @@ def request(
 ) -> dict[str, Any]:
     """The upstream's request: body, path, url, headers and report.
 
-    `source` and `target` are dialects or presets. Raises GatewayError for names it
+    `source` and `target` are dialects or presets; `model` and `stream` of the body count
+    in dialects too that have them in the path. Raises GatewayError for names it
     does not know and for a request that can not be said.
     """
     preset = _preset(target, "to")
@@ -53,8 +55,11 @@ def request(
     )
     call.body = msgspec.json.encode(body)
     call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    told = body.get("stream")
     call.model = str(body.get("model", ""))
-    call.stream = body.get("stream") is True
+    call.stream = told is True or (told is None and client.streams)
+    if client.model_in_path:
+        call.fields = {k: v for k, v in call.fields.items() if k not in {"model", "stream"}}
     provider = _provider(preset)
     name = model or call.model
     step = Target(id=0, model=model_of(provider, name))
@@ -99,7 +104,7 @@ def stream(
         events += parser.feed(_frame(item))
     events += parser.close()
     out = b"".join(renderer.feed(event) for event in events)
-    decoder = Decoder()
+    decoder = CUTS[client.framing].decoder()
     shown = [*decoder.feed(out), *decoder.close()]
     return {
         "events": [_shown(frame) for frame in shown],

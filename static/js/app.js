@@ -97,4 +97,10 @@ document.addEventListener("htmx:after:swap", () => widen(document));
 for (const item of document.querySelectorAll(".toasts .toast")) {
   if (!item.querySelector("a, button")) setTimeout(() => item.remove(), 6000);
 }
+
+// The sidebar's health, while somebody looks.
+setInterval(() => {
+  const slot = document.querySelector(".light-slot");
+  if (slot && !document.hidden) window.htmx?.trigger(slot, "look");
+}, 30_000);
 bindKeyboard();

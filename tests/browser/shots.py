@@ -22,7 +22,7 @@ SIZES = {"desktop": (DESKTOP, 1), "phone": (PHONE, 2)}
 _CALLS = (
     ("demo", "What is the capital of France?"),
     ("demo", "Write three lines about a river."),
-    ("demo/demo-tools", "What is the weather in Paris?"),
+    ("demo/demo-fast", "What is the weather in Paris?"),
     ("demo/demo-slow", "Think about it."),
     ("demo/demo-500", "This one fails."),
     ("demo/demo-429", "This one is refused."),
@@ -32,7 +32,8 @@ _CALLS = (
 
 def traffic(site: Site, times: int = 3) -> None:
     """A little of everything, so that no page is empty."""
-    with httpx.Client(base_url=site.url, timeout=30) as client:
+    headers = {"authorization": f"Bearer {site.key}"}
+    with httpx.Client(base_url=site.url, timeout=30, headers=headers) as client:
         for model, text in _CALLS * times:
             chat = {"model": model, "messages": [{"role": "user", "content": text}]}
             client.post("/v1/chat/completions", json=chat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,6 +49,13 @@ class Site:
     def output(self) -> str:
         """What it has printed."""
         return self._log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def key(self) -> str:
+        """The first gateway key, as `up` printed it."""
+        found = re.search(r"Gateway key +(\S+)", self.output)
+        assert found is not None
+        return found.group(1)
 
     def start(self) -> Self:
         """Start it and wait until it is ready."""

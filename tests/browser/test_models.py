@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE
 
@@ -14,9 +15,9 @@ def test_typing_narrows_the_list_and_the_address(signed_in: Any) -> None:
     page.goto("/console/models")
     assert page.locator(".models tbody tr").count() > 5
     page.get_by_label("Find a model").press_sequentially("demo-fast")
-    page.get_by_text("1 of ").wait_for()
-    assert page.locator(".models tbody tr").count() == 1
-    assert "q=demo-fast" in page.url
+    page.get_by_text("1 of ").first.wait_for()
+    expect(page.locator(".models tbody tr")).to_have_count(1)
+    page.wait_for_url("**q=demo-fast**")
     page.reload()
     assert page.locator(".models tbody tr").count() == 1
     page.get_by_label("Find a model").fill("no such model")

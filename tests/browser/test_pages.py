@@ -59,7 +59,7 @@ def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: Place)
     page = context.new_page()
     answer = page.goto(path_of(used, place))
     assert answer.status == 200
-    assert page.locator("h1").inner_text().strip()
+    assert page.locator("h1:visible").first.inner_text().strip()
     context.close()
 
 
@@ -67,3 +67,14 @@ def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: Place)
 def test_a_stranger_is_sent_to_sign_in_and_back(used: Site, page: Any, place: Place) -> None:
     page.goto(path_of(used, place))
     assert "/console/sign-in?next=" in page.url
+
+
+def test_the_first_load_of_the_playground_is_small(used: Site, signed_in: Any) -> None:
+    signed_in.goto("/console/playground")
+    signed_in.wait_for_load_state("networkidle")
+    sizes = signed_in.evaluate(
+        "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        ".map(e => [e.name, e.encodedBodySize])"
+    )
+    assert any(name.endswith(".woff2") for name, _ in sizes)
+    assert sum(size for _, size in sizes) <= 150_000, sorted(sizes, key=lambda row: -row[1])

@@ -16,7 +16,7 @@ from gateway.canon.signature import PREFIX, unwrap
 from gateway.relay import translate
 
 FOLDER = Path(__file__).parent / "cases"
-SPOKEN = {"openai_chat", "anthropic", "deepseek", "mistral", "azure_openai"}
+SPOKEN = {"openai_chat", "anthropic", "deepseek", "mistral", "azure_openai", "gemini"}
 
 
 def cases(key: str) -> list[Any]:
@@ -56,14 +56,22 @@ def rows(report: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return sorted((row["field"], row["action"]) for row in report)
 
 
+def upstream_model(expected: dict[str, Any]) -> str:
+    """The model that the case sends to: in the body, or in the path."""
+    body: dict[str, Any] = expected["body"]
+    found = re.search(r"/models/(.+):", expected.get("path", ""))
+    return str(body["model"]) if "model" in body or found is None else found[1]
+
+
 @pytest.mark.parametrize("case", cases("request"))
 def test_a_request_becomes_what_the_case_says(case: dict[str, Any]):
     asked, expected = case["request"], case["expected"]
     body, headers = asked.get("body", asked), asked.get("headers", {})
-    found = translate.request(case["from"], case["to"], body, headers, expected["body"]["model"])
+    found = translate.request(case["from"], case["to"], body, headers, upstream_model(expected))
     assert same(expected["body"], found["body"]), found["body"]
     assert rows(found["report"]) == rows(expected["report"])
     assert found["url"] == expected.get("url", found["url"])
+    assert found["path"] == expected.get("path", found["path"])
     assert found["headers"].items() >= expected.get("headers", {}).items()
 
 
@@ -86,4 +94,4 @@ def test_an_error_becomes_what_the_case_says(case: dict[str, Any]):
 
 def test_the_cases_are_all_there():
     assert len(list(FOLDER.glob("*.json"))) == 32
-    assert sum(len(cases(kind)) for kind in ("request", "stream", "error")) == 12
+    assert sum(len(cases(kind)) for kind in ("request", "stream", "error")) == 16

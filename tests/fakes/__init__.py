@@ -1,12 +1,13 @@
 """Servers on real sockets that behave as providers do, refusals included.
 
-`StrictOpenAI`, `StrictAnthropic` and `StrictDeepSeek` refuse what the paid services
-refuse; `ChaosUpstream` breaks in every way that a network or a provider can. Each
-runs in a thread of its own and records what it was asked.
+`StrictOpenAI`, `StrictAnthropic`, `StrictDeepSeek` and `StrictGemini` refuse what the
+paid services refuse; `ChaosUpstream` breaks in every way that a network or a provider
+can. Each runs in a thread of its own and records what it was asked.
 """
 
 from tests.fakes.anthropic import StrictAnthropic
 from tests.fakes.chaos import ChaosUpstream
+from tests.fakes.gemini import StrictGemini
 from tests.fakes.openai import StrictDeepSeek, StrictOpenAI
 from tests.fakes.script import Call, Refusal, Say, Script
 from tests.fakes.server import Seen, Server
@@ -21,5 +22,6 @@ __all__ = [
     "Server",
     "StrictAnthropic",
     "StrictDeepSeek",
+    "StrictGemini",
     "StrictOpenAI",
 ]

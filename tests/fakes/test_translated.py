@@ -12,7 +12,7 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.relay import translate
-from tests.fakes import anthropic_rules, openai_rules
+from tests.fakes import anthropic_rules, gemini_rules, openai_rules
 from tests.fakes.legal import Maker
 from tests.fakes.script import Refusal
 
@@ -33,9 +33,11 @@ def legal_messages(body: dict[str, Any]) -> bool:
     )
 
 
-def refused(preset: str, out: dict[str, Any]) -> Refusal | None:
+def refused(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
     """What the provider says to a rendered request."""
     body = out["body"]
+    if preset == "gemini":
+        return gemini_rules.refusal(body, model)
     if preset == "anthropic":
         headers = out["headers"]
         door = anthropic_rules.header_refusal(headers)
@@ -51,10 +53,19 @@ def refused(preset: str, out: dict[str, Any]) -> Refusal | None:
     [
         ("openai_chat", "anthropic", tuple(anthropic_rules.MODELS)),
         ("openai_chat", "deepseek", DEEPSEEK_MODELS),
+        ("openai_chat", "gemini", tuple(gemini_rules.MODELS)),
         ("anthropic_messages", "openai", CHAT_MODELS),
         ("anthropic_messages", "deepseek", DEEPSEEK_MODELS),
+        ("anthropic_messages", "gemini", tuple(gemini_rules.MODELS)),
     ],
-    ids=["chat_to_anthropic", "chat_to_deepseek", "messages_to_openai", "messages_to_deepseek"],
+    ids=[
+        "chat_to_anthropic",
+        "chat_to_deepseek",
+        "chat_to_gemini",
+        "messages_to_openai",
+        "messages_to_deepseek",
+        "messages_to_gemini",
+    ],
 )
 def test_no_provider_refuses_what_was_translated(
     source: str, preset: str, models: tuple[str, ...], seed: int
@@ -73,7 +84,7 @@ def test_no_provider_refuses_what_was_translated(
             continue
         if out["passthrough"]:
             continue
-        refusal = refused(preset, out)
+        refusal = refused(preset, out, model)
         assert refusal is None, f"{model}: {refusal} for {body}"
         carried += 1
     assert carried > REQUESTS // 4

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
 from gateway.providers.auth import AUTH
 from gateway.providers.capabilities import merge
 from gateway.providers.catalog import PRESETS, resolve
@@ -23,7 +24,7 @@ rows = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 
 @rows
 def test_a_row_says_what_the_provider_speaks(preset: Preset) -> None:
-    assert preset.dialect in {"openai_chat", "anthropic_messages"}
+    assert preset.dialect in DIALECTS
 
 
 @rows

@@ -56,7 +56,7 @@ def test_a_price_that_changes_by_the_hour_says_so() -> None:
     ("preset", "model"),
     [
         ("openai", "no-such-model"),
-        ("ollama", "llama3.1"),
+        ("ollama", "gpt-oss:120b-cloud"),
         ("custom", "gpt-4o"),
         ("nobody", "gpt-4o"),
         ("openai", ""),
@@ -132,3 +132,12 @@ def test_prices_are_those_that_the_source_computes(preset: str) -> None:
 
 def _base(price: Any) -> Any:
     return getattr(price, "base", price)
+
+
+@pytest.mark.parametrize(
+    ("preset", "model"), [("ollama", "llama3.1"), ("demo", "demo"), ("vllm", "x")]
+)
+def test_what_runs_on_your_own_machine_costs_nothing(preset: str, model: str):
+    found = price_for(preset, model)
+    assert (found.input, found.output) == (0, 0)
+    assert found.source

@@ -33,6 +33,8 @@ PATHS: dict[str, str] = {
     "user_id": "metadata.user_id",
     "session_key": "metadata.user_id",
     "cache": "cache_control",
+    # below the tool's own path
+    "tool_schema": "input_schema",
 }
 
 # Fields of an inner object that have no canonical place are kept under a dotted key

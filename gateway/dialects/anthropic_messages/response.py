@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from gateway.canon.adaptation import Adaptation, approximated, dropped
 from gateway.canon.arguments import parsed
 from gateway.canon.errors import GatewayError, bad_upstream
@@ -139,7 +141,7 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
         raise GatewayError(malformed(response.finish))
     report: list[Adaptation] = []
     content: list[Json] = []
-    for place, part in enumerate(response.parts):
+    for place, part in enumerate(_without_twins(response.parts)):
         content += _part_out(part, f"content[{place}]", exchange, report)
     usage = usage_out(response.usage)
     if (tier := tier_out(response.service_tier)) is not None:
@@ -156,6 +158,17 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
         **response.extra.get(NAME, {}),
     }
     return body, tuple(report)
+
+
+def _without_twins(parts: tuple[Part, ...]) -> list[Part]:
+    """The parts, where a call's state is that of the thought before it without the former."""
+    told = {p.signature.value for p in parts if isinstance(p, Reasoning) and p.signature}
+    return [
+        replace(part, signature=None)
+        if isinstance(part, ToolCall) and part.signature and part.signature.value in told
+        else part
+        for part in parts
+    ]
 
 
 def _part_out(part: Part, at: str, exchange: Exchange, report: list[Adaptation]) -> list[Json]:

@@ -59,6 +59,7 @@ class MessagesStreamRenderer:
         self._text = b""
         self._words: list[str] = []
         self._signature: Signature | None = None
+        self._thought = ""  # what the last thought was signed by
         self._printed = False
         self._refused = False
         self._over = False
@@ -182,6 +183,7 @@ class MessagesStreamRenderer:
         return out
 
     def _close_thought(self) -> bytes:
+        self._thought = self._signature.value if self._signature is not None else ""
         token = wrap(self._signature or Signature(kind="text"))
         if self._block.redacted:
             return self._begin({"type": "redacted_thinking", "data": token})
@@ -189,7 +191,7 @@ class MessagesStreamRenderer:
 
     def _close_call(self) -> bytes:
         at = f"content[{self._index}]"
-        if self._signature is not None:
+        if self._signature is not None and self._signature.value != self._thought:
             self.report.append(no_slot(at))
         if self._block.custom:
             return self._json_delta('"}' if self._words else '{"input":""}')

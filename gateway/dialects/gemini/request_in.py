@@ -102,7 +102,7 @@ def _unwrapped(body: Json) -> Json:
     inner = mapping(body, "generateContentRequest")
     if inner is None:
         return body
-    outer = {key: body[key] for key in ("model", "stream") if key in body}
+    outer: Json = {key: body[key] for key in ("model", "stream") if key in body}
     return {**inner, **outer}
 
 

@@ -3,7 +3,7 @@
 Inverse pairs stand side by side: `request_in` and `request_out` (with `messages_*`
 for the history), `stream_in` and `stream_out` (a whole answer is read as a stream of
 one chunk; `response_out` writes it), and both ways in one file for `parts`, `calls`,
-`tools`, `reasoning`, `output`, `usage`, `finish`, `citations`, `errors`.
+`tools`, `reasoning`, `output`, `usage`, `finish`, `citations`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from gateway.canon.errors import Error, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
+from gateway.dialects import openai_errors as errors
 from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
 from gateway.dialects.openai_chat import (
-    errors,
     glance,
     outline,
     request_in,

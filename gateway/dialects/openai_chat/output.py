@@ -14,7 +14,7 @@ from gateway.dialects.fields import (
 )
 from gateway.dialects.openai_chat.job import Job
 from gateway.dialects.openai_chat.parts import Json
-from gateway.dialects.openai_chat.schema import made_strict, parameters
+from gateway.dialects.openai_schema import made_strict, parameters
 
 _FORMATS = ("text", "json_object", "json_schema")
 

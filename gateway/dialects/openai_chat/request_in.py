@@ -80,10 +80,17 @@ _TIERS = (
     "performance",
 )
 
+# Where things stand that one may have many of: below the value's own path.
+_PATHS = {
+    "cache": "cache_control",
+    "tool_schema": "function.parameters",
+    "detail": "image_url.detail",
+}
+
 
 def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
-    at: dict[str, str] = {"cache": "cache_control"}
+    at: dict[str, str] = dict(_PATHS)
     conversation = messages_in(body)
     extra, include_usage = _extra(body, at)
     extra |= conversation.unknown

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
+from gateway.canon.naming import stable_id
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Rendered
@@ -165,17 +165,6 @@ def _meta_out(job: Job, body: Json) -> None:
     _put(job, body, "service_tier", tier, taken=traits.service_tier, why="no equivalent")
     if meta.store or traits.store:
         _put(job, body, "store", meta.store, taken=traits.store, why="no equivalent")
-
-
-def stable_id(value: str, limit: int) -> str:
-    """The id itself, or its hash where it is too long or holds structure of its own.
-
-    Claude Code's is a JSON object with a device id in it, which is nobody else's business.
-    """
-    if len(value) <= limit and not value.lstrip().startswith(("{", "[")):
-        return value
-    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"sha256:{digest}"[:limit]
 
 
 def _rest_out(job: Job, body: Json) -> None:

@@ -35,12 +35,12 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import Rendered
 from gateway.dialects.openai_chat.call_stream import CallStream
 from gateway.dialects.openai_chat.citations import citations_in
-from gateway.dialects.openai_chat.errors import error_in, is_error
 from gateway.dialects.openai_chat.finish import finish_in
 from gateway.dialects.openai_chat.parts import NAME, thought_text
 from gateway.dialects.openai_chat.reasoning import details_text
 from gateway.dialects.openai_chat.thought_stream import ThoughtState
 from gateway.dialects.openai_chat.usage import parse_usage
+from gateway.dialects.openai_errors import error_in, is_error
 from gateway.framing.sse import Frame
 
 _BAD = (msgspec.MsgspecError, UnicodeError, RecursionError)

@@ -31,10 +31,10 @@ from gateway.canon.response import Finish, Usage
 from gateway.dialects.base import Exchange
 from gateway.dialects.openai_chat.calls import shown_signature
 from gateway.dialects.openai_chat.citations import citation_out
-from gateway.dialects.openai_chat.errors import error_body
 from gateway.dialects.openai_chat.finish import finish_out
 from gateway.dialects.openai_chat.parts import NAME
 from gateway.dialects.openai_chat.usage import render_usage
+from gateway.dialects.openai_errors import error_body
 
 Json = dict[str, Any]
 _encode = msgspec.json.encode

@@ -18,7 +18,7 @@ from gateway.dialects.fields import (
 )
 from gateway.dialects.openai_chat.job import Job, cache_control_of, cache_in
 from gateway.dialects.openai_chat.parts import NAME, Json
-from gateway.dialects.openai_chat.schema import is_strict, parameters
+from gateway.dialects.openai_schema import is_strict, parameters
 
 WEB_SEARCH = "web_search"
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})

@@ -1,19 +1,22 @@
 """The catalogue of providers: one row for each, all it takes to call it but the key.
 
-A new provider that speaks a known dialect is one row in `hosted`, `local` or
-`messages`. What it does differently goes into `traits` (facts that the renderer
+A new provider that speaks a known dialect is one row in `hosted`, `local`,
+`messages` or `google`. What it does differently goes into `traits` (facts that the renderer
 consults) or `edits` (changes to the JSON), never into code. What a model can do,
 wherever it is served, stands in `gateway.providers.families`.
 """
 
 from __future__ import annotations
 
+from gateway.providers.catalog.google import GOOGLE
 from gateway.providers.catalog.hosted import HOSTED
 from gateway.providers.catalog.local import LOCAL
 from gateway.providers.catalog.messages import MESSAGES
 from gateway.providers.profile import Preset
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*HOSTED, *LOCAL, *MESSAGES)}
+PRESETS: dict[str, Preset] = {
+    preset.name: preset for preset in (*HOSTED, *LOCAL, *MESSAGES, *GOOGLE)
+}
 
 
 def _plain(name: str) -> str:

@@ -55,6 +55,21 @@ ANTHROPIC: Facts = {
     "web_search": "web_search_20260318",
 }
 
+# Bedrock's Converse, as Claude takes it; what others lack is in `families`.
+CONVERSE: Facts = {
+    **MESSAGES_COMPATIBLE,
+    "metadata": True,
+    "service_tier": True,
+    "structured": "schema",
+    "strict_tools": True,
+    "image_urls": False,
+    "cache": "cachePoint",
+    "tool_id_rule": "bedrock64",
+    "thinking_request": "thinking",
+    "count_tokens": "endpoint",
+    "user_field": "user",
+}
+
 OLDER_NAMES = (
     Edit(op="rename", path="max_completion_tokens", value="max_tokens"),
     Edit(op="map", path="messages[].role", value={"developer": "system"}),

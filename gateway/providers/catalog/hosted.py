@@ -219,14 +219,13 @@ HOSTED: tuple[Preset, ...] = (
         prices="fireworks",
     ),
     Preset(
-        name="gemini",
+        name="gemini-openai",
+        logo="gemini",
         title="Google Gemini (OpenAI surface)",
         dialect="openai_chat",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         docs="https://ai.google.dev/gemini-api/docs/openai",
-        litellm=("gemini",),
-        aliases=("gemini_openai",),
         # A field it does not know is a 400 ("Invalid JSON payload received").
         traits={
             **COMPATIBLE,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.openai_chat.schema import is_strict, made_strict, parameters
+from gateway.dialects.openai_schema import is_strict, made_strict, parameters
 from tests.fakes.openai_rules import strict_schema_problem
 
 

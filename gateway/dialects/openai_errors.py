@@ -1,4 +1,8 @@
-"""Errors: a provider's refusal in any shape -> canonical, and back for a client."""
+"""Errors of OpenAI's surfaces, and of the many that borrow them, both ways.
+
+Chat, Responses and the rest tell a failure in the same JSON; a provider's may have any
+of the shapes that are known.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +102,7 @@ _PHRASES: tuple[tuple[str, str], ...] = (
 )
 _PHRASED = frozenset({"invalid_request", "upstream_error", "too_large"})
 
-# kind -> (status, type, code) for a Chat client.
+# kind -> (status, type, code) for a client.
 _SHOWN: dict[str, tuple[int, str, str | None]] = {
     "invalid_request": (400, "invalid_request_error", None),
     "unsupported_param": (400, "invalid_request_error", "unsupported_parameter"),
@@ -118,6 +122,8 @@ _SHOWN: dict[str, tuple[int, str, str | None]] = {
     "upstream_error": (502, "server_error", "upstream_error"),
     "malformed_output": (502, "server_error", "malformed_model_output"),
 }
+# Codes of the gateway's own that say more than their kind.
+_OWN_CODES = frozenset({"previous_response_not_found"})
 # The SDK retries every 429 and 5xx unless told otherwise.
 _RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
 
@@ -255,18 +261,21 @@ def _param(fields: Json) -> str | None:
 # --- a client's ------------------------------------------------------------------------
 
 
-def error_body(error: Error) -> Json:
-    """The JSON of an error, before the first byte and in the middle of a stream alike."""
+def error_body(error: Error, prompt: str = "messages") -> Json:
+    """The JSON of an error, before the first byte and in the middle of a Chat stream alike.
+
+    `prompt` is the field that holds the conversation.
+    """
     _, kind, code = _SHOWN[error.kind]
-    if error.kind == "not_allowed" and error.code is not None:
+    if error.code is not None and (error.kind == "not_allowed" or error.code in _OWN_CODES):
         code = error.code
     param = error.param
     if param is None and error.kind == "context_length":
-        param = "messages"
+        param = prompt
     return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
 
 
-def render_error(error: Error, request_id: str) -> ErrorReply:
+def render_error(error: Error, request_id: str, prompt: str = "messages") -> ErrorReply:
     """The error before the first byte of an answer."""
     status, _, _ = _SHOWN[error.kind]
     if error.kind == "not_allowed" and error.code == "insufficient_quota":
@@ -277,4 +286,4 @@ def render_error(error: Error, request_id: str) -> ErrorReply:
     retry = error.should_retry if error.should_retry is not None else _RETRY.get(error.kind)
     if retry is not None:
         headers["x-should-retry"] = "true" if retry else "false"
-    return ErrorReply(status=status, body=error_body(error), headers=headers)
+    return ErrorReply(status=status, body=error_body(error, prompt), headers=headers)

@@ -10,6 +10,7 @@ Json = dict[str, Any]
 
 _EMPTY: Json = {"type": "object", "properties": {}}
 
+
 def parameters(schema: Json | None) -> Json:
     """A tool's schema as providers accept it: an object, without its `$schema`."""
     if not schema:

@@ -1,0 +1,79 @@
+"""Embeddings in no dialect: texts in, one vector for each out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from array import array
+from sys import byteorder
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.canon.response import Usage
+
+# What one vector is made of: a text, or the numbers of its tokens.
+Input = str | tuple[int, ...]
+Encoding = Literal["float", "base64"]
+
+
+class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request for vectors.
+
+    Attributes:
+        model: the name the client asked for.
+        inputs: what to embed, in order.
+        dimensions: the length of a vector, where the client wants another than the model's.
+        encoding: how the client wants a vector written; None leaves it to the dialect.
+        truncate: whether an input that is too long is cut; None leaves it to the upstream.
+        task: what the vectors are for (`search_query`, `search_document`, ...).
+        user_id: the end user's opaque id.
+        extra: per dialect, fields that have no place here.
+        at: per canonical name, the client's path for it, for reports.
+    """
+
+    model: str
+    inputs: tuple[Input, ...]
+    dimensions: int | None = None
+    encoding: Encoding | None = None
+    truncate: bool | None = None
+    task: str | None = None
+    user_id: str | None = None
+    extra: dict[str, dict[str, Any]] = {}
+    at: dict[str, str] = {}
+
+    def path(self, name: str) -> str:
+        """The client's own path of a canonical field; the field's name if it has none."""
+        return self.at.get(name, name)
+
+
+class EmbedResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The vectors, one for each input in its order. An embedding has no output tokens."""
+
+    model: str = ""
+    vectors: tuple[list[float], ...] = ()
+    usage: Usage | None = None
+    extra: dict[str, dict[str, Any]] = {}
+
+
+def packed(vector: list[float]) -> str:
+    """The vector as little-endian 32-bit floats in base64. Raises OverflowError."""
+    numbers = array("f", vector)
+    if byteorder == "big":
+        numbers.byteswap()
+    return base64.b64encode(numbers.tobytes()).decode()
+
+
+def unpacked(text: str) -> list[float] | None:
+    """The vector in base64 text; None for text that holds none."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if len(data) % 4:
+        return None
+    numbers = array("f")
+    numbers.frombytes(data)
+    if byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()

@@ -1,0 +1,40 @@
+"""What the parts of this dialect agree on: its name, its paths, how it writes a time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+NAME = "ollama"
+Json = dict[str, Any]
+
+CHAT, GENERATE, EMBED, EMBEDDINGS = "/api/chat", "/api/generate", "/api/embed", "/api/embeddings"
+
+# A canonical field -> where a client of this dialect writes it.
+PATHS: dict[str, str] = {
+    "max_output": "options.num_predict",
+    "temperature": "options.temperature",
+    "top_p": "options.top_p",
+    "top_k": "options.top_k",
+    "min_p": "options.min_p",
+    "frequency_penalty": "options.frequency_penalty",
+    "presence_penalty": "options.presence_penalty",
+    "repetition_penalty": "options.repeat_penalty",
+    "seed": "options.seed",
+    "stop": "options.stop",
+    "thinking": "think",
+    "effort": "think",
+    "format": "format",
+    "schema": "format",
+    # below the tool's own path
+    "tool_schema": "function.parameters",
+}
+# Fields of /api/generate that a chat has no place for.
+PROMPT_ONLY = frozenset({"suffix", "template", "context", "raw", "width", "height", "steps"})
+# The figures at the end of an answer, in nanoseconds.
+DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
+
+
+def created_at(seconds: int) -> str:
+    """A time as this dialect writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

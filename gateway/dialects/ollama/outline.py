@@ -1,0 +1,63 @@
+"""What must hold of a request that passes through unread: a chat, a prompt, or an input."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from gateway.dialects.outline import checker
+
+_Share = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
+
+
+class Function(msgspec.Struct):
+    """The function of a tool."""
+
+    name: str
+
+
+class Tool(msgspec.Struct):
+    """A tool on offer."""
+
+    function: Function | None = None
+
+
+class Message(msgspec.Struct):
+    """One message of the history."""
+
+    role: str
+    content: str | None = None
+    thinking: str | None = None
+    images: list[str] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_name: str | None = None
+
+
+class Options(msgspec.Struct):
+    """The options whose types are fixed."""
+
+    temperature: _Share | None = None
+    top_p: _Share | None = None
+    num_predict: float | None = None
+    num_ctx: float | None = None
+    seed: float | None = None
+
+
+class Outline(msgspec.Struct):
+    """The fields of all three requests; which of them is there the path decides."""
+
+    messages: list[Message] | None = None
+    prompt: str | None = None
+    input: str | list[str] | None = None
+    system: str | None = None
+    suffix: str | None = None
+    images: list[str] | None = None
+    tools: list[Tool] | None = None
+    options: Options | None = None
+    think: bool | str | None = None
+    format: str | dict[str, Any] | None = None
+    keep_alive: float | str | None = None
+
+
+check = checker(Outline)

@@ -1,0 +1,102 @@
+"""One request on its way to a provider: what it is for and what is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.naming import tool_names
+from gateway.canon.request import Cache, Request, ToolCall
+from gateway.canon.traits import Traits
+from gateway.dialects.openai_responses.names import IN, Json, split_name
+
+_LIMIT = 64
+# A cache mark's lifetime <-> that of an OpenAI breakpoint.
+_TTL = {"5m": "30m", "1h": "12h"}
+
+
+class Job:
+    """The request, the traits of its target, and the report as it grows.
+
+    Attributes:
+        native: whether the client speaks this dialect too: what it left out it left out
+            on purpose, and namespaces stay what they are.
+        names: the client's tool names -> those sent.
+        hints: sentences for the model that stand for fields the target does not know.
+    """
+
+    def __init__(self, request: Request, traits: Traits) -> None:
+        self.request = request
+        self.traits = traits
+        self.native = request.at.get("turns") == "input"
+        self.report: list[Adaptation] = []
+        self.hints: list[str] = []
+        told = [tool.name for tool in request.tools]
+        for turn in request.turns:
+            told += [part.name for part in turn.parts if isinstance(part, ToolCall)]
+        self.names = self._names(told)
+        self._unmarked = False
+
+    def _names(self, told: list[str]) -> dict[str, str]:
+        """Names to send; those in a namespace stay as they are for a client that has them."""
+        kept = {name: name for name in told if self.native and IN in name}
+        return tool_names((name for name in told if name not in kept), _LIMIT) | kept
+
+    @property
+    def model(self) -> str:
+        """The model's name for a person."""
+        return self.traits.model or "the model"
+
+    def drop(self, path: str, why: str, *, before: Any = None) -> None:
+        """Report a field that is not sent; nothing for a value the client did not write."""
+        self._tell(dropped(path, why, before=before))
+
+    def bend(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
+        """Report a field that is sent as something near it."""
+        self._tell(approximated(path, why, before=before, after=after))
+
+    def _tell(self, item: Adaptation) -> None:
+        if item.path and item not in self.report:
+            self.report.append(item)
+
+    def sent_name(self, client_name: str) -> Json:
+        """The fields that name a tool: its name and, where it is in one, its namespace."""
+        sent = self.names.get(client_name, client_name)
+        namespace, name = split_name(sent)
+        return {"name": name, "namespace": namespace} if namespace else {"name": name}
+
+    def mark(self, part: Json, cache: Cache | None) -> Json:
+        """The part with its cache mark, where the target takes marks."""
+        if cache is None:
+            return part
+        if self.traits.cache == "breakpoints":
+            ttl = _TTL.get(cache.ttl or "")
+            point = {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
+            part["prompt_cache_breakpoint"] = point
+        else:
+            self.unmark(cache)
+        return part
+
+    def unmark(self, cache: Cache | None) -> None:
+        """Report, once for all of them, that cache marks are not sent."""
+        if cache is None or self._unmarked:
+            return
+        self._unmarked = True
+        why = f"{self.model} takes no cache marks here"
+        if self.traits.cache == "implicit":
+            why = f"{self.model} caches implicitly"
+        self.drop(self.request.at.get("cache", "cache_control"), why)
+
+
+def cache_in(part: Json) -> Cache | None:
+    """The cache mark of a client's part."""
+    point = part.get("prompt_cache_breakpoint")
+    if not isinstance(point, dict):
+        return None
+    return Cache(ttl=next((ttl for ttl, word in _TTL.items() if word == point.get("ttl")), None))
+
+
+def refused(at: str, why: str) -> GatewayError:
+    """The error for a value that the target can not take in any form."""
+    return GatewayError(Error(kind="unsupported_param", message=f"{at}: {why}", param=at))

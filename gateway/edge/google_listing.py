@@ -1,0 +1,60 @@
+"""The models list as Google's clients read it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.edge.admit import may_use
+from gateway.edge.listing import visible
+from gateway.routing.snapshot import ApiKey, Route, Snapshot
+
+_METHODS = ("generateContent", "countTokens")
+_PAGE, _MOST = 50, 1000
+
+
+def google_page(snapshot: Snapshot, key: ApiKey | None, query: str) -> dict[str, Any]:
+    """One page of what the key may use; `nextPageToken` is the place to go on from."""
+    asked = {name: values[0] for name, values in parse_qs(query).items()}
+    size = _whole(asked, "pageSize", _PAGE) or _PAGE
+    start = _whole(asked, "pageToken", 0)
+    names = visible(snapshot, key)
+    end = start + min(size, _MOST)
+    page: dict[str, Any] = {"models": [_row(n, snapshot.route(n)) for n in names[start:end]]}
+    if end < len(names):
+        page["nextPageToken"] = str(end)
+    return page
+
+
+def _whole(asked: dict[str, str], name: str, default: int) -> int:
+    text = asked.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or len(text) > 9:
+        raise invalid(f"{name} must be a whole number from 0", name)
+    return int(text)
+
+
+def google_model(snapshot: Snapshot, key: ApiKey | None, name: str) -> dict[str, Any]:
+    """One entry of the list. Raises GatewayError (404)."""
+    route = snapshot.route(name)
+    if route is None or (key is not None and not may_use(key, route)):
+        message = f"the model `{name[:200]}` does not exist; GET /v1beta/models lists those that do"
+        raise GatewayError(Error(kind="not_found", message=message, param="model"))
+    return _row(name, route)
+
+
+def _row(name: str, route: Route | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": f"models/{name}",
+        "version": "1",
+        "displayName": name,
+        "supportedGenerationMethods": list(_METHODS),
+    }
+    if route is not None and route.targets:
+        traits = route.targets[0].model.traits
+        limits = {"inputTokenLimit": traits.context_window, "outputTokenLimit": traits.max_output}
+        row |= {key: value for key, value in limits.items() if value is not None}
+        row["thinking"] = traits.reasoning
+    return row

@@ -1,0 +1,52 @@
+"""Google's paths, which name the model and what to do with it after a colon.
+
+/v1beta/models/{model}:generateContent          and the same below /v1
+/v1beta1/projects/P/locations/L/publishers/google/models/{model}:...
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+_FORM = re.compile(
+    r"^(?:/v1(?=/v1))?(?P<version>/v1(?:beta1?|alpha)?)?/"
+    r"(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/google/)?"
+    r"(?P<collection>models|tunedModels)(?:/(?P<rest>.+?))?/?$",
+    re.DOTALL,
+)
+_ACTIONS = {
+    "generateContent": "generate",
+    "streamGenerateContent": "generate",
+    "countTokens": "count_tokens",
+}
+
+
+class GooglePath(msgspec.Struct, frozen=True, kw_only=True):
+    """A path taken apart. `action` is one of ENDPOINTS' or empty for the list of models."""
+
+    verb: str = ""
+    action: str = ""
+    model: str = ""
+    stream: bool = False
+
+
+def parse(path: str) -> GooglePath | None:
+    """What a path means to a Google client; None for one that is not Google's alone.
+
+    `/v1/models` has three readers; without an action it is left to the common table.
+    """
+    match = _FORM.match(path)
+    if match is None:
+        return None
+    rest = match["rest"] or ""
+    model, _, verb = rest.rpartition(":")
+    if model and verb in _ACTIONS:
+        if match["collection"] == "tunedModels":
+            model = f"tunedModels/{model}"
+        stream = verb == "streamGenerateContent"
+        return GooglePath(verb=verb, action=_ACTIONS[verb], model=model, stream=stream)
+    if (match["version"] or "/v1") == "/v1" or match["collection"] != "models":
+        return None
+    return GooglePath(model=rest)

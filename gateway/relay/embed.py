@@ -1,0 +1,121 @@
+"""Embeddings on their way through the relay: what is sent, and what is made of the answer.
+
+Targets, retries and fallbacks are the pipeline's, as for any call. A provider makes
+embeddings in its own dialect, or in the one that `EMBED_IN` names for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse
+from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
+from gateway.dialects import DIALECTS, EMBED_IN
+from gateway.dialects.base import Dialect, EmbedProviderHalf, Exchange
+from gateway.providers import edits as profile_edits
+from gateway.relay.call import Call, Client, Header
+from gateway.relay.prepare import Prepared, passed, passes_through, refuse_losses
+from gateway.relay.reply import answer_headers, decode, passed_headers_of
+from gateway.relay.settle import settle
+from gateway.relay.upstream import Answer
+from gateway.routing.snapshot import Provider, Route, Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+_JSON: Header = (b"content-type", b"application/json")
+
+
+def dialect_for(provider: Provider) -> Dialect:
+    """The dialect in which a provider makes embeddings."""
+    return DIALECTS[EMBED_IN.get(provider.dialect, provider.dialect)]
+
+
+def _half(provider: Provider) -> EmbedProviderHalf:
+    half = dialect_for(provider).embed_provider
+    if half is None:
+        message = f"the provider {provider.name} makes no embeddings"
+        raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
+    return half
+
+
+def wanted(call: Call) -> EmbedRequest:
+    """The canonical request. Raises GatewayError naming the field at fault."""
+    client = call.dialect.embed_client
+    if client is None:
+        raise invalid("there are no embeddings in this dialect")
+    return client.parse_embed(decode(call.body))
+
+
+def prepare(call: Call, route: Route, target: Target) -> Prepared:
+    """What to send. Raises GatewayError where it can not be said."""
+    provider = target.model.provider
+    half = _half(provider)
+    edits = (*provider.edits, *target.model.edits, *target.edits)
+    name = target.model.name
+    template = provider.paths.get("embed")
+    path = template.replace("{model}", name) if template else half.embed_path(name)
+    if provider.passthrough and passes_through(call.dialect, dialect_for(provider)):
+        path = call.dialect.passed_paths.get(call.endpoint, path)
+        prepared = passed(call, name, edits, path)
+    else:
+        rendered = half.render_embed(wanted(call), target.model.traits)
+        body, report = rendered.body, rendered.report
+        if edits:
+            body, more = profile_edits.apply(edits, body)
+            report = (*report, *more)
+        content = msgspec.json.encode(body)
+        prepared = Prepared(
+            content=content, path=path, headers=rendered.headers, rendered=rendered, report=report
+        )
+    if route.strict:
+        refuse_losses(prepared.report)
+    return prepared
+
+
+async def reply(
+    runtime: Runtime, call: Call, client: Client, target: Target, answer: Answer
+) -> None:
+    """Send the vectors on. Raises GatewayError only before the first byte."""
+    data = await answer.read_all()
+    call.end_wait()
+    call.recorder.upstream(data)
+    body, headers = _content(call, target, data), []
+    if call.passthrough:
+        headers = passed_headers_of(answer)
+    client.status = 200
+    client.headers = [_JSON, *answer_headers(call, target), *headers]
+    settle(runtime, call, client)
+    await client.reply(200, client.headers, body)
+
+
+def _content(call: Call, target: Target, data: bytes) -> bytes:
+    """The answer as the client gets it: as it came, or in the client's dialect."""
+    half = _half(target.model.provider)
+    if call.passthrough:
+        call.tap.note_embeddings(half.glance_embed(data) or half.parse_embed(decode(data)))
+        return data
+    asked, found = wanted(call), half.parse_embed(decode(data))
+    if len(found.vectors) != len(asked.inputs):
+        raise bad_upstream(
+            f"the upstream gave {len(found.vectors)} vectors for {len(asked.inputs)} inputs"
+        )
+    call.tap.note_embeddings(found)
+    body = msgspec.json.encode(shown(call, asked, found))
+    call.recorder.client(body)
+    return body
+
+
+def shown(call: Call, asked: EmbedRequest, found: EmbedResponse) -> dict[str, object]:
+    """The answer's JSON in the client's dialect."""
+    client = call.dialect.embed_client
+    assert client is not None
+    exchange = Exchange(
+        id=call.id.removeprefix("req_"),
+        created=int(call.started_at),
+        model=call.model,
+        endpoint=call.endpoint,
+    )
+    return client.render_embed(found, asked, exchange)

@@ -1,0 +1,100 @@
+"""From the very first start to the first call: one walk, as it can be walked only once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.checks import clean
+from tests.browser.conftest import PHONE
+from tests.browser.people import PASSWORD
+from tests.browser.site import Site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running gateway without people: as after the very first start."""
+    running = Site(tmp_path_factory.mktemp("first"), MY_GROQ_VALUE="gsk-0123456789abcdef")
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+
+
+def ask(site: Site, key: str) -> httpx.Response:
+    """One call as a client makes it."""
+    return httpx.post(
+        f"{site.url}/v1/chat/completions",
+        headers={"authorization": f"Bearer {key}"},
+        json={"model": "demo", "messages": [{"role": "user", "content": "Hello"}]},
+        timeout=20,
+    )
+
+
+def test_from_the_first_start_to_the_first_call(
+    open_page: Callable[..., Any], site: Site, complaints: Any, axe: Any, no_sideways_scroll: Any
+) -> None:
+    """One walk through all steps, as the steps of one gateway can be walked only once."""
+    page = open_page(size=PHONE)
+    # A page for whom the token is missing is an answer 403, which the browser notes.
+    complaints.forgive("403")
+    complaints.forgive("422")
+    check = lambda: clean(page, axe, no_sideways_scroll, PHONE)  # noqa: E731
+
+    page.goto("/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Nobody has an account yet")
+    check()
+
+    address = re.search(r"http://localhost:\d+/\?setup=\S+", site.output)
+    assert address, site.output
+    page.goto(address.group().replace("localhost", "127.0.0.1"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("your account")
+    assert "setup=" not in page.url
+    check()
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_label("New password").fill("short")
+    page.get_by_label("The same again").fill("short")
+    page.get_by_role("button", name="Make the account").click()
+    expect(page.get_by_text("too short")).to_be_visible()
+    assert page.get_by_label("Your name").input_value() == "ada"
+    check()
+    assert page.get_by_label("Keep bodies for").input_value() == "7"
+    page.get_by_label("New password").fill(PASSWORD)
+    page.get_by_label("The same again").fill(PASSWORD)
+    page.get_by_role("button", name="Make the account").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Whom shall it call?")
+    check()
+    page.get_by_role("button", name="Use the demo").click()
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("A key")
+    check()
+    page.get_by_role("button", name="Make the key").click()
+    key = page.locator("#key").inner_text()
+    assert key.startswith("sk-dgm-")
+    check()
+    # Left and taken up again: whoever signs in goes on where it was.
+    page.context.clear_cookies()
+    page.goto("/console/setup")
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    check()
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Connect a client")
+    expect(page.locator("#light")).to_contain_text("Waiting for the first call")
+    expect(page.locator("#curl")).to_contain_text(site.url)
+    check()
+    assert ask(site, key).status_code == 200
+    expect(page.locator("#light")).to_have_attribute("data-state", "ok")
+    expect(page.locator("#light")).to_contain_text("demo · 200")
+    check()
+    page.get_by_role("button", name="Finish").click()
+    page.wait_for_url("**/console/")
+    page.goto("/console/setup")
+    page.wait_for_url("**/console/")

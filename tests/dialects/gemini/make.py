@@ -1,0 +1,140 @@
+"""Small generateContent bodies, frames and their way through the dialect."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold
+from gateway.canon.request import Request, Text, Turn
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.gemini import DIALECT
+from gateway.framing.sse import Decoder, Frame
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PDF = "JVBERi0xLjQK"
+STATE = base64.b64encode(b"state").decode()
+ASKED = Turn(role="user", parts=(Text(text="hi", at="messages[0]"),), at="messages[0]")
+
+
+def content(*parts: dict[str, Any], role: str = "user") -> dict[str, Any]:
+    """A content of these parts."""
+    return {"role": role, "parts": list(parts)}
+
+
+def model(*parts: dict[str, Any]) -> dict[str, Any]:
+    """A content of the model's."""
+    return content(*parts, role="model")
+
+
+def text(words: str = "hi", **fields: Any) -> dict[str, Any]:
+    """A text part."""
+    return {"text": words, **fields}
+
+
+def call(name: str = "f", args: Any = None, **fields: Any) -> dict[str, Any]:
+    """A functionCall part; `id` goes inside."""
+    inner = {"name": name, "args": args or {}}
+    if "id" in fields:
+        inner["id"] = fields.pop("id")
+    return {"functionCall": inner, **fields}
+
+
+def result(name: str = "f", response: Any = None, **fields: Any) -> dict[str, Any]:
+    """A functionResponse part."""
+    said = {"output": "ok"} if response is None else response
+    return {"functionResponse": {"name": name, "response": said, **fields}}
+
+
+def body(*contents: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A request body as the relay shows it to the dialect."""
+    return {"model": "gw", "contents": list(contents) or [content(text())], **fields}
+
+
+def parse(request: dict[str, Any]) -> Request:
+    """The canonical request of a body."""
+    return DIALECT.client.parse_request(request, {})
+
+
+def asked(**fields: Any) -> Request:
+    """A request of a client of another dialect."""
+    return Request(**{"model": "gw", "turns": (ASKED,), **fields})
+
+
+def traits(**flags: Any) -> Traits:
+    """A target that can all but what `flags` say."""
+    able: dict[str, Any] = {
+        "kind": "acme",
+        "model": "acme-1",
+        "reasoning": True,
+        "efforts": ("minimal", "low", "medium", "high"),
+        "top_k": True,
+        "stop_max": 5,
+        "n_max": 8,
+        "tool_result_images": True,
+        "image_urls": False,
+        "web_search": "googleSearch",
+    }
+    return Traits(**{**able, **flags})
+
+
+def render(request: Request | dict[str, Any], **flags: Any) -> Rendered:
+    """What goes to a target with these traits."""
+    wanted = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(wanted, traits(**flags))
+
+
+def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+    """What was reported, without the words."""
+    return [(item.path, item.action) for item in report]
+
+
+def chunk(*parts: dict[str, Any], reason: str | None = None, **fields: Any) -> dict[str, Any]:
+    """One chunk of a stream, or a whole answer; `more` stands in the candidate."""
+    more = fields.pop("more", {})
+    candidate: dict[str, Any] = {"content": model(*parts), "index": 0, **more}
+    if reason is not None:
+        candidate["finishReason"] = reason
+    return {"candidates": [candidate], "responseId": "r1", "modelVersion": "m", **fields}
+
+
+def frame(data: Any) -> Frame:
+    """A frame of JSON."""
+    return Frame("", json.dumps(data).encode())
+
+
+def events(*chunks: Any, rendered: Rendered | None = None, **flags: Any) -> list[Event]:
+    """The canonical events of a stream that ends after these chunks; always grammatical."""
+    parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
+    out = [event for item in chunks for event in parser.feed(frame(item))]
+    out += parser.close()
+    check(out)
+    return out
+
+
+def answer(*chunks: Any, rendered: Rendered | None = None, **flags: Any) -> Response:
+    """The whole answer of a stream."""
+    return fold(events(*chunks, rendered=rendered, **flags))
+
+
+def exchange(**fields: Any) -> Exchange:
+    """What a renderer knows beside the answer."""
+    return Exchange(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
+
+
+def printed(stream: list[Event], **fields: Any) -> bytes:
+    """The bytes a client gets for these events."""
+    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    return b"".join(renderer.feed(event) for event in stream)
+
+
+def shown(stream: list[Event], **fields: Any) -> list[Any]:
+    """The JSON of the frames a client gets for these events."""
+    decoder = Decoder()
+    data = printed(stream, **fields)
+    return [json.loads(item.data) for item in [*decoder.feed(data), *decoder.close()]]

@@ -1,0 +1,323 @@
+"""What one half writes the other half reads, for anything that can be said."""
+
+from __future__ import annotations
+
+import base64
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold, unfold
+from gateway.canon.request import (
+    Audio,
+    Citation,
+    Document,
+    Image,
+    Meta,
+    Native,
+    Output,
+    Part,
+    Reasoning,
+    Request,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+    without_paths,
+)
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.gemini import DIALECT
+from gateway.dialects.gemini.names import NEXT_PART, OWN_PART
+from gateway.framing.sse import Decoder
+from tests.dialects.gemini.make import PDF, PNG, exchange, printed, traits
+
+NAME = "gemini"
+ABLE = traits(prefill=True, image_urls=True, metadata=True)
+
+words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
+ids = st.text("abc_-1", min_size=1, max_size=5)
+names = st.text("abc_.:-1", min_size=1, max_size=5).map(lambda w: f"f{w}")
+json_values = st.none() | st.booleans() | st.integers(-9, 9) | words
+objects = st.dictionaries(words, json_values, max_size=2)
+values = st.binary(min_size=1, max_size=6).map(lambda raw: base64.b64encode(raw).decode())
+
+# --- requests ----------------------------------------------------------------------------
+
+texts = st.builds(Text, text=words)
+media = st.one_of(
+    st.builds(Image, data=st.just(PNG), media_type=st.just("image/png")),
+    st.builds(Image, file_id=st.just("gs://b/x.png"), media_type=st.just("image/png")),
+    st.builds(Image, url=st.just("https://x/y.png"), media_type=st.just("image/png")),
+    st.builds(Document, data=st.just(PDF), media_type=st.just("application/pdf")),
+    st.builds(Audio, data=st.just("AAAA"), format=st.just("wav")),
+)
+natives = st.builds(
+    Native,
+    dialect=st.just(NAME),
+    data=st.builds(lambda code: {"executableCode": {"code": code}}, words),
+)
+signatures = st.builds(Signature, kind=st.just(OWN_PART), value=values)
+told_parts = st.lists(
+    texts
+    | natives
+    | st.builds(Reasoning, text=words)
+    | st.builds(Reasoning, text=words, signature=signatures),
+    min_size=1,
+    max_size=3,
+).map(tuple)
+asked_parts = st.lists(texts | media, min_size=1, max_size=3).map(tuple)
+
+
+@st.composite
+def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
+    """A user's turn and what follows it, with calls and their results."""
+    turns = [Turn(role="user", parts=draw(asked_parts))]
+    calls = tuple(
+        ToolCall(
+            id=f"c{number}_{i}",
+            name=draw(names),
+            arguments=draw(objects),
+            signature=draw(st.none() | signatures),
+        )
+        for i in range(draw(st.integers(0, 2)))
+    )
+    turns.append(Turn(role="assistant", parts=(*draw(told_parts), *calls)))
+    if calls:
+        back = tuple(
+            ToolResult(
+                id=call.id,
+                name=call.name,
+                parts=(Text(text=draw(words.map(lambda w: f"r{w}"))), *draw(results)),
+                is_error=draw(st.sampled_from([None, True])),
+            )
+            for call in calls
+        )
+        turns += [
+            Turn(role="user", parts=(*back, *draw(st.just(()) | asked_parts))),
+            Turn(role="assistant", parts=draw(told_parts)),
+        ]
+    return turns
+
+
+results = st.lists(
+    st.builds(Image, data=st.just(PNG), media_type=st.just("image/png")), max_size=1
+).map(tuple)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
+    """Turns in an order that the API takes, ending with the user's."""
+    turns = [turn for n in range(draw(st.integers(0, 2))) for turn in draw(exchanges(n))]
+    return (*turns, Turn(role="user", parts=draw(asked_parts)))
+
+
+tools = st.one_of(
+    st.builds(
+        Tool,
+        name=names,
+        description=st.none() | words,
+        schema=st.just({"type": "object", "properties": {"a": {"type": "string"}}}),
+    ),
+    st.just(Tool(name="codeExecution", kind="server", dialect=NAME, native={"codeExecution": {}})),
+)
+thinkings = st.one_of(
+    st.none(),
+    st.builds(
+        Thinking,
+        effort=st.sampled_from(["minimal", "low", "medium", "high"]),
+        visible=st.sampled_from([None, "none", "summary"]),
+    ),
+    st.just(Thinking(visible="summary")),
+)
+outputs = st.sampled_from(
+    [
+        Output(),
+        Output(format="json"),
+        Output(format="schema", schema={"type": "object", "properties": {}}),
+    ]
+)
+numbers = st.none() | st.floats(0, 2)
+rests = st.sampled_from(
+    [
+        {},
+        {"safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}]},
+        {"cachedContent": "cachedContents/x", "generationConfig.mediaResolution": "LOW"},
+        {"toolConfig.retrievalConfig": {"languageCode": "de"}},
+    ]
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    """Requests of clients of this dialect that lose nothing on the way."""
+    offered = tuple(draw(st.lists(tools, max_size=2, unique_by=lambda t: t.name)))
+    offered = tuple(sorted(offered, key=lambda tool: tool.kind))
+    functions = [tool.name for tool in offered if tool.kind == "function"]
+    choice = None
+    if functions:
+        named = ToolChoice(mode="named", names=(functions[0],))
+        plain = [ToolChoice(mode=mode) for mode in ("auto", "any", "none")]
+        choice = draw(st.sampled_from([None, named, *plain]))
+    return Request(
+        model="acme-1",
+        stream=draw(st.booleans()),
+        instructions=tuple(draw(st.lists(texts, max_size=2))),
+        turns=draw(conversations()),
+        tools=offered,
+        tool_choice=choice,
+        output=draw(outputs),
+        thinking=draw(thinkings),
+        max_output=draw(st.none() | st.integers(1, 9999)),
+        sampling=Sampling(
+            temperature=draw(numbers),
+            top_p=draw(numbers),
+            top_k=draw(st.none() | st.integers(0, 9)),
+            seed=draw(st.none() | st.integers(0, 9)),
+            presence_penalty=draw(numbers),
+            stop=tuple(draw(st.lists(words, max_size=3))),
+            n=draw(st.none() | st.integers(1, 8)),
+            logprobs=draw(st.sampled_from([None, True, False])),
+        ),
+        meta=Meta(
+            metadata=draw(st.none() | st.just({"team": "a"})),
+            service_tier=draw(st.sampled_from([None, "default", "flex", "priority"])),
+            store=draw(st.sampled_from([None, True, False])),
+        ),
+        extra={NAME: draw(rests)},
+    )
+
+
+@given(requests())
+def test_a_request_that_can_be_said_is_read_as_it_was_meant(request: Request):
+    rendered = DIALECT.provider.render_request(request, ABLE)
+    assert rendered.report == ()
+    shown = {**rendered.body, "model": request.model, "stream": request.stream}
+    assert without_paths(DIALECT.client.parse_request(shown, {})) == without_paths(request)
+
+
+# --- answers -----------------------------------------------------------------------------
+
+
+def grounded(text: Text) -> Text:
+    """The text with a source for all of it."""
+    segment = {"endIndex": len(text.text.encode()), "text": text.text}
+    source = Citation(
+        url="https://x",
+        title="t",
+        quote=text.text,
+        start=0,
+        end=len(text.text),
+        dialect=NAME,
+        native={"chunk": {"web": {"uri": "https://x", "title": "t"}}, "segment": segment},
+    )
+    return replace(text, citations=(source,))
+
+
+answer_parts: st.SearchStrategy[Part] = st.one_of(
+    st.builds(Text, text=words),
+    st.builds(Reasoning, text=words),
+    st.builds(ToolCall, id=ids, name=names, arguments=objects),
+    natives,
+)
+counts = st.integers(0, 99)
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Counts as the API gives them."""
+    thoughts = draw(st.none() | counts)
+    return Usage(
+        input=draw(counts),
+        cache_read=draw(st.none() | counts),
+        output=draw(counts) + (thoughts or 0),
+        reasoning=thoughts,
+    )
+
+
+endings = st.one_of(
+    st.just(Finish(reason="length")),
+    st.just(Finish(reason="stop")),
+    st.builds(Finish, reason=st.just("filter"), category=st.just("RECITATION"), explanation=words),
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Response:
+    """Answers that can be said in this dialect: neighbours are of different kinds."""
+    parts: list[Part] = []
+    for part in draw(st.lists(answer_parts, max_size=4)):
+        if not parts or type(part) is not type(parts[-1]) or not isinstance(part, Text | Reasoning):
+            parts.append(part)
+    if parts and isinstance(parts[-1], Text) and draw(st.booleans()):
+        parts[-1] = grounded(parts[-1])
+    finish = draw(endings)
+    if finish.reason == "stop" and any(isinstance(part, ToolCall) for part in parts):
+        finish = Finish(reason="tool")
+    tier = draw(st.sampled_from([None, "default", "priority"]))
+    return Response(
+        id="1",
+        model="gw-x",
+        parts=tuple(parts),
+        finish=finish,
+        usage=draw(usages()),
+        service_tier=tier,
+    )
+
+
+def _seen(response: Response) -> Response:
+    """An answer as it is compared: the provider's own counts and made signatures aside."""
+    parts = tuple(
+        replace(part, signature=None) if isinstance(part, Reasoning | ToolCall) else part
+        for part in response.parts
+    )
+    usage = replace(response.usage, native={}) if response.usage is not None else None
+    return replace(response, parts=parts, usage=usage)
+
+
+@given(answers())
+def test_an_answer_is_read_as_it_was_meant(response: Response):
+    body, report = DIALECT.client.render_response(response, exchange())
+    assert report == ()
+    assert _seen(DIALECT.provider.parse_response(body, ABLE, None)) == _seen(response)
+
+
+@given(answers(), st.data())
+def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
+    response: Response, data: st.DataObject
+):
+    out = printed(unfold(response))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(out)), max_size=6)))
+    decoder = Decoder()
+    parser = DIALECT.provider.stream_parser(ABLE, None)
+    events: list[Event] = []
+    for begin, end in zip([0, *cuts], [*cuts, len(out)], strict=True):
+        for item in decoder.feed(out[begin:end]):
+            events += parser.feed(item)
+    events += parser.close()
+    check(events)
+    assert _seen(fold(events)) == _seen(response)
+
+
+@given(st.sampled_from([NEXT_PART, OWN_PART]), values, st.booleans())
+def test_a_signature_is_the_same_after_a_round_through_a_client(
+    kind: str, value: str, called: bool
+):
+    state = Signature(provider="acme", model="acme-1", kind=kind, value=value)
+    call = ToolCall(id="c", name="f", arguments={}, signature=replace(state, kind=OWN_PART))
+    thought = Reasoning(text="hm", signature=state)
+    parts = (
+        (thought, call) if called else (replace(thought, signature=replace(state, kind=OWN_PART)),)
+    )
+    shown, _ = DIALECT.client.render_response(Response(parts=parts), exchange())
+    history = [{"role": "user", "parts": [{"text": "x"}]}, shown["candidates"][0]["content"]]
+    history.append({"role": "user", "parts": [{"text": "y"}]})
+    again = DIALECT.client.parse_request({"model": "gw", "contents": history}, {})
+    sent = DIALECT.provider.render_request(again, ABLE).body["contents"][1]["parts"]
+    assert value in [part.get("thoughtSignature") for part in sent]

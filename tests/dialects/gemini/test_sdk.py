@@ -1,0 +1,222 @@
+"""The official SDK reads what we print, and a strict server takes what we send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from google import genai
+from google.genai import errors, types
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.events import Failed
+from gateway.canon.fold import unfold
+from gateway.canon.request import (
+    Citation,
+    Native,
+    Output,
+    Part,
+    Reasoning,
+    Request,
+    Signature,
+    Text,
+    Thinking,
+    ToolCall,
+)
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.gemini import DIALECT
+from gateway.providers.capabilities import traits_for
+from tests.dialects.anthropic_messages.test_sdk import requests
+from tests.dialects.gemini.make import exchange, printed
+from tests.fakes import gemini_rules
+
+ASK: dict[str, Any] = {"model": "gw-x", "contents": "hi"}
+WHOLE = Response(
+    parts=(
+        Reasoning(text="hm", signature=Signature(provider="p", model="m", value="S")),
+        Text(text="Hello, 世界", citations=(Citation(url="https://x", title="t", start=0, end=5),)),
+        ToolCall(
+            id="c1",
+            name="f",
+            arguments={"a": [1, "b"]},
+            signature=Signature(provider="p", model="m", value="S2"),
+        ),
+        ToolCall(id="c2", name="free", raw='x"y', custom=True),
+    ),
+    finish=Finish(reason="tool"),
+    usage=Usage(input=6, cache_read=4, output=8, reasoning=6),
+    service_tier="priority",
+)
+
+
+def client(answer: Callable[[httpx.Request], httpx.Response]) -> genai.Client:
+    """The official client on a transport that answers without a network."""
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    options = types.HttpOptions(base_url="http://gateway", httpx_client=http)
+    return genai.Client(api_key="k", vertexai=False, http_options=options)
+
+
+def streaming(data: bytes) -> genai.Client:
+    """A client that gets these bytes as its stream."""
+    headers = {"content-type": "text/event-stream"}
+    return client(lambda _: httpx.Response(200, headers=headers, content=data))
+
+
+def test_the_sdk_reads_a_whole_answer():
+    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    told = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**ASK)
+    assert told.text == "Hello, 世界"
+    assert [call.args for call in told.function_calls or []] == [
+        {"a": [1, "b"]},
+        {"input": 'x"y'},
+    ]
+    assert told.usage_metadata is not None
+    assert told.usage_metadata.prompt_token_count == 10
+    assert told.usage_metadata.candidates_token_count == 2
+    assert told.usage_metadata.thoughts_token_count == 6
+    assert told.candidates is not None
+    grounding = told.candidates[0].grounding_metadata
+    assert grounding is not None
+    assert grounding.grounding_supports is not None
+    assert grounding.grounding_supports[0].segment is not None
+    assert grounding.grounding_supports[0].segment.text == "Hello"
+
+
+def test_the_sdk_gathers_the_same_from_a_stream_as_from_the_whole_answer():
+    body, _ = DIALECT.client.render_response(WHOLE, exchange())
+    unary = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**ASK)
+    chunks = list(streaming(printed(unfold(WHOLE))).models.generate_content_stream(**ASK))
+    assert "".join(chunk.text or "" for chunk in chunks) == unary.text
+    calls = [call for chunk in chunks for call in chunk.function_calls or []]
+    assert calls == unary.function_calls
+    assert chunks[-1].usage_metadata == unary.usage_metadata
+    assert {chunk.model_version for chunk in chunks} == {"gw-x"}
+
+
+def test_the_sdk_raises_an_error_that_comes_in_the_middle():
+    events = [*unfold(Response(parts=(Text(text="par"),)))[:3]]
+    data = printed([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
+    with pytest.raises(errors.APIError, match="Overloaded"):
+        list(streaming(data).models.generate_content_stream(**ASK))
+
+
+def test_the_sdk_ignores_the_keepalive():
+    renderer = DIALECT.client.stream_renderer(exchange())
+    frames = [renderer.feed(event) for event in unfold(WHOLE)]
+    data = DIALECT.keepalive.join([b"", *frames, b""])
+    chunks = list(streaming(data).models.generate_content_stream(**ASK))
+    assert chunks[-1].candidates is not None
+    assert chunks[-1].candidates[0].finish_reason == types.FinishReason.STOP
+
+
+def test_the_keepalive_is_nothing_in_an_array():
+    renderer = DIALECT.client.stream_renderer(exchange(framing="array"))
+    parts = [renderer.feed(event) for event in unfold(WHOLE)]
+    chunks = json.loads(DIALECT.keepalive.join(parts))
+    assert len(chunks) > 3
+    for chunk in chunks:
+        types.GenerateContentResponse.model_validate(chunk)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "word"),
+    [
+        ("invalid_request", 400, "INVALID_ARGUMENT"),
+        ("gateway_auth", 401, "UNAUTHENTICATED"),
+        ("not_allowed", 403, "PERMISSION_DENIED"),
+        ("not_found", 404, "NOT_FOUND"),
+        ("rate_limit", 429, "RESOURCE_EXHAUSTED"),
+        ("quota", 429, "RESOURCE_EXHAUSTED"),
+        ("overloaded", 503, "UNAVAILABLE"),
+        ("timeout", 504, "DEADLINE_EXCEEDED"),
+        ("upstream_auth", 500, "INTERNAL"),
+    ],
+)
+def test_the_sdk_raises_an_error_as_google_would(kind: str, code: int, word: str):
+    reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_dgm")
+    sdk = client(lambda _: httpx.Response(reply.status, headers=reply.headers, json=reply.body))
+    with pytest.raises(errors.APIError, match="why") as caught:
+        sdk.models.generate_content(**ASK)
+    assert (caught.value.code, caught.value.status) == (code, word)
+
+
+def test_a_prompt_that_policy_refuses_is_an_answer_without_candidates():
+    reply = DIALECT.client.render_error(Error(kind="content_policy", message="no"), "req_dgm")
+    told = client(lambda _: httpx.Response(200, json=reply.body)).models.generate_content(**ASK)
+    assert told.candidates is None
+    assert told.prompt_feedback is not None
+    assert told.prompt_feedback.block_reason == types.BlockedReason.PROHIBITED_CONTENT
+
+
+def test_the_sdk_reads_a_count():
+    sdk = client(lambda _: httpx.Response(200, json=DIALECT.client.render_count(42)))
+    assert sdk.models.count_tokens(model="m", contents="x").total_tokens == 42
+
+
+def test_what_the_sdk_sends_is_read():
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json=DIALECT.client.render_response(WHOLE, exchange())[0])
+
+    schema = types.Schema(type=types.Type.OBJECT, properties={"a": types.Schema(type="STRING")})
+    config = types.GenerateContentConfig(
+        system_instruction="S",
+        tools=[
+            types.Tool(function_declarations=[{"name": "f", "parameters": schema}]),  # type: ignore[list-item]
+            types.Tool(google_search=types.GoogleSearch()),
+        ],
+        tool_config=types.ToolConfig(
+            function_calling_config=types.FunctionCallingConfig(
+                mode=types.FunctionCallingConfigMode.ANY, allowed_function_names=["f"]
+            )
+        ),
+        thinking_config=types.ThinkingConfig(include_thoughts=True, thinking_budget=100),
+        response_mime_type="application/json",
+        response_schema=schema,
+        stop_sequences=["END"],
+        max_output_tokens=9,
+        top_k=3,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+    )
+    client(answer).models.generate_content(model="gw-x", contents="hi", config=config)
+    (request,) = sent
+    assert request.url.path.endswith("/models/gw-x:generateContent")
+    parsed = DIALECT.client.parse_request({**json.loads(request.content), "model": "gw-x"}, {})
+    assert parsed.thinking == Thinking(mode="budget", budget=100, visible="summary")
+    assert [tool.kind for tool in parsed.tools] == ["function", "server"]
+    wanted = {"type": "object", "properties": {"a": {"type": "string"}}}
+    assert parsed.tools[0].schema == wanted
+    assert parsed.output == Output(format="schema", schema=wanted)
+    assert parsed.tool_choice is not None
+    assert parsed.tool_choice.names == ("f",)
+    assert (parsed.max_output, parsed.sampling.top_k) == (9, 3)
+    assert parsed.sampling.stop == ("END",)
+    assert parsed.extra == {"gemini": {}}
+
+
+def _foreign(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts with those that only this dialect knows as another's."""
+    return tuple(replace(p, dialect="else") if isinstance(p, Native) else p for p in parts)
+
+
+@settings(max_examples=200)
+@given(requests(), st.sampled_from(sorted(gemini_rules.MODELS)))
+def test_a_strict_server_takes_whatever_we_send(request: Request, model: str):
+    turns = tuple(replace(turn, parts=_foreign(turn.parts)) for turn in request.turns)
+    request = replace(request, turns=turns)
+    try:
+        rendered = DIALECT.provider.render_request(request, traits_for("gemini", model))
+    except GatewayError as refused:
+        assert refused.error.param
+        return
+    body = json.loads(json.dumps(rendered.body))
+    refusal = gemini_rules.refusal(body, model)
+    assert refusal is None, refusal

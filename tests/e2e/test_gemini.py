@@ -1,0 +1,345 @@
+"""The official `google-genai` SDK on a live gateway, on providers of three dialects."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from google import genai
+from google.genai import errors, types
+
+from tests.e2e.rig import Gateway, configured
+from tests.fakes import Call, Refusal, Say, StrictAnthropic, StrictGemini, StrictOpenAI
+from tests.fakes.gemini_rules import SENTINEL, signature
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:google"),
+]
+
+OWN, OLD, CHAT, CLAUDE = "gemini-3.8-flash", "gemini-2.5-flash", "gpt-4o", "claude-sonnet-4-5"
+ALL = pytest.mark.parametrize("model", [OWN, CHAT, CLAUDE], ids=["own", "chat", "messages"])
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+WEATHER = types.Tool(
+    function_declarations=[
+        types.FunctionDeclaration(
+            name="get_weather",
+            description="The weather of a city",
+            parameters=types.Schema(
+                type=types.Type.OBJECT,
+                properties={"city": types.Schema(type=types.Type.STRING, nullable=True)},
+                required=["city"],
+            ),
+        )
+    ]
+)
+TWO_CALLS = (
+    Call("get_weather", {"city": "Paris"}, "toolu_a"),
+    Call("get_weather", {"city": "Rome"}, "toolu_b"),
+)
+
+
+class Upstreams:
+    """A gateway in front of strict providers of three dialects."""
+
+    def __init__(self, gateway: Gateway, servers: list[Any]) -> None:
+        self.gateway = gateway
+        self.servers = servers
+
+    def on(self, text: str, say: Say) -> None:
+        """All providers say this to a user's text that holds `text`."""
+        for server in self.servers:
+            server.script.on(text, say)
+
+    def last(self, text: str) -> Any:
+        """The newest request with this text that reached a provider."""
+        for server in self.servers:
+            for seen in reversed(server.requests):
+                if text.encode() in seen.raw:
+                    return seen
+        raise AssertionError(f"no provider saw {text!r}")
+
+
+def row(public: str, model: str, server: Any, path: str = "") -> dict[str, Any]:
+    base = f"{server.url}{path}"
+    params = {"model": model, "api_base": base, "api_key": server.key, "max_retries": 0}
+    return {"model_name": public, "litellm_params": params}
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstreams]:
+    with StrictGemini() as own, StrictOpenAI() as chat, StrictAnthropic() as claude:
+        rows = [
+            row(OWN, f"gemini/{OWN}", own),
+            row(OLD, f"gemini/{OLD}", own, "/v1beta"),
+            row(CHAT, f"openai/{CHAT}", chat, "/v1"),
+            row(CLAUDE, f"anthropic/{CLAUDE}", claude),
+        ]
+        gateway = Gateway(tmp_path_factory.mktemp("gemini"), configured(rows)).start()
+        try:
+            yield Upstreams(gateway, [own, chat, claude])
+            gateway.stop()
+        finally:
+            gateway.kill()
+
+
+@pytest.fixture
+def client(up: Upstreams) -> Iterator[genai.Client]:
+    options = types.HttpOptions(base_url=up.gateway.url)
+    with genai.Client(api_key=up.gateway.key, vertexai=False, http_options=options) as made:
+        yield made
+
+
+def said(text: str) -> types.Content:
+    return types.Content(role="user", parts=[types.Part(text=text)])
+
+
+@ALL
+def test_a_whole_answer_is_parsed(client: genai.Client, model: str) -> None:
+    told = client.models.generate_content(model=model, contents="Hello there")
+    assert told.text == "Hello from the strict upstream."
+    assert told.candidates is not None
+    assert told.candidates[0].finish_reason == types.FinishReason.STOP
+    usage = told.usage_metadata
+    assert usage is not None
+    assert usage.prompt_token_count == 11
+    assert usage.total_token_count == 34
+
+
+@ALL
+def test_a_stream_adds_up_to_the_answer(client: genai.Client, model: str) -> None:
+    chunks = list(client.models.generate_content_stream(model=model, contents="Hello there"))
+    assert "".join(chunk.text or "" for chunk in chunks) == "Hello from the strict upstream."
+    last = chunks[-1]
+    assert last.candidates is not None
+    assert last.candidates[0].finish_reason == types.FinishReason.STOP
+    assert last.usage_metadata is not None
+    assert last.usage_metadata.total_token_count == 34
+
+
+@ALL
+async def test_the_asynchronous_client_streams(up: Upstreams, model: str) -> None:
+    options = types.HttpOptions(base_url=up.gateway.url, api_version="v1")
+    client = genai.Client(api_key=up.gateway.key, vertexai=False, http_options=options).aio
+    stream = await client.models.generate_content_stream(model=model, contents="Hello there")
+    text = "".join([chunk.text or "" async for chunk in stream])
+    await client.aclose()
+    assert text == "Hello from the strict upstream."
+
+
+@ALL
+def test_without_sse_the_stream_is_one_array(up: Upstreams, model: str) -> None:
+    url = f"{up.gateway.url}/v1beta/models/{model}:streamGenerateContent"
+    body = {"contents": [{"parts": [{"text": "Hello there"}]}]}
+    answer = httpx.post(url, json=body, params={"key": up.gateway.key})
+    assert answer.headers["content-type"].startswith("application/json")
+    chunks = answer.json()
+    assert len(chunks) > 2
+    texts = [part["text"] for c in chunks for part in c["candidates"][0]["content"]["parts"]]
+    assert "".join(texts) == "Hello from the strict upstream."
+
+
+@ALL
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_parallel_calls_make_a_round_trip(
+    up: Upstreams, client: genai.Client, model: str, stream: bool
+) -> None:
+    prompt = f"Weather of two cities, {model} {stream}"
+    up.on(prompt, Say(text="I will look.", calls=TWO_CALLS, reasoning="Hm."))
+    config = types.GenerateContentConfig(
+        system_instruction="Be brief.", tools=[WEATHER], temperature=0.5, max_output_tokens=4000
+    )
+    config.automatic_function_calling = types.AutomaticFunctionCallingConfig(disable=True)
+    asked: dict[str, Any] = {"model": model, "config": config}
+    if stream:
+        chunks = list(client.models.generate_content_stream(contents=[said(prompt)], **asked))
+    else:
+        chunks = [client.models.generate_content(contents=[said(prompt)], **asked)]
+    parts = [p for c in chunks for p in c.candidates[0].content.parts or []]  # type: ignore[union-attr, index]
+    parts = [part for part in parts if part.text != ""]
+    calls = [part.function_call for part in parts if part.function_call]
+    assert [(call.id, call.args) for call in calls] == [
+        ("toolu_a", {"city": "Paris"}),
+        ("toolu_b", {"city": "Rome"}),
+    ]
+    results = [
+        types.Part.from_function_response(name="get_weather", response={"output": word})
+        for word in ("sun", "rain")
+    ]
+    history = [
+        said(prompt),
+        types.Content(role="model", parts=parts),
+        types.Content(role="user", parts=results),
+    ]
+    again = client.models.generate_content(contents=history, **asked)
+    assert again.text == "The tools answered: sun | rain"
+
+
+def test_a_signature_comes_back_to_its_model_through_a_chat_client(up: Upstreams) -> None:
+    prompt = "Weather through Chat"
+    up.on(prompt, Say(calls=TWO_CALLS))
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
+    user = {"role": "user", "content": prompt}
+    body: dict[str, Any] = {"model": OWN, "messages": [user], "tools": [tool]}
+    headers = {"authorization": f"Bearer {up.gateway.key}"}
+    url = f"{up.gateway.url}/v1/chat/completions"
+    message = httpx.post(url, json=body, headers=headers).json()["choices"][0]["message"]
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": "sun"}
+        for call in message["tool_calls"]
+    ]
+    body["messages"] = [user, message, *results]
+    answer = httpx.post(url, json=body, headers=headers)
+    assert answer.status_code == 200
+    sent = up.last(prompt).body["contents"][1]["parts"]
+    assert sent[0]["thoughtSignature"] == signature("get_weather")
+    body["messages"] = [
+        user,
+        {**message, "tool_calls": [{**c, "extra_content": None} for c in message["tool_calls"]]},
+        *results,
+    ]
+    assert httpx.post(url, json=body, headers=headers).status_code == 200
+    assert up.last(prompt).body["contents"][1]["parts"][0]["thoughtSignature"] == SENTINEL
+
+
+def test_a_signature_comes_back_to_its_model_through_a_messages_client(up: Upstreams) -> None:
+    prompt = "Weather through Messages"
+    up.on(prompt, Say(calls=TWO_CALLS, reasoning="Hm."))
+    tool = {"name": "get_weather", "input_schema": {"type": "object"}}
+    user = {"role": "user", "content": prompt}
+    body: dict[str, Any] = {
+        "model": OWN,
+        "max_tokens": 4000,
+        "messages": [user],
+        "tools": [tool],
+        "thinking": {"type": "adaptive"},
+    }
+    headers = {"x-api-key": up.gateway.key, "anthropic-version": "2023-06-01"}
+    url = f"{up.gateway.url}/v1/messages"
+    content = httpx.post(url, json=body, headers=headers).json()["content"]
+    assert [block["type"] for block in content] == ["thinking", "tool_use", "tool_use"]
+    results = [
+        {"type": "tool_result", "tool_use_id": block["id"], "content": "sun"}
+        for block in content[1:]
+    ]
+    body["messages"] = [
+        user,
+        {"role": "assistant", "content": content},
+        {"role": "user", "content": results},
+    ]
+    assert httpx.post(url, json=body, headers=headers).status_code == 200
+    sent = up.last(prompt).body["contents"][1]["parts"]
+    assert [part.get("thoughtSignature") for part in sent] == [
+        None,
+        signature("get_weather"),
+        None,
+    ]
+
+
+@ALL
+def test_an_image_reaches_the_provider(up: Upstreams, client: genai.Client, model: str) -> None:
+    prompt = f"What is on it, {model}?"
+    image = types.Part.from_bytes(data=base64.b64decode(PIXEL), mime_type="image/png")
+    client.models.generate_content(model=model, contents=[prompt, image])
+    assert PIXEL.encode() in up.last(prompt).raw.replace(b"-", b"+").replace(b"_", b"/")
+
+
+@ALL
+def test_structured_output_is_parsed(up: Upstreams, client: genai.Client, model: str) -> None:
+    prompt = f"The largest city, {model}, as json"
+    up.on(prompt, Say(text='{"name":"Tokyo"}'))
+    schema = types.Schema(
+        type=types.Type.OBJECT,
+        properties={"name": types.Schema(type=types.Type.STRING)},
+        required=["name"],
+    )
+    config = types.GenerateContentConfig(
+        response_mime_type="application/json", response_schema=schema
+    )
+    told = client.models.generate_content(model=model, contents=prompt, config=config)
+    assert told.parsed == {"name": "Tokyo"}
+    assert b'"name"' in up.last(prompt).raw
+
+
+@pytest.mark.parametrize("model", [OLD, CLAUDE])
+def test_thoughts_are_shown_to_who_asks_for_them(
+    up: Upstreams, client: genai.Client, model: str
+) -> None:
+    prompt = f"Think, {model}"
+    up.on(prompt, Say(text="Done.", reasoning="Let me see."))
+    for shown in (True, False):
+        thinking = types.ThinkingConfig(thinking_budget=2048, include_thoughts=shown)
+        config = types.GenerateContentConfig(thinking_config=thinking, max_output_tokens=5000)
+        told = client.models.generate_content(model=model, contents=prompt, config=config)
+        parts = told.candidates[0].content.parts or []  # type: ignore[union-attr, index]
+        thoughts = [part.text for part in parts if part.thought and part.text]
+        assert thoughts == (["Let me see."] if shown else [])
+        assert told.text == "Done."
+
+
+@ALL
+def test_tokens_are_counted(client: genai.Client, model: str) -> None:
+    counted = client.models.count_tokens(model=model, contents="Hello there")
+    assert counted.total_tokens is not None
+    assert counted.total_tokens > 0
+
+
+def test_the_models_are_listed(client: genai.Client) -> None:
+    names = [model.name for model in client.models.list(config={"page_size": 2})]
+    assert f"models/{CLAUDE}" in names
+    assert f"models/{OWN}" in names
+    model = client.models.get(model=OWN)
+    assert model.input_token_limit == 1_048_576
+
+
+@ALL
+def test_errors_are_the_sdks_own(up: Upstreams, client: genai.Client, model: str) -> None:
+    with pytest.raises(errors.ClientError) as missing:
+        client.models.generate_content(model="nobody", contents="x")
+    assert (missing.value.code, missing.value.status) == (404, "NOT_FOUND")
+    word = {OWN: "UNAVAILABLE", CHAT: "server_error", CLAUDE: "overloaded_error"}[model]
+    up.on(f"Overloaded, {model}", Say(error=Refusal(503, word, "too many")))
+    with pytest.raises(errors.ServerError) as busy:
+        client.models.generate_content(model=model, contents=f"Overloaded, {model}")
+    assert (busy.value.code, busy.value.status) == (503, "UNAVAILABLE")
+    up.on(f"Slow down, {model}", Say(error=Refusal(429, "rate_limit_error", "slow down")))
+    with pytest.raises(errors.ClientError) as slow:
+        client.models.generate_content(model=model, contents=f"Slow down, {model}")
+    assert slow.value.code == 429
+
+
+@ALL
+def test_a_stream_that_breaks_raises(up: Upstreams, client: genai.Client, model: str) -> None:
+    up.on(f"Break, {model}", Say(text="This will never be whole.", breaks="error"))
+    stream = client.models.generate_content_stream(model=model, contents=f"Break, {model}")
+    with pytest.raises(errors.APIError):
+        list(stream)
+
+
+def test_a_wrong_key_is_refused(up: Upstreams) -> None:
+    options = types.HttpOptions(base_url=up.gateway.url)
+    with (
+        genai.Client(api_key="no", vertexai=False, http_options=options) as client,
+        pytest.raises(errors.ClientError) as refused,
+    ):
+        client.models.generate_content(model=OWN, contents="x")
+    assert (refused.value.code, refused.value.status) == (401, "UNAUTHENTICATED")
+
+
+def test_what_passes_through_is_not_touched(up: Upstreams) -> None:
+    url = f"{up.gateway.url}/v1beta/models/{OWN}:generateContent"
+    body = {
+        "contents": [{"role": "user", "parts": [{"text": "Passed through"}]}],
+        "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}],
+    }
+    answer = httpx.post(url, content=json.dumps(body), headers={"x-goog-api-key": up.gateway.key})
+    assert answer.status_code == 200
+    assert answer.json()["responseId"] == "up1"
+    assert up.last("Passed through").body == body

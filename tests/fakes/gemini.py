@@ -1,0 +1,174 @@
+"""Google's Gemini API, as strict as the service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs
+
+from tests.fakes import gemini_rules as rules
+from tests.fakes.script import Refusal, Say, Script
+from tests.fakes.server import Out, Seen, Server
+
+KEY = "AIza-upstream-0123456789abcdef"
+
+
+class StrictGemini(Server):
+    """Serves `/v1beta/models`, with generateContent, its stream, and countTokens."""
+
+    def __init__(self, key: str = KEY) -> None:
+        super().__init__()
+        self.key = key
+        self.script = Script()
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer one request as the service would."""
+        refusal = self._at_the_door(seen)
+        name, _, verb = seen.path.removeprefix("/v1beta/models").strip("/").rpartition(":")
+        if refusal is None and seen.method == "GET":
+            await out.reply(200, {"models": [_model(name) for name in rules.MODELS]})
+            return True
+        if refusal is None and name not in rules.MODELS:
+            refusal = Refusal(
+                404, "NOT_FOUND", f"models/{name} is not found for API version v1beta"
+            )
+        refusal = refusal or _in_the_body(seen, name, verb)
+        if refusal is not None:
+            await _refuse(out, refusal)
+            return True
+        if verb == "countTokens":
+            await out.reply(200, {"totalTokens": len(seen.raw) // 4})
+            return True
+        say = self.script.answer(*_heard(seen.body["contents"]))
+        await asyncio.sleep(say.first_s)
+        if say.error is not None:
+            await _refuse(out, say.error)
+            return True
+        if verb == "streamGenerateContent":
+            return await self._stream(seen, name, say, out)
+        await out.reply(
+            200, {**_candidate(_parts(seen.body, say), _reason(say)), **_tail(say, name)}
+        )
+        return True
+
+    def _at_the_door(self, seen: Seen) -> Refusal | None:
+        given = seen.headers.get("x-goog-api-key") or parse_qs(seen.query).get("key", [""])[0]
+        if given != self.key:
+            message = "API key not valid. Please pass a valid API key."
+            return Refusal(400, "INVALID_ARGUMENT", message)
+        if not seen.path.startswith("/v1beta/models"):
+            return Refusal(404, "NOT_FOUND", "Not Found")
+        return None
+
+    async def _stream(self, seen: Seen, name: str, say: Say, out: Out) -> bool:
+        if parse_qs(seen.query).get("alt") != ["sse"]:
+            await _refuse(out, Refusal(400, "INVALID_ARGUMENT", "the fake streams SSE only"))
+            return True
+        chunks = list(_chunks(seen.body, say, name))
+        if say.breaks:
+            chunks = chunks[: len(chunks) // 2]
+        await out.begin(200, {"content-type": "text/event-stream"})
+        for chunk in chunks:
+            await out.write(b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n")
+            await asyncio.sleep(say.pace_s)
+        if say.breaks == "cut":
+            out.reset()
+            return False
+        if say.breaks == "error":
+            error = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
+            await out.write(b"data: " + json.dumps({"error": error}).encode() + b"\r\n\r\n")
+        await out.end()
+        return True
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"name": f"models/{name}", "displayName": name, "inputTokenLimit": 1_048_576}
+
+
+def _in_the_body(seen: Seen, name: str, verb: str) -> Refusal | None:
+    body = seen.body
+    if not isinstance(body, dict):
+        return Refusal(400, "INVALID_ARGUMENT", "Invalid JSON payload received.")
+    if verb == "countTokens":
+        inner = body.get("generateContentRequest", body)
+        if inner is not body and inner.pop("model", None) != f"models/{name}":
+            return Refusal(400, "INVALID_ARGUMENT", "the two models differ")
+        body = inner
+    elif verb not in {"generateContent", "streamGenerateContent"}:
+        return Refusal(404, "NOT_FOUND", "Not Found")
+    return rules.refusal(body, name)
+
+
+def _heard(contents: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """What users wrote, the last first, and the tool results since the last answer."""
+    users = [_text(c) for c in reversed(contents) if c["role"] == "user"]
+    last = contents[-1]["parts"]
+    results = [p["functionResponse"]["response"] for p in last if "functionResponse" in p]
+    return users, [str(r.get("output", r.get("error", r))) for r in results]
+
+
+def _text(content: dict[str, Any]) -> str:
+    return "\n".join(part.get("text", "") for part in content["parts"])
+
+
+def _parts(body: dict[str, Any], say: Say) -> list[dict[str, Any]]:
+    thinking = rules.config_of(body).get("thinkingConfig") or {}
+    parts: list[dict[str, Any]] = []
+    if say.reasoning and thinking.get("includeThoughts"):
+        parts.append({"text": say.reasoning, "thought": True})
+    if say.text:
+        parts.append({"text": say.text})
+    for number, call in enumerate(say.calls):
+        part: dict[str, Any] = {"functionCall": {"name": call.name, "args": call.object}}
+        if call.id:
+            part["functionCall"]["id"] = call.id
+        if number == 0:
+            part["thoughtSignature"] = rules.signature(call.name)
+        parts.append(part)
+    return parts
+
+
+def _reason(say: Say) -> str:
+    return say.finish or "STOP"
+
+
+def _candidate(parts: list[dict[str, Any]], reason: str | None = None) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
+    if reason is not None:
+        candidate["finishReason"] = reason
+    return {"candidates": [candidate]}
+
+
+def _tail(say: Say, name: str) -> dict[str, Any]:
+    usage: dict[str, Any] = {
+        "promptTokenCount": say.input_tokens,
+        "candidatesTokenCount": say.output_tokens - say.reasoning_tokens,
+        "thoughtsTokenCount": say.reasoning_tokens,
+        "totalTokenCount": say.input_tokens + say.output_tokens,
+    }
+    if say.cached_tokens:
+        usage["cachedContentTokenCount"] = say.cached_tokens
+    return {"usageMetadata": usage, "modelVersion": name, "responseId": "up1"}
+
+
+def _chunks(body: dict[str, Any], say: Say, name: str) -> Iterator[dict[str, Any]]:
+    head = {"modelVersion": name, "responseId": "up1"}
+    for part in _parts(body, say):
+        if "text" not in part:
+            yield {**_candidate([part]), **head}
+            continue
+        for start in range(0, len(part["text"]), say.piece):
+            piece = {**part, "text": part["text"][start : start + say.piece]}
+            yield {**_candidate([piece]), **head}
+    yield {**_candidate([{"text": ""}], _reason(say)), **_tail(say, name)}
+
+
+async def _refuse(out: Out, refusal: Refusal) -> None:
+    error: dict[str, Any] = {"code": refusal.status, "message": refusal.message}
+    error["status"] = refusal.type
+    if refusal.status == 429:
+        kind = "type.googleapis.com/google.rpc.RetryInfo"
+        error["details"] = [{"@type": kind, "retryDelay": "17s"}]
+    await out.reply(refusal.status, {"error": error}, refusal.headers)
