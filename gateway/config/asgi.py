@@ -94,6 +94,7 @@ runtime.install(
         write=store.write,
         idle=store.index_pending,
         close=connections.close_all,
+        upkeep=store.prune,
     ),
 )
 

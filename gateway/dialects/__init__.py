@@ -8,17 +8,21 @@ from gateway.dialects.bedrock_converse import DIALECT as BEDROCK_CONVERSE
 from gateway.dialects.gemini import DIALECT as GEMINI
 from gateway.dialects.ollama import DIALECT as OLLAMA
 from gateway.dialects.openai_chat import DIALECT as OPENAI_CHAT
+from gateway.dialects.openai_completions import DIALECT as OPENAI_COMPLETIONS
 from gateway.dialects.openai_embeddings import DIALECT as OPENAI_EMBEDDINGS
+from gateway.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
 
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
         OPENAI_CHAT,
+        OPENAI_RESPONSES,
         ANTHROPIC_MESSAGES,
         GEMINI,
         OLLAMA,
         OPENAI_EMBEDDINGS,
         BEDROCK_CONVERSE,
+        OPENAI_COMPLETIONS,
     )
 }
 

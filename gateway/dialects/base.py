@@ -57,6 +57,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
             items of one JSON `array` (Gemini without `alt=sse`).
         endpoint: the name of the path the client called, for dialects that answer in
             different shapes on different paths.
+        echo: settings of the request that the answer tells back.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_field: Literal["reasoning_content", "reasoning", "both", "none"] = "reasoning_content"
     framing: Framing = "sse"
     endpoint: str = ""
+    echo: dict[str, Any] = {}
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +183,11 @@ def _same_body(body: dict[str, Any], model: str) -> dict[str, Any]:
     return body
 
 
+def _no_echo(body: bytes) -> dict[str, Any]:
+    """Tell nothing back."""
+    return {}
+
+
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """A registered wire format.
 
@@ -204,6 +211,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         streams: whether a client that says nothing of `stream` means one.
         passed_paths: the name of an endpoint -> the upstream's path for a request that
             passes through, where it is not the one of a chat.
+        echo: what an answer tells back of the request's body (`Exchange.echo`).
         embed_client, embed_provider: the two halves of its embeddings, where it has any.
     """
 
@@ -220,5 +228,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     served: bool = True
     streams: bool = False
     passed_paths: dict[str, str] = {}
+    echo: Callable[[bytes], dict[str, Any]] = _no_echo
     embed_client: EmbedClientHalf | None = None
     embed_provider: EmbedProviderHalf | None = None

@@ -150,9 +150,7 @@ async def _admit(runtime: Runtime, call: Call, scope: Scope, receive: Receive) -
     call.fields = request_body.decode(call.body)
     if not call.dialect.model_in_path:
         call.model = request_body.field(call.fields, "model", str, default="")
-        call.stream = request_body.field(
-            call.fields, "stream", bool, default=call.dialect.streams
-        )
+        call.stream = request_body.field(call.fields, "stream", bool, default=call.dialect.streams)
     if not call.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     call.route = find_route(call.snapshot, call.key, call.model)

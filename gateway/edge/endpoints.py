@@ -14,9 +14,7 @@ import msgspec
 
 from gateway.edge import google_paths
 
-Action = Literal[
-    "generate", "count_tokens", "embed", "models", "model", "facts", "hello", "sink"
-]
+Action = Literal["generate", "count_tokens", "embed", "models", "model", "facts", "hello", "sink"]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

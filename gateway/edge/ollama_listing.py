@@ -93,9 +93,7 @@ def _asked(body: bytes) -> str:
     return name
 
 
-def answer(
-    what: str, snapshot: Snapshot, key: ApiKey | None, body: bytes
-) -> dict[str, Any]:
+def answer(what: str, snapshot: Snapshot, key: ApiKey | None, body: bytes) -> dict[str, Any]:
     """The answer of one of these paths. Raises GatewayError."""
     match what:
         case "tags":

@@ -61,7 +61,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
         title: as the provider writes itself.
         dialect: a key of DIALECTS.
         base_url: without a trailing slash; empty where each account has its own.
-        auth: `bearer`, `x-api-key`, `api-key` or `none`.
+        auth: a key of `auth.AUTH`: how its credential is shown.
         env: environment variables that hold its key, first found wins.
         docs: the provider's own API documentation.
         traits: changes to `Traits()` for all its models.
@@ -73,6 +73,9 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
         query: parameters appended to every URL (Azure's `api-version`).
         url_example: what a base URL looks like where each account has its own.
         prices: the price list that holds for it (`gateway.providers.prices`), or empty.
+        model_in_path: the verbs whose path alone names the model: the body does not.
+        body: fields that belong to the surface and stand in every body (the version of
+            Anthropic's API at Vertex AI).
         passthrough: whether a client of the same dialect may be passed through; a
             variant that differs inside the messages is always translated.
         local: whether it runs on the operator's own machine by default.
@@ -95,6 +98,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[tuple[str, str], ...] = ()
     url_example: str = ""
     prices: str = ""
+    model_in_path: tuple[str, ...] = ()
+    body: dict[str, Any] = {}
     passthrough: bool = True
     local: bool = False
     logo: str = ""

@@ -19,7 +19,7 @@ from gateway.dialects.base import Dialect, Rendered, Verb
 from gateway.providers import edits as profile_edits
 from gateway.providers.profile import Edit
 from gateway.relay.call import Call
-from gateway.routing.snapshot import Route, Target
+from gateway.routing.snapshot import Provider, Route, Target
 
 # Request headers that belong to a dialect and travel on passthrough. Everything
 # else (cookies, forwarding headers, credentials) stays here.
@@ -55,6 +55,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     if provider.passthrough and same:
         path = call.dialect.passed_paths.get(call.endpoint, path)
         prepared = passed(call, target.model.name, edits, path)
+        prepared = on_surface(prepared, provider, call.verb, path)
         if route.strict:
             refuse_losses(prepared.report)
         return prepared
@@ -62,6 +63,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     if route.default_max_output is not None:
         traits = msgspec.structs.replace(traits, default_max_output=route.default_max_output)
     prepared = translated(call.request, dialect, traits, edits, path, verb=call.verb)
+    prepared = on_surface(prepared, provider, call.verb, path)
     if route.strict:
         refuse_losses(prepared.report)
     return prepared
@@ -106,6 +108,20 @@ def translated(
         rendered=rendered,
         report=report,
     )
+
+
+def on_surface(prepared: Prepared, provider: Provider, verb: Verb, path: str) -> Prepared:
+    """The same in the form of the provider's surface, where that is not the dialect's own.
+
+    It says the same, so nothing is reported. Such a surface knows no query of a client's.
+    """
+    if not provider.model_in_path and not provider.body:
+        return prepared
+    fields = msgspec.json.decode(prepared.content, type=dict[str, msgspec.Raw])
+    if verb in provider.model_in_path:
+        fields.pop("model", None)
+    fields |= {name: msgspec.Raw(msgspec.json.encode(v)) for name, v in provider.body.items()}
+    return msgspec.structs.replace(prepared, content=msgspec.json.encode(fields), path=path)
 
 
 def passed(call: Call, model: str, edits: tuple[Edit, ...], path: str) -> Prepared:

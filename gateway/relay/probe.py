@@ -12,7 +12,7 @@ from gateway.canon.errors import GatewayError
 from gateway.canon.request import Request, Text, Turn
 from gateway.dialects import DIALECTS
 from gateway.providers.redact import scrub
-from gateway.relay.prepare import translated, url_path
+from gateway.relay.prepare import on_surface, translated, url_path
 from gateway.relay.reply import decode
 from gateway.relay.runtime import Lines
 from gateway.relay.upstream import Upstreams
@@ -72,6 +72,7 @@ async def _ask(upstreams: Upstreams, target: Target) -> str:
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=False, verb="generate")
     prepared = translated(request, dialect, target.model.traits, edits, path)
+    prepared = on_surface(prepared, provider, "generate", path)
     lines = Lines()
     url: httpx.URL = lines.url(provider, prepared.path)
     headers = lines.headers(provider, prepared.headers)

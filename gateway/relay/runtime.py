@@ -30,6 +30,9 @@ from gateway.routing.snapshot import Provider, Snapshot
 log = logging.getLogger(__name__)
 
 POLL_S = 0.4
+# What has grown old in the log is deleted soon after the start, then every hour.
+FIRST_UPKEEP_S = 60.0
+UPKEEP_S = 3600.0
 USER_AGENT = b"dragoman"
 
 
@@ -60,6 +63,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     write: Callable[[list[Entry]], None]
     idle: Callable[[], int] | None = None
     close: Callable[[], None] | None = None
+    upkeep: Callable[[], object] | None = None
 
 
 class Lines:
@@ -139,6 +143,8 @@ class Runtime:
         self._secrets_of: Snapshot | None = None
         self._poller = threading.Thread(target=self._poll, name="registry", daemon=True)
         self._poller.start()
+        if wiring.upkeep is not None:
+            threading.Thread(target=self._keep_up, name="upkeep", daemon=True).start()
 
     def _write(self, batch: list[Entry]) -> None:
         """In the journal's thread, which has the time that the loop has not."""
@@ -191,6 +197,20 @@ class Runtime:
                 failing = True
         if self._wiring.close is not None:
             self._wiring.close()
+
+
+    def _keep_up(self) -> None:
+        """The store's housekeeping, now and then, in a thread that may take its time."""
+        assert self._wiring.upkeep is not None
+        wait = FIRST_UPKEEP_S
+        while not self._stop.wait(wait):
+            wait = UPKEEP_S
+            try:
+                self._wiring.upkeep()
+            except Exception:
+                log.exception("the log's housekeeping failed; it will be tried again")
+            if self._wiring.close is not None:
+                self._wiring.close()
 
 
 class _Holder:

@@ -173,5 +173,7 @@ def _provider(preset: Preset) -> Provider:
         query=preset.query,
         edits=preset.edits,
         paths=preset.paths,
+        model_in_path=preset.model_in_path,
+        body=preset.body,
         passthrough=preset.passthrough,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -35,10 +36,12 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         preset: the catalogue row it follows (`openai`, `deepseek`, `custom`, ...).
         dialect: a key of DIALECTS.
         base_url: without a trailing slash; the dialect's path is appended.
-        auth: how the credential is sent: `bearer`, `x-api-key`, `api-key`, `none`.
+        auth: how the credential is shown, a key of `auth.AUTH`.
         edits: changes for every request to it.
         query: parameters appended to every URL (Azure's api-version).
         paths: verb -> path template with `{model}`, where it is not the dialect's own.
+        model_in_path: the verbs whose path alone names the model.
+        body: fields that stand in every body.
         passthrough: whether clients of the same dialect may be passed through.
     """
 
@@ -52,6 +55,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     query: tuple[tuple[str, str], ...] = ()
     paths: dict[str, str] = {}
+    model_in_path: tuple[str, ...] = ()
+    body: dict[str, Any] = {}
     passthrough: bool = True
     edits: tuple[Edit, ...] = ()
     timeouts: Timeouts = Timeouts()

@@ -16,6 +16,7 @@ from gateway.store.credentials import (
 )
 from gateway.store.keys import digest, end_grace, make_key, pepper, rotate_key
 from gateway.store.options import load_options, set_options
+from gateway.store.retention import prune
 from gateway.store.rows import write
 from gateway.store.search import index_pending
 from gateway.store.snapshot import load_snapshot, provider_value
@@ -36,6 +37,7 @@ __all__ = [
     "make_key",
     "pepper",
     "provider_value",
+    "prune",
     "rotate_credentials",
     "rotate_key",
     "set_credential",

@@ -167,6 +167,8 @@ class _Compiler:
             headers=made.headers(preset.headers, row.headers),
             query=query,
             paths=made.paths(preset.paths, row.paths),
+            model_in_path=preset.model_in_path,
+            body=preset.body,
             passthrough=_passthrough(row, preset),
             edits=(*preset.edits, *made.edits(row.edits)),
             timeouts=made.timeouts(Timeouts(), row.timeouts),

@@ -62,9 +62,14 @@ def contents_out(job: Job, system: list[Json]) -> tuple[list[Json], str | None]:
 
 
 def _said(job: Job, turn: Turn) -> list[Json]:
+    kept: list[Part] = []
     if turn.role == "assistant":
-        return parts_out(job, turn.parts)
-    kept = []
+        for part in turn.parts:
+            if isinstance(part, ToolResult):
+                job.drop(part.at, "only the user gives results")
+            else:
+                kept.append(part)
+        return parts_out(job, tuple(kept))
     for part in _in_call_order(job, turn):
         if isinstance(part, Reasoning) and not job.native:
             job.drop(part.at, "only the model thinks")

@@ -181,7 +181,7 @@ def _result_out(job: Job, result: ToolResult) -> list[Json]:
     job.unmark(result.cache)
     words = [part.text for part in result.parts if isinstance(part, Text) and part.text]
     media = [part for part in result.parts if not isinstance(part, Text)]
-    out: Json = {"id": result.id, "name": job.name(result.name or "tool")}
+    out: Json = {"id": result.id, "name": job.name("tool" if result.name is None else result.name)}
     out["response"] = _response("\n".join(words), failed=bool(result.is_error))
     shown = parts_out(job, tuple(media))
     if not shown:

@@ -29,7 +29,7 @@ from gateway.dialects.base import Exchange, Rendered
 from gateway.dialects.gemini.citations import grounding_out
 from gateway.dialects.gemini.errors import error_in, is_error
 from gateway.dialects.gemini.finish import finish_out, malformed
-from gateway.dialects.gemini.names import NAME, TIERS_OUT, Json
+from gateway.dialects.gemini.names import NAME, Json
 from gateway.dialects.gemini.signatures import is_gemini, signature_out
 from gateway.dialects.gemini.stream_in import GeminiStreamParser
 from gateway.dialects.gemini.usage import usage_out
@@ -88,7 +88,7 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
     body: Json = {"candidates": [candidate, *others]}
     if (usage := usage_out(response.usage)) is not None:
         body["usageMetadata"] = usage
-    return {**body, **names_of(exchange, response.service_tier)}, tuple(report)
+    return {**body, **names_of(exchange)}, tuple(report)
 
 
 def ending(response: Response, cited: list[tuple[Citation, str]]) -> Json:
@@ -101,12 +101,9 @@ def ending(response: Response, cited: list[tuple[Citation, str]]) -> Json:
     return out
 
 
-def names_of(exchange: Exchange, tier: str | None = None) -> Json:
+def names_of(exchange: Exchange) -> Json:
     """What every answer and every chunk of one is called by."""
-    out: Json = {"modelVersion": exchange.model, "responseId": exchange.id}
-    if (word := TIERS_OUT.get(tier or "")) is not None:
-        out["serviceTier"] = word
-    return out
+    return {"modelVersion": exchange.model, "responseId": exchange.id}
 
 
 def part_out(part: Part, at: str, exchange: Exchange, report: list[Adaptation]) -> list[Json]:

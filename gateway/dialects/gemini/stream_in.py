@@ -32,7 +32,7 @@ from gateway.dialects.base import Rendered
 from gateway.dialects.gemini.citations import citations_in
 from gateway.dialects.gemini.errors import error_in, is_error
 from gateway.dialects.gemini.finish import finish_in
-from gateway.dialects.gemini.names import NAME, NEXT_PART, OWN_PART, TIERS, Json
+from gateway.dialects.gemini.names import NAME, NEXT_PART, OWN_PART, Json
 from gateway.dialects.gemini.usage import usage_in
 from gateway.framing.sse import Frame
 
@@ -122,8 +122,7 @@ class GeminiStreamParser:
         self._id = _text(data.get("responseId"))
         model = _text(data.get("modelVersion"))
         self._model = self._traits.model or model
-        tier = TIERS.get(_text(data.get("serviceTier")).lower())
-        return [Start(id=self._id, model=model, service_tier=tier)]
+        return [Start(id=self._id, model=model)]
 
     def _fail(self, error: Error) -> list[Event]:
         self._over = True

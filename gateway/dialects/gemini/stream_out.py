@@ -55,7 +55,6 @@ class GeminiStreamRenderer:
         self._usage: Usage | None = None
         self._cited: list[tuple[Citation, str]] = []
         self._parts = 0
-        self._tier: str | None = None
 
     def feed(self, event: Event) -> bytes:
         """The bytes this event prints; nothing after End or Failed."""
@@ -75,8 +74,7 @@ class GeminiStreamRenderer:
                 self._folder.feed(event)
                 return b""
             case Start():
-                self._usage, self._tier = event.usage, event.service_tier
-                self._names = names_of(self._exchange, event.service_tier)
+                self._usage = event.usage
                 return b""
             case UsageUpdate():
                 self._usage = newer(self._usage, event.usage)

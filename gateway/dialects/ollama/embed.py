@@ -73,10 +73,11 @@ class EmbedProvider:
             body["dimensions"] = request.dimensions
         if request.truncate is not None:
             body["truncate"] = request.truncate
-        report: list[Adaptation] = []
-        for name in ("user_id", "task"):
-            if getattr(request, name) is not None:
-                report.append(dropped(request.path(name), "no equivalent"))
+        report: list[Adaptation] = [
+            dropped(request.path(name), "no equivalent")
+            for name in ("user_id", "task")
+            if getattr(request, name) is not None
+        ]
         for dialect, fields in request.extra.items():
             for key, value in fields.items():
                 if dialect == NAME:

@@ -60,7 +60,7 @@ def is_error(payload: Any) -> bool:
 
 def error_in(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
     """The error in a payload; `raw` is shown where it has no words."""
-    told = payload.get("error") if isinstance(payload, dict) else None
+    told: Any = payload.get("error") if isinstance(payload, dict) else None
     code: Any = None
     if isinstance(told, dict):
         told, code = told.get("message"), told.get("code") or told.get("type")

@@ -62,9 +62,7 @@ def _message_in(out: Conversation, message: Any, place: int) -> None:
     reader = _ROLES.get(role) if type(role) is str else None
     if reader is None:
         told = "missing" if role is None else f"not {role!r}"[:60]
-        raise invalid(
-            f"{at}.role must be one of {', '.join(_ROLES)}; it is {told}", f"{at}.role"
-        )
+        raise invalid(f"{at}.role must be one of {', '.join(_ROLES)}; it is {told}", f"{at}.role")
     for key, value in message.items():
         if key not in _KNOWN and value is not None:
             out.unknown[f"{at}.{key}"] = value

@@ -107,7 +107,7 @@ def _result_out(job: Job, result: ToolResult, after: _Said) -> Json:
     for part in result.parts:
         if isinstance(part, Image) and part.data is not None and job.traits.images:
             count += 1
-            said.texts.append(f"[image {count} of this tool result is attached to the next message]")
+            said.texts.append(f"[image {count} of this result is attached to the next message]")
             job.bend(part.at, "image in tool result moved to a following user message")
             after.texts.append(f"[image {count} from the result of {result.name or 'the tool'}]")
             after.images.append(part.data)

@@ -143,7 +143,7 @@ class OllamaStreamParser:
 def _turn(rendered: Rendered | None) -> int:
     """The number of the answer in its conversation: with it, made ids are never twice there."""
     messages = rendered.body.get("messages", []) if rendered is not None else []
-    return 1 + sum(message.get("role") == "assistant" for message in messages)
+    return 1 + len([message for message in messages if message.get("role") == "assistant"])
 
 
 def _message(line: Json) -> Json | None:

@@ -37,9 +37,7 @@ from gateway.framing.ndjson import encode
 _encode = msgspec.json.encode
 
 
-def call_shown(
-    block: BlockStart, words: str, index: int, report: list[Adaptation]
-) -> Json:
+def call_shown(block: BlockStart, words: str, index: int, report: list[Adaptation]) -> Json:
     """A call as a client sees it; arguments that are no object are text inside one."""
     arguments, raw = ({"input": words}, None) if block.custom else parsed(words)
     if arguments is None:
@@ -153,10 +151,10 @@ class OllamaStreamRenderer:
         if finish.explanation and not self._spoke and finish.reason in {"filter", "refusal"}:
             out = self._line(content=finish.explanation)
         self._over = True
-        empty = {"response": ""} if self._bare else {"message": {"role": "assistant", "content": ""}}
+        message = {"role": "assistant", "content": ""}
         last = {
             **self._head,
-            **empty,
+            **({"response": ""} if self._bare else {"message": message}),
             "done": True,
             "done_reason": shown_finish(finish, self.report),
             **usage_out(self._usage),

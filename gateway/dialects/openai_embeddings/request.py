@@ -69,9 +69,11 @@ def render_embed(request: EmbedRequest, traits: Traits) -> Rendered:
         body["user"] = request.user_id
     elif request.user_id is not None:
         report.append(dropped(request.path("user_id"), "no equivalent"))
-    for name in ("truncate", "task"):
-        if getattr(request, name) is not None:
-            report.append(dropped(request.path(name), "no equivalent"))
+    report += [
+        dropped(request.path(name), "no equivalent")
+        for name in ("truncate", "task")
+        if getattr(request, name) is not None
+    ]
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
             if dialect == NAME:

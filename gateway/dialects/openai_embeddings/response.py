@@ -47,7 +47,8 @@ def parse_embed(body: Any) -> EmbedResponse:
         answer = msgspec.convert(body, _Answer)
     except (msgspec.ValidationError, RecursionError):
         raise bad_upstream("the upstream's answer holds no embeddings") from None
-    rows = [(place if row.index is None else row.index, row) for place, row in enumerate(answer.data)]
+    told = enumerate(answer.data)
+    rows = [(place if row.index is None else row.index, row) for place, row in told]
     rows.sort(key=lambda item: item[0])
     return EmbedResponse(
         model=answer.model,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gateway.canon.request import Signature
 from gateway.canon.signature import wrap
 from gateway.dialects.base import Exchange
@@ -75,3 +77,12 @@ def answer(exchange: Exchange, status: str, output: list[Json], **fields: object
         **exchange.echo,
         **fields,
     }
+
+
+def state_item(item_id: str, call_id: str, signature: Signature) -> Json:
+    """A call's state, which a call has no place for: reasoning without words, after the call.
+
+    The token names the call, so that it is found again whatever stands between.
+    """
+    signature = replace(signature, item=call_id)
+    return reasoning_item(item_id, "", signature, shown=False)

@@ -54,9 +54,24 @@ class Conversation:
         if self._open != "assistant":
             self.turns.append(Turn(role="assistant", at=at))
             self._open = "assistant"
+        if isinstance(part, Reasoning) and self._signs_a_call(part):
+            return
         self._join(part)
         if isinstance(part, ToolCall) and part.custom:
             self._customs.add(part.id)
+
+    def _signs_a_call(self, thought: Reasoning) -> bool:
+        """Give a call of this turn the state that stands after it as reasoning without words."""
+        state, turn = thought.signature, self.turns[-1]
+        if thought.text or state is None or not state.item:
+            return False
+        for place, part in enumerate(turn.parts):
+            if isinstance(part, ToolCall) and part.id == state.item:
+                signed = replace(part, signature=replace(state, item=""))
+                parts = (*turn.parts[:place], signed, *turn.parts[place + 1 :])
+                self.turns[-1] = replace(turn, parts=parts)
+                return True
+        return False
 
     def answer(self, result: ToolResult, at: str) -> None:
         """Add to the turn of results."""

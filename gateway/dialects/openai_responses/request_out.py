@@ -67,7 +67,7 @@ def render_request(request: Request, traits: Traits) -> Rendered:
     )
 
 
-def counted(body: Json) -> Json:
+def count_body(body: Json, model: str) -> Json:
     """The body of a token count, from that of the request to count."""
     return {key: value for key, value in body.items() if key in _COUNTED}
 

@@ -29,6 +29,7 @@ from gateway.dialects.openai_responses.items import (
     item_id,
     message_item,
     reasoning_item,
+    state_item,
     text_part,
 )
 from gateway.dialects.openai_responses.names import NAME, Json
@@ -132,9 +133,9 @@ class _Output:
     def _call(self, call: ToolCall) -> None:
         words = call.raw or "" if call.custom else written(call)
         kind = "custom_tool_call" if call.custom else "function_call"
-        if call.signature is not None:
-            self.note(no_slot())
         self._item(call_item(self._id(kind), call.id, call.name, words, custom=call.custom))
+        if call.signature is not None:
+            self._item(state_item(self._id("reasoning"), call.id, call.signature))
 
     def _native(self, part: Native) -> None:
         if part.dialect == NAME:
@@ -152,8 +153,3 @@ def no_item(data: Json) -> Adaptation:
 def no_url() -> Adaptation:
     """The record of a source that can not be cited."""
     return dropped("annotations", "a source without a URL has no place in OpenAI's Responses")
-
-
-def no_slot() -> Adaptation:
-    """The record of a call's state, which this dialect can not carry."""
-    return dropped("output.signature", "a call has no place for its provider's state")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from gateway import store
-from gateway.models import RequestBody, RequestLog
 
 
 class Command(BaseCommand):
@@ -27,12 +24,7 @@ class Command(BaseCommand):
         days = options["days"]
         if days is not None and days < 0:
             raise CommandError("--days must not be negative")
-        kept = store.load_options()
-        now = timezone.now()
-        gone = RequestLog.objects.prune(
-            now - dt.timedelta(days=kept.row_days if days is None else days)
-        )
-        bodies = RequestBody.objects.prune(now - dt.timedelta(days=kept.body_days))
+        gone, bodies = store.prune(days)
         if options["verbosity"] > 0:
             self.stdout.write(f"requests deleted: {gone}")
             if bodies:

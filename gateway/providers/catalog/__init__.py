@@ -8,6 +8,7 @@ wherever it is served, stands in `gateway.providers.families`.
 
 from __future__ import annotations
 
+from gateway.providers.catalog.clouds import CLOUDS
 from gateway.providers.catalog.google import GOOGLE
 from gateway.providers.catalog.hosted import HOSTED
 from gateway.providers.catalog.local import LOCAL
@@ -15,7 +16,7 @@ from gateway.providers.catalog.messages import MESSAGES
 from gateway.providers.profile import Preset
 
 PRESETS: dict[str, Preset] = {
-    preset.name: preset for preset in (*HOSTED, *LOCAL, *MESSAGES, *GOOGLE)
+    preset.name: preset for preset in (*HOSTED, *LOCAL, *MESSAGES, *GOOGLE, *CLOUDS)
 }
 
 

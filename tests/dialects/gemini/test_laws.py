@@ -260,14 +260,12 @@ def answers(draw: st.DrawFn) -> Response:
     finish = draw(endings)
     if finish.reason == "stop" and any(isinstance(part, ToolCall) for part in parts):
         finish = Finish(reason="tool")
-    tier = draw(st.sampled_from([None, "default", "priority"]))
     return Response(
         id="1",
         model="gw-x",
         parts=tuple(parts),
         finish=finish,
         usage=draw(usages()),
-        service_tier=tier,
     )
 
 

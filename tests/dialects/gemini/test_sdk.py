@@ -51,7 +51,6 @@ WHOLE = Response(
     ),
     finish=Finish(reason="tool"),
     usage=Usage(input=6, cache_read=4, output=8, reasoning=6),
-    service_tier="priority",
 )
 
 
@@ -191,9 +190,10 @@ def test_what_the_sdk_sends_is_read():
     assert request.url.path.endswith("/models/gw-x:generateContent")
     parsed = DIALECT.client.parse_request({**json.loads(request.content), "model": "gw-x"}, {})
     assert parsed.thinking == Thinking(mode="budget", budget=100, visible="summary")
-    assert [tool.kind for tool in parsed.tools] == ["function", "server"]
+    [search, function] = sorted(parsed.tools, key=lambda tool: tool.name, reverse=True)
+    assert (search.kind, search.name) == ("server", "web_search")
     wanted = {"type": "object", "properties": {"a": {"type": "string"}}}
-    assert parsed.tools[0].schema == wanted
+    assert function.schema == wanted
     assert parsed.output == Output(format="schema", schema=wanted)
     assert parsed.tool_choice is not None
     assert parsed.tool_choice.names == ("f",)

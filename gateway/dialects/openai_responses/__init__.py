@@ -1,0 +1,92 @@
+"""OpenAI Responses: items in, items out.
+
+Inverse pairs stand side by side: `request_in` and `request_out` (with `items_*`,
+`parts_*` and `tools_*` for the input), `stream_in` and `stream_out` (a whole answer is read
+as a stream of one event; `response_out` writes it, `writers` are the items of a stream
+while they are written), and both ways in one file for `thinking`, `output`, `usage`,
+`finish`, `citations`, `errors`. `state` says what a request leaves to us to remember.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.errors import Error, bad_upstream
+from gateway.canon.request import Request
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.dialects import openai_errors
+from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
+from gateway.dialects.openai_responses import (
+    glance,
+    outline,
+    request_in,
+    request_out,
+    response_out,
+    stream_in,
+    stream_out,
+)
+from gateway.dialects.openai_responses.echo import echo
+from gateway.dialects.openai_responses.names import NAME
+
+
+class _Client:
+    """What it takes to serve Responses clients."""
+
+    def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
+        return request_in.parse_request(body, headers)
+
+    def render_response(
+        self, response: Response, exchange: Exchange
+    ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
+        return response_out.render_response(response, exchange)
+
+    def stream_renderer(self, exchange: Exchange) -> stream_out.ResponsesStreamRenderer:
+        return stream_out.ResponsesStreamRenderer(exchange)
+
+    def render_error(self, error: Error, request_id: str) -> ErrorReply:
+        return openai_errors.render_error(error, request_id, prompt="input")
+
+    def render_count(self, tokens: int) -> dict[str, Any]:
+        return {"object": "response.input_tokens", "input_tokens": tokens}
+
+
+class _Provider:
+    """What it takes to call providers that speak Responses."""
+
+    def path(self, model: str, *, stream: bool, verb: Verb) -> str:
+        return "/responses/input_tokens" if verb == "count_tokens" else "/responses"
+
+    def render_request(self, request: Request, traits: Traits) -> Rendered:
+        return request_out.render_request(request, traits)
+
+    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+        return stream_in.parse_response(body, traits, rendered)
+
+    def stream_parser(
+        self, traits: Traits, rendered: Rendered | None
+    ) -> stream_in.ResponsesStreamParser:
+        return stream_in.ResponsesStreamParser(traits, rendered)
+
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
+        return openai_errors.parse_error(status, headers, body)
+
+    def parse_count(self, body: Any) -> int:
+        tokens = body.get("input_tokens") if isinstance(body, dict) else None
+        if type(tokens) is not int or tokens < 0:
+            raise bad_upstream("the upstream's count holds no number of input_tokens")
+        return tokens
+
+
+DIALECT = Dialect(
+    name=NAME,
+    keepalive=b": keep-alive\n\n",
+    client=_Client(),
+    provider=_Provider(),
+    check=outline.check,
+    glance=glance.glance,
+    count_body=request_out.count_body,
+    echo=echo,
+)
