@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from console.pages import doctor as dr
 from console.pages import playground as pg
 from console.pages.connect import connect, connect_light
 from console.pages.health import health, health_light, health_reset
@@ -58,6 +59,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("playground/scoreboard", pg.scores, name="playground-scoreboard"),
     path("playground/presets", pg.presets, name="playground-presets"),
     path("playground/presets/<int:pk>", pg.preset, name="playground-preset"),
+    path("models/<int:pk>/doctor", dr.model_doctor, name="model-doctor"),
+    path("models/<int:pk>/doctor/start", dr.doctor_start, name="doctor-start"),
+    path("models/<int:pk>/doctor/stop", dr.doctor_stop, name="doctor-stop"),
+    path("models/<int:pk>/doctor/apply", dr.doctor_apply, name="doctor-apply"),
+    path("providers/<int:pk>/doctor", dr.provider_doctor, name="provider-doctor"),
     path("", include("console.pages.keys.urls")),
     path("", include("console.pages.requests.urls")),
     *routes,

@@ -135,6 +135,20 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         """The one with this row id."""
         return self.filter(pk=pk)
 
+    def memberships(self) -> list[tuple[int, int]]:
+        """The row ids of keys that belong to a team, and of their teams."""
+        return list(self.exclude(team=None).order_by().values_list("pk", "team_id"))
+
+    def of_team(self, team_id: int) -> Self:
+        """The keys of a team that have not been revoked."""
+        return self.live().filter(team_id=team_id)
+
+    def join(self, team_id: int, pks: Sequence[int]) -> None:
+        """Make these, and no others that are not revoked, the keys of a team."""
+        with transaction.atomic(using=self.db):
+            self.of_team(team_id).exclude(pk__in=pks).update(team_id=None)
+            self.live().filter(pk__in=pks).exclude(team_id=team_id).update(team_id=team_id)
+
     def revoked(self) -> Self:
         """Those that have been revoked, the last first."""
         return self.exclude(revoked_at=None).order_by("-revoked_at")

@@ -27,6 +27,9 @@ MODES = (
 DIALECT_WORDS = {
     "openai_chat": _("OpenAI Chat Completions"),
     "anthropic_messages": _("Anthropic Messages"),
+    "ollama": _("Ollama"),
+    "openai_completions": _("OpenAI text completions"),
+    "openai_embeddings": _("OpenAI embeddings"),
 }
 _TIMES = {
     "connect_s": _("Connect"),

@@ -25,6 +25,7 @@ class TranslateIn(Schema):
 
     `source` and `target` (`from`, `to`) are dialects or provider presets. A request
     goes from a client's dialect to a provider's, a stream and an error the other way.
+    `stored` are earlier answers by id (`input`, `output`) that a request goes on from.
     """
 
     source: str = Field(alias="from")
@@ -34,6 +35,7 @@ class TranslateIn(Schema):
     stream: list[Any] | None = None
     error: dict[str, Any] | None = None
     include_usage: bool = True
+    stored: dict[str, Any] | None = None
 
 
 @router.post("/translate", response={200: dict[str, Any], 400: dict[str, Any]})
@@ -51,7 +53,9 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
         raise invalid("give exactly one of request, stream and error", given[0] if given else None)
     if payload.request is not None:
         body, headers = _parts(payload.request)
-        return translate.request(payload.source, payload.target, body, headers, payload.model)
+        return translate.request(
+            payload.source, payload.target, body, headers, payload.model, payload.stored
+        )
     if payload.stream is not None:
         return translate.stream(
             payload.source,

@@ -57,7 +57,7 @@ class EmbedResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def packed(vector: list[float]) -> str:
-    """The vector as little-endian 32-bit floats in base64. Raises OverflowError."""
+    """The vector as little-endian 32-bit floats in base64."""
     numbers = array("f", vector)
     if byteorder == "big":
         numbers.byteswap()

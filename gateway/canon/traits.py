@@ -50,6 +50,10 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         context_window: the most tokens in and out together; None where unknown.
         default_max_output: what to send where the wire demands a limit.
         max_tokens_field: the Chat name of the output limit.
+        responses: whether the provider also serves the model in OpenAI's Responses, at
+            the same base URL.
+        completions: whether it serves the model in OpenAI's text completions, at the same
+            base URL: `none`, `too`, or `only` (the model does not chat).
         responses_required_with_tools: whether tools need OpenAI's Responses API.
         reasoning_field: where Chat answers and history carry reasoning:
             `reasoning_content`, `reasoning`, `reasoning_details`, `none`.
@@ -123,6 +127,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     context_window: int | None = None
     default_max_output: int = 8192
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
+    responses: bool = False
+    completions: Literal["none", "too", "only"] = "none"
     responses_required_with_tools: bool = False
     reasoning_field: Literal["reasoning_content", "reasoning", "reasoning_details", "none"] = "none"
     replay_reasoning: Literal["required_on_tools", "ignored", "native"] = "ignored"

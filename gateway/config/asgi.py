@@ -49,6 +49,7 @@ def _config() -> Config:
         log_body_bytes=settings.LOG_BODY_BYTES,
         journal_items=settings.JOURNAL_ITEMS,
         journal_bytes=settings.JOURNAL_BYTES,
+        redis_url=settings.REDIS_URL,
         version=_version(),
     )
 
@@ -94,6 +95,7 @@ runtime.install(
         write=store.write,
         idle=store.index_pending,
         close=connections.close_all,
+        spent=store.spent,
         upkeep=store.prune,
     ),
 )

@@ -83,6 +83,13 @@ def parsed(name: str, value: str, parse: Callable[[str], Value]) -> Value:
         raise ImproperlyConfigured(f"{name}: {str(error).partition('. ')[0]}") from None
 
 
+def redis_url(value: str) -> str:
+    """A Redis URL, or nothing. Raises ValueError."""
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("it must begin with redis://, rediss:// or unix://")
+    return value
+
+
 def generated(name: str, path: Path, make: object = None) -> str:
     """The variable, else the content of `path`, else a new random secret kept there (0600)."""
     value = text(name)

@@ -121,6 +121,8 @@ LOG_BODIES = env.flag("DRAGOMAN_LOG_BODIES", default=True)
 LOG_BODY_BYTES = int(env.number("DRAGOMAN_LOG_BODY_BYTES", 1024 * 1024))
 LOG_RETENTION_DAYS = int(env.number("DRAGOMAN_LOG_RETENTION_DAYS", 30))
 PLAYGROUND_USD_PER_DAY = env.number("DRAGOMAN_PLAYGROUND_USD_PER_DAY", 5)
+# Counters of limits for several machines; without it those of this machine.
+REDIS_URL = env.parsed("REDIS_URL", env.text("REDIS_URL"), env.redis_url)
 JOURNAL_ITEMS = int(env.number("DRAGOMAN_JOURNAL_ITEMS", 20_000, least=1))
 JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, least=1024))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.dialects.anthropic_messages import DIALECT as ANTHROPIC_MESSAGES
 from gateway.dialects.base import Dialect
 from gateway.dialects.bedrock_converse import DIALECT as BEDROCK_CONVERSE
+from gateway.dialects.cohere import DIALECT as COHERE
 from gateway.dialects.gemini import DIALECT as GEMINI
 from gateway.dialects.ollama import DIALECT as OLLAMA
 from gateway.dialects.openai_chat import DIALECT as OPENAI_CHAT
@@ -22,6 +23,7 @@ DIALECTS: dict[str, Dialect] = {
         OLLAMA,
         OPENAI_EMBEDDINGS,
         BEDROCK_CONVERSE,
+        COHERE,
         OPENAI_COMPLETIONS,
     )
 }

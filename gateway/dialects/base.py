@@ -24,6 +24,10 @@ Verb = Literal["generate", "count_tokens", "embed"]
 Framing = Literal["sse", "array", "ndjson", "eventstream"]
 
 
+# A request's JSON, its headers and earlier answers by id -> the canonical request.
+Resume = Callable[[dict[str, Any], Mapping[str, str], Mapping[str, Any]], Request]
+
+
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     """A request in a provider's words.
 
@@ -169,6 +173,30 @@ class EmbedProviderHalf(Protocol):
         """Model and counts of an answer that passes through; None to have it parsed."""
 
 
+class JoinedAnswers(Protocol):
+    """The streams of several answers, one after the other, as one stream."""
+
+    def feed(self, place: int, data: bytes) -> bytes:
+        """The bytes for the client of a piece of the answer at this place."""
+
+    def close(self) -> bytes:
+        """The end of all."""
+
+
+class Several(msgspec.Struct, frozen=True):
+    """How one request for several answers becomes several requests, and back.
+
+    Attributes:
+        split: a request's JSON -> those to send instead; empty for an ordinary one.
+        joined: the JSON of the answers -> that of one.
+        stream: makes what joins their streams.
+    """
+
+    split: Callable[[dict[str, Any]], list[dict[str, Any]]]
+    joined: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    stream: Callable[[], JoinedAnswers]
+
+
 def _unchecked(body: bytes) -> None:
     """Accept any body."""
 
@@ -211,8 +239,14 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         streams: whether a client that says nothing of `stream` means one.
         passed_paths: the name of an endpoint -> the upstream's path for a request that
             passes through, where it is not the one of a chat.
+        resume: `parse_request` for a request that goes on from earlier answers, which are
+            given by id, each with its own `input` (all that led to it) and `output`.
         echo: what an answer tells back of the request's body (`Exchange.echo`).
         embed_client, embed_provider: the two halves of its embeddings, where it has any.
+        several: how a request for several answers is taken apart where a target gives
+            one at a time; `parse_request` refuses it with the code `several`.
+        idle: the answer to a request that asks for nothing, as some clients send it to
+            have a model loaded; `parse_request` refuses it with the code `idle`.
     """
 
     name: str
@@ -228,6 +262,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     served: bool = True
     streams: bool = False
     passed_paths: dict[str, str] = {}
+    resume: Resume | None = None
     echo: Callable[[bytes], dict[str, Any]] = _no_echo
     embed_client: EmbedClientHalf | None = None
     embed_provider: EmbedProviderHalf | None = None
+    several: Several | None = None
+    idle: Callable[[dict[str, Any], Exchange], dict[str, Any]] | None = None

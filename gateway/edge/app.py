@@ -27,10 +27,11 @@ from gateway.edge.listing import models_page, one_model
 from gateway.relay import runtime as relay_runtime
 from gateway.relay.call import Call, Client, Send
 from gateway.relay.count import count
-from gateway.relay.pipeline import UpstreamRefused, run
+from gateway.relay.pipeline import UpstreamRefused
 from gateway.relay.reply import stopped
 from gateway.relay.runtime import Runtime
 from gateway.relay.settle import settle
+from gateway.relay.several import run_each
 from gateway.relay.watch import Receive
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ async def _answer(
         if call.verb == "count_tokens":
             await count(runtime, call, client, watch)
         else:
-            await run(runtime, call, client, watch)
+            await run_each(runtime, call, client, watch)
     except GatewayError as failure:
         await _fail(runtime, call, client, failure)
     except request_body.ClientGone:
@@ -192,6 +193,7 @@ async def _fail(runtime: Runtime, call: Call, client: Client, failure: GatewayEr
 def _error_bytes(call: Call, failure: GatewayError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     rendered = call.dialect.client.render_error(failure.error, call.id)
     headers = [_JSON, *_encoded({"x-request-id": call.id, **rendered.headers})]
+    headers += call.limit_headers
     if isinstance(failure, UpstreamRefused) and _speaks_for_itself(call, failure):
         return failure.status, headers, failure.body
     return rendered.status, headers, msgspec.json.encode(rendered.body)

@@ -48,6 +48,15 @@ ENDPOINTS: dict[str, Endpoint] = {
         dialect="anthropic_messages",
         methods=_POST,
     ),
+    "responses": Endpoint(
+        name="/v1/responses", action="generate", dialect="openai_responses", methods=_POST
+    ),
+    "responses/input_tokens": Endpoint(
+        name="/v1/responses/input_tokens",
+        action="count_tokens",
+        dialect="openai_responses",
+        methods=_POST,
+    ),
     "models": Endpoint(name="/v1/models", action="models", dialect="openai_chat", methods=_GET),
     # Claude Code asks this before its first turn and sends its telemetry there.
     "api/hello": Endpoint(
@@ -92,6 +101,7 @@ _PREFIX = re.compile(r"^/(?:(?:anthropic|ollama)(?:/|$))?(?:v1(?:/|$))?")
 _EDGE = re.compile(
     r"/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha)(?:/.*)?"
     r"|(?:chat/completions|completions|embeddings|messages|messages/count_tokens|models|models/.+)/?"
+    r"|responses(?:/.*)?"
     r"|api/(?:hello|event_logging/batch)"
     # Ollama's; the rest below /api is the management API's.
     r"|api/(?:chat|generate|embed|embeddings|tags|show|version|ps)"
@@ -129,7 +139,7 @@ def _google(found: google_paths.GooglePath) -> Endpoint:
         return Endpoint(name=name, action=action, dialect="gemini", methods=_GET, arg=found.model)
     return Endpoint(
         name=f"/v1beta/models/{{id}}:{found.verb}",
-        action="generate" if found.action == "generate" else "count_tokens",
+        action=found.action,
         dialect="gemini",
         methods=_POST,
         model=found.model,

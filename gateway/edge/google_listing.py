@@ -10,7 +10,7 @@ from gateway.edge.admit import may_use
 from gateway.edge.listing import visible
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
-_METHODS = ("generateContent", "countTokens")
+_METHODS = ("generateContent", "countTokens", "embedContent")
 _PAGE, _MOST = 50, 1000
 
 

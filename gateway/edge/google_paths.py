@@ -7,27 +7,31 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
+Action = Literal["generate", "count_tokens", "embed"]
 _FORM = re.compile(
     r"^(?:/v1(?=/v1))?(?P<version>/v1(?:beta1?|alpha)?)?/"
     r"(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/google/)?"
     r"(?P<collection>models|tunedModels)(?:/(?P<rest>.+?))?/?$",
     re.DOTALL,
 )
-_ACTIONS = {
+_ACTIONS: dict[str, Action] = {
     "generateContent": "generate",
     "streamGenerateContent": "generate",
     "countTokens": "count_tokens",
+    "embedContent": "embed",
+    "batchEmbedContents": "embed",
 }
 
 
 class GooglePath(msgspec.Struct, frozen=True, kw_only=True):
-    """A path taken apart. `action` is one of ENDPOINTS' or empty for the list of models."""
+    """A path taken apart. `action` is one of ENDPOINTS' or None for the list of models."""
 
     verb: str = ""
-    action: str = ""
+    action: Action | None = None
     model: str = ""
     stream: bool = False
 

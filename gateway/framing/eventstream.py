@@ -125,6 +125,8 @@ def _headers(data: bytes) -> Iterator[tuple[str, str]]:
                 at += length
             else:
                 at += _SIZES[kind]
+        if at > len(data):
+            raise Corrupt("a header of a message is cut off")
     except (IndexError, KeyError, struct.error):
         raise Corrupt("the headers of a message can not be read") from None
 

@@ -91,6 +91,7 @@ class _Writer:
             "preset": given.preset,
             "base_url": given.base_url,
             "credential_env": given.key_env,
+            "auth": given.auth,
             "headers": given.headers,
             "query": given.query or None,
         }
@@ -190,16 +191,17 @@ def _does_the_same(row: Provider, given: ProviderRow) -> bool:
         and row.enabled
         and row.preset == given.preset
         and row.credential_env == given.key_env
-        and not (row.base_url or row.headers or row.query or row.credential)
+        and not (row.base_url or row.headers or row.query or row.credential or row.auth)
     )
 
 
 def _equals(row: Provider, given: ProviderRow) -> bool:
     """Whether a row says all that the file says, its credential too."""
-    if (row.preset, row.base_url, row.credential_env) != (
+    if (row.preset, row.base_url, row.credential_env, row.auth) != (
         given.preset,
         given.base_url,
         given.key_env,
+        given.auth,
     ):
         return False
     if row.headers != given.headers or row.query != (given.query or None):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.traits import Traits
+from gateway.litellm.clouds import settled
 from gateway.litellm.endpoint import endpoint, own_base
 from gateway.litellm.inference import ELSEWHERE, Named, NotYet, named
 from gateway.litellm.reader import Node
@@ -68,6 +69,12 @@ DEFAULTS: dict[str, dict[str, str]] = {
             "thinking",
         )
     },
+    "openai_responses": {
+        **{name: name for name in ("temperature", "top_p", "top_logprobs", "service_tier")},
+        "user": "user",
+        "reasoning_effort": "reasoning.effort",
+        "verbosity": "text.verbosity",
+    },
     "anthropic_messages": {
         "temperature": "temperature",
         "top_p": "top_p",
@@ -76,6 +83,21 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "thinking": "thinking",
         "service_tier": "service_tier",
         "max_tokens": "max_tokens",
+    },
+    "ollama": {
+        **{
+            name: f"options.{name}"
+            for name in (
+                "temperature",
+                "top_p",
+                "top_k",
+                "seed",
+                "stop",
+                "presence_penalty",
+                "frequency_penalty",
+            )
+        },
+        "max_tokens": "options.num_predict",
     },
     "gemini": {
         "temperature": "generationConfig.temperature",
@@ -90,7 +112,14 @@ DEFAULTS: dict[str, dict[str, str]] = {
     },
 }
 # Where a provider wants a list and LiteLLM takes a single text as well.
-_LISTS = frozenset({"stop_sequences", "generationConfig.stopSequences"})
+_LISTS = frozenset(
+    {
+        "stop_sequences",
+        "inferenceConfig.stopSequences",
+        "options.stop",
+        "generationConfig.stopSequences",
+    }
+)
 _ALL_DEFAULTS = tuple(DEFAULTS["openai_chat"])
 LIMITS = ("max_completion_tokens", "max_tokens")
 
@@ -111,7 +140,9 @@ def read_deployment(
     if model is None:
         raise params.wrong("needs a model")
     _served(info)
-    found = named(model.text(most=MAX_NAME), params.get("custom_llm_provider"), own_base(params))
+    base = own_base(params)
+    found = named(model.text(most=MAX_NAME), params.get("custom_llm_provider"), base)
+    found = settled(found, base)
     if not found.model:
         raise model.wrong("names a provider but no model")
     if found.guessed and found.prefix in ELSEWHERE:
@@ -177,7 +208,7 @@ def _edits(params: Node, found: Named, report: Report) -> list[dict[str, Any]]:
 
 def _defaults(params: Node, found: Named, report: Report) -> list[dict[str, Any]]:
     """Parameters that stand in for those that a client leaves out."""
-    known = DEFAULTS[found.preset.dialect]
+    known = DEFAULTS.get(found.preset.dialect, {})
     edits: list[dict[str, Any]] = []
     for name in _ALL_DEFAULTS:
         node = params.get(name)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from gateway.dialects import DIALECTS
+from gateway.litellm import clouds
 from gateway.litellm.inference import Named, NotYet
 from gateway.litellm.reader import REFERENCE, Node
 from gateway.litellm.report import Report
@@ -25,7 +26,10 @@ _HOST_CHARS = 36
 def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Report) -> ProviderRow:
     """The provider of an entry. Raises Mistake or NotYet."""
     preset = found.preset
-    key, key_env = _credential(params, preset, environ)
+    let_in = clouds.access(params, found, environ, report)
+    if let_in is None:
+        let_in = clouds.Access(*_credential(params, preset, environ))
+    key, key_env = let_in.key, let_in.key_env
     base = _base(params, found, environ)
     headers = _headers(params, report)
     query = _query(params, found, environ, report)
@@ -36,9 +40,14 @@ def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Rep
         base_url="" if base == preset.base_url else base,
         key=key,
         key_env=key_env,
+        auth=let_in.auth,
         headers=headers,
         query=query,
-        plain=usual and base in ("", preset.base_url) and not headers and not query,
+        plain=usual
+        and not let_in.auth
+        and base in ("", preset.base_url)
+        and not headers
+        and not query,
     )
 
 
@@ -69,8 +78,9 @@ def _base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
     variable = f"{found.prefix.upper()}_API_BASE"
     if not base and (preset.local or not preset.base_url):
         base = environ.get(variable, "").rstrip("/")
+    base = clouds.completed(base, found) if base else clouds.base_of(params, found, environ)
     if not base and not preset.base_url:
-        raise NotYet(f"it needs an api_base (or {variable})")
+        raise NotYet(f"it needs {clouds.needed(found)}")
     if not base:
         return preset.base_url
     path = DIALECTS[preset.dialect].provider.path(found.model, stream=False, verb="generate")

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.litellm.reader import Node
 from gateway.providers.catalog import PRESETS
+from gateway.providers.catalog.spelling import PREFIXES, meant
 from gateway.providers.profile import Preset
 
 # What LiteLLM takes a bare name for (get_llm_provider, 2026-11). It asks its price list;
@@ -33,21 +34,14 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 # What it would call elsewhere for a bare name.
 ELSEWHERE = {"gemini": "is called at the Gemini API, not at Vertex AI as LiteLLM would"}
-# Names LiteLLM puts before the model to choose one of OpenAI's APIs.
-_API_WORDS = ("responses/", "chat/")
-
 # Providers that LiteLLM has a wire format of their own for, and Dragoman not yet.
 _LATER = """
-    ai21 ai21_chat aleph_alpha anthropic_text anyscale azure_ai azure_text baseten bedrock
-    bedrock_converse bytez clarifai cloudflare codestral cohere cohere_chat databricks datarobot
-    elevenlabs gradient_ai infinity jina_ai maritalk meta_llama nlp_cloud oci oobabooga petals
-    predibase recraft replicate sagemaker sagemaker_chat sap snowflake text-completion-openai
-    text-completion-codestral topaz triton vertex_ai vertex_ai_beta voyage watsonx watsonx_text
+    aleph_alpha anthropic_text anyscale azure_text bytez clarifai codestral datarobot elevenlabs
+    infinity jina_ai maritalk nlp_cloud oci oobabooga petals predibase recraft replicate sagemaker
+    sagemaker_chat sap text-completion-openai text-completion-codestral topaz triton voyage
+    watsonx watsonx_text
 """
 LATER = frozenset(_LATER.split())
-PREFIXES: dict[str, Preset] = {
-    prefix: preset for preset in PRESETS.values() for prefix in preset.litellm
-}
 
 
 class NotYet(Exception):
@@ -55,12 +49,16 @@ class NotYet(Exception):
 
 
 class Named(msgspec.Struct, frozen=True):
-    """A preset, LiteLLM's prefix for it, the upstream's model name; `guessed` if inferred."""
+    """A preset, LiteLLM's prefix for it, the upstream's model name; `guessed` if inferred.
+
+    `region` is AWS's, where the name tells one.
+    """
 
     preset: Preset
     prefix: str
     model: str
     guessed: bool = False
+    region: str = ""
 
 
 def named(model: str, provider: Node | None, base: str) -> Named:
@@ -97,12 +95,10 @@ def families(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _known(prefix: str, model: str) -> Named:
-    preset = PREFIXES.get(prefix)
-    if preset is None:
+    found = meant(prefix, model)
+    if found is None:
         raise NotYet(f"the provider `{prefix}` is not supported yet")
-    for word in _API_WORDS:
-        model = model.removeprefix(word)
-    return Named(preset, prefix, model)
+    return Named(found.preset, prefix, found.model, region=found.region)
 
 
 def _family(model: str) -> str:

@@ -106,18 +106,25 @@ PARAMS: dict[str, Key] = {
         _LIMITS,
     ),
     **_later("tags tag_regex", _TAGS),
-    **_later(
-        """aws_access_key_id aws_secret_access_key aws_session_token aws_region_name
-        aws_profile_name aws_role_name aws_session_name aws_web_identity_token aws_sts_endpoint
-        aws_external_id aws_bedrock_runtime_endpoint aws_bedrock_project_id vertex_project
-        vertex_location vertex_credentials vertex_ai_project vertex_ai_location
-        vertex_ai_credentials region_name watsonx_region_name project_id""",
-        _DIALECT,
+    **_yes(
+        "aws_access_key_id aws_secret_access_key aws_session_token aws_profile_name",
+        "kept encrypted, but for the variables of that name, which AWS's own chain reads",
     ),
+    **_yes("aws_region_name region_name", "also from AWS_REGION_NAME and AWS_REGION"),
+    **_yes("aws_bedrock_runtime_endpoint"),
+    **_yes("vertex_project vertex_ai_project vertex_location vertex_ai_location"),
+    **_yes("vertex_credentials vertex_ai_credentials", "JSON, or the path of its file"),
+    **_yes("azure_ad_token", "sent as it is; it expires"),
+    **_yes("tenant_id client_id client_secret azure_scope", "tokens are fetched and renewed"),
     **_later(
-        """azure_ad_token azure_ad_token_provider tenant_id client_id client_secret azure_scope
-        azure_username azure_password""",
-        "Azure is called with an api_key",
+        """aws_role_name aws_session_name aws_web_identity_token aws_sts_endpoint
+        aws_external_id aws_bedrock_project_id""",
+        "name a profile that takes the role on, in aws_profile_name",
+    ),
+    **_later("watsonx_region_name project_id", _DIALECT),
+    **_later(
+        "azure_ad_token_provider azure_username azure_password",
+        "use an api_key, or an application's secret",
     ),
     **_later("litellm_credential_name", "name a variable, or write the key, in api_key"),
     **_later("cache_control_injection_points", "cache marks are passed on, never made up"),

@@ -12,6 +12,8 @@ import msgspec
 class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     """A provider: a literal key in `key`, or the name of a variable in `key_env`.
 
+    `auth` is how it is shown, where that is not the preset's way.
+
     A header's value may be `os.environ/NAME`: the store looks it up, the row never
     holds it. `plain` is whether it is just its preset with the preset's usual key.
     """
@@ -21,6 +23,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = ""
     key: str = ""
     key_env: str = ""
+    auth: str = ""
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     plain: bool = False
@@ -28,7 +31,16 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def identity(self) -> str:
         """A digest of all that makes it another provider than the next."""
-        parts = (self.preset, self.base_url, self.key, self.key_env, self.headers, self.query)
+        parts: tuple[object, ...] = (
+            self.preset,
+            self.base_url,
+            self.key,
+            self.key_env,
+            self.headers,
+            self.query,
+        )
+        # What says nothing is left out: the names of rows that files made come of it.
+        parts += (self.auth,) if self.auth else ()
         encoded = msgspec.json.encode(parts, order="deterministic")
         return hashlib.sha256(encoded).hexdigest()
 

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 
-from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from gateway.models.limits import Budgeted, Limited
 from gateway.models.registry import RegistryRow
+from gateway.models.team import Team
 from gateway.querysets import ApiKeyQuerySet
 
 
-def _usd() -> models.DecimalField[Decimal | None, Decimal | None]:
-    """US dollars; null is no limit."""
-    return models.DecimalField(
-        max_digits=16,
-        decimal_places=6,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(Decimal(0))],
-    )
-
-
-def _limit() -> models.PositiveBigIntegerField[int | None, int | None]:
-    """A count that must not be passed; null is no limit."""
-    return models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
-
-
-class ApiKey(RegistryRow):
+class ApiKey(Limited, Budgeted, RegistryRow):
     """A client's key, of which only the public part and a keyed hash are kept.
 
     `routes` are names of routes it may use (`*` and `?` allowed); empty means all.
     `previous_*` is the secret before the last rotation, which is good until its time.
-    Budgets are US dollars, limits are per minute but for `concurrency`; null is none.
+    Limits and budgets of `team` hold beside its own.
     `last_used_at` is coarse, at most an hour behind. `store.make_key` makes one.
     """
 
@@ -48,12 +32,9 @@ class ApiKey(RegistryRow):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     log_bodies = models.BooleanField(null=True, blank=True)
-    budget_total_usd = _usd()
-    budget_day_usd = _usd()
-    budget_month_usd = _usd()
-    limit_rpm = _limit()
-    limit_tpm = _limit()
-    limit_concurrency = _limit()
+    team = models.ForeignKey(
+        Team, on_delete=models.PROTECT, null=True, blank=True, related_name="keys"
+    )
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ApiKeyQuerySet["ApiKey"].as_manager()

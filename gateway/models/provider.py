@@ -7,6 +7,7 @@ from decimal import Decimal
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
+from gateway.models.limits import Limited
 from gateway.models.registry import RegistryRow
 from gateway.querysets import ModelQuerySet, RegistryRowQuerySet
 
@@ -18,7 +19,7 @@ provider_name = RegexValidator(
 variable_name = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "The name of a variable.")
 
 
-class Provider(RegistryRow):
+class Provider(Limited, RegistryRow):
     """An endpoint we call: a preset of the catalogue, with changes.
 
     A blank text and a null mean "as the preset says"; an empty object means "none".

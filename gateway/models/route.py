@@ -5,12 +5,13 @@ from __future__ import annotations
 from django.core.validators import MinValueValidator
 from django.db import models
 
+from gateway.models.limits import Limited
 from gateway.models.provider import Model
 from gateway.models.registry import RegistryRow
 from gateway.querysets import RegistryRowQuerySet, RouteVersionQuerySet
 
 
-class Route(RegistryRow):
+class Route(Limited, RegistryRow):
     """The public name of a model. The fields are those of `routing.snapshot.Route`."""
 
     name = models.CharField(max_length=200, unique=True)

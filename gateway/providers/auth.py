@@ -1,6 +1,17 @@
-"""How a credential is shown to a provider: the headers of each kind of auth."""
+"""How a credential is shown to a provider: the headers of each kind of auth.
+
+Most are one header that depends on the provider alone. Three clouds know credentials from
+which a header is made for each request or each hour (`is_made`): `sigv4` signs with an AWS
+key, `google` and `entra` fetch access tokens. The same kinds take a ready token as well,
+and with no credential at all the first two use what the machine itself has.
+"""
 
 from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
 
 from gateway.providers.profile import Secret
 
@@ -12,14 +23,42 @@ AUTH: dict[str, tuple[bytes, bytes] | None] = {
     "x-api-key": (b"x-api-key", b""),
     "api-key": (b"api-key", b""),
     "x-goog-api-key": (b"x-goog-api-key", b""),
-    # An access token of Google Cloud; it expires, so what fetches fresh ones belongs here.
     "google": (b"authorization", b"Bearer "),
+    "entra": (b"authorization", b"Bearer "),
+    "sigv4": (b"authorization", b"Bearer "),
     "none": None,
 }
+# The kinds whose header may have to be made.
+MAKERS = frozenset({"google", "entra", "sigv4"})
+# Those of them that find a credential on the machine where none is given.
+AMBIENT = frozenset({"google", "sigv4"})
+# Those whose credential may be a file's path, or an id and a secret with a colon between.
+_FILES, _PAIRS = frozenset({"google"}), frozenset({"sigv4"})
+
+_AWS_KEY = re.compile(r"(?P<id>[A-Z0-9]{16,128}):(?P<secret>[^:\s]+)(?::(?P<token>\S+))?")
+# What an object must hold to be a credential of a kind: all of one of these.
+_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "sigv4": (("aws_access_key_id", "aws_secret_access_key"), ("aws_profile_name",)),
+    "google": (("type",),),
+    "entra": (("tenant_id", "client_id", "client_secret"),),
+}
+_LEAST_SECRET = 8
+
+
+def is_made(auth: str, credential: Secret) -> bool:
+    """Whether the header is made from the credential, not the credential itself."""
+    if auth not in MAKERS:
+        return False
+    value = credential.reveal().strip()
+    if not value:
+        return auth in AMBIENT
+    if value.startswith("{") or (auth in _FILES and value.endswith(".json")):
+        return True
+    return auth in _PAIRS and _AWS_KEY.fullmatch(value) is not None
 
 
 def headers_for(auth: str, credential: Secret) -> Headers:
-    """The header that carries the credential; nothing where there is none.
+    """The header that carries the credential; nothing where there is none, or it is made.
 
     Depends on the provider alone, so callers compute it once per snapshot. An empty
     credential sends no header: local servers are often open.
@@ -31,6 +70,9 @@ def headers_for(auth: str, credential: Secret) -> Headers:
         raise ValueError(f"auth `{auth}` is not one of {', '.join(AUTH)}")
     kind = AUTH[auth]
     value = credential.reveal().strip()
+    if is_made(auth, credential):
+        fields_of(auth, value)
+        return ()
     if kind is None or not value:
         return ()
     if not value.isascii() or not value.isprintable():
@@ -38,3 +80,58 @@ def headers_for(auth: str, credential: Secret) -> Headers:
         raise ValueError("the credential has characters that no HTTP header may carry")
     name, scheme = kind
     return ((name, scheme + value.encode("ascii")),)
+
+
+def fields_of(auth: str, value: str) -> dict[str, Any]:
+    """What a credential says from which headers are made; nothing for the machine's own.
+
+    An AWS key may be written `ID:SECRET` or `ID:SECRET:SESSION`, a Google one as the path
+    of its file.
+
+    Raises:
+        ValueError: it is no object, or one that lacks what its kind needs.
+    """
+    value = value.strip()
+    if auth == "sigv4" and (match := _AWS_KEY.fullmatch(value)) is not None:
+        told = {
+            "aws_access_key_id": match["id"],
+            "aws_secret_access_key": match["secret"],
+            "aws_session_token": match["token"],
+        }
+        return {name: text for name, text in told.items() if text}
+    if not value.startswith("{"):
+        return {"file": value} if value else {}
+    try:
+        found = msgspec.json.decode(value, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise ValueError("the credential is no JSON object") from None
+    ways = _NEEDED[auth]
+    if not any(all(found.get(name) for name in names) for names in ways):
+        wanted = " or ".join(", ".join(names) for names in ways)
+        raise ValueError(f"the credential must hold {wanted}")
+    return found
+
+
+def secrets_of(value: str) -> tuple[str, ...]:
+    """What of a credential no message may show: all of it, and the secrets inside it."""
+    whole = (value,) if len(value) >= _LEAST_SECRET else ()
+    if (match := _AWS_KEY.fullmatch(value.strip())) is not None:
+        return (*whole, *(part for part in match.groups() if part))
+    if not value.lstrip().startswith("{"):
+        return whole
+    try:
+        found = msgspec.json.decode(value, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return whole
+    inner = (found[name] for name in _SECRET_FIELDS if isinstance(found.get(name), str))
+    return (*whole, *(text for text in inner if len(text) >= _LEAST_SECRET))
+
+
+_SECRET_FIELDS = (
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "client_secret",
+    "private_key",
+    "refresh_token",
+)

@@ -32,7 +32,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = ""
 
 
-OPENAI = ("openai", "azure_openai")
+OPENAI = ("openai", "azure_openai", "azure-openai-v1", "openai_responses")
 
 _ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _REASONING_FROM_5_1 = ("none", "low", "medium", "high")
@@ -202,6 +202,20 @@ GPT: tuple[Family, ...] = (
             "pdf": False,
         },
     ),
+    # They continue prompts and do not chat.
+    Family(
+        model=r"(?:gpt-3-5-turbo-instruct|davinci-002|babbage-002)",
+        presets=OPENAI,
+        traits={
+            "completions": "only",
+            "tools": False,
+            "structured": "none",
+            "images": False,
+            "pdf": False,
+            "user_field": "user",
+            "responses": False,
+        },
+    ),
     Family(model=r"gpt-(?:4o-(?:mini-)?)?audio", traits={"audio": True}),
     Family(model=r"gpt-.*-search-(?:preview|api)", traits={"sampling": False, "penalties": False}),
     # What only OpenAI's own surfaces do.
@@ -213,6 +227,12 @@ GPT: tuple[Family, ...] = (
         edits=(Edit(op="rename", path="max_tokens", value="max_completion_tokens"),),
     ),
     Family(model=_GPT5, presets=OPENAI, traits={"verbosity": True, "custom_tools": True}),
+    # Of other names nobody knows what stands at an operator's own base URL.
+    Family(
+        model=r"(?:gpt-|chatgpt-|codex-|computer-use|o[1-9](?![\d.a-z]))",
+        presets=("openai",),
+        traits={"responses": True, "count_tokens": "endpoint"},
+    ),
     Family(
         model=r"gpt-(?:5-[4-9](?!\d)|[6-9]|[1-9]\d)(?!.*chat)",
         presets=OPENAI,
@@ -337,6 +357,81 @@ GROK: tuple[Family, ...] = (
     Family(model=r"grok-4-[3-9]", traits={"efforts": ("none", "low", "medium", "high")}),
 )
 
+# At Bedrock a name keeps its maker's prefix (`us.amazon.nova-pro-v1:0`), but for Claude's.
+_AT_BEDROCK = ("bedrock",)
+BEDROCK: tuple[Family, ...] = (
+    # Caching came with Claude 3.5.
+    Family(
+        model=r"claude-(?:(?:opus|haiku|sonnet)-3(?!-[57])|[12v]|instant)",
+        presets=_AT_BEDROCK,
+        traits={"cache": "none"},
+    ),
+    # What the preset says is Claude's; others do less of it.
+    Family(
+        model=r"(?!claude-)",
+        presets=_AT_BEDROCK,
+        traits={
+            "thinking_request": "none",
+            "strict_tools": False,
+            "structured": "none",
+            "parallel_toggle": False,
+            "forced_tools": False,
+            "top_k": False,
+            "tool_result_images": False,
+            "tool_result_status": False,
+            "mixed_results": False,
+            "cache": "none",
+            "count_tokens": "estimate",
+        },
+    ),
+    Family(
+        model=r".*nova-",
+        presets=_AT_BEDROCK,
+        traits={
+            "forced_tools": True,
+            "tool_result_images": True,
+            "tool_result_status": True,
+            "mixed_results": True,
+            "cache": "cachePoint",
+            "web_search": "nova_grounding",
+        },
+    ),
+    Family(
+        model=r".*nova-2",
+        presets=_AT_BEDROCK,
+        traits={
+            "reasoning": True,
+            "thinking_request": "reasoning",
+            "efforts": ("low", "medium", "high"),
+        },
+    ),
+    Family(model=r".*mistral\.", presets=_AT_BEDROCK, traits={"forced_tools": True}),
+    Family(
+        model=r".*(?:gpt-oss|deepseek)",
+        presets=_AT_BEDROCK,
+        traits={"reasoning": True, "images": False},
+    ),
+    Family(
+        model=r".*gpt-oss",
+        presets=_AT_BEDROCK,
+        traits={"thinking_request": "reasoning_effort", "efforts": ("low", "medium", "high")},
+    ),
+)
+
+COHERE: tuple[Family, ...] = (
+    Family(
+        model=r"command-a-(?:reasoning|plus)",
+        presets=("cohere",),
+        traits={"reasoning": True, "efforts": _ALL_EFFORTS, "max_output": 32_000},
+    ),
+    Family(model=r"command-a-plus", presets=("cohere",), traits={"max_output": 64_000}),
+    Family(
+        model=r"(?:command-a-(?:vision|plus)|(?:c4ai-)?aya-vision)",
+        presets=("cohere",),
+        traits={"images": True},
+    ),
+)
+
 # A router that maps efforts itself: after all models, so that it has the last word.
 ROUTERS: tuple[Family, ...] = (
     Family(
@@ -346,4 +441,13 @@ ROUTERS: tuple[Family, ...] = (
     ),
 )
 
-FAMILIES: tuple[Family, ...] = (*CLAUDE, *GPT, *OPEN, *GEMINI, *GROK, *ROUTERS)
+FAMILIES: tuple[Family, ...] = (
+    *CLAUDE,
+    *GPT,
+    *OPEN,
+    *GEMINI,
+    *GROK,
+    *BEDROCK,
+    *COHERE,
+    *ROUTERS,
+)

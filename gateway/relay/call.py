@@ -12,6 +12,7 @@ from gateway.canon.errors import Error
 from gateway.canon.request import Request
 from gateway.dialects.base import Dialect, Framing, Verb
 from gateway.relay.entry import Attempt, Entry
+from gateway.relay.holds import Hold
 from gateway.relay.recorder import Recorder
 from gateway.relay.tap import Tap
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
@@ -106,6 +107,11 @@ class Call:
         self.waited_s = 0.0
         self.sent_at = 0.0
         self.entry: Entry | None = None
+        self.admitted = False
+        self.holds: list[Hold] = []
+        self.limit_headers: list[Header] = []
+        # Earlier answers by id that the request goes on from; they do not pass through.
+        self.kept: Mapping[str, Any] | None = None
         self._request: Request | None = None
 
     @property
@@ -118,7 +124,10 @@ class Call:
             headers = self.headers
             if self.verb == "count_tokens":
                 headers = {**headers, "x-dragoman-verb": "count_tokens"}
-            self._request = self.dialect.client.parse_request(decoded, headers)
+            if self.kept is not None and self.dialect.resume is not None:
+                self._request = self.dialect.resume(decoded, headers, self.kept)
+            else:
+                self._request = self.dialect.client.parse_request(decoded, headers)
         return self._request
 
     @property

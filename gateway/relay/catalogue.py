@@ -17,6 +17,7 @@ from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.dialects import DIALECTS
 from gateway.providers.redact import scrub
 from gateway.relay.runtime import Lines
+from gateway.relay.tokens import Tokens
 from gateway.relay.upstream import Upstreams
 from gateway.routing.snapshot import Provider
 
@@ -29,6 +30,10 @@ _VERB = "models"
 # Below the base URL, where a provider's `paths` say nothing of `models`.
 _PATHS = {
     "openai_chat": "/models",
+    "openai_responses": "/models",
+    "openai_completions": "/models",
+    "openai_embeddings": "/models",
+    "ollama": "/api/tags",
     "anthropic_messages": "/v1/models?limit=1000",
     "gemini": "/v1beta/models?pageSize=1000",
 }
@@ -109,7 +114,9 @@ async def _ask(upstreams: Upstreams, provider: Provider) -> tuple[int, tuple[Lis
         raise bad_upstream("this kind of provider has no list of models")
     dialect = DIALECTS[provider.dialect]
     headers = lines.headers(provider, _HEADERS.get(provider.dialect, {}))
-    answer = await upstreams.send("GET", lines.url(provider, path), headers, b"", 10.0)
+    url = lines.url(provider, path)
+    headers = await Tokens().headers(provider, "GET", url, headers, b"")
+    answer = await upstreams.send("GET", url, headers, b"", 10.0)
     try:
         data = await answer.read_all(MAX_BYTES)
     finally:

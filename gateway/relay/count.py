@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.canon.errors import GatewayError
-from gateway.dialects import DIALECTS
+from gateway.providers.auth import MAKERS
 from gateway.relay.call import Call, Client
 from gateway.relay.facts import estimate
 from gateway.relay.pipeline import plan
@@ -58,6 +58,8 @@ async def _ask(runtime: Runtime, call: Call, watch: Watch, target: Target) -> in
         url = runtime.lines.url(provider, prepared.path)
         headers = runtime.lines.headers(provider, prepared.headers)
         watch.expect(_TIMEOUT_S, "first_byte")
+        if provider.auth in MAKERS:
+            headers = await runtime.tokens.headers(provider, "POST", url, headers, prepared.content)
         answer = await runtime.upstreams.send("POST", url, headers, prepared.content, 5.0)
         try:
             data = await answer.read_all()
@@ -65,6 +67,6 @@ async def _ask(runtime: Runtime, call: Call, watch: Watch, target: Target) -> in
             await answer.close()
         if answer.status != 200:
             return None
-        return DIALECTS[provider.dialect].provider.parse_count(decode(data))
+        return prepared.dialect.provider.parse_count(decode(data))
     except GatewayError:
         return None

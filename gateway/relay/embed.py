@@ -46,7 +46,10 @@ def wanted(call: Call) -> EmbedRequest:
     client = call.dialect.embed_client
     if client is None:
         raise invalid("there are no embeddings in this dialect")
-    return client.parse_embed(decode(call.body))
+    body = decode(call.body)
+    if call.dialect.model_in_path and isinstance(body, dict):
+        body |= {"model": call.model}
+    return client.parse_embed(body)
 
 
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
@@ -57,7 +60,9 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     name = target.model.name
     template = provider.paths.get("embed")
     path = template.replace("{model}", name) if template else half.embed_path(name)
-    if provider.passthrough and passes_through(call.dialect, dialect_for(provider)):
+    same = passes_through(call.dialect, dialect_for(provider))
+    # Where the path names the model, each text of a batch names it once more.
+    if provider.passthrough and same and not call.dialect.model_in_path:
         path = call.dialect.passed_paths.get(call.endpoint, path)
         prepared = passed(call, name, edits, path)
     else:
@@ -68,7 +73,12 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
             report = (*report, *more)
         content = msgspec.json.encode(body)
         prepared = Prepared(
-            content=content, path=path, headers=rendered.headers, rendered=rendered, report=report
+            dialect=dialect_for(provider),
+            content=content,
+            path=path,
+            headers=rendered.headers,
+            rendered=rendered,
+            report=report,
         )
     if route.strict:
         refuse_losses(prepared.report)
@@ -84,7 +94,7 @@ async def reply(
     call.recorder.upstream(data)
     body, headers = _content(call, target, data), []
     if call.passthrough:
-        headers = passed_headers_of(answer)
+        headers = passed_headers_of(answer, call)
     client.status = 200
     client.headers = [_JSON, *answer_headers(call, target), *headers]
     settle(runtime, call, client)

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.canon.adaptation import as_report
 from gateway.canon.errors import Error, GatewayError
-from gateway.dialects import DIALECTS
+from gateway.providers.auth import MAKERS
 from gateway.providers.redact import scrub
 from gateway.relay import embed
 from gateway.relay.call import Call, Client
@@ -59,10 +59,17 @@ async def run(runtime: Runtime, call: Call, client: Client, watch: Watch) -> Non
         course.passed.clear()
         if course.waits:
             await asyncio.sleep(BACKOFF_S * course.round * (0.5 + random.random()))  # noqa: S311
+        full = await runtime.admit(call, route, candidate.target)
+        if full is not None:
+            _tell_skipped(call, (Skip(candidate, full.message),))
+            failure = GatewayError(full)
+            course.failed(full)
+            continue
         try:
             await attempt(runtime, call, client, watch, candidate)
         except GatewayError as error:
             failure = error
+            runtime.limiter.leave(call)
             if not course.failed(error.error):
                 raise
         else:
@@ -182,6 +189,7 @@ async def _call_target(
     prepared = made(call, candidate.owner, target)
     call.passthrough = prepared.rendered is None
     call.adaptations = as_report(prepared.report)
+    call.attempts[-1].dialect = prepared.dialect.name
     limits = _limits(candidate)
     url = runtime.lines.url(provider, prepared.path)
     headers = runtime.lines.headers(provider, prepared.headers)
@@ -189,6 +197,8 @@ async def _call_target(
     watch.limit(limits.total_s)
     watch.expect(limits.first_byte_s, "first_byte")
     call.sent_at = time.perf_counter()
+    if provider.auth in MAKERS:
+        headers = await runtime.tokens.headers(provider, "POST", url, headers, prepared.content)
     answer = await runtime.upstreams.send("POST", url, headers, prepared.content, limits.connect_s)
     try:
         await _answered(runtime, call, client, watch, target, prepared, answer)
@@ -217,8 +227,8 @@ async def _answered(
     record.status = answer.status
     record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
     if answer.status != 200:
-        await _refused(runtime, call, target, answer)
-    if not (call.stream and is_stream(target, answer.kind)):
+        await _refused(runtime, call, prepared, answer)
+    if not (call.stream and is_stream(prepared, answer.kind)):
         # A stream's wait is counted to its first frame.
         record.first_byte_ms = call.ms()
     if call.verb == "embed":
@@ -227,15 +237,14 @@ async def _answered(
     await reply(runtime, call, client, watch, target, prepared, answer)
 
 
-async def _refused(runtime: Runtime, call: Call, target: Target, answer: Answer) -> None:
+async def _refused(runtime: Runtime, call: Call, prepared: Prepared, answer: Answer) -> None:
     """Raise what an upstream's refusal means, without a secret in it."""
     body = await answer.read_all(1024 * 1024)
     call.recorder.upstream(body)
     if 300 <= answer.status < 400 or answer.status < 200 or answer.status in {201, 202, 204}:
         message = f"the upstream answered with status {answer.status}, which is no answer"
         raise GatewayError(Error(kind="upstream_error", message=message, status=answer.status))
-    provider_half = DIALECTS[target.model.provider.dialect].provider
-    error = provider_half.parse_error(answer.status, answer.headers, body)
+    error = prepared.dialect.provider.parse_error(answer.status, answer.headers, body)
     secrets = runtime.secrets(call.snapshot)
     message = scrub(error.message, secrets)
     if message != error.message:

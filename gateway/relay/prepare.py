@@ -31,11 +31,19 @@ PASSTHROUGH_HEADERS = (
     "openai-beta",
     "idempotency-key",
 )
+# A dialect -> the one that the same base URL may serve beside it (`Traits.responses`).
+_ALSO = {"openai_chat": "openai_responses"}
+# The older dialect of prompts, and the one whose base URL may serve it (`Traits.completions`).
+_OLDER = ("openai_completions", "openai_chat")
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes to a target. `rendered` is None on passthrough."""
+    """What goes to a target. `rendered` is None on passthrough.
 
+    `dialect` is the one spoken with the target in this request.
+    """
+
+    dialect: Dialect
     content: bytes
     path: str
     headers: dict[str, str] = {}
@@ -46,12 +54,12 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
     """What to send for this call. Raises GatewayError where it can not be said."""
     provider = target.model.provider
-    dialect = DIALECTS[provider.dialect]
+    dialect = spoken(call, target)
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=call.stream, verb=call.verb)
     # A token of ours in the history stands for state that only translation unwraps.
     same = passes_through(call.dialect, dialect) and not any(t in call.body for t in TOKENS)
-    same = same and call.framing == call.dialect.framing
+    same = same and call.framing == call.dialect.framing and call.kept is None
     if provider.passthrough and same:
         path = call.dialect.passed_paths.get(call.endpoint, path)
         prepared = passed(call, target.model.name, edits, path)
@@ -67,6 +75,43 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     if route.strict:
         refuse_losses(prepared.report)
     return prepared
+
+
+def spoken(call: Call, target: Target) -> Dialect:
+    """The dialect for this request: the provider's own, or OpenAI's other one where it has both.
+
+    Responses clients get Responses; so do requests with tools for models that take tools
+    only there unless told not to reason, and counts, which the other one has no call for.
+    """
+    provider, traits = target.model.provider, target.model.traits
+    own = DIALECTS[provider.dialect]
+    if _completes(call, traits) and own.name == _OLDER[1] and call.verb not in provider.paths:
+        return DIALECTS[_OLDER[0]]
+    if not traits.responses or own.name not in _ALSO or call.verb in provider.paths:
+        return own
+    other = DIALECTS[_ALSO[own.name]]
+    if call.dialect.name == other.name or call.verb == "count_tokens":
+        return other
+    if traits.responses_required_with_tools and _reasons_with_tools(call):
+        return other
+    return own
+
+
+def _completes(call: Call, traits: Traits) -> bool:
+    """Whether a prompt is to be continued: the client sent one, or the model can nothing else."""
+    if call.verb != "generate":
+        return False
+    asked = call.dialect.name == _OLDER[0]
+    return traits.completions == "only" or (traits.completions == "too" and asked)
+
+
+def _reasons_with_tools(call: Call) -> bool:
+    """Whether a request has tools and is not told to do without reasoning."""
+    if b'"tools"' not in call.body and b'"functions"' not in call.body:
+        return False
+    request = call.request
+    thinking = request.thinking
+    return bool(request.tools) and (thinking is None or thinking.mode != "off")
 
 
 def passes_through(client: Dialect, upstream: Dialect) -> bool:
@@ -102,6 +147,7 @@ def translated(
     if verb == "count_tokens":
         body = dialect.count_body(body, traits.model)
     return Prepared(
+        dialect=dialect,
         content=msgspec.json.encode(body),
         path=path,
         headers=rendered.headers,
@@ -137,6 +183,7 @@ def passed(call: Call, model: str, edits: tuple[Edit, ...], path: str) -> Prepar
     if "?" not in path and b"=" in call.query and b"key=" not in call.query:
         path = f"{path}?{call.query.decode('ascii', 'ignore')}"
     return Prepared(
+        dialect=call.dialect,
         content=msgspec.json.encode(fields),
         path=path,
         headers=passed_headers(call.headers),

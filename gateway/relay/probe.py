@@ -11,10 +11,12 @@ import msgspec
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Request, Text, Turn
 from gateway.dialects import DIALECTS
+from gateway.providers.auth import secrets_of
 from gateway.providers.redact import scrub
 from gateway.relay.prepare import on_surface, translated, url_path
 from gateway.relay.reply import decode
 from gateway.relay.runtime import Lines
+from gateway.relay.tokens import Tokens
 from gateway.relay.upstream import Upstreams
 from gateway.routing.snapshot import Snapshot, Target
 
@@ -51,7 +53,7 @@ async def probe_all(
     """Probe targets one after the other."""
     upstreams = Upstreams()
     revealed = (p.credential.reveal() for p in snapshot.providers.values())
-    secrets = tuple(value for value in revealed if len(value) >= 8)
+    secrets = tuple(part for value in revealed for part in secrets_of(value))
     try:
         return [
             await probe(upstreams, target, timeout_s=timeout_s, secrets=secrets)
@@ -76,6 +78,7 @@ async def _ask(upstreams: Upstreams, target: Target) -> str:
     lines = Lines()
     url: httpx.URL = lines.url(provider, prepared.path)
     headers = lines.headers(provider, prepared.headers)
+    headers = await Tokens().headers(provider, "POST", url, headers, prepared.content)
     answer = await upstreams.send("POST", url, headers, prepared.content, 10.0)
     try:
         data = await answer.read_all(1024 * 1024)

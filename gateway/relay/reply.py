@@ -20,8 +20,7 @@ from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import Event, Failed
 from gateway.canon.fold import fold, unfold
 from gateway.canon.response import Response
-from gateway.dialects import DIALECTS
-from gateway.dialects.base import Dialect, Exchange, StreamParser
+from gateway.dialects.base import Exchange, StreamParser
 from gateway.framing.eventstream import Corrupt
 from gateway.framing.kinds import CUTS, FrameDecoder
 from gateway.framing.sse import Frame, FrameTooLarge
@@ -48,7 +47,8 @@ _STREAM_HEADERS: list[Header] = [
 ]
 _JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
 # Answer headers that clients of the same dialect read. Never set-cookie.
-_PASSED = ("x-ratelimit-", "anthropic-ratelimit-", "openai-processing-ms", "openai-version")
+_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+_PASSED = (*_LIMITS, "openai-processing-ms", "openai-version")
 
 
 async def reply(
@@ -63,7 +63,7 @@ async def reply(
     """Send a successful answer on. Raises GatewayError only before the first byte."""
     exchange = exchange_of(call)
     kind = answer.kind
-    streamed = is_stream(target, kind)
+    streamed = is_stream(prepared, kind)
     if not streamed and kind and "json" not in kind:
         text = await answer.read_all()
         call.recorder.upstream(text)
@@ -84,7 +84,7 @@ async def reply(
         await _send_unfolded(runtime, call, client, response, exchange, target)
         return
     passed = data if call.passthrough else None
-    passed_headers = passed_headers_of(answer) if call.passthrough else []
+    passed_headers = passed_headers_of(answer, call) if call.passthrough else []
     await _send_whole(runtime, call, client, response, exchange, target, passed, passed_headers)
 
 
@@ -93,8 +93,10 @@ def exchange_of(call: Call) -> Exchange:
     route = call.route
     thinking: str = call.dialect.visible
     include_usage = False
+    echo: dict[str, Any] = {}
     if not call.passthrough:
         request = call.request
+        echo = call.dialect.echo(call.body)
         include_usage = bool(request.include_usage)
         if request.thinking is not None and request.thinking.visible is not None:
             thinking = request.thinking.visible
@@ -107,12 +109,13 @@ def exchange_of(call: Call) -> Exchange:
         reasoning_field=route.reasoning_field if route else "reasoning_content",  # type: ignore[arg-type]
         framing=call.framing,
         endpoint=call.endpoint,
+        echo=echo,
     )
 
 
-def is_stream(target: Target, kind: str) -> bool:
-    """Whether an answer of this content type is a stream, as the target's dialect cuts it."""
-    return CUTS[DIALECTS[target.model.provider.dialect].framing].mark in kind
+def is_stream(prepared: Prepared, kind: str) -> bool:
+    """Whether an answer of this content type is a stream, as the upstream's dialect cuts it."""
+    return CUTS[prepared.dialect.framing].mark in kind
 
 
 def decode(data: bytes) -> Any:
@@ -128,8 +131,9 @@ def _parse_whole(call: Call, target: Target, prepared: Prepared, data: bytes) ->
         seen = call.dialect.glance(data)
         if seen is not None:
             return seen
-    provider_half = DIALECTS[target.model.provider.dialect].provider
-    response = provider_half.parse_response(decode(data), target.model.traits, prepared.rendered)
+    response = prepared.dialect.provider.parse_response(
+        decode(data), target.model.traits, prepared.rendered
+    )
     if response.finish.reason == "malformed" and not call.passthrough:
         message = response.finish.explanation or "the model's output is malformed"
         raise GatewayError(Error(kind="malformed_output", message=message))
@@ -140,7 +144,7 @@ async def _all_events(
     call: Call, target: Target, prepared: Prepared, answer: Answer
 ) -> list[Event]:
     """A stream that nobody asked for, read to its end."""
-    dialect = DIALECTS[target.model.provider.dialect]
+    dialect = prepared.dialect
     decoder = CUTS[dialect.framing].decoder()
     parser = dialect.provider.stream_parser(target.model.traits, prepared.rendered)
     events: list[Event] = []
@@ -219,6 +223,7 @@ def answer_headers(call: Call, target: Target) -> list[Header]:
         (b"x-request-id", request_id),
         (b"request-id", request_id),
         (b"x-dragoman-target", _ascii(target.model.label)),
+        *call.limit_headers,
     ]
     tried = sum(1 for attempt in call.attempts if attempt.skipped is None)
     if tried > 1:
@@ -236,12 +241,16 @@ def _ascii(text: str) -> bytes:
     return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
 
 
-def passed_headers_of(answer: Answer) -> list[Header]:
-    """The answer headers that a client of the same dialect reads."""
+def passed_headers_of(answer: Answer, call: Call) -> list[Header]:
+    """The answer headers that a client of the same dialect reads.
+
+    An upstream's limits are not the client's where it has limits of its own here.
+    """
+    wanted = _PASSED[len(_LIMITS) :] if call.limit_headers else _PASSED
     return [
         (name.encode("latin-1"), _ascii(value))
         for name, value in answer.headers.items()
-        if name.startswith(_PASSED)
+        if name.startswith(wanted)
     ]
 
 
@@ -259,7 +268,7 @@ class _Stream:
         exchange: Exchange,
     ) -> None:
         provider = target.model.provider
-        dialect: Dialect = DIALECTS[provider.dialect]
+        dialect = prepared.dialect
         self.runtime, self.call, self.client, self.watch = runtime, call, client, watch
         self.target = target
         self.idle_s = (target.timeouts or provider.timeouts).idle_s

@@ -10,28 +10,39 @@ import asyncio
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
 
-from gateway.providers.auth import headers_for
+from gateway.canon.errors import Error
+from gateway.providers.auth import headers_for, secrets_of
+from gateway.relay.board import Board
+from gateway.relay.call import Call
 from gateway.relay.entry import Entry
 from gateway.relay.journal import Journal
+from gateway.relay.limiter import Limiter, Spent
 from gateway.relay.metrics import Metrics
+from gateway.relay.tokens import Tokens
 from gateway.relay.upstream import Upstreams
 from gateway.relay.watch import Watches
 from gateway.routing.health import State
 from gateway.routing.readings import Reading
-from gateway.routing.snapshot import Provider, Snapshot
+from gateway.routing.snapshot import Provider, Route, Snapshot, Target
+
+if TYPE_CHECKING:
+    from gateway.relay.shared_limiter import SharedLimiter
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.4
 # What has grown old in the log is deleted soon after the start, then every hour.
 FIRST_UPKEEP_S = 60.0
+# How often the database is asked what budgets have been spent, where there are any.
+LEARN_S = 5.0
 UPKEEP_S = 3600.0
 USER_AGENT = b"dragoman"
 
@@ -52,6 +63,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_body_bytes: int = 1024 * 1024
     journal_items: int = 20_000
     journal_bytes: int = 64 * 1024 * 1024
+    redis_url: str = ""
     version: str = "0"
 
 
@@ -64,6 +76,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     idle: Callable[[], int] | None = None
     close: Callable[[], None] | None = None
     upkeep: Callable[[], object] | None = None
+    spent: Callable[[Snapshot], Spent] | None = None
 
 
 class Lines:
@@ -124,12 +137,17 @@ class Runtime:
         self.snapshot = snapshot
         self.lines = Lines()
         self.upstreams = Upstreams()
+        self.tokens = Tokens()
         self.health: dict[str, State] = {}
         self.readings: dict[str, Reading] = {}
         self.metrics = Metrics(config.version)
         self.background: set[asyncio.Task[Any]] = set()
         self.watches = Watches()
         self.draining = False
+        self._taught = 0.0
+        board = Board(config.data_dir / "limits")
+        self.shared = _shared(board, config.redis_url)
+        self.limiter: Limiter = self.shared or Limiter(board)
         self.journal = Journal(
             config.data_dir / "journal",
             self._write,
@@ -151,11 +169,20 @@ class Runtime:
         self.metrics.flush()
         self._wiring.write(batch)
 
+    async def admit(self, call: Call, route: Route, target: Target) -> Error | None:
+        """Let a call past its limits to a target; why not, if only the provider is full.
+
+        Raises GatewayError for a limit of its own. Waits only for Redis, where there is one.
+        """
+        if self.shared is not None:
+            return await self.shared.admit_shared(call, route, target)
+        return self.limiter.admit(call, route, target)
+
     def secrets(self, snapshot: Snapshot) -> tuple[str, ...]:
         """The provider credentials in use, to be removed from upstreams' words."""
         if self._secrets_of is not snapshot:
             revealed = (p.credential.reveal() for p in snapshot.providers.values())
-            self._secrets = tuple(value for value in revealed if len(value) >= 8)
+            self._secrets = tuple(part for value in revealed for part in secrets_of(value))
             self._secrets_of = snapshot
         return self._secrets
 
@@ -180,6 +207,9 @@ class Runtime:
         """Write what is journalled and free the connections."""
         self._stop.set()
         await asyncio.to_thread(self.journal.close)
+        if self.shared is not None:
+            await self.shared.close()
+        self.limiter.board.close()
         await self.upstreams.close()
 
     def _poll(self) -> None:
@@ -189,7 +219,10 @@ class Runtime:
             try:
                 if self._wiring.current_version() != self.snapshot.version:
                     snapshot = self._wiring.load_snapshot()
+                    self._teach(snapshot, at_once=True)
                     self._loop.call_soon_threadsafe(self.swap, snapshot)
+                self._teach(self.snapshot)
+                self._loop.call_soon_threadsafe(self.limiter.board.sweep)
                 failing = False
             except Exception:
                 if not failing:
@@ -197,7 +230,6 @@ class Runtime:
                 failing = True
         if self._wiring.close is not None:
             self._wiring.close()
-
 
     def _keep_up(self) -> None:
         """The store's housekeeping, now and then, in a thread that may take its time."""
@@ -211,6 +243,29 @@ class Runtime:
                 log.exception("the log's housekeeping failed; it will be tried again")
             if self._wiring.close is not None:
                 self._wiring.close()
+
+    def _teach(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
+        """Tell the limiter what the database says was spent, now and then."""
+        began = time.monotonic()
+        if self._wiring.spent is None or (began < self._taught and not at_once):
+            return
+        found = self._wiring.spent(snapshot)
+        # A large table may take its time, but not all of the thread's.
+        took_s = time.monotonic() - began
+        self._taught = began + max(LEARN_S, 20 * took_s)
+        if found:
+            self._loop.call_soon_threadsafe(self.limiter.learn, found)
+
+
+def _shared(board: Board, url: str) -> SharedLimiter | None:
+    if not url:
+        return None
+    # Redis's library is slow to import; most gateways have no use for it.
+    from gateway.relay.shared_limiter import SharedLimiter
+
+    made = SharedLimiter(board, url)
+    made.begin()
+    return made
 
 
 class _Holder:
@@ -247,7 +302,10 @@ async def ensure() -> Runtime:
             if _Holder.wiring is None or _Holder.config is None:
                 raise RuntimeError("runtime.install was not called")
             snapshot = await asyncio.to_thread(_Holder.wiring.load_snapshot)
-            _Holder.runtime = Runtime(_Holder.config(), _Holder.wiring, snapshot)
+            made = Runtime(_Holder.config(), _Holder.wiring, snapshot)
+            if _Holder.wiring.spent is not None:
+                made.limiter.learn(await asyncio.to_thread(_Holder.wiring.spent, snapshot))
+            _Holder.runtime = made
             settle_memory()
     return _Holder.runtime
 

@@ -13,6 +13,7 @@ from gateway.providers.masks import masked_text
 from gateway.relay.call import Call, Client
 from gateway.relay.entry import Entry
 from gateway.relay.tap import estimated
+from gateway.routing.limits import units
 from gateway.routing.pricing import cost
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     entry = call.entry = _row(call, client, now)
     if call.verb in _BILLED and call.tap.started:
         _bill(entry, call)
+    if call.holds:
+        runtime.limiter.settle(call, _tokens(entry), units(entry.cost_usd))
     if call.attempts and call.attempts[-1].ended_ms is None:
         call.attempts[-1].ended_ms = entry.duration_ms
     _mask(entry, call)
@@ -40,6 +43,19 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     entry.no_bodies = "off" if entry.bodies is None else ""
     runtime.journal.append(entry)
     runtime.metrics.note(entry)
+
+
+def _tokens(entry: Entry) -> int:
+    """All tokens of prompt and answer, as far as known."""
+    return sum(
+        max(count or 0, 0)
+        for count in (
+            entry.input_tokens,
+            entry.cache_read_tokens,
+            entry.cache_write_tokens,
+            entry.output_tokens,
+        )
+    )
 
 
 def _row(call: Call, client: Client, now: float) -> Entry:
@@ -74,6 +90,8 @@ def _row(call: Call, client: Client, now: float) -> Entry:
         entry.model = target.model.name
         entry.provider = target.model.provider.name
         entry.upstream_dialect = target.model.provider.dialect
+        if call.attempts and call.attempts[-1].skipped is None:
+            entry.upstream_dialect = call.attempts[-1].dialect
     if call.error is not None:
         entry.error_kind, entry.error = call.error.kind, call.error.message[:2000]
         if call.outcome == "ok":

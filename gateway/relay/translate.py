@@ -14,13 +14,14 @@ from gateway.canon.adaptation import as_report
 from gateway.canon.errors import invalid
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Dialect, Exchange
+from gateway.dialects.base import Dialect, Exchange, Verb
 from gateway.framing.kinds import CUTS
 from gateway.framing.sse import Frame
 from gateway.providers.auth import headers_for
 from gateway.providers.capabilities import traits_for
 from gateway.providers.catalog import resolve
 from gateway.providers.profile import Preset, Secret
+from gateway.relay import embed
 from gateway.relay.call import Call
 from gateway.relay.prepare import prepare
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
@@ -34,20 +35,31 @@ OTHER_VISIBLE_MODEL = "up"
 
 
 def request(
-    source: str, target: str, body: dict[str, Any], headers: dict[str, str], model: str
+    source: str,
+    target: str,
+    body: dict[str, Any],
+    headers: dict[str, str],
+    model: str,
+    stored: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The upstream's request: body, path, url, headers and report.
 
+    A dialect's name may end in what is asked there: `anthropic_count_tokens`. `stored` are
+    earlier answers by id, for a request that goes on from one.
     `source` and `target` are dialects or presets; `model` and `stream` of the body count
     in dialects too that have them in the path. Raises GatewayError for names it
     does not know and for a request that can not be said.
     """
-    preset = _preset(target, "to")
-    client = _dialect(_preset(source, "from"))
+    preset = _preset(_without_verb(target), "to")
+    plain = _without_verb(source)
+    client = _dialect(_preset(plain, "from"))
+    verb: Verb = "generate" if plain == source else "count_tokens"
+    if client.embed_client is not None and "input" in body:
+        verb = "embed"
     call = Call(
         request_id=REQUEST_ID,
         endpoint="translate",
-        verb="generate",
+        verb=verb,
         dialect=client,
         snapshot=Snapshot(version=0),
         headers={name.lower(): value for name, value in headers.items()},
@@ -55,6 +67,7 @@ def request(
     )
     call.body = msgspec.json.encode(body)
     call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    call.kept = stored
     told = body.get("stream")
     call.model = str(body.get("model", ""))
     call.stream = told is True or (told is None and client.streams)
@@ -63,7 +76,8 @@ def request(
     provider = _provider(preset)
     name = model or call.model
     step = Target(id=0, model=model_of(provider, name))
-    prepared = prepare(call, Route(id=0, name=call.model, targets=(step,)), step)
+    made = embed.prepare if call.verb == "embed" else prepare
+    prepared = made(call, Route(id=0, name=call.model, targets=(step,)), step)
     sent = {n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)}
     url = provider.base_url + prepared.path
     if provider.query:
@@ -145,6 +159,11 @@ def _shown(frame: Frame) -> Any:
     except msgspec.MsgspecError:
         data = frame.data.decode()
     return {"event": frame.event, "data": data} if frame.event else data
+
+
+def _without_verb(name: str) -> str:
+    """The dialect or preset in the name of one of its endpoints that count tokens."""
+    return name.removesuffix("_count_tokens").removesuffix("_input_tokens")
 
 
 def _preset(name: str, param: str) -> Preset:

@@ -7,16 +7,17 @@ request that took its reference sees one registry from start to end.
 from __future__ import annotations
 
 import fnmatch
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from gateway.canon.traits import Traits
 from gateway.providers.capabilities import edits_for, traits_for
+from gateway.providers.catalog.spelling import meant
 from gateway.providers.masks import Mask
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
+from gateway.routing.limits import Budget, Limits
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +62,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     edits: tuple[Edit, ...] = ()
     timeouts: Timeouts = Timeouts()
     drop_params: bool = False
+    limits: Limits = Limits()
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +160,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     default_max_output: int | None = None
     reasoning_field: str = "reasoning_content"
     hidden: bool = False
+    limits: Limits = Limits()
 
     @property
     def reads(self) -> bool:
@@ -165,20 +168,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         return any(step.reads for step in self.steps)
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """US dollars that may be spent in all, on a day and in a month (UTC); None is no limit."""
+class Team(msgspec.Struct, frozen=True, kw_only=True):
+    """Some keys that share a budget and limits."""
 
-    total_usd: Decimal | None = None
-    day_usd: Decimal | None = None
-    month_usd: Decimal | None = None
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much at a time; None is no limit."""
-
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    concurrency: int | None = None
+    id: int
+    name: str
+    budget: Budget = Budget()
+    limits: Limits = Limits()
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +182,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
     `routes` are the route names it may use (fnmatch patterns); empty means all.
     `expires_at` is unix seconds or None. In its grace period after a rotation the old
-    secret is a second value of the same `id`, with its own digest and end.
+    secret is a second value of the same `id`, with its own digest and end: whatever is
+    counted is counted by the `id`.
     """
 
     id: int
@@ -198,6 +195,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     log_bodies: bool | None = None
     budget: Budget = Budget()
     limits: Limits = Limits()
+    team: Team | None = None
 
 
 class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - the word of the design
@@ -291,13 +289,32 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         )
         return msgspec.structs.replace(route, name=name, targets=targets)
 
+    def _provider_of(self, name: str) -> tuple[Provider, str] | None:
+        """The provider in `provider/model` and what it calls the model.
+
+        A prefix of LiteLLM's stands for the provider that bears its preset's name.
+        """
+        prefix, _, rest = name.partition("/")
+        if not rest:
+            return None
+        provider = self.providers.get(prefix)
+        found = meant(prefix, rest)
+        if provider is not None:
+            same = found is not None and found.preset.name == provider.preset
+            return provider, found.model if same and found is not None else rest
+        if found is None or (provider := self.providers.get(found.preset.name)) is None:
+            return None
+        return provider, found.model
+
     def _direct_route(self, name: str) -> Route | None:
         """A one-target route for `provider/model`, whether or not the model has a row."""
         model = self.models.get(name)
         if model is None:
-            provider_name, _, model_name = name.partition("/")
-            provider = self.providers.get(provider_name)
-            if provider is None or not model_name:
+            found = self._provider_of(name)
+            if found is None:
                 return None
-            model = model_of(provider, model_name)
+            provider, model_name = found
+            model = self.models.get(f"{provider.name}/{model_name}") or model_of(
+                provider, model_name
+            )
         return Route(id=0, name=name, targets=(Target(id=0, model=model),))

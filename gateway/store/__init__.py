@@ -20,6 +20,7 @@ from gateway.store.retention import prune
 from gateway.store.rows import write
 from gateway.store.search import index_pending
 from gateway.store.snapshot import load_snapshot, provider_value
+from gateway.store.spending import spent
 from gateway.store.version import bump, current_version
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "rotate_key",
     "set_credential",
     "set_options",
+    "spent",
     "write",
 ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from gateway import models
-from gateway.routing.snapshot import ApiKey, Budget, Limits
+from gateway.models.limits import BUDGETS, LIMITS, Budgeted, Limited
+from gateway.routing.limits import Budget, Limits
+from gateway.routing.snapshot import ApiKey, Team
 from gateway.store import compile as made
 
 
-def key_value(row: models.ApiKey) -> ApiKey:
+def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> ApiKey:
     """A key as its row says. Raises ValueError."""
     return ApiKey(
         id=row.pk,
@@ -21,17 +23,25 @@ def key_value(row: models.ApiKey) -> ApiKey:
         routes=made.texts(row.routes, "routes"),
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
         log_bodies=row.log_bodies,
-        budget=Budget(
-            total_usd=row.budget_total_usd,
-            day_usd=row.budget_day_usd,
-            month_usd=row.budget_month_usd,
-        ),
-        limits=Limits(
-            requests_per_minute=row.limit_rpm,
-            tokens_per_minute=row.limit_tpm,
-            concurrency=row.limit_concurrency,
-        ),
+        budget=budget_value(row),
+        limits=limits_value(row),
+        team=(teams or {}).get(row.team_id or 0),
     )
+
+
+def team_value(row: models.Team) -> Team:
+    """A team as its row says."""
+    return Team(id=row.pk, name=row.name, budget=budget_value(row), limits=limits_value(row))
+
+
+def limits_value(row: Limited) -> Limits:
+    """The limits of a row."""
+    return Limits(**{name: getattr(row, column) for column, name in LIMITS.items()})
+
+
+def budget_value(row: Budgeted) -> Budget:
+    """The budget of a row."""
+    return Budget(**{name: getattr(row, column) for column, name in BUDGETS.items()})
 
 
 def by_digest(rows: Iterable[models.ApiKey], keys: dict[int, ApiKey]) -> dict[bytes, ApiKey]:

@@ -30,6 +30,8 @@ PLAIN = (
     "default_max_output",
     "reasoning_field",
 )
+
+
 class Current(NamedTuple):
     """What a route says now. `number` is that of its version, written yet or not."""
 

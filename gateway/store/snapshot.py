@@ -34,7 +34,7 @@ from gateway.routing.strategies import STRATEGIES
 from gateway.store import compile as made
 from gateway.store import thread
 from gateway.store.credentials import Undecryptable, credential_of
-from gateway.store.key_values import by_digest, key_value
+from gateway.store.key_values import by_digest, key_value, limits_value, team_value
 from gateway.store.options import Options, load_options
 from gateway.store.version import current_version
 
@@ -103,7 +103,8 @@ class _Compiler:
         routes = {route.name: route for route in self.routes.values()}
         aliases, wildcards = self._aliases()
         rows = models.ApiKey.objects.live()
-        keys = self._each(rows, key_value)
+        teams = self._each(models.Team.objects.all(), team_value)
+        keys = self._each(rows, lambda row: key_value(row, teams))
         return Snapshot(
             version=self.version,
             routes={name: self._with_known_fallbacks(r, routes) for name, r in routes.items()},
@@ -173,6 +174,7 @@ class _Compiler:
             edits=(*preset.edits, *made.edits(row.edits)),
             timeouts=made.timeouts(Timeouts(), row.timeouts),
             drop_params=row.drop_params,
+            limits=limits_value(row),
         )
 
     def _credential(self, row: models.Provider) -> Secret:
@@ -264,6 +266,7 @@ class _Compiler:
                 row.reasoning_field, REASONING_FIELDS, "the reasoning field"
             ),
             hidden=row.hidden,
+            limits=limits_value(row),
         )
 
     def _with_known_fallbacks(self, route: Route, routes: dict[str, Route]) -> Route:

@@ -16,12 +16,17 @@ from gateway.canon.request import Request
 from gateway.dialects import DIALECTS
 from gateway.framing.sse import Frame
 from gateway.providers.capabilities import traits_for
+from tests.dialects.gemini.test_laws import ABLE as GEMINI_ABLE
+from tests.dialects.gemini.test_laws import requests as gemini_requests
+from tests.dialects.ollama.test_fuzz import bodies as ollama_bodies
 from tests.dialects.openai_chat.make import exchange, traits
 from tests.dialects.openai_chat.test_fuzz import bodies, chunks, junk
 from tests.dialects.openai_chat.test_laws import requests
-from tests.fakes import openai_rules
+from tests.fakes import anthropic_rules, ollama_rules, openai_rules
 
 CHAT, MESSAGES = DIALECTS["openai_chat"], DIALECTS["anthropic_messages"]
+OLLAMA, COMPLETIONS = DIALECTS["ollama"], DIALECTS["openai_completions"]
+GEMINI = DIALECTS["gemini"]
 RULES = {"openai": openai_rules.refusal, "deepseek": openai_rules.deepseek_refusal}
 
 
@@ -83,3 +88,108 @@ def test_any_chat_stream_can_be_shown_to_a_messages_client(frames: list[Any]):
         MESSAGES.client.render_response(fold(found), exchange())
     except GatewayError:
         return
+
+
+@pytest.mark.parametrize(
+    ("preset", "model"),
+    [("openai", "gpt-4.1"), ("deepseek", "deepseek-v4-pro"), ("anthropic", "claude-sonnet-4-5")],
+)
+@settings(max_examples=25)
+@given(request=gemini_requests())
+def test_a_gemini_request_is_one_that_other_providers_accept(
+    request: Request, preset: str, model: str
+):
+    target = traits_for(preset, model)
+    try:
+        wire = GEMINI.provider.render_request(request, GEMINI_ABLE).body
+        wire = msgspec.json.decode(msgspec.json.encode(wire))
+        again = GEMINI.client.parse_request({**wire, "model": "gw"}, {})
+        rendered = (MESSAGES if preset == "anthropic" else CHAT).provider.render_request(
+            again, target
+        )
+    except GatewayError as failure:
+        assert failure.error.kind in {"unsupported_param", "invalid_request"}
+        return
+    assert all(item.path for item in rendered.report)
+    body = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    if preset == "anthropic":
+        refusal = anthropic_rules.refusal(body, rendered.headers, counting=False)
+    else:
+        refusal = RULES[preset](body)
+    assert refusal is None, refusal
+
+
+LOCAL = traits_for("ollama", "qwen3:8b")
+OLDER = traits_for("custom-completions", "davinci-002")
+
+
+@settings(max_examples=60)
+@given(bodies)
+def test_any_chat_request_can_be_sent_to_an_ollama_or_as_a_prompt(value: dict[str, Any]):
+    try:
+        request = CHAT.client.parse_request(value, {})
+    except GatewayError:
+        return
+    prompt = COMPLETIONS.provider.render_request(request, OLDER).body
+    msgspec.json.encode(prompt)
+    try:
+        body = _wire(OLLAMA.provider.render_request(request, LOCAL).body)
+    except GatewayError as failure:
+        assert failure.error.kind == "unsupported_param"
+        return
+    msgspec.json.encode(body)
+
+
+@settings(max_examples=40)
+@given(requests())
+def test_a_legal_chat_request_is_one_that_an_ollama_accepts(request: Request):
+    told = traits_for("openai", "gpt-4.1")
+    try:
+        again = CHAT.client.parse_request(
+            _wire(CHAT.provider.render_request(request, told).body), {}
+        )
+        rendered = OLLAMA.provider.render_request(again, LOCAL)
+    except GatewayError as failure:
+        assert failure.error.kind in {"unsupported_param", "invalid_request"}
+        return
+    assert all(item.path for item in rendered.report)
+    assert ollama_rules.refusal("/api/chat", _wire(rendered.body)) is None
+
+
+@settings(max_examples=40)
+@given(ollama_bodies)
+def test_any_ollama_request_can_be_sent_as_chat_and_as_messages(value: dict[str, Any]):
+    try:
+        request = OLLAMA.client.parse_request(value, {})
+        for half, target in (
+            (CHAT.provider, traits_for("openai", "gpt-4.1")),
+            (MESSAGES.provider, traits_for("anthropic", "claude-sonnet-4-5")),
+        ):
+            rendered = half.render_request(request, target)
+            msgspec.json.encode(rendered.body)
+    except GatewayError as failure:
+        assert failure.error.kind in {"unsupported_param", "invalid_request"}
+
+
+@pytest.mark.parametrize("name", ["ollama", "openai_completions"])
+@settings(max_examples=60)
+@given(frames=st.lists(chunks | junk, max_size=6))
+def test_any_chat_stream_can_be_shown_to_an_older_client(name: str, frames: list[Any]):
+    client = DIALECTS[name].client
+    parser = CHAT.provider.stream_parser(traits(), None)
+    renderer = client.stream_renderer(exchange())
+    found: list[Event] = []
+    for item in frames:
+        found += parser.feed(Frame("", msgspec.json.encode(item)))
+    found += parser.close()
+    for event in found:
+        renderer.feed(event)
+    try:
+        client.render_response(fold(found), exchange())
+    except GatewayError:
+        return
+
+
+def _wire(body: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
+    return found

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.dialects.anthropic_messages.outline import check as check_messages
+from gateway.dialects.gemini.outline import check as check_gemini
 from gateway.dialects.openai_chat.outline import check as check_chat
 
 
@@ -35,6 +36,25 @@ def test_new_vendor_fields_pass() -> None:
         b'{"messages":[{"role":"user","content":[{"type":"hologram","x":1}],"mood":"?"}],"new":[1]}'
     )
     check_messages(b'{"messages":[{"role":"user","content":[{"type":"new"}]}],"thread":{"x":1}}')
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"{}", "contents"),
+        (b'{"contents":[]}', "contents"),
+        (b'{"contents":[{"role":"wizard","parts":[]}]}', "contents[0].role"),
+        (b'{"contents":[{"parts":"hi"}]}', "contents[0].parts"),
+        (b'{"contents":[{"parts":[]}],"generationConfig":5}', "generationConfig"),
+    ],
+)
+def test_a_gemini_body_that_nobody_could_mean_is_named(body: bytes, param: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        check_gemini(body)
+    assert caught.value.error.param == param
+    check_gemini(b'{"contents":[{"parts":[{"hologram":1}],"mood":1}],"new":[1]}')
+    check_gemini(b'{"generateContentRequest":{"contents":[{"parts":[]}]}}')
+    check_gemini(b'{"content":{"parts":[]}}')
 
 
 def test_a_messages_body_with_an_unknown_role_is_named() -> None:

@@ -343,3 +343,21 @@ def test_what_passes_through_is_not_touched(up: Upstreams) -> None:
     assert answer.status_code == 200
     assert answer.json()["responseId"] == "up1"
     assert up.last("Passed through").body == body
+
+
+def test_texts_are_embedded(up: Upstreams, client: genai.Client) -> None:
+    told = client.models.embed_content(
+        model=OWN,
+        contents=[said("a"), said("b")],
+        config=types.EmbedContentConfig(task_type="RETRIEVAL_QUERY", output_dimensionality=2),
+    )
+    vectors = [item.values for item in told.embeddings or []]
+    assert vectors == [[0.0, 1.0], [1.0, 1.0]]
+    sent = up.servers[0].requests[-1].body["requests"]
+    assert [one["model"] for one in sent] == [f"models/{OWN}"] * 2
+    assert [one["taskType"] for one in sent] == ["RETRIEVAL_QUERY"] * 2
+    url = f"{up.gateway.url}/v1/embeddings"
+    headers = {"authorization": f"Bearer {up.gateway.key}"}
+    body = {"model": OWN, "input": "a", "dimensions": 2}
+    answer = httpx.post(url, json=body, headers=headers).json()
+    assert answer["data"][0]["embedding"] == [0.0, 1.0]

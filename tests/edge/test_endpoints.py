@@ -26,12 +26,63 @@ from gateway.edge.endpoints import dialect_of, find, is_edge
         ("/v1/", "/v1"),
         ("/anthropic", "/v1"),
         ("/api/hello", "/api/hello"),
+        ("/v1/completions", "/v1/completions"),
+        ("/completions", "/v1/completions"),
+        ("/v1/embeddings", "/v1/embeddings"),
+        ("/embeddings", "/v1/embeddings"),
+        ("/api/chat", "/api/chat"),
+        ("/api/generate", "/api/generate"),
+        ("/api/embed", "/api/embed"),
+        ("/api/embeddings", "/api/embeddings"),
+        ("/api/tags", "/api/tags"),
+        ("/api/show", "/api/show"),
+        ("/api/version", "/api/version"),
+        ("/api/ps", "/api/ps"),
+        ("/ollama/api/chat", "/api/chat"),
     ],
 )
 def test_a_path_is_found_and_routed_to_the_edge(path: str, name: str) -> None:
     endpoint = find(path)
     assert endpoint is not None
     assert endpoint.name == name
+    assert is_edge(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "verb", "model", "stream"),
+    [
+        ("/v1beta/models/gw:generateContent", "generate", "gw", False),
+        ("/v1/models/gw:generateContent", "generate", "gw", False),
+        ("/v1/v1beta/models/gw:generateContent", "generate", "gw", False),
+        ("/models/gw:generateContent", "generate", "gw", False),
+        ("/v1beta/models/openai/gpt-4o:streamGenerateContent", "generate", "openai/gpt-4o", True),
+        ("/v1beta/models/llama3:8b:countTokens", "count_tokens", "llama3:8b", False),
+        ("/v1beta/models/gw:batchEmbedContents", "embed", "gw", False),
+        ("/v1beta/tunedModels/x:generateContent", "generate", "tunedModels/x", False),
+        (
+            "/v1beta1/projects/p/locations/l/publishers/google/models/gw:generateContent",
+            "generate",
+            "gw",
+            False,
+        ),
+    ],
+)
+def test_googles_paths_name_the_model(path: str, verb: str, model: str, stream: bool) -> None:
+    endpoint = find(path)
+    assert endpoint is not None
+    assert endpoint.dialect == "gemini"
+    assert (endpoint.action, endpoint.model, endpoint.stream) == (verb, model, stream)
+    assert is_edge(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "action", "arg"),
+    [("/v1beta/models", "models", ""), ("/v1beta/models/openai/gpt-4o", "model", "openai/gpt-4o")],
+)
+def test_googles_lists_have_paths_of_their_own(path: str, action: str, arg: str) -> None:
+    endpoint = find(path)
+    assert endpoint is not None
+    assert (endpoint.action, endpoint.arg, endpoint.dialect) == (action, arg, "gemini")
     assert is_edge(path)
 
 
@@ -46,7 +97,13 @@ def test_an_unknown_path_is_nothing(path: str) -> None:
     assert find(path) is None
 
 
-@pytest.mark.parametrize("path", ["/api/requests", "/docs", "/admin/", "/", "/console/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/requests", "/api/translate", "/api/openapi.json", "/api/chats", "/api/tags/x"),
+        *("/docs", "/admin/", "/", "/console/", "/ollamas"),
+    ],
+)
 def test_the_console_keeps_its_paths(path: str) -> None:
     assert not is_edge(path)
 
@@ -55,3 +112,5 @@ def test_an_error_is_told_in_the_clients_dialect() -> None:
     assert dialect_of("/v1/nothing", {}) == "openai_chat"
     assert dialect_of("/v1/nothing", {"anthropic-version": "2023-06-01"}) == "anthropic_messages"
     assert dialect_of("/anthropic/v1/x", {}) == "anthropic_messages"
+    assert dialect_of("/v1beta/nothing", {}) == "gemini"
+    assert dialect_of("/v1/models", {"x-goog-api-key": "k"}) == "gemini"

@@ -41,6 +41,10 @@ class StrictGemini(Server):
         if verb == "countTokens":
             await out.reply(200, {"totalTokens": len(seen.raw) // 4})
             return True
+        if verb == "batchEmbedContents":
+            vectors = [{"values": [float(n), 1.0]} for n in range(len(seen.body["requests"]))]
+            await out.reply(200, {"embeddings": vectors})
+            return True
         say = self.script.answer(*_heard(seen.body["contents"]))
         await asyncio.sleep(say.first_s)
         if say.error is not None:
@@ -96,6 +100,10 @@ def _in_the_body(seen: Seen, name: str, verb: str) -> Refusal | None:
         if inner is not body and inner.pop("model", None) != f"models/{name}":
             return Refusal(400, "INVALID_ARGUMENT", "the two models differ")
         body = inner
+    elif verb == "batchEmbedContents":
+        if any(one.get("model") != f"models/{name}" for one in body["requests"]):
+            return Refusal(400, "INVALID_ARGUMENT", "the two models differ")
+        return None
     elif verb not in {"generateContent", "streamGenerateContent"}:
         return Refusal(404, "NOT_FOUND", "Not Found")
     return rules.refusal(body, name)

@@ -1,4 +1,4 @@
-"""OpenAI's Chat Completions, as strict as the service; and DeepSeek's variant."""
+"""OpenAI's Chat Completions and Responses, as strict as the service; DeepSeek's variant."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes import openai_rules as rules
+from tests.fakes import responses, responses_rules
 from tests.fakes.script import Call, Refusal, Say, Script
 from tests.fakes.server import Out, Seen, Server
 
@@ -18,9 +19,11 @@ MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5.1", "gpt-5.6-sol", "o3", "o4-
 
 
 class StrictOpenAI(Server):
-    """Serves `/v1/chat/completions` and `/v1/models`; `script` says what it answers."""
+    """Serves Chat, Responses and `/v1/models`; `script` says what it answers."""
 
     models: tuple[str, ...] = MODELS
+    # Whether it has Responses beside Chat.
+    responses = True
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -42,6 +45,12 @@ class StrictOpenAI(Server):
             await _refuse(out, refusal)
             return True
         body = seen.body
+        if seen.path.endswith("/input_tokens"):
+            tokens = len(seen.raw) // 4
+            await out.reply(200, {"object": "response.input_tokens", "input_tokens": tokens})
+            return True
+        if seen.path == "/v1/responses":
+            return await self._respond(body, out)
         say = self.script.answer(*_heard(body["messages"]))
         await asyncio.sleep(say.first_s)
         if say.error is not None:
@@ -52,12 +61,37 @@ class StrictOpenAI(Server):
         await out.reply(200, self.whole(body, say), {"x-request-id": "req_upstream_1"})
         return True
 
+    async def _respond(self, body: dict[str, Any], out: Out) -> bool:
+        """Answer a request of Responses that is not refused for its form."""
+        say = self.script.answer(*responses.heard(body))
+        await asyncio.sleep(say.first_s)
+        if say.error is not None:
+            await _refuse(out, say.error)
+            return True
+        usage = {
+            "input_tokens": say.input_tokens,
+            "input_tokens_details": {"cached_tokens": say.cached_tokens, "cache_write_tokens": 0},
+            "output_tokens": say.output_tokens,
+            "output_tokens_details": {
+                "reasoning_tokens": say.reasoning_tokens if say.reasoning else 0
+            },
+            "total_tokens": say.input_tokens + say.output_tokens,
+        }
+        if body.get("stream"):
+            return await responses.stream(body, say, usage, out)
+        answer = responses.whole(body, say, usage)
+        await out.reply(200, answer, {"x-request-id": "req_upstream_1"})
+        return True
+
     def _at_the_door(self, seen: Seen) -> Refusal | None:
         if seen.headers.get("authorization") != f"Bearer {self.key}":
             given = seen.headers.get("authorization", "")
             message = f"Incorrect API key provided: {given}. You can find your API key at ..."
             return Refusal(401, "invalid_request_error", message, "invalid_api_key")
-        known = seen.path == "/v1/chat/completions" and seen.method == "POST"
+        paths = {"/v1/chat/completions"}
+        if self.responses:
+            paths |= {"/v1/responses", "/v1/responses/input_tokens"}
+        known = seen.path in paths and seen.method == "POST"
         if known or (seen.path.startswith("/v1/models") and seen.method == "GET"):
             return None
         message = f"Invalid URL ({seen.method} {seen.path})"
@@ -69,7 +103,12 @@ class StrictOpenAI(Server):
         body = seen.body
         if not isinstance(body, dict):
             return Refusal(400, "invalid_request_error", "We could not parse the JSON body.")
-        refused = self.refusal(body)
+        if seen.path.startswith("/v1/responses"):
+            counts = seen.path.endswith("/input_tokens")
+            check = responses_rules.count_refusal if counts else responses_rules.refusal
+            refused = check(body)
+        else:
+            refused = self.refusal(body)
         if refused is None and body["model"] not in self.models:
             message = f"The model `{body['model']}` does not exist or you do not have access to it."
             return Refusal(404, "invalid_request_error", message, "model_not_found")
@@ -178,6 +217,7 @@ class StrictOpenAI(Server):
 class StrictDeepSeek(StrictOpenAI):
     """DeepSeek: thinks aloud, and wants its thoughts back on turns that called tools."""
 
+    responses = False
     models = ("deepseek-chat", "deepseek-reasoner", "deepseek-v4-pro", "deepseek-v4-flash")
 
     def refusal(self, body: dict[str, Any]) -> Refusal | None:

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.relay import translate
-from tests.fakes import anthropic_rules, gemini_rules, openai_rules
+from tests.fakes import anthropic_rules, gemini_rules, openai_rules, responses_rules
 from tests.fakes.legal import Maker
 from tests.fakes.script import Refusal
 
@@ -44,6 +44,8 @@ def refused(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
         return door or anthropic_rules.refusal(body, headers, counting=False)
     if preset == "deepseek":
         return openai_rules.deepseek_refusal(body)
+    if out["path"] == "/responses":
+        return responses_rules.refusal(body)
     return openai_rules.refusal(body)
 
 
@@ -54,7 +56,9 @@ def refused(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
         ("openai_chat", "anthropic", tuple(anthropic_rules.MODELS)),
         ("openai_chat", "deepseek", DEEPSEEK_MODELS),
         ("openai_chat", "gemini", tuple(gemini_rules.MODELS)),
+        ("openai_chat", "openai_responses", CHAT_MODELS),
         ("anthropic_messages", "openai", CHAT_MODELS),
+        ("anthropic_messages", "openai_responses", CHAT_MODELS),
         ("anthropic_messages", "deepseek", DEEPSEEK_MODELS),
         ("anthropic_messages", "gemini", tuple(gemini_rules.MODELS)),
     ],
@@ -62,7 +66,9 @@ def refused(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
         "chat_to_anthropic",
         "chat_to_deepseek",
         "chat_to_gemini",
+        "chat_to_responses",
         "messages_to_openai",
+        "messages_to_responses",
         "messages_to_deepseek",
         "messages_to_gemini",
     ],

@@ -96,7 +96,7 @@ def test_a_header_whose_variable_is_not_set_is_not_sent(tmp_path: Path) -> None:
         pytest.param(
             {"model": "ollama/llama3", "api_base": "http://localhost:11434"},
             "ollama-localhost-11434",
-            "http://localhost:11434/v1",
+            "http://localhost:11434",
             id="ollama",
         ),
         pytest.param(
@@ -164,7 +164,7 @@ def test_only_azure_has_versions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        pytest.param({"model": "bedrock/x"}, "`bedrock` is not supported yet", id="no dialect"),
+        pytest.param({"model": "watsonx/x"}, "`watsonx` is not supported yet", id="no dialect"),
         pytest.param({"model": "azure/x"}, "needs an api_base (or AZURE_API_BASE)", id="no base"),
         pytest.param(
             {"model": "openai/x", "api_base": "os.environ/NO_BASE"},

@@ -41,6 +41,19 @@ def text(value: str) -> Node:
         ("lm_studio/qwen", "lmstudio", "qwen"),
         ("custom_openai/x", "custom", "x"),
         ("*", "openai", "*"),
+        ("command-r-plus", "cohere", "command-r-plus"),
+        ("cohere_chat/command-a-03-2025", "cohere", "command-a-03-2025"),
+        ("bedrock/converse/us.amazon.nova-pro-v1:0", "bedrock", "us.amazon.nova-pro-v1:0"),
+        ("bedrock/invoke/anthropic.claude-v2", "bedrock", "anthropic.claude-v2"),
+        ("bedrock/us-west-2/amazon.nova-lite-v1:0", "bedrock", "amazon.nova-lite-v1:0"),
+        ("bedrock_mantle/anthropic.claude-opus-5", "bedrock-anthropic", "anthropic.claude-opus-5"),
+        ("vertex_ai/gemini-2.5-pro", "vertex", "gemini-2.5-pro"),
+        ("vertex_ai/claude-opus-5", "vertex-anthropic", "claude-opus-5"),
+        ("vertex_ai/meta/llama-4-scout", "vertex-openai", "meta/llama-4-scout"),
+        ("azure_ai/claude-opus-5", "azure-anthropic", "claude-opus-5"),
+        ("azure_ai/Llama-4", "azure_ai", "Llama-4"),
+        ("ai21_chat/jamba-large", "ai21", "jamba-large"),
+        ("lambda_ai/x", "lambda", "x"),
     ],
 )
 def test_a_model_names_its_provider(model: str, preset: str, name: str) -> None:
@@ -66,10 +79,8 @@ def test_a_server_of_ones_own_needs_no_prefix() -> None:
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        ("bedrock/anthropic.claude-v2", "`bedrock` is not supported yet"),
-        ("vertex_ai/gemini-1.5-pro", "`vertex_ai` is not supported yet"),
-        ("cohere/command-r", "`cohere` is not supported yet"),
-        ("command-r-plus", "`cohere` of `command-r-plus`|`cohere` is not supported yet"),
+        ("watsonx/granite", "`watsonx` is not supported yet"),
+        ("replicate/x", "`replicate` is not supported yet"),
         ("meta-llama/Llama-3", "written openai/meta-llama/Llama-3"),
         ("deepseek-chat", "write it as deepseek/deepseek-chat"),
         ("my-model", "write it as provider/model"),

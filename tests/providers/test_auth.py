@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.providers.auth import headers_for
+from gateway.providers.auth import fields_of, headers_for, is_made, secrets_of
 from gateway.providers.profile import Secret
 
 
@@ -45,3 +45,61 @@ def test_an_unknown_kind_is_refused() -> None:
 
 def test_a_secret_does_not_show_itself() -> None:
     assert "hunter2" not in f"{Secret('hunter2')!r} {Secret('hunter2')}"
+
+
+AWS_KEY = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG"
+
+
+@pytest.mark.parametrize(
+    ("auth", "credential", "made"),
+    [
+        ("bearer", '{"type": "x"}', False),
+        ("google", "ya29.token", False),
+        ("google", '{"type": "service_account"}', True),
+        ("google", "/etc/keys/robot.json", True),
+        ("google", "", True),
+        ("sigv4", "ABSKQmVkcm9ja0FQSUtleS1hYmM=", False),
+        ("sigv4", AWS_KEY, True),
+        ("sigv4", f"{AWS_KEY}:session", True),
+        ("sigv4", '{"aws_profile_name": "p"}', True),
+        ("sigv4", "", True),
+        ("entra", "eyJ.token", False),
+        ("entra", '{"tenant_id": "t", "client_id": "c", "client_secret": "s"}', True),
+        ("entra", "", False),
+    ],
+)
+def test_a_header_is_made_or_sent_as_it_is(auth: str, credential: str, made: bool) -> None:
+    assert is_made(auth, Secret(credential)) is made
+    sent = headers_for(auth, Secret(credential))
+    assert bool(sent) is (not made and bool(credential))
+
+
+@pytest.mark.parametrize(
+    ("auth", "credential", "said"),
+    [
+        ("sigv4", '{"aws_access_key_id": "A"}', "aws_secret_access_key"),
+        ("google", '{"project": "p"}', "type"),
+        ("entra", '{"tenant_id": "t"}', "client_secret"),
+        ("google", "{torn", "no JSON object"),
+    ],
+)
+def test_a_credential_that_lacks_something_is_refused_by_name(
+    auth: str, credential: str, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        headers_for(auth, Secret(credential))
+
+
+def test_an_aws_key_in_one_line_is_taken_apart() -> None:
+    assert fields_of("sigv4", f"{AWS_KEY}:tok/en=") == {
+        "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+        "aws_secret_access_key": "wJalrXUtnFEMI/K7MDENG",
+        "aws_session_token": "tok/en=",
+    }
+
+
+def test_the_secrets_inside_a_credential_are_known() -> None:
+    assert "wJalrXUtnFEMI/K7MDENG" in secrets_of(AWS_KEY)
+    assert "private-private" in secrets_of('{"type":"x","private_key":"private-private"}')
+    assert secrets_of("short") == ()
+    assert secrets_of("long-enough") == ("long-enough",)

@@ -17,6 +17,7 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages import (
     errors,
+    glance,
     outline,
     request_in,
     request_out,
@@ -82,4 +83,5 @@ DIALECT = Dialect(
     client=_Client(),
     provider=_Provider(),
     check=outline.check,
+    glance=glance.glance,
 )

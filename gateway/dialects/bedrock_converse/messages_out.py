@@ -15,6 +15,7 @@ from gateway.dialects.bedrock_converse.names import Json
 
 START = "(conversation start)"
 _BESIDE = "See the document."
+_HEARD = "(noted)"
 # A block of Claude Code's that changes with each version and would spoil prompt caches.
 _BILLING = "x-anthropic-billing-header:"
 # What only a user may say.
@@ -52,9 +53,7 @@ def messages_out(job: Job, system: list[Json]) -> list[Json]:
             _add(messages, role, blocks)
             last = turn
     _begin(job, messages)
-    for message in messages:
-        if message["role"] == "user":
-            _settle(job, message)
+    messages = [settled for message in messages for settled in _settled(job, message)]
     if messages[-1]["role"] == "assistant":
         _check_last(job, last, messages[-1]["content"])
     return messages
@@ -116,30 +115,47 @@ def _begin(job: Job, messages: list[Json]) -> None:
     messages.insert(0, {"role": "user", "content": [{"text": START}]})
 
 
-def _settle(job: Job, message: Json) -> None:
-    """Results first, words beside documents, and words inside results where they must be."""
+def _settled(job: Job, message: Json) -> list[Json]:
+    """The message as the API takes it: words beside documents, results on their own."""
+    if message["role"] == "assistant":
+        return [message]
     content: list[Json] = message["content"]
     results = [block for block in content if "toolResult" in block]
-    if results and not job.traits.mixed_results:
-        _pour(job, results, content)
+    others = [block for block in content if "toolResult" not in block]
+    if results and others and not job.traits.mixed_results:
+        return _parted(job, results, others)
+    _explain(job, content)
+    return [message]
+
+
+def _explain(job: Job, content: list[Json]) -> None:
     if any("document" in block for block in content) and not any("text" in b for b in content):
         content.append({"text": _BESIDE})
-        at = next((t.at for t in reversed(job.request.turns) if t.role == "user"), "")
-        job.bend(at, f"a document must have words beside it: {_BESIDE!r} is sent")
+        job.bend(_last_at(job), f"a document must have words beside it: {_BESIDE!r} is sent")
 
 
-def _pour(job: Job, results: list[Json], content: list[Json]) -> None:
-    """Put the words of a turn into its last result: some models take no turn of both."""
-    words = [block for block in content if "text" in block]
-    if not words:
-        return
-    at = next((t.at for t in reversed(job.request.turns) if t.role == "user"), "")
-    job.bend(at, f"{job.model} takes no words beside tool results: sent inside the last one")
-    held = results[-1]["toolResult"]["content"]
-    if held == [{"text": EMPTY}]:
-        held.clear()
-    held += words
-    content[:] = [block for block in content if "text" not in block]
+def _parted(job: Job, results: list[Json], others: list[Json]) -> list[Json]:
+    """Results apart from the rest of their turn: some models take no turn of both."""
+    why = f"{job.model} takes nothing beside tool results in a turn"
+    if all("text" in block for block in others):
+        job.bend(_last_at(job), f"{why}: the words are sent inside the last one")
+        held = results[-1]["toolResult"]["content"]
+        if held == [{"text": EMPTY}]:
+            held.clear()
+        held += others
+        return [{"role": "user", "content": results}]
+    job.bend(_last_at(job), f"{why}: the rest is sent in a turn after it")
+    _explain(job, others)
+    return [
+        {"role": "user", "content": results},
+        {"role": "assistant", "content": [{"text": _HEARD}]},
+        {"role": "user", "content": others},
+    ]
+
+
+def _last_at(job: Job) -> str:
+    """The client's path of the last thing that the user said."""
+    return next((turn.at for turn in reversed(job.request.turns) if turn.role == "user"), "")
 
 
 def _check_last(job: Job, last: Turn | None, content: list[Json]) -> None:

@@ -31,7 +31,7 @@ from gateway.dialects.bedrock_converse.citations import citation_in
 from gateway.dialects.bedrock_converse.errors import error_in
 from gateway.dialects.bedrock_converse.finish import finish_in
 from gateway.dialects.bedrock_converse.names import NAME, Json
-from gateway.dialects.bedrock_converse.usage import tier_in, usage_in
+from gateway.dialects.bedrock_converse.usage import usage_in
 from gateway.framing.sse import Frame
 
 _CUT = "the upstream's stream broke off before the answer was complete"

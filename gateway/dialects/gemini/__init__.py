@@ -3,7 +3,7 @@
 Inverse pairs stand side by side: `request_in` and `request_out` (with `parts_*` and
 `contents_out` for the history), `stream_in` and `stream_out`, and both ways in one file
 for `tools`, `thinking`, `output`, `schema`, `citations`, `response`, `usage`, `finish`,
-`errors`. `signatures` is how opaque state travels in `thoughtSignature`.
+`errors`, `embed`. `signatures` is how opaque state travels in `thoughtSignature`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from gateway.dialects.gemini import (
     stream_in,
     stream_out,
 )
+from gateway.dialects.gemini.embed import EmbedClient, EmbedProvider
 from gateway.dialects.gemini.names import NAME
 
-_ACTIONS = {"generate": "generateContent", "count_tokens": "countTokens"}
+_ACTIONS: dict[str, str] = {"generate": "generateContent", "count_tokens": "countTokens"}
 
 
 class _Client:
@@ -99,4 +100,6 @@ DIALECT = Dialect(
     model_in_path=True,
     visible="none",
     count_body=_count_body,
+    embed_client=EmbedClient(),
+    embed_provider=EmbedProvider(),
 )

@@ -37,10 +37,12 @@ class Outline(msgspec.Struct, rename="camel"):
 
 
 _check = checker(Outline)
+# What a request says something in: a conversation, or texts to embed.
+_SAID = (b'"contents"', b'"content"', b'"requests"')
 
 
 def check(body: bytes) -> None:
     """Raise GatewayError naming the first field that can not be meant."""
     _check(body)
-    if b'"contents"' not in body:
+    if not any(word in body for word in _SAID):
         raise invalid("contents is required: give a list of at least one content", "contents")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.canon.errors import invalid
 from gateway.canon.media import media_type_of
 from gateway.canon.request import (
@@ -91,6 +93,8 @@ def _text_in(part: Json, at: str, state: Signature | None, *, model: bool) -> li
     words = needed_text(part, "text", at)
     if model and flag(part, "thought", at):
         redacted = state is not None and state.kind == "redacted"
+        if state is not None and state.kind == "text" and not words:
+            words, state = state.value, replace(state, value="")
         return [Reasoning(text=words, signature=state, redacted=redacted, at=at)]
     out: list[Part] = [Text(text=words, at=at)] if words or state is None else []
     if state is not None:

@@ -130,6 +130,9 @@ def thought_out(part: Reasoning, exchange: Exchange) -> list[Json]:
     state = part.signature
     if state is not None and is_gemini(state) and state.kind != "thoughtSignature":
         state = None  # it stands under the call that follows
+    if state is not None and not words and state.kind == "text" and state.provider:
+        # Its maker wants the words themselves back, so they travel unseen.
+        state = replace(state, value=part.text)
     token = signature_out(state) if state is not None and _counts(state, part) else None
     if not words and token is None:
         return []

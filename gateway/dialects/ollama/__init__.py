@@ -28,7 +28,7 @@ from gateway.dialects.ollama import (
     stream_out,
 )
 from gateway.dialects.ollama.embed import EmbedClient, EmbedProvider
-from gateway.dialects.ollama.names import CHAT, GENERATE, NAME
+from gateway.dialects.ollama.names import CHAT, EMBEDDINGS, GENERATE, NAME
 from gateway.framing.ndjson import BLANK
 
 
@@ -87,5 +87,6 @@ DIALECT = Dialect(
     embed_provider=EmbedProvider(),
     check=outline.check,
     streams=True,
-    passed_paths={GENERATE: GENERATE},
+    idle=response_out.idle,
+    passed_paths={GENERATE: GENERATE, EMBEDDINGS: EMBEDDINGS},
 )

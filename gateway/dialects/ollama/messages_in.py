@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.canon.arguments import parsed
-from gateway.canon.errors import invalid
+from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.media import from_data_url, media_type_of
 from gateway.canon.request import Image, Part, Reasoning, Text, ToolCall, ToolResult, Turn
 from gateway.dialects.fields import items, needed_mapping, needed_text, strings, text, wrong
@@ -39,15 +39,18 @@ class Conversation:
         self.gathering = False
 
 
+def nothing_asked(why: str, path: str) -> GatewayError:
+    """The error for a request that only wants its model to be there."""
+    return GatewayError(Error(kind="invalid_request", message=why, param=path, code="idle"))
+
+
 def messages_in(body: Json) -> Conversation:
     """The conversation in a body. Raises GatewayError naming the message at fault."""
     messages = body.get("messages")
+    if not messages and type(messages) in {list, type(None)}:
+        raise nothing_asked("messages must hold at least one message", "messages")
     if type(messages) is not list:
-        if messages is None:
-            raise invalid("messages is required: give a list of messages", "messages")
         raise wrong("messages", "a list", messages)
-    if not messages:
-        raise invalid("messages must hold at least one message", "messages")
     out = Conversation()
     for place, message in enumerate(messages):
         _message_in(out, message, place)
@@ -80,6 +83,8 @@ def _system_in(out: Conversation, message: Json, place: int, at: str) -> None:
 
 def _user_in(out: Conversation, message: Json, place: int, at: str) -> None:
     parts: list[Part] = [*_words(message, at), *images_in(message, at)]
+    if not parts:
+        parts.append(Text(text="", at=at))
     out.turns.append(Turn(role="user", parts=tuple(parts), name=text(message, "name", at), at=at))
 
 

@@ -17,7 +17,7 @@ from gateway.dialects.fields import (
     whole,
     wrong,
 )
-from gateway.dialects.ollama.messages_in import images_in, messages_in
+from gateway.dialects.ollama.messages_in import images_in, messages_in, nothing_asked
 from gateway.dialects.ollama.names import NAME, PATHS, Json
 from gateway.dialects.ollama.tools import tools_in
 
@@ -68,7 +68,7 @@ def _prompt_in(body: Json) -> tuple[list[Text], list[Turn]]:
     words, system = text(body, "prompt"), text(body, "system")
     images = images_in(body)
     if not words and not images:
-        raise invalid("prompt is required: there is nothing to answer", "prompt")
+        raise nothing_asked("prompt is required: there is nothing to answer", "prompt")
     said = [Text(text=words, at="prompt")] if words else []
     turn = Turn(role="user", parts=(*said, *images), at="prompt")
     return [Text(text=system, at="system")] if system else [], [turn]

@@ -62,6 +62,18 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
     return body, tuple(read.report)
 
 
+def idle(body: Json, exchange: Exchange) -> Json:
+    """The answer to a request that asks for nothing: the model is there, or let go."""
+    reason = "unload" if body.get("keep_alive") in {0, "0", "0s"} else "load"
+    return {
+        "model": exchange.model,
+        "created_at": created_at(exchange.created),
+        **_said(_Message(), exchange),
+        "done": True,
+        "done_reason": reason,
+    }
+
+
 def _said(read: _Message, exchange: Exchange) -> Json:
     shown: Json = {}
     if read.thoughts and exchange.thinking != "none":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.canon.errors import invalid
-from gateway.canon.request import Output
+from gateway.canon.request import Output, Request, Text
 from gateway.dialects.fields import (
     compact,
     flag,
@@ -17,6 +17,8 @@ from gateway.dialects.openai_chat.parts import Json
 from gateway.dialects.openai_schema import made_strict, parameters
 
 _FORMATS = ("text", "json_object", "json_schema")
+
+_FIELD = "response_format"
 
 
 def output_in(body: Json, at: dict[str, str]) -> Output:
@@ -60,6 +62,10 @@ def output_out(job: Job, body: Json) -> None:
         _hint(job, output)
     elif output.format == "json":
         body["response_format"] = {"type": "json_object"}
+        if not _says_json(job.request):
+            job.hints.append("Answer with JSON.")
+            why = "the upstream wants the word JSON in the conversation: an instruction says it"
+            job.bend(job.request.path("format"), why)
     elif traits.structured == "json":
         body["response_format"] = {"type": "json_object"}
         _hint(job, output)
@@ -68,6 +74,17 @@ def output_out(job: Job, body: Json) -> None:
             "type": "json_schema",
             "json_schema": _schema_out(job, output),
         }
+
+
+def _says_json(request: Request) -> bool:
+    """Whether the word stands in the conversation, as OpenAI demands for its JSON mode.
+
+    A Chat client knows of it; others ask for the mode in a field of their own.
+    """
+    if request.at.get("format", _FIELD) == _FIELD:
+        return True
+    texts = (part for turn in request.turns for part in turn.parts if isinstance(part, Text))
+    return any("json" in part.text.lower() for part in (*request.instructions, *texts))
 
 
 def _hint(job: Job, output: Output) -> None:

@@ -15,12 +15,13 @@ from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import openai_errors
-from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
+from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Several, Verb
 from gateway.dialects.openai_completions import (
     answer_out,
     outline,
     request_in,
     request_out,
+    several,
     stream_in,
 )
 from gateway.dialects.openai_completions.names import NAME
@@ -77,4 +78,5 @@ DIALECT = Dialect(
     client=_Client(),
     provider=_Provider(),
     check=outline.check,
+    several=Several(several.split, several.joined, several.JoinedStream),
 )

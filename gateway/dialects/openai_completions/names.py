@@ -10,6 +10,7 @@ NAME = "openai_completions"
 Json = dict[str, Any]
 
 
-def refused(path: str, why: str) -> GatewayError:
+def refused(path: str, why: str, code: str | None = None) -> GatewayError:
     """The error for what this dialect can say and a translation can not carry."""
-    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
+    message = f"{path}: {why}"
+    return GatewayError(Error(kind="unsupported_param", message=message, param=path, code=code))

@@ -76,7 +76,7 @@ def _prompt_in(value: Any) -> Turn:
     if not value:
         raise invalid("prompt must hold at least one text", "prompt")
     if all(type(item) is str for item in value):
-        raise refused("prompt", "one prompt at a time here; send a request for each")
+        raise refused("prompt", "one prompt at a time here; send a request for each", "several")
     raise refused("prompt", "tokens mean nothing to another model; send the text")
 
 

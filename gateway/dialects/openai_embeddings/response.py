@@ -81,8 +81,8 @@ def glance_embed(data: bytes) -> EmbedResponse | None:
 
 
 def render_embed(response: EmbedResponse, request: EmbedRequest, exchange: Exchange) -> Json:
-    """The answer's JSON. Raises GatewayError for a number that 32 bits can not hold."""
-    shown = _packed if request.encoding == "base64" else list
+    """The answer's JSON, in the encoding that was asked for."""
+    shown = packed if request.encoding == "base64" else list
     body: Json = {
         "object": "list",
         "data": [
@@ -94,10 +94,3 @@ def render_embed(response: EmbedResponse, request: EmbedRequest, exchange: Excha
     if response.usage is not None and (tokens := response.usage.prompt) is not None:
         body["usage"] = {"prompt_tokens": tokens, "total_tokens": tokens}
     return body
-
-
-def _packed(vector: list[float]) -> str:
-    try:
-        return packed(vector)
-    except OverflowError:
-        raise bad_upstream("the upstream's vector has a number too large to pack") from None

@@ -88,5 +88,6 @@ DIALECT = Dialect(
     check=outline.check,
     glance=glance.glance,
     count_body=request_out.count_body,
+    resume=request_in.parse_request,
     echo=echo,
 )

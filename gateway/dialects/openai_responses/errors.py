@@ -28,7 +28,7 @@ def failure_in(response: Any) -> Error | None:
     if told:
         return error_in({"error": told})
     status = response.get("status")
-    if status in {"failed", "cancelled"}:
+    if status == "failed" or status == "cancelled":
         message = f"the upstream's answer has the status {status}"
         return Error(kind="upstream_error", message=message)
     return None

@@ -28,7 +28,7 @@ def finish_in(response: Json, *, called: bool, refused: bool) -> Finish:
     A background answer that is still to come counts as paused.
     """
     status: Any = response.get("status")
-    if status in {"queued", "in_progress"}:
+    if status == "queued" or status == "in_progress":
         return Finish(reason="pause")
     if status == "incomplete":
         details = response.get("incomplete_details")

@@ -45,6 +45,7 @@ def glance(body: bytes) -> Response | None:
         answer = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    kinds = {item.type for item in answer.output}
     parts = [part for item in answer.output for part in item.content or ()]
     told = {"status": answer.status, "incomplete_details": answer.incomplete_details}
     return Response(
@@ -53,9 +54,7 @@ def glance(body: bytes) -> Response | None:
         parts=tuple(Text(text=part.text) for part in parts if part.type == "output_text"),
         finish=finish_in(
             told,
-            called=any(
-                item.type in {"function_call", "custom_tool_call"} for item in answer.output
-            ),
+            called=bool(kinds & {"function_call", "custom_tool_call"}),
             refused=any(part.type == "refusal" for part in parts),
         ),
         usage=usage_in(answer.usage),

@@ -40,6 +40,10 @@ def input_out(job: Job, body: Json) -> None:
             job.drop(f"{turn.at}.name" if turn.at else "", "no equivalent")
         items += _turn_out(job, turn, place)
     _refuse_prefill(job, items)
+    if not items and "instructions" in body:
+        # The API demands an input; instructions alone are one as a message.
+        text = {"type": "input_text", "text": body.pop("instructions")}
+        items = [_message("developer", [text])]
     body["input"] = _paired(job, items)
 
 

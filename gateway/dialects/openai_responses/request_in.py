@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Meta, Request, Sampling, Text
 from gateway.dialects.fields import (
     MOST_TOKENS,
@@ -21,7 +21,7 @@ from gateway.dialects.openai_responses.items_in import Conversation, conversatio
 from gateway.dialects.openai_responses.job import refused
 from gateway.dialects.openai_responses.names import ENCRYPTED, LOGPROBS, NAME, PATHS, Json
 from gateway.dialects.openai_responses.output import output_in
-from gateway.dialects.openai_responses.state import Kept
+from gateway.dialects.openai_responses.state import recalled
 from gateway.dialects.openai_responses.thinking import thinking_in
 from gateway.dialects.openai_responses.tools_in import choice_in, listed_in
 
@@ -57,12 +57,15 @@ _TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 _ELSEWHERE = ("conversation", "prompt")
 
 
-def parse_request(body: Json, headers: Mapping[str, str], kept: Kept | None = None) -> Request:
-    """The canonical request, with what went before from `kept`.
+def parse_request(
+    body: Json, headers: Mapping[str, str], stored: Mapping[str, Any] | None = None
+) -> Request:
+    """The canonical request, with what went before it from the answers in `stored`.
 
     Raises GatewayError naming the field at fault.
     """
-    _refuse(body, kept)
+    _refuse(body)
+    earlier, known = recalled(body, stored or {})
     rest = {k: v for k, v in body.items() if k not in _READ and v is not None}
     at = dict(PATHS)
     output = output_in(body, rest)
@@ -70,8 +73,7 @@ def parse_request(body: Json, headers: Mapping[str, str], kept: Kept | None = No
     if thinking is not None and thinking.visible is not None:
         rest["reasoning.summary"] = (body["reasoning"] or {}).get("summary")
     include = _include_in(body, rest)
-    known = kept.items() if kept is not None else {}
-    conversation = conversation_in([*(kept.placed() if kept else ()), *placed_in(body)], known)
+    conversation = conversation_in([*earlier, *placed_in(body)], known)
     tools = listed_in(body, "", rest) + conversation.tools
     rest |= conversation.unknown
     return Request(
@@ -92,26 +94,11 @@ def parse_request(body: Json, headers: Mapping[str, str], kept: Kept | None = No
     )
 
 
-def _refuse(body: Json, kept: Kept | None) -> None:
+def _refuse(body: Json) -> None:
     """Refuse what goes on from something that is not here."""
     for name in _ELSEWHERE:
         if body.get(name) is not None:
             raise refused(name, "only OpenAI itself keeps it; send the items in input instead")
-    previous = text(body, "previous_response_id")
-    if previous is not None and kept is None:
-        raise not_kept(previous)
-
-
-def not_kept(response_id: str) -> GatewayError:
-    """The error for an answer that the gateway does not keep."""
-    return GatewayError(
-        Error(
-            kind="invalid_request",
-            message=f"Previous response with id {response_id[:100]!r} not found.",
-            param="previous_response_id",
-            code="previous_response_not_found",
-        )
-    )
 
 
 def _instructions_in(body: Json, conversation: Conversation) -> tuple[Text, ...]:

@@ -1,17 +1,22 @@
 """What a client leaves to us to remember: earlier answers that it names by id.
 
-The gateway keeps them, not a provider: `asked` says what a request wants of the store,
-`Kept` is what the store gives back, and `parse_request` takes it in.
+The gateway keeps them, not a provider. `asked` says what a request wants of the store;
+what the store found goes into `parse_request`, by id: each answer with its `output`, and as
+`input` all that led to it, its own earlier answers included.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from gateway.canon.errors import Error, GatewayError
 from gateway.dialects.fields import flag, text
 from gateway.dialects.openai_responses.names import Json
+
+Placed = tuple[Any, str]
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,37 +53,44 @@ def asked(body: Json) -> Asked:
 def _referred(item: Any) -> str | None:
     if not isinstance(item, dict) or item.get("type") not in {None, "item_reference"}:
         return None
-    if "role" in item:
-        return None
-    found = item.get("id")
+    found = item.get("id") if "role" not in item else None
     return found if isinstance(found, str) else None
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """The way that led to here, oldest first: each earlier request's input, then its output.
+def recalled(body: Json, stored: Mapping[str, Any]) -> tuple[list[Placed], dict[str, Json]]:
+    """The items that a request goes on from, and the stored ones by id.
 
-    Earlier instructions are no part of it: they held for their own answer only.
-
-    Attributes:
-        input: the items that the earlier requests gave.
-        output: the items of the answer to go on from, after all of `input`.
-        references: items that stand for themselves only, by id.
+    Paths of earlier items say that they are not the client's present ones. Instructions of
+    earlier requests are no part of them: they held for their own answer only. Raises
+    GatewayError for an answer that is not stored.
     """
+    placed = {answer: _placed(stored[answer]) for answer in stored}
+    items = (item for each in placed.values() for item, _ in each if isinstance(item, dict))
+    known = {item["id"]: item for item in items if isinstance(item.get("id"), str)}
+    previous = text(body, "previous_response_id")
+    if previous is None:
+        return [], known
+    if previous not in placed:
+        raise not_kept(previous)
+    return placed[previous], known
 
-    input: str | list[Json] = []
-    output: list[Json] = []
-    references: dict[str, Json] = {}
 
-    def placed(self) -> list[tuple[Json, str]]:
-        """All items in order, each with a path that says it is not the client's present one."""
-        first = self.input
-        if isinstance(first, str):
-            first = [{"role": "user", "content": first}]
-        return [(item, f"previous_response.input[{i}]") for i, item in enumerate(first)] + [
-            (item, f"previous_response.output[{i}]") for i, item in enumerate(self.output)
-        ]
+def _placed(answer: Json) -> list[Placed]:
+    first = answer.get("input") or []
+    if isinstance(first, str):
+        first = [{"role": "user", "content": first}]
+    before = [(item, f"previous_response.input[{i}]") for i, item in enumerate(first)]
+    output = enumerate(answer.get("output") or [])
+    return before + [(item, f"previous_response.output[{i}]") for i, item in output]
 
-    def items(self) -> dict[str, Json]:
-        """The items that a reference may mean, by id."""
-        found = {item["id"]: item for item, _ in self.placed() if isinstance(item.get("id"), str)}
-        return found | self.references
+
+def not_kept(response_id: str) -> GatewayError:
+    """The error for an answer that the gateway does not keep."""
+    return GatewayError(
+        Error(
+            kind="invalid_request",
+            message=f"Previous response with id {response_id[:100]!r} not found.",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
+    )

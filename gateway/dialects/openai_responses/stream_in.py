@@ -1,10 +1,9 @@
 """A provider's answer, streamed or whole -> canonical events.
 
 The wire says which item a delta belongs to by its `output_index`; canonically one block is
-open at a time, so what comes for later items is held until their turn. Servers differ in
-which of the many events they send: whatever a `done` says that no delta said is said then,
-and an item may begin with any event of its own. What ends the stream is the answer's own
-last event; anything less is a cut stream.
+open at a time, so what comes for later items is held until their turn. An item may begin
+with any event of its own. What ends the stream is the answer's own last event; anything
+less is a cut stream.
 """
 
 from __future__ import annotations
@@ -13,44 +12,33 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.arguments import parsed
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
-    BlockEnd,
     BlockKind,
     BlockStart,
-    Cited,
     Delta,
     End,
     Event,
     Failed,
-    Signed,
     Start,
     UsageUpdate,
 )
 from gateway.canon.fold import Folder
-from gateway.canon.request import Signature
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Rendered
-from gateway.dialects.openai_responses.citations import citations_in
 from gateway.dialects.openai_responses.errors import event_error, failed, failure_in
 from gateway.dialects.openai_responses.finish import finish_in
-from gateway.dialects.openai_responses.names import NAME, STATE, WORDS, Json, joined_name
+from gateway.dialects.openai_responses.item_in import Item, part_kind, text_of
+from gateway.dialects.openai_responses.names import NAME, Json, joined_name
 from gateway.dialects.openai_responses.usage import usage_in
 from gateway.framing.sse import Frame
 
 _CUT = "the upstream's stream broke off before the answer was complete"
 _TEXT_DELTA = "response.output_text.delta"
-_ITEMS: dict[str, BlockKind] = {
-    "message": "text",
-    "reasoning": "reasoning",
-    "function_call": "tool_call",
-    "custom_tool_call": "tool_call",
-}
-# event -> (kind of block, field of the index of its part, field of its words).
+# event -> (kind of block, field of the number of its part, field of its words).
 _WORDS: dict[str, tuple[BlockKind, str, str]] = {
-    "response.output_text.delta": ("text", "content_index", "delta"),
+    _TEXT_DELTA: ("text", "content_index", "delta"),
     "response.output_text.done": ("text", "content_index", "text"),
     "response.refusal.delta": ("refusal", "content_index", "delta"),
     "response.refusal.done": ("refusal", "content_index", "refusal"),
@@ -79,25 +67,6 @@ _text_delta = msgspec.json.Decoder(_TextDelta).decode
 _decode = msgspec.json.Decoder().decode
 
 
-class _Item:
-    """An item of the wire: its open block, and events not yet given out."""
-
-    __slots__ = ("block", "cited", "closed", "held", "native", "part", "said", "unwraps", "words")
-
-    def __init__(self, native: Json) -> None:
-        self.native = native
-        self.closed = False
-        self.held: list[Event] = []
-        # The kind of the open block and the part of the wire that it stands for.
-        self.block: BlockKind | None = None
-        self.part: int | None = None
-        self.said = 0
-        self.cited = 0
-        # Whether it is a free-text tool's call that was offered as a function.
-        self.unwraps = False
-        self.words: list[str] = []
-
-
 class ResponsesStreamParser:
     """Reads one stream."""
 
@@ -112,7 +81,7 @@ class ResponsesStreamParser:
         self._refused = False
         self._count = 0
         # In the order they began; the first one is the open one.
-        self._items: dict[int, _Item] = {}
+        self._items: dict[int, Item] = {}
         self._ended: set[int] = set()
 
     def feed(self, frame: Frame) -> list[Event]:
@@ -159,25 +128,28 @@ class ResponsesStreamParser:
         data = _object(frame.data)
         if data is None:
             return []
-        name = data.get("type") or frame.event
-        index = data.get("output_index")
-        if type(index) is int and index in self._ended:
-            if name != "response.output_item.added":
-                return []
-            self._ended.discard(index)  # a server that numbers all its items alike
-        if isinstance(name, str) and name in _WORDS:
+        name = text_of(data.get("type")) or frame.event
+        if self._is_late(name, data.get("output_index")):
+            return []
+        if name in _WORDS:
             return self._words(data, *_WORDS[name])
         match name:
             case "response.output_item.added":
                 return self._begin(self._index(data), data.get("item"))
             case "response.output_item.done":
                 return self._done(self._index(data), data.get("item"))
-            case "response.content_part.added":
-                return self._part_added(data)
-            case "response.content_part.done":
-                return self._part_done(self._index(data), data)
+            case "response.content_part.added" | "response.content_part.done":
+                return self._part(data, whole=name.endswith("done"))
             case "response.output_text.annotation.added":
-                return self._annotated(data)
+                index = self._index(data)
+                item, events = self._open_item(index, "text")
+                return events + self._give(index, item.cite([data.get("annotation")]))
+            case _:
+                return self._read_frame_of_all(name, data)
+
+    def _read_frame_of_all(self, name: str, data: Json) -> list[Event]:
+        """An event of the answer as a whole."""
+        match name:
             case "response.created" | "response.in_progress" | "response.queued":
                 return self._start(data.get("response"))
             case "response.completed" | "response.incomplete":
@@ -192,13 +164,21 @@ class ResponsesStreamParser:
             case _:
                 return []
 
+    def _is_late(self, name: str, index: Any) -> bool:
+        """Whether an event is about an item that has ended."""
+        if type(index) is not int or index not in self._ended:
+            return False
+        if name == "response.output_item.added":
+            self._ended.discard(index)  # a server that numbers all its items alike
+        return name != "response.output_item.added"
+
     def _start(self, response: Any) -> list[Event]:
         if self._started:
             return []
         self._started = True
         response = _mapping(response)
-        model = _text(response.get("model"))
-        self._model, self._id = self._traits.model or model, _text(response.get("id"))
+        model = text_of(response.get("model"))
+        self._model, self._id = self._traits.model or model, text_of(response.get("id"))
         created, tier = response.get("created_at"), response.get("service_tier")
         if isinstance(created, float) and created.is_integer():
             created = int(created)
@@ -249,21 +229,20 @@ class ResponsesStreamParser:
             return []
         events = self._start(None)
         self._count += 1
-        item = self._items[index] = _Item(given)
-        kind = _ITEMS.get(_text(given.get("type")))
-        if kind == "tool_call":
+        item = self._items[index] = Item(given)
+        if item.kind == "tool_call":
             events += self._give(index, [self._call(item, given)])
-        elif kind == "reasoning":
-            events += self._give(index, _opened(item, "reasoning", None))
+        elif item.kind == "reasoning":
+            events += self._give(index, item.open("reasoning", None))
         return events
 
-    def _call(self, item: _Item, given: Json) -> Event:
+    def _call(self, item: Item, given: Json) -> Event:
         self._called = True
         item.block = "tool_call"
-        sent = joined_name(_text(given.get("namespace")), _text(given.get("name")))
+        sent = joined_name(text_of(given.get("namespace")), text_of(given.get("name")))
         rendered = self._rendered
         item.unwraps = rendered is not None and sent in rendered.custom
-        call_id = _text(given.get("call_id")) or _text(given.get("id"))
+        call_id = text_of(given.get("call_id")) or text_of(given.get("id"))
         return BlockStart(
             kind="tool_call",
             id=call_id or f"call_{self._id}_{self._count}",
@@ -271,7 +250,7 @@ class ResponsesStreamParser:
             custom=item.unwraps or given.get("type") == "custom_tool_call",
         )
 
-    def _open_item(self, index: int, kind: BlockKind) -> tuple[_Item, list[Event]]:
+    def _open_item(self, index: int, kind: BlockKind) -> tuple[Item, list[Event]]:
         """The item at an index, begun now if its beginning has not come."""
         item, events = self._items.get(index), []
         if item is None:
@@ -279,6 +258,9 @@ class ResponsesStreamParser:
                 raise bad_upstream("the upstream sent arguments without the call they are for")
             events = self._begin(index, {"type": "reasoning" if kind == "reasoning" else "message"})
             item = self._items[index]
+        if (item.kind == "tool_call") != (kind == "tool_call") or item.kind is None:
+            raise bad_upstream("the upstream sent words for an output item of another kind")
+        self._refused = self._refused or kind == "refusal"
         return item, events
 
     def _give(self, index: int, events: list[Event]) -> list[Event]:
@@ -289,31 +271,20 @@ class ResponsesStreamParser:
         return []
 
     def _done(self, index: int, given: Any) -> list[Event]:
-        """An item is whole: what of it was not said yet is said."""
+        """An item is whole."""
         events = self._begin(index, given)
         item = self._items[index]
-        if item.closed:
-            return events
-        item.native = given
-        kind = _ITEMS.get(_text(given.get("type")))
-        if kind == "text":
-            content = given.get("content")
-            for place, part in enumerate(content if isinstance(content, list) else []):
-                if isinstance(part, dict) and place >= (item.part or 0):
-                    events += self._part_done(index, {"content_index": place, "part": part})
-        elif kind == "tool_call":
-            field = "input" if given.get("type") == "custom_tool_call" else "arguments"
-            events += self._give(index, _owed(item, _text(given.get(field))))
-        elif kind == "reasoning":
-            events += self._give(index, _owed(item, _thought(given)))
-        return events + self._stop(index)
+        found = item.whole(given)
+        refusals = (e for e in found if isinstance(e, BlockStart) and e.kind == "refusal")
+        self._refused = self._refused or any(True for _ in refusals)
+        return events + self._give(index, found) + self._stop(index)
 
     def _stop(self, index: int) -> list[Event]:
         """End an item; if it was the open one, let those that waited speak."""
         item = self._items[index]
         if item.closed:
             return []
-        events = self._give(index, self._last(item))
+        events = self._give(index, item.last((self._traits.kind, self._model)))
         item.closed = True
         self._ended.add(index)
         while self._items:
@@ -327,28 +298,6 @@ class ResponsesStreamParser:
                 waiting.held = []
         return events
 
-    def _last(self, item: _Item) -> list[Event]:
-        """What an item says at its end."""
-        kind = _ITEMS.get(_text(item.native.get("type")))
-        if kind is None:
-            return [BlockStart(kind="native", dialect=NAME, native=item.native), BlockEnd()]
-        events: list[Event] = []
-        if item.block == "reasoning":
-            events.append(Signed(self._signature(item.native)))
-        elif item.unwraps:
-            arguments, raw = parsed("".join(item.words))
-            told = arguments.get("input") if arguments is not None else None
-            events += _words(told if isinstance(told, str) else raw)
-        return [*events, *_ended(item)]
-
-    def _signature(self, given: Json) -> Signature:
-        """The state of a thought; for plain text only who thought it."""
-        value, kind = _text(given.get("encrypted_content")), self._traits.kind
-        if not value:
-            return Signature(provider=kind, model=self._model, kind="text")
-        item = _text(given.get("id"))
-        return Signature(provider=kind, model=self._model, kind=STATE, value=value, item=item)
-
     # --- parts -------------------------------------------------------------------------
 
     def _words(self, data: Json, kind: BlockKind, place: str, field: str) -> list[Event]:
@@ -360,62 +309,19 @@ class ResponsesStreamParser:
             return []
         index = self._index(data)
         item, events = self._open_item(index, kind)
-        if (item.block == "tool_call") != (kind == "tool_call"):
-            raise bad_upstream("the upstream sent words for an output item of another kind")
-        part = _place(data, place)
-        if field != "delta":
-            if kind == "reasoning":
-                # What was said of a thought is counted over all its parts.
-                words = "" if item.said and part <= (item.part or 0) else words
-            else:
-                words = words[item.said if item.part == part or not place else 0 :]
-        if not words:
-            return events
-        return events + self._give(index, [*self._turned(item, kind, part), *_said(item, words)])
+        say = item.more if field == "delta" else item.whole_part
+        return events + self._give(index, say(kind, _place(data, place), words))
 
-    def _turned(self, item: _Item, kind: BlockKind, part: int) -> list[Event]:
-        """What it takes to say words of this part: another block, or another paragraph."""
-        if kind == "tool_call" or (item.block == kind and item.part == part):
+    def _part(self, data: Json, *, whole: bool) -> list[Event]:
+        """A part of a message begins, or is whole."""
+        part, place = data.get("part"), _place(data, "content_index")
+        kind = part_kind(part)
+        if kind is None:
             return []
-        if kind == "refusal":
-            self._refused = True
-        if kind == "reasoning" and item.block == "reasoning":
-            item.part = part
-            return _said(item, "\n\n") if item.said else []
-        return [*_ended(item), *_opened(item, kind, part)]
-
-    def _part_added(self, data: Json) -> list[Event]:
-        part = data.get("part")
-        told = part.get("type") if isinstance(part, dict) else None
-        if told not in {"output_text", "refusal"}:
-            return []
-        kind: BlockKind = "text" if told == "output_text" else "refusal"
         index = self._index(data)
         item, events = self._open_item(index, kind)
-        return events + self._give(index, self._turned(item, kind, _place(data, "content_index")))
-
-    def _part_done(self, index: int, data: Json) -> list[Event]:
-        """A part of a message is whole."""
-        part = data.get("part")
-        told = part.get("type") if isinstance(part, dict) else None
-        if not isinstance(part, dict) or told not in {"output_text", "refusal"}:
-            return []
-        kind: BlockKind = "text" if told == "output_text" else "refusal"
-        item, events = self._open_item(index, kind)
-        found = self._turned(item, kind, _place(data, "content_index"))
-        found += _owed(item, _text(part.get(WORDS[str(told)])))
-        cited = citations_in(part.get("annotations"))[item.cited :]
-        item.cited += len(cited)
-        return events + self._give(index, [*found, *(Cited(citation) for citation in cited)])
-
-    def _annotated(self, data: Json) -> list[Event]:
-        index = self._index(data)
-        item, events = self._open_item(index, "text")
-        cited = citations_in([data.get("annotation")])
-        if item.block != "text":
-            return events
-        item.cited += len(cited)
-        return events + self._give(index, [Cited(citation) for citation in cited])
+        found = item.whole_content(_mapping(part), place) if whole else item.turn(kind, place)
+        return events + self._give(index, found)
 
 
 def _object(data: bytes) -> Json | None:
@@ -432,35 +338,6 @@ def _object(data: bytes) -> Json | None:
     return value
 
 
-def _opened(item: _Item, kind: BlockKind, part: int | None) -> list[Event]:
-    item.block, item.part, item.said, item.cited = kind, part, 0, 0
-    return [BlockStart(kind=kind)]
-
-
-def _ended(item: _Item) -> list[Event]:
-    if item.block is None:
-        return []
-    item.block = None
-    return [BlockEnd()]
-
-
-def _said(item: _Item, words: str) -> list[Event]:
-    item.said += len(words)
-    if item.unwraps:
-        item.words.append(words)
-        return []
-    return _words(words)
-
-
-def _owed(item: _Item, words: str) -> list[Event]:
-    """What of these words no delta has said."""
-    return _said(item, words[item.said :])
-
-
-def _words(value: Any) -> list[Event]:
-    return [Delta(value)] if isinstance(value, str) and value else []
-
-
 def _mapping(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
@@ -469,20 +346,6 @@ def _place(data: Json, field: str) -> int:
     """The number of a part of an item."""
     place = data.get(field)
     return place if type(place) is int else 0
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _thought(given: Json) -> str:
-    """The words of a reasoning item, its summary before its own."""
-    for field in ("summary", "content"):
-        parts = given.get(field)
-        listed = parts if isinstance(parts, list) else []
-        if words := "\n\n".join(_text(_mapping(part).get("text")) for part in listed):
-            return words
-    return ""
 
 
 def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Response:

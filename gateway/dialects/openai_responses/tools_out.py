@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.openai_responses.job import Job
 from gateway.dialects.openai_responses.names import NAME, Json, split_name
-from gateway.dialects.openai_schema import is_strict, parameters
+from gateway.dialects.openai_schema import made_strict, parameters
 
 _WEB_SEARCH = "web_search"
 _PLACE = ("city", "region", "country", "timezone")
@@ -115,8 +115,10 @@ def _function_out(job: Job, tool: Tool) -> Json:
     if tool.strict and not job.traits.strict_tools:
         job.drop(f"{tool.at}.strict", "the upstream has no strict tools")
     elif tool.strict:
-        out["strict"] = is_strict(schema)
-        if not out["strict"]:
+        made = made_strict(schema)
+        if made is not None and not made[1]:
+            out |= {"strict": True, "parameters": made[0]}
+        else:
             why = "the schema is outside OpenAI's strict subset"
             job.bend(f"{tool.at}.strict", why, before=True, after=False)
     return _with_extra(job, tool, out)

@@ -79,10 +79,12 @@ class Deltas:
     def __init__(self, page: Page, head: bytes, tail: bytes) -> None:
         self._page, self._head, self._tail = page, head, tail
         self.words: list[str] = []
+        self.length = 0
 
     def more(self, text: str) -> bytes:
         """One delta."""
         self.words.append(text)
+        self.length += len(text)
         number = b"%d" % self._page.take_number()
         return self._head + number + b',"delta":' + _encode(text) + self._tail
 
@@ -108,7 +110,7 @@ class Message:
         """Begin a block: it goes on with the open part, or begins one."""
         out = b""
         if self._deltas is not None and self._kind == kind:
-            self._begun_at = len(self._deltas.all) if kind == "text" else 0
+            self._begun_at = self._deltas.length
             return out
         if self._deltas is None:
             out = self._page.added(message_item(self._id, [], "in_progress"))
@@ -118,10 +120,11 @@ class Message:
         place = len(self._content)
         part: Json = text_part("", []) if kind == "text" else {"type": "refusal", "refusal": ""}
         self._content.append(part)
-        name, more = "response.refusal.delta", {}
+        told: Json = {"content_index": place}
+        name = "response.refusal.delta"
         if kind == "text":
-            name, more = "response.output_text.delta", {"logprobs": []}
-        self._deltas = self._page.deltas(name, self._id, content_index=place, **more)
+            name, told["logprobs"] = "response.output_text.delta", []
+        self._deltas = self._page.deltas(name, self._id, **told)
         added = "response.content_part.added"
         return out + self._page.of(added, self._id, content_index=place, part=part)
 
@@ -138,7 +141,7 @@ class Message:
         cited, self._cited = self._cited, []
         if not cited or self._deltas is None or self._kind != "text":
             return b"", not cited
-        out, place, end = b"", len(self._content) - 1, len(self._deltas.all)
+        out, place, end = b"", len(self._content) - 1, self._deltas.length
         listed: list[Json] = self._content[-1]["annotations"]
         told = [citation_out(citation, self._begun_at, end) for citation in cited]
         for item in told:

@@ -82,12 +82,17 @@ def ensure_demo() -> None:
 
 
 def ensure_environment() -> list[str]:
-    """Provider rows for the keys in the environment; they hold the variable's name only."""
+    """Provider rows for the keys in the environment; they hold the variable's name only.
+
+    One for each key: the first preset that names it, not its other surfaces.
+    """
     found = []
+    taken: set[str] = set()
     for preset in PRESETS.values():
         variable = next((name for name in preset.env if os.environ.get(name)), None)
-        if variable is None or not preset.base_url:
+        if variable is None or not preset.base_url or variable in taken:
             continue
+        taken.add(variable)
         Provider.objects.get_or_create(
             name=preset.name,
             defaults={

@@ -1,9 +1,9 @@
 """The catalogue of providers: one row for each, all it takes to call it but the key.
 
-A new provider that speaks a known dialect is one row in `hosted`, `local`,
-`messages` or `google`. What it does differently goes into `traits` (facts that the renderer
-consults) or `edits` (changes to the JSON), never into code. What a model can do,
-wherever it is served, stands in `gateway.providers.families`.
+A new provider that speaks a known dialect is one row in `hosted`, `makers`, `hosts`,
+`local`, `messages`, `google` or `clouds`. What it does differently goes into `traits`
+(facts that the renderer consults) or `edits` (changes to the JSON), never into code. What a
+model can do, wherever it is served, stands in `gateway.providers.families`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,23 @@ from __future__ import annotations
 from gateway.providers.catalog.clouds import CLOUDS
 from gateway.providers.catalog.google import GOOGLE
 from gateway.providers.catalog.hosted import HOSTED
+from gateway.providers.catalog.hosts import HOSTS
 from gateway.providers.catalog.local import LOCAL
+from gateway.providers.catalog.makers import MAKERS
 from gateway.providers.catalog.messages import MESSAGES
 from gateway.providers.profile import Preset
 
 PRESETS: dict[str, Preset] = {
-    preset.name: preset for preset in (*HOSTED, *LOCAL, *MESSAGES, *GOOGLE, *CLOUDS)
+    preset.name: preset
+    for preset in (
+        *HOSTED,
+        *MAKERS,
+        *HOSTS,
+        *LOCAL,
+        *MESSAGES,
+        *GOOGLE,
+        *CLOUDS,
+    )
 }
 
 

@@ -6,7 +6,7 @@ provider's first, and a provider row sets its own.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import ANTHROPIC, CONVERSE, Facts
+from gateway.providers.catalog.facts import ANTHROPIC, COMPATIBLE, CONVERSE, OLDER_NAMES, Facts
 from gateway.providers.profile import Preset
 
 # Claude at a cloud takes no server tools of Anthropic's own but the search.
@@ -23,7 +23,7 @@ CLOUDS: tuple[Preset, ...] = (
         env=("AWS_BEARER_TOKEN_BEDROCK",),
         docs="https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
         litellm=("bedrock", "bedrock_converse"),
-        aliases=("bedrock_converse_stream", "converse"),
+        aliases=("converse",),
         traits=CONVERSE,
         prices="aws",
     ),
@@ -36,9 +36,39 @@ CLOUDS: tuple[Preset, ...] = (
         auth="sigv4",
         env=("AWS_BEARER_TOKEN_BEDROCK",),
         docs="https://platform.claude.com/docs/en/build-with-claude/claude-in-amazon-bedrock",
-        aliases=("bedrock_mantle",),
+        litellm=("bedrock_mantle",),
         traits=_CLAUDE,
         prices="aws",
+    ),
+    Preset(
+        name="azure-openai-v1",
+        logo="azureai",
+        title="Azure OpenAI (v1)",
+        dialect="openai_chat",
+        base_url="",
+        url_example="https://RES.openai.azure.com/openai/v1",
+        auth="api-key",
+        env=("AZURE_OPENAI_V1_API_KEY",),
+        docs="https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
+        aliases=("azure_v1",),
+        traits={"user_field": "user"},
+        prices="azure",
+    ),
+    Preset(
+        name="azure_ai",
+        logo="azureai",
+        title="Microsoft Foundry Models",
+        dialect="openai_chat",
+        base_url="",
+        url_example="https://RES.services.ai.azure.com/models",
+        auth="api-key",
+        env=("AZURE_AI_API_KEY",),
+        docs="https://learn.microsoft.com/rest/api/aifoundry/modelinference/",
+        litellm=("azure_ai",),
+        query=(("api-version", "2024-05-01-preview"),),
+        traits={**COMPATIBLE, "user_field": "none", "text_parts": True},
+        edits=OLDER_NAMES,
+        prices="azure",
     ),
     Preset(
         name="azure-anthropic",
@@ -47,7 +77,7 @@ CLOUDS: tuple[Preset, ...] = (
         dialect="anthropic_messages",
         base_url="",
         url_example="https://RES.services.ai.azure.com/anthropic",
-        auth="api-key",
+        auth="x-api-key",
         env=("AZURE_ANTHROPIC_API_KEY", "ANTHROPIC_FOUNDRY_API_KEY"),
         docs="https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry",
         aliases=("azure_claude", "foundry_anthropic"),
@@ -73,6 +103,23 @@ CLOUDS: tuple[Preset, ...] = (
         model_in_path=("generate",),
         body={"anthropic_version": "vertex-2023-10-16"},
         traits=_CLAUDE,
+        prices="google",
+    ),
+    Preset(
+        name="vertex-openai",
+        logo="vertexai",
+        title="Google Vertex AI (open models)",
+        dialect="openai_chat",
+        base_url="",
+        url_example=(
+            "https://us-central1-aiplatform.googleapis.com/v1/projects/PROJECT"
+            "/locations/us-central1/endpoints/openapi"
+        ),
+        auth="google",
+        env=("VERTEX_OPENAI_ACCESS_TOKEN",),
+        docs="https://cloud.google.com/vertex-ai/generative-ai/docs/maas/use-open-models",
+        traits={**COMPATIBLE, "user_field": "none", "reasoning_field": "reasoning_content"},
+        edits=OLDER_NAMES,
         prices="google",
     ),
 )

@@ -49,6 +49,7 @@ GOOGLE: tuple[Preset, ...] = (
         auth="google",
         env=("VERTEX_ACCESS_TOKEN",),
         docs="https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference",
+        litellm=("vertex_ai", "vertex_ai_beta"),
         aliases=("vertex_gemini", "vertexai"),
         paths={
             "generate": f"{_VERTEX}generateContent",

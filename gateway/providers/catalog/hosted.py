@@ -18,6 +18,19 @@ HOSTED: tuple[Preset, ...] = (
         traits={"allowed_tools": True},
         prices="openai",
     ),
+    # Its other surface alone, for accounts and proxies that have no Chat.
+    Preset(
+        name="openai_responses",
+        logo="openai",
+        title="OpenAI (Responses surface)",
+        dialect="openai_responses",
+        base_url="https://api.openai.com/v1",
+        env=("OPENAI_API_KEY",),
+        docs="https://platform.openai.com/docs/api-reference/responses",
+        aliases=("responses",),
+        traits={"allowed_tools": True, "count_tokens": "endpoint"},
+        prices="openai",
+    ),
     Preset(
         name="azure_openai",
         logo="azureai",
@@ -32,7 +45,10 @@ HOSTED: tuple[Preset, ...] = (
         aliases=("azure_openai_chat",),
         # The deployment stands in the URL. For `/openai/v1` a provider row sets its own
         # paths and an empty query.
-        paths={"generate": "/openai/deployments/{model}/chat/completions"},
+        paths={
+            "generate": "/openai/deployments/{model}/chat/completions",
+            "embed": "/openai/deployments/{model}/embeddings",
+        },
         query=(("api-version", "2024-10-21"),),
         # A field its api-version does not know is a 400.
         traits={
@@ -150,6 +166,7 @@ HOSTED: tuple[Preset, ...] = (
         litellm=("together_ai",),
         traits={
             **COMPATIBLE,
+            "completions": "too",
             "reasoning_field": "reasoning",
             "replay_reasoning": "native",
             "parallel_toggle": False,
@@ -209,6 +226,7 @@ HOSTED: tuple[Preset, ...] = (
         litellm=("fireworks_ai",),
         traits={
             **COMPATIBLE,
+            "completions": "too",
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "native",
             "top_k": True,

@@ -192,7 +192,13 @@ OLLAMA_STREAM = (
 RESPONSES = (
     *thought(
         "",
-        Signature(provider="openai_responses", model="gw-x", kind="rs_9", value="ENC", item="rs_9"),
+        Signature(
+            provider="openai_responses",
+            model="gw-x",
+            kind="encrypted_content",
+            value="ENC",
+            item="rs_9",
+        ),
     ),
     *call("call_9", "Bash", '{"command":"ls"}'),
     UsageUpdate(Usage(input=20, cache_read=80, cache_write=0, output=12, reasoning=4)),

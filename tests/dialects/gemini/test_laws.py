@@ -177,7 +177,7 @@ def requests(draw: st.DrawFn) -> Request:
         max_output=draw(st.none() | st.integers(1, 9999)),
         sampling=Sampling(
             temperature=draw(numbers),
-            top_p=draw(numbers),
+            top_p=draw(st.none() | st.floats(0, 1)),
             top_k=draw(st.none() | st.integers(0, 9)),
             seed=draw(st.none() | st.integers(0, 9)),
             presence_penalty=draw(numbers),

@@ -1,0 +1,49 @@
+"""Cohere's chat, version 2: the half that calls it.
+
+`request_out` (with `messages_out` and `tools`) writes a request; `stream_in` and `response`
+(with `usage`, `finish`, `citations`) read an answer, `errors` a refusal. No client speaks it
+to the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.canon.errors import Error, bad_upstream
+from gateway.canon.request import Request
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Dialect, Rendered, Verb
+from gateway.dialects.cohere import errors, request_out, response, stream_in
+from gateway.dialects.cohere.names import NAME
+from gateway.dialects.unserved import Unserved
+
+
+class _Provider:
+    """What it takes to call Cohere."""
+
+    def path(self, model: str, *, stream: bool, verb: Verb) -> str:
+        return "/v2/chat"
+
+    def render_request(self, request: Request, traits: Traits) -> Rendered:
+        return request_out.render_request(request, traits)
+
+    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+        return response.parse_response(body, traits, rendered)
+
+    def stream_parser(
+        self, traits: Traits, rendered: Rendered | None
+    ) -> stream_in.ChatStreamParser:
+        return stream_in.ChatStreamParser(traits, rendered)
+
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
+        return errors.parse_error(status, headers, body)
+
+    def parse_count(self, body: Any) -> int:
+        raise bad_upstream("Cohere counts no chats")
+
+
+DIALECT = Dialect(
+    name=NAME, keepalive=b"", client=Unserved(NAME), provider=_Provider(), served=False
+)

@@ -1,0 +1,142 @@
+"""Embeddings: `embedContent` and `batchEmbedContents`, both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse
+from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.fields import items, needed_mapping, needed_text, text, whole
+from gateway.dialects.gemini.casing import camel
+from gateway.dialects.gemini.errors import error_in, is_error
+from gateway.dialects.gemini.names import NAME, Json
+from gateway.dialects.gemini.usage import usage_in
+
+_READ = frozenset({"model", "content", "taskType", "outputDimensionality"})
+_TASKS = {
+    "RETRIEVAL_QUERY": "search_query",
+    "RETRIEVAL_DOCUMENT": "search_document",
+    "CLASSIFICATION": "classification",
+    "CLUSTERING": "clustering",
+}
+_TASKS_OUT = {told: word for word, told in _TASKS.items()}
+
+
+class EmbedClient:
+    """Serves Google's clients that want vectors."""
+
+    def parse_embed(self, body: Json) -> EmbedRequest:
+        """The canonical request. Raises GatewayError naming the field at fault."""
+        body = camel(body)
+        model = needed_text(body, "model")
+        if "content" in body:
+            asked, places = [body], [""]
+        else:
+            asked = items(body, "requests")
+            places = [f"requests[{place}]" for place in range(len(asked))]
+        if not asked:
+            raise invalid("requests is required: give a list of contents to embed", "requests")
+        first, at = asked[0], places[0]
+        task = text(first, "taskType", at)
+        extra = {k: v for k, v in first.items() if k not in _READ and v is not None}
+        if task is not None and task not in _TASKS:
+            extra["taskType"] = task
+        prefix = f"{at}." if at else ""
+        return EmbedRequest(
+            model=model.removeprefix("models/"),
+            inputs=tuple(_words(one, at) for one, at in zip(asked, places, strict=True)),
+            dimensions=whole(first, "outputDimensionality", least=1, most=1_000_000, at=at),
+            task=_TASKS.get(task or ""),
+            extra={NAME: extra} if extra else {},
+            at={"task": f"{prefix}taskType", "dimensions": f"{prefix}outputDimensionality"},
+        )
+
+    def render_embed(
+        self, response: EmbedResponse, request: EmbedRequest, exchange: Exchange
+    ) -> Json:
+        """The answer's JSON, in the shape of the path that was called."""
+        if exchange.endpoint.endswith(":embedContent"):
+            return {"embedding": {"values": response.vectors[0]}}
+        return {"embeddings": [{"values": vector} for vector in response.vectors]}
+
+
+def _words(asked: Json, at: str) -> str:
+    """The text of one content."""
+    content = needed_mapping(asked, "content", at)
+    path = f"{at}.content" if at else "content"
+    parts = items(content, "parts", path)
+    return "\n".join(needed_text(p, "text", f"{path}.parts[{n}]") for n, p in enumerate(parts))
+
+
+class _Vector(msgspec.Struct):
+    values: list[float]
+
+
+class _Answer(msgspec.Struct):
+    embeddings: list[_Vector]
+
+
+class EmbedProvider:
+    """Has Google make vectors."""
+
+    def embed_path(self, model: str) -> str:
+        """The path of the call, which takes any number of texts."""
+        return f"/v1beta/models/{model}:batchEmbedContents"
+
+    def render_embed(self, request: EmbedRequest, traits: Traits) -> Rendered:
+        """The JSON to send and what it could not carry. Raises GatewayError for tokens."""
+        report: list[Adaptation] = []
+        shared = _shared(request, report)
+        model = f"models/{traits.model or request.model}"
+        path = request.path("input")
+        asked: list[Json] = []
+        for place, words in enumerate(request.inputs):
+            if not isinstance(words, str):
+                why = f"{path}[{place}]: Google embeds texts, not tokens; send the text"
+                raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
+            asked.append({"model": model, "content": {"parts": [{"text": words}]}, **shared})
+        return Rendered(body={"requests": asked}, report=tuple(report))
+
+    def parse_embed(self, body: Any) -> EmbedResponse:
+        """The vectors. Raises GatewayError for a shape that is no answer."""
+        if is_error(body):
+            raise GatewayError(error_in(body))
+        if isinstance(body, dict) and "embedding" in body:
+            body = {**body, "embeddings": [body["embedding"]]}
+        try:
+            found = msgspec.convert(body, _Answer)
+        except (msgspec.ValidationError, RecursionError):
+            raise bad_upstream("the upstream's answer holds no embeddings") from None
+        vectors = tuple(vector.values for vector in found.embeddings)
+        return EmbedResponse(vectors=vectors, usage=usage_in(body.get("usageMetadata")))
+
+    def glance_embed(self, data: bytes) -> EmbedResponse | None:
+        """Have every answer parsed: these never pass through."""
+        return None
+
+
+def _shared(request: EmbedRequest, report: list[Adaptation]) -> Json:
+    """What is said of each text alike."""
+    out: Json = {}
+    if request.dimensions is not None:
+        out["outputDimensionality"] = request.dimensions
+    task = _TASKS_OUT.get(request.task or "")
+    if task is not None:
+        out["taskType"] = task
+    lost = ("user_id", "truncate") if task else ("user_id", "truncate", "task")
+    report += [
+        dropped(request.path(name), "no equivalent")
+        for name in lost
+        if getattr(request, name) is not None
+    ]
+    for dialect, fields in request.extra.items():
+        if dialect == NAME:
+            out |= fields
+        else:
+            report += [dropped(key, "no equivalent") for key in fields]
+    return out

@@ -1,0 +1,197 @@
+"""The keys of litellm_params that only clouds have: regions, projects, and how to get in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.litellm.inference import Named
+from gateway.litellm.reader import Node
+from gateway.litellm.report import Report
+from gateway.providers.catalog import PRESETS
+
+MAX_WORD = 200
+_AWS_KEYS = (
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_profile_name",
+)
+_AWS_REGIONS = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
+_ENTRA_KEYS = ("tenant_id", "client_id", "client_secret")
+# preset -> what stands below the project and location in its base URL, and the version above.
+_VERTEX = {
+    "vertex": ("v1beta1", ""),
+    "vertex-anthropic": ("v1", ""),
+    "vertex-openai": ("v1", "/endpoints/openapi"),
+}
+# preset -> how the paths end that LiteLLM takes as a base, and what they are here.
+_TAILS: dict[str, tuple[tuple[str, str], ...]] = {
+    "azure_ai": (("", "/models"),),
+    "azure-anthropic": (("", "/anthropic"), ("/models", "/anthropic")),
+    "snowflake": (("", "/api/v2/cortex/v1"), ("/api/v2", "/api/v2/cortex/v1")),
+    "cloudflare": (("/ai/run", "/ai/v1"),),
+}
+_V1 = "/openai/v1"
+_ON_AZURE = frozenset({"azure_openai", "azure_ai"})
+_WITH_ENTRA = _ON_AZURE | {"azure-openai-v1", "azure-anthropic"}
+# preset -> the variable that names the account in its base URL, and the URL.
+_BY_ACCOUNT = {
+    "cloudflare": (
+        "CLOUDFLARE_ACCOUNT_ID",
+        "https://api.cloudflare.com/client/v4/accounts/{}/ai/v1",
+    )
+}
+
+
+class Access(msgspec.Struct, frozen=True):
+    """A credential, or the variable that holds it, and how it is shown where that is told."""
+
+    key: str = ""
+    key_env: str = ""
+    auth: str = ""
+
+
+def settled(found: Named, base: str) -> Named:
+    """The model under the preset that its base URL asks for: Azure has an older surface."""
+    if found.preset.name in _ON_AZURE and base.endswith(_V1):
+        return msgspec.structs.replace(found, preset=PRESETS["azure-openai-v1"])
+    return found
+
+
+def base_of(params: Node, found: Named, environ: Mapping[str, str]) -> str:
+    """The base URL that a region, a project or an account makes; empty where none is told."""
+    preset = found.preset
+    if preset.auth == "sigv4":
+        return _aws_base(params, found, environ)
+    if preset.name in _VERTEX:
+        return _vertex_base(params, found, environ)
+    variable, base = _BY_ACCOUNT.get(preset.name, ("", ""))
+    account = environ.get(variable, "")
+    return base.format(account) if account else ""
+
+
+def completed(base: str, found: Named) -> str:
+    """The base URL with the path that LiteLLM adds to what it is given."""
+    path = urlsplit(base).path.rstrip("/")
+    for tail, whole in _TAILS.get(found.preset.name, ()):
+        if path == tail or (tail and path.endswith(tail)):
+            return base.rstrip("/").removesuffix(tail) + whole
+    return base
+
+
+def access(params: Node, found: Named, environ: Mapping[str, str], report: Report) -> Access | None:
+    """How a cloud is let in with; None where an `api_key` says it, or nothing does."""
+    if params.get("api_key") is not None:
+        return None
+    preset = found.preset
+    way = _ACCESS.get(preset.auth)
+    if way is not None:
+        return way(params, found, environ, report)
+    return _azure_access(params, report) if preset.name in _WITH_ENTRA else None
+
+
+# --- Amazon ------------------------------------------------------------------------------
+
+
+def _aws_base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
+    node = params.get("aws_bedrock_runtime_endpoint")
+    if node is not None:
+        return node.text(most=400).rstrip("/")
+    node = params.get("aws_region_name", "region_name")
+    told = node.text(most=MAX_WORD) if node is not None else found.region
+    region = told or next((environ[name] for name in _AWS_REGIONS if environ.get(name)), "")
+    usual = found.preset.base_url
+    return usual.replace("us-east-1", region) if region else ""
+
+
+def _aws_access(
+    params: Node, found: Named, environ: Mapping[str, str], report: Report
+) -> Access | None:
+    given = {name: node for name in _AWS_KEYS if (node := params.get(name)) is not None}
+    # The variables that AWS's own chain reads need not be kept here.
+    own = all(node.variable == name.upper() for name, node in given.items())
+    if not given or own:
+        return None if any(environ.get(name) for name in found.preset.env) else Access()
+    values = {name: node.text() for name, node in given.items()}
+    if not values.keys() >= {"aws_access_key_id", "aws_secret_access_key"} and (
+        "aws_profile_name" not in values
+    ):
+        raise next(iter(given.values())).wrong("needs both halves of an AWS key")
+    return _kept(next(iter(given.values())), values, "", report)
+
+
+# --- Google ------------------------------------------------------------------------------
+
+
+def _vertex_base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
+    project = _word(params, environ, "vertex_project", "vertex_ai_project")
+    if not project:
+        return ""
+    place = _word(params, environ, "vertex_location", "vertex_ai_location") or "us-central1"
+    host = "aiplatform.googleapis.com"
+    host = host if place == "global" else f"{place}-{host}"
+    version, below = _VERTEX[found.preset.name]
+    return f"https://{host}/{version}/projects/{project}/locations/{place}{below}"
+
+
+def _word(params: Node, environ: Mapping[str, str], *names: str) -> str:
+    node = params.get(*names)
+    if node is not None:
+        return node.text(most=MAX_WORD).strip("/ ")
+    short = names[0].removeprefix("vertex_").upper()
+    variables = (f"VERTEXAI_{short}", f"VERTEX_{short}")
+    return next((environ[name] for name in variables if environ.get(name)), "")
+
+
+def _google_access(
+    params: Node, found: Named, environ: Mapping[str, str], report: Report
+) -> Access | None:
+    node = params.get("vertex_credentials", "vertex_ai_credentials")
+    if node is None:
+        return None if any(environ.get(name) for name in found.preset.env) else Access()
+    if node.variable:
+        return Access(key_env=node.variable)
+    value = node.plain()
+    if isinstance(value, dict):
+        return _kept(node, value, "", report)
+    return Access(key=node.text(most=20_000))
+
+
+# --- Microsoft ---------------------------------------------------------------------------
+
+
+def _azure_access(params: Node, report: Report) -> Access | None:
+    token = params.get("azure_ad_token")
+    if token is not None:
+        if token.variable:
+            return Access(key_env=token.variable, auth="bearer")
+        return Access(key=token.text(), auth="bearer")
+    given = {name: node for name in _ENTRA_KEYS if (node := params.get(name)) is not None}
+    if not given:
+        return None
+    if len(given) < len(_ENTRA_KEYS):
+        raise next(iter(given.values())).wrong(f"needs {', '.join(_ENTRA_KEYS)}, all of them")
+    values = {name: node.text() for name, node in given.items()}
+    if (scope := params.get("azure_scope")) is not None:
+        values["scope"] = scope.text()
+    return _kept(given["client_secret"], values, "entra", report)
+
+
+def _kept(node: Node, values: Mapping[str, Any], auth: str, report: Report) -> Access:
+    if node.variable:
+        report.say(node, "is kept in the database, encrypted, together with what belongs to it")
+    return Access(key=msgspec.json.encode(values, order="deterministic").decode(), auth=auth)
+
+
+def needed(found: Named) -> str:
+    """What an entry lacks that has no base URL of its own."""
+    if found.preset.name in _VERTEX:
+        return "a vertex_project"
+    return f"an api_base (or {found.prefix.upper()}_API_BASE)"
+
+
+_ACCESS = {"sigv4": _aws_access, "google": _google_access}

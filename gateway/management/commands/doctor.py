@@ -1,0 +1,132 @@
+"""Examine a model, or all models of a provider, with live questions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from argparse import ArgumentParser
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand, CommandError
+
+from gateway import store
+from gateway.models import Provider
+from gateway.relay.doctor import BY_NAME, Advice, Estimate, Examination, Finding, estimate
+from gateway.routing.snapshot import Snapshot, Target
+from gateway.store import doctor
+
+MARKS = {"supported": "yes    ", "refused": "refused", "wrong": "wrong  ", "unclear": "?      "}
+
+
+class Command(BaseCommand):
+    """`manage.py doctor`."""
+
+    help = "Ask a model some thirty live questions and say what it can do."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The options of `doctor`."""
+        parser.add_argument("name", help="PROVIDER/MODEL, or PROVIDER for all its models")
+        parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+        parser.add_argument("--apply", action="store_true", help="write what was proven")
+        parser.add_argument("--estimate", action="store_true", help="say the cost and ask nothing")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Examine."""
+        snapshot = store.load_snapshot()
+        provider, targets = _chosen(snapshot, options["name"])
+        for target in targets:
+            self.stderr.write(f"{target.model.label}: {costs(estimate(target.model))}")
+        if options["estimate"]:
+            return
+        told = [self._examined(provider, target, options) for target in targets]
+        if options["json"]:
+            self.stdout.write(json.dumps(told, indent=2, ensure_ascii=False))
+        if any(row["ended"] != "done" for row in told):
+            raise CommandError("not every model could be examined to the end")
+
+    def _examined(
+        self, provider: Provider, target: Target, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        name = target.model.name
+        try:
+            report = doctor.begin(provider, name)
+        except doctor.Busy:
+            raise CommandError(f"{target.model.label} is being examined already") from None
+        plain = not options["json"]
+        found = asyncio.run(_run(report, target, self._say if plain else _quiet))
+        report.refresh_from_db()
+        advised = doctor.differences(report, target.model.traits)
+        if plain:
+            self._sum_up(found, advised, applied=options["apply"])
+        if options["apply"]:
+            self._apply(provider, name, [item for item in advised if item.sure])
+        return {**msgspec.to_builtins(found), "advice": msgspec.to_builtins(advised)}
+
+    def _say(self, finding: Finding) -> None:
+        words = " ".join(finding.words.split())
+        title = BY_NAME[finding.name].title
+        self.stdout.write(f"{MARKS[finding.verdict]}  {title:<34} {words}")
+
+    def _sum_up(self, found: Examination, advised: list[Advice], *, applied: bool) -> None:
+        spent = "unknown" if found.cost_usd is None else f"${found.cost_usd:.4f}"
+        self.stdout.write(f"{found.target}: {found.ended}, {found.ms / 1000:.1f} s, cost {spent}")
+        for item in advised:
+            sure = "" if item.sure else "  (not proven; look first)"
+            asked = ", ".join(item.because)
+            line = f"differs: {item.trait} is {item.now}, found {item.proposed} by {asked}{sure}"
+            self.stdout.write(line)
+        if advised and not applied:
+            self.stdout.write("--apply writes what is proven; the console writes what you choose")
+
+    def _apply(self, provider: Provider, model: str, proven: list[Advice]) -> None:
+        if not proven:
+            return
+        try:
+            doctor.learn(provider, model, proven)
+        except doctor.Fixed:
+            message = "a file or the environment owns this model; copy it to the database first"
+            raise CommandError(message) from None
+        names = ", ".join(item.trait for item in proven)
+        self.stderr.write(f"written: {names}")
+
+
+async def _run(report: Any, target: Target, say: Any) -> Examination:
+    """The examination; Ctrl-C ends it in an orderly way."""
+    running = asyncio.ensure_future(doctor.run(report, target, told=say))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        raise CommandError("stopped") from None
+
+
+def _quiet(finding: Finding) -> None:
+    """Say nothing while it runs."""
+
+
+def _chosen(snapshot: Snapshot, name: str) -> tuple[Provider, list[Target]]:
+    """The provider's row and the targets to examine. Raises CommandError."""
+    provider_name, _, model = name.partition("/")
+    row = Provider.objects.filter(name=provider_name).first()
+    if row is None or provider_name not in snapshot.providers:
+        raise CommandError(f"there is no provider `{provider_name}` that can be called")
+    names = [model] if model else doctor.models_of(row)
+    if not names:
+        raise CommandError(f"`{provider_name}` has no models yet; name one: {provider_name}/MODEL")
+    found = (doctor.target_of(snapshot, provider_name, each) for each in names)
+    return row, [target for target in found if target is not None]
+
+
+def costs(expected: Estimate) -> str:
+    """What an examination may cost, for a person."""
+    asked = f"{expected.requests} requests, about {expected.input:,} tokens in"
+    if expected.usd is None or expected.most_usd is None:
+        return f"{asked}; its price is unknown"
+    return f"{asked}; about {_usd(expected.usd)}, at most {_usd(expected.most_usd)}"
+
+
+def _usd(amount: Decimal) -> str:
+    return f"${amount:.4f}"

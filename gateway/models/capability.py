@@ -1,0 +1,106 @@
+"""What the doctor found of a model: one row for each examination."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, ClassVar, Self, TypeVar
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from gateway.models.provider import Provider
+
+Row = TypeVar("Row", bound=models.Model)
+
+# An examination whose process has said nothing for so long will not go on.
+LOST_AFTER = dt.timedelta(seconds=30)
+# So many examinations of a model are kept.
+KEPT = 10
+
+
+class CapabilityReportQuerySet(models.QuerySet[Row]):
+    """Examinations, newest first."""
+
+    def of(self, provider: Provider, model: str) -> Self:
+        """Those of one model, by its name: it needs no row of its own."""
+        return self.filter(provider=provider, model=model)
+
+    def at_work(self) -> Self:
+        """Those that are running now, in whichever process."""
+        since = timezone.now() - LOST_AFTER
+        return self.filter(state=CapabilityReport.State.RUNNING, heard__gte=since)
+
+    def newest(self, provider: Provider) -> dict[str, CapabilityReport]:
+        """The newest of each model of a provider, by the model's name."""
+        rows = self.filter(provider=provider).order_by("started", "pk")
+        return {row.model: row for row in rows}  # type: ignore[attr-defined, misc]
+
+    def ask_to_stop(self) -> int:
+        """Have them stopped, by the processes that run them."""
+        return self.filter(state=CapabilityReport.State.RUNNING).update(stopping=True)
+
+    def prune(self, provider: Provider, model: str) -> None:
+        """Forget all of a model but the newest."""
+        kept = self.of(provider, model).values_list("pk", flat=True)[:KEPT]
+        self.of(provider, model).exclude(pk__in=list(kept)).delete()
+
+
+class CapabilityReport(models.Model):
+    """An examination of `provider/model`.
+
+    `document` has the dialect, the time it took and the findings as
+    `relay.doctor.Finding` writes them, also while it runs. `heard` moves as long as its
+    process lives; `stopping` asks that process to end it.
+    """
+
+    class State(models.TextChoices):
+        """How far it is; the words of `relay.doctor.Examination.ended`, and two more."""
+
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        SILENT = "silent", "no plain answer"
+        LATE = "late", "out of time"
+        STOPPED = "stopped", "stopped"
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="reports")
+    model = models.CharField(max_length=200)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.RUNNING)
+    started = models.DateTimeField(auto_now_add=True)
+    heard = models.DateTimeField(default=timezone.now)
+    stopping = models.BooleanField(default=False)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    document = models.JSONField(default=dict)
+
+    objects = CapabilityReportQuerySet["CapabilityReport"].as_manager()
+
+    class Meta:
+        ordering: ClassVar = ("-started", "-pk")
+        indexes = (
+            models.Index(
+                fields=["provider", "model", "-started"], name="gateway_capability_newest"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.provider.name}/{self.model} {self.started:%Y-%m-%d %H:%M}"
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        lost = timezone.now() - self.heard > LOST_AFTER
+        return self.state == self.State.RUNNING and not lost
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """The findings so far, whatever the row holds."""
+        found = self.document.get("findings") if isinstance(self.document, dict) else None
+        rows = found if isinstance(found, list) else []
+        return [row for row in rows if isinstance(row, dict) and "name" in row and "verdict" in row]
+
+    @property
+    def verdicts(self) -> dict[str, Any]:
+        """The verdicts by the probe's name."""
+        return {row["name"]: row["verdict"] for row in self.findings}

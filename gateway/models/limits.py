@@ -1,0 +1,74 @@
+"""The columns of limits and budgets, for whatever has them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+LIMITS = {
+    "limit_rpm": "requests_per_minute",
+    "limit_rph": "requests_per_hour",
+    "limit_rpd": "requests_per_day",
+    "limit_tpm": "tokens_per_minute",
+    "limit_tph": "tokens_per_hour",
+    "limit_tpd": "tokens_per_day",
+    "limit_concurrency": "concurrency",
+}
+BUDGETS = {
+    "budget_day_usd": "day_usd",
+    "budget_week_usd": "week_usd",
+    "budget_month_usd": "month_usd",
+    "budget_total_usd": "total_usd",
+    "budget_soft_percent": "soft_percent",
+}
+
+
+def _usd() -> models.DecimalField[Decimal | None, Decimal | None]:
+    """US dollars; null is no limit."""
+    return models.DecimalField(
+        max_digits=16,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0))],
+    )
+
+
+def _limit() -> models.PositiveBigIntegerField[int | None, int | None]:
+    """A count that must not be passed; null is no limit."""
+    return models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+
+
+class Limited(models.Model):
+    """Requests and tokens a minute, an hour and a day, and requests at a time; null is none."""
+
+    limit_rpm = _limit()
+    limit_rph = _limit()
+    limit_rpd = _limit()
+    limit_tpm = _limit()
+    limit_tph = _limit()
+    limit_tpd = _limit()
+    limit_concurrency = _limit()
+
+    class Meta:
+        abstract = True
+
+
+class Budgeted(models.Model):
+    """US dollars for a day, a week, a month (UTC) and in all; null is none.
+
+    From `budget_soft_percent` of any on there is a warning.
+    """
+
+    budget_total_usd = _usd()
+    budget_day_usd = _usd()
+    budget_week_usd = _usd()
+    budget_month_usd = _usd()
+    budget_soft_percent = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+
+    class Meta:
+        abstract = True

@@ -1,0 +1,57 @@
+"""How LiteLLM writes `provider/model`: what a prefix and a name after it mean here.
+
+Three of its prefixes stand for several surfaces of one cloud, which the model's name
+tells apart; some names begin with the words of an API, or with a region.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+
+import msgspec
+
+from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Preset
+
+PREFIXES: dict[str, Preset] = {
+    prefix: preset for preset in PRESETS.values() for prefix in preset.litellm
+}
+
+# prefix -> (pattern of the model's name, preset), the first that matches.
+_BY_MODEL: dict[str, tuple[tuple[str, str], ...]] = {
+    "vertex_ai": (("claude*", "vertex-anthropic"), ("gemini*", "vertex"), ("*", "vertex-openai")),
+    "azure_ai": (("claude*", "azure-anthropic"),),
+}
+_BY_MODEL["vertex_ai_beta"] = _BY_MODEL["vertex_ai"]
+# Words that choose one of a provider's APIs; which one is called is decided here.
+_WORDS: dict[str, tuple[str, ...]] = {
+    "": ("responses/", "chat/"),
+    "bedrock": ("converse/", "converse_like/", "invoke/"),
+}
+_REGION = re.compile(r"(?P<region>[a-z]{2}(?:-gov)?-[a-z]+-\d)/")
+
+
+class Meant(msgspec.Struct, frozen=True):
+    """A preset, and the upstream's name of the model; `region` where the name told one."""
+
+    preset: Preset
+    model: str
+    region: str = ""
+
+
+def meant(prefix: str, name: str) -> Meant | None:
+    """What LiteLLM's `prefix/name` means; None for a prefix that is not known."""
+    preset = PREFIXES.get(prefix)
+    if preset is None:
+        return None
+    for word in (*_WORDS[""], *_WORDS.get(prefix, ())):
+        name = name.removeprefix(word)
+    for pattern, other in _BY_MODEL.get(prefix, ()):
+        if fnmatch.fnmatchcase(name.lower(), pattern):
+            preset = PRESETS[other]
+            break
+    region = ""
+    if preset.auth == "sigv4" and (match := _REGION.match(name)) is not None:
+        region, name = match["region"], name[match.end() :]
+    return Meant(preset, name, region)

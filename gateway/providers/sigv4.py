@@ -1,0 +1,65 @@
+"""Signature Version 4: the headers that sign one request with an AWS key.
+
+Through botocore's signer; it is imported with the first request that is signed, as it
+costs a quarter of a second that installations without AWS need not pay.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+_REGION = re.compile(r"(?:^|[.-])((?:us|eu|ap|sa|ca|me|af|il|mx|cn)(?:-[a-z]+)+-\d)(?=\.|$)")
+REGION = "us-east-1"
+# A host's first part -> the service that a signature names.
+_MANTLE = "bedrock-mantle"
+_SERVICE = "bedrock"
+# Only these are signed: a proxy in between may change any other.
+_SIGNED = frozenset({"host", "content-type"})
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An AWS key, and the token of its session where it is a temporary one."""
+
+    id: str
+    secret: str
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return "Key(***)"
+
+
+def region_of(host: str, told: str | None = None) -> str:
+    """The region that a host is in; the one told where the host does not say."""
+    found = _REGION.search(host)
+    return found[1] if found else told or REGION
+
+
+def service_of(host: str) -> str:
+    """The service that a host belongs to, as signatures name it."""
+    return _MANTLE if _MANTLE in host else _SERVICE
+
+
+def signed(
+    key: Key, region: str, method: str, url: str, headers: dict[str, str], body: bytes
+) -> list[tuple[bytes, bytes]]:
+    """The headers that a request needs beside its own: signature, time, session.
+
+    The URL must be the one that is sent, percent signs and all.
+    """
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    told = {name: value for name, value in headers.items() if name.lower() in _SIGNED}
+    request: Any = AWSRequest(method=method, url=url, headers=told, data=body)
+    host = url.split("/", 3)[2]
+    credentials = Credentials(key.id, key.secret, key.token)
+    SigV4Auth(credentials, service_of(host), region).add_auth(request)
+    return [
+        (name.lower().encode("ascii"), str(value).encode("latin-1"))
+        for name, value in request.headers.items()
+        if name.lower() not in _SIGNED
+    ]

@@ -1,0 +1,115 @@
+"""The most that a request may use, before anybody knows: tokens and dollars.
+
+An upper bound and not a guess: what is reserved must be enough, or requests at the same
+time could pass a limit together. Read from the body's outermost fields, which are decoded
+anyway; the rest of the body is parsed only where its size says little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from gateway.canon.errors import GatewayError
+from gateway.relay.call import Call
+from gateway.relay.facts import estimate
+from gateway.routing.limits import UNITS, Want
+from gateway.routing.snapshot import Route, Target
+
+# What an answer may have where neither the request nor the model's row says.
+OUTPUT_TOKENS = 8192
+# JSON of plain words has more bytes to a token than that.
+BYTES_PER_TOKEN = 3
+# A longer body may be pictures, whose tokens are not in their bytes.
+PARSED_BYTES = 128 * 1024
+_MILLION = 1_000_000
+
+_CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_NESTED = (("generationConfig", "maxOutputTokens"), ("options", "num_predict"))
+_CHOICES = ("n", "best_of")
+_numbers = msgspec.json.Decoder(int | None)
+# Units of dollars for a token of input and one of output.
+Rates = tuple[int, int]
+
+
+def want(call: Call, targets: Iterable[Target], rates: Rates) -> Want:
+    """What to reserve for a call that one of the targets may answer."""
+    prompt = _prompt(call)
+    output = _output(call, targets) if call.verb == "generate" else 0
+    return Want(prompt + output, prompt * rates[0] + output * rates[1])
+
+
+def _prompt(call: Call) -> int:
+    size = len(call.body)
+    if size > PARSED_BYTES and call.verb == "generate":
+        try:
+            # By three bytes to a token instead of four.
+            return estimate(call) * 4 // BYTES_PER_TOKEN
+        except GatewayError:
+            pass
+    return size // BYTES_PER_TOKEN + 1
+
+
+def _output(call: Call, targets: Iterable[Target]) -> int:
+    asked = _cap(call.fields)
+    if asked is None and call.route is not None:
+        asked = call.route.default_max_output
+    if asked is None:
+        able = (target.model.traits.max_output or OUTPUT_TOKENS for target in targets)
+        asked = max(able, default=OUTPUT_TOKENS)
+    for name in _CHOICES:
+        if name in call.fields:
+            asked *= _number(call.fields[name]) or 1
+    return asked
+
+
+def _cap(fields: Mapping[str, msgspec.Raw]) -> int | None:
+    """The answer's length as the client bounds it."""
+    for name in _CAPS:
+        if name in fields and (found := _number(fields[name])) is not None:
+            return found
+    for outer, inner in _NESTED:
+        if outer in fields:
+            found = _number_in(fields[outer], inner)
+            if found is not None:
+                return found
+    return None
+
+
+def _number(raw: msgspec.Raw) -> int | None:
+    try:
+        value = _numbers.decode(raw)
+    except msgspec.MsgspecError:
+        return None
+    return value if value is not None and 0 < value < 2**31 else None
+
+
+def _number_in(raw: msgspec.Raw, name: str) -> int | None:
+    try:
+        inner = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError:
+        return None
+    return _number(inner[name]) if name in inner else None
+
+
+def dearest(targets: Iterable[Target]) -> Rates:
+    """The highest prices of any of the targets, in units of dollars for a token.
+
+    One without a price costs nothing that is known, and so nothing that is counted.
+    """
+    read = write = 0
+    for target in targets:
+        price = target.model.price
+        if price.input is None:
+            continue
+        inputs = (price.input, price.cache_write, price.cache_write_1h)
+        highest = max(rate for rate in inputs if rate is not None)
+        read = max(read, -int(-highest * UNITS // _MILLION))
+        write = max(write, -int(-(price.output or 0) * UNITS // _MILLION))
+    return read, write
+
+
+def all_targets(routes: Iterable[Route]) -> tuple[Target, ...]:
+    """The targets of a route and its fallbacks."""
+    return tuple(target for route in routes for target in route.targets)

@@ -1,0 +1,105 @@
+"""Probes of what is not plain text: pictures, JSON, thoughts, cache marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.canon.request import Cache, Output, Text, Thinking
+from gateway.canon.traits import Traits
+from gateway.relay.doctor import judges as on
+from gateway.relay.doctor.asked import RED, ask, can_think, given
+from gateway.relay.doctor.values import Probe
+
+FORMS = "Pictures, JSON, thinking"
+MOODS = ("calm", "rough")
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "mood": {"type": "string", "enum": list(MOODS)},
+        "waves": {"type": "integer"},
+        "words": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["mood", "waves", "words"],
+    "additionalProperties": False,
+}
+# Beyond what most caches want before they begin.
+_HANDBOOK = "The keeper of the light writes down wind, sea and sky at every full hour. " * 90
+
+
+def some_marks(told: Traits) -> Mapping[str, Any]:
+    """Assume marks on blocks where the tables know of no marks."""
+    known = told.cache not in {"none", "implicit"}
+    return {} if known else {"cache": "cache_control"}
+
+
+OTHERS = (
+    Probe(
+        name="image",
+        group=FORMS,
+        title="Picture",
+        asks="The colour of a small red picture.",
+        judged="Red in the answer.",
+        request=ask("Which colour fills this picture? Answer in one word.", RED),
+        assume=given(images=True),
+        carries=("image",),
+        judge=on.says_one_of("red", "crimson", "scarlet"),
+    ),
+    Probe(
+        name="json",
+        group=FORMS,
+        title="JSON object",
+        asks="Any JSON object, with the provider's switch for JSON.",
+        judged="A JSON object and nothing around it.",
+        request=ask(
+            "Describe the sea as a JSON object with one key, mood.", output=Output(format="json")
+        ),
+        assume=given(structured="schema"),
+        carries=("format", "output"),
+        judge=on.json_object,
+    ),
+    Probe(
+        name="schema",
+        group=FORMS,
+        title="JSON by schema",
+        asks="JSON of a strict schema with an enumeration, a number and a list.",
+        judged="Exactly the fields of the schema, each of its type.",
+        request=ask(
+            "Describe the sea as JSON.",
+            output=Output(format="schema", name="sea", schema=_SCHEMA, strict=True),
+        ),
+        assume=given(structured="schema"),
+        carries=("schema", "format", "output"),
+        judge=on.json_of({"mood": str, "waves": int, "words": list}, mood=MOODS),
+    ),
+    Probe(
+        name="thinking",
+        group=FORMS,
+        title="Thinking",
+        asks="To think a little before it answers, and to show it.",
+        judged="Thoughts in the answer, or tokens counted for them.",
+        request=ask(
+            "Which is larger, 17 times 23 or 19 times 21? Think first.",
+            thinking=Thinking(mode="auto", effort="low", visible="summary"),
+            max_output=4096,
+        ),
+        assume=can_think,
+        carries=("thinking", "effort"),
+        judge=on.thinks,
+        deadline_s=90.0,
+    ),
+    Probe(
+        name="cache",
+        group=FORMS,
+        title="Cache marks",
+        asks=f"A mark after instructions of {len(_HANDBOOK):,} characters.",
+        judged="It is taken; tokens written to the cache prove it.",
+        request=ask(
+            "What does the keeper write down? One line.",
+            instructions=(Text(text=_HANDBOOK, cache=Cache(), at="cache"),),
+        ),
+        assume=some_marks,
+        carries=("cache",),
+        judge=on.caches,
+    ),
+)

@@ -1,0 +1,289 @@
+"""Keeps requests within limits and budgets: reserves before the call, settles after it.
+
+    rules of key, team, route and provider
+      -> Limiter.admit   looks at them all, then counts in all: no await between
+      -> Hold            what was reserved; the call carries it
+      -> Limiter.settle  puts what was used in its place, however the call ended
+
+The counters are those of `relay.board`; `relay.shared_limiter` has the same on Redis. A
+limit of a provider passes a target over: it refuses nobody while another can answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from math import ceil
+
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.relay import limit_headers
+from gateway.relay.amounts import Rates, all_targets, dearest, want
+from gateway.relay.board import Board
+from gateway.relay.call import Call
+from gateway.relay.holds import Asked, Bounds, Hold, Refused
+from gateway.routing import limits
+from gateway.routing.limits import Bound, Moment, Rule, Want
+from gateway.routing.plan import with_fallbacks
+from gateway.routing.snapshot import ApiKey, Provider, Route, Snapshot, Target
+
+log = logging.getLogger(__name__)
+
+_KEPT = 8192
+# (owner and span, window, units): what the database says was spent.
+Spent = Sequence[tuple[str, int, int]]
+
+
+class _Rules(msgspec.Struct, frozen=True):
+    """What holds for a key on a route: its rules, and what a call's bound is made of."""
+
+    bounds: Bounds
+    needs: bool
+    targets: tuple[Target, ...] = ()
+    rates: Rates = (0, 0)
+
+
+_NO_RULES = _Rules((), needs=False)
+
+
+class Limiter:
+    """The limits of one process. All methods belong to the event loop's thread."""
+
+    def __init__(self, board: Board, *, clock: Callable[[], float] = time.time) -> None:
+        self.board = board
+        self._clock = clock
+        self._snapshot: Snapshot | None = None
+        self._rules: dict[tuple[int, str], _Rules] = {}
+        self._providers: dict[int, Bounds] = {}
+        self._warned: dict[str, int] = {}
+        self._day = -1.0
+        self._windows: dict[str, int] = {}
+
+    # --- what holds ---------------------------------------------------------------------
+
+    def _of(self, call: Call, route: Route) -> _Rules:
+        key = call.key
+        name = (key.id if key is not None else 0, route.name)
+        found = self._rules.get(name)
+        if found is None:
+            if len(self._rules) >= _KEPT:
+                self._rules.clear()
+            found = self._rules[name] = self._compiled(call.snapshot, key, route)
+        return found
+
+    def _compiled(self, snapshot: Snapshot, key: ApiKey | None, route: Route) -> _Rules:
+        bounds = self._bound(rules_for(key, route))
+        if not bounds:
+            return _NO_RULES
+        targets = all_targets(with_fallbacks(snapshot, route))
+        needed = limits.needs(bounds)
+        return _Rules(bounds, needed, targets, dearest(targets))
+
+    def _bound(self, found: Iterable[Rule]) -> Bounds:
+        cells = ((rule, self.board.cell(rule.name)) for rule in found)
+        return tuple(limits.bound(rule, at) for rule, at in cells if at is not None)
+
+    def _of_provider(self, provider: Provider) -> Bounds:
+        found = self._providers.get(provider.id)
+        if found is None:
+            label = f"the provider {provider.name}"
+            made = limits.rules(f"provider:{provider.id}", label, provider.limits)
+            found = self._providers[provider.id] = self._bound(made)
+        return found
+
+    def asks(self, call: Call, route: Route, target: Target) -> Asked | None:
+        """What the limits have to be asked for an attempt at a target; None if nothing."""
+        if call.snapshot is not self._snapshot:
+            self._snapshot = call.snapshot
+            self._rules.clear()
+            self._providers.clear()
+        found = _NO_RULES if call.admitted else self._of(call, route)
+        attempt = self._of_provider(target.model.provider)
+        if not found.bounds and not attempt:
+            return None
+        own_want = attempt_want = Want()
+        if found.needs:
+            own_want = want(call, found.targets, found.rates)
+        if limits.needs(attempt):
+            attempt_want = want(call, (target,), (0, 0))
+        return Asked(found.bounds, own_want, attempt, attempt_want)
+
+    # --- in -----------------------------------------------------------------------------
+
+    def admit(self, call: Call, route: Route, target: Target) -> Error | None:
+        """Let a call in and begin an attempt; the refusal if the provider may take no more.
+
+        Raises GatewayError (rate_limit, quota) for a limit of the key, its team or the
+        route. Later attempts of the same call are asked of the provider's limits only.
+        """
+        asked = self.asks(call, route, target)
+        if asked is None:
+            call.admitted = True
+            return None
+        now, started = self._clock(), call.started_at
+        if not call.admitted and asked.own:
+            refused, counts = self._take(asked.own, asked.own_want, now, started)
+            self.tell(call, asked.own, counts, refused)
+            call.holds.append(Hold(asked.own, asked.own_want, started))
+        call.admitted = True
+        if not asked.attempt:
+            return None
+        refused, _ = self._take(asked.attempt, asked.attempt_want, now, started)
+        if refused is not None:
+            return refusal(refused)
+        call.holds.append(Hold(asked.attempt, asked.attempt_want, started, attempt=True))
+        return None
+
+    def tell(
+        self, call: Call, bounds: Bounds, counts: Sequence[int], refused: Refused | None
+    ) -> None:
+        """Put what is left into the answer's headers. Raises GatewayError for a refusal."""
+        call.limit_headers = limit_headers.of(call.dialect.name, bounds, counts, self._clock())
+        if refused is not None:
+            raise GatewayError(refusal(refused))
+
+    def _take(
+        self, bounds: Bounds, needed: Want, now: float, started: float
+    ) -> tuple[Refused | None, list[int]]:
+        board = self.board
+        board.look()
+        moment = Moment(now, self.windows(started))
+        number, counts = limits.look(bounds, board.mine, board.others, moment, needed)
+        if number:
+            return self._refused(bounds[number - 1], counts[-2], now), counts
+        limits.take(bounds, board.mine, moment, needed)
+        return None, counts
+
+    def windows(self, started: float) -> dict[str, int]:
+        """The calendar's windows that a request belongs to."""
+        day = started // limits.DAY
+        if day != self._day:
+            spans = {span: limits.calendar(started, span)[0] for span in limits.CALENDAR}
+            self._day, self._windows = day, spans
+        return self._windows
+
+    def now(self) -> float:
+        """The time by which is counted."""
+        return self._clock()
+
+    def fixed_now(self) -> float:
+        """The same where it is not the machine's own; else 0."""
+        return 0.0 if self._clock is time.time else self._clock()
+
+    def _refused(self, bound: Bound, used: int, now: float) -> Refused:
+        rule = bound.rule
+        if used < rule.most:
+            return Refused(rule, used, limits.SOON_S)
+        if rule.what == "usd":
+            return self.spent(rule, used, now)
+        slot = limits.slot(now, bound.span_s)
+        lanes = [self.board.mine, *self.board.others]
+        rows = (limits.by_slot(words, bound.at, slot) for words in lanes)
+        counts = [sum(column) for column in zip(*rows, strict=True)]
+        return Refused(rule, used, limits.frees_in(counts, rule.most, now, bound.span_s))
+
+    def spent(self, rule: Rule, used: int, now: float) -> Refused:
+        """The refusal of a budget that is spent."""
+        _, ends = limits.calendar(now, rule.span)
+        return Refused(rule, used, None if ends is None else max(ends - now, 0.0))
+
+    # --- out ----------------------------------------------------------------------------
+
+    def leave(self, call: Call) -> None:
+        """An attempt has failed: what it had reserved at its provider is free again."""
+        if call.holds and call.holds[-1].attempt:
+            self.release(call.holds.pop(), 0, 0)
+
+    def settle(self, call: Call, tokens: int, units: int) -> None:
+        """Put what a call used in the place of what it had reserved. Once."""
+        for hold in call.holds:
+            self.release(hold, tokens, units)
+        call.holds.clear()
+
+    def release(self, hold: Hold, tokens: int, units: int) -> None:
+        """Settle one hold."""
+        moment = Moment(self._clock(), self.windows(hold.at))
+        limits.put_back(hold.bounds, self.board.mine, moment, hold.want, tokens, units)
+        if units > 0:
+            for bound in hold.bounds:
+                if bound.rule.soft is not None:
+                    self._warn(bound, moment.windows[bound.rule.span])
+
+    def _warn(self, bound: Bound, window: int) -> None:
+        """Say once in each window that a budget's soft limit is passed."""
+        rule = bound.rule
+        lanes = (self.board.mine, *self.board.others)
+        used = sum(limits.spent(words, bound.at, window) for words in lanes)
+        self.warn(rule, used, window)
+
+    def warn(self, rule: Rule, used: int, window: int) -> None:
+        """Write a warning into the gateway's own log, if it is due."""
+        if rule.soft is None or used < rule.soft or self._warned.get(rule.name) == window:
+            return
+        self._warned[rule.name] = window
+        log.warning(
+            "a budget's soft limit is passed",
+            extra={"owner": rule.owner, "span": rule.span, "soft": rule.soft / limits.UNITS},
+        )
+
+    # --- with the database --------------------------------------------------------------
+
+    def learn(self, found: Spent) -> None:
+        """Count what the database knows was spent and these counters do not.
+
+        The log is behind by what is still in journals, never before: what is missing
+        here is what was spent before the counters were made, or on another machine.
+        """
+        self.board.look()
+        with self.board.alone():
+            for name, window, units in found:
+                at = self.board.known(name)
+                if at is None:
+                    continue
+                lanes = (self.board.mine, *self.board.others)
+                missing = units - sum(limits.spent(words, at, window) for words in lanes)
+                if missing > 0:
+                    limits.spend(self.board.mine, at, window, missing)
+
+
+def rules_for(key: ApiKey | None, route: Route) -> list[Rule]:
+    """The rules of a key, its team and a route."""
+    found: list[Rule] = []
+    if key is not None and key.id:
+        found += limits.rules(f"key:{key.id}", "this API key", key.limits, key.budget)
+        team = key.team
+        if team is not None:
+            label = f"the team {team.name}"
+            found += limits.rules(f"team:{team.id}", label, team.limits, team.budget)
+    if route.id:
+        found += limits.rules(f"route:{route.id}", f"the model {route.name}", route.limits)
+    return found
+
+
+def refusal(refused: Refused) -> Error:
+    """What a client is told."""
+    rule = refused.rule
+    wait = None if refused.frees_s is None else max(1, ceil(refused.frees_s))
+    if rule.what != "usd":
+        message = f"{_words(rule)}; try again in {wait} s"
+        return Error(kind="rate_limit", message=message, retry_after_s=wait)
+    if refused.used < rule.most:
+        message = f"the rest of {_words(rule)} is reserved by requests under way"
+        return Error(kind="rate_limit", message=message, retry_after_s=wait)
+    return Error(kind="quota", message=f"{_words(rule)} is spent", retry_after_s=wait)
+
+
+def _words(rule: Rule) -> str:
+    if rule.what == "usd":
+        usd = f"{rule.most / limits.UNITS:,.6f}".rstrip("0").rstrip(".")
+        when = "in all" if rule.span == "total" else f"a {rule.span}"
+        return f"the budget of {rule.label} of {usd} USD {when}"
+    if rule.what == "concurrency":
+        return f"{rule.label} may have {_count(rule.most, 'requests')} at a time"
+    return f"{rule.label} may have {_count(rule.most, rule.what)} a {rule.span}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what if number != 1 else what.removesuffix('s')}"

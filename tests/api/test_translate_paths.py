@@ -1,0 +1,29 @@
+"""A dialect that names the model in its path is understood with the path beside the body."""
+
+from __future__ import annotations
+
+from gateway.api.translate import _parts
+from gateway.relay import translate
+
+BODY = {"contents": [{"parts": [{"text": "hi"}]}]}
+
+
+def test_the_path_tells_model_and_stream() -> None:
+    path = "/v1beta/models/gw:streamGenerateContent?alt=sse"
+    body, headers = _parts({"path": path, "body": BODY, "headers": {"X-A": "b"}})
+    assert body == {**BODY, "model": "gw", "stream": True}
+    assert headers == {"X-A": "b"}
+    found = translate.request("gemini", "openai", body, headers, "gpt-4.1")
+    assert found["body"]["model"] == "gpt-4.1"
+    assert found["body"]["stream"] is True
+
+
+def test_the_same_dialect_passes_without_the_model_in_its_body() -> None:
+    found = translate.request("gemini", "gemini", {**BODY, "model": "gw"}, {}, "gemini-2.5-pro")
+    assert found["passthrough"]
+    assert found["body"] == BODY
+    assert found["path"] == "/v1beta/models/gemini-2.5-pro:generateContent"
+
+
+def test_a_body_alone_is_a_request() -> None:
+    assert _parts({**BODY, "model": "gw"}) == ({**BODY, "model": "gw"}, {})

@@ -1,0 +1,89 @@
+"""The doctor in a browser: begun with a button, watched, stopped, read, and written on a click."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import DESKTOP, PHONE
+
+
+def open_model(page: Any, name: str) -> None:
+    page.goto(f"/console/models?q={name}")
+    page.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("link", name="Doctor").click()
+    page.wait_for_url("**/doctor")
+
+
+def test_a_model_is_examined_and_a_fact_is_written(signed_in: Any) -> None:
+    page = signed_in
+    open_model(page, "demo-fast")
+    expect(page.get_by_text("42 requests, about")).to_be_visible()
+    page.get_by_role("button", name="Examine", exact=True).click()
+    page.get_by_role("button", name="Examine again").wait_for(timeout=30_000)
+    row = page.locator(".probes tr", has_text="Tool call")
+    expect(row).to_contain_text("Supported")
+    expect(row).to_contain_text("read_gauge")
+    page.locator(".probes summary", has_text="Forced tool").click()
+    expect(page.get_by_text("A call of that tool.")).to_be_visible()
+    # Not proven, so it is only offered.
+    choice = page.get_by_role("checkbox", name=re.compile("images"))
+    expect(choice).not_to_be_checked()
+    page.get_by_role("button", name="Write what is chosen").click()
+    expect(page.get_by_text("Choose at least one.")).to_be_visible()
+    choice.check()
+    page.get_by_role("button", name="Write what is chosen").click()
+    page.get_by_text("Written: images").wait_for()
+    expect(page.get_by_role("checkbox")).to_have_count(0)
+
+
+def test_it_is_watched_and_stopped(signed_in: Any) -> None:
+    page = signed_in
+    open_model(page, "demo-slow")
+    page.get_by_role("button", name="Examine", exact=True).click()
+    status = page.locator("#doctor-live [role=status]")
+    expect(status).to_contain_text(re.compile(r"[1-9]\d* of 36 asked"), timeout=20_000)
+    stop = page.get_by_role("button", name="Stop")
+    stop.focus()
+    before = status.inner_text()
+    expect(status).not_to_have_text(before, timeout=20_000)
+    expect(stop).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_text("It was stopped").wait_for(timeout=20_000)
+    expect(page.get_by_role("button", name="Examine again")).to_be_visible()
+
+
+def test_it_works_without_scripts(open_page: Any) -> None:
+    page = open_page("ada", java_script_enabled=False)
+    open_model(page, "demo-bad-schema")
+    page.get_by_role("button", name="Examine", exact=True).click()
+    look = page.get_by_role("link", name="Look again")
+    for _ in range(60):
+        if not look.count():
+            break
+        page.wait_for_timeout(500)
+        page.reload()
+    expect(page.locator(".probes tr", has_text="JSON by schema")).to_contain_text("Wrong")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_pages_are_clean(
+    open_page: Any, axe: Any, no_sideways_scroll: Any, site: Any, size: Any, theme: str
+) -> None:
+    site.manage("doctor", "demo/demo-fast")
+    page = open_page("ada", size=size, theme=theme)
+    open_model(page, "demo-fast")
+    axe(page)
+    no_sideways_scroll(page)
+    page.get_by_role("link", name="All models").click()
+    expect(page.get_by_role("heading", name="Side by side")).to_be_visible()
+    axe(page)
+    no_sideways_scroll(page)
+    page.get_by_role("link", name="Examine demo-quota").click()
+    expect(page.get_by_text("not asked yet").first).to_be_visible()
+    axe(page)
+    no_sideways_scroll(page)

@@ -1,0 +1,405 @@
+"""The doctor's pages and command: what is asked, shown, kept, and written only when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import re
+from io import StringIO
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import AsyncClient, Client
+from django.urls import reverse
+from django.utils import timezone
+
+from gateway import store
+from gateway.models import CapabilityReport, Model, Provider, Source
+from gateway.models.capability import KEPT, LOST_AFTER
+from gateway.relay.doctor import PROBES
+from gateway.store import doctor
+from tests.fakes import Say, StrictOpenAI
+from tests.store.factories import model, provider
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+@pytest.fixture
+def viewer() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_user("vic"))
+    return client
+
+
+def demo(name: str = "demo-fast", **values: Any) -> Model:
+    found = Provider.objects.filter(name="demo").first() or provider("demo", "demo")
+    return model(name, found, **values)
+
+
+def report(row: Model, **verdicts: str) -> CapabilityReport:
+    """A finished examination with these verdicts."""
+    findings = [
+        {"name": name, "verdict": verdict, "words": f"words of {name}", "ms": 12.0}
+        for name, verdict in {"plain": "supported", **verdicts}.items()
+    ]
+    return CapabilityReport.objects.create(
+        provider=row.provider,
+        model=row.name,
+        state="done",
+        document={"dialect": "openai_chat", "findings": findings, "ms": 800},
+    )
+
+
+def at(row: Model, name: str = "model-doctor") -> str:
+    return reverse(name, args=[row.pk])
+
+
+def text(response: Any) -> str:
+    return re.sub(r"\s+", " ", response.content.decode())
+
+
+# The page of a model
+
+
+def test_before_the_first_examination_the_questions_and_the_cost_are_said(admin: Client) -> None:
+    page = text(admin.get(at(demo())))
+    for probe in PROBES:
+        assert probe.title in page
+    assert "requests, about" in page
+    assert "$0" in page
+    assert "not asked yet" in page
+
+
+def test_a_model_without_a_price_says_so(admin: Client) -> None:
+    row = model("own-model", provider("mine", "custom", base_url="http://127.0.0.1:9"))
+    assert "the model has no price" in text(admin.get(at(row)))
+
+
+def test_findings_stand_beside_what_the_tables_say(admin: Client) -> None:
+    row = demo()
+    report(row, image="refused", seed="supported")
+    page = text(admin.get(at(row)))
+    assert "words of image" in page
+    assert "Refused 1" in page
+    assert "differs" in page
+    assert "is yes, found no" in page
+
+
+def test_words_of_an_upstream_are_no_markup(admin: Client) -> None:
+    row = demo()
+    kept = report(row)
+    kept.document["findings"][0]["words"] = "<script>alert(1)</script>"
+    kept.save()
+    assert "<script>alert(1)" not in text(admin.get(at(row)))
+
+
+def test_what_is_in_a_row_may_be_anything(admin: Client) -> None:
+    row = demo(traits=["no", "object"])
+    kept = report(row)
+    for document in ([], {"findings": 7}, {"findings": [1, {"name": "plain"}]}):
+        kept.document = document
+        kept.save()
+        assert admin.get(at(row)).status_code == 200
+
+
+def test_a_provider_that_is_off_can_not_be_examined(admin: Client) -> None:
+    row = demo()
+    row.provider.enabled = False
+    row.provider.save()
+    assert "can not be called now" in text(admin.get(at(row)))
+    admin.post(at(row, "doctor-start"))
+    assert not CapabilityReport.objects.exists()
+
+
+def test_while_it_runs_only_the_progress_is_renewed_and_then_the_page(admin: Client) -> None:
+    row = demo()
+    running = report(row)
+    CapabilityReport.objects.update(state="running")
+    headers = {"HX-Request": "true"}
+    part = admin.get(at(row), headers=headers)
+    assert f"1 of {len(PROBES)} asked" in text(part)
+    assert "<html" not in text(part)
+    assert 'hx-trigger="every 1s"' in text(admin.get(at(row)))
+    running.state = "done"
+    running.save()
+    assert admin.get(at(row), headers=headers)["HX-Refresh"] == "true"
+    assert "every 1s" not in text(admin.get(at(row)))
+
+
+def test_an_examination_whose_process_is_gone_does_not_run_for_ever(admin: Client) -> None:
+    row = demo()
+    report(row)
+    CapabilityReport.objects.update(state="running", heard=timezone.now() - LOST_AFTER * 2)
+    page = text(admin.get(at(row)))
+    assert "It broke off" in page
+    assert "every 1s" not in page
+    assert doctor.begin(row.provider, row.name).running
+
+
+def test_viewers_read_and_change_nothing(viewer: Client) -> None:
+    row = demo()
+    report(row, image="refused")
+    page = text(viewer.get(at(row)))
+    assert "words of image" in page
+    assert "Examine again" not in page
+    assert "Write what is chosen" not in page
+    for name in ("doctor-start", "doctor-stop", "doctor-apply"):
+        assert viewer.post(at(row, name)).status_code == 403
+    assert Model.objects.get().learned == {}
+
+
+def test_nobody_else_gets_in(client: Client) -> None:
+    row = demo()
+    for path in (at(row), reverse("provider-doctor", args=[row.provider_id])):
+        assert "/sign-in" in client.get(path)["Location"]
+
+
+# Writing
+
+
+def test_nothing_is_written_without_a_click(admin: Client) -> None:
+    row = demo()
+    report(row, image="refused", tool="supported", forced_tool="refused")
+    admin.get(at(row))
+    row.refresh_from_db()
+    assert row.learned == {}
+
+
+def test_only_what_is_chosen_is_written_and_the_gateway_respects_it(admin: Client) -> None:
+    row = demo(learned={"context_window": 9000})
+    kept = report(row, image="refused", tool="supported", forced_tool="refused")
+    told = {"report": kept.pk, "trait": ["images", "reasoning", "no_such"]}
+    assert admin.post(at(row, "doctor-apply"), told).status_code == 302
+    row.refresh_from_db()
+    assert row.learned == {"context_window": 9000, "images": False}
+    traits = store.load_snapshot().models["demo/demo-fast"].traits
+    assert traits.images is False
+    assert traits.forced_tools is True
+    assert "learned from the provider" in text(admin.get(reverse("model-edit", args=[row.pk])))
+    page = text(admin.get(at(row)))
+    assert 'value="images"' not in page
+    assert 'value="forced_tools"' in page
+
+
+def test_a_choice_of_nothing_is_said_beside_it(admin: Client) -> None:
+    row = demo()
+    kept = report(row, image="refused")
+    answer = admin.post(at(row, "doctor-apply"), {"report": kept.pk})
+    assert answer.status_code == 422
+    assert "Choose at least one" in text(answer)
+    assert admin.post(at(row, "doctor-apply"), {"report": "x"}).status_code == 404
+
+
+def test_what_was_set_by_hand_is_not_offered(admin: Client) -> None:
+    row = demo(traits={"images": True})
+    kept = report(row, image="refused")
+    assert "changed by hand, which stays" in text(admin.get(at(row)))
+    told = {"report": kept.pk, "trait": "images"}
+    assert admin.post(at(row, "doctor-apply"), told).status_code == 422
+    row.refresh_from_db()
+    assert row.learned == {}
+
+
+def test_a_model_of_a_file_is_not_written(admin: Client) -> None:
+    row = demo(source=Source.FILE, source_ref="litellm.yaml:3")
+    kept = report(row, image="refused")
+    assert "A file or the environment owns this model" in text(admin.get(at(row)))
+    told = {"report": kept.pk, "trait": "images"}
+    assert admin.post(at(row, "doctor-apply"), told).status_code == 409
+    row.refresh_from_db()
+    assert row.learned == {}
+
+
+# A provider
+
+
+def test_all_models_of_a_provider_stand_side_by_side(viewer: Client) -> None:
+    one, two = demo("demo-fast"), demo("demo-bad-schema")
+    demo("demo-*")
+    report(one, schema="supported")
+    report(two, schema="wrong")
+    answer = viewer.get(reverse("provider-doctor", args=[one.provider_id]))
+    assert [line["row"].name for line in answer.context["lines"]] == [
+        "demo-bad-schema",
+        "demo-fast",
+    ]
+    cells = {probe.name: cells for probe, cells in answer.context["matrix"]}
+    assert [cell["verdict"] for cell in cells["schema"]] == ["wrong", "supported"]
+    assert [cell["verdict"] for cell in cells["image"]] == ["", ""]
+
+
+def test_a_provider_without_models_says_where_to_go(admin: Client) -> None:
+    row = provider("empty", "openai")
+    assert "no models yet" in text(admin.get(reverse("provider-doctor", args=[row.pk])))
+
+
+@pytest.mark.parametrize("name", ["model-edit", "provider-edit"])
+def test_the_button_is_on_both_pages(admin: Client, name: str) -> None:
+    row = demo()
+    pk = row.pk if name == "model-edit" else row.provider_id
+    wanted = at(row) if name == "model-edit" else reverse("provider-doctor", args=[pk])
+    assert f'href="{wanted}"' in text(admin.get(reverse(name, args=[pk])))
+
+
+# Rows
+
+
+def test_only_the_newest_examinations_are_kept() -> None:
+    row = demo()
+    other = report(demo("demo-slow"))
+    for _ in range(KEPT + 3):
+        report(row)
+    doctor.begin(row.provider, row.name)
+    assert CapabilityReport.objects.of(row.provider, row.name).count() == KEPT
+    assert CapabilityReport.objects.filter(pk=other.pk).exists()
+
+
+def test_a_model_is_examined_once_at_a_time() -> None:
+    row = demo()
+    first = doctor.begin(row.provider, row.name)
+    with pytest.raises(doctor.Busy):
+        doctor.begin(row.provider, row.name)
+    CapabilityReport.objects.filter(pk=first.pk).update(
+        heard=timezone.now() - LOST_AFTER - dt.timedelta(seconds=1)
+    )
+    doctor.begin(row.provider, row.name)
+
+
+# Running
+
+
+async def until_over(pk: int) -> CapabilityReport:
+    for _ in range(200):
+        row = await CapabilityReport.objects.aget(pk=pk)
+        if row.state != "running":
+            return row
+        await asyncio.sleep(0.05)
+    raise AssertionError("it did not end")
+
+
+async def signed_in() -> AsyncClient:
+    client = AsyncClient()
+    await client.aforce_login(await sync_to_async(User.objects.create_superuser)("ada"))
+    return client
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_button_examines_and_the_page_shows_it() -> None:
+    row = await sync_to_async(demo)()
+    client = await signed_in()
+    assert (await client.post(at(row, "doctor-start"))).status_code == 302
+    first = await CapabilityReport.objects.afirst()
+    assert first is not None
+    kept = await until_over(first.pk)
+    assert kept.state == "done"
+    assert set(kept.verdicts) == {probe.name for probe in PROBES}
+    assert kept.verdicts["tool"] == "supported"
+    page = text(await client.get(at(row)))
+    assert "ada" in page
+    assert "Supported" in page
+    assert (await Model.objects.aget(pk=row.pk)).learned == {}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_stop_is_heard_and_what_was_found_is_kept() -> None:
+    with StrictOpenAI() as upstream:
+        upstream.script.default = Say(text="slow", first_s=20)
+        upstream.script.on("Say the word hello", Say(text="hello"))
+        base = f"{upstream.url}/v1"
+        row = await sync_to_async(openai_at)(base, upstream.key)
+        client = await signed_in()
+        await client.post(at(row, "doctor-start"))
+        again = await client.post(at(row, "doctor-start"))
+        assert again.status_code == 302
+        assert await CapabilityReport.objects.acount() == 1
+        first = await CapabilityReport.objects.afirst()
+        assert first is not None
+        await asyncio.sleep(0.7)
+        assert (await client.post(at(row, "doctor-stop"))).status_code == 302
+        kept = await until_over(first.pk)
+        assert kept.state == "stopped"
+        assert kept.verdicts["plain"] == "supported"
+        assert len(kept.verdicts) < len(PROBES)
+        await asyncio.sleep(0.2)
+        assert all(seen.finished or seen.left_at for seen in upstream.requests)
+
+
+def openai_at(base: str, key: str) -> Model:
+    found = provider("openai", "openai", base_url=base)
+    store.set_credential(found, key)
+    return model("gpt-4o", found)
+
+
+# The command
+
+
+def run(*arguments: str) -> tuple[str, str]:
+    out, err = StringIO(), StringIO()
+    call_command("doctor", *arguments, stdout=out, stderr=err)
+    return out.getvalue(), err.getvalue()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_examines_a_model_and_keeps_it() -> None:
+    demo()
+    out, err = run("demo/demo-fast")
+    assert "requests, about" in err
+    assert re.search(r"^yes +Tool call +read_gauge", out, re.MULTILINE)
+    assert "--apply" in out
+    assert CapabilityReport.objects.get().state == "done"
+    assert Model.objects.get().learned == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_speaks_json_and_writes_what_is_proven() -> None:
+    with StrictOpenAI() as upstream:
+        row = openai_at(f"{upstream.url}/v1", upstream.key)
+        row.name = "o4-mini"
+        row.learned = {"sampling": True, "stop_max": 4, "images": True}
+        row.save()
+        out, err = run("openai/o4-mini", "--json", "--apply")
+    [told] = json.loads(out)
+    assert told["target"] == "openai/o4-mini"
+    assert {"sampling", "stop_max"} <= {item["trait"] for item in told["advice"] if item["sure"]}
+    row.refresh_from_db()
+    assert row.learned == {"sampling": False, "stop_max": 0, "images": True}
+    assert "written: sampling, stop_max" in err
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_examines_all_models_of_a_provider() -> None:
+    demo("demo-fast")
+    demo("demo-quota")
+    demo("demo-off", enabled=False)
+    with pytest.raises(CommandError, match="not every model"):
+        run("demo", "--json")
+    assert set(CapabilityReport.objects.values_list("model", "state")) == {
+        ("demo-fast", "done"),
+        ("demo-quota", "silent"),
+    }
+
+
+def test_the_estimate_asks_nothing() -> None:
+    demo()
+    _, err = run("demo/demo-fast", "--estimate")
+    assert "demo/demo-fast: " in err
+    assert not CapabilityReport.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("nobody/x", "no provider `nobody`"), ("demo", "name one: demo/MODEL")]
+)
+def test_the_command_says_what_is_missing(name: str, words: str) -> None:
+    provider("demo", "demo")
+    with pytest.raises(CommandError, match=words):
+        run(name)

@@ -1,0 +1,69 @@
+"""A glance says of an answer what the full parse says, or nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.canon.traits import Traits
+from gateway.dialects.anthropic_messages import DIALECT
+from gateway.dialects.anthropic_messages.glance import glance
+
+ANSWER: dict[str, Any] = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-haiku-4-5",
+    "content": [{"type": "text", "text": "Hello"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 5, "output_tokens": 2, "cache_read_input_tokens": 3},
+}
+CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+
+
+def seen(**changes: Any) -> Any:
+    return glance(json.dumps({**ANSWER, **changes}).encode())
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "content": st.lists(st.sampled_from([{"type": "text", "text": "a"}, CALL]), max_size=3),
+            "stop_reason": st.sampled_from(
+                ["end_turn", "tool_use", "max_tokens", "refusal", "stop_sequence", "new"]
+            ),
+            "stop_sequence": st.sampled_from([None, "END"]),
+            "usage": st.sampled_from([None, {}, {"input_tokens": 1}, {"output_tokens": 0}]),
+        },
+    )
+)
+def test_it_agrees_with_the_full_parse(changes: dict[str, Any]) -> None:
+    found = seen(**changes)
+    parsed = DIALECT.provider.parse_response({**ANSWER, **changes}, Traits(), None)
+    assert found is not None
+    assert (found.id, found.model) == (parsed.id, parsed.model)
+    assert found.finish == parsed.finish
+    assert found.usage == parsed.usage
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b'{"type":"error","error":{"type":"api_error","message":"x"}}',
+        json.dumps({**ANSWER, "content": "text"}).encode(),
+        json.dumps({**ANSWER, "stop_reason": None}).encode(),
+        json.dumps({**ANSWER, "error": {}}).encode(),
+        b'{"content":' + b"[" * 5000,
+    ],
+)
+def test_what_is_out_of_the_ordinary_is_parsed_in_full(body: bytes) -> None:
+    assert glance(body) is None

@@ -1,0 +1,164 @@
+"""Small requests, and answers as Bedrock writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold
+from gateway.canon.request import Reasoning, Request, Text, ToolCall, Turn
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Rendered
+from gateway.dialects.bedrock_converse import DIALECT
+from gateway.dialects.bedrock_converse.names import REASONS
+from gateway.framing.eventstream import encode
+from gateway.framing.sse import Frame
+from gateway.providers.capabilities import traits_for
+from tests.fakes.bedrock_rules import CLAUDE, CLAUDE_NOW, LLAMA, NOVA
+
+Json = dict[str, Any]
+
+ASKED = Turn(role="user", parts=(Text(text="hi", at="messages[0]"),), at="messages[0]")
+STOPS = {reason: word for word, reason in reversed(REASONS.items())}
+__all__ = ["CLAUDE", "CLAUDE_NOW", "LLAMA", "NOVA"]
+
+
+def asked(**fields: Any) -> Request:
+    """A request of a client of another dialect."""
+    return Request(**{"model": "gw", "turns": (ASKED,), **fields})
+
+
+def said(*turns: Turn, **fields: Any) -> Request:
+    """A request with these turns."""
+    return asked(turns=turns, **fields)
+
+
+def traits(model: str = CLAUDE) -> Traits:
+    """What a model of Bedrock can do."""
+    return traits_for("bedrock", model)
+
+
+def render(request: Request, model: str = CLAUDE) -> Rendered:
+    """What goes to this model."""
+    return DIALECT.provider.render_request(request, traits(model))
+
+
+def told(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
+    """What was reported, without the words."""
+    return [(item.path, item.action) for item in report]
+
+
+def frames(*events: tuple[str, Json]) -> list[Frame]:
+    """The frames of events."""
+    return [Frame(name, json.dumps(data).encode()) for name, data in events]
+
+
+def events(
+    *told: tuple[str, Json], rendered: Rendered | None = None, model: str = CLAUDE
+) -> list[Event]:
+    """The canonical events of a stream that ends after these; always grammatical."""
+    parser = DIALECT.provider.stream_parser(traits(model), rendered)
+    out = [event for item in frames(*told) for event in parser.feed(item)]
+    out += parser.close()
+    check(out)
+    return out
+
+
+def answer(*told: tuple[str, Json], rendered: Rendered | None = None) -> Response:
+    """The whole answer of a stream."""
+    return fold(events(*told, rendered=rendered))
+
+
+def whole(body: Json, rendered: Rendered | None = None) -> Response:
+    """The answer in a body."""
+    return DIALECT.provider.parse_response(body, traits(), rendered)
+
+
+def message(*content: Json, stop: str = "end_turn", **fields: Any) -> Json:
+    """An answer's body."""
+    output = {"message": {"role": "assistant", "content": list(content)}}
+    return {"output": output, "stopReason": stop, "usage": {}, **fields}
+
+
+def written(response: Response) -> Json:
+    """The body that says this answer."""
+    content = [_block(part) for part in response.parts]
+    usage = response.usage
+    body = message(*content, stop=STOPS[response.finish.reason])
+    if usage is not None:
+        body["usage"] = {
+            "inputTokens": usage.input,
+            "outputTokens": usage.output,
+            "cacheReadInputTokens": usage.cache_read,
+            "cacheWriteInputTokens": usage.cache_write,
+            "cacheDetails": [{"ttl": "1h", "inputTokens": usage.cache_write_1h}],
+        }
+    if response.finish.stop_sequence:
+        more = {"stop_sequence": response.finish.stop_sequence}
+        body["additionalModelResponseFields"] = more
+    return body
+
+
+def _block(part: Any) -> Json:
+    match part:
+        case Text():
+            if not part.citations:
+                return {"text": part.text}
+            cited = [citation.native for citation in part.citations]
+            return {"citationsContent": {"content": [{"text": part.text}], "citations": cited}}
+        case Reasoning():
+            if part.redacted:
+                return {"reasoningContent": {"redactedContent": part.signature.value}}
+            inner = {"text": part.text, "signature": part.signature.value}
+            return {"reasoningContent": {"reasoningText": inner}}
+        case ToolCall():
+            arguments = {"input": part.raw} if part.custom else part.arguments
+            call = {"toolUseId": part.id, "name": part.name, "input": arguments}
+            return {"toolUse": call}
+    raise ValueError(part)
+
+
+def streamed(body: Json, size: int) -> Iterator[tuple[str, Json]]:
+    """The events that say the same as a body, its words in pieces of this size."""
+    yield "messageStart", {"role": "assistant"}
+    for place, block in enumerate(body["output"]["message"]["content"]):
+        at = {"contentBlockIndex": place}
+        if call := block.get("toolUse"):
+            start = {"toolUseId": call["toolUseId"], "name": call["name"]}
+            yield "contentBlockStart", {"start": {"toolUse": start}, **at}
+        for delta in _deltas(block, size):
+            yield "contentBlockDelta", {"delta": delta, **at, "p": "xy"}
+        yield "contentBlockStop", at
+    keys = ("stopReason", "additionalModelResponseFields")
+    yield "messageStop", {key: body[key] for key in keys if key in body}
+    yield "metadata", {"usage": body["usage"], "metrics": {"latencyMs": 1}}
+
+
+def _deltas(block: Json, size: int) -> Iterator[Json]:
+    if call := block.get("toolUse"):
+        words = json.dumps(call["input"]) if call["input"] else ""
+        yield from ({"toolUse": {"input": piece}} for piece in _cut(words, size))
+    elif thought := block.get("reasoningContent"):
+        inner = thought.get("reasoningText", {})
+        yield from ({"reasoningContent": {"text": p}} for p in _cut(inner.get("text", ""), size))
+        for key in ("signature", "redactedContent"):
+            if value := {**thought, **inner}.get(key):
+                yield {"reasoningContent": {key: value}}
+    elif cited := block.get("citationsContent"):
+        yield from ({"text": piece} for piece in _cut(cited["content"][0]["text"], size))
+        yield from ({"citation": item} for item in cited["citations"])
+    else:
+        yield from ({"text": piece} for piece in _cut(block["text"], size))
+
+
+def _cut(text: str, size: int) -> list[str]:
+    return [text[i : i + size] for i in range(0, len(text), size)]
+
+
+def printed(told: list[tuple[str, Json]]) -> bytes:
+    """The bytes of a stream."""
+    return b"".join(encode(json.dumps(data).encode(), name) for name, data in told)

@@ -1,0 +1,166 @@
+"""Answers and refusals of Bedrock, the odd ones too."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.events import End, Failed, UsageUpdate
+from gateway.canon.request import Native, Text, ToolCall
+from gateway.dialects.base import Rendered
+from gateway.dialects.bedrock_converse import DIALECT
+from gateway.framing.sse import Frame
+from tests.dialects.bedrock_converse.make import answer, events, message, traits, whole
+
+START = ("messageStart", {"role": "assistant"})
+HELLO = ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hello"}})
+STOP = ("messageStop", {"stopReason": "end_turn"})
+USAGE = ("metadata", {"usage": {"inputTokens": 3, "outputTokens": 4}})
+
+
+def test_the_end_waits_for_the_counts() -> None:
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    for name, data in (START, HELLO, STOP):
+        found = parser.feed(Frame(name, json.dumps(data).encode()))
+        assert not any(isinstance(event, End) for event in found)
+    found = parser.feed(Frame(USAGE[0], json.dumps(USAGE[1]).encode()))
+    assert [type(event) for event in found] == [UsageUpdate, End]
+
+
+def test_a_stream_without_counts_is_whole_and_one_without_a_reason_is_not() -> None:
+    assert isinstance(events(START, HELLO, STOP)[-1], End)
+    assert isinstance(events(START, HELLO)[-1], Failed)
+    assert isinstance(events()[-1], Failed)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("throttlingException", "rate_limit"),
+        ("modelStreamErrorException", "upstream_error"),
+        ("internalServerException", "upstream_error"),
+        ("serviceUnavailableException", "overloaded"),
+        ("validationException", "invalid_request"),
+    ],
+)
+def test_an_exception_in_the_stream_ends_it(name: str, kind: str) -> None:
+    last = events(START, HELLO, (name, {"message": "why"}))[-1]
+    assert isinstance(last, Failed)
+    assert (last.error.kind, last.error.message) == (kind, "why")
+
+
+def test_an_event_without_a_name_holds_one_under_its_name() -> None:
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    told = [{name: data} for name, data in (START, HELLO, STOP, USAGE)]
+    found = [event for item in told for event in parser.feed(Frame("", json.dumps(item).encode()))]
+    assert isinstance(found[-1], End)
+
+
+def test_names_are_the_clients_own() -> None:
+    rendered = Rendered(body={}, names={"a_b": "a.b"}, custom=frozenset({"free"}))
+    call = {"toolUseId": "c", "name": "a_b", "input": {"x": 1}}
+    free = {"toolUseId": "d", "name": "free", "input": {"input": "words"}}
+    found = whole(message({"toolUse": call}, {"toolUse": free}, stop="tool_use"), rendered)
+    assert found.parts == (
+        ToolCall(id="c", name="a.b", arguments={"x": 1}),
+        ToolCall(id="d", name="free", raw="words", custom=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("stop", "reason"),
+    [
+        ("end_turn", "stop"),
+        ("tool_use", "stop"),
+        ("max_tokens", "length"),
+        ("guardrail_intervened", "filter"),
+        ("content_filtered", "filter"),
+        ("malformed_tool_use", "malformed"),
+        ("model_context_window_exceeded", "context"),
+        ("something_new", "stop"),
+    ],
+)
+def test_why_it_ended(stop: str, reason: str) -> None:
+    assert whole(message({"text": "x"}, stop=stop)).finish.reason == reason
+    told = answer(START, HELLO, ("messageStop", {"stopReason": stop}), USAGE)
+    assert told.finish.reason == reason
+
+
+def test_a_block_that_nobody_knows_is_kept() -> None:
+    found = whole(message({"text": "a"}, {"image": {"format": "png"}}))
+    assert found.parts == (
+        Text(text="a"),
+        Native(dialect="bedrock_converse", data={"image": {"format": "png"}}),
+    )
+
+
+def test_a_call_of_a_server_tool_is_no_call_for_the_client() -> None:
+    start = {"toolUse": {"toolUseId": "s", "name": "nova_grounding", "type": "server_tool_use"}}
+    found = answer(
+        START,
+        ("contentBlockStart", {"contentBlockIndex": 0, "start": start}),
+        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"toolUse": {"input": "{}"}}}),
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"text": "found"}}),
+        STOP,
+        USAGE,
+    )
+    assert isinstance(found.parts[0], Native)
+    assert found.finish.reason == "stop"
+
+
+@pytest.mark.parametrize("body", [None, [], "x", {}, {"output": {}}, {"output": {"message": 1}}])
+def test_what_is_no_answer_is_an_error_of_the_upstream(body: Any) -> None:
+    with pytest.raises(GatewayError) as caught:
+        DIALECT.provider.parse_response(body, traits(), None)
+    assert caught.value.error.kind == "upstream_error"
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "message", "kind"),
+    [
+        (400, "ValidationException", "Input is too long for requested model.", "context_length"),
+        (400, "ValidationException", "too many input tokens", "context_length"),
+        (400, "ValidationException", "The provided model identifier is invalid.", "not_found"),
+        (400, "ValidationException", "whatever", "invalid_request"),
+        (400, "ServiceQuotaExceededException", "quota", "quota"),
+        (403, "AccessDeniedException", "no access", "upstream_auth"),
+        (403, "InvalidSignatureException", "expired", "upstream_auth"),
+        (404, "ResourceNotFoundException", "gone", "not_found"),
+        (408, "ModelTimeoutException", "slow", "timeout"),
+        (424, "ModelErrorException", "it broke", "upstream_error"),
+        (429, "ThrottlingException", "Too many requests", "rate_limit"),
+        (429, "ThrottlingException", "Too many tokens per day", "quota"),
+        (429, "ModelNotReadyException", "warming up", "rate_limit"),
+        (500, "InternalServerException", "oops", "upstream_error"),
+        (503, "ServiceUnavailableException", "busy", "overloaded"),
+    ],
+)
+def test_a_refusal_is_known_by_its_name(status: int, name: str, message: str, kind: str) -> None:
+    headers = {"x-amzn-errortype": f"{name}:http://internal/", "x-amzn-requestid": "r1"}
+    body = json.dumps({"message": message}).encode()
+    error = DIALECT.provider.parse_error(status, headers, body)
+    assert (error.kind, error.message, error.upstream_id) == (kind, message, "r1")
+    told = json.dumps({"__type": f"com.amazon.coral#{name}", "Message": message}).encode()
+    assert DIALECT.provider.parse_error(status, {}, told).kind == kind
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"message":5}', b"\xff"])
+def test_a_refusal_of_any_form_has_words(body: bytes) -> None:
+    assert DIALECT.provider.parse_error(502, {}, body).message
+
+
+def test_a_count_is_read_and_anything_else_refused() -> None:
+    assert DIALECT.provider.parse_count({"inputTokens": 7}) == 7
+    for told in (None, {}, {"inputTokens": "7"}, {"inputTokens": -1}):
+        with pytest.raises(GatewayError):
+            DIALECT.provider.parse_count(told)
+
+
+def test_no_client_speaks_it() -> None:
+    assert not DIALECT.served
+    with pytest.raises(GatewayError, match="providers only"):
+        DIALECT.client.parse_request({}, {})

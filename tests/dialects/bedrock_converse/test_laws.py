@@ -1,0 +1,97 @@
+"""What Bedrock can say is read as it was meant, whole and in pieces."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold
+from gateway.canon.request import Citation, Part, Reasoning, Signature, Text, ToolCall
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.base import Rendered
+from gateway.dialects.bedrock_converse import DIALECT
+from gateway.dialects.bedrock_converse.citations import citation_in
+from gateway.framing.eventstream import Decoder
+from tests.dialects.bedrock_converse.make import CLAUDE, printed, streamed, traits, whole, written
+
+FREE = Rendered(body={}, custom=frozenset({"free"}), names={"sent_name": "told.name"})
+
+words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
+ids = st.text("abc_-1", min_size=1, max_size=5)
+objects = st.dictionaries(words, st.none() | st.booleans() | st.integers(-9, 9) | words, max_size=2)
+states = st.builds(Signature, provider=st.just("bedrock"), model=st.just(CLAUDE), value=words)
+
+
+def _cited(url: str, quote: str) -> Citation:
+    native = {"title": "t", "location": {"web": {"url": url}}, "sourceContent": [{"text": quote}]}
+    made = citation_in(native)
+    assert made is not None
+    assert (made.url, made.quote) == (url, quote)
+    return made
+
+
+parts: st.SearchStrategy[Part] = st.one_of(
+    st.builds(Text, text=words),
+    st.builds(Text, text=words, citations=st.tuples(st.builds(_cited, words, words))),
+    st.builds(Reasoning, text=words, signature=states),
+    st.builds(
+        Reasoning,
+        redacted=st.just(True),
+        signature=states.map(lambda state: replace(state, kind="redacted")),
+    ),
+    st.builds(ToolCall, id=ids, name=st.sampled_from(["f", "g"]), arguments=objects),
+    st.builds(ToolCall, id=ids, name=st.just("free"), raw=words, custom=st.just(True)),
+)
+counts = st.integers(0, 99)
+usages = st.none() | st.builds(
+    Usage,
+    input=counts,
+    output=counts,
+    cache_read=counts,
+    cache_write=counts,
+    cache_write_1h=counts,
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Response:
+    """Answers that a model of Bedrock can give."""
+    said = tuple(draw(st.lists(parts, max_size=4)))
+    reason = draw(st.sampled_from(["stop", "length", "context"]))
+    finish = Finish(reason=reason)
+    if draw(st.booleans()):
+        finish = Finish(reason="stop_sequence", stop_sequence=draw(words))
+    if reason == "stop" and finish.stop_sequence is None:
+        called = any(isinstance(part, ToolCall) for part in said)
+        finish = Finish(reason="tool" if called else "stop")
+    return Response(parts=said, finish=finish, usage=draw(usages))
+
+
+def _seen(response: Response) -> Response:
+    """An answer as it is compared: without the wire's own objects."""
+    usage = replace(response.usage, native={}) if response.usage is not None else None
+    return replace(response, usage=usage, extra={})
+
+
+@given(answers())
+def test_a_whole_answer_is_read_as_it_was_meant(response: Response) -> None:
+    assert _seen(whole(written(response), FREE)) == _seen(response)
+
+
+@given(answers(), st.integers(1, 5), st.lists(st.integers(0, 3000), max_size=5))
+def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
+    response: Response, size: int, cuts: list[int]
+) -> None:
+    out = printed(list(streamed(written(response), size)))
+    places = sorted({0, *(cut for cut in cuts if cut < len(out)), len(out)})
+    decoder = Decoder()
+    parser = DIALECT.provider.stream_parser(traits(), FREE)
+    events: list[Event] = []
+    for begin, end in zip(places, [*places[1:], len(out)], strict=True):
+        for frame in decoder.feed(out[begin:end]):
+            events += parser.feed(frame)
+    events += parser.close()
+    check(events)
+    assert _seen(fold(events)) == _seen(response)

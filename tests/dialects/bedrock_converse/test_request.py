@@ -1,0 +1,342 @@
+"""What is sent to Bedrock, piece by piece."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Audio,
+    Cache,
+    Document,
+    Image,
+    Meta,
+    Output,
+    Reasoning,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from gateway.dialects.bedrock_converse import DIALECT
+from tests.dialects.bedrock_converse.make import (
+    ASKED,
+    CLAUDE,
+    CLAUDE_NOW,
+    LLAMA,
+    NOVA,
+    asked,
+    render,
+    said,
+    told,
+)
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PDF = "JVBERi0xLjQK"
+F = Tool(name="f", schema={"type": "object", "properties": {}}, at="tools[0]")
+CALL = Turn(role="assistant", parts=(ToolCall(id="c1", name="f", arguments={}, at="c"),), at="a")
+
+
+def user(*parts: Any) -> Turn:
+    return Turn(role="user", parts=parts, at="messages[9]")
+
+
+def result(*parts: Any, **fields: Any) -> ToolResult:
+    return ToolResult(id="c1", parts=parts, at="r", **fields)
+
+
+def content(turn: Turn, model: str = CLAUDE) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = render(said(turn), model).body["messages"][0]["content"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("model", "stream", "path"),
+    [
+        ("us.amazon.nova-pro-v1:0", False, "/model/us.amazon.nova-pro-v1%3A0/converse"),
+        ("x", True, "/model/x/converse-stream"),
+        ("arn:aws:b:us-east-1:1:p/q", False, "/model/arn%3Aaws%3Ab%3Aus-east-1%3A1%3Ap%2Fq/converse"),
+    ],
+)
+def test_the_model_is_in_the_path(model: str, stream: bool, path: str) -> None:
+    assert DIALECT.provider.path(model, stream=stream, verb="generate") == path
+
+
+def test_a_count_is_of_the_model_and_not_of_a_profile() -> None:
+    path = DIALECT.provider.path("eu.anthropic.claude-x", stream=False, verb="count_tokens")
+    assert path == "/model/anthropic.claude-x/count-tokens"
+    body = render(asked(tools=(F,), max_output=5)).body
+    count = DIALECT.count_body(body, CLAUDE)
+    assert count["input"]["converse"].keys() == {"messages", "toolConfig"}
+
+
+def test_media_are_bytes() -> None:
+    blocks = content(
+        user(
+            Text(text="look"),
+            Image(data=PNG),
+            Document(data=PDF, title="My_report (v1.2).pdf"),
+            Document(data=PDF, title="My_report (v1.2).pdf"),
+            Document(text="plain"),
+        )
+    )
+    assert blocks[1] == {"image": {"format": "png", "source": {"bytes": PNG}}}
+    names = [block["document"]["name"] for block in blocks if "document" in block]
+    assert names == ["My report (v1 2) pdf", "My report (v1 2) pdf (2)", "Document"]
+    assert blocks[-1]["document"]["format"] == "txt"
+    assert base64.b64decode(blocks[-1]["document"]["source"]["bytes"]) == b"plain"
+
+
+def test_a_document_gets_words_beside_it() -> None:
+    rendered = render(said(user(Document(data=PDF))))
+    assert [list(block) for block in rendered.body["messages"][0]["content"]] == [
+        ["document"],
+        ["text"],
+    ]
+    assert told(rendered.report) == [("messages[9]", "approximated")]
+
+
+def test_a_url_is_noted_and_a_place_in_s3_is_sent() -> None:
+    rendered = render(said(user(Image(url="https://x/y.png", at="i"))))
+    assert "left out" in rendered.body["messages"][0]["content"][0]["text"]
+    assert told(rendered.report) == [("i", "dropped")]
+    (block,) = content(user(Image(url="s3://bucket/y.jpg")))
+    assert block["image"] == {
+        "format": "jpeg",
+        "source": {"s3Location": {"uri": "s3://bucket/y.jpg"}},
+    }
+
+
+def test_audio_is_refused_by_name() -> None:
+    with pytest.raises(GatewayError, match="audio") as caught:
+        render(said(user(Audio(data="AAAA", format="wav", at="messages[9].content[0]"))))
+    assert caught.value.error.param == "messages[9].content[0]"
+
+
+def test_an_image_in_a_result_stays_inside_where_the_model_takes_it() -> None:
+    turns = (ASKED, CALL, user(result(Text(text="see"), Image(data=PNG))))
+    inside = render(said(*turns, tools=(F,))).body["messages"][2]["content"]
+    assert [list(b) for b in inside[0]["toolResult"]["content"]] == [["text"], ["image"]]
+    rendered = render(said(*turns, tools=(F,)), LLAMA)
+    after = rendered.body["messages"][2]["content"]
+    assert [list(block) for block in after] == [["toolResult"], ["image"]]
+    assert ("r", "approximated") in told(rendered.report)
+
+
+def test_a_failed_result_is_told_by_status_or_in_words() -> None:
+    turns = (ASKED, CALL, user(result(Text(text="boom"), is_error=True)))
+    block = render(said(*turns, tools=(F,)), NOVA).body["messages"][2]["content"][0]
+    assert block["toolResult"]["status"] == "error"
+    block = render(said(*turns, tools=(F,)), LLAMA).body["messages"][2]["content"][0]
+    assert block["toolResult"]["content"] == [{"text": "Error:"}, {"text": "boom"}]
+    assert "status" not in block["toolResult"]
+
+
+def test_words_beside_results_go_inside_where_they_must() -> None:
+    turns = (ASKED, CALL, user(result(), Text(text="and now?")))
+    rendered = render(said(*turns, tools=(F,)), LLAMA)
+    (block,) = rendered.body["messages"][2]["content"]
+    assert block["toolResult"]["content"] == [{"text": "and now?"}]
+    assert ("messages[9]", "approximated") in told(rendered.report)
+
+
+def test_a_history_with_calls_has_its_tools_named() -> None:
+    rendered = render(said(ASKED, CALL, user(result(Text(text="ok")))))
+    (tool,) = rendered.body["toolConfig"]["tools"]
+    assert tool["toolSpec"]["name"] == "f"
+    assert ("tools", "approximated") in told(rendered.report)
+
+
+def test_no_tools_are_offered_where_none_may_be_called() -> None:
+    rendered = render(asked(tools=(F,), tool_choice=ToolChoice(mode="none")))
+    assert "toolConfig" not in rendered.body
+    assert rendered.report == ()
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        (ToolChoice(mode="auto"), {"auto": {}}),
+        (ToolChoice(mode="any"), {"any": {}}),
+        (ToolChoice(mode="named", names=("f",)), {"tool": {"name": "f"}}),
+        (ToolChoice(mode="allowed", names=("f",), required=True), {"any": {}}),
+    ],
+)
+def test_a_choice_in_bedrocks_words(choice: ToolChoice, sent: dict[str, Any]) -> None:
+    assert render(asked(tools=(F,), tool_choice=choice)).body["toolConfig"]["toolChoice"] == sent
+
+
+def test_one_call_at_a_time_is_said_in_claudes_words() -> None:
+    choice = ToolChoice(mode="any", parallel=False)
+    body = render(asked(tools=(F,), tool_choice=choice)).body
+    assert body["additionalModelRequestFields"]["tool_choice"] == {
+        "type": "any",
+        "disable_parallel_tool_use": True,
+    }
+    rendered = render(asked(tools=(F,), tool_choice=choice, at={"parallel": "p"}), NOVA)
+    assert told(rendered.report) == [("p", "dropped")]
+
+
+def test_cache_marks_are_points_after_what_they_mark() -> None:
+    hour, plain = Cache(ttl="1h"), Cache()
+    rendered = render(
+        asked(
+            instructions=(Text(text="s", cache=hour),),
+            tools=(Tool(name="f", cache=plain),),
+            turns=(user(Text(text="a", cache=plain), Text(text="b")),),
+        )
+    )
+    body = rendered.body
+    assert body["system"][1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
+    assert body["toolConfig"]["tools"][1] == {"cachePoint": {"type": "default"}}
+    assert [list(block)[0] for block in body["messages"][0]["content"]] == [
+        "text",
+        "cachePoint",
+        "text",
+    ]
+    assert rendered.report == ()
+
+
+def test_four_marks_are_kept_and_models_without_them_say_so() -> None:
+    marked = tuple(Text(text=str(i), cache=Cache()) for i in range(6))
+    rendered = render(said(user(*marked), at={"cache": "cc"}))
+    blocks = rendered.body["messages"][0]["content"]
+    assert sum("cachePoint" in block for block in blocks) == 4
+    assert "cachePoint" not in blocks[1]
+    assert told(rendered.report) == [("cc", "approximated")]
+    assert told(render(said(user(*marked), at={"cache": "cc"}), LLAMA).report) == [
+        ("cc", "dropped")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "more", "config"),
+    [
+        (
+            CLAUDE,
+            Thinking(mode="budget", budget=2000),
+            {"thinking": {"type": "enabled", "budget_tokens": 2000}},
+            None,
+        ),
+        (
+            CLAUDE_NOW,
+            Thinking(effort="low"),
+            {"thinking": {"type": "adaptive", "display": "summarized"}},
+            {"effort": "low"},
+        ),
+        (CLAUDE_NOW, Thinking(mode="off"), {"thinking": {"type": "disabled"}}, None),
+        (
+            "us.amazon.nova-2-lite-v1:0",
+            Thinking(effort="xhigh"),
+            {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}},
+            None,
+        ),
+        ("openai.gpt-oss-120b-1:0", Thinking(effort="low"), {"reasoning_effort": "low"}, None),
+        (LLAMA, Thinking(effort="low"), None, None),
+    ],
+)
+def test_reasoning_is_asked_for_in_each_familys_words(
+    model: str, thinking: Thinking, more: dict[str, Any] | None, config: dict[str, Any] | None
+) -> None:
+    body = render(asked(thinking=thinking, max_output=9000), model).body
+    assert body.get("additionalModelRequestFields") == more
+    assert body.get("outputConfig") == config
+
+
+def test_thinking_makes_room_for_itself_where_no_limit_was_given() -> None:
+    rendered = render(asked(thinking=Thinking(mode="budget", budget=20_000)))
+    assert rendered.body["inferenceConfig"] == {"maxTokens": 28_192}
+    assert told(rendered.report) == [("max_tokens", "defaulted")]
+
+
+def test_thinking_and_sampling_do_not_meet() -> None:
+    rendered = render(
+        asked(
+            thinking=Thinking(mode="budget", budget=2000),
+            max_output=9000,
+            sampling=Sampling(temperature=0.2, top_p=0.97, top_k=3),
+        )
+    )
+    assert rendered.body["inferenceConfig"] == {"maxTokens": 9000, "topP": 0.97}
+    assert told(rendered.report) == [("temperature", "dropped"), ("top_k", "dropped")]
+
+
+def test_a_thought_goes_back_to_its_maker_only() -> None:
+    own = Signature(provider="bedrock", model=CLAUDE, value="S")
+    other = Signature(provider="anthropic", model="claude-sonnet-4-5", value="S")
+    turns = (
+        ASKED,
+        Turn(
+            role="assistant",
+            parts=(
+                Reasoning(text="hm", signature=own),
+                Reasoning(redacted=True, signature=Signature(**{**_all(own), "kind": "redacted"})),
+                Reasoning(text="no", signature=other, at="t"),
+                Text(text="yes"),
+            ),
+        ),
+        ASKED,
+    )
+    rendered = render(said(*turns))
+    assert rendered.body["messages"][1]["content"] == [
+        {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "S"}}},
+        {"reasoningContent": {"redactedContent": "S"}},
+        {"text": "yes"},
+    ]
+    assert told(rendered.report) == [("t", "dropped")]
+
+
+def _all(signature: Signature) -> dict[str, Any]:
+    return {name: getattr(signature, name) for name in signature.__struct_fields__}
+
+
+def test_a_schema_is_sent_as_text() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    output = Output(format="schema", schema=schema, name="an answer")
+    told_form = render(asked(output=output), CLAUDE).body["outputConfig"]["textFormat"]
+    inner = told_form["structure"]["jsonSchema"]
+    assert inner["name"] == "an_answer"
+    assert json.loads(inner["schema"])["properties"] == schema["properties"]
+    rendered = render(asked(output=output), LLAMA)
+    assert "JSON Schema" in rendered.body["system"][-1]["text"]
+    assert told(rendered.report) == [("schema", "approximated")]
+
+
+def test_system_words_in_the_middle_are_hoisted_and_a_last_one_is_the_users() -> None:
+    middle = Turn(role="system", parts=(Text(text="rule"),), at="m")
+    answer = Turn(role="assistant", parts=(Text(text="ok"),))
+    rendered = render(said(ASKED, middle, answer, ASKED))
+    assert rendered.body["system"] == [{"text": "rule"}]
+    assert told(rendered.report) == [("m", "approximated")]
+    last = render(said(ASKED, answer, middle)).body["messages"][-1]
+    assert last == {"role": "user", "content": [{"text": "<system>\nrule\n</system>"}]}
+
+
+def test_labels_carry_the_user_and_what_fits_of_the_metadata() -> None:
+    meta = Meta(user_id="{json}", metadata={"team": "blue", "bad": "a|b"})
+    rendered = render(asked(meta=meta, at={"user_id": "user", "metadata": "metadata"}))
+    labels = rendered.body["requestMetadata"]
+    assert labels["user"].startswith("sha256:")
+    assert labels["team"] == "blue"
+    assert told(rendered.report) == [("user", "approximated"), ("metadata.bad", "dropped")]
+
+
+def test_betas_that_bedrock_knows_are_passed_on_to_claude() -> None:
+    betas = ("interleaved-thinking-2025-05-14", "claude-code-20250219")
+    more = render(asked(betas=betas)).body["additionalModelRequestFields"]
+    assert more == {"anthropic_beta": ["interleaved-thinking-2025-05-14"]}
+    assert "additionalModelRequestFields" not in render(asked(betas=betas), NOVA).body
+
+
+def test_several_answers_are_refused() -> None:
+    with pytest.raises(GatewayError, match="one answer"):
+        render(asked(sampling=Sampling(n=2)))

@@ -1,0 +1,99 @@
+"""botocore's model takes what we send, and its client reads what the fake says as we do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import Request
+from gateway.dialects.bedrock_converse import DIALECT
+from gateway.framing.eventstream import Decoder
+from gateway.providers.capabilities import traits_for
+from tests.dialects.anthropic_messages.test_sdk import requests
+from tests.dialects.bedrock_converse.make import printed, traits
+from tests.fakes import Call, Refusal, Say, bedrock_rules
+from tests.fakes.bedrock import KEY_ID, SECRET, SESSION, StrictBedrock
+from tests.fakes.bedrock_rules import CLAUDE, MODELS
+
+
+@settings(max_examples=300)
+@given(requests(), st.sampled_from(MODELS))
+def test_a_strict_server_takes_whatever_we_send(request: Request, model: str) -> None:
+    try:
+        rendered = DIALECT.provider.render_request(request, traits_for("bedrock", model))
+    except GatewayError as refused:
+        assert refused.error.param
+        return
+    body = json.loads(json.dumps(rendered.body))
+    refusal = bedrock_rules.refusal(model, body)
+    assert refusal is None, refusal
+    count = DIALECT.count_body(body, model)
+    assert bedrock_rules.count_refusal(model, count) is None
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StrictBedrock]:
+    with StrictBedrock() as made:
+        yield made
+
+
+@pytest.fixture
+def client(server: StrictBedrock, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The official client, which signs."""
+    monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
+    return boto3.client(
+        "bedrock-runtime",
+        region_name="eu-west-1",
+        endpoint_url=server.url,
+        aws_access_key_id=KEY_ID,
+        aws_secret_access_key=SECRET,
+        aws_session_token=SESSION,
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+ASK: dict[str, Any] = {
+    "modelId": CLAUDE,
+    "messages": [{"role": "user", "content": [{"text": "the weather"}]}],
+}
+SAY = Say(text="I look.", calls=(Call("get_weather", {"city": "Paris", "n": 1.5}, "t1"),))
+
+
+def test_the_client_and_we_read_the_same_answer(server: StrictBedrock, client: Any) -> None:
+    server.script.on("the weather", SAY)
+    told = client.converse(**ASK)
+    told.pop("ResponseMetadata")
+    ours = DIALECT.provider.parse_response(told, traits(), None)
+    assert [part.__class__.__name__ for part in ours.parts] == ["Text", "ToolCall"]
+    assert told["stopReason"] == "tool_use"
+
+
+def test_the_client_and_we_read_the_same_stream(server: StrictBedrock, client: Any) -> None:
+    server.script.on("the weather", SAY)
+    stream = client.converse_stream(**ASK)["stream"]
+    theirs = [(name, data) for event in stream for name, data in event.items()]
+    words = "".join(d["delta"].get("text", "") for n, d in theirs if n == "contentBlockDelta")
+    assert words == "I look."
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    frames = Decoder().feed(printed(theirs))
+    events = [event for frame in frames for event in parser.feed(frame)]
+    assert len(frames) == len(theirs)
+    assert events[-1].__class__.__name__ == "End"
+
+
+def test_the_fake_is_as_strict_as_the_client_expects(server: StrictBedrock, client: Any) -> None:
+    server.script.on("the weather", Say(error=Refusal(429, "ThrottlingException", "slow down")))
+    with pytest.raises(client.exceptions.ThrottlingException, match="slow down"):
+        client.converse(**ASK)
+    with pytest.raises(client.exceptions.ValidationException, match="start with a user"):
+        client.converse(
+            modelId=CLAUDE, messages=[{"role": "assistant", "content": [{"text": "x"}]}]
+        )

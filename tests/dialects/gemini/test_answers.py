@@ -1,0 +1,290 @@
+"""What Google answers, streams and refuses, and what a client sees of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.events import End, Failed
+from gateway.canon.fold import unfold
+from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.base import Rendered
+from gateway.dialects.gemini import DIALECT
+from gateway.dialects.gemini.names import NEXT_PART, OWN_PART
+from gateway.dialects.gemini.signatures import signature_in
+from tests.dialects.gemini.make import (
+    STATE,
+    answer,
+    call,
+    chunk,
+    events,
+    exchange,
+    printed,
+    shown,
+    text,
+    traits,
+)
+
+
+def made(kind: str) -> Signature:
+    return Signature(provider="acme", model="acme-1", kind=kind, value=STATE)
+
+
+# --- a provider's ------------------------------------------------------------------------
+
+
+def test_a_signature_closes_the_thought_before_its_call():
+    found = answer(
+        chunk(text("pl", thought=True)),
+        chunk(text("an", thought=True)),
+        chunk(call("f", {"x": 1}, thoughtSignature=STATE), call("g")),
+        chunk(text(""), reason="STOP"),
+    )
+    assert found.parts == (
+        Reasoning(text="plan", signature=made(NEXT_PART)),
+        ToolCall(id="call_r1_0", name="f", arguments={"x": 1}, signature=made(OWN_PART)),
+        ToolCall(id="call_r1_1", name="g", arguments={}),
+    )
+    assert found.finish == Finish(reason="tool")
+
+
+def test_a_signature_without_a_thought_makes_one():
+    found = answer(chunk(call("f", id="c9", thoughtSignature=STATE), reason="STOP"))
+    assert found.parts == (
+        Reasoning(signature=made(NEXT_PART)),
+        ToolCall(id="c9", name="f", arguments={}, signature=made(OWN_PART)),
+    )
+
+
+def test_a_signature_under_the_last_text_follows_it():
+    found = answer(chunk(text("Hi")), chunk(text("", thoughtSignature=STATE), reason="STOP"))
+    assert found.parts == (Text(text="Hi"), Reasoning(signature=made(OWN_PART)))
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "filter"),
+        ("RECITATION", "filter"),
+        ("CONTINUATION", "pause"),
+        ("MALFORMED_FUNCTION_CALL", "malformed"),
+        ("OTHER", "stop"),
+        ("SOMETHING_NEW", "stop"),
+    ],
+)
+def test_a_reason_is_read(word: str, reason: str):
+    assert answer(chunk(text("x"), reason=word)).finish.reason == reason
+
+
+def test_other_without_content_is_no_answer():
+    assert answer(chunk(text(""), reason="OTHER")).finish.reason == "malformed"
+
+
+def test_a_blocked_prompt_is_a_refusal():
+    found = answer({"promptFeedback": {"blockReason": "BLOCKLIST"}, "usageMetadata": {}})
+    assert found.parts == (Refusal(text="Blocked by provider: BLOCKLIST"),)
+    assert (found.finish.reason, found.finish.category) == ("filter", "BLOCKLIST")
+
+
+def test_a_stream_without_an_end_was_cut():
+    assert isinstance(events(chunk(text("half")))[-1], Failed)
+
+
+def test_an_error_in_the_middle_ends_the_stream():
+    error = {"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}
+    last = events(chunk(text("half")), error, chunk(text("more"), reason="STOP"))[-1]
+    assert isinstance(last, Failed)
+    assert last.error.kind == "overloaded"
+
+
+def test_tokens_are_taken_apart():
+    counts = {
+        "promptTokenCount": 50,
+        "cachedContentTokenCount": 20,
+        "toolUsePromptTokenCount": 3,
+        "candidatesTokenCount": 12,
+        "thoughtsTokenCount": 8,
+    }
+    usage = answer(chunk(text("x"), reason="STOP", usageMetadata=counts)).usage
+    assert usage == Usage(input=33, cache_read=20, output=20, reasoning=8, native=counts)
+    assert answer(chunk(text("x"), reason="STOP")).usage is None
+
+
+def test_names_and_free_text_come_back_as_the_client_knows_them():
+    rendered = Rendered(body={}, names={"f_1": "f.1"}, custom=frozenset({"free"}))
+    found = answer(
+        chunk(call("f_1"), call("free", {"input": "x"}), reason="STOP"), rendered=rendered
+    )
+    assert [part.name for part in found.parts if isinstance(part, ToolCall)] == ["f.1", "free"]
+    assert found.parts[1] == ToolCall(id="call_r1_1", name="free", raw="x", custom=True)
+
+
+def test_sources_are_counted_in_characters():
+    grounding = {
+        "groundingChunks": [{"web": {"uri": "https://x", "title": "t"}}],
+        "groundingSupports": [
+            {
+                "segment": {"startIndex": 4, "endIndex": 9, "text": "World"},
+                "groundingChunkIndices": [0, 7],
+            }
+        ],
+    }
+    found = answer(
+        chunk(text("世 ")),
+        chunk(text("World"), reason="STOP", more={"groundingMetadata": grounding}),
+    )
+    [part] = found.parts
+    assert isinstance(part, Text)
+    [source] = part.citations
+    assert (source.url, source.start, source.end) == ("https://x", 2, 7)
+
+
+def test_what_only_google_knows_is_kept_for_its_clients():
+    code = {"executableCode": {"language": "PYTHON", "code": "1"}}
+    body = chunk(code, reason="STOP", more={"safetyRatings": [{"x": 1}]})
+    body["candidates"].append({"index": 1, "content": {"parts": [text("other")]}})
+    found = DIALECT.provider.parse_response(body, traits(), None)
+    assert found.parts == (Native(dialect="gemini", data=code),)
+    again, report = DIALECT.client.render_response(found, exchange())
+    assert report == ()
+    assert again["candidates"][0]["safetyRatings"] == [{"x": 1}]
+    assert again["candidates"][1]["content"]["parts"] == [text("other")]
+
+
+@pytest.mark.parametrize("value", [[], 5, {}, {"candidates": 1}, {"candidates": []}])
+def test_a_shape_that_is_no_answer_is_refused(value: Any):
+    with pytest.raises(GatewayError):
+        DIALECT.provider.parse_response(value, traits(), None)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "wait"),
+    [
+        (400, {"status": "INVALID_ARGUMENT", "message": "x"}, "invalid_request", None),
+        (
+            400,
+            {"status": "INVALID_ARGUMENT", "message": "API key not valid. Please pass"},
+            "upstream_auth",
+            None,
+        ),
+        (
+            400,
+            {"message": "The input token count exceeds the maximum number of tokens allowed"},
+            "context_length",
+            None,
+        ),
+        (400, {"status": "FAILED_PRECONDITION", "message": "x"}, "upstream_auth", None),
+        (402, {"status": "RESOURCE_EXHAUSTED", "message": "x"}, "quota", None),
+        (
+            429,
+            {
+                "status": "RESOURCE_EXHAUSTED",
+                "message": "x",
+                "details": [{"@type": "RetryInfo", "retryDelay": "17.2s"}],
+            },
+            "rate_limit",
+            18,
+        ),
+        (
+            429,
+            {"message": "x", "details": [{"violations": [{"quotaId": "RequestsPerDay"}]}]},
+            "quota",
+            None,
+        ),
+        (503, {"status": "UNAVAILABLE", "message": "x"}, "overloaded", None),
+        (504, {"status": "DEADLINE_EXCEEDED", "message": "x"}, "timeout", None),
+        (499, {"status": "CANCELLED", "message": "x"}, "upstream_error", None),
+    ],
+)
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_refusal_is_understood(
+    status: int, error: dict[str, Any], kind: str, wait: int | None, listed: bool
+):
+    body: Any = [{"error": error}] if listed else {"error": error}
+    found = DIALECT.provider.parse_error(status, {}, json.dumps(body).encode())
+    assert (found.kind, found.retry_after_s) == (kind, wait)
+
+
+def test_a_page_of_html_is_not_shown():
+    found = DIALECT.provider.parse_error(502, {}, b"<html>secret</html>")
+    assert "secret" not in found.message
+
+
+# --- a client's --------------------------------------------------------------------------
+
+
+def test_a_stream_is_chunks_of_whole_answers():
+    response = Response(
+        parts=(Text(text="Hi"), ToolCall(id="c", name="f", arguments={"a": 1})),
+        finish=Finish(reason="tool"),
+        usage=Usage(input=3, output=4),
+    )
+    first, second, last = shown(unfold(response))
+    assert first["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "Hi"}]}
+    called = second["candidates"][0]["content"]["parts"]
+    assert called == [{"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}]
+    assert last["candidates"][0]["finishReason"] == "STOP"
+    assert last["usageMetadata"]["totalTokenCount"] == 7
+    assert {item["responseId"] for item in (first, second, last)} == {"1"}
+
+
+@pytest.mark.parametrize("thinking", ["none", "summary"])
+def test_a_foreign_thought_keeps_its_state_whether_shown_or_not(thinking: str):
+    state = Signature(provider="anthropic", model="claude", value="S")
+    response = Response(parts=(Reasoning(text="hm", signature=state), Text(text="x")))
+    body, _ = DIALECT.client.render_response(response, exchange(thinking=thinking))
+    parts = body["candidates"][0]["content"]["parts"]
+    streamed = [
+        part
+        for item in shown(unfold(response), thinking=thinking)
+        for part in item["candidates"][0]["content"]["parts"]
+    ]
+    for listed in (parts, streamed):
+        assert "".join(p["text"] for p in listed if p.get("thought")) == (
+            "hm" if thinking == "summary" else ""
+        )
+        [token] = [p["thoughtSignature"] for p in listed if "thoughtSignature" in p]
+        assert signature_in(token) == state
+
+
+def test_words_that_must_come_back_travel_even_if_they_are_hidden():
+    thought = Reasoning(text="hm", signature=Signature(provider="deepseek", model="d", kind="text"))
+    body, _ = DIALECT.client.render_response(
+        Response(parts=(thought, Text(text="x"))), exchange(thinking="none")
+    )
+    content = body["candidates"][0]["content"]
+    assert "".join(part["text"] for part in content["parts"]) == "x"
+    request = DIALECT.client.parse_request({"model": "gw", "contents": [content]}, {})
+    [again, _] = request.turns[0].parts
+    assert (again.text, again.signature) == (thought.text, thought.signature)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("framing", ["sse", "array"])
+def test_a_broken_stream_ends_with_an_error(framing: str):
+    begun = unfold(Response(parts=(Text(text="half"),)))[:3]
+    data = printed([*begun, Failed(Error(kind="overloaded", message="no"))], framing=framing)
+    last = json.loads(data)[-1] if framing == "array" else json.loads(data.split(b"data: ")[-1])
+    assert last["error"]["status"] == "UNAVAILABLE"
+    assert printed([Failed(Error(kind="timeout", message="no"))], framing="array")[:1] == b"["
+
+
+def test_a_garbled_answer_is_an_error():
+    garbled = Response(finish=Finish(reason="malformed", explanation="oops"))
+    with pytest.raises(GatewayError, match="oops"):
+        DIALECT.client.render_response(garbled, exchange())
+    assert b'"error"' in printed([End(garbled.finish)])
+
+
+def test_an_error_names_the_field_and_the_wait():
+    error = Error(kind="rate_limit", message="slow", param="contents", retry_after_s=17)
+    reply = DIALECT.client.render_error(error, "req_1")
+    assert reply.headers == {"retry-after": "17"}
+    kinds = [detail["@type"].rpartition(".")[2] for detail in reply.body["error"]["details"]]
+    assert kinds == ["BadRequest", "RetryInfo"]
+    assert reply.body["error"]["details"][1]["retryDelay"] == "17s"

@@ -1,0 +1,431 @@
+"""What a client may write, and what Google is sent for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Document,
+    Image,
+    Meta,
+    Output,
+    Reasoning,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from gateway.canon.signature import wrap
+from gateway.dialects.gemini.names import NEXT_PART, OWN_PART, SENTINEL
+from gateway.dialects.gemini.schema import for_gemini, from_google
+from gateway.dialects.gemini.signatures import signature_in, signature_out
+from tests.dialects.gemini.make import (
+    ASKED,
+    PNG,
+    STATE,
+    asked,
+    body,
+    call,
+    content,
+    model,
+    parse,
+    render,
+    result,
+    text,
+    told,
+)
+
+OWN = Signature(provider="acme", model="acme-1", kind=OWN_PART, value=STATE)
+
+
+def turns(*parts: Any, role: Any = "assistant") -> tuple[Turn, ...]:
+    """A question, this answer, and another question."""
+    return (ASKED, Turn(role=role, parts=parts, at="messages[1]"), ASKED)
+
+
+# --- a client's --------------------------------------------------------------------------
+
+
+def test_snake_case_is_read_as_well():
+    request = parse(
+        body(
+            system_instruction={"parts": [{"text": "S"}]},
+            generation_config={"max_output_tokens": 5, "top_p": 0.5, "response_schema": {}},
+            tools=[{"function_declarations": [{"name": "f", "parameters": {"any_of": []}}]}],
+        )
+    )
+    assert [part.text for part in request.instructions] == ["S"]
+    assert (request.max_output, request.sampling.top_p) == (5, 0.5)
+    assert request.tools[0].schema == {"anyOf": []}
+
+
+def test_calls_and_results_without_ids_find_each_other():
+    request = parse(
+        body(
+            content(text()),
+            model(call("a"), call("b"), call("a", {"x": 1})),
+            content(result("a"), result("b"), result("a", {"error": "no"})),
+        )
+    )
+    calls = [part for part in request.turns[1].parts if isinstance(part, ToolCall)]
+    results = [part for part in request.turns[2].parts if isinstance(part, ToolResult)]
+    assert [r.id for r in results] == [c.id for c in calls]
+    assert len({c.id for c in calls}) == 3
+    assert [r.is_error for r in results] == [None, None, True]
+
+
+@pytest.mark.parametrize(
+    ("config", "thinking"),
+    [
+        ({}, None),
+        ({"thinkingBudget": 0}, Thinking(mode="off")),
+        ({"thinkingBudget": -1}, Thinking(mode="auto")),
+        ({"thinkingBudget": 99}, Thinking(mode="budget", budget=99)),
+        ({"thinkingLevel": "high"}, Thinking(effort="high")),
+        ({"includeThoughts": True}, Thinking(visible="summary")),
+        (
+            {"includeThoughts": False, "thinkingLevel": "LOW"},
+            Thinking(effort="low", visible="none"),
+        ),
+    ],
+)
+def test_a_thinking_config_is_read(config: dict[str, Any], thinking: Thinking | None):
+    assert parse(body(generationConfig={"thinkingConfig": config})).thinking == thinking
+
+
+@pytest.mark.parametrize(
+    ("config", "choice"),
+    [
+        ({"mode": "AUTO"}, ToolChoice(mode="auto")),
+        ({"mode": "NONE"}, ToolChoice(mode="none")),
+        ({"mode": "ANY"}, ToolChoice(mode="any")),
+        ({"mode": "ANY", "allowedFunctionNames": ["f"]}, ToolChoice(mode="named", names=("f",))),
+        (
+            {"mode": "ANY", "allowedFunctionNames": ["f", "g"]},
+            ToolChoice(mode="allowed", names=("f", "g"), required=True),
+        ),
+        ({"mode": "VALIDATED"}, ToolChoice(mode="auto")),
+        ({}, None),
+    ],
+)
+def test_a_calling_mode_is_read(config: dict[str, Any], choice: ToolChoice | None):
+    assert parse(body(toolConfig={"functionCallingConfig": config})).tool_choice == choice
+
+
+def test_validated_comes_back_as_it_was():
+    wanted = {"functionCallingConfig": {"mode": "VALIDATED"}}
+    request = body(tools=[{"functionDeclarations": [{"name": "f"}]}], toolConfig=wanted)
+    assert render(request).body["toolConfig"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("request_body", "param"),
+    [
+        ({"model": "gw"}, "contents"),
+        ({"model": "gw", "contents": [{"role": "wizard", "parts": []}]}, "contents[0].role"),
+        (body(content({})), "contents[0].parts[0]"),
+        (body(content({"functionCall": {}})), "contents[0].parts[0].functionCall.name"),
+        (body(content({"text": 5})), "contents[0].parts[0].text"),
+        (
+            body(generationConfig={"thinkingConfig": {"thinkingLevel": "HUGE"}}),
+            "generationConfig.thinkingConfig.thinkingLevel",
+        ),
+        (body(generationConfig={"maxOutputTokens": "9"}), "generationConfig.maxOutputTokens"),
+        (body(systemInstruction={"parts": [call()]}), "systemInstruction.parts[0]"),
+    ],
+)
+def test_what_can_not_be_meant_is_named(request_body: dict[str, Any], param: str):
+    with pytest.raises(GatewayError) as caught:
+        parse(request_body)
+    assert caught.value.error.param == param
+
+
+def test_googles_schema_becomes_json_schema():
+    schema = {
+        "type": "OBJECT",
+        "properties": {
+            "b": {"type": "STRING", "nullable": True, "enum": ["x"], "format": "enum"},
+            "a": {"type": "ARRAY", "items": {"type": "INTEGER"}, "minItems": "1"},
+        },
+        "propertyOrdering": ["a", "b"],
+    }
+    found = from_google(schema)
+    assert list(found["properties"]) == ["a", "b"]
+    assert found["properties"] == {
+        "a": {"type": "array", "items": {"type": "integer"}, "minItems": 1},
+        "b": {"type": ["string", "null"], "enum": ["x", None]},
+    }
+
+
+# --- schemas for Google ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schema", "fitted", "changed"),
+    [
+        ({"const": "x"}, {"enum": ["x"]}, ["const"]),
+        ({"const": True}, {"description": "const: true"}, ["const"]),
+        ({"pattern": "a", "description": "d"}, {"description": "d\n\npattern: a"}, ["pattern"]),
+        ({"$ref": "#/definitions/A", "title": "t"}, {"$ref": "#/$defs/A"}, ["title"]),
+        ({"allOf": [{"type": "string"}], "title": "t"}, {"type": "string", "title": "t"}, []),
+        ({"enum": [None, "a"]}, {"description": 'enum: [null,"a"]'}, ["enum"]),
+        (
+            {"items": {"minLength": 2}, "$schema": "x"},
+            {"items": {"description": "minLength: 2"}},
+            ["$schema", "minLength"],
+        ),
+    ],
+)
+def test_a_schema_is_fitted_into_the_subset(
+    schema: dict[str, Any], fitted: dict[str, Any], changed: list[str]
+):
+    assert for_gemini(schema) == (fitted, changed)
+
+
+# --- thinking ----------------------------------------------------------------------------
+
+TOKENS = {"thinking_budgets": (128, 24_576)}
+
+
+@pytest.mark.parametrize(
+    ("thinking", "flags", "config", "report"),
+    [
+        (Thinking(effort="low"), {}, {"thinkingLevel": "LOW"}, []),
+        (Thinking(effort="max"), {}, {"thinkingLevel": "HIGH"}, ["effort"]),
+        (Thinking(effort="minimal"), {"efforts": ("low",)}, {"thinkingLevel": "LOW"}, ["effort"]),
+        (Thinking(mode="budget", budget=2000), {}, {"thinkingLevel": "MEDIUM"}, ["budget"]),
+        (Thinking(mode="auto"), {}, {}, []),
+        (Thinking(mode="budget", budget=2000), TOKENS, {"thinkingBudget": 2000}, []),
+        (Thinking(mode="budget", budget=9), TOKENS, {"thinkingBudget": 128}, ["budget"]),
+        (Thinking(effort="high"), TOKENS, {"thinkingBudget": 24_576}, []),
+        (Thinking(effort="max"), TOKENS, {"thinkingBudget": 24_576}, ["effort"]),
+        (Thinking(mode="auto"), TOKENS, {"thinkingBudget": -1}, []),
+    ],
+)
+def test_thinking_is_asked_for_as_the_model_takes_it(
+    thinking: Thinking, flags: dict[str, Any], config: dict[str, Any], report: list[str]
+):
+    rendered = render(asked(thinking=thinking), **flags)
+    wanted = {**config, "includeThoughts": True}
+    assert rendered.body["generationConfig"]["thinkingConfig"] == wanted
+    assert [path for path, _ in told(rendered.report)] == report
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "bent"),
+    [
+        (TOKENS, {"thinkingBudget": 0}, False),
+        ({**TOKENS, "thinking_always_on": True}, {"thinkingBudget": 128}, True),
+        ({}, {"thinkingLevel": "MINIMAL"}, True),
+    ],
+)
+def test_thinking_is_switched_off_as_far_as_it_can_be(
+    flags: dict[str, Any], config: dict[str, Any], bent: bool
+):
+    rendered = render(asked(thinking=Thinking(effort="none")), **flags)
+    assert rendered.body["generationConfig"]["thinkingConfig"] == config
+    assert bool(rendered.report) == bent
+
+
+def test_a_model_that_does_not_reason_is_not_asked_to():
+    rendered = render(asked(thinking=Thinking(effort="low")), reasoning=False)
+    assert "generationConfig" not in rendered.body
+    assert told(rendered.report) == [("thinking", "dropped")] or rendered.report
+
+
+# --- signatures --------------------------------------------------------------------------
+
+DEMANDS = {"replay_reasoning": "required_on_tools"}
+
+
+def steps(*assistant: Any) -> tuple[Turn, ...]:
+    """A question, an answer with a call, and its result."""
+    return (
+        ASKED,
+        Turn(role="assistant", parts=assistant, at="messages[1]"),
+        Turn(role="user", parts=(ToolResult(id="c", parts=(Text(text="ok"),)),)),
+    )
+
+
+def signed(*assistant: Any) -> tuple[list[Any], list[tuple[str, str]]]:
+    rendered = render(asked(turns=steps(*assistant)), **DEMANDS)
+    parts = rendered.body["contents"][1]["parts"]
+    return [part.get("thoughtSignature") for part in parts], told(rendered.report)
+
+
+CALL = ToolCall(id="c", name="f", arguments={}, at="messages[1].tool_calls[0]")
+
+
+def test_a_step_without_a_signature_gets_the_sentinel():
+    assert signed(CALL) == ([SENTINEL], [("messages[1].tool_calls", "approximated")])
+
+
+def test_a_thought_signs_the_call_after_it():
+    state = Signature(provider="acme", model="acme-1", kind=NEXT_PART, value=STATE)
+    assert signed(Reasoning(text="hm", signature=state), CALL) == ([None, STATE], [])
+
+
+def test_another_models_state_is_left_out_and_told():
+    foreign = Signature(provider="anthropic", model="claude", value="S")
+    found, report = signed(Reasoning(text="hm", signature=foreign, at="messages[1].r"), CALL)
+    assert found == [SENTINEL]
+    assert ("messages[1].r", "dropped") in report
+
+
+def test_steps_of_earlier_turns_need_no_sentinel():
+    history = (*steps(CALL), Turn(role="assistant", parts=(Text(text="done"),)), ASKED)
+    rendered = render(asked(turns=history), **DEMANDS)
+    assert "thoughtSignature" not in rendered.body["contents"][1]["parts"][0]
+
+
+def test_a_token_travels_as_base64():
+    told_state = signature_out(OWN)
+    assert signature_in(told_state) == OWN
+    assert signature_in(told_state.rstrip("=")) == OWN
+    assert signature_in(STATE) == Signature(kind=OWN_PART, value=STATE)
+    assert wrap(OWN) not in told_state
+
+
+def test_a_native_signature_goes_back_from_a_native_client():
+    request = body(content(text()), model(call("f", thoughtSignature=STATE)), content(result("f")))
+    sent = render(request, **DEMANDS).body["contents"][1]["parts"][0]
+    assert sent["thoughtSignature"] == STATE
+
+
+# --- contents ----------------------------------------------------------------------------
+
+
+def test_results_stand_in_the_order_of_their_calls():
+    calls = [ToolCall(id=i, name=n, arguments={}) for i, n in (("1", "a"), ("2", "b"))]
+    results = [ToolResult(id=i, parts=(Text(text=i),)) for i in ("2", "1")]
+    history = (
+        ASKED,
+        Turn(role="assistant", parts=tuple(calls)),
+        Turn(role="user", parts=tuple(results)),
+    )
+    parts = render(asked(turns=history)).body["contents"][2]["parts"]
+    assert [p["functionResponse"]["name"] for p in parts] == ["a", "b"]
+    assert parts[0]["functionResponse"]["response"] == {"output": "1"}
+
+
+@pytest.mark.parametrize(
+    ("words", "failed", "response"),
+    [
+        ('{"a":1}', None, {"a": 1}),
+        ("[1]", None, {"output": "[1]"}),
+        ("{oops", None, {"output": "{oops"}),
+        ("no", True, {"error": "no"}),
+        ("", None, {"output": ""}),
+    ],
+)
+def test_a_result_becomes_an_object(words: str, failed: bool | None, response: dict[str, Any]):
+    parts = (Text(text=words),) if words else ()
+    history = steps(CALL)[:2] + (
+        Turn(role="user", parts=(ToolResult(id="c", parts=parts, is_error=failed),)),
+    )
+    part = render(asked(turns=history)).body["contents"][2]["parts"][0]
+    assert part["functionResponse"]["response"] == response
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_image_in_a_result_stands_inside_or_after_it(inside: bool):
+    image = Image(data=PNG, media_type="image/png")
+    history = steps(CALL)[:2] + (
+        Turn(role="user", parts=(ToolResult(id="c", parts=(image,), at="m"),)),
+    )
+    rendered = render(asked(turns=history), tool_result_images=inside)
+    parts = rendered.body["contents"][2]["parts"]
+    assert (len(parts) == 1) == inside
+    assert ("parts" in parts[0]["functionResponse"]) == inside
+    assert (told(rendered.report) == []) == inside
+
+
+def test_a_system_message_in_the_middle_is_the_users():
+    system = Turn(role="system", parts=(Text(text="Be kind."),), effort="low", at="messages[1]")
+    rendered = render(asked(turns=(ASKED, system)))
+    assert rendered.body["contents"] == [
+        {"role": "user", "parts": [{"text": "hi"}, {"text": "<system>\nBe kind.\n</system>"}]}
+    ]
+    assert rendered.body["generationConfig"]["thinkingConfig"]["thinkingLevel"] == "LOW"
+    assert ("messages[1]", "approximated") in told(rendered.report)
+
+
+def test_the_model_may_not_begin_nor_end():
+    answer = Turn(role="assistant", parts=(Text(text="x"),), at="messages[0]")
+    first = render(asked(turns=(answer, ASKED)))
+    assert first.body["contents"][0]["role"] == "user"
+    assert ("messages[0]", "approximated") in told(first.report)
+    with pytest.raises(GatewayError) as refused:
+        render(asked(turns=(ASKED, answer)))
+    assert refused.value.error.param == "messages[0]"
+
+
+@pytest.mark.parametrize(
+    ("part", "shown", "lost"),
+    [
+        (Image(url="https://x/y.png", at="p"), "text", [("p", "dropped")]),
+        (Image(url="gs://b/y.png", media_type="image/png", at="p"), "fileData", []),
+        (Image(data=PNG, detail="high", at="p"), "inlineData", [("p.detail", "dropped")]),
+        (Document(text="words", title="t", at="p"), "inlineData", [("p.title", "dropped")]),
+    ],
+)
+def test_media_are_sent_as_google_takes_them(part: Any, shown: str, lost: list[Any]):
+    rendered = render(asked(turns=(Turn(role="user", parts=(part,)),)))
+    assert shown in rendered.body["contents"][0]["parts"][0]
+    assert told(rendered.report) == lost
+
+
+def test_a_file_of_another_provider_is_refused():
+    with pytest.raises(GatewayError) as refused:
+        render(asked(turns=(Turn(role="user", parts=(Image(file_id="file-1", at="p"),)),)))
+    assert refused.value.error.param == "p"
+
+
+# --- the rest ----------------------------------------------------------------------------
+
+
+def test_what_has_no_equivalent_is_told():
+    rendered = render(
+        asked(
+            sampling=Sampling(min_p=0.1, logit_bias={"1": 1.0}, stop=tuple("abcdef"), n=9),
+            meta=Meta(user_id="u", session_key="s", metadata={"a": "b"}),
+            output=Output(format="json", name="n", verbosity="low"),
+            tool_choice=ToolChoice(mode="auto", parallel=False),
+            tools=(
+                Tool(name="f", strict=True, at="tools[0]"),
+                Tool(name="web_search_1", kind="server", dialect="x", native={}, at="tools[1]"),
+                Tool(name="shell", kind="server", dialect="x", native={}, at="tools[2]"),
+            ),
+        ),
+        metadata=False,
+    )
+    assert {path for path, _ in told(rendered.report)} == {
+        *("min_p", "logit_bias", "stop", "n", "user_id", "session_key", "metadata"),
+        *("name", "verbosity", "parallel", "tools[0].strict", "tools[2]"),
+    }
+    assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
+    assert {"googleSearch": {}} in rendered.body["tools"]
+    assert rendered.body["generationConfig"]["responseMimeType"] == "application/json"
+
+
+def test_names_that_google_does_not_take_are_mapped_back():
+    names = ("a.b:c", "1st", "ä", "ü", "_1st", "x" * 200)
+    rendered = render(asked(tools=tuple(Tool(name=name) for name in names)))
+    sent = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]
+    assert len(set(sent)) == len(names)
+    assert sent[0] == "a.b:c"
+    assert [rendered.names.get(name, name) for name in sent] == list(names)
+
+
+def test_a_count_may_hold_a_whole_request():
+    request = parse({"model": "gw", "generateContentRequest": {**body(), "model": "models/else"}})
+    assert request.model == "gw"
+    assert len(request.turns) == 1

@@ -1,0 +1,121 @@
+"""Small Ollama bodies, lines and their way through the dialect."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold
+from gateway.canon.request import Request
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.ollama import DIALECT
+from gateway.framing.ndjson import Decoder
+from gateway.framing.sse import Frame
+
+USER = {"role": "user", "content": "hi"}
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+# A target that takes all that the dialect can say.
+ALL = Traits(
+    kind="acme",
+    model="acme-1",
+    reasoning=True,
+    efforts=("minimal", "low", "medium", "high", "xhigh", "max"),
+    top_k=True,
+    min_p=True,
+    repetition_penalty=True,
+    prefill=True,
+    stop_max=None,
+    replay_reasoning="native",
+)
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request body that is whole without any field given."""
+    return {"model": "gw", "messages": [USER], **fields}
+
+
+def said(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A request body with these messages."""
+    return body(messages=list(messages), **fields)
+
+
+def parse(request: dict[str, Any]) -> Request:
+    """The canonical request of a body."""
+    return DIALECT.client.parse_request(request, {})
+
+
+def traits(**flags: Any) -> Traits:
+    """A target that can all but what `flags` say."""
+    return Traits(**{**{n: getattr(ALL, n) for n in ALL.__struct_fields__}, **flags})
+
+
+def render(request: Request | dict[str, Any], **flags: Any) -> Rendered:
+    """What goes to a target with these traits."""
+    asked = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(asked, traits(**flags))
+
+
+def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+    """What was reported, without the words."""
+    return [(item.path, item.action) for item in report]
+
+
+def tool(name: str = "f", **fields: Any) -> dict[str, Any]:
+    """A function tool."""
+    schema = {"type": "object", "properties": {}}
+    return {"type": "function", "function": {"name": name, "parameters": schema, **fields}}
+
+
+def called(*calls: tuple[str, Any], **fields: Any) -> dict[str, Any]:
+    """An assistant message that only calls."""
+    listed = [{"function": {"name": name, "arguments": told}} for name, told in calls]
+    return {"role": "assistant", "content": "", "tool_calls": listed, **fields}
+
+
+def result(name: str = "f", content: str = "ok", **fields: Any) -> dict[str, Any]:
+    """A tool message."""
+    return {"role": "tool", "tool_name": name, "content": content, **fields}
+
+
+def line(message: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    """A line of a stream."""
+    shown = {"role": "assistant", "content": "", **(message or {})}
+    return {"model": "up", "created_at": "t", "message": shown, "done": False, **fields}
+
+
+def last(reason: str = "stop", **fields: Any) -> dict[str, Any]:
+    """The last line of a stream."""
+    return line(done=True, done_reason=reason, **fields)
+
+
+def events(*lines: Any, rendered: Rendered | None = None, **flags: Any) -> list[Event]:
+    """The checked events of a stream of lines; a string goes in as it is."""
+    parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
+    out: list[Event] = []
+    for item in lines:
+        data = item.encode() if isinstance(item, str) else json.dumps(item).encode()
+        out += parser.feed(Frame("", data))
+    out += parser.close()
+    check(out)
+    return out
+
+
+def read(*lines: Any, rendered: Rendered | None = None, **flags: Any) -> Response:
+    """The answer that a stream of lines comes to."""
+    return fold(events(*lines, rendered=rendered, **flags))
+
+
+def exchange(**fields: Any) -> Exchange:
+    """The frame of an answer to a client."""
+    return Exchange(**{"id": "1", "created": 1700000000, "model": "up", **fields})
+
+
+def shown(stream: list[Event], **fields: Any) -> list[Any]:
+    """What a client's stream says, line by line, parsed."""
+    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    wire = b"".join(renderer.feed(event) for event in stream)
+    return [json.loads(frame.data) for frame in Decoder().feed(wire)]

@@ -1,0 +1,220 @@
+"""What is written reads as what it was, for all that Ollama can say."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gateway.canon.events import Delta, Event
+from gateway.canon.fold import check, fold, unfold
+from gateway.canon.request import (
+    Image,
+    Output,
+    Reasoning,
+    Request,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+    without_paths,
+)
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.ollama import DIALECT
+from gateway.framing.ndjson import Decoder
+from tests.dialects.ollama.make import ALL, PNG, exchange
+from tests.fakes.ollama_rules import refusal
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
+values = st.none() | st.booleans() | st.integers(-9, 9) | words
+objects = st.dictionaries(words, values, max_size=3)
+texts = st.builds(Text, text=some)
+images = st.just(Image(data=PNG, media_type="image/png"))
+users = st.builds(
+    lambda said, seen: Turn(role="user", parts=(*said, *seen) or (Text(text=""),)),
+    st.lists(texts, max_size=1),
+    st.lists(images, max_size=2),
+)
+systems = st.builds(lambda text: Turn(role="system", parts=(text,)), texts)
+OWN = Signature(provider="acme", model="acme-1", kind="text")
+
+
+@st.composite
+def exchanges(draw: st.DrawFn, place: int) -> list[Turn]:
+    """An assistant turn at this place, with the results of its calls after it."""
+    parts: list[object] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
+    parts += draw(st.lists(texts, max_size=1))
+    listed = draw(st.lists(st.tuples(names, objects), max_size=3))
+    calls = [
+        ToolCall(id=f"call_{place}_{n}", name=name, arguments=given_)
+        for n, (name, given_) in enumerate(listed)
+    ]
+    turns = [Turn(role="assistant", parts=(*parts, *calls))]  # type: ignore[arg-type]
+    if calls:
+        results = [
+            ToolResult(id=c.id, name=c.name, parts=tuple(draw(st.lists(texts, max_size=1))))
+            for c in calls
+        ]
+        turns.append(Turn(role="user", parts=tuple(results)))
+    return turns
+
+
+@st.composite
+def conversations(draw: st.DrawFn, before: int) -> tuple[Turn, ...]:
+    """Turns that begin and end with the user, after this many messages."""
+    turns = [draw(users)]
+    place = before + 1
+    for _ in range(draw(st.integers(0, 2))):
+        made = draw(exchanges(place))
+        place += 1 + sum(len(turn.parts) for turn in made[1:])
+        turns += made
+        if draw(st.booleans()):
+            turns.append(draw(systems))
+            place += 1
+        turns.append(draw(users))
+        place += 1
+    return tuple(turns)
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+tools = st.lists(
+    st.builds(Tool, name=names, description=st.none() | words, schema=st.just(SCHEMA)),
+    max_size=3,
+    unique_by=lambda tool: tool.name,
+).map(tuple)
+share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
+samplings = st.builds(
+    Sampling,
+    temperature=share,
+    top_p=share,
+    top_k=st.none() | st.integers(1, 50),
+    min_p=share,
+    frequency_penalty=share,
+    presence_penalty=share,
+    repetition_penalty=share,
+    seed=st.none() | st.integers(-5, 5),
+    stop=st.lists(some, max_size=6).map(tuple),
+)
+outputs = st.sampled_from([Output(), Output(format="json"), Output(format="schema", schema=SCHEMA)])
+thinkings = st.sampled_from(
+    [None, Thinking(mode="off"), Thinking(mode="auto"), Thinking(effort="low")]
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    """A request that Ollama can say exactly."""
+    instructions = tuple(draw(st.lists(texts, max_size=1)))
+    return Request(
+        model="acme-1",
+        stream=draw(st.booleans()),
+        instructions=instructions,
+        turns=draw(conversations(len(instructions))),
+        tools=draw(tools),
+        output=draw(outputs),
+        thinking=draw(thinkings),
+        max_output=draw(st.none() | st.integers(1, 9)),
+        sampling=draw(samplings),
+        extra=draw(
+            st.sampled_from([{}, {"ollama": {"options.num_ctx": 4096, "keep_alive": "5m"}}])
+        ),
+    )
+
+
+@settings(max_examples=100)
+@given(requests())
+def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request) -> None:
+    rendered = DIALECT.provider.render_request(request, ALL)
+    assert rendered.report == ()
+    wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    assert without_paths(DIALECT.client.parse_request(wire, {})) == request
+
+
+@settings(max_examples=60)
+@given(requests())
+def test_an_ollama_would_take_every_request_that_is_sent(request: Request) -> None:
+    wire = DIALECT.provider.render_request(request, ALL).body
+    assert refusal("/api/chat", msgspec.json.decode(msgspec.json.encode(wire))) is None
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Response:
+    """An answer that Ollama can give."""
+    parts: list[object] = draw(
+        st.lists(st.builds(Reasoning, text=some, signature=st.just(OWN)), max_size=1)
+    )
+    parts += draw(st.lists(texts, max_size=1))
+    calls = draw(
+        st.lists(
+            st.builds(ToolCall, id=names, name=names, arguments=objects),
+            max_size=2,
+            unique_by=lambda call: call.id,
+        )
+    )
+    reason = "tool" if calls else draw(st.sampled_from(["stop", "length"]))
+    counts = st.none() | st.builds(
+        Usage, input=st.none() | st.integers(0, 9), output=st.integers(0, 9)
+    )
+    return Response(
+        model="acme-1",
+        parts=(*parts, *calls),  # type: ignore[arg-type]
+        finish=Finish(reason=reason),  # type: ignore[arg-type]
+        usage=draw(counts),
+    )
+
+
+def plain(response: Response) -> Response:
+    """The answer without what only its own dialect keeps."""
+    if response.usage is None:
+        return response
+    return replace(response, usage=replace(response.usage, native={}))
+
+
+FRAME = exchange(model="acme-1")
+
+
+@settings(max_examples=60)
+@given(answers())
+def test_a_whole_answer_reads_as_what_it_was(response: Response) -> None:
+    wire, report = DIALECT.client.render_response(response, FRAME)
+    assert report == ()
+    wire = msgspec.json.decode(msgspec.json.encode(wire))
+    assert plain(DIALECT.provider.parse_response(wire, ALL, None)) == response
+
+
+@settings(max_examples=60)
+@given(answers(), st.data())
+def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
+    response: Response, data: st.DataObject
+) -> None:
+    renderer = DIALECT.client.stream_renderer(FRAME)
+    wire = b"".join(renderer.feed(event) for event in _split(unfold(response), data))
+    assert renderer.report == []
+    decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
+    found: list[Event] = []
+    size = data.draw(st.sampled_from([1, 2, 7, 64, 10**6]))
+    for start in range(0, len(wire), size):
+        for frame in decoder.feed(wire[start : start + size]):
+            found += parser.feed(frame)
+    found += parser.close()
+    check(found)
+    assert plain(fold(found)) == response
+
+
+def _split(events: list[Event], data: st.DataObject) -> list[Event]:
+    """The same stream in smaller deltas."""
+    out: list[Event] = []
+    for event in events:
+        if isinstance(event, Delta) and len(event.text) > 1:
+            place = data.draw(st.integers(1, len(event.text) - 1))
+            out += [Delta(event.text[:place]), Delta(event.text[place:])]
+        else:
+            out.append(event)
+    return out

@@ -1,0 +1,389 @@
+"""Requests, both ways: what is read, what is sent, what is reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Document,
+    Image,
+    Meta,
+    Output,
+    Reasoning,
+    Request,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from tests.dialects.ollama.make import (
+    PNG,
+    USER,
+    body,
+    called,
+    parse,
+    render,
+    result,
+    said,
+    told,
+    tool,
+)
+
+
+def user(*parts: Any, **fields: Any) -> Request:
+    return Request(model="gw", turns=(Turn(role="user", parts=parts, at="messages[0]"),), **fields)
+
+
+@pytest.mark.parametrize(("stream", "meant"), [(None, True), (True, True), (False, False)])
+def test_a_stream_is_meant_unless_it_is_refused(stream: bool | None, meant: bool) -> None:
+    assert parse(body(stream=stream)).stream is meant
+    assert parse(body()).stream is True
+    assert render(body(stream=stream)).body["stream"] is meant
+
+
+def test_options_are_read_and_sent_again() -> None:
+    options = {
+        "num_predict": 9,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "top_k": 40,
+        "min_p": 0.1,
+        "seed": 3,
+        "stop": ["x"],
+        "repeat_penalty": 1.1,
+        "num_ctx": 4096,
+        "mirostat": 1,
+    }
+    rendered = render(body(options=options, keep_alive="5m"))
+    assert rendered.body["options"] == options
+    assert rendered.body["keep_alive"] == "5m"
+    assert rendered.report == ()
+
+
+@pytest.mark.parametrize(("limit", "meant"), [(7, 7), (0, 0), (-1, None), (-2, None)])
+def test_a_limit_below_zero_is_none(limit: int, meant: int | None) -> None:
+    request = parse(body(options={"num_predict": limit}))
+    assert request.max_output == meant
+    kept = render(request).body.get("options", {}).get("num_predict")
+    assert kept == (None if limit == -1 else limit)
+
+
+@pytest.mark.parametrize(
+    ("think", "meant"),
+    [
+        (None, None),
+        (True, Thinking(mode="auto")),
+        (False, Thinking(mode="off")),
+        ("high", Thinking(effort="high")),
+        ("none", Thinking(mode="off")),
+    ],
+)
+def test_thinking_is_read(think: Any, meant: Thinking | None) -> None:
+    assert parse(body(think=think)).thinking == meant
+
+
+@pytest.mark.parametrize(
+    ("asked", "efforts", "sent", "report"),
+    [
+        (Thinking(mode="auto"), (), True, []),
+        (Thinking(mode="off"), (), False, []),
+        (Thinking(effort="none"), (), False, []),
+        (Thinking(effort="high"), (), True, [("effort", "approximated")]),
+        (Thinking(effort="high"), ("low", "medium", "high"), "high", []),
+        (Thinking(effort="max"), ("low", "high"), "high", [("effort", "approximated")]),
+        (Thinking(effort="minimal"), ("low", "high"), "low", []),
+        (Thinking(mode="budget", budget=900), ("low", "high"), "low", [("budget", "approximated")]),
+        (Thinking(mode="budget", budget=900), (), True, [("budget", "approximated")]),
+    ],
+)
+def test_thinking_is_sent_in_the_models_degrees(
+    asked: Thinking, efforts: tuple[str, ...], sent: Any, report: list[Any]
+) -> None:
+    rendered = render(user(Text(text="x"), thinking=asked), efforts=efforts)
+    assert rendered.body["think"] == sent
+    assert told(rendered.report) == report
+
+
+def test_a_model_that_does_not_reason_is_not_told_to() -> None:
+    rendered = render(user(Text(text="x"), thinking=Thinking(effort="low")), reasoning=False)
+    assert "think" not in rendered.body
+    assert told(rendered.report) == [("effort", "dropped")]
+    off = render(user(Text(text="x"), thinking=Thinking(mode="off")), reasoning=False)
+    assert "think" not in off.body
+    assert off.report == ()
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("form", "meant"),
+    [
+        (None, Output()),
+        ("", Output()),
+        ("json", Output(format="json")),
+        ({}, Output(format="json")),
+        (SCHEMA, Output(format="schema", schema=SCHEMA)),
+    ],
+)
+def test_the_form_of_the_answer_is_read(form: Any, meant: Output) -> None:
+    assert parse(body(format=form)).output == meant
+
+
+def test_a_schema_is_sent_or_told_in_words() -> None:
+    asked = user(Text(text="x"), output=Output(format="schema", schema=SCHEMA, name="n"))
+    assert render(asked).body["format"] == SCHEMA
+    poor = render(asked, structured="json")
+    assert poor.body["format"] == "json"
+    assert "JSON Schema" in poor.body["messages"][0]["content"]
+    none = render(asked, structured="none")
+    assert "format" not in none.body
+    assert told(none.report) == [("schema", "approximated")]
+
+
+def test_calls_have_ids_of_their_places_and_results_find_them() -> None:
+    request = parse(
+        said(
+            USER,
+            called(("f", {"a": 1}), ("g", {}), ("f", {"a": 2})),
+            result("f", "one"),
+            result("f", "two"),
+            result("g", "three"),
+        )
+    )
+    calls = [part for part in request.turns[1].parts if isinstance(part, ToolCall)]
+    assert [(call.id, call.name, call.arguments) for call in calls] == [
+        ("call_1_0", "f", {"a": 1}),
+        ("call_1_1", "g", {}),
+        ("call_1_2", "f", {"a": 2}),
+    ]
+    results = [part for part in request.turns[2].parts if isinstance(part, ToolResult)]
+    assert [(r.id, r.parts[0].text) for r in results] == [  # type: ignore[union-attr]
+        ("call_1_0", "one"),
+        ("call_1_2", "two"),
+        ("call_1_1", "three"),
+    ]
+
+
+def test_an_id_counts_where_there_is_one() -> None:
+    call = {"id": "c9", "function": {"name": "f", "arguments": {}}}
+    message = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [call, called(("f", {}))["tool_calls"][0]],
+    }
+    request = parse(said(USER, message, result(tool_call_id="call_1_1"), result(tool_call_id="c9")))
+    assert [part.id for part in request.turns[2].parts] == ["call_1_1", "c9"]  # type: ignore[union-attr]
+
+
+def test_results_are_sent_in_the_order_of_the_calls() -> None:
+    calls = (ToolCall(id="a", name="f", arguments={}), ToolCall(id="b", name="f", arguments={}))
+    results = tuple(ToolResult(id=i, parts=(Text(text=i),)) for i in ("b", "a"))
+    request = Request(
+        model="gw",
+        turns=(
+            Turn(role="user", parts=(Text(text="x"),)),
+            Turn(role="assistant", parts=calls),
+            Turn(role="user", parts=results),
+        ),
+    )
+    messages = render(request).body["messages"]
+    assert [m["content"] for m in messages if m["role"] == "tool"] == ["a", "b"]
+    assert [m["tool_name"] for m in messages if m["role"] == "tool"] == ["f", "f"]
+    assert "id" not in messages[1]["tool_calls"][0]
+
+
+@pytest.mark.parametrize(
+    ("choice", "names", "report"),
+    [
+        (ToolChoice(mode="auto"), ["f", "g"], []),
+        (ToolChoice(mode="any"), ["f", "g"], [("tool_choice", "dropped")]),
+        (ToolChoice(mode="none"), [], [("tool_choice", "approximated")]),
+        (ToolChoice(mode="named", names=("g",)), ["g"], [("tool_choice", "approximated")]),
+        (ToolChoice(mode="allowed", names=("f",)), ["f"], [("tool_choice", "approximated")]),
+        (ToolChoice(parallel=False), ["f", "g"], [("parallel", "dropped")]),
+    ],
+)
+def test_a_choice_is_kept_by_leaving_tools_out(
+    choice: ToolChoice, names: list[str], report: list[Any]
+) -> None:
+    offered = (Tool(name="f", at="tools[0]"), Tool(name="g", at="tools[1]"))
+    rendered = render(user(Text(text="x"), tools=offered, tool_choice=choice))
+    assert [t["function"]["name"] for t in rendered.body.get("tools", [])] == names
+    assert told(rendered.report) == report
+
+
+def test_a_free_text_tool_is_a_function_with_one_string() -> None:
+    custom = Tool(
+        name="p", kind="custom", description="d", format={"definition": "g"}, at="tools[0]"
+    )
+    rendered = render(user(Text(text="x"), tools=(custom,)))
+    function = rendered.body["tools"][0]["function"]
+    assert function["parameters"]["required"] == ["input"]
+    assert function["description"].endswith("g")
+    assert rendered.custom == {"p"}
+    assert told(rendered.report) == [("tools[0]", "approximated")]
+
+
+def test_images_are_told_apart_by_their_bytes() -> None:
+    request = parse(said({**USER, "images": [PNG, f"data:image/jpeg;base64,{PNG}"]}))
+    images = [part for part in request.turns[0].parts if isinstance(part, Image)]
+    assert [image.media_type for image in images] == ["image/png", "image/png"]
+    assert render(request).body["messages"][0]["images"] == [PNG, PNG]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Image(url="https://x/y.png", at="messages[0].content[1]"),
+        Document(data="JVBERi0xLjQK", at="messages[0].content[1]"),
+    ],
+    ids=["image url", "pdf"],
+)
+def test_what_it_can_not_see_is_told_in_words(part: Any) -> None:
+    rendered = render(user(Text(text="x"), part))
+    assert "left out" in rendered.body["messages"][0]["content"]
+    assert told(rendered.report) == [("messages[0].content[1]", "dropped")]
+
+
+def test_a_picture_in_a_result_moves_to_the_next_user_message() -> None:
+    request = Request(
+        model="gw",
+        turns=(
+            Turn(role="user", parts=(Text(text="x"),)),
+            Turn(role="assistant", parts=(ToolCall(id="a", name="f", arguments={}),)),
+            Turn(
+                role="user",
+                parts=(
+                    ToolResult(id="a", parts=(Image(data=PNG, at="p"),), is_error=True, at="r"),
+                    Text(text="see?"),
+                ),
+            ),
+        ),
+    )
+    rendered = render(request)
+    *_, answer, after = rendered.body["messages"]
+    assert answer["content"].startswith("Error: [image 1")
+    assert after["images"] == [PNG]
+    assert after["content"].endswith("see?")
+    assert told(rendered.report) == [("p", "approximated"), ("r.is_error", "approximated")]
+
+
+@pytest.mark.parametrize(
+    ("signature", "kept"),
+    [
+        (None, True),
+        (Signature(provider="acme", model="acme-1", kind="text"), True),
+        (Signature(provider="other", model="acme-1", kind="text"), False),
+    ],
+)
+def test_a_thought_goes_back_to_the_model_that_had_it(
+    signature: Signature | None, kept: bool
+) -> None:
+    thought = Reasoning(text="hm", signature=signature, at="t")
+    request = Request(
+        model="gw",
+        turns=(
+            Turn(role="user", parts=(Text(text="x"),)),
+            Turn(role="assistant", parts=(thought, Text(text="y"))),
+            Turn(role="user", parts=(Text(text="z"),)),
+        ),
+    )
+    rendered = render(request)
+    assert rendered.body["messages"][1].get("thinking") == ("hm" if kept else None)
+    assert told(rendered.report) == ([] if kept else [("t", "dropped")])
+
+
+def test_what_has_no_place_is_reported() -> None:
+    meta = Meta(user_id="u", session_key="s", metadata={"a": "b"}, service_tier="flex", store=True)
+    rendered = render(
+        user(Text(text="x"), meta=meta, sampling=Sampling(n=2, logit_bias={"1": 1})),
+    )
+    assert set(told(rendered.report)) == {
+        ("logit_bias", "dropped"),
+        ("n", "approximated"),
+        ("user_id", "dropped"),
+        ("session_key", "dropped"),
+        ("metadata", "dropped"),
+        ("service_tier", "dropped"),
+        ("store", "dropped"),
+    }
+
+
+def test_a_prompt_is_a_chat_of_one_message() -> None:
+    request = parse(
+        {
+            "model": "gw",
+            "prompt": "Say hi",
+            "system": "Be brief",
+            "images": [PNG],
+            "suffix": "!",
+            "raw": True,
+            "options": {"num_predict": 5},
+        }
+    )
+    assert [text.text for text in request.instructions] == ["Be brief"]
+    assert request.turns[0].parts[0] == Text(text="Say hi", at="prompt")
+    assert request.max_output == 5
+    rendered = render(request)
+    assert [m["role"] for m in rendered.body["messages"]] == ["system", "user"]
+    assert set(told(rendered.report)) == {("suffix", "dropped"), ("raw", "dropped")}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"messages": None}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": ["x"]}, "messages[0]"),
+        ({"messages": [{"role": "wizard"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": [1]}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "images": [5]}]}, "messages[0].images[0]"),
+        ({"messages": [called((5, {}))]}, "messages[0].tool_calls[0].function.name"),
+        ({"messages": [called(("f", [1]))]}, "messages[0].tool_calls[0].function.arguments"),
+        ({"tools": [{"type": "function"}]}, "tools[0].function"),
+        ({"options": {"temperature": "hot"}}, "options.temperature"),
+        ({"options": {"num_predict": -3}}, "options.num_predict"),
+        ({"options": [1]}, "options"),
+        ({"think": "very"}, "think"),
+        ({"think": 5}, "think"),
+        ({"format": "xml"}, "format"),
+        ({"stream": "yes"}, "stream"),
+        ({"model": None}, "model"),
+    ],
+)
+def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        parse({**body(), **wrong})
+    assert caught.value.error.param == param
+
+
+def test_a_prompt_that_asks_nothing_is_named() -> None:
+    with pytest.raises(GatewayError) as caught:
+        parse({"model": "gw", "prompt": ""})
+    assert caught.value.error.param == "prompt"
+
+
+def test_fields_that_nobody_knows_are_kept_and_told_apart() -> None:
+    request = parse(said({**USER, "mood": 1}, tools=[tool(strict=True)], shift=True))
+    assert request.extra == {"ollama": {"shift": True, "messages[0].mood": 1}}
+    rendered = render(request)
+    assert rendered.body["shift"] is True
+    assert rendered.body["tools"][0]["function"]["strict"] is True
+    assert told(rendered.report) == [("messages[0].mood", "dropped")]
+
+
+def test_a_model_that_can_not_go_on_says_so() -> None:
+    asked = said(USER, {"role": "assistant", "content": "Once"})
+    assert render(asked).body["messages"][-1]["content"] == "Once"
+    with pytest.raises(GatewayError) as caught:
+        render(asked, prefill=False)
+    assert caught.value.error.kind == "unsupported_param"

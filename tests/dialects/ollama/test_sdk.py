@@ -1,0 +1,151 @@
+"""The official SDK as judge: it reads what we write for clients, and types what we send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import ollama
+import pytest
+from ollama._types import ChatRequest, EmbedRequest
+
+from gateway.canon.embeddings import EmbedRequest as Asked
+from gateway.canon.embeddings import EmbedResponse
+from gateway.canon.errors import Error
+from gateway.canon.events import Failed, Start
+from gateway.canon.fold import unfold
+from gateway.canon.request import Reasoning, Text, ToolCall
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.ollama import DIALECT
+from tests.dialects.ollama.make import (
+    ALL,
+    USER,
+    called,
+    exchange,
+    parse,
+    render,
+    result,
+    said,
+    tool,
+)
+
+FULL = Response(
+    parts=(
+        Reasoning(text="hm"),
+        Text(text="It is sunny."),
+        ToolCall(id="c1", name="get_weather", arguments={"city": "Paris"}),
+    ),
+    finish=Finish(reason="tool"),
+    usage=Usage(input=30, output=25),
+)
+
+
+def client(status: int, content: bytes) -> ollama.Client:
+    """An SDK client to which every request is answered so."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
+    return ollama.Client(host="http://gw", transport=transport)
+
+
+def streamed(events: list[Any], **fields: Any) -> bytes:
+    """A stream's bytes, with a sign of life before each line."""
+    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    return b"".join(DIALECT.keepalive + renderer.feed(event) for event in events)
+
+
+def lines(events: list[Any]) -> Iterator[ollama.ChatResponse]:
+    """What the SDK makes of a stream."""
+    with client(200, streamed(events).rstrip(b" ")) as sdk:
+        yield from sdk.chat(model="m", messages=[USER], stream=True)
+
+
+def test_the_sdk_reads_a_whole_answer() -> None:
+    body, _ = DIALECT.client.render_response(FULL, exchange())
+    with client(200, json.dumps(body).encode()) as sdk:
+        answer = sdk.chat(model="m", messages=[USER])
+    assert answer.message.content == "It is sunny."
+    assert answer.message.thinking == "hm"
+    calls = answer.message.tool_calls or []
+    assert [(c.function.name, c.function.arguments) for c in calls] == [
+        ("get_weather", {"city": "Paris"})
+    ]
+    assert (answer.prompt_eval_count, answer.eval_count) == (30, 25)
+    assert (answer.done, answer.done_reason) == (True, "stop")
+
+
+def test_the_sdk_reads_a_stream_with_signs_of_life() -> None:
+    rows = list(lines(unfold(FULL)))
+    assert "".join(row.message.content or "" for row in rows) == "It is sunny."
+    assert "".join(row.message.thinking or "" for row in rows) == "hm"
+    assert [c.function.name for row in rows for c in row.message.tool_calls or []] == [
+        "get_weather"
+    ]
+    assert rows[-1].done
+    assert rows[-1].eval_count == 25
+
+
+def test_the_sdk_reads_the_answer_to_a_prompt() -> None:
+    content = streamed(unfold(Response(parts=(Text(text="Hi"),))), endpoint="/api/generate")
+    with client(200, content.rstrip(b" ")) as sdk:
+        rows = list(sdk.generate(model="m", prompt="x", stream=True))
+    assert "".join(row.response or "" for row in rows) == "Hi"
+
+
+def test_the_sdk_raises_for_a_broken_stream() -> None:
+    broken = [*unfold(FULL)[:4], Failed(Error(kind="upstream_error", message="Overloaded"))]
+    with pytest.raises(ollama.ResponseError, match="Overloaded"):
+        list(lines(broken))
+    with pytest.raises(ollama.ResponseError, match="Overloaded"):
+        list(lines([Start(), broken[-1]]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("invalid_request", 400), ("gateway_auth", 401), ("not_found", 404), ("rate_limit", 429)],
+)
+def test_the_sdk_raises_for_a_refusal(kind: str, status: int) -> None:
+    reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_1")
+    with (
+        client(reply.status, json.dumps(reply.body).encode()) as sdk,
+        pytest.raises(ollama.ResponseError, match="why") as caught,
+    ):
+        sdk.chat(model="m", messages=[USER])
+    assert caught.value.status_code == status
+
+
+def test_the_sdk_reads_vectors() -> None:
+    assert DIALECT.embed_client is not None
+    found = EmbedResponse(vectors=([0.5, 1.0], [0.25, 2.0]), usage=Usage(input=4, output=0))
+    asked = Asked(model="m", inputs=("a", "b"))
+    body = DIALECT.embed_client.render_embed(found, asked, exchange())
+    with client(200, json.dumps(body).encode()) as sdk:
+        answer = sdk.embed(model="m", input=["a", "b"])
+    assert [list(v) for v in answer.embeddings] == [[0.5, 1.0], [0.25, 2.0]]
+    assert answer.prompt_eval_count == 4
+    older = DIALECT.embed_client.render_embed(found, asked, exchange(endpoint="/api/embeddings"))
+    with client(200, json.dumps(older).encode()) as sdk:
+        assert list(sdk.embeddings(model="m", prompt="a").embedding) == [0.5, 1.0]
+
+
+def test_what_is_sent_upstream_fits_the_sdks_types() -> None:
+    asked = said(
+        {"role": "system", "content": "s"},
+        USER,
+        called(("f", {"a": 1})),
+        result(),
+        tools=[tool("f", description="d")],
+        format={"type": "object"},
+        think="high",
+        options={"temperature": 0.5, "num_predict": 5, "num_ctx": 100},
+        keep_alive="5m",
+    )
+    sent = render(asked).body
+    typed = ChatRequest(**sent).model_dump(exclude_none=True)
+    assert typed.keys() == sent.keys()
+    assert parse(sent).max_output == 5
+    assert DIALECT.embed_provider is not None
+    vectors = DIALECT.embed_provider.render_embed(
+        Asked(model="m", inputs=("a",), dimensions=8, truncate=True), ALL
+    ).body
+    assert EmbedRequest(**vectors).model_dump(exclude_none=True) == vectors

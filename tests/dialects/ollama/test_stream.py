@@ -1,0 +1,299 @@
+"""Streams and whole answers, both ways."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Failed, Start
+from gateway.canon.fold import unfold
+from gateway.canon.request import Citation, Native, Reasoning, Refusal, Signature, Text, ToolCall
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.base import Rendered
+from gateway.dialects.ollama import DIALECT
+from tests.dialects.ollama.make import (
+    body,
+    called,
+    events,
+    exchange,
+    last,
+    line,
+    read,
+    render,
+    result,
+    said,
+    shown,
+    told,
+    traits,
+)
+
+
+def failed(*lines: Any) -> Error:
+    """The error that a stream of these lines ends with."""
+    end = events(*lines)[-1]
+    assert isinstance(end, Failed)
+    return end.error
+
+
+def test_fragments_are_joined_into_blocks() -> None:
+    response = read(
+        line({"thinking": "h"}),
+        line({"thinking": "m"}),
+        line({"content": "He"}),
+        line({"content": "llo"}),
+        last(prompt_eval_count=26, eval_count=9, total_duration=5, load_duration=1),
+    )
+    thought, text = response.parts
+    assert thought == Reasoning(
+        text="hm", signature=Signature(provider="acme", model="acme-1", kind="text")
+    )
+    assert text == Text(text="Hello")
+    assert response.usage is not None
+    assert (response.usage.input, response.usage.output) == (26, 9)
+    assert response.usage.native["total_duration"] == 5
+    assert response.finish == Finish(reason="stop")
+
+
+def test_a_cached_prompt_has_no_count() -> None:
+    usage = read(line({"content": "x"}), last(eval_count=9)).usage
+    assert usage is not None
+    assert (usage.input, usage.output) == (None, 9)
+    assert read(line({"content": "x"}), last()).usage is None
+
+
+def test_calls_have_ids_that_are_never_twice_in_a_conversation() -> None:
+    calls = called(("f", {"a": 1}), ("f", {}))
+    stream = (line(calls), last())
+    first = read(*stream)
+    assert [part.id for part in first.parts] == ["call_g1_0", "call_g1_1"]  # type: ignore[union-attr]
+    assert first.finish == Finish(reason="tool")
+    rendered = render(said({"role": "user", "content": "x"}, calls, result(), result()))
+    later = read(*stream, rendered=rendered)
+    assert [part.id for part in later.parts] == ["call_g2_0", "call_g2_1"]  # type: ignore[union-attr]
+
+
+def test_an_id_of_the_upstream_counts() -> None:
+    call = {"id": "c7", "function": {"name": "f", "arguments": {}}}
+    assert read(line({"tool_calls": [call]}), last()).parts[0].id == "c7"  # type: ignore[union-attr]
+
+
+def test_a_free_text_tool_gets_its_text_back() -> None:
+    rendered = Rendered(body={}, custom=frozenset({"p"}))
+    response = read(line(called(("p", {"input": "x y"}))), last(), rendered=rendered)
+    assert response.parts == (ToolCall(id="call_g1_0", name="p", raw="x y", custom=True),)
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"), [("stop", "stop"), ("length", "length"), ("new", "stop")]
+)
+def test_the_reason_is_read(reason: str, finish: str) -> None:
+    assert read(line({"content": "x"}), last(reason)).finish.reason == finish
+
+
+@pytest.mark.parametrize("reason", ["load", "unload"])
+def test_a_model_that_was_only_loaded_did_not_answer(reason: str) -> None:
+    assert read(last(reason)).finish.reason == "malformed"
+
+
+def test_what_breaks_off_or_is_no_line_is_an_error() -> None:
+    assert "broke off" in failed(line({"content": "x"})).message
+    assert failed("").kind == "upstream_error"
+    assert failed("nonsense").kind == "upstream_error"
+    assert failed("[1]").kind == "upstream_error"
+    assert failed(line({"content": "x"}), {"error": "server busy"}).kind == "overloaded"
+
+
+def test_nothing_follows_the_last_line() -> None:
+    assert read(line({"content": "x"}), last(), line({"content": "y"})).parts == (Text(text="x"),)
+
+
+def test_a_whole_answer_is_read() -> None:
+    whole = last("length", message={"role": "assistant", "content": "Hi", "thinking": "hm"})
+    response = DIALECT.provider.parse_response(whole, traits(), None)
+    assert [type(part).__name__ for part in response.parts] == ["Reasoning", "Text"]
+    assert response.finish.reason == "length"
+
+
+def test_the_answer_to_a_prompt_is_read() -> None:
+    whole = {"model": "m", "response": "Hi", "done": True, "done_reason": "stop"}
+    assert DIALECT.provider.parse_response(whole, traits(), None).parts == (Text(text="Hi"),)
+
+
+@pytest.mark.parametrize("value", [None, [], {}, {"done": True}, {"message": 5}, {"error": "x"}])
+def test_what_is_no_answer_is_an_error(value: Any) -> None:
+    with pytest.raises(GatewayError):
+        DIALECT.provider.parse_response(value, traits(), None)
+
+
+FULL = Response(
+    parts=(
+        Reasoning(text="hm"),
+        Text(text="Hello"),
+        ToolCall(id="c1", name="f", arguments={"a": 1}),
+        ToolCall(id="c2", name="g", arguments={}),
+    ),
+    finish=Finish(reason="tool"),
+    usage=Usage(input=20, cache_read=6, output=9),
+)
+
+
+def test_a_stream_is_printed_line_by_line() -> None:
+    first, second, third, fourth, end = shown(unfold(FULL))
+    assert first == {
+        "model": "up",
+        "created_at": "2023-11-14T22:13:20Z",
+        "message": {"role": "assistant", "content": "", "thinking": "hm"},
+        "done": False,
+    }
+    assert second["message"] == {"role": "assistant", "content": "Hello"}
+    function = {"index": 0, "name": "f", "arguments": {"a": 1}}
+    assert third["message"]["tool_calls"] == [{"id": "c1", "function": function}]
+    assert fourth["message"]["tool_calls"][0]["function"]["arguments"] == {}
+    assert end["done"] is True
+    assert end["done_reason"] == "stop"
+    assert (end["prompt_eval_count"], end["eval_count"]) == (26, 9)
+    assert end["message"] == {"role": "assistant", "content": ""}
+
+
+def test_hidden_thoughts_are_not_printed() -> None:
+    assert all("thinking" not in row["message"] for row in shown(unfold(FULL), thinking="none"))
+    whole, _ = DIALECT.client.render_response(FULL, exchange(thinking="none"))
+    assert "thinking" not in whole["message"]
+
+
+def test_a_prompts_answer_has_another_shape() -> None:
+    plain = Response(parts=(Reasoning(text="hm"), Text(text="Hi")))
+    rows = shown(unfold(plain), endpoint="/api/generate")
+    assert [row.get("response") for row in rows] == ["", "Hi", ""]
+    assert rows[0]["thinking"] == "hm"
+    whole, _ = DIALECT.client.render_response(plain, exchange(endpoint="/api/generate"))
+    assert (whole["response"], whole["thinking"], whole["done"]) == ("Hi", "hm", True)
+    assert "message" not in whole
+
+
+def test_durations_come_back_from_where_they_were_measured() -> None:
+    usage = read(line({"content": "x"}), last(eval_count=9, eval_duration=77)).usage
+    whole, _ = DIALECT.client.render_response(Response(usage=usage), exchange())
+    assert whole["eval_duration"] == 77
+    other, _ = DIALECT.client.render_response(Response(usage=Usage(output=1)), exchange())
+    assert "eval_duration" not in other
+
+
+def test_absent_usage_is_absent() -> None:
+    whole, _ = DIALECT.client.render_response(Response(parts=(Text(text="x"),)), exchange())
+    assert not {"eval_count", "prompt_eval_count"} & whole.keys()
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason", "report"),
+    [
+        (Finish(reason="length"), "length", []),
+        (Finish(reason="context"), "length", []),
+        (Finish(reason="stop_sequence", stop_sequence="x"), "stop", []),
+        (Finish(reason="tool"), "stop", []),
+        (Finish(reason="filter"), "stop", [("done_reason", "approximated")]),
+        (Finish(reason="pause"), "stop", [("done_reason", "approximated")]),
+    ],
+)
+def test_the_reason_is_written(finish: Finish, reason: str, report: list[Any]) -> None:
+    whole, lost = DIALECT.client.render_response(
+        Response(parts=(Text(text="x"),), finish=finish), exchange()
+    )
+    assert whole["done_reason"] == reason
+    assert told(lost) == report
+
+
+def test_what_it_has_no_place_for_is_reported() -> None:
+    cited = Response(
+        parts=(
+            Text(text="x", citations=(Citation(url="https://x"),)),
+            Native(dialect="d", data={"type": "search"}),
+            ToolCall(id="c", name="f", raw="{cut"),
+        )
+    )
+    whole, lost = DIALECT.client.render_response(cited, exchange())
+    assert whole["message"]["tool_calls"][0]["function"]["arguments"] == {"_raw": "{cut"}
+    want = {
+        ("citations", "dropped"),
+        ("content.search", "dropped"),
+        ("message.tool_calls[0]", "approximated"),
+    }
+    assert set(told(lost)) == want
+    renderer = DIALECT.client.stream_renderer(exchange())
+    for event in unfold(cited):
+        renderer.feed(event)
+    assert set(told(renderer.report)) == want
+
+
+def test_a_refusal_is_said_as_text() -> None:
+    finish = Finish(reason="filter", explanation="not allowed")
+    whole, _ = DIALECT.client.render_response(Response(finish=finish), exchange())
+    assert whole["message"]["content"] == "not allowed"
+    rows = shown([Start(), End(finish)])
+    assert rows[0]["message"]["content"] == "not allowed"
+    no = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
+    assert shown(unfold(no))[0]["message"]["content"] == "I can't"
+
+
+def test_an_error_is_the_last_line() -> None:
+    rows = shown(
+        [
+            Start(),
+            BlockStart(kind="text"),
+            Delta("x"),
+            Failed(Error(kind="overloaded", message="busy")),
+            BlockEnd(),
+        ]
+    )
+    assert rows[-1] == {"error": "busy"}
+    assert len(rows) == 2
+    garbled = Finish(reason="malformed", explanation="odd")
+    assert shown([Start(), End(garbled)]) == [{"error": "odd"}]
+    with pytest.raises(GatewayError):
+        DIALECT.client.render_response(Response(finish=garbled), exchange())
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (400, "model does not support thinking", "unsupported_param"),
+        (400, "input length exceeds maximum context length", "context_length"),
+        (400, "bad", "invalid_request"),
+        (401, "unauthorized", "upstream_auth"),
+        (404, "model 'x' not found", "not_found"),
+        (429, "slow", "rate_limit"),
+        (500, "boom", "upstream_error"),
+        (502, "boom", "upstream_error"),
+        (503, "server busy", "overloaded"),
+    ],
+)
+def test_a_refusal_of_the_upstream_has_a_kind(status: int, words: str, kind: str) -> None:
+    error = DIALECT.provider.parse_error(status, {}, json.dumps({"error": words}).encode())
+    assert (error.kind, error.message) == (kind, words)
+
+
+def test_a_refusal_in_another_shape_is_read_too() -> None:
+    nested = DIALECT.provider.parse_error(400, {}, b'{"error":{"message":"no","code":"c"}}')
+    assert (nested.message, nested.code) == ("no", "c")
+    assert "HTML" in DIALECT.provider.parse_error(502, {}, b"<html>").message
+    assert DIALECT.provider.parse_error(500, {"retry-after": "3"}, b"").retry_after_s == 3
+
+
+def test_an_error_is_told_with_its_status() -> None:
+    reply = DIALECT.client.render_error(
+        Error(kind="rate_limit", message="slow", retry_after_s=7), "req_1"
+    )
+    assert (reply.status, reply.body) == (429, {"error": "slow"})
+    assert reply.headers == {"x-request-id": "req_1", "retry-after": "7"}
+    assert DIALECT.client.render_error(Error(kind="upstream_auth", message="x"), "r").status == 502
+
+
+def test_a_body_is_checked_in_all_its_shapes() -> None:
+    for good in (body(), {"model": "m", "prompt": "x"}, {"model": "m", "input": ["x"]}):
+        DIALECT.check(json.dumps(good).encode())
+    for bad in (body(messages=5), {"prompt": 5}, {"input": [5]}, body(options=5)):
+        with pytest.raises(GatewayError):
+            DIALECT.check(json.dumps(bad).encode())

@@ -1,0 +1,84 @@
+"""Small completion bodies, chunks and their way through the dialect."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.events import Event
+from gateway.canon.fold import check
+from gateway.canon.request import Request
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.openai_completions import DIALECT
+from gateway.framing.sse import Decoder, Frame
+
+# A target that takes all that the dialect can say.
+ALL = Traits(
+    kind="acme",
+    model="acme-1",
+    user_field="user",
+    top_k=True,
+    min_p=True,
+    repetition_penalty=True,
+)
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request body that is whole without any field given."""
+    return {"model": "gw", "prompt": "Say hi", **fields}
+
+
+def parse(request: dict[str, Any]) -> Request:
+    """The canonical request of a body."""
+    return DIALECT.client.parse_request(request, {})
+
+
+def render(request: Request | dict[str, Any], traits: Traits = ALL) -> Rendered:
+    """What goes to a target with these traits."""
+    asked = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(asked, traits)
+
+
+def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+    """What was reported, without the words."""
+    return [(item.path, item.action) for item in report]
+
+
+def chunk(text: str = "", finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A stream chunk with one choice."""
+    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+    return {
+        "id": "cmpl-9",
+        "object": "text_completion",
+        "created": 1,
+        "model": "up",
+        "choices": [choice],
+        **fields,
+    }
+
+
+def events(*chunks: Any, done: bool = True) -> list[Event]:
+    """The checked events of a stream of chunks, ended by `[DONE]` unless told otherwise."""
+    parser = DIALECT.provider.stream_parser(ALL, None)
+    out: list[Event] = []
+    for item in (*chunks, "[DONE]") if done else chunks:
+        data = item.encode() if isinstance(item, str) else json.dumps(item).encode()
+        out += parser.feed(Frame("", data))
+    out += parser.close()
+    check(out)
+    return out
+
+
+def exchange(**fields: Any) -> Exchange:
+    """The frame of an answer to a client."""
+    return Exchange(**{"id": "1", "created": 1700000000, "model": "up", **fields})
+
+
+def shown(stream: list[Event], **fields: Any) -> list[Any]:
+    """What a client's stream says, frame by frame, parsed."""
+    renderer = DIALECT.client.stream_renderer(exchange(**fields))
+    wire = b"".join(renderer.feed(event) for event in stream)
+    data = [frame.data.decode() for frame in Decoder().feed(wire)]
+    return [item if item == "[DONE]" else json.loads(item) for item in data]

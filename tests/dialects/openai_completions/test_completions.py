@@ -1,0 +1,259 @@
+"""Prompts and their continuations, both ways."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.events import End, Failed, Start
+from gateway.canon.fold import fold, unfold
+from gateway.canon.request import (
+    Image,
+    Output,
+    Reasoning,
+    Refusal,
+    Request,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    Turn,
+)
+from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.traits import Traits
+from gateway.dialects.openai_completions import DIALECT
+from tests.dialects.openai_completions.make import (
+    ALL,
+    body,
+    chunk,
+    events,
+    exchange,
+    parse,
+    render,
+    shown,
+    told,
+)
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+def test_a_prompt_is_one_user_message() -> None:
+    for prompt in ("Say hi", ["Say hi"]):
+        (turn,) = parse(body(prompt=prompt)).turns
+        assert turn.role == "user"
+        assert [part.text for part in turn.parts] == ["Say hi"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param", "kind"),
+    [
+        ({"prompt": None}, "prompt", "invalid_request"),
+        ({"prompt": 5}, "prompt", "invalid_request"),
+        ({"prompt": []}, "prompt", "invalid_request"),
+        ({"prompt": ["a", "b"]}, "prompt", "unsupported_param"),
+        ({"prompt": [1, 2]}, "prompt", "unsupported_param"),
+        ({"prompt": [[1, 2]]}, "prompt", "unsupported_param"),
+        ({"best_of": 2}, "best_of", "unsupported_param"),
+        ({"logprobs": True}, "logprobs", "invalid_request"),
+        ({"n": 0}, "n", "invalid_request"),
+        ({"stop": 5}, "stop", "invalid_request"),
+        ({"suffix": 5}, "suffix", "invalid_request"),
+        ({"logit_bias": {"1": "x"}}, "logit_bias.1", "invalid_request"),
+        (
+            {"stream_options": {"include_usage": 1}},
+            "stream_options.include_usage",
+            "invalid_request",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str, kind: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        parse(body(**wrong))
+    assert (caught.value.error.param, caught.value.error.kind) == (param, kind)
+
+
+def test_what_is_sent_again_is_what_was_asked() -> None:
+    asked = body(
+        max_tokens=5,
+        temperature=0.5,
+        top_p=0.9,
+        stop=["\n"],
+        seed=3,
+        frequency_penalty=0.5,
+        logprobs=2,
+        logit_bias={"1": 3},
+        user="u",
+        suffix="!",
+        echo=True,
+    )
+    rendered = render(asked)
+    assert rendered.body == {**asked, "model": "acme-1"}
+    assert rendered.report == ()
+
+
+def test_a_streams_usage_is_always_asked_for() -> None:
+    sent = render(body(stream=True)).body
+    assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
+    assert parse(body(stream=True, stream_options={"include_usage": True})).include_usage is True
+
+
+def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
+    request = Request(
+        model="gw",
+        instructions=(Text(text="Be brief", at="messages[0]"),),
+        turns=(
+            Turn(role="user", parts=(Text(text="Hi"),), at="messages[1]"),
+            Turn(role="assistant", parts=(Text(text="Yes?"),), at="messages[2]"),
+            Turn(role="user", parts=(Text(text="Go"), Image(data="x", at="p")), at="messages[3]"),
+        ),
+        tools=(Tool(name="f", at="tools[0]"),),
+        output=Output(format="json"),
+        thinking=Thinking(effort="low"),
+    )
+    rendered = render(request)
+    words = "Be brief\n\nUser: Hi\n\nAssistant: Yes?\n\nUser: Go\n\nAssistant:"
+    assert rendered.body["prompt"] == words
+    assert set(told(rendered.report)) == {
+        ("messages", "approximated"),
+        ("p", "dropped"),
+        ("tools", "dropped"),
+        ("format", "dropped"),
+        ("effort", "dropped"),
+    }
+
+
+def test_a_poor_target_is_spared_what_it_has_not() -> None:
+    poor = Traits(
+        model="p",
+        sampling=False,
+        penalties=False,
+        seed=False,
+        logit_bias=False,
+        logprobs=False,
+        user_field="none",
+        stop_max=1,
+        max_output=3,
+    )
+    rendered = render(
+        body(
+            temperature=1,
+            presence_penalty=1,
+            seed=1,
+            logprobs=1,
+            user="u",
+            stop=["a", "b"],
+            max_tokens=9,
+            n=2,
+        ),
+        poor,
+    )
+    assert rendered.body == {"model": "p", "prompt": "Say hi", "stop": ["a"], "max_tokens": 3}
+    assert {path for path, _ in told(rendered.report)} == {
+        *("temperature", "presence_penalty", "seed", "logprobs", "user", "stop", "max_tokens", "n")
+    }
+
+
+def test_a_stream_is_read() -> None:
+    counts = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+    response = fold(
+        events(chunk("h"), chunk("i"), chunk("", "length"), chunk(choices=[], usage=counts))
+    )
+    assert response.parts == (Text(text="hi"),)
+    assert response.finish == Finish(reason="length")
+    assert response.usage is not None
+    assert (response.usage.input, response.usage.output) == (9, 2)
+
+
+def test_a_stream_that_breaks_off_is_an_error() -> None:
+    for stream in (events(chunk("h"), done=False), events(done=False), events("nonsense")):
+        assert isinstance(stream[-1], Failed)
+    error = events(chunk("h"), {"error": {"message": "busy", "code": "server_is_overloaded"}})[-1]
+    assert isinstance(error, Failed)
+    assert error.error.kind == "overloaded"
+
+
+@pytest.mark.parametrize("value", [None, {}, {"choices": []}, {"choices": [{}]}, {"error": "x"}])
+def test_what_is_no_answer_is_an_error(value: Any) -> None:
+    with pytest.raises(GatewayError):
+        DIALECT.provider.parse_response(value, ALL, None)
+
+
+def test_log_probabilities_come_back_to_the_same_dialect() -> None:
+    whole = chunk("hi", "stop")
+    whole["choices"][0]["logprobs"] = {"tokens": ["hi"]}
+    response = DIALECT.provider.parse_response(whole, ALL, None)
+    shown_, _ = DIALECT.client.render_response(response, exchange())
+    assert shown_["choices"][0]["logprobs"] == {"tokens": ["hi"]}
+
+
+def test_a_whole_answer_is_shown_as_the_case_says() -> None:
+    (path,) = CASES.glob("23_*.json")
+    want = json.loads(path.read_text())["expected"]["client_response"]
+    response = Response(parts=(Text(text="hi"),), usage=Usage(input=9, output=2))
+    found, report = DIALECT.client.render_response(response, exchange(created=0, model="gw-claude"))
+    assert report == ()
+    assert found.pop("id").startswith("cmpl-")
+    assert found == {key: value for key, value in want.items() if key != "id"}
+
+
+@pytest.mark.parametrize(
+    ("finish", "word"),
+    [
+        (Finish(reason="stop"), "stop"),
+        (Finish(reason="stop_sequence"), "stop"),
+        (Finish(reason="length"), "length"),
+        (Finish(reason="context"), "length"),
+        (Finish(reason="tool"), "stop"),
+        (Finish(reason="filter"), "content_filter"),
+        (Finish(reason="refusal"), "content_filter"),
+    ],
+)
+def test_the_finish_is_written(finish: Finish, word: str) -> None:
+    response = Response(parts=(Text(text="x"),), finish=finish)
+    whole, _ = DIALECT.client.render_response(response, exchange())
+    assert whole["choices"][0]["finish_reason"] == word
+    assert shown(unfold(response))[-2]["choices"][0]["finish_reason"] == word
+
+
+def test_words_of_refusal_are_text_and_what_is_no_text_is_reported() -> None:
+    response = Response(
+        parts=(
+            Reasoning(text="hm"),
+            Refusal(text="I can't"),
+            ToolCall(id="c", name="f", arguments={}),
+        ),
+        finish=Finish(reason="refusal"),
+    )
+    whole, report = DIALECT.client.render_response(response, exchange())
+    assert whole["choices"][0]["text"] == "I can't"
+    assert whole["choices"][0]["finish_reason"] == "stop"
+    assert told(report) == [("content.toolcall", "dropped")]
+    renderer = DIALECT.client.stream_renderer(exchange())
+    for event in unfold(response):
+        renderer.feed(event)
+    assert told(renderer.report) == [("content.toolcall", "dropped")]
+
+
+def test_usage_is_streamed_where_it_was_asked_for() -> None:
+    stream = unfold(Response(parts=(Text(text="hi"),), usage=Usage(input=9, output=2)))
+    assert shown(stream, include_usage=True)[-2]["usage"]["total_tokens"] == 11
+    assert all("usage" not in row for row in shown(stream)[:-1])
+
+
+def test_an_error_ends_a_stream_without_done() -> None:
+    rows = shown([Start(), Failed(Error(kind="context_length", message="too long"))])
+    assert rows[-1]["error"]["param"] == "prompt"
+    assert shown([Start(), End(Finish(reason="malformed"))])[-1]["error"]
+    with pytest.raises(GatewayError):
+        DIALECT.client.render_response(Response(finish=Finish(reason="malformed")), exchange())
+
+
+def test_a_body_is_checked() -> None:
+    DIALECT.check(json.dumps(body(prompt=[[1, 2]], new=1)).encode())
+    for bad in ({"model": "m"}, body(prompt=5), body(max_tokens="x"), body(stop=5)):
+        with pytest.raises(GatewayError):
+            DIALECT.check(json.dumps(bad).encode())

@@ -1,0 +1,215 @@
+"""Requests for vectors and the vectors, both ways; the official SDK as judge."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import httpx2
+import msgspec
+import openai
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.request import Request
+from gateway.canon.response import Response, Usage
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Exchange
+from gateway.dialects.openai_embeddings import DIALECT
+from tests.fakes.openai_older import embedding_refusal
+
+CLIENT, PROVIDER = DIALECT.embed_client, DIALECT.embed_provider
+assert CLIENT is not None
+assert PROVIDER is not None
+TRAITS = Traits(kind="acme", model="text-embedding-3-small")
+FRAME = Exchange(id="1", created=1, model="gw")
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    """A request body that is whole without any field given."""
+    return {"model": "gw", "input": "a", **fields}
+
+
+@pytest.mark.parametrize(
+    ("given_", "inputs"),
+    [
+        ("a", ("a",)),
+        (["a", "b"], ("a", "b")),
+        ([1, 2], ((1, 2),)),
+        ([[1, 2], [3]], ((1, 2), (3,))),
+        (["a", [3]], ("a", (3,))),
+    ],
+)
+def test_inputs_are_texts_or_tokens(given_: Any, inputs: Any) -> None:
+    assert CLIENT.parse_embed(body(input=given_)).inputs == inputs
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"input": None}, "input"),
+        ({"input": []}, "input"),
+        ({"input": 5}, "input"),
+        ({"input": ["a", 5]}, "input[1]"),
+        ({"input": [1, "a"]}, "input[1]"),
+        ({"dimensions": 0}, "dimensions"),
+        ({"encoding_format": "hex"}, "encoding_format"),
+        ({"user": 5}, "user"),
+        ({"model": None}, "model"),
+    ],
+)
+def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        CLIENT.parse_embed(body(**wrong))
+    assert caught.value.error.param == param
+
+
+requests = st.builds(
+    EmbedRequest,
+    model=st.just("text-embedding-3-small"),
+    inputs=st.lists(st.text("ab ", min_size=1, max_size=5), min_size=1, max_size=4).map(tuple),
+    dimensions=st.none() | st.integers(1, 9),
+)
+
+
+@settings(max_examples=60)
+@given(requests)
+def test_a_request_that_is_sent_reads_as_what_was_meant(request: EmbedRequest) -> None:
+    rendered = PROVIDER.render_embed(request, TRAITS)
+    assert rendered.report == ()
+    wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    assert embedding_refusal(wire) is None
+    read = CLIENT.parse_embed(wire)
+    assert msgspec.structs.replace(read, at={}) == request
+
+
+vectors = st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=6)
+
+
+@settings(max_examples=60)
+@given(st.lists(vectors, max_size=4), st.sampled_from(["float", "base64", None]))
+def test_vectors_read_as_what_they_were(found: list[list[float]], encoding: Any) -> None:
+    response = EmbedResponse(model="gw", vectors=tuple(found), usage=Usage(input=4, output=0))
+    asked = EmbedRequest(model="gw", inputs=("a",), encoding=encoding)
+    wire = msgspec.json.encode(CLIENT.render_embed(response, asked, FRAME))
+    assert PROVIDER.parse_embed(msgspec.json.decode(wire)) == response
+    seen = PROVIDER.glance_embed(wire)
+    assert seen is not None
+    assert (seen.model, seen.usage) == (response.model, response.usage)
+
+
+def test_rows_out_of_order_find_their_place() -> None:
+    rows = [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]
+    assert PROVIDER.parse_embed({"data": rows}).vectors == ([1.0], [2.0])
+
+
+def test_absent_usage_is_absent() -> None:
+    found = PROVIDER.parse_embed({"data": [{"embedding": [1.0]}]})
+    assert found.usage is None
+    asked = EmbedRequest(model="m", inputs=("a",))
+    assert "usage" not in CLIENT.render_embed(found, asked, FRAME)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, {}, {"data": 5}, {"data": [{"embedding": "!"}]}, {"error": {"message": "x"}}],
+)
+def test_what_is_no_answer_is_an_error(value: Any) -> None:
+    with pytest.raises(GatewayError):
+        PROVIDER.parse_embed(value)
+    assert value != {"data": 5} or PROVIDER.glance_embed(b'{"data":5}') is None
+
+
+def test_what_has_no_place_is_reported() -> None:
+    asked = EmbedRequest(
+        model="m",
+        inputs=("a",),
+        user_id="u",
+        truncate=True,
+        task="query",
+        extra={"ollama": {"x": 1}},
+    )
+    rendered = PROVIDER.render_embed(asked, Traits(user_field="none"))
+    assert [(item.path, item.action) for item in rendered.report] == [
+        ("user_id", "dropped"),
+        ("truncate", "dropped"),
+        ("task", "dropped"),
+        ("x", "dropped"),
+    ]
+    kept = PROVIDER.render_embed(CLIENT.parse_embed(body(user="u", new=1)), TRAITS)
+    assert (kept.body["user"], kept.body["new"]) == ("u", 1)
+
+
+def test_it_has_no_answers() -> None:
+    half, other = DIALECT.client, DIALECT.provider
+    for call in (
+        lambda: half.parse_request({}, {}),
+        lambda: half.render_response(Response(), FRAME),
+        lambda: half.stream_renderer(FRAME),
+        lambda: other.render_request(Request(model="m"), TRAITS),
+        lambda: other.parse_response({}, TRAITS, None),
+        lambda: other.stream_parser(TRAITS, None),
+    ):
+        with pytest.raises(GatewayError) as caught:
+            call()
+        assert caught.value.error.kind == "unsupported_param"
+
+
+junk = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["data", "embedding", "index", "usage", "prompt_tokens", "error"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=100)
+@given(junk)
+def test_any_json_is_vectors_or_an_error(value: Any) -> None:
+    PROVIDER.glance_embed(msgspec.json.encode(value))
+    with contextlib.suppress(GatewayError):
+        PROVIDER.parse_embed(value)
+
+
+def sdk(status: int, content: dict[str, Any], headers: dict[str, str]) -> openai.OpenAI:
+    """An SDK client to which every request is answered so."""
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(status, content=json.dumps(content).encode(), headers=headers)
+
+    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
+    return openai.OpenAI(api_key="k", base_url="http://gw/v1", http_client=transport, max_retries=0)
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+def test_the_sdk_reads_vectors(encoding: Any) -> None:
+    found = EmbedResponse(vectors=([0.5, 1.25], [2.0, 3.0]), usage=Usage(input=4, output=0))
+    asked = EmbedRequest(model="gw", inputs=("a", "b"), encoding=encoding)
+    with sdk(200, CLIENT.render_embed(found, asked, FRAME), {}) as client:
+        told = client.embeddings.create(model="gw", input=["a", "b"])
+    assert [row.embedding for row in told.data] == [[0.5, 1.25], [2.0, 3.0]]
+    assert told.usage.total_tokens == 4
+
+
+def test_the_sdk_raises_for_a_refusal() -> None:
+    reply = DIALECT.client.render_error(Error(kind="context_length", message="why"), "req_1")
+    with (
+        sdk(reply.status, reply.body, reply.headers) as client,
+        pytest.raises(openai.BadRequestError, match="why") as caught,
+    ):
+        client.embeddings.create(model="gw", input="a")
+    assert caught.value.param == "input"

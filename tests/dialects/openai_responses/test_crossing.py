@@ -1,0 +1,221 @@
+"""Between Responses and the two other large dialects: nothing falls over, state survives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold, unfold
+from gateway.canon.request import Request
+from gateway.canon.response import Response
+from gateway.dialects import DIALECTS
+from gateway.providers.capabilities import traits_for
+from tests.dialects.openai_chat.test_laws import requests as chat_requests
+from tests.dialects.openai_responses.make import body, exchange, frame, traits
+from tests.dialects.openai_responses.test_fuzz import bodies, events
+from tests.dialects.openai_responses.test_laws import answers, requests
+from tests.fakes import anthropic_rules, openai_rules, responses_rules
+
+RESPONSES = DIALECTS["openai_responses"]
+CHAT, MESSAGES = DIALECTS["openai_chat"], DIALECTS["anthropic_messages"]
+TARGETS = [
+    ("openai", "gpt-4.1"),
+    ("openai", "gpt-5.6-sol"),
+    ("deepseek", "deepseek-v4-pro"),
+    ("openrouter", "anthropic/claude-sonnet-4.5"),
+    ("anthropic", "claude-sonnet-4-5"),
+]
+
+
+def upstream(preset: str) -> Any:
+    return MESSAGES.provider if preset == "anthropic" else CHAT.provider
+
+
+@pytest.mark.parametrize("target", TARGETS, ids="/".join)
+@settings(max_examples=30)
+@given(value=bodies)
+def test_any_responses_request_can_be_sent_on_or_is_refused_by_name(
+    value: dict[str, Any], target: tuple[str, str]
+):
+    try:
+        request = RESPONSES.client.parse_request(value, {})
+        rendered = upstream(target[0]).render_request(request, traits_for(*target))
+    except GatewayError as failure:
+        assert failure.error.param
+        return
+    msgspec.json.encode(rendered.body)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids="/".join)
+@settings(max_examples=25)
+@given(request=requests())
+def test_a_responses_request_is_one_that_other_providers_accept(
+    request: Request, target: tuple[str, str]
+):
+    wire = RESPONSES.provider.render_request(request, traits(cache="breakpoints")).body
+    wire = msgspec.json.decode(msgspec.json.encode(wire))
+    preset, model = target
+    try:
+        again = RESPONSES.client.parse_request(wire, {})
+        rendered = upstream(preset).render_request(again, traits_for(preset, model))
+    except GatewayError as failure:
+        assert failure.error.kind in {"unsupported_param", "invalid_request"}
+        return
+    assert all(item.path for item in rendered.report)
+    sent = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    if preset == "anthropic":
+        refusal = anthropic_rules.refusal(sent, rendered.headers, counting=False)
+    elif preset == "deepseek":
+        refusal = openai_rules.deepseek_refusal(sent)
+    elif preset == "openai" and "json_object" not in str(sent.get("response_format")):
+        refusal = openai_rules.refusal(sent)
+    else:
+        refusal = None
+    assert refusal is None, refusal
+
+
+@settings(max_examples=60)
+@given(request=chat_requests())
+def test_a_chat_request_is_one_that_responses_accept(request: Request):
+    told = traits_for("openai", "gpt-5.6-sol")
+    try:
+        rendered = RESPONSES.provider.render_request(request, told)
+    except GatewayError as failure:
+        assert failure.error.kind == "unsupported_param"
+        return
+    sent = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    if sent.get("text", {}).get("format", {}).get("type") != "json_object":
+        assert responses_rules.refusal(sent) is None
+
+
+@pytest.mark.parametrize("client", [CHAT, MESSAGES], ids=["chat", "messages"])
+@settings(max_examples=60)
+@given(frames=st.lists(events, max_size=8))
+def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], client: Any):
+    parser = RESPONSES.provider.stream_parser(traits(), None)
+    renderer = client.client.stream_renderer(exchange())
+    found: list[Event] = []
+    for item in frames:
+        found += parser.feed(frame(item))
+    found += parser.close()
+    check(found)
+    for event in found:
+        renderer.feed(event)
+    try:
+        client.client.render_response(fold(found), exchange())
+    except GatewayError:
+        return
+
+
+@pytest.mark.parametrize("client", [CHAT, MESSAGES], ids=["chat", "messages"])
+@settings(max_examples=30)
+@given(response=answers())
+def test_an_answer_for_responses_can_be_shown_to_other_clients(response: Response, client: Any):
+    wire, _ = RESPONSES.client.render_response(response, exchange())
+    again = RESPONSES.provider.parse_response(wire, traits(), None)
+    client.client.render_response(again, exchange())
+    renderer = client.client.stream_renderer(exchange())
+    for event in unfold(again):
+        renderer.feed(event)
+
+
+# --- two turns of a loop with thoughts ---------------------------------------------------
+
+DEEPSEEK_ANSWER = {
+    "id": "1",
+    "model": "deepseek-v4-pro",
+    "choices": [
+        {
+            "message": {
+                "role": "assistant",
+                "content": None,
+                "reasoning_content": "I need the weather",
+                "tool_calls": [
+                    {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+                ],
+            },
+            "finish_reason": "tool_calls",
+        }
+    ],
+}
+CLAUDE_ANSWER = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-opus-5",
+    "content": [
+        {"type": "thinking", "thinking": "I need the weather", "signature": "SIG"},
+        {"type": "tool_use", "id": "c1", "name": "f", "input": {}},
+    ],
+    "stop_reason": "tool_use",
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+RESULT = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
+TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+
+
+def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) -> dict[str, Any]:
+    """What the provider gets once the client has sent its answer back with the tool's result."""
+    half, told = upstream(preset), traits_for(preset, model)
+    response = half.parse_response(answer, told, None)
+    frame = exchange(thinking="summary" if summary else "none")
+    shown, _ = RESPONSES.client.render_response(response, frame)
+    items = [{"role": "user", "content": "weather?"}, *shown["output"], RESULT]
+    asked = body(*items, tools=[TOOL], reasoning={"effort": "high", "summary": summary})
+    sent: dict[str, Any] = half.render_request(RESPONSES.client.parse_request(asked, {}), told).body
+    return sent
+
+
+def test_deepseek_gets_its_thought_back():
+    sent = second_turn("deepseek", "deepseek-v4-pro", DEEPSEEK_ANSWER, summary="auto")
+    assert sent["messages"][1]["reasoning_content"] == "I need the weather"
+    assert openai_rules.deepseek_refusal(sent) is None
+
+
+@pytest.mark.parametrize("summary", ["auto", None])
+def test_claude_gets_its_signature_back(summary: str | None):
+    sent = second_turn("anthropic", "claude-opus-5", CLAUDE_ANSWER, summary=summary)
+    thought = sent["messages"][1]["content"][0]
+    assert thought["signature"] == "SIG"
+
+
+@pytest.mark.parametrize("client", [CHAT, MESSAGES], ids=["chat", "messages"])
+def test_openai_gets_its_state_back_where_the_client_can_carry_it(client: Any):
+    told = traits_for("openai", "gpt-5.6-sol")
+    output = [
+        {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "gAAAA-E"},
+        {
+            "id": "fc_1",
+            "type": "function_call",
+            "call_id": "c1",
+            "name": "f",
+            "arguments": "{}",
+            "status": "completed",
+        },
+    ]
+    answer = {"id": "r", "model": "m", "status": "completed", "output": output}
+    response = RESPONSES.provider.parse_response(answer, told, None)
+    shown, _ = client.client.render_response(response, exchange())
+    if client is CHAT:
+        said, result = shown["choices"][0]["message"], {"role": "tool", "tool_call_id": "c1"}
+        history = [said, {**result, "content": "sunny"}]
+        asked: dict[str, Any] = {"model": "m"}
+    else:
+        block = {"type": "tool_result", "tool_use_id": "c1", "content": "sunny"}
+        history = [
+            {"role": "assistant", "content": shown["content"]},
+            {"role": "user", "content": [block]},
+        ]
+        asked = {"model": "m", "max_tokens": 99}
+    asked["messages"] = [{"role": "user", "content": "weather?"}, *history]
+    sent = RESPONSES.provider.render_request(client.client.parse_request(asked, {}), told).body
+    kinds = [item["type"] for item in sent["input"]]
+    carried = ["reasoning"] if client is MESSAGES else []
+    assert kinds == ["message", *carried, "function_call", "function_call_output"]
+    assert responses_rules.refusal({**sent, "tools": [TOOL]}) is None

@@ -1,0 +1,457 @@
+"""What is written reads as what it was, for all that Responses can say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gateway.canon.events import Delta, Event
+from gateway.canon.fold import check, fold, unfold
+from gateway.canon.request import (
+    Cache,
+    Citation,
+    Document,
+    Image,
+    Meta,
+    Output,
+    Reasoning,
+    Refusal,
+    Request,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+    without_paths,
+)
+from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.signature import unwrap
+from gateway.canon.traits import Traits
+from gateway.dialects.openai_responses import DIALECT
+from gateway.dialects.openai_responses.names import NAME, STATE
+from gateway.framing.sse import Decoder
+from tests.dialects.openai_responses.make import PDF, PNG, exchange
+from tests.fakes import responses_rules
+
+# A target that takes everything the dialect can say.
+ALL = Traits(
+    kind="acme",
+    model="acme-1",
+    reasoning=True,
+    efforts=("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+    custom_tools=True,
+    allowed_tools=True,
+    verbosity=True,
+    cache="breakpoints",
+)
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
+names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
+caches = st.none() | st.builds(Cache, ttl=st.sampled_from([None, "5m", "1h"]))
+values = st.none() | st.booleans() | st.integers(-9, 9) | words
+objects = st.dictionaries(words, values, max_size=3)
+
+texts = st.builds(Text, text=words, cache=caches)
+plain_texts = st.builds(Text, text=words)
+images = st.one_of(
+    st.builds(Image, data=st.just(PNG), media_type=st.just("image/png"), cache=caches),
+    st.builds(Image, url=st.just("https://x/y"), detail=st.sampled_from([None, "low"])),
+    st.builds(Image, file_id=names),
+)
+documents = st.one_of(
+    st.builds(
+        Document,
+        data=st.just(PDF),
+        media_type=st.just("application/pdf"),
+        title=names,
+        cache=caches,
+    ),
+    st.builds(Document, file_id=names, title=st.none() | names),
+    st.builds(Document, url=st.just("https://x/a.pdf"), title=st.none() | names),
+)
+user_parts = st.lists(texts | images | documents, min_size=1, max_size=3)
+users = st.builds(lambda parts: Turn(role="user", parts=tuple(parts)), user_parts)
+systems = st.builds(
+    lambda parts: Turn(role="system", parts=tuple(parts)), st.lists(texts, min_size=1, max_size=2)
+)
+sources = st.builds(
+    lambda url: Citation(
+        url=url,
+        title="T",
+        start=0,
+        end=1,
+        dialect=NAME,
+        native={
+            "type": "url_citation",
+            "url": url,
+            "title": "T",
+            "start_index": 0,
+            "end_index": 1,
+        },
+    ),
+    names,
+)
+calls = st.one_of(
+    st.builds(ToolCall, id=names, name=names, arguments=objects),
+    st.builds(ToolCall, id=names, name=names, raw=st.just('{"cut":')),
+    st.builds(ToolCall, id=names, name=names, raw=words, custom=st.just(True)),
+)
+thoughts = st.builds(
+    lambda text, value, item: Reasoning(
+        text=text,
+        signature=Signature(
+            provider="acme", model="acme-1", kind=STATE, value=value, item=f"rs_{item}"
+        ),
+    ),
+    words,
+    some,
+    names,
+)
+
+
+@st.composite
+def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
+    """An assistant turn, with the results of its calls after it."""
+    cited = st.builds(Text, text=words, citations=st.lists(sources, max_size=2).map(tuple))
+    parts: list[Any] = draw(st.lists(cited, max_size=2))
+    parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
+    made = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
+    made = [call for call in made if call.id not in used]
+    used |= {call.id for call in made}
+    if not parts and not made:
+        parts = [draw(plain_texts)]
+    thought = draw(st.lists(thoughts, max_size=1))
+    turns = [Turn(role="assistant", parts=(*thought, *parts, *made))]
+    if made:
+        turns.append(Turn(role="user", parts=tuple(draw(results(call)) for call in made)))
+    return turns
+
+
+def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
+    """A result of this call, in the form that reading gives."""
+    said = st.one_of(
+        st.lists(plain_texts | images | documents, min_size=2, max_size=2),
+        st.lists(st.builds(Text, text=some), max_size=1),
+        images.map(lambda image: [image]),
+    )
+    return said.map(lambda parts: ToolResult(id=call.id, parts=tuple(parts), custom=call.custom))
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
+    """Turns that begin and end with the user."""
+    used: set[str] = set()
+    turns = [draw(users)]
+    for _ in range(draw(st.integers(0, 2))):
+        turns += draw(exchanges(used))
+        turns += draw(st.lists(systems, max_size=1))
+        turns.append(draw(users))
+    return tuple(turns)
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+GRAMMAR = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /.+/"}}
+tools = st.lists(
+    st.one_of(
+        st.builds(
+            Tool,
+            name=names,
+            description=st.none() | words,
+            schema=st.just(SCHEMA),
+            strict=st.booleans(),
+        ),
+        st.builds(
+            Tool,
+            name=names,
+            kind=st.just("custom"),
+            description=st.none() | words,
+            format=st.sampled_from([None, {"type": "text"}, GRAMMAR]),
+        ),
+    ),
+    max_size=3,
+    unique_by=lambda tool: tool.name,
+).map(tuple)
+
+
+@st.composite
+def choices(draw: st.DrawFn, offered: tuple[Tool, ...]) -> ToolChoice | None:
+    """A choice that fits the tools; whether calls may be parallel is always said."""
+    if not offered:
+        return None
+    parallel = draw(st.booleans())
+    mode = draw(st.sampled_from([None, "auto", "any", "none", "named", "allowed"]))
+    every = tuple(tool.name for tool in offered)
+    if mode in {"named", "allowed"}:
+        kept = every[:1] if mode == "named" else every
+        required = mode == "allowed" and draw(st.booleans())
+        return ToolChoice(mode=mode, names=kept, required=required, parallel=parallel)
+    return ToolChoice(mode=mode, parallel=parallel)
+
+
+outputs = st.one_of(
+    st.builds(Output, verbosity=st.sampled_from([None, "low"])),
+    st.just(Output(format="json")),
+    st.builds(
+        Output,
+        format=st.just("schema"),
+        name=names,
+        description=st.none() | words,
+        schema=st.just(SCHEMA),
+        strict=st.booleans(),
+    ),
+)
+thinkings = st.sampled_from(
+    [
+        None,
+        Thinking(mode="off"),
+        Thinking(effort="low"),
+        Thinking(effort="max", visible="summary"),
+        Thinking(visible="summary"),
+    ]
+)
+instructions = st.one_of(
+    st.lists(st.builds(Text, text=some), max_size=1),
+    st.lists(texts, min_size=1, max_size=2).filter(lambda said: any(t.cache for t in said)),
+)
+share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
+metas = st.builds(
+    Meta,
+    user_id=st.none() | names,
+    session_key=st.none() | names,
+    metadata=st.none() | st.dictionaries(names, words, min_size=1, max_size=2),
+    service_tier=st.sampled_from([None, "default", "priority", "flex"]),
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    """A request that Responses can say exactly."""
+    offered = draw(tools)
+    thinking = draw(thinkings)
+    extra: dict[str, Any] = draw(st.sampled_from([{}, {"truncation": "auto"}]))
+    if thinking is not None and thinking.visible is not None:
+        extra = {**extra, "reasoning.summary": "auto"}
+    return Request(
+        model="acme-1",
+        stream=draw(st.booleans()),
+        instructions=tuple(draw(instructions)),
+        turns=draw(conversations()),
+        tools=offered,
+        tool_choice=draw(choices(offered)),
+        output=draw(outputs),
+        thinking=thinking,
+        max_output=draw(st.none() | st.integers(16, 99)),
+        sampling=draw(st.builds(Sampling, temperature=share, top_p=share)),
+        meta=draw(metas),
+        extra={NAME: extra} if extra else {},
+    )
+
+
+def unsigned(request: Request) -> Request:
+    """The request with the state of thoughts as their maker writes it: without a maker."""
+    turns = []
+    for turn in request.turns:
+        parts = tuple(
+            replace(part, signature=replace(part.signature, provider="", model=""))
+            if isinstance(part, Reasoning) and part.signature is not None
+            else part
+            for part in turn.parts
+        )
+        turns.append(replace(turn, parts=parts))
+    return replace(request, turns=tuple(turns))
+
+
+def wire_of(request: Request, traits: Traits = ALL) -> dict[str, Any]:
+    """The JSON that is sent, as it arrives."""
+    body = DIALECT.provider.render_request(request, traits).body
+    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
+    return decoded
+
+
+@settings(max_examples=80)
+@given(requests())
+def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request):
+    assert DIALECT.provider.render_request(request, ALL).report == ()
+    told = DIALECT.client.parse_request(wire_of(request), {})
+    assert without_paths(told) == unsigned(request)
+
+
+@settings(max_examples=80)
+@given(requests())
+def test_openai_would_take_every_request_that_is_sent(request: Request):
+    wire = wire_of(replace(request, sampling=Sampling()), replace(ALL, model="gpt-5.6-sol"))
+    if wire.get("text", {}).get("format", {}).get("type") == "json_object":
+        return  # needs the word "json" in a message, which is the client's to write
+    assert responses_rules.refusal(wire) is None
+
+
+@settings(max_examples=40)
+@given(requests())
+def test_the_report_names_places_in_the_clients_own_body(request: Request):
+    wire = wire_of(request)
+    told = DIALECT.client.parse_request(wire, {})
+    poor = Traits(
+        kind="poor",
+        model="poor-1",
+        images=False,
+        pdf=False,
+        sampling=False,
+        tools=False,
+        structured="none",
+        user_field="none",
+        session_field="none",
+        metadata=False,
+        service_tier=False,
+    )
+    for item in DIALECT.provider.render_request(told, poor).report:
+        assert _found(wire, item.path), item.path
+
+
+def _found(body: Any, path: str) -> bool:
+    """Whether a path leads somewhere in a body; a mark may stand anywhere in it."""
+    if path == "prompt_cache_breakpoint":
+        return path in str(body)
+    for step in path.replace("[", ".[").split("."):
+        if step.startswith("["):
+            body = body[int(step[1:-1])]
+        elif isinstance(body, dict) and step in body:
+            body = body[step]
+        else:
+            return False
+    return True
+
+
+# --- answers -------------------------------------------------------------------------
+
+answer_thoughts = st.builds(
+    lambda text, value: Reasoning(
+        text=text, signature=Signature(provider="acme", model="acme-1", kind=STATE, value=value)
+    ),
+    words,
+    some,
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Response:
+    """An answer that Responses can say exactly: no two texts in a row."""
+    parts: list[Any] = draw(st.lists(answer_thoughts, max_size=2))
+    refused = draw(st.integers(0, 4)) == 0
+    if draw(st.booleans()):
+        cited = tuple(draw(st.lists(sources, max_size=2)))
+        parts.append(Text(text=draw(some), citations=cited))
+    if refused:
+        parts.append(Refusal(text=draw(some)))
+    made = draw(st.lists(calls, max_size=3, unique_by=lambda c: c.id))
+    for call in made:
+        parts += [*draw(st.lists(answer_thoughts, max_size=1)), call]
+    reason = draw(st.sampled_from(["stop", "length", "filter"]))
+    if made and reason == "stop":
+        reason = "tool"
+    elif refused and reason == "stop":
+        reason = "refusal"
+    counts = st.integers(0, 9)
+    usage = None
+    if draw(st.booleans()):
+        usage = Usage(
+            input=draw(counts),
+            cache_read=draw(counts),
+            cache_write=draw(counts),
+            output=draw(counts),
+            reasoning=draw(counts),
+        )
+    return Response(
+        id="resp_1",
+        model="acme-1",
+        created=1700000000,
+        service_tier=draw(st.sampled_from([None, "default"])),
+        parts=tuple(parts),
+        finish=Finish(reason=reason),
+        usage=usage,
+    )
+
+
+def plain(response: Response) -> Response:
+    """The answer without the provider's own usage object, its tokens unwrapped."""
+    parts = tuple(
+        replace(part, signature=unwrap(part.signature.value) if part.signature else None)
+        if isinstance(part, Reasoning)
+        else part
+        for part in response.parts
+    )
+    usage = response.usage and replace(response.usage, native={})
+    return replace(response, parts=parts, usage=usage)
+
+
+FRAME = exchange(model="acme-1")
+
+
+@settings(max_examples=80)
+@given(answers())
+def test_a_whole_answer_reads_as_what_it_was(response: Response):
+    wire, report = DIALECT.client.render_response(response, FRAME)
+    assert report == ()
+    wire = msgspec.json.decode(msgspec.json.encode(wire))
+    assert plain(DIALECT.provider.parse_response(wire, ALL, None)) == response
+
+
+@settings(max_examples=80)
+@given(answers(), st.data())
+def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
+    response: Response, data: st.DataObject
+):
+    renderer = DIALECT.client.stream_renderer(FRAME)
+    wire = b"".join(renderer.feed(event) for event in _split(unfold(response), data))
+    assert renderer.report == []
+    decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
+    found: list[Event] = []
+    for chunk in _cut(wire, data):
+        for frame in decoder.feed(chunk):
+            found += parser.feed(frame)
+    found += parser.close()
+    check(found)
+    assert plain(fold(found)) == response
+
+
+@settings(max_examples=40)
+@given(answers())
+def test_a_stream_ends_with_the_whole_answer(response: Response):
+    renderer = DIALECT.client.stream_renderer(FRAME)
+    wire = b"".join(renderer.feed(event) for event in unfold(response))
+    frames = Decoder().feed(wire)
+    told = [msgspec.json.decode(frame.data) for frame in frames]
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))
+    whole, _ = DIALECT.client.render_response(response, FRAME)
+    assert told[-1]["response"] == msgspec.json.decode(msgspec.json.encode(whole))
+
+
+def _split(events: list[Event], data: st.DataObject) -> list[Event]:
+    """The same stream in smaller deltas."""
+    out: list[Event] = []
+    for event in events:
+        if isinstance(event, Delta) and len(event.text) > 1:
+            place = data.draw(st.integers(1, len(event.text) - 1))
+            out += [Delta(event.text[:place]), Delta(event.text[place:])]
+        else:
+            out.append(event)
+    return out
+
+
+def _cut(wire: bytes, data: st.DataObject) -> list[bytes]:
+    """The same bytes in pieces of one size."""
+    size = data.draw(st.sampled_from([1, 2, 7, 64, 1000, 10**6]))
+    return [wire[i : i + size] for i in range(0, len(wire), size)]

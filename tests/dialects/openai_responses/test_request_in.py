@@ -1,0 +1,302 @@
+"""What clients send: items of every type, Codex's tools, what is kept elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Native,
+    Reasoning,
+    Signature,
+    Text,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from gateway.canon.response import Response
+from gateway.canon.signature import wrap
+from gateway.dialects.openai_responses import DIALECT, state
+from tests.dialects.openai_responses.make import (
+    USER,
+    body,
+    call,
+    exchange,
+    parse,
+    render,
+    result,
+    told,
+    tool,
+)
+
+
+def test_a_string_is_what_the_user_says():
+    request = parse({"model": "m", "input": "hi", "instructions": "brief"})
+    assert request.instructions == (Text(text="brief", at="instructions"),)
+    assert [turn.parts for turn in request.turns] == [(Text(text="hi", at="input"),)]
+
+
+def test_developer_messages_at_the_head_are_instructions():
+    request = parse(body({"role": "developer", "content": "env"}, USER, instructions="brief"))
+    assert [text.text for text in request.instructions] == ["brief", "env"]
+    later = parse(body(USER, {"role": "system", "content": "env"}, USER))
+    assert [turn.role for turn in later.turns] == ["user", "system", "user"]
+
+
+def test_what_the_model_made_is_one_turn():
+    request = parse(
+        body(
+            USER,
+            {"type": "reasoning", "id": "rs_1", "summary": [], "content": None},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "so"}]},
+            call("a"),
+            call("b"),
+            result("b"),
+            result("a", [{"type": "input_text", "text": "x"}]),
+            {"type": "web_search_call", "id": "ws_1"},
+            USER,
+        )
+    )
+    assert [turn.role for turn in request.turns] == [
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+        "user",
+    ]
+    kinds = [type(part) for part in request.turns[1].parts]
+    assert kinds == [Reasoning, Text, ToolCall, ToolCall]
+    assert [type(part) for part in request.turns[2].parts] == [ToolResult, ToolResult]
+    assert isinstance(request.turns[3].parts[0], Native)
+
+
+CODEX = {
+    "type": "additional_tools",
+    "role": "developer",
+    "tools": [
+        {
+            "type": "namespace",
+            "name": "functions",
+            "description": "Tools of the shell",
+            "tools": [
+                {
+                    "type": "custom",
+                    "name": "exec",
+                    "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"},
+                },
+                tool("wait", strict=False),
+            ],
+        },
+        tool("clock", strict=False),
+    ],
+}
+IN_NAMESPACE = {
+    "type": "custom_tool_call",
+    "id": "ctc_1",
+    "call_id": "c1",
+    "namespace": "functions",
+    "name": "exec",
+    "input": "ls",
+}
+OUTPUT = {"type": "custom_tool_call_output", "id": "cto_1", "call_id": "c1", "output": "a b"}
+
+
+def test_codex_hands_in_tools_as_an_item():
+    request = parse(body(CODEX, USER, IN_NAMESPACE, OUTPUT, USER))
+    offered = [(item.name, item.kind) for item in request.tools]
+    assert offered == [
+        ("functions/exec", "custom"),
+        ("functions/wait", "function"),
+        ("clock", "function"),
+    ]
+    made = request.turns[1].parts[0]
+    assert made == ToolCall(id="c1", name="functions/exec", raw="ls", custom=True, at="input[2]")
+    answer = request.turns[2].parts[0]
+    assert isinstance(answer, ToolResult)
+    assert answer.custom
+
+
+def test_a_namespace_stays_one_for_a_provider_of_this_dialect():
+    sent = render(body(CODEX, USER, IN_NAMESPACE, OUTPUT, USER), custom_tools=True).body
+    names = [(item["type"], item["name"]) for item in sent["tools"]]
+    assert names == [("namespace", "functions"), ("function", "clock")]
+    inner = sent["tools"][0]
+    assert inner["description"] == "Tools of the shell"
+    assert inner["tools"][0]["format"]["syntax"] == "lark"
+    assert (sent["input"][1]["namespace"], sent["input"][1]["name"]) == ("functions", "exec")
+
+
+def test_a_call_of_a_tool_in_a_namespace_is_shown_in_it():
+    answer = Response(parts=(ToolCall(id="c", name="functions/wait", arguments={}),))
+    shown, _ = DIALECT.client.render_response(answer, exchange())
+    item = shown["output"][0]
+    assert (item["namespace"], item["name"]) == ("functions", "wait")
+
+
+@pytest.mark.parametrize(
+    ("choice", "meant"),
+    [
+        ("required", ToolChoice(mode="any")),
+        ("none", ToolChoice(mode="none")),
+        ({"type": "function", "name": "f"}, ToolChoice(mode="named", names=("f",))),
+        ({"type": "custom", "name": "f"}, ToolChoice(mode="named", names=("f",))),
+        ({"type": "web_search"}, ToolChoice(mode="named", names=("web_search",))),
+        ({"type": "mcp", "server_label": "s"}, ToolChoice(mode="named", names=("s",))),
+        (
+            {
+                "type": "allowed_tools",
+                "mode": "required",
+                "tools": [{"type": "function", "name": "f"}],
+            },
+            ToolChoice(mode="allowed", names=("f",), required=True),
+        ),
+    ],
+)
+def test_every_form_of_a_choice_is_read_and_sent_again(choice: Any, meant: ToolChoice):
+    asked = body(
+        tools=[
+            tool("f"),
+            {"type": "web_search"},
+            {"type": "mcp", "server_label": "s", "server_url": "https://x"},
+        ],
+        tool_choice=choice,
+    )
+    assert parse(asked).tool_choice == meant
+    sent = render(asked, allowed_tools=True).body["tool_choice"]
+    assert sent == ({"type": "function", "name": "f"} if "custom" in choice else sent)
+    if not isinstance(choice, dict) or choice["type"] != "custom":
+        assert sent == choice
+
+
+# --- what is kept for the client -----------------------------------------------------------
+
+STORED = {
+    "resp_1": {
+        "input": "hello",
+        "output": [
+            {"id": "rs_9", "type": "reasoning", "summary": []},
+            {"id": "fc_9", **call("c9")},
+        ],
+    }
+}
+
+
+def test_a_request_goes_on_from_an_earlier_answer():
+    asked = body(result("c9"), previous_response_id="resp_1", instructions="new")
+    request = parse(asked, STORED)
+    assert [turn.role for turn in request.turns] == ["user", "assistant", "user"]
+    assert request.turns[0].at == "previous_response.input[0]"
+    assert request.turns[2].at == "input[0]"
+
+
+def test_a_reference_stands_for_the_item_it_names():
+    asked = body(USER, {"type": "item_reference", "id": "fc_9"}, {"id": "rs_9"}, result("c9"))
+    request = parse(asked, STORED)
+    assert isinstance(request.turns[1].parts[0], ToolCall)
+
+
+@pytest.mark.parametrize(
+    ("asked", "param", "code"),
+    [
+        (
+            body(previous_response_id="resp_7"),
+            "previous_response_id",
+            "previous_response_not_found",
+        ),
+        (body({"type": "item_reference", "id": "fc_7"}), "input[0].id", None),
+        (body(conversation="conv_1"), "conversation", "unsupported_parameter"),
+        (body(prompt={"id": "pmpt_1"}), "prompt", "unsupported_parameter"),
+    ],
+)
+def test_what_is_kept_nowhere_is_refused_by_name(asked: Any, param: str, code: str | None):
+    with pytest.raises(GatewayError) as caught:
+        parse(asked, STORED)
+    reply = DIALECT.client.render_error(caught.value.error, "req_1")
+    assert reply.status == 400
+    assert (reply.body["error"]["param"], reply.body["error"]["code"]) == (param, code)
+
+
+def test_what_a_request_wants_of_the_store_can_be_asked():
+    assert state.asked(body()) == state.Asked(store=True)
+    assert not state.asked(body()).looks_back
+    asked = state.asked(body({"id": "fc_1"}, store=False, previous_response_id="resp_1"))
+    assert asked == state.Asked(store=False, previous="resp_1", references=("fc_1",))
+    assert asked.looks_back
+
+
+# --- state of the provider's -----------------------------------------------------------------
+
+
+def test_the_state_of_a_call_comes_back_to_the_call():
+    signature = Signature(provider="gemini", model="gemini-3", kind="thoughtSignature", value="S")
+    answer = Response(parts=(ToolCall(id="c1", name="f", arguments={}, signature=signature),))
+    shown, report = DIALECT.client.render_response(answer, exchange())
+    assert report == ()
+    assert [item["type"] for item in shown["output"]] == ["function_call", "reasoning"]
+    request = parse(body(USER, *shown["output"], result("c1")))
+    (part,) = request.turns[1].parts
+    assert isinstance(part, ToolCall)
+    assert part.signature == signature
+
+
+def test_reasoning_goes_back_to_its_maker_only():
+    token = wrap(
+        Signature(
+            provider="openai", model="gpt-6", kind="encrypted_content", value="E", item="rs_1"
+        )
+    )
+    thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
+    asked = body(USER, thought, call(), result())
+    own = render(asked, kind="openai", model="gpt-6")
+    assert own.body["input"][1] == {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [],
+        "encrypted_content": "E",
+    }
+    other = render(asked, kind="openai", model="gpt-5")
+    assert told(other.report) == [("input[1]", "dropped")]
+    assert other.body["input"][1]["type"] == "function_call"
+
+
+def test_reasoning_whose_item_is_gone_is_left_out():
+    token = wrap(
+        Signature(
+            provider="openai", model="gpt-6", kind="encrypted_content", value="E", item="rs_1"
+        )
+    )
+    thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
+    rendered = render(body(USER, thought, USER), kind="openai", model="gpt-6")
+    assert [item["type"] for item in rendered.body["input"]] == ["message", "message"]
+    assert told(rendered.report) == [("input", "dropped")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        ({"model": "m", "input": 5}, "input"),
+        ({"model": "m", "input": [5]}, "input[0]"),
+        (body({"role": "wizard", "content": "x"}), "input[0].role"),
+        (body({"role": "user", "content": [{"text": "x"}]}), "input[0].content[0].type"),
+        (body({"type": "function_call", "name": "f"}), "input[0].call_id"),
+        (body({"type": "function_call_output", "output": "x"}), "input[0].call_id"),
+        (body(tools=[{"name": "f"}]), "tools[0].type"),
+        (body(reasoning={"effort": "huge"}), "reasoning.effort"),
+        (body(text={"format": {"type": "yaml"}}), "text.format.type"),
+        (body(max_output_tokens="9"), "max_output_tokens"),
+    ],
+)
+def test_the_field_at_fault_is_named(asked: Any, param: str):
+    with pytest.raises(GatewayError) as caught:
+        parse(asked)
+    assert caught.value.error.param == param
+
+
+def test_an_answer_tells_back_what_was_asked():
+    told_back = DIALECT.echo(b'{"model":"m","metadata":{"a":"b"},"tools":[],"temperature":null}')
+    assert told_back["metadata"] == {"a": "b"}
+    assert told_back["temperature"] is None
+    assert told_back["tool_choice"] == "auto"
+    assert "model" not in told_back

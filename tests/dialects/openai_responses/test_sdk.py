@@ -1,0 +1,246 @@
+"""The official SDK as judge: its types and its accumulator read what we write for clients.
+
+It is built on httpx2, so answers are handed to it through httpx2's mock transport.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from openai.types.responses import Response as SdkResponse
+from openai.types.responses import ResponseStreamEvent
+from pydantic import BaseModel, TypeAdapter
+
+from gateway.canon.errors import Error
+from gateway.canon.events import Event, Failed, Start
+from gateway.canon.fold import unfold
+from gateway.canon.request import Citation, Reasoning, Refusal, Signature, Text, ToolCall
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.openai_responses import DIALECT
+from tests.dialects.openai_responses.make import body, call, exchange, render, result, shown, tool
+from tests.fakes import responses_rules
+from tests.fakes.responses_rules import STATE
+
+FULL = Response(
+    parts=(
+        Reasoning(text="Let me think", signature=Signature(provider="deepseek", kind="text")),
+        Text(text="It is ", citations=(Citation(url="https://x", title="X"),)),
+        Text(text="sunny.", citations=(Citation(url="https://y"),)),
+        ToolCall(id="c1", name="get_weather", arguments={"city": "Paris"}),
+        ToolCall(id="c2", name="get_time", arguments={}),
+        ToolCall(id="c3", name="patch", raw="*** Begin", custom=True),
+    ),
+    finish=Finish(reason="tool"),
+    usage=Usage(input=30, cache_read=60, output=25, reasoning=7),
+)
+NO = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
+CUT = Response(parts=(Text(text="Once"),), finish=Finish(reason="length"))
+EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+
+
+def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenAI:
+    """An SDK client to which every request is answered so."""
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(status, content=content, headers=headers)
+
+    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
+    return openai.OpenAI(api_key="k", base_url="http://gw/v1", http_client=transport, max_retries=0)
+
+
+def ask(response: Response) -> SdkResponse:
+    """What the SDK makes of a whole answer."""
+    told, _ = DIALECT.client.render_response(response, exchange())
+    with client(200, json.dumps(told).encode(), {"content-type": "application/json"}) as sdk:
+        return sdk.responses.create(model="m", input="hi")
+
+
+def wire(events: list[Event]) -> bytes:
+    """The stream as a client gets it."""
+    renderer = DIALECT.client.stream_renderer(exchange())
+    return b"".join(renderer.feed(event) for event in events)
+
+
+def stream(events: list[Event]) -> Iterator[Any]:
+    """What the SDK makes of a stream."""
+    with client(200, wire(events), {"content-type": "text/event-stream"}) as sdk:
+        yield from sdk.responses.create(model="m", input="hi", stream=True)
+
+
+def unknown_fields(value: Any) -> list[str]:
+    """Fields that the SDK's type has no place for, at any depth."""
+    if isinstance(value, list):
+        return [name for item in value for name in unknown_fields(item)]
+    if not isinstance(value, BaseModel):
+        return []
+    found = list(value.model_extra or {})
+    for name in value.model_fields_set - set(found):
+        found += unknown_fields(getattr(value, name, None))
+    return found
+
+
+@pytest.mark.parametrize("response", [FULL, NO, CUT], ids=["full", "refusal", "cut"])
+def test_a_whole_answer_is_of_the_sdks_type(response: Response):
+    told, _ = DIALECT.client.render_response(response, exchange())
+    found = SdkResponse.model_validate(told, strict=True)
+    # A free-text call has no status in the types; the service sends one.
+    assert set(unknown_fields(found)) <= {"status"}
+
+
+@pytest.mark.parametrize("response", [FULL, NO, CUT], ids=["full", "refusal", "cut"])
+def test_every_event_is_of_the_sdks_types(response: Response):
+    for event in shown(unfold(response)):
+        EVENT.validate_json(json.dumps(event), strict=True)
+
+
+def test_the_sdk_reads_a_whole_answer():
+    answer = ask(FULL)
+    assert answer.output_text == "It is sunny."
+    kinds = [item.type for item in answer.output]
+    assert kinds == [
+        "reasoning",
+        "message",
+        "function_call",
+        "function_call",
+        "custom_tool_call",
+    ]
+    thought, message, first, _, patch = answer.output
+    assert thought.summary[0].text == "Let me think"  # type: ignore[union-attr]
+    places = [(a.start_index, a.end_index) for a in message.content[0].annotations]  # type: ignore[union-attr]
+    assert places == [(0, 6), (6, 12)]
+    assert json.loads(first.arguments) == {"city": "Paris"}  # type: ignore[union-attr]
+    assert patch.input == "*** Begin"  # type: ignore[union-attr]
+    assert answer.usage is not None
+    assert answer.usage.input_tokens == 90
+    assert answer.usage.input_tokens_details.cached_tokens == 60
+    assert answer.usage.total_tokens == 115
+
+
+def test_the_sdk_reads_a_refusal_and_a_cut_answer():
+    refused = ask(NO)
+    assert refused.status == "completed"
+    assert refused.output[0].content[0].refusal == "I can't"  # type: ignore[union-attr]
+    cut = ask(CUT)
+    assert cut.status == "incomplete"
+    assert cut.incomplete_details is not None
+    assert cut.incomplete_details.reason == "max_output_tokens"
+
+
+def test_the_sdk_reads_a_stream():
+    events = list(stream(unfold(FULL)))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    assert text == "It is sunny."
+    done = [e.arguments for e in events if e.type == "response.function_call_arguments.done"]
+    assert done == ['{"city":"Paris"}', "{}"]
+    assert events[-1].type == "response.completed"
+    assert events[-1].response.output_text == "It is sunny."
+
+
+def test_the_sdks_own_accumulator_reads_a_stream():
+    headers = {"content-type": "text/event-stream"}
+    with (
+        client(200, wire(unfold(FULL)), headers) as sdk,
+        sdk.responses.stream(model="m", input="hi") as events,
+    ):
+        kinds = [event.type for event in events]
+        final = events.get_final_response()
+    assert kinds[0] == "response.created"
+    assert final.output_text == "It is sunny."
+    calls = [item for item in final.output if item.type == "function_call"]
+    assert [item.arguments for item in calls] == ['{"city":"Paris"}', "{}"]
+
+
+def test_the_order_of_events_is_the_services_own():
+    kinds = [event["type"].removeprefix("response.") for event in shown(unfold(FULL))]
+    assert kinds == [
+        *("created", "in_progress", "output_item.added", "reasoning_summary_part.added"),
+        *("reasoning_summary_text.delta", "reasoning_summary_text.done"),
+        *("reasoning_summary_part.done", "output_item.done"),
+        *("output_item.added", "content_part.added", "output_text.delta"),
+        *("output_text.annotation.added", "output_text.delta", "output_text.annotation.added"),
+        *("output_text.done", "content_part.done", "output_item.done"),
+        *("output_item.added", "function_call_arguments.delta", "function_call_arguments.done"),
+        *("output_item.done", "output_item.added", "function_call_arguments.delta"),
+        *("function_call_arguments.done", "output_item.done", "output_item.added"),
+        *("custom_tool_call_input.delta", "custom_tool_call_input.done", "output_item.done"),
+        "completed",
+    ]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [Start(), Failed(Error(kind="overloaded", message="Overloaded"))],
+        [*unfold(FULL)[:4], Failed(Error(kind="upstream_error", message="Overloaded"))],
+        [Failed(Error(kind="rate_limit", message="Overloaded"))],
+    ],
+    ids=["at the start", "in the middle", "instead of an answer"],
+)
+def test_a_broken_stream_ends_in_a_failed_answer(events: list[Event]):
+    *_, last = stream(events)
+    assert last.type == "response.failed"
+    assert last.response.status == "failed"
+    assert last.response.error.message == "Overloaded"
+    EVENT.validate_json(last.model_dump_json(by_alias=True, exclude_unset=True), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raised"),
+    [
+        ("invalid_request", openai.BadRequestError),
+        ("context_length", openai.BadRequestError),
+        ("gateway_auth", openai.AuthenticationError),
+        ("not_allowed", openai.PermissionDeniedError),
+        ("not_found", openai.NotFoundError),
+        ("rate_limit", openai.RateLimitError),
+        ("quota", openai.RateLimitError),
+        ("upstream_auth", openai.InternalServerError),
+        ("overloaded", openai.InternalServerError),
+    ],
+)
+def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[openai.APIError]):
+    reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_1")
+    content = json.dumps(reply.body).encode()
+    with (
+        client(reply.status, content, reply.headers) as sdk,
+        pytest.raises(raised, match="why") as caught,
+    ):
+        sdk.responses.create(model="m", input="hi")
+    assert caught.value.code == reply.body["error"]["code"]
+    if kind == "context_length":
+        assert caught.value.param == "input"
+
+
+def test_what_is_sent_upstream_fits_the_sdks_types():
+    asked = body(
+        {"role": "developer", "content": "s"},
+        {"role": "user", "content": [{"type": "input_image", "image_url": "https://x"}]},
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [],
+            "encrypted_content": f"dgm1.{{openai,gpt-5.6,rs_7,{STATE}x}}",
+        },
+        call(),
+        result("c1", [{"type": "input_text", "text": "r"}]),
+        tools=[tool("f", strict=True), {"type": "web_search"}],
+        tool_choice="required",
+        text={"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}},
+        max_output_tokens=5,
+        user="u",
+    )
+    sent = render(asked, kind="openai", model="gpt-5.6").body
+    assert responses_rules.refusal(sent) is None
+    assert sent["max_output_tokens"] == 16
+    assert sent["input"][1] == {
+        "type": "reasoning",
+        "id": "rs_7",
+        "summary": [],
+        "encrypted_content": f"{STATE}x",
+    }

@@ -1,0 +1,277 @@
+"""Servers that say the same in other ways, or break what they promise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.events import Failed
+from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
+from gateway.canon.response import Usage
+from gateway.dialects.base import Rendered
+from gateway.framing.sse import Frame
+from tests.dialects.openai_responses.make import (
+    CREATED,
+    DIALECT,
+    completed,
+    event,
+    events,
+    frame,
+    function_call,
+    message,
+    read,
+    response,
+    text,
+    traits,
+    whole,
+)
+
+ADDED = event("output_item.added", output_index=0, item=message(status="in_progress"))
+PART = event("content_part.added", output_index=0, content_index=0, part=text(""))
+
+
+def delta(words: str, index: int = 0, part: int = 0) -> dict[str, Any]:
+    return event("output_text.delta", output_index=index, content_index=part, delta=words)
+
+
+def arguments(words: str, index: int = 0) -> dict[str, Any]:
+    return event("function_call_arguments.delta", output_index=index, delta=words)
+
+
+def call_added(index: int = 0, **fields: Any) -> dict[str, Any]:
+    return event(
+        "output_item.added", output_index=index, item=function_call(arguments="", **fields)
+    )
+
+
+def done(item: dict[str, Any], index: int = 0) -> dict[str, Any]:
+    return event("output_item.done", output_index=index, item=item)
+
+
+HELLO = (Text(text="Hello"),)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [ADDED, PART, delta("Hel"), delta("lo"), done(message(text("Hello")))],
+        [ADDED, PART, delta("Hel"), delta("lo")],
+        [delta("Hel"), delta("lo")],
+        [ADDED, delta("Hello"), event("output_text.done", output_index=0, text="Hello")],
+        [ADDED, event("output_text.done", output_index=0, text="Hello")],
+        [ADDED, PART, delta("Hel"), event("output_text.done", output_index=0, text="Hello")],
+        [done(message(text("Hello")))],
+        [ADDED, PART, delta(""), delta("Hello"), delta("")],
+        [ADDED, PART, delta("Hello"), done(message(text("Hello"))), delta(" again")],
+    ],
+    ids=[
+        "by the book",
+        "no end of the item",
+        "deltas only",
+        "a done too",
+        "done only",
+        "a done with more",
+        "the item only",
+        "empty deltas",
+        "more after the end",
+    ],
+)
+def test_a_text_is_read_however_it_is_told(told: list[Any]):
+    assert read(*told).parts == HELLO
+
+
+def test_an_answer_whose_output_comes_with_its_end_is_read():
+    found = events(CREATED, completed(output=[message(text("Hello"))]))
+    assert found[2].text == "Hello"  # type: ignore[union-attr]
+
+
+def test_events_without_names_are_read():
+    parser = DIALECT.provider.stream_parser(traits(), None)
+    out: list[Any] = []
+    for item in (CREATED, ADDED, PART, delta("Hello"), completed()):
+        out += parser.feed(Frame("", frame(item).data))
+    assert [type(e).__name__ for e in out] == ["Start", "BlockStart", "Delta", "BlockEnd", "End"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [
+            call_added(),
+            arguments('{"a":'),
+            arguments("1}"),
+            done(function_call(arguments='{"a":1}')),
+        ],
+        [call_added(), event("function_call_arguments.done", output_index=0, arguments='{"a":1}')],
+        [call_added(), done(function_call(arguments='{"a":1}'))],
+        [done(function_call(arguments='{"a":1}'))],
+    ],
+    ids=["deltas", "arguments at the end", "item at the end", "item only"],
+)
+def test_a_call_is_read_however_it_is_told(told: list[Any]):
+    response = read(*told)
+    assert response.parts == (ToolCall(id="call_9", name="f", arguments={"a": 1}),)
+    assert response.finish.reason == "tool"
+
+
+def test_interleaved_calls_come_one_after_the_other():
+    response = read(
+        call_added(0, call_id="a"),
+        call_added(1, call_id="b", name="g"),
+        arguments('{"x"', 0),
+        arguments('{"y"', 1),
+        arguments(":1}", 0),
+        arguments(":2}", 1),
+        done(function_call(arguments='{"x":1}', call_id="a"), 0),
+        done(function_call(arguments='{"y":2}', call_id="b", name="g"), 1),
+    )
+    assert response.parts == (
+        ToolCall(id="a", name="f", arguments={"x": 1}),
+        ToolCall(id="b", name="g", arguments={"y": 2}),
+    )
+
+
+def test_a_server_that_numbers_all_items_alike_is_read():
+    response = read(
+        ADDED,
+        PART,
+        delta("Hello"),
+        done(message(text("Hello"))),
+        call_added(0),
+        arguments("{}"),
+        done(function_call()),
+    )
+    assert response.parts == (*HELLO, ToolCall(id="call_9", name="f", arguments={}))
+
+
+def test_a_call_without_an_id_gets_one_that_stays_the_same():
+    item = {k: v for k, v in function_call().items() if k not in {"call_id", "id"}}
+    first, again = read(done(item)), read(done(item))
+    assert first.parts[0].id == again.parts[0].id == "call_resp_9_1"  # type: ignore[union-attr]
+
+
+def summary(words: str, part: int, kind: str = "delta") -> dict[str, Any]:
+    field = {"delta": "delta", "done": "text"}[kind]
+    name = f"reasoning_summary_text.{kind}"
+    return event(name, output_index=0, summary_index=part, **{field: words})
+
+
+THOUGHT = {
+    "id": "rs_1",
+    "type": "reasoning",
+    "summary": [{"type": "summary_text", "text": "one"}, {"type": "summary_text", "text": "two"}],
+    "encrypted_content": "ENC",
+}
+SIGNED = Signature(
+    provider="acme", model="acme-1", kind="encrypted_content", value="ENC", item="rs_1"
+)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [summary("one", 0), summary("one", 0, "done"), summary("t", 1), summary("wo", 1)],
+        [summary("one", 0, "done"), summary("two", 1, "done")],
+        [summary("one", 0)],
+        [],
+    ],
+    ids=["deltas", "dones", "the first only", "none"],
+)
+def test_a_thought_is_read_however_it_is_told(told: list[Any]):
+    begun = event("output_item.added", output_index=0, item={**THOUGHT, "summary": []})
+    response = read(begun, *told, done(THOUGHT))
+    assert response.parts == (Reasoning(text="one\n\ntwo", signature=SIGNED),)
+
+
+def test_raw_thoughts_without_state_are_text_of_their_maker():
+    item = {"id": "rs_1", "type": "reasoning", "summary": [], "content": None}
+    told = event("reasoning_text.delta", output_index=0, content_index=0, delta="hm")
+    response = read(event("output_item.added", output_index=0, item=item), told, done(item))
+    signature = Signature(provider="acme", model="acme-1", kind="text")
+    assert response.parts == (Reasoning(text="hm", signature=signature),)
+
+
+def test_items_of_other_types_are_kept_whole():
+    search = {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {}}
+    begun = event("output_item.added", output_index=0, item={**search, "status": "in_progress"})
+    response = read(begun, event("web_search_call.searching", output_index=0), done(search))
+    assert response.parts == (Native(dialect="openai_responses", data=search),)
+
+
+def test_a_free_text_tool_that_was_sent_as_a_function_comes_back_as_one():
+    rendered = Rendered(body={}, names={"p_1": "p"}, custom=frozenset(["p_1"]))
+    told = [call_added(name="p_1"), arguments('{"input":"*** '), arguments('Begin"}')]
+    response = read(*told, done(function_call(name="p_1")), rendered=rendered)
+    assert response.parts == (ToolCall(id="call_9", name="p", raw="*** Begin", custom=True),)
+
+
+def test_a_refusal_after_a_text_is_a_block_of_its_own():
+    no = {"type": "refusal", "refusal": "No"}
+    item = message(text("Well."), no)
+    assert whole(item).parts == (Text(text="Well."), Refusal(text="No"))
+    assert whole(item).finish.reason == "refusal"
+    told = event("refusal.delta", output_index=0, content_index=1, delta="No")
+    assert read(ADDED, PART, delta("Well."), told, done(item)).parts == whole(item).parts
+
+
+def test_sources_are_told_once():
+    source = {"type": "url_citation", "url": "https://x", "title": "X", "start_index": 0}
+    item = message(text("Hello", source))
+    one = event("output_text.annotation.added", output_index=0, content_index=0, annotation=source)
+    streamed = read(ADDED, PART, delta("Hello"), one, done(item)).parts[0]
+    assert streamed == whole(item).parts[0]
+    assert len(streamed.citations) == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [("max_output_tokens", "length"), ("content_filter", "filter"), (None, "length")],
+)
+def test_an_incomplete_answer_says_why(details: str | None, reason: str):
+    answer = response(
+        output=[message(text("He"))],
+        status="incomplete",
+        incomplete_details={"reason": details} if details else None,
+    )
+    assert DIALECT.provider.parse_response(answer, traits(), None).finish.reason == reason
+
+
+def test_the_counts_of_the_cache_are_taken_out_of_the_prompt():
+    usage = {
+        "input_tokens": 100,
+        "input_tokens_details": {"cached_tokens": 80, "cache_write_tokens": 5},
+        "output_tokens": 12,
+        "output_tokens_details": {"reasoning_tokens": 4},
+    }
+    assert whole(usage=usage).usage == Usage(
+        input=15, cache_read=80, cache_write=5, output=12, reasoning=4, native=usage
+    )
+
+
+ERROR = {"code": "rate_limit_exceeded", "message": "slow"}
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ([], "upstream_error"),
+        ([ADDED, delta("Hel")], "upstream_error"),
+        ([event("failed", response=response(status="failed", error=ERROR))], "rate_limit"),
+        ([event("failed", response=None)], "upstream_error"),
+        ([{"type": "error", **ERROR, "sequence_number": 3}], "rate_limit"),
+        ([{"type": "error", "error": ERROR}], "rate_limit"),
+        ([{"error": ERROR}], "rate_limit"),
+        (["not json"], "upstream_error"),
+        ([[1]], "upstream_error"),
+        ([arguments("{}")], "upstream_error"),
+    ],
+)
+def test_a_broken_stream_never_ends_well(told: list[Any], kind: str):
+    *_, last = events(CREATED, *told)
+    assert isinstance(last, Failed)
+    assert last.error.kind == kind
+
+
+def test_done_and_unknown_events_say_nothing():
+    assert read(ADDED, PART, "[DONE]", event("unheard.of", x=1), delta("Hello")).parts == HELLO

@@ -1,0 +1,170 @@
+"""The official `openai` SDK's older completions and its embeddings on a live gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+import pytest
+
+from tests.e2e.rig import Gateway, configured
+from tests.e2e.test_ollama import row
+from tests.fakes import Refusal, Say, StrictAnthropic, StrictOpenAI
+from tests.fakes.ollama import StrictOllama
+from tests.fakes.openai_older import StrictOlderOpenAI
+
+pytestmark = pytest.mark.e2e
+
+INSTRUCT = "gpt-3.5-turbo-instruct"
+MODELS = (INSTRUCT, "davinci-002", "gpt-4o", "claude-sonnet-4-5", "llama3.2")
+EACH = pytest.mark.parametrize(
+    "model",
+    MODELS,
+    ids=["on_openai", "on_completions", "on_chat", "on_messages", "on_ollama"],
+)
+SMALL, LOCAL = "text-embedding-3-small", "nomic-embed-text"
+BOTH = pytest.mark.parametrize("model", [SMALL, LOCAL], ids=["on_openai", "on_ollama"])
+
+
+@dataclass
+class Stand:
+    """A gateway before one provider of each dialect."""
+
+    gateway: Gateway
+    older: StrictOlderOpenAI
+    chat: StrictOpenAI
+    messages: StrictAnthropic
+    local: StrictOllama
+
+    def on(self, text: str, say: Say) -> None:
+        """All say this to a prompt that holds `text`."""
+        for server in (self.older, self.chat, self.messages, self.local):
+            server.script.on(text, say)
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        older = stack.enter_context(StrictOlderOpenAI())
+        chat = stack.enter_context(StrictOpenAI())
+        messages = stack.enter_context(StrictAnthropic())
+        local = stack.enter_context(StrictOllama())
+        base, claude = f"{older.url}/v1", "claude-sonnet-4-5"
+        rows = [
+            row(INSTRUCT, f"openai/{INSTRUCT}", base, older.key),
+            row("davinci-002", "text-completion-openai/davinci-002", base, older.key),
+            row(SMALL, f"openai/{SMALL}", base, older.key),
+            row("gpt-4o", "openai/gpt-4o", f"{chat.url}/v1", chat.key),
+            row(claude, f"anthropic/{claude}", messages.url, messages.key),
+            row("llama3.2", "ollama/llama3.2", local.url),
+            row(LOCAL, f"ollama/{LOCAL}", local.url),
+        ]
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        stack.callback(gateway.kill)
+        yield Stand(gateway, older, chat, messages, local)
+        gateway.stop()
+
+
+@pytest.fixture
+def client(stand: Stand) -> Iterator[openai.OpenAI]:
+    base = f"{stand.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as made:
+        yield made
+
+
+@EACH
+def test_a_prompt_is_continued(client: openai.OpenAI, model: str) -> None:
+    told = client.completions.create(model=model, prompt="Hello there", max_tokens=50, user="u")
+    assert told.choices[0].text == "Hello from the strict upstream."
+    assert told.choices[0].finish_reason == "stop"
+    assert told.usage is not None
+    assert told.usage.total_tokens == 34
+
+
+@EACH
+def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> None:
+    chunks = list(
+        client.completions.create(
+            model=model, prompt="Hello there", stream=True, stream_options={"include_usage": True}
+        )
+    )
+    text = "".join(c.choices[0].text for c in chunks if c.choices)
+    assert text == "Hello from the strict upstream."
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+    assert chunks[-1].usage is not None
+
+
+@pytest.mark.parametrize("model", MODELS[2:])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_several_prompts_are_answered_in_their_order(
+    stand: Stand, client: openai.OpenAI, model: str, stream: bool
+) -> None:
+    stand.on("Count to one", Say(text="1"))
+    stand.on("Count to two", Say(text="2"))
+    asked: Any = {"model": model, "prompt": ["Count to one", "Count to two"]}
+    if stream:
+        chunks = list(client.completions.create(stream=True, **asked))
+        told = [(c.index, c.text) for chunk in chunks for c in chunk.choices if c.text]
+    else:
+        told = [(c.index, c.text) for c in client.completions.create(**asked).choices]
+    assert told == [(0, "1"), (1, "2")]
+
+
+@EACH
+def test_a_refusal_is_the_sdks_own_error(stand: Stand, client: openai.OpenAI, model: str) -> None:
+    prompt = f"Refuse {model}"
+    stand.on(prompt, Say(error=Refusal(429, "rate_limit_error", "slow down please")))
+    with pytest.raises(openai.RateLimitError, match="slow down"):
+        client.completions.create(model=model, prompt=prompt)
+
+
+@EACH
+def test_a_broken_stream_raises(stand: Stand, client: openai.OpenAI, model: str) -> None:
+    text = "A long and winding answer that never ends."
+    stand.on("Break", Say(text=text, breaks="cut", pace_s=0.02))
+    with pytest.raises(openai.APIError):
+        list(client.completions.create(model=model, prompt="Break", stream=True))
+
+
+def test_a_chat_goes_to_a_model_of_completions(client: openai.OpenAI, stand: Stand) -> None:
+    messages: Any = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hi"}]
+    told = client.chat.completions.create(model=INSTRUCT, messages=messages)
+    assert told.choices[0].message.content == "Hello from the strict upstream."
+    assert stand.older.requests[-1].body["prompt"] == "Be brief\n\nUser: Hi\n\nAssistant:"
+
+
+@BOTH
+@pytest.mark.parametrize("encoding", [None, "float", "base64"])
+def test_vectors_come_in_each_encoding(client: openai.OpenAI, model: str, encoding: Any) -> None:
+    more = {} if encoding is None else {"encoding_format": encoding}
+    told = client.embeddings.create(model=model, input=["a", "bbb"], dimensions=3, **more)
+    found: list[Any] = [row.embedding for row in told.data]
+    if encoding == "base64":
+        assert all(isinstance(vector, str) for vector in found)
+    else:
+        assert found == [[1.0, 0.5, 0.5], [3.0, 0.5, 0.5]]
+    assert told.usage.prompt_tokens == 4
+
+
+@BOTH
+def test_the_log_knows_what_was_embedded(stand: Stand, client: openai.OpenAI, model: str) -> None:
+    raw = client.embeddings.with_raw_response.create(model=model, input="a")
+    row_ = stand.gateway.row(raw.headers["x-request-id"])
+    assert (row_["status"], row_["endpoint"]) == (200, "/v1/embeddings")
+
+
+def test_tokens_are_embedded_where_they_mean_something(client: openai.OpenAI) -> None:
+    told = client.embeddings.create(model=SMALL, input=[[1, 2, 3]], encoding_format="float")
+    assert told.data[0].embedding[0] == 3.0
+    with pytest.raises(openai.BadRequestError, match="not tokens"):
+        client.embeddings.create(model=LOCAL, input=[[1, 2, 3]])
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "no-such-model"])
+def test_a_model_without_vectors_says_so(client: openai.OpenAI, model: str) -> None:
+    with pytest.raises(openai.APIStatusError) as caught:
+        client.embeddings.create(model=model, input="a")
+    assert caught.value.status_code in {400, 404}

@@ -1,0 +1,257 @@
+"""The official `ollama` SDK on a live gateway: on an Ollama, on Chat and on Messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import ollama
+import openai
+import pytest
+
+from tests.e2e.rig import Gateway, configured
+from tests.fakes import Call, Refusal, Say, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes.ollama import StrictOllama
+
+pytestmark = pytest.mark.e2e
+
+MODELS = ("llama3.2", "gpt-4o", "claude-sonnet-4-5")
+EACH = pytest.mark.parametrize("model", MODELS, ids=["on_ollama", "on_chat", "on_messages"])
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+
+
+@dataclass
+class Stand:
+    """A gateway before one provider of each dialect."""
+
+    gateway: Gateway
+    local: StrictOllama
+    chat: StrictOpenAI
+    messages: StrictAnthropic
+
+    def on(self, text: str, say: Say) -> None:
+        """All say this to a user's text that holds `text`."""
+        for server in (self.local, self.chat, self.messages):
+            server.script.on(text, say)
+
+    @property
+    def seen(self) -> int:
+        """How many requests have reached any of them."""
+        servers: tuple[Server, ...] = (self.local, self.chat, self.messages)
+        return sum(len(server.requests) for server in servers)
+
+
+def row(public: str, model: str, base: str, key: str = "") -> dict[str, Any]:
+    params = {"model": model, "api_base": base, **({"api_key": key} if key else {})}
+    return {"model_name": public, "litellm_params": params}
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        local = stack.enter_context(StrictOllama())
+        chat = stack.enter_context(StrictOpenAI())
+        messages = stack.enter_context(StrictAnthropic())
+        rows = [row(name, f"ollama_chat/{name}", local.url) for name in local.models]
+        rows.append(row("gpt-4o", "openai/gpt-4o", f"{chat.url}/v1", chat.key))
+        claude = "claude-sonnet-4-5"
+        rows.append(row(claude, f"anthropic/{claude}", messages.url, messages.key))
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        stack.callback(gateway.kill)
+        yield Stand(gateway, local, chat, messages)
+        gateway.stop()
+
+
+@pytest.fixture
+def client(stand: Stand) -> Iterator[ollama.Client]:
+    headers = {"authorization": f"Bearer {stand.gateway.key}"}
+    with ollama.Client(host=stand.gateway.url, headers=headers) as made:
+        yield made
+
+
+def user(text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": text}]
+
+
+@EACH
+def test_a_whole_answer_is_parsed(client: ollama.Client, model: str) -> None:
+    told = client.chat(model=model, messages=user("Hello there"))
+    assert told.message.content == "Hello from the strict upstream."
+    assert (told.done, told.done_reason) == (True, "stop")
+    assert (told.prompt_eval_count, told.eval_count) == (11, 23)
+
+
+@EACH
+def test_a_stream_adds_up_to_the_answer(client: ollama.Client, model: str) -> None:
+    rows = list(client.chat(model=model, messages=user("Hello there"), stream=True))
+    assert "".join(r.message.content or "" for r in rows) == "Hello from the strict upstream."
+    assert [r.done for r in rows].count(True) == 1
+    assert rows[-1].eval_count == 23
+
+
+@EACH
+def test_the_host_may_have_a_path(stand: Stand, model: str) -> None:
+    headers = {"authorization": f"Bearer {stand.gateway.key}"}
+    with ollama.Client(host=f"{stand.gateway.url}/ollama", headers=headers) as client:
+        told = client.chat(model=model, messages=user("Hello there"))
+    assert told.message.content == "Hello from the strict upstream."
+
+
+@EACH
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_parallel_tool_calls_make_a_round_trip(
+    stand: Stand, client: ollama.Client, model: str, stream: bool
+) -> None:
+    prompt = f"Weather of two cities, {model} {stream}"
+    calls = tuple(Call("get_weather", {"city": city}) for city in ("Paris", "Rome"))
+    stand.on(prompt, Say(text="I will look.", calls=calls))
+    asked: dict[str, Any] = {"model": model, "tools": [WEATHER]}
+    if stream:
+        rows = list(client.chat(messages=user(prompt), stream=True, **asked))
+        found = [call for r in rows for call in r.message.tool_calls or []]
+    else:
+        found = list(client.chat(messages=user(prompt), **asked).message.tool_calls or [])
+    assert [c.function.arguments for c in found] == [{"city": "Paris"}, {"city": "Rome"}]
+    history = [
+        *user(prompt),
+        {"role": "assistant", "content": "I will look.", "tool_calls": found},
+        {"role": "tool", "tool_name": "get_weather", "content": "sun"},
+        {"role": "tool", "tool_name": "get_weather", "content": "rain"},
+    ]
+    told = client.chat(messages=history, **asked)
+    assert told.message.content == "The tools answered: sun | rain"
+
+
+@EACH
+def test_a_prompt_is_continued(client: ollama.Client, model: str) -> None:
+    whole = client.generate(model=model, prompt="Hello there", system="Be brief")
+    assert whole.response == "Hello from the strict upstream."
+    rows = list(client.generate(model=model, prompt="Hello there", stream=True))
+    assert "".join(r.response or "" for r in rows) == "Hello from the strict upstream."
+    assert rows[-1].done
+
+
+@EACH
+def test_images_and_options_arrive(stand: Stand, client: ollama.Client, model: str) -> None:
+    prompt = f"What is this, {model}"
+    message = {"role": "user", "content": prompt, "images": [PIXEL]}
+    client.chat(model=model, messages=[message], options={"num_predict": 77, "num_ctx": 4096})
+    servers: tuple[Server, ...] = (stand.local, stand.chat, stand.messages)
+    seen = [s for server in servers for s in server.requests if prompt.encode() in s.raw]
+    assert PIXEL.encode() in seen[-1].raw
+    assert b"77" in seen[-1].raw
+
+
+@EACH
+def test_a_refusal_is_an_error(stand: Stand, client: ollama.Client, model: str) -> None:
+    prompt = f"Refuse {model}"
+    stand.on(prompt, Say(error=Refusal(429, "rate_limit_error", "slow down please")))
+    for stream in (False, True):
+        with pytest.raises(ollama.ResponseError, match="slow down") as caught:
+            list(client.chat(model=model, messages=user(prompt), stream=stream))
+        assert caught.value.status_code == 429
+
+
+@EACH
+@pytest.mark.parametrize("breaks", ["cut", "error"])
+def test_a_broken_stream_raises(
+    stand: Stand, client: ollama.Client, model: str, breaks: str
+) -> None:
+    prompt = f"Break by {breaks}"
+    text = "A long and winding answer that never ends."
+    stand.on(prompt, Say(text=text, breaks=breaks, pace_s=0.02))
+    seen: list[str] = []
+    with pytest.raises(ollama.ResponseError):
+        for part in client.chat(model=model, messages=user(prompt), stream=True):
+            seen.append(part.message.content or "")
+    assert "".join(seen).startswith("A long")
+
+
+def test_thoughts_are_shown_apart(stand: Stand, client: ollama.Client) -> None:
+    stand.on("Think first", Say(reasoning="Hm.", text="Yes."))
+    told = client.chat(model="qwen3", messages=user("Think first"), think=True)
+    assert (told.message.thinking, told.message.content) == ("Hm.", "Yes.")
+
+
+def test_bad_input_never_reaches_a_provider(stand: Stand, client: ollama.Client) -> None:
+    before = stand.seen
+    for model in MODELS[1:]:
+        with pytest.raises(ollama.ResponseError) as caught:
+            client.chat(model=model, messages=[{"role": "wizard", "content": "x"}])
+        assert caught.value.status_code == 400
+    assert stand.seen == before
+
+
+def test_models_are_listed_and_shown(client: ollama.Client) -> None:
+    names = {model.model for model in client.list().models}
+    assert set(MODELS) <= names
+    assert "tools" in (client.show("gpt-4o").capabilities or [])
+    assert client.ps().models == []
+    with pytest.raises(ollama.ResponseError) as caught:
+        client.show("no-such-model")
+    assert caught.value.status_code == 404
+
+
+def test_vectors_come_from_an_ollama(client: ollama.Client) -> None:
+    told = client.embed(model="nomic-embed-text", input=["a", "bbb"], dimensions=3)
+    assert [list(v) for v in told.embeddings] == [[1.0, 0.5, 0.5], [3.0, 0.5, 0.5]]
+
+
+def test_an_unknown_key_is_refused(stand: Stand) -> None:
+    headers = {"authorization": "Bearer sk-nobody"}
+    with (
+        ollama.Client(host=stand.gateway.url, headers=headers) as client,
+        pytest.raises(ollama.ResponseError) as caught,
+    ):
+        client.chat(model="gpt-4o", messages=user("Hi"))
+    assert caught.value.status_code == 401
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_an_openai_client_calls_tools_of_an_ollama(stand: Stand, stream: bool) -> None:
+    prompt = f"Weather by Chat {stream}"
+    stand.on(prompt, Say(reasoning="Hm.", calls=(Call("get_weather", {"city": "Paris"}),)))
+    base = f"{stand.gateway.url}/v1"
+    asked: dict[str, Any] = {"model": "qwen3", "messages": user(prompt), "tools": [WEATHER]}
+    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as sdk:
+        if stream:
+            with sdk.chat.completions.stream(**asked) as events:
+                choice = events.get_final_completion().choices[0]
+        else:
+            choice = sdk.chat.completions.create(**asked).choices[0]
+        message: Any = choice.message
+        (call,) = message.tool_calls or []
+        assert call.function.arguments == '{"city":"Paris"}'
+        assert choice.finish_reason == "tool_calls"
+        history = [
+            *user(prompt),
+            {"role": "assistant", "tool_calls": [call.model_dump()]},
+            {"role": "tool", "tool_call_id": call.id, "content": "sun"},
+        ]
+        told = sdk.chat.completions.create(**{**asked, "messages": history})
+    assert told.choices[0].message.content == "The tools answered: sun"
+    assert stand.local.requests[-1].body["messages"][-1]["tool_name"] == "get_weather"
+
+
+def test_the_management_api_is_still_there(stand: Stand) -> None:
+    assert stand.gateway.api("/api/requests", limit=1) is not None
+    answer = httpx.get(f"{stand.gateway.url}/api/openapi.json", timeout=10)
+    assert answer.status_code in {200, 401}

@@ -1,0 +1,348 @@
+"""The official `openai` SDK's Responses on a live gateway, on providers of three dialects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from pydantic import BaseModel
+
+from tests.e2e.rig import Rig
+from tests.fakes import Call, Refusal, Say, Seen
+
+pytestmark = pytest.mark.e2e
+
+OWN, CHAT, MESSAGES = "gpt-5.6-sol", "deepseek-v4-pro", "claude-sonnet-4-5"
+FOREIGN = pytest.mark.parametrize("model", [CHAT, MESSAGES], ids=["on_chat", "on_messages"])
+ALL = pytest.mark.parametrize(
+    "model", [OWN, CHAT, MESSAGES], ids=["on_responses", "on_chat", "on_messages"]
+)
+STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
+    "hgGAWjR9awAAAABJRU5ErkJggg=="
+)
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+WEATHER: Any = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "The weather of a city",
+    "parameters": SCHEMA,
+    "strict": False,
+}
+PATCH: Any = {"type": "custom", "name": "apply_patch", "description": "Edit files"}
+TWO_CALLS = (
+    Call("get_weather", {"city": "Paris"}, "toolu_a"),
+    Call("get_weather", {"city": "Rome"}, "toolu_b"),
+)
+
+
+class City(BaseModel):
+    """What structured output is asked to be."""
+
+    name: str
+    inhabitants: int
+
+
+@pytest.fixture
+def client(rig: Rig) -> Iterator[openai.OpenAI]:
+    base = f"{rig.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as made:
+        yield made
+
+
+def ask(client: openai.OpenAI, *, stream: bool, **asked: Any) -> Any:
+    """The answer, whole or as the SDK adds it up."""
+    if not stream:
+        return client.responses.create(**asked)
+    with client.responses.stream(**asked) as events:
+        return events.get_final_response()
+
+
+def saw(rig: Rig, text: str) -> Seen:
+    """The newest request with this text that a provider got."""
+    return rig.last(text)[1]
+
+
+@ALL
+@STREAM
+def test_an_answer_is_read(client: openai.OpenAI, model: str, stream: bool) -> None:
+    told = ask(client, stream=stream, model=model, input="Hello there", instructions="Be brief")
+    assert told.output_text == "Hello from the strict upstream."
+    assert told.status == "completed"
+    assert told.usage is not None
+    assert (told.usage.input_tokens, told.usage.output_tokens) == (11, 23)
+
+
+@FOREIGN
+def test_the_events_of_a_stream_are_the_services_own(client: openai.OpenAI, model: str) -> None:
+    events = list(client.responses.create(model=model, input="Hello there", stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    kinds = [event.type.removeprefix("response.") for event in events]
+    text = [kind for kind in kinds if kind != "output_text.delta"]
+    assert text == [
+        *("created", "in_progress", "output_item.added", "content_part.added"),
+        *("output_text.done", "content_part.done", "output_item.done", "completed"),
+    ]
+
+
+@FOREIGN
+def test_the_answer_tells_back_what_was_asked(client: openai.OpenAI, model: str) -> None:
+    told = client.responses.create(
+        model=model,
+        input="Hello there",
+        instructions="Be brief",
+        metadata={"a": "b"},
+        tools=[WEATHER],
+    )
+    assert told.model == model
+    assert (told.instructions, told.metadata) == ("Be brief", {"a": "b"})
+    assert told.tools[0].name == "get_weather"  # type: ignore[union-attr]
+
+
+@ALL
+@STREAM
+def test_a_loop_with_thoughts_and_parallel_calls(
+    rig: Rig, client: openai.OpenAI, model: str, stream: bool
+) -> None:
+    prompt = f"Weather of two cities, {model} {stream}"
+    rig.on(
+        prompt,
+        Say(
+            reasoning="Two cities, two calls",
+            calls=TWO_CALLS,
+            then=Say(text="It is: {results}"),
+            interleaved=model == CHAT,
+        ),
+    )
+    asked: dict[str, Any] = {
+        "model": model,
+        "tools": [WEATHER],
+        "reasoning": {"effort": "high", "summary": "auto"},
+        "include": ["reasoning.encrypted_content"],
+        "store": False,
+    }
+    history: list[Any] = [{"role": "user", "content": prompt}]
+    first = ask(client, stream=stream, input=history, **asked)
+    thoughts = [item for item in first.output if item.type == "reasoning"]
+    calls = [item for item in first.output if item.type == "function_call"]
+    assert thoughts[0].summary[0].text == "Two cities, two calls"
+    assert [json.loads(call.arguments)["city"] for call in calls] == ["Paris", "Rome"]
+    history += [item.model_dump(exclude_none=True) for item in first.output]
+    history += [
+        {"type": "function_call_output", "call_id": call.call_id, "output": f"sun {n}"}
+        for n, call in enumerate(calls)
+    ]
+    second = ask(client, stream=stream, input=history, **asked)
+    assert second.output_text == "It is: sun 0 | sun 1"
+    sent = saw(rig, prompt).raw
+    assert (b"Two cities, two calls" in sent) or (b'"gAAAA-' in sent)
+    assert b"dgm1." not in sent
+
+
+@ALL
+@STREAM
+def test_a_free_text_tool_makes_a_round_trip(
+    rig: Rig, client: openai.OpenAI, model: str, stream: bool
+) -> None:
+    prompt = f"Patch it, {model} {stream}"
+    free = "*** Begin" if model == OWN else {"input": "*** Begin"}
+    rig.on(prompt, Say(calls=(Call("apply_patch", free, "toolu_p"),)))
+    history: list[Any] = [{"role": "user", "content": prompt}]
+    first = ask(client, stream=stream, model=model, input=history, tools=[PATCH])
+    (call,) = [item for item in first.output if item.type == "custom_tool_call"]
+    assert (call.name, call.input) == ("apply_patch", "*** Begin")
+    history.append(call.model_dump(exclude_none=True, exclude={"status"}))
+    done = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "Done"}
+    second = ask(client, stream=stream, model=model, input=[*history, done], tools=[PATCH])
+    assert "Done" in second.output_text
+
+
+@ALL
+def test_structured_output_is_parsed(rig: Rig, client: openai.OpenAI, model: str) -> None:
+    prompt = f"A city as JSON, {model}"
+    rig.on(prompt, Say(text='{"name":"Rome","inhabitants":2800000}'))
+    told = client.responses.parse(model=model, input=prompt, text_format=City)
+    assert told.output_parsed == City(name="Rome", inhabitants=2_800_000)
+
+
+@pytest.mark.parametrize("model", [OWN, MESSAGES])
+def test_an_image_arrives(rig: Rig, client: openai.OpenAI, model: str) -> None:
+    prompt = f"What is in this picture, {model}"
+    content = [
+        {"type": "input_text", "text": prompt},
+        {"type": "input_image", "image_url": PIXEL, "detail": "low"},
+    ]
+    client.responses.create(model=model, input=[{"role": "user", "content": content}])  # type: ignore[list-item,misc]
+    assert b"iVBORw0KGgo" in saw(rig, prompt).raw
+
+
+def test_a_cut_answer_says_so(rig: Rig, client: openai.OpenAI) -> None:
+    rig.anthropic.script.on("Cut me", Say(text="Once", finish="max_tokens"))
+    told = client.responses.create(model=MESSAGES, input="Cut me", max_output_tokens=16)
+    assert told.status == "incomplete"
+    assert told.incomplete_details is not None
+    assert told.incomplete_details.reason == "max_output_tokens"
+
+
+REFUSALS: dict[str, tuple[Refusal, Refusal, type[openai.APIStatusError], str | None]] = {
+    "rate_limit": (
+        Refusal(429, "rate_limit_error", "slow down", headers={"retry-after": "7"}),
+        Refusal(429, "rate_limit_error", "slow down", headers={"retry-after": "7"}),
+        openai.RateLimitError,
+        "rate_limit_exceeded",
+    ),
+    "context_length": (
+        Refusal(400, "invalid_request_error", "maximum context length", "context_length_exceeded"),
+        Refusal(400, "invalid_request_error", "prompt is too long: 9 tokens"),
+        openai.BadRequestError,
+        "context_length_exceeded",
+    ),
+}
+
+
+@FOREIGN
+@STREAM
+@pytest.mark.parametrize("kind", list(REFUSALS))
+def test_a_refusal_is_the_sdks_own_error(
+    rig: Rig, client: openai.OpenAI, model: str, stream: bool, kind: str
+) -> None:
+    chat, messages, wanted, code = REFUSALS[kind]
+    prompt = f"Refuse with {kind}"
+    rig.openai.script.on(prompt, Say(error=chat))
+    rig.deepseek.script.on(prompt, Say(error=chat))
+    rig.anthropic.script.on(prompt, Say(error=messages))
+    with pytest.raises(wanted) as caught:
+        ask(client, stream=stream, model=model, input=prompt)
+    assert caught.value.code == code  # type: ignore[attr-defined]
+
+
+@ALL
+@pytest.mark.parametrize("breaks", ["cut", "error"])
+def test_a_broken_stream_ends_in_a_failed_answer(
+    rig: Rig, client: openai.OpenAI, model: str, breaks: str
+) -> None:
+    prompt = f"Break by {breaks}"
+    rig.on(
+        prompt, Say(text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02)
+    )
+    *_, last = client.responses.create(model=model, input=prompt, stream=True)
+    assert last.type == "response.failed"
+    assert last.response.error is not None
+
+
+@ALL
+def test_leaving_a_stream_closes_the_provider(rig: Rig, client: openai.OpenAI, model: str) -> None:
+    prompt = f"Talk for long in Responses, {model}"
+    rig.on(prompt, Say(text="word " * 400, pace_s=0.02))
+    stream = client.responses.create(model=model, input=prompt, stream=True)
+    next(iter(stream))
+    stream.close()
+    assert rig.left_within(prompt, 1.0)
+
+
+@FOREIGN
+def test_what_is_kept_nowhere_is_not_found(client: openai.OpenAI, model: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=model, input="and now?", previous_response_id="resp_0")
+    assert caught.value.code == "previous_response_not_found"
+    assert caught.value.param == "previous_response_id"
+
+
+@ALL
+def test_bad_input_is_named_and_never_sent(rig: Rig, client: openai.OpenAI, model: str) -> None:
+    servers = (rig.openai, rig.deepseek, rig.anthropic)
+    before = sum(len(server.requests) for server in servers)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=model, input=[{"role": "wizard", "content": "x"}])  # type: ignore[list-item,misc]
+    assert caught.value.param == "input[0].role"
+    assert sum(len(server.requests) for server in servers) == before
+
+
+def test_tokens_are_counted_by_who_can(client: openai.OpenAI) -> None:
+    for model, source in ((OWN, "upstream"), (CHAT, "estimate")):
+        raw = client.responses.input_tokens.with_raw_response.count(model=model, input="Hello")
+        assert raw.headers["x-dragoman-token-count"] == source
+        assert raw.parse().input_tokens > 0
+
+
+# --- models that take tools in Responses only -------------------------------------------------
+
+
+@STREAM
+def test_a_chat_client_with_tools_is_sent_to_responses(
+    rig: Rig, client: openai.OpenAI, stream: bool
+) -> None:
+    prompt = f"Chat with tools on a new model {stream}"
+    rig.on(prompt, Say(text="I will look.", calls=TWO_CALLS))
+    tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
+    asked: dict[str, Any] = {"model": OWN, "tools": [tool]}
+    history: list[Any] = [{"role": "user", "content": prompt}]
+    if stream:
+        with client.chat.completions.stream(messages=history, **asked) as events:
+            message: Any = events.get_final_completion().choices[0].message
+    else:
+        message = client.chat.completions.create(messages=history, **asked).choices[0].message
+    assert message.content == "I will look."
+    assert [call.id for call in message.tool_calls] == ["toolu_a", "toolu_b"]
+    assert saw(rig, prompt).path == "/v1/responses"
+    history.append(message.model_dump(exclude_none=True))
+    history += [
+        {"role": "tool", "tool_call_id": call.id, "content": "sun"} for call in message.tool_calls
+    ]
+    told = client.chat.completions.create(messages=history, **asked)
+    assert told.choices[0].message.content == "The tools answered: sun | sun"
+
+
+def test_without_tools_or_reasoning_chat_stays_chat(rig: Rig, client: openai.OpenAI) -> None:
+    tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
+    asked: Any = [{"role": "user", "content": "Plain chat on a new model"}]
+    client.chat.completions.create(model=OWN, messages=asked)
+    assert saw(rig, "Plain chat on a new model").path == "/v1/chat/completions"
+    client.chat.completions.create(model=OWN, messages=asked, tools=[tool], reasoning_effort="none")
+    assert saw(rig, "Plain chat on a new model").path == "/v1/chat/completions"
+
+
+def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
+    prompt = "Claude's client on a new model"
+    rig.on(prompt, Say(reasoning="Let me look", calls=TWO_CALLS[:1], then=Say(text="Sun.")))
+    asked: dict[str, Any] = {
+        "model": OWN,
+        "max_tokens": 4000,
+        "thinking": {"type": "adaptive", "display": "summarized"},
+        "tools": [{"name": "get_weather", "input_schema": SCHEMA}],
+    }
+    history: list[Any] = [{"role": "user", "content": prompt}]
+    with anthropic.Anthropic(
+        base_url=rig.gateway.url, api_key=rig.gateway.key, max_retries=0
+    ) as client:
+        first = client.messages.create(messages=history, **asked)
+        thought, call = first.content
+        assert thought.thinking == "Let me look"  # type: ignore[union-attr]
+        history.append({"role": "assistant", "content": first.content})
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": "sun"}  # type: ignore[union-attr]
+        history.append({"role": "user", "content": [result]})
+        second = client.messages.create(messages=history, **asked)
+    assert second.content[0].text == "Sun."  # type: ignore[union-attr]
+    sent = saw(rig, prompt)
+    kinds = [item["type"] for item in sent.body["input"]]
+    assert kinds == ["message", "reasoning", "function_call", "function_call_output"]
+    assert sent.body["input"][1]["id"] == "rs_up_0"
+
+
+def test_the_log_says_which_dialect_was_spoken(rig: Rig, client: openai.OpenAI) -> None:
+    tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
+    raw = client.chat.completions.with_raw_response.create(
+        model=OWN, messages=[{"role": "user", "content": "Log me"}], tools=[tool]
+    )
+    row = rig.gateway.row(raw.headers["x-request-id"])
+    assert row["upstream_dialect"] == "openai_responses"

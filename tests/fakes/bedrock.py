@@ -1,0 +1,226 @@
+"""Bedrock's Converse, as strict as the service: signatures are checked, streams are binary."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, unquote
+
+from gateway.framing.eventstream import encode
+from tests.fakes import bedrock_rules as rules
+from tests.fakes.script import Refusal, Say, Script
+from tests.fakes.server import Out, Seen, Server
+
+Json = dict[str, Any]
+
+BEARER = "ABSKQmVkcm9ja0FQSUtleS1mYWtl"
+KEY_ID, SECRET, SESSION = "AKIAIOSFODNN7FAKEKEY", "wJalrXUtnFEMIK7MDENGbPxRfiCYFAKE", "session1"
+_ROUTE = re.compile(r"/model/([^/]+)/(converse|converse-stream|count-tokens)")
+_KIND = "application/vnd.amazon.eventstream"
+
+
+class StrictBedrock(Server):
+    """Serves Converse, ConverseStream and CountTokens, to a bearer key or a signature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.script = Script()
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer one request as the service would."""
+        refusal = self._at_the_door(seen)
+        route = _ROUTE.fullmatch(seen.path)
+        model = unquote(route[1]) if route else ""
+        action = route[2] if route else ""
+        if refusal is None and not isinstance(seen.body, dict):
+            refusal = Refusal(400, "SerializationException", "no JSON object")
+        if refusal is None:
+            check = rules.count_refusal if action == "count-tokens" else rules.refusal
+            refusal = check(model, seen.body)
+        if refusal is None and not any(model in name for name in rules.MODELS):
+            refusal = rules.bad("The provided model identifier is invalid.")
+        if refusal is not None:
+            await _refuse(out, refusal)
+            return True
+        if action == "count-tokens":
+            await out.reply(200, {"inputTokens": len(seen.raw) // 4}, _headers())
+            return True
+        say = self.script.answer(*_heard(seen.body["messages"]))
+        await asyncio.sleep(say.first_s)
+        if say.error is not None:
+            await _refuse(out, say.error)
+            return True
+        if action == "converse-stream":
+            return await self._stream(seen.body, say, out)
+        await out.reply(200, _whole(seen.body, say), _headers())
+        return True
+
+    def _at_the_door(self, seen: Seen) -> Refusal | None:
+        if seen.method != "POST" or _ROUTE.fullmatch(seen.path) is None:
+            return Refusal(404, "UnknownOperationException", "")
+        given = seen.headers.get("authorization", "")
+        if given.startswith("AWS4-HMAC-SHA256 "):
+            return _signature_refusal(seen, given)
+        if given != f"Bearer {BEARER}":
+            message = "The security token included in the request is invalid."
+            return Refusal(403, "UnrecognizedClientException", message)
+        return None
+
+    async def _stream(self, body: Json, say: Say, out: Out) -> bool:
+        events = list(_events(body, say))
+        if say.breaks:
+            events = events[: len(events) // 2]
+        await out.begin(200, {"content-type": _KIND, **_headers()})
+        for name, data in events:
+            message = encode(json.dumps(data).encode(), name)
+            # The network does not keep messages whole.
+            await out.write(message[:7])
+            await out.write(message[7:])
+            await asyncio.sleep(say.pace_s)
+        if say.breaks == "cut":
+            out.reset()
+            return False
+        if say.breaks == "error":
+            told = json.dumps({"message": "Too many requests, please wait."}).encode()
+            await out.write(encode(told, "throttlingException", exception=True))
+        await out.end()
+        return True
+
+
+# --- signatures --------------------------------------------------------------------------
+
+
+def _signature_refusal(seen: Seen, given: str) -> Refusal | None:
+    """Check a signature by the book (Signature Version 4), not by anybody's library."""
+    told = dict(part.strip().split("=", 1) for part in given.split(" ", 1)[1].split(","))
+    key_id, date, region, service, _ = told["Credential"].split("/")
+    names = told["SignedHeaders"].split(";")
+    if key_id != KEY_ID or service != "bedrock" or "host" not in names:
+        return Refusal(403, "UnrecognizedClientException", "The security token is invalid.")
+    if seen.headers.get("x-amz-security-token", SESSION) != SESSION:
+        return Refusal(403, "ExpiredTokenException", "The security token is expired")
+    canonical = "\n".join(
+        (
+            seen.method,
+            quote(seen.path, safe="/-_.~"),
+            seen.query,
+            *(f"{name}:{' '.join(seen.headers[name].split())}" for name in names),
+            "",
+            ";".join(names),
+            hashlib.sha256(seen.raw).hexdigest(),
+        )
+    )
+    scope = f"{date}/{region}/{service}/aws4_request"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    to_sign = f"AWS4-HMAC-SHA256\n{seen.headers['x-amz-date']}\n{scope}\n{digest}"
+    key = f"AWS4{SECRET}".encode()
+    for part in (date, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    wanted = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    if told["Signature"] != wanted:
+        message = "The request signature we calculated does not match the signature you provided."
+        return Refusal(403, "InvalidSignatureException", message)
+    return None
+
+
+# --- answers -----------------------------------------------------------------------------
+
+
+def _headers() -> dict[str, str]:
+    return {"x-amzn-requestid": "bedrock-request-1"}
+
+
+async def _refuse(out: Out, refusal: Refusal) -> None:
+    headers = {"x-amzn-errortype": f"{refusal.type}:http://internal/", **_headers()}
+    body = {"message": refusal.message}
+    await out.reply(refusal.status, body, {**headers, **refusal.headers})
+
+
+def _heard(messages: list[Json]) -> tuple[list[str], list[str]]:
+    """What users wrote, the last first, and the tool results since the last answer."""
+    users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
+    results = [b["toolResult"]["content"] for b in messages[-1]["content"] if "toolResult" in b]
+    return users, [_text(content) for content in results]
+
+
+def _text(blocks: list[Json]) -> str:
+    return "\n".join(block["text"] for block in blocks if "text" in block)
+
+
+def _blocks(body: Json, say: Say) -> list[Json]:
+    blocks: list[Json] = []
+    more = body.get("additionalModelRequestFields", {})
+    if say.reasoning and {"thinking", "reasoningConfig"} & more.keys():
+        told = {"text": say.reasoning, "signature": signature(say.reasoning)}
+        blocks.append({"reasoningContent": {"reasoningText": told}})
+    if say.text or not say.calls:
+        blocks.append({"text": say.text})
+    for number, call in enumerate(say.calls):
+        id_ = call.id or f"tooluse_{number}"
+        blocks.append({"toolUse": {"toolUseId": id_, "name": call.name, "input": call.object}})
+    return blocks
+
+
+def signature(text: str) -> str:
+    """The state that the service signs a thought with."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _stop(say: Say) -> str:
+    return say.finish or ("tool_use" if say.calls else "end_turn")
+
+
+def _usage(say: Say) -> Json:
+    return {
+        "inputTokens": say.input_tokens - say.cached_tokens,
+        "outputTokens": say.output_tokens,
+        "totalTokens": say.input_tokens + say.output_tokens,
+        "cacheReadInputTokens": say.cached_tokens,
+        "cacheWriteInputTokens": 0,
+    }
+
+
+def _whole(body: Json, say: Say) -> Json:
+    return {
+        "output": {"message": {"role": "assistant", "content": _blocks(body, say)}},
+        "stopReason": _stop(say),
+        "usage": _usage(say),
+        "metrics": {"latencyMs": 12},
+    }
+
+
+def _events(body: Json, say: Say) -> Iterator[tuple[str, Json]]:
+    yield "messageStart", {"role": "assistant", "p": "abcd"}
+    for place, block in enumerate(_blocks(body, say)):
+        at = {"contentBlockIndex": place}
+        if call := block.get("toolUse"):
+            start = {"toolUseId": call["toolUseId"], "name": call["name"]}
+            yield "contentBlockStart", {"start": {"toolUse": start}, **at}
+        for delta in _deltas(block, say.piece):
+            yield "contentBlockDelta", {"delta": delta, **at, "p": "abc"}
+        yield "contentBlockStop", at
+    yield "messageStop", {"stopReason": _stop(say)}
+    yield "metadata", {"usage": _usage(say), "metrics": {"latencyMs": 12}}
+
+
+def _deltas(block: Json, size: int) -> Iterator[Json]:
+    if call := block.get("toolUse"):
+        words = json.dumps(call["input"]) if call["input"] else ""
+        yield from ({"toolUse": {"input": piece}} for piece in _pieces(words, size))
+    elif thought := block.get("reasoningContent"):
+        told = thought["reasoningText"]
+        for piece in _pieces(told["text"], size):
+            yield {"reasoningContent": {"text": piece}}
+        yield {"reasoningContent": {"signature": told["signature"]}}
+    else:
+        yield from ({"text": piece} for piece in _pieces(block["text"], size))
+
+
+def _pieces(text: str, size: int) -> list[str]:
+    return [text[i : i + size] for i in range(0, len(text), size)]

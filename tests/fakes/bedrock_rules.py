@@ -1,0 +1,286 @@
+"""What Bedrock's Converse refuses, and in which words: botocore's model, and its manners."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from functools import lru_cache
+from typing import Any
+
+import botocore.session
+from botocore.model import Shape
+from botocore.validate import ParamValidator
+
+from tests.fakes.script import Refusal
+
+Json = dict[str, Any]
+
+NOVA = "us.amazon.nova-pro-v1:0"
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+CLAUDE_NOW = "us.anthropic.claude-opus-5-v1:0"
+LLAMA = "us.meta.llama3-3-70b-instruct-v1:0"
+MODELS = (NOVA, CLAUDE, CLAUDE_NOW, LLAMA)
+_OWN = {
+    "claude": {"thinking", "top_k", "anthropic_beta", "tool_choice"},
+    "nova": {"reasoningConfig"},
+}
+
+
+def bad(message: str) -> Refusal:
+    """A 400 in Bedrock's words."""
+    return Refusal(400, "ValidationException", message)
+
+
+@lru_cache(maxsize=1)
+def _service() -> Any:
+    return botocore.session.get_session().get_service_model("bedrock-runtime")
+
+
+def shape(name: str) -> Shape:
+    """A shape of the service's model."""
+    found: Shape = _service().shape_for(name)
+    return found
+
+
+def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal | None:
+    """Why the service would refuse this body; None if it would not."""
+    try:
+        given = _decoded({**body, "modelId": model}, shape(request), "")
+    except ValueError as error:
+        return bad(str(error))
+    report = ParamValidator().validate(given, shape(request))
+    if report.has_errors():
+        return bad(report.generate_report())
+    checks = (_roles, _texts, _documents, _calls, _marks, _by_model)
+    return next((found for check in checks if (found := check(model, body))), None)
+
+
+def count_refusal(model: str, body: Json) -> Refusal | None:
+    """The same for a count."""
+    inner = body.get("input", {}).get("converse")
+    if not isinstance(inner, dict) or body.keys() != {"input"}:
+        return bad("input.converse is required")
+    return refusal(model, {k: v for k, v in inner.items() if k != "additional"})
+
+
+# --- the model's shapes --------------------------------------------------------------------
+
+
+def _decoded(value: Any, of: Shape, at: str) -> Any:
+    """The value with bytes for blobs; raises where an enum, a pattern or a length is broken."""
+    kind: Any = of
+    if kind.type_name == "structure" and isinstance(value, dict):
+        if kind.metadata.get("document") or getattr(kind, "is_document_type", False):
+            return value
+        return {
+            key: _decoded(inner, kind.members[key], f"{at}.{key}") if key in kind.members else inner
+            for key, inner in value.items()
+        }
+    if kind.type_name == "list" and isinstance(value, list):
+        _sized(len(value), kind, at)
+        return [_decoded(item, kind.member, f"{at}[{i}]") for i, item in enumerate(value)]
+    if kind.type_name == "map" and isinstance(value, dict):
+        _sized(len(value), kind, at)
+        for key, inner in value.items():
+            _decoded(key, kind.key, f"{at} (key)")
+            _decoded(inner, kind.value, f"{at}.{key}")
+        return value
+    if kind.type_name == "blob":
+        try:
+            return base64.b64decode(value, validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            raise ValueError(f"{at} is no base64") from None
+    if kind.type_name == "string" and isinstance(value, str):
+        _worded(value, kind, at)
+    if kind.type_name in {"integer", "float", "long"} and isinstance(value, int | float):
+        _ranged(value, kind, at)
+    return value
+
+
+def _worded(value: str, kind: Any, at: str) -> None:
+    if kind.enum and value not in kind.enum:
+        raise ValueError(f"{at}: {value!r} is not one of {kind.enum}")
+    _sized(len(value), kind, at)
+    pattern = kind.metadata.get("pattern")
+    if pattern and not re.fullmatch(pattern, value):
+        raise ValueError(f"{at}: {value!r} does not match {pattern}")
+
+
+def _sized(size: int, kind: Any, at: str) -> None:
+    least, most = kind.metadata.get("min", 0), kind.metadata.get("max", 2**31)
+    if not least <= size <= most:
+        raise ValueError(f"{at} must have {least} to {most} of them, has {size}")
+
+
+def _ranged(value: float, kind: Any, at: str) -> None:
+    least, most = kind.metadata.get("min", -(2**31)), kind.metadata.get("max", 2**31)
+    if not least <= value <= most:
+        raise ValueError(f"{at}: {value} is not between {least} and {most}")
+
+
+# --- the messages --------------------------------------------------------------------------
+
+
+def _blocks(body: Json, name: str) -> list[Json]:
+    return [b[name] for m in body.get("messages", []) for b in m["content"] if name in b]
+
+
+def _roles(model: str, body: Json) -> Refusal | None:
+    roles = [message["role"] for message in body.get("messages", [])]
+    if not roles or roles[0] != "user":
+        return bad("A conversation must start with a user message. Try again.")
+    if any(a == b for a, b in zip(roles, roles[1:], strict=False)):
+        return bad("A conversation must alternate between user and assistant roles.")
+    if any(not message["content"] for message in body["messages"]):
+        return bad("The content field in the Message object is empty.")
+    for message in body["messages"]:
+        names = {name for block in message["content"] for name in block}
+        spoken = names & {"image", "document", "audio", "toolResult", "searchResult"}
+        if message["role"] == "assistant" and spoken:
+            return bad(f"Assistant messages can not contain {spoken}")
+        if message["role"] == "user" and names & {"toolUse", "reasoningContent"}:
+            return bad("User messages can not contain tool use or reasoning")
+    return None
+
+
+def _texts(model: str, body: Json) -> Refusal | None:
+    texts = [*_blocks(body, "text"), *(b["text"] for b in body.get("system", []) if "text" in b)]
+    if any(not text.strip() for text in texts):
+        return bad("The text field in the ContentBlock object is blank. Add text and try again.")
+    return None
+
+
+def _documents(model: str, body: Json) -> Refusal | None:
+    names: list[str] = []
+    for message in body["messages"]:
+        found = [block["document"] for block in message["content"] if "document" in block]
+        if found and not any("text" in block for block in message["content"]):
+            return bad("A text block must be included when a document is.")
+        if len(found) > 5:
+            return bad("At most 5 documents are accepted")
+        names += [document["name"] for document in found]
+    for result in _blocks(body, "toolResult"):
+        names += [b["document"]["name"] for b in result["content"] if "document" in b]
+    for name in names:
+        if not re.fullmatch(r"[a-zA-Z0-9\s()\[\]-]{1,200}", name) or "  " in name:
+            return bad(f"The document file name {name!r} can only contain alphanumerics")
+    if len(names) != len(set(names)):
+        return bad("Messages must not contain documents with the same name")
+    return None
+
+
+def _calls(model: str, body: Json) -> Refusal | None:
+    owed: list[str] = []
+    for message in body["messages"]:
+        results = [b["toolResult"] for b in message["content"] if "toolResult" in b]
+        ids = [result["toolUseId"] for result in results]
+        if message["role"] == "user" and sorted(ids) != sorted(owed):
+            return bad("Expected toolResult blocks for the following Ids: " + ", ".join(owed))
+        if any(r.get("status") == "error" and not r["content"] for r in results):
+            return bad("A tool result with status error needs content")
+        if any(not r["content"] for r in results):
+            return bad("The content field of a tool result is empty")
+        owed = [b["toolUse"]["toolUseId"] for b in message["content"] if "toolUse" in b]
+        if len(owed) != len(set(owed)):
+            return bad("duplicate tool use ids")
+    if owed:
+        return bad("Expected toolResult blocks for the following Ids: " + ", ".join(owed))
+    config = body.get("toolConfig")
+    if config is None and (_blocks(body, "toolUse") or _blocks(body, "toolResult")):
+        return bad(
+            "The toolConfig field must be defined when using toolUse and toolResult content blocks."
+        )
+    if config is not None:
+        names = [tool["toolSpec"]["name"] for tool in config["tools"] if "toolSpec" in tool]
+        if len(names) != len(set(names)):
+            return bad("The tool names must be unique")
+        wanted = config.get("toolChoice", {}).get("tool", {}).get("name")
+        if wanted is not None and wanted not in names:
+            return bad("The tool of toolChoice is not among the tools")
+        for tool in config["tools"]:
+            spec = tool.get("toolSpec", {})
+            if spec and spec["inputSchema"]["json"].get("type") != "object":
+                return bad("The type of a tool's inputSchema must be object")
+    return None
+
+
+def _marks(model: str, body: Json) -> Refusal | None:
+    lists = [
+        body.get("toolConfig", {}).get("tools", []),
+        body.get("system", []),
+        *(m["content"] for m in body["messages"]),
+    ]
+    marks = sum("cachePoint" in item for items in lists for item in items)
+    if marks > 4:
+        return bad("too many cachePoint blocks")
+    if any(items and "cachePoint" in items[0] for items in lists):
+        return bad("a cachePoint can not be first")
+    return None
+
+
+# --- the models ----------------------------------------------------------------------------
+
+
+def _by_model(model: str, body: Json) -> Refusal | None:
+    family = "claude" if "claude" in model else "nova" if "nova" in model else ""
+    more = body.get("additionalModelRequestFields", {})
+    if unknown := more.keys() - _OWN.get(family, set()):
+        return bad(f"extraneous key {sorted(unknown)} is not permitted")
+    if family == "claude":
+        return _claude(model, body, more)
+    if not family:
+        return _plain(body)
+    return None
+
+
+def _plain(body: Json) -> Refusal | None:
+    if any("status" in result for result in _blocks(body, "toolResult")):
+        return bad("This model doesn't support the status field. Remove status and try again.")
+    for message in body["messages"]:
+        names = {name for block in message["content"] for name in block}
+        if "toolResult" in names and len(names) > 1:
+            return bad(
+                "Conversation blocks and tool result blocks cannot be provided in the same turn."
+            )
+    if "toolChoice" in body.get("toolConfig", {}):
+        choice = body["toolConfig"]["toolChoice"]
+        if "auto" not in choice:
+            return bad("This model doesn't support the toolConfig.toolChoice field.")
+    if "outputConfig" in body:
+        return bad("This model doesn't support outputConfig")
+    everything = repr(body)
+    if "cachePoint" in everything:
+        return bad("You invoked an unsupported model or your request did not allow caching.")
+    return None
+
+
+def _claude(model: str, body: Json, more: Json) -> Refusal | None:
+    config = body.get("inferenceConfig", {})
+    newest = "opus-5" in model
+    thinking = more.get("thinking", {}).get("type")
+    if newest and config.keys() & {"temperature", "topP"}:
+        return bad("`temperature` is deprecated for this model.")
+    if newest and "top_k" in more:
+        return bad("`top_k` is deprecated for this model.")
+    if thinking == "enabled":
+        if newest:
+            return bad("thinking.type: enabled is not supported by this model")
+        budget = more["thinking"]["budget_tokens"]
+        if budget < 1024 or budget >= config.get("maxTokens", 4096):
+            return bad("`max_tokens` must be greater than `thinking.budget_tokens`")
+        if body.get("toolConfig", {}).get("toolChoice", {}).keys() & {"any", "tool"}:
+            return bad("Thinking may not be enabled when tool_choice forces tool use.")
+    if thinking == "adaptive" and not newest:
+        return bad("thinking.type: adaptive is not supported by this model")
+    if thinking in {"enabled", "adaptive"} and config.get("temperature", 1) != 1:
+        return bad("`temperature` may only be set to 1 when thinking is enabled.")
+    if "effort" in body.get("outputConfig", {}) and not newest:
+        return bad("This model does not support the effort parameter.")
+    if body["messages"][-1]["role"] == "assistant":
+        if newest:
+            return bad("This model does not support assistant message prefill.")
+        last = body["messages"][-1]["content"][-1]
+        if "text" in last and last["text"] != last["text"].rstrip():
+            return bad("final assistant content cannot end with trailing whitespace")
+    return None

@@ -1,0 +1,167 @@
+"""Cohere's chat, version 2, as strict as the service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.fakes import cohere_rules as rules
+from tests.fakes.script import Call, Refusal, Say, Script
+from tests.fakes.server import Out, Seen, Server
+
+Json = dict[str, Any]
+KEY = "co-upstream-0123456789abcdef"
+
+
+class StrictCohere(Server):
+    """Serves `/v2/chat`; `script` says what it answers."""
+
+    def __init__(self, key: str = KEY) -> None:
+        super().__init__()
+        self.key = key
+        self.script = Script()
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer one request as the service would."""
+        refusal = self._refusal(seen)
+        if refusal is not None:
+            await _refuse(out, refusal)
+            return True
+        body = seen.body
+        say = self.script.answer(*_heard(body["messages"]))
+        await asyncio.sleep(say.first_s)
+        if say.error is not None:
+            await _refuse(out, say.error)
+            return True
+        if body["stream"]:
+            return await self._stream(body, say, out)
+        await out.reply(200, _whole(body, say), {"x-debug-trace-id": "co-1"})
+        return True
+
+    def _refusal(self, seen: Seen) -> Refusal | None:
+        if seen.headers.get("authorization") != f"Bearer {self.key}":
+            return rules.bad("invalid api token", 401)
+        if (seen.method, seen.path) != ("POST", "/v2/chat"):
+            return rules.bad("404 page not found", 404)
+        if not isinstance(seen.body, dict):
+            return rules.bad("invalid json syntax")
+        refused = rules.refusal(seen.body)
+        if refused is None and seen.body["model"] not in rules.MODELS:
+            return rules.bad(f"model '{seen.body['model']}' not found", 404)
+        return refused
+
+    async def _stream(self, body: Json, say: Say, out: Out) -> bool:
+        events = list(_events(body, say))
+        if say.breaks == "error":
+            events = events[: len(events) // 2]
+            delta = {"finish_reason": "ERROR", "error": "the model failed"}
+            events.append({"type": "message-end", "delta": delta})
+        elif say.breaks:
+            events = events[: len(events) // 2]
+        await out.begin(200, {"content-type": "text/event-stream"})
+        for event in events:
+            data = json.dumps(event)
+            await out.write(f"event: {event['type']}\ndata: {data}\n\n".encode())
+            await asyncio.sleep(say.pace_s)
+        if say.breaks == "cut":
+            out.reset()
+            return False
+        await out.write(b"data: [DONE]\n\n")
+        await out.end()
+        return True
+
+
+async def _refuse(out: Out, refusal: Refusal) -> None:
+    body = {"id": "co-error-1", "message": refusal.message}
+    await out.reply(refusal.status, body, refusal.headers)
+
+
+def _heard(messages: list[Json]) -> tuple[list[str], list[str]]:
+    """What users wrote, the last first, and the tool results since the last answer."""
+    users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
+    results: list[str] = []
+    for message in reversed(messages):
+        if message["role"] != "tool":
+            break
+        results.insert(0, _text(message["content"]))
+    return users, results
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(item.get("text", "") for item in content)
+
+
+def _usage(say: Say) -> Json:
+    return {
+        "billed_units": {"input_tokens": 1, "output_tokens": 2},
+        "tokens": {"input_tokens": say.input_tokens, "output_tokens": say.output_tokens},
+        "cached_tokens": say.cached_tokens,
+    }
+
+
+def _finish(say: Say) -> str:
+    return say.finish or ("TOOL_CALL" if say.calls else "COMPLETE")
+
+
+def _content(body: Json, say: Say) -> list[Json]:
+    content: list[Json] = []
+    if say.reasoning and body.get("thinking", {}).get("type") == "enabled":
+        content.append({"type": "thinking", "thinking": say.reasoning})
+    if not say.calls:
+        content.append({"type": "text", "text": say.text})
+    return content
+
+
+def _call(call: Call, number: int) -> Json:
+    function = {"name": call.name, "arguments": call.text}
+    return {"id": call.id or f"{call.name}_{number}", "type": "function", "function": function}
+
+
+def _whole(body: Json, say: Say) -> Json:
+    message: Json = {"role": "assistant", "content": _content(body, say)}
+    if say.calls:
+        message["tool_plan"] = say.text
+        message["tool_calls"] = [_call(call, i) for i, call in enumerate(say.calls)]
+    return {"id": "co-1", "finish_reason": _finish(say), "message": message, "usage": _usage(say)}
+
+
+def _events(body: Json, say: Say) -> Iterator[Json]:
+    yield {"type": "message-start", "id": "co-1", "delta": {"message": {"role": "assistant"}}}
+    for place, item in enumerate(_content(body, say)):
+        kind = item["type"]
+        start = {"content": {"type": kind, kind: ""}}
+        yield {"type": "content-start", "index": place, "delta": {"message": start}}
+        for piece in _pieces(item[kind], say.piece):
+            delta = {"message": {"content": {kind: piece}}}
+            yield {"type": "content-delta", "index": place, "delta": delta}
+        yield {"type": "content-end", "index": place}
+    if say.calls:
+        for piece in _pieces(say.text, say.piece):
+            yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": piece}}}
+    for number, call in enumerate(say.calls):
+        yield from _call_events(call, number, say.piece)
+    end = {"finish_reason": _finish(say), "usage": _usage(say)}
+    yield {"type": "message-end", "delta": end}
+
+
+def _call_events(call: Call, number: int, size: int) -> Iterator[Json]:
+    whole = _call(call, number)
+    words = whole["function"]["arguments"]
+    start = {**whole, "function": {"name": call.name, "arguments": ""}}
+    yield {
+        "type": "tool-call-start",
+        "index": number,
+        "delta": {"message": {"tool_calls": start}},
+    }
+    for piece in _pieces(words, size):
+        inner = {"tool_calls": {"function": {"arguments": piece}}}
+        yield {"type": "tool-call-delta", "index": number, "delta": {"message": inner}}
+    yield {"type": "tool-call-end", "index": number}
+
+
+def _pieces(text: str, size: int) -> list[str]:
+    return [text[i : i + size] for i in range(0, len(text), size)]

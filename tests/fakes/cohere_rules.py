@@ -1,0 +1,153 @@
+"""What Cohere's chat refuses: the SDK's own types, and the limits of its reference."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pydantic
+from cohere.types import ChatMessages, CitationOptions, Document, ResponseFormatV2, Thinking, ToolV2
+from cohere.v2.client import V2Client
+
+from tests.fakes.script import Refusal
+
+Json = dict[str, Any]
+
+REASONER, PLAIN = "command-a-reasoning-08-2025", "command-a-03-2025"
+MODELS = (REASONER, PLAIN)
+_FIELDS = set(inspect.signature(V2Client.chat).parameters) - {"self", "request_options"}
+_TYPES: dict[str, Any] = {
+    "messages": ChatMessages,
+    "tools": list[ToolV2],
+    "documents": list[str | Document],
+    "citation_options": CitationOptions,
+    "response_format": ResponseFormatV2,
+    "thinking": Thinking,
+    "max_tokens": int,
+    "stop_sequences": list[str],
+    "temperature": float,
+    "seed": int,
+    "frequency_penalty": float,
+    "presence_penalty": float,
+    "k": int,
+    "p": float,
+    "logprobs": bool,
+    "strict_tools": bool,
+    "priority": int,
+    "stream": bool,
+    "model": str,
+}
+_RANGES = {
+    "temperature": (0, 100),
+    "frequency_penalty": (0, 1),
+    "presence_penalty": (0, 1),
+    "k": (0, 500),
+    "p": (0.01, 0.99),
+    "priority": (0, 999),
+}
+
+
+def bad(message: str, status: int = 400) -> Refusal:
+    """A refusal in Cohere's words."""
+    return Refusal(status, "", message)
+
+
+def refusal(body: Json) -> Refusal | None:
+    """Why the service would refuse this body; None if it would not."""
+    checks = (_fields, _ranges, _messages, _tools, _output)
+    return next((found for check in checks if (found := check(body))), None)
+
+
+def _fields(body: Json) -> Refusal | None:
+    unknown = body.keys() - _FIELDS - {"stream"}
+    if unknown:
+        return bad(f"unknown field: parameter {sorted(unknown)[0]!r} is not a valid field", 422)
+    if "model" not in body or "messages" not in body or "stream" not in body:
+        return bad("model, messages and stream are required")
+    for name, kind in _TYPES.items():
+        if name not in body:
+            continue
+        try:
+            made = pydantic.TypeAdapter(kind).validate_python(body[name], strict=False)
+        except pydantic.ValidationError as error:
+            return bad(f"invalid request: {name}: {error}", 422)
+        if extra := _extra(made, name):
+            return bad(f"unknown field: {extra}", 422)
+    return None
+
+
+def _extra(value: Any, at: str) -> str:
+    """The path of a field that the SDK's types do not know."""
+    if isinstance(value, pydantic.BaseModel):
+        # `role` and `type` choose the class, and some classes do not name them again.
+        extras = [name for name in value.model_extra or {} if name not in {"role", "type"}]
+        if extras:
+            return f"{at}.{extras[0]}"
+        fields = ((name, getattr(value, name)) for name in type(value).model_fields)
+        return next((found for n, v in fields if (found := _extra(v, f"{at}.{n}"))), "")
+    if isinstance(value, list):
+        found = (_extra(item, f"{at}[{i}]") for i, item in enumerate(value))
+        return next((path for path in found if path), "")
+    return ""
+
+
+def _ranges(body: Json) -> Refusal | None:
+    for name, (least, most) in _RANGES.items():
+        if name in body and not least <= body[name] <= most:
+            return bad(f"invalid request: {name} must be between {least} and {most} inclusive.")
+    if len(body.get("stop_sequences", [])) > 5:
+        return bad("invalid request: stop_sequences can have at most 5 items")
+    budget = body.get("thinking", {}).get("token_budget")
+    if budget is not None and budget < 1:
+        return bad("invalid request: token_budget must be positive")
+    if body.get("thinking") and "reasoning" not in body["model"]:
+        return bad("thinking is not supported by this model")
+    return None
+
+
+def _messages(body: Json) -> Refusal | None:
+    messages = body["messages"]
+    if not messages:
+        return bad("invalid request: message must be at least 1 token long")
+    if messages[-1]["role"] not in {"user", "tool"}:
+        return bad("invalid request: the last message must be from the user or a tool")
+    owed: list[str] = []
+    for place, message in enumerate(messages):
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in owed:
+                return bad("invalid request: tool_call_id of a tool message is not owed")
+            owed.remove(message["tool_call_id"])
+            if not message["content"]:
+                return bad("invalid request: a tool message must have content")
+            continue
+        if owed:
+            return bad(f"invalid request: messages[{place}]: results of {owed} are missing")
+        if message["role"] == "assistant":
+            owed = [call["id"] for call in message.get("tool_calls") or ()]
+            if "tool_plan" in message and not owed:
+                return bad("invalid request: tool_plan without tool_calls")
+            if not owed and not message.get("content"):
+                return bad("invalid request: an assistant message must have content")
+        elif not message["content"]:
+            return bad(f"invalid request: messages[{place}] must have content")
+    return bad("invalid request: results are missing") if owed else None
+
+
+def _tools(body: Json) -> Refusal | None:
+    tools = body.get("tools")
+    if tools is not None and not tools:
+        return bad("invalid request: tools must not be empty")
+    if "tool_choice" in body and not tools:
+        return bad("invalid request: tool_choice needs tools")
+    if body.get("tool_choice", "NONE") not in {"REQUIRED", "NONE"}:
+        return bad("invalid request: tool_choice must be REQUIRED or NONE")
+    names = [tool["function"]["name"] for tool in tools or ()]
+    if len(names) != len(set(names)):
+        return bad("invalid request: tool names must be unique")
+    return None
+
+
+def _output(body: Json) -> Refusal | None:
+    if "response_format" in body and (body.get("tools") or body.get("documents")):
+        return bad("invalid request: response_format is not supported with tools or documents")
+    return None

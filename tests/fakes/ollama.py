@@ -1,0 +1,145 @@
+"""An Ollama, as strict as the service: its chat, its prompts, its embeddings."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.fakes.ollama_rules import refusal
+from tests.fakes.script import Refusal, Say, Script
+from tests.fakes.server import Out, Seen, Server
+
+MODELS = ("llama3.2", "qwen3", "gpt-oss:20b", "nomic-embed-text")
+_THINKING = ("qwen3", "gpt-oss", "deepseek-r1")
+_CREATED = "2026-01-01T00:00:00.000000Z"
+_PATHS = ("/api/chat", "/api/generate", "/api/embed")
+
+
+class StrictOllama(Server):
+    """Serves the paths of `_PATHS` and /api/tags; `script` says what it answers."""
+
+    models: tuple[str, ...] = MODELS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.script = Script()
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer one request as the service would."""
+        if (seen.method, seen.path) == ("GET", "/api/tags"):
+            rows = [{"name": name, "model": name} for name in self.models]
+            await out.reply(200, {"models": rows})
+            return True
+        refused = self._refused(seen)
+        if refused is not None:
+            await out.reply(refused.status, {"error": refused.message})
+            return True
+        if seen.path == "/api/embed":
+            await out.reply(200, _embeddings(seen.body))
+            return True
+        return await self._answer(seen, out)
+
+    def _refused(self, seen: Seen) -> Refusal | None:
+        if seen.method != "POST" or seen.path not in _PATHS:
+            return Refusal(404, "", "404 page not found")
+        if not isinstance(seen.body, dict):
+            return Refusal(400, "", "invalid character")
+        name = str(seen.body.get("model", "")).removesuffix(":latest")
+        if name not in self.models:
+            return Refusal(404, "", f"model '{name}' not found")
+        return refusal(seen.path, seen.body, _THINKING)
+
+    async def _answer(self, seen: Seen, out: Out) -> bool:
+        body = seen.body
+        prompts, results = _heard(body)
+        say = self.script.answer(prompts, results)
+        await asyncio.sleep(say.first_s)
+        if say.error is not None:
+            await out.reply(say.error.status, {"error": say.error.message})
+            return True
+        if body.get("stream") is False:
+            await out.reply(200, _whole(seen.path, body, say))
+            return True
+        return await _stream(seen.path, body, say, out)
+
+
+def _heard(body: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What users wrote, the last first, and the tool results since the last answer."""
+    if "messages" not in body:
+        return [body.get("prompt", "")], []
+    messages = body["messages"]
+    since = 0
+    for number, message in enumerate(messages):
+        if message["role"] == "assistant":
+            since = number + 1
+    users = [m.get("content", "") for m in reversed(messages) if m["role"] == "user"]
+    return users, [m["content"] for m in messages[since:] if m["role"] == "tool"]
+
+
+def _figures(say: Say) -> dict[str, Any]:
+    counts = {"prompt_eval_count": say.input_tokens, "eval_count": say.output_tokens}
+    names = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
+    return {**counts, **dict.fromkeys(names, 1_000_000)}
+
+
+def _row(path: str, body: dict[str, Any], **said: Any) -> dict[str, Any]:
+    head = {"model": body["model"], "created_at": _CREATED}
+    if path == "/api/generate":
+        return {**head, "response": said.pop("content", ""), **said, "done": False}
+    message = {"role": "assistant", "content": "", **said}
+    return {**head, "message": message, "done": False}
+
+
+def _calls(say: Say) -> list[dict[str, Any]]:
+    return [{"function": {"name": call.name, "arguments": call.object}} for call in say.calls]
+
+
+def _thought(body: dict[str, Any], say: Say) -> str:
+    return say.reasoning if body.get("think") is not False else ""
+
+
+def _whole(path: str, body: dict[str, Any], say: Say) -> dict[str, Any]:
+    said: dict[str, Any] = {"content": say.text}
+    if thought := _thought(body, say):
+        said["thinking"] = thought
+    if say.calls:
+        said["tool_calls"] = _calls(say)
+    end = {"done": True, "done_reason": say.finish or "stop", **_figures(say)}
+    return {**_row(path, body, **said), **end}
+
+
+def _lines(path: str, body: dict[str, Any], say: Say) -> Iterator[dict[str, Any]]:
+    for name, text in (("thinking", _thought(body, say)), ("content", say.text)):
+        for start in range(0, len(text), say.piece):
+            yield _row(path, body, **{name: text[start : start + say.piece]})
+    for call in _calls(say):
+        yield _row(path, body, tool_calls=[call])
+    end = {"done": True, "done_reason": say.finish or "stop", **_figures(say)}
+    yield {**_row(path, body), **end}
+
+
+async def _stream(path: str, body: dict[str, Any], say: Say, out: Out) -> bool:
+    lines = list(_lines(path, body, say))
+    if say.breaks:
+        lines = lines[: len(lines) // 2]
+    await out.begin(200, {"content-type": "application/x-ndjson"})
+    for line in lines:
+        await out.write(json.dumps(line).encode() + b"\n")
+        await asyncio.sleep(say.pace_s)
+    if say.breaks == "cut":
+        out.reset()
+        return False
+    if say.breaks == "error":
+        await out.write(b'{"error":"llama runner process has terminated"}\n')
+    await out.end()
+    return True
+
+
+def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
+    inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    length = body.get("dimensions") or 4
+    vectors = [[float(len(text)), *([0.5] * (length - 1))] for text in inputs]
+    counts = {"prompt_eval_count": len(inputs) * 2, "total_duration": 1_000_000}
+    return {"model": body["model"], "embeddings": vectors, **counts}

@@ -1,0 +1,153 @@
+"""OpenAI's older text completions and its embeddings, as strict as the service."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import struct
+from typing import Any
+
+from openai.types.completion_create_params import CompletionCreateParamsBase
+from openai.types.embedding_create_params import EmbeddingCreateParams
+
+from tests.fakes.openai import CREATED, KEY
+from tests.fakes.openai_rules import bad
+from tests.fakes.script import Refusal, Say, Script
+from tests.fakes.server import Out, Seen, Server
+from tests.fakes.shape import problems
+
+COMPLETION_MODELS = ("gpt-3.5-turbo-instruct", "davinci-002")
+EMBEDDING_MODELS = ("text-embedding-3-small", "text-embedding-ada-002")
+
+
+def completion_refusal(body: dict[str, Any]) -> Refusal | None:
+    """Why the service would refuse a completion; None if it would not."""
+    rest = {name: value for name, value in body.items() if name != "stream"}
+    found = problems(rest, CompletionCreateParamsBase)
+    if found:
+        return bad(f"{found[0].bracketed()}: {found[0].detail}", found[0].bracketed())
+    if body.get("stream_options") is not None and not body.get("stream"):
+        return bad("'stream_options' is only allowed when 'stream' is enabled.", "stream_options")
+    stop = body.get("stop")
+    if isinstance(stop, list) and len(stop) > 4:
+        return bad("Invalid 'stop': array too long.", "stop")
+    if not 0 <= (body.get("logprobs") or 0) <= 5:
+        return bad("Invalid 'logprobs': must be between 0 and 5.", "logprobs")
+    return None
+
+
+def embedding_refusal(body: dict[str, Any]) -> Refusal | None:
+    """Why the service would refuse to make embeddings; None if it would not."""
+    found = problems(body, EmbeddingCreateParams)
+    if found:
+        return bad(f"{found[0].bracketed()}: {found[0].detail}", found[0].bracketed())
+    inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    if not inputs or any(item in ("", []) for item in inputs) or len(inputs) > 2048:
+        return bad("'$.input' is invalid. Please check the API reference.", "input")
+    if body.get("dimensions") and body["model"].endswith("ada-002"):
+        return bad("This model does not support specifying dimensions.", "dimensions")
+    return None
+
+
+class StrictOlderOpenAI(Server):
+    """Serves `/v1/completions` and `/v1/embeddings`; `script` says what it answers."""
+
+    def __init__(self, key: str = KEY) -> None:
+        super().__init__()
+        self.key = key
+        self.script = Script()
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer one request as the service would."""
+        refused = self._refused(seen)
+        if refused is not None:
+            fields = {"type": refused.type, "param": refused.param, "code": refused.code}
+            error = {"message": refused.message, **fields}
+            await out.reply(refused.status, {"error": error}, dict(refused.headers))
+            return True
+        if seen.path == "/v1/embeddings":
+            await out.reply(200, _embeddings(seen.body))
+            return True
+        prompts = seen.body["prompt"]
+        prompts = prompts if isinstance(prompts, list) else [prompts]
+        say = self.script.answer([str(prompts[-1])], [])
+        await asyncio.sleep(say.first_s)
+        if say.error is not None:
+            fields = {"type": say.error.type, "param": None, "code": say.error.code}
+            await out.reply(say.error.status, {"error": {"message": say.error.message, **fields}})
+            return True
+        if seen.body.get("stream"):
+            return await _stream(seen.body, say, out)
+        choices = [_choice(n, say.text, say.finish or "stop") for n in range(len(prompts))]
+        await out.reply(200, {**_head(seen.body), "choices": choices, "usage": _usage(say)})
+        return True
+
+    def _refused(self, seen: Seen) -> Refusal | None:
+        if seen.headers.get("authorization") != f"Bearer {self.key}":
+            return Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
+        if not isinstance(seen.body, dict):
+            return bad("We could not parse the JSON body.")
+        model = str(seen.body.get("model"))
+        served = {"/v1/completions": COMPLETION_MODELS, "/v1/embeddings": EMBEDDING_MODELS}
+        if seen.path not in served:
+            return Refusal(404, "invalid_request_error", f"Invalid URL (POST {seen.path})")
+        if model not in served[seen.path]:
+            message = f"The model `{model}` does not exist or you do not have access to it."
+            return Refusal(404, "invalid_request_error", message, "model_not_found")
+        check = completion_refusal if seen.path == "/v1/completions" else embedding_refusal
+        return check(seen.body)
+
+
+def _head(body: dict[str, Any]) -> dict[str, Any]:
+    head = {"id": "cmpl-upstream1", "object": "text_completion", "created": CREATED}
+    return {**head, "model": body["model"]}
+
+
+def _choice(index: int, text: str, finish: str | None) -> dict[str, Any]:
+    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
+
+
+def _usage(say: Say) -> dict[str, Any]:
+    total = say.input_tokens + say.output_tokens
+    counts = {"prompt_tokens": say.input_tokens, "completion_tokens": say.output_tokens}
+    return {**counts, "total_tokens": total}
+
+
+async def _stream(body: dict[str, Any], say: Say, out: Out) -> bool:
+    pieces = [say.text[n : n + say.piece] for n in range(0, len(say.text), say.piece)]
+    chunks = [{**_head(body), "choices": [_choice(0, piece, None)]} for piece in pieces]
+    chunks.append({**_head(body), "choices": [_choice(0, "", say.finish or "stop")]})
+    if (body.get("stream_options") or {}).get("include_usage"):
+        chunks.append({**_head(body), "choices": [], "usage": _usage(say)})
+    if say.breaks:
+        chunks = chunks[: len(chunks) // 2]
+    await out.begin(200, {"content-type": "text/event-stream"})
+    for chunk in chunks:
+        await out.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+        await asyncio.sleep(say.pace_s)
+    if say.breaks == "cut":
+        out.reset()
+        return False
+    await out.write(b"data: [DONE]\n\n")
+    await out.end()
+    return True
+
+
+def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
+    inputs = body["input"]
+    if isinstance(inputs, str) or isinstance(inputs[0], int):
+        inputs = [inputs]
+    length = body.get("dimensions") or 4
+    vectors = [[float(len(item)), *([0.5] * (length - 1))] for item in inputs]
+    packed = body.get("encoding_format") == "base64"
+    rows = [
+        {"object": "embedding", "index": n, "embedding": _pack(v) if packed else v}
+        for n, v in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": len(inputs) * 2, "total_tokens": len(inputs) * 2}
+    return {"object": "list", "data": rows, "model": body["model"], "usage": usage}
+
+
+def _pack(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -1,0 +1,213 @@
+"""OpenAI's Responses as the service answers them: whole, streamed, and token counts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.fakes.responses_rules import STATE, items_of
+from tests.fakes.script import Call, Say
+from tests.fakes.server import Out
+
+CREATED = 1_790_000_000
+_RESULTS = {"function_call_output", "custom_tool_call_output"}
+_MADE = {"reasoning", "function_call", "custom_tool_call"}
+Json = dict[str, Any]
+
+
+def heard(body: Json) -> tuple[list[str], list[str]]:
+    """What users wrote, the last first, and the tool results since the last answer."""
+    items = items_of(body)
+    users = [_text(item["content"]) for item in reversed(items) if item.get("role") == "user"]
+    since = 0
+    for number, item in enumerate(items):
+        if item.get("role") == "assistant" or item.get("type") in _MADE:
+            since = number + 1
+    fresh = [item for item in items[since:] if item.get("type") in _RESULTS]
+    return users, [_text(item["output"]) for item in fresh]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.get("text", "") for part in content)
+
+
+def whole(body: Json, say: Say, usage: Json) -> Json:
+    """The answer as one object."""
+    status = "incomplete" if say.finish else "completed"
+    details = {"reason": say.finish} if say.finish else None
+    done = _answer(body, status, incomplete_details=details, usage=usage)
+    return {**done, "output": output(body, say)}
+
+
+def _answer(body: Json, status: str, **fields: Any) -> Json:
+    return {
+        "id": "resp_upstream1",
+        "object": "response",
+        "created_at": CREATED,
+        "model": f"{body['model']}-2026-01-01",
+        "status": status,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": body.get("instructions"),
+        "metadata": body.get("metadata") or {},
+        "output": [],
+        "parallel_tool_calls": body.get("parallel_tool_calls", True),
+        "temperature": body.get("temperature", 1.0),
+        "tool_choice": body.get("tool_choice", "auto"),
+        "tools": body.get("tools") or [],
+        "top_p": 1.0,
+        "service_tier": "default",
+        "store": body.get("store", True),
+        "usage": None,
+        **fields,
+    }
+
+
+def output(body: Json, say: Say) -> list[Json]:
+    """The items of the answer."""
+    customs = {t["name"] for t in body.get("tools") or [] if t["type"] == "custom"}
+    items: list[Json] = []
+    if say.reasoning:
+        items.append(_reasoning(body, say))
+    if say.text or say.refusal is not None or not say.calls:
+        items.append(_message(say))
+    items += [_call(number, call, customs) for number, call in enumerate(say.calls)]
+    return items
+
+
+def _reasoning(body: Json, say: Say) -> Json:
+    """A thought: its words only for who asked for a summary, its state for who asked for that."""
+    shown = (body.get("reasoning") or {}).get("summary")
+    item: Json = {"id": "rs_up_0", "type": "reasoning", "summary": []}
+    if shown:
+        item["summary"] = [{"type": "summary_text", "text": say.reasoning}]
+    if "reasoning.encrypted_content" in (body.get("include") or []):
+        item["encrypted_content"] = STATE + say.reasoning.encode().hex()[:40]
+    return item
+
+
+def _message(say: Say) -> Json:
+    part: Json = {"type": "output_text", "text": say.text, "annotations": [], "logprobs": []}
+    if say.refusal is not None:
+        part = {"type": "refusal", "refusal": say.refusal}
+    return {
+        "id": "msg_up_0",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [part],
+    }
+
+
+def _call(number: int, call: Call, customs: set[str]) -> Json:
+    call_id = call.id or f"call_up_{number}"
+    if call.name in customs:
+        return {
+            "id": f"ctc_up_{number}",
+            "type": "custom_tool_call",
+            "call_id": call_id,
+            "name": call.name,
+            "input": call.text,
+        }
+    return {
+        "id": f"fc_up_{number}",
+        "type": "function_call",
+        "call_id": call_id,
+        "name": call.name,
+        "arguments": call.text,
+        "status": "completed",
+    }
+
+
+# --- streams -----------------------------------------------------------------------------
+
+
+async def stream(body: Json, say: Say, usage: Json, out: Out) -> bool:
+    """Send the answer as events; false where the connection is to be closed."""
+    events = list(_events(body, say, usage))
+    if say.breaks:
+        events = events[: len(events) // 2]
+    await out.begin(
+        200, {"content-type": "text/event-stream; charset=utf-8", "x-request-id": "req_up_1"}
+    )
+    for number, event in enumerate(events):
+        await out.write(_event({**event, "sequence_number": number}))
+        await asyncio.sleep(say.pace_s)
+    if say.breaks == "cut":
+        out.reset()
+        return False
+    if say.breaks == "error":
+        error = {"code": "server_error", "message": "The server had an error"}
+        failed = _answer(body, "failed", error=error)
+        number = len(events)
+        told = {"type": "response.failed", "sequence_number": number, "response": failed}
+        await out.write(_event(told))
+    await out.end()
+    return True
+
+
+def _event(data: Json) -> bytes:
+    name = data["type"]
+    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+def _events(body: Json, say: Say, usage: Json) -> Iterator[Json]:
+    begun = _answer(body, "in_progress")
+    yield {"type": "response.created", "response": begun}
+    yield {"type": "response.in_progress", "response": begun}
+    for index, item in enumerate(output(body, say)):
+        yield from _item_events(index, item, say.piece)
+    done = whole(body, say, usage)
+    yield {"type": f"response.{done['status']}", "response": done}
+
+
+def _item_events(index: int, item: Json, size: int) -> Iterator[Json]:
+    where = {"item_id": item["id"], "output_index": index}
+    begun = {**item, "status": "in_progress"}
+    match item["type"]:
+        case "message":
+            yield _added(index, {**begun, "content": []})
+            yield from _part_events(where, item["content"][0], size)
+        case "reasoning":
+            yield _added(index, {k: v for k, v in item.items() if k != "summary"} | {"summary": []})
+            for part in item["summary"]:
+                yield from _summary_events({**where, "summary_index": 0}, part, size)
+        case "custom_tool_call":
+            yield _added(index, {**item, "input": ""})
+            yield from _pieces(where, "custom_tool_call_input", "input", item["input"], size)
+        case _:
+            yield _added(index, {**begun, "arguments": ""})
+            words = item["arguments"]
+            yield from _pieces(where, "function_call_arguments", "arguments", words, size)
+    yield {"type": "response.output_item.done", "output_index": index, "item": item}
+
+
+def _added(index: int, item: Json) -> Json:
+    return {"type": "response.output_item.added", "output_index": index, "item": item}
+
+
+def _part_events(where: Json, part: Json, size: int) -> Iterator[Json]:
+    where = {**where, "content_index": 0}
+    field = "text" if part["type"] == "output_text" else "refusal"
+    yield {"type": "response.content_part.added", **where, "part": {**part, field: ""}}
+    more = {"logprobs": []} if field == "text" else {}
+    stem = "output_text" if field == "text" else "refusal"
+    yield from _pieces({**where, **more}, stem, field, part[field], size)
+    yield {"type": "response.content_part.done", **where, "part": part}
+
+
+def _summary_events(where: Json, part: Json, size: int) -> Iterator[Json]:
+    name = "response.reasoning_summary_part"
+    yield {"type": f"{name}.added", **where, "part": {**part, "text": ""}}
+    yield from _pieces(where, "reasoning_summary_text", "text", part["text"], size)
+    yield {"type": f"{name}.done", **where, "part": part}
+
+
+def _pieces(where: Json, stem: str, field: str, words: str, size: int) -> Iterator[Json]:
+    for start in range(0, len(words), size):
+        yield {"type": f"response.{stem}.delta", **where, "delta": words[start : start + size]}
+    yield {"type": f"response.{stem}.done", **where, field: words}

@@ -1,0 +1,230 @@
+"""What OpenAI's Responses refuse, and in which words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from openai.types.responses.input_token_count_params import InputTokenCountParams
+from openai.types.responses.response_create_params import ResponseCreateParamsBase
+
+from tests.fakes.openai_rules import bad, strict_schema_problem
+from tests.fakes.script import Refusal
+from tests.fakes.shape import Problem, problems
+
+_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
+_REASONING = re.compile(r"^(o\d|gpt-[5-9]|codex)")
+_LEAST_OUTPUT = 16
+# How the fake's own reasoning state begins; anything else is not its own.
+STATE = "gAAAA-"
+_CALLS = {
+    "function_call": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+}
+# Fields of items that the service lets pass though its types do not name them.
+_ECHOED = {"status", "logprobs", "parsed", "parsed_arguments"}
+
+
+def refusal(body: dict[str, Any]) -> Refusal | None:
+    """Why the service would refuse this body; None if it would not."""
+    checks = (_needed, _shape, _ranges, _model, _tools, _output, _calls, _reasoning)
+    return next((found for check in checks if (found := check(body))), None)
+
+
+def count_refusal(body: dict[str, Any]) -> Refusal | None:
+    """Why a token count would be refused."""
+    return _first(problems(body, InputTokenCountParams)) or _calls(body)
+
+
+def items_of(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The input as items."""
+    given = body.get("input")
+    if isinstance(given, str):
+        return [{"type": "message", "role": "user", "content": given}]
+    return [{"type": "message", **item} if "role" in item else item for item in given or []]
+
+
+def _needed(body: dict[str, Any]) -> Refusal | None:
+    if not isinstance(body.get("model"), str):
+        return bad("Missing required parameter: 'model'.", "model", "missing_required_parameter")
+    previous = body.get("previous_response_id")
+    if previous is not None:
+        message = f"Previous response with id '{previous}' not found."
+        return bad(message, "previous_response_id", "previous_response_not_found")
+    if not body.get("input"):
+        message = "One of 'input' or 'previous_response_id' or 'prompt' must be provided."
+        return bad(message, None, "missing_required_parameter")
+    return None
+
+
+def _shape(body: dict[str, Any]) -> Refusal | None:
+    rest = {k: v for k, v in body.items() if k != "stream"}
+    if not isinstance(body.get("stream"), bool | None):
+        return bad("Invalid type for 'stream': expected a boolean.", "stream", "invalid_type")
+    return _first(problems(rest, ResponseCreateParamsBase))
+
+
+def _first(found: list[Problem]) -> Refusal | None:
+    kept = (p for p in found if not (p.kind == "extra" and p.path[-1] in _ECHOED))
+    problem = next(kept, None)
+    if problem is None:
+        return None
+    where = problem.bracketed()
+    if problem.kind == "extra":
+        return bad(f"Unknown parameter: '{where}'.", where, "unknown_parameter")
+    if problem.kind == "missing":
+        return bad(f"Missing required parameter: '{where}'.", where, "missing_required_parameter")
+    word = "value" if problem.kind == "value" else "type"
+    return bad(f"Invalid {word} for '{where}': {problem.detail}.", where, f"invalid_{word}")
+
+
+def _ranges(body: dict[str, Any]) -> Refusal | None:
+    for name, low, high in (("temperature", 0, 2), ("top_p", 0, 1), ("top_logprobs", 0, 20)):
+        value = body.get(name)
+        if value is not None and not low <= value <= high:
+            return bad(f"Invalid '{name}': must be between {low} and {high}.", name)
+    limit = body.get("max_output_tokens")
+    if limit is not None and limit < _LEAST_OUTPUT:
+        message = (
+            "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= "
+            f"{_LEAST_OUTPUT}, but got {limit} instead."
+        )
+        return bad(message, "max_output_tokens", "integer_below_min_value")
+    metadata = body.get("metadata") or {}
+    if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
+        return bad("Invalid 'metadata': too many or too long.", "metadata")
+    for name, most in (("safety_identifier", 128), ("user", 128), ("prompt_cache_key", 64)):
+        if len(body.get(name) or "") > most:
+            message = f"Invalid '{name}': string too long. Expected at most {most} characters."
+            return bad(message, name, "string_above_max_length")
+    return None
+
+
+def _model(body: dict[str, Any]) -> Refusal | None:
+    model, asked = body["model"], body.get("reasoning") or {}
+    effort = asked.get("effort")
+    if not _REASONING.match(model):
+        if asked:
+            message = "Unsupported parameter: 'reasoning.effort' is not supported with this model."
+            return bad(message, "reasoning.effort", "unsupported_parameter")
+        return None
+    if effort == "minimal" and not model.startswith("gpt-5-") and model != "gpt-5":
+        message = f"Unsupported value: 'minimal' is not supported with {model}."
+        return bad(message, "reasoning.effort", "unsupported_value")
+    if effort == "none":
+        return None
+    for name in ("temperature", "top_p"):
+        if body.get(name) not in {None, 1}:
+            message = f"Unsupported parameter: '{name}' is not supported with this model."
+            return bad(message, name, "unsupported_parameter")
+    return None
+
+
+def _functions(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for tool in tools:
+        if tool["type"] == "namespace":
+            yield from _functions(tool["tools"])
+        elif tool["type"] in {"function", "custom"}:
+            yield tool
+
+
+def _tools(body: dict[str, Any]) -> Refusal | None:
+    tools = list(_functions(body.get("tools") or []))
+    for number, tool in enumerate(tools):
+        where = f"tools[{number}].name"
+        if not _NAME.match(tool["name"]):
+            message = f"Invalid '{where}': string does not match pattern '^[a-zA-Z0-9_-]+$'."
+            return bad(message, where, "invalid_value")
+        schema = tool.get("parameters")
+        if schema and schema.get("type") != "object":
+            message = f"Invalid schema for function '{tool['name']}': not of type object."
+            return bad(message, f"tools[{number}].parameters", "invalid_function_parameters")
+        if tool.get("strict") and (why := strict_schema_problem(schema or {})):
+            message = f"Invalid schema for function '{tool['name']}': {why}"
+            return bad(message, f"tools[{number}].parameters", "invalid_function_parameters")
+    return _choice(body, {tool["name"] for tool in tools})
+
+
+def _choice(body: dict[str, Any], names: set[str]) -> Refusal | None:
+    choice = body.get("tool_choice")
+    if choice is None:
+        return None
+    if choice == "required" and not body.get("tools"):
+        return bad(
+            "Tool choice 'required' must be specified with 'tools' parameter.", "tool_choice"
+        )
+    if not isinstance(choice, dict):
+        return None
+    wanted = choice["tools"] if choice["type"] == "allowed_tools" else [choice]
+    for item in wanted:
+        if item["type"] in {"function", "custom"} and item["name"] not in names:
+            message = f"Tool choice '{item['name']}' not found in 'tools' parameter."
+            return bad(message, "tool_choice")
+    return None
+
+
+def _output(body: dict[str, Any]) -> Refusal | None:
+    form = (body.get("text") or {}).get("format") or {}
+    said = str(body.get("input")) + str(body.get("instructions"))
+    if form.get("type") == "json_object" and "json" not in said.lower():
+        message = (
+            "Response input messages must contain the word 'json' in some form to use "
+            "'text.format' of type 'json_object'."
+        )
+        return bad(message, "input")
+    if form.get("type") != "json_schema":
+        return None
+    if not _NAME.match(form["name"]):
+        return bad("Invalid 'text.format.name'.", "text.format.name", "invalid_value")
+    why = strict_schema_problem(form["schema"]) if form.get("strict") else None
+    if why is None:
+        return None
+    message = f"Invalid schema for response_format '{form['name']}': {why}"
+    return bad(message, "text.format.schema", "invalid_json_schema")
+
+
+def _calls(body: dict[str, Any]) -> Refusal | None:
+    """Every result answers a call before it, and every call is answered."""
+    open_calls: dict[str, str] = {}
+    for item in items_of(body):
+        kind = item.get("type")
+        if kind in _CALLS:
+            open_calls[item["call_id"]] = _CALLS[kind]
+        elif kind in _CALLS.values():
+            wanted = open_calls.pop(item["call_id"], None)
+            if wanted != kind:
+                message = (
+                    f"No tool call found for function call output with call_id {item['call_id']}."
+                )
+                return bad(message, "input")
+    for call_id in open_calls:
+        return bad(f"No tool output found for function call {call_id}.", "input")
+    return None
+
+
+def _reasoning(body: dict[str, Any]) -> Refusal | None:
+    """Reasoning comes back with its state, and with what it led to right after it."""
+    items = items_of(body)
+    for place, item in enumerate(items):
+        if item.get("type") != "reasoning":
+            continue
+        state = item.get("encrypted_content")
+        if not state and body.get("store") is False:
+            message = (
+                f"Item with id '{item['id']}' not found. Items are not persisted when `store` is "
+                "set to false. Try again with `store` set to true, or remove this item from your "
+                "input."
+            )
+            return bad(message, "input")
+        if state and not state.startswith(STATE):
+            message = "The encrypted content could not be verified."
+            return bad(message, None, "invalid_encrypted_content")
+        after = items[place + 1] if place + 1 < len(items) else {}
+        if after.get("role") != "assistant" and after.get("type") not in {*_CALLS, "reasoning"}:
+            message = (
+                f"Item '{item['id']}' of type 'reasoning' was provided without its required "
+                "following item."
+            )
+            return bad(message, "input")
+    return None

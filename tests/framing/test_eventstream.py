@@ -1,0 +1,108 @@
+"""AWS event streams: any split of the bytes, every flipped bit, and botocore as oracle."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import zlib
+
+import pytest
+from botocore.eventstream import EventStreamBuffer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.framing.eventstream import Corrupt, Decoder, encode
+from gateway.framing.sse import Frame, FrameTooLarge
+
+names = st.sampled_from(["messageStart", "contentBlockDelta", "metadata"])
+messages = st.lists(st.tuples(names, st.binary(max_size=40)), max_size=4)
+
+
+@given(messages, st.lists(st.integers(0, 400), max_size=6))
+def test_messages_come_out_whole_however_their_bytes_are_split(
+    told: list[tuple[str, bytes]], cuts: list[int]
+) -> None:
+    data = b"".join(encode(payload, name) for name, payload in told)
+    places = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
+    decoder = Decoder()
+    frames: list[Frame] = []
+    for begin, end in itertools.pairwise(places):
+        frames += decoder.feed(data[begin:end])
+    assert frames == [Frame(name, payload) for name, payload in told]
+    assert not decoder.pending
+    assert decoder.close() == []
+
+
+@given(messages)
+def test_botocore_reads_what_we_write_and_we_read_the_same(told: list[tuple[str, bytes]]) -> None:
+    data = b"".join(encode(payload, name) for name, payload in told)
+    buffer = EventStreamBuffer()
+    buffer.add_data(data)
+    theirs = [(m.headers[":event-type"], m.payload) for m in buffer]
+    assert theirs == [(frame.event, frame.data) for frame in Decoder().feed(data)]
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_a_changed_byte_is_noticed(place: int, flip: int) -> None:
+    data = bytearray(encode(b'{"delta":{"text":"Hello"}}', "contentBlockDelta"))
+    data[place % len(data)] ^= flip
+    decoder = Decoder()
+    try:
+        frames = decoder.feed(bytes(data))
+    except FrameTooLarge:
+        return
+    assert frames == []
+
+
+def test_an_exception_is_named_by_its_type() -> None:
+    data = encode(b'{"message":"slow down"}', "throttlingException", exception=True)
+    assert Decoder().feed(data) == [Frame("throttlingException", b'{"message":"slow down"}')]
+
+
+def test_a_message_without_payload_and_headers_of_every_kind() -> None:
+    headers = b"".join(
+        bytes([1]) + b"h" + bytes([kind]) + value
+        for kind, value in (
+            (0, b""),
+            (1, b""),
+            (2, b"x"),
+            (3, b"xx"),
+            (4, b"xxxx"),
+            (5, b"x" * 8),
+            (6, b"\x00\x03abc"),
+            (8, b"x" * 8),
+            (9, b"x" * 16),
+        )
+    )
+    headers += bytes([11]) + b":event-type" + b"\x07\x00\x04ping"
+    assert Decoder().feed(_message(headers, b"")) == [Frame("ping", b"")]
+
+
+def _message(headers: bytes, payload: bytes) -> bytes:
+    lengths = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    message = lengths + struct.pack(">I", zlib.crc32(lengths)) + headers + payload
+    return message + struct.pack(">I", zlib.crc32(message))
+
+
+@pytest.mark.parametrize(
+    "headers", [b"\x01", b"\x01h\x63", b"\x01h\x07\x00\x09ab", b"\x01h\x04\x00"]
+)
+def test_headers_that_can_not_be_read_are_refused(headers: bytes) -> None:
+    with pytest.raises(Corrupt):
+        Decoder().feed(_message(headers, b"{}"))
+
+
+def test_a_length_that_can_not_be_is_refused() -> None:
+    lengths = struct.pack(">II", 8, 0)
+    with pytest.raises(Corrupt, match="lengths"):
+        Decoder().feed(lengths + struct.pack(">I", zlib.crc32(lengths)))
+
+
+def test_a_message_that_is_too_large_is_refused_before_it_is_held() -> None:
+    with pytest.raises(FrameTooLarge, match="more than 64 bytes"):
+        Decoder(64).feed(encode(b"x" * 100, "e")[:12])
+
+
+def test_html_is_no_event_stream() -> None:
+    with pytest.raises(Corrupt):
+        Decoder().feed(b"<html><body>Bad gateway</body></html>")

@@ -1,0 +1,63 @@
+"""JSON lines come out whole, in whatever pieces they come in."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.framing.kinds import CUTS
+from gateway.framing.ndjson import BLANK, Decoder, encode
+from gateway.framing.sse import Frame, FrameTooLarge
+
+lines = st.lists(
+    st.binary(min_size=1, max_size=9).filter(lambda b: b.strip(b" \t\r\n") == b and b"\n" not in b),
+    max_size=6,
+)
+
+
+def frames(*pieces: bytes) -> list[bytes]:
+    """What a stream of these pieces comes to, its end included."""
+    decoder = Decoder()
+    found = [frame for piece in pieces for frame in decoder.feed(piece)]
+    return [frame.data for frame in (*found, *decoder.close())]
+
+
+@given(lines, st.integers(1, 9))
+def test_what_is_written_is_read_however_it_is_cut(written: list[bytes], size: int) -> None:
+    wire = b"".join(map(encode, written))
+    assert frames(*(wire[i : i + size] for i in range(0, len(wire), size))) == written
+
+
+def test_empty_lines_and_blanks_say_nothing() -> None:
+    assert frames(b"\r\n\n  \n", BLANK, b'{"a":1}\r', b"\n", BLANK) == [b'{"a":1}']
+
+
+def test_the_last_line_may_lack_its_end() -> None:
+    assert frames(b'{"a":1}\n{"b"', b":2}") == [b'{"a":1}', b'{"b":2}']
+
+
+def test_a_frame_has_no_name() -> None:
+    assert Decoder().feed(b"{}\n") == [Frame("", b"{}")]
+
+
+def test_pending_is_between_the_first_byte_of_a_line_and_its_last() -> None:
+    decoder = Decoder()
+    assert not decoder.pending
+    decoder.feed(BLANK)
+    assert not decoder.pending
+    decoder.feed(b"{")
+    assert decoder.pending
+    decoder.feed(b"}\n")
+    assert not decoder.pending
+
+
+@pytest.mark.parametrize("wire", [b"x" * 9, b"x" * 9 + b"\n", b"a\n" + b"x" * 9 + b"\nb"])
+def test_a_line_without_an_end_is_not_kept_for_ever(wire: bytes) -> None:
+    with pytest.raises(FrameTooLarge):
+        Decoder(max_event_bytes=8).feed(wire)
+
+
+def test_each_way_to_cut_has_a_content_type_that_it_knows_again() -> None:
+    for cut in CUTS.values():
+        assert cut.mark.encode() in cut.kind

@@ -1,0 +1,165 @@
+"""Entries that are called in a cloud: region, project, account, and how they are let in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.litellm.reader import Mistake
+from tests.litellm.make import entries, only_provider
+
+AWS = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "wJalr"}
+ENTRA = {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
+
+
+@pytest.mark.parametrize(
+    ("row", "preset", "base"),
+    [
+        ({"model": "bedrock/x"}, "bedrock", ""),
+        (
+            {"model": "bedrock/x", "aws_region_name": "eu-central-1"},
+            "bedrock",
+            "https://bedrock-runtime.eu-central-1.amazonaws.com",
+        ),
+        (
+            {"model": "bedrock/us-west-2/x"},
+            "bedrock",
+            "https://bedrock-runtime.us-west-2.amazonaws.com",
+        ),
+        (
+            {"model": "bedrock_mantle/anthropic.claude-opus-5", "aws_region_name": "eu-west-1"},
+            "bedrock-anthropic",
+            "https://bedrock-mantle.eu-west-1.api.aws/anthropic",
+        ),
+        (
+            {"model": "bedrock/x", "aws_bedrock_runtime_endpoint": "https://vpce.example/"},
+            "bedrock",
+            "https://vpce.example",
+        ),
+        (
+            {
+                "model": "vertex_ai/claude-opus-5",
+                "vertex_project": "p",
+                "vertex_location": "global",
+            },
+            "vertex-anthropic",
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/global",
+        ),
+        (
+            {"model": "vertex_ai/gemini-3-pro", "vertex_project": "p"},
+            "vertex",
+            "https://us-central1-aiplatform.googleapis.com/v1beta1/projects/p/locations/us-central1",
+        ),
+        (
+            {"model": "vertex_ai/meta/llama", "vertex_project": "p"},
+            "vertex-openai",
+            "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1"
+            "/endpoints/openapi",
+        ),
+        (
+            {"model": "azure/d", "api_base": "https://r.openai.azure.com/openai/v1/"},
+            "azure-openai-v1",
+            "https://r.openai.azure.com/openai/v1",
+        ),
+        (
+            {"model": "azure_ai/claude-opus-5", "api_base": "https://r.services.ai.azure.com"},
+            "azure-anthropic",
+            "https://r.services.ai.azure.com/anthropic",
+        ),
+        (
+            {"model": "azure_ai/Llama-4", "api_base": "https://r.services.ai.azure.com"},
+            "azure_ai",
+            "https://r.services.ai.azure.com/models",
+        ),
+        (
+            {"model": "snowflake/x", "api_base": "https://a.snowflakecomputing.com/api/v2"},
+            "snowflake",
+            "https://a.snowflakecomputing.com/api/v2/cortex/v1",
+        ),
+    ],
+    ids=lambda value: value["model"] if isinstance(value, dict) else "",
+)
+def test_an_entry_is_called_where_its_cloud_is(
+    tmp_path: Path, row: dict[str, Any], preset: str, base: str
+) -> None:
+    _, provider = only_provider(entries(tmp_path, row))
+    assert (provider.preset, provider.base_url) == (preset, base)
+
+
+def test_region_and_project_may_be_said_by_the_environment(tmp_path: Path) -> None:
+    _, provider = only_provider(
+        entries(tmp_path, {"model": "bedrock/x"}, environ={"AWS_REGION": "ap-south-1"})
+    )
+    assert provider.base_url == "https://bedrock-runtime.ap-south-1.amazonaws.com"
+    environ = {"VERTEXAI_PROJECT": "p", "VERTEXAI_LOCATION": "europe-west1"}
+    _, provider = only_provider(entries(tmp_path, {"model": "vertex_ai/gemini-3"}, environ=environ))
+    assert provider.base_url.startswith("https://europe-west1-aiplatform.googleapis.com/")
+    _, provider = only_provider(
+        entries(tmp_path, {"model": "cloudflare/x"}, environ={"CLOUDFLARE_ACCOUNT_ID": "acc"})
+    )
+    assert provider.base_url == "https://api.cloudflare.com/client/v4/accounts/acc/ai/v1"
+
+
+def test_vertex_without_a_project_is_left_out(tmp_path: Path) -> None:
+    found = entries(tmp_path, {"model": "vertex_ai/gemini-3"})
+    assert found.routes == {}
+    assert any("needs a vertex_project" in note for note in found.notes)
+
+
+def test_an_aws_key_is_kept_whole(tmp_path: Path) -> None:
+    _, provider = only_provider(entries(tmp_path, {"model": "bedrock/x", **AWS}))
+    assert json.loads(provider.key) == AWS
+    assert provider.auth == ""
+
+
+def test_half_an_aws_key_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="both halves"):
+        entries(tmp_path, {"model": "bedrock/x", "aws_access_key_id": "AKIA"})
+
+
+def test_the_variables_of_awss_own_chain_are_left_to_it(tmp_path: Path) -> None:
+    row = {
+        "model": "bedrock/x",
+        "aws_access_key_id": "os.environ/AWS_ACCESS_KEY_ID",
+        "aws_secret_access_key": "os.environ/AWS_SECRET_ACCESS_KEY",
+    }
+    environ = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "very-secret"}
+    found = entries(tmp_path, row, environ=environ)
+    _, provider = only_provider(found)
+    assert (provider.key, provider.key_env) == ("", "")
+    assert "very-secret" not in repr(found)
+
+
+def test_a_bearer_key_of_bedrock_stays_a_variable(tmp_path: Path) -> None:
+    environ = {"AWS_BEARER_TOKEN_BEDROCK": "ABSK"}
+    _, provider = only_provider(entries(tmp_path, {"model": "bedrock/x"}, environ=environ))
+    assert provider.key_env == "AWS_BEARER_TOKEN_BEDROCK"
+
+
+def test_vertex_takes_the_credentials_of_a_service_account(tmp_path: Path) -> None:
+    row = {"model": "vertex_ai/gemini-3", "vertex_project": "p"}
+    _, provider = only_provider(entries(tmp_path, {**row, "vertex_credentials": "/etc/key.json"}))
+    assert provider.key == "/etc/key.json"
+    _, provider = only_provider(
+        entries(
+            tmp_path,
+            {**row, "vertex_credentials": "os.environ/VERTEX_JSON"},
+            environ={"VERTEX_JSON": "{}"},
+        )
+    )
+    assert (provider.key, provider.key_env) == ("", "VERTEX_JSON")
+    _, provider = only_provider(entries(tmp_path, row))
+    assert (provider.key, provider.key_env) == ("", "")
+
+
+def test_azure_takes_a_token_or_an_applications_secret(tmp_path: Path) -> None:
+    row = {"model": "azure/d", "api_base": "https://r.openai.azure.com"}
+    _, provider = only_provider(entries(tmp_path, {**row, "azure_ad_token": "eyJ"}))
+    assert (provider.key, provider.auth) == ("eyJ", "bearer")
+    _, provider = only_provider(entries(tmp_path, {**row, **ENTRA}))
+    assert (json.loads(provider.key), provider.auth) == (ENTRA, "entra")
+    with pytest.raises(Mistake, match="all of them"):
+        entries(tmp_path, {**row, "tenant_id": "t"})

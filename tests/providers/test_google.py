@@ -1,0 +1,56 @@
+"""What Google's rows say of its models, and where they are called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.providers.auth import headers_for
+from gateway.providers.capabilities import traits_for
+from gateway.providers.catalog import PRESETS, resolve
+from gateway.providers.profile import Secret
+from gateway.relay import translate
+
+
+@pytest.mark.parametrize(
+    ("model", "budgets", "always", "replay"),
+    [
+        ("gemini-3.8-flash", (), False, "required_on_tools"),
+        ("gemini-3.1-pro-preview", (), True, "required_on_tools"),
+        ("gemini-2.5-pro", (128, 32_768), True, "native"),
+        ("gemini-2.5-flash", (1, 24_576), False, "native"),
+        ("gemini-2.5-flash-lite", (512, 24_576), False, "native"),
+        ("gemini-2.0-flash", (), False, "native"),
+    ],
+)
+def test_each_generation_thinks_in_its_own_way(
+    model: str, budgets: tuple[int, ...], always: bool, replay: str
+) -> None:
+    traits = traits_for("gemini", model)
+    assert traits.thinking_budgets == budgets
+    assert traits.thinking_always_on == always
+    assert traits.replay_reasoning == replay
+
+
+def test_the_chat_surface_keeps_its_own_facts() -> None:
+    assert PRESETS["gemini-openai"].dialect == "openai_chat"
+    assert traits_for("gemini-openai", "gemini-3.8-flash").replay_reasoning == "ignored"
+    found = resolve("gemini_native")
+    assert found is not None
+    assert found.name == "gemini"
+
+
+@pytest.mark.parametrize(
+    ("stream", "tail"), [(False, ":generateContent"), (True, ":streamGenerateContent?alt=sse")]
+)
+def test_vertex_has_paths_of_its_own(stream: bool, tail: str) -> None:
+    body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    body["stream"] = stream
+    found = translate.request("openai_chat", "vertex", body, {}, "gemini-2.5-pro")
+    assert found["path"] == f"/publishers/google/models/gemini-2.5-pro{tail}"
+    assert "model" not in found["body"]
+
+
+def test_googles_key_has_a_header_of_its_own() -> None:
+    assert headers_for("x-goog-api-key", Secret("k")) == ((b"x-goog-api-key", b"k"),)

@@ -1,0 +1,449 @@
+"""The doctor, on the demo models and on fakes that refuse what the paid services refuse.
+
+Each fake has its truth written down, probe by probe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.canon.errors import Error
+from gateway.canon.request import Text
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Price, Secret
+from gateway.relay.doctor import (
+    BY_NAME,
+    PROBES,
+    Examination,
+    Finding,
+    advice,
+    estimate,
+    examine,
+)
+from gateway.relay.doctor.judges import judge
+from gateway.relay.doctor.sayings import PLAIN
+from gateway.relay.doctor.values import Heard
+from gateway.routing.snapshot import Provider, Target, model_of
+from tests.fakes import (
+    Call,
+    Refusal,
+    Say,
+    Script,
+    StrictAnthropic,
+    StrictDeepSeek,
+    StrictGemini,
+    StrictOpenAI,
+)
+
+JSON = '{"mood":"calm","waves":3,"words":["blue"]}'
+
+
+def target(preset: str, model: str, *, url: str = "", key: str = "", **values: Any) -> Target:
+    row = PRESETS[preset]
+    provider = Provider(
+        id=1,
+        name=preset,
+        preset=preset,
+        dialect=row.dialect,
+        base_url=url or row.base_url,
+        auth=row.auth,
+        credential=Secret(key),
+        headers=row.headers,
+        edits=row.edits,
+    )
+    return Target(id=0, model=replace(model_of(provider, model), **values))
+
+
+def able(script: Script, *, length: str, goes_on: bool = True) -> None:
+    """Have a fake say what a model would that can do everything.
+
+    `length` is its word for a cut answer, `goes_on` whether it takes up a begun one.
+    """
+    begun = " Paris." if goes_on else "The capital of France is Paris."
+    gauge = Call("read_gauge", {"room": "cellar"})
+    others = (
+        Call("read_gauge", {"room": "attic"}, id="call_2"),
+        Call("read_gauge", {"room": "hall"}),
+    )
+    for text, say in {
+        "Say the word hello": Say(text="Hello."),
+        "three hundred": Say(text="one, two, three", finish=length, output_tokens=32),
+        "Repeat exactly": Say(text="漢字 naïve 🧑‍🚀", piece=1),
+        "COBALT": Say(text="COBALT"),
+        "What is the capital": Say(text="MARIGOLD"),
+        "And of Italy": Say(text="MARIGOLD"),
+        "Name the capital": Say(text=begun),
+        "two boats": Say(text="MARIGOLD, COBALT"),
+        "Repeat this line": Say(text="alpha beta gamma "),
+        "`cellar`": Say(calls=(gauge,), reasoning="The gauge, then."),
+        "Name its colour": Say(calls=(gauge,), then=Say(text="It is red.")),
+        "`cellar` and": Say(calls=(replace_id(gauge, "call_1"), others[0])),
+        "`garage`": Say(text="I may not."),
+        "`porch`": Say(calls=(others[1],)),
+        "read_clock": Say(calls=(Call("read_clock"),)),
+        "Good morning": Say(calls=(Call("read_clock"),)),
+        "write_note": Say(calls=(Call("write_note", {"text": "The sea. " * 60}),)),
+        "this picture": Say(text="Red."),
+        "with one key": Say(text='{"mood":"calm"}'),
+        "sea as JSON.": Say(text=JSON),
+        "17 times 23": Say(text="19 times 21.", reasoning="391 and 399."),
+        "keeper write": Say(text="Wind.", cached_tokens=5),
+    }.items():
+        script.on(text, say)
+
+
+def replace_id(call: Call, id_: str) -> Call:
+    return Call(call.name, call.arguments, id=id_)
+
+
+async def examined(to: Target, **values: Any) -> dict[str, Finding]:
+    found = await examine(to, **values)
+    assert found.ended == "done"
+    return {finding.name: finding for finding in found.findings}
+
+
+def told(findings: dict[str, Finding]) -> dict[str, str]:
+    """All that is not simply supported."""
+    return {f.name: f.verdict for f in findings.values() if f.verdict != "supported"}
+
+
+# The demo provider
+
+
+async def test_the_demo_model_can_do_all_but_obey_and_see() -> None:
+    """It is a script: it reads no instructions and looks at no pictures."""
+    assert told(await examined(target("demo", "demo-fast"))) == {
+        "count_tokens": "unclear",
+        "system": "wrong",
+        "many_systems": "wrong",
+        "mid_system": "wrong",
+        "prefill": "wrong",
+        "bad_parameter": "wrong",
+        "result_image": "wrong",
+        "image": "wrong",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        (
+            "demo-bad-tool-json",
+            {"tool", "parallel_tools", "strict_tools", "stream_arguments", "forced_tool"},
+        ),
+        (
+            "demo-wrong-tool",
+            {"tool", "parallel_tools", "zero_arguments", "forced_tool", "one_at_a_time"},
+        ),
+        ("demo-bad-tool-arguments", {"tool", "parallel_tools", "zero_arguments"}),
+        ("demo-bad-schema", {"schema", "json"}),
+    ],
+)
+async def test_a_faulty_demo_model_is_found_out(model: str, wrong: set[str]) -> None:
+    well = told(await examined(target("demo", "demo-fast")))
+    ill = told(await examined(target("demo", f"{model}@0ms")))
+    assert {name for name in ill if ill[name] == "wrong"} - set(well) >= wrong
+
+
+@pytest.mark.parametrize(
+    ("model", "verdict", "words"),
+    [
+        ("demo-quota", "unclear", "no credit left: You exceeded your current quota"),
+        ("demo-401", "unclear", "did not accept the credential"),
+        ("demo-500", "unclear", "The demo server had an error"),
+        ("demo-context", "refused", "maximum context length"),
+        ("demo-cut", "wrong", "closed in the middle"),
+        ("demo-html", "wrong", "text/html, not JSON"),
+        ("demo-empty", "wrong", "an answer without words"),
+    ],
+)
+async def test_without_a_plain_answer_nothing_else_is_asked(
+    model: str, verdict: str, words: str
+) -> None:
+    heard: list[Finding] = []
+    found = await examine(target("demo", model), told=heard.append)
+    assert found.ended == "silent"
+    assert [finding.name for finding in heard] == ["plain"]
+    assert heard[0].verdict == verdict
+    assert words in heard[0].words
+    assert len(found.findings) == len(PROBES)
+    assert {f.verdict for f in found.findings[1:]} == {"unclear"}
+    assert advice(found.verdicts, target("demo", model).model.traits) == []
+
+
+# The strict fakes
+
+OPENAI = {"thinking_tools": "refused", "thinking": "refused", "prefill": "wrong"}
+UNMARKED = {"cache": "refused", "result_image": "refused"}
+REASONING = {"stop": "refused", "temperature": "refused", "penalties": "refused"}
+TEXT_ONLY = {"image": "refused", "result_image": "refused", "cache": "refused"}
+MESSAGES = {
+    "seed": "unclear",
+    "penalties": "unclear",
+    "json": "unclear",
+    "foreign_ids": "refused",
+}
+NO_TURNS = {"mid_system": "unclear", "prefill": "refused"}
+UNSAID = {"one_at_a_time": "unclear", "strict_tools": "unclear", "cache": "unclear"}
+
+TRUTHS: dict[str, tuple[Any, str, str, str, dict[str, str]]] = {
+    "gpt-4o": (StrictOpenAI, "openai", "/v1", "length", {**OPENAI, **UNMARKED}),
+    "o4-mini": (
+        StrictOpenAI,
+        "openai",
+        "/v1",
+        "length",
+        {**REASONING, **UNMARKED, "prefill": "wrong"},
+    ),
+    "deepseek-chat": (
+        StrictDeepSeek,
+        "deepseek",
+        "/v1",
+        "length",
+        {**TEXT_ONLY, "count_tokens": "unclear", "schema": "refused", "prefill": "wrong"},
+    ),
+    "claude-haiku-4-5": (
+        StrictAnthropic,
+        "anthropic",
+        "",
+        "max_tokens",
+        {**MESSAGES, "mid_system": "refused"},
+    ),
+    "claude-opus-4-7": (
+        StrictAnthropic,
+        "anthropic",
+        "",
+        "max_tokens",
+        {**MESSAGES, "mid_system": "refused", "prefill": "refused", "temperature": "refused"},
+    ),
+    "claude-opus-5-5": (
+        StrictAnthropic,
+        "anthropic",
+        "",
+        "max_tokens",
+        {**MESSAGES, "prefill": "refused", "temperature": "refused"},
+    ),
+    "gemini-3.1-pro": (StrictGemini, "gemini", "", "MAX_TOKENS", {**NO_TURNS, **UNSAID}),
+    "gemini-2.5-flash": (StrictGemini, "gemini", "", "MAX_TOKENS", {**NO_TURNS, **UNSAID}),
+}
+
+
+@pytest.mark.parametrize("model", TRUTHS)
+async def test_the_truth_about_a_provider_is_found(model: str) -> None:
+    fake, preset, path, length, truth = TRUTHS[model]
+    with fake() as upstream:
+        able(upstream.script, length=length, goes_on="claude" in model)
+        to = target(preset, model, url=upstream.url + path, key=upstream.key)
+        found = await examined(to)
+    assert set(found) == set(BY_NAME)
+    if fake is StrictAnthropic:
+        # Whether a count may say what an answer must is for the dialect's own tests.
+        found.pop("count_tokens")
+    assert told(found) == truth
+
+
+async def test_a_refusal_is_told_in_the_upstreams_words() -> None:
+    with StrictOpenAI() as upstream:
+        able(upstream.script, length="length")
+        found = await examined(
+            target("openai", "o4-mini", url=f"{upstream.url}/v1", key=upstream.key)
+        )
+    assert "'stop' is not supported with this model" in found["stop"].words
+    assert "(HTTP 400)" in found["stop"].words
+
+
+async def test_what_the_tables_deny_is_asked_all_the_same() -> None:
+    """Traits drop a field in live traffic; here the upstream must be the one to say no."""
+    with StrictOpenAI() as upstream:
+        able(upstream.script, length="length", goes_on=False)
+        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        wrong = replace(to.model.traits, sampling=False, tools=False, images=False, stop_max=0)
+        wrong = replace(wrong, structured="none", forced_tools=False)
+        to = replace(to, model=replace(to.model, traits=wrong))
+        found = await examine(to)
+    proposed = {item.trait: item.proposed for item in advice(found.verdicts, wrong)}
+    assert proposed == {
+        "sampling": True,
+        "tools": True,
+        "images": True,
+        "stop_max": 4,
+        "structured": "schema",
+        "forced_tools": True,
+    }
+
+
+async def test_what_the_tables_claim_and_the_provider_refuses_is_found() -> None:
+    with StrictAnthropic() as upstream:
+        able(upstream.script, length="max_tokens")
+        to = target("anthropic", "claude-opus-4-7", url=upstream.url, key=upstream.key)
+        wrong = replace(to.model.traits, sampling=True, prefill=True, mid_system=True)
+        wrong = replace(wrong, tool_id_rule="any")
+        found = await examine(replace(to, model=replace(to.model, traits=wrong)))
+    proposed = advice(found.verdicts, wrong)
+    assert {item.trait: item.proposed for item in proposed if item.trait != "count_tokens"} == {
+        "sampling": False,
+        "prefill": False,
+        "mid_system": False,
+        "tool_id_rule": "word",
+    }
+    assert all(item.sure for item in proposed)
+
+
+async def test_no_secret_is_in_a_report() -> None:
+    with StrictOpenAI(key="sk-another-0123456789abcdef") as upstream:
+        key = "sk-mine-0123456789abcdef"
+        found = await examine(target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=key))
+    assert found.ended == "silent"
+    assert "Incorrect API key" in found.findings[0].words
+    assert key not in str(found)
+
+
+# Deadlines, stopping, costs
+
+
+async def test_a_silent_probe_ends_at_its_deadline() -> None:
+    probes = [replace(BY_NAME["temperature"], deadline_s=0.05)]
+    with StrictOpenAI() as upstream:
+        upstream.script.default = Say(text="late", first_s=0.3)
+        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        found = await examine(to, probes=probes)
+    assert [f.verdict for f in found.findings] == ["supported", "unclear"]
+    assert found.findings[1].words == "no answer within 0.05 s"
+
+
+async def test_all_of_it_ends_in_time() -> None:
+    with StrictOpenAI() as upstream:
+        upstream.script.default = Say(text="slow", first_s=0.4)
+        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        started = time.perf_counter()
+        found = await examine(to, total_s=0.6)
+    assert time.perf_counter() - started < 2
+    assert found.ended == "late"
+    assert len(found.findings) == len(PROBES)
+    assert "the time for all probes was over" in found.findings[-1].words
+
+
+async def test_no_more_than_so_many_are_asked_at_once() -> None:
+    with StrictOpenAI() as upstream:
+        upstream.script.default = Say(text="slow", first_s=0.2)
+        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        asking = asyncio.create_task(examine(to, at_once=3))
+        await asyncio.sleep(0.35)
+        open_now = sum(not seen.finished for seen in upstream.requests)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    assert 1 <= open_now <= 3
+
+
+async def test_who_stops_it_closes_every_call() -> None:
+    with StrictOpenAI() as upstream:
+        able(upstream.script, length="length")
+        upstream.script.default = Say(text="slow", first_s=30)
+        for text in ("What is the capital", "two boats", "COBALT"):
+            upstream.script.on(text, Say(text="slow", first_s=30))
+        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        asking = asyncio.create_task(examine(to, at_once=8))
+        await asyncio.sleep(0.6)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await asyncio.sleep(0.2)
+        assert any(seen.left_at for seen in upstream.requests)
+        assert all(seen.finished or seen.left_at for seen in upstream.requests)
+
+
+async def test_a_rate_limit_is_waited_for_once() -> None:
+    limit = Refusal(429, "rate_limit_error", "slow down", headers={"retry-after": "0"})
+    with StrictOpenAI() as upstream:
+        upstream.script.default = Say(text="hello", error=limit)
+        to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
+        found = await examine(to, probes=())
+        assert len(upstream.requests) == 2
+    assert found.findings[0].verdict == "unclear"
+
+
+def test_the_cost_is_known_before() -> None:
+    priced = estimate(target("openai", "gpt-4o").model)
+    assert priced.probes == len(PROBES)
+    assert priced.requests > priced.probes
+    assert priced.usd is not None
+    assert priced.most_usd is not None
+    assert 0 < priced.usd < priced.most_usd < 2
+    assert estimate(target("custom", "own", url="http://127.0.0.1:1").model).usd is None
+
+
+async def test_the_estimate_is_not_far_from_the_truth() -> None:
+    to = target("demo", "demo-fast", price=Price(input=1, output=1))  # type: ignore[arg-type]
+    found = await examine(to)
+    before = estimate(to.model)
+    read = sum(finding.input for finding in found.findings)
+    assert before.input * 0.3 < read < before.input * 1.5
+    assert found.cost_usd is not None
+    assert before.most_usd is not None
+    assert 0 < found.cost_usd < before.most_usd
+
+
+# Judging
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (Error(kind="unsupported_param", message="no", status=400), "refused"),
+        (Error(kind="invalid_request", message="no", status=422), "refused"),
+        (Error(kind="rate_limit", message="no", status=429), "unclear"),
+        (Error(kind="upstream_error", message="no", status=500), "unclear"),
+        (Error(kind="content_policy", message="no", status=400), "unclear"),
+        (Error(kind="upstream_error", message="cut off"), "wrong"),
+        (Error(kind="unsupported_param", message="can not be said"), "unclear"),
+    ],
+)
+def test_an_error_is_judged_by_its_kind(error: Error, verdict: str) -> None:
+    assert judge(PLAIN, Heard(error=error)).verdict == verdict
+
+
+def test_a_verdict_is_a_function_of_the_answer_alone() -> None:
+    heard = Heard(response=Response(parts=(Text(text="alpha beta gamma"),)))
+    assert judge(BY_NAME["stop"], heard) == judge(BY_NAME["stop"], heard)
+    assert judge(BY_NAME["stop"], heard).verdict == "supported"
+    past = Heard(response=Response(parts=(Text(text="alpha beta gamma delta epsilon"),)))
+    assert judge(BY_NAME["stop"], past).verdict == "wrong"
+    other = Heard(response=Response(parts=(Text(text="I would rather not"),)))
+    assert judge(BY_NAME["stop"], other).verdict == "unclear"
+
+
+def test_every_probe_says_what_it_asks() -> None:
+    assert len(BY_NAME) == len(PROBES) >= 25
+    for probe in PROBES:
+        assert probe.title
+        assert probe.asks.endswith(".")
+        assert probe.judged.endswith(".")
+        assert 0 < probe.deadline_s <= 120
+
+
+def test_nothing_is_advised_of_what_is_unclear() -> None:
+    assert advice(dict.fromkeys(BY_NAME, "unclear"), Traits()) == []
+
+
+def test_a_refusal_counts_only_beside_a_support_of_what_it_needs() -> None:
+    verdicts = {"plain": "supported", "tool": "unclear", "forced_tool": "refused"}
+    assert advice(verdicts, Traits()) == []  # type: ignore[arg-type]
+    found = advice({**verdicts, "tool": "supported"}, Traits())  # type: ignore[dict-item]
+    assert [(item.trait, item.proposed) for item in found] == [("forced_tools", False)]
+
+
+def test_an_examination_is_json() -> None:
+    import msgspec
+
+    found = Examination(
+        target="a/b", dialect="openai_chat", findings=(Finding(name="plain", verdict="wrong"),)
+    )
+    again = msgspec.json.decode(msgspec.json.encode(found), type=Examination)
+    assert again == found

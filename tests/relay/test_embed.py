@@ -1,0 +1,238 @@
+"""Embeddings through the relay: passed on, translated, tried elsewhere, billed and logged."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.canon.embeddings import packed
+from gateway.providers.profile import Price
+from gateway.routing.snapshot import Provider, Route, Target, model_of
+from tests.relay import harness
+from tests.relay.harness import gateway, provider, refusal, snapshot
+
+VECTORS = [[0.5, 1.0], [0.25, 2.0]]
+ASKED = {"model": "emb", "input": ["a", "b"]}
+
+
+def openai_answer(**more: Any) -> httpx.Response:
+    rows = [{"object": "embedding", "index": n, "embedding": v} for n, v in enumerate(VECTORS)]
+    usage = {"prompt_tokens": 8, "total_tokens": 8}
+    body = {"object": "list", "data": rows, "model": "up", "usage": usage, **more}
+    return httpx.Response(200, json=body)
+
+
+def ollama_answer(**more: Any) -> httpx.Response:
+    return httpx.Response(
+        200, json={"model": "up", "embeddings": VECTORS, "prompt_eval_count": 8, **more}
+    )
+
+
+def ollama(name: str = "local", **changes: Any) -> Provider:
+    return provider(name, "ollama", preset="ollama", auth="none", **changes)
+
+
+def route(*providers: Provider, **changes: Any) -> Route:
+    """A route of a priced embedding model."""
+    targets = tuple(
+        Target(
+            id=n,
+            model=msgspec.structs.replace(
+                model_of(p, "text-embedding-3-small"),
+                price=Price(input=Decimal(2), source="test"),
+            ),
+            order=n,
+        )
+        for n, p in enumerate(providers, start=1)
+    )
+    return msgspec.structs.replace(Route(id=1, name="emb", targets=targets, retries=0), **changes)
+
+
+async def test_the_same_dialect_passes_through(tmp_path: Path) -> None:
+    asked = {**ASKED, "encoding_format": "base64", "dimensions": 2, "new": 1}
+    registry = snapshot(route(provider("a")))
+    async with gateway(tmp_path, registry, a=lambda _: openai_answer()) as gate:
+        reply = await gate.post("/v1/embeddings", asked)
+        entry = await gate.entry()
+    (sent,) = gate.upstreams.requests
+    assert sent.url.path == "/embeddings"
+    assert json.loads(sent.content) == {**asked, "model": "text-embedding-3-small"}
+    assert reply.json()["data"][1]["embedding"] == VECTORS[1]
+    assert entry.passthrough
+    assert (entry.endpoint, entry.client_dialect) == ("/v1/embeddings", "openai_embeddings")
+    assert (entry.input_tokens, entry.output_tokens) == (8, 0)
+    assert entry.usage_source == "reported"
+    assert entry.cost_usd == Decimal("0.000016")
+    assert (entry.status, entry.outcome, entry.finish) == (200, "ok", "")
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64", None])
+async def test_an_openai_client_gets_vectors_of_an_ollama(
+    tmp_path: Path, encoding: str | None
+) -> None:
+    asked = {**ASKED, "encoding_format": encoding, "user": "u"}
+    registry = snapshot(route(ollama()))
+    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gate:
+        reply = await gate.post("/v1/embeddings", asked)
+        entry = await gate.entry()
+    (sent,) = gate.upstreams.requests
+    assert sent.url.path == "/api/embed"
+    assert json.loads(sent.content) == {"model": "text-embedding-3-small", "input": ["a", "b"]}
+    body = reply.json()
+    want = [packed(v) for v in VECTORS] if encoding == "base64" else VECTORS
+    assert [row["embedding"] for row in body["data"]] == want
+    assert (body["model"], body["usage"]["prompt_tokens"]) == ("emb", 8)
+    assert reply.headers["x-dragoman-dropped"] == "user"
+    assert not entry.passthrough
+    assert (entry.upstream_dialect, entry.input_tokens) == ("ollama", 8)
+    assert entry.adaptations[0]["field"] == "user"
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "shape"),
+    [
+        ("/api/embed", {"model": "emb", "input": ["a", "b"]}, "embeddings"),
+        ("/api/embeddings", {"model": "emb", "prompt": "a"}, "embedding"),
+    ],
+)
+async def test_an_ollama_client_gets_vectors_of_openai(
+    tmp_path: Path, path: str, asked: dict[str, Any], shape: str
+) -> None:
+    one = shape == "embedding"
+    rows = [{"index": 0, "embedding": VECTORS[0]}]
+    answer = openai_answer(data=rows) if one else openai_answer()
+    registry = snapshot(route(provider("a")))
+    async with gateway(tmp_path, registry, a=lambda _: answer) as gate:
+        reply = await gate.post(path, asked)
+        entry = await gate.entry()
+    assert reply.json()[shape] == (VECTORS[0] if one else VECTORS)
+    assert (entry.endpoint, entry.client_dialect) == (path, "ollama")
+
+
+@pytest.mark.parametrize("path", ["/api/embed", "/api/embeddings"])
+async def test_an_ollama_client_passes_through_to_the_path_it_called(
+    tmp_path: Path, path: str
+) -> None:
+    asked = {"model": "emb", "input": "a", "prompt": "a", "options": {"num_ctx": 5}}
+    registry = snapshot(route(ollama()))
+    answer = (
+        ollama_answer() if path == "/api/embed" else httpx.Response(200, json={"embedding": [1.0]})
+    )
+    async with gateway(tmp_path, registry, local=lambda _: answer) as gate:
+        reply = await gate.post(path, asked)
+        entry = await gate.entry()
+    (sent,) = gate.upstreams.requests
+    assert sent.url.path == path
+    assert reply.status == 200
+    assert entry.passthrough
+
+
+async def test_another_target_is_tried(tmp_path: Path) -> None:
+    registry = snapshot(route(provider("a"), ollama()))
+    down, up = (lambda _: refusal(503)), (lambda _: ollama_answer())
+    async with gateway(tmp_path, registry, a=down, local=up) as gate:
+        reply = await gate.post("/v1/embeddings", ASKED)
+        entry = await gate.entry()
+    assert reply.status == 200
+    assert [attempt.status for attempt in entry.attempts] == [503, 200]
+    assert reply.headers["x-dragoman-attempts"] == "2"
+
+
+async def test_an_upstreams_refusal_is_told_in_the_clients_words(tmp_path: Path) -> None:
+    registry = snapshot(route(ollama()))
+    refused = httpx.Response(404, json={"error": "model 'up' not found"})
+    async with gateway(tmp_path, registry, local=lambda _: refused) as gate:
+        reply = await gate.post("/v1/embeddings", ASKED)
+        entry = await gate.entry()
+    assert reply.json()["error"]["code"] == "model_not_found"
+    assert (reply.status, entry.error_kind) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"model": "emb"}, "input"),
+        ({"model": "emb", "input": 5}, "input"),
+        ({"input": "a"}, "model"),
+        ({"model": "emb", "input": [[1, 2]]}, "input"),
+    ],
+    ids=["no input", "odd input", "no model", "tokens"],
+)
+async def test_what_can_not_be_meant_is_named(
+    tmp_path: Path, body: dict[str, Any], param: str
+) -> None:
+    registry = snapshot(route(ollama()))
+    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gate:
+        reply = await gate.post("/v1/embeddings", body)
+    assert (reply.status, reply.json()["error"]["param"]) == (400, param)
+    assert not gate.upstreams.requests
+
+
+async def test_a_provider_without_embeddings_says_so(tmp_path: Path) -> None:
+    registry = snapshot(route(provider("c", "anthropic_messages")))
+    async with gateway(tmp_path, registry, c=lambda _: refusal(500)) as gate:
+        reply = await gate.post("/v1/embeddings", ASKED)
+    assert reply.status == 400
+    assert "makes no embeddings" in reply.json()["error"]["message"]
+
+
+async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
+    only = provider("e", "openai_embeddings", preset="custom-embeddings")
+    chat = {"model": "emb", "messages": [{"role": "user", "content": "x"}]}
+    async with gateway(tmp_path, snapshot(route(only)), e=lambda _: openai_answer()) as gate:
+        reply = await gate.post("/v1/chat/completions", chat)
+        vectors = await gate.post("/v1/embeddings", ASKED)
+    assert reply.status == 400
+    assert "embeddings only" in reply.json()["error"]["message"]
+    assert vectors.status == 200
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, json={"embeddings": [[1.0]]}),
+        httpx.Response(200, json={"message": "hi"}),
+        httpx.Response(200, content=b"<html>"),
+    ],
+    ids=["too few", "no vectors", "no JSON"],
+)
+async def test_an_answer_that_is_none_is_an_error(tmp_path: Path, answer: httpx.Response) -> None:
+    async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: answer) as gate:
+        reply = await gate.post("/v1/embeddings", ASKED)
+        entry = await gate.entry()
+    assert reply.status == 502
+    assert entry.error_kind == "upstream_error"
+
+
+async def test_tokens_that_nobody_counted_are_estimated(tmp_path: Path) -> None:
+    bare = ollama_answer(prompt_eval_count=None)
+    async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: bare) as gate:
+        reply = await gate.post("/v1/embeddings", ASKED)
+        entry = await gate.entry()
+    assert "usage" not in reply.json()
+    assert (entry.usage_source, entry.output_tokens) == ("estimated", 0)
+    assert entry.input_tokens
+
+
+async def test_a_strict_route_refuses_what_is_lost(tmp_path: Path) -> None:
+    strict = snapshot(route(ollama(), strict=True))
+    async with gateway(tmp_path, strict, local=lambda _: ollama_answer()) as gate:
+        reply = await gate.post("/v1/embeddings", {**ASKED, "user": "u"})
+    assert (reply.status, reply.json()["error"]["param"]) == (400, "user")
+
+
+async def test_bodies_are_kept(tmp_path: Path) -> None:
+    registry = snapshot(route(ollama()), log_bodies=True)
+    async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gate:
+        await gate.post("/v1/embeddings", ASKED)
+        entry = await gate.entry()
+    assert entry.bodies is not None
+    assert b"embeddings" in (entry.bodies.upstream_response or b"")
+    assert b"embedding" in (entry.bodies.client_response or b"")
+    assert harness.KEY.encode() not in (entry.bodies.upstream_request or b"")

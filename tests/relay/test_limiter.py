@@ -1,0 +1,391 @@
+"""Limits as a client meets them: let in, refused in its dialect, settled however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.providers.profile import Price
+from gateway.relay.inside import ask
+from gateway.relay.limit_headers import duration
+from gateway.routing.limits import RESERVED, UNITS, Budget, Limits
+from gateway.routing.snapshot import Route, Snapshot, Team
+from tests.relay.harness import (
+    DONE,
+    Gateway,
+    Reply,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+    sse,
+)
+
+CHAT = "/v1/chat/completions"
+MESSAGES = "/v1/messages"
+PRICE = Price(input=Decimal(1), output=Decimal(2), source="test")
+
+
+def limited(
+    *routes: Route, limits: Limits | None = None, budget: Budget | None = None, **more: Any
+) -> Snapshot:
+    """A registry whose one key has these limits."""
+    base = snapshot(*routes)
+    ((digest, key),) = base.keys.items()
+    changed = msgspec.structs.replace(
+        key, limits=limits or Limits(), budget=budget or Budget(), **more
+    )
+    return msgspec.structs.replace(base, keys={digest: changed})
+
+
+def priced(*providers: Any, **changes: Any) -> Route:
+    """A route whose tokens cost 1 and 2 dollars a million."""
+    made = route("r", *providers, **changes)
+    targets = tuple(
+        msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=PRICE))
+        for t in made.targets
+    )
+    return msgspec.structs.replace(made, targets=targets)
+
+
+def body(**more: Any) -> dict[str, Any]:
+    return {
+        "model": "r",
+        "messages": [{"role": "user", "content": "hi"}],
+        "max_tokens": 10,
+        **more,
+    }
+
+
+def used(tokens: int) -> httpx.Response:
+    return completion(
+        usage={"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens}
+    )
+
+
+def reserved(rig: Gateway, *names: str) -> list[int]:
+    """What is reserved of these limits, over all processes."""
+    board = rig.runtime.limiter.board
+    found = []
+    for name in names:
+        at = board.cell(name)
+        assert at is not None
+        found.append(sum(words[at + RESERVED] for words in (board.mine, *board.others)))
+    return found
+
+
+async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=2))
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+        replies = [await rig.post(CHAT, body()) for _ in range(3)]
+    assert [reply.status for reply in replies] == [200, 200, 429]
+    left = [reply.headers["x-ratelimit-remaining-requests"] for reply in replies]
+    assert left == ["1", "0", "0"]
+    assert {reply.headers["x-ratelimit-limit-requests"] for reply in replies} == {"2"}
+    assert replies[0].headers["x-ratelimit-reset-requests"].endswith("s")
+    refused = replies[2]
+    assert 0 < int(refused.headers["retry-after"]) <= 65
+    error = refused.json()["error"]
+    assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
+    assert "this API key may have 2 requests a minute" in error["message"]
+    assert len(rig.upstreams.requests) == 2
+
+
+async def test_a_messages_client_is_told_in_its_own_words(tmp_path: Path) -> None:
+    registry = limited(
+        route("r", provider("one")), limits=Limits(requests_per_minute=1, tokens_per_hour=500)
+    )
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+        first, second = [await rig.post(MESSAGES, body()) for _ in range(2)]
+    assert first.headers["anthropic-ratelimit-requests-limit"] == "1"
+    assert first.headers["anthropic-ratelimit-requests-remaining"] == "0"
+    assert first.headers["anthropic-ratelimit-requests-reset"].endswith("Z")
+    assert first.headers["anthropic-ratelimit-tokens-limit"] == "500"
+    assert second.status == 429
+    assert second.json()["error"]["type"] == "rate_limit_error"
+    assert "retry-after" in second.headers
+
+
+async def test_tokens_of_the_answer_count_and_the_reservation_ends(tmp_path: Path) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
+    async with gateway(tmp_path, registry, one=lambda _: used(60)) as rig:
+        first, second, third = [await rig.post(CHAT, body()) for _ in range(3)]
+        assert reserved(rig, "key:1/tokens/minute") == [0]
+    # 40 are left: the second is let in and goes over it, alone.
+    assert [r.status for r in (first, second, third)] == [200, 200, 429]
+    assert int(first.headers["x-ratelimit-remaining-tokens"]) == 100
+    assert int(second.headers["x-ratelimit-remaining-tokens"]) == 40
+    assert int(third.headers["x-ratelimit-remaining-tokens"]) == 0
+
+
+async def test_the_most_a_request_may_use_keeps_others_out_while_it_runs(tmp_path: Path) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
+    go = asyncio.Event()
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await go.wait()
+        return used(5)
+
+    async with gateway(tmp_path, registry, one=slow) as rig:
+        running = asyncio.ensure_future(rig.post(CHAT, body(max_tokens=60)))
+        await asyncio.sleep(0.05)
+        refused = await rig.post(CHAT, body(max_tokens=60))
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        go.set()
+        assert (await running).status == 200
+        assert (await rig.post(CHAT, body(max_tokens=60))).status == 200
+
+
+async def test_requests_at_a_time_are_counted_however_they_end(tmp_path: Path) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
+    answers: list[Any] = [
+        refusal(500),
+        httpx.ConnectError("no"),
+        sse(chunk("a"), httpx.ReadError("cut")),
+        sse(chunk("a"), 30.0),
+        sse(chunk("a"), chunk(finish="stop"), DONE),
+        completion(),
+    ]
+    async with gateway(tmp_path, registry, one=lambda _: answers.pop(0)) as rig:
+        for stream in (False, False, True):
+            await rig.post(CHAT, body(stream=stream))
+            assert reserved(rig, "key:1/concurrency/") == [0]
+        await rig.post(CHAT, body(stream=True), leave_after=0.1)
+        assert reserved(rig, "key:1/concurrency/") == [0]
+        assert (await rig.post(CHAT, body(stream=True))).status == 200
+        assert (await rig.post(CHAT, body())).status == 200
+
+
+async def test_one_at_a_time_means_one(tmp_path: Path) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(concurrency=3))
+    running = most = 0
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02)
+        running -= 1
+        return completion()
+
+    async with gateway(tmp_path, registry, one=slow) as rig:
+        replies = await asyncio.gather(*(rig.post(CHAT, body()) for _ in range(20)))
+    assert most == 3
+    assert sorted({reply.status for reply in replies}) == [200, 429]
+
+
+async def test_a_budget_that_is_spent_refuses_until_its_window_ends(tmp_path: Path) -> None:
+    budget = Budget(day_usd=Decimal("0.0002"))
+    registry = limited(priced(provider("one")), budget=budget)
+    async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
+        replies = [await rig.post(CHAT, body()) for _ in range(4)]
+        anthropic = await rig.post(MESSAGES, body())
+        rows = await rig.rows(5)
+    # An answer costs 0.0001.
+    assert [reply.status for reply in replies] == [200, 200, 429, 429]
+    error = replies[2].json()["error"]
+    assert error["code"] == "insufficient_quota"
+    assert error["message"] == "the budget of this API key of 0.0002 USD a day is spent"
+    assert replies[2].headers["x-should-retry"] == "false"
+    assert 0 < int(replies[2].headers["retry-after"]) <= 86400
+    assert (anthropic.status, anthropic.json()["error"]["type"]) == (402, "billing_error")
+    assert sum(row.cost_usd or 0 for row in rows) == Decimal("0.0002")
+    assert [row.error_kind for row in rows] == ["", "", "quota", "quota", "quota"]
+
+
+async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Path) -> None:
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    text = "word " * 80
+    async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as rig:
+        await rig.post(CHAT, body(stream=True), leave_after=0.2)
+        row = await rig.entry()
+        at = rig.runtime.limiter.board.cell("key:1/usd/total")
+        assert at is not None
+        assert row.cost_usd is not None and row.cost_usd > 0
+        assert rig.runtime.limiter.board.mine[at + 2] == int(row.cost_usd * UNITS)
+        assert reserved(rig, "key:1/usd/total") == [0]
+
+
+async def test_a_soft_budget_warns_and_refuses_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = Budget(month_usd=Decimal("0.0004"), soft_percent=50)
+    registry = limited(priced(provider("one")), budget=budget)
+    async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
+        replies = [await rig.post(CHAT, body()) for _ in range(4)]
+    assert [reply.status for reply in replies] == [200] * 4
+    told = [reply.headers.get("x-dragoman-budget") for reply in replies]
+    assert told == [None, None, "key month 50% of 0.0004 USD", "key month 75% of 0.0004 USD"]
+    assert caplog.text.count("soft limit is passed") == 1
+
+
+async def test_what_the_database_knows_was_spent_is_counted(tmp_path: Path) -> None:
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0003")))
+    async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
+        limiter = rig.runtime.limiter
+        limiter.learn([("key:1/usd/total", 1, UNITS // 10_000)])
+        assert (await rig.post(CHAT, body())).status == 200
+        # The log is behind: it adds nothing. Then it knows of more than these counters.
+        limiter.learn([("key:1/usd/total", 1, UNITS // 10_000)])
+        limiter.learn([("key:1/usd/total", 1, 2 * UNITS // 10_000)])
+        assert (await rig.post(CHAT, body())).status == 200
+        assert (await rig.post(CHAT, body())).status == 429
+
+
+async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
+    tmp_path: Path,
+) -> None:
+    from gateway.edge.keys import digest
+    from tests.relay.harness import PEPPER
+
+    team = Team(id=4, name="blue", limits=Limits(requests_per_hour=3))
+    base = limited(route("r", provider("one")), team=team, limits=Limits(requests_per_day=2))
+    (key,) = base.keys.values()
+    twins = [
+        msgspec.structs.replace(key, digest=digest("sk-old", PEPPER), prefix="old"),
+        msgspec.structs.replace(key, digest=digest("sk-mate", PEPPER), id=2, limits=Limits()),
+    ]
+    registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, *twins)})
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+        sent = ["sk-dgm-test", "sk-old", "sk-old", "sk-mate", "sk-mate"]
+        replies = [await rig.post(CHAT, body(), key=token) for token in sent]
+    assert [reply.status for reply in replies] == [200, 200, 429, 200, 429]
+    assert "this API key may have 2 requests a day" in replies[2].json()["error"]["message"]
+    assert "the team blue may have 3 requests" in replies[4].json()["error"]["message"]
+
+
+async def test_a_route_has_limits_of_its_own(tmp_path: Path) -> None:
+    one = route("r", provider("one"), limits=Limits(requests_per_minute=1))
+    other = msgspec.structs.replace(one, id=2, name="s", limits=Limits())
+    async with gateway(tmp_path, snapshot(one, other), one=lambda _: completion()) as rig:
+        statuses = [(await rig.post(CHAT, body(model=m))).status for m in ("r", "r", "s", "s")]
+    assert statuses == [200, 429, 200, 200]
+
+
+async def test_a_full_provider_is_passed_over(tmp_path: Path) -> None:
+    full = provider("one", limits=Limits(requests_per_minute=1))
+    other = provider("two", id=2)
+    registry = snapshot(route("r", full, other), route("alone", full))
+    registry = msgspec.structs.replace(
+        registry,
+        routes={
+            **registry.routes,
+            "alone": msgspec.structs.replace(registry.routes["alone"], id=2),
+        },
+    )
+    async with gateway(
+        tmp_path, registry, one=lambda _: completion("a"), two=lambda _: completion("b")
+    ) as rig:
+        first, second = [await rig.post(CHAT, body()) for _ in range(2)]
+        refused = await rig.post(CHAT, body(model="alone"))
+        rows = await rig.rows(3)
+    answers = [reply.json()["choices"][0]["message"]["content"] for reply in (first, second)]
+    assert answers == ["a", "b"]
+    assert refused.status == 429
+    assert "the provider one may have 1 request a minute" in (rows[1].attempts[0].skipped or "")
+    assert rig.runtime.health == {}
+
+
+async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
+    busy = Limits(concurrency=1, tokens_per_minute=1000)
+    one, two = provider("one", limits=busy), provider("two", id=2, limits=busy)
+    registry = snapshot(route("r", one, two))
+    async with gateway(
+        tmp_path, registry, one=lambda _: refusal(500), two=lambda _: used(30)
+    ) as rig:
+        assert (await rig.post(CHAT, body())).status == 200
+        names = [
+            f"provider:{n}/{what}" for n in (1, 2) for what in ("concurrency/", "tokens/minute")
+        ]
+        assert reserved(rig, *names) == [0, 0, 0, 0]
+        board = rig.runtime.limiter.board
+        counted = [sum(board.mine[board.cell(n) + 2 :][:13]) for n in (names[1], names[3])]
+    assert counted == [0, 30]
+
+
+async def test_the_playground_counts_on_nobodys_key(tmp_path: Path) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=1))
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+        for _ in range(3):
+            entry = await ask(
+                dialect="openai_chat", body=json.dumps(body()).encode(), who="playground"
+            )
+            assert entry.status == 200
+        assert (await rig.post(CHAT, body())).status == 200
+
+
+async def test_an_upstreams_own_limits_are_not_told_in_place_of_ours(tmp_path: Path) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        made = completion()
+        made.headers["x-ratelimit-remaining-requests"] = "4999"
+        made.headers["openai-version"] = "2020"
+        return made
+
+    free = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path / "a", free, one=answer) as rig:
+        reply = await rig.post(CHAT, body())
+        assert reply.headers["x-ratelimit-remaining-requests"] == "4999"
+    mine = limited(route("r", provider("one")), limits=Limits(requests_per_minute=9))
+    async with gateway(tmp_path / "b", mine, one=answer) as rig:
+        reply = await rig.post(CHAT, body())
+    assert reply.headers["x-ratelimit-remaining-requests"] == "8"
+    assert reply.headers["openai-version"] == "2020"
+
+
+async def test_nothing_is_left_reserved_after_a_storm(tmp_path: Path) -> None:
+    """Hundreds at a time that end in every way; sums agree with the log to the last unit."""
+    registry = limited(
+        priced(provider("one"), limits=Limits(concurrency=40)),
+        limits=Limits(tokens_per_minute=10**9, concurrency=50),
+        budget=Budget(total_usd=Decimal(5)),
+    )
+    draw = random.Random(7)
+
+    async def answer(_: httpx.Request) -> Any:
+        await asyncio.sleep(draw.random() / 50)
+        kinds = (
+            lambda: used(draw.randrange(100)),
+            lambda: refusal(500),
+            lambda: httpx.ConnectError("no"),
+            lambda: sse(chunk("some words"), httpx.ReadError("cut")),
+            lambda: sse(chunk("some words"), 5.0),
+            lambda: sse(chunk("words"), chunk(finish="stop"), DONE),
+        )
+        return draw.choice(kinds)()
+
+    async with gateway(tmp_path, registry, one=answer) as rig:
+
+        async def one(n: int) -> Reply:
+            stream = n % 2 == 0
+            leave = draw.random() / 20 if n % 3 == 0 else 1.0
+            return await rig.post(CHAT, body(stream=stream), leave_after=leave)
+
+        for _ in range(6):
+            await asyncio.gather(*(one(n) for n in range(50)))
+        rows = await rig.rows(300)
+        names = ("key:1/tokens/minute", "key:1/concurrency/", "key:1/usd/total")
+        assert reserved(rig, *names, "route:1/concurrency/") == [0, 0, 0, 0]
+        board = rig.runtime.limiter.board
+        at = board.cell("key:1/usd/total")
+        assert at is not None
+        assert board.mine[at + 2] == sum(int((row.cost_usd or 0) * UNITS) for row in rows)
+        assert len({row.outcome for row in rows}) >= 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1, "1s"), (59, "59s"), (60, "1m0s"), (360, "6m0s"), (3605, "1h0m5s")],
+)
+def test_a_time_is_written_as_openai_writes_it(seconds: int, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,254 @@
+"""Ollama's clients and servers through the relay: lines, defaults, and the small questions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.relay import reply as relay_reply
+from gateway.routing.snapshot import Provider
+from tests.relay.harness import (
+    DONE,
+    Parts,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    route,
+    snapshot,
+    sse,
+)
+
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def ollama(name: str = "local", **changes: Any) -> Provider:
+    return provider(name, "ollama", preset="ollama", auth="none", **changes)
+
+
+def line(content: str = "", **more: Any) -> bytes:
+    message = {"role": "assistant", "content": content}
+    row = {"model": "up", "created_at": "t", "message": message, "done": False, **more}
+    return json.dumps(row).encode() + b"\n"
+
+
+LAST = line(done=True, done_reason="stop", prompt_eval_count=7, eval_count=3)
+
+
+def lines(*parts: bytes | float | Exception) -> httpx.Response:
+    return httpx.Response(
+        200, headers={"content-type": "application/x-ndjson"}, stream=Parts(*parts)
+    )
+
+
+def rows(body: bytes) -> list[Any]:
+    return [json.loads(text) for text in body.splitlines()]
+
+
+async def test_a_stream_passes_through_byte_for_byte(tmp_path: Path) -> None:
+    wire = line("he") + line("llo") + LAST
+    pieces = [wire[i : i + 50] for i in range(0, len(wire), 50)]
+    registry = snapshot(route("m", ollama()))
+    async with gateway(tmp_path, registry, local=lambda _: lines(*pieces)) as gate:
+        reply = await gate.post("/api/chat", ASKED)
+        entry = await gate.entry()
+    assert reply.body == wire
+    assert reply.headers["content-type"] == "application/x-ndjson"
+    assert all(part.endswith(b"\n") for part in reply.parts if part)
+    (sent,) = gate.upstreams.requests
+    assert json.loads(sent.content) == {**ASKED, "model": "gpt-4.1"}
+    assert entry.passthrough
+    assert entry.stream
+    assert (entry.input_tokens, entry.output_tokens, entry.finish) == (7, 3, "stop")
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+async def test_a_request_passes_through_to_the_path_it_called(tmp_path: Path, path: str) -> None:
+    asked = {**ASKED, "prompt": "x", "raw": True, "stream": False}
+    registry = snapshot(route("m", ollama()))
+    whole = httpx.Response(200, content=line("hi", response="hi", done=True))
+    async with gateway(tmp_path, registry, local=lambda _: whole) as gate:
+        await gate.post(path, asked)
+        entry = await gate.entry()
+    (sent,) = gate.upstreams.requests
+    assert sent.url.path == path
+    assert json.loads(sent.content)["raw"] is True
+    assert entry.endpoint == path
+
+
+@pytest.mark.parametrize("stream", [None, True])
+async def test_an_ollama_client_gets_lines_from_a_chat_provider(
+    tmp_path: Path, stream: bool | None
+) -> None:
+    asked = ASKED if stream is None else {**ASKED, "stream": stream}
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    answer = (chunk("he"), chunk("llo"), chunk(finish="stop"), chunk(choices=[], usage=usage), DONE)
+    registry = snapshot(route("m", provider("a")))
+    async with gateway(tmp_path, registry, a=lambda _: sse(*answer)) as gate:
+        reply = await gate.post("/api/chat", asked)
+        entry = await gate.entry()
+    assert json.loads(gate.upstreams.requests[0].content)["stream"] is True
+    found = rows(reply.body)
+    assert "".join(row["message"]["content"] for row in found) == "hello"
+    assert found[-1]["done"] is True
+    assert (found[-1]["prompt_eval_count"], found[-1]["eval_count"]) == (7, 3)
+    assert {row["model"] for row in found} == {"m"}
+    assert entry.stream
+    assert not entry.passthrough
+
+
+async def test_an_ollama_client_gets_one_object_where_it_refuses_a_stream(tmp_path: Path) -> None:
+    registry = snapshot(route("m", provider("a")))
+    async with gateway(tmp_path, registry, a=lambda _: completion("hello")) as gate:
+        chat = await gate.post("/api/chat", {**ASKED, "stream": False})
+        prompt = await gate.post("/api/generate", {"model": "m", "prompt": "x", "stream": False})
+    assert chat.json()["message"]["content"] == "hello"
+    assert (prompt.json()["response"], prompt.json()["eval_count"]) == ("hello", 3)
+
+
+async def test_a_chat_client_gets_events_from_an_ollama(tmp_path: Path) -> None:
+    registry = snapshot(route("m", ollama()))
+    upstream = lines(line("he"), line("llo")[:20], line("llo")[20:], LAST)
+    async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
+        reply = await gate.post("/v1/chat/completions", {**ASKED, "stream": True})
+        entry = await gate.entry()
+    assert gate.upstreams.requests[0].url.path == "/api/chat"
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert reply.body.endswith(DONE)
+    assert reply.body.count(b'"content":"') == 3
+    assert (entry.upstream_dialect, entry.input_tokens) == ("ollama", 7)
+    assert entry.first_token_ms is not None
+
+
+async def test_a_chat_client_gets_a_whole_answer_from_an_ollama(tmp_path: Path) -> None:
+    registry = snapshot(route("m", ollama()))
+    whole = httpx.Response(200, content=line("hello", done=True, done_reason="length"))
+    async with gateway(tmp_path, registry, local=lambda _: whole) as gate:
+        reply = await gate.post("/v1/chat/completions", ASKED)
+    (choice,) = reply.json()["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("hello", "length")
+    assert json.loads(gate.upstreams.requests[0].content)["stream"] is False
+
+
+@pytest.mark.parametrize("dialect", ["ollama", "openai_chat"])
+async def test_a_stream_that_breaks_ends_with_an_error_line(tmp_path: Path, dialect: str) -> None:
+    same = dialect == "ollama"
+    upstream = lines(line("he"), line("llo")[:9]) if same else sse(chunk("he"))
+    maker = ollama("a") if same else provider("a")
+    async with gateway(tmp_path, snapshot(route("m", maker)), a=lambda _: upstream) as gate:
+        reply = await gate.post("/api/chat", ASKED)
+        entry = await gate.entry()
+    found = rows(reply.body)
+    assert isinstance(found[-1]["error"], str)
+    assert len(found) == 2
+    assert found[0]["message"]["content"] == "he"
+    assert entry.outcome == "cut"
+
+
+async def test_an_error_before_the_first_line_is_a_status(tmp_path: Path) -> None:
+    early = lines(b'{"error":"server busy, please try again"}\n')
+    registry = snapshot(route("m", ollama("a"), ollama("b")))
+    refused = httpx.Response(500, json={"error": "boom"})
+    async with gateway(tmp_path, registry, a=lambda _: early, b=lambda _: refused) as gate:
+        reply = await gate.post("/api/chat", ASKED)
+    assert len(gate.upstreams.requests) == 2
+    assert (reply.status, reply.json()) == (500, {"error": "boom"})
+
+
+async def test_a_quiet_stream_is_kept_open_by_blanks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_reply, "PING_S", 0.6)
+    registry = snapshot(route("m", ollama()))
+    upstream = lines(line("he"), 1.0, line("llo"), LAST)
+    async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
+        reply = await gate.post("/api/chat", ASKED)
+    assert b" " in reply.parts
+    found = [json.loads(text) for text in reply.body.decode().splitlines()]
+    assert "".join(row["message"]["content"] for row in found) == "hello"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        ("/api/generate", {"model": "m"}, "load"),
+        ("/api/generate", {"model": "m", "prompt": ""}, "load"),
+        ("/api/chat", {"model": "m", "messages": []}, "load"),
+        ("/api/chat", {"model": "m", "messages": [], "keep_alive": 0}, "unload"),
+    ],
+)
+async def test_a_model_is_loaded_without_a_call(
+    tmp_path: Path, path: str, body: dict[str, Any], reason: str
+) -> None:
+    async with gateway(tmp_path, snapshot(route("m", provider("a")))) as gate:
+        reply = await gate.post(path, body)
+        entry = await gate.entry()
+    (row,) = rows(reply.body)
+    assert (row["done"], row["done_reason"]) == (True, reason)
+    assert ("response" in row) == (path == "/api/generate")
+    assert not gate.upstreams.requests
+    assert (entry.status, entry.outcome, entry.error, entry.attempts) == (200, "ok", "", [])
+
+
+async def get(gate: Any, path: str, **more: Any) -> Any:
+    return await gate.post(path, b"", method="GET", **more)
+
+
+async def test_the_small_questions_are_answered(tmp_path: Path) -> None:
+    registry = snapshot(route("m", provider("a")), route("hidden", provider("a"), hidden=True))
+    async with gateway(tmp_path, registry) as gate:
+        tags = await get(gate, "/api/tags")
+        version = await get(gate, "/api/version")
+        running = await get(gate, "/api/ps")
+        shown = await gate.post("/api/show", {"model": "m:latest"})
+        older = await gate.post("/api/show", {"name": "m"})
+        below = await get(gate, "/ollama/api/tags")
+        alive = await gate.post("/ollama", b"", method="HEAD")
+    assert [row["name"] for row in tags.json()["models"]] == ["m"]
+    assert below.json() == tags.json()
+    assert version.json()["version"].count(".") == 2
+    assert running.json() == {"models": []}
+    assert {"completion", "tools", "vision"} <= set(shown.json()["capabilities"])
+    assert shown.json()["model_info"]["dragoman.context_length"] > 100_000
+    assert older.json() == shown.json()
+    assert alive.status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "body", "key", "status"),
+    [
+        ("/api/show", "POST", b"{}", None, 400),
+        ("/api/show", "POST", b"nonsense", None, 400),
+        ("/api/show", "POST", b'{"model":"x"}', None, 404),
+        ("/api/show", "GET", b"", None, 405),
+        ("/api/tags", "POST", b"", None, 405),
+        ("/api/tags", "GET", b"", "sk-nobody", 401),
+        ("/api/show", "POST", b'{"model":"m"}', "sk-nobody", 401),
+        ("/api/show", "POST", b" " * 70_000, None, 413),
+        ("/ollama/api/pull", "POST", b"{}", None, 404),
+    ],
+)
+async def test_a_wrong_question_is_told_in_its_own_words(
+    tmp_path: Path, path: str, method: str, body: bytes, key: str | None, status: int
+) -> None:
+    async with gateway(tmp_path, snapshot(route("m", provider("a")))) as gate:
+        more = {} if key is None else {"key": key}
+        reply = await gate.post(path, body, method=method, **more)
+    assert reply.status == status
+    assert isinstance(reply.json()["error"], str)
+
+
+async def test_a_client_that_leaves_closes_the_upstream(tmp_path: Path) -> None:
+    registry = snapshot(route("m", ollama()))
+    upstream = lines(line("he"), 5.0, LAST)
+    async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
+        await gate.post("/api/chat", ASKED, leave_after=0.2)
+        entry = await gate.entry()
+        await asyncio.sleep(0)
+    assert entry.outcome == "client_closed"
+    assert gate.upstreams.closed == ["local"]

@@ -1,0 +1,112 @@
+"""Several prompts in one request, at providers that take one at a time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.relay.harness import (
+    DONE,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+    sse,
+)
+
+ASKED = {"model": "m", "prompt": ["one", "two"], "max_tokens": 9}
+
+
+def prompt_of(request: httpx.Request) -> str:
+    """What the provider was asked."""
+    said: str = json.loads(request.content)["messages"][-1]["content"]
+    return said
+
+
+def echoing(request: httpx.Request) -> httpx.Response:
+    """An answer that repeats the prompt."""
+    body = json.loads(request.content)
+    said = f"<{prompt_of(request)}>"
+    if not body.get("stream"):
+        return completion(said)
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    return sse(chunk(said), chunk(finish="stop"), chunk(choices=[], usage=usage), DONE)
+
+
+def frames(body: bytes) -> list[Any]:
+    data = [text.removeprefix("data: ") for text in body.decode().split("\n\n") if text]
+    return [text if text == "[DONE]" else json.loads(text) for text in data]
+
+
+async def test_each_prompt_is_a_call_of_its_own(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
+        reply = await gate.post("/v1/completions", ASKED)
+        rows = await gate.rows(3)
+    body = reply.json()
+    assert [(c["index"], c["text"]) for c in body["choices"]] == [(0, "<one>"), (1, "<two>")]
+    assert body["usage"] == {"prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20}
+    assert [prompt_of(request) for request in gate.upstreams.requests] == ["one", "two"]
+    own = next(row for row in rows if row.id == reply.headers["x-request-id"])
+    parts = [row for row in rows if row is not own]
+    assert [row.input_tokens for row in parts] == [7, 7]
+    assert (own.input_tokens, own.cost_usd, own.status, len(own.attempts)) == (None, None, 200, 2)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+async def test_streams_follow_each_other_and_end_once(tmp_path: Path, counted: bool) -> None:
+    asked = {**ASKED, "stream": True, "stream_options": {"include_usage": counted}}
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
+        reply = await gate.post("/v1/completions", asked)
+    *rows, end = frames(reply.body)
+    assert end == "[DONE]"
+    told = [(c["index"], c["text"]) for row in rows for c in row["choices"] if c["text"]]
+    assert told == [(0, "<one>"), (1, "<two>")]
+    usages = [row["usage"]["total_tokens"] for row in rows if row.get("usage")]
+    assert usages == ([20] if counted else [])
+
+
+async def test_a_failure_before_anything_went_out_is_a_status(tmp_path: Path) -> None:
+    registry = snapshot(route("m", provider("a")))
+    async with gateway(tmp_path, registry, a=lambda _: refusal(429, "slow")) as gate:
+        reply = await gate.post("/v1/completions", {**ASKED, "stream": True})
+    assert (reply.status, reply.json()["error"]["message"]) == (429, "slow")
+
+
+async def test_a_failure_in_the_middle_is_told_and_no_end_follows(tmp_path: Path) -> None:
+    def second_fails(request: httpx.Request) -> httpx.Response:
+        return echoing(request) if prompt_of(request) == "one" else refusal(503, "busy")
+
+    registry = snapshot(route("m", provider("a")))
+    async with gateway(tmp_path, registry, a=second_fails) as gate:
+        reply = await gate.post("/v1/completions", {**ASKED, "stream": True})
+        whole = await gate.post("/v1/completions", ASKED)
+        rows = await gate.rows(3)
+    assert frames(reply.body)[-1]["error"]["message"] == "busy"
+    assert DONE not in reply.body
+    assert whole.status == 503
+    assert {row.outcome for row in rows} >= {"ok", "error"}
+
+
+async def test_a_provider_that_takes_them_all_gets_them_all(tmp_path: Path) -> None:
+    older = provider("a", "openai_completions", preset="custom-completions")
+    answer = {"id": "x", "choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
+    registry = snapshot(route("m", older))
+    async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=answer)) as gate:
+        await gate.post("/v1/completions", ASKED)
+    (sent,) = gate.upstreams.requests
+    assert json.loads(sent.content)["prompt"] == ["one", "two"]
+
+
+@pytest.mark.parametrize("prompt", [[1, 2], [[1], [2]], ["a"] * 200])
+async def test_what_can_not_be_taken_apart_is_refused(tmp_path: Path, prompt: Any) -> None:
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
+        reply = await gate.post("/v1/completions", {**ASKED, "prompt": prompt})
+    assert (reply.status, reply.json()["error"]["param"]) == (400, "prompt")
+    assert not gate.upstreams.requests

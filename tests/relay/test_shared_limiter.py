@@ -1,0 +1,280 @@
+"""Limits on Redis: what the counters of one machine do, done for several."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from gateway.canon.errors import GatewayError
+from gateway.dialects import DIALECTS
+from gateway.relay import shared_limiter
+from gateway.relay.board import Board
+from gateway.relay.call import Call
+from gateway.relay.limiter import Limiter
+from gateway.relay.shared_limiter import PREFIX, SharedLimiter
+from gateway.routing.limits import UNITS, Budget, Limits
+from gateway.routing.snapshot import Route, Snapshot
+from tests.redis_server import RedisServer, running
+from tests.relay.harness import provider, route
+from tests.relay.test_limiter import limited, priced
+
+pytestmark = pytest.mark.redis
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with running(tmp_path) as server:
+        yield server
+
+
+class Clock:
+    """A time that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Machine:
+    """A limiter as one of several machines has it."""
+
+    def __init__(self, url: str, registry: Snapshot, clock: Clock) -> None:
+        self.limiter = SharedLimiter(Board(), url, clock=clock)
+        self.registry = registry
+        self.clock = clock
+
+    def call(self, max_tokens: int = 10) -> Call:
+        (key,) = self.registry.keys.values()
+        made = Call(
+            request_id="r",
+            endpoint="/v1/chat/completions",
+            verb="generate",
+            dialect=DIALECTS["openai_chat"],
+            snapshot=self.registry,
+            headers={},
+            started=0.0,
+        )
+        made.started_at = self.clock.now
+        made.key, made.route = key, self.route
+        made.fields = {"max_tokens": msgspec.Raw(b"%d" % max_tokens)}
+        return made
+
+    @property
+    def route(self) -> Route:
+        return self.registry.routes["r"]
+
+    async def enter(self, max_tokens: int = 10) -> Call | GatewayError:
+        call = self.call(max_tokens)
+        try:
+            full = await self.limiter.admit_shared(call, self.route, self.route.targets[0])
+        except GatewayError as refused:
+            return refused
+        if full is None:
+            return call
+        await self.leave(call)
+        return GatewayError(full)
+
+    async def leave(self, call: Call, tokens: int = 0, units: int = 0) -> None:
+        self.limiter.settle(call, tokens, units)
+        self.limiter._flush_now()
+        await asyncio.gather(*self.limiter._tasks)
+
+
+@asynccontextmanager
+async def machines(
+    url: str, registry: Snapshot, count: int = 2
+) -> AsyncIterator[tuple[list[Machine], Clock]]:
+    clock = Clock()
+    made = [Machine(url, registry, clock) for _ in range(count)]
+    try:
+        yield made, clock
+    finally:
+        for machine in made:
+            await machine.limiter.close()
+
+
+def kind(found: Call | GatewayError) -> str:
+    return found.error.kind if isinstance(found, GatewayError) else "ok"
+
+
+async def test_machines_share_a_limit_of_requests(redis: RedisServer) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=5))
+    async with machines(redis.url, registry) as ((one, two), clock):
+        found = [kind(await machine.enter()) for machine in (one, two) * 4]
+        assert found == ["ok"] * 5 + ["rate_limit"] * 3
+        refused = await one.enter()
+        assert isinstance(refused, GatewayError)
+        wait = refused.error.retry_after_s
+        assert wait is not None and 60 <= wait <= 66
+        clock.now += wait
+        assert kind(await two.enter()) == "ok"
+
+
+async def test_at_once_from_all_sides_not_one_too_many_is_let_in(redis: RedisServer) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(requests_per_hour=37))
+    async with machines(redis.url, registry, 4) as (many, _):
+        found = await asyncio.gather(*(machine.enter() for machine in many * 30))
+    assert [kind(f) for f in found].count("ok") == 37
+
+
+async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> None:
+    """The same story on Redis and on the counters of one machine, step by step."""
+    registry = limited(
+        priced(provider("one", limits=Limits(tokens_per_day=4000))),
+        limits=Limits(requests_per_minute=20, tokens_per_minute=300, concurrency=4),
+        budget=Budget(day_usd=Decimal("0.004"), total_usd=Decimal("0.02")),
+    )
+    draw = random.Random(11)
+    async with machines(redis.url, registry, 1) as ((far,), clock):
+        near = Limiter(Board(), clock=clock)
+        running: list[tuple[Call, Call]] = []
+        seen = set()
+        for _ in range(600):
+            clock.now += draw.choice([0.0, 0.1, 1.0, 4.9, 30.0, 61.0, 4000.0, 90_000.0])
+            if running and draw.random() < 0.5:
+                here, there = running.pop(draw.randrange(len(running)))
+                tokens, units = draw.randrange(90), draw.randrange(UNITS // 3000)
+                near.settle(here, tokens, units)
+                await far.leave(there, tokens, units)
+                continue
+            want = draw.choice([10, 40, 200])
+            there = await far.enter(want)
+            here: Any = far.call(want)
+            try:
+                full = near.admit(here, far.route, far.route.targets[0])
+                if full is not None:
+                    near.settle(here, 0, 0)
+                    here = GatewayError(full)
+            except GatewayError as refused:
+                here = refused
+            assert kind(there) == kind(here)
+            seen.add(kind(here))
+            if isinstance(there, GatewayError):
+                assert there.error == here.error
+            else:
+                assert there.limit_headers == here.limit_headers
+                running.append((here, there))
+        assert seen == {"ok", "rate_limit", "quota"}
+
+
+async def test_what_a_dead_machine_reserved_counts_no_more(redis: RedisServer) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
+    async with machines(redis.url, registry) as ((one, two), clock):
+        assert kind(await one.enter()) == "ok"
+        clock.now += shared_limiter.LEASE_S - 1
+        assert kind(await two.enter()) == "rate_limit"
+        clock.now += 2
+        assert kind(await two.enter()) == "ok"
+
+
+async def test_a_machine_that_says_that_it_lives_keeps_its_reservations(
+    redis: RedisServer,
+) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
+    async with machines(redis.url, registry) as ((one, two), clock):
+        held = await one.enter()
+        for _ in range(4):
+            clock.now += shared_limiter.LEASE_S - 1
+            await one.limiter._ask([], 0)
+            assert kind(await two.enter()) == "rate_limit"
+        assert isinstance(held, Call)
+        await one.leave(held)
+        assert kind(await two.enter()) == "ok"
+
+
+async def test_a_client_that_leaves_while_redis_is_asked_leaves_nothing(
+    redis: RedisServer,
+) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
+    async with machines(redis.url, registry) as ((one, two), _):
+        asking = asyncio.ensure_future(one.enter())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.gather(*one.limiter._tasks)
+        one.limiter._flush_now()
+        await asyncio.gather(*one.limiter._tasks)
+        assert kind(await two.enter()) == "ok"
+
+
+async def test_money_is_settled_to_the_last_unit(redis: RedisServer) -> None:
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(3)))
+    async with machines(redis.url, registry, 3) as (many, _):
+        amounts = [random.Random(n).randrange(1, UNITS // 50) for n in range(90)]
+
+        async def one(number: int, units: int) -> None:
+            machine = many[number % 3]
+            call = await machine.enter()
+            assert isinstance(call, Call)
+            await machine.leave(call, 5, units)
+
+        await asyncio.gather(*(one(*pair) for pair in enumerate(amounts)))
+        client: Redis = Redis.from_url(redis.url)
+        held = await client.hgetall(f"{PREFIX}key:1/usd/total")
+        await client.aclose()
+    assert {name: int(value) for name, value in held.items()} == {b"h": 1, b"b0": sum(amounts)}
+
+
+async def test_what_the_database_knows_is_counted_once(redis: RedisServer) -> None:
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    async with machines(redis.url, registry) as ((one, two), _):
+        for machine in (one, two):
+            machine.limiter.learn([("key:1/usd/total", 1, UNITS * 9 // 10)])
+            machine.limiter._flush_now()
+            await asyncio.gather(*machine.limiter._tasks)
+        call = await one.enter()
+        assert isinstance(call, Call)
+        await one.leave(call, 5, UNITS // 10)
+        assert kind(await two.enter()) == "quota"
+
+
+async def test_one_request_is_one_round_trip(redis: RedisServer) -> None:
+    registry = limited(
+        priced(provider("one", limits=Limits(concurrency=9))),
+        limits=Limits(requests_per_minute=90, tokens_per_hour=10**6),
+        budget=Budget(month_usd=Decimal(1)),
+    )
+    async with machines(redis.url, registry, 1) as ((one,), _):
+        await one.enter()
+        client: Redis = Redis.from_url(redis.url)
+        before = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+        held = None
+        for _ in range(20):
+            if held is not None:
+                one.limiter.settle(held, 10, 10)  # goes along with the next
+            held = await one.enter()
+            assert isinstance(held, Call)
+        after = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+        await client.aclose()
+    assert after - before == 20
+
+
+async def test_while_redis_is_away_each_machine_counts_alone(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shared_limiter, "AGAIN_S", 0.1)
+    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=3))
+    async with machines(redis.url, registry) as ((one, two), _):
+        assert kind(await one.enter()) == "ok"
+        redis.stop()
+        found = [kind(await machine.enter()) for machine in (one, two) * 5]
+        assert found.count("ok") == 6, "three of each"
+        redis.start()
+        await asyncio.sleep(0.2)
+        found = [kind(await machine.enter()) for machine in (one, two) * 5]
+        assert found.count("ok") == 3, "Redis has forgotten, and counts for both again"
+    assert caplog.text.count("Redis is away") == 2
+    assert caplog.text.count("Redis is back") == 2

@@ -1,0 +1,214 @@
+"""Tokens and signatures: fetched once, renewed beside the traffic, never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from gateway.canon.errors import GatewayError
+from gateway.providers.profile import Secret
+from gateway.relay import grants, tokens
+from gateway.relay.grants import Grant
+from gateway.relay.tokens import Tokens
+from gateway.routing.snapshot import Provider
+from tests.fakes.server import Out, Seen, Server
+
+URL = httpx.URL("https://bedrock-runtime.eu-west-1.amazonaws.com/model/x%3A0/converse")
+PLAIN = httpx.Headers({"host": URL.host, "content-type": "application/json", "x-own": "1"})
+AWS = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI"
+
+
+def provider(auth: str, credential: str) -> Provider:
+    return Provider(
+        id=1,
+        name="p",
+        preset="custom",
+        dialect="openai_chat",
+        base_url="https://x.example",
+        auth=auth,
+        credential=Secret(credential),
+    )
+
+
+class TokenServer(Server):
+    """Grants tokens as Google's and Microsoft's endpoints do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expires_in = 3600
+        self.status = 200
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        number = len(self.requests)
+        granted = {"access_token": f"token-{number}", "expires_in": self.expires_in}
+        await out.reply(self.status, {**granted, "token_type": "Bearer"})
+        return True
+
+
+@pytest.fixture
+def server() -> Any:
+    with TokenServer() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def private_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+def account(server: Server, private_key: str) -> str:
+    """The JSON of a service account whose tokens the fake grants."""
+    return json.dumps(
+        {
+            "type": "service_account",
+            "client_email": "robot@project.iam.example",
+            "private_key": private_key,
+            "private_key_id": "1",
+            "token_uri": f"{server.url}/token",
+            "project_id": "project",
+        }
+    )
+
+
+async def headers(made: Tokens, to: Provider, body: bytes = b"{}") -> httpx.Headers:
+    return await made.headers(to, "POST", URL, PLAIN, body)
+
+
+async def test_a_token_that_is_given_is_nothing_to_make() -> None:
+    for auth in ("google", "entra", "sigv4", "bearer"):
+        assert await headers(Tokens(), provider(auth, "ya29.token")) is PLAIN
+
+
+async def test_a_service_account_gets_a_token_once(server: TokenServer, private_key: str) -> None:
+    made, to = Tokens(), provider("google", account(server, private_key))
+    found = await asyncio.gather(*(headers(made, to) for _ in range(5)))
+    assert {item["authorization"] for item in found} == {"Bearer token-1"}
+    assert found[0]["x-own"] == "1"
+    assert len(server.requests) == 1
+    assert b"grant_type=urn" in server.requests[0].raw
+
+
+async def test_a_token_is_renewed_before_it_ends_and_nobody_waits(
+    server: TokenServer, private_key: str
+) -> None:
+    made, to = Tokens(), provider("google", account(server, private_key))
+    server.expires_in = 100  # less than EARLY_S
+    assert (await headers(made, to))["authorization"] == "Bearer token-1"
+    server.expires_in = 3600
+    assert (await headers(made, to))["authorization"] == "Bearer token-1"
+    for _ in range(200):
+        if (await headers(made, to))["authorization"] == "Bearer token-2":
+            break
+        await asyncio.sleep(0.01)
+    assert (await headers(made, to))["authorization"] == "Bearer token-2"
+    assert len(server.requests) == 2
+
+
+async def test_a_renewal_that_fails_leaves_the_token_in_use(
+    server: TokenServer, private_key: str
+) -> None:
+    made, to = Tokens(), provider("google", account(server, private_key))
+    server.expires_in = 100
+    await headers(made, to)
+    server.status = 400
+    for _ in range(20):
+        assert (await headers(made, to))["authorization"] == "Bearer token-1"
+        await asyncio.sleep(0.01)
+    assert len(server.requests) == 2, "a failed renewal is not tried again at once"
+
+
+async def test_a_refused_account_is_told_without_its_secrets(
+    server: TokenServer, private_key: str
+) -> None:
+    server.status = 400
+    with pytest.raises(GatewayError) as caught:
+        await headers(Tokens(), provider("google", account(server, private_key)))
+    assert caught.value.error.kind == "upstream_auth"
+    assert "robot" not in caught.value.error.message
+
+
+async def test_an_application_of_entra_gets_a_token(server: TokenServer) -> None:
+    fields = {
+        "tenant_id": "tenant",
+        "client_id": "app",
+        "client_secret": "s3cret-s3cret",
+        "authority": server.url,
+    }
+    found = await headers(Tokens(), provider("entra", json.dumps(fields)))
+    assert found["authorization"] == "Bearer token-1"
+    (asked,) = server.requests
+    assert asked.path == "/tenant/oauth2/v2.0/token"
+    assert b"scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default" in asked.raw
+
+
+async def test_each_request_is_signed_on_its_own() -> None:
+    made, to = Tokens(), provider("sigv4", AWS)
+    first, second = await headers(made, to, b"1"), await headers(made, to, b"2")
+    scope = "Credential=AKIAIOSFODNN7EXAMPLE/"
+    assert scope in first["authorization"]
+    assert "/eu-west-1/bedrock/aws4_request" in first["authorization"]
+    assert first["authorization"] != second["authorization"]
+    assert first["x-own"] == "1"
+    assert "SignedHeaders=content-type;host;x-amz-date" in first["authorization"]
+
+
+async def test_the_machines_own_key_signs_where_none_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT00001")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "session")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    found = await headers(Tokens(), provider("sigv4", ""))
+    assert "Credential=AKIAENVIRONMENT00001/" in found["authorization"]
+    assert found["x-amz-security-token"] == "session"
+
+
+async def test_a_machine_without_a_key_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(GatewayError) as caught:
+        await headers(Tokens(), provider("sigv4", ""))
+    assert caught.value.error.kind == "upstream_auth"
+
+
+async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go = threading.Event()
+
+    def slow(fields: dict[str, Any]) -> Grant[str]:
+        go.wait(5)
+        return Grant("late", time.time() + 3600)
+
+    monkeypatch.setitem(tokens._FETCH, "google", slow)
+    made, to = Tokens(), provider("google", '{"type": "x"}')
+    given_up = asyncio.create_task(headers(made, to))
+    waiting = asyncio.create_task(headers(made, to))
+    await asyncio.sleep(0.05)
+    given_up.cancel()
+    go.set()
+    assert (await waiting)["authorization"] == "Bearer late"
+
+
+def test_a_grant_does_not_show_itself() -> None:
+    assert "secret" not in repr(
+        grants.aws_key({"aws_access_key_id": "A", "aws_secret_access_key": "secret"})
+    )

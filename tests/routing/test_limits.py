@@ -1,0 +1,353 @@
+"""Limits and budgets: never exceeded, nobody kept out for ever, and exact in money."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import usage_querysets
+from gateway.routing import limits
+from gateway.routing.limits import (
+    BUCKETS,
+    DAY,
+    FIRST,
+    HEAD,
+    HOUR,
+    MINUTE,
+    RESERVED,
+    SLICES,
+    UNITS,
+    WORDS,
+    Budget,
+    Limits,
+    Moment,
+    Rule,
+    Want,
+    add,
+    began,
+    bound,
+    by_slot,
+    calendar,
+    empty_in,
+    fits,
+    frees_in,
+    look,
+    put_back,
+    rules,
+    slot,
+    spend,
+    spent,
+    take,
+    total,
+    units,
+)
+
+NOW = 1_800_000_000.0
+SPANS = [MINUTE, HOUR, DAY]
+
+
+def lane() -> list[int]:
+    """The words of one cell of one process."""
+    return [0] * WORDS
+
+
+class Gate:
+    """One rule over the lanes of some processes, on a simulated clock."""
+
+    def __init__(self, rule: Rule, lanes: int = 1) -> None:
+        self.rule = rule
+        self.bounds = [bound(rule, 0)]
+        self.lanes = [lane() for _ in range(lanes)]
+        self.span_s = self.bounds[0].span_s
+
+    def look(self, now: float, want: int = 0, who: int = 0) -> tuple[int, list[int]]:
+        others = [words for number, words in enumerate(self.lanes) if number != who]
+        return look(self.bounds, self.lanes[who], others, moment(now), Want(want, want))
+
+    def used(self, now: float) -> int:
+        return self.look(now)[1][0]
+
+    @property
+    def reserved(self) -> int:
+        return sum(words[RESERVED] for words in self.lanes)
+
+    def enter(self, now: float, want: int, who: int = 0) -> bool:
+        refused, _ = self.look(now, want, who)
+        if not refused:
+            take(self.bounds, self.lanes[who], moment(now), Want(want, want))
+        return not refused
+
+    def leave(self, now: float, want: int, used: int, who: int = 0, began: float = 0.0) -> None:
+        when = Moment(now, moment(began or now).windows)
+        put_back(self.bounds, self.lanes[who], when, Want(want, want), used, used)
+
+    def counts(self, now: float) -> list[int]:
+        rows = [by_slot(words, 0, slot(now, self.span_s)) for words in self.lanes]
+        return [sum(column) for column in zip(*rows, strict=True)]
+
+
+def moment(now: float) -> Moment:
+    """A moment for a request that begins then."""
+    return Moment(now, {span: calendar(now, span)[0] for span in limits.CALENDAR})
+
+
+def rule(what: str, span: str, most: int) -> Rule:
+    return Rule(owner="key:1", label="this API key", what=what, span=span, most=most)  # type: ignore[arg-type]
+
+
+def busiest(events: list[tuple[float, int]], span_s: int) -> int:
+    """The most that any span of this length had, wherever it begins."""
+    found, low, held = 0, 0, 0
+    for at, amount in events:
+        held += amount
+        while events[low][0] <= at - span_s:
+            held -= events[low][1]
+            low += 1
+        found = max(found, held)
+    return found
+
+
+# Seconds until the next request: bursts, and waits around the window's ends.
+gaps = st.one_of(
+    st.just(0.0),
+    st.floats(0, 0.5),
+    st.floats(0, 30),
+    st.sampled_from([4.999, 5.0, 5.001, 59.9, 60.0, 60.1, 299.9, 3600.0, 7200.0, 90_000.0]),
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    most=st.integers(1, 12),
+    span=st.sampled_from(["minute", "hour", "day"]),
+    lanes=st.integers(1, 4),
+    start=st.floats(NOW, NOW + DAY),
+    asks=st.lists(st.tuples(gaps, st.integers(0, 3)), max_size=80),
+)
+def test_no_span_of_time_ever_has_more_requests_than_the_limit(
+    most: int, span: str, lanes: int, start: float, asks: list[tuple[float, int]]
+) -> None:
+    gate = Gate(rule("requests", span, most), lanes)
+    now, let_in = start, []
+    for gap, who in asks:
+        now += gap
+        if gate.enter(now, 0, who % lanes):
+            let_in.append((now, 1))
+        else:
+            wait = frees_in(gate.counts(now), most, now, gate.span_s)
+            assert 0 < wait <= gate.span_s * BUCKETS / SLICES
+            # Whoever waits as long as told is let in, if nobody else was.
+            assert total_after(gate, now + wait + 0.001) < most
+    assert busiest(let_in, gate.span_s) <= most
+
+
+def total_after(gate: Gate, now: float) -> int:
+    return gate.used(now)
+
+
+requests = st.lists(
+    st.tuples(
+        gaps,
+        st.integers(0, 3),  # the process
+        st.integers(1, 60),  # what it may use at most
+        st.floats(0, 1),  # the part of that which it uses
+        st.integers(0, 6),  # how many requests later it ends
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(most=st.integers(1, 100), lanes=st.integers(1, 3), asks=requests)
+def test_tokens_pass_a_limit_by_no_more_than_one_request(
+    most: int, lanes: int, asks: list[tuple[float, int, int, float, int]]
+) -> None:
+    gate = Gate(rule("tokens", "minute", most), lanes)
+    now, running, ended = NOW, [], []
+    for number, (gap, who, want, part, later) in enumerate(asks):
+        now += gap
+        for ends, *rest in [r for r in running if r[0] <= number]:
+            running.remove((ends, *rest))
+            end(gate, now, rest, ended)
+        if gate.enter(now, want, who % lanes):
+            running.append((number + later, who % lanes, want, int(want * part)))
+        # What is counted and what may still come never pass the limit by more than the
+        # one request that was alone when it came.
+        over = gate.used(now) + gate.reserved - most
+        assert over <= max([r[2] for r in running] + [u for _, u in ended] + [0])
+    for _, *rest in running:
+        end(gate, now, rest, ended)
+    assert gate.reserved == 0
+    largest = max((used for _, used in ended), default=0)
+    assert busiest(ended, MINUTE) <= most + largest
+
+
+def end(gate: Gate, now: float, rest: list[int], ended: list[tuple[float, int]]) -> None:
+    who, want, used = rest
+    gate.leave(now, want, used, who)
+    ended.append((now, used))
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    most=st.integers(0, 200),
+    span=st.sampled_from(["day", "week", "month", "total"]),
+    asks=requests,
+)
+def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
+    most: int, span: str, asks: list[tuple[float, int, int, float, int]]
+) -> None:
+    gate = Gate(rule("usd", span, most), 3)
+    now, running = NOW, []
+    told: dict[int, int] = {}
+    costs: dict[int, list[int]] = {}
+    for number, (gap, who, want, part, later) in enumerate(asks):
+        now += gap * 700
+        for request in [r for r in running if r[0] <= number]:
+            running.remove(request)
+            _, who_, want_, used, began_ = request
+            gate.leave(now, want_, used, who_, began_)
+            window = calendar(began_, span)[0]
+            if all(w <= window for w in told):  # one that ends late counts in no later window
+                told[window] = told.get(window, 0) + used
+                costs.setdefault(window, []).append(used)
+        window = calendar(now, span)[0]
+        if window in told or not told:
+            assert gate.used(now) <= told.get(window, 0)
+        if gate.enter(now, want, who % 3):
+            running.append((number + later, who % 3, want, int(want * part), now))
+    for window, sum_ in told.items():
+        assert sum_ <= most + max(costs[window])
+
+
+def test_nobody_is_kept_out_of_a_limit_that_nobody_uses() -> None:
+    """The largest request is let in when it is alone, even by the smallest limit."""
+    gate = Gate(rule("tokens", "minute", 10))
+    assert gate.enter(NOW, 1_000_000)
+    assert not gate.enter(NOW, 1)
+    gate.leave(NOW, 1_000_000, 4)
+    assert gate.enter(NOW, 1_000_000)
+
+
+@pytest.mark.parametrize("what", ["tokens", "usd"])
+def test_every_request_has_its_turn_if_it_asks_again(what: str) -> None:
+    gate = Gate(rule(what, "minute" if what == "tokens" else "day", 100))
+    waiting = [7, 150, 90, 12, 60, 3, 99]
+    now, rounds = NOW, 0
+    while waiting:
+        rounds += 1
+        want = waiting.pop(0)
+        if gate.enter(now, want):
+            gate.leave(now, want, want // 2, began=now)
+        else:
+            waiting.append(want)
+        now += DAY / 20
+        assert rounds < 200
+
+
+def test_concurrency_is_what_runs_now() -> None:
+    gate = Gate(rule("concurrency", "", 2), 2)
+    assert gate.enter(NOW, 0, 0)
+    assert gate.enter(NOW, 0, 1)
+    assert not gate.enter(NOW, 0, 0)
+    gate.leave(NOW, 0, 0, 1)
+    assert gate.enter(NOW, 0, 0)
+
+
+def test_a_clock_that_is_set_back_hides_nothing() -> None:
+    words = lane()
+    add(words, 0, slot(NOW, MINUTE), 5)
+    assert total(words, 0, slot(NOW - 1000, MINUTE)) == 5
+    add(words, 0, slot(NOW - 1000, MINUTE), 2)
+    assert total(words, 0, slot(NOW, MINUTE)) == 7
+
+
+def test_what_is_older_than_the_span_is_forgotten() -> None:
+    words = lane()
+    add(words, 0, slot(NOW, MINUTE), 5)
+    assert total(words, 0, slot(NOW + MINUTE, MINUTE)) == 5
+    assert total(words, 0, slot(NOW + MINUTE + 5, MINUTE)) == 0
+    add(words, 0, slot(NOW + 10 * MINUTE, MINUTE), 1)
+    assert words[FIRST : FIRST + BUCKETS].count(0) == BUCKETS - 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=40), st.integers(0, 30))
+def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int) -> None:
+    words, at = lane(), 1000
+    for gap, amount in adds:
+        at += gap
+        add(words, 0, at, amount)
+    assert sum(by_slot(words, 0, at + later)) == total(words, 0, at + later)
+
+
+def test_a_cell_is_empty_when_its_newest_bucket_has_left() -> None:
+    words = lane()
+    add(words, 0, slot(NOW, MINUTE), 1)
+    wait = empty_in(by_slot(words, 0, slot(NOW + 3, MINUTE)), NOW + 3, MINUTE)
+    assert total(words, 0, slot(NOW + 3 + wait + 0.001, MINUTE)) == 0
+    assert total(words, 0, slot(NOW + 3 + wait - 0.001, MINUTE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("span", "first", "last", "later"),
+    [
+        ("day", "2026-03-01T00:00:00", "2026-03-01T23:59:59", "2026-03-02T00:00:00"),
+        ("week", "2026-03-02T00:00:00", "2026-03-08T23:59:59", "2026-03-09T00:00:00"),
+        ("month", "2026-12-01T00:00:00", "2026-12-31T23:59:59", "2027-01-01T00:00:00"),
+    ],
+)
+def test_windows_of_the_calendar_are_utcs(span: str, first: str, last: str, later: str) -> None:
+    at = {name: datetime.fromisoformat(f"{text}+00:00").timestamp() for name, text in
+          (("first", first), ("last", last), ("later", later))}  # fmt: skip
+    window, ends = calendar(at["first"], span)
+    assert calendar(at["last"], span) == (window, ends)
+    assert ends == at["later"]
+    assert calendar(at["later"], span)[0] == window + 1
+    assert began(at["last"], span) == datetime.fromtimestamp(at["first"], UTC)
+
+
+def test_what_is_in_all_never_begins_anew() -> None:
+    assert calendar(NOW, "total") == calendar(NOW + 1000 * DAY, "total") == (1, None)
+    assert began(NOW, "total") is None
+
+
+def test_a_late_request_is_not_counted_in_the_next_window() -> None:
+    words = lane()
+    spend(words, 0, 10, 5)
+    spend(words, 0, 11, 1)
+    spend(words, 0, 10, 7)
+    assert (spent(words, 0, 11), words[HEAD]) == (1, 11)
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 50))
+def test_only_a_lone_request_may_pass_a_limit(used: int, held: int, want: int, most: int) -> None:
+    if fits(used, held, want, most):
+        assert used + held + want <= most or (held == 0 and used < most)
+    elif held == 0:
+        assert used >= most
+
+
+def test_rules_are_those_that_are_set() -> None:
+    found = rules(
+        "key:7",
+        "this API key",
+        Limits(requests_per_minute=60, tokens_per_day=9, concurrency=3),
+        Budget(day_usd=Decimal("0.5"), total_usd=Decimal(10), soft_percent=80),
+    )
+    assert [(r.name, r.most, r.soft) for r in found] == [
+        ("key:7/requests/minute", 60, None),
+        ("key:7/tokens/day", 9, None),
+        ("key:7/concurrency/", 3, None),
+        ("key:7/usd/day", UNITS // 2, UNITS // 2 * 80 // 100),
+        ("key:7/usd/total", 10 * UNITS, 8 * UNITS),
+    ]
+
+
+def test_money_is_counted_in_the_units_of_the_roll_ups() -> None:
+    assert UNITS == usage_querysets.UNITS
+    assert units(Decimal("0.0000000001")) == 1
+    assert units(None) == 0
