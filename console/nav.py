@@ -53,6 +53,7 @@ NAV: tuple[Group, ...] = (
         _("Admin"),
         (
             Entry("users", _("Users"), "users", admin=True),
+            Entry("teams", _("Teams"), "coins", admin=True),
             Entry("settings", _("Settings"), "settings", admin=True),
         ),
     ),

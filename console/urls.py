@@ -65,6 +65,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("models/<int:pk>/doctor/apply", dr.doctor_apply, name="doctor-apply"),
     path("providers/<int:pk>/doctor", dr.provider_doctor, name="provider-doctor"),
     path("", include("console.pages.keys.urls")),
+    path("", include("console.pages.teams.urls")),
     path("", include("console.pages.requests.urls")),
     *routes,
     path("", include("console.pages.providers.urls")),

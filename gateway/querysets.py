@@ -143,6 +143,14 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         """The keys of a team that have not been revoked."""
         return self.live().filter(team_id=team_id)
 
+    def free_for(self, team_id: int | None) -> Self:
+        """Those that are in no team, or in this one, by name."""
+        return self.live().filter(Q(team=None) | Q(team_id=team_id)).order_by("name", "pk")
+
+    def leave(self, team_id: int) -> int:
+        """Take all keys out of a team, revoked ones too."""
+        return self.filter(team_id=team_id).update(team_id=None)
+
     def join(self, team_id: int, pks: Sequence[int]) -> None:
         """Make these, and no others that are not revoked, the keys of a team."""
         with transaction.atomic(using=self.db):
@@ -160,6 +168,15 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
     def restore(self, *, revoked_since: datetime) -> int:
         """Accept them again, if they were revoked no longer ago than that."""
         return self.filter(revoked_at__gte=revoked_since).update(revoked_at=None)
+
+
+class TeamQuerySet(RegistryRowQuerySet[Row]):
+    """Teams of keys."""
+
+    def with_member_count(self) -> Self:
+        """All by name, with `members`: how many keys each has that are not revoked."""
+        kept = Q(keys__revoked_at=None)
+        return self.annotate(members=models.Count("keys", filter=kept)).order_by("name")
 
 
 class RouteVersionQuerySet(models.QuerySet[Row]):

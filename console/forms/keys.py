@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.forms.limits import BudgetFields, LimitFields, plain
 from gateway.models import ApiKey, Route
+from gateway.models.limits import BUDGETS, LIMITS
 
 GRACE: dict[str, timedelta] = {
     "none": timedelta(),
@@ -31,24 +32,7 @@ _MOMENT = "%Y-%m-%dT%H:%M"
 MAX_PATTERNS = 200
 
 
-def _usd(label: Any) -> forms.DecimalField:
-    return forms.DecimalField(
-        label=label,
-        required=False,
-        min_value=0,
-        max_digits=16,
-        decimal_places=6,
-        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
-    )
-
-
-def _count(label: Any, help_text: Any = "") -> forms.IntegerField:
-    return forms.IntegerField(
-        label=label, required=False, min_value=1, max_value=2**53, help_text=help_text
-    )
-
-
-class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
+class KeyForm(BudgetFields, LimitFields):
     """A key but for its secret. `chosen` and `patterns` together are the row's `routes`."""
 
     scope = forms.ChoiceField(
@@ -80,35 +64,18 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         help_text=_("What its clients send and what models answer."),
     )
-    budget_day_usd = _usd(_("A day, in USD"))
-    budget_month_usd = _usd(_("A month, in USD"))
-    budget_total_usd = _usd(_("In all, in USD"))
-    limit_rpm = _count(_("Requests a minute"))
-    limit_tpm = _count(_("Tokens a minute"))
-    limit_concurrency = _count(_("Requests at a time"))
 
     class Meta:
         model = ApiKey
-        fields = (
-            "name",
-            "expires_at",
-            "budget_day_usd",
-            "budget_month_usd",
-            "budget_total_usd",
-            "limit_rpm",
-            "limit_tpm",
-            "limit_concurrency",
-        )
+        fields = ("name", "expires_at", "team", *BUDGETS, *LIMITS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in self.Meta.fields:
-            value = self.initial.get(name)
-            if isinstance(value, Decimal):
-                self.initial[name] = f"{value.normalize():f}"
+        plain(self.initial)
         names = list(Route.objects.values_list("name", flat=True).order_by("name"))
         self.fields["chosen"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
         self.fields["name"].help_text = _("Who or what uses it.")
+        self.fields["team"].help_text = _("Its budget and limits hold beside the key's own.")
         allowed = _texts(self.instance.routes)
         bodies = self.instance.log_bodies
         self.initial = {

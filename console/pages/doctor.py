@@ -23,6 +23,7 @@ from gateway.models.capability import KEPT
 from gateway.relay.doctor import PROBES, TRAIT_OF, VERDICTS, Advice, estimate
 from gateway.routing.snapshot import Target
 from gateway.store import doctor
+from gateway.store.compile import is_pattern
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def _page(
         "groups": _groups(report, target, advised),
         "advised": advised,
         "fixed": doctor.fixed(row),
+        "stands_for_many": is_pattern(row.name),
         "problem": problem,
         "may": is_admin(request.user),
         "older": CapabilityReport.objects.of(row.provider, row.name)[:KEPT],
@@ -91,9 +93,22 @@ def _progress(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
         "asked": len(found),
         "of": len(PROBES),
         "tally": _tally(report),
-        "latest": found[-1:] and _titles().get(found[-1]["name"], ""),
+        "marks": _marks(report),
         "cost": sum(costs) if costs else None,
     }
+
+
+def _marks(report: CapabilityReport | None) -> list[dict[str, Any]]:
+    """Every probe by its title, with its verdict as soon as there is one."""
+    found = report.verdicts if report is not None else {}
+    return [
+        {
+            "title": probe.title,
+            "level": LEVELS.get(found.get(probe.name, ""), ""),
+            "label": WORDS.get(found.get(probe.name, ""), ""),
+        }
+        for probe in PROBES
+    ]
 
 
 def _titles() -> dict[str, str]:
@@ -200,6 +215,8 @@ def _begun(pk: int, by: int | None) -> tuple[CapabilityReport | None, Target | N
     target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
     if target is None:
         return None, None, _("Its provider can not be called now.")
+    if is_pattern(row.name):
+        return None, None, _("It stands for many models. Add one of them by its name.")
     try:
         return doctor.begin(row.provider, row.name, by=by), target, ""
     except doctor.Busy:

@@ -34,7 +34,7 @@ from console.playground.reading import Invalid, Json, storable
 from console.playground.translation import translated
 from gateway import store
 from gateway.canon.errors import GatewayError
-from gateway.dialects import DIALECTS
+from gateway.dialects import SERVED
 from gateway.relay import runtime
 from gateway.routing.snapshot import Snapshot
 
@@ -250,7 +250,7 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
     plan = await sync_to_async(keeper.plan_of)(row)
     column, case = keeper.chosen(plan, request.GET.get("col", ""), request.GET.get("case", ""))
     dialect = request.GET.get("dialect") or plan.dialect
-    if dialect not in DIALECTS:
+    if dialect not in SERVED:
         raise Invalid({"dialect": _("This dialect is not spoken here.")})
     takes = await sync_to_async(keeper.takes_of)(row)
     take = next(iter(takes.of(column.id)), None)

@@ -36,6 +36,7 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("DATABASE_URL", gettext_lazy("the database")),
+    Row("REDIS_URL", gettext_lazy("counts limits and budgets for several machines together")),
     Row("DRAGOMAN_DATA_DIR", gettext_lazy("database, secrets, journal"), "DATA_DIR"),
     Row(
         "DRAGOMAN_SECRET_KEY",

@@ -23,7 +23,7 @@ from console.playground.columns import (
 from console.playground.messages import turns_in
 from console.playground.reading import Errors, Invalid, Json, joined
 from console.playground.schemas import wrong_schema
-from gateway.dialects import DIALECTS
+from gateway.dialects import SERVED
 
 MOST_TOOLS = 64
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -45,7 +45,7 @@ def _read(document: Any, *, matrix: bool) -> Plan:
         raise Invalid({"": _("This must be a JSON object.")})
     errors = Errors()
     dialect = errors.text(document, "dialect", "") or "openai_chat"
-    if dialect not in DIALECTS:
+    if dialect not in SERVED:
         errors.add("dialect", _("This dialect is not spoken here."))
     shared = _settings(errors, document, "", Settings())
     columns = _columns(errors, document, shared)

@@ -94,7 +94,7 @@ def _strings(headers: dict[str, Any]) -> dict[str, str]:
 
 def failed(payload: TranslateIn, error: Error) -> Status[dict[str, Any]]:
     """The error as the client of the example would see it."""
-    preset = resolve(payload.source)
+    preset = resolve(translate.without_verb(payload.source))
     dialect = DIALECTS.get(preset.dialect if preset else "", DIALECTS["openai_chat"])
     reply = dialect.client.render_error(error, translate.REQUEST_ID)
     return Status(400, {**reply.body, "status": reply.status})

@@ -21,12 +21,6 @@ def parameters(schema: Json | None) -> Json:
     return out or dict(_EMPTY)
 
 
-def is_strict(schema: Json) -> bool:
-    """Whether strict mode takes the schema as it is."""
-    made = made_strict(schema)
-    return made is not None and not made[1]
-
-
 def made_strict(schema: Json) -> tuple[Json, tuple[str, ...]] | None:
     """The schema for strict mode and what was changed; None if its root is no object."""
     if schema.get("type") != "object" or "anyOf" in schema or "oneOf" in schema:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from gateway.canon.adaptation import Adaptation
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import KINDS, Error, GatewayError, invalid
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.dialects.base import ErrorReply, Exchange, StreamRenderer
 
 
 class Unserved:
-    """Refuses, by name, whatever a client half does."""
+    """Refuses, by name, what a client half does, but for telling of errors."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -39,8 +39,9 @@ class Unserved:
         self._refuse()
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
-        """Raises GatewayError."""
-        self._refuse()
+        """The error in plain words, for whoever asks about an example."""
+        inner = {"message": error.message, "type": error.kind}
+        return ErrorReply(status=KINDS[error.kind].status, body={"error": inner})
 
     def render_count(self, tokens: int) -> dict[str, Any]:
         """Raises GatewayError."""

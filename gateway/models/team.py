@@ -6,7 +6,7 @@ from django.db import models
 
 from gateway.models.limits import Budgeted, Limited
 from gateway.models.registry import RegistryRow
-from gateway.querysets import RegistryRowQuerySet
+from gateway.querysets import TeamQuerySet
 
 
 class Team(Limited, Budgeted, RegistryRow):
@@ -18,7 +18,7 @@ class Team(Limited, Budgeted, RegistryRow):
 
     name = models.CharField(max_length=200, unique=True)
 
-    objects = RegistryRowQuerySet["Team"].as_manager()
+    objects = TeamQuerySet["Team"].as_manager()
 
     class Meta:
         ordering = ("name",)

@@ -50,8 +50,8 @@ def request(
     in dialects too that have them in the path. Raises GatewayError for names it
     does not know and for a request that can not be said.
     """
-    preset = _preset(_without_verb(target), "to")
-    plain = _without_verb(source)
+    preset = _preset(without_verb(target), "to")
+    plain = without_verb(source)
     client = _dialect(_preset(plain, "from"))
     verb: Verb = "generate" if plain == source else "count_tokens"
     if client.embed_client is not None and "input" in body:
@@ -161,7 +161,7 @@ def _shown(frame: Frame) -> Any:
     return {"event": frame.event, "data": data} if frame.event else data
 
 
-def _without_verb(name: str) -> str:
+def without_verb(name: str) -> str:
     """The dialect or preset in the name of one of its endpoints that count tokens."""
     return name.removesuffix("_count_tokens").removesuffix("_input_tokens")
 

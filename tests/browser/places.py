@@ -25,6 +25,8 @@ PLACES = (
     Place("providers", "/console/providers"),
     Place("provider-add", "/console/providers/add"),
     Place("models", "/console/models"),
+    Place("doctor", "/console/models/1/doctor"),
+    Place("provider-doctor", "/console/providers/1/doctor"),
     Place("routes", "/console/routes"),
     Place("route", "/console/routes/demo"),
     Place("keys", "/console/keys"),

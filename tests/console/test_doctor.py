@@ -121,6 +121,13 @@ def test_a_provider_that_is_off_can_not_be_examined(admin: Client) -> None:
     assert not CapabilityReport.objects.exists()
 
 
+def test_a_wildcard_is_not_examined(admin: Client) -> None:
+    row = demo("demo-*")
+    assert "stands for many models" in text(admin.get(at(row)))
+    admin.post(at(row, "doctor-start"))
+    assert not CapabilityReport.objects.exists()
+
+
 def test_while_it_runs_only_the_progress_is_renewed_and_then_the_page(admin: Client) -> None:
     row = demo()
     running = report(row)

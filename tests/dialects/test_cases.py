@@ -9,6 +9,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -27,6 +28,9 @@ SPOKEN = {
     "openai_embeddings",
     "ollama",
     "openai_completions",
+    "bedrock_converse",
+    "cohere",
+    "vertex_anthropic",
 }
 
 
@@ -55,6 +59,9 @@ def same(want: Any, got: Any) -> bool:
         return len(want) == len(got) and all(map(same, want, got))
     if want == "HASH9HASH":
         return re.fullmatch(r"[A-Za-z0-9]{9}", got) is not None
+    if isinstance(want, str) and want.endswith("SHA8SHA8"):
+        head = re.escape(want.removesuffix("SHA8SHA8"))
+        return re.fullmatch(rf"{head}[0-9a-f]{{8}}", got) is not None
     if isinstance(want, str) and want.startswith(PREFIX):
         return unwrap(want) == unwrap(got)
     if isinstance(want, str) and want.startswith("sha256:"):
@@ -70,8 +77,9 @@ def rows(report: list[dict[str, Any]]) -> list[tuple[str, str]]:
 def upstream_model(expected: dict[str, Any]) -> str:
     """The model that the case sends to: in the body, or in the path."""
     body: dict[str, Any] = expected["body"]
-    found = re.search(r"/models/(.+):", expected.get("path", ""))
-    return str(body["model"]) if "model" in body or found is None else found[1]
+    place = expected.get("path", expected.get("url", ""))
+    found = re.search(r"/models?/([^/:]+)[/:]", place)
+    return str(body["model"]) if "model" in body or found is None else unquote(found[1])
 
 
 @pytest.mark.parametrize("case", cases("request"))
@@ -107,9 +115,9 @@ def test_an_error_becomes_what_the_case_says(case: dict[str, Any]):
     )
     assert found["status"] == expected["status"]
     assert found["body"] == expected["body"]
-    assert found["headers"].items() >= expected["headers"].items()
+    assert found["headers"].items() >= expected.get("headers", {}).items()
 
 
 def test_the_cases_are_all_there():
     assert len(list(FOLDER.glob("*.json"))) == 32
-    assert sum(len(cases(kind)) for kind in ("request", "stream", "error")) == 20
+    assert sum(len(cases(kind)) for kind in ("request", "stream", "error")) == 25

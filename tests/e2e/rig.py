@@ -61,6 +61,10 @@ class Gateway:
     def _log(self) -> Path:
         return self.directory / "output.txt"
 
+    def environment(self) -> dict[str, str]:
+        """What its processes have of the environment."""
+        return _environment(self.directory)
+
     def start(self) -> Self:
         """Start it and wait until it is ready. Raises RuntimeError with its output."""
         command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
@@ -70,7 +74,7 @@ class Gateway:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=_environment(self.directory),
+                env=self.environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

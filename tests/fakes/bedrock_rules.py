@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
 from functools import lru_cache
 from typing import Any
@@ -130,7 +131,7 @@ def _roles(model: str, body: Json) -> Refusal | None:
     roles = [message["role"] for message in body.get("messages", [])]
     if not roles or roles[0] != "user":
         return bad("A conversation must start with a user message. Try again.")
-    if any(a == b for a, b in zip(roles, roles[1:], strict=False)):
+    if any(a == b for a, b in itertools.pairwise(roles)):
         return bad("A conversation must alternate between user and assistant roles.")
     if any(not message["content"] for message in body["messages"]):
         return bad("The content field in the Message object is empty.")

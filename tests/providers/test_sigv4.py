@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from unittest import mock
-
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -50,17 +48,23 @@ def test_a_signature_holds_for_body_and_url(token: str | None) -> None:
     assert made[b"authorization"].decode() != other
 
 
+class _Untouched(SigV4Auth):
+    """botocore's signer for a request that has its time and token already."""
+
+    def _modify_request_before_signing(self, request: AWSRequest) -> None:
+        pass
+
+
 def _expected(key: sigv4.Key, url: str, body: bytes, at: str) -> str:
     """What botocore's signer gives for this time, from a request as its own client makes it."""
     request = AWSRequest(method="POST", url=url, headers=dict(HEADERS), data=body)
-    signer = SigV4Auth(Credentials(key.id, key.secret, key.token), "bedrock", "eu-central-1")
-    with mock.patch.object(signer, "_modify_request_before_signing"):
-        request.context["timestamp"] = at
-        request.headers["X-Amz-Date"] = at
-        if key.token:
-            request.headers["X-Amz-Security-Token"] = key.token
-        canonical = signer.canonical_request(request)
-        signature = signer.signature(signer.string_to_sign(request, canonical), request)
+    signer = _Untouched(Credentials(key.id, key.secret, key.token), "bedrock", "eu-central-1")
+    request.context["timestamp"] = at
+    request.headers["X-Amz-Date"] = at
+    if key.token:
+        request.headers["X-Amz-Security-Token"] = key.token
+    canonical = signer.canonical_request(request)
+    signature = signer.signature(signer.string_to_sign(request, canonical), request)
     signed = signer.signed_headers(signer.headers_to_sign(request))
     return (
         f"AWS4-HMAC-SHA256 Credential={signer.scope(request)}, "

@@ -1,19 +1,21 @@
-"""What keys have spent of their budgets, from the sums by hour. Days and months are UTC's."""
+"""What keys and teams have spent of their budgets, from the sums by hour, by UTC's calendar."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from gateway.models import ApiKey, UsageHour
+from gateway.models import ApiKey, Team, UsageHour
+from gateway.routing.limits import began
 
 SPANS: tuple[tuple[str, Promise], ...] = (
     ("day", _("Today")),
+    ("week", _("This week")),
     ("month", _("This month")),
     ("total", _("In all")),
 )
@@ -51,29 +53,46 @@ class Gauge(NamedTuple):
 
 
 def gauges(keys: Sequence[ApiKey], now: datetime) -> dict[int, list[Gauge]]:
-    """The spending of each key by its row id: today, this month and in all."""
-    spent = {span: _spent(span, now) for span, _label in SPANS}
+    """The spending of each key by its row id: today, this week, this month and in all."""
+    return _gauges(keys, {span: _spent(span, now) for span, _label in SPANS})
+
+
+def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
+    """The same of each team, by the row id of the team."""
+    members = ApiKey.objects.memberships()
+    spent: dict[str, dict[int, Decimal]] = {}
+    for span, _label in SPANS:
+        by_key = _spent(span, now)
+        sums = spent[span] = {}
+        for key_id, team_id in members:
+            sums[team_id] = sums.get(team_id, Decimal(0)) + by_key.get(key_id, Decimal(0))
+    return _gauges(teams, spent)
+
+
+def _gauges(
+    rows: Sequence[ApiKey | Team], spent: dict[str, dict[int, Decimal]]
+) -> dict[int, list[Gauge]]:
     return {
-        key.pk: [
-            Gauge(span, label, spent[span].get(key.pk, Decimal(0)), _budget(key, span))
+        row.pk: [
+            Gauge(span, label, spent[span].get(row.pk, Decimal(0)), _budget(row, span))
             for span, label in SPANS
+            # Few have a budget for it, and few think in it.
+            if span != "week" or row.budget_week_usd is not None
         ]
-        for key in keys
+        for row in rows
     }
 
 
 def tightest(found: Sequence[Gauge]) -> Gauge:
     """The gauge that ends first; this month's where there is no budget at all."""
     bound = [gauge for gauge in found if gauge.budget is not None]
-    return max(bound, key=lambda gauge: gauge.share or 0) if bound else found[1]
+    return max(bound, key=lambda gauge: gauge.share or 0) if bound else found[-2]
 
 
 def _spent(span: str, now: datetime) -> dict[int, Decimal]:
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    since = {"day": midnight, "month": midnight.replace(day=1)}.get(span)
-    return UsageHour.objects.spend_by_key(since=since)
+    return UsageHour.objects.spend_by_key(since=began(now.timestamp(), span))
 
 
-def _budget(key: ApiKey, span: str) -> Decimal | None:
-    found: Decimal | None = getattr(key, f"budget_{span}_usd")
+def _budget(row: ApiKey | Team, span: str) -> Decimal | None:
+    found: Decimal | None = getattr(row, f"budget_{span}_usd")
     return found

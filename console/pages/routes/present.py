@@ -18,7 +18,7 @@ from console.pages.routes.figures import Condition, Figures, condition
 from console.pages.routes.samples import SAMPLES
 from console.pages.routes.trial import DIALECT_TITLES, FAILURE_TITLES, Trial
 from gateway import models
-from gateway.dialects import DIALECTS
+from gateway.dialects import SERVED
 from gateway.routing.document import Document, StepDoc
 from gateway.routing.plan import able
 from gateway.routing.snapshot import Model, Snapshot, Target
@@ -192,7 +192,7 @@ def choices(draft: Draft, trial: Trial, snapshot: Snapshot) -> dict[str, Any]:
         "model_groups": _model_groups(snapshot),
         "reasoning_fields": REASONING_FIELDS,
         "other_routes": sorted(set(snapshot.routes) - {draft.name} - set(draft.fallbacks)),
-        "dialects": [(name, DIALECT_TITLES.get(name, name)) for name in DIALECTS],
+        "dialects": [(name, DIALECT_TITLES.get(name, name)) for name in SERVED],
         "samples": [(name, sample.title) for name, sample in SAMPLES.items()],
         "failures": FAILURE_TITLES.items(),
         "labels": list(labels),

@@ -18,12 +18,12 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect, Rendered, Verb
 from gateway.dialects.bedrock_converse import errors, request_out, response, stream_in
-from gateway.dialects.bedrock_converse.names import MORE, NAME
+from gateway.dialects.bedrock_converse.names import NAME
 from gateway.dialects.unserved import Unserved
 
 # Tokens are counted by the model itself, not by an inference profile for it.
 _REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|ca|jp|global)\.(?=[a-z0-9]+\.)")
-_COUNTED = ("messages", "system", "toolConfig", MORE)
+_COUNTED = ("messages", "system", "toolConfig")
 
 
 class _Provider:
@@ -57,7 +57,7 @@ class _Provider:
 
 
 def _count_body(body: dict[str, Any], model: str) -> dict[str, Any]:
-    """A count with everything that counts: instructions and tools too."""
+    """A count with what counts: messages, instructions and tools."""
     return {"input": {"converse": {key: body[key] for key in _COUNTED if key in body}}}
 
 

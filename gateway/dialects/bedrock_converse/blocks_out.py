@@ -87,6 +87,7 @@ def _part_out(job: Job, part: Part) -> list[Json]:
 
 def refused(at: str, why: str) -> GatewayError:
     """The error for a part that can not be sent at all."""
+    at = at or "messages"
     return GatewayError(Error(kind="unsupported_param", message=f"{at}: {why}", param=at))
 
 

@@ -111,6 +111,13 @@ class Job:
         tools = body.get("toolConfig", {}).get("tools", [])
         contents = [message["content"] for message in body["messages"]]
         lists = [tools, body.get("system", []), *contents]
+        for blocks in lists:
+            # What stood before a mark may have been left out.
+            blocks[:] = [
+                item
+                for before, item in zip([{"cachePoint": {}}, *blocks], blocks, strict=False)
+                if not ("cachePoint" in item and "cachePoint" in before)
+            ]
         marks = [id(item) for blocks in lists for item in blocks if "cachePoint" in item]
         surplus = set(marks[:-_MOST_MARKS])
         if not surplus:

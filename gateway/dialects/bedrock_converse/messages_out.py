@@ -83,6 +83,8 @@ def _said(job: Job, turn: Turn, role: str) -> list[Json]:
     kept_blocks = [block for block in blocks if not any(name in block for name in _NOT_SPOKEN)]
     if len(kept_blocks) < len(blocks):
         job.drop(turn.at, "media in an assistant message")
+    if all("cachePoint" in block for block in kept_blocks):
+        return []
     return kept_blocks
 
 

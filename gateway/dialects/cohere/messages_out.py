@@ -47,6 +47,8 @@ def messages_out(job: Job) -> list[Json]:
         made = _turn_out(job, turn)
         messages += made
         last = turn if made else last
+    if last is not None and last.role == "system":
+        _end_as_user(job, last, messages[-1])
     if last is None:
         raise invalid("messages must hold at least one message that is not empty", "messages")
     if last.role == "assistant":
@@ -54,6 +56,13 @@ def messages_out(job: Job) -> list[Json]:
         why = f"{job.model} does not continue an assistant message; end with a user message"
         raise invalid(f"{path}: {why}", path)
     return messages
+
+
+def _end_as_user(job: Job, turn: Turn, message: Json) -> None:
+    """A last word of the system as the user's, whose turn it has to be."""
+    job.bend(turn.at, "a system message at the end is sent as a user message")
+    message["role"] = "user"
+    message["content"] = f"<system>\n{message['content']}\n</system>"
 
 
 def _system_out(job: Job) -> list[Json]:
@@ -143,6 +152,7 @@ def _asked(job: Job, part: Part) -> list[Json]:
 
 
 def _refused(at: str, why: str) -> GatewayError:
+    at = at or "messages"
     return GatewayError(Error(kind="unsupported_param", message=f"{at}: {why}", param=at))
 
 

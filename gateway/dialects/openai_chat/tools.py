@@ -18,7 +18,7 @@ from gateway.dialects.fields import (
 )
 from gateway.dialects.openai_chat.job import Job, cache_control_of, cache_in
 from gateway.dialects.openai_chat.parts import NAME, Json
-from gateway.dialects.openai_schema import is_strict, parameters
+from gateway.dialects.openai_schema import made_strict, parameters
 
 WEB_SEARCH = "web_search"
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})
@@ -205,8 +205,12 @@ def _strict_out(job: Job, tool: Tool, function: Json) -> None:
         if tool.strict:
             job.drop(f"{tool.at}.strict", "the upstream has no strict tools")
         return
-    strict = tool.strict and is_strict(function["parameters"])
+    made = made_strict(function["parameters"]) if tool.strict else None
+    strict = made is not None and not made[1]
     function["strict"] = strict
+    if made is not None and strict:
+        # Strict mode wants what the schema leaves unsaid: objects without further properties.
+        function["parameters"] = made[0]
     if strict is not tool.strict:
         why = "the schema is outside OpenAI's strict subset"
         job.bend(f"{tool.at}.strict", why, before=True, after=False)

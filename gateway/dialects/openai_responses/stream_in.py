@@ -30,6 +30,7 @@ from gateway.dialects.base import Rendered
 from gateway.dialects.openai_responses.errors import event_error, failed, failure_in
 from gateway.dialects.openai_responses.finish import finish_in
 from gateway.dialects.openai_responses.item_in import Item, part_kind, text_of
+from gateway.dialects.openai_responses.item_queue import ItemQueue
 from gateway.dialects.openai_responses.names import NAME, Json, joined_name
 from gateway.dialects.openai_responses.usage import usage_in
 from gateway.framing.sse import Frame
@@ -79,10 +80,7 @@ class ResponsesStreamParser:
         self._over = False
         self._called = False
         self._refused = False
-        self._count = 0
-        # In the order they began; the first one is the open one.
-        self._items: dict[int, Item] = {}
-        self._ended: set[int] = set()
+        self._items = ItemQueue()
 
     def feed(self, frame: Frame) -> list[Event]:
         """The events this frame completes."""
@@ -120,7 +118,7 @@ class ResponsesStreamParser:
         if item is None or item.closed or item.block != "text" or item.part != event.content_index:
             return None
         item.said += len(event.delta)
-        return self._give(event.output_index, [Delta(event.delta)]) if event.delta else []
+        return self._items.give(event.output_index, [Delta(event.delta)]) if event.delta else []
 
     # --- frames ------------------------------------------------------------------------
 
@@ -129,21 +127,21 @@ class ResponsesStreamParser:
         if data is None:
             return []
         name = text_of(data.get("type")) or frame.event
-        if self._is_late(name, data.get("output_index")):
+        if self._items.is_late(name, data.get("output_index")):
             return []
         if name in _WORDS:
             return self._words(data, *_WORDS[name])
         match name:
             case "response.output_item.added":
-                return self._begin(self._index(data), data.get("item"))
+                return self._begin(self._items.index_of(data), data.get("item"))
             case "response.output_item.done":
-                return self._done(self._index(data), data.get("item"))
+                return self._done(self._items.index_of(data), data.get("item"))
             case "response.content_part.added" | "response.content_part.done":
                 return self._part(data, whole=name.endswith("done"))
             case "response.output_text.annotation.added":
-                index = self._index(data)
+                index = self._items.index_of(data)
                 item, events = self._open_item(index, "text")
-                return events + self._give(index, item.cite([data.get("annotation")]))
+                return events + self._items.give(index, item.cite([data.get("annotation")]))
             case _:
                 return self._read_frame_of_all(name, data)
 
@@ -163,14 +161,6 @@ class ResponsesStreamParser:
                 return self._fail(event_error(data))
             case _:
                 return []
-
-    def _is_late(self, name: str, index: Any) -> bool:
-        """Whether an event is about an item that has ended."""
-        if type(index) is not int or index not in self._ended:
-            return False
-        if name == "response.output_item.added":
-            self._ended.discard(index)  # a server that numbers all its items alike
-        return name != "response.output_item.added"
 
     def _start(self, response: Any) -> list[Event]:
         if self._started:
@@ -198,12 +188,12 @@ class ResponsesStreamParser:
         if failure is not None:
             return self._fail(failure)
         events = self._start(response)
-        if not self._count:
+        if not self._items.count:
             output = response.get("output")
             for place, item in enumerate(output if isinstance(output, list) else []):
                 events += self._done(place, item)
-        while self._items:
-            events += self._stop(next(iter(self._items)))
+        while (index := self._items.first) is not None:
+            events += self._stop(index)
         self._over = True
         usage = usage_in(response.get("usage"))
         if usage is not None:
@@ -216,24 +206,18 @@ class ResponsesStreamParser:
 
     # --- items -------------------------------------------------------------------------
 
-    def _index(self, data: Json) -> int:
-        """The wire's index; where it has none, the item that began last."""
-        index = data.get("output_index")
-        return index if type(index) is int else next(reversed(self._items), 0)
-
     def _begin(self, index: int, given: Any) -> list[Event]:
         """Begin an item; a message opens its blocks with its parts."""
         if not isinstance(given, dict):
             raise bad_upstream("the upstream sent an output item that is no object")
-        if index in self._items:
+        if self._items.get(index) is not None:
             return []
         events = self._start(None)
-        self._count += 1
-        item = self._items[index] = Item(given)
+        item = self._items.add(index, Item(given))
         if item.kind == "tool_call":
-            events += self._give(index, [self._call(item, given)])
+            events += self._items.give(index, [self._call(item, given)])
         elif item.kind == "reasoning":
-            events += self._give(index, item.open("reasoning", None))
+            events += self._items.give(index, item.open("reasoning", None))
         return events
 
     def _call(self, item: Item, given: Json) -> Event:
@@ -245,58 +229,42 @@ class ResponsesStreamParser:
         call_id = text_of(given.get("call_id")) or text_of(given.get("id"))
         return BlockStart(
             kind="tool_call",
-            id=call_id or f"call_{self._id}_{self._count}",
+            id=call_id or f"call_{self._id}_{self._items.count}",
             name=rendered.names.get(sent, sent) if rendered is not None else sent,
             custom=item.unwraps or given.get("type") == "custom_tool_call",
         )
 
     def _open_item(self, index: int, kind: BlockKind) -> tuple[Item, list[Event]]:
         """The item at an index, begun now if its beginning has not come."""
-        item, events = self._items.get(index), []
-        if item is None:
+        events: list[Event] = []
+        if self._items.get(index) is None:
             if kind == "tool_call":
                 raise bad_upstream("the upstream sent arguments without the call they are for")
             events = self._begin(index, {"type": "reasoning" if kind == "reasoning" else "message"})
-            item = self._items[index]
+        item = self._items.get(index)
+        assert item is not None
         if (item.kind == "tool_call") != (kind == "tool_call") or item.kind is None:
             raise bad_upstream("the upstream sent words for an output item of another kind")
         self._refused = self._refused or kind == "refusal"
         return item, events
 
-    def _give(self, index: int, events: list[Event]) -> list[Event]:
-        """The events, if it is this item's turn; else they are held."""
-        if next(iter(self._items)) == index:
-            return events
-        self._items[index].held += events
-        return []
-
     def _done(self, index: int, given: Any) -> list[Event]:
         """An item is whole."""
         events = self._begin(index, given)
-        item = self._items[index]
+        item = self._items.get(index)
+        if item is None or item.closed:
+            return events
         found = item.whole(given)
         refusals = (e for e in found if isinstance(e, BlockStart) and e.kind == "refusal")
         self._refused = self._refused or any(True for _ in refusals)
-        return events + self._give(index, found) + self._stop(index)
+        return events + self._items.give(index, found) + self._stop(index)
 
     def _stop(self, index: int) -> list[Event]:
-        """End an item; if it was the open one, let those that waited speak."""
-        item = self._items[index]
-        if item.closed:
+        """End an item, if it has not ended."""
+        item = self._items.get(index)
+        if item is None or item.closed:
             return []
-        events = self._give(index, item.last((self._traits.kind, self._model)))
-        item.closed = True
-        self._ended.add(index)
-        while self._items:
-            first = next(iter(self._items))
-            if not self._items[first].closed:
-                break
-            del self._items[first]
-            if self._items:
-                waiting = self._items[next(iter(self._items))]
-                events += waiting.held
-                waiting.held = []
-        return events
+        return self._items.stop(index, item.last((self._traits.kind, self._model)))
 
     # --- parts -------------------------------------------------------------------------
 
@@ -307,10 +275,10 @@ class ResponsesStreamParser:
             raise bad_upstream(f"the upstream sent an event whose {field} is no text")
         if not words:
             return []
-        index = self._index(data)
+        index = self._items.index_of(data)
         item, events = self._open_item(index, kind)
         say = item.more if field == "delta" else item.whole_part
-        return events + self._give(index, say(kind, _place(data, place), words))
+        return events + self._items.give(index, say(kind, _place(data, place), words))
 
     def _part(self, data: Json, *, whole: bool) -> list[Event]:
         """A part of a message begins, or is whole."""
@@ -318,10 +286,10 @@ class ResponsesStreamParser:
         kind = part_kind(part)
         if kind is None:
             return []
-        index = self._index(data)
+        index = self._items.index_of(data)
         item, events = self._open_item(index, kind)
         found = item.whole_content(_mapping(part), place) if whole else item.turn(kind, place)
-        return events + self._give(index, found)
+        return events + self._items.give(index, found)
 
 
 def _object(data: bytes) -> Json | None:

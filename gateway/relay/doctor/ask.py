@@ -101,7 +101,7 @@ def _spoken(target: Target, request: Request, traits: Traits, verb: Verb) -> Dia
     """The provider's own dialect, or the one beside it where live traffic takes that."""
     own = DIALECTS[target.model.provider.dialect]
     beside = _BESIDE.get(own.name)
-    if beside is None or not traits.responses:
+    if beside is None or not traits.responses or verb in target.model.provider.paths:
         return own
     needed = traits.responses_required_with_tools and bool(request.tools)
     return DIALECTS[beside] if needed or verb == "count_tokens" else own

@@ -21,6 +21,8 @@ _PASSING = {
     "content_policy": "its filter stopped the question",
 }
 _REFUSED_FROM, _REFUSED_TO = 400, 500
+# Characters of an answer that are quoted.
+QUOTED = 160
 
 
 def judge(probe: Probe, heard: Heard) -> Judged:
@@ -78,9 +80,15 @@ def calls_of(heard: Heard) -> list[ToolCall]:
     return [part for part in parts if isinstance(part, ToolCall)]
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str, near: str = "") -> str:
+    """The answer's words, cut to a line; `near` is a word that must stay in sight."""
     line = " ".join(text.split())
-    return f"it said “{line[:160]}{'…' if len(line) > 160 else ''}”" if line else "it said nothing"
+    if not line:
+        return "it said nothing"
+    at = line.lower().find(near.lower()) if near else 0
+    start = max(at - QUOTED // 2, 0) if at + len(near) > QUOTED else 0
+    cut = line[start : start + QUOTED]
+    return f"it said “{'…' * (start > 0)}{cut}{'…' * (start + QUOTED < len(line))}”"
 
 
 def _reason(heard: Heard) -> str:
@@ -109,7 +117,7 @@ def says(*wanted: str) -> Judge:
         text = words_of(heard)
         missing = [word for word in wanted if word.lower() not in text.lower()]
         if not missing:
-            return Judged("supported", _quoted(text))
+            return Judged("supported", _quoted(text, wanted[0]))
         return Judged("wrong", f"no “{missing[0]}”: {_quoted(text)}")
 
     return judged
@@ -172,7 +180,7 @@ def stops_before(word: str, after: str) -> Judge:
             return Judged("wrong", f"it went past “{word}”: {_quoted(text)}")
         if after not in text:
             return Judged("unclear", f"it wrote something else: {_quoted(text)}")
-        return Judged("supported", _quoted(text))
+        return Judged("supported", _quoted(text, after))
 
     return judged
 
@@ -185,7 +193,7 @@ def keeps(*wanted: str) -> Judge:
         if "\ufffd" in text:
             return Judged("wrong", f"broken characters: {_quoted(text)}")
         whole = all(word in text for word in wanted)
-        return Judged("supported" if whole else "unclear", _quoted(text))
+        return Judged("supported" if whole else "unclear", _quoted(text, wanted[0]))
 
     return judged
 

@@ -7,6 +7,7 @@ cancel the task: every open call is closed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -22,6 +23,8 @@ from gateway.relay.doctor.values import Examination, Finding, Heard, Probe
 from gateway.relay.upstream import Upstreams
 from gateway.routing.pricing import cost
 from gateway.routing.snapshot import Model, Target
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 TOTAL_S = 300.0
@@ -97,20 +100,27 @@ class _Doctor:
     async def _probe(self, probe: Probe) -> Finding:
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(probe.deadline_s):
-                heard = await self._patiently(probe)
+            finding = await self._judged(probe)
         except TimeoutError:
             words = f"no answer within {probe.deadline_s:g} s"
             finding = Finding(name=probe.name, verdict="unclear", words=words)
-        else:
-            judged = judge(probe, heard)
-            words = self._asker.scrubbed(judged.words)[:WORDS]
-            finding = Finding(name=probe.name, verdict=judged.verdict, words=words)
-            finding = self._counted(finding, heard.spent)
+        except Exception as error:
+            # A fault of ours must not take the other findings with it.
+            log.exception("a probe of the doctor failed", extra={"probe": probe.name})
+            words = f"the gateway itself failed: {type(error).__name__}; see its log"
+            finding = Finding(name=probe.name, verdict="unclear", words=words)
         finding = replace(finding, ms=_since(started))
         self._found[probe.name] = finding
         self._told(finding)
         return finding
+
+    async def _judged(self, probe: Probe) -> Finding:
+        async with asyncio.timeout(probe.deadline_s):
+            heard = await self._patiently(probe)
+        judged = judge(probe, heard)
+        words = self._asker.scrubbed(judged.words)[:WORDS]
+        finding = Finding(name=probe.name, verdict=judged.verdict, words=words)
+        return self._counted(finding, heard.spent)
 
     async def _patiently(self, probe: Probe) -> Heard:
         """What is heard; after a rate limit, once more."""

@@ -22,7 +22,11 @@ deltas = st.one_of(
     st.builds(lambda v: {"text": v}, texts | junk),
     st.builds(lambda v: {"toolUse": {"input": v}}, texts | junk),
     st.builds(lambda v: {"reasoningContent": v}, junk),
-    st.builds(lambda k, v: {"reasoningContent": {k: v}}, st.sampled_from(["text", "signature", "redactedContent"]), texts | junk),
+    st.builds(
+        lambda k, v: {"reasoningContent": {k: v}},
+        st.sampled_from(["text", "signature", "redactedContent"]),
+        texts | junk,
+    ),
     st.builds(lambda v: {"citation": v}, junk),
     junk,
 )
@@ -60,7 +64,14 @@ def test_any_stream_is_grammatical(told: list[tuple[str, Any]]) -> None:
     check(events)
 
 
-@given(junk | st.builds(lambda c, s: {"output": {"message": {"content": c}}, "stopReason": s}, st.lists(junk | bodies, max_size=3), junk))
+@given(
+    junk
+    | st.builds(
+        lambda c, s: {"output": {"message": {"content": c}}, "stopReason": s},
+        st.lists(junk | bodies, max_size=3),
+        junk,
+    )
+)
 def test_any_body_is_an_answer_or_an_error(body: Any) -> None:
     body = msgspec.json.decode(msgspec.json.encode(body))
     try:

@@ -24,7 +24,7 @@ from tests.fakes.bedrock import KEY_ID, SECRET, SESSION, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE, MODELS
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(requests(), st.sampled_from(MODELS))
 def test_a_strict_server_takes_whatever_we_send(request: Request, model: str) -> None:
     try:

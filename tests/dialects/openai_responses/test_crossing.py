@@ -38,7 +38,7 @@ def upstream(preset: str) -> Any:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids="/".join)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(value=bodies)
 def test_any_responses_request_can_be_sent_on_or_is_refused_by_name(
     value: dict[str, Any], target: tuple[str, str]
@@ -53,7 +53,7 @@ def test_any_responses_request_can_be_sent_on_or_is_refused_by_name(
 
 
 @pytest.mark.parametrize("target", TARGETS, ids="/".join)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(request=requests())
 def test_a_responses_request_is_one_that_other_providers_accept(
     request: Request, target: tuple[str, str]
@@ -80,7 +80,7 @@ def test_a_responses_request_is_one_that_other_providers_accept(
     assert refusal is None, refusal
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(request=chat_requests())
 def test_a_chat_request_is_one_that_responses_accept(request: Request):
     told = traits_for("openai", "gpt-5.6-sol")
@@ -95,7 +95,7 @@ def test_a_chat_request_is_one_that_responses_accept(request: Request):
 
 
 @pytest.mark.parametrize("client", [CHAT, MESSAGES], ids=["chat", "messages"])
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(frames=st.lists(events, max_size=8))
 def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], client: Any):
     parser = RESPONSES.provider.stream_parser(traits(), None)
@@ -114,7 +114,7 @@ def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], c
 
 
 @pytest.mark.parametrize("client", [CHAT, MESSAGES], ids=["chat", "messages"])
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(response=answers())
 def test_an_answer_for_responses_can_be_shown_to_other_clients(response: Response, client: Any):
     wire, _ = RESPONSES.client.render_response(response, exchange())

@@ -81,7 +81,7 @@ events = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(events | junk, max_size=8), st.booleans())
 def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], unwraps: bool):
     rendered = Rendered(body={}, names={"x": "y"}, custom=frozenset(["x"])) if unwraps else None
@@ -100,7 +100,7 @@ def _bare(item: Any) -> Frame:
     return Frame("", msgspec.json.encode(item))
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=4))
 def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
     parser = DIALECT.provider.stream_parser(traits(), None)
@@ -114,7 +114,7 @@ def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
 wholes = st.builds(lambda listed, rest: {**rest, "output": listed}, st.lists(items | junk), objects)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(wholes | junk)
 def test_any_json_is_an_answer_or_an_error(value: Any):
     DIALECT.glance(msgspec.json.encode(value))
@@ -148,7 +148,7 @@ bodies = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(bodies | objects)
 def test_any_body_is_a_request_or_an_error_that_names_a_field(value: dict[str, Any]):
     try:
@@ -165,7 +165,7 @@ def test_any_body_is_a_request_or_an_error_that_names_a_field(value: dict[str, A
     msgspec.json.encode(rendered.body)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(TOP), junk, max_size=4))
 def test_any_field_is_read_or_named(fields: dict[str, Any]):
     try:

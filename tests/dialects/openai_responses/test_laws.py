@@ -282,7 +282,7 @@ def wire_of(request: Request, traits: Traits = ALL) -> dict[str, Any]:
     return decoded
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(requests())
 def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request):
     assert DIALECT.provider.render_request(request, ALL).report == ()
@@ -290,7 +290,7 @@ def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request):
     assert without_paths(told) == unsigned(request)
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(requests())
 def test_openai_would_take_every_request_that_is_sent(request: Request):
     wire = wire_of(replace(request, sampling=Sampling()), replace(ALL, model="gpt-5.6-sol"))
@@ -299,7 +299,7 @@ def test_openai_would_take_every_request_that_is_sent(request: Request):
     assert responses_rules.refusal(wire) is None
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(requests())
 def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = wire_of(request)
@@ -400,7 +400,7 @@ def plain(response: Response) -> Response:
 FRAME = exchange(model="acme-1")
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(answers())
 def test_a_whole_answer_reads_as_what_it_was(response: Response):
     wire, report = DIALECT.client.render_response(response, FRAME)
@@ -409,7 +409,7 @@ def test_a_whole_answer_reads_as_what_it_was(response: Response):
     assert plain(DIALECT.provider.parse_response(wire, ALL, None)) == response
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(answers(), st.data())
 def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
     response: Response, data: st.DataObject
@@ -427,7 +427,7 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
     assert plain(fold(found)) == response
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(answers())
 def test_a_stream_ends_with_the_whole_answer(response: Response):
     renderer = DIALECT.client.stream_renderer(FRAME)

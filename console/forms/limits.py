@@ -1,0 +1,72 @@
+"""The fields of limits and budgets, for the forms of whatever has them."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from gateway.models.limits import BUDGETS, LIMITS
+
+
+def _usd(label: Any) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label,
+        required=False,
+        min_value=0,
+        max_digits=16,
+        decimal_places=6,
+        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
+    )
+
+
+def _count(label: Any) -> forms.IntegerField:
+    return forms.IntegerField(label=label, required=False, min_value=1, max_value=2**53)
+
+
+class LimitFields(forms.ModelForm):  # type: ignore[type-arg]
+    """Requests and tokens in a time, and requests at a time."""
+
+    limit_rpm = _count(_("Requests a minute"))
+    limit_rph = _count(_("Requests an hour"))
+    limit_rpd = _count(_("Requests a day"))
+    limit_tpm = _count(_("Tokens a minute"))
+    limit_tph = _count(_("Tokens an hour"))
+    limit_tpd = _count(_("Tokens a day"))
+    limit_concurrency = _count(_("Requests at a time"))
+
+    @property
+    def limit_fields(self) -> list[forms.BoundField]:
+        """The fields of limits, for the page."""
+        return [self[name] for name in LIMITS]
+
+
+class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
+    """US dollars for a day, a week, a month and in all."""
+
+    budget_day_usd = _usd(_("A day, in USD"))
+    budget_week_usd = _usd(_("A week, in USD"))
+    budget_month_usd = _usd(_("A month, in USD"))
+    budget_total_usd = _usd(_("In all, in USD"))
+    budget_soft_percent = forms.IntegerField(
+        label=_("Warn from, in percent"),
+        required=False,
+        min_value=1,
+        max_value=100,
+        help_text=_("Of any of them. Answers then say so in x-dragoman-budget."),
+    )
+
+    @property
+    def budget_fields(self) -> list[forms.BoundField]:
+        """The fields of budgets, for the page."""
+        return [self[name] for name in BUDGETS]
+
+
+def plain(initial: MutableMapping[str, Any]) -> None:
+    """Write decimals without the zeros of their column."""
+    for name, value in initial.items():
+        if isinstance(value, Decimal):
+            initial[name] = f"{value.normalize():f}"

@@ -1,0 +1,15 @@
+"""Where the pages of teams and of limits are."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from console.pages.teams import views
+
+urlpatterns = [
+    path("teams", views.teams, name="teams"),
+    path("teams/add", views.add, name="team-add"),
+    path("teams/<int:pk>", views.edit, name="team-edit"),
+    path("teams/<int:pk>/delete", views.delete, name="team-delete"),
+    path("limits/<str:kind>/<int:pk>", views.limits, name="limits"),
+]

@@ -1,0 +1,65 @@
+"""The golden cases of OpenAI's Responses through the API, with the names they use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from gateway.dialects import DIALECTS
+
+CASES = Path(__file__).parents[1] / "dialects" / "cases"
+
+
+def case(number: str) -> dict[str, Any]:
+    """The golden case of this number."""
+    (path,) = CASES.glob(f"{number}_*.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def ask(api: Client, **body: Any) -> Any:
+    return api.post("/api/translate", body, content_type="application/json")
+
+
+@pytest.mark.parametrize("number", ["06", "20", "24", "28"])
+def test_a_request_is_translated(api: Client, number: str) -> None:
+    told = case(number)
+    expected = told["expected"]
+    answer = ask(
+        api,
+        **{"from": told["from"], "to": told["to"], "request": told["request"]},
+        model=expected["body"]["model"],
+        stored=expected.get("stored"),
+    )
+    assert answer.status_code == 200, answer.content
+    assert answer.json()["body"] == expected["body"]
+    assert expected.get("path", "") in answer.json()["url"]
+
+
+def test_an_answer_that_is_not_stored_is_not_found(api: Client) -> None:
+    told = case("28")
+    answer = ask(
+        api, **{"from": told["from"], "to": told["to"], "request": told["request"]}, stored={}
+    )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "previous_response_not_found"
+    assert answer.json()["error"]["param"] == "previous_response_id"
+
+
+@pytest.mark.parametrize("number", ["42", "44"])
+def test_a_stream_is_translated(api: Client, number: str) -> None:
+    told = case(number)
+    answer = ask(api, **{key: told[key] for key in ("from", "to", "stream")})
+    assert answer.status_code == 200
+    assert len(answer.json()["events"]) == len(told["expected"]["events"])
+
+
+def test_a_count_comes_back_in_the_clients_words() -> None:
+    expected = case("20")["expected"]
+    tokens = DIALECTS["openai_responses"].provider.parse_count(expected["upstream_response"])
+    shown = DIALECTS["anthropic_messages"].client.render_count(tokens)
+    assert shown == expected["client_response"]

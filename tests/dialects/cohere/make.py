@@ -1,0 +1,136 @@
+"""Small requests, and answers as Cohere writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold
+from gateway.canon.request import Reasoning, Request, Text, ToolCall, Turn
+from gateway.canon.response import Response
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Rendered
+from gateway.dialects.cohere import DIALECT
+from gateway.dialects.cohere.names import REASONS
+from gateway.framing.sse import Frame, encode
+from gateway.providers.capabilities import traits_for
+from tests.fakes.cohere_rules import PLAIN, REASONER
+
+Json = dict[str, Any]
+
+ASKED = Turn(role="user", parts=(Text(text="hi", at="messages[0]"),), at="messages[0]")
+WORDS = {reason: word for word, reason in REASONS.items()}
+__all__ = ["PLAIN", "REASONER"]
+
+
+def asked(**fields: Any) -> Request:
+    """A request of a client of another dialect."""
+    return Request(**{"model": "gw", "turns": (ASKED,), **fields})
+
+
+def said(*turns: Turn, **fields: Any) -> Request:
+    """A request with these turns."""
+    return asked(turns=turns, **fields)
+
+
+def traits(model: str = REASONER) -> Traits:
+    """What a model of Cohere's can do."""
+    return traits_for("cohere", model)
+
+
+def render(request: Request, model: str = REASONER) -> Rendered:
+    """What goes to this model."""
+    return DIALECT.provider.render_request(request, traits(model))
+
+
+def told(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
+    """What was reported, without the words."""
+    return [(item.path, item.action) for item in report]
+
+
+def events(*told: Json, rendered: Rendered | None = None) -> list[Event]:
+    """The canonical events of a stream that ends after these; always grammatical."""
+    parser = DIALECT.provider.stream_parser(traits(), rendered)
+    out: list[Event] = []
+    for item in told:
+        out += parser.feed(Frame(str(item.get("type", "")), json.dumps(item).encode()))
+    out += parser.close()
+    check(out)
+    return out
+
+
+def answer(*told: Json, rendered: Rendered | None = None) -> Response:
+    """The whole answer of a stream."""
+    return fold(events(*told, rendered=rendered))
+
+
+def whole(body: Any, rendered: Rendered | None = None) -> Response:
+    """The answer in a body."""
+    return DIALECT.provider.parse_response(body, traits(), rendered)
+
+
+def written(response: Response) -> Json:
+    """The body that says this answer."""
+    message: Json = {"role": "assistant", "content": [], "tool_calls": [], "citations": []}
+    for part in response.parts:
+        match part:
+            case Text():
+                place = len(message["content"])
+                message["content"].append({"type": "text", "text": part.text})
+                for citation in part.citations:
+                    message["citations"].append({**citation.native, "content_index": place})
+            case Reasoning():
+                message["content"].append({"type": "thinking", "thinking": part.text})
+            case ToolCall():
+                arguments = {"input": part.raw} if part.custom else part.arguments
+                function = {"name": part.name, "arguments": json.dumps(arguments)}
+                call = {"id": part.id, "type": "function", "function": function}
+                message["tool_calls"].append(call)
+    body: Json = {"id": response.id, "finish_reason": WORDS[response.finish.reason]}
+    usage = response.usage
+    if usage is not None:
+        read = (usage.input or 0) + (usage.cache_read or 0)
+        tokens = {"input_tokens": read, "output_tokens": usage.output}
+        body["usage"] = {"tokens": tokens, "cached_tokens": usage.cache_read}
+    return {**body, "message": message}
+
+
+def streamed(body: Json, size: int) -> Iterator[Json]:
+    """The events that say the same as a body, its words in pieces of this size."""
+    message = body["message"]
+    yield {"type": "message-start", "id": body["id"], "delta": {}}
+    for place, item in enumerate(message["content"]):
+        kind = item["type"]
+        inner = {"message": {"content": {"type": kind, kind: ""}}}
+        yield {"type": "content-start", "index": place, "delta": inner}
+        for piece in _cut(item[kind], size):
+            delta = {"message": {"content": {kind: piece}}}
+            yield {"type": "content-delta", "index": place, "delta": delta}
+        for citation in message["citations"]:
+            if citation["content_index"] == place:
+                yield {"type": "citation-start", "delta": {"message": {"citations": citation}}}
+                yield {"type": "citation-end"}
+        yield {"type": "content-end", "index": place}
+    for place, call in enumerate(message["tool_calls"]):
+        function = call["function"]
+        begun = {**call, "function": {**function, "arguments": ""}}
+        inner = {"message": {"tool_calls": begun}}
+        yield {"type": "tool-call-start", "index": place, "delta": inner}
+        for piece in _cut(function["arguments"], size):
+            more = {"message": {"tool_calls": {"function": {"arguments": piece}}}}
+            yield {"type": "tool-call-delta", "index": place, "delta": more}
+        yield {"type": "tool-call-end", "index": place}
+    end = {key: body[key] for key in ("finish_reason", "usage") if key in body}
+    yield {"type": "message-end", "delta": end}
+
+
+def _cut(text: str, size: int) -> list[str]:
+    return [text[i : i + size] for i in range(0, len(text), size)]
+
+
+def printed(told: list[Json]) -> bytes:
+    """The bytes of a stream."""
+    return b"".join(encode(json.dumps(item).encode(), item["type"].encode()) for item in told)

@@ -1,0 +1,141 @@
+"""Answers and refusals of Cohere, the odd ones too."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.events import Failed
+from gateway.canon.request import Text, ToolCall
+from gateway.canon.response import Usage
+from gateway.dialects.base import Rendered
+from gateway.dialects.cohere import DIALECT
+from tests.dialects.cohere.make import answer, events, traits, whole
+
+START = {"type": "message-start", "id": "m1", "delta": {"message": {"role": "assistant"}}}
+HELLO = {
+    "type": "content-delta",
+    "index": 0,
+    "delta": {"message": {"content": {"text": "Hello"}}},
+}
+CITED = {
+    "type": "citation-start",
+    "delta": {
+        "message": {
+            "citations": {
+                "start": 0,
+                "end": 5,
+                "text": "Hello",
+                "sources": [
+                    {"type": "document", "id": "doc_0", "document": {"title": "A"}},
+                    {"type": "tool", "id": "t:0", "tool_output": {"url": "https://x"}},
+                ],
+            }
+        }
+    },
+}
+
+
+def end(reason: str = "COMPLETE", **fields: Any) -> dict[str, Any]:
+    return {"type": "message-end", "delta": {"finish_reason": reason, **fields}}
+
+
+def test_sources_come_after_their_text_too() -> None:
+    found = answer(START, HELLO, {"type": "content-end", "index": 0}, CITED, end())
+    (text,) = found.parts
+    assert isinstance(text, Text)
+    assert [(c.title, c.url, c.start, c.end) for c in text.citations] == [
+        ("A", None, 0, 5),
+        ("t:0", "https://x", 0, 5),
+    ]
+
+
+def test_the_tokens_that_count_are_those_of_the_model() -> None:
+    usage = {
+        "billed_units": {"input_tokens": 5.0, "output_tokens": 6.0},
+        "tokens": {"input_tokens": 50.0, "output_tokens": 9.0},
+        "cached_tokens": 20.0,
+    }
+    found = answer(START, HELLO, end(usage=usage)).usage
+    assert found is not None
+    assert (found.input, found.cache_read, found.output) == (30, 20, 9)
+    found = answer(START, HELLO, end(usage={"billed_units": {"input_tokens": 5}})).usage
+    assert found == Usage(input=5, native={"billed_units": {"input_tokens": 5}})
+    assert answer(START, HELLO, end()).usage is None
+
+
+def test_a_stream_without_its_end_is_cut() -> None:
+    assert isinstance(events(START, HELLO)[-1], Failed)
+    assert isinstance(events()[-1], Failed)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"), [("ERROR", "malformed_output"), ("TIMEOUT", "timeout")]
+)
+def test_an_answer_that_ends_as_a_failure_is_one(reason: str, kind: str) -> None:
+    last = events(START, HELLO, end(reason, error="it broke"))[-1]
+    assert isinstance(last, Failed)
+    assert (last.error.kind, last.error.message) == (kind, "it broke")
+    with pytest.raises(GatewayError) as caught:
+        whole({"id": "m", "finish_reason": reason, "message": {"content": []}})
+    assert caught.value.error.kind == kind
+
+
+def test_a_plan_and_its_calls() -> None:
+    call = {"id": "f0", "type": "function", "function": {"name": "a_b", "arguments": '{"x":1}'}}
+    body = {
+        "id": "m1",
+        "finish_reason": "TOOL_CALL",
+        "message": {"role": "assistant", "tool_plan": "I look.", "tool_calls": [call]},
+    }
+    found = whole(body, Rendered(body={}, names={"a_b": "a.b"}))
+    assert found.parts == (
+        Text(text="I look."),
+        ToolCall(id="f0", name="a.b", arguments={"x": 1}),
+    )
+    assert found.finish.reason == "tool"
+
+
+@pytest.mark.parametrize("body", [None, [], "x", {}, {"message": "why"}, {"message": None}])
+def test_what_is_no_answer_is_an_error_of_the_upstream(body: Any) -> None:
+    with pytest.raises(GatewayError) as caught:
+        DIALECT.provider.parse_response(body, traits(), None)
+    assert caught.value.error.kind == "upstream_error"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "invalid request: x", "invalid_request"),
+        (400, "too many tokens: total number of tokens ...", "context_length"),
+        (401, "invalid api token", "upstream_auth"),
+        (403, "no", "upstream_auth"),
+        (404, "model 'x' not found", "not_found"),
+        (422, "unknown field", "invalid_request"),
+        (429, "slow down", "rate_limit"),
+        (429, "limited to 1000 API calls / month", "quota"),
+        (498, "invalid token", "upstream_auth"),
+        (499, "closed", "upstream_error"),
+        (500, "oops", "upstream_error"),
+        (503, "busy", "overloaded"),
+        (504, "slow", "timeout"),
+    ],
+)
+def test_a_refusal_is_known_by_its_status_and_words(status: int, message: str, kind: str) -> None:
+    body = json.dumps({"id": "e1", "message": message}).encode()
+    error = DIALECT.provider.parse_error(status, {}, body)
+    assert (error.kind, error.message, error.upstream_id) == (kind, message, "e1")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"message":5}', b"\xff"])
+def test_a_refusal_of_any_form_has_words(body: bytes) -> None:
+    assert DIALECT.provider.parse_error(502, {}, body).message
+
+
+def test_no_client_speaks_it() -> None:
+    assert not DIALECT.served
+    with pytest.raises(GatewayError, match="providers only"):
+        DIALECT.client.parse_request({}, {})

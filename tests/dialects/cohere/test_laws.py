@@ -1,0 +1,90 @@
+"""What Cohere can say is read as it was meant, whole and in pieces."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gateway.canon.events import Event
+from gateway.canon.fold import check, fold
+from gateway.canon.request import Citation, Part, Reasoning, Signature, Text, ToolCall
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.base import Rendered
+from gateway.dialects.cohere import DIALECT
+from gateway.dialects.cohere.citations import citations_in
+from gateway.framing.sse import Decoder
+from tests.dialects.cohere.make import REASONER, printed, streamed, traits, whole, written
+
+FREE = Rendered(body={}, custom=frozenset({"free"}))
+
+words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
+ids = st.text("abc_-1", min_size=1, max_size=5)
+objects = st.dictionaries(words, st.none() | st.booleans() | st.integers(-9, 9) | words, max_size=2)
+OWN = Signature(provider="cohere", model=REASONER, kind="text")
+
+
+def _cited(url: str, quote: str) -> Citation:
+    source = {"type": "document", "id": "doc_0", "document": {"url": url, "title": "t"}}
+    (made,) = citations_in({"start": 0, "end": 1, "text": quote, "sources": [source]})
+    assert (made.url, made.title, made.quote) == (url, "t", quote)
+    return made
+
+
+texts: st.SearchStrategy[Part] = st.one_of(
+    st.builds(Text, text=words),
+    st.builds(Text, text=words, citations=st.tuples(st.builds(_cited, words, words))),
+    st.builds(Reasoning, text=words, signature=st.just(OWN)),
+)
+calls: st.SearchStrategy[Part] = st.one_of(
+    st.builds(ToolCall, id=ids, name=st.sampled_from(["f", "g"]), arguments=objects),
+    st.builds(ToolCall, id=ids, name=st.just("free"), raw=words, custom=st.just(True)),
+)
+counts = st.integers(0, 99)
+usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=counts)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Response:
+    """Answers that a model of Cohere's can give."""
+    said = (*draw(st.lists(texts, max_size=3)), *draw(st.lists(calls, max_size=2)))
+    called = any(isinstance(part, ToolCall) for part in said)
+    reason = draw(st.sampled_from(["stop", "length", "stop_sequence"]))
+    if reason == "stop" and called:
+        reason = "tool"
+    return Response(id="m1", parts=said, finish=Finish(reason=reason), usage=draw(usages))
+
+
+def _seen(response: Response) -> Response:
+    """An answer as it is compared: without the wire's own objects."""
+    usage = replace(response.usage, native={}) if response.usage is not None else None
+    parts = tuple(_plain(part) for part in response.parts)
+    return replace(response, usage=usage, parts=parts, extra={})
+
+
+def _plain(part: Part) -> Part:
+    if not isinstance(part, Text):
+        return part
+    return replace(part, citations=tuple(replace(c, native={}) for c in part.citations))
+
+
+@given(answers())
+def test_a_whole_answer_is_read_as_it_was_meant(response: Response) -> None:
+    assert _seen(whole(written(response), FREE)) == _seen(response)
+
+
+@given(answers(), st.integers(1, 5), st.lists(st.integers(0, 3000), max_size=5))
+def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
+    response: Response, size: int, cuts: list[int]
+) -> None:
+    out = printed(list(streamed(written(response), size)))
+    places = sorted({0, *(cut for cut in cuts if cut < len(out)), len(out)})
+    decoder = Decoder()
+    parser = DIALECT.provider.stream_parser(traits(), FREE)
+    events: list[Event] = []
+    for begin, end in zip(places, [*places[1:], len(out)], strict=True):
+        for frame in decoder.feed(out[begin:end]):
+            events += parser.feed(frame)
+    events += parser.close()
+    check(events)
+    assert _seen(fold(events)) == _seen(response)

@@ -1,0 +1,199 @@
+"""What is sent to Cohere, piece by piece."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Document,
+    Image,
+    Meta,
+    Output,
+    Reasoning,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from tests.dialects.cohere.make import ASKED, PLAIN, REASONER, asked, render, said, told
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+VISION = "command-a-vision-07-2025"
+F = Tool(name="f", schema={"type": "object", "properties": {}})
+CALL = Turn(
+    role="assistant", parts=(Text(text="I look."), ToolCall(id="c1", name="f", arguments={}))
+)
+
+
+def user(*parts: Any) -> Turn:
+    return Turn(role="user", parts=parts, at="messages[9]")
+
+
+def result(*parts: Any, **fields: Any) -> ToolResult:
+    return ToolResult(id="c1", parts=parts, at="r", **fields)
+
+
+def test_words_beside_calls_are_the_plan_and_results_come_next() -> None:
+    turns = (ASKED, CALL, user(result(Text(text="sunny")), Text(text="and now?")))
+    messages = render(said(*turns, tools=(F,))).body["messages"]
+    assert messages[1]["tool_plan"] == "I look."
+    assert "content" not in messages[1]
+    assert messages[2] == {"role": "tool", "tool_call_id": "c1", "content": "sunny"}
+    assert messages[3] == {"role": "user", "content": "and now?"}
+
+
+def test_results_that_are_empty_or_failed_are_told_in_words() -> None:
+    rendered = render(said(ASKED, CALL, user(result()), tools=(F,)))
+    assert rendered.body["messages"][2]["content"] == "(empty)"
+    assert told(rendered.report) == [("r", "approximated")]
+    failed = user(result(Text(text="boom"), is_error=True))
+    rendered = render(said(ASKED, CALL, failed, tools=(F,)))
+    assert rendered.body["messages"][2]["content"] == "Error: boom"
+
+
+def test_documents_stand_where_they_can_be_cited() -> None:
+    rendered = render(said(user(Document(text="plain", title="T"))))
+    assert rendered.body["documents"] == [{"id": "doc_0", "data": {"text": "plain", "title": "T"}}]
+    assert rendered.body["messages"] == [{"role": "user", "content": "See the documents."}]
+    inside = user(result(Document(text="found")))
+    content = render(said(ASKED, CALL, inside, tools=(F,))).body["messages"][2]["content"]
+    assert content == [{"type": "document", "document": {"id": "doc_0", "data": {"text": "found"}}}]
+
+
+def test_a_pdf_is_refused_by_name() -> None:
+    with pytest.raises(GatewayError, match="plain text") as caught:
+        render(said(user(Document(data="JVBERi0xLjQK", at="messages[0].content[1]"))))
+    assert caught.value.error.param == "messages[0].content[1]"
+
+
+def test_an_image_goes_to_a_model_that_sees() -> None:
+    turn = user(Text(text="look"), Image(data=PNG, detail="low", at="i"))
+    content = render(said(turn), VISION).body["messages"][0]["content"]
+    assert content[1]["image_url"] == {"url": f"data:image/png;base64,{PNG}", "detail": "low"}
+    rendered = render(said(turn), PLAIN)
+    assert "left out" in rendered.body["messages"][0]["content"][1]["text"]
+    assert told(rendered.report) == [("i", "dropped")]
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent", "names"),
+    [
+        (ToolChoice(mode="auto"), None, ["f", "g"]),
+        (ToolChoice(mode="any"), "REQUIRED", ["f", "g"]),
+        (ToolChoice(mode="none"), "NONE", ["f", "g"]),
+        (ToolChoice(mode="named", names=("g",)), "REQUIRED", ["g"]),
+        (ToolChoice(mode="allowed", names=("f",)), None, ["f"]),
+    ],
+)
+def test_a_choice_in_coheres_words(choice: ToolChoice, sent: str | None, names: list[str]) -> None:
+    body = render(asked(tools=(F, Tool(name="g")), tool_choice=choice)).body
+    assert body.get("tool_choice") == sent
+    assert [tool["function"]["name"] for tool in body["tools"]] == names
+
+
+def test_a_thought_goes_back_to_its_maker_only() -> None:
+    own = Signature(provider="cohere", model=REASONER, kind="text")
+    parts = (
+        Reasoning(text="hm", signature=own),
+        Reasoning(text="no", signature=Signature(provider="openai", model="x"), at="t"),
+        Text(text="yes"),
+    )
+    rendered = render(said(ASKED, Turn(role="assistant", parts=parts), ASKED))
+    assert rendered.body["messages"][1]["content"] == [
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "text", "text": "yes"},
+    ]
+    assert told(rendered.report) == [("t", "dropped")]
+
+
+@pytest.mark.parametrize(
+    ("thinking", "sent", "report"),
+    [
+        (Thinking(effort="low"), {"type": "enabled", "token_budget": 2048}, []),
+        (Thinking(effort="none"), {"type": "disabled"}, []),
+        (Thinking(mode="off"), {"type": "disabled"}, []),
+        (Thinking(mode="auto"), {"type": "enabled"}, []),
+        (Thinking(mode="budget", budget=77), {"type": "enabled", "token_budget": 77}, []),
+        (
+            Thinking(mode="budget", budget=9000),
+            {"type": "enabled", "token_budget": 8976},
+            [("effort", "approximated")],
+        ),
+    ],
+)
+def test_reasoning_is_a_switch_and_a_budget(
+    thinking: Thinking, sent: dict[str, Any], report: list[tuple[str, str]]
+) -> None:
+    rendered = render(asked(thinking=thinking, max_output=10_000))
+    assert rendered.body["thinking"] == sent
+    assert told(rendered.report) == report
+
+
+def test_a_model_that_does_not_reason_is_not_asked_to() -> None:
+    rendered = render(asked(thinking=Thinking(effort="low")), PLAIN)
+    assert "thinking" not in rendered.body
+    assert told(rendered.report) == [("thinking", "dropped")]
+
+
+def test_numbers_are_kept_within_what_is_taken() -> None:
+    sampling = Sampling(
+        top_p=0.0,
+        top_k=900,
+        frequency_penalty=1.5,
+        presence_penalty=-1,
+        temperature=0.3,
+        stop=tuple("abcdef"),
+    )
+    rendered = render(asked(sampling=sampling))
+    body = rendered.body
+    assert (body["p"], body["k"], body["frequency_penalty"]) == (0.01, 500, 1.0)
+    assert body["stop_sequences"] == list("abcde")
+    assert "presence_penalty" not in body
+    assert {path for path, _ in told(rendered.report)} == {
+        "top_p",
+        "top_k",
+        "frequency_penalty",
+        "presence_penalty",
+        "stop",
+    }
+
+
+def test_a_schema_is_the_form_unless_there_are_tools() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    output = Output(format="schema", schema=schema)
+    assert render(asked(output=output)).body["response_format"] == {
+        "type": "json_object",
+        "json_schema": schema,
+    }
+    rendered = render(asked(output=output, tools=(F,)))
+    assert told(rendered.report) == [("format", "dropped")]
+
+
+def test_what_cohere_has_no_place_for_is_said() -> None:
+    meta = Meta(user_id="u", metadata={"a": "b"}, store=True, service_tier="flex")
+    rendered = render(asked(meta=meta, extra={"openai_chat": {"audio": {}}}))
+    assert told(rendered.report) == [
+        ("user_id", "dropped"),
+        ("metadata", "dropped"),
+        ("store", "dropped"),
+        ("service_tier", "dropped"),
+        ("audio", "dropped"),
+    ]
+
+
+def test_the_last_word_must_not_be_the_models() -> None:
+    with pytest.raises(GatewayError, match="does not continue"):
+        render(said(ASKED, Turn(role="assistant", parts=(Text(text="x"),))))
+
+
+def test_a_request_without_words_is_refused() -> None:
+    with pytest.raises(GatewayError, match="not empty"):
+        render(said(user(Text(text=""))))
