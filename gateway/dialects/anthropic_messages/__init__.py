@@ -77,6 +77,28 @@ class _Provider:
         return tokens
 
 
+# What a count may hold; the API refuses a request's other fields there.
+_COUNTED = frozenset(
+    {
+        "model",
+        "messages",
+        "system",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "cache_control",
+        "context_management",
+        "mcp_servers",
+    }
+)
+
+
+def _count_body(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """The part of a request that is counted."""
+    return {name: value for name, value in body.items() if name in _COUNTED}
+
+
 DIALECT = Dialect(
     name=NAME,
     keepalive=b'event: ping\ndata: {"type":"ping"}\n\n',
@@ -84,4 +106,5 @@ DIALECT = Dialect(
     provider=_Provider(),
     check=outline.check,
     glance=glance.glance,
+    count_body=_count_body,
 )
