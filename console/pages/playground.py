@@ -24,6 +24,7 @@ from django.views.decorators.http import (
 )
 
 from console.access import may_read_bodies, sign_in_url, viewer
+from console.dialects import OFFERED
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
 from console.playground import boot, budget, code, export, history, keeper, scoreboard, share
 from console.playground import run as runs_at_work
@@ -34,7 +35,6 @@ from console.playground.reading import Invalid, Json, storable
 from console.playground.translation import translated
 from gateway import store
 from gateway.canon.errors import GatewayError
-from gateway.dialects import SERVED
 from gateway.relay import runtime
 from gateway.routing.snapshot import Snapshot
 
@@ -250,7 +250,7 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
     plan = await sync_to_async(keeper.plan_of)(row)
     column, case = keeper.chosen(plan, request.GET.get("col", ""), request.GET.get("case", ""))
     dialect = request.GET.get("dialect") or plan.dialect
-    if dialect not in SERVED:
+    if dialect not in OFFERED:
         raise Invalid({"dialect": _("This dialect is not spoken here.")})
     takes = await sync_to_async(keeper.takes_of)(row)
     take = next(iter(takes.of(column.id)), None)

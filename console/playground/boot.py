@@ -6,8 +6,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.dialects import OFFERED
 from gateway.canon.traits import Traits
-from gateway.dialects import SERVED
 from gateway.routing.snapshot import Model, Route, Snapshot
 
 Json = dict[str, Any]
@@ -67,7 +67,7 @@ def _facts(model: Model, *, kind: str, id_: str, label: str) -> Json:
 
 def dialects() -> list[Json]:
     """The dialects in which a client may ask."""
-    return [{"id": name, "label": _LABELS.get(name, name)} for name in SERVED]
+    return [{"id": name, "label": _LABELS.get(name, name)} for name in OFFERED]
 
 
 def samples() -> list[Json]:

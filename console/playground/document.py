@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.dialects import OFFERED
 from console.playground.columns import (
     LETTERS,
     MOST_ANSWERS,
@@ -23,7 +24,6 @@ from console.playground.columns import (
 from console.playground.messages import turns_in
 from console.playground.reading import Errors, Invalid, Json, joined
 from console.playground.schemas import wrong_schema
-from gateway.dialects import SERVED
 
 MOST_TOOLS = 64
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -45,7 +45,7 @@ def _read(document: Any, *, matrix: bool) -> Plan:
         raise Invalid({"": _("This must be a JSON object.")})
     errors = Errors()
     dialect = errors.text(document, "dialect", "") or "openai_chat"
-    if dialect not in SERVED:
+    if dialect not in OFFERED:
         errors.add("dialect", _("This dialect is not spoken here."))
     shared = _settings(errors, document, "", Settings())
     columns = _columns(errors, document, shared)

@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.dialects import OFFERED
 from console.forms.routes import WITH, WITHOUT, Draft, StepDraft, TargetDraft
 from console.pages.routes import words
 from console.pages.routes.checks import Check
@@ -18,7 +19,6 @@ from console.pages.routes.figures import Condition, Figures, condition
 from console.pages.routes.samples import SAMPLES
 from console.pages.routes.trial import DIALECT_TITLES, FAILURE_TITLES, Trial
 from gateway import models
-from gateway.dialects import SERVED
 from gateway.routing.document import Document, StepDoc
 from gateway.routing.plan import able
 from gateway.routing.snapshot import Model, Snapshot, Target
@@ -192,7 +192,7 @@ def choices(draft: Draft, trial: Trial, snapshot: Snapshot) -> dict[str, Any]:
         "model_groups": _model_groups(snapshot),
         "reasoning_fields": REASONING_FIELDS,
         "other_routes": sorted(set(snapshot.routes) - {draft.name} - set(draft.fallbacks)),
-        "dialects": [(name, DIALECT_TITLES.get(name, name)) for name in SERVED],
+        "dialects": [(name, DIALECT_TITLES.get(name, name)) for name in OFFERED],
         "samples": [(name, sample.title) for name, sample in SAMPLES.items()],
         "failures": FAILURE_TITLES.items(),
         "labels": list(labels),

@@ -15,10 +15,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.dialects import OFFERED
 from console.pages.routes.samples import SAMPLES, body
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import GatewayError
-from gateway.dialects import SERVED
 from gateway.edge.admit import find_route
 from gateway.relay import runtime
 from gateway.relay.call import Call
@@ -81,7 +81,7 @@ def trial_from(data: QueryDict) -> Trial:
         key=data.get("dry-key", ""),
         rest=data.get("dry-rest") == "1",
     )
-    trial.dialect = _known(data.get("dry-dialect", ""), SERVED, trial.dialect)
+    trial.dialect = _known(data.get("dry-dialect", ""), OFFERED, trial.dialect)
     trial.sample = _known(data.get("dry-sample", ""), SAMPLES, trial.sample)
     trial.failure = _known(data.get("dry-failure", ""), FAILURES, "")
     return trial
