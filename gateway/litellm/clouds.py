@@ -12,6 +12,7 @@ from gateway.litellm.inference import Named
 from gateway.litellm.reader import Node
 from gateway.litellm.report import Report
 from gateway.providers.catalog import PRESETS
+from gateway.providers.sigv4 import in_region
 
 MAX_WORD = 200
 _AWS_KEYS = (
@@ -104,8 +105,7 @@ def _aws_base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
     node = params.get("aws_region_name", "region_name")
     told = node.text(most=MAX_WORD) if node is not None else found.region
     region = told or next((environ[name] for name in _AWS_REGIONS if environ.get(name)), "")
-    usual = found.preset.base_url
-    return usual.replace("us-east-1", region) if region else ""
+    return in_region(found.preset.base_url, region) if region else ""
 
 
 def _aws_access(

@@ -17,6 +17,20 @@ the first environment variable in which `up` finds its credential. A provider th
 not here and speaks OpenAI's or Anthropic's format is `custom` or `custom-anthropic` with
 its own base URL.
 
+Three clouds take credentials from which the header of a request is made:
+
+- Amazon (`bedrock`, `bedrock-anthropic`): a Bedrock API key as it is; an AWS key as
+  `ID:SECRET` or `ID:SECRET:SESSION`, or a JSON object with `aws_access_key_id`,
+  `aws_secret_access_key`, and, if you like, `aws_session_token`, `aws_region_name`, or just an
+  `aws_profile_name`; nothing at all for what AWS's own chain finds on this machine. The
+  region stands in the base URL.
+- Google (`vertex` and its kin): an access token; the JSON of a service account, or the path
+  of its file; nothing at all for the machine's default credentials.
+- Microsoft (any row with the auth `entra`): an access token; a JSON object with `tenant_id`,
+  `client_id` and `client_secret`. With an API key the auth is the preset's own.
+
+Tokens are fetched once and renewed while they are still good.
+
 This file is written by `python -m gateway.providers.listing`.
 
 | Name | Provider | Speaks | Base URL | Key | LiteLLM |

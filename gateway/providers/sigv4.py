@@ -37,6 +37,11 @@ def region_of(host: str, told: str | None = None) -> str:
     return found[1] if found else told or REGION
 
 
+def in_region(url: str, region: str | None) -> str:
+    """The same service's URL in another region; as it is where none is told."""
+    return url.replace(REGION, region) if region else url
+
+
 def service_of(host: str) -> str:
     """The service that a host belongs to, as signatures name it."""
     return _MANTLE if _MANTLE in host else _SERVICE

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import httpx
 import msgspec
 
 from gateway.canon.errors import GatewayError, bad_upstream
@@ -36,8 +37,14 @@ _PATHS = {
     "ollama": "/api/tags",
     "anthropic_messages": "/v1/models?limit=1000",
     "gemini": "/v1beta/models?pageSize=1000",
+    "cohere": "/v1/models?page_size=1000&endpoint=chat",
+    "bedrock_converse": "/foundation-models?byOutputModality=TEXT",
 }
+# Where the list is kept at another host: how the provider's own begins, and how that one.
+_HOSTS = {"bedrock_converse": ("bedrock-runtime.", "bedrock.")}
 _HEADERS = {"anthropic_messages": {"anthropic-version": "2023-06-01"}}
+# Where the rows of a list are.
+_LISTS = ("data", "models", "modelSummaries")
 _WINDOWS = (
     "context_length",
     "context_window",
@@ -115,6 +122,9 @@ async def _ask(upstreams: Upstreams, provider: Provider) -> tuple[int, tuple[Lis
     dialect = DIALECTS[provider.dialect]
     headers = lines.headers(provider, _HEADERS.get(provider.dialect, {}))
     url = lines.url(provider, path)
+    if provider.dialect in _HOSTS:
+        url = url.copy_with(host=url.host.replace(*_HOSTS[provider.dialect], 1))
+        headers = httpx.Headers({**headers, "host": url.netloc.decode("ascii")})
     headers = await Tokens().headers(provider, "GET", url, headers, b"")
     answer = await upstreams.send("GET", url, headers, b"", 10.0)
     try:
@@ -134,7 +144,7 @@ def parse(data: bytes) -> tuple[Listed, ...]:
         raise bad_upstream("the list of models is not JSON") from None
     rows = body
     if isinstance(body, dict):
-        rows = body.get("data", body.get("models"))
+        rows = next((body[key] for key in _LISTS if key in body), None)
     if not isinstance(rows, list):
         raise bad_upstream("the answer is no list of models")
     found = (_listed(row) for row in rows[:MAX_MODELS] if isinstance(row, dict))
@@ -142,7 +152,7 @@ def parse(data: bytes) -> tuple[Listed, ...]:
 
 
 def _listed(row: Mapping[str, Any]) -> Listed | None:
-    name = row.get("id") or row.get("name")
+    name = row.get("id") or row.get("name") or row.get("modelId")
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MAX_NAME:
         return None
     name = name.removeprefix(_COLLECTION) or name

@@ -193,3 +193,26 @@ def test_any_chat_stream_can_be_shown_to_an_older_client(name: str, frames: list
 def _wire(body: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
     return found
+
+
+@pytest.mark.parametrize(
+    ("dialect", "target"),
+    [
+        ("bedrock_converse", ("bedrock", "us.amazon.nova-pro-v1:0")),
+        ("bedrock_converse", ("bedrock", "us.anthropic.claude-opus-5-v1:0")),
+        ("cohere", ("cohere", "command-a-plus-05-2026")),
+    ],
+)
+@settings(max_examples=40)
+@given(bodies)
+def test_any_chat_request_can_be_sent_to_a_cloud_or_is_refused_by_name(
+    dialect: str, target: tuple[str, str], value: dict[str, Any]
+):
+    try:
+        request = CHAT.client.parse_request(value, {})
+        rendered = DIALECTS[dialect].provider.render_request(request, traits_for(*target))
+    except GatewayError as failure:
+        assert failure.error.message
+        return
+    assert all(item.path for item in rendered.report)
+    msgspec.json.encode(rendered.body)

@@ -365,3 +365,46 @@ def test_an_operators_edit_changes_a_trait() -> None:
 def test_a_wrong_override_is_refused_by_name(override: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         merge(Traits(), override)
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        ("us.anthropic.claude-opus-5-v1:0", ("cachePoint", "thinking", True, True)),
+        ("anthropic.claude-3-haiku-20240307-v1:0", ("none", "thinking", True, True)),
+        ("us.amazon.nova-pro-v1:0", ("cachePoint", "none", True, True)),
+        ("us.amazon.nova-2-lite-v1:0", ("cachePoint", "reasoning", True, True)),
+        ("us.meta.llama3-3-70b-instruct-v1:0", ("none", "none", False, False)),
+        ("openai.gpt-oss-120b-1:0", ("none", "reasoning_effort", False, False)),
+        ("mistral.mistral-large-2402-v1:0", ("none", "none", True, False)),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/x", ("none", "none", False, False)),
+    ],
+)
+def test_bedrocks_models_differ_by_their_makers(model: str, found: tuple[Any, ...]) -> None:
+    names = ("cache", "thinking_request", "forced_tools", "tool_result_status")
+    assert facts("bedrock", model, *names) == found
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        ("command-a-plus-05-2026", (True, True, 64_000)),
+        ("command-a-reasoning-08-2025", (True, False, 32_000)),
+        ("command-a-vision-07-2025", (False, True, None)),
+        ("command-r-08-2024", (False, False, None)),
+    ],
+)
+def test_coheres_models(model: str, found: tuple[Any, ...]) -> None:
+    assert facts("cohere", model, "reasoning", "images", "max_output") == found
+
+
+def test_claude_is_the_same_wherever_it_is_served() -> None:
+    for preset in ("vertex-anthropic", "azure-anthropic", "bedrock-anthropic"):
+        name = (
+            "anthropic.claude-sonnet-4-5" if preset.startswith("bedrock") else "claude-sonnet-4-5"
+        )
+        assert facts(preset, name, "thinking_modes", "prefill", "mid_system") == (
+            ("enabled",),
+            True,
+            False,
+        )

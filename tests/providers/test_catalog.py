@@ -12,12 +12,14 @@ from gateway.dialects import DIALECTS
 from gateway.providers.auth import AUTH
 from gateway.providers.capabilities import merge
 from gateway.providers.catalog import PRESETS, resolve
+from gateway.providers.catalog.spelling import meant
 from gateway.providers.edits import check
 from gateway.providers.listing import markdown
 from gateway.providers.prices import entries
 from gateway.providers.profile import Preset
 
 ROOT = Path(__file__).parents[2]
+LOGOS = (ROOT / "static/vendor/logos/logos.svg").read_text(encoding="utf-8")
 
 rows = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 
@@ -140,3 +142,52 @@ def test_azure_has_its_deployment_in_the_path() -> None:
 def test_the_page_about_providers_shows_the_catalogue() -> None:
     """Renew it with `python -m gateway.providers.listing > docs/providers.md`."""
     assert (ROOT / "docs" / "providers.md").read_text(encoding="utf-8") == markdown()
+
+
+@rows
+def test_a_row_is_complete(preset: Preset) -> None:
+    """Title, a place to call, a way in, documents, a logo: what the pages show of a row."""
+    assert preset.title
+    assert preset.base_url or preset.url_example
+    assert preset.env or preset.auth == "none" or preset.name.startswith("custom")
+    assert preset.docs or preset.name == "demo"
+    logo = preset.logo or preset.name
+    assert f'id="{logo}"' in LOGOS, f"the sprite of logos has no {logo}"
+
+
+@rows
+def test_a_row_that_keeps_the_model_out_of_the_body_has_it_in_the_path(preset: Preset) -> None:
+    for verb in preset.model_in_path:
+        assert "{model}" in preset.paths[verb]
+        assert "{model}" in preset.paths["stream" if verb == "generate" else verb]
+
+
+def test_there_are_many_that_speak_openais_chat() -> None:
+    spoken = [preset for preset in PRESETS.values() if preset.dialect == "openai_chat"]
+    assert len(spoken) >= 40
+
+
+@pytest.mark.parametrize(
+    ("written", "preset", "model", "region"),
+    [
+        ("hosted_vllm/org/m", "vllm", "org/m", ""),
+        ("together_ai/m", "together", "m", ""),
+        ("bedrock/converse/m", "bedrock", "m", ""),
+        ("bedrock/us-gov-west-1/m", "bedrock", "m", "us-gov-west-1"),
+        ("vertex_ai/claude-opus-5@20260101", "vertex-anthropic", "claude-opus-5@20260101", ""),
+        ("vertex_ai/gemini-3-pro", "vertex", "gemini-3-pro", ""),
+        ("vertex_ai/mistral-large", "vertex-openai", "mistral-large", ""),
+        ("azure_ai/Claude-Opus-5", "azure-anthropic", "Claude-Opus-5", ""),
+        ("azure_ai/grok-4", "azure_ai", "grok-4", ""),
+        ("openai/responses/gpt-5", "openai", "gpt-5", ""),
+    ],
+)
+def test_names_as_litellm_writes_them(written: str, preset: str, model: str, region: str) -> None:
+    prefix, _, name = written.partition("/")
+    found = meant(prefix, name)
+    assert found is not None
+    assert (found.preset.name, found.model, found.region) == (preset, model, region)
+
+
+def test_an_unknown_prefix_means_nothing() -> None:
+    assert meant("no_such_prefix", "m") is None

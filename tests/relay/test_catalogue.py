@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from gateway.canon.errors import GatewayError
+from gateway.canon.errors import Error, GatewayError
 from gateway.dialects import DIALECTS
 from gateway.providers.profile import Secret
 from gateway.relay import catalogue
@@ -81,6 +82,18 @@ async def test_the_demo_provider_lists_its_models() -> None:
             b"GET /v1/models?limit=1000 ",
             b"anthropic-version: 2023",
         ),
+        (
+            "cohere",
+            "bearer",
+            b"GET /v1/models?page_size=1000&endpoint=chat ",
+            b"authorization: Bearer " + SECRET.encode(),
+        ),
+        (
+            "bedrock_converse",
+            "sigv4",
+            b"GET /foundation-models?byOutputModality=TEXT ",
+            b"authorization: Bearer " + SECRET.encode(),
+        ),
     ],
 )
 async def test_each_dialect_asks_in_its_own_way(
@@ -92,6 +105,23 @@ async def test_each_dialect_asks_in_its_own_way(
     assert [model.name for model in found.models] == ["m"]
     assert seen[0].startswith(line)
     assert header in seen[0]
+
+
+async def test_bedrocks_list_is_kept_at_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for: list[tuple[str, str]] = []
+
+    async def send(self: Upstreams, method: str, url: Any, headers: Any, *rest: Any) -> Any:
+        asked_for.append((url.host, headers["host"]))
+        raise GatewayError(Error(kind="timeout", message="enough"))
+
+    monkeypatch.setattr(Upstreams, "send", send)
+    await asked("https://bedrock-runtime.eu-west-1.amazonaws.com", dialect="bedrock_converse")
+    assert asked_for == [("bedrock.eu-west-1.amazonaws.com",) * 2]
+
+
+def test_bedrocks_list_is_read() -> None:
+    (model,) = parse(b'{"modelSummaries":[{"modelId":"amazon.nova-pro-v1:0"}]}')
+    assert model.name == "amazon.nova-pro-v1:0"
 
 
 def test_every_dialect_has_a_list() -> None:

@@ -20,6 +20,8 @@ from django.db.migrations.executor import MigrationExecutor
 from gateway import store
 from gateway.models import ApiKey, Model, Provider, Route, Source, Target
 from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Preset
+from gateway.providers.sigv4 import in_region
 from gateway.relay import demo
 
 DEMO = "demo"
@@ -97,6 +99,7 @@ def ensure_environment() -> list[str]:
             name=preset.name,
             defaults={
                 "preset": preset.name,
+                "base_url": _own_region(preset),
                 "credential_env": variable,
                 "source": Source.ENVIRONMENT,
                 "source_ref": variable,
@@ -104,6 +107,14 @@ def ensure_environment() -> list[str]:
         )
         found.append(f"{preset.name} ({variable})")
     return found
+
+
+def _own_region(preset: Preset) -> str:
+    """The base URL in the region of this machine's AWS settings; empty for the preset's own."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if preset.auth != "sigv4" or not region:
+        return ""
+    return in_region(preset.base_url, region)
 
 
 def ensure_key() -> str | None:

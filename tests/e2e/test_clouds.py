@@ -1,0 +1,370 @@
+"""The official SDKs on a live gateway in front of Bedrock, Cohere and Claude on Vertex AI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google import genai
+from google.genai import types
+
+from tests.e2e.rig import Gateway, configured
+from tests.fakes import Call, Refusal, Say, Seen, Server, StrictAnthropic
+from tests.fakes.bedrock import BEARER, KEY_ID, SECRET, SESSION, StrictBedrock
+from tests.fakes.bedrock_rules import CLAUDE, NOVA
+from tests.fakes.cohere import StrictCohere
+from tests.fakes.cohere_rules import PLAIN, REASONER
+from tests.fakes.server import Out
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.filterwarnings("ignore:The model '.*' is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Using Claude with:UserWarning"),
+]
+
+ON = ("nova", "bedrock-claude", "cohere")
+EACH = pytest.mark.parametrize("model", ON)
+HELLO = "Hello from the strict upstream."
+SCHEMA: Any = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+}
+CALL = Call("get_weather", {"city": "Paris"}, "call_a")
+
+
+class VertexClaude(StrictAnthropic):
+    """Claude as Vertex AI serves it: the model in the path, the version in the body."""
+
+    token = "vertex-token-1"
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Grant a token, or answer as Anthropic would."""
+        if seen.path == "/token":
+            await out.reply(200, {"access_token": self.token, "expires_in": 3600})
+            return True
+        head = "/v1/projects/p/locations/global/publishers/anthropic/models/"
+        body = dict(seen.body or {})
+        allowed = seen.headers.get("authorization") == f"Bearer {self.token}"
+        name, _, action = seen.path.removeprefix(head).partition(":")
+        version = body.pop("anthropic_version", None)
+        wrong = "model" in body or seen.query or version != "vertex-2023-10-16"
+        if not allowed or wrong or action not in {"rawPredict", "streamRawPredict"}:
+            refusal = {"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}}
+            await out.reply(400 if allowed else 401, refusal)
+            return True
+        seen.path = "/v1/messages"
+        seen.headers = {
+            **seen.headers,
+            "x-api-key": self.key,
+            "anthropic-version": seen.headers.get("anthropic-version", "2023-06-01"),
+        }
+        seen.raw = json.dumps({**body, "model": name}).encode()
+        return await super().respond(seen, out)
+
+
+@dataclass
+class Stand:
+    """A gateway before the clouds."""
+
+    gateway: Gateway
+    bedrock: StrictBedrock
+    cohere: StrictCohere
+    vertex: VertexClaude
+
+    def on(self, text: str, say: Say) -> None:
+        """All say this to a user's text that holds `text`."""
+        for server in (self.bedrock, self.cohere, self.vertex):
+            server.script.on(text, say)
+
+    def last(self, model: str) -> Seen:
+        """The newest request that reached the provider of a model."""
+        server: Server = self.cohere if model.startswith("cohere") else self.bedrock
+        return server.requests[-1]
+
+
+def _account(server: Server) -> dict[str, Any]:
+    """A service account whose tokens the fake grants."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return {
+        "type": "service_account",
+        "client_email": "robot@project.iam.example",
+        "private_key": pem.decode(),
+        "private_key_id": "1",
+        "token_uri": f"{server.url}/token",
+        "project_id": "p",
+    }
+
+
+def _row(public: str, **params: Any) -> dict[str, Any]:
+    return {"model_name": public, "litellm_params": params}
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """A live gateway whose file names each cloud as LiteLLM does."""
+    with ExitStack() as stack:
+        bedrock = stack.enter_context(StrictBedrock())
+        cohere = stack.enter_context(StrictCohere())
+        vertex = stack.enter_context(VertexClaude())
+        signed = {
+            "aws_access_key_id": KEY_ID,
+            "aws_secret_access_key": SECRET,
+            "aws_session_token": SESSION,
+            "aws_bedrock_runtime_endpoint": bedrock.url,
+        }
+        rows = [
+            _row("nova", model=f"bedrock/converse/{NOVA}", **signed),
+            _row(
+                "bedrock-claude",
+                model=f"bedrock/{CLAUDE}",
+                api_key=BEARER,
+                aws_bedrock_runtime_endpoint=bedrock.url,
+            ),
+            _row("wrong-key", model=f"bedrock/{NOVA}", api_key="ABSKwrong", api_base=bedrock.url),
+            _row("cohere", model=f"cohere_chat/{PLAIN}", api_key=cohere.key, api_base=cohere.url),
+            _row(
+                "cohere-thinks",
+                model=f"cohere/{REASONER}",
+                api_key=cohere.key,
+                api_base=cohere.url,
+            ),
+            _row(
+                "vertex-claude",
+                model="vertex_ai/claude-sonnet-4-5",
+                vertex_credentials=_account(vertex),
+                api_base=f"{vertex.url}/v1/projects/p/locations/global",
+            ),
+        ]
+        gateway = Gateway(tmp_path_factory.mktemp("clouds"), configured(rows)).start()
+        stack.callback(gateway.kill)
+        yield Stand(gateway, bedrock, cohere, vertex)
+        gateway.stop()
+
+
+@pytest.fixture
+def chat(stand: Stand) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(
+        base_url=f"{stand.gateway.url}/v1", api_key=stand.gateway.key, max_retries=0
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def messages(stand: Stand) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(
+        base_url=stand.gateway.url, api_key=stand.gateway.key, max_retries=0
+    ) as made:
+        yield made
+
+
+def user(text: Any) -> Any:
+    return [{"role": "user", "content": text}]
+
+
+@EACH
+def test_chat_gets_a_whole_answer(chat: openai.OpenAI, model: str) -> None:
+    told = chat.chat.completions.create(model=model, messages=user("Hello there"))
+    assert told.choices[0].message.content == HELLO
+    assert told.choices[0].finish_reason == "stop"
+    assert told.usage is not None
+    assert (told.usage.prompt_tokens, told.usage.completion_tokens) == (11, 23)
+
+
+@EACH
+def test_chat_gets_a_stream(chat: openai.OpenAI, model: str) -> None:
+    chunks = list(
+        chat.chat.completions.create(
+            model=model,
+            messages=user("Hello there"),
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    words = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert words == HELLO
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 23
+
+
+@EACH
+def test_messages_gets_a_stream(messages: anthropic.Anthropic, model: str) -> None:
+    with messages.messages.stream(
+        model=model, max_tokens=100, messages=user("Hello there")
+    ) as stream:
+        assert "".join(stream.text_stream) == HELLO
+        assert stream.get_final_message().stop_reason == "end_turn"
+
+
+@EACH
+def test_gemini_gets_an_answer(stand: Stand, model: str) -> None:
+    options = types.HttpOptions(base_url=stand.gateway.url)
+    with genai.Client(api_key=stand.gateway.key, http_options=options) as client:
+        told = client.models.generate_content(model=model, contents="Hello there")
+        assert told.text == HELLO
+        streamed = client.models.generate_content_stream(model=model, contents="Hello there")
+        assert "".join(chunk.text or "" for chunk in streamed) == HELLO
+
+
+@EACH
+def test_a_tool_is_called_and_its_result_told(
+    stand: Stand, chat: openai.OpenAI, messages: anthropic.Anthropic, model: str
+) -> None:
+    stand.on("weather", Say(text="I look.", calls=(CALL,), then=Say(text="It is {results}.")))
+    tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
+    asked: Any = user("the weather in Paris")
+    first = chat.chat.completions.create(model=model, messages=asked, tools=[tool])
+    said = first.choices[0].message
+    assert said.content == "I look."
+    assert said.tool_calls is not None
+    (call,) = said.tool_calls
+    assert call.type == "function"
+    assert json.loads(call.function.arguments) == {"city": "Paris"}
+    history = [
+        *asked,
+        said.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": "sunny"},
+    ]
+    second = chat.chat.completions.create(model=model, messages=history, tools=[tool])
+    assert second.choices[0].message.content == "It is sunny."
+
+    own: Any = {"name": "get_weather", "input_schema": SCHEMA}
+    with messages.messages.stream(
+        model=model, max_tokens=100, messages=asked, tools=[own]
+    ) as stream:
+        told = stream.get_final_message()
+    assert told.stop_reason == "tool_use"
+    text, use = told.content
+    assert isinstance(text, TextBlock)
+    assert isinstance(use, ToolUseBlock)
+    assert use.input == {"city": "Paris"}
+
+
+def test_a_thought_goes_back_to_bedrock_as_it_came(
+    stand: Stand, messages: anthropic.Anthropic
+) -> None:
+    stand.on("Think", Say(reasoning="Let me see.", text="Done."))
+    ask: dict[str, Any] = {
+        "model": "bedrock-claude",
+        "max_tokens": 4000,
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+    }
+    first = messages.messages.create(**ask, messages=user("Think hard"))
+    thought, text = first.content
+    assert isinstance(thought, ThinkingBlock)
+    assert isinstance(text, TextBlock)
+    assert thought.thinking == "Let me see."
+    history = [
+        *user("Think hard"),
+        {"role": "assistant", "content": [block.model_dump() for block in first.content]},
+        *user("And again"),
+    ]
+    messages.messages.create(**ask, messages=history)
+    sent = stand.bedrock.requests[-1].body["messages"][1]["content"]
+    told = sent[0]["reasoningContent"]["reasoningText"]
+    assert told["text"] == "Let me see."
+    assert not told["signature"].startswith("dgm1.")
+
+
+def test_coheres_thoughts_are_shown(stand: Stand, chat: openai.OpenAI) -> None:
+    stand.on("Ponder", Say(reasoning="Hm.", text="Done."))
+    told = chat.chat.completions.create(
+        model="cohere-thinks", messages=user("Ponder this"), reasoning_effort="low"
+    )
+    assert told.choices[0].message.content == "Done."
+    assert told.choices[0].message.model_dump()["reasoning_content"] == "Hm."
+    assert stand.cohere.requests[-1].body["thinking"]["token_budget"] == 2048
+
+
+def test_what_is_sent_is_signed(stand: Stand, chat: openai.OpenAI) -> None:
+    chat.chat.completions.create(model="nova", messages=user("Sign this"))
+    headers = stand.bedrock.requests[-1].headers
+    assert headers["authorization"].startswith(f"AWS4-HMAC-SHA256 Credential={KEY_ID}/")
+    assert headers["x-amz-security-token"] == SESSION
+
+
+def test_a_wrong_key_is_the_gateways_trouble(stand: Stand, chat: openai.OpenAI) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        chat.chat.completions.create(model="wrong-key", messages=user("Hello"))
+    assert caught.value.status_code == 502
+    assert "ABSKwrong" not in str(caught.value)
+
+
+@EACH
+def test_a_refusal_is_told_in_the_clients_words(
+    stand: Stand, chat: openai.OpenAI, model: str
+) -> None:
+    slow = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
+    stand.on("too fast", Say(error=slow))
+    with pytest.raises(openai.RateLimitError) as caught:
+        chat.chat.completions.create(model=model, messages=user("too fast"))
+    assert caught.value.response.headers["retry-after"] == "7"
+
+
+@EACH
+@pytest.mark.parametrize("breaks", ["error", "cut"])
+def test_a_stream_that_breaks_is_not_ended_well(
+    stand: Stand, chat: openai.OpenAI, model: str, breaks: str
+) -> None:
+    stand.on(f"break {breaks}", Say(text="A long answer that breaks off.", breaks=breaks))
+    with pytest.raises(openai.APIError):
+        list(
+            chat.chat.completions.create(model=model, messages=user(f"break {breaks}"), stream=True)
+        )
+
+
+def test_tokens_are_counted_by_bedrock(stand: Stand, messages: anthropic.Anthropic) -> None:
+    told = messages.messages.with_raw_response.count_tokens(
+        model="bedrock-claude", messages=user("Count me")
+    )
+    assert told.headers["x-dragoman-token-count"] == "upstream"
+    assert stand.bedrock.requests[-1].path.endswith("/count-tokens")
+
+
+def test_claude_on_vertex_is_passed_through(stand: Stand, messages: anthropic.Anthropic) -> None:
+    told = messages.messages.create(
+        model="vertex-claude",
+        max_tokens=50,
+        messages=user("Hello there"),
+        extra_query={"beta": "true"},
+    )
+    (block,) = told.content
+    assert isinstance(block, TextBlock)
+    assert block.text == HELLO
+    with messages.messages.stream(
+        model="vertex-claude", max_tokens=50, messages=user("Hello there")
+    ) as stream:
+        assert "".join(stream.text_stream) == HELLO
+    tokens = [seen for seen in stand.vertex.requests if seen.path == "/token"]
+    assert len(tokens) == 1, "one token serves all"
+
+
+def test_claude_on_vertex_is_translated_to(stand: Stand, chat: openai.OpenAI) -> None:
+    told = chat.chat.completions.create(model="vertex-claude", messages=user("Hello there"))
+    assert told.choices[0].message.content == HELLO
+
+
+def test_no_secret_is_told_or_logged(stand: Stand) -> None:
+    answer = httpx.get(
+        f"{stand.gateway.url}/api/requests",
+        params={"limit": 100},
+        headers={"authorization": f"Bearer {stand.gateway.key}"},
+    )
+    for secret in (SECRET, SESSION, BEARER, "PRIVATE KEY", stand.vertex.token):
+        assert secret not in answer.text
+        assert secret not in stand.gateway.output
