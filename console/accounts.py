@@ -6,13 +6,17 @@ permission of the viewer's own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
 from django.db.models import QuerySet
 
 from console.access import MAY_READ_BODIES
-from gateway import store
+from gateway import audit, store
 
 
 class LastAdmin(ValueError):
@@ -49,7 +53,9 @@ def make_first_admin(name: str, password: str) -> User:
         store.bump()  # one row that everybody who does this waits for
         if admin_exists():
             raise AdminExists
-        return User.objects.create_superuser(name, password=password)
+        user = User.objects.create_superuser(name, password=password)
+        audit.note("user", user.pk, name, None, _said(user))
+    return user
 
 
 def make(name: str, password: str, *, admin: bool, bodies: bool) -> User:
@@ -57,12 +63,13 @@ def make(name: str, password: str, *, admin: bool, bodies: bool) -> User:
     with transaction.atomic():
         user = User.objects.create_user(name, password=password, is_staff=admin, is_superuser=admin)
         _set_grant(user, given=bodies and not admin)
+        audit.note("user", user.pk, name, None, _said(user))
     return user
 
 
 def set_role(user: User, *, admin: bool, bodies: bool) -> None:
     """Make somebody an admin or a viewer. Raises LastAdmin."""
-    with transaction.atomic():
+    with _noted(user):
         if not admin:
             _check_others(user)
         user.is_staff = user.is_superuser = admin
@@ -72,7 +79,7 @@ def set_role(user: User, *, admin: bool, bodies: bool) -> None:
 
 def set_active(user: User, *, active: bool) -> None:
     """Let somebody in or keep them out; their sessions end with it. Raises LastAdmin."""
-    with transaction.atomic():
+    with _noted(user):
         if not active:
             _check_others(user)
         user.is_active = active
@@ -81,8 +88,37 @@ def set_active(user: User, *, active: bool) -> None:
 
 def set_password(user: User, password: str) -> None:
     """Give somebody another password; sessions made with the old one end."""
-    user.set_password(password)
-    user.save(update_fields=["password"])
+    with _noted(user):
+        user.set_password(password)
+        user.save(update_fields=["password"])
+
+
+def delete(user: User) -> None:
+    """Remove an account with the playground's runs and presets of theirs. Raises LastAdmin."""
+    with transaction.atomic():
+        _check_others(user)
+        audit.note("user", user.pk, user.get_username(), _said(user), None)
+        user.delete()
+
+
+@contextmanager
+def _noted(user: User) -> Iterator[None]:
+    """One transaction that the audit log has an entry of."""
+    with transaction.atomic():
+        before = _said(User.objects.get(pk=user.pk))
+        yield
+        after = _said(User.objects.get(pk=user.pk))
+        audit.note("user", user.pk, user.get_username(), before, after)
+
+
+def _said(user: User) -> dict[str, Any]:
+    """An account as the audit log shows it."""
+    return {
+        "admin": user.is_superuser,
+        "active": user.is_active,
+        "bodies": user.user_permissions.filter(pk=_grant().pk).exists(),
+        "password": user.password,
+    }
 
 
 def _check_others(user: User) -> None:

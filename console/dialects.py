@@ -1,12 +1,90 @@
-"""The dialects in which the console asks by itself: in the playground and in a dry run.
+"""The dialects as the console names them, asks in them and reads them back.
 
-Those whose requests are a conversation in a JSON body that names its model, and that its
-own tests cover. Clients may speak all of `gateway.dialects.SERVED`.
+Clients may speak all of `gateway.dialects.SERVED`. `OFFERED` are those of them in which
+a conversation can be had: the playground and the dry run ask in these. Embeddings have
+no conversation, so they are named here but not offered.
 """
 
 from __future__ import annotations
 
-from gateway.dialects import SERVED
+from typing import Any
+from urllib.parse import quote
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from gateway.dialects import DIALECTS, SERVED
 from gateway.dialects.base import Dialect
 
-OFFERED: dict[str, Dialect] = {name: SERVED[name] for name in ("openai_chat", "anthropic_messages")}
+Json = dict[str, Any]
+
+TITLES: dict[str, str | Promise] = {
+    "openai_chat": "OpenAI Chat",
+    "openai_responses": "OpenAI Responses",
+    "openai_completions": "OpenAI Completions",
+    "openai_embeddings": "OpenAI Embeddings",
+    "anthropic_messages": "Anthropic Messages",
+    "gemini": "Gemini",
+    "bedrock_converse": "Bedrock Converse",
+    "cohere": "Cohere",
+    "ollama": "Ollama",
+    "forward": _("Passed on"),
+}
+OFFERED: dict[str, Dialect] = {
+    name: SERVED[name]
+    for name in (
+        "openai_chat",
+        "openai_responses",
+        "anthropic_messages",
+        "gemini",
+        "ollama",
+        "openai_completions",
+    )
+}
+# Where a dialect is served; Gemini's path holds the model and what is wanted.
+_PATHS = {
+    "openai_chat": "/v1/chat/completions",
+    "openai_responses": "/v1/responses",
+    "openai_completions": "/v1/completions",
+    "openai_embeddings": "/v1/embeddings",
+    "anthropic_messages": "/v1/messages",
+    "ollama": "/api/chat",
+}
+# The headers of a dialect's clients beside the content type; `{key}` is the credential.
+_HEADERS: dict[str, tuple[str, ...]] = {
+    "anthropic_messages": ("x-api-key: {key}", "anthropic-version: 2023-06-01"),
+    "gemini": ("x-goog-api-key: {key}",),
+}
+_BEARER = ("Authorization: Bearer {key}",)
+
+
+def title(name: str) -> str:
+    """What people call a dialect; its own name, readable, where there is no other."""
+    return str(TITLES.get(name, name.replace("_", " ")))
+
+
+def path_of(name: str, model: str, *, stream: bool) -> str:
+    """Where a client of the dialect sends a conversation, query included."""
+    if name in _PATHS:
+        return _PATHS[name]
+    verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+    return f"/v1beta/models/{quote(model, safe='/:@')}:{verb}"
+
+
+def headers_of(name: str, key: str) -> tuple[str, ...]:
+    """The headers by which a client of the dialect shows `key`."""
+    return tuple(header.format(key=key) for header in _HEADERS.get(name, _BEARER))
+
+
+def as_read(name: str, body: Json, model: str, *, stream: bool) -> Json:
+    """A client's body as its dialect reads it: with what stands in the path beside it."""
+    if not DIALECTS[name].model_in_path:
+        return body
+    return {**body, "model": model, "stream": stream}
+
+
+def as_sent(name: str, body: Json) -> Json:
+    """The inverse of `as_read`: a body as it is on the wire."""
+    if not DIALECTS[name].model_in_path:
+        return body
+    return {key: value for key, value in body.items() if key not in {"model", "stream"}}

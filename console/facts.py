@@ -44,6 +44,9 @@ PRICES = (
     Fact("cache_read", gettext_lazy("Cached input"), "usd"),
     Fact("cache_write", gettext_lazy("Writing the cache"), "usd"),
     Fact("cache_write_1h", gettext_lazy("Writing the cache for 1 hour"), "usd"),
+    Fact("output_reasoning", gettext_lazy("Reasoning, if not as output"), "usd"),
+    Fact("input_audio", gettext_lazy("Sound in, if not as input"), "usd"),
+    Fact("output_audio", gettext_lazy("Sound out, if not as output"), "usd"),
 )
 ABILITIES = (
     Fact("tools", gettext_lazy("Tools"), "flag", "wrench"),
@@ -57,10 +60,21 @@ ABILITIES = (
     Fact("forced_tools", gettext_lazy("A tool call can be forced"), "flag"),
     Fact("sampling", gettext_lazy("Temperature"), "flag"),
 )
+# Prices that nobody needs to say: without one these tokens are billed as others are.
+AS_OTHERS = {
+    "output_reasoning": gettext_lazy("as output"),
+    "input_audio": gettext_lazy("as input"),
+    "output_audio": gettext_lazy("as output"),
+}
 # Those that the list shows as icons and can be filtered by.
 SHOWN = ABILITIES[:4]
 TRAITS = (*SIZES, *ABILITIES)
 FACTS = (*TRAITS, *PRICES)
+
+
+def rate_of(fact: Fact) -> str:
+    """The rate (`profile.RATES`) that a price is of; reasoning is an ability's name too."""
+    return fact.name.removeprefix("output_") if fact.name == "output_reasoning" else fact.name
 
 
 class Value(NamedTuple):
@@ -79,6 +93,8 @@ class Value(NamedTuple):
     @property
     def words(self) -> str:
         """Who says so, for a person."""
+        if self.value is None and self.fact.name in AS_OTHERS:
+            return str(AS_OTHERS[self.fact.name])
         return source_words(self.source)
 
     @property
@@ -104,16 +120,21 @@ def _prices(row: Model) -> dict[str, Value]:
     listed = price_for(row.provider.preset, row.name)
     found = {}
     for fact in PRICES:
-        price: Decimal | None = getattr(listed, fact.name)
+        price: Decimal | None = getattr(listed, rate_of(fact))
         default = (
             Told(value=None, origin="assumed")
             if price is None
-            else Told(value=price, origin="price list", ref=book().taken)
+            else Told(value=price, origin="price list", ref=_day_of(listed.source))
         )
-        own = getattr(row, f"price_{fact.name}")
+        own = getattr(row, f"price_{rate_of(fact)}")
         source = default if own is None else Told(value=own, origin="own")
         found[fact.name] = Value(fact, source.value, source, default)
     return found
+
+
+def _day_of(source: str) -> str:
+    """The day of the list that a price is from: a newer one names its own."""
+    return source.rpartition(" of ")[2] if " of " in source else book().taken
 
 
 def source_words(source: Told) -> str:

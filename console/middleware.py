@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
+
+from gateway import audit
 
 # No inline script or style and no eval: what a model says can not become code. Images
 # from `data:` are the playground's own uploads; from elsewhere they would be beacons.
@@ -61,8 +64,8 @@ async def _whole(response: StreamingHttpResponse) -> HttpResponse:
     return HttpResponse(b"".join(pieces), headers=headers)
 
 
-class SecurityHeaders:
-    """Sets them where a view has not set its own."""
+class _Middleware:
+    """Serves both kinds of handlers; what it is for goes into `during` and `after`."""
 
     sync_capable = True
     async_capable = True
@@ -74,14 +77,31 @@ class SecurityHeaders:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answer with the headers."""
+        """Answer."""
         if self._is_async:
             return self._later(request)
-        response: HttpResponseBase = self.get_response(request)
-        return _with_headers(request, response)
+        with self.during(request):
+            return self.after(request, self.get_response(request))
 
     async def _later(self, request: HttpRequest) -> HttpResponseBase:
-        return _with_headers(request, await self.get_response(request))
+        with self.during(request):
+            return self.after(request, await self.get_response(request))
+
+    def during(self, request: HttpRequest) -> AbstractContextManager[None]:
+        """What holds while the request is answered."""
+        return nullcontext()
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """The answer to send."""
+        return response
+
+
+class SecurityHeaders(_Middleware):
+    """Sets them where a view has not set its own."""
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """The answer with the headers."""
+        return _with_headers(request, response)
 
 
 def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -94,3 +114,23 @@ def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpRespo
         for cookie in response.cookies.values():
             cookie["secure"] = True
     return response
+
+
+class Audited(_Middleware):
+    """Has the audit log say who is signed in, or holds the master key, beside each change."""
+
+    def during(self, request: HttpRequest) -> AbstractContextManager[None]:
+        """Act as whoever asks."""
+        return _as_asked(request)
+
+
+def _as_asked(request: HttpRequest) -> AbstractContextManager[None]:
+    # LiteLLM's endpoints for keys stand at the root.
+    via: audit.Via = "api" if request.path.startswith(("/api/", "/key/")) else "console"
+    return audit.acting(lambda: _who(request), via)
+
+
+def _who(request: HttpRequest) -> str:
+    """The management API puts what let a request in on it."""
+    credential = getattr(request, "auth", None)
+    return credential if isinstance(credential, str) else request.user.get_username()

@@ -46,6 +46,7 @@ NAV: tuple[Group, ...] = (
         _("Insight"),
         (
             Entry("usage", _("Usage"), "chart-column"),
+            Entry("cost", _("Cost"), "file-spreadsheet"),
             Entry("health", _("Health"), "activity"),
         ),
     ),
@@ -54,6 +55,7 @@ NAV: tuple[Group, ...] = (
         (
             Entry("users", _("Users"), "users", admin=True),
             Entry("teams", _("Teams"), "coins", admin=True),
+            Entry("changes", _("Changes"), "history", admin=True),
             Entry("settings", _("Settings"), "settings", admin=True),
         ),
     ),

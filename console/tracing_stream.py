@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.framing.sse import Decoder, Frame, FrameTooLarge
+from gateway.framing.kinds import CUTS
+from gateway.framing.sse import Frame, FrameTooLarge
 from gateway.relay.entry import Chunk
 
 # What one upstream frame makes for the client, in order; None asks for the end of the stream.
@@ -54,13 +55,18 @@ class Timeline(msgspec.Struct, frozen=True):
     more: int = 0
 
 
-def events(data: bytes, chunks: list[Chunk]) -> list[Event]:
-    """The events of a stored stream, each at the time its last byte came."""
+def events(data: bytes, chunks: list[Chunk], framing: str = "sse") -> list[Event]:
+    """The events of a stored stream, each at the time its last byte came.
+
+    `framing` is a key of CUTS, or `array` for the items of one JSON array.
+    """
     ends, total = [], 0
     for chunk in chunks:
         total += chunk.size
         ends.append(total)
-    decoder = Decoder()
+    if framing not in CUTS:
+        return _with_news(_items(data, chunks, ends))
+    decoder = CUTS[framing].decoder()
     found: list[Event] = []
     done = 0
     # Cut where the chunks were, so that an event belongs to the chunk that completed it.
@@ -75,6 +81,22 @@ def events(data: bytes, chunks: list[Chunk]) -> list[Event]:
         found += [_event(frame, at) for frame in frames]
     last = chunks[-1].at_ms if chunks else None
     return _with_news(found + [_event(frame, last) for frame in decoder.close()])
+
+
+def _items(data: bytes, chunks: list[Chunk], ends: list[int]) -> list[Event]:
+    """The items of an array; nothing of one that is not whole."""
+    try:
+        items = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return []
+    found: list[Event] = []
+    done = 0
+    for item in items:
+        raw = bytes(item)
+        done = data.index(raw, done) + len(raw)
+        n = min(bisect.bisect_left(ends, done), len(chunks) - 1)
+        found.append(_event(Frame("", raw), chunks[n].at_ms if chunks else None))
+    return found
 
 
 def _with_news(found: list[Event]) -> list[Event]:

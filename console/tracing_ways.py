@@ -8,18 +8,23 @@ from typing import Any
 import msgspec
 
 from console.tracing_stream import Feed
-from gateway.canon.errors import GatewayError
+from gateway.canon.errors import GatewayError, invalid
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Dialect, Exchange, Rendered
-from gateway.framing.sse import Decoder, Frame
+from gateway.dialects.base import Dialect, Exchange, Rendered, Verb
+from gateway.framing.kinds import CUTS
+from gateway.framing.sse import Frame
 from gateway.providers import edits as profile_edits
 from gateway.providers.profile import Edit
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
-    """From one client dialect to one upstream model and back."""
+    """From one client dialect to one upstream model and back.
+
+    `verb` is what was called; `endpoint` the name of the path, on which the shape of an
+    answer may depend.
+    """
 
     client: str
     upstream: str
@@ -30,6 +35,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     created: int = 0
     model: str = ""
     reasoning_field: str = "reasoning_content"
+    verb: Verb = "generate"
+    endpoint: str = ""
 
     @property
     def client_dialect(self) -> Dialect:
@@ -47,16 +54,26 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
         sent = rendered.body
         if self.edits:
             sent, _ = profile_edits.apply(self.edits, sent)
+        if self.verb == "count_tokens":
+            sent = self.upstream_dialect.count_body(sent, self.traits.model)
         # Through JSON, as on the wire: what is equal there is equal here.
         return msgspec.json.decode(msgspec.json.encode(sent), type=dict[str, Any])
 
     def rendered(self, body: Any) -> Rendered:
         """The request with what the answer's parser must know. Raises GatewayError."""
-        request = self.client_dialect.client.parse_request(body, self.headers)
+        reader, writer = self.client_dialect.embed_client, self.upstream_dialect.embed_provider
+        if self.verb == "embed" and reader is not None and writer is not None:
+            return writer.render_embed(reader.parse_embed(body), self.traits)
+        headers = self.headers
+        if self.verb == "count_tokens":
+            headers = {**headers, "x-dragoman-verb": "count_tokens"}
+        request = self.client_dialect.client.parse_request(body, headers)
         return self.upstream_dialect.provider.render_request(request, self.traits)
 
     def response(self, asked: Any) -> Callable[[Any], Any]:
         """The translator of whole answers to `asked`. Raises GatewayError."""
+        if self.verb == "embed":
+            return self._vectors(asked)
         rendered, exchange = self.rendered(asked), self.exchange(asked)
 
         def translate(body: Any) -> Any:
@@ -66,11 +83,26 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
         return translate
 
+    def _vectors(self, asked: Any) -> Callable[[Any], Any]:
+        """The translator of embeddings. Raises GatewayError where a side has none."""
+        reader, writer = self.client_dialect.embed_client, self.upstream_dialect.embed_provider
+        if reader is None or writer is None:
+            raise invalid("one of the two dialects has no embeddings")
+        client, upstream = reader, writer
+        request, exchange = client.parse_embed(asked), self.exchange(asked)
+
+        def translate(body: Any) -> Any:
+            shown = client.render_embed(upstream.parse_embed(body), request, exchange)
+            return msgspec.json.decode(msgspec.json.encode(shown))
+
+        return translate
+
     def feed(self, asked: Any) -> Feed:
         """The translator of one stream. Raises GatewayError."""
         parser = self.upstream_dialect.provider.stream_parser(self.traits, self.rendered(asked))
         renderer = self.client_dialect.client.stream_renderer(self.exchange(asked))
-        decoder = Decoder()
+        # The items of an array are those of a stream of events.
+        decoder = CUTS[self.client_dialect.framing].decoder()
 
         def feed(frame: Frame | None) -> list[Frame]:
             found = parser.close() if frame is None else parser.feed(frame)
@@ -93,4 +125,6 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
             include_usage=bool(request and request.include_usage),
             thinking=thinking or "summary",
             reasoning_field=self.reasoning_field,  # type: ignore[arg-type]
+            endpoint=self.endpoint,
+            echo=self.client_dialect.echo(msgspec.json.encode(asked)),
         )

@@ -6,7 +6,8 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from console.pages import doctor as dr
 from console.pages import playground as pg
-from console.pages.connect import connect, connect_light
+from console.pages.changes import changes
+from console.pages.connect import connect, connect_key, connect_light
 from console.pages.health import health, health_light, health_reset
 from console.pages.imports import imports
 from console.pages.overview import overview
@@ -39,7 +40,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("users/<int:pk>/password", user_password, name="user-password"),
     path("users/<int:pk>/active", user_active, name="user-active"),
     path("settings", settings, name="settings"),
+    path("changes", changes, name="changes"),
     path("connect", connect, name="connect"),
+    path("connect/key", connect_key, name="connect-key"),
     path("connect/light", connect_light, name="connect-light"),
     path("import", imports, name="import"),
     path("playground", pg.playground, name="playground"),
@@ -64,6 +67,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("models/<int:pk>/doctor/stop", dr.doctor_stop, name="doctor-stop"),
     path("models/<int:pk>/doctor/apply", dr.doctor_apply, name="doctor-apply"),
     path("providers/<int:pk>/doctor", dr.provider_doctor, name="provider-doctor"),
+    path("", include("console.pages.cost.urls")),
     path("", include("console.pages.keys.urls")),
     path("", include("console.pages.teams.urls")),
     path("", include("console.pages.requests.urls")),

@@ -17,6 +17,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
+from gateway import audit
 from gateway.fulltext import phrases
 
 Row = TypeVar("Row", bound=models.Model)
@@ -68,8 +69,10 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
     def update(self, **values: Any) -> int:
         """Change all rows; the version moves if there were any."""
         with transaction.atomic(using=self.db):
+            before = {} if audit.only_silent(values) else audit.read_all(self)
             count = super().update(**values)
             if count:
+                audit.note_all(self.model, before)
                 bump()
         return count
 
@@ -90,6 +93,10 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
         """Insert many rows and move the version once."""
         with transaction.atomic(using=self.db):
             rows = super().bulk_create(objs, *args, **kwargs)
+            for row in rows:
+                audit.note(
+                    self.model._meta.model_name or "", row.pk, str(row), None, audit.said(row)
+                )
             bump()
         return rows
 
@@ -135,9 +142,11 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         """The one with this row id."""
         return self.filter(pk=pk)
 
-    def memberships(self) -> list[tuple[int, int]]:
-        """The row ids of keys that belong to a team, and of their teams."""
-        return list(self.exclude(team=None).order_by().values_list("pk", "team_id"))
+    def memberships(self) -> dict[int, list[int]]:
+        """The row ids of keys that belong to a team: those of their project and team."""
+        rows = self.exclude(team=None).order_by()
+        found = rows.values_list("pk", "team_id", "team__parent_id")
+        return {pk: [team for team in teams if team is not None] for pk, *teams in found}
 
     def of_team(self, team_id: int) -> Self:
         """The keys of a team that have not been revoked."""
@@ -171,12 +180,21 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
 
 
 class TeamQuerySet(RegistryRowQuerySet[Row]):
-    """Teams of keys."""
+    """Teams of keys, and their projects."""
+
+    def outermost(self) -> Self:
+        """Those that are no project of another."""
+        return self.filter(parent=None).order_by("name")
+
+    def release(self, team_id: int) -> int:
+        """Make the projects of a team teams of their own."""
+        return self.filter(parent_id=team_id).update(parent_id=None)
 
     def with_member_count(self) -> Self:
         """All by name, with `members`: how many keys each has that are not revoked."""
         kept = Q(keys__revoked_at=None)
-        return self.annotate(members=models.Count("keys", filter=kept)).order_by("name")
+        found = self.select_related("parent").annotate(members=models.Count("keys", filter=kept))
+        return found.order_by("name")
 
 
 class RouteVersionQuerySet(models.QuerySet[Row]):
@@ -384,6 +402,27 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
             yield len(ids)
 
 
+class UploadQuerySet(models.QuerySet[Row]):
+    """Whose the things are that providers keep."""
+
+    def remember(self, provider: str, key_id: int, ids: Sequence[str]) -> None:
+        """Note that these ids of a provider are a key's."""
+        make = self.model
+        rows = [make(provider=provider, key_id=key_id, upstream_id=id_) for id_ in ids]
+        self.bulk_create(rows, ignore_conflicts=True)
+
+    def of_key(self, provider: str, key_id: int, ids: Sequence[str]) -> set[str]:
+        """Those of these ids that are the key's."""
+        found: set[str] = set()
+        # In pieces: a database takes so many parameters and no more.
+        for start in range(0, len(ids), 500):
+            some = self.filter(
+                provider=provider, key_id=key_id, upstream_id__in=ids[start : start + 500]
+            )
+            found.update(some.values_list("upstream_id", flat=True))
+        return found
+
+
 def _key(key: str | int | None) -> Q:
     if isinstance(key, int):
         return Q(key_id=key)
@@ -403,3 +442,28 @@ def _status(status: str | int | None) -> Q:
 
 def _is_postgresql(alias: str) -> bool:
     return connections[alias].vendor == "postgresql"
+
+
+class StoredResponseQuerySet(models.QuerySet[Row]):
+    """Responses that clients may name by id."""
+
+    def of(self, owner: str, response_id: str) -> Self:
+        """The one with this id that this owner may read; at most one."""
+        return self.filter(owner=owner, response_id=response_id)
+
+    def running(self) -> Self:
+        """Those that are not over."""
+        return self.filter(status__in=("queued", "in_progress"), deleted=False)
+
+    def prune(self, older_than: datetime, *, at_once: int = PRUNE_ROWS) -> int:
+        """Delete those that were made before `older_than`; how many."""
+        return sum(self._prune(older_than, at_once))
+
+    def _prune(self, older_than: datetime, at_once: int) -> Iterator[int]:
+        while True:
+            old = self.filter(created_at__lt=older_than).order_by("created_at")
+            ids = list(old.values_list("pk", flat=True)[:at_once])
+            if not ids:
+                return
+            self.model._default_manager.filter(pk__in=ids).delete()
+            yield len(ids)

@@ -44,6 +44,7 @@ _SUMS = (
     "priced",
     "unpriced",
     "cost_units",
+    "charged_units",
 )
 
 
@@ -55,6 +56,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         priced: requests whose cost is known; `unpriced` those that used tokens at a
             price that nobody knows. One that failed before any token is neither.
         cost_units: the known costs together, in units of 1 / UNITS dollars.
+        charged_units: what was charged for them, with the margins of then.
     """
 
     requests: int = 0
@@ -68,11 +70,17 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     priced: int = 0
     unpriced: int = 0
     cost_units: int = 0
+    charged_units: int = 0
 
     @property
     def cost(self) -> Decimal | None:
         """US dollars, as far as known; None if something was used and no price is known."""
         return None if self.unpriced and not self.priced else dollars(self.cost_units)
+
+    @property
+    def charged(self) -> Decimal | None:
+        """The same with margins: what keys and teams are charged, and budgets count."""
+        return None if self.unpriced and not self.priced else dollars(self.charged_units)
 
     @property
     def prompt_tokens(self) -> int:
@@ -157,9 +165,9 @@ class UsageHourQuerySet(HourQuerySet[Row]):
     def spend_by_key(
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> dict[int, Decimal]:
-        """US dollars, as far as known, that each key (by row id) spent in whole hours."""
+        """US dollars, as far as known, that each key (by row id) was charged in whole hours."""
         spent = self.between(since, until).exclude(key_id=0)
-        rows = spent.order_by().values_list("key_id").annotate(Sum("cost_units"))
+        rows = spent.order_by().values_list("key_id").annotate(Sum("charged_units"))
         return {key_id: dollars(units) for key_id, units in rows}
 
 

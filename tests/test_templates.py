@@ -123,3 +123,6 @@ def test_vendored_files_are_named() -> None:
         if folder.is_dir():
             assert f"`{folder.name}`" in readme
             assert any("LICENSE" in p.name or p.name == "NOTICE" for p in folder.iterdir()), folder
+    readme = (ROOT / "tests/browser/vendor/README.md").read_text()
+    for path in (ROOT / "tests/browser/vendor").iterdir():
+        assert f"`{path.name}`" in readme or path.name == "README.md", path.name

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from console.forms.limits import BudgetFields, LimitFields, plain
 from gateway.models import ApiKey, Route
 from gateway.models.limits import BUDGETS, LIMITS
+from gateway.store.compile import MAX_TAG, MAX_TAGS
 
 GRACE: dict[str, timedelta] = {
     "none": timedelta(),
@@ -58,6 +59,13 @@ class KeyForm(BudgetFields, LimitFields):
         widget=forms.DateTimeInput(format=_MOMENT, attrs={"type": "datetime-local"}),
         help_text=_("UTC. Empty: for good."),
     )
+    tags = forms.CharField(
+        label=_("Tags"),
+        required=False,
+        max_length=4000,
+        help_text=_("With commas between. Routes may choose their targets by them."),
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+    )
     bodies = forms.ChoiceField(
         label=_("Store bodies"),
         choices=_BODIES,
@@ -67,7 +75,7 @@ class KeyForm(BudgetFields, LimitFields):
 
     class Meta:
         model = ApiKey
-        fields = ("name", "expires_at", "team", *BUDGETS, *LIMITS)
+        fields = ("name", "expires_at", "team", "user", *BUDGETS, "margin", *LIMITS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -75,7 +83,10 @@ class KeyForm(BudgetFields, LimitFields):
         names = list(Route.objects.values_list("name", flat=True).order_by("name"))
         self.fields["chosen"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
         self.fields["name"].help_text = _("Who or what uses it.")
+        self.fields["team"].label = _("Team or project")
         self.fields["team"].help_text = _("Its budget and limits hold beside the key's own.")
+        self.fields["user"].label = _("User")
+        self.fields["user"].help_text = _("Whom it was given to: a person, an agent, a service.")
         allowed = _texts(self.instance.routes)
         bodies = self.instance.log_bodies
         self.initial = {
@@ -83,6 +94,7 @@ class KeyForm(BudgetFields, LimitFields):
             "scope": "some" if allowed else "all",
             "chosen": [name for name in allowed if name in names],
             "patterns": ", ".join(name for name in allowed if name not in names),
+            "tags": ", ".join(_texts(self.instance.tags)),
             "bodies": "" if bodies is None else "yes" if bodies else "no",
         }
 
@@ -101,6 +113,15 @@ class KeyForm(BudgetFields, LimitFields):
             raise forms.ValidationError(_("At most 200 names of 200 characters."))
         return found
 
+    def clean_tags(self) -> list[str]:
+        """The tags, each once."""
+        given = (text.strip() for text in self.cleaned_data["tags"].split(","))
+        found = list(dict.fromkeys(text for text in given if text))
+        if len(found) > MAX_TAGS or any(len(text) > MAX_TAG for text in found):
+            words = {"count": MAX_TAGS, "most": MAX_TAG}
+            raise forms.ValidationError(_("At most %(count)d tags of %(most)d characters.") % words)
+        return found
+
     def clean(self) -> dict[str, Any]:
         """Only some routes means at least one."""
         found = super().clean() or {}
@@ -117,7 +138,9 @@ class KeyForm(BudgetFields, LimitFields):
         """The fields of the row, for a key that is not there yet."""
         names = [name for name in self.Meta.fields if name != "name"]
         found = {name: self.cleaned_data[name] for name in names}
-        return {**found, "routes": self._routes(), "log_bodies": self._log_bodies()}
+        tags = self.cleaned_data["tags"]
+        routes = self._routes()
+        return {**found, "routes": routes, "tags": tags, "log_bodies": self._log_bodies()}
 
     def _routes(self) -> list[str]:
         return self._allowed() if self.cleaned_data["scope"] == "some" else []
@@ -128,6 +151,7 @@ class KeyForm(BudgetFields, LimitFields):
     def save(self, commit: bool = True) -> ApiKey:  # noqa: FBT001, FBT002 - Django's signature
         """Write the row."""
         self.instance.routes = self._routes()
+        self.instance.tags = self.cleaned_data["tags"]
         self.instance.log_bodies = self._log_bodies()
         saved: ApiKey = super().save(commit=commit)
         return saved

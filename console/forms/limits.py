@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from gateway.models.cost import MOST_MARGIN
 from gateway.models.limits import BUDGETS, LIMITS
 
 
@@ -44,6 +45,23 @@ class LimitFields(forms.ModelForm):  # type: ignore[type-arg]
         return [self[name] for name in LIMITS]
 
 
+def margin_field() -> forms.DecimalField:
+    """What a dollar of cost is charged as."""
+    return forms.DecimalField(
+        label=_("Charged, times cost"),
+        required=False,
+        min_value=0,
+        max_value=MOST_MARGIN,
+        max_digits=10,
+        decimal_places=4,
+        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal", "placeholder": "1"}),
+        help_text=_(
+            "1.2 is a fifth more. A key's counts before its team's, a provider's, the "
+            "settings'. Budgets count what is charged."
+        ),
+    )
+
+
 class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
     """US dollars for a day, a week, a month and in all."""
 
@@ -59,10 +77,12 @@ class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
         help_text=_("Of any of them. Answers then say so in x-dragoman-budget."),
     )
 
+    margin = margin_field()
+
     @property
     def budget_fields(self) -> list[forms.BoundField]:
         """The fields of budgets, for the page."""
-        return [self[name] for name in BUDGETS]
+        return [self[name] for name in (*BUDGETS, "margin")]
 
 
 def plain(initial: MutableMapping[str, Any]) -> None:

@@ -9,8 +9,11 @@ from django import forms
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
-from console.facts import FACTS, PRICES, TRAITS, Fact, Value, facts_of
+from console.facts import FACTS, PRICES, TRAITS, Fact, Value, facts_of, rate_of
+from console.forms.price_lines import above_of, above_text, tiers_of, tiers_text
 from gateway.models import Model, Provider
+from gateway.providers.prices import price_for
+from gateway.store.model_prices import above_value, tiers_value
 
 _FLAGS = {"yes": True, "no": False}
 
@@ -27,6 +30,34 @@ class FactsForm(forms.Form):
             self.fields[fact.name] = _field(fact, value)
             if value.source.origin == "own":
                 self.initial[fact.name] = _shown(fact, value.value)
+        self.fields["tiers"] = _text(
+            _("Service tiers"),
+            _("One a line: flex 0.5 (a share of the prices above), or priority input=4 output=20."),
+        )
+        self.fields["above"] = _text(
+            _("Long prompts"),
+            _("One a line: 200000 input=6 output=22.5. All tokens of a longer prompt cost that."),
+        )
+        self.initial["tiers"] = tiers_text(model.price_tiers)
+        self.initial["above"] = above_text(model.price_above)
+
+    def clean(self) -> dict[str, Any]:
+        """The lines of prices, tried on the model's list price."""
+        found = super().clean() or {}
+        listed = price_for(self.model.provider.preset, self.model.name)
+        ways: tuple[tuple[str, Any, Any], ...] = (
+            ("tiers", tiers_of, tiers_value),
+            ("above", above_of, above_value),
+        )
+        for name, read, value in ways:
+            try:
+                told = read(found.get(name, ""))
+                value([] if told is None else told, listed)
+            except ValueError as error:
+                self.add_error(name, str(error))
+            else:
+                found[name] = told
+        return found
 
     def save(self) -> Model:
         """Keep what was filled in; traits that have no field here stay as they are."""
@@ -39,9 +70,22 @@ class FactsForm(forms.Form):
                 traits[fact.name] = _FLAGS[given] if fact.kind == "flag" else given
         row.traits = traits
         for fact in PRICES:
-            setattr(row, f"price_{fact.name}", self.cleaned_data[fact.name])
+            setattr(row, f"price_{rate_of(fact)}", self.cleaned_data[fact.name])
+        row.price_tiers = self.cleaned_data["tiers"]
+        row.price_above = self.cleaned_data["above"]
         row.save()
         return row
+
+
+def _text(label: Any, words: Any) -> forms.CharField:
+    attrs = {"class": "input mono", "rows": 3, "spellcheck": "false", "wrap": "off"}
+    return forms.CharField(
+        label=label,
+        required=False,
+        max_length=4000,
+        help_text=words,
+        widget=forms.Textarea(attrs=attrs),
+    )
 
 
 def _field(fact: Fact, value: Value) -> forms.Field:

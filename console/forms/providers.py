@@ -9,6 +9,8 @@ from django import forms
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from console.dialects import title
+from console.forms import needs
 from console.forms.pairs import PairsField, hidden
 from gateway import store
 from gateway.dialects import DIALECTS
@@ -24,13 +26,6 @@ MODES = (
     ("environment", _("Read from environment")),
     ("none", _("No key")),
 )
-DIALECT_WORDS = {
-    "openai_chat": _("OpenAI Chat Completions"),
-    "anthropic_messages": _("Anthropic Messages"),
-    "ollama": _("Ollama"),
-    "openai_completions": _("OpenAI text completions"),
-    "openai_embeddings": _("OpenAI embeddings"),
-}
 _TIMES = {
     "connect_s": _("Connect"),
     "first_byte_s": _("First byte"),
@@ -47,11 +42,6 @@ _PLACES = (
     ("the credential", "key"),
 )
 _PLAIN = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
-
-
-def dialect_words(name: str) -> Any:
-    """A dialect as a person calls it."""
-    return DIALECT_WORDS.get(name, name)
 
 
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -129,17 +119,24 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
     def _choices(self) -> None:
         """Choices and placeholders that depend on the preset."""
         preset = self.preset
-        styles = [(name, dialect_words(name)) for name in DIALECTS]
+        styles = [(name, title(name)) for name in DIALECTS]
         as_preset = _("As the preset: %(what)s")
         self.fields["dialect"].choices = [  # type: ignore[attr-defined]
-            ("", as_preset % {"what": dialect_words(preset.dialect)}),
+            ("", as_preset % {"what": title(preset.dialect)}),
             *styles,
         ]
         self.fields["auth"].choices = [  # type: ignore[attr-defined]
-            ("", as_preset % {"what": preset.auth}),
-            *((name, name) for name in AUTH),
+            ("", as_preset % {"what": needs.SENT[preset.auth]}),
+            *((name, needs.SENT[name]) for name in AUTH),
         ]
         self.fields["base_url"].required = not preset.base_url
+        auth = self.instance.auth or preset.auth
+        self.fields["base_url"].help_text = needs.of_url(preset)
+        self.fields["key"].help_text = needs.of_key(auth)
+        self.machine = needs.of_machine(auth)
+        if self.machine:
+            modes = [(n, _("The machine's own") if n == "none" else w) for n, w in MODES]
+            self.fields["mode"].choices = modes  # type: ignore[attr-defined]
         example = preset.base_url or preset.url_example
         self.fields["base_url"].widget.attrs["placeholder"] = example
         # Only this field is sent along: in htmx a GET from inside a form takes no others.
@@ -177,6 +174,11 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_base_url(self) -> str:
         """The URL; the preset's own is kept as "as the preset"."""
         url = str(self.cleaned_data["base_url"]).strip().rstrip("/")
+        left = needs.blanks(url) if url == self.preset.url_example else []
+        if left:
+            raise forms.ValidationError(
+                _("Put your own in place of %(words)s."), params={"words": ", ".join(left)}
+            )
         return "" if url == self.preset.base_url else url
 
     def clean_headers(self) -> dict[str, str]:

@@ -14,8 +14,19 @@ from typing import Any
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
+from console.forms import route_cache
+from console.forms.route_way import (
+    WayDraft,
+    sent_way,
+    typed_hours,
+    typed_number,
+    typed_tags,
+    way_draft,
+    way_values,
+)
+from gateway.routing.course import CLASSES
 from gateway.routing.document import Document, StepDoc, TargetDoc
-from gateway.routing.plan import CLASSES, FEATURES
+from gateway.routing.plan import FEATURES
 
 MAX_STEPS, MAX_TARGETS = 20, 60
 WITH, WITHOUT = "with", "without"
@@ -30,6 +41,8 @@ class TargetDraft:
     weight: str = "1"
     enabled: bool = True
     kept: str = "{}"
+    tags: str = ""
+    variant: str = ""
 
 
 @dataclass(slots=True)
@@ -45,6 +58,8 @@ class StepDraft:
     max_context: str = ""
     able: bool = False
     first_token_s: str = ""
+    tags: str = ""
+    during: str = ""
     open: bool = False
     targets: list[TargetDraft] = field(default_factory=list)
 
@@ -63,7 +78,11 @@ class Draft:
     cooldown_s: str = "5"
     default_max_output: str = ""
     reasoning_field: str = "reasoning_content"
+    cache_ttl: str = ""
+    cache_scope: str = "key"
+    cache_kept: str = "{}"
     fallbacks: list[str] = field(default_factory=list)
+    way: WayDraft = field(default_factory=WayDraft)
     steps: list[StepDraft] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -97,7 +116,9 @@ def draft_of(document: Document) -> Draft:
         default_max_output=_typed(document.default_max_output),
         reasoning_field=document.reasoning_field,
         fallbacks=list(document.fallbacks),
+        way=way_draft(document),
     )
+    draft.cache_ttl, draft.cache_scope, draft.cache_kept = route_cache.typed(document.cache)
     for step in document.steps:
         draft.steps.append(_step_draft(draft.fresh("s"), step))
         for target in step.targets:
@@ -117,6 +138,8 @@ def _step_draft(key: str, step: StepDoc) -> StepDraft:
         max_context=_typed(step.max_context),
         able=step.able,
         first_token_s=_typed(step.first_token_s),
+        tags=", ".join(step.tags),
+        during=step.during,
     )
 
 
@@ -124,7 +147,13 @@ def _target_draft(key: str, target: TargetDoc) -> TargetDraft:
     kept = {"timeouts": target.timeouts, "edits": list(target.edits)}
     used = {name: value for name, value in kept.items() if value}
     return TargetDraft(
-        key, target.model, _typed(target.weight), target.enabled, json.dumps(used, sort_keys=True)
+        key,
+        target.model,
+        _typed(target.weight),
+        target.enabled,
+        json.dumps(used, sort_keys=True),
+        ", ".join(target.tags),
+        target.variant,
     )
 
 
@@ -148,7 +177,11 @@ def draft_from(data: QueryDict) -> Draft:
         cooldown_s=data.get("cooldown_s", "").strip(),
         default_max_output=data.get("default_max_output", "").strip(),
         reasoning_field=data.get("reasoning_field", ""),
+        cache_ttl=data.get("cache_ttl", "").strip(),
+        cache_scope=data.get("cache_scope", "key"),
+        cache_kept=data.get("cache_kept", "{}"),
         fallbacks=_names(data.getlist("fallback")),
+        way=sent_way(data),
     )
     count = 0
     for item in data.getlist("item"):
@@ -181,6 +214,8 @@ def _sent_step(data: QueryDict, key: str) -> StepDraft:
         max_context=said("max_context"),
         able=said("able") == "1",
         first_token_s=said("first_token_s"),
+        tags=said("tags"),
+        during=said("during"),
     )
 
 
@@ -191,6 +226,8 @@ def _sent_target(data: QueryDict, key: str) -> TargetDraft:
         weight=data.get(f"{key}-weight", "1").strip(),
         enabled=data.get(f"{key}-off") != "1",
         kept=data.get(f"{key}-kept", "{}"),
+        tags=data.get(f"{key}-tags", "").strip(),
+        variant=data.get(f"{key}-variant", "").strip()[:63],
     )
 
 
@@ -213,7 +250,17 @@ def document_from(draft: Draft) -> Document:
         cooldown_s=_number(draft, "cooldown_s", draft.cooldown_s, most=3600) or 0.0,
         default_max_output=_whole(draft, "default_max_output", draft.default_max_output),
         reasoning_field=draft.reasoning_field or "reasoning_content",
+        cache=_cache(draft),
+        **way_values(draft.way, draft.errors),
     )
+
+
+def _cache(draft: Draft) -> dict[str, Any]:
+    try:
+        return route_cache.told(draft.cache_ttl, draft.cache_scope, draft.cache_kept)
+    except ValueError as error:
+        draft.errors["cache_ttl"] = str(error)
+        return {}
 
 
 def _step_doc(draft: Draft, step: StepDraft) -> StepDoc:
@@ -231,6 +278,8 @@ def _step_doc(draft: Draft, step: StepDraft) -> StepDoc:
         max_context=context("max_context"),
         able=step.able,
         first_token_s=seconds,
+        tags=typed_tags(step.tags),
+        during=typed_hours(step.during, f"{step.key}-during", draft.errors),
         targets=tuple(_target_doc(draft, target) for target in step.targets),
     )
 
@@ -249,6 +298,8 @@ def _target_doc(draft: Draft, target: TargetDraft) -> TargetDoc:
         enabled=target.enabled,
         timeouts=timeouts if isinstance(timeouts, dict) else {},
         edits=tuple(edits) if isinstance(edits, list) else (),
+        tags=typed_tags(target.tags),
+        variant=target.variant,
     )
 
 
@@ -257,30 +308,8 @@ def _whole(draft: Draft, name: str, text: str) -> int | None:
     return None if found is None else int(found)
 
 
-def _number(
-    draft: Draft,
-    name: str,
-    text: str,
-    *,
-    whole: bool = False,
-    least: float = 0,
-    most: float = 1e9,
-) -> float | None:
-    """A number as typed; a comma may stand for the point, an empty text for none."""
-    plain = text.replace(" ", "").replace(",", "" if whole else ".").removesuffix("%")
-    if not plain:
-        return None
-    try:
-        found = float(plain)
-    except ValueError:
-        found = float("nan")
-    if not least <= found <= most or (whole and found != int(found)):
-        draft.errors[name] = _("a number from %(least)g to %(most)g") % {
-            "least": least,
-            "most": most,
-        }
-        return None
-    return found
+def _number(draft: Draft, name: str, text: str, **bounds: Any) -> float | None:
+    return typed_number(draft.errors, name, text, **bounds)
 
 
 # What the buttons do

@@ -8,7 +8,7 @@ from django import forms
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from console.forms.limits import BudgetFields, LimitFields, plain
+from console.forms.limits import BudgetFields, LimitFields, margin_field, plain
 from gateway.models import ApiKey, Provider, Route, Team
 from gateway.models.limits import BUDGETS, LIMITS
 
@@ -25,12 +25,17 @@ class TeamForm(BudgetFields, LimitFields):
 
     class Meta:
         model = Team
-        fields = ("name", *BUDGETS, *LIMITS)
+        fields = ("name", "parent", *BUDGETS, "margin", *LIMITS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         plain(self.initial)
         self.fields["name"].help_text = _("A team, a project: whatever shares a budget.")
+        teams = Team.objects.outermost().exclude(pk=self.instance.pk)
+        self.fields["parent"].label = _("Project of")
+        self.fields["parent"].queryset = teams  # type: ignore[attr-defined]
+        self.fields["parent"].empty_label = _("No team: it is one itself")  # type: ignore[attr-defined]
+        self.fields["parent"].help_text = _("The team's budget and limits hold beside its own.")
         free = ApiKey.objects.free_for(self.instance.pk)
         self.fields["members"].queryset = free  # type: ignore[attr-defined]
         if self.instance.pk:
@@ -53,8 +58,14 @@ class RouteLimitsForm(LimitFields):
 
 
 class ProviderLimitsForm(LimitFields):
-    """The limits of a provider."""
+    """The limits of a provider, and its margin."""
+
+    margin = margin_field()
 
     class Meta:
         model = Provider
-        fields = tuple(LIMITS)
+        fields = (*LIMITS, "margin")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        plain(self.initial)

@@ -235,4 +235,4 @@ def summary(registry: Snapshot) -> Summary:
 def reset(label: str) -> bool:
     """End a target's rest in this process; False if nothing was known of it."""
     running = runtime.current()
-    return running is not None and running.health.pop(label, None) is not None
+    return running is not None and running.breaker.forget(label)

@@ -5,25 +5,60 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
 
-from console.access import viewer
+from console.access import admin, is_admin, viewer
 from console.clients import KEY, panels
+from gateway import store
 from gateway.models import RequestLog, Route
 
 PAGE = "connect"
 DEMO = "demo"
+_MOST_NAME = 200
 
 
 @require_safe
 @viewer
 def connect(request: HttpRequest) -> HttpResponse:
     """All panels, for the route that is chosen."""
-    context = {"page": PAGE, **connecting(request), "light": light_context(newest_row())}
+    context = {
+        "page": PAGE,
+        **connecting(request),
+        "light": light_context(newest_row()),
+        "may_insert": is_admin(request.user),
+    }
     name = "connect_panels.html" if is_part(request) else "connect.html"
     return render(request, f"console/{name}", context)
+
+
+@never_cache
+@require_POST
+@admin
+def connect_key(request: HttpRequest) -> HttpResponse:
+    """Make a key for the chosen route and show it in the examples, this once.
+
+    It is put nowhere: no page can show it again. Scripts that want JSON get the key alone.
+    """
+    wanted = request.POST.get("route", "")[:_MOST_NAME]
+    context = connecting(request, wanted)
+    # The playground's columns may be models by their own name, which are no rows.
+    route = wanted if store.load_snapshot().route(wanted) else context["route"]
+    name = f"{request.user.get_username()}, {route}"[:_MOST_NAME]
+    row, plain = store.make_key(name, routes=[route])
+    if "application/json" in request.headers.get("Accept", ""):
+        return JsonResponse({"key": plain, "name": row.name, "route": route})
+    context |= {
+        "page": PAGE,
+        "made": row,
+        "may_insert": True,
+        "panels": panels(context["base"], context["route"], plain),
+        "light": light_context(newest_row()),
+    }
+    page = "connect_panels.html" if is_part(request) else "connect.html"
+    return render(request, f"console/{page}", context)
 
 
 @require_safe

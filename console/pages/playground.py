@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import (
@@ -23,7 +24,7 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from console.access import may_read_bodies, sign_in_url, viewer
+from console.access import is_admin, may_read_bodies, sign_in_url, viewer
 from console.dialects import OFFERED
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
 from console.playground import boot, budget, code, export, history, keeper, scoreboard, share
@@ -135,6 +136,8 @@ def _page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
     content = {
         "models": boot.models(snapshot),
         "dialects": boot.dialects(),
+        "languages": boot.languages(),
+        "key_url": reverse("connect-key") if is_admin(request.user) else "",
         "samples": boot.samples(),
         "presets": [{"id": p.pk, "name": p.name, "version": p.version} for p in presets],
         "run": _asked_run(request),

@@ -60,6 +60,7 @@ ROWS = (
     Row("DRAGOMAN_DEBUG", gettext_lazy("debug pages"), "DEBUG"),
     Row("DRAGOMAN_LOG_LEVEL", gettext_lazy("which of the gateway's own messages are printed")),
     Row("DRAGOMAN_MAX_BODY_BYTES", gettext_lazy("largest request, in bytes"), "MAX_BODY_BYTES"),
+    Row("DRAGOMAN_MAX_UPLOAD_BYTES", gettext_lazy("largest form, in bytes"), "MAX_UPLOAD_BYTES"),
     Row(
         "DRAGOMAN_BODY_TIMEOUT",
         gettext_lazy("seconds for a request to arrive"),
@@ -69,6 +70,11 @@ ROWS = (
         "DRAGOMAN_DRAIN_SECONDS",
         gettext_lazy("seconds that running requests may take at the end"),
         "DRAIN_S",
+    ),
+    Row(
+        "DRAGOMAN_FETCH_MEDIA",
+        gettext_lazy("fetch pictures and documents by URL for providers that take bytes only"),
+        "FETCH_MEDIA",
     ),
     Row("DRAGOMAN_LOG_BODIES", gettext_lazy("store bodies, if nothing above says otherwise")),
     Row(
@@ -81,6 +87,16 @@ ROWS = (
         "DRAGOMAN_PLAYGROUND_USD_PER_DAY",
         gettext_lazy("US dollars that each person may spend in the playground a day"),
         "PLAYGROUND_USD_PER_DAY",
+    ),
+    Row(
+        "DRAGOMAN_REASONING_HOURS",
+        gettext_lazy("hours that reasoning is kept for clients that can not send it back"),
+        "REASONING_HOURS",
+    ),
+    Row(
+        "DRAGOMAN_CACHE_BYTES",
+        gettext_lazy("most bytes of kept answers in the memory of each process"),
+        "CACHE_BYTES",
     ),
     Row(
         "DRAGOMAN_JOURNAL_ITEMS",

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from console.access import viewer
 from console.insight import series
 from console.insight.spans import SPANS, span_of
+from console.insight.variants import compared
 from gateway.models import UsageHour
 from gateway.usage_querysets import UNITS, Totals
 
@@ -51,6 +52,7 @@ def usage(request: HttpRequest) -> HttpResponse:
         "dimension_title": series.DIMENSIONS[found.dimension],
         "lines_title": _TITLES[found.dimension],
         "charts": _charts(found),
+        "variants": compared(found.starts[0]),
         "ever": bool(found.lines) or UsageHour.objects.exists(),
     }
     return render(request, "console/usage.html", context)

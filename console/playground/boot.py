@@ -6,13 +6,12 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from console.dialects import OFFERED
+from console.dialects import OFFERED, title
+from console.playground import code
 from gateway.canon.traits import Traits
 from gateway.routing.snapshot import Model, Route, Snapshot
 
 Json = dict[str, Any]
-
-_LABELS = {"openai_chat": "OpenAI Chat", "anthropic_messages": "Anthropic Messages"}
 
 
 def models(snapshot: Snapshot) -> list[Json]:
@@ -67,7 +66,12 @@ def _facts(model: Model, *, kind: str, id_: str, label: str) -> Json:
 
 def dialects() -> list[Json]:
     """The dialects in which a client may ask."""
-    return [{"id": name, "label": _LABELS.get(name, name)} for name in OFFERED]
+    return [{"id": name, "label": title(name)} for name in OFFERED]
+
+
+def languages() -> list[Json]:
+    """The languages in which "Get code" writes."""
+    return [{"id": name, "label": label} for name, label in code.TITLES.items()]
 
 
 def samples() -> list[Json]:

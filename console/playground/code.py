@@ -1,6 +1,6 @@
-"""The code that asks what a column asks: curl, the OpenAI and Anthropic SDKs, JavaScript.
+"""The code that asks what a column asks: curl, and the SDK of each dialect.
 
-The key is a variable in it, never a value.
+The key is a variable in it, never a value; the page may put one in for its reader.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from console.dialects import headers_of, path_of
 from console.playground import wire
 from console.playground.columns import Case, Column
 
@@ -18,11 +19,9 @@ Json = dict[str, Any]
 KEY = "DRAGOMAN_API_KEY"
 _ANTHROPIC = "anthropic_messages"
 _CHAT = "openai_chat"
-# Where a dialect is served, and the headers its clients send beside the content type.
-_ENDPOINTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    _CHAT: ("/v1/chat/completions", (f"Authorization: Bearer ${KEY}",)),
-    _ANTHROPIC: ("/v1/messages", (f"x-api-key: ${KEY}", "anthropic-version: 2023-06-01")),
-}
+_RESPONSES = "openai_responses"
+_GEMINI = "gemini"
+_OLLAMA = "ollama"
 
 
 def written(lang: str, base: str, dialect: str, column: Column, case: Case) -> str:
@@ -30,23 +29,23 @@ def written(lang: str, base: str, dialect: str, column: Column, case: Case) -> s
     return LANGS[lang](base.rstrip("/"), dialect, column, case)
 
 
-def _body(dialect: str, column: Column, case: Case, *, stream: bool) -> Json:
-    return wire.rendered(dialect, wire.request(column, case, stream=stream))[0]
+def _body(dialect: str, column: Column, case: Case) -> Json:
+    return wire.rendered(dialect, wire.request(column, case, stream=True))[0]
 
 
 def _curl(base: str, dialect: str, column: Column, case: Case) -> str:
-    path, headers = _ENDPOINTS.get(dialect, _ENDPOINTS[_CHAT])
-    body = _body(dialect if dialect in _ENDPOINTS else _CHAT, column, case, stream=True)
+    body = _body(dialect, column, case)
+    path = path_of(dialect, column.model, stream=True)
     lines = [f"curl -N {shlex.quote(base + path)}"]
     # Double quotes: the shell puts the key in.
-    lines += [f'-H "{header}"' for header in headers]
+    lines += [f'-H "{header}"' for header in headers_of(dialect, f"${KEY}")]
     lines += ['-H "Content-Type: application/json"']
     lines += [f"-d {shlex.quote(json.dumps(body, ensure_ascii=False, indent=2))}"]
     return " \\\n  ".join(lines) + "\n"
 
 
 def _python_openai(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(_CHAT, column, case, stream=True)
+    body = _body(_CHAT, column, case)
     return f"""import os
 
 from openai import OpenAI
@@ -62,8 +61,25 @@ for chunk in stream:
 """
 
 
+def _python_responses(base: str, dialect: str, column: Column, case: Case) -> str:
+    body = _body(_RESPONSES, column, case)
+    return f"""import os
+
+from openai import OpenAI
+
+client = OpenAI(base_url={base + "/v1"!r}, api_key=os.environ[{KEY!r}])
+
+stream = client.responses.create(
+{_keywords(body, _RESPONSES)}
+)
+for event in stream:
+    if event.type == "response.output_text.delta":
+        print(event.delta, end="", flush=True)
+"""
+
+
 def _python_anthropic(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(_ANTHROPIC, column, case, stream=True)
+    body = _body(_ANTHROPIC, column, case)
     body.pop("stream", None)
     return f"""import os
 
@@ -79,32 +95,104 @@ with client.messages.stream(
 """
 
 
+def _python_gemini(base: str, dialect: str, column: Column, case: Case) -> str:
+    """The SDK's `config` holds what the wire has beside the contents and in two places."""
+    body = _body(_GEMINI, column, case)
+    contents = body.pop("contents")
+    config = {**body.pop("generationConfig", {}), **body}
+    asked = {"model": column.model, "contents": contents, "config": config or None}
+    given = "\n".join(f"    {n}={_literal(v, 1)}," for n, v in asked.items() if v is not None)
+    return f"""import os
+
+from google import genai
+
+client = genai.Client(
+    api_key=os.environ[{KEY!r}],
+    http_options={{"base_url": {base!r}}},
+)
+
+for chunk in client.models.generate_content_stream(
+{given}
+):
+    print(chunk.text or "", end="", flush=True)
+"""
+
+
+def _python_ollama(base: str, dialect: str, column: Column, case: Case) -> str:
+    body = _body(_OLLAMA, column, case)
+    return f"""import os
+
+from ollama import Client
+
+client = Client(
+    host={base!r},
+    headers={{"Authorization": "Bearer " + os.environ[{KEY!r}]}},
+)
+
+for part in client.chat(
+{_keywords(body, _OLLAMA)}
+):
+    print(part.message.content or "", end="", flush=True)
+"""
+
+
 def _javascript(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(_CHAT, column, case, stream=True)
-    text = json.dumps(body, ensure_ascii=False, indent=2)
-    return f"""import OpenAI from "openai";
-
-const client = new OpenAI({{
-  baseURL: {json.dumps(base + "/v1")},
-  apiKey: process.env.{KEY},
-}});
-
-const stream = await client.chat.completions.create({text});
+    body = _body(_CHAT, column, case)
+    return f"""{_client_js(base)}
+const stream = await client.chat.completions.create({_object(body)});
 for await (const chunk of stream) {{
   process.stdout.write(chunk.choices[0]?.delta?.content ?? "");
 }}
 """
 
 
+def _javascript_responses(base: str, dialect: str, column: Column, case: Case) -> str:
+    body = _body(_RESPONSES, column, case)
+    return f"""{_client_js(base)}
+const stream = await client.responses.create({_object(body)});
+for await (const event of stream) {{
+  if (event.type === "response.output_text.delta") process.stdout.write(event.delta);
+}}
+"""
+
+
+def _client_js(base: str) -> str:
+    return f"""import OpenAI from "openai";
+
+const client = new OpenAI({{
+  baseURL: {json.dumps(base + "/v1")},
+  apiKey: process.env.{KEY},
+}});
+"""
+
+
+def _object(body: Json) -> str:
+    return json.dumps(body, ensure_ascii=False, indent=2)
+
+
 LANGS: dict[str, Callable[[str, str, Column, Case], str]] = {
     "curl": _curl,
     "python-openai": _python_openai,
+    "python-responses": _python_responses,
     "python-anthropic": _python_anthropic,
+    "python-gemini": _python_gemini,
+    "python-ollama": _python_ollama,
     "javascript": _javascript,
+    "javascript-responses": _javascript_responses,
+}
+TITLES = {
+    "curl": "curl",
+    "python-openai": "Python, OpenAI Chat",
+    "python-responses": "Python, OpenAI Responses",
+    "python-anthropic": "Python, Anthropic",
+    "python-gemini": "Python, Google Gen AI",
+    "python-ollama": "Python, Ollama",
+    "javascript": "JavaScript, OpenAI Chat",
+    "javascript-responses": "JavaScript, OpenAI Responses",
 }
 # What an SDK has no argument for goes into its free part of the body: Chat fields of
 # other vendors, and what Anthropic's SDK dropped with version 2 but its API still takes.
-_EXTRA = {
+_EXTRA: dict[str, set[str]] = {
     _CHAT: {"top_k", "min_p", "repetition_penalty"},
     _ANTHROPIC: {"temperature", "top_p", "top_k"},
 }
@@ -112,7 +200,7 @@ _EXTRA = {
 
 def _keywords(body: Json, dialect: str) -> str:
     """The body as the arguments of a Python call."""
-    extra = {k: v for k, v in body.items() if k in _EXTRA[dialect]}
+    extra = {k: v for k, v in body.items() if k in _EXTRA.get(dialect, ())}
     plain = {k: v for k, v in body.items() if k not in extra}
     if extra:
         plain["extra_body"] = extra

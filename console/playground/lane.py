@@ -106,6 +106,8 @@ class Lane:
             headers={"user-agent": "dragoman-playground"},
             session=self._session,
             listener=self._ear,
+            model=self.column.model,
+            stream=self._stream,
         )
         self._ear.flush()
         return entry

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from console.dialects import OFFERED, as_read
 from console.models import PlaygroundPreset, PlaygroundRun
 from console.playground.columns import LETTERS, MOST_COLUMNS
 from console.playground.events import unpacked
@@ -13,7 +14,6 @@ from console.playground.messages import turns_out
 from console.playground.reading import Json
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Request, Text
-from gateway.dialects import DIALECTS
 from gateway.models import RequestLog
 from gateway.store.bodies import load_bodies
 
@@ -80,16 +80,18 @@ def from_log(request: str) -> Json | None:
     by_id = RequestLog.objects.filter(request_id=request).order_by("-pk")
     row = RequestLog.objects.filter(pk=int(request)).first() if request.isdigit() else None
     row = row or by_id.first()
-    return None if row is None else _from_bodies(row.pk, row.client_dialect)
+    return None if row is None else _from_bodies(row)
 
 
-def _from_bodies(log_id: int, dialect: str) -> Json | None:
-    known = DIALECTS.get(dialect)
+def _from_bodies(row: RequestLog) -> Json | None:
+    dialect = row.client_dialect
+    known = OFFERED.get(dialect)
     try:
-        bodies = load_bodies(log_id)
+        bodies = load_bodies(row.pk)
         if bodies is None or bodies.client_request is None or known is None:
             return None
         body: Any = msgspec.json.decode(bodies.client_request)
+        body = as_read(dialect, body, row.requested_model, stream=row.stream)
         asked = known.client.parse_request(body, bodies.client_headers)
     except (GatewayError, msgspec.MsgspecError, ValueError):
         return None

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from console.dialects import path_of
 from console.playground import wire
 from console.playground.columns import Case, Column
 from console.playground.takes import Called, Take
@@ -21,7 +22,7 @@ from gateway.canon.request import Part, Reasoning, Refusal, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, Exchange
-from gateway.framing.sse import Decoder
+from gateway.framing.kinds import CUTS
 from gateway.relay.call import Call
 from gateway.relay.prepare import prepare
 from gateway.relay.translate import ANSWER_ID, CREATED, REQUEST_ID
@@ -37,14 +38,14 @@ def translated(
     client = DIALECTS[dialect]
     body, notes = wire.rendered(dialect, wire.request(column, case, stream=True))
     route, target = _target(snapshot, column.model, take)
-    provider = target.model.provider
-    call = _call(client, snapshot, body)
+    call = _call(client, snapshot, body, column.model)
     prepared = prepare(call, msgspec.structs.replace(route, strict=False), target)
     told: Json = {
         "dialect": dialect,
         "client_request": body,
+        "client_path": path_of(dialect, column.model, stream=True),
         "settings_lost": notes,
-        "upstream_dialect": provider.dialect,
+        "upstream_dialect": prepared.dialect.name,
         "target": target.model.label,
         "upstream_path": prepared.path,
         "upstream_request": msgspec.json.decode(prepared.content),
@@ -66,7 +67,7 @@ def _target(snapshot: Snapshot, model: str, take: Take | None) -> tuple[Route, T
     return route, next((t for t in route.targets if t.model.label in answered), first)
 
 
-def _call(client: Dialect, snapshot: Snapshot, body: Json) -> Call:
+def _call(client: Dialect, snapshot: Snapshot, body: Json, model: str) -> Call:
     call = Call(
         request_id=REQUEST_ID,
         endpoint="translate",
@@ -78,7 +79,7 @@ def _call(client: Dialect, snapshot: Snapshot, body: Json) -> Call:
     )
     call.body = msgspec.json.encode(body)
     call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
-    call.model, call.stream = str(body.get("model", "")), body.get("stream") is True
+    call.model, call.stream = model, True
     return call
 
 
@@ -91,7 +92,7 @@ def _answer(client: Dialect, model: str, take: Take | None) -> Json:
     whole, report = client.client.render_response(response, exchange)
     renderer = client.client.stream_renderer(exchange)
     out = b"".join(renderer.feed(event) for event in unfold(response))
-    decoder = Decoder()
+    decoder = CUTS[client.framing].decoder()
     frames = [*decoder.feed(out), *decoder.close()]
     return {
         "response": whole,

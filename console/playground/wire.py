@@ -6,6 +6,7 @@ client, which leave nothing out that the dialect can say.
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import msgspec
@@ -34,6 +35,13 @@ from gateway.dialects import DIALECTS
 Json = dict[str, Any]
 # The maker of state that only passes through here: see `_carried`.
 _CLIENT = "client"
+# How a dialect calls the state of a thought, where it takes only its own; where it wants
+# base64; and where a call's state is an item of its own after the call.
+_STATES = {"openai_responses": "encrypted_content", "gemini": "thought_signature"}
+_BASE64 = frozenset({"gemini"})
+_STATE_ITEMS = frozenset({"openai_responses"})
+# What this page wrote itself, so that its loss is none to a person.
+_OWN = frozenset({"name"})
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
@@ -88,7 +96,10 @@ def _output(settings: Settings) -> Output:
 
 
 def rendered(dialect: str, asked: Request) -> tuple[Json, list[Json]]:
-    """The client's JSON, and what this dialect has no words for. Raises GatewayError."""
+    """The client's JSON, and what this dialect has no words for. Raises GatewayError.
+
+    Where the dialect's path names the model and says whether to stream, the body does not.
+    """
     traits = Traits(
         kind=_CLIENT,
         model=asked.model,
@@ -105,13 +116,15 @@ def rendered(dialect: str, asked: Request) -> tuple[Json, list[Json]]:
         reasoning_field="reasoning_content",
         replay_reasoning="native",
     )
-    turns = tuple(
-        msgspec.structs.replace(turn, parts=tuple(_carried(p, asked.model) for p in turn.parts))
-        for turn in asked.turns
-    )
-    told = msgspec.structs.replace(asked, turns=turns, at=_paths())
+    turns = []
+    for turn in asked.turns:
+        parts = tuple(_carried(dialect, part, asked.model) for part in turn.parts)
+        turns.append(msgspec.structs.replace(turn, parts=parts))
+    told = msgspec.structs.replace(asked, turns=tuple(turns), at=_paths())
     found = DIALECTS[dialect].provider.render_request(told, traits)
-    return found.body, as_report(found.report)
+    report = tuple(item for item in found.report if item.path not in _OWN)
+    body = _with_states(found.body, asked) if dialect in _STATE_ITEMS else found.body
+    return body, as_report(report)
 
 
 def _paths() -> dict[str, str]:
@@ -128,19 +141,38 @@ def _paths() -> dict[str, str]:
     }
 
 
-def _carried(part: Part, model: str) -> Part:
+def _carried(dialect: str, part: Part, model: str) -> Part:
     """A part of an answer as a client sends it back: state in the gateway's own wrapping."""
     if isinstance(part, Reasoning):
         state = part.signature or Signature(kind="text")
-        return msgspec.structs.replace(part, signature=_wrapped(state, model))
-    if isinstance(part, ToolCall) and part.signature is not None:
-        return msgspec.structs.replace(part, signature=_wrapped(part.signature, model))
-    return part
+        return msgspec.structs.replace(part, signature=_wrapped(dialect, state, model))
+    if not isinstance(part, ToolCall) or part.signature is None:
+        return part
+    own = None if dialect in _STATE_ITEMS else _wrapped(dialect, part.signature, model)
+    return msgspec.structs.replace(part, signature=own)
 
 
-def _wrapped(state: Signature, model: str) -> Signature:
-    kind = "signature" if state.kind == "text" else state.kind
-    return Signature(provider=_CLIENT, model=model, kind=kind, value=wrap(state))
+def _with_states(body: Json, asked: Request) -> Json:
+    """The same with the state of each call as an item after it, where calls hold none."""
+    parts = [part for turn in asked.turns for part in turn.parts]
+    states = {p.id: p.signature for p in parts if isinstance(p, ToolCall) and p.signature}
+    items: list[Json] = []
+    for item in body["input"]:
+        items.append(item)
+        state = states.get(item.get("call_id", "")) if item["type"] == "function_call" else None
+        if state is not None:
+            token = wrap(msgspec.structs.replace(state, item=item["call_id"]))
+            items.append({"type": "reasoning", "summary": [], "encrypted_content": token})
+    return {**body, "input": items}
+
+
+def _wrapped(dialect: str, state: Signature, model: str) -> Signature:
+    own = "signature" if state.kind == "text" else state.kind
+    value = wrap(state)
+    if dialect in _BASE64:
+        value = base64.b64encode(value.encode()).decode()
+    kind = _STATES.get(dialect, own)
+    return Signature(provider=_CLIENT, model=model, kind=kind, value=value)
 
 
 def grown(asked: Request, parts: tuple[Part, ...], results: tuple[Part, ...]) -> Request:

@@ -1,4 +1,8 @@
-"""Who may manage: the holder of the master key, or an admin signed in at the console."""
+"""Who may manage: the holder of the master key, or an admin signed in at the console.
+
+nobody, a wrong credential, a client's key        401
+a viewer who changes something, no CSRF token     403
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,12 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
+from ninja.errors import HttpError
 from ninja.security.base import AuthBase
 
 from gateway.edge.keys import token_from
 
+MAY_READ_BODIES = "gateway.view_requestbody"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -22,19 +28,61 @@ class Admin(AuthBase):
     openapi_scheme = "bearer"
 
     def __call__(self, request: HttpRequest) -> Any | None:
-        """Something true for an admin, else None (401)."""
-        headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
-            for name, value in request.headers.items()
-        ]
-        # Never from the URL: that ends up in logs.
-        token = token_from(headers, b"")
+        """Something true for who may, else None (401).
+
+        Raises:
+            HttpError: 403 for a person who is signed in, and may not.
+        """
+        token = token_of(request)
         if token:
             return "master key" if is_admin_credential(token) else None
         user = request.user
-        if user.is_authenticated and user.is_active and user.is_staff and _same_site(request):
-            return user
-        return None
+        if not (user.is_authenticated and user.is_active):
+            return None
+        if not self.may(request, user):
+            raise HttpError(403, self.why)
+        if not _same_site(request):
+            raise HttpError(403, "send the session's CSRF token as X-CSRFToken")
+        return user
+
+    why = "this is for admins"
+
+    def may(self, request: HttpRequest, user: Any) -> bool:
+        """Whether somebody who is signed in may do this."""
+        return bool(user.is_staff)
+
+
+class Reader(Admin):
+    """As Admin; and whoever is signed in at the console, to read what every viewer may."""
+
+    def may(self, request: HttpRequest, user: Any) -> bool:
+        """Everybody may read."""
+        return request.method in _SAFE or super().may(request, user)
+
+
+class Person(Admin):
+    """As Admin; and whoever is signed in, for what is their own."""
+
+    def may(self, request: HttpRequest, user: Any) -> bool:
+        """Everybody may."""
+        return True
+
+
+class BodyReader(Admin):
+    """As Admin; and who has the grant to read what clients and models said."""
+
+    why = "you may not read bodies of requests: an admin can grant it"
+
+    def may(self, request: HttpRequest, user: Any) -> bool:
+        """Whether they have the grant."""
+        return super().may(request, user) or reads_bodies(user)
+
+
+def reads_bodies(who: Any) -> bool:
+    """Whether what authentication gave is an admin or has the grant to read bodies."""
+    if isinstance(who, str):
+        return True
+    return bool(who.is_staff or who.has_perm(MAY_READ_BODIES))
 
 
 def is_admin_credential(token: str) -> bool:
@@ -42,6 +90,15 @@ def is_admin_credential(token: str) -> bool:
     given = token.encode()
     known = [key for key in (settings.MASTER_KEY, settings.ADMIN_KEY) if key]
     return any(hmac.compare_digest(given, key.encode()) for key in known)
+
+
+def token_of(request: HttpRequest) -> str:
+    """The credential that was sent; never from the URL, which ends up in logs."""
+    headers = [
+        (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
+        for name, value in request.headers.items()
+    ]
+    return token_from(headers, b"")
 
 
 def _same_site(request: HttpRequest) -> bool:

@@ -13,6 +13,7 @@ from ninja import Query, Router, Schema
 from ninja.errors import HttpError
 
 from gateway import store
+from gateway.api.auth import BodyReader, Reader, reads_bodies
 from gateway.models import RequestLog
 from gateway.relay.entry import Bodies
 
@@ -86,6 +87,13 @@ class RequestOut(Schema):
     usage_source: str
     cost_usd: Decimal | None
     price_source: str
+    charged_usd: Decimal | None
+    service_tier: str
+    tags: list[str]
+    cache: str
+    cache_age_s: float | None
+    cache_similarity: float | None
+    saved_usd: Decimal | None
     attempts: list[dict[str, Any]]
     adaptations: list[dict[str, Any]]
     session: str
@@ -119,9 +127,11 @@ class BodiesOut(Schema):
     truncated: list[str] = []
 
 
-@router.get("/requests", response=Page)
+@router.get("/requests", auth=Reader(), response=Page)
 def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, Any]:
-    """A page of the request log."""
+    """A page of the request log. To search bodies (`q`) is to read them: it needs the grant."""
+    if filters.q and not reads_bodies(request.auth):  # type: ignore[attr-defined]
+        raise HttpError(403, BodyReader.why)
     limit = min(max(filters.limit, 1), MAX_PAGE)
     wanted = filters.dict(exclude={"cursor", "limit", "q", "since", "until"})
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
@@ -141,13 +151,13 @@ def _aware(moment: dt.datetime | None) -> dt.datetime | None:
     return moment.replace(tzinfo=dt.UTC)
 
 
-@router.get("/requests/{request_id}", response=RequestOut)
+@router.get("/requests/{request_id}", auth=Reader(), response=RequestOut)
 def get_request(request: HttpRequest, request_id: str) -> RequestLog:
     """One request, by its row id or by the id its client was told."""
     return _found(request_id)
 
 
-@router.get("/requests/{request_id}/bodies", response=BodiesOut)
+@router.get("/requests/{request_id}/bodies", auth=BodyReader(), response=BodiesOut)
 def get_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
     """What the client sent, the upstream got, the upstream answered, the client got."""
     row = _found(request_id)

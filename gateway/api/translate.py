@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
-from ninja import Field, Router, Schema, Status
+from django.http import HttpRequest, HttpResponse
+from ninja import Field, Router, Schema
 
+from gateway.api.resources import reply
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.edge.endpoints import find
@@ -25,6 +26,7 @@ class TranslateIn(Schema):
 
     `source` and `target` (`from`, `to`) are dialects or provider presets. A request
     goes from a client's dialect to a provider's, a stream and an error the other way.
+    A `request` with a `status` is an error: the answer that an upstream gave.
     `stored` are earlier answers by id (`input`, `output`) that a request goes on from.
     """
 
@@ -38,11 +40,37 @@ class TranslateIn(Schema):
     stored: dict[str, Any] | None = None
 
 
-@router.post("/translate", response={200: dict[str, Any], 400: dict[str, Any]})
-def translate_example(request: HttpRequest, payload: TranslateIn) -> Any:
+class TranslatedOut(Schema):
+    """What it becomes; which of these there are depends on what was given.
+
+    Attributes:
+        body, path, url, headers: of a request, and whether it is a `passthrough`.
+        events: of a stream.
+        status, headers, body: of an error.
+        report: what could not be carried exactly.
+    """
+
+    body: Any = None
+    path: str = ""
+    url: str = ""
+    headers: dict[str, str] = {}
+    passthrough: bool = False
+    events: list[Any] = []
+    status: int = 200
+    report: list[dict[str, Any]] = []
+
+
+class RefusalOut(Schema):
+    """The error that the client of the example would be given, in its dialect."""
+
+    status: int
+
+
+@router.post("/translate", response={200: TranslatedOut, 400: RefusalOut})
+def translate_example(request: HttpRequest, payload: TranslateIn) -> HttpResponse:
     """Translate one example and say what could not be carried exactly."""
     try:
-        return Status(200, _translated(payload))
+        return reply(200, _translated(payload))
     except GatewayError as failure:
         return failed(payload, failure.error)
 
@@ -51,7 +79,8 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
     given = [name for name in ("request", "stream", "error") if getattr(payload, name) is not None]
     if len(given) != 1:
         raise invalid("give exactly one of request, stream and error", given[0] if given else None)
-    if payload.request is not None:
+    error = payload.request if "status" in (payload.request or {}) else payload.error
+    if payload.request is not None and error is None:
         body, headers = _parts(payload.request)
         return translate.request(
             payload.source, payload.target, body, headers, payload.model, payload.stored
@@ -64,7 +93,7 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
             payload.model,
             include_usage=payload.include_usage,
         )
-    error = payload.error or {}
+    error = error or {}
     status, headers = error.get("status"), error.get("headers") or {}
     if not isinstance(status, int) or not isinstance(headers, dict):
         raise invalid("error needs a status (a whole number) and headers (an object)", "error")
@@ -92,9 +121,9 @@ def _strings(headers: dict[str, Any]) -> dict[str, str]:
     return {str(name): str(value) for name, value in headers.items()}
 
 
-def failed(payload: TranslateIn, error: Error) -> Status[dict[str, Any]]:
+def failed(payload: TranslateIn, error: Error) -> HttpResponse:
     """The error as the client of the example would see it."""
     preset = resolve(translate.without_verb(payload.source))
     dialect = DIALECTS.get(preset.dialect if preset else "", DIALECTS["openai_chat"])
-    reply = dialect.client.render_error(error, translate.REQUEST_ID)
-    return Status(400, {**reply.body, "status": reply.status})
+    said = dialect.client.render_error(error, translate.REQUEST_ID)
+    return reply(400, {**said.body, "status": said.status})

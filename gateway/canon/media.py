@@ -15,8 +15,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"ID3", "audio/mpeg"),
     (b"\xff\xfb", "audio/mpeg"),
 )
-# The kinds of RIFF files by bytes 8 to 12.
+# The kinds of RIFF files by bytes 8 to 12, and of ISO media files by the same.
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
+_ISO = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heif", b"avif": "image/avif"}
 
 
 def data_url(media_type: str, data: str) -> str:
@@ -44,8 +45,15 @@ def sniffed(data: str) -> str | None:
         head = base64.b64decode(data[:24].encode("ascii"), validate=True)
     except (binascii.Error, ValueError):
         return None
+    return sniffed_bytes(head)
+
+
+def sniffed_bytes(head: bytes) -> str | None:
+    """The media type that the first bytes of a file show (16 are enough); None if unknown."""
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return _ISO.get(head[8:12])
     return next((media for magic, media in _MAGIC if head.startswith(magic)), None)
 
 

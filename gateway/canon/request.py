@@ -30,6 +30,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
         kind: what it is there: `signature`, `redacted`, `text`, `encrypted_content`, ...
         value: the provider's value, verbatim.
         item: the provider's item id, where it has one.
+        words: the thought's words, where the client that carries the state is not shown them.
     """
 
     provider: str = ""
@@ -37,6 +38,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = "signature"
     value: str = ""
     item: str = ""
+    words: str = ""
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """Opaque provider state, wrapped so that a foreign client can carry it.
 
-A token is `dgm1.` + base64url(JSON {p, m, k, v, i}) without padding: provider
-preset, upstream model, kind, value, item id. The readable spelling
+A token is `dgm1.` + base64url(JSON {p, m, k, v, i, t}) without padding: provider
+preset, upstream model, kind, value, item id, and the thought's words where the client
+does not see them (its maker wants them back as they were). The readable spelling
 `dgm1.{p,m,k,v}` of the wire documentation is understood too, never written.
 Deterministic: the same state gives the same token in every turn, or prompt
 caches would miss.
@@ -14,6 +15,7 @@ import binascii
 import re
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.canon.request import Signature
 from gateway.canon.traits import Traits
@@ -31,6 +33,7 @@ class _Token(msgspec.Struct, frozen=True, omit_defaults=True):
     k: str
     v: str = ""
     i: str = ""
+    t: str = ""
 
 
 def wrap(signature: Signature) -> str:
@@ -41,6 +44,7 @@ def wrap(signature: Signature) -> str:
         k=signature.kind,
         v=signature.value,
         i=signature.item,
+        t=signature.words,
     )
     return PREFIX + base64.urlsafe_b64encode(msgspec.json.encode(token)).decode().rstrip("=")
 
@@ -63,7 +67,21 @@ def unwrap(text: str) -> Signature | None:
         token = msgspec.json.decode(raw, type=_Token)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         return None
-    return Signature(provider=token.p, model=token.m, kind=token.k, value=token.v, item=token.i)
+    return Signature(
+        provider=token.p, model=token.m, kind=token.k, value=token.v, item=token.i, words=token.t
+    )
+
+
+def hidden(words: str, signature: Signature) -> Signature:
+    """The state of a thought whose words the client is not shown: they travel in the token."""
+    return replace(signature, words=words) if words and signature.provider else signature
+
+
+def recovered(words: str, signature: Signature | None) -> tuple[str, Signature | None]:
+    """A thought's words and state, the words taken from the token where they travelled there."""
+    if signature is None or not signature.words:
+        return words, signature
+    return words or signature.words, replace(signature, words="")
 
 
 def family(model: str) -> str:

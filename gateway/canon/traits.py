@@ -48,6 +48,11 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         top_k, min_p, repetition_penalty: whether that field is understood.
         max_output: the most tokens it can generate; None where unknown.
         context_window: the most tokens in and out together; None where unknown.
+        embeddings: `only` for a model that makes vectors and does not chat.
+        embed_max: the most inputs of one call for embeddings; None where there is no limit.
+        embed_form: how Vertex AI is asked for a vector: as a `predict`ion, or by `content`, one
+            at a time.
+        count_form: `bare` where a token count takes the request's own body.
         default_max_output: what to send where the wire demands a limit.
         max_tokens_field: the Chat name of the output limit.
         responses: whether the provider also serves the model in OpenAI's Responses, at
@@ -56,7 +61,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             base URL: `none`, `too`, or `only` (the model does not chat).
         responses_required_with_tools: whether tools need OpenAI's Responses API.
         reasoning_field: where Chat answers and history carry reasoning:
-            `reasoning_content`, `reasoning`, `reasoning_details`, `none`.
+            `reasoning_content`, `reasoning`, `reasoning_details`, `none`; `thinking`:
+            chunks of the content (Mistral).
         replay_reasoning: what a replayed thought means: `required_on_tools`,
             `ignored` or `native`.
         tool_id_rule: the ids accepted: `any`, `word`, `bedrock64`, `mistral9`.
@@ -125,12 +131,18 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     repetition_penalty: bool = False
     max_output: int | None = None
     context_window: int | None = None
+    embeddings: Literal["none", "only"] = "none"
+    embed_max: int | None = None
+    embed_form: Literal["own", "predict", "content"] = "own"
+    count_form: Literal["own", "bare"] = "own"
     default_max_output: int = 8192
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
     responses: bool = False
     completions: Literal["none", "too", "only"] = "none"
     responses_required_with_tools: bool = False
-    reasoning_field: Literal["reasoning_content", "reasoning", "reasoning_details", "none"] = "none"
+    reasoning_field: Literal[
+        "reasoning_content", "reasoning", "reasoning_details", "thinking", "none"
+    ] = "none"
     replay_reasoning: Literal["required_on_tools", "ignored", "native"] = "ignored"
     tool_id_rule: Literal["any", "word", "bedrock64", "mistral9"] = "any"
     count_tokens: Literal["endpoint", "estimate"] = "estimate"

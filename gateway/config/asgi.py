@@ -9,6 +9,7 @@ import threading
 from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 from typing import Any
+from urllib.parse import ParseResult
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
 
@@ -18,6 +19,7 @@ django_application = get_asgi_application()
 
 # After Django is set up: models may be imported from here on.
 from channels.routing import ProtocolTypeRouter
+from channels.security.websocket import OriginValidator
 from django.conf import settings
 from django.db import connections
 
@@ -25,7 +27,9 @@ from gateway import store
 from gateway.edge import keys
 from gateway.edge.app import app as edge
 from gateway.edge.endpoints import is_edge
-from gateway.relay import runtime
+from gateway.edge.responses_socket import socket
+from gateway.relay import checks, runtime
+from gateway.relay.kept import Shelf
 from gateway.relay.runtime import Config, Wiring
 
 
@@ -44,12 +48,15 @@ def _config() -> Config:
         pepper=pepper,
         admin_digests=tuple(keys.digest(value, pepper) for value in admin),
         max_body_bytes=settings.MAX_BODY_BYTES,
+        max_upload_bytes=settings.MAX_UPLOAD_BYTES,
         body_timeout_s=settings.BODY_TIMEOUT_S,
         drain_s=settings.DRAIN_S,
         log_body_bytes=settings.LOG_BODY_BYTES,
         journal_items=settings.JOURNAL_ITEMS,
         journal_bytes=settings.JOURNAL_BYTES,
         redis_url=settings.REDIS_URL,
+        cache_bytes=settings.CACHE_BYTES,
+        fetch_media=settings.FETCH_MEDIA,
         version=_version(),
     )
 
@@ -96,7 +103,22 @@ runtime.install(
         idle=store.index_pending,
         close=connections.close_all,
         spent=store.spent,
+        responses=Shelf(
+            load=store.load_response,
+            save=store.save_response,
+            cancel=store.cancel_response,
+            beat=store.beat_responses,
+            close=connections.close_all,
+        ),
+        keep=store.keep,
+        kept=store.kept,
+        find_reasoning=store.find_reasoning,
+        keep_reasoning=store.keep_reasoning,
         upkeep=store.prune,
+        started=checks.begin,
+        read_answer=store.read_answer,
+        write_answers=store.write_answers,
+        new_answers=store.new_answers,
     ),
 )
 
@@ -107,4 +129,13 @@ def http(scope: dict[str, Any], receive: Any, send: Any) -> Any:
     return application(scope, receive, send)
 
 
-application = ProtocolTypeRouter({"http": http, "lifespan": lifespan})
+class Origins(OriginValidator):  # type: ignore[misc]
+    """Lets programs in, which name no origin, and pages of this site; other sites' are refused."""
+
+    def valid_origin(self, parsed_origin: ParseResult | None) -> bool:
+        """Whether a connection may come from there."""
+        return parsed_origin is None or bool(super().valid_origin(parsed_origin))
+
+
+websocket = Origins(socket, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
+application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

@@ -53,6 +53,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "console.middleware.Audited",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -115,15 +116,20 @@ X_FRAME_OPTIONS = "DENY"
 
 # The relay. Bytes and seconds; the README says what each is for.
 MAX_BODY_BYTES = int(env.number("DRAGOMAN_MAX_BODY_BYTES", 32 * 1024 * 1024, least=1024))
+MAX_UPLOAD_BYTES = int(env.number("DRAGOMAN_MAX_UPLOAD_BYTES", 128 * 1024 * 1024, least=1024))
 BODY_TIMEOUT_S = env.number("DRAGOMAN_BODY_TIMEOUT", 30, least=1)
 DRAIN_S = env.number("DRAGOMAN_DRAIN_SECONDS", 30)
+# Whether media that clients give by URL are fetched for providers that take bytes only.
+FETCH_MEDIA = env.flag("DRAGOMAN_FETCH_MEDIA", default=False)
 LOG_BODIES = env.flag("DRAGOMAN_LOG_BODIES", default=True)
 LOG_BODY_BYTES = int(env.number("DRAGOMAN_LOG_BODY_BYTES", 1024 * 1024))
 LOG_RETENTION_DAYS = int(env.number("DRAGOMAN_LOG_RETENTION_DAYS", 30))
+REASONING_HOURS = env.number("DRAGOMAN_REASONING_HOURS", 24)
 PLAYGROUND_USD_PER_DAY = env.number("DRAGOMAN_PLAYGROUND_USD_PER_DAY", 5)
 # Counters of limits for several machines; without it those of this machine.
 REDIS_URL = env.parsed("REDIS_URL", env.text("REDIS_URL"), env.redis_url)
 JOURNAL_ITEMS = int(env.number("DRAGOMAN_JOURNAL_ITEMS", 20_000, least=1))
+CACHE_BYTES = int(env.number("DRAGOMAN_CACHE_BYTES", 64 * 1024 * 1024, least=0))
 JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, least=1024))
 
 LOGGING = {

@@ -15,12 +15,12 @@ from gateway.canon.adaptation import Adaptation
 from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error
 from gateway.canon.events import Event
-from gateway.canon.request import Request
+from gateway.canon.request import Document, Image, Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.framing.sse import Frame
 
-Verb = Literal["generate", "count_tokens", "embed"]
+Verb = Literal["generate", "count_tokens", "embed", "forward"]
 Framing = Literal["sse", "array", "ndjson", "eventstream"]
 
 
@@ -56,7 +56,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         include_usage: whether a Chat client asked for the usage chunk.
         thinking: how reasoning is shown to the client: `none`, `summary`, `raw`.
         reasoning_field: the Chat field that shows it: `reasoning_content`,
-            `reasoning`, or `both`; `none` hides it.
+            `reasoning`, or `both`; `reasoning_details` adds each thought with its state
+            to `reasoning`, for clients that send them back; `none` hides it.
         framing: how a stream is cut where a dialect knows several ways: `sse`, or the
             items of one JSON `array` (Gemini without `alt=sse`).
         endpoint: the name of the path the client called, for dialects that answer in
@@ -69,7 +70,9 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     include_usage: bool = False
     thinking: Literal["none", "summary", "raw"] = "summary"
-    reasoning_field: Literal["reasoning_content", "reasoning", "both", "none"] = "reasoning_content"
+    reasoning_field: Literal[
+        "reasoning_content", "reasoning", "both", "reasoning_details", "none"
+    ] = "reasoning_content"
     framing: Framing = "sse"
     endpoint: str = ""
     echo: dict[str, Any] = {}
@@ -206,6 +209,11 @@ def _no_glance(body: bytes) -> Response | None:
     return None
 
 
+def _needs_bytes(part: Image | Document, traits: Traits) -> bool:
+    """Whether it is a picture, for a model that looks at pictures but opens no URLs."""
+    return isinstance(part, Image) and traits.images and not traits.image_urls
+
+
 def _same_body(body: dict[str, Any], model: str) -> dict[str, Any]:
     """Count what would be sent."""
     return body
@@ -239,6 +247,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         streams: whether a client that says nothing of `stream` means one.
         passed_paths: the name of an endpoint -> the upstream's path for a request that
             passes through, where it is not the one of a chat.
+        passed_only: the names of those of them that only pass through.
         resume: `parse_request` for a request that goes on from earlier answers, which are
             given by id, each with its own `input` (all that led to it) and `output`.
         echo: what an answer tells back of the request's body (`Exchange.echo`).
@@ -247,6 +256,12 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             one at a time; `parse_request` refuses it with the code `several`.
         idle: the answer to a request that asks for nothing, as some clients send it to
             have a model loaded; `parse_request` refuses it with the code `idle`.
+        carries_state: whether its clients bring opaque state back, in places of its own;
+            for others the gateway remembers it.
+        needs_bytes: whether a target of these traits has no way to be given a picture or
+            document by its URL, but could be given its bytes.
+        replays_state: whether its reasoning models take their own thoughts back; else a
+            model's traits say so (`replay_reasoning`).
     """
 
     name: str
@@ -262,9 +277,13 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     served: bool = True
     streams: bool = False
     passed_paths: dict[str, str] = {}
+    passed_only: frozenset[str] = frozenset()
     resume: Resume | None = None
     echo: Callable[[bytes], dict[str, Any]] = _no_echo
     embed_client: EmbedClientHalf | None = None
     embed_provider: EmbedProviderHalf | None = None
     several: Several | None = None
     idle: Callable[[dict[str, Any], Exchange], dict[str, Any]] | None = None
+    carries_state: bool = False
+    replays_state: bool = False
+    needs_bytes: Callable[[Image | Document, Traits], bool] = _needs_bytes

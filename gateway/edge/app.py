@@ -20,10 +20,18 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Verb
 from gateway.edge import body as request_body
-from gateway.edge import endpoints, ollama_listing, operations
+from gateway.edge import (
+    cache_wishes,
+    endpoints,
+    forwarding,
+    ollama_listing,
+    operations,
+    responses,
+)
 from gateway.edge.admit import admit, find_route
 from gateway.edge.google_listing import google_model, google_page
 from gateway.edge.listing import models_page, one_model
+from gateway.relay import cache, keeping
 from gateway.relay import runtime as relay_runtime
 from gateway.relay.call import Call, Client, Send
 from gateway.relay.count import count
@@ -31,7 +39,6 @@ from gateway.relay.pipeline import UpstreamRefused
 from gateway.relay.reply import stopped
 from gateway.relay.runtime import Runtime
 from gateway.relay.settle import settle
-from gateway.relay.several import run_each
 from gateway.relay.watch import Receive
 
 log = logging.getLogger(__name__)
@@ -48,6 +55,7 @@ _VERBS: dict[str, Verb] = {
     "generate": "generate",
     "count_tokens": "count_tokens",
     "embed": "embed",
+    "forward": "forward",
 }
 # The most of a body that asks for one model's facts.
 _SMALL = 64 * 1024
@@ -65,19 +73,23 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     endpoint = endpoints.find(path)
     client = Client(send)
     if endpoint is not None and endpoint.action in _VERBS:
-        call = _call(runtime, scope, headers, endpoint, started)
-        await _answer(runtime, call, client, scope, receive)
+        call = new_call(runtime, scope, headers, endpoint, started)
+        await serve(runtime, call, client, scope, receive)
+        return
+    if endpoint is not None and endpoint.action == "response":
+        await responses.answer(runtime, endpoint, client, scope, receive, request_id(headers))
         return
     await _other(runtime, endpoint, client, scope, headers, receive)
 
 
-def _call(
+def new_call(
     runtime: Runtime,
     scope: Scope,
     headers: dict[str, str],
     endpoint: endpoints.Endpoint,
     started: float,
 ) -> Call:
+    """What is known of a request before its body is read."""
     call = Call(
         request_id=request_id(headers),
         endpoint=endpoint.name,
@@ -92,6 +104,8 @@ def _call(
         call.model, call.stream = endpoint.model, endpoint.stream
         call.framing = "array" if endpoint.stream and b"alt=sse" not in call.query else "sse"
     call.client_ip = (scope.get("client") or ("",))[0]
+    if endpoint.action == "forward":
+        forwarding.begin(call, scope["path"], scope["method"])
     return call
 
 
@@ -103,20 +117,33 @@ def request_id(headers: dict[str, str]) -> str:
     return f"req_{_RUN}{next(_COUNT):010x}"
 
 
-async def _answer(
+async def serve(
     runtime: Runtime, call: Call, client: Client, scope: Scope, receive: Receive
 ) -> None:
+    """Admit one call and answer it; each of its failures is told to the client."""
     runtime.metrics.in_flight(1)
     watch = runtime.watches.open()
     try:
         watch.expect(runtime.config.body_timeout_s, "body")
-        await _admit(runtime, call, scope, receive)
+        if call.forwarded is not None:
+            await forwarding.admit_call(runtime, call, scope, receive, watch)
+            _start_recorder(runtime, call)
+        else:
+            await _admit(runtime, call, scope, receive)
         watch.clear()
         watch.listen(receive)
+        if call.dialect.resume is not None:
+            await keeping.begin(runtime, call)
+            if call.keeping is not None and call.keeping.background:
+                await responses.detach(runtime, call, client)
+                return
+        wishes = cache_wishes.read(call) if cache_wishes.wanted(call) else None
         if call.verb == "count_tokens":
             await count(runtime, call, client, watch)
+        elif wishes is not None:
+            await cache.answer(runtime, call, client, watch, wishes, responses.run)
         else:
-            await run_each(runtime, call, client, watch)
+            await responses.run(runtime, call, client, watch)
     except GatewayError as failure:
         await _fail(runtime, call, client, failure)
     except request_body.ClientGone:
@@ -135,8 +162,9 @@ async def _answer(
         await _fail(runtime, call, client, GatewayError(error))
     finally:
         runtime.metrics.in_flight(-1)
+        forwarding.release(runtime, call)
         watch.close()
-        if not call.settled:
+        if not call.settled and not call.detached:
             settle(runtime, call, client)
 
 
@@ -176,6 +204,8 @@ def _start_recorder(runtime: Runtime, call: Call) -> None:
 
 async def _fail(runtime: Runtime, call: Call, client: Client, failure: GatewayError) -> None:
     """Tell the client in its dialect, and the log."""
+    if call.detached:  # it goes on without the client
+        return
     error = call.error = failure.error
     if client.started:  # only a fault of ours can end here: the stream is cut, never ended well
         call.outcome = "cut"
@@ -186,7 +216,8 @@ async def _fail(runtime: Runtime, call: Call, client: Client, failure: GatewayEr
     call.outcome = "error"
     settle(runtime, call, client)
     if error.kind == "method_not_allowed":
-        headers = [*headers, (b"allow", b"POST")]
+        allowed = call.forwarded.allowed if call.forwarded is not None else "POST"
+        headers = [*headers, (b"allow", allowed.encode())]
     await client.reply(status, headers, content)
 
 
@@ -212,6 +243,8 @@ def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 
 def _left(runtime: Runtime, call: Call, client: Client) -> None:
     """The client is gone: the row says so, with what had passed until then."""
+    if call.detached:
+        return
     call.outcome = "client_closed"
     if not client.started:
         client.status = 499

@@ -82,7 +82,7 @@ def decode(body: bytes) -> dict[str, msgspec.Raw]:
 def field(fields: dict[str, msgspec.Raw], name: str, kind: type, *, default: Any) -> Any:
     """One top-level value of the given type. Raises GatewayError naming it."""
     raw = fields.get(name)
-    if raw is None or raw == b"null":
+    if raw is None or bytes(raw) == b"null":
         return default
     try:
         return msgspec.json.decode(raw, type=kind)

@@ -12,9 +12,20 @@ from typing import Literal
 
 import msgspec
 
-from gateway.edge import google_paths
+from gateway.edge import forwarding, google_paths
 
-Action = Literal["generate", "count_tokens", "embed", "models", "model", "facts", "hello", "sink"]
+Action = Literal[
+    "generate",
+    "count_tokens",
+    "embed",
+    "forward",
+    "models",
+    "model",
+    "facts",
+    "response",
+    "hello",
+    "sink",
+]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +68,12 @@ ENDPOINTS: dict[str, Endpoint] = {
         dialect="openai_responses",
         methods=_POST,
     ),
+    "responses/compact": Endpoint(
+        name="/v1/responses/compact",
+        action="generate",
+        dialect="openai_responses",
+        methods=_POST,
+    ),
     "models": Endpoint(name="/v1/models", action="models", dialect="openai_chat", methods=_GET),
     # Claude Code asks this before its first turn and sends its telemetry there.
     "api/hello": Endpoint(
@@ -95,13 +112,30 @@ ENDPOINTS: dict[str, Endpoint] = {
 # Google's clients alone put their key there.
 _GOOGLE_KEY = "x-goog-api-key"
 _MODEL = Endpoint(name="/v1/models/{id}", action="model", dialect="openai_chat", methods=_GET)
+# Which of the operations it is, the method and the headers say too.
+_FORWARD = Endpoint(name="forward", action="forward", dialect="openai_chat", methods=())
+_RESPONSE = re.compile(r"responses/([^/]+)(?:/(cancel|input_items))?")
+# What may be asked of one response, by the end of its path.
+_RESPONSES: dict[str | None, Endpoint] = {
+    what: Endpoint(
+        name="/v1/responses/{id}" + (f"/{what}" if what else ""),
+        action="response",
+        dialect="openai_responses",
+        methods=methods,
+    )
+    for what, methods in ((None, ("GET", "DELETE")), ("cancel", _POST), ("input_items", ("GET",)))
+}
 _PREFIX = re.compile(r"^/(?:(?:anthropic|ollama)(?:/|$))?(?:v1(?:/|$))?")
 
 # What is the edge's and not Django's. Everything else is the console's.
 _EDGE = re.compile(
-    r"/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha)(?:/.*)?"
+    # LiteLLM's list of models has a prefix of the edge's, but is the management API's.
+    r"(?!/v1/model/info/?\Z)/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha|v2)(?:/.*)?"
     r"|(?:chat/completions|completions|embeddings|messages|messages/count_tokens|models|models/.+)/?"
     r"|responses(?:/.*)?"
+    # What is passed on unread.
+    r"|(?:v2/)?rerank/?|moderations/?|(?:images|audio)/.*|messages/batches(?:/.*)?"
+    r"|(?:files|batches)(?:/.*)?"
     r"|api/(?:hello|event_logging/batch)"
     # Ollama's; the rest below /api is the management API's.
     r"|api/(?:chat|generate|embed|embeddings|tags|show|version|ps)"
@@ -128,6 +162,10 @@ def find(path: str) -> Endpoint | None:
         return endpoint
     if rest.startswith("models/"):
         return msgspec.structs.replace(_MODEL, arg=rest.removeprefix("models/"))
+    if match := _RESPONSE.fullmatch(rest):
+        return msgspec.structs.replace(_RESPONSES[match[2]], arg=match[1])
+    if forwarding.found(path):
+        return _FORWARD
     return None
 
 

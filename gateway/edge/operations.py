@@ -11,7 +11,7 @@ from gateway.edge import keys
 from gateway.edge.admit import is_admin
 from gateway.relay.call import Client
 from gateway.relay.runtime import Runtime
-from gateway.routing.health import usable
+from gateway.routing.health import State, half_open, usable
 
 _LOOPBACK = ("127.", "::1")
 
@@ -27,14 +27,24 @@ async def answer(runtime: Runtime, scope: dict[str, Any], client: Client) -> Non
     await client.reply(status, [(b"content-type", b"application/json")], body)
 
 
-def _health(runtime: Runtime, path: str) -> tuple[int, dict[str, Any]]:
+def _health(runtime: Runtime, path: str) -> tuple[int, Any]:
     match path:
-        case "/health/live" | "/health/liveliness" | "/health/liveness":
+        case "/health/live":
             return 200, {"status": "live"}
-        case "/health/ready" | "/health/readiness":
+        case "/health/liveliness" | "/health/liveness":
+            return 200, "I'm alive!"  # LiteLLM's paths, and its answer
+        case "/health/ready":
             reasons = ["draining"] if runtime.draining else []
             status = 503 if reasons else 200
             return status, {"status": "unready" if reasons else "ready", "reasons": reasons}
+        case "/health/readiness":
+            # LiteLLM's path and answer. Without its database the gateway goes on answering.
+            if runtime.draining:
+                return 503, {"status": "shutting_down"}
+            return 200, {
+                "status": "healthy",
+                "db": "disconnected" if runtime.database_away else "connected",
+            }
         case "/health":
             return 200, _summary(runtime)
         case _:
@@ -63,9 +73,16 @@ async def _metrics(runtime: Runtime, scope: dict[str, Any], client: Client) -> N
             )
             return
     now = time.monotonic()
-    cooling = {label: not usable(state, now) for label, state in runtime.health.items()}
+    cooling = {label: _position(state, now) for label, state in runtime.health.items()}
     text = runtime.metrics.exposition(
         runtime.journal.counters, runtime.journal.depth, runtime.snapshot.version, cooling
     )
     kind = b"text/plain; version=0.0.4; charset=utf-8"
     await client.reply(200, [(b"content-type", kind)], text)
+
+
+def _position(state: State, now: float) -> int:
+    """As dragoman_deployment_state has it."""
+    if half_open(state, now):
+        return 1
+    return 0 if usable(state, now) else 2

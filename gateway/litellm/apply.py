@@ -14,6 +14,8 @@ from django.db import transaction
 from gateway import store
 from gateway.litellm.rows import AliasRow, Config, ModelRow, ProviderRow, RouteRow, TargetRow
 from gateway.models import Alias, Model, Provider, RegistryRow, Route, Source, Target
+from gateway.routing.document import Document
+from gateway.store.compile import WAY_FIELDS
 
 Row = TypeVar("Row", bound=RegistryRow)
 
@@ -25,6 +27,8 @@ _STANDS_ON: dict[type[RegistryRow], tuple[str, ...]] = {
     Model: ("targets",),
     Provider: ("models",),
 }
+# What a route does where the file says nothing.
+_USUAL = Document(name="")
 _PRICES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
@@ -134,13 +138,17 @@ class _Writer:
     # --- routes ----------------------------------------------------------------------
 
     def _route(self, given: RouteRow) -> None:
+        usual = {name: getattr(_USUAL, name) for name in WAY_FIELDS}
         values = {
             "strategy": given.strategy,
             "retries": given.retries,
             "cooldown_s": given.cooldown_s,
             "fallbacks": given.fallbacks,
+            **usual,
+            **given.ways,
             "default_max_output": given.default_max_output,
             "hidden": given.hidden,
+            "cache": given.cache,
         }
         row = self._put(Route, {"name": given.name}, values, given.ref)
         if row is None:
@@ -158,6 +166,7 @@ class _Writer:
             "order": given.order,
             "timeouts": given.timeouts,
             "edits": given.edits,
+            "tags": list(given.tags),
         }
         self._saved(row or Target(route=route, source=self._source), values, given.ref)
 

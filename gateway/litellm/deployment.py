@@ -166,8 +166,15 @@ def read_deployment(
             shares={n: node.number() for n in SHARES if (node := params.get(n)) is not None},
             timeouts=timeouts(params),
             edits=_edits(params, found, report),
+            tags=_tags(params),
         ),
     )
+
+
+def _tags(params: Node) -> tuple[str, ...]:
+    node = params.get("tags")
+    named = (item.text(most=128).strip() for item in node.list()) if node is not None else ()
+    return tuple(dict.fromkeys(tag for tag in named if tag))
 
 
 def _served(info: Node | None) -> None:

@@ -75,9 +75,9 @@ def _base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
     """The base URL as it is kept here: without the path that the dialect appends."""
     preset = found.preset
     base = own_base(params)
-    variable = f"{found.prefix.upper()}_API_BASE"
-    if not base and (preset.local or not preset.base_url):
-        base = environ.get(variable, "").rstrip("/")
+    # As LiteLLM; not its PREFIX_BASE_URL, by which clients' SDKs are pointed at a gateway:
+    # it would be called by itself.
+    base = base or environ.get(f"{found.prefix.upper()}_API_BASE", "").rstrip("/")
     base = clouds.completed(base, found) if base else clouds.base_of(params, found, environ)
     if not base and not preset.base_url:
         raise NotYet(f"it needs {clouds.needed(found)}")

@@ -1,14 +1,16 @@
 """Every key of LiteLLM's configuration file that is known here, and what becomes of it.
 
-`supported` keys do what LiteLLM documents, with the difference that `why` tells.
-`later` keys are understood and reported; `never` keys are answered by another part of
-Dragoman or belong to one it does not have. docs/litellm.md shows this table; a test
-compares them. The names are those of docs.litellm.ai/docs/proxy/config_settings, 2026-11.
+`supported` keys do what LiteLLM documents, or something else where `differs` is set, as
+`why` tells. `later` keys are understood and reported; `never` keys are answered by another
+part of Dragoman or belong to one it does not have. docs/litellm.md shows this table; a test
+compares them. The names are those of docs.litellm.ai/docs/proxy/config_settings and of
+LiteLLM 1.106.2 itself (litellm/types/router.py, litellm/proxy/_types.py, litellm/router.py).
 """
 
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from typing import Literal
 
 import msgspec
@@ -21,10 +23,22 @@ class Key(msgspec.Struct, frozen=True):
 
     status: Status
     why: str
+    differs: bool = False
+
+    @property
+    def word(self) -> str:
+        """The status as the documentation has it."""
+        if self.status == "supported":
+            return "different" if self.differs else "same"
+        return "not yet" if self.status == "later" else "no"
 
 
 def _yes(names: str, why: str = "") -> dict[str, Key]:
     return {name: Key("supported", why) for name in names.split()}
+
+
+def _differs(names: str, why: str) -> dict[str, Key]:
+    return {name: Key("supported", why, differs=True) for name in names.split()}
 
 
 def _later(names: str, why: str) -> dict[str, Key]:
@@ -35,25 +49,29 @@ def _never(names: str, why: str) -> dict[str, Key]:
     return {name: Key("never", why) for name in names.split()}
 
 
-_LIMITS = "limits and budgets are not enforced yet"
-_CACHE = "there is no response cache yet"
+_LIMITS = "limits and budgets are those of keys, teams, routes and providers: set them there"
+_CACHE = "litellm_settings.cache says it for all models; a route's page for one"
+_REDIS = "REDIS_URL says where Redis is; without it answers are kept in the database"
 _OBSERVE = "requests are logged here; exporters are not there yet"
 _GUARD = "there are no guardrails"
-_HEALTH = "there are no active health checks yet"
+_HEALTH = "active health checks have no settings but their interval"
 _MCP = "there is no MCP gateway"
-_TEAMS = "there are no teams and users of the API yet; keys name the routes they may use"
+_TEAMS = (
+    "keys are made by /key/generate, teams in the console or by /api/teams; there are no such rules"
+)
 _SIGN_IN = "people sign in at the console with a password"
 _DIALECT = "the provider's dialect is not there yet"
-_KINDS = "fallbacks by kind of error are not there yet; `fallbacks` is"
 _STORES = "there are no vector stores"
-_TAGS = "there is no tag routing yet"
+_TAGS = "tags are read for all models or for none"
 _SHARED = "counters are not shared between machines yet"
 _HEADERS = "clients' headers are not passed on"
-_OTHER_KINDS = "only chat models are served yet"
+_OTHER_KINDS = "requests that are no chat name their model or provider themselves"
 _DATABASE = "DATABASE_URL and Django's settings say it"
 _ROUTERS = "there are no routers that choose by content"
 _CODE = "no code is loaded from configuration"
+_PLAIN_AGENTS = "Claude Code is served as any client of /v1/messages"
 _PINGS = "streams that wait get no pings yet"
+_PRICED = "only the five prices above are read; others come of the price list"
 _LEVEL = "the log level is DRAGOMAN_LOG_LEVEL"
 
 TOP: dict[str, Key] = {
@@ -79,17 +97,19 @@ MODEL: dict[str, Key] = {
 PARAMS: dict[str, Key] = {
     **_yes("model", "the provider's prefix, or a name LiteLLM knows without one"),
     **_yes("api_key", "os.environ/NAME keeps the name only; a literal key is kept encrypted"),
-    **_yes("api_base base_url", "without it, PREFIX_API_BASE for local and Azure servers"),
+    **_yes(
+        "api_base base_url", "without it, the variable PREFIX_API_BASE, such as OPENAI_API_BASE"
+    ),
     **_yes("api_version", "Azure's; also from AZURE_API_VERSION"),
     **_yes("organization custom_llm_provider extra_body order"),
     **_yes("extra_headers headers", "os.environ/NAME keeps only the name in the database"),
     **_yes("weight", "the first entry of a model decides whether weight, rpm or tpm counts"),
-    **_yes("rpm tpm", "as shares of the traffic, not as limits"),
-    **_yes("timeout", "the wait for the answer; a stream that flows is not cut"),
-    **_yes("stream_timeout", "the wait between two pieces of a stream"),
-    **_yes("max_retries num_retries", "of the route: the highest of its entries"),
-    **_yes("cooldown_time", "of the route: the longest of its entries"),
-    **_yes("drop_params", "always so: what a model does not take is left out and reported"),
+    **_differs("rpm tpm", "as shares of the traffic, not as limits"),
+    **_differs("timeout", "the wait for the answer; a stream that flows is not cut"),
+    **_differs("stream_timeout", "the wait between two pieces of a stream"),
+    **_differs("max_retries num_retries", "of the route: the highest of its entries"),
+    **_differs("cooldown_time", "of the route: the longest of its entries"),
+    **_differs("drop_params", "always so: what a model does not take is left out and reported"),
     **_yes("additional_drop_params"),
     **_yes("input_cost_per_token output_cost_per_token cache_read_input_token_cost"),
     **_yes("cache_creation_input_token_cost cache_creation_input_token_cost_above_1hr"),
@@ -105,7 +125,8 @@ PARAMS: dict[str, Key] = {
         default_api_key_rpm_limit""",
         _LIMITS,
     ),
-    **_later("tags tag_regex", _TAGS),
+    **_yes("tags", "choose targets where router_settings.enable_tag_filtering is on"),
+    **_later("tag_regex", "tags are compared as they are"),
     **_yes(
         "aws_access_key_id aws_secret_access_key aws_session_token aws_profile_name",
         "kept encrypted, but for the variables of that name, which AWS's own chain reads",
@@ -154,10 +175,34 @@ PARAMS: dict[str, Key] = {
     **_never("ssl_verify ssl_certificate", "certificates are always checked"),
     **_never("model_info id", "it stands beside litellm_params"),
     **_never("litellm_trace_id max_file_size_mb", "nothing reads it"),
+    **_never(
+        """adaptive_router_default_model quality_router_default_model auto_router_max_input_chars
+        auto_router_model_compression auto_router_routing_compression""",
+        _ROUTERS,
+    ),
+    **_never(
+        """milvus_db_name milvus_partition_names valkey_embedding_field valkey_host
+        valkey_password valkey_port valkey_ssl valkey_text_field index_name vector_bucket_name
+        embedding_model""",
+        _STORES,
+    ),
+    **_later("timeout_by_service_tier stream_timeout_by_service_tier", "all tiers wait alike"),
+    **_later("provider_affinity_header fireworks_forward_user_id", _HEADERS),
+    **_later("use_xai_oauth", "use an api_key"),
+    **_later("bedrock_tags aws_session_tags aws_batch_role_arn", "calls are not tagged"),
+    **_later(
+        """s3_access_key_id s3_secret_access_key s3_bucket_owner s3_encryption_key_id
+        s3_endpoint_url s3_output_bucket_name""",
+        _OTHER_KINDS,
+    ),
+    **_later(
+        """openai_identity_provider_id openai_identity_token_file openai_service_account_id""",
+        "use an api_key",
+    ),
 }
 
 INFO: dict[str, Key] = {
-    **_yes("mode", "chat and responses; entries of another mode are left out"),
+    **_differs("mode", "chat and responses; entries of another mode are left out"),
     **_yes("base_model", "its abilities and prices, for a deployment of any name"),
     **_yes("max_tokens max_input_tokens max_output_tokens"),
     **_yes("supports_vision supports_function_calling supports_reasoning supports_tool_choice"),
@@ -182,28 +227,54 @@ INFO: dict[str, Key] = {
     **_never("supports_native_streaming supports_assistant_prefill", "known already"),
     **_never("supported_openai_params supported_endpoints", "known already"),
     **_never("internal_router_model member_auto_router", _ROUTERS),
+    **_later("rpm tpm", _LIMITS),
+    **_later("ptu_effective_from ptu_effective_to", "tokens are priced"),
+    **_later(
+        "off_peak_pricing tiered_pricing web_search_billing_unit search_free_requests", _PRICED
+    ),
+    **_later("input_cost_per_character output_cost_per_character", "tokens are priced"),
+    **_later("input_cost_per_second output_cost_per_second", "tokens are priced"),
+    **_later("output_cost_per_reasoning_token", "reasoning is priced as output"),
+    **_later("output_vector_size uses_embed_content", "known of each provider"),
+    **_never("use_openai_responses_path provider_specific_entry", "known already"),
+    **_never("prompt_cache_min_tokens default_reasoning_effort", "known already"),
+    **_never("reasoning_effort_levels supported_audio_formats thinking_always_on", "known already"),
+    **_never("token_count_framing token_count_model token_count_tokenizer", "known already"),
+    **_never("vertex_ai_audio_api", _DIALECT),
+    **_never(
+        "bedrock_converse_supports_strict_tools bedrock_output_config_effort_ceiling",
+        "known already",
+    ),
 }
 
 _FALLBACKS: dict[str, Key] = {
     **_yes("fallbacks", "the model_name `*` stands for those without their own"),
     **_yes("default_fallbacks"),
-    **_later("context_window_fallbacks content_policy_fallbacks", _KINDS),
-    **_yes("num_retries"),
-    **_later("allowed_fails", "a target rests after three failures in a row"),
+    **_yes("context_window_fallbacks content_policy_fallbacks"),
+    **_differs(
+        "num_retries",
+        "a fallback is asked before a target is asked again: nobody waits while another can "
+        "answer; without one the same",
+    ),
+    **_differs("allowed_fails", "counted in a row, not by the minute; an answer forgets them"),
 }
 
 LITELLM: dict[str, Key] = {
     **_FALLBACKS,
-    **_yes("drop_params", "always so: what a model does not take is left out and reported"),
-    **_yes("request_timeout", "as `timeout` of an entry"),
+    **_differs("drop_params", "always so: what a model does not take is left out and reported"),
+    **_differs("request_timeout", "as `timeout` of an entry"),
     **_yes("model_alias_map"),
     **_yes("use_chat_completions_url_for_anthropic_messages", "always so"),
-    **_yes("turn_off_message_logging", "sets DRAGOMAN_LOG_BODIES to false"),
-    **_later(
-        """cache cache_params caching_groups enable_caching_on_provider_specific_optional_params
-        enable_redis_auth_cache disable_copilot_system_to_assistant""",
-        _CACHE,
+    **_differs("turn_off_message_logging", "sets DRAGOMAN_LOG_BODIES to false"),
+    **_differs("cache", "answers are shared by the requests of one key, not by all keys"),
+    **_yes("cache_params"),
+    **_later("caching_groups", "routes do not share answers"),
+    **_never(
+        "enable_caching_on_provider_specific_optional_params",
+        "always so: every field that may change an answer is part of the question",
     ),
+    **_never("enable_redis_auth_cache", "keys are looked up in memory"),
+    **_never("disable_copilot_system_to_assistant", "turns keep their roles"),
     **_later(
         """callbacks success_callback failure_callback service_callback service_callbacks
         audit_log_callbacks langfuse_default_tags json_logs prometheus_initialize_budget_metrics
@@ -228,7 +299,10 @@ LITELLM: dict[str, Key] = {
     **_later("model_group_settings", _HEADERS),
     **_later("reasoning_auto_summary", "summaries follow the client's wish"),
     **_later("enable_json_schema_validation", "answers are not checked against their schema"),
-    **_later("user_url_validation user_url_allowed_hosts", "URLs in requests are not fetched here"),
+    **_later(
+        "user_url_validation user_url_allowed_hosts",
+        "fetching is on or off for all (DRAGOMAN_FETCH_MEDIA), and only from public addresses",
+    ),
     **_later("require_managed_files", _OTHER_KINDS),
     **_never("modify_params", "translation mends what a model refuses, and reports it"),
     **_never("set_verbose suppress_debug_info", _LEVEL),
@@ -249,30 +323,49 @@ LITELLM: dict[str, Key] = {
 
 ROUTER: dict[str, Key] = {
     **_FALLBACKS,
-    **_yes("routing_strategy", "simple-shuffle; another one is reported and drawn by weight"),
-    **_yes("timeout stream_timeout", "as in litellm_params"),
+    **_differs(
+        "routing_strategy",
+        "simple-shuffle, least-busy, latency-based-routing, usage-based-routing(-v2) and "
+        "cost-based-routing, by what this process has seen; another one is reported",
+    ),
+    **_differs("timeout stream_timeout", "as in litellm_params"),
     **_yes("stream_idle_timeout", "the wait between two pieces of a stream"),
-    **_yes("cooldown_time disable_cooldowns"),
-    **_yes("model_group_alias", "`hidden` is reported: an alias is listed with its model"),
+    **_differs("cooldown_time", "a model's only deployment rests too, if there is a fallback"),
+    **_yes("disable_cooldowns"),
+    **_differs("model_group_alias", "`hidden` is reported: an alias is listed with its model"),
     **_later("ttft_timeout", "a first piece may take as long as an answer"),
-    **_later("retry_policy model_group_retry_policy", "retries do not differ by error yet"),
-    **_later("retry_after", "a Retry-After of the upstream is followed"),
-    **_later("max_fallbacks", "every fallback of a route is tried"),
-    **_later("allowed_fails_policy", "a target rests after three failures in a row"),
-    **_later("enable_tag_filtering tag_filtering_match_any tag_routing_prefix", _TAGS),
+    **_differs(
+        "retry_policy model_group_retry_policy",
+        "of each target; BadRequestErrorRetries is reported, as the answer would be the same",
+    ),
+    **_differs(
+        "retry_after", "the shortest pause; it doubles, and a Retry-After of 2 s is followed"
+    ),
+    **_yes("max_fallbacks"),
+    **_differs("allowed_fails_policy", "counted in a row; BadRequestErrorAllowedFails is reported"),
+    **_yes(
+        "enable_tag_filtering tag_filtering_match_any",
+        "also by a key's tags, and by the header x-dragoman-tags",
+    ),
+    **_later("tag_routing_prefix", "tags are compared as they are"),
     **_later("provider_budget_config", _LIMITS),
     **_later("default_max_parallel_requests default_priority polling_interval", _LIMITS),
     **_later("redis_host redis_port redis_password redis_url redis_db redis_username", _SHARED),
-    **_later("cache_responses cache_kwargs caching_groups client_ttl", _CACHE),
-    **_later(
-        "enable_pre_call_check enable_pre_call_checks optional_pre_call_checks",
-        "nothing is checked before a call yet",
+    **_never("cache_responses cache_kwargs", _CACHE),
+    **_later("caching_groups", "routes do not share answers"),
+    **_never("client_ttl", "clients of upstreams live as long as the process"),
+    **_yes(
+        "enable_pre_call_check enable_pre_call_checks",
+        "targets whose context is too small, or that can not take what is used, are left out",
+    ),
+    **_differs(
+        "optional_pre_call_checks",
+        "prompt_caching, session_affinity and deployment_affinity keep a session at its "
+        "target, by hashing; others are reported",
     ),
     **_later("routing_strategy_args routing_groups weights", "strategies take no arguments yet"),
-    **_later(
-        "model_group_affinity_config deployment_affinity_ttl_seconds",
-        "sessions do not stick to a target yet",
-    ),
+    **_later("model_group_affinity_config", "optional_pre_call_checks says it for all models"),
+    **_never("deployment_affinity_ttl_seconds", "sessions are hashed: nothing is kept that ends"),
     **_later(
         """enable_health_check_routing health_check_staleness_threshold
         health_check_ignore_transient_errors""",
@@ -289,6 +382,11 @@ ROUTER: dict[str, Key] = {
     **_never("ignore_invalid_deployments", "what can not run is always left out and reported"),
     **_never("router_general_settings", "models can not be hidden from their own router"),
     **_never("assistants_config guardrail_list search_tools", "they are not served"),
+    **_never("model_list", "it stands at the top of the file"),
+    **_never("plugins fallback_access_check fallback_budget_check", _CODE),
+    **_never("auto_router_capability_limit", _ROUTERS),
+    **_later("background_health_check_model_groups", _HEALTH),
+    **_later("max_retries", "num_retries says it"),
 }
 
 GENERAL: dict[str, Key] = {
@@ -317,8 +415,12 @@ GENERAL: dict[str, Key] = {
         disable_batch_input_file_rate_limiting""",
         _LIMITS,
     ),
+    **_differs(
+        "background_health_checks health_check_interval",
+        "targets of all routes are asked for a word, at most every 10 s",
+    ),
     **_later(
-        """background_health_checks health_check_interval health_check_details
+        """health_check_details
         health_check_concurrency health_check_staleness_threshold enable_health_check_routing
         health_check_ignore_transient_errors use_shared_health_check
         health_check_skip_disabled_background_models""",
@@ -351,12 +453,13 @@ GENERAL: dict[str, Key] = {
         _TEAMS,
     ),
     **_later("use_redis_transaction_buffer", _SHARED),
-    **_later("user_url_validation user_url_allowed_hosts", "URLs in requests are not fetched here"),
-    # Older files have these here.
     **_later(
-        "cache cache_params cache_type redis_host redis_port redis_password",
-        f"{_CACHE}; LiteLLM reads it in litellm_settings",
+        "user_url_validation user_url_allowed_hosts",
+        "fetching is on or off for all (DRAGOMAN_FETCH_MEDIA), and only from public addresses",
     ),
+    # Older files have these here.
+    **_never("cache cache_params cache_type", "LiteLLM reads them in litellm_settings"),
+    **_never("redis_host redis_port redis_password", "REDIS_URL says where Redis is"),
     **_never("store_model_in_db supported_db_objects", "the console's models are always stored"),
     **_never("disable_spend_logs disable_error_logs", "every request has a row in the log"),
     **_never("cancel_on_disconnect", "a client that leaves always ends its call"),
@@ -398,7 +501,101 @@ GENERAL: dict[str, Key] = {
         user_mcp_management_mode""",
         _MCP,
     ),
-    **_never("search_tools", _STORES),
+    **_never("search_tools search_tool_deny_by_default vector_store_deny_by_default", _STORES),
+    **_never("coordination_redis", "REDIS_URL says where Redis is"),
+    **_never(
+        """admission_queue_timeout_seconds max_in_flight_requests_per_worker
+        max_queued_requests_per_worker""",
+        "requests are never queued: limits refuse",
+    ),
+    **_never(
+        """allowed_file_extensions blocked_file_extensions max_batch_file_records
+        max_batch_file_size_mb max_batch_file_uploads_per_day max_file_downloads_per_minute
+        max_file_size_mb transcribe_media_buckets""",
+        "files are the provider's; DRAGOMAN_MAX_UPLOAD_BYTES bounds one",
+    ),
+    **_never(
+        """allow_cli_sso_verification_uri_complete disable_auto_add_proxy_admin_to_teams
+        disable_env_credential_login disable_password_login_when_sso_enabled
+        failed_login_block_seconds failed_login_window_seconds
+        max_failed_login_attempts_per_source max_failed_login_attempts_per_source_overrides
+        password_policy_min_length password_policy_require_lowercase
+        password_policy_require_numbers password_policy_require_special_characters
+        password_policy_require_uppercase""",
+        _SIGN_IN,
+    ),
+    **_never("allow_unmanaged_response_ids", "ids of ours are sealed; others are not found"),
+    **_never("claude_code_gateway_managed_settings enable_claude_code_gateway", _PLAIN_AGENTS),
+    **_never("enable_openai_websocket_passthrough", "/v1/responses takes websockets always"),
+    **_never("responses_websocket_session_limit_seconds", "a socket lives as long as its client"),
+    **_never("include_call_id_in_error_body", "x-request-id says it, also beside errors"),
+    **_never("missing_session_id", "a session is what a client says"),
+    **_never(
+        "mcp_advertised_versions mcp_allowed_clients mcp_client_id_header "
+        "mcp_prefer_client_id_metadata_document mcp_xff_num_trusted_hops",
+        _MCP,
+    ),
+    **_never(
+        """maximum_spend_logs_cleanup_batch_size maximum_spend_logs_cleanup_batch_timeout
+        maximum_spend_logs_cleanup_max_batches maximum_spend_logs_cleanup_run_budget
+        maximum_daily_tag_spend_retention_period maximum_health_check_retention_period
+        use_spend_logs_partitioning""",
+        "DRAGOMAN_LOG_RETENTION_DAYS says it; `manage.py prunelogs` does it",
+    ),
+    **_never("maximum_autorouter_session_retention_period", _ROUTERS),
+    **_never("database_max_idle_connection_lifetime", _DATABASE),
+    **_never("user_api_key_cache_max_size", "all keys are in memory"),
+    **_never("plugins", _CODE),
+    **_never("proxy_config_reload_interval_seconds scheduled_job_stagger", "rows are looked for"),
+    **_never("model_list_healthy_only", "models that rest are listed: a fallback may answer"),
+    **_never("enable_public_model_hub", "models are told to those who have a key"),
+    **_later("trusted_proxy_ranges", "a proxy in front of Dragoman filters addresses"),
+    **_later("provider_url_destination_allowed_hosts", "providers are the operator's to name"),
+    **_later(
+        """apply_user_budget_to_team_keys enforce_fallback_model_access
+        spend_logs_metadata_fields spend_capture_rate_check""",
+        _TEAMS,
+    ),
+    **_later("disable_budget_reservation fail_closed_rate_limit_enforcement", _LIMITS),
+    **_later("background_health_check_model_groups", _HEALTH),
+    **_later("otel", _OBSERVE),
+}
+
+CACHE: dict[str, Key] = {
+    **_differs("type", "the semantic ones compare questions; where answers are is not said here"),
+    **_yes("ttl", "600 s where nothing is said"),
+    **_yes("default_in_redis_ttl default_in_memory_ttl", "where there is no ttl"),
+    **_yes("namespace"),
+    **_yes("mode", "default_on, default_off: clients then say `use-cache`"),
+    **_yes("supported_call_types", "answers of every dialect are one, embeddings another"),
+    **_differs("similarity_threshold", "of the last turn's words, where all else is the same"),
+    **_yes(
+        """redis_semantic_cache_embedding_model valkey_semantic_cache_embedding_model
+        qdrant_semantic_cache_embedding_model""",
+        "a model_name; without one text-embedding-ada-002",
+    ),
+    **_never(
+        """host port password username ssl url redis_url db redis_startup_nodes sentinel_nodes
+        sentinel_password service_name gcp_service_account gcp_ssl_ca_certs
+        aws_iam_redis_auth redis_flush_size max_connections socket_timeout
+        redis_semantic_cache_index_name valkey_semantic_cache_index_name""",
+        _REDIS,
+    ),
+    **_never(
+        """s3_bucket_name s3_region_name s3_endpoint_url s3_api_version s3_path s3_use_ssl
+        s3_verify s3_aws_access_key_id s3_aws_secret_access_key s3_aws_session_token
+        gcs_bucket_name gcs_path gcs_path_service_account azure_account_url
+        azure_blob_container disk_cache_dir qdrant_api_base qdrant_api_key
+        qdrant_collection_name qdrant_quantization_config
+        qdrant_semantic_cache_vector_size""",
+        "answers are kept in the database, or on the Redis of REDIS_URL",
+    ),
+    **_never("ssl_cert_reqs ssl_check_hostname s3_config", _REDIS),
+    **_later(
+        """semantic_cache_scope semantic_cache_embedding_timeout
+        semantic_cache_embedding_max_input_tokens max_messages""",
+        "the last turn's words are compared, of requests of one key",
+    ),
 }
 
 SECTIONS: dict[str, dict[str, Key]] = {
@@ -407,9 +604,53 @@ SECTIONS: dict[str, dict[str, Key]] = {
     "litellm_params": PARAMS,
     "model_info": INFO,
     "litellm_settings": LITELLM,
+    "cache_params": CACHE,
     "router_settings": ROUTER,
     "general_settings": GENERAL,
 }
+
+
+# Keys that come in families, by what their names look like: they are told as one.
+_PRICES = {
+    name: Key("later", _PRICED)
+    for name in (
+        "*_above_*",
+        "*_batches",
+        "*_flex",
+        "*_priority",
+        "*_balanced",
+        "*_ultrafast",
+        "*_cache_hit",
+        "*_per_audio*",
+        "*_per_image*",
+        "*_per_video*",
+        "*_per_pixel*",
+        "*_per_page*",
+        "*_per_credit*",
+        "*_per_query*",
+        "*_per_second*",
+        "*_audio_token_cost",
+        "*_image_token_cost",
+        "citation_cost_per_token",
+        "regional_*_uplift_multiplier*",
+    )
+}
+FAMILIES: dict[str, dict[str, Key]] = {
+    "litellm_params": {
+        **_PRICES,
+        "anthropic_*": Key("later", "workload identity is not there yet: use an api_key"),
+    },
+    "model_info": {**_PRICES, "supports_*": Key("never", "known already")},
+}
+
+
+def known(section: str, name: str) -> Key | None:
+    """What becomes of a key; None for one that nobody knows."""
+    found = SECTIONS[section].get(name)
+    if found is not None:
+        return found
+    families = FAMILIES.get(section, {})
+    return next((key for form, key in families.items() if fnmatch.fnmatchcase(name, form)), None)
 
 
 # Where an unknown key is looked for: settings of all models before those of one.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.litellm.keys import SECTIONS, near
+from gateway.litellm.keys import known, near
 from gateway.litellm.reader import Node
 
 _WHEN = {"later": "not supported yet", "never": "not supported"}
@@ -22,13 +22,13 @@ class Report:
     def keys(self, node: Node, section: str) -> None:
         """Look up every key of a section; what is not supported is remarked."""
         for name, value in node.items():
-            known = SECTIONS[section].get(name)
+            key = known(section, name)
             where = f"{section}.{name}" if section else name
-            if known is None:
+            if key is None:
                 guess = near(section, name)
                 self._add(value, where, f"unknown key{f'; did you mean {guess}?' if guess else ''}")
-            elif known.status != "supported":
-                self._add(value, where, f"{_WHEN[known.status]}: {known.why}")
+            elif key.status != "supported":
+                self._add(value, where, f"{_WHEN[key.status]}: {key.why}")
 
     def _add(self, node: Node, where: str, text: str) -> None:
         if node.file not in self._files:

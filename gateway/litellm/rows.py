@@ -66,10 +66,14 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
     shares: dict[str, float] = {}
     timeouts: dict[str, float] = {}
     edits: list[dict[str, Any]] = []
+    tags: tuple[str, ...] = ()
 
 
 class RouteRow(msgspec.Struct, kw_only=True):
-    """A model_name with all its deployments. None is what no entry has said."""
+    """A model_name with all its deployments. None is what no entry has said.
+
+    `ways` are columns of the route (`store.compile.WAY_FIELDS`) that the file sets.
+    """
 
     name: str
     ref: str
@@ -78,8 +82,10 @@ class RouteRow(msgspec.Struct, kw_only=True):
     retries: int | None = None
     cooldown_s: float | None = None
     fallbacks: list[str] = []
+    ways: dict[str, Any] = {}
     default_max_output: int | None = None
     hidden: bool = False
+    cache: dict[str, Any] = {}
 
 
 class AliasRow(msgspec.Struct, frozen=True, kw_only=True):

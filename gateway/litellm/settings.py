@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.litellm.caching import read_cache
 from gateway.litellm.deployment import MAX_NAME, timeouts
 from gateway.litellm.reader import Node
 from gateway.litellm.report import Report
+from gateway.litellm.routing import limit_fallbacks, read_checks, read_routing
 from gateway.litellm.rows import AliasRow, Config, RouteRow
 
 # LiteLLM's own numbers, where neither an entry nor a section says one.
@@ -15,7 +17,6 @@ COOLDOWN_S = 5.0
 # More would only hide from the client that nobody answers.
 MAX_RETRIES = 100
 
-_SHUFFLES = frozenset({"simple-shuffle"})
 # The router's settings win over the library's; the first that says something counts.
 _SECTIONS = ("router_settings", "litellm_settings")
 
@@ -38,10 +39,15 @@ def read_settings(config: Config, files: list[Node], report: Report) -> None:
         _numbers(config, section)
         _times(config, section)
         _fallbacks(config, section, report)
-        _strategy(section, report)
         _switches(config, section, report)
     for section in found:
         _default_fallbacks(config, section)
+    read_routing(config, found, report)
+    limit_fallbacks(config, found)
+    for file in files:
+        if (general := file.get("general_settings")) is not None:
+            read_checks(config, general)
+    read_cache(config, files, report)
     for route in config.routes.values():
         route.retries = RETRIES if route.retries is None else route.retries
         route.cooldown_s = COOLDOWN_S if route.cooldown_s is None else route.cooldown_s
@@ -152,9 +158,3 @@ def _alias(config: Config, name: str, model: Node, report: Report) -> None:
         report.say(model, f"there is no model_name `{route}`")
     else:
         config.aliases.setdefault(name, AliasRow(pattern=name, route=route, ref=model.place))
-
-
-def _strategy(section: Node, report: Report) -> None:
-    node = section.get("routing_strategy")
-    if node is not None and node.text() not in _SHUFFLES:
-        report.say(node, f"`{node.text()}` is not supported yet; targets are drawn by weight")

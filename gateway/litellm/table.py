@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from gateway.litellm.keys import SECTIONS
+from gateway.litellm.keys import FAMILIES, SECTIONS
 
 _TITLES = {"": "The file", "model_list[]": "An entry of model_list"}
 
@@ -14,8 +14,9 @@ def markdown() -> str:
     parts = []
     for section, keys in SECTIONS.items():
         parts += [f"### {_TITLES.get(section, f'`{section}`')}", ""]
-        parts += ["| key | status | |", "|---|---|---|"]
-        parts += [f"| `{name}` | {key.status} | {key.why} |" for name, key in keys.items()]
+        parts += ["| key | here | |", "|---|---|---|"]
+        rows = {**keys, **FAMILIES.get(section, {})}
+        parts += [f"| `{name}` | {key.word} | {key.why} |" for name, key in rows.items()]
         parts.append("")
     return "\n".join(parts)
 

@@ -7,13 +7,19 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+# In the order of `profile.RATES`.
 PRICES = (
     "input_mtok",
     "output_mtok",
     "cache_read_mtok",
     "cache_write_mtok",
     "cache_write_1h_mtok",
+    "output_reasoning_mtok",
+    "input_audio_mtok",
+    "output_audio_mtok",
 )
+# As many are always there; more only where one is known.
+_ALWAYS = 5
 _CLAUSES = {
     "ClauseEquals": ("=", "equals"),
     "ClauseStartsWith": ("^", "starts_with"),
@@ -45,21 +51,33 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
 
 def _row(model: Any, day: date) -> list[Any] | None:
     """The entry of a model; None for one that is not priced by tokens."""
-    prices, note = _standing(model.prices, day)
-    usd: list[str | None] = []
-    for name in PRICES:
-        price = getattr(prices, name, None) if prices else None
-        if price is not None and hasattr(price, "tiers"):
-            start = min(tier.start for tier in price.tiers)
-            note = note or f"base tier; another price above {start} prompt tokens"
-            price = price.base
-        usd.append(None if price is None else format(price.normalize(), "f"))
+    prices, note = standing(model.prices, day)
+    told = [getattr(prices, name, None) if prices else None for name in PRICES]
+    usd = _listed(told)
     if usd[0] is None and usd[1] is None:
         return None
-    return [_clauses(model.match), usd, model.context_window, note]
+    starts = sorted({tier.start for price in told for tier in getattr(price, "tiers", ())})
+    row = [clauses(model.match), usd, model.context_window, note]
+    return [*row, [[start, _listed(told, start)] for start in starts]] if starts else row
 
 
-def _standing(prices: Any, day: date) -> tuple[Any, str]:
+def _listed(told: list[Any], start: int | None = None) -> list[str | None]:
+    """The prices of prompts longer than `start` tokens, or else of short ones."""
+    found = [None if price is None else _amount(price, start) for price in told]
+    while len(found) > _ALWAYS and found[-1] is None:
+        found.pop()
+    return found
+
+
+def _amount(price: Any, start: int | None) -> str:
+    tiers = getattr(price, "tiers", None)
+    if tiers is not None:
+        passed = [tier.price for tier in tiers if start is not None and tier.start <= start]
+        price = passed[-1] if passed else price.base
+    return format(price.normalize(), "f")
+
+
+def standing(prices: Any, day: date) -> tuple[Any, str]:
     """The prices of a day, and a note where they also change by the hour.
 
     Hours are left out: the last price without them counts.
@@ -76,13 +94,13 @@ def _standing(prices: Any, day: date) -> tuple[Any, str]:
     return found, note
 
 
-def _clauses(match: Any) -> list[Any]:
+def clauses(match: Any) -> list[Any]:
     """Alternatives of which one must hold."""
     kind = type(match).__name__
     if kind == "ClauseOr":
-        return [clause for part in match.or_ for clause in _clauses(part)]
+        return [clause for part in match.or_ for clause in clauses(part)]
     if kind == "ClauseAnd":
-        parts = [_clauses(part) for part in match.and_]
+        parts = [clauses(part) for part in match.and_]
         return [_joined(parts)]
     sign, field = _CLAUSES[kind]
     text = getattr(match, field)

@@ -7,16 +7,19 @@ from datetime import datetime
 from django.db import models
 from django.utils import timezone
 
+from gateway.models.cost import Margined
 from gateway.models.limits import Budgeted, Limited
 from gateway.models.registry import RegistryRow
 from gateway.models.team import Team
 from gateway.querysets import ApiKeyQuerySet
 
 
-class ApiKey(Limited, Budgeted, RegistryRow):
+class ApiKey(Limited, Budgeted, Margined, RegistryRow):
     """A client's key, of which only the public part and a keyed hash are kept.
 
     `routes` are names of routes it may use (`*` and `?` allowed); empty means all.
+    `tags` go with each of its requests, for routes that choose by them.
+    `user` is whoever it was given to, as a label: a person, an agent, a service.
     `previous_*` is the secret before the last rotation, which is good until its time.
     Limits and budgets of `team` hold beside its own.
     `last_used_at` is coarse, at most an hour behind. `store.make_key` makes one.
@@ -29,6 +32,8 @@ class ApiKey(Limited, Budgeted, RegistryRow):
     previous_digest = models.BinaryField(max_length=32, null=True, editable=False)
     previous_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     routes = models.JSONField(default=list, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    user = models.CharField(max_length=200, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     log_bodies = models.BooleanField(null=True, blank=True)

@@ -48,6 +48,9 @@ class RequestLog(models.Model):
     usage_source = models.CharField(max_length=16, blank=True)
     cost_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
     price_source = models.CharField(max_length=100, blank=True)
+    charged_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    service_tier = models.CharField(max_length=20, blank=True)
+    tags = models.JSONField(default=list)
     attempts = models.JSONField(default=list)
     adaptations = models.JSONField(default=list)
     session = models.CharField(max_length=128, blank=True)
@@ -55,6 +58,12 @@ class RequestLog(models.Model):
     client_ip = models.CharField(max_length=64, blank=True)
     upstream_id = models.CharField(max_length=128, blank=True)
     no_bodies = models.CharField(max_length=16, blank=True)
+    variant = models.CharField(max_length=63, blank=True)
+    shadow_of = models.CharField(max_length=64, blank=True)
+    cache = models.CharField(max_length=16, blank=True)
+    cache_age_s = models.FloatField(null=True)
+    cache_similarity = models.FloatField(null=True)
+    saved_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
 
     objects = RequestLogQuerySet["RequestLog"].as_manager()
 
@@ -87,6 +96,16 @@ class RequestLog(models.Model):
                 fields=["error_kind", "id"],
                 name="gateway_request_error_kind",
                 condition=~models.Q(error_kind=""),
+            ),
+            models.Index(
+                fields=["variant", "started_at"],
+                name="gateway_request_variant",
+                condition=~models.Q(variant=""),
+            ),
+            models.Index(
+                fields=["shadow_of"],
+                name="gateway_request_shadow",
+                condition=~models.Q(shadow_of=""),
             ),
             models.Index(
                 fields=["session", "id"],

@@ -7,6 +7,7 @@ from decimal import Decimal
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
+from gateway.models.cost import Margined
 from gateway.models.limits import Limited
 from gateway.models.registry import RegistryRow
 from gateway.querysets import ModelQuerySet, RegistryRowQuerySet
@@ -19,7 +20,7 @@ provider_name = RegexValidator(
 variable_name = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "The name of a variable.")
 
 
-class Provider(Limited, RegistryRow):
+class Provider(Limited, Margined, RegistryRow):
     """An endpoint we call: a preset of the catalogue, with changes.
 
     A blank text and a null mean "as the preset says"; an empty object means "none".
@@ -67,7 +68,8 @@ class Model(RegistryRow):
     """One model at one provider. `name` is the upstream's id of it.
 
     `traits` are an operator's changes to what the tables say of it, `learned` those
-    that a refusal of the upstream taught; an operator's win.
+    that a refusal of the upstream taught; an operator's win. `price_above` and
+    `price_tiers` are those of `gateway.store.model_prices`.
     """
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="models")
@@ -80,6 +82,11 @@ class Model(RegistryRow):
     price_cache_read = _price()
     price_cache_write = _price()
     price_cache_write_1h = _price()
+    price_reasoning = _price()
+    price_input_audio = _price()
+    price_output_audio = _price()
+    price_above = models.JSONField(null=True, blank=True)
+    price_tiers = models.JSONField(default=dict, blank=True)
     enabled = models.BooleanField(default=True)
 
     objects = ModelQuerySet["Model"].as_manager()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models.signals import pre_delete
+from django.dispatch import receiver
 
+from gateway import audit
 from gateway.querysets import RegistryQuerySet, bump
 
 
@@ -16,6 +19,7 @@ class Source(models.TextChoices):
     FILE = "file", "from a configuration file"
     ENVIRONMENT = "environment", "found in the environment"
     BUILTIN = "builtin", "built in"
+    CODE = "code", "from configuration as code"
 
 
 class Registry(models.Model):
@@ -53,7 +57,9 @@ class RegistryRow(models.Model):
         the `Registry` row too, as a whole dump does.
         """
         with transaction.atomic(using=kwargs.get("using")):
+            before = self._now() if self.pk else None
             super().save(*args, **kwargs)
+            audit.note(self._meta.model_name or "", self.pk, str(self), before, self._now())
             bump()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
@@ -62,3 +68,21 @@ class RegistryRow(models.Model):
             result = super().delete(*args, **kwargs)
             bump()
         return result
+
+    @property
+    def fixed(self) -> bool:
+        """Whether a file or the environment owns it, so that only a copy is changed here."""
+        return self.source in {Source.FILE, Source.ENVIRONMENT, Source.CODE}
+
+    def _now(self) -> audit.Values | None:
+        """What the table says of this row."""
+        return audit.read(type(self), [self.pk]).get(self.pk)
+
+
+@receiver(pre_delete)
+def note_deletion(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
+    """Write down that a row goes, also where it goes because of another."""
+    if isinstance(instance, RegistryRow):
+        audit.note(
+            instance._meta.model_name or "", instance.pk, str(instance), audit.said(instance), None
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from gateway.models.limits import Limited
@@ -17,14 +17,32 @@ class Route(Limited, RegistryRow):
     name = models.CharField(max_length=200, unique=True)
     strategy = models.CharField(max_length=31, default="ordered")
     retries = models.PositiveSmallIntegerField(default=1)
+    retry = models.JSONField(default=dict, blank=True)
+    backoff_s = models.FloatField(default=0.25, validators=[MinValueValidator(0)])
+    max_wait_s = models.FloatField(default=2.0, validators=[MinValueValidator(0)])
     cooldown_s = models.FloatField(default=5.0, validators=[MinValueValidator(0)])
+    failures = models.PositiveSmallIntegerField(default=3)
+    allowed = models.JSONField(default=dict, blank=True)
     fallbacks = models.JSONField(default=list, blank=True)
+    fallbacks_on = models.JSONField(default=dict, blank=True)
+    able = models.BooleanField(default=False)
+    tag_match = models.CharField(max_length=3, default="any")
+    hedge_after_s = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.01)])
+    shadow = models.CharField(max_length=200, blank=True)
+    shadow_share = models.FloatField(
+        default=0.0, validators=[MinValueValidator(0), MaxValueValidator(1)]
+    )
+    check_s = models.FloatField(null=True, blank=True, validators=[MinValueValidator(10)])
     strict = models.BooleanField(default=False)
     log_bodies = models.BooleanField(null=True, blank=True)
     default_max_output = models.PositiveIntegerField(null=True, blank=True)
     reasoning_field = models.CharField(max_length=31, default="reasoning_content")
     hidden = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
+    # A `routing.cache.CachePolicy`; empty: no answer is kept.
+    cache = models.JSONField(default=dict, blank=True)
+    # One more each time that what it kept is thrown away.
+    cache_generation = models.PositiveIntegerField(default=0)
 
     objects = RegistryRowQuerySet["Route"].as_manager()
 
@@ -69,6 +87,8 @@ class Step(RegistryRow):
     max_context = models.PositiveIntegerField(null=True, blank=True)
     able = models.BooleanField(default=False)
     first_token_s = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.1)])
+    tags = models.JSONField(default=list, blank=True)
+    during = models.CharField(max_length=100, blank=True)
 
     objects = RegistryRowQuerySet["Step"].as_manager()
 
@@ -95,6 +115,8 @@ class Target(RegistryRow):
     position = models.PositiveIntegerField(default=0)
     timeouts = models.JSONField(default=dict, blank=True)
     edits = models.JSONField(default=list, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    variant = models.CharField(max_length=63, blank=True)
     enabled = models.BooleanField(default=True)
 
     objects = RegistryRowQuerySet["Target"].as_manager()

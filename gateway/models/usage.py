@@ -20,8 +20,8 @@ def _sum() -> models.BigIntegerField[int, int]:
 class UsageHour(models.Model):
     """What one key used of one route and model in one hour, by the target that answered.
 
-    `key_id` is 0 for what no key of the registry asked for. `cost_units` is exact:
-    `usage_querysets.UNITS` to a US dollar.
+    `key_id` is 0 for what no key of the registry asked for. `cost_units` and
+    `charged_units` are exact: `usage_querysets.UNITS` to a US dollar.
     """
 
     KEYS: ClassVar = ("hour", "key_id", "key_prefix", "route", "provider", "model")
@@ -37,6 +37,7 @@ class UsageHour(models.Model):
         "priced",
         "unpriced",
         "cost_units",
+        "charged_units",
     )
 
     hour = models.DateTimeField()
@@ -56,6 +57,7 @@ class UsageHour(models.Model):
     priced = _sum()
     unpriced = _sum()
     cost_units = _sum()
+    charged_units = _sum()
 
     objects = UsageHourQuerySet["UsageHour"].as_manager()
 

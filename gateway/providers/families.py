@@ -233,6 +233,12 @@ GPT: tuple[Family, ...] = (
         presets=("openai",),
         traits={"responses": True, "count_tokens": "endpoint"},
     ),
+    # A deployment bears its model's name more often than not.
+    Family(
+        model=r"(?:gpt-(?:4o|4-1|[5-9]|[1-9]\d)|codex-|o[1-9](?![\d.a-z]))(?!.*(?:audio|image|tts|transcribe))",
+        presets=("azure_openai", "azure-openai-v1"),
+        traits={"responses": True},
+    ),
     Family(
         model=r"gpt-(?:5-[4-9](?!\d)|[6-9]|[1-9]\d)(?!.*chat)",
         presets=OPENAI,
@@ -441,7 +447,29 @@ ROUTERS: tuple[Family, ...] = (
     ),
 )
 
+# Models that make vectors and nothing else, and how many texts one call may hold.
+EMBEDDINGS: tuple[Family, ...] = (
+    Family(
+        model=(
+            r"(?:.*embed|bge-(?!reranker)|gte-|e5-|multilingual-e5|all-minilm|voyage-\d"
+            r"|voyage-(?:code|law|finance|context|multilingual)|jina-(?:clip|colbert)|nomic)"
+        ),
+        traits={"embeddings": "only"},
+    ),
+    Family(model=r"text-embedding", presets=OPENAI, traits={"embed_max": 2048}),
+    Family(model=r".*embed", presets=("gemini", "gemini-openai"), traits={"embed_max": 100}),
+    Family(model=r".*embed", presets=("vertex",), traits={"embed_max": 250}),
+    # "For gemini-embedding-001, each request can only include a single input text."
+    Family(model=r"gemini-embedding", presets=("vertex",), traits={"embed_max": 1}),
+    Family(model=r"gemini-embedding-(?!0)", presets=("vertex",), traits={"embed_form": "content"}),
+    Family(model=r".*embed", presets=("dashscope", "dashscope-cn"), traits={"embed_max": 10}),
+    Family(model=r"embedding-", presets=("zhipu", "zai"), traits={"embed_max": 64}),
+    Family(model=r".*", presets=("siliconflow",), traits={"embed_max": 32}),
+    Family(model=r".*embed", presets=("nvidia", "cohere"), traits={"embed_max": 96}),
+)
+
 FAMILIES: tuple[Family, ...] = (
+    *EMBEDDINGS,
     *CLAUDE,
     *GPT,
     *OPEN,

@@ -6,6 +6,7 @@ Renew it: `python -m gateway.providers.listing > docs/providers.md`.
 from __future__ import annotations
 
 from gateway.providers.catalog import PRESETS
+from gateway.providers.offers import OFFERS
 from gateway.providers.profile import Preset
 
 _HEAD = """\
@@ -13,9 +14,10 @@ _HEAD = """\
 
 One row for each preset. `Name` is what a provider row, a golden case or `provider/model`
 says; `LiteLLM` are the prefixes by which LiteLLM's configuration files mean it; `Key` is
-the first environment variable in which `up` finds its credential. A provider that is
-not here and speaks OpenAI's or Anthropic's format is `custom` or `custom-anthropic` with
-its own base URL.
+the first environment variable in which `up` finds its credential; `Passed on` are the
+calls beside chats and embeddings that go on to it as they are
+([forwarding.md](forwarding.md)). A provider that is not here and speaks OpenAI's or
+Anthropic's format is `custom` or `custom-anthropic` with its own base URL.
 
 Three clouds take credentials from which the header of a request is made:
 
@@ -33,8 +35,8 @@ Tokens are fetched once and renewed while they are still good.
 
 This file is written by `python -m gateway.providers.listing`.
 
-| Name | Provider | Speaks | Base URL | Key | LiteLLM |
-|---|---|---|---|---|---|
+| Name | Provider | Speaks | Base URL | Key | LiteLLM | Passed on |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -48,7 +50,8 @@ def _row(preset: Preset) -> str:
     url = preset.base_url or f"yours, e.g. {preset.url_example}"
     key = f"`{preset.env[0]}`" if preset.env else "none"
     litellm = ", ".join(f"`{name}`" for name in preset.litellm) or "none"
-    cells = (f"`{preset.name}`", title, f"`{preset.dialect}`", url, key, litellm)
+    offered = ", ".join(OFFERS.get(preset.name, {})) or "none"
+    cells = (f"`{preset.name}`", title, f"`{preset.dialect}`", url, key, litellm, offered)
     return "| " + " | ".join(cells) + " |\n"
 
 

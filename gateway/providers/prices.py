@@ -12,11 +12,12 @@ import re
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from gateway.providers.catalog import PRESETS
-from gateway.providers.profile import Price
+from gateway.providers.profile import RATES, Price
 
 FILE = Path(__file__).parent / "data" / "prices.json"
 
@@ -30,16 +31,26 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         match: clauses of which one must hold. A clause is a kind and a text: `=` equal,
             `^` starts with, `$` ends with, `~` contains, `/` regular expression; a list
             of them must hold together.
-        usd: dollars per million tokens of input, output, cache read, cache write and
-            one-hour cache write; None where unknown.
+        usd: dollars per million tokens in the order of `profile.RATES`; None, or not
+            there at the end, where unknown.
         window: the context window in tokens.
-        note: what the base price leaves out (tiers, hours).
+        note: what the price leaves out (hours).
+        above: prices of longer prompts: more than so many tokens, and dollars as in `usd`.
+        source: who said so; empty is the snapshot that the project carries.
     """
 
     match: list[str | list[str]]
     usd: list[Decimal | None]
     window: int | None = None
     note: str = ""
+    above: list[tuple[int, list[Decimal | None]]] = []
+    source: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others of its list: its first clause."""
+        first = self.match[0] if self.match else ""
+        return first if isinstance(first, str) else "&".join(first)
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -58,11 +69,55 @@ def book() -> Book:
     return msgspec.json.decode(FILE.read_bytes(), type=Book)
 
 
+class Update(msgspec.Struct, frozen=True):
+    """An entry that is newer than the snapshot's.
+
+    It takes the place of the one with its key, or else stands in front of the one with
+    the key `before`: of the entries that mean a name, the first counts.
+    """
+
+    entry: Entry
+    before: str = ""
+
+
+# By list. Set as a whole by whoever reads them from the database (`use`).
+_updates: dict[str, tuple[Update, ...]] = {}
+
+
+def use(updates: dict[str, tuple[Update, ...]]) -> bool:
+    """Let these entries hold before the snapshot's, in this process; whether that is news."""
+    global _updates
+    if updates == _updates:
+        return False
+    _updates = updates
+    for cached in (entries, price_for, context_window):
+        cached.cache_clear()
+    return True
+
+
 @lru_cache(maxsize=64)
 def entries(name: str) -> list[Entry]:
-    """A provider's price list; empty if there is none."""
+    """A provider's price list as it holds now; empty if there is none."""
+    return updated(listed(name), _updates.get(name, ()))
+
+
+def listed(name: str) -> list[Entry]:
+    """A provider's price list as the snapshot has it."""
     raw = book().providers.get(name)
     return msgspec.json.decode(raw, type=list[Entry]) if raw is not None else []
+
+
+def updated(old: list[Entry], updates: tuple[Update, ...]) -> list[Entry]:
+    """A list with newer entries in their places."""
+    found = list(old)
+    for update in updates:
+        keys = [entry.key for entry in found]
+        if update.entry.key in keys:
+            found[keys.index(update.entry.key)] = update.entry
+        else:
+            place = keys.index(update.before) if update.before in keys else len(found)
+            found.insert(place, update.entry)
+    return found
 
 
 _NOTHING = Decimal(0)
@@ -80,22 +135,25 @@ _FREE = Price(
 def price_for(preset: str, model: str) -> Price:
     """The list price of a model; all None where nobody knows it.
 
-    Where a price has tiers or hours it is the base one, and `source` says so.
+    Where a price changes by the hour it is the base one, and `source` says so.
     """
     entry = _find(preset, model)
     if entry is None:
         return _FREE if _is_local(preset, model) else Price()
-    base = book().source
+    return price_of(entry)
+
+
+def price_of(entry: Entry) -> Price:
+    """The price that an entry tells."""
+    base = entry.source or book().source
     source = f"{base} ({entry.note})" if entry.note else base
-    read, write, write_1h = entry.usd[2:5]
-    return Price(
-        input=entry.usd[0],
-        output=entry.usd[1],
-        cache_read=read,
-        cache_write=write,
-        cache_write_1h=write_1h,
-        source=source,
-    )
+    above = ((tokens, _price(usd, source=source)) for tokens, usd in entry.above)
+    return _price(entry.usd, source=source, above=tuple(above))
+
+
+def _price(usd: list[Decimal | None], **rest: Any) -> Price:
+    rates: dict[str, Any] = dict(zip(RATES, usd, strict=False))
+    return Price(**rates, **rest)
 
 
 def _is_local(preset: str, model: str) -> bool:
@@ -112,6 +170,12 @@ def context_window(preset: str, model: str) -> int | None:
 
 
 def _find(preset: str, model: str) -> Entry | None:
+    found = found_in(preset, model)
+    return None if found is None else found[1]
+
+
+def found_in(preset: str, model: str) -> tuple[str, Entry] | None:
+    """The list that a model's price stands in, and its entry; None if none has it."""
     row = PRESETS.get(preset)
     if row is None or not row.prices or not model:
         return None
@@ -121,8 +185,8 @@ def _find(preset: str, model: str) -> Entry | None:
     for text in dict.fromkeys((name, _COMPACT_DATE.sub(r"-\1-\2-\3", name), _last(name))):
         for provider in lists:
             for entry in entries(provider):
-                if any(_holds(clause, text) for clause in entry.match):
-                    return entry
+                if any(holds(clause, text) for clause in entry.match):
+                    return provider, entry
     return None
 
 
@@ -130,9 +194,10 @@ def _last(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _holds(clause: str | list[str], text: str) -> bool:
+def holds(clause: str | list[str], text: str) -> bool:
+    """Whether a clause of a price list (`Entry.match`) means this name."""
     if isinstance(clause, list):
-        return all(_holds(part, text) for part in clause)
+        return all(holds(part, text) for part in clause)
     kind, wanted = clause[0], clause[1:]
     match kind:
         case "=":

@@ -9,14 +9,47 @@ import msgspec
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """US dollars per million tokens; None where unknown. `source` says who said so."""
+    """US dollars per million tokens; None where unknown.
+
+    Attributes:
+        reasoning: of the part of the output that is reasoning; None is as `output`.
+        input_audio: of sound in the prompt; None is as `input`.
+        output_audio: of sound in the answer; None is as `output`.
+        above: what a request costs whose prompt is longer than so many tokens, shortest
+            first; all of its tokens, not only those beyond.
+        tiers: what it costs in another service tier than the standard one, by its name.
+        source: who said so.
+    """
 
     input: Decimal | None = None
     output: Decimal | None = None
     cache_read: Decimal | None = None
     cache_write: Decimal | None = None
     cache_write_1h: Decimal | None = None
+    reasoning: Decimal | None = None
+    input_audio: Decimal | None = None
+    output_audio: Decimal | None = None
+    above: tuple[tuple[int, Price], ...] = ()
+    tiers: dict[str, Price] = {}
     source: str = ""
+
+    @property
+    def special(self) -> bool:
+        """Whether some tokens of its text or sound have a price of their own."""
+        return not (self.reasoning is self.input_audio is self.output_audio is None)
+
+
+# The prices of one kind of token each.
+RATES = (
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "cache_write_1h",
+    "reasoning",
+    "input_audio",
+    "output_audio",
+)
 
 
 class Secret:

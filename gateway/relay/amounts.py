@@ -7,15 +7,18 @@ anyway; the rest of the body is parsed only where its size says little.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 
 import msgspec
 
 from gateway.canon.errors import GatewayError
+from gateway.providers.profile import Price
 from gateway.relay.call import Call
 from gateway.relay.facts import estimate
 from gateway.routing.limits import UNITS, Want
-from gateway.routing.snapshot import Route, Target
+from gateway.routing.pricing import charged
+from gateway.routing.snapshot import ApiKey, Route, Target
 
 # What an answer may have where neither the request nor the model's row says.
 OUTPUT_TOKENS = 8192
@@ -33,10 +36,13 @@ _numbers = msgspec.json.Decoder(int | None)
 Rates = tuple[int, int]
 
 
-def want(call: Call, targets: Iterable[Target], rates: Rates) -> Want:
-    """What to reserve for a call that one of the targets may answer."""
+def want(call: Call, able: int, rates: Rates) -> Want:
+    """What to reserve for a call that targets of such prices may answer.
+
+    `able` is how long their answers may be at most, as `most_output` says.
+    """
     prompt = _prompt(call)
-    output = _output(call, targets) if call.verb == "generate" else 0
+    output = _output(call, able) if call.verb == "generate" else 0
     return Want(prompt + output, prompt * rates[0] + output * rates[1])
 
 
@@ -51,13 +57,18 @@ def _prompt(call: Call) -> int:
     return size // BYTES_PER_TOKEN + 1
 
 
-def _output(call: Call, targets: Iterable[Target]) -> int:
+def most_output(targets: Iterable[Target]) -> int:
+    """The longest answer that any of the targets gives, in tokens."""
+    able = (target.model.traits.max_output or OUTPUT_TOKENS for target in targets)
+    return max(able, default=OUTPUT_TOKENS)
+
+
+def _output(call: Call, able: int) -> int:
     asked = _cap(call.fields)
     if asked is None and call.route is not None:
         asked = call.route.default_max_output
     if asked is None:
-        able = (target.model.traits.max_output or OUTPUT_TOKENS for target in targets)
-        asked = max(able, default=OUTPUT_TOKENS)
+        asked = able
     for name in _CHOICES:
         if name in call.fields:
             asked *= _number(call.fields[name]) or 1
@@ -93,21 +104,41 @@ def _number_in(raw: msgspec.Raw, name: str) -> int | None:
     return _number(inner[name]) if name in inner else None
 
 
-def dearest(targets: Iterable[Target]) -> Rates:
-    """The highest prices of any of the targets, in units of dollars for a token.
+def dearest(
+    targets: Iterable[Target], key: ApiKey | None = None, margin: Decimal | None = None
+) -> Rates:
+    """The highest that is charged for any of the targets, in units of dollars for a token.
 
-    One without a price costs nothing that is known, and so nothing that is counted.
+    One without a price costs nothing that is known, and so nothing that is counted. Long
+    prompts, service tiers, sound and margins (`margin` is the settings') are in it.
     """
     read = write = 0
+    own = key.margin if key is not None else None
     for target in targets:
-        price = target.model.price
-        if price.input is None:
+        if target.model.price.input is None:
             continue
-        inputs = (price.input, price.cache_write, price.cache_write_1h)
-        highest = max(rate for rate in inputs if rate is not None)
-        read = max(read, -int(-highest * UNITS // _MILLION))
-        write = max(write, -int(-(price.output or 0) * UNITS // _MILLION))
+        margins = (own, target.model.provider.margin, margin)
+        for price in _all_of(target.model.price):
+            inputs = (price.input, price.cache_write, price.cache_write_1h, price.input_audio)
+            outputs = (price.output, price.reasoning, price.output_audio)
+            read = max(read, _units(inputs, margins))
+            write = max(write, _units(outputs, margins))
     return read, write
+
+
+def _all_of(price: Price) -> Iterator[Price]:
+    """A price, and those of long prompts and other tiers that may hold in its place."""
+    yield price
+    for _, other in price.above:
+        yield other
+    for tier in price.tiers.values():
+        yield from _all_of(tier)
+
+
+def _units(rates: Iterable[Decimal | None], margins: tuple[Decimal | None, ...]) -> int:
+    """The highest of the rates, in units of dollars for a token, rounded up."""
+    highest = max((rate for rate in rates if rate is not None), default=Decimal(0))
+    return -int(-(charged(highest, *margins) or 0) * UNITS // _MILLION)
 
 
 def all_targets(routes: Iterable[Route]) -> tuple[Target, ...]:

@@ -11,8 +11,14 @@ import msgspec
 from gateway.canon.errors import Error
 from gateway.canon.request import Request
 from gateway.dialects.base import Dialect, Framing, Verb
+from gateway.relay.cache_value import Passage
 from gateway.relay.entry import Attempt, Entry
+from gateway.relay.forwarded import Forwarded
 from gateway.relay.holds import Hold
+from gateway.relay.kept import Keeping, Native
+from gateway.relay.kept import Kept as Response
+from gateway.relay.media_fetch import Fetched
+from gateway.relay.reasoning_turns import Kept
 from gateway.relay.recorder import Recorder
 from gateway.relay.tap import Tap
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
@@ -33,6 +39,16 @@ class Client:
         self.headers: list[Header] = []
         self.first_byte_at: float | None = None
         self.sent_at = 0.0
+
+    def show(self, sink: Callable[[dict[str, Any]], None]) -> None:
+        """Show each message from now on to `sink` too, when the client has got it."""
+        send = self._send
+
+        async def both(message: dict[str, Any]) -> None:
+            await send(message)
+            sink(message)
+
+        self._send = both
 
     async def head(self, status: int, headers: list[Header]) -> None:
         """Send status and headers; from here on there is no other target to try."""
@@ -110,8 +126,39 @@ class Call:
         self.admitted = False
         self.holds: list[Hold] = []
         self.limit_headers: list[Header] = []
-        # Earlier answers by id that the request goes on from; they do not pass through.
+        # The request that this one repeats unseen; empty for a client's own.
+        self.shadow_of = ""
+        # Where two targets race: called when this one has something for the client.
+        self.won: Callable[[], None] | None = None
+        # Its way past the cache; None on a route that keeps no answers.
+        self.passage: Passage | None = None
+        # Earlier answers by id that the request goes on from; they do not pass through,
+        # but to the provider that `native` says.
         self.kept: Mapping[str, Any] | None = None
+        self.native: Native | None = None
+        self.keeping: Keeping | None = None
+        # The answer's id, where it is not the request's; what it tells back otherwise; what
+        # the gateway itself has to report of the request.
+        self.answer_id = ""
+        self.told: dict[str, Any] = {}
+        self.noted: list[dict[str, Any]] = []
+        # The whole answer, or the last of its stream, as it is on its way to the client.
+        self.last = b""
+        # Answers that need not be looked for, and who hears of this one (a WebSocket's).
+        self.known: Mapping[str, Response] = {}
+        self.heard: Callable[[Response], None] | None = None
+        # Whether it goes on when the client's request is over.
+        self.detached = False
+        # Reasoning that turns of the history lack, by place; None where nothing is lacking.
+        self.recalled: Mapping[int, Kept] | None = None
+        # The target that did not accept the reasoning state of this request.
+        self.stateless: Target | None = None
+        # Files fetched for targets that take no URLs, by URL; empty where that is off.
+        self.media: dict[str, Fetched] = {}
+        # Whether the client can not carry the reasoning of the answer.
+        self.remembers = False
+        # For calls that are passed on unread, whatever they are.
+        self.forwarded: Forwarded | None = None
         self._request: Request | None = None
 
     @property
@@ -129,6 +176,12 @@ class Call:
             else:
                 self._request = self.dialect.client.parse_request(decoded, headers)
         return self._request
+
+    def fields_for(self, provider: str) -> dict[str, msgspec.Raw] | None:
+        """The fields with which it passes through to a provider; None if it must not."""
+        if self.native is not None and self.native.provider == provider:
+            return self.native.fields
+        return self.fields if self.kept is None else None
 
     @property
     def settled(self) -> bool:

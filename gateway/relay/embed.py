@@ -25,6 +25,8 @@ from gateway.routing.snapshot import Provider, Route, Target
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
+# A form of Google's embeddings -> the path of it, where that is another.
+_PATHS = {"content": "embed_content"}
 _JSON: Header = (b"content-type", b"application/json")
 
 
@@ -33,7 +35,8 @@ def dialect_for(provider: Provider) -> Dialect:
     return DIALECTS[EMBED_IN.get(provider.dialect, provider.dialect)]
 
 
-def _half(provider: Provider) -> EmbedProviderHalf:
+def half_of(provider: Provider) -> EmbedProviderHalf:
+    """How a provider is asked for vectors. Raises GatewayError where it has none."""
     half = dialect_for(provider).embed_provider
     if half is None:
         message = f"the provider {provider.name} makes no embeddings"
@@ -55,34 +58,47 @@ def wanted(call: Call) -> EmbedRequest:
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
     """What to send. Raises GatewayError where it can not be said."""
     provider = target.model.provider
-    half = _half(provider)
+    half = half_of(provider)
     edits = (*provider.edits, *target.model.edits, *target.edits)
     name = target.model.name
-    template = provider.paths.get("embed")
-    path = template.replace("{model}", name) if template else half.embed_path(name)
+    path = _path(half, target)
     same = passes_through(call.dialect, dialect_for(provider))
     # Where the path names the model, each text of a batch names it once more.
     if provider.passthrough and same and not call.dialect.model_in_path:
         path = call.dialect.passed_paths.get(call.endpoint, path)
         prepared = passed(call, name, edits, path)
     else:
-        rendered = half.render_embed(wanted(call), target.model.traits)
-        body, report = rendered.body, rendered.report
-        if edits:
-            body, more = profile_edits.apply(edits, body)
-            report = (*report, *more)
-        content = msgspec.json.encode(body)
-        prepared = Prepared(
-            dialect=dialect_for(provider),
-            content=content,
-            path=path,
-            headers=rendered.headers,
-            rendered=rendered,
-            report=report,
-        )
+        prepared = rendered(wanted(call), target)
     if route.strict:
         refuse_losses(prepared.report)
     return prepared
+
+
+def rendered(asked: EmbedRequest, target: Target) -> Prepared:
+    """A request in the provider's words. Raises GatewayError where it can not be said."""
+    provider = target.model.provider
+    half = half_of(provider)
+    told = half.render_embed(asked, target.model.traits)
+    body, report = told.body, told.report
+    edits = (*provider.edits, *target.model.edits, *target.edits)
+    if edits:
+        body, more = profile_edits.apply(edits, body)
+        report = (*report, *more)
+    return Prepared(
+        dialect=dialect_for(provider),
+        content=msgspec.json.encode(body),
+        path=_path(half, target),
+        headers=told.headers,
+        rendered=told,
+        report=report,
+    )
+
+
+def _path(half: EmbedProviderHalf, target: Target) -> str:
+    name = target.model.name
+    form = target.model.traits.embed_form
+    template = target.model.provider.paths.get(_PATHS.get(form, "embed"))
+    return template.replace("{model}", name) if template else half.embed_path(name)
 
 
 async def reply(
@@ -95,6 +111,13 @@ async def reply(
     body, headers = _content(call, target, data), []
     if call.passthrough:
         headers = passed_headers_of(answer, call)
+    await send(runtime, call, client, target, body, headers)
+
+
+async def send(
+    runtime: Runtime, call: Call, client: Client, target: Target, body: bytes, headers: list[Header]
+) -> None:
+    """Settle, then send the whole answer."""
     client.status = 200
     client.headers = [_JSON, *answer_headers(call, target), *headers]
     settle(runtime, call, client)
@@ -103,7 +126,7 @@ async def reply(
 
 def _content(call: Call, target: Target, data: bytes) -> bytes:
     """The answer as the client gets it: as it came, or in the client's dialect."""
-    half = _half(target.model.provider)
+    half = half_of(target.model.provider)
     if call.passthrough:
         call.tap.note_embeddings(half.glance_embed(data) or half.parse_embed(decode(data)))
         return data

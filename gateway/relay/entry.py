@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 
+from gateway.relay.kept import Kept
+
 
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One call of one target.
 
     Times are milliseconds since the request arrived. `error_kind` is None for the
-    attempt that answered; `skipped` says why a candidate was not called at all.
+    attempt that answered; `skipped` says why a candidate was not called at all. `cost_usd`
+    is the estimate of one that was given up because another was faster. The bytes
+    are those of bodies, and known for calls that are passed on unread.
     """
 
     target: str
@@ -27,6 +31,9 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     error: str | None = None
     upstream_id: str | None = None
     skipped: str | None = None
+    cost_usd: Decimal | None = None
+    sent_bytes: int | None = None
+    received_bytes: int | None = None
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
@@ -70,11 +77,21 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
             content, and the gateway's own part (whole minus waiting for upstream).
         prompt_tokens ... reasoning_tokens: None means unknown.
         usage_source: `reported`, `estimated` or empty.
-        cost_usd: None means unknown, never 0.
+        cost_usd: what the provider charges; None means unknown, never 0.
+        charged_usd: what is charged for it: the same times the margin that holds.
+        service_tier: in which it was served, where the answer or else the request says so.
+        tags: those of the request and of its key.
         adaptations: rows of `canon.adaptation.as_report`.
         session: what groups requests of one conversation, where a client says so.
+        variant: the label of the target that answered, where a route compares some.
+        shadow_of: the request that this one repeats, unseen by its client.
         no_bodies: why `bodies` is None: `off` (a switch), `pressure` (the queue was full),
             `size` (too large for the journal's file); empty where nobody said.
+        cache: `hit`, `semantic`, `miss` or `bypass` where the route keeps answers, else empty.
+        cache_age_s: seconds since a kept answer was made.
+        cache_similarity: how alike the question was to the one that a `semantic` answer was for.
+        kept: the response, where a client may name it by its id.
+        saved_usd: what a kept answer cost when it was made; None means unknown.
     """
 
     id: str
@@ -107,6 +124,9 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     usage_source: str = ""
     cost_usd: Decimal | None = None
     price_source: str = ""
+    charged_usd: Decimal | None = None
+    service_tier: str = ""
+    tags: list[str] = []
     attempts: list[Attempt] = []
     adaptations: list[dict[str, Any]] = []
     session: str = ""
@@ -114,4 +134,11 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     client_ip: str = ""
     upstream_id: str = ""
     no_bodies: str = ""
+    variant: str = ""
+    shadow_of: str = ""
+    cache: str = ""
+    cache_age_s: float | None = None
+    cache_similarity: float | None = None
+    saved_usd: Decimal | None = None
     bodies: Bodies | None = None
+    kept: Kept | None = None

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Audio, Document, Image
+from gateway.relay.asker import session_of, tags_of, who
 from gateway.relay.call import Call
 from gateway.relay.tap import BYTES_PER_TOKEN
+from gateway.routing.course import Decision
 from gateway.routing.health import State
-from gateway.routing.plan import Decision, Facts, decide, facts_of, reads, with_fallbacks
+from gateway.routing.plan import Facts, asks, decide, facts_of, reads, with_fallbacks
 from gateway.routing.readings import Readings
 from gateway.routing.snapshot import Route
 from gateway.routing.strategies import Draw
@@ -17,6 +19,7 @@ from gateway.routing.strategies import Draw
 # A picture of about a megapixel, in the terms of both large providers.
 TOKENS_PER_IMAGE = 1600
 TOKENS_PER_DOCUMENT = 3000
+_IDLE: dict[str, int] = {}
 
 
 def facts(call: Call) -> Facts:
@@ -37,11 +40,19 @@ def decision(
     readings: Readings,
     now: float,
     draw: Draw,
+    busy: Mapping[str, int] = _IDLE,
 ) -> Decision:
     """The way of a call through its route. Its body is parsed only if a step asks for it."""
     routes = with_fallbacks(call.snapshot, route)
-    known = facts(call) if reads(routes) else None
-    return decide(routes, known, health, readings, now, draw)
+    known = _asked(call, parsed=reads(routes)) if asks(routes) else None
+    return decide(routes, known, health, readings, now, draw, busy)
+
+
+def _asked(call: Call, *, parsed: bool) -> Facts:
+    said = facts(call) if parsed else Facts()
+    return Facts(
+        said.uses, said.tokens, session_of(call), who(call), tags_of(call), call.started_at
+    )
 
 
 def estimate(call: Call) -> int:

@@ -20,8 +20,10 @@ from gateway.canon.events import Event
 from gateway.canon.fold import unfold
 from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
+from gateway.dialects.base import Verb
 from gateway.relay import runtime as relay_runtime
 from gateway.relay.call import Call, Client
+from gateway.relay.count import count
 from gateway.relay.entry import Attempt, Entry
 from gateway.relay.pipeline import run
 from gateway.relay.reply import stopped
@@ -85,16 +87,25 @@ async def ask(
     headers: Mapping[str, str] | None = None,
     session: str = "",
     listener: Listener | None = None,
+    model: str = "",
+    stream: bool | None = None,
+    endpoint: str = "console",
+    verb: Verb = "generate",
 ) -> Entry:
     """The log's entry of one request, which has been answered or has failed.
 
-    `body` is the JSON of a client of `dialect`, with `model` and `stream`; `who` stands
-    for the key in the log. A refusal or failure is in the entry's `status` and `error`.
+    `body` is the JSON of a client of `dialect`; `who` stands for the key in the log.
+    `model` and `stream` are what the path says of them in dialects that put them there;
+    in others they stand in the body. `endpoint` is the path's name, where the answer's
+    shape depends on it. A refusal or failure is in the entry's `status` and `error`.
     Cancelling it closes the upstream's connection at once.
     """
     runtime = await relay_runtime.ensure()
     heard: Listener = listener or _Silent()
     call = _call(runtime, dialect, dict(headers or {}), session)
+    call.endpoint, call.verb = endpoint, verb
+    if call.dialect.model_in_path:
+        call.model, call.stream = model, bool(stream)
     call.key = ApiKey(id=0, prefix=who, name=who, digest=b"")
     call.body = body
     call.new_tap = lambda: _Tap(heard)
@@ -139,7 +150,8 @@ async def _answer(runtime: Runtime, call: Call, client: Client) -> None:
     watch = runtime.watches.open()
     try:
         _admit(runtime, call)
-        await run(runtime, call, client, watch)
+        ask_it = count if call.verb == "count_tokens" else run
+        await ask_it(runtime, call, client, watch)
     except GatewayError as failure:
         _failed(call, client, failure.error)
     except asyncio.CancelledError:
@@ -165,15 +177,16 @@ def _admit(runtime: Runtime, call: Call) -> None:
     """What the edge checks of a client's request, but for method, size and key."""
     try:
         call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
-        model = msgspec.json.decode(call.fields["model"], type=str)
-        told = msgspec.json.decode(call.fields.get("stream", b"null"), type=bool | None)
+        if not call.dialect.model_in_path:
+            call.model = msgspec.json.decode(call.fields["model"], type=str)
+            told = msgspec.json.decode(call.fields.get("stream", b"null"), type=bool | None)
+            call.stream = call.dialect.streams if told is None else told
     except KeyError:
         raise invalid("model is required", "model") from None
     except msgspec.MsgspecError as error:
         raise invalid(f"the request is not valid: {error}") from None
-    call.model = model
-    call.stream = call.dialect.streams if told is None else told
-    call.route = call.snapshot.route(model)
+    model = call.model
+    call.route = call.snapshot.route(model) or call.snapshot.route(model.removesuffix(":latest"))
     if call.route is None:
         message = f"the model `{model[:200]}` does not exist"
         raise GatewayError(Error(kind="not_found", message=message, param="model"))

@@ -89,10 +89,10 @@ class Journal:
 
     def append(self, entry: Entry) -> None:
         """Take a finished request. Never waits on the database, never raises."""
-        size = body_bytes(entry.bodies)
+        size = body_bytes(entry.bodies) + (entry.kept.size if entry.kept else 0)
         with self._lock:
             if size and self._bytes + size > self._max_bytes:
-                entry.bodies, entry.no_bodies = None, "pressure"
+                entry.bodies, entry.no_bodies, entry.kept = None, "pressure", None
                 size = 0
                 self.counters.bodies_dropped += 1
             if len(self._queue) >= self._max_items:
@@ -106,9 +106,9 @@ class Journal:
             self._wake.set()
 
     def _record(self, entry: Entry, size: int) -> None:
-        bodies, why = entry.bodies, entry.no_bodies
+        bodies, why, kept = entry.bodies, entry.no_bodies, entry.kept
         if size > SEGMENT_BODY_BYTES:
-            entry.bodies, entry.no_bodies = None, "size"
+            entry.bodies, entry.no_bodies, entry.kept = None, "size", None
         try:
             self._segment.append(_encoder.encode(entry))
         except OSError:
@@ -116,7 +116,7 @@ class Journal:
                 log.exception("the journal can not be written; entries are held in memory only")
             self._disk_full = True
         finally:
-            entry.bodies, entry.no_bodies = bodies, why
+            entry.bodies, entry.no_bodies, entry.kept = bodies, why, kept
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is queued, then stop. The segment stays if that fails."""

@@ -49,25 +49,29 @@ def of(dialect: str, bounds: Sequence[Bound], counts: Sequence[int], now: float)
     `counts` are those of `limits.look`.
     """
     nearest: dict[What, tuple[int, Bound]] = {}
-    warnings = []
-    for number in range(len(counts) // 2):
-        bound, used = bounds[number], counts[2 * number]
+    warnings: list[str] = []
+    at = 0
+    for bound in bounds[: len(counts) // 2]:
+        used = counts[at]
         if bound.span_s:
             # The request itself is one of those that it is told of.
-            taken = 1 if bound.what == "requests" else counts[2 * number + 1]
-            left = bound.most - used - taken
-            if bound.what not in nearest or left < nearest[bound.what][0]:
-                nearest[bound.what] = (left, bound)
+            what = bound.what
+            left = bound.most - used - (1 if what == "requests" else counts[at + 1])
+            held = nearest.get(what)
+            if held is None or left < held[0]:
+                nearest[what] = left, bound
         elif bound.rule.soft is not None and used >= bound.rule.soft:
             warnings.append(_spent(bound, used))
+        at += 2
     names, reset = _NAMES.get(dialect, _OPENAI)
     found: list[Header] = []
     for what, (left, bound) in nearest.items():
         limit_name, left_name, reset_name = names[what]
+        span_s = bound.span_s
         # When all that is counted now has left the window.
-        ends = (now * SLICES // bound.span_s + BUCKETS) * bound.span_s / SLICES
+        ends = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
         found += (
-            (limit_name, b"%d" % bound.most),
+            (limit_name, bound.told),
             (left_name, b"%d" % left if left > 0 else b"0"),
             (reset_name, reset(int(ends) + 1, int(ends - now) + 1)),
         )

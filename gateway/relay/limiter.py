@@ -1,6 +1,6 @@
 """Keeps requests within limits and budgets: reserves before the call, settles after it.
 
-    rules of key, team, route and provider
+    rules of key, project, team, route and provider
       -> Limiter.admit   looks at them all, then counts in all: no await between
       -> Hold            what was reserved; the call carries it
       -> Limiter.settle  puts what was used in its place, however the call ended
@@ -20,12 +20,12 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.relay import limit_headers
-from gateway.relay.amounts import Rates, all_targets, dearest, want
+from gateway.relay.amounts import Rates, all_targets, dearest, most_output, want
 from gateway.relay.board import Board
 from gateway.relay.call import Call
 from gateway.relay.holds import Asked, Bounds, Hold, Refused
 from gateway.routing import limits
-from gateway.routing.limits import Bound, Moment, Rule, Want
+from gateway.routing.limits import Bound, Line, Moment, Rule, Want
 from gateway.routing.plan import with_fallbacks
 from gateway.routing.snapshot import ApiKey, Provider, Route, Snapshot, Target
 
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _KEPT = 8192
 # (owner and span, window, units): what the database says was spent.
 Spent = Sequence[tuple[str, int, int]]
+Lines = tuple[Line, ...]
 
 
 class _Rules(msgspec.Struct, frozen=True):
@@ -41,11 +42,12 @@ class _Rules(msgspec.Struct, frozen=True):
 
     bounds: Bounds
     needs: bool
-    targets: tuple[Target, ...] = ()
+    output: int = 0
     rates: Rates = (0, 0)
 
 
 _NO_RULES = _Rules((), needs=False)
+_NOTHING = Want()
 
 
 class Limiter:
@@ -56,7 +58,11 @@ class Limiter:
         self._clock = clock
         self._snapshot: Snapshot | None = None
         self._rules: dict[tuple[int, str], _Rules] = {}
-        self._providers: dict[int, Bounds] = {}
+        self._providers: dict[int, _Rules] = {}
+        # Lines by the place of their bounds in memory, which are kept alive with them; from
+        # and until when they hold, and for requests of which day.
+        self._lines: dict[int, tuple[Bounds, Lines, Bounds]] = {}
+        self._lines_of = (0.0, 0.0, 0.0, 0.0)
         self._warned: dict[str, int] = {}
         self._day = -1.0
         self._windows: dict[str, int] = {}
@@ -79,40 +85,46 @@ class Limiter:
             return _NO_RULES
         targets = all_targets(with_fallbacks(snapshot, route))
         needed = limits.needs(bounds)
-        return _Rules(bounds, needed, targets, dearest(targets))
+        rates = dearest(targets, key, snapshot.margin)
+        return _Rules(bounds, needed, most_output(targets), rates)
 
     def _bound(self, found: Iterable[Rule]) -> Bounds:
         cells = ((rule, self.board.cell(rule.name)) for rule in found)
         return tuple(limits.bound(rule, at) for rule, at in cells if at is not None)
 
-    def _of_provider(self, provider: Provider) -> Bounds:
+    def _of_provider(self, provider: Provider) -> _Rules:
         found = self._providers.get(provider.id)
         if found is None:
             label = f"the provider {provider.name}"
             made = limits.rules(f"provider:{provider.id}", label, provider.limits)
-            found = self._providers[provider.id] = self._bound(made)
+            bounds = self._bound(made)
+            found = self._providers[provider.id] = _Rules(bounds, limits.needs(bounds))
         return found
 
-    def asks(self, call: Call, route: Route, target: Target) -> Asked | None:
-        """What the limits have to be asked for an attempt at a target; None if nothing."""
+    def asks(self, call: Call, route: Route, target: Target | None) -> Asked | None:
+        """What the limits have to be asked for an attempt at a target; None if nothing.
+
+        Without a target the call gets an answer that has been kept: it uses nothing.
+        """
         if call.snapshot is not self._snapshot:
             self._snapshot = call.snapshot
             self._rules.clear()
             self._providers.clear()
-        found = _NO_RULES if call.admitted else self._of(call, route)
-        attempt = self._of_provider(target.model.provider)
-        if not found.bounds and not attempt:
+        own = _NO_RULES if call.admitted else self._of(call, route)
+        attempt = self._of_provider(target.model.provider) if target is not None else _NO_RULES
+        if not own.bounds and not attempt.bounds:
             return None
-        own_want = attempt_want = Want()
-        if found.needs:
-            own_want = want(call, found.targets, found.rates)
-        if limits.needs(attempt):
-            attempt_want = want(call, (target,), (0, 0))
-        return Asked(found.bounds, own_want, attempt, attempt_want)
+        own_want = attempt_want = _NOTHING
+        if target is not None:
+            if own.needs:
+                own_want = want(call, own.output, own.rates)
+            if attempt.needs:
+                attempt_want = want(call, most_output((target,)), (0, 0))
+        return Asked(own.bounds, own_want, attempt.bounds, attempt_want)
 
     # --- in -----------------------------------------------------------------------------
 
-    def admit(self, call: Call, route: Route, target: Target) -> Error | None:
+    def admit(self, call: Call, route: Route, target: Target | None) -> Error | None:
         """Let a call in and begin an attempt; the refusal if the provider may take no more.
 
         Raises GatewayError (rate_limit, quota) for a limit of the key, its team or the
@@ -149,12 +161,29 @@ class Limiter:
     ) -> tuple[Refused | None, list[int]]:
         board = self.board
         board.look()
-        moment = Moment(now, self.windows(started))
-        number, counts = limits.look(bounds, board.mine, board.others, moment, needed)
+        _, found, _ = self._now(bounds, now, started)
+        number, counts = limits.look(found, board.mine, board.others, needed)
         if number:
             return self._refused(bounds[number - 1], counts[-2], now), counts
-        limits.take(bounds, board.mine, moment, needed)
+        limits.take(found, board.mine, needed)
         return None, counts
+
+    def _now(self, bounds: Bounds, now: float, started: float) -> tuple[Bounds, Lines, Bounds]:
+        """The bounds as lines of now, in the budgets of when the request began.
+
+        With them those of the bounds that warn.
+        """
+        begins, ends, first, last = self._lines_of
+        if not (begins <= now < ends and first <= started < last):
+            begins, first = now // limits.TICK_S * limits.TICK_S, started // limits.DAY * limits.DAY
+            self._lines_of = begins, begins + limits.TICK_S, first, first + limits.DAY
+            self._lines.clear()
+        found = self._lines.get(id(bounds))
+        if found is None:
+            made = limits.lines(bounds, Moment(now, self.windows(started)))
+            soft = tuple(bound for bound in bounds if bound.rule.soft is not None)
+            found = self._lines[id(bounds)] = bounds, made, soft
+        return found
 
     def windows(self, started: float) -> dict[str, int]:
         """The calendar's windows that a request belongs to."""
@@ -204,12 +233,11 @@ class Limiter:
 
     def release(self, hold: Hold, tokens: int, units: int) -> None:
         """Settle one hold."""
-        moment = Moment(self._clock(), self.windows(hold.at))
-        limits.put_back(hold.bounds, self.board.mine, moment, hold.want, tokens, units)
+        _, found, soft = self._now(hold.bounds, self._clock(), hold.at)
+        limits.put_back(found, self.board.mine, hold.want, tokens, units)
         if units > 0:
-            for bound in hold.bounds:
-                if bound.rule.soft is not None:
-                    self._warn(bound, moment.windows[bound.rule.span])
+            for bound in soft:
+                self._warn(bound, self.windows(hold.at)[bound.rule.span])
 
     def _warn(self, bound: Bound, window: int) -> None:
         """Say once in each window that a budget's soft limit is passed."""
@@ -249,13 +277,12 @@ class Limiter:
 
 
 def rules_for(key: ApiKey | None, route: Route) -> list[Rule]:
-    """The rules of a key, its team and a route."""
+    """The rules of a key, its project and team, and a route."""
     found: list[Rule] = []
     if key is not None and key.id:
         found += limits.rules(f"key:{key.id}", "this API key", key.limits, key.budget)
-        team = key.team
-        if team is not None:
-            label = f"the team {team.name}"
+        for team in key.team.line if key.team is not None else ():
+            label = f"the {'team' if team.parent is None else 'project'} {team.name}"
             found += limits.rules(f"team:{team.id}", label, team.limits, team.budget)
     if route.id:
         found += limits.rules(f"route:{route.id}", f"the model {route.name}", route.limits)

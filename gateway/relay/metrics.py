@@ -55,7 +55,17 @@ METRICS: dict[str, Metric] = {
     ),
     "dragoman_tokens_total": Metric(Counter, "Tokens.", (*_WHO, "direction")),
     "dragoman_cost_usd_total": Metric(Counter, "US dollars, where the price is known.", _WHO),
-    "dragoman_deployment_state": Metric(Gauge, "0 usable, 2 cooling down.", ("target",)),
+    "dragoman_cache_requests_total": Metric(
+        Counter,
+        "Requests on routes that keep answers: hit, semantic, miss or bypass.",
+        ("route", "result"),
+    ),
+    "dragoman_cache_saved_usd_total": Metric(
+        Counter, "US dollars that kept answers had cost.", ("route",)
+    ),
+    "dragoman_deployment_state": Metric(
+        Gauge, "0 usable, 1 on trial after a rest, 2 resting.", ("target",)
+    ),
     "dragoman_client_disconnects_total": Metric(Counter, "Clients that left early.", ("route",)),
     "dragoman_log_spool_rows": Metric(Gauge, "Log rows not yet in the database."),
     "dragoman_log_dropped_total": Metric(Gauge, "Log parts dropped under pressure.", ("part",)),
@@ -148,7 +158,7 @@ class Metrics:
             overhead.observe(entry.overhead_ms / 1000)
 
     def exposition(
-        self, counters: Counters, depth: int, version: int, cooling: dict[str, bool]
+        self, counters: Counters, depth: int, version: int, cooling: dict[str, int]
     ) -> bytes:
         """The text of /metrics."""
         self.flush()
@@ -156,8 +166,8 @@ class Metrics:
         self._child("dragoman_log_dropped_total", "body").set(counters.bodies_dropped)
         self._child("dragoman_log_dropped_total", "row").set(counters.rows_dropped)
         self._child("dragoman_config_version").set(version)
-        for label, is_cooling in cooling.items():
-            self._child("dragoman_deployment_state", label).set(2 if is_cooling else 0)
+        for label, position in cooling.items():
+            self._child("dragoman_deployment_state", label).set(position)
         registry = self.registry
         if self._multiprocess:
             registry = CollectorRegistry()
@@ -178,6 +188,10 @@ def _counts(entry: Entry) -> Iterator[tuple[tuple[str, ...], float]]:
             yield ("dragoman_tokens_total", *who, direction), count
     if entry.cost_usd:
         yield ("dragoman_cost_usd_total", *who), float(entry.cost_usd)
+    if entry.cache:
+        yield ("dragoman_cache_requests_total", entry.route, entry.cache), 1
+        if entry.saved_usd:
+            yield ("dragoman_cache_saved_usd_total", entry.route), float(entry.saved_usd)
     for record in entry.attempts:
         if record.skipped is None:
             target = (record.provider, record.model)

@@ -19,6 +19,8 @@ from gateway.dialects.base import Dialect, Rendered, Verb
 from gateway.providers import edits as profile_edits
 from gateway.providers.profile import Edit
 from gateway.relay.call import Call
+from gateway.relay.media_parts import hinted, hinted_error, needed, with_bytes
+from gateway.relay.reasoning_turns import restored, stateless
 from gateway.routing.snapshot import Provider, Route, Target
 
 # Request headers that belong to a dialect and travel on passthrough. Everything
@@ -32,7 +34,9 @@ PASSTHROUGH_HEADERS = (
     "idempotency-key",
 )
 # A dialect -> the one that the same base URL may serve beside it (`Traits.responses`).
-_ALSO = {"openai_chat": "openai_responses"}
+ALSO = {"openai_chat": "openai_responses"}
+# A dialect that a provider serves beside its own -> its key in the provider's `paths`.
+_SURFACES = {"openai_responses": "responses", "openai_completions": "completions"}
 # The older dialect of prompts, and the one whose base URL may serve it (`Traits.completions`).
 _OLDER = ("openai_completions", "openai_chat")
 
@@ -57,24 +61,48 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     dialect = spoken(call, target)
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=call.stream, verb=call.verb)
-    # A token of ours in the history stands for state that only translation unwraps.
-    same = passes_through(call.dialect, dialect) and not any(t in call.body for t in TOKENS)
-    same = same and call.framing == call.dialect.framing and call.kept is None
-    if provider.passthrough and same:
+    path = provider.paths["fim"] if fills(call, target) else path
+    if goes_unread(call, target, dialect):
         path = call.dialect.passed_paths.get(call.endpoint, path)
-        prepared = passed(call, target.model.name, edits, path)
+        fields = call.fields_for(provider.name)
+        prepared = passed(call, target.model.name, edits, path, fields)
         prepared = on_surface(prepared, provider, call.verb, path)
         if route.strict:
             refuse_losses(prepared.report)
         return prepared
+    if call.endpoint in call.dialect.passed_only:
+        raise unsaid(call, target)
     traits = target.model.traits
     if route.default_max_output is not None:
         traits = msgspec.structs.replace(traits, default_max_output=route.default_max_output)
-    prepared = translated(call.request, dialect, traits, edits, path, verb=call.verb)
+    # What the client could not carry is put back, unless this target did not take it.
+    lost: tuple[Adaptation, ...] = ()
+    request = restored(call.request, call.recalled or {})
+    if call.stateless is target:
+        request, lost = stateless(request)
+    request, fetched = with_bytes(request, dialect, traits, call.media)
+    try:
+        prepared = translated(request, dialect, traits, edits, path, verb=call.verb)
+    except GatewayError as error:
+        missing = [] if route.strict else needed(request, dialect, traits)
+        raise hinted_error(error, missing) from None
+    report = prepared.report
+    if report and not route.strict:
+        report = hinted(report, needed(request, dialect, traits))
+    prepared = msgspec.structs.replace(prepared, report=(*report, *fetched, *lost))
     prepared = on_surface(prepared, provider, call.verb, path)
     if route.strict:
         refuse_losses(prepared.report)
     return prepared
+
+
+def unsaid(call: Call, target: Target) -> GatewayError:
+    """The error for a call that only providers of the client's own dialect know."""
+    message = (
+        f"{call.endpoint} is for providers that speak {call.dialect.name} themselves; "
+        f"{target.model.label} does not, or the input holds what another provider has made"
+    )
+    return GatewayError(Error(kind="unsupported_param", message=message, param="model"))
 
 
 def spoken(call: Call, target: Target) -> Dialect:
@@ -85,16 +113,40 @@ def spoken(call: Call, target: Target) -> Dialect:
     """
     provider, traits = target.model.provider, target.model.traits
     own = DIALECTS[provider.dialect]
-    if _completes(call, traits) and own.name == _OLDER[1] and call.verb not in provider.paths:
+    if fills(call, target) or (
+        _completes(call, traits) and own.name == _OLDER[1] and _served(call, provider, _OLDER[0])
+    ):
         return DIALECTS[_OLDER[0]]
-    if not traits.responses or own.name not in _ALSO or call.verb in provider.paths:
+    also = ALSO.get(own.name)
+    if also is None or not traits.responses or not _served(call, provider, also):
         return own
-    other = DIALECTS[_ALSO[own.name]]
+    other = DIALECTS[also]
     if call.dialect.name == other.name or call.verb == "count_tokens":
         return other
     if traits.responses_required_with_tools and _reasons_with_tools(call):
         return other
     return own
+
+
+def _served(call: Call, provider: Provider, other: str) -> bool:
+    """Whether another dialect than its own is spoken at a provider, by what its row says.
+
+    One whose paths are its own has the other's too, or does not serve it.
+    """
+    return call.verb not in provider.paths or _SURFACES[other] in provider.paths
+
+
+def fills(call: Call, target: Target) -> bool:
+    """Whether a gap is to be filled (a prompt with a `suffix`), and the provider has a call for it.
+
+    That is `fim` in its paths: Mistral's and DeepSeek's are beside their completions.
+    """
+    provider = target.model.provider
+    asked = call.verb == "generate" and call.dialect.name == _OLDER[0]
+    if not asked or "fim" not in provider.paths or provider.dialect != _OLDER[1]:
+        return False
+    suffix = call.fields.get("suffix")
+    return suffix is not None and bytes(suffix) not in {b"null", b'""'}
 
 
 def _completes(call: Call, traits: Traits) -> bool:
@@ -114,6 +166,23 @@ def _reasons_with_tools(call: Call) -> bool:
     return bool(request.tools) and (thinking is None or thinking.mode != "off")
 
 
+def goes_unread(call: Call, target: Target, dialect: Dialect) -> bool:
+    """Whether the client's own body goes to a target this time: nothing has to be changed in it."""
+    whole = call.recalled is None and call.stateless is not target
+    return whole and passes(call, target, dialect)
+
+
+def passes(call: Call, target: Target, dialect: Dialect) -> bool:
+    """Whether the client's own body may go to a target that is spoken to in this dialect.
+
+    A token of ours in the history stands for state that only translation unwraps.
+    """
+    same = passes_through(call.dialect, dialect) and not any(t in call.body for t in TOKENS)
+    same = same and call.framing == call.dialect.framing
+    provider = target.model.provider
+    return same and provider.passthrough and call.fields_for(provider.name) is not None
+
+
 def passes_through(client: Dialect, upstream: Dialect) -> bool:
     """Whether client and target speak the same dialect."""
     return client.name == upstream.name
@@ -122,7 +191,9 @@ def passes_through(client: Dialect, upstream: Dialect) -> bool:
 def url_path(dialect: Dialect, target: Target, *, stream: bool, verb: Verb) -> str:
     """The path below the base URL: the provider's own, or the dialect's."""
     paths = target.model.provider.paths
-    key = "stream" if stream and verb == "generate" and "stream" in paths else verb
+    key: str = "stream" if stream and verb == "generate" and "stream" in paths else verb
+    if verb == "generate" and dialect.name != target.model.provider.dialect:
+        key = _SURFACES.get(dialect.name, key)
     template = paths.get(key)
     if template is not None:
         return template.replace("{model}", target.model.name)
@@ -144,7 +215,7 @@ def translated(
     if edits:
         body, more = profile_edits.apply(edits, body)
         report = (*report, *more)
-    if verb == "count_tokens":
+    if verb == "count_tokens" and traits.count_form != "bare":
         body = dialect.count_body(body, traits.model)
     return Prepared(
         dialect=dialect,
@@ -170,9 +241,15 @@ def on_surface(prepared: Prepared, provider: Provider, verb: Verb, path: str) ->
     return msgspec.structs.replace(prepared, content=msgspec.json.encode(fields), path=path)
 
 
-def passed(call: Call, model: str, edits: tuple[Edit, ...], path: str) -> Prepared:
-    """The client's own body under the upstream's name of the model."""
-    fields = dict(call.fields)
+def passed(
+    call: Call,
+    model: str,
+    edits: tuple[Edit, ...],
+    path: str,
+    own: Mapping[str, msgspec.Raw] | None = None,
+) -> Prepared:
+    """The client's body (or the fields of `own`) under the upstream's name of the model."""
+    fields = dict(call.fields if own is None else own)
     if not call.dialect.model_in_path:
         fields["model"] = msgspec.Raw(msgspec.json.encode(model))
     report: tuple[Adaptation, ...] = ()

@@ -8,17 +8,22 @@ import time
 import httpx
 import msgspec
 
-from gateway.canon.errors import GatewayError
+from gateway.canon.embeddings import EmbedRequest
+from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.request import Request, Text, Turn
 from gateway.dialects import DIALECTS
 from gateway.providers.auth import secrets_of
 from gateway.providers.redact import scrub
-from gateway.relay.prepare import on_surface, translated, url_path
+from gateway.relay.embed import half_of, rendered
+from gateway.relay.prepare import Prepared, on_surface, translated, url_path
 from gateway.relay.reply import decode
 from gateway.relay.runtime import Lines
 from gateway.relay.tokens import Tokens
 from gateway.relay.upstream import Upstreams
 from gateway.routing.snapshot import Snapshot, Target
+
+# The dialects of vectors and of prompts, beside the one of chats at the same base URL.
+_VECTORS, _PROMPTS = "openai_embeddings", "openai_completions"
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,17 +69,49 @@ async def probe_all(
 
 
 async def _ask(upstreams: Upstreams, target: Target) -> str:
-    provider = target.model.provider
-    dialect = DIALECTS[provider.dialect]
+    if target.model.traits.embeddings == "only" or _embeds(target):
+        return await _ask_vector(upstreams, target)
+    dialect = DIALECTS[continues(target)]
     request = Request(
         model=target.model.name,
         max_output=64,
         turns=(Turn(role="user", parts=(Text(text="Say the word hello."),)),),
     )
+    provider = target.model.provider
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=False, verb="generate")
     prepared = translated(request, dialect, target.model.traits, edits, path)
     prepared = on_surface(prepared, provider, "generate", path)
+    data = await _send(upstreams, target, prepared)
+    response = dialect.provider.parse_response(decode(data), target.model.traits, prepared.rendered)
+    text = "".join(part.text for part in response.parts if isinstance(part, Text))
+    return text.strip() or f"answered, finish {response.finish.reason}"
+
+
+def _embeds(target: Target) -> bool:
+    return target.model.provider.dialect == _VECTORS
+
+
+def continues(target: Target) -> str:
+    """The dialect in which a model generates: that of prompts where it can nothing else."""
+    own = target.model.provider.dialect
+    only = target.model.traits.completions == "only"
+    return _PROMPTS if only and own == "openai_chat" else own
+
+
+async def _ask_vector(upstreams: Upstreams, target: Target) -> str:
+    """One vector, by a model that makes nothing else."""
+    prepared = rendered(EmbedRequest(model=target.model.name, inputs=("hello",)), target)
+    data = await _send(upstreams, target, prepared)
+    found = half_of(target.model.provider).parse_embed(decode(data)).vectors
+    if not found:
+        raise bad_upstream("the upstream's answer holds no vector")
+    return f"a vector of {len(found[0])} numbers"
+
+
+async def _send(upstreams: Upstreams, target: Target, prepared: Prepared) -> bytes:
+    """The body of an answer with status 200. Raises GatewayError."""
+    provider = target.model.provider
     lines = Lines()
     url: httpx.URL = lines.url(provider, prepared.path)
     headers = lines.headers(provider, prepared.headers)
@@ -85,7 +122,6 @@ async def _ask(upstreams: Upstreams, target: Target) -> str:
     finally:
         await answer.close()
     if answer.status != 200:
-        raise GatewayError(dialect.provider.parse_error(answer.status, answer.headers, data))
-    response = dialect.provider.parse_response(decode(data), target.model.traits, prepared.rendered)
-    text = "".join(part.text for part in response.parts if isinstance(part, Text))
-    return text.strip() or f"answered, finish {response.finish.reason}"
+        parse = prepared.dialect.provider.parse_error
+        raise GatewayError(parse(answer.status, answer.headers, data))
+    return data

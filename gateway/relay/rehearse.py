@@ -22,14 +22,26 @@ from gateway.relay.facts import decision
 from gateway.relay.pipeline import nobody
 from gateway.relay.prepare import Prepared, prepare
 from gateway.relay.reply import stopped
+from gateway.routing.course import Candidate, Skip, course_of
 from gateway.routing.health import State
-from gateway.routing.plan import Candidate, Course, Skip
 from gateway.routing.readings import Readings
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 from gateway.routing.strategies import Draw
 
 # What a target may be pretended to do: a status it answers, or that it never does.
-FAILURES: dict[str, int | None] = {"429": 429, "500": 500, "529": 529, "timeout": None}
+FAILURES: dict[str, int | None] = {
+    "429": 429,
+    "500": 500,
+    "529": 529,
+    "timeout": None,
+    "context_length": 400,
+    "content_policy": 400,
+}
+# What the client is told by those of them that are about the request itself.
+_REFUSED = {
+    "context_length": "the request is longer than the model's context",
+    "content_policy": "the request was refused by a content filter",
+}
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -60,6 +72,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """What a way depends on beside the request: the registry, and the state of the line.
 
     `pretended` are keys of FAILURES by `provider/model`; `key` is whose request it is.
+    `busy` are requests under way; `at` is the time of day as unix seconds, None is now.
     """
 
     snapshot: Snapshot
@@ -69,10 +82,20 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     draw: Draw
     pretended: Mapping[str, str] = {}
     key: ApiKey | None = None
+    busy: Mapping[str, int] = {}
+    at: float | None = None
 
 
-def call_of(snapshot: Snapshot, dialect: str, body: Mapping[str, Any]) -> Call:
-    """A request as the edge would have it. Raises GatewayError for one that is none."""
+def call_of(
+    snapshot: Snapshot,
+    dialect: str,
+    body: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> Call:
+    """A request as the edge would have it. Raises GatewayError for one that is none.
+
+    `model` and `stream` stand in `body` for dialects too that have them in the path.
+    """
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     call = Call(
@@ -81,28 +104,34 @@ def call_of(snapshot: Snapshot, dialect: str, body: Mapping[str, Any]) -> Call:
         verb="generate",
         dialect=DIALECTS[dialect],
         snapshot=snapshot,
-        headers={},
+        headers=dict(headers or {}),
         started=time.perf_counter(),
     )
-    call.body = json.dumps(body).encode()
-    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
     call.model = body["model"]
     told = body.get("stream")
     call.stream = told is True or (told is None and call.dialect.streams)
+    if call.dialect.model_in_path:
+        body = {name: value for name, value in body.items() if name not in {"model", "stream"}}
+    call.body = json.dumps(body).encode()
+    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
     return call
 
 
 def rehearse(stage: Stage, call: Call, route: Route) -> Rehearsal:
     """The way of a call whose route has been found. Never raises for a refusal."""
     call.key, call.route = stage.key, route
+    if stage.at is not None:
+        call.started_at = stage.at
     turns: list[Turn] = []
     try:
         call.dialect.check(call.body)
-        found = decision(call, route, stage.health, stage.readings, stage.now, stage.draw)
+        found = decision(
+            call, route, stage.health, stage.readings, stage.now, stage.draw, stage.busy
+        )
     except GatewayError as refusal:
         return Rehearsal(call=call, turns=(), error=refusal.error)
     turns += [_skipped(skip) for skip in found.skipped]
-    course = Course(found, route.retries)
+    course = course_of(found, route)
     error: Error | None = None
     while (candidate := course.next()) is not None:
         turns += [_skipped(skip) for skip in course.passed]
@@ -138,5 +167,7 @@ def _pretended(candidate: Candidate, failure: str) -> Error:
     status = FAILURES[failure]
     if status is None:
         return stopped("first_byte")
+    if failure in _REFUSED:
+        return Error(kind=failure, message=_REFUSED[failure], status=status)
     half = DIALECTS[candidate.target.model.provider.dialect].provider
     return half.parse_error(status, {}, b'{"error": {"message": "pretended"}}')

@@ -18,7 +18,7 @@ import msgspec
 from gateway.canon.adaptation import Adaptation, as_report
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import Event, Failed
-from gateway.canon.fold import fold, unfold
+from gateway.canon.fold import Folder, fold, unfold
 from gateway.canon.response import Response
 from gateway.dialects.base import Exchange, StreamParser
 from gateway.framing.eventstream import Corrupt
@@ -96,12 +96,12 @@ def exchange_of(call: Call) -> Exchange:
     echo: dict[str, Any] = {}
     if not call.passthrough:
         request = call.request
-        echo = call.dialect.echo(call.body)
+        echo = call.dialect.echo(call.body) | call.told
         include_usage = bool(request.include_usage)
         if request.thinking is not None and request.thinking.visible is not None:
             thinking = request.thinking.visible
     return Exchange(
-        id=call.id.removeprefix("req_"),
+        id=call.answer_id or call.id.removeprefix("req_"),
         created=int(call.started_at),
         model=call.model,
         include_usage=include_usage,
@@ -127,7 +127,7 @@ def decode(data: bytes) -> Any:
 
 
 def _parse_whole(call: Call, target: Target, prepared: Prepared, data: bytes) -> Response:
-    if call.passthrough and not call.stream and call.attempted is None:
+    if call.passthrough and not call.stream and call.attempted is None and not call.remembers:
         seen = call.dialect.glance(data)
         if seen is not None:
             return seen
@@ -166,11 +166,14 @@ async def _send_whole(
     headers: list[Header] | None = None,
 ) -> None:
     call.tap.note_response(response)
+    if call.remembers:
+        runtime.reasoning.note(call, response.parts)
     if passed is None:
         body, report = call.dialect.client.render_response(response, exchange)
         _report(call, report)
         passed = msgspec.json.encode(body)
         call.recorder.client(passed)
+    call.last = passed
     client.status = 200
     client.headers = [*_JSON_HEADERS, *answer_headers(call, target), *(headers or [])]
     settle(runtime, call, client)
@@ -190,10 +193,13 @@ async def _send_unfolded(
     renderer = call.dialect.client.stream_renderer(exchange)
     body = b"".join(renderer.feed(event) for event in unfold(response))
     call.tap.note_response(response)
+    if call.remembers:
+        runtime.reasoning.note(call, response.parts)
     call.recorder.client(body)
+    call.last = body
     _report(call, tuple(renderer.report))
     client.status = 200
-    client.headers = [*_stream_headers(call), *answer_headers(call, target)]
+    client.headers = [*stream_headers(call), *answer_headers(call, target)]
     settle(runtime, call, client)
     await client.head(200, client.headers)
     await client.end(body)
@@ -212,19 +218,27 @@ def _frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
         raise bad_upstream("the upstream sent an event that is too large") from None
 
 
-def _stream_headers(call: Call) -> list[Header]:
+def stream_headers(call: Call) -> list[Header]:
+    """The headers of a stream, as the client has it cut."""
     return [_STREAM_KINDS[call.framing], *_STREAM_HEADERS]
 
 
 def answer_headers(call: Call, target: Target) -> list[Header]:
     """The gateway's own headers: ids, who answered, what translation changed."""
+    return headers_of(call, target.model.label)
+
+
+def headers_of(call: Call, label: str) -> list[Header]:
+    """The same by the name of the target that answered."""
     request_id = call.id.encode()
     headers = [
         (b"x-request-id", request_id),
         (b"request-id", request_id),
-        (b"x-dragoman-target", _ascii(target.model.label)),
+        (b"x-dragoman-target", _ascii(label)),
         *call.limit_headers,
     ]
+    if call.passage is not None:
+        headers += call.passage.headers()
     tried = sum(1 for attempt in call.attempts if attempt.skipped is None)
     if tried > 1:
         headers.append((b"x-dragoman-attempts", b"%d" % tried))
@@ -238,6 +252,8 @@ def answer_headers(call: Call, target: Target) -> list[Header]:
 
 def _ascii(text: str) -> bytes:
     """A header value: printable ASCII only, so that nothing can end the header early."""
+    if text.isascii() and text.isprintable():
+        return text.encode("ascii")
     return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
 
 
@@ -279,6 +295,7 @@ class _Stream:
         )
         self.renderer = call.dialect.client.stream_renderer(exchange)
         self.passed = call.passthrough
+        self.folder = Folder() if call.remembers else None
         self.held = b""
         self.tail = b""
         self.loop = asyncio.get_running_loop()
@@ -310,7 +327,7 @@ class _Stream:
                 events += self.parser.feed(frame)
             if events:
                 watch.touch()
-                tap.feed(events)
+                self._read(events)
             out = self._whole(data) if self.passed else b"".join(map(self.renderer.feed, events))
             if not self.client.started:
                 out = self.held + out
@@ -329,6 +346,17 @@ class _Stream:
                 await self.client.write(out)
                 watch.touch()
         await self._close(call)
+
+    def _read(self, events: list[Event]) -> None:
+        """Read along; what the client can not carry is remembered at the end."""
+        tap = self.call.tap
+        tap.feed(events)
+        if self.folder is None or tap.error is not None:
+            return
+        for event in events:
+            self.folder.feed(event)
+        if tap.over:
+            self.runtime.reasoning.note(self.call, self.folder.close().parts)
 
     def _whole(self, data: bytes) -> bytes:
         """The whole events of what came; a begun one is held until the rest is there.
@@ -354,7 +382,7 @@ class _Stream:
         call.attempts[-1].first_byte_ms = call.ms()
         self.watch.expect(self.idle_s, "idle")
         self.pinger = self.loop.call_later(PING_S, self._ping)
-        await self.client.head(200, [*_stream_headers(call), *answer_headers(call, self.target)])
+        await self.client.head(200, [*stream_headers(call), *answer_headers(call, self.target)])
 
     async def _close(self, call: Call) -> None:
         """The bytes are over: say what the parser still owes, or that it broke off."""
@@ -362,7 +390,7 @@ class _Stream:
         for frame in self.decoder.close():
             events += self.parser.feed(frame)
         events += self.parser.close()
-        call.tap.feed(events)
+        self._read(events)
         failed = next((e for e in events if isinstance(e, Failed)), None)
         if not self.client.started:
             await self._begin(failed.error if failed else None)
@@ -378,6 +406,7 @@ class _Stream:
         call = self.call
         if not self.passed:
             call.recorder.client(out)
+        call.last = out
         if call.tap.error is not None:
             call.error, call.outcome = call.tap.error, "cut"
         _report(call, tuple(self.renderer.report))
@@ -389,7 +418,7 @@ class _Stream:
         """Tell the client in its own dialect that the stream broke; never a clean end."""
         call = self.call
         call.error, call.outcome = error, "cut"
-        out = self.renderer.feed(Failed(error))
+        out = call.last = self.renderer.feed(Failed(error))
         call.recorder.client(out)
         settle(self.runtime, call, self.client)
         await self.client.end(out)

@@ -13,19 +13,30 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 import msgspec
 
 from gateway.canon.errors import Error
 from gateway.providers.auth import headers_for, secrets_of
+from gateway.relay import cache_store
 from gateway.relay.board import Board
+from gateway.relay.breaker import Breaker
+from gateway.relay.cache_heard import News
+from gateway.relay.cache_shelf import Read, Write
+from gateway.relay.cache_store import MEMORY_BYTES
 from gateway.relay.call import Call
 from gateway.relay.entry import Entry
+from gateway.relay.http1 import FixedHeaders
 from gateway.relay.journal import Journal
+from gateway.relay.kept import Shelf
 from gateway.relay.limiter import Limiter, Spent
+from gateway.relay.load import Load
+from gateway.relay.media import Fetching
 from gateway.relay.metrics import Metrics
+from gateway.relay.reasoning import Find, Keep, Memory
+from gateway.relay.responses import Responses
 from gateway.relay.tokens import Tokens
 from gateway.relay.upstream import Upstreams
 from gateway.relay.watch import Watches
@@ -58,12 +69,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     pepper: bytes
     admin_digests: tuple[bytes, ...] = ()
     max_body_bytes: int = 32 * 1024 * 1024
+    max_upload_bytes: int = 128 * 1024 * 1024
     body_timeout_s: float = 30.0
     drain_s: float = 30.0
     log_body_bytes: int = 1024 * 1024
     journal_items: int = 20_000
     journal_bytes: int = 64 * 1024 * 1024
     redis_url: str = ""
+    cache_bytes: int = MEMORY_BYTES
+    fetch_media: bool = False
     version: str = "0"
 
 
@@ -77,6 +91,22 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     close: Callable[[], None] | None = None
     upkeep: Callable[[], object] | None = None
     spent: Callable[[Snapshot], Spent] | None = None
+    responses: Shelf | None = None
+    started: Callable[[Runtime], None] | None = None
+    keep: Callable[[str, int, list[str]], None] | None = None
+    kept: Callable[[str, int, list[str]], set[str]] | None = None
+    read_answer: Read | None = None
+    write_answers: Write | None = None
+    new_answers: News | None = None
+    find_reasoning: Find | None = None
+    keep_reasoning: Keep | None = None
+
+
+class Helper(Protocol):
+    """Something that runs beside the requests."""
+
+    async def stop(self) -> None:
+        """End it, and wait for its end."""
 
 
 class Lines:
@@ -87,7 +117,7 @@ class Lines:
     def __init__(self) -> None:
         self._urls: dict[tuple[int, str], httpx.URL] = {}
         self._headers: dict[int, list[tuple[bytes, bytes]]] = {}
-        self._ready: dict[int, httpx.Headers] = {}
+        self._ready: dict[tuple[Any, ...], FixedHeaders] = {}
 
     def url(self, provider: Provider, path: str) -> httpx.URL:
         """The provider's base URL with `path` and the provider's query."""
@@ -96,7 +126,8 @@ class Lines:
         if url is None:
             url = httpx.URL(provider.base_url + path)
             for name, value in provider.query:
-                url = url.copy_add_param(name, value)
+                if name not in url.params:  # a path may say its own, as some of Azure's do
+                    url = url.copy_add_param(name, value)
             if len(self._urls) >= self._MOST:
                 self._urls.clear()
             self._urls[key] = url
@@ -107,13 +138,19 @@ class Lines:
         fixed = self._headers.get(id(provider))
         if fixed is None:
             fixed = self._headers[id(provider)] = _fixed_headers(provider)
-        if not extra:
-            ready = self._ready.get(id(provider))
-            if ready is None:
-                ready = self._ready[id(provider)] = httpx.Headers(fixed)
-            return ready
-        own = [(name.encode("ascii"), value.encode("latin-1")) for name, value in extra.items()]
-        return httpx.Headers([*fixed, *own])
+        if "idempotency-key" in extra:  # another one each time
+            return httpx.Headers([*fixed, *_pairs(extra)])
+        key = (id(provider), *extra.items())
+        ready = self._ready.get(key)
+        if ready is None:
+            if len(self._ready) >= self._MOST:
+                self._ready.clear()
+            ready = self._ready[key] = FixedHeaders([*fixed, *_pairs(extra)])
+        return ready
+
+
+def _pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def _fixed_headers(provider: Provider) -> list[tuple[bytes, bytes]]:
@@ -138,16 +175,41 @@ class Runtime:
         self.lines = Lines()
         self.upstreams = Upstreams()
         self.tokens = Tokens()
-        self.health: dict[str, State] = {}
+        # None where no URL of a client's is ever opened.
+        self.media = Fetching(config.max_body_bytes) if config.fetch_media else None
+        self.reasoning = Memory(
+            find=wiring.find_reasoning, keep=wiring.keep_reasoning, close=wiring.close
+        )
+        self.breaker = _breaker(config)
+        self.health: dict[str, State] = self.breaker.states
+        self.load = Load()
+        self.load.watch(snapshot)
+        # What runs beside the requests, and is stopped before the journal is closed.
+        self.helpers: list[Helper] = []
         self.readings: dict[str, Reading] = {}
         self.metrics = Metrics(config.version)
+        self.responses = Responses(wiring.responses)
         self.background: set[asyncio.Task[Any]] = set()
         self.watches = Watches()
         self.draining = False
+        # Whether the last look at the registry failed: what is in use may be old.
+        self.database_away = False
+        # The forms that are held at present, in bytes.
+        self.held_bytes = 0
         self._taught = 0.0
         board = Board(config.data_dir / "limits")
         self.shared = _shared(board, config.redis_url)
         self.limiter: Limiter = self.shared or Limiter(board)
+        self.cache = cache_store.made(
+            config.pepper,
+            config.cache_bytes,
+            self.shared,
+            wiring.read_answer,
+            wiring.write_answers,
+            wiring.close,
+            wiring.new_answers,
+            config.data_dir / "cache" / "kept-1",
+        )
         self.journal = Journal(
             config.data_dir / "journal",
             self._write,
@@ -169,10 +231,12 @@ class Runtime:
         self.metrics.flush()
         self._wiring.write(batch)
 
-    async def admit(self, call: Call, route: Route, target: Target) -> Error | None:
+    async def admit(self, call: Call, route: Route, target: Target | None) -> Error | None:
         """Let a call past its limits to a target; why not, if only the provider is full.
 
         Raises GatewayError for a limit of its own. Waits only for Redis, where there is one.
+        Without a target it is let past to an answer that has been kept. Raises Answered if
+        Redis had one (`Call.passage`).
         """
         if self.shared is not None:
             return await self.shared.admit_shared(call, route, target)
@@ -186,10 +250,22 @@ class Runtime:
             self._secrets_of = snapshot
         return self._secrets
 
+    async def keep(self, provider: str, owner: int, ids: list[str]) -> None:
+        """Remember what a provider keeps for a key, by the provider's ids."""
+        if self._wiring.keep is not None and ids:
+            await asyncio.to_thread(self._wiring.keep, provider, owner, ids)
+
+    async def kept(self, provider: str, owner: int, ids: list[str]) -> set[str]:
+        """Which of these a provider keeps for a key."""
+        if self._wiring.kept is None or not ids:
+            return set()
+        return await asyncio.to_thread(self._wiring.kept, provider, owner, ids)
+
     def swap(self, snapshot: Snapshot) -> None:
         """Use another registry from the next request on."""
         self.lines = Lines()
         self.snapshot = snapshot
+        self.load.watch(snapshot)
 
     def begin_drain(self, deadline_s: float | None = None) -> None:
         """Be unready from now on; end what still runs shortly before the deadline."""
@@ -206,15 +282,20 @@ class Runtime:
     async def close(self) -> None:
         """Write what is journalled and free the connections."""
         self._stop.set()
+        for helper in self.helpers:
+            await helper.stop()
+        await self.cache.close()
         await asyncio.to_thread(self.journal.close)
+        await self.responses.close()
+        await asyncio.to_thread(self.reasoning.close)
         if self.shared is not None:
             await self.shared.close()
         self.limiter.board.close()
+        await self.breaker.stop()
         await self.upstreams.close()
 
     def _poll(self) -> None:
         """Look for a new registry version; a database that is away changes nothing."""
-        failing = False
         while not self._stop.wait(POLL_S):
             try:
                 if self._wiring.current_version() != self.snapshot.version:
@@ -223,11 +304,11 @@ class Runtime:
                     self._loop.call_soon_threadsafe(self.swap, snapshot)
                 self._teach(self.snapshot)
                 self._loop.call_soon_threadsafe(self.limiter.board.sweep)
-                failing = False
+                self.database_away = False
             except Exception:
-                if not failing:
+                if not self.database_away:
                     log.exception("the registry could not be read; the last one stays in use")
-                failing = True
+                self.database_away = True
         if self._wiring.close is not None:
             self._wiring.close()
 
@@ -255,6 +336,18 @@ class Runtime:
         self._taught = began + max(LEARN_S, 20 * took_s)
         if found:
             self._loop.call_soon_threadsafe(self.limiter.learn, found)
+
+
+def _breaker(config: Config) -> Breaker:
+    path = config.data_dir / "breaker" / "states-1"
+    if not config.redis_url:
+        return Breaker(path)
+    # Redis's library is slow to import; most gateways have no use for it.
+    from gateway.relay.shared_breaker import SharedBreaker
+
+    made = SharedBreaker(path, config.redis_url)
+    made.begin()
+    return made
 
 
 def _shared(board: Board, url: str) -> SharedLimiter | None:
@@ -306,6 +399,8 @@ async def ensure() -> Runtime:
             if _Holder.wiring.spent is not None:
                 made.limiter.learn(await asyncio.to_thread(_Holder.wiring.spent, snapshot))
             _Holder.runtime = made
+            if _Holder.wiring.started is not None:
+                _Holder.wiring.started(made)
             settle_memory()
     return _Holder.runtime
 

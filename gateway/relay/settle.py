@@ -10,30 +10,42 @@ import msgspec
 
 from gateway.canon.response import Usage
 from gateway.providers.masks import masked_text
+from gateway.providers.unit_prices import unit_price_for
+from gateway.relay import keeping, measure
+from gateway.relay.asker import SESSION_HEADERS, tags_of
 from gateway.relay.call import Call, Client
 from gateway.relay.entry import Entry
+from gateway.relay.forwarded import Forwarded
 from gateway.relay.tap import estimated
 from gateway.routing.limits import units
-from gateway.routing.pricing import cost
+from gateway.routing.pricing import STANDARD, charged, cost, tier_price
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
+_tiers = msgspec.json.Decoder(str)
 _BILLED = frozenset({"generate", "embed"})
-# Where clients say which conversation a request belongs to (wire/clients).
-_SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "x-session-id")
 
 
 def settle(runtime: Runtime, call: Call, client: Client) -> None:
     """Write the request's row; a second call does nothing."""
     if call.settled:
         return
+    if call.won is not None:
+        call.won()
     now = time.perf_counter()
     entry = call.entry = _row(call, client, now)
     if call.verb in _BILLED and call.tap.started:
         _bill(entry, call)
+    if call.forwarded is not None:
+        _bill_forwarded(entry, call, call.forwarded)
+    passage = call.passage
+    if passage is not None:
+        passage.tell(entry)
+    _charge(entry, call)
     if call.holds:
-        runtime.limiter.settle(call, _tokens(entry), units(entry.cost_usd))
+        used = 0 if passage is not None and passage.kept is not None else _tokens(entry)
+        runtime.limiter.settle(call, used, units(entry.charged_usd))
     if call.attempts and call.attempts[-1].ended_ms is None:
         call.attempts[-1].ended_ms = entry.duration_ms
     _mask(entry, call)
@@ -41,6 +53,9 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         dict(call.headers), client.headers, stream=call.stream and client.status == 200
     )
     entry.no_bodies = "off" if entry.bodies is None else ""
+    if call.keeping is not None and (kept := keeping.result(call, entry)) is not None:
+        entry.kept = kept
+        runtime.responses.note(kept)
     runtime.journal.append(entry)
     runtime.metrics.note(entry)
 
@@ -79,7 +94,8 @@ def _row(call: Call, client: Client, now: float) -> Entry:
         overhead_ms=max(0.0, round((seen - call.started - call.waited_s) * 1000, 3)),
         attempts=call.attempts,
         adaptations=call.adaptations,
-        session=_session(call),
+        session="" if call.shadow_of else _session(call),
+        shadow_of=call.shadow_of,
         user_agent=call.headers.get("user-agent", "")[:200],
         client_ip=call.client_ip,
     )
@@ -87,6 +103,7 @@ def _row(call: Call, client: Client, now: float) -> Entry:
         entry.key_id, entry.key_prefix = key.id, key.prefix
     if target is not None:
         entry.target_id = target.id
+        entry.variant = target.variant
         entry.model = target.model.name
         entry.provider = target.model.provider.name
         entry.upstream_dialect = target.model.provider.dialect
@@ -130,6 +147,12 @@ def _price(entry: Entry, usage: Usage, call: Call) -> None:
         entry.cost_usd, entry.price_source = Decimal(str(usage.provider_cost)), "provider"
         return
     price = call.target.model.price
+    tier = call.tap.tier
+    if tier is None:
+        tier = _asked_tier(call)
+    if tier not in STANDARD:
+        entry.service_tier = tier[:20] if tier else ""
+        price = tier_price(price, tier)
     if call.verb == "embed" and price.output is None:
         # Embedding models have no output, and so no price for it.
         price = msgspec.structs.replace(price, output=Decimal(0))
@@ -137,8 +160,51 @@ def _price(entry: Entry, usage: Usage, call: Call) -> None:
     entry.price_source = price.source if entry.cost_usd is not None else ""
 
 
+def _asked_tier(call: Call) -> str | None:
+    """The service tier that the request asks for, where the answer does not tell its own."""
+    raw = call.fields.get("service_tier") or call.fields.get("serviceTier")
+    if raw is None:
+        return None
+    try:
+        told = _tiers.decode(raw)
+    except msgspec.MsgspecError:
+        return None
+    tier = told.lower().removeprefix("service_tier_")
+    return "priority" if tier == "fast" else tier
+
+
+def _charge(entry: Entry, call: Call) -> None:
+    """What is charged, and by which tags it can be found."""
+    key, target = call.key, call.target
+    if entry.cost_usd is not None:
+        entry.charged_usd = charged(
+            entry.cost_usd,
+            key.margin if key is not None else None,
+            target.model.provider.margin if target is not None else None,
+            call.snapshot.margin,
+        )
+    if not call.shadow_of and (tags := tags_of(call)):
+        entry.tags = sorted(tags)
+
+
+def _bill_forwarded(entry: Entry, call: Call, state: Forwarded) -> None:
+    """Tokens and cost as the answer tells them; nothing is estimated of what is not read."""
+    if entry.attempts and entry.attempts[-1].skipped is None:
+        entry.attempts[-1].sent_bytes = state.sent_bytes
+    found = state.measured
+    if found is None or call.target is None:
+        return
+    if found.usage is not None:
+        entry.input_tokens, entry.output_tokens = found.usage.input, found.usage.output
+        entry.cache_read_tokens = found.usage.cache_read
+        entry.usage_source = "reported"
+    model = call.target.model
+    units_of = unit_price_for(model.provider.preset, model.name)
+    entry.cost_usd, entry.price_source = measure.cost(found, model.price, units_of)
+
+
 def _session(call: Call) -> str:
-    for name in _SESSION_HEADERS:
+    for name in SESSION_HEADERS:
         value: Any = call.headers.get(name)
         if value:
             return str(value)[:128]

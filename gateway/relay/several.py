@@ -15,6 +15,7 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Failed
 from gateway.dialects.base import Exchange, Several
+from gateway.relay import shadow
 from gateway.relay.call import Call, Client, Header
 from gateway.relay.pipeline import run
 from gateway.relay.reply import decode
@@ -33,6 +34,8 @@ async def run_each(runtime: Runtime, call: Call, client: Client, watch: Watch) -
     """As `pipeline.run`, for requests too that are several in one, or ask for nothing."""
     try:
         await run(runtime, call, client, watch)
+        if call.route is not None and call.route.shadow:
+            shadow.launch(runtime, call)
     except GatewayError as failure:
         if client.started or failure.error.status is not None:
             raise

@@ -1,8 +1,9 @@
 """The same limits for several machines: the counters are Redis's.
 
 One script does it all in one round trip: it settles what is over since the last one, looks
-at every rule of a request, and reserves. What is over while nobody asks goes along with a
-batch of its own soon after. A process says with each call that it lives; what one had
+at every rule of a request, and reserves. A kept answer is looked for, and answers are kept,
+in the same pipeline. What is over while nobody asks goes along with a batch of its own soon
+after. A process says with each call that it lives; what one had
 reserved that has not said so for LEASE_S counts no more. While Redis can not be reached
 each machine counts by itself, as it does without Redis.
 """
@@ -14,35 +15,32 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from gateway.canon.errors import Error
 from gateway.relay.board import Board
+from gateway.relay.cache_value import Answered
 from gateway.relay.call import Call
 from gateway.relay.holds import Asked, Bounds, Hold, Refused
 from gateway.relay.limiter import Limiter, Spent, refusal
+from gateway.relay.redis_wire import Kept, Wire
 from gateway.routing import limits
 from gateway.routing.limits import Bound, Rule, Want
 from gateway.routing.snapshot import Route, Target
 
 log = logging.getLogger(__name__)
 
-# All keys in one slot of a cluster, as the script touches several.
-PREFIX = "{dragoman}:"
 LEASE_S = 6.0
 BEAT_S = 2.0
 FLUSH_S = 0.05
-# Longer than any script takes: a request waits no longer for a Redis that hangs.
-TIMEOUT_S = 0.5
 AGAIN_S = 1.0
+# A larger answer is kept in a round trip of its own: no request is to wait for it.
+ALONG_BYTES = 64 * 1024
 # What waits to be settled while Redis is away; more is let go.
 MOST_WAITING = 20_000
-_SCRIPT = (Path(__file__).parent / "shared_limiter.lua").read_text(encoding="utf-8")
 
 Row = dict[str, Any]
 
@@ -54,6 +52,7 @@ class _Taken(msgspec.Struct, frozen=True):
     counts: list[int]
     own: Refused | None
     attempt: Refused | None
+    blob: bytes | None = None
 
 
 class SharedLimiter(Limiter):
@@ -61,15 +60,13 @@ class SharedLimiter(Limiter):
 
     def __init__(self, board: Board, url: str, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(board, clock=clock)
-        self._redis: Redis = Redis.from_url(
-            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, max_connections=64
-        )
-        self._sha = ""
+        self.wire = Wire(url)
         self._run = uuid.uuid4().hex[:12]
         self._life = 0
         self._away_until = 0.0
         self._away = False
         self._waiting: list[Row] = []
+        self._keeping: list[Kept] = []
         self._flush: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ticker: asyncio.Task[None] | None = None
@@ -95,15 +92,21 @@ class SharedLimiter(Limiter):
         if self._flush is not None:
             self._flush.cancel()
         await self._ask([], 0, gone=True)
-        await self._redis.aclose()
+        await self.wire.close()
 
     # --- in -----------------------------------------------------------------------------
 
-    async def admit_shared(self, call: Call, route: Route, target: Target) -> Error | None:
-        """As `admit`, in one round trip. Raises GatewayError."""
+    async def admit_shared(self, call: Call, route: Route, target: Target | None) -> Error | None:
+        """As `admit`, in one round trip. Raises GatewayError.
+
+        An answer that is looked for comes along with it. Raises Answered if there is one.
+        """
         asked = self.asks(call, route, target)
         if asked is None:
             call.admitted = True
+            if call.passage is not None and (key := call.passage.key):
+                call.passage.key = ""
+                self._answered(call, await self.kept(key))
             return None
         if self._loop_time() < self._away_until:
             return self.admit(call, route, target)
@@ -122,7 +125,45 @@ class SharedLimiter(Limiter):
             self.tell(call, asked.own, taken.counts, taken.own)
             call.admitted = True
         call.holds += taken.holds
+        self._answered(call, taken.blob)
         return refusal(taken.attempt) if taken.attempt is not None else None
+
+    def _answered(self, call: Call, blob: bytes | None) -> None:
+        """Raise Answered if there is an answer: what is reserved at a provider is let go."""
+        if blob is None or call.passage is None:
+            return
+        call.passage.blob = blob
+        self.leave(call)
+        raise Answered
+
+    async def kept(self, key: str) -> bytes | None:
+        """A kept answer, in a round trip of its own; None too while Redis is away."""
+        if self._loop_time() < self._away_until:
+            return None
+        try:
+            return await self.wire.get(key)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._lost([], error)
+            return None
+
+    def keep(self, key: str, blob: bytes, seconds: float) -> None:
+        """Keep an answer, with the next round trip."""
+        if self._loop_time() < self._away_until:
+            return
+        ttl_ms = max(1, int(seconds * 1000))
+        if len(blob) <= ALONG_BYTES:
+            self._keeping.append((key, blob, ttl_ms))
+            self._flush_soon()
+            return
+        task = asyncio.get_running_loop().create_task(self._keep(key, blob, ttl_ms))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _keep(self, key: str, blob: bytes, ttl_ms: int) -> None:
+        try:
+            await self.wire.keep(key, blob, ttl_ms)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._lost([], error)
 
     def _let_go(self, task: asyncio.Task[_Taken | None]) -> None:
         if not task.cancelled() and task.exception() is None and (taken := task.result()):
@@ -134,9 +175,13 @@ class SharedLimiter(Limiter):
         wants = [asked.own_want] * len(asked.own) + [asked.attempt_want] * len(asked.attempt)
         started, where = call.started_at, self.name
         rows = [_row(b, w, started) for b, w in zip(bounds, wants, strict=True)]
-        answer = await self._ask(rows, len(asked.own))
+        key = ""
+        if call.passage is not None:
+            key, call.passage.key = call.passage.key, ""
+        answer = await self._ask(rows, len(asked.own), key=key)
         if answer is None:
             return None
+        blob = answer.pop() if key else None
         number, frees_ms, *counts = answer
         own = counts[: 2 * len(asked.own)]
         refused = None
@@ -152,7 +197,7 @@ class SharedLimiter(Limiter):
             hold = Hold(asked.attempt, asked.attempt_want, started, attempt=True, where=where)
             holds.append(hold)
         self._warn_of(asked.own, own, started)
-        return _Taken(holds, own, None, refused)
+        return _Taken(holds, own, None, refused, blob)
 
     def _why(self, rule: Rule, used: int, frees_s: float) -> Refused:
         if rule.what == "usd" and used >= rule.most:
@@ -180,12 +225,15 @@ class SharedLimiter(Limiter):
             row["used"] = _whole(max(0, used.get(bound.what, 0)))
             row["who"] = hold.where
             self._waiting.append(row)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if self._flush is None:
             self._flush = asyncio.get_running_loop().call_later(FLUSH_S, self._flush_now)
 
     def _flush_now(self) -> None:
         self._flush = None
-        if self._waiting:
+        if self._waiting or self._keeping:
             task = asyncio.get_running_loop().create_task(self._ask([], 0))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -202,9 +250,13 @@ class SharedLimiter(Limiter):
 
     # --- the one round trip -------------------------------------------------------------
 
-    async def _ask(self, take: list[Row], own: int, *, gone: bool = False) -> Any:
-        """The script's answer; None if Redis can not be reached."""
+    async def _ask(self, take: list[Row], own: int, *, gone: bool = False, key: str = "") -> Any:
+        """The script's answer; None if Redis can not be reached.
+
+        With the key of a kept answer, that or None stands at its end.
+        """
         over, self._waiting = self._waiting, []
+        kept, self._keeping = self._keeping, []
         payload = msgspec.json.encode(
             {
                 "who": self.name,
@@ -216,7 +268,7 @@ class SharedLimiter(Limiter):
             }
         )
         try:
-            answer = await self._call(payload)
+            answer = await self.wire.run(payload, key, kept)
         except (RedisError, OSError, TimeoutError) as error:
             self._lost(over, error)
             return None
@@ -224,16 +276,6 @@ class SharedLimiter(Limiter):
             self._away = False
             log.warning("Redis is back: limits are counted for all machines again")
         return answer
-
-    async def _call(self, payload: bytes) -> Any:
-        async with asyncio.timeout(2 * TIMEOUT_S):
-            if not self._sha:
-                self._sha = await self._redis.script_load(_SCRIPT)
-            try:
-                return await self._redis.evalsha(self._sha, 1, PREFIX, payload)
-            except NoScriptError:  # it was restarted
-                self._sha = await self._redis.script_load(_SCRIPT)
-                return await self._redis.evalsha(self._sha, 1, PREFIX, payload)
 
     def _lost(self, over: list[Row], error: Exception) -> None:
         # Nobody knows whether it was done: what was reserved in this name ends with its lease.

@@ -38,6 +38,7 @@ class Tap:
         "model",
         "output_chars",
         "started",
+        "tier",
         "usage",
     )
 
@@ -49,6 +50,7 @@ class Tap:
         self.error: Error | None = None
         self.answer_id = ""
         self.model = ""
+        self.tier: str | None = None
         self.output_chars = 0
 
     @property
@@ -75,6 +77,7 @@ class Tap:
             case Start():
                 self.started = True
                 self.answer_id, self.model = event.id, event.model
+                self.tier = event.service_tier
                 if event.usage is not None:
                     self.usage = merged(self.usage, event.usage)
             case UsageUpdate():
@@ -92,6 +95,7 @@ class Tap:
         self.first_token_at = time.perf_counter()
         self.usage, self.finish = response.usage, response.finish
         self.answer_id, self.model = response.id, response.model
+        self.tier = response.service_tier
         self.output_chars = sum(_chars(part) for part in response.parts)
 
     def note_embeddings(self, response: EmbedResponse) -> None:

@@ -22,16 +22,17 @@ MAX_REPLY_BYTES = 32 * 1024 * 1024
 class Answer:
     """An upstream's answer: status, lower-case headers, and a body to read once."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        self.status = response.status_code
-        self.headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in response.headers.raw
-        }
+    def __init__(self, response: httpx.Response | http1.Body) -> None:
+        if isinstance(response, http1.Body):
+            self._direct: http1.Body | None = response
+            self.status, raw = response.status, response.headers  # lower-case already
+        else:
+            self._direct = None
+            self.status = response.status_code
+            raw = [(name.lower(), value) for name, value in response.headers.raw]
+        self.headers = {n.decode("latin-1"): v.decode("latin-1") for n, v in raw}
         self.kind = self.headers.get("content-type", "")
         self._response = response
-        stream = response.stream
-        self._direct = stream if isinstance(stream, http1.Body) else None
         self._iterator: AsyncIterator[bytes] | None = None
         encoding = self.headers.get("content-encoding", "")
         self._inflate = _Inflate(encoding) if encoding not in {"", "identity"} else None
@@ -50,7 +51,7 @@ class Answer:
             if self._direct is not None:
                 return await self._direct.read()
             if self._iterator is None:
-                self._iterator = aiter(self._response.stream)  # type: ignore[arg-type]
+                self._iterator = aiter(self._response.stream)  # type: ignore[union-attr, arg-type]
             return await anext(self._iterator, b"")
         except httpx.TransportError as error:
             raise GatewayError(unreachable(error)) from error
@@ -108,16 +109,14 @@ class Upstreams:
         self, method: str, url: httpx.URL, headers: httpx.Headers, content: bytes, connect_s: float
     ) -> Answer:
         """Send, and return when the answer's head is there. Raises GatewayError."""
-        request = httpx.Request(
-            method,
-            url,
-            headers=headers,
-            stream=httpx.ByteStream(content),
-            extensions={"timeout": {"connect": connect_s}, "content": content},
-        )
         transport = self._demo if url.scheme == "demo" else self._network
+        response: httpx.Response | http1.Body
         try:
-            response = await transport.handle_async_request(request)
+            if isinstance(transport, http1.Transport):
+                response = await transport.exchange(method, url, headers, content, connect_s)
+            else:
+                request = httpx.Request(method, url, headers=headers, content=content)
+                response = await transport.handle_async_request(request)
         except httpx.HTTPError as error:
             raise GatewayError(unreachable(error)) from error
         try:

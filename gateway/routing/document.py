@@ -19,6 +19,8 @@ class TargetDoc(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     timeouts: dict[str, float] = {}
     edits: tuple[dict[str, Any], ...] = ()
+    tags: tuple[str, ...] = ()
+    variant: str = ""
 
 
 class StepDoc(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +35,8 @@ class StepDoc(msgspec.Struct, frozen=True, kw_only=True):
     max_context: int | None = None
     able: bool = False
     first_token_s: float | None = None
+    tags: tuple[str, ...] = ()
+    during: str = ""
     targets: tuple[TargetDoc, ...] = ()
 
 
@@ -48,9 +52,22 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     hidden: bool = False
     log_bodies: bool | None = None
     retries: int = 1
+    retry: dict[str, int] = {}
+    backoff_s: float = 0.25
+    max_wait_s: float = 2.0
     cooldown_s: float = 5.0
+    failures: int = 3
+    allowed: dict[str, int] = {}
+    fallbacks_on: dict[str, tuple[str, ...]] = {}
+    able: bool = False
+    tag_match: str = "any"
+    hedge_after_s: float | None = None
+    shadow: str = ""
+    shadow_share: float = 0.0
+    check_s: float | None = None
     default_max_output: int | None = None
     reasoning_field: str = "reasoning_content"
+    cache: dict[str, Any] = {}
 
 
 def as_json(document: Document) -> dict[str, Any]:

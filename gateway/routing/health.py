@@ -1,7 +1,13 @@
-"""Which targets are worth a call just now: a state per target, moved by outcomes.
+"""Which targets are worth a call just now: a circuit breaker per target, moved by outcomes.
 
-Pure: the caller keeps the states (by `provider/model`) and passes the time. A state
-says no more than "not before"; what a client did wrong never counts against a target.
+    closed      called freely
+      | FAILURES in a row, or a Retry-After
+    open        rests until its time
+      | the time is over
+    half-open   one request tries it (`claimed`); its outcome closes or opens again
+
+Pure: the caller keeps the states (by `provider/model`) and passes the time. What a client
+did wrong never counts against a target.
 """
 
 from __future__ import annotations
@@ -16,6 +22,8 @@ from gateway.routing.snapshot import Target
 FAILURES = 3
 # The longest rest, whatever a Retry-After says: an upstream may be wrong.
 MAX_COOLDOWN_S = 300.0
+# How long a trial may go without a word; whoever died on it keeps nobody out longer.
+TRIAL_S = 30.0
 # A refused credential is not better in five seconds, an empty account hardly.
 AUTH_COOLDOWN_S = 60.0
 QUOTA_COOLDOWN_S = 60.0
@@ -39,11 +47,13 @@ class State(msgspec.Struct, frozen=True):
         failures: failures in a row.
         until: the time before which it rests; 0 if it does not.
         kind: the error kind that made it rest or counts in `failures`.
+        trial: until when the one request that tries it after its rest has it alone.
     """
 
     failures: int = 0
     until: float = 0.0
     kind: str = ""
+    trial: float = 0.0
 
 
 HEALTHY = State()
@@ -55,17 +65,22 @@ def note(
     retry_after_s: float | None,
     now: float,
     cooldown_s: float,
+    *,
+    failures: int | None = None,
 ) -> State:
     """The state after an outcome: `kind` is a key of KINDS, or None for an answer.
 
     A rate limit rests at once, until Retry-After where one was given. Failures of the
     upstream rest after FAILURES in a row; the one trial after a rest then rests again
-    at its first failure. An answer forgets all. Other kinds say nothing of the target.
+    at its first failure. An answer forgets all. Other kinds say nothing of the target,
+    but end its trial. `failures` is how many in a row, for this kind whatever it is.
     """
     state = state or HEALTHY
     match kind:
         case None:
             return HEALTHY
+        case _ if failures is not None and kind in _WORDS:
+            return _counting(state, kind, retry_after_s, now, cooldown_s, failures)
         case "rate_limit":
             return _resting(state, kind, now, retry_after_s or cooldown_s)
         case "quota":
@@ -73,11 +88,23 @@ def note(
         case "upstream_auth":
             return _resting(state, kind, now, max(cooldown_s, AUTH_COOLDOWN_S))
         case _ if kind not in _COUNTED:
-            return state
+            return released(state)
+    return _counting(state, kind, retry_after_s, now, cooldown_s, FAILURES)
+
+
+def _counting(
+    state: State,
+    kind: str,
+    retry_after_s: float | None,
+    now: float,
+    cooldown_s: float,
+    most: int,
+) -> State:
     failed = State(state.failures + 1, state.until, kind)
     if retry_after_s:
         return _resting(failed, kind, now, retry_after_s)
-    if failed.failures < FAILURES:
+    # After a rest the first failure is enough.
+    if failed.failures < most and not state.until:
         return failed
     return _resting(failed, kind, now, cooldown_s)
 
@@ -90,7 +117,22 @@ def _resting(state: State, kind: str, now: float, seconds: float) -> State:
 
 def usable(state: State | None, now: float) -> bool:
     """Whether the target may be called."""
-    return state is None or now >= state.until
+    return state is None or (now >= state.until and now >= state.trial)
+
+
+def half_open(state: State | None, now: float) -> bool:
+    """Whether its rest is over and nobody has tried it since."""
+    return state is not None and 0.0 < state.until <= now
+
+
+def claimed(state: State, now: float) -> State:
+    """The state while one request tries the target."""
+    return State(state.failures, state.until, state.kind, now + TRIAL_S)
+
+
+def released(state: State) -> State:
+    """The state after a trial that said nothing of the target."""
+    return State(state.failures, state.until, state.kind) if state.trial else state
 
 
 def candidates(
@@ -116,5 +158,7 @@ def candidates(
 
 def reason(state: State, now: float) -> str:
     """Why a target rests and for how long, for a person."""
+    if state.until <= now < state.trial:
+        return f"{_WORDS.get(state.kind, 'cooling down')}, another request is trying it"
     seconds = max(state.until - now, 0.0)
     return f"{_WORDS.get(state.kind, 'cooling down')}, rests {seconds:.0f} s more"

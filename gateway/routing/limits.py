@@ -100,7 +100,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 class Bound(msgspec.Struct, frozen=True):
     """A rule and where its cell is; the rest are the rule's own, at hand.
 
-    `span_s` is that of a sliding window, in seconds; 0 for others.
+    `span_s` is that of a sliding window, in seconds; 0 for others. `told` is `most` as
+    headers have it.
     """
 
     rule: Rule
@@ -108,6 +109,16 @@ class Bound(msgspec.Struct, frozen=True):
     what: What
     most: int
     span_s: int
+    told: bytes
+
+
+# A bound at a time, as plain numbers: its cell, what it counts (a place in KINDS), its most,
+# and the slot or the calendar's window that is counted in.
+Line = tuple[int, int, int, int]
+KINDS: tuple[What, ...] = ("requests", "tokens", "usd", "concurrency")
+REQUESTS, TOKENS, USD, CONCURRENCY = range(4)
+# So long all lines of a bound are the same, from one multiple of it to the next.
+TICK_S = MINUTE / SLICES
 
 
 class Want(msgspec.Struct, frozen=True):
@@ -218,7 +229,7 @@ def add(words: Words, at: int, current: int, amount: int) -> None:
     if current > head:
         _turn(words, at, head, current)
     else:
-        current = head
+        current = head  # also where the clock was set back
     words[at + FIRST + current % BUCKETS] += amount
     words[at + SUM] += amount
 
@@ -284,7 +295,7 @@ def spend(words: Words, at: int, window: int, amount: int) -> None:
 def bound(rule: Rule, at: int) -> Bound:
     """A rule and its cell."""
     span_s = SPANS.get(rule.span, 0) if rule.what != "usd" else 0
-    return Bound(rule, at, rule.what, rule.most, span_s)
+    return Bound(rule, at, rule.what, rule.most, span_s, b"%d" % rule.most)
 
 
 def fits(used: int, reserved: int, want: int, most: int) -> bool:
@@ -294,11 +305,21 @@ def fits(used: int, reserved: int, want: int, most: int) -> bool:
     return reserved == 0 and used < most
 
 
+def lines(bounds: Iterable[Bound], moment: Moment) -> tuple[Line, ...]:
+    """What is counted where at a moment; the same for all moments of TICK_S and of a day."""
+    return tuple((b.at, KINDS.index(b.what), b.most, _counted_in(b, moment)) for b in bounds)
+
+
+def _counted_in(one: Bound, moment: Moment) -> int:
+    if one.span_s:
+        return slot(moment.now, one.span_s)
+    return moment.windows[one.rule.span] if one.what == "usd" else 0
+
+
 def look(
-    bounds: Sequence[Bound],
+    found: Iterable[Line],
     mine: Sequence[int] | memoryview[int],
     others: Sequence[Sequence[int] | memoryview[int]],
-    moment: Moment,
     want: Want,
 ) -> tuple[int, list[int]]:
     """The number of the rule that refuses, from 1, or 0; and what was counted before.
@@ -306,63 +327,57 @@ def look(
     The counts are, of each rule that was looked at, what was used and what is reserved.
     """
     counts: list[int] = []
-    for number, one in enumerate(bounds, 1):
-        at, what = one.at, one.what
-        used, reserved = 0, mine[at + RESERVED]
-        if one.span_s:
-            current = int(moment.now * SLICES // one.span_s)
-            used = total(mine, at, current)
+    for number, (at, kind, most, current) in enumerate(found, 1):
+        used = reserved = 0
+        if kind <= TOKENS:
+            # Most cells have counted in this slot already: their sum is all there is to read.
+            used = mine[at + SUM] if mine[at] == current else total(mine, at, current)
             for words in others:
-                used += total(words, at, current)
-        elif what == "usd":
-            window = moment.windows[one.rule.span]
-            used = spent(mine, at, window)
+                used += words[at + SUM] if words[at] == current else total(words, at, current)
+        elif kind == USD:
+            used = mine[at + FIRST] if mine[at] == current else 0
             for words in others:
-                used += spent(words, at, window)
-        for words in others:
-            reserved += words[at + RESERVED]
+                used += words[at + FIRST] if words[at] == current else 0
+        if kind:
+            reserved = mine[at + RESERVED]
+            for words in others:
+                reserved += words[at + RESERVED]
         counts += (used, reserved)
-        if what == "requests":
-            good = used < one.most
-        elif what == "concurrency":
-            good = reserved < one.most
+        if kind == REQUESTS:
+            good = used < most
+        elif kind == CONCURRENCY:
+            good = reserved < most
         else:
-            good = fits(used, reserved, want.tokens if what == "tokens" else want.units, one.most)
+            good = fits(used, reserved, want.tokens if kind == TOKENS else want.units, most)
         if not good:
             return number, counts
     return 0, counts
 
 
-def take(bounds: Sequence[Bound], mine: Words, moment: Moment, want: Want) -> None:
+def take(found: Iterable[Line], mine: Words, want: Want) -> None:
     """Count a request, and reserve what it may use."""
-    for one in bounds:
-        what = one.what
-        if what == "requests":
-            add(mine, one.at, int(moment.now * SLICES // one.span_s), 1)
-        elif what == "tokens":
-            mine[one.at + RESERVED] += want.tokens
+    for at, kind, _, current in found:
+        if kind == REQUESTS:
+            add(mine, at, current, 1)
+        elif kind == TOKENS:
+            mine[at + RESERVED] += want.tokens
         else:
-            mine[one.at + RESERVED] += want.units if what == "usd" else 1
+            mine[at + RESERVED] += want.units if kind == USD else 1
 
 
-def put_back(
-    bounds: Sequence[Bound], mine: Words, moment: Moment, want: Want, tokens: int, spent_: int
-) -> None:
+def put_back(found: Iterable[Line], mine: Words, want: Want, tokens: int, spent_: int) -> None:
     """End what `take` reserved, and count what was used: tokens, and units of dollars."""
-    for one in bounds:
-        what, at = one.what, one.at
-        if what == "requests":
+    for at, kind, _, current in found:
+        if kind == REQUESTS:
             continue
-        if what == "tokens":
-            mine[at + RESERVED] = max(0, mine[at + RESERVED] - want.tokens)
+        held = want.tokens if kind == TOKENS else want.units if kind == USD else 1
+        left = mine[at + RESERVED] - held
+        mine[at + RESERVED] = left if left > 0 else 0
+        if kind == TOKENS:
             if tokens > 0:
-                add(mine, at, int(moment.now * SLICES // one.span_s), tokens)
-        elif what == "usd":
-            mine[at + RESERVED] = max(0, mine[at + RESERVED] - want.units)
-            if spent_ > 0:
-                spend(mine, at, moment.windows[one.rule.span], spent_)
-        else:
-            mine[at + RESERVED] = max(0, mine[at + RESERVED] - 1)
+                add(mine, at, current, tokens)
+        elif kind == USD and spent_ > 0:
+            spend(mine, at, current, spent_)
 
 
 def wanted(rule: Rule, want: Want) -> int:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
+
+import msgspec
 
 from gateway.canon.response import Usage
 from gateway.providers.profile import Price
 
 _MILLION = Decimal(1_000_000)
+# The standard service tier by any of its names; None is an answer that names none.
+STANDARD = frozenset({None, "", "auto", "default", "standard", "standard_only", "on_demand"})
 
 
 def cost(usage: Usage, price: Price) -> Decimal | None:
@@ -17,23 +22,28 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
     `price.cache_read`, never also at `price.input`, and cache writes likewise; a
     provider that does not count them has them in its input, at the input price. Tokens
     without a price make the whole unknown: an estimate from another price would look
-    like a bill. Reasoning is part of output. A negative count is a provider's mistake
-    and counts as 0. What the provider itself charged (`usage.provider_cost`) is the
-    caller's to prefer.
+    like a bill. Reasoning is part of output, and sound of both, unless they have a price
+    of their own. A long prompt is billed as `price.above` says. A negative count is a
+    provider's mistake and counts as 0. What the provider itself charged
+    (`usage.provider_cost`) is the caller's to prefer.
     """
     if usage.input is None or usage.output is None:
         return None
+    if price.above:
+        price = _for_prompt(usage, price)
+    if price.input is None or price.output is None:
+        return None
     written = max(usage.cache_write or 0, 0)
     long_lived = min(max(usage.cache_write_1h or 0, 0), written)
-    lines = (
+    lines: tuple[tuple[int, Decimal | None], ...] = (
         (usage.input, price.input),
         (usage.cache_read or 0, price.cache_read),
         (written - long_lived, price.cache_write),
         (long_lived, price.cache_write_1h),
         (usage.output, price.output),
     )
-    if price.input is None or price.output is None:
-        return None
+    if price.special:
+        lines = (*_special(usage, price), *lines[1:4])
     total = Decimal(0)
     for tokens, per_million in lines:
         if tokens <= 0:
@@ -42,3 +52,85 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
             return None
         total += tokens * per_million
     return total / _MILLION
+
+
+def tier_price(price: Price, tier: str | None) -> Price:
+    """The price in a service tier.
+
+    One that nobody has a price for is billed as the standard one, and `source` says so:
+    to call it unknown would let whoever asks for it past every budget.
+    """
+    if tier in STANDARD or price.input is None:
+        return price
+    assert tier is not None
+    found = price.tiers.get(tier)
+    if found is not None:
+        return found
+    told = f"{price.source}; standard price, none known for the tier {tier[:20]}"
+    return msgspec.structs.replace(price, source=told)
+
+
+def charged(usd: Decimal | None, *margins: Decimal | None) -> Decimal | None:
+    """What is charged for a call that cost `usd`: times the first margin that is set."""
+    if usd is None:
+        return None
+    for margin in margins:
+        if margin is not None:
+            return usd * margin
+    return usd
+
+
+def _for_prompt(usage: Usage, price: Price) -> Price:
+    prompt = usage.prompt or 0
+    for tokens, other in reversed(price.above):
+        if prompt > tokens:
+            return other
+    return price
+
+
+def _special(usage: Usage, price: Price) -> tuple[tuple[int, Decimal | None], ...]:
+    """The lines of input and output, with reasoning and sound on lines of their own."""
+    read, said = max(usage.input or 0, 0), max(usage.output or 0, 0)
+    heard, spoken = audio(usage.native)
+    heard, spoken = min(heard, read), min(spoken, said)
+    thought = min(max(usage.reasoning or 0, 0), said - spoken)
+    return (
+        (read - heard, price.input),
+        (heard, price.input if price.input_audio is None else price.input_audio),
+        (said - spoken - thought, price.output),
+        (spoken, price.output if price.output_audio is None else price.output_audio),
+        (thought, price.output if price.reasoning is None else price.reasoning),
+    )
+
+
+def audio(native: dict[str, Any]) -> tuple[int, int]:
+    """Tokens of sound in the prompt and in the answer, as a provider's own counts tell.
+
+    By OpenAI's names (`*_tokens_details`) and Gemini's (`*TokensDetails`); 0 where it
+    tells none. Sound that was read from a cache is not told apart.
+    """
+    return (
+        _named(native, "prompt_tokens_details", "input_tokens_details")
+        or _modal(native, "promptTokensDetails"),
+        _named(native, "completion_tokens_details", "output_tokens_details")
+        or _modal(native, "candidatesTokensDetails"),
+    )
+
+
+def _named(native: dict[str, Any], *names: str) -> int:
+    for name in names:
+        details = native.get(name)
+        count = details.get("audio_tokens") if isinstance(details, dict) else None
+        if type(count) is int and count > 0:
+            return count
+    return 0
+
+
+def _modal(native: dict[str, Any], name: str) -> int:
+    rows = native.get(name)
+    counts = [
+        row.get("tokenCount")
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, dict) and row.get("modality") == "AUDIO"
+    ]
+    return sum(count for count in counts if type(count) is int and count > 0)

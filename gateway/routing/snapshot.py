@@ -7,6 +7,8 @@ request that took its reference sees one registry from start to end.
 from __future__ import annotations
 
 import fnmatch
+from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -17,6 +19,7 @@ from gateway.providers.catalog.spelling import meant
 from gateway.providers.masks import Mask
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
+from gateway.routing.cache import CachePolicy
 from gateway.routing.limits import Budget, Limits
 
 
@@ -44,6 +47,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         model_in_path: the verbs whose path alone names the model.
         body: fields that stand in every body.
         passthrough: whether clients of the same dialect may be passed through.
+        margin: what a dollar of its cost is charged as, where no key or team says.
     """
 
     id: int
@@ -63,6 +67,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     drop_params: bool = False
     limits: Limits = Limits()
+    margin: Decimal | None = None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +87,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A model as one step of a route. Lower `order` first; `weight` splits equals."""
+    """A model as one step of a route. Lower `order` first; `weight` splits equals.
+
+    Attributes:
+        tags: requests with one of them are for it; `default` is for those of no other.
+        variant: the label under which its answers are compared with others'.
+    """
 
     id: int
     model: Model
@@ -90,6 +100,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     order: int = 1
     timeouts: Timeouts | None = None
     edits: tuple[Edit, ...] = ()
+    tags: tuple[str, ...] = ()
+    variant: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +120,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         able: leave out targets that can not do what the request uses.
         first_token_s: the time until the first token before the next target is tried;
             None leaves it to the target's timeouts.
+        tags: one of which the request or its key must have.
+        during: when it is open, as `mon-fri 08:00-18:00 Europe/Berlin` (`routing.hours`).
     """
 
     order: int
@@ -120,10 +134,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     max_context: int | None = None
     able: bool = False
     first_token_s: float | None = None
+    tags: tuple[str, ...] = ()
+    during: str = ""
 
     @property
     def reads(self) -> bool:
-        """Whether it depends on what the request is."""
+        """Whether it depends on what the request says."""
         return bool(
             self.able
             or self.takes
@@ -133,18 +149,35 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
+# Who asks a target more often whether it lives pays more than he learns.
+LEAST_CHECK_S = 10.0
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The public name of a model, and the targets behind it.
 
     Attributes:
         strategy: a key of STRATEGIES (`ordered`, `weighted`), for a route without steps.
         steps: what its groups of targets do; empty is a plain route.
-        retries: further attempts on one target before the next is tried.
+        retries: how often a target is called again after a failure that may pass.
+        retry: the same by the class of the failure (keys of `plan.CLASSES`).
+        backoff_s: the pause before the first retry; it doubles with each further one.
+        max_wait_s: the longest Retry-After that is waited for, not passed on.
+        failures: failures in a row after which a target rests.
+        allowed: the same by the class of the failure.
         fallbacks: names of routes to try after its own targets.
+        fallbacks_on: the same for a class of failure only, and before `fallbacks`.
+        able: leave out targets that can not do what the request uses.
+        tag_match: whether a target needs `any` or `all` of a request's tags.
+        hedge_after_s: when a second target is asked too, if the first has not begun.
+        shadow: the route on which a share (`shadow_share`) of requests is repeated.
+        check_s: how often its targets are asked whether they live; None is never.
         strict: refuse with 400 what translation can not carry exactly.
         log_bodies: None follows the global setting.
         default_max_output: overrides the model's for dialects that demand a limit.
         reasoning_field: the Chat field in which reasoning is shown.
+        cache: how it keeps answers; None keeps none.
+        cache_generation: answers of an earlier one have been thrown away.
     """
 
     id: int
@@ -153,7 +186,19 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str = "ordered"
     steps: tuple[Step, ...] = ()
     retries: int = 1
+    retry: dict[str, int] = {}
+    backoff_s: float = 0.25
+    max_wait_s: float = 2.0
+    failures: int = 3
+    allowed: dict[str, int] = {}
     fallbacks: tuple[str, ...] = ()
+    fallbacks_on: dict[str, tuple[str, ...]] = {}
+    able: bool = False
+    tag_match: str = "any"
+    hedge_after_s: float | None = None
+    shadow: str = ""
+    shadow_share: float = 0.0
+    check_s: float | None = None
     strict: bool = False
     log_bodies: bool | None = None
     cooldown_s: float = 5.0
@@ -161,29 +206,61 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_field: str = "reasoning_content"
     hidden: bool = False
     limits: Limits = Limits()
+    cache: CachePolicy | None = None
+    cache_generation: int = 0
 
-    @property
+    @cached_property
     def reads(self) -> bool:
-        """Whether the way through it depends on what a request is."""
-        return any(step.reads for step in self.steps)
+        """Whether the way through it depends on what a request says."""
+        return self.able or any(step.reads for step in self.steps)
+
+    @cached_property
+    def asks(self) -> bool:
+        """Whether it depends on who asks, and when."""
+        return (
+            self.reads
+            or bool(self.strategies & {"sticky", "split"})
+            or any(target.tags for target in self.targets)
+            or any(step.tags or step.during for step in self.steps)
+        )
+
+    @cached_property
+    def strategies(self) -> frozenset[str]:
+        """Those of all of its steps."""
+        named = {step.strategy for step in self.steps}
+        known = {step.order for step in self.steps}
+        if not known.issuperset(target.order for target in self.targets):
+            named.add(self.strategy)
+        return frozenset(named)
 
 
 class Team(msgspec.Struct, frozen=True, kw_only=True):
-    """Some keys that share a budget and limits."""
+    """Some keys that share a budget and limits.
+
+    One with a `parent` is a project of that team: whatever holds for the team holds for it.
+    """
 
     id: int
     name: str
     budget: Budget = Budget()
     limits: Limits = Limits()
+    parent: Team | None = None
+    margin: Decimal | None = None
+
+    @property
+    def line(self) -> tuple[Team, ...]:
+        """The team and those it is a part of, itself first."""
+        return (self,) if self.parent is None else (self, *self.parent.line)
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """A client credential; `digest` is the keyed hash it is looked up by.
 
-    `routes` are the route names it may use (fnmatch patterns); empty means all.
-    `expires_at` is unix seconds or None. In its grace period after a rotation the old
-    secret is a second value of the same `id`, with its own digest and end: whatever is
-    counted is counted by the `id`.
+    `routes` are the route names it may use (fnmatch patterns); empty means all. `tags`
+    go with each of its requests. `expires_at` is unix seconds or None. In its grace
+    period after a rotation the old secret is a second value of the same `id`, with its
+    own digest and end: whatever is counted is counted by the `id`. `margin` is its own or
+    else its team's: what a dollar of cost is charged as.
     """
 
     id: int
@@ -196,6 +273,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget = Budget()
     limits: Limits = Limits()
     team: Team | None = None
+    tags: tuple[str, ...] = ()
+    margin: Decimal | None = None
 
 
 class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - the word of the design
@@ -251,6 +330,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         open: whether any client token is accepted (loopback without a master key).
         log_bodies: the global switch.
         masks: what no stored body may hold.
+        margin: what a dollar of cost is charged as, where nothing more exact says.
     """
 
     version: int
@@ -263,6 +343,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     open: bool = False
     log_bodies: bool = True
     masks: tuple[Mask, ...] = ()
+    margin: Decimal | None = None
     warnings: tuple[Warning, ...] = ()
 
     def route(self, name: str) -> Route | None:

@@ -1,17 +1,21 @@
 """In which order a route's targets are tried: pure, so a test can repeat a draw.
 
-A strategy is a function in STRATEGIES; `now`, `draw` and the readings are arguments. All
-of them keep the groups of `Target.order`: a group is used up before the next one starts.
+A strategy is a function in STRATEGIES; `now`, `draw`, the readings and who asks are
+arguments. All of them keep the groups of `Target.order`, which are what others call
+priorities: a group is used up before the next one starts.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from gateway.routing.readings import NONE, Readings
+import msgspec
+
+from gateway.routing.readings import NONE, Readings, tokens_of_late
 from gateway.routing.snapshot import Target
 
 # A source of numbers in [0, 1).
@@ -22,24 +26,56 @@ EXPLORED = 0.05
 _IN_PER_OUT = 3
 
 
+class Hints(msgspec.Struct, frozen=True):
+    """What beside the readings an order may go by.
+
+    Attributes:
+        session: what the requests of one conversation have in common; empty if unknown.
+        who: the key that asks, or its like; empty if there is none.
+        route: its name, so that two routes do not split the same sessions alike.
+        busy: requests under way at each target, by `provider/model`.
+    """
+
+    session: str = ""
+    who: str = ""
+    route: str = ""
+    busy: Mapping[str, int] = {}
+
+
+NO_HINTS = Hints()
+
+
 class Strategy(Protocol):
     """A row of STRATEGIES."""
 
     def __call__(
-        self, targets: Sequence[Target], now: float, draw: Draw, readings: Readings = NONE
+        self,
+        targets: Sequence[Target],
+        now: float,
+        draw: Draw,
+        readings: Readings = NONE,
+        hints: Hints = NO_HINTS,
     ) -> list[Target]:
         """All targets in the order to try them; `now` is unix or monotonic seconds."""
 
 
 def ordered(
-    targets: Sequence[Target], now: float, draw: Draw, readings: Readings = NONE
+    targets: Sequence[Target],
+    now: float,
+    draw: Draw,
+    readings: Readings = NONE,
+    hints: Hints = NO_HINTS,
 ) -> list[Target]:
     """The targets by `order`, equals as they stand in the route."""
     return sorted(targets, key=_order)
 
 
 def weighted(
-    targets: Sequence[Target], now: float, draw: Draw, readings: Readings = NONE
+    targets: Sequence[Target],
+    now: float,
+    draw: Draw,
+    readings: Readings = NONE,
+    hints: Hints = NO_HINTS,
 ) -> list[Target]:
     """The targets by `order`, equals drawn by `weight` without replacement.
 
@@ -54,7 +90,11 @@ def weighted(
 
 
 def fastest(
-    targets: Sequence[Target], now: float, draw: Draw, readings: Readings = NONE
+    targets: Sequence[Target],
+    now: float,
+    draw: Draw,
+    readings: Readings = NONE,
+    hints: Hints = NO_HINTS,
 ) -> list[Target]:
     """The targets by `order`, equals by their time to the first token, shortest first.
 
@@ -71,13 +111,108 @@ def fastest(
 
 
 def cheapest(
-    targets: Sequence[Target], now: float, draw: Draw, readings: Readings = NONE
+    targets: Sequence[Target],
+    now: float,
+    draw: Draw,
+    readings: Readings = NONE,
+    hints: Hints = NO_HINTS,
 ) -> list[Target]:
     """The targets by `order`, equals by price; those of unknown price last."""
     found: list[Target] = []
     for group in _groups(targets):
         found += sorted(group, key=mixed_price)
     return found
+
+
+def least_busy(
+    targets: Sequence[Target],
+    now: float,
+    draw: Draw,
+    readings: Readings = NONE,
+    hints: Hints = NO_HINTS,
+) -> list[Target]:
+    """The targets by `order`, equals by requests under way for each unit of `weight`.
+
+    Those that are as busy are drawn by weight; a weight of 0 comes last.
+    """
+    return _least(targets, draw, lambda target: hints.busy.get(target.model.label, 0))
+
+
+def least_used(
+    targets: Sequence[Target],
+    now: float,
+    draw: Draw,
+    readings: Readings = NONE,
+    hints: Hints = NO_HINTS,
+) -> list[Target]:
+    """The targets by `order`, equals by tokens of the last minute for each unit of `weight`."""
+    return _least(targets, draw, lambda target: _tokens(target, readings, now))
+
+
+def sticky(
+    targets: Sequence[Target],
+    now: float,
+    draw: Draw,
+    readings: Readings = NONE,
+    hints: Hints = NO_HINTS,
+) -> list[Target]:
+    """The targets by `order`, equals so that a session always meets the same one.
+
+    Weighted rendezvous hashing: workers agree without a word to each other, a target
+    that is out moves only its own sessions, and they come back with it. What has no
+    session is drawn by weight.
+    """
+    if not hints.session:
+        return weighted(targets, now, draw, readings)
+    return _hashed(targets, f"{hints.route}\0{hints.session}")
+
+
+def split(
+    targets: Sequence[Target],
+    now: float,
+    draw: Draw,
+    readings: Readings = NONE,
+    hints: Hints = NO_HINTS,
+) -> list[Target]:
+    """The same for comparing variants: by session, else by key, else drawn."""
+    asked = hints.session or hints.who
+    if not asked:
+        return weighted(targets, now, draw, readings)
+    return _hashed(targets, f"{hints.route}\0{asked}")
+
+
+def _hashed(targets: Sequence[Target], asked: str) -> list[Target]:
+    found: list[Target] = []
+    for group in _groups(targets):
+        found += sorted(group, key=lambda target: _distance(target, asked))
+    return found
+
+
+def _distance(target: Target, asked: str) -> float:
+    """Exponentially distributed by `weight`: the nearest is each with its share."""
+    if target.weight <= 0:
+        return math.inf
+    text = f"{asked}\0{target.model.label}\0{target.variant}"
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+    point = (int.from_bytes(digest, "big") + 0.5) / 2**64
+    return -math.log(point) / target.weight
+
+
+def _least(targets: Sequence[Target], draw: Draw, load: Callable[[Target], float]) -> list[Target]:
+    found: list[Target] = []
+    for group in _groups(targets):
+        loads = {id(target): _share(load(target), target.weight) for target in group}
+        found += sorted(_drawn(group, draw), key=lambda target: loads[id(target)])
+    return found
+
+
+def _share(load: float, weight: float) -> float:
+    return load / weight if weight > 0 else math.inf
+
+
+def _tokens(target: Target, readings: Readings, now: float) -> float:
+    reading = readings.get(target.model.label)
+    return tokens_of_late(reading, now) if reading is not None else 0.0
 
 
 def mixed_price(target: Target) -> float:
@@ -127,4 +262,8 @@ STRATEGIES: dict[str, Strategy] = {
     "weighted": weighted,
     "fastest": fastest,
     "cheapest": cheapest,
+    "least_busy": least_busy,
+    "least_used": least_used,
+    "sticky": sticky,
+    "split": split,
 }

@@ -44,7 +44,7 @@ class Columns(msgspec.Struct, frozen=True):
     json: tuple[int, ...]
     fields: tuple[Any, ...]
     started: int
-    cost: int
+    costs: tuple[int, ...]
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +60,7 @@ def columns() -> Columns:
         json=tuple(i for i, f in enumerate(fields) if isinstance(f, models.JSONField)),
         fields=fields,
         started=names.index("started_at"),
-        cost=names.index("cost_usd"),
+        costs=tuple(names.index(name) for name in ("cost_usd", "charged_usd")),
     )
 
 
@@ -75,14 +75,15 @@ def row_of(entry: Entry, *, textual: bool) -> Row:
     for index in known.json:
         row[index] = json_text(row[index]) if row[index] else "[]"
     moment = datetime.fromtimestamp(row[known.started], UTC)
-    cost = row[known.cost]
-    if cost is not None:
-        cost = cost if cost.is_finite() and abs(cost) < _MOST_USD else None
+    for index in known.costs:
+        cost = row[index]
+        if cost is not None:
+            cost = cost if cost.is_finite() and abs(cost) < _MOST_USD else None
+            row[index] = str(cost) if textual and cost is not None else cost
     if textual:
         row[known.started] = moment.isoformat(" ")[:-6]  # without +00:00, as Django writes it
-        row[known.cost] = None if cost is None else str(cost)
     else:
-        row[known.started], row[known.cost] = moment, cost
+        row[known.started] = moment
     return row
 
 

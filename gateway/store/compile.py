@@ -16,14 +16,34 @@ import msgspec
 
 from gateway.providers import edits as edit_rules
 from gateway.providers.profile import Edit
-from gateway.routing.plan import CLASSES, FEATURES
-from gateway.routing.snapshot import Step, Timeouts
+from gateway.routing.course import CLASSES
+from gateway.routing.hours import hours
+from gateway.routing.plan import FEATURES
+from gateway.routing.snapshot import LEAST_CHECK_S, Step, Timeouts
 from gateway.routing.strategies import STRATEGIES
 
 Pairs = tuple[tuple[str, str], ...]
 
 # What a step says of itself, in its row as in a document.
 STEP_FIELDS = tuple(name for name in Step.__struct_fields__ if name != "order")
+# What a route says of its retries and the like, in its row as in a document.
+WAY_FIELDS = (
+    "retry",
+    "backoff_s",
+    "max_wait_s",
+    "failures",
+    "allowed",
+    "fallbacks_on",
+    "able",
+    "tag_match",
+    "hedge_after_s",
+    "shadow",
+    "shadow_share",
+    "check_s",
+)
+MOST_TIMES = 100
+TAG_MATCHES = ("any", "all")
+MAX_TAGS, MAX_TAG = 50, 128
 
 REFERENCE = "os.environ/"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -141,6 +161,8 @@ def step(order: int, said: Mapping[str, Any]) -> Step:
     seconds = said["first_token_s"]
     if seconds is not None and not _positive(seconds):
         raise ValueError("first_token_s must be a number of seconds above 0")
+    if said["during"]:
+        hours(said["during"])
     fewest, most = said["min_context"], said["max_context"]
     if fewest is not None and most is not None and fewest > most:
         raise ValueError("its fewest tokens are more than its most")
@@ -155,7 +177,60 @@ def step(order: int, said: Mapping[str, Any]) -> Step:
         max_context=most,
         able=said["able"],
         first_token_s=seconds,
+        tags=tags(said["tags"]),
+        during=said["during"],
     )
+
+
+def tags(value: Any) -> tuple[str, ...]:
+    """Some tags, none of them empty."""
+    found = texts(value, "tags")
+    if len(found) > MAX_TAGS or not all(0 < len(tag) <= MAX_TAG for tag in found):
+        raise ValueError(f"tags must be at most {MAX_TAGS} texts of 1 to {MAX_TAG} characters")
+    return found
+
+
+def way(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a route says of retries, hedging, shadows and checks (WAY_FIELDS), all checked."""
+    found = {name: said[name] for name in WAY_FIELDS}
+    for name in ("retry", "allowed"):
+        found[name] = _times(said[name], name)
+    found["fallbacks_on"] = fallbacks_on(said["fallbacks_on"])
+    one_of(said["tag_match"], TAG_MATCHES, "tag_match")
+    for name in ("backoff_s", "max_wait_s"):
+        if said[name] != 0 and not _positive(said[name]):
+            raise ValueError(f"{name} must be a number of seconds, 0 or above")
+    if said["hedge_after_s"] is not None and not _positive(said["hedge_after_s"]):
+        raise ValueError("hedge_after_s must be a number of seconds above 0")
+    if not 0 <= said["shadow_share"] <= 1:
+        raise ValueError("shadow_share must be a part of the requests, from 0 to 1")
+    every = said["check_s"]
+    if every is not None and not (_positive(every) and every >= LEAST_CHECK_S):
+        raise ValueError(f"check_s must be at least {LEAST_CHECK_S:g} seconds")
+    return found
+
+
+def fallbacks_on(value: Any) -> dict[str, tuple[str, ...]]:
+    """Names of routes by the class of a failure."""
+    if not isinstance(value, dict):
+        raise ValueError("fallbacks_on must be an object of lists")
+    found = {}
+    for name, routes in value.items():
+        one_of(name, CLASSES, "fallbacks_on")
+        named = list(routes) if isinstance(routes, tuple) else routes
+        found[name] = texts(named, f"fallbacks_on.{name}")
+    return {name: routes for name, routes in found.items() if routes}
+
+
+def _times(value: Any, field: str) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{field} must be an object of numbers")
+    for name, times in value.items():
+        one_of(name, CLASSES, field)
+        whole = isinstance(times, int) and not isinstance(times, bool)
+        if not whole or not 0 <= times <= MOST_TIMES:
+            raise ValueError(f"{field}: `{name}` must be a whole number from 0 to {MOST_TIMES}")
+    return dict(value)
 
 
 def _all_of(value: Any, known: Iterable[str], field: str) -> tuple[str, ...]:

@@ -42,7 +42,12 @@ def _place(provider_id: int) -> str:
 
 def seal(provider_id: int, plain: str) -> str:
     """The credential, encrypted for this row."""
-    token = _cipher().encrypt(f"{_place(provider_id)}\n{plain}".encode()).decode()
+    return seal_for(_place(provider_id), plain)
+
+
+def seal_for(place: str, plain: str) -> str:
+    """A text, encrypted for one place, which `unseal_for` must name again."""
+    token = _cipher().encrypt(f"{place}\n{plain}".encode()).decode()
     return f"{_key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
 
 
@@ -52,6 +57,11 @@ def unseal(provider_id: int, sealed: str) -> str:
     Raises:
         Undecryptable: no key opens it, or it was sealed for another row.
     """
+    return unseal_for(_place(provider_id), sealed)
+
+
+def unseal_for(wanted: str, sealed: str) -> str:
+    """The text that was sealed for this place. Raises Undecryptable."""
     key_id, _, token = sealed.rpartition(":")
     try:
         place, _, plain = _cipher().decrypt(token.encode()).decode().partition("\n")
@@ -59,7 +69,7 @@ def unseal(provider_id: int, sealed: str) -> str:
         known = key_id in {_key_id(key) for key in settings.ENCRYPTION_KEYS}
         why = "is damaged" if known else f"was sealed with another encryption key ({key_id})"
         raise Undecryptable(f"the credential {why}; enter it again") from None
-    if place != _place(provider_id):
+    if place != wanted:
         raise Undecryptable("the credential was sealed for another row; enter it again")
     return plain
 

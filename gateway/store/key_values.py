@@ -15,23 +15,42 @@ from gateway.store import compile as made
 
 def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> ApiKey:
     """A key as its row says. Raises ValueError."""
+    team = (teams or {}).get(row.team_id or 0)
+    margins = (row.margin, *(one.margin for one in (team.line if team is not None else ())))
     return ApiKey(
         id=row.pk,
         prefix=row.prefix,
         name=row.name,
         digest=bytes(row.digest),
         routes=made.texts(row.routes, "routes"),
+        tags=made.tags(row.tags),
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
         log_bodies=row.log_bodies,
         budget=budget_value(row),
         limits=limits_value(row),
-        team=(teams or {}).get(row.team_id or 0),
+        team=team,
+        margin=next((margin for margin in margins if margin is not None), None),
     )
 
 
 def team_value(row: models.Team) -> Team:
     """A team as its row says."""
-    return Team(id=row.pk, name=row.name, budget=budget_value(row), limits=limits_value(row))
+    return Team(
+        id=row.pk,
+        name=row.name,
+        budget=budget_value(row),
+        limits=limits_value(row),
+        margin=row.margin,
+    )
+
+
+def with_parents(rows: Iterable[models.Team], teams: Mapping[int, Team]) -> dict[int, Team]:
+    """The teams, projects with the team that they are a part of."""
+    found = dict(teams)
+    for row in rows:
+        if row.pk in teams and (parent := teams.get(row.parent_id or 0)) is not None:
+            found[row.pk] = msgspec.structs.replace(teams[row.pk], parent=parent)
+    return found
 
 
 def limits_value(row: Limited) -> Limits:

@@ -47,11 +47,8 @@ def make_key(
 
     `limits` are the row's `budget_*` and `limit_*` fields.
     """
-    plain = keys.fresh()
-    row = ApiKey.objects.create(
+    row, plain = fresh_row(
         name=name,
-        prefix=keys.public_part(plain),
-        digest=digest(plain),
         routes=list(routes),
         expires_at=expires_at,
         log_bodies=log_bodies,
@@ -59,7 +56,14 @@ def make_key(
         source_ref=source_ref,
         **limits,
     )
+    row.save()
     return row, plain
+
+
+def fresh_row(**values: Any) -> tuple[ApiKey, str]:
+    """A key's row that is not saved yet, and the secret it was made for."""
+    plain = keys.fresh()
+    return ApiKey(prefix=keys.public_part(plain), digest=digest(plain), **values), plain
 
 
 def rotate_key(row: ApiKey, *, grace: timedelta) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 
 from gateway.models import Setting, Source
+from gateway.models.cost import MOST_MARGIN
 from gateway.providers.masks import Mask, mask
 
 Origin = Literal["environment", "file", "database", "default"]
@@ -74,6 +76,19 @@ def _masks(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _margin(value: Any) -> str | None:
+    """A number as text, so that none of its digits is lost."""
+    if value is None or value == "":
+        return None
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        found = Decimal("nan")
+    if isinstance(value, bool) or not found.is_finite() or not 0 <= found <= MOST_MARGIN:
+        raise ValueError(f"must be a number from 0 to {MOST_MARGIN}, such as 1.2")
+    return f"{found.normalize():f}"
+
+
 OPTIONS: dict[str, Option] = {
     "log_bodies": Option(
         variable="DRAGOMAN_LOG_BODIES", check=_flag, default=lambda: settings.LOG_BODIES
@@ -86,6 +101,8 @@ OPTIONS: dict[str, Option] = {
     # None: as long as the rows.
     "body_days": Option(variable="", check=_days_or_none, default=lambda: None),
     "masks": Option(variable="", check=_masks, default=tuple),
+    # What a dollar of cost is charged as, where no key, team or provider says.
+    "margin": Option(variable="", check=_margin, default=lambda: None),
 }
 
 
@@ -109,6 +126,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """Days that bodies are kept; never longer than their rows."""
         own = self.held["body_days"].value
         return self.row_days if own is None else min(int(own), self.row_days)
+
+    @property
+    def margin(self) -> Decimal | None:
+        """What a dollar of cost is charged as; None is as it is."""
+        value = self.held["margin"].value
+        return None if value is None else Decimal(value)
 
     @property
     def masks(self) -> tuple[Mask, ...]:
@@ -155,5 +178,13 @@ def set_options(values: dict[str, Any]) -> None:
         held = load_options().held
         for name, value in checked.items():
             if held[name].open and (held[name].value != value or held[name].problem):
-                plain = list(value) if isinstance(value, tuple) else value
-                Setting.objects.update_or_create(name=name, defaults={"value": plain})
+                _keep(name, list(value) if isinstance(value, tuple) else value)
+
+
+def _keep(name: str, value: Any) -> None:
+    if value is not None:
+        Setting.objects.update_or_create(name=name, defaults={"value": value})
+        return
+    # A column of JSON takes no null; what may be none is so by default.
+    for row in Setting.objects.filter(name=name):
+        row.delete()

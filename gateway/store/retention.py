@@ -1,4 +1,6 @@
-"""How long the log is kept: rows by one number of days, their bodies by another."""
+"""How long the log is kept: rows by one number of days, their bodies by another.
+
+Responses that clients may name by id go with the bodies."""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import datetime as dt
 
 from django.utils import timezone
 
-from gateway.models import RequestBody, RequestLog
+from gateway.models import RequestBody, RequestLog, StoredResponse
 from gateway.store import thread
 from gateway.store.options import load_options
 
@@ -21,4 +23,6 @@ def prune(row_days: int | None = None) -> tuple[int, int]:
     now = timezone.now()
     days = kept.row_days if row_days is None else row_days
     rows = RequestLog.objects.prune(now - dt.timedelta(days=days))
-    return rows, RequestBody.objects.prune(now - dt.timedelta(days=kept.body_days))
+    oldest = now - dt.timedelta(days=kept.body_days)
+    StoredResponse.objects.prune(oldest)
+    return rows, RequestBody.objects.prune(oldest)

@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from gateway.models import Alias, Model, Route, RouteVersion, Source, Step, Target
 from gateway.providers.profile import Edit
 from gateway.routing import snapshot as values
+from gateway.routing.cache import policy
 from gateway.routing.document import Document, StepDoc, TargetDoc, as_json, from_json
 from gateway.routing.snapshot import Snapshot, Timeouts
 from gateway.store import compile as made
@@ -29,6 +30,8 @@ PLAIN = (
     "cooldown_s",
     "default_max_output",
     "reasoning_field",
+    "cache",
+    *made.WAY_FIELDS,
 )
 
 
@@ -49,12 +52,14 @@ class Conflict(Exception):
 
 def document_of(route: Route) -> Document:
     """What the rows of a route say."""
+    plain = {name: getattr(route, name) for name in PLAIN}
+    plain["fallbacks_on"] = {name: tuple(to) for name, to in route.fallbacks_on.items()}
     return Document(
         name=route.name,
         aliases=tuple(alias.pattern for alias in route.aliases.order_by("pk") if alias.enabled),
         steps=_steps(route),
         fallbacks=made.texts(route.fallbacks, "fallbacks"),
-        **{name: getattr(route, name) for name in PLAIN},
+        **plain,
     )
 
 
@@ -74,7 +79,7 @@ def _step(row: Step | None, route: Route, targets: tuple[TargetDoc, ...]) -> Ste
     if row is None:
         return StepDoc(strategy=route.strategy, targets=targets)
     said: dict[str, Any] = {name: getattr(row, name) for name in made.STEP_FIELDS}
-    said |= {name: tuple(said[name]) for name in ("on", "takes", "refuses")}
+    said |= {name: tuple(said[name]) for name in ("on", "takes", "refuses", "tags")}
     return StepDoc(targets=targets, **said)
 
 
@@ -85,6 +90,8 @@ def _target(row: Target) -> TargetDoc:
         enabled=row.enabled,
         timeouts=row.timeouts,
         edits=tuple(row.edits),
+        tags=tuple(row.tags),
+        variant=row.variant,
     )
 
 
@@ -169,8 +176,14 @@ def _write(row: Route, document: Document) -> None:
 def _rename_in_others(old: str, new: str) -> None:
     """Other routes that fall back to this one still mean it."""
     for other in Route.objects.all():
-        if old in other.fallbacks:
-            other.fallbacks = [new if name == old else name for name in other.fallbacks]
+        before = (other.fallbacks, other.fallbacks_on, other.shadow)
+        other.fallbacks = [new if name == old else name for name in other.fallbacks]
+        other.fallbacks_on = {
+            kind: [new if name == old else name for name in names]
+            for kind, names in other.fallbacks_on.items()
+        }
+        other.shadow = new if other.shadow == old else other.shadow
+        if (other.fallbacks, other.fallbacks_on, other.shadow) != before:
             other.save()
 
 
@@ -201,6 +214,7 @@ def _write_target(
     new.order, new.position = order, position
     new.weight, new.enabled = target.weight, target.enabled
     new.timeouts, new.edits = dict(target.timeouts), list(target.edits)
+    new.tags, new.variant = list(target.tags), target.variant
     new.source, new.source_ref = Source.DATABASE, ""
     new.save()
 
@@ -230,6 +244,12 @@ def compiled(document: Document, snapshot: Snapshot) -> values.Route:
         steps.append(made.step(order, _condition_values(step)))
         targets += [t for doc in step.targets if (t := _compiled(doc, order, snapshot))]
     plain = {name: getattr(document, name) for name in PLAIN if name != "enabled"}
+    plain |= made.way(plain)
+    plain["shadow"] = plain["shadow"] if plain["shadow"] in snapshot.routes else ""
+    plain["fallbacks_on"] = {
+        kind: tuple(name for name in names if name in snapshot.routes)
+        for kind, names in plain["fallbacks_on"].items()
+    }
     return values.Route(
         id=0,
         name=document.name,
@@ -237,7 +257,7 @@ def compiled(document: Document, snapshot: Snapshot) -> values.Route:
         strategy=document.steps[0].strategy if document.steps else "ordered",
         steps=tuple(steps),
         fallbacks=tuple(name for name in document.fallbacks if name in snapshot.routes),
-        **plain,
+        **plain | {"cache": policy(document.cache)},
     )
 
 
@@ -250,7 +270,14 @@ def _compiled(doc: TargetDoc, order: int, snapshot: Snapshot) -> values.Target |
         limits = made.timeouts(model.provider.timeouts, doc.timeouts)
     edits: tuple[Edit, ...] = made.edits(list(doc.edits))
     return values.Target(
-        id=0, model=model, weight=doc.weight, order=order, timeouts=limits, edits=edits
+        id=0,
+        model=model,
+        weight=doc.weight,
+        order=order,
+        timeouts=limits,
+        edits=edits,
+        tags=made.tags(list(doc.tags)),
+        variant=doc.variant,
     )
 
 

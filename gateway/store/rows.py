@@ -20,6 +20,7 @@ from gateway.relay.entry import Attempt, Entry
 from gateway.store import thread, usage
 from gateway.store.bodies import packed
 from gateway.store.columns import Row, columns, mended, row_of
+from gateway.store.responses import keep_responses
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def write(entries: list[Entry]) -> None:
         RequestLog.objects.exists()  # raises if it is not the rows' fault
         log.warning("a batch of the request log was refused; writing it row by row")
         _one_by_one(entries)
+    keep_responses(entry.kept for entry in entries if entry.kept is not None)
 
 
 def _rows(entries: list[Entry]) -> list[Written]:

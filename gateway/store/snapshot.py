@@ -19,7 +19,8 @@ from gateway.providers.auth import AUTH, headers_for
 from gateway.providers.capabilities import edits_for, merge, traits_for
 from gateway.providers.catalog import resolve
 from gateway.providers.prices import price_for
-from gateway.providers.profile import Preset, Price, Secret
+from gateway.providers.profile import Preset, Secret
+from gateway.routing.cache import CachePolicy, policy
 from gateway.routing.snapshot import (
     Model,
     Provider,
@@ -34,8 +35,10 @@ from gateway.routing.strategies import STRATEGIES
 from gateway.store import compile as made
 from gateway.store import thread
 from gateway.store.credentials import Undecryptable, credential_of
-from gateway.store.key_values import by_digest, key_value, limits_value, team_value
+from gateway.store.key_values import by_digest, key_value, limits_value, team_value, with_parents
+from gateway.store.model_prices import price_value
 from gateway.store.options import Options, load_options
+from gateway.store.price_updates import use_updates
 from gateway.store.version import current_version
 
 log = logging.getLogger(__name__)
@@ -43,8 +46,7 @@ log = logging.getLogger(__name__)
 Row = TypeVar("Row", bound=models.RegistryRow)
 Value = TypeVar("Value")
 
-REASONING_FIELDS = ("reasoning_content", "reasoning", "both", "none")
-PRICES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+REASONING_FIELDS = ("reasoning_content", "reasoning", "both", "reasoning_details", "none")
 
 
 def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = None) -> Snapshot:
@@ -54,13 +56,14 @@ def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = 
     """
     thread.refresh()
     compiler = _Compiler(current_version())
+    use_updates()
     options = load_options()
     compiler.options(options)
     found = compiler.snapshot(
         open_to_all=settings.OPEN if open_to_all is None else open_to_all,
         log_bodies=options.log_bodies if log_bodies is None else log_bodies,
     )
-    return msgspec.structs.replace(found, masks=options.masks)
+    return msgspec.structs.replace(found, masks=options.masks, margin=options.margin)
 
 
 def provider_value(row: models.Provider, entered: str | None = None) -> Provider:
@@ -103,7 +106,8 @@ class _Compiler:
         routes = {route.name: route for route in self.routes.values()}
         aliases, wildcards = self._aliases()
         rows = models.ApiKey.objects.live()
-        teams = self._each(models.Team.objects.all(), team_value)
+        team_rows = list(models.Team.objects.all())
+        teams = with_parents(team_rows, self._each(team_rows, team_value))
         keys = self._each(rows, lambda row: key_value(row, teams))
         return Snapshot(
             version=self.version,
@@ -175,6 +179,7 @@ class _Compiler:
             timeouts=made.timeouts(Timeouts(), row.timeouts),
             drop_params=row.drop_params,
             limits=limits_value(row),
+            margin=row.margin,
         )
 
     def _credential(self, row: models.Provider) -> Secret:
@@ -200,7 +205,7 @@ class _Compiler:
             provider=provider,
             name=row.name,
             traits=merge(merge(told, row.learned), row.traits),
-            price=_price(price_for(provider.preset, row.name), row),
+            price=price_value(price_for(provider.preset, row.name), row),
             edits=(*edits_for(provider.preset, row.name), *made.edits(row.edits)),
         )
 
@@ -231,6 +236,8 @@ class _Compiler:
             order=row.order,
             timeouts=made.timeouts(model.provider.timeouts, row.timeouts) if changed else None,
             edits=made.edits(row.edits),
+            tags=made.tags(row.tags),
+            variant=row.variant,
         )
 
     def _steps(self) -> None:
@@ -267,18 +274,43 @@ class _Compiler:
             ),
             hidden=row.hidden,
             limits=limits_value(row),
+            **made.way({name: getattr(row, name) for name in made.WAY_FIELDS}),
+            cache=self._cache(row),
+            cache_generation=row.cache_generation,
         )
 
+    def _cache(self, row: models.Route) -> CachePolicy | None:
+        """A route whose way of keeping answers can not be read keeps none."""
+        try:
+            return policy(row.cache)
+        except ValueError as error:
+            self._warn(row, f"{error}; it keeps no answers")
+            return None
+
     def _with_known_fallbacks(self, route: Route, routes: dict[str, Route]) -> Route:
-        unknown = [name for name in route.fallbacks if name not in routes]
-        if not unknown:
+        named = [*route.fallbacks, *(n for names in route.fallbacks_on.values() for n in names)]
+        unknown = [name for name in dict.fromkeys(named) if name not in routes]
+        lost = bool(route.shadow) and route.shadow not in routes
+        if not unknown and not lost:
             return route
+        place = f"route `{route.name}`"
         self.warnings += [
-            LeftOut(row=f"route `{route.name}`", why=f"its fallback `{name}` is not a route")
-            for name in unknown
+            LeftOut(row=place, why=f"its fallback `{name}` is not a route") for name in unknown
         ]
-        known = tuple(name for name in route.fallbacks if name in routes)
-        return msgspec.structs.replace(route, fallbacks=known)
+        if lost:
+            self.warnings.append(
+                LeftOut(row=place, why=f"its shadow `{route.shadow}` is not a route")
+            )
+        on = {
+            name: tuple(n for n in names if n in routes)
+            for name, names in route.fallbacks_on.items()
+        }
+        return msgspec.structs.replace(
+            route,
+            fallbacks=tuple(name for name in route.fallbacks if name in routes),
+            fallbacks_on={name: names for name, names in on.items() if names},
+            shadow="" if lost else route.shadow,
+        )
 
     def _aliases(self) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
         exact: dict[str, str] = {}
@@ -300,15 +332,3 @@ def _step(row: models.Step) -> Step:
 
 def _passthrough(row: models.Provider, preset: Preset) -> bool:
     return preset.passthrough if row.passthrough is None else row.passthrough
-
-
-def _price(listed: Price, row: models.Model) -> Price:
-    """The list price with what the row says in its place."""
-    own = {name: value for name in PRICES if (value := getattr(row, f"price_{name}")) is not None}
-    if not own:
-        return listed
-    if any(value < 0 for value in own.values()):
-        raise ValueError("a price must not be negative")
-    rest = any(getattr(listed, name) is not None for name in PRICES if name not in own)
-    source = f"set here, else {listed.source}" if rest else "set here"
-    return msgspec.structs.replace(listed, **own, source=source)

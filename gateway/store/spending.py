@@ -24,7 +24,7 @@ def spent(snapshot: Snapshot, now: datetime | None = None) -> Spent:
         return []
     thread.refresh()
     moment = (now or timezone.now()).astimezone(UTC).timestamp()
-    members = dict(ApiKey.objects.memberships())
+    members = ApiKey.objects.memberships()
     found: Spent = []
     for span in CALENDAR:
         wanted = [rule for rule in budgets if rule.span == span]
@@ -39,16 +39,17 @@ def _budgets(snapshot: Snapshot) -> Iterator[Rule]:
     keys = {key.id: key for key in snapshot.keys.values()}
     for key in keys.values():
         yield from rules(f"key:{key.id}", key.name, budget=key.budget)
-    teams = {key.team.id: key.team for key in keys.values() if key.team is not None}
+    direct = [key.team for key in keys.values() if key.team is not None]
+    teams = {team.id: team for one in direct for team in one.line}
     for team in teams.values():
         yield from rules(f"team:{team.id}", team.name, budget=team.budget)
 
 
-def _sums(span: str, moment: float, members: dict[int, int]) -> Callable[[Rule], Decimal]:
+def _sums(span: str, moment: float, members: dict[int, list[int]]) -> Callable[[Rule], Decimal]:
     by_key = UsageHour.objects.spend_by_key(since=began(moment, span))
     sums = {f"key:{pk}": usd for pk, usd in by_key.items()}
     for pk, usd in by_key.items():
-        if pk in members:
-            team = f"team:{members[pk]}"
+        for team_id in members.get(pk, ()):
+            team = f"team:{team_id}"
             sums[team] = sums.get(team, Decimal(0)) + usd
     return lambda rule: sums.get(rule.owner, Decimal(0))

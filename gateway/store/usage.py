@@ -55,6 +55,7 @@ _FACTS = (
     "output_tokens",
     "reasoning_tokens",
     "cost_usd",
+    "charged_usd",
     "first_token_ms",
     "duration_ms",
 )
@@ -72,11 +73,10 @@ class Tally:
 
     def add(self, facts: tuple[Any, ...], attempts: Iterable[Attempt]) -> None:
         """Count one row: its columns in the order of _FACTS, and its attempts."""
-        started, key_id, prefix, route, provider, model, outcome, *counts, cost, first, whole = (
-            facts
-        )
+        started, key_id, prefix, route, provider, model, outcome = facts[:7]
+        *counts, cost, charged, first, whole = facts[7:]
         hour = _hour(started)
-        sums = self.usage.setdefault((hour, key_id or 0, prefix, route, provider, model), [0] * 11)
+        sums = self.usage.setdefault((hour, key_id or 0, prefix, route, provider, model), [0] * 12)
         sums[0] += 1
         if outcome in ("error", "cut"):
             sums[1] += 1
@@ -91,6 +91,9 @@ class Tally:
         if units is not None:
             sums[8] += 1
             sums[10] += units
+            # A row from before there were margins has no charge of its own.
+            added = _units(charged)
+            sums[11] += units if added is None else added
         elif used or outcome == "ok":
             sums[9] += 1
         if provider:
@@ -106,15 +109,17 @@ class Tally:
         whole: float | None,
         attempts: Iterable[Attempt],
     ) -> None:
-        began = 0.0
+        began, called = 0.0, False
         for attempt in attempts:
             if attempt.skipped is None:
+                called = True
                 name = (hour, _clean(attempt.provider, 63), _clean(attempt.model, 200))
                 sums = self.targets.setdefault(name, [0, 0, 0])
                 sums[0] += 1
                 sums[1] += attempt.error_kind in FAULTS
                 began = attempt.started_ms
-        if outcome != "ok":
+        # A kept answer says nothing of a target.
+        if outcome != "ok" or not called:
             return
         self.targets.setdefault((hour, provider, model), [0, 0, 0])[2] += 1
         # As the target took: what earlier tries cost is not its doing.

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from tests.api.conformity import Conforming
+
 MASTER = "master-key-0123456789-abcdef"
 
 
 @pytest.fixture
 def api(db: None, settings: Any) -> Client:
     settings.MASTER_KEY = MASTER
-    return Client(headers={"authorization": f"Bearer {MASTER}"})
+    return Conforming(headers={"authorization": f"Bearer {MASTER}"})

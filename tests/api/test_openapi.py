@@ -59,8 +59,9 @@ def test_a_path_is_in_the_document(path: str) -> None:
 
 
 def test_every_documented_path_of_the_gateway_is_served() -> None:
-    for path in document()["paths"]:
-        if path.startswith("/v1/"):
+    for path, item in document()["paths"].items():
+        tags = {tag for operation in item.values() for tag in operation.get("tags", ())}
+        if path.startswith("/v1/") and "gateway" in tags:
             assert find(path.replace("{id}", "x")) is not None, path
 
 

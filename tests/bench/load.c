@@ -54,8 +54,10 @@ static int dial(conn *c) {
     if (connect(c->fd, (void *)&addr, sizeof addr) && errno != EINPROGRESS) { close(c->fd); c->live = 0; return -1; }
     ctl(c, EPOLL_CTL_ADD, EPOLLIN | EPOLLOUT); return 0;
 }
+static char *serial; static unsigned long long serial0; /* where each request has its own number, if it has one */
 static void start(conn *c, uint64_t t0) {
     c->t0 = t0; c->hdr = 1; c->hl = 0; c->off = 0; c->chunked = 0; c->close_ = 0; c->left = -1; c->cs = 0; c->first = 0; c->mk = 0; c->marks = 0; c->status = 0; c->st = C_BUSY; sent_reqs++;
+    if (serial) for (unsigned long long n = serial0 + sent_reqs, i = 0; i < 8; i++, n /= 10) serial[7 - i] = '0' + n % 10;
     if (++n_busy > peak_busy) peak_busy = n_busy;
     ssize_t r = send(c->fd, req, reqlen, MSG_NOSIGNAL); c->off = r > 0 ? r : 0;
     if (c->off < reqlen) ctl(c, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT); else ctl(c, EPOLL_CTL_MOD, EPOLLIN);
@@ -122,18 +124,19 @@ static void onread(conn *c) {
     if (n) body(c, p, n, t);
 }
 int main(int argc, char **argv) {
-    int o, port = 25001, C = 1, anth = 0, xpad = 0; double secs = 5, warm = 1, ramp = 0; const char *host = "127.0.0.1", *path = NULL, *key = "sk-bench", *keyhdr = NULL, *model = "mock", *bench = "n=10,d=0,s=20"; char extra[4096] = "";
-    while ((o = getopt(argc, argv, "p:h:u:k:K:m:c:t:w:r:R:sAH:b:x:N:")) != -1) switch (o) {
+    int o, port = 25001, C = 1, anth = 0, unique = 0, xpad = 0; double secs = 5, warm = 1, ramp = 0; const char *host = "127.0.0.1", *path = NULL, *key = "sk-bench", *keyhdr = NULL, *model = "mock", *bench = "n=10,d=0,s=20"; char extra[4096] = "";
+    while ((o = getopt(argc, argv, "p:h:u:k:K:m:c:t:w:r:R:sAUH:b:x:N:")) != -1) switch (o) {
         case 'p': port = atoi(optarg); break; case 'h': host = optarg; break; case 'u': path = optarg; break; case 'k': key = optarg; break; case 'K': keyhdr = optarg; break; case 'm': model = optarg; break;
         case 'c': C = atoi(optarg); break; case 't': secs = atof(optarg); break; case 'w': warm = atof(optarg); break; case 'r': rate = atof(optarg); break; case 'R': ramp = atof(optarg); break;
-        case 's': stream = 1; break; case 'A': anth = 1; break; case 'H': strncat(extra, optarg, 1000); strcat(extra, "\r\n"); break; case 'b': bench = optarg; break; case 'x': xpad = atoi(optarg); break; case 'N': max_reqs = atol(optarg); break;
+        case 's': stream = 1; break; case 'A': anth = 1; break; case 'U': unique = 1; break; case 'H': strncat(extra, optarg, 1000); strcat(extra, "\r\n"); break; case 'b': bench = optarg; break; case 'x': xpad = atoi(optarg); break; case 'N': max_reqs = atol(optarg); break;
         default: return 2; }
     signal(SIGPIPE, SIG_IGN); struct rlimit rl; getrlimit(RLIMIT_NOFILE, &rl); rl.rlim_cur = rl.rlim_max; setrlimit(RLIMIT_NOFILE, &rl);
     if (!path) path = anth ? "/v1/messages" : "/v1/chat/completions";
     char *pad = malloc(xpad + 1); for (int i = 0; i < xpad; i++) pad[i] = i % 6 == 5 ? ' ' : 'a' + i % 26; pad[xpad] = 0;
-    char *bd = malloc(xpad + 2048); int bl = sprintf(bd, "{\"model\":\"%s\",%s%s\"messages\":[{\"role\":\"user\",\"content\":\"bench:%s %s\"}]}", model, anth ? "\"max_tokens\":1024," : "", stream ? anth ? "\"stream\":true," : "\"stream\":true,\"stream_options\":{\"include_usage\":true}," : "", bench, pad);
+    char *bd = malloc(xpad + 2048); int bl = sprintf(bd, "{\"model\":\"%s\",%s%s\"messages\":[{\"role\":\"user\",\"content\":\"bench:%s %s%s\"}]}", model, anth ? "\"max_tokens\":1024," : "", stream ? anth ? "\"stream\":true," : "\"stream\":true,\"stream_options\":{\"include_usage\":true}," : "", bench, pad, unique ? " #00000000" : "");
     req = malloc(bl + 8192); char kh[600]; if (keyhdr) snprintf(kh, sizeof kh, "%s: %s\r\n", keyhdr, key); else snprintf(kh, sizeof kh, "authorization: Bearer %s\r\n", key);
     reqlen = sprintf(req, "POST %s HTTP/1.1\r\nhost: %s:%d\r\n%s%scontent-type: application/json\r\naccept: */*\r\n%scontent-length: %d\r\n\r\n%s", path, host, port, kh, anth ? "anthropic-version: 2023-06-01\r\n" : "", extra, bl, bd);
+    if (unique) { serial = strstr(req, " #00000000\"") + 2; serial0 = (now_ns() / 1000000) % 100000000; }
     addr.sin_family = AF_INET; addr.sin_port = htons(port); inet_pton(AF_INET, host, &addr.sin_addr);
     ep = epoll_create1(0); conn *cs = calloc(C, sizeof *cs); due = malloc(sizeof *due * (duecap = 1 << 22));
     uint64_t t0 = now_ns(); tw = t0 + (uint64_t)(warm * 1e9); tend = tw + (uint64_t)(secs * 1e9); uint64_t hard = tend + 5000000000ull; int dialed = 0; double nextdue = t0;

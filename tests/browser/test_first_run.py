@@ -139,3 +139,22 @@ def test_a_litellm_file_is_previewed_and_imported(
     page.get_by_role("button", name="Import").click()
     page.goto("/console/connect?route=brought")
     expect(page.get_by_label("Route")).to_have_value("brought")
+
+
+@pytest.mark.parametrize("place", ["", "playground", "requests", "routes"])
+def test_a_first_run_that_was_left_does_not_push_the_page_wide(
+    ada: Callable[..., Page], site: Site, no_sideways_scroll: Any, place: str
+) -> None:
+    """The way back to it stands in every page's head, on a phone as a sign alone."""
+    script = "from console import progress; progress.advance('provider')"
+    site.manage("shell", "-c", script)
+    try:
+        page = ada(size=PHONE)
+        page.goto(f"/console/{place}")
+        expect(page.get_by_role("link", name="Go on with the first run")).to_be_visible()
+        no_sideways_scroll(page)
+    finally:
+        gone = (
+            "from gateway.models import Setting; Setting.objects.filter(name='first_run').delete()"
+        )
+        site.manage("shell", "-c", gone)

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from typing import Any
 
 import pytest
@@ -14,8 +15,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.clients import CLIENTS, panels
+from console.clients import panels, with_key
+from console.snippets import CLIENTS
 from gateway import store
+from gateway.dialects import SERVED
+from gateway.models import ApiKey
+from gateway.store.keys import digest
 from tests.store.factories import entry, model, route
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +62,10 @@ def test_htmx_gets_the_panels_alone(viewer: Client) -> None:
 
 
 def test_every_client_of_the_list_has_a_panel() -> None:
-    wanted = "Claude Code|Claude Agent SDK|Python|JavaScript|Agents SDK|LangChain|LlamaIndex|curl"
+    wanted = (
+        "Claude Code|Codex CLI|Claude Agent SDK|OpenAI SDK|Responses|Anthropic SDK|Google Gen AI|"
+        "Ollama|Vercel AI SDK|Agents SDK|LangChain|LlamaIndex|Embeddings|JavaScript|curl"
+    )
     names = " ".join(client.name for client in CLIENTS)
     assert [name for name in wanted.split("|") if name not in names] == []
 
@@ -94,6 +102,73 @@ def test_javascript_texts_are_javascript(tmp_path: Any) -> None:
             path.write_text(panel.text)
             done = subprocess.run(["node", "--check", path], capture_output=True, check=False)
             assert done.returncode == 0, done.stderr
+
+
+def test_every_served_dialect_has_a_client() -> None:
+    assert {c.speaks for c in CLIENTS} >= set(SERVED) - {"openai_completions"}
+
+
+def test_codex_gets_a_provider_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setting is TOML on the command line, with the key's variable set for it alone."""
+    shown = {panel.id: panel.text for panel in panels("http://h:1", ODD)}["codex"]
+    fake = 'codex() { printf "%s\\n" "$@" "$DRAGOMAN_KEY"; }\nDRAGOMAN_KEY=sk-x\n'
+    done = subprocess.run(["sh", "-c", fake + shown], capture_output=True, text=True, check=True)
+    told = done.stdout.splitlines()
+    assert told[:2] == ["-m", ODD]
+    assert told[-1] == "sk-x"
+    setting = next(row for row in told if row.startswith("model_providers"))
+    read = tomllib.loads(setting)["model_providers"]["dragoman"]
+    assert read["base_url"] == "http://h:1/v1"
+    assert (read["env_key"], read["wire_api"]) == ("DRAGOMAN_KEY", "responses")
+
+
+# A key put in
+
+
+def test_a_key_is_made_and_stands_in_every_example_once(admin_client: Client) -> None:
+    route("fast", model())
+    page = admin_client.get(reverse("connect")).content.decode()
+    assert "Insert a new key" in page
+    reply = admin_client.post(reverse("connect-key"), {"route": "fast"})
+    shown = reply.content.decode()
+    (row,) = ApiKey.objects.all()
+    found = re.findall(r"sk-dgm-[A-Za-z0-9_-]+", shown)
+    assert len(found) == len(CLIENTS)
+    (plain,) = set(found)
+    assert row.digest == digest(plain)
+    assert row.routes == ["fast"]
+    assert "no-store" in reply["Cache-Control"]
+    assert "$DRAGOMAN_KEY" not in shown
+    again = admin_client.get(reverse("connect")).content.decode()
+    assert plain not in again
+
+
+def test_a_script_gets_the_key_alone(admin_client: Client) -> None:
+    route("fast", model())
+    asked = {"route": "openai/gpt-5-mini"}
+    reply = admin_client.post(reverse("connect-key"), asked, headers={"Accept": "application/json"})
+    (row,) = ApiKey.objects.all()
+    assert row.digest == digest(reply.json()["key"])
+    assert row.routes in (["openai/gpt-5-mini"], ["fast"])
+
+
+def test_only_admins_make_keys(viewer: Client) -> None:
+    assert "Insert a new key" not in viewer.get(reverse("connect")).content.decode()
+    assert viewer.post(reverse("connect-key"), {"route": "fast"}).status_code == 403
+    assert viewer.get(reverse("connect-key")).status_code == 405
+    assert not ApiKey.objects.exists()
+
+
+def test_texts_with_a_key_are_still_what_they_were() -> None:
+    plain = "sk-dgm-abc_DEF-123"
+    for panel in panels("http://h:1", ODD, plain):
+        assert plain in panel.text, panel.id
+        if panel.language == "python":
+            ast.parse(panel.text)
+
+
+def test_a_key_that_needs_quoting_is_not_put_in() -> None:
+    assert with_key('x = "$K"', "K", 'a"; rm') == 'x = "$K"'
 
 
 def test_no_key_is_on_the_page(viewer: Client) -> None:

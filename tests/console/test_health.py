@@ -18,6 +18,7 @@ from console.insight import process, targets
 from gateway import store
 from gateway.models import RequestLog
 from gateway.relay import runtime
+from gateway.relay.breaker import Breaker
 from gateway.relay.entry import Attempt, Entry
 from gateway.relay.journal import Counters
 from gateway.routing.health import State
@@ -42,8 +43,10 @@ def viewer() -> Client:
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A process that has served requests: its health, its registry, its journal's counters."""
+    breaker = Breaker()
     found = SimpleNamespace(
-        health={},
+        breaker=breaker,
+        health=breaker.states,
         snapshot=store.load_snapshot(),
         journal=SimpleNamespace(depth=3, counters=Counters(written=41)),
         config=SimpleNamespace(version="9.9"),
@@ -179,7 +182,8 @@ def test_a_target_that_failed_but_need_not_rest_is_failing(running: Any) -> None
 
 def test_those_in_trouble_stand_first(running: Any) -> None:
     running.health["z/slow"] = State(3, time.monotonic() + 9, "timeout")
-    store.write([called(), called("b", provider="z", model="slow", attempts=[])])
+    slow = Attempt(target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200)
+    store.write([called(), called("b", provider="z", model="slow", attempts=[slow])])
     assert next(t.label for t in targets.healths(targets.snapshot())) == "z/slow"
 
 

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.facts import FACTS, facts_of
+from console.facts import FACTS, facts_of, rate_of
 from gateway import store
 from gateway.models import Model, Source
 from gateway.providers.prices import book
@@ -115,7 +115,8 @@ def test_the_page_says_what_the_gateway_uses(preset: str, name: str) -> None:
     used = store.load_snapshot().models[f"p/{name}"]
     for fact in FACTS:
         holder: Any = used.price if fact.kind == "usd" else used.traits
-        assert facts_of(row)[fact.name].value == getattr(holder, fact.name), fact.name
+        name = rate_of(fact) if fact.kind == "usd" else fact.name
+        assert facts_of(row)[fact.name].value == getattr(holder, name), fact.name
 
 
 def test_facts_are_changed_and_reset(admin: Client) -> None:
@@ -243,3 +244,38 @@ def test_a_viewer_sees_facts_and_changes_nothing(viewer: Client) -> None:
 
 def test_no_model_yet_says_what_to_do(admin: Client) -> None:
     assert reverse("providers") in text(admin.get(reverse("models")))
+
+
+def test_prices_of_tiers_and_long_prompts_are_lines(admin: Client) -> None:
+    row = model("claude-sonnet-4-5", provider("claude", "anthropic"))
+    edit = reverse("model-edit", args=[row.pk])
+    given = {"tiers": "flex 0.5\npriority input=6 output=30", "above": "100000 input=9"}
+    assert admin.post(edit, given).status_code == 302
+    price = store.load_snapshot().models["claude/claude-sonnet-4-5"].price
+    assert (price.tiers["flex"].input, price.tiers["priority"].output) == (Decimal("1.5"), 30)
+    assert [(tokens, long.input) for tokens, long in price.above] == [(100_000, 9)]
+    page = admin.get(edit).content.decode()
+    assert "priority input=6 output=30" in page
+    assert "the list has prices for prompts above 200,000 tokens" in page
+    assert admin.post(reverse("model-reset", args=[row.pk]), {"fact": ""}).status_code == 302
+    row.refresh_from_db()
+    assert (row.price_tiers, row.price_above) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("tiers", "flex"),
+        ("tiers", "flex cheap"),
+        ("tiers", "flex input=1 2"),
+        ("tiers", "flex nonsense=1"),
+        ("above", "many input=1"),
+        ("above", "100 0.5"),
+        ("above", "100 input=1\n100 input=2"),
+    ],
+)
+def test_a_line_that_is_no_price_is_refused(admin: Client, field: str, text: str) -> None:
+    row = model("gpt-5", provider("openai"))
+    response = admin.post(reverse("model-edit", args=[row.pk]), {field: text})
+    assert response.status_code == 422
+    assert response.context["form"].errors.keys() == {field}

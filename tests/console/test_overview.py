@@ -16,7 +16,7 @@ from console.insight.steps import steps
 from console.insight.today import today
 from gateway import store
 from gateway.models import RequestLog
-from gateway.relay.entry import Entry
+from gateway.relay.entry import Attempt, Entry
 from tests.store.factories import entry, model, provider, route
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +48,15 @@ def used(id: str = "req_1", *, at: dt.datetime | None = None, **values: Any) -> 
         "output_tokens": 20,
         "cost_usd": Decimal("0.25"),
         "first_token_ms": 400.0,
+        "attempts": [
+            Attempt(
+                target="openai/gpt-5",
+                provider="openai",
+                model="gpt-5",
+                dialect="openai_chat",
+                status=200,
+            )
+        ],
     }
     return entry(id, **(given | values))
 

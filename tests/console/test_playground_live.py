@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
+from console.dialects import OFFERED
+from console.playground import code
 from tests.browser.site import Site
 
 Json = dict[str, Any]
@@ -110,7 +112,8 @@ def test_the_page_knows_models_dialects_and_samples(ada: httpx.Client) -> None:
     assert models["demo"]["kind"] == "route"
     assert models["demo/demo-fast"]["kind"] == "model"
     assert models["demo"]["provider"] == "demo"
-    assert {d["id"] for d in found["dialects"]} == {"openai_chat", "anthropic_messages"}
+    assert {d["id"] for d in found["dialects"]} == set(OFFERED)
+    assert {row["id"] for row in found["languages"]} == set(code.LANGS)
     assert found["budget"]["limit_usd"] == 5
     assert found["run"] is None and found["settings"] is None
     assert found["samples"]
@@ -287,13 +290,26 @@ def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
     assert told["response"]["type"] == "message"
     assert "Hello from" in told["response"]["content"][0]["text"]
     assert told["stream"][0]["event"] == "message_start"
+    shapes = {
+        "openai_responses": ("input", "output", "/v1/responses"),
+        "gemini": ("contents", "candidates", ":streamGenerateContent?alt=sse"),
+        "ollama": ("messages", "message", "/api/chat"),
+        "openai_completions": ("prompt", "choices", "/v1/completions"),
+    }
+    for dialect, (asked, answered, where) in shapes.items():
+        other = ada.get(path + dialect).json()
+        assert asked in other["client_request"]
+        assert answered in other["response"]
+        assert other["client_path"].endswith(where)
+        assert other["upstream_request"]["model"] == "demo-fast"
+        assert len(other["stream"]) > 1, dialect
     same = ada.get(path + "openai_chat").json()
     assert same["passthrough"] is True
     assert same["client_request"]["seed"] == 7
     assert ada.get(path + "klingon").status_code == 400
 
 
-@pytest.mark.parametrize("lang", ["python-openai", "python-anthropic"])
+@pytest.mark.parametrize("lang", [name for name in code.LANGS if name.startswith("python")])
 def test_the_python_it_gives_runs_and_asks_the_same(
     ada: httpx.Client, key: str, lang: str, tmp_path: Path
 ) -> None:
@@ -319,7 +335,16 @@ def test_the_python_it_gives_runs_and_asks_the_same(
 
 def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
     body = document("demo/demo-fast", prompt="It's $HOME `here`")
-    for dialect, mark in (("openai_chat", "[DONE]"), ("anthropic_messages", "message_stop")):
+    marks = {
+        "openai_chat": "[DONE]",
+        "openai_responses": "response.completed",
+        "anthropic_messages": "message_stop",
+        "gemini": "finishReason",
+        "ollama": '"done":true',
+        "openai_completions": "[DONE]",
+    }
+    assert set(marks) == set(OFFERED)
+    for dialect, mark in marks.items():
         told = ada.post(f"{PATH}/code?lang=curl", json={**body, "dialect": dialect}).json()
         done = subprocess.run(
             ["sh", "-c", told["code"]],

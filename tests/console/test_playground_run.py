@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from console.dialects import OFFERED
 from console.playground.document import parse, parse_matrix
 from console.playground.events import decoded
 from console.playground.run import Run, running
@@ -31,6 +32,8 @@ TOOL = {
     "name": "get_weather",
     "schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
+# A prompt that is continued offers no tools.
+TAKES_TOOLS = sorted(set(OFFERED) - {"openai_completions"})
 EXPECTED = [{"name": "get_weather", "arguments": {"city": "Paris"}}]
 ASKS_TOOL = "What is the weather? Use get_weather for “Paris”."
 
@@ -174,7 +177,7 @@ async def test_the_first_piece_is_not_held_back_and_the_rest_is_joined(live: Gat
 # --- the client's dialect -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize("dialect", OFFERED)
 async def test_a_run_speaks_the_dialect_it_was_asked_in(live: Gateway, dialect: str) -> None:
     _, takes = await answers(
         body("demo/demo-fast", dialect=dialect, system="Be brief.", params={"max_tokens": 500})
@@ -203,6 +206,53 @@ async def test_what_can_not_be_asked_at_all_is_an_error_of_its_column(live: Gate
     assert one(takes, "A").model == "demo/demo-fast"
     assert one(takes, "A").end["status"] in {"ok", "error"}
     assert one(takes, "B").end["status"] == "ok"
+
+
+THOUGHTS = {
+    "openai_chat": ("messages", lambda sent: sent["messages"][-2]["reasoning_content"]),
+    "openai_responses": ("input", lambda sent: sent["input"][-3]["encrypted_content"]),
+    "gemini": ("contents", lambda sent: sent["contents"][-2]["parts"][0]["thoughtSignature"]),
+    "ollama": ("messages", lambda sent: sent["messages"][-2]["thinking"]),
+}
+
+
+@pytest.mark.parametrize("dialect", THOUGHTS)
+async def test_every_dialect_has_a_place_for_a_thought(live: Gateway, dialect: str) -> None:
+    """What its clients keep of an answer: the words, or the gateway's token for them."""
+    mocked = {**TOOL, "mock": "18 degrees"}
+    _, takes = await answers(
+        body("demo/demo-reasoning@0ms", prompt=ASKS_TOOL, tools=[mocked], dialect=dialect)
+    )
+    assert one(takes, "A").end["status"] == "ok"
+    second = (await live.rows(2))[-1]
+    assert second.bodies is not None
+    sent = json.loads(second.bodies.client_request or b"")
+    holder, thought = THOUGHTS[dialect]
+    assert holder in sent
+    assert thought(sent)
+    # The upstream gets the thought's words back, whoever carried them.
+    reached = json.loads(second.bodies.upstream_request or b"")
+    assert "reasoning_content" in json.dumps(reached["messages"])
+
+
+@pytest.mark.parametrize("dialect", TAKES_TOOLS)
+async def test_a_schema_is_asked_for_in_every_dialect(live: Gateway, dialect: str) -> None:
+    _, takes = await answers(
+        body("demo/demo-fast@0ms", prompt="Fill it in.", schema=SCHEMA, dialect=dialect)
+    )
+    assert one(takes, "A").verdicts["schema"]["ok"] is True
+
+
+async def test_what_a_path_says_is_not_in_the_body(live: Gateway) -> None:
+    """Gemini's clients name the model in the path, and there say whether to stream."""
+    _, takes = await answers(body("demo/demo-fast@0ms", dialect="gemini", stream=False))
+    assert one(takes, "A").end["status"] == "ok"
+    entry = await live.entry()
+    assert entry.requested_model == "demo/demo-fast@0ms"
+    assert entry.stream is False
+    assert entry.bodies is not None
+    sent = json.loads(entry.bodies.client_request or b"")
+    assert set(sent) == {"contents"}
 
 
 async def test_thoughts_go_back_in_the_words_of_the_client(live: Gateway) -> None:
@@ -266,7 +316,7 @@ async def test_a_wrong_tool_call_is_told_apart_from_the_right_one(live: Gateway)
     assert one(takes, "A").calls[0].arguments == '{"city":"Paris"}'
 
 
-@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize("dialect", TAKES_TOOLS)
 async def test_a_mock_result_is_fed_back_and_the_model_goes_on(live: Gateway, dialect: str) -> None:
     mocked = {**TOOL, "mock": {"celsius": 18}}
     _, takes = await answers(

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,26 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
 
+from console.forms import needs
+from console.forms.needs import blanks
 from gateway import store
+from gateway.dialects import DIALECTS
 from gateway.models import Model, Provider, Source
+from gateway.providers.auth import AUTH, MAKERS
 from gateway.providers.catalog import PRESETS
 from gateway.relay.demo import MODELS
+from tests.fakes import (
+    Say,
+    StrictAnthropic,
+    StrictGemini,
+    StrictOpenAI,
+    bedrock_rules,
+    cohere_rules,
+)
+from tests.fakes.bedrock import BEARER, KEY_ID, SESSION, StrictBedrock
+from tests.fakes.bedrock import SECRET as AWS_SECRET
+from tests.fakes.cohere import StrictCohere
+from tests.fakes.ollama import StrictOllama
 from tests.store.factories import model, provider, route
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +114,93 @@ def test_every_preset_is_offered_with_its_logo(admin: Client) -> None:
 def test_every_preset_has_a_form_with_its_base_url(admin: Client, name: str) -> None:
     page = text(admin.get(reverse("provider-add", args=[name])))
     assert f'value="{PRESETS[name].base_url}"' in page or not PRESETS[name].base_url
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("bedrock", ["us-east-1: your region", "ID:SECRET", "AWS's chain"]),
+        ("vertex", ["PROJECT: your project", "us-central1: your region", "service account"]),
+        ("vertex-anthropic", ["P: your project", "Google's default credentials"]),
+        ("azure_openai", ["RES: the name of your resource"]),
+        ("cloudflare", ["ACCOUNT: your account"]),
+    ],
+)
+def test_what_a_cloud_needs_is_told(admin: Client, name: str, words: list[str]) -> None:
+    page = unescape(text(admin.get(reverse("provider-add", args=[name]))))
+    assert [word for word in words if word not in page] == []
+
+
+@pytest.mark.parametrize("name", [p.name for p in PRESETS.values() if blanks(p.url_example)])
+def test_an_example_is_no_base_url(admin: Client, name: str) -> None:
+    form = given(base_url=PRESETS[name].url_example, mode="stored", key=SECRET)
+    answer = admin.post(reverse("provider-add", args=[name]), form)
+    assert answer.status_code == 422
+    assert "Put your own in place of" in text(answer)
+
+
+def test_every_blank_of_an_example_is_explained() -> None:
+    """A word in capitals in a preset's URL is the operator's to fill in."""
+    for preset in PRESETS.values():
+        words = re.findall(r"(?<=[/.])[A-Z]{1,}(?=[/.]|$)", preset.url_example)
+        assert blanks(preset.url_example) == list(dict.fromkeys(words)), preset.name
+
+
+def test_every_kind_of_credential_has_words() -> None:
+    assert set(needs.SENT) == set(AUTH)
+    assert set(needs.KEYS) == MAKERS
+
+
+STRICT: dict[str, tuple[Any, str, str]] = {
+    "openai": (StrictOpenAI, "/v1", "gpt-4o"),
+    "openai_responses": (StrictOpenAI, "/v1", "gpt-4o"),
+    "anthropic": (StrictAnthropic, "", "claude-haiku-4-5"),
+    "gemini": (StrictGemini, "", "gemini-3.1-pro"),
+    "ollama": (StrictOllama, "", "llama3.2"),
+    "cohere": (StrictCohere, "", cohere_rules.PLAIN),
+    "bedrock": (StrictBedrock, "", bedrock_rules.NOVA),
+}
+
+
+def test_a_connection_is_tested_in_every_dialect() -> None:
+    assert {PRESETS[name].dialect for name in STRICT} == set(DIALECTS) - {
+        "openai_embeddings",
+        "openai_completions",
+    }
+
+
+@pytest.mark.parametrize("preset", STRICT)
+def test_a_test_asks_a_model_in_the_providers_own_words(admin: Client, preset: str) -> None:
+    fake, path, name = STRICT[preset]
+    with fake() as server:
+        server.script.default = Say(text="Hello.")
+        key = getattr(server, "key", BEARER)
+        form = given(base_url=server.url + path, mode="stored", key=key, test_model=name)
+        page = text(admin.post(reverse("provider-test-new", args=[preset]), form, headers=HTMX))
+        assert "It answers" in page, page
+        assert "Hello." in page
+        if preset == "ollama":  # it takes any key
+            return
+        form["key"] = "wrong-key-0123456789"
+        page = text(admin.post(reverse("provider-test-new", args=[preset]), form, headers=HTMX))
+    assert "It does not work" in page
+    assert "wrong-key" not in page
+
+
+def test_a_signed_test_shows_no_part_of_the_secret(admin: Client) -> None:
+    secret = f"{KEY_ID}:{AWS_SECRET}:{SESSION}"
+    with StrictBedrock() as server:
+        server.script.default = Say(text="Hello.")
+        values = {"base_url": server.url, "mode": "stored", "test_model": bedrock_rules.NOVA}
+        page = text(
+            admin.post(
+                reverse("provider-test-new", args=["bedrock"]),
+                given(**values, key=secret),
+                headers=HTMX,
+            )
+        )
+    assert KEY_ID not in page
+    assert AWS_SECRET not in page
 
 
 def test_a_stored_key_is_encrypted_and_never_shown_again(admin: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
+from console.dialects import OFFERED, title
 from gateway import models
 from gateway.routing.document import Document, StepDoc, TargetDoc
 from gateway.store import set_credential
@@ -429,6 +431,22 @@ def test_a_route_is_deleted_after_a_question(ada: Client) -> None:
 
 
 # Dry run
+
+
+@pytest.mark.parametrize("sample", ["text", "tools", "schema"])
+@pytest.mark.parametrize("dialect", OFFERED)
+def test_a_dry_run_is_asked_in_every_dialect(ada: Client, dialect: str, sample: str) -> None:
+    """The upstream's request is the same question, whoever put it."""
+    sent = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}
+    page = press(ada, "dry-run", **sent)
+    trial = page.context["trial"]
+    assert (trial.dialect, trial.refused) == (dialect, "")
+    body = json.loads(trial.sent)
+    assert body["stream"] is True
+    assert "What is the weather in Bergen?" in json.dumps(body)
+    if sample == "tools" and dialect != "openai_completions":
+        assert body["tools"][0]["function"]["name"] == "weather"
+    assert title(dialect) in trial.lines[-1].words
 
 
 def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(ada: Client) -> None:

@@ -60,6 +60,7 @@ def test_what_is_not_changed_stays_a_default(admin: Client) -> None:
         "row_days": "default",
         "body_days": "database",
         "masks": "database",
+        "margin": "default",
     }
 
 

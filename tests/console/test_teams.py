@@ -163,3 +163,56 @@ def test_the_limiter_begins_with_what_the_sums_say() -> None:
             (f"team:{team.pk}/usd/month", calendar(at, "month")[0], UNITS * 7 // 4),
         ]
     )
+
+
+def test_a_project_is_made_of_a_team_and_holds_with_it(admin: Client) -> None:
+    team = Team.objects.create(name="blue", limit_rpm=9)
+    key, plain = store.make_key("one")
+    form = {"name": "app", "parent": team.pk, "members": [key.pk], "limit_rpm": "5"}
+    admin.post(reverse("team-add"), form)
+    value = value_of(plain).team
+    assert [(t.name, t.limits.requests_per_minute) for t in value.line] == [("app", 5), ("blue", 9)]
+    assert "project of blue" in text(admin.get(reverse("teams")))
+    # There are no projects of projects, and no team is its own.
+    app = Team.objects.get(name="app")
+    assert admin.post(reverse("team-add"), {"name": "x", "parent": app.pk}).status_code == 422
+    edit = reverse("team-edit", args=[team.pk])
+    other = Team.objects.create(name="red")
+    assert admin.post(edit, {"name": "blue", "parent": team.pk}).status_code == 422
+    assert admin.post(edit, {"name": "blue", "parent": other.pk}).status_code == 422
+
+
+def test_a_deleted_team_leaves_its_projects(admin: Client) -> None:
+    team = Team.objects.create(name="blue")
+    app = Team.objects.create(name="app", parent=team)
+    admin.post(reverse("team-delete", args=[team.pk]))
+    app.refresh_from_db()
+    assert app.parent is None
+
+
+def test_a_key_says_whom_it_was_given_to(admin: Client) -> None:
+    key, _ = store.make_key("one")
+    edit = reverse("key-edit", args=[key.pk])
+    admin.post(edit, {"name": "one", "scope": "all", "bodies": "", "user": "mira"})
+    assert "mira" in text(admin.get(reverse("keys")))
+    key.refresh_from_db()
+    assert key.user == "mira"
+    assert 'value="mira"' in text(admin.get(edit))
+
+
+def test_a_team_has_spent_what_its_projects_have() -> None:
+    now = timezone.now()
+    team = Team.objects.create(name="blue", budget_total_usd=Decimal(10))
+    app = Team.objects.create(name="app", parent=team, budget_total_usd=Decimal(4))
+    keys = [store.make_key(name, team=owner)[0] for name, owner in (("one", team), ("two", app))]
+    store.write(
+        [
+            entry(f"p{n}", key_id=key.pk, cost_usd=Decimal(n), started_at=now.timestamp())
+            for n, key in enumerate(keys, 1)
+        ]
+    )
+    found = {pk: gauges[-1].spent for pk, gauges in team_gauges([team, app], now).items()}
+    assert found == {team.pk: 3, app.pk: 2}
+    assert sorted(store.spent(store.load_snapshot(), now)) == sorted(
+        [(f"team:{team.pk}/usd/total", 1, 3 * UNITS), (f"team:{app.pk}/usd/total", 1, 2 * UNITS)]
+    )

@@ -199,3 +199,10 @@ def test_a_cell_says_what_is_known() -> None:
     assert series.cell(Totals(), "cost").text == "—"
     assert series.cell(Totals(requests=1, priced=1), "cost").text == "$0"
     assert series.cell(Totals(requests=1, unpriced=1), "cost").text == "unknown"
+
+
+def test_what_was_charged_stands_beside_the_cost_where_there_are_margins(viewer: Client) -> None:
+    store.write([used("a", charged_usd=Decimal("0.25"))])
+    assert "with margins" not in page(viewer)
+    store.write([used("b", charged_usd=Decimal("0.50"))])
+    assert "$0.75 charged, with margins" in page(viewer)

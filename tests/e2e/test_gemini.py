@@ -205,8 +205,14 @@ def test_a_signature_comes_back_to_its_model_through_a_chat_client(up: Upstreams
         {**message, "tool_calls": [{**c, "extra_content": None} for c in message["tool_calls"]]},
         *results,
     ]
+    # The gateway remembers what the client has lost, as long as it is the same conversation.
     assert httpx.post(url, json=body, headers=headers).status_code == 200
-    assert up.last(prompt).body["contents"][1]["parts"][0]["thoughtSignature"] == SENTINEL
+    sent = up.last(prompt).body["contents"][1]["parts"]
+    assert sent[0]["thoughtSignature"] == signature("get_weather")
+    told = json.dumps(body).replace("toolu_", "else_").replace(prompt, f"{prompt}, but another")
+    assert httpx.post(url, json=json.loads(told), headers=headers).status_code == 200
+    sent = up.last("but another").body["contents"][1]["parts"]
+    assert sent[0]["thoughtSignature"] == SENTINEL
 
 
 def test_a_signature_comes_back_to_its_model_through_a_messages_client(up: Upstreams) -> None:

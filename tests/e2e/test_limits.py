@@ -58,8 +58,11 @@ class Limited(Gateway):
         return done.stdout.strip()
 
     def new_key(self, **limits: Any) -> str:
-        code = f"from decimal import Decimal; from gateway import store; print(store.make_key('e2e', **{limits!r})[1])"
-        made = self.run(code)
+        code = f"from gateway import store; print(store.make_key('e2e', **{limits!r})[1])"
+        return self.known(self.run(code))
+
+    def known(self, made: str) -> str:
+        """The key, once every worker knows it."""
         ends = time.monotonic() + 10
         while time.monotonic() < ends:  # until every worker knows it, a few times over
             if all(self.ask(made, model="nobody").status_code == 404 for _ in range(12)):
@@ -95,6 +98,18 @@ class Limited(Gateway):
         for thread in threads:
             thread.join(60)
         return found
+
+    def tokens(self, key: str) -> int:
+        """All tokens of the key's requests, as the log has them."""
+        names = ["input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens"]
+        code = (
+            "from gateway.models import ApiKey, RequestLog; from gateway import store;"
+            f"row = ApiKey.objects.get(digest=store.digest({key!r}));"
+            f"rows = RequestLog.objects.filter(key_id=row.pk).values_list(*{names!r});"
+            "print(sum(count or 0 for row in rows for count in row))"
+        )
+        time.sleep(1)  # the journal is written
+        return int(self.run(code))
 
     def spent(self, key: str) -> Decimal:
         """The cost of all the key's requests, as the log has them."""
@@ -195,6 +210,81 @@ def _check_death(gateway: Limited) -> None:
             pass
         time.sleep(0.3)
     raise AssertionError("the key is kept out by requests of processes that are dead")
+
+
+def test_teams_projects_rotation_and_cut_streams_over_workers(gateway: Limited) -> None:
+    """What keys share is counted once, whoever answers; and what was cut short is counted."""
+    _check_project(gateway)
+    _check_rotation(gateway)
+    _check_cut_streams(gateway)
+
+
+def _check_project(gateway: Limited) -> None:
+    """A team of one key and a project of two, all at once."""
+    made = gateway.run(
+        "from gateway import store; from gateway.models import Team;"
+        "team = Team.objects.create(name='blue', limit_rph=50);"
+        "app = Team.objects.create(name='app', parent=team, limit_rph=30);"
+        "print(*(store.make_key('k', team=t)[1] for t in (team, app, app)))"
+    )
+    keys = [gateway.known(key) for key in made.split()]
+    found: dict[str, Counter[int]] = {}
+
+    def storm(key: str) -> None:
+        found[key] = gateway.storm(key, 5)
+
+    threads = [threading.Thread(target=storm, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)
+    of_team, *of_project = (found[key][200] for key in keys)
+    assert sum(of_project) <= 30 + WORKERS - 1
+    assert 50 <= of_team + sum(of_project) <= 50 + WORKERS - 1
+
+
+def _check_rotation(gateway: Limited) -> None:
+    """A rotated key is the same key: its old and its new secret share what is left."""
+    old = gateway.new_key(limit_rpd=6)
+    assert [gateway.ask(old).status_code for _ in range(3)] == [200] * 3
+    new = gateway.run(
+        "from datetime import timedelta; from gateway import store; from gateway.models import ApiKey;"
+        f"row = ApiKey.objects.get(digest=store.digest({old!r}));"
+        "print(store.rotate_key(row, grace=timedelta(hours=1)))"
+    )
+    gateway.known(new)
+    answers = [gateway.ask(key) for key in (new, old, new, old, new)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers[:3]]
+    assert left == ["2", "1", "0"]
+
+
+def _check_cut_streams(gateway: Limited) -> None:
+    """Clients that leave amid their streams have used what the log says, to the token."""
+    most = 10**9
+    key = gateway.new_key(limit_tpd=most, limit_concurrency=CLIENTS)
+
+    def leave(after_s: float) -> None:
+        body = {"model": MODEL, "max_tokens": 100, **SLOW}
+        headers = {"authorization": f"Bearer {key}"}
+        url = f"{gateway.url}/v1/chat/completions"
+        with httpx.stream("POST", url, json=body, headers=headers, timeout=20) as answer:
+            assert answer.status_code == 200
+            ends = time.monotonic() + after_s
+            for _ in answer.iter_raw():
+                if time.monotonic() > ends:
+                    return
+
+    threads = [threading.Thread(target=leave, args=(n / 10,)) for n in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    time.sleep(1)
+    used = gateway.tokens(key)
+    assert used > 0
+    left = int(gateway.ask(key).headers["x-ratelimit-remaining-tokens"])
+    assert left == most - used, "each token once, and nothing stays reserved"
 
 
 def _tried(gateway: Limited, key: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.e2e.rig import Gateway, configured
+from tests.e2e.rig import ROOT, Gateway, configured
 from tests.e2e.test_ollama import row
 from tests.fakes import Refusal, Say, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
@@ -154,6 +156,16 @@ def test_the_log_knows_what_was_embedded(stand: Stand, client: openai.OpenAI, mo
     raw = client.embeddings.with_raw_response.create(model=model, input="a")
     row_ = stand.gateway.row(raw.headers["x-request-id"])
     assert (row_["status"], row_["endpoint"]) == (200, "/v1/embeddings")
+
+
+def test_a_probe_asks_each_model_for_what_it_can(stand: Stand) -> None:
+    command = [sys.executable, "manage.py", "probe", INSTRUCT, SMALL, LOCAL]
+    environment = stand.gateway.environment()
+    environment["DRAGOMAN_DATA_DIR"] = str(stand.gateway.data_dir)
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert [line.split()[0] for line in told.stdout.splitlines()] == ["ok"] * 3
+    assert told.stdout.count("a vector of") == 2
 
 
 def test_tokens_are_embedded_where_they_mean_something(client: openai.OpenAI) -> None:

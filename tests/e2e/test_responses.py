@@ -336,7 +336,7 @@ def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
     sent = saw(rig, prompt)
     kinds = [item["type"] for item in sent.body["input"]]
     assert kinds == ["message", "reasoning", "function_call", "function_call_output"]
-    assert sent.body["input"][1]["id"] == "rs_up_0"
+    assert sent.body["input"][1]["id"].startswith("rs_up_")
 
 
 def test_the_log_says_which_dialect_was_spoken(rig: Rig, client: openai.OpenAI) -> None:

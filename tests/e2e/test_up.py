@@ -245,7 +245,7 @@ def test_the_report_of_a_configuration_is_printed(tmp_path: Path) -> None:
             "azure-gpt-4 is left out: names the environment variable AZURE_API_BASE"
             in gateway.output
         )
-        told = r"litellm_config.yaml:\d+: general_settings.cache: not supported yet"
+        told = r"litellm_config.yaml:\d+: general_settings.cache: not supported: "
         assert re.search(told, gateway.output)
 
 

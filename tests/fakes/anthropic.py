@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from tests.fakes.server import Out, Seen, Server
 
 KEY = "sk-ant-upstream-0123456789abcdef"
 REQUEST_ID = "req_011upstream"
+_NUMBERS = itertools.count(1)
 
 
 class StrictAnthropic(Server):
@@ -142,7 +144,9 @@ def _blocks(body: dict[str, Any], say: Say) -> list[dict[str, Any]]:
 
 
 def _head(body: dict[str, Any]) -> dict[str, Any]:
-    return {"id": "msg_upstream1", "type": "message", "role": "assistant", "model": body["model"]}
+    # Claude Code takes two messages of one id for pieces of the same.
+    name = f"msg_upstream{next(_NUMBERS)}"
+    return {"id": name, "type": "message", "role": "assistant", "model": body["model"]}
 
 
 def _whole(body: dict[str, Any], say: Say) -> dict[str, Any]:

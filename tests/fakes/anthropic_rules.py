@@ -308,15 +308,20 @@ def _content(body: dict[str, Any], ability: Ability) -> Refusal | None:
     for number, message in enumerate(body["messages"]):
         if not message["content"] and not (number == last and message["role"] == "assistant"):
             return bad(f"messages.{number}: all messages must have non-empty content")
+    omitted = (body.get("thinking") or {}).get("display") == "omitted"
     for where, block in _all_blocks(body):
         for item in (block, *_inner(block)):
-            if found := _block(where, item):
+            if found := _block(where, item, omitted=omitted):
                 return found
     return None
 
 
-def _block(where: str, block: dict[str, Any]) -> Refusal | None:
+def _block(where: str, block: dict[str, Any], *, omitted: bool) -> Refusal | None:
     match block["type"]:
+        case "thinking" if (
+            not block["thinking"] and not omitted and block["signature"] != signature("")
+        ):
+            return bad(f"{where}: `thinking` blocks cannot be modified")
         case "text" if not block["text"]:
             return bad("messages: text content blocks must be non-empty")
         case "text" if not block["text"].strip():

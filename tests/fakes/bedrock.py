@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import hmac
 import json
@@ -157,7 +156,7 @@ def _blocks(body: Json, say: Say) -> list[Json]:
     blocks: list[Json] = []
     more = body.get("additionalModelRequestFields", {})
     if say.reasoning and {"thinking", "reasoningConfig"} & more.keys():
-        told = {"text": say.reasoning, "signature": signature(say.reasoning)}
+        told = {"text": say.reasoning, "signature": rules.signature(say.reasoning)}
         blocks.append({"reasoningContent": {"reasoningText": told}})
     if say.text or not say.calls:
         blocks.append({"text": say.text})
@@ -165,11 +164,6 @@ def _blocks(body: Json, say: Say) -> list[Json]:
         id_ = call.id or f"tooluse_{number}"
         blocks.append({"toolUse": {"toolUseId": id_, "name": call.name, "input": call.object}})
     return blocks
-
-
-def signature(text: str) -> str:
-    """The state that the service signs a thought with."""
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _stop(say: Say) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import itertools
 import re
 from functools import lru_cache
@@ -53,12 +54,14 @@ def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal
     report = ParamValidator().validate(given, shape(request))
     if report.has_errors():
         return bad(report.generate_report())
-    checks = (_roles, _texts, _documents, _calls, _marks, _by_model)
+    checks = (_roles, _texts, _documents, _calls, _marks, _thoughts, _by_model)
     return next((found for check in checks if (found := check(model, body))), None)
 
 
 def count_refusal(model: str, body: Json) -> Refusal | None:
-    """The same for a count."""
+    """The same for a count, which Claude's models alone have."""
+    if "claude" not in model:
+        return bad("The provided model doesn't support counting tokens.")
     inner = body.get("input", {}).get("converse")
     if not isinstance(inner, dict) or body.keys() != {"input"}:
         return bad("input.converse is required")
@@ -221,6 +224,24 @@ def _marks(model: str, body: Json) -> Refusal | None:
 
 
 # --- the models ----------------------------------------------------------------------------
+
+
+def signature(text: str) -> str:
+    """The state that the service signs a thought with."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _thoughts(model: str, body: Json) -> Refusal | None:
+    for number, message in enumerate(body["messages"]):
+        for place, block in enumerate(message["content"]):
+            told = block.get("reasoningContent", {}).get("reasoningText")
+            if told is not None and told.get("signature") != signature(told["text"]):
+                where = f"messages.{number}.content.{place}"
+                return bad(
+                    "The model returned the following errors: "
+                    f"{where}: Invalid `signature` in `thinking` block"
+                )
+    return None
 
 
 def _by_model(model: str, body: Json) -> Refusal | None:

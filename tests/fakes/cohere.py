@@ -12,11 +12,12 @@ from tests.fakes.script import Call, Refusal, Say, Script
 from tests.fakes.server import Out, Seen, Server
 
 Json = dict[str, Any]
+EMBED = "/v2/embed"
 KEY = "co-upstream-0123456789abcdef"
 
 
 class StrictCohere(Server):
-    """Serves `/v2/chat`; `script` says what it answers."""
+    """Serves `/v2/chat`, where `script` says what it answers, and `/v2/embed`."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
@@ -30,6 +31,9 @@ class StrictCohere(Server):
             await _refuse(out, refusal)
             return True
         body = seen.body
+        if seen.path == EMBED:
+            await out.reply(200, _vectors(body), {"x-debug-trace-id": "co-1"})
+            return True
         say = self.script.answer(*_heard(body["messages"]))
         await asyncio.sleep(say.first_s)
         if say.error is not None:
@@ -43,12 +47,14 @@ class StrictCohere(Server):
     def _refusal(self, seen: Seen) -> Refusal | None:
         if seen.headers.get("authorization") != f"Bearer {self.key}":
             return rules.bad("invalid api token", 401)
-        if (seen.method, seen.path) != ("POST", "/v2/chat"):
+        if seen.method != "POST" or seen.path not in {"/v2/chat", EMBED}:
             return rules.bad("404 page not found", 404)
         if not isinstance(seen.body, dict):
             return rules.bad("invalid json syntax")
-        refused = rules.refusal(seen.body)
-        if refused is None and seen.body["model"] not in rules.MODELS:
+        embeds = seen.path == EMBED
+        refused = rules.embed_refusal(seen.body) if embeds else rules.refusal(seen.body)
+        known = rules.EMBEDDERS if embeds else rules.MODELS
+        if refused is None and seen.body["model"] not in known:
             return rules.bad(f"model '{seen.body['model']}' not found", 404)
         return refused
 
@@ -76,6 +82,21 @@ class StrictCohere(Server):
 async def _refuse(out: Out, refusal: Refusal) -> None:
     body = {"id": "co-error-1", "message": refusal.message}
     await out.reply(refusal.status, body, refusal.headers)
+
+
+def _vectors(body: Json) -> Json:
+    """A vector of two numbers for each input: its place, and how long it is."""
+    given = next(body[name] for name in ("texts", "images", "inputs") if name in body)
+    vectors = [[float(n), float(len(json.dumps(item)))] for n, item in enumerate(given)]
+    kind = body.get("embedding_types", ["float"])[0]
+    units = {"input_tokens": 3 * len(given)} if "images" not in body else {"image_tokens": 7}
+    return {
+        "response_type": "embeddings_by_type",
+        "id": "co-embed-1",
+        "embeddings": {kind: vectors},
+        "texts": body.get("texts", []),
+        "meta": {"api_version": {"version": "2"}, "billed_units": units},
+    }
 
 
 def _heard(messages: list[Json]) -> tuple[list[str], list[str]]:

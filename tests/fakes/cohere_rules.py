@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+import re
+from typing import Any, Literal
 
 import pydantic
-from cohere.types import ChatMessages, CitationOptions, Document, ResponseFormatV2, Thinking, ToolV2
+from cohere.types import (
+    ChatMessages,
+    CitationOptions,
+    Document,
+    EmbedInput,
+    ResponseFormatV2,
+    Thinking,
+    ToolV2,
+)
 from cohere.v2.client import V2Client
 
 from tests.fakes.script import Refusal
@@ -47,6 +56,57 @@ _RANGES = {
 }
 
 
+EMBEDDERS = ("embed-v4.0", "embed-english-v3.0")
+_EMBED_FIELDS = set(inspect.signature(V2Client.embed).parameters) - {"self", "request_options"}
+_EMBED_TYPES: dict[str, Any] = {
+    "model": str,
+    "texts": list[str],
+    "images": list[str],
+    "inputs": list[EmbedInput],
+    "max_tokens": int,
+    "output_dimension": int,
+    "embedding_types": list[Literal["float", "int8", "uint8", "binary", "ubinary", "base64"]],
+    "truncate": Literal["NONE", "START", "END"],
+    "priority": int,
+    "input_type": Literal[
+        "search_document", "search_query", "classification", "clustering", "image"
+    ],
+}
+_PICTURE = re.compile(r"data:image/(?:jpeg|png|webp|gif);base64,[A-Za-z0-9+/]+=*")
+
+
+def embed_refusal(body: Json) -> Refusal | None:
+    """Why the service would refuse to make vectors; None if it would not."""
+    return embed_type_refusal(body) or _embedded(body)
+
+
+def embed_type_refusal(body: Json) -> Refusal | None:
+    """Why a field of it would be refused by itself, whatever the model; None if none would."""
+    return _known(body, _EMBED_FIELDS, _EMBED_TYPES)
+
+
+def _embedded(body: Json) -> Refusal | None:
+    given = [name for name in ("texts", "images", "inputs") if name in body]
+    if "model" not in body or "input_type" not in body or len(given) != 1:
+        return bad("model, input_type and one of texts, images, inputs are required")
+    inputs, newest = body[given[0]], body["model"] == EMBEDDERS[0]
+    if not inputs:
+        return bad(f"invalid request: {given[0]} must not be empty")
+    if len(inputs) > 96:
+        return bad(f"invalid request: number of {given[0]} must be at most 96")
+    if (given == ["images"]) != (body["input_type"] == "image"):
+        return bad("invalid request: input_type image is for images, and they for it")
+    if given == ["images"] and not newest and len(inputs) > 1:
+        return bad("invalid request: number of images must be at most 1")
+    if any(not _PICTURE.fullmatch(image) for image in body.get("images", ())):
+        return bad("invalid request: an image must be a data URI")
+    if not newest and ("output_dimension" in body or "inputs" in body):
+        return bad("invalid request: output_dimension and inputs are for embed-v4 and newer")
+    if body.get("output_dimension", 256) not in {256, 512, 1024, 1536}:
+        return bad("invalid request: output_dimension must be one of 256, 512, 1024, 1536")
+    return None
+
+
 def bad(message: str, status: int = 400) -> Refusal:
     """A refusal in Cohere's words."""
     return Refusal(status, "", message)
@@ -59,12 +119,17 @@ def refusal(body: Json) -> Refusal | None:
 
 
 def _fields(body: Json) -> Refusal | None:
-    unknown = body.keys() - _FIELDS - {"stream"}
-    if unknown:
-        return bad(f"unknown field: parameter {sorted(unknown)[0]!r} is not a valid field", 422)
     if "model" not in body or "messages" not in body or "stream" not in body:
         return bad("model, messages and stream are required")
-    for name, kind in _TYPES.items():
+    return _known(body, _FIELDS | {"stream"}, _TYPES)
+
+
+def _known(body: Json, fields: set[str], types: Json) -> Refusal | None:
+    """Why a field would be refused by itself."""
+    unknown = body.keys() - fields
+    if unknown:
+        return bad(f"unknown field: parameter {sorted(unknown)[0]!r} is not a valid field", 422)
+    for name, kind in types.items():
         if name not in body:
             continue
         try:
@@ -107,6 +172,8 @@ def _ranges(body: Json) -> Refusal | None:
 
 def _messages(body: Json) -> Refusal | None:
     messages = body["messages"]
+    if "vision" not in body["model"] and any(map(_shows, messages)):
+        return bad("invalid request: image content is not supported for this model")
     if not messages:
         return bad("invalid request: message must be at least 1 token long")
     if messages[-1]["role"] not in {"user", "tool"}:
@@ -131,6 +198,11 @@ def _messages(body: Json) -> Refusal | None:
         elif not message["content"]:
             return bad(f"invalid request: messages[{place}] must have content")
     return bad("invalid request: results are missing") if owed else None
+
+
+def _shows(message: Json) -> bool:
+    content = message.get("content")
+    return isinstance(content, list) and any(item["type"] == "image_url" for item in content)
 
 
 def _tools(body: Json) -> Refusal | None:

@@ -37,6 +37,8 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
 }
 _SCHEMA = frozenset(
     {
+        # Google's own examples send what Zod writes, which begins with it.
+        "$schema",
         "$id",
         "$defs",
         "$ref",
@@ -185,9 +187,11 @@ def _signed(contents: list[dict[str, Any]]) -> Iterator[str]:
             yield f"Function call `{name}` is missing a `thought_signature`."
         for part in content["parts"]:
             told = part.get("thoughtSignature", SENTINEL)
-            known = decoded(told).startswith((b"sig:", b"skip_thought_signature"))
-            if not known:
+            call = part.get("functionCall")
+            if not decoded(told).startswith((b"sig:", b"skip_thought_signature")):
                 yield "Corrupted thought signature."
+            elif call and decoded(told) not in map(decoded, (SENTINEL, signature(call["name"]))):
+                yield "Invalid thought signature: it belongs to another part."
 
 
 # --- tools and the rest ------------------------------------------------------------------

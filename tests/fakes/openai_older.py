@@ -75,7 +75,8 @@ class StrictOlderOpenAI(Server):
         await asyncio.sleep(say.first_s)
         if say.error is not None:
             fields = {"type": say.error.type, "param": None, "code": say.error.code}
-            await out.reply(say.error.status, {"error": {"message": say.error.message, **fields}})
+            told = {"error": {"message": say.error.message, **fields}}
+            await out.reply(say.error.status, told, dict(say.error.headers))
             return True
         if seen.body.get("stream"):
             return await _stream(seen.body, say, out)
@@ -129,7 +130,13 @@ async def _stream(body: dict[str, Any], say: Say, out: Out) -> bool:
     if say.breaks == "cut":
         out.reset()
         return False
-    await out.write(b"data: [DONE]\n\n")
+    if say.breaks == "error":
+        failed = {"message": "The server had an error", "type": "server_error", "code": None}
+        await out.write(
+            b"data: " + json.dumps({"error": {**failed, "param": None}}).encode() + b"\n\n"
+        )
+    else:
+        await out.write(b"data: [DONE]\n\n")
     await out.end()
     return True
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fakes.responses_rules import STATE, items_of
+from tests.fakes.responses_rules import items_of, state_of
 from tests.fakes.script import Call, Say
 from tests.fakes.server import Out
 
@@ -45,7 +46,8 @@ def whole(body: Json, say: Say, usage: Json) -> Json:
 
 def _answer(body: Json, status: str, **fields: Any) -> Json:
     return {
-        "id": "resp_upstream1",
+        # A server that remembers gives each its own.
+        "id": body.get("as", "resp_upstream1"),
         "object": "response",
         "created_at": CREATED,
         "model": f"{body['model']}-2026-01-01",
@@ -75,19 +77,25 @@ def output(body: Json, say: Say) -> list[Json]:
         items.append(_reasoning(body, say))
     if say.text or say.refusal is not None or not say.calls:
         items.append(_message(say))
-    items += [_call(number, call, customs) for number, call in enumerate(say.calls)]
+    stem = "fc_thought" if say.reasoning and not say.text else "fc_up"
+    items += [_call(f"{stem}_{n}", n, call, customs) for n, call in enumerate(say.calls)]
     return items
 
 
 def _reasoning(body: Json, say: Say) -> Json:
     """A thought: its words only for who asked for a summary, its state for who asked for that."""
     shown = (body.get("reasoning") or {}).get("summary")
-    item: Json = {"id": "rs_up_0", "type": "reasoning", "summary": []}
+    item: Json = {"id": _id("rs", say.reasoning), "type": "reasoning", "summary": []}
     if shown:
         item["summary"] = [{"type": "summary_text", "text": say.reasoning}]
     if "reasoning.encrypted_content" in (body.get("include") or []):
-        item["encrypted_content"] = STATE + say.reasoning.encode().hex()[:40]
+        item["encrypted_content"] = state_of(say.reasoning)
     return item
+
+
+def _id(stem: str, text: str) -> str:
+    """Another id for another item, as clients take items of one id for the same."""
+    return f"{stem}_up_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _message(say: Say) -> Json:
@@ -95,7 +103,7 @@ def _message(say: Say) -> Json:
     if say.refusal is not None:
         part = {"type": "refusal", "refusal": say.refusal}
     return {
-        "id": "msg_up_0",
+        "id": _id("msg", say.text),
         "type": "message",
         "role": "assistant",
         "status": "completed",
@@ -103,7 +111,7 @@ def _message(say: Say) -> Json:
     }
 
 
-def _call(number: int, call: Call, customs: set[str]) -> Json:
+def _call(item_id: str, number: int, call: Call, customs: set[str]) -> Json:
     call_id = call.id or f"call_up_{number}"
     if call.name in customs:
         return {
@@ -114,7 +122,7 @@ def _call(number: int, call: Call, customs: set[str]) -> Json:
             "input": call.text,
         }
     return {
-        "id": f"fc_up_{number}",
+        "id": item_id,
         "type": "function_call",
         "call_id": call_id,
         "name": call.name,

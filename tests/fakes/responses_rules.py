@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,20 @@ _CALLS = {
 }
 # Fields of items that the service lets pass though its types do not name them.
 _ECHOED = {"status", "logprobs", "parsed", "parsed_arguments"}
+
+
+def state_of(thought: str) -> str:
+    """The encrypted state of a thought of this server."""
+    return f"{STATE}{thought.encode().hex()}.{hashlib.sha256(thought.encode()).hexdigest()[:8]}"
+
+
+def is_own(state: str) -> bool:
+    """Whether a state is one that this server made, unaltered."""
+    try:
+        words = bytes.fromhex(state.removeprefix(STATE).partition(".")[0]).decode()
+    except ValueError:
+        return False
+    return state == state_of(words)
 
 
 def refusal(body: dict[str, Any]) -> Refusal | None:
@@ -62,7 +77,41 @@ def _shape(body: dict[str, Any]) -> Refusal | None:
     rest = {k: v for k, v in body.items() if k != "stream"}
     if not isinstance(body.get("stream"), bool | None):
         return bad("Invalid type for 'stream': expected a boolean.", "stream", "invalid_type")
-    return _first(problems(rest, ResponseCreateParamsBase))
+    return _first(problems(_completed(rest), ResponseCreateParamsBase))
+
+
+def _completed(body: dict[str, Any]) -> dict[str, Any]:
+    """The body as its types want it; the service is less strict than they are.
+
+    It misses no fields of a tool, nor of an answer that a client wrote down by itself
+    (openai/openai-java#585, vercel/ai#20828), and takes what OpenAI's own Codex sends:
+    `client_metadata`, an id on each message, and `content: null` in a thought.
+    """
+    given, tools = body.get("input"), body.get("tools")
+    body = {name: value for name, value in body.items() if name != "client_metadata"}
+    if isinstance(given, list):
+        body["input"] = [_answered(item) for item in given]
+    if isinstance(tools, list):
+        wanted = {"strict": None, "parameters": None}
+        body["tools"] = [_with(wanted, tool, "function") for tool in tools]
+    return body
+
+
+def _answered(item: Any) -> Any:
+    content = item.get("content", ()) if isinstance(item, dict) else ()
+    if content is None and item.get("type") == "reasoning":
+        return {name: value for name, value in item.items() if name != "content"}
+    if not isinstance(content, list):
+        return item
+    if item.get("role") != "assistant":
+        return {k: v for k, v in item.items() if k != "id"} if "role" in item else item
+    parts = [_with({"annotations": []}, part, "output_text") for part in content]
+    return {"type": "message", "id": "msg_1", "status": "completed", **item, "content": parts}
+
+
+def _with(fields: dict[str, Any], node: Any, kind: str) -> Any:
+    fits = isinstance(node, dict) and node.get("type") == kind
+    return {**fields, **node} if fits else node
 
 
 def _first(found: list[Problem]) -> Refusal | None:
@@ -206,8 +255,17 @@ def _calls(body: dict[str, Any]) -> Refusal | None:
 def _reasoning(body: dict[str, Any]) -> Refusal | None:
     """Reasoning comes back with its state, and with what it led to right after it."""
     items = items_of(body)
+    thought = False
     for place, item in enumerate(items):
-        if item.get("type") != "reasoning":
+        kind, own_id = item.get("type"), str(item.get("id"))
+        if kind == "function_call" and own_id.startswith("fc_thought_") and not thought:
+            message = (
+                f"Item '{own_id}' of type 'function_call' was provided without its required "
+                "'reasoning' item: 'rs_up_0'."
+            )
+            return bad(message, "input")
+        thought = kind == "reasoning" or (thought and kind in _CALLS)
+        if kind != "reasoning":
             continue
         state = item.get("encrypted_content")
         if not state and body.get("store") is False:
@@ -217,7 +275,7 @@ def _reasoning(body: dict[str, Any]) -> Refusal | None:
                 "input."
             )
             return bad(message, "input")
-        if state and not state.startswith(STATE):
+        if state and not is_own(state):
             message = "The encrypted content could not be verified."
             return bad(message, None, "invalid_encrypted_content")
         after = items[place + 1] if place + 1 < len(items) else {}

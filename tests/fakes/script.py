@@ -78,11 +78,16 @@ class Script:
 
     def __init__(self) -> None:
         self._rules: list[tuple[str, Say]] = []
+        self._after: dict[str, Say] = {}
         self.default = Say(text="Hello from the strict upstream.")
 
     def on(self, text: str, say: Say) -> None:
         """When the user's last words hold `text`, say this."""
         self._rules.insert(0, (text, say))
+
+    def after(self, result: str, say: Say) -> None:
+        """When a fresh tool result holds `result`, say this."""
+        self._after[result] = say
 
     def answer(self, prompts: list[str], results: list[str]) -> Say:
         """The answer to user texts (the last first); `results` are fresh tool results."""
@@ -90,6 +95,9 @@ class Script:
         if not results:
             return say
         joined = " | ".join(results)
+        for text, later in self._after.items():
+            if text in joined:
+                return later
         if say.then is None:
             return Say(text=f"The tools answered: {joined}")
         if say.then.text:

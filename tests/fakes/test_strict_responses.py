@@ -10,12 +10,13 @@ import openai
 import pytest
 
 from tests.fakes import Call, Say, StrictOpenAI
+from tests.fakes.responses_rules import state_of
 
 TOOL = {"type": "function", "name": "f", "strict": False, "parameters": {"type": "object"}}
 CALL = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "ok"}
 ASKED = {"role": "user", "content": "Hi"}
-THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA-x"}
+THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": state_of("x")}
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,28 @@ def ask(server: StrictOpenAI, **body: Any) -> httpx.Response:
     asked = {"model": "gpt-5.6-sol", "input": [ASKED], **body}
     headers = {"authorization": f"Bearer {server.key}"}
     return httpx.post(f"{server.url}/v1/responses", json=asked, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": [{"type": "function", "name": "f"}]},
+        {"client_metadata": {"a": "b"}},
+        {"input": [{"id": "msg_1", "type": "message", "role": "user", "content": []}]},
+        {
+            "input": [
+                {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+                ASKED,
+            ]
+        },
+        {"input": [ASKED, {**THOUGHT, "content": None}, CALL, RESULT]},
+    ],
+    ids=["bare_tool", "client_metadata", "message_id", "own_answer", "null_content"],
+)
+def test_it_takes_what_clients_of_the_service_send(
+    server: StrictOpenAI, body: dict[str, Any]
+) -> None:
+    assert ask(server, **body).status_code == 200
 
 
 @pytest.mark.parametrize(

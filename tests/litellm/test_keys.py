@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 import pytest
+import yaml
 
 from gateway.litellm import keys
 from gateway.litellm.deployment import _ABLE, _COSTS, DEFAULTS, LIMITS, SHARES
-from gateway.litellm.keys import SECTIONS, near
+from gateway.litellm.keys import SECTIONS, known, near
 from gateway.litellm.table import markdown
+from tests.e2e.test_litellm_files import KEPT, RELIABLE, RESTING, RETRIED
+from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -71,3 +77,68 @@ def test_all_that_is_read_is_in_the_table() -> None:
 )
 def test_an_unknown_key_is_told_what_it_may_have_meant(section: str, name: str, meant: str) -> None:
     assert near(section, name) == meant
+
+
+def _written(node: Any, section: str) -> Iterator[tuple[str, str]]:
+    """The keys that stand in a file, each with its section."""
+    inner = {"litellm_params": "litellm_params", "model_info": "model_info"}
+    for name, value in (node or {}).items():
+        yield section, name
+        below = inner.get(name, name if name in SECTIONS else None)
+        if name == "model_list":
+            for entry in value:
+                yield from _written(entry, "model_list[]")
+        elif below is not None and isinstance(value, dict):
+            yield from _written(value, below)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [SIMPLE, SEVERAL, SWITCHABLE, RELIABLE, RETRIED, RESTING, KEPT],
+    ids=["simple", "several", "switchable", "reliable", "retried", "resting", "kept"],
+)
+def test_every_key_of_the_files_is_in_the_table(text: str) -> None:
+    fields = dict.fromkeys(("one", "two", "primary", "backup", "larger", "tolerant", "key"), "x")
+    found = yaml.safe_load(dedent(text.format(**fields) if "{key}" in text else text))
+    unknown = [(where, name) for where, name in _written(found, "") if known(where, name) is None]
+    assert unknown == []
+
+
+def test_every_key_that_the_reader_asks_for_is_in_the_table() -> None:
+    """Literals in `node.get(...)`; but for parts of values, such as `hidden` of an alias."""
+    parts = {"*", "model", "hidden"}
+    told = {name for section in SECTIONS.values() for name in section} | parts
+    for module in (ROOT / "gateway" / "litellm").glob("*.py"):
+        for call in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call) or getattr(call.func, "attr", "") != "get":
+                continue
+            owner = getattr(call.func, "value", None)
+            if getattr(owner, "id", "") not in {"params", "info", "section", "node", "file"}:
+                continue
+            names = {arg.value for arg in call.args if isinstance(arg, ast.Constant)}
+            assert names <= told, (module.name, names - told)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "word"),
+    [
+        ("litellm_params", "weight", "same"),
+        ("litellm_settings", "num_retries", "different"),
+        ("litellm_params", "input_cost_per_token_above_200k_tokens", "not yet"),
+        ("model_info", "supports_video_input", "no"),
+    ],
+)
+def test_a_key_is_same_different_not_yet_or_no(section: str, name: str, word: str) -> None:
+    found = known(section, name)
+    assert found is not None
+    assert found.word == word
+
+
+def test_what_differs_says_how() -> None:
+    silent = [
+        name
+        for keys in SECTIONS.values()
+        for name, key in keys.items()
+        if key.differs and not key.why
+    ]
+    assert silent == []

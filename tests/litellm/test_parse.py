@@ -171,25 +171,25 @@ def test_a_missing_include_is_named(tmp_path: Path) -> None:
 def test_the_report_names_each_key_once_in_the_files_order(tmp_path: Path) -> None:
     text = """
         litellm_settings:
-          cache: true
+          caching_groups: [[a, b]]
           num_retrys: 3
         model_list:
         - model_name: a
-          litellm_params: {model: gpt-4o, tags: [x]}
+          litellm_params: {model: gpt-4o, tag_regex: [x]}
         - model_name: b
-          litellm_params: {model: gpt-4o, tags: [y]}
+          litellm_params: {model: gpt-4o, tag_regex: [y]}
         general_settings:
           routing_strategy: simple-shuffle
           zzz: 1
         mystery: 1
     """
     assert config(tmp_path, text).notes == [
-        "litellm_config.yaml:2: litellm_settings.cache: not supported yet: "
-        "there is no response cache yet",
+        "litellm_config.yaml:2: litellm_settings.caching_groups: not supported yet: "
+        "routes do not share answers",
         "litellm_config.yaml:3: litellm_settings.num_retrys: unknown key; "
         "did you mean num_retries?",
-        "litellm_config.yaml:6: litellm_params.tags: not supported yet: "
-        "there is no tag routing yet (and 1 more time)",
+        "litellm_config.yaml:6: litellm_params.tag_regex: not supported yet: "
+        "tags are compared as they are (and 1 more time)",
         "litellm_config.yaml:10: general_settings.routing_strategy: unknown key; "
         "did you mean router_settings.routing_strategy?",
         "litellm_config.yaml:11: general_settings.zzz: unknown key",

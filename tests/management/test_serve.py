@@ -8,6 +8,7 @@ import pytest
 from django.core.management.base import CommandError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.management.start.protocol import SocketProtocol
 from gateway.management.start.serve import config, listen
 
 
@@ -40,6 +41,6 @@ def test_the_server_is_set_up_for_the_job() -> None:
     # httptools refuses a body with two lengths; h11 carries it out.
     assert isinstance(found.http, type)
     assert issubclass(found.http, HttpToolsProtocol)
-    assert (found.ws, found.lifespan) == ("none", "on")
+    assert (found.ws, found.lifespan) == (SocketProtocol, "on")
     assert (found.access_log, found.server_header, found.proxy_headers) == (False, False, False)
     assert (found.workers, found.timeout_graceful_shutdown) == (2, 30)

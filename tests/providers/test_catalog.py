@@ -13,7 +13,7 @@ from gateway.providers.auth import AUTH
 from gateway.providers.capabilities import merge
 from gateway.providers.catalog import PRESETS, resolve
 from gateway.providers.catalog.spelling import meant
-from gateway.providers.edits import check
+from gateway.providers.edits import apply, check
 from gateway.providers.listing import markdown
 from gateway.providers.prices import entries
 from gateway.providers.profile import Preset
@@ -191,3 +191,11 @@ def test_names_as_litellm_writes_them(written: str, preset: str, model: str, reg
 
 def test_an_unknown_prefix_means_nothing() -> None:
     assert meant("no_such_prefix", "m") is None
+
+
+@pytest.mark.parametrize("name", ["groq", "fireworks"])
+def test_marks_of_litellm_do_not_reach_who_refuses_them(name: str) -> None:
+    marked = {"role": "assistant", "content": "a", "provider_specific_fields": {"refusal": None}}
+    body, report = apply(PRESETS[name].edits, {"messages": [marked]})
+    assert body["messages"] == [{"role": "assistant", "content": "a"}]
+    assert [note.path for note in report] == ["messages[0].provider_specific_fields"]

@@ -15,7 +15,7 @@ import pytest
 from gateway.management.price_table import PRICES, table
 from gateway.providers.catalog import PRESETS
 from gateway.providers.prices import FILE, book, context_window, price_for
-from gateway.providers.profile import Price
+from gateway.providers.profile import RATES, Price
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,8 +44,14 @@ def test_a_price_says_who_said_so() -> None:
     assert price_for("openai", "gpt-4o").source == book().source
 
 
-def test_a_price_with_tiers_says_that_it_is_the_base() -> None:
-    assert "base tier" in price_for("openai", "gpt-5.4").source
+def test_a_long_prompt_has_the_prices_of_long_prompts() -> None:
+    price = price_for("anthropic", "claude-sonnet-4-5")
+    ((tokens, long),) = price.above
+    assert (tokens, price.input, long.input, long.output) == (200_000, 3, 6, Decimal("22.5"))
+
+
+def test_sound_has_a_price_of_its_own() -> None:
+    assert price_for("gemini", "gemini-2.5-flash").input_audio == 1
 
 
 def test_a_price_that_changes_by_the_hour_says_so() -> None:
@@ -120,14 +126,7 @@ def test_prices_are_those_that_the_source_computes(preset: str) -> None:
         if wanted[0] is None and wanted[1] is None:
             continue
         price = price_for(preset, model.id)
-        found = [
-            price.input,
-            price.output,
-            price.cache_read,
-            price.cache_write,
-            price.cache_write_1h,
-        ]
-        assert found == wanted, model.id
+        assert [getattr(price, rate) for rate in RATES] == wanted, model.id
 
 
 def _base(price: Any) -> Any:

@@ -43,7 +43,12 @@ from tests.fakes import (
     StrictDeepSeek,
     StrictGemini,
     StrictOpenAI,
+    bedrock_rules,
+    cohere_rules,
 )
+from tests.fakes.bedrock import BEARER, StrictBedrock
+from tests.fakes.cohere import StrictCohere
+from tests.fakes.ollama import StrictOllama
 
 JSON = '{"mood":"calm","waves":3,"words":["blue"]}'
 
@@ -196,6 +201,50 @@ MESSAGES = {
 NO_TURNS = {"mid_system": "unclear", "prefill": "refused"}
 UNSAID = {"one_at_a_time": "unclear", "strict_tools": "unclear", "cache": "unclear"}
 
+# What a dialect has no words for is not asked.
+NO_CHOICE = {"one_at_a_time": "unclear", "forced_tool": "unclear"}
+OLLAMA = {
+    **NO_CHOICE,
+    "count_tokens": "unclear",
+    "no_tool": "unclear",
+    "bad_parameter": "wrong",
+    "result_image": "unclear",
+    "strict_tools": "unclear",
+    "cache": "unclear",
+}
+COHERE = {
+    **NO_CHOICE,
+    "count_tokens": "unclear",
+    "mid_system": "unclear",
+    "prefill": "unclear",
+    "bad_parameter": "wrong",
+    "image": "refused",
+    "result_image": "unclear",
+    "cache": "unclear",
+}
+NO_THINKING = {"thinking": "refused", "thinking_tools": "refused"}
+NO_THINKING_TO_ASK = {"thinking": "unclear", "thinking_tools": "unclear"}
+CONVERSE = {
+    "mid_system": "unclear",
+    "seed": "unclear",
+    "penalties": "unclear",
+    "json": "unclear",
+}
+NOT_CLAUDE = {
+    **CONVERSE,
+    **NO_THINKING_TO_ASK,
+    "count_tokens": "refused",
+    "prefill": "wrong",
+    "one_at_a_time": "refused",
+}
+RESPONSES = {
+    "prefill": "unclear",
+    "stop": "unclear",
+    "seed": "unclear",
+    "penalties": "unclear",
+    "cache": "unclear",
+}
+
 TRUTHS: dict[str, tuple[Any, str, str, str, dict[str, str]]] = {
     "gpt-4o": (StrictOpenAI, "openai", "/v1", "length", {**OPENAI, **UNMARKED}),
     "o4-mini": (
@@ -235,15 +284,59 @@ TRUTHS: dict[str, tuple[Any, str, str, str, dict[str, str]]] = {
     ),
     "gemini-3.1-pro": (StrictGemini, "gemini", "", "MAX_TOKENS", {**NO_TURNS, **UNSAID}),
     "gemini-2.5-flash": (StrictGemini, "gemini", "", "MAX_TOKENS", {**NO_TURNS, **UNSAID}),
+    "llama3.2": (StrictOllama, "ollama", "", "length", {**OLLAMA, **NO_THINKING}),
+    "qwen3": (StrictOllama, "ollama", "", "length", OLLAMA),
+    cohere_rules.PLAIN: (StrictCohere, "cohere", "", "MAX_TOKENS", {**COHERE, **NO_THINKING}),
+    cohere_rules.REASONER: (StrictCohere, "cohere", "", "MAX_TOKENS", COHERE),
+    bedrock_rules.CLAUDE: (StrictBedrock, "bedrock", "", "max_tokens", CONVERSE),
+    bedrock_rules.CLAUDE_NOW: (
+        StrictBedrock,
+        "bedrock",
+        "",
+        "max_tokens",
+        {**CONVERSE, "prefill": "refused", "temperature": "refused"},
+    ),
+    bedrock_rules.NOVA: (StrictBedrock, "bedrock", "", "max_tokens", NOT_CLAUDE),
+    bedrock_rules.LLAMA: (
+        StrictBedrock,
+        "bedrock",
+        "",
+        "max_tokens",
+        {**NOT_CLAUDE, "forced_tool": "refused", "schema": "refused", "cache": "unclear"},
+    ),
+    "gpt-5": (
+        StrictOpenAI,
+        "openai_responses",
+        "/v1",
+        "max_output_tokens",
+        {**RESPONSES, "temperature": "refused"},
+    ),
+    "gpt-4o by Responses": (
+        StrictOpenAI,
+        "openai_responses",
+        "/v1",
+        "max_output_tokens",
+        {**RESPONSES, **NO_THINKING},
+    ),
 }
+# Models that take up a begun answer.
+GOES_ON = ("claude", "llama3.2", "qwen3")
+
+
+def test_every_dialect_of_a_provider_has_its_truth() -> None:
+    """Embeddings answer no questions, and a prompt that is continued but the fewest."""
+    asked = {PRESETS[preset].dialect for _, preset, *_ in TRUTHS.values()}
+    assert asked == set(DIALECTS) - {"openai_embeddings", "openai_completions"}
 
 
 @pytest.mark.parametrize("model", TRUTHS)
 async def test_the_truth_about_a_provider_is_found(model: str) -> None:
     fake, preset, path, length, truth = TRUTHS[model]
     with fake() as upstream:
-        able(upstream.script, length=length, goes_on="claude" in model)
-        to = target(preset, model, url=upstream.url + path, key=upstream.key)
+        able(upstream.script, length=length, goes_on=any(name in model for name in GOES_ON))
+        key = getattr(upstream, "key", BEARER)
+        name = model.partition(" ")[0]
+        to = target(preset, name, url=upstream.url + path, key=key)
         found = await examined(to)
     assert set(found) == set(BY_NAME)
     assert told(found) == truth

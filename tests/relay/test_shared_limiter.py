@@ -16,16 +16,18 @@ from redis.asyncio import Redis
 
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
-from gateway.relay import shared_limiter
+from gateway.relay import cache_store, shared_limiter
 from gateway.relay.board import Board
 from gateway.relay.call import Call
 from gateway.relay.limiter import Limiter
-from gateway.relay.shared_limiter import PREFIX, SharedLimiter
+from gateway.relay.redis_wire import PREFIX
+from gateway.relay.shared_limiter import SharedLimiter
+from gateway.routing.cache import CachePolicy
 from gateway.routing.limits import UNITS, Budget, Limits
 from gateway.routing.snapshot import Route, Snapshot
 from tests.redis_server import RedisServer, running
-from tests.relay.harness import provider, route
-from tests.relay.test_limiter import limited, priced
+from tests.relay.harness import gateway, provider, route
+from tests.relay.test_limiter import CHAT, body, limited, priced, used
 
 pytestmark = pytest.mark.redis
 NOW = 1_800_000_000.0
@@ -278,3 +280,74 @@ async def test_while_redis_is_away_each_machine_counts_alone(
         assert found.count("ok") == 3, "Redis has forgotten, and counts for both again"
     assert caplog.text.count("Redis is away") == 2
     assert caplog.text.count("Redis is back") == 2
+
+
+class Turns:
+    """A proxy before Redis that counts how often it is asked: what comes at once is one turn."""
+
+    def __init__(self, port: int) -> None:
+        self.count = 0
+        self._port = port
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    async def close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, out = await asyncio.open_connection("127.0.0.1", self._port)
+        asked = False
+
+        async def ask() -> None:
+            nonlocal asked
+            while data := await reader.read(1 << 20):
+                self.count += not asked
+                asked = True
+                out.write(data)
+            out.close()
+
+        async def answer() -> None:
+            nonlocal asked
+            while data := await theirs.read(1 << 20):
+                asked = False
+                writer.write(data)
+            writer.close()
+
+        await asyncio.gather(ask(), answer())
+
+
+async def test_with_limits_budget_and_cache_a_request_is_one_turn_at_redis(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settling, reserving, the look for an answer and the keeping of one: all in one write."""
+    monkeypatch.setattr(shared_limiter, "FLUSH_S", 60.0)
+    registry = limited(
+        priced(provider("one", limits=Limits(concurrency=9)), cache=CachePolicy()),
+        limits=Limits(requests_per_minute=900, tokens_per_hour=10**7, concurrency=5),
+        budget=Budget(month_usd=Decimal(1)),
+    )
+    turns = Turns(redis.port)
+    url = await turns.start()
+    async with gateway(tmp_path, registry, one=lambda _: used(5)) as rig:
+        live = rig.runtime
+        live.shared = live.limiter = SharedLimiter(live.limiter.board, url)
+        live.cache = cache_store.made(b"pepper", 10**7, live.shared, None, None, None)
+        await rig.post(CHAT, body(seed=0))  # the connection, and the script
+        for number in range(1, 21):
+            before = turns.count
+            reply = await rig.post(CHAT, body(seed=number))
+            assert (reply.status, reply.headers["x-dragoman-cache"]) == (200, "miss")
+            assert turns.count - before == 1
+        live.shared._flush_now()
+        await asyncio.gather(*live.shared._tasks)
+        live.cache.memory.drop(next(iter(live.cache.memory._kept)))
+        before = turns.count
+        again = await rig.post(CHAT, body(seed=0))
+        assert again.headers["x-dragoman-cache"] == "hit"
+        assert turns.count - before == 1
+    await turns.close()

@@ -24,6 +24,7 @@ from gateway.routing.limits import (
     WORDS,
     Budget,
     Limits,
+    Line,
     Moment,
     Rule,
     Want,
@@ -35,6 +36,7 @@ from gateway.routing.limits import (
     empty_in,
     fits,
     frees_in,
+    lines,
     look,
     put_back,
     rules,
@@ -66,7 +68,11 @@ class Gate:
 
     def look(self, now: float, want: int = 0, who: int = 0) -> tuple[int, list[int]]:
         others = [words for number, words in enumerate(self.lanes) if number != who]
-        return look(self.bounds, self.lanes[who], others, moment(now), Want(want, want))
+        return look(self.at(now), self.lanes[who], others, Want(want, want))
+
+    def at(self, now: float, began: float = 0.0) -> tuple[Line, ...]:
+        """The rule at a time, for a request that began then or before."""
+        return lines(self.bounds, Moment(now, moment(began or now).windows))
 
     def used(self, now: float) -> int:
         return self.look(now)[1][0]
@@ -78,12 +84,11 @@ class Gate:
     def enter(self, now: float, want: int, who: int = 0) -> bool:
         refused, _ = self.look(now, want, who)
         if not refused:
-            take(self.bounds, self.lanes[who], moment(now), Want(want, want))
+            take(self.at(now), self.lanes[who], Want(want, want))
         return not refused
 
     def leave(self, now: float, want: int, used: int, who: int = 0, began: float = 0.0) -> None:
-        when = Moment(now, moment(began or now).windows)
-        put_back(self.bounds, self.lanes[who], when, Want(want, want), used, used)
+        put_back(self.at(now, began), self.lanes[who], Want(want, want), used, used)
 
     def counts(self, now: float) -> list[int]:
         rows = [by_slot(words, 0, slot(now, self.span_s)) for words in self.lanes]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import KINDS, Error
 from gateway.canon.traits import Traits
+from gateway.routing.course import CLASSES, Course, Decision
 from gateway.routing.health import State
-from gateway.routing.plan import CLASSES, Course, Decision, Facts, decide
+from gateway.routing.plan import Facts, decide
 from gateway.routing.readings import Reading
 from gateway.routing.snapshot import Model, Provider, Route, Step, Target
 

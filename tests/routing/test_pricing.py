@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.canon.response import Usage
 from gateway.providers.profile import Price
-from gateway.routing.pricing import cost
+from gateway.routing.pricing import charged, cost, tier_price
 
 FULL = Price(
     input=Decimal(3),
@@ -85,3 +86,91 @@ def test_more_tokens_never_cost_less(a: int, b: int, c: int) -> None:
     assert less is not None
     assert more is not None
     assert more > less
+
+
+# -- long prompts, tiers, sound, margins ------------------------------------------------
+
+LONG = Price(input=Decimal(6), output=Decimal("22.5"), cache_read=Decimal("0.6"), source="list")
+
+
+@pytest.mark.parametrize(
+    ("usage", "usd"),
+    [
+        (Usage(input=200_000, output=0), "0.6"),
+        (Usage(input=200_001, output=0), "1.200006"),
+        (Usage(input=1, cache_read=200_000, output=1000), "0.142506"),
+    ],
+    ids=["just short", "one token more: all of them", "cached ones count, and the output too"],
+)
+def test_a_long_prompt_is_billed_as_one_from_the_first_token(usage: Usage, usd: str) -> None:
+    price = msgspec.structs.replace(FULL, above=((200_000, LONG),))
+    assert cost(usage, price) == Decimal(usd)
+
+
+def test_of_several_steps_the_highest_that_is_passed_counts() -> None:
+    steps = tuple((n, Price(input=Decimal(n), output=Decimal(0))) for n in (10, 20, 30))
+    price = msgspec.structs.replace(FULL, above=steps)
+    found = [cost(Usage(input=n, output=0), price) for n in (10, 11, 25, 31)]
+    per_token = [usd * 1_000_000 / n for usd, n in zip(found, (10, 11, 25, 31), strict=True) if usd]
+    assert per_token == [3, 10, 20, 30]
+
+
+def test_reasoning_is_billed_apart_where_it_has_a_price() -> None:
+    price = msgspec.structs.replace(FULL, reasoning=Decimal(20))
+    assert cost(Usage(input=0, output=1_000_000, reasoning=400_000), price) == Decimal(17)
+    assert cost(Usage(input=0, output=1_000_000), price) == Decimal(15)
+
+
+@pytest.mark.parametrize(
+    "native",
+    [
+        {
+            "prompt_tokens_details": {"audio_tokens": 400_000},
+            "completion_tokens_details": {"audio_tokens": 100_000},
+        },
+        {
+            "promptTokensDetails": [
+                {"modality": "TEXT", "tokenCount": 600_000},
+                {"modality": "AUDIO", "tokenCount": 400_000},
+            ],
+            "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 100_000}],
+        },
+    ],
+    ids=["as OpenAI tells it", "as Gemini tells it"],
+)
+def test_sound_has_its_own_price_and_the_rest_that_of_text(native: dict[str, object]) -> None:
+    price = msgspec.structs.replace(FULL, input_audio=Decimal(10), output_audio=Decimal(40))
+    usage = Usage(input=1_000_000, output=200_000, native=native)
+    assert cost(usage, price) == Decimal("1.8") + 4 + Decimal("1.5") + 4
+
+
+def test_sound_without_a_price_of_its_own_is_billed_as_text() -> None:
+    price = msgspec.structs.replace(FULL, output_audio=Decimal(40))
+    native = {"prompt_tokens_details": {"audio_tokens": 500_000}}
+    assert cost(Usage(input=1_000_000, output=0, native=native), price) == 3
+
+
+def test_a_service_tier_has_its_own_price() -> None:
+    flex = Price(input=Decimal(1), output=Decimal(2), source="set here; tier flex")
+    price = msgspec.structs.replace(FULL, tiers={"flex": flex})
+    assert tier_price(price, "flex") is flex
+    assert all(tier_price(price, name) is price for name in (None, "", "default", "standard"))
+
+
+def test_a_tier_without_a_price_is_billed_as_the_standard_one_and_says_so() -> None:
+    """Unknown, it would count for no budget, and whoever asks for the tier would pass all."""
+    found = tier_price(FULL, "priority")
+    assert (found.input, found.output) == (FULL.input, FULL.output)
+    assert "standard price, none known for the tier priority" in found.source
+
+
+def test_an_unknown_price_is_unknown_in_every_tier() -> None:
+    assert cost(Usage(input=1, output=1), tier_price(Price(), "flex")) is None
+
+
+def test_the_first_margin_that_is_set_holds() -> None:
+    usd = Decimal("0.0000012345")
+    assert charged(usd, None, Decimal("1.2"), Decimal(9)) == Decimal("0.00000148140")
+    assert charged(usd, Decimal(0), Decimal(9)) == 0
+    assert charged(usd, None, None) == usd
+    assert charged(None, Decimal(2)) is None

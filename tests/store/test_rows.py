@@ -46,6 +46,9 @@ FULL = {
     "usage_source": "reported",
     "cost_usd": Decimal("0.0000012345"),
     "price_source": "genai-prices",
+    "charged_usd": Decimal("0.0000014814"),
+    "service_tier": "flex",
+    "tags": ["ci", "team-a"],
     "session": "s-1",
     "user_agent": "claude-cli/2.1",
     "client_ip": "::1",
@@ -66,7 +69,7 @@ def test_an_entry_comes_back_as_it_was_written() -> None:
 
 def test_every_field_of_an_entry_has_a_column() -> None:
     columns = {field.name for field in RequestLog._meta.concrete_fields} - {"id"}
-    fields = set(Entry.__struct_fields__) - {"bodies", "id"} | {"request_id"}
+    fields = set(Entry.__struct_fields__) - {"bodies", "id", "kept"} | {"request_id"}
     assert columns == fields
 
 

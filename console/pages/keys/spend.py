@@ -64,8 +64,9 @@ def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
     for span, _label in SPANS:
         by_key = _spent(span, now)
         sums = spent[span] = {}
-        for key_id, team_id in members:
-            sums[team_id] = sums.get(team_id, Decimal(0)) + by_key.get(key_id, Decimal(0))
+        for key_id, of in members.items():
+            for team_id in of:
+                sums[team_id] = sums.get(team_id, Decimal(0)) + by_key.get(key_id, Decimal(0))
     return _gauges(teams, spent)
 
 

@@ -95,7 +95,7 @@ def key_page(
 
 def fixed(row: ApiKey) -> bool:
     """Whether a file or the environment owns it, so that only a copy can be changed."""
-    return row.source in {Source.FILE, Source.ENVIRONMENT}
+    return row.fixed
 
 
 @require_POST

@@ -13,9 +13,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from console.access import admin, viewer
-from console.facts import ABILITIES, PRICES, SHOWN, SIZES, TRAITS, facts_of
+from console.facts import ABILITIES, PRICES, SHOWN, SIZES, TRAITS, facts_of, rate_of
 from console.forms.models import FactsForm, NewModelForm
 from gateway.models import Model, Provider, Source
+from gateway.providers.prices import price_for
 
 PAGE = "models"
 # Beyond this the list asks for a narrower filter.
@@ -100,7 +101,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 def fixed(row: Model) -> bool:
     """Whether a file or the environment owns it, so that only a copy can be changed."""
-    return row.source in {Source.FILE, Source.ENVIRONMENT}
+    return row.fixed
 
 
 def _page(request: HttpRequest, row: Model, form: FactsForm, *, status: int = 200) -> HttpResponse:
@@ -114,7 +115,12 @@ def _page(request: HttpRequest, row: Model, form: FactsForm, *, status: int = 20
             (_("Price"), _("US dollars for a million tokens"), _lines(form, PRICES)),
             (_("Abilities"), "", _lines(form, ABILITIES)),
         ],
-        "changed": any(value.changed for value in form.values.values()),
+        "changed": any(value.changed for value in form.values.values())
+        or bool(row.price_tiers)
+        or row.price_above is not None,
+        "listed_above": ", ".join(
+            f"{tokens:,}" for tokens, _price in price_for(row.provider.preset, row.name).above
+        ),
         "targets": row.targets.select_related("route").order_by("route__name"),
     }
     return render(request, "console/model_edit.html", context, status=status)
@@ -141,7 +147,9 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     row.traits, row.learned = _without(row.traits, only), _without(row.learned, only)
     for fact in PRICES:
         if only in ("", fact.name):
-            setattr(row, f"price_{fact.name}", None)
+            setattr(row, f"price_{rate_of(fact)}", None)
+    if not only:
+        row.price_tiers, row.price_above = {}, None
     row.save()
     messages.success(request, _("It is as the tables say again."))
     return redirect("model-edit", pk=pk)

@@ -151,14 +151,14 @@ def _take_over(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, _("This list is too old. Here is a fresh one."))
         return redirect("provider-fetch", pk=pk)
     with transaction.atomic():
-        added = _add(row, [listed[n] for n in request.POST.getlist("add") if n in listed])
-        priced = _price(row, [listed[n] for n in request.POST.getlist("price") if n in listed])
+        added = add_listed(row, [listed[n] for n in request.POST.getlist("add") if n in listed])
+        priced = take_prices(row, [listed[n] for n in request.POST.getlist("price") if n in listed])
         dropped = _drop(row, request.POST.getlist("drop"), set(listed))
     messages.success(request, _told(added, priced, dropped))
     return redirect(f"{reverse('models')}?provider={row.name}")
 
 
-def _add(row: Provider, listed: list[Listed]) -> int:
+def add_listed(row: Provider, listed: list[Listed]) -> int:
     """New rows; what the tables know is left to them, so that it stays current."""
     ours = set(row.models.values_list("name", flat=True))
     fresh = [model for model in listed if model.name not in ours]
@@ -179,7 +179,7 @@ def _fresh(row: Provider, listed: Listed) -> Model:
     return Model(provider=row, name=listed.name, learned=learned, **prices)
 
 
-def _price(row: Provider, listed: list[Listed]) -> int:
+def take_prices(row: Provider, listed: list[Listed]) -> int:
     """Take over their prices."""
     count = 0
     for model in listed:

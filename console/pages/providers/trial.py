@@ -17,6 +17,7 @@ from console.forms.providers import ProviderForm, preset_of
 from console.pages.providers.views import form_page, known
 from gateway import store
 from gateway.models import Model, Provider
+from gateway.providers.auth import secrets_of
 from gateway.relay.catalogue import DEADLINE_S, NO_LIST, list_models
 from gateway.relay.probe import probe
 from gateway.relay.upstream import Upstreams
@@ -124,8 +125,7 @@ async def _list(upstreams: Upstreams, provider: ProviderValue) -> Trial:
 
 async def _one_word(upstreams: Upstreams, provider: ProviderValue, model: str) -> Trial:
     target = Target(id=0, model=model_of(provider, model))
-    own = provider.credential.reveal()
-    secrets = (own,) if own else ()
+    secrets = secrets_of(provider.credential.reveal())
     found = await probe(upstreams, target, timeout_s=DEADLINE_S, secrets=secrets)
     return Trial(ok=found.ok, ms=found.ms, words=found.detail, asked=model)
 

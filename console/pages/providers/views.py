@@ -14,7 +14,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import admin, is_admin, viewer
-from console.forms.providers import ProviderForm, dialect_words, preset_of, variable_is_set
+from console.dialects import title
+from console.forms.providers import ProviderForm, preset_of, variable_is_set
 from console.pages.providers.state import credential, healths, rows_of
 from gateway.models import Provider, Route, Source
 from gateway.providers.catalog import PRESETS
@@ -33,7 +34,7 @@ def providers(request: HttpRequest) -> HttpResponse:
     told = rows_of(rows, admin=is_admin(request.user))
     for row in told:
         row["preset"] = preset_of(row["row"])
-        row["dialect"] = dialect_words(row["row"].dialect or row["preset"].dialect)
+        row["dialect"] = title(row["row"].dialect or row["preset"].dialect)
         row["fixed"] = fixed(row["row"])
     return render(request, "console/providers.html", {"page": PAGE, "rows": told})
 
@@ -121,7 +122,7 @@ def form_page(
 
 def fixed(row: Provider) -> bool:
     """Whether a file or the environment owns it, so that only a copy can be changed."""
-    return row.source in {Source.FILE, Source.ENVIRONMENT}
+    return row.fixed
 
 
 def _variable(name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -17,13 +18,18 @@ from django.views.decorators.http import require_safe
 
 from console import curl
 from console.access import may_read_bodies, viewer
+from console.dialects import path_of
 from console.pages.requests import find, sessions, streams, translation, words
+from console.pages.requests.cache_guard import guard_of
 from console.pages.requests.lines import lines, prompt_tokens
 from console.pages.requests.listing import list_context, search_of, state_of
 from console.pages.requests.replays import original_of, replays_of
 from gateway import store
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Dialect
 from gateway.models import Alias, RequestLog, Route
 from gateway.relay.entry import Bodies
+from gateway.routing.snapshot import Provider
 
 TABS = (
     ("overview", gettext_lazy("Overview")),
@@ -152,8 +158,7 @@ def _curls(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> list
         return []
     made = []
     if bodies.client_request and "client_request" not in bodies.truncated:
-        path = row.endpoint if row.endpoint.startswith("/") else _PATHS.get(row.client_dialect, "")
-        url = f"{request.scheme}://{request.get_host()}{path}"
+        url = f"{request.scheme}://{request.get_host()}{_client_path(row)}"
         text = bodies.client_request.decode("utf-8", "replace")
         shown = curl.command(url, bodies.client_headers, text, "DRAGOMAN_API_KEY")
         made.append({"id": "client", "title": _("As the client sent it"), "text": shown})
@@ -162,21 +167,37 @@ def _curls(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> list
     return made
 
 
-_PATHS = {"openai_chat": "/v1/chat/completions", "anthropic_messages": "/v1/messages"}
+def _client_path(row: RequestLog) -> str:
+    """Where the client called, with the model where the path holds it."""
+    if not row.endpoint.startswith("/"):
+        return path_of(row.client_dialect, row.requested_model, stream=row.stream)
+    path = row.endpoint.replace("{id}", quote(row.requested_model, safe="/:@"))
+    return f"{path}?alt=sse" if path.endswith(":streamGenerateContent") else path
 
 
 def _upstream_curl(row: RequestLog, bodies: Bodies, body: bytes) -> dict[str, str]:
-    from gateway.dialects import DIALECTS
-
     provider = store.load_snapshot().providers.get(row.provider)
     base = provider.base_url if provider else "https://UPSTREAM"
     known = DIALECTS.get(row.upstream_dialect)
-    path = known.provider.path(row.model, stream=row.stream, verb="generate") if known else ""
+    path = _upstream_path(row, known, provider) if known else ""
     headers = dict(bodies.upstream_headers)
-    if provider is not None and provider.auth in {"x-api-key", "api-key"}:
+    if provider is not None and provider.auth in {"x-api-key", "api-key", "x-goog-api-key"}:
         headers[provider.auth] = curl.MASK
     text = curl.command(base + path, headers, body.decode("utf-8", "replace"), "PROVIDER_API_KEY")
     return {"id": "upstream", "title": _("As the upstream got it"), "text": text}
+
+
+def _upstream_path(row: RequestLog, known: Dialect, provider: Provider | None) -> str:
+    """The upstream's path, by the provider's own paths where it has some."""
+    verb = translation.verb_of(row)
+    paths = provider.paths if provider else {}
+    streamed = "stream" if row.stream and verb == "generate" else verb
+    template = paths.get(streamed) or paths.get(verb)
+    if template is not None:
+        return template.replace("{model}", row.model)
+    if verb == "embed" and known.embed_provider is not None:
+        return known.embed_provider.embed_path(row.model)
+    return known.provider.path(row.model, stream=row.stream, verb=verb)
 
 
 # What each tab needs beside the common part
@@ -233,7 +254,11 @@ def _headers(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> di
 
 
 def _session(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
-    return {"session": sessions.session(row.session)} if row.session else {}
+    if not row.session:
+        return {}
+    found = sessions.session(row.session)
+    # What it compares are bodies: for those who may read them.
+    return {"session": found, "guard": guard_of(found) if may_read_bodies(request.user) else None}
 
 
 _FILL: dict[str, Fill] = {

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 
 from console.access import may_read_bodies, viewer
 from console.pages.requests.find import row_of
+from console.pages.requests.translation import verb_of
 from gateway import store
 from gateway.dialects import DIALECTS
 from gateway.models import RequestLog
@@ -56,7 +57,8 @@ async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
         raise PermissionDenied
     row, bodies = await sync_to_async(_load)(request_id)
     here = reverse("request", args=[row.pk])
-    body = _body(row, bodies, request.POST.get("route", "").strip())
+    route = request.POST.get("route", "").strip()
+    body = _body(row, bodies, route)
     if body is None:
         words = _("This request can not be sent again: its body is not stored whole.")
         await sync_to_async(messages.error)(request, words)
@@ -65,7 +67,16 @@ async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
     if bodies is not None:
         kept = {n: v for n, v in bodies.client_headers.items() if n in _KEPT_HEADERS}
         headers = {**kept, **headers}
-    entry = await inside.ask(dialect=row.client_dialect, body=body, who=WHO, headers=headers)
+    entry = await inside.ask(
+        dialect=row.client_dialect,
+        body=body,
+        who=WHO,
+        headers=headers,
+        model=route or row.requested_model,
+        stream=row.stream,
+        endpoint=row.endpoint,
+        verb=verb_of(row),
+    )
     written = await _written(entry.id)
     if written is None:
         words = _("Sent again; the log is behind, so its row will appear in the list shortly.")
@@ -88,7 +99,7 @@ def _body(row: RequestLog, bodies: Bodies | None, route: str) -> bytes | None:
         return None
     if "client_request" in bodies.truncated:
         return None
-    if not route:
+    if not route or DIALECTS[row.client_dialect].model_in_path:
         return bodies.client_request
     try:
         fields: dict[str, Any] = msgspec.json.decode(bodies.client_request)

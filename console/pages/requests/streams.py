@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from console.pages.requests.translation import decoded, way_of
+from console.pages.requests.translation import asked_of, decoded, framings, way_of
 from console.tracing_stream import Event, density, events, timeline
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockStart, Delta
@@ -19,10 +19,11 @@ _MOST_TEXT = 600
 
 def shown(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
     """The two sides of a stored stream, joined, with pictures of both on one axis."""
-    upstream = events(bodies.upstream_response or b"", bodies.upstream_chunks)
-    client = events(bodies.client_response or b"", bodies.client_chunks)
+    theirs, ours = framings(row, bodies)
+    upstream = events(bodies.upstream_response or b"", bodies.upstream_chunks, theirs)
+    client = events(bodies.client_response or b"", bodies.client_chunks, ours)
     feed = None
-    asked = decoded(bodies.client_request)
+    asked = asked_of(row, bodies)
     if not bodies.same_response and asked is not None and (way := way_of(row, bodies)):
         try:
             feed = way.feed(asked)
@@ -68,7 +69,7 @@ def answer(row: RequestLog, bodies: Bodies) -> list[dict[str, str]]:
             return _parts(unfold(provider.parse_response(whole, way.traits, None)))
         parser = provider.stream_parser(way.traits, None)
         found: list[Any] = []
-        for event in events(data, bodies.upstream_chunks):
+        for event in events(data, bodies.upstream_chunks, framings(row, bodies)[0]):
             found += parser.feed(Frame(event.wire, event.text.encode()))
         return _parts(found)
     except (GatewayError, ValueError, KeyError, TypeError, AttributeError):

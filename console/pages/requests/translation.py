@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext as _
 
+from console.dialects import as_read
 from console.pages.requests.words import dialect_name, missing, size
 from console.tracing import Trace, compared, trace
 from console.tracing_lines import aligned, lines, visible
@@ -16,6 +17,8 @@ from console.tracing_ways import Way
 from gateway import store
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
+from gateway.dialects.base import Verb
+from gateway.edge.endpoints import find
 from gateway.models import RequestLog
 from gateway.providers.capabilities import traits_for
 from gateway.providers.catalog import resolve
@@ -25,6 +28,7 @@ from gateway.routing.snapshot import model_of
 KINDS = ("moved", "converted", "added", "dropped")
 # A body this long is shown as it is: its lines would be too many to read.
 MOST_BYTES = 1_500_000
+_VERBS: dict[str, Verb] = {"count_tokens": "count_tokens", "embed": "embed"}
 
 
 def way_of(row: RequestLog, bodies: Bodies | None) -> Way | None:
@@ -55,7 +59,25 @@ def way_of(row: RequestLog, bodies: Bodies | None) -> Way | None:
         created=int(row.started_at.timestamp()),
         model=row.requested_model,
         reasoning_field=route.reasoning_field if route else "reasoning_content",
+        verb=verb_of(row),
+        endpoint=row.endpoint,
     )
+
+
+def verb_of(row: RequestLog) -> Verb:
+    """What was called, by the name of the path."""
+    endpoint = find(row.endpoint)
+    return _VERBS.get(endpoint.action, "generate") if endpoint is not None else "generate"
+
+
+def framings(row: RequestLog, bodies: Bodies) -> tuple[str, str]:
+    """How the streams of the upstream and of the client are cut."""
+    upstream, client = DIALECTS.get(row.upstream_dialect), DIALECTS.get(row.client_dialect)
+    shown = client.framing if client else "sse"
+    # Google's clients get an array where they did not ask for events.
+    if shown == "sse" and "json" in bodies.response_headers.get("content-type", ""):
+        shown = "array"
+    return (upstream.framing if upstream else "sse"), shown
 
 
 def decoded(data: bytes | None) -> Any:
@@ -69,9 +91,17 @@ def decoded(data: bytes | None) -> Any:
     return body if isinstance(body, dict) else None
 
 
+def asked_of(row: RequestLog, bodies: Bodies) -> Any:
+    """The client's JSON as its dialect reads it, with what stood in the path; None if unknown."""
+    body = decoded(bodies.client_request)
+    if body is None or row.passthrough or row.client_dialect not in DIALECTS:
+        return body
+    return as_read(row.client_dialect, body, row.requested_model, stream=row.stream)
+
+
 def request_sides(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
     """Client sent, upstream got."""
-    sent, got = decoded(bodies.client_request), decoded(bodies.upstream_request)
+    sent, got = asked_of(row, bodies), decoded(bodies.upstream_request)
     labels = {
         "left_title": _("Client sent"),
         "left_note": f"{dialect_name(row.client_dialect)} · {size(bodies.client_request)}",
@@ -144,7 +174,7 @@ def _response_trace(
 ) -> tuple[Trace, str]:
     if bodies.same_response:
         return compared(answered, shown), _("Passed through as it came.")
-    way, asked = way_of(row, bodies), decoded(bodies.client_request)
+    way, asked = way_of(row, bodies), asked_of(row, bodies)
     if way is None or asked is None:
         return Trace({}, {}, complete=False), ""
     try:

@@ -12,19 +12,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.dialects import title
 from gateway.models import RequestLog
 
-DIALECT_NAMES: dict[str, str | Promise] = {
-    "openai_chat": "OpenAI Chat",
-    "openai_responses": "OpenAI Responses",
-    "openai_completions": "OpenAI Completions",
-    "openai_embeddings": "OpenAI Embeddings",
-    "anthropic_messages": "Anthropic Messages",
-    "gemini": "Gemini",
-    "bedrock": "Bedrock Converse",
-    "cohere": "Cohere",
-    "ollama": "Ollama",
-}
 _WHY: dict[str, Promise] = {
     "off": gettext_lazy(
         "Not stored: keeping bodies is off for this key, this route or the whole gateway."
@@ -42,7 +32,7 @@ _KILO = 1000
 
 def dialect_name(name: str) -> str:
     """What people call a dialect."""
-    return str(DIALECT_NAMES.get(name, name.replace("_", " "))) if name else "—"
+    return title(name) if name else "—"
 
 
 def not_stored(row: RequestLog, *, allowed: bool) -> str:
@@ -124,6 +114,7 @@ def tries(row: RequestLog) -> list[dict[str, Any]]:
                 "write": _share(end - wait_end, whole),
                 "ms": end - start,
                 "error": attempt.get("error") or "",
+                "cost_usd": attempt.get("cost_usd"),
                 "status": attempt.get("status"),
             }
         )

@@ -157,6 +157,9 @@ def context(request: HttpRequest, bench: Bench, *, live: bool = False) -> dict[s
     """All that the editor's templates need."""
     pill, counted = present.counted(bench.checks)
     done = words.changes(bench.base, bench.document)
+    if not done and bench.draft.errors:
+        # Something was typed, though nothing that could be saved: Save says what is wrong with it.
+        done = [_("a field that is not understood")]
     found: dict[str, Any] = {
         "page": "routes",
         "bench": bench,

@@ -11,13 +11,15 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.dialects import OFFERED
+from console.dialects import OFFERED, title
+from console.forms.route_cache import SCOPES
+from console.forms.route_way import NUMBERS, TIMES
 from console.forms.routes import WITH, WITHOUT, Draft, StepDraft, TargetDraft
 from console.pages.routes import words
 from console.pages.routes.checks import Check
 from console.pages.routes.figures import Condition, Figures, condition
 from console.pages.routes.samples import SAMPLES
-from console.pages.routes.trial import DIALECT_TITLES, FAILURE_TITLES, Trial
+from console.pages.routes.trial import FAILURE_TITLES, Trial
 from gateway import models
 from gateway.routing.document import Document, StepDoc
 from gateway.routing.plan import able
@@ -29,6 +31,12 @@ CAPABILITIES: tuple[tuple[str, str, Promise], ...] = (
     ("images", "image", gettext_lazy("Images")),
     ("schema", "braces", gettext_lazy("JSON schema")),
 )
+
+
+# Strategies that share the requests by weight.
+SHARED = frozenset({"weighted", "sticky", "split"})
+# Those for which a weight means something.
+WEIGHED = SHARED | {"least_busy", "least_used"}
 
 
 class Capability(NamedTuple):
@@ -114,7 +122,7 @@ def _step(
             _target(draft, t, shares[id(d)].words if shares else "", snapshot, figures)
             for t, d in zip(typed.targets, read.targets, strict=True)
         ],
-        split=split if read.strategy == "weighted" and len(split) > 1 else [],
+        split=split if read.strategy in SHARED and len(split) > 1 else [],
         classes=[(name, str(title), name in typed.on) for name, title in words.CLASSES.items()],
         needs=[(f, str(title), typed.needs.get(f, "")) for f, title in words.FEATURES.items()],
         errors={
@@ -191,18 +199,57 @@ def choices(draft: Draft, trial: Trial, snapshot: Snapshot) -> dict[str, Any]:
         "strategies": words.STRATEGIES.items(),
         "model_groups": _model_groups(snapshot),
         "reasoning_fields": REASONING_FIELDS,
+        "cache_scopes": SCOPES.items(),
         "other_routes": sorted(set(snapshot.routes) - {draft.name} - set(draft.fallbacks)),
-        "dialects": [(name, DIALECT_TITLES.get(name, name)) for name in OFFERED],
+        "dialects": [(name, title(name)) for name in OFFERED],
         "samples": [(name, sample.title) for name, sample in SAMPLES.items()],
         "failures": FAILURE_TITLES.items(),
         "labels": list(labels),
         "names": [draft.name, *draft.aliases],
         "keys": sorted(snapshot.keys.values(), key=lambda key: key.name),
+        "weighed": WEIGHED,
+        "by_class": _by_class(draft),
+        "way_wrong": _way_wrong(draft),
+        "shadows": sorted(set(snapshot.routes) - {draft.name}),
         "live_now": draft.name in snapshot.routes,
         "with": WITH,
         "without": WITHOUT,
         "trial": trial,
     }
+
+
+class ByClass(NamedTuple):
+    """What a route does about one class of failure, as typed."""
+
+    name: str
+    title: str
+    retry: str
+    allowed: str
+    retry_error: str
+    allowed_error: str
+    fallbacks: list[str]
+
+
+def _way_wrong(draft: Draft) -> bool:
+    """Whether something is wrong in the section of failures, which then stands open."""
+    names = {*NUMBERS, "shadow", *(f"{what}-{name}" for what in TIMES for name in words.CLASSES)}
+    return not names.isdisjoint(draft.errors)
+
+
+def _by_class(draft: Draft) -> list[ByClass]:
+    way, errors = draft.way, draft.errors
+    return [
+        ByClass(
+            name,
+            str(title),
+            way.counts.get(f"retry:{name}", ""),
+            way.counts.get(f"allowed:{name}", ""),
+            errors.get(f"retry-{name}", ""),
+            errors.get(f"allowed-{name}", ""),
+            way.on.get(name, []),
+        )
+        for name, title in words.CLASSES.items()
+    ]
 
 
 def _model_groups(snapshot: Snapshot) -> list[tuple[str, list[str]]]:

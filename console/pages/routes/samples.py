@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from console.dialects import as_read
 from gateway.canon.request import Image, Output, Request, Text, Tool, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
@@ -62,7 +63,7 @@ def body(dialect: str, sample: str, model: str) -> dict[str, Any]:
     """The request as a client of the dialect sends it."""
     traits = Traits(model=model, mid_system=True, max_output=1024)
     found = DIALECTS[dialect].provider.render_request(_request(SAMPLES[sample], model), traits)
-    return {**found.body, "model": model}
+    return as_read(dialect, {**found.body, "model": model}, model, stream=True)
 
 
 def _request(sample: Sample, model: str) -> Request:

@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.dialects import OFFERED
+from console.dialects import OFFERED, title
 from console.pages.routes.samples import SAMPLES, body
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import GatewayError
@@ -28,12 +28,13 @@ from gateway.routing.plan import with_fallbacks
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 from gateway.store.routes import with_document
 
-DIALECT_TITLES = {"openai_chat": "OpenAI Chat", "anthropic_messages": "Anthropic Messages"}
 FAILURE_TITLES: dict[str, str | Promise] = {
     "429": gettext_lazy("429 rate limit"),
     "500": gettext_lazy("500 server error"),
     "529": gettext_lazy("529 overloaded"),
     "timeout": gettext_lazy("no answer in time"),
+    "context_length": gettext_lazy("context too long"),
+    "content_policy": gettext_lazy("refused by a content filter"),
 }
 _SHOWN = 12_000
 _DRAWS = 25
@@ -58,6 +59,8 @@ class Trial:
     target: str = ""
     failure: str = ""
     key: str = ""
+    session: str = ""
+    tags: str = ""
     rest: bool = False
     lines: list[Line] = field(default_factory=list)
     url: str = ""
@@ -79,6 +82,8 @@ def trial_from(data: QueryDict) -> Trial:
         model=data.get("dry-model", "").strip(),
         target=data.get("dry-target", ""),
         key=data.get("dry-key", ""),
+        session=data.get("dry-session", "").strip()[:200],
+        tags=data.get("dry-tags", "").strip()[:500],
         rest=data.get("dry-rest") == "1",
     )
     trial.dialect = _known(data.get("dry-dialect", ""), OFFERED, trial.dialect)
@@ -97,7 +102,8 @@ def run(trial: Trial, document: Document, snapshot: Snapshot, saved_name: str) -
     try:
         tried = with_document(snapshot, document, saved_name)
         key = next((k for k in tried.keys.values() if str(k.id) == trial.key), None)
-        call = call_of(tried, trial.dialect, body(trial.dialect, trial.sample, model))
+        said = body(trial.dialect, trial.sample, model)
+        call = call_of(tried, trial.dialect, said, _headers(trial))
         route = find_route(tried, key, model)
     except ValueError as error:
         trial.lines.append(Line("bad", "circle-x", _("The draft can not be used"), str(error)))
@@ -111,6 +117,11 @@ def run(trial: Trial, document: Document, snapshot: Snapshot, saved_name: str) -
     found = _rehearsed(trial, tried, route, key, call)
     trial.lines += [_turn(turn, found) for turn in found.turns]
     _end(trial, found)
+
+
+def _headers(trial: Trial) -> dict[str, str]:
+    told = {"x-dragoman-session": trial.session, "x-dragoman-tags": trial.tags}
+    return {name: value for name, value in told.items() if value}
 
 
 def _rehearsed(
@@ -140,6 +151,7 @@ def _stage(trial: Trial, snapshot: Snapshot, route: Route, key: ApiKey | None, s
         draw=random.Random(seed).random,  # noqa: S311 - a repeatable draw, no secret
         pretended=dict.fromkeys(labels, trial.failure) if trial.failure else {},
         key=key,
+        busy={} if live is None else dict(live.load.busy),
     )
 
 
@@ -203,11 +215,11 @@ def _end(trial: Trial, found: Rehearsal) -> None:
     trial.url = provider.base_url + found.prepared.path
     trial.headers = "\n".join(f"{k}: {v}" for k, v in sorted(found.prepared.headers.items()))
     trial.sent = _pretty(msgspec.json.decode(found.prepared.content))
-    trial.lines.append(_translation(trial, provider.dialect))
+    trial.lines.append(_translation(trial, found.prepared.dialect.name))
 
 
 def _translation(trial: Trial, upstream: str) -> Line:
-    spoken = {name: DIALECT_TITLES.get(name, name) for name in (trial.dialect, upstream)}
+    spoken = {name: title(name) for name in (trial.dialect, upstream)}
     if trial.passthrough:
         words = _("none needed: both speak %s") % spoken[upstream]
         return Line("ok", "circle-check", _("Translation"), words)

@@ -13,5 +13,6 @@ urlpatterns: list[URLPattern] = [
     path("route-versions/<path:name>", views.versions, name="route-versions"),
     path("route-restore/<path:name>", views.restore, name="route-restore"),
     path("route-yaml/<path:name>", views.as_yaml, name="route-yaml"),
+    path("route-cache/<path:name>", views.kept, name="route-cache"),
     path("route-delete/<path:name>", views.delete, name="route-delete"),
 ]

@@ -16,7 +16,7 @@ from console.pages.routes import editor, present, words, yamltext
 from console.pages.routes.figures import traffic
 from gateway import models
 from gateway.routing.document import Document, from_json
-from gateway.store import load_snapshot
+from gateway.store import load_snapshot, purge_answers
 from gateway.store.routes import Conflict, current, restored, save_route
 
 
@@ -79,6 +79,20 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
     document = current(row).document
     found = {"page": "routes", "name": name, "leaning": leaning, "aliases": document.aliases}
     return render(request, "console/route_delete.html", found)
+
+
+@admin
+@require_http_methods(["GET", "HEAD", "POST"])
+def kept(request: HttpRequest, name: str) -> HttpResponse:
+    """How many answers the route has kept; a POST throws them away."""
+    row = _row(name)
+    if request.method == "POST":
+        purge_answers(name)
+        messages.success(request, _("The kept answers of %s were thrown away") % name)
+        return editor.go(request, reverse("route", args=[name]))
+    answers, size = models.CachedAnswer.objects.by_route().get(row.pk, (0, 0))
+    found = {"page": "routes", "name": name, "answers": answers, "bytes": size}
+    return render(request, "console/route_cache.html", found)
 
 
 class Version(NamedTuple):

@@ -14,12 +14,20 @@ STRATEGIES = {
     "weighted": gettext_lazy("Weighted"),
     "fastest": gettext_lazy("Fastest first"),
     "cheapest": gettext_lazy("Cheapest first"),
+    "least_busy": gettext_lazy("Least busy first"),
+    "least_used": gettext_lazy("Least used first"),
+    "sticky": gettext_lazy("Sticky by session"),
+    "split": gettext_lazy("Split for comparing"),
 }
 STRATEGY_HINTS = {
     "ordered": gettext_lazy("tried in this order"),
     "weighted": gettext_lazy("split by weight"),
     "fastest": gettext_lazy("by time to first token"),
     "cheapest": gettext_lazy("by price of a usual request"),
+    "least_busy": gettext_lazy("by requests under way"),
+    "least_used": gettext_lazy("by tokens of the last minute"),
+    "sticky": gettext_lazy("a session keeps its target; shares by weight"),
+    "split": gettext_lazy("a session or key keeps its variant; shares by weight"),
 }
 # The failures a step is entered on, as a person calls them.
 CLASSES = {
@@ -42,9 +50,22 @@ PLAIN = {
     "hidden": gettext_lazy("hidden from the model list"),
     "log_bodies": gettext_lazy("logging of bodies"),
     "retries": gettext_lazy("further rounds"),
+    "retry": gettext_lazy("retries by failure"),
+    "backoff_s": gettext_lazy("first pause before a retry"),
+    "max_wait_s": gettext_lazy("longest Retry-After to wait for"),
+    "failures": gettext_lazy("failures before a rest"),
+    "allowed": gettext_lazy("failures before a rest, by failure"),
+    "fallbacks_on": gettext_lazy("fallback routes by failure"),
+    "able": gettext_lazy("skipping of targets that can not take the request"),
+    "tag_match": gettext_lazy("tags that must match"),
+    "hedge_after_s": gettext_lazy("second target after"),
+    "shadow": gettext_lazy("shadow route"),
+    "shadow_share": gettext_lazy("share repeated on it"),
+    "check_s": gettext_lazy("checks of its targets every"),
     "cooldown_s": gettext_lazy("rest after failures"),
     "default_max_output": gettext_lazy("default output limit"),
     "reasoning_field": gettext_lazy("reasoning field"),
+    "cache": gettext_lazy("kept answers"),
 }
 
 
@@ -61,6 +82,10 @@ def limits(step: StepDoc) -> list[str]:
         found.append(_("from %(count)s tokens") % {"count": f"{step.min_context:,}"})
     if step.max_context is not None:
         found.append(_("up to %(count)s tokens") % {"count": f"{step.max_context:,}"})
+    if step.tags:
+        found.append(_("with the tag %(tags)s") % {"tags": " / ".join(step.tags)})
+    if step.during:
+        found.append(step.during)
     return found
 
 
@@ -95,6 +120,14 @@ def _shown(value: object) -> str:
         return _("yes") if value else _("no")
     if value is None:
         return _("default")
+    if isinstance(value, dict):
+        shown = {
+            str(CLASSES.get(name, name)): " ".join(said) if isinstance(said, tuple) else said
+            for name, said in value.items()
+        }
+        return ", ".join(f"{name}: {said}" for name, said in shown.items()) or _("none")
+    if value == "":
+        return _("none")
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -138,6 +171,12 @@ def _target(name: str, old: TargetDoc, new: TargetDoc) -> Iterator[str]:
         }
     if old.enabled != new.enabled:
         yield (_("switched on %s") if new.enabled else _("switched off %s")) % name
+    if old.tags != new.tags:
+        tags = ", ".join(new.tags) or _("none")
+        yield _("tags of %(name)s: %(tags)s") % {"name": name, "tags": tags}
+    if old.variant != new.variant:
+        variant = new.variant or _("none")
+        yield _("variant of %(name)s: %(variant)s") % {"name": name, "variant": variant}
     if (old.timeouts, old.edits) != (new.timeouts, new.edits):
         yield _("changed timeouts or edits of %s") % name
 

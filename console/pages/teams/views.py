@@ -15,7 +15,7 @@ from console.access import admin
 from console.forms.limits import LimitFields
 from console.forms.teams import ProviderLimitsForm, RouteLimitsForm, TeamForm
 from console.pages.keys.spend import team_gauges, tightest
-from gateway.models import ApiKey, Provider, Route, Source, Team
+from gateway.models import ApiKey, Provider, Route, Team
 
 PAGE = "teams"
 
@@ -88,9 +88,10 @@ def _page(request: HttpRequest, form: TeamForm, team: Team | None) -> HttpRespon
 @require_POST
 @admin
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Remove a team; its keys stay, without a team."""
+    """Remove a team; its keys and projects stay, without a team."""
     row = get_object_or_404(Team, pk=pk)
     ApiKey.objects.leave(pk)
+    Team.objects.release(pk)
     row.delete()
     messages.success(request, _("%(name)s is deleted. Its keys are still good.") % {"name": row})
     return redirect("teams")
@@ -104,7 +105,7 @@ def limits(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     if owner is None:
         raise Http404
     row: Any = get_object_or_404(owner.model, pk=pk)
-    fixed = row.source in {Source.FILE, Source.ENVIRONMENT}
+    fixed = row.fixed
     form = owner.form(None if fixed else request.POST or None, instance=row)
     if request.method == "POST" and not fixed and form.is_valid():
         form.save()

@@ -23,7 +23,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.signature import unwrap
+from gateway.canon.signature import recovered, unwrap
 from gateway.dialects.anthropic_messages.citations import citations_in
 from gateway.dialects.anthropic_messages.names import NAME, SEARCH_RESULT, Json
 from gateway.dialects.fields import flag, mapping, needed_mapping, needed_text, text, wrong
@@ -201,7 +201,8 @@ def _thinking_in(block: Json, at: str, rest: Json) -> Reasoning:
     words = needed_text(block, "thinking", at)
     value = text(block, "signature", at)
     _keep(block, _THINKING, at, rest)
-    return Reasoning(text=words, signature=signature_in(value, "signature"), at=at)
+    words, state = recovered(words, signature_in(value, "signature"))
+    return Reasoning(text=words, signature=state, at=at)
 
 
 def _redacted_in(block: Json, at: str, rest: Json) -> Reasoning:

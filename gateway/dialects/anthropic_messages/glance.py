@@ -13,7 +13,7 @@ import msgspec
 from gateway.canon.request import Text
 from gateway.canon.response import Response
 from gateway.dialects.anthropic_messages.finish import finish_in
-from gateway.dialects.anthropic_messages.usage import usage_in
+from gateway.dialects.anthropic_messages.usage import tier_in, usage_in
 
 
 class _Block(msgspec.Struct):
@@ -58,4 +58,5 @@ def glance(body: bytes) -> Response | None:
         parts=(Text(text=text),) if text else (),
         finish=finish_in(said, called=called),
         usage=usage_in(answer.usage),
+        service_tier=tier_in(answer.usage),
     )

@@ -2,84 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
-from gateway.canon.naming import tool_id, tool_names
-from gateway.canon.request import Cache, Request, ToolCall
+from gateway.canon.request import Cache, Request
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.names import Json
+from gateway.dialects.job import CallIds, NamingJob
 
-_NAME_LIMIT = 64
 _MOST_MARKS = 4
 
 
-class Job:
+class Job(NamingJob):
     """The request, the traits of its target, and the report as it grows.
 
     Attributes:
         native: whether the client speaks this dialect too: what it left out it left out
             on purpose, and its own values mean here what they meant there.
-        names: the client's tool names -> those sent.
         hints: sentences for the model that stand for fields the target does not know.
         effort: an effort of a later turn that has to hold for the whole request.
         older: whether something is sent that only the older version of the API takes.
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
-        self.request = request
-        self.traits = traits
+        super().__init__(request, traits)
         self.native = request.version is not None
-        self.report: list[Adaptation] = []
-        self.names = tool_names(_names(request), _NAME_LIMIT)
         self.hints: list[str] = []
         self.effort: str | None = None
         self.older = False
-        self._ids: dict[str, str] = {}
-        # Each id sent, and how many others were made from it.
-        self._taken: dict[str, int] = {}
+        self._ids = CallIds(traits.tool_id_rule)
         self._marked: list[Json] = []
-        self._unmarked = False
-
-    @property
-    def model(self) -> str:
-        """The model's name for a person."""
-        return self.traits.model or "the model"
-
-    def drop(self, path: str, why: str) -> None:
-        """Report a field that is not sent; nothing for a value the client did not write."""
-        if path:
-            self.report.append(dropped(path, why))
-
-    def bend(self, path: str, why: str, *, before: object = None, after: object = None) -> None:
-        """Report a field that is sent as something near it."""
-        if path:
-            self.report.append(approximated(path, why, before=before, after=after))
-
-    def supply(self, path: str, why: str, *, after: object = None) -> None:
-        """Report a value that the upstream demands and the client left out."""
-        self.report.append(defaulted(path, why, after=after))
-
-    def name(self, client_name: str) -> str:
-        """The tool name to send."""
-        sent = self.names.get(client_name)
-        return sent if sent is not None else tool_names([client_name], _NAME_LIMIT)[client_name]
 
     def call_id(self, client_id: str) -> str:
-        """The call id to send: the same for the same id in every turn.
-
-        Where two ids would come out alike, the later one in the history is numbered.
-        """
-        sent = self._ids.get(client_id)
-        if sent is None:
-            plain = sent = tool_id(self.traits.tool_id_rule, client_id)
-            count = self._taken.get(plain, 0)
-            while sent in self._taken:
-                count += 1
-                sent = f"{plain}_{count + 1}"
-            self._ids[client_id] = sent
-            self._taken |= {plain: count, sent: 0}
-        return sent
+        """The call id to send: the same for the same id in every turn."""
+        return self._ids.sent(client_id)
 
     def mark(self, block: Json, cache: Cache | None) -> Json:
         """The block with its cache mark, where the target takes marks."""
@@ -89,15 +42,12 @@ class Job:
             block["cache_control"] = cache_out(cache)
             self._marked.append(block)
         else:
-            self.unmark()
+            self.unmark(cache)
         return block
 
-    def unmark(self) -> None:
-        """Report, once for all of them, that cache marks are not sent."""
-        if not self._unmarked:
-            self._unmarked = True
-            caches = "caches implicitly" if self.traits.cache == "implicit" else "takes no marks"
-            self.drop(self.request.at.get("cache", "cache_control"), f"{self.model} {caches}")
+    def _why_unmarked(self) -> str:
+        caches = "caches implicitly" if self.traits.cache == "implicit" else "takes no marks"
+        return f"{self.model} {caches}"
 
     def limit_marks(self, free: int = _MOST_MARKS) -> None:
         """Keep the last `free` marks in prompt order: the longest prefixes save the most."""
@@ -107,13 +57,6 @@ class Job:
         if surplus:
             path = self.request.at.get("cache", "cache_control")
             self.bend(path, f"only the last {free} cache marks are sent")
-
-
-def _names(request: Request) -> Iterator[str]:
-    """All tool names: those on offer, and those of calls to tools no longer offered."""
-    yield from (tool.name for tool in request.tools)
-    for turn in request.turns:
-        yield from (part.name for part in turn.parts if isinstance(part, ToolCall))
 
 
 def cache_out(cache: Cache) -> Json:

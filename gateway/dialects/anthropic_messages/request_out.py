@@ -236,7 +236,7 @@ def _rest_out(job: Job, body: Json) -> None:
         if job.traits.cache == "cache_control":
             body["cache_control"] = cache_out(request.cache)
         else:
-            job.unmark()
+            job.unmark(request.cache)
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
             if dialect != NAME or not _put(body, key, value):

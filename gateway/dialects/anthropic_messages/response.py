@@ -24,7 +24,7 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.response import Response
-from gateway.canon.signature import wrap
+from gateway.canon.signature import hidden, wrap
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.citations import citation_out, citations_in
 from gateway.dialects.anthropic_messages.errors import error_in, is_error
@@ -216,11 +216,12 @@ def no_url(at: str) -> Adaptation:
 
 def thought_out(part: Reasoning, exchange: Exchange) -> Json:
     """A thinking block; its signature is a token by which its maker is known again."""
-    token = wrap(part.signature or Signature(kind="text"))
+    state = part.signature or Signature(kind="text")
     if part.redacted:
-        return {"type": "redacted_thinking", "data": token}
-    text = "" if exchange.thinking == "none" else part.text
-    return {"type": "thinking", "thinking": text, "signature": token}
+        return {"type": "redacted_thinking", "data": wrap(state)}
+    if exchange.thinking == "none":
+        return {"type": "thinking", "thinking": "", "signature": wrap(hidden(part.text, state))}
+    return {"type": "thinking", "thinking": part.text, "signature": wrap(state)}
 
 
 def _call_out(call: ToolCall, at: str, exchange: Exchange, report: list[Adaptation]) -> Json:

@@ -31,7 +31,7 @@ from gateway.canon.events import (
 from gateway.canon.fold import newer
 from gateway.canon.request import Signature
 from gateway.canon.response import Finish, Usage
-from gateway.canon.signature import wrap
+from gateway.canon.signature import hidden, wrap
 from gateway.dialects.anthropic_messages.citations import citation_out
 from gateway.dialects.anthropic_messages.errors import error_body
 from gateway.dialects.anthropic_messages.finish import finish_out, malformed
@@ -151,9 +151,9 @@ class MessagesStreamRenderer:
 
     def _special_delta(self, text: str) -> bytes:
         """More of a block whose words do not go out as they come."""
+        self._words.append(text)
         if self._block.kind != "tool_call":
             return b""  # a thought that is not to be shown
-        self._words.append(text)
         if self._block.custom:
             escaped = _encode(text)[1:-1].decode()
             text = escaped if len(self._words) > 1 else '{"input":"' + escaped
@@ -184,7 +184,7 @@ class MessagesStreamRenderer:
 
     def _close_thought(self) -> bytes:
         self._thought = self._signature.value if self._signature is not None else ""
-        token = wrap(self._signature or Signature(kind="text"))
+        token = wrap(hidden("".join(self._words), self._signature or Signature(kind="text")))
         if self._block.redacted:
             return self._begin({"type": "redacted_thinking", "data": token})
         return self._delta({"type": "signature_delta", "signature": token})

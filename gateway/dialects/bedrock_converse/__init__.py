@@ -18,6 +18,7 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect, Rendered, Verb
 from gateway.dialects.bedrock_converse import errors, request_out, response, stream_in
+from gateway.dialects.bedrock_converse.blocks_out import needs_bytes
 from gateway.dialects.bedrock_converse.names import NAME
 from gateway.dialects.unserved import Unserved
 
@@ -66,7 +67,9 @@ DIALECT = Dialect(
     keepalive=b"",
     client=Unserved(NAME),
     provider=_Provider(),
+    replays_state=True,
     framing="eventstream",
     served=False,
     count_body=_count_body,
+    needs_bytes=needs_bytes,
 )

@@ -22,6 +22,7 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.signature import belongs
+from gateway.canon.traits import Traits
 from gateway.dialects.bedrock_converse.job import Job
 from gateway.dialects.bedrock_converse.names import (
     DOCUMENTS,
@@ -136,6 +137,12 @@ def _image_out(job: Job, image: Image) -> Json:
     kind = {"jpg": "jpeg"}.get(word, word)
     source = {"s3Location": {"uri": url}}
     return {"image": {"format": kind if kind in IMAGES.values() else "png", "source": source}}
+
+
+def needs_bytes(part: Image | Document, traits: Traits) -> bool:
+    """Whether a file can only be given by its bytes: of addresses only Amazon's S3 is known."""
+    takes = traits.images if isinstance(part, Image) else traits.pdf
+    return takes and not (part.url or "").startswith(_STORED)
 
 
 def _document_out(job: Job, document: Document) -> Json:

@@ -1,7 +1,8 @@
 """Instructions and turns -> a provider's `system` and `messages`.
 
 What the API demands: roles take turns and the user begins, no text is blank, a document
-has words beside it, and the results stand in the turn after their calls.
+has words beside it, a message has few documents and images, and the results stand in the
+turn after their calls.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from gateway.dialects.bedrock_converse.names import Json
 START = "(conversation start)"
 _BESIDE = "See the document."
 _HEARD = "(noted)"
+# The most of a kind in one message (docs.aws.amazon.com, Message, 2026).
+_MOST = {"document": 5, "image": 20}
 # A block of Claude Code's that changes with each version and would spoil prompt caches.
 _BILLING = "x-anthropic-billing-header:"
 # What only a user may say.
@@ -126,8 +129,31 @@ def _settled(job: Job, message: Json) -> list[Json]:
     others = [block for block in content if "toolResult" not in block]
     if results and others and not job.traits.mixed_results:
         return _parted(job, results, others)
-    _explain(job, content)
-    return [message]
+    return _spread(job, content)
+
+
+def _spread(job: Job, content: list[Json]) -> list[Json]:
+    """The message, in several where it holds more documents or images than one may."""
+    runs: list[list[Json]] = [[]]
+    counts = dict.fromkeys(_MOST, 0)
+    for block in content:
+        kind = next((name for name in _MOST if name in block), None)
+        if kind is not None and counts[kind] == _MOST[kind]:
+            runs.append([])
+            counts = dict.fromkeys(_MOST, 0)
+        if kind is not None:
+            counts[kind] += 1
+        runs[-1].append(block)
+    if len(runs) > 1:
+        why = f"a message holds {_MOST['document']} documents and {_MOST['image']} images"
+        job.bend(_last_at(job), f"{why}: the rest is sent in a turn after it")
+    spread: list[Json] = []
+    for run in runs:
+        if spread:
+            spread.append({"role": "assistant", "content": [{"text": _HEARD}]})
+        _explain(job, run)
+        spread.append({"role": "user", "content": run})
+    return spread
 
 
 def _explain(job: Job, content: list[Json]) -> None:
@@ -147,11 +173,10 @@ def _parted(job: Job, results: list[Json], others: list[Json]) -> list[Json]:
         held += others
         return [{"role": "user", "content": results}]
     job.bend(_last_at(job), f"{why}: the rest is sent in a turn after it")
-    _explain(job, others)
     return [
         {"role": "user", "content": results},
         {"role": "assistant", "content": [{"text": _HEARD}]},
-        {"role": "user", "content": others},
+        *_spread(job, others),
     ]
 
 

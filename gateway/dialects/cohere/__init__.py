@@ -1,8 +1,8 @@
-"""Cohere's chat, version 2: the half that calls it.
+"""Cohere's chat and embeddings, version 2: the half that calls them.
 
 `request_out` (with `messages_out` and `tools`) writes a request; `stream_in` and `response`
-(with `usage`, `finish`, `citations`) read an answer, `errors` a refusal. No client speaks it
-to the gateway.
+(with `usage`, `finish`, `citations`) read an answer, `errors` a refusal; `embed` is both ways of
+vectors. No client speaks it to the gateway.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect, Rendered, Verb
 from gateway.dialects.cohere import errors, request_out, response, stream_in
+from gateway.dialects.cohere.embed import EmbedProvider
 from gateway.dialects.cohere.names import NAME
 from gateway.dialects.unserved import Unserved
 
@@ -45,5 +46,10 @@ class _Provider:
 
 
 DIALECT = Dialect(
-    name=NAME, keepalive=b"", client=Unserved(NAME), provider=_Provider(), served=False
+    name=NAME,
+    keepalive=b"",
+    client=Unserved(NAME),
+    provider=_Provider(),
+    served=False,
+    embed_provider=EmbedProvider(),
 )

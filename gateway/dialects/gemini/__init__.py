@@ -29,6 +29,7 @@ from gateway.dialects.gemini import (
 )
 from gateway.dialects.gemini.embed import EmbedClient, EmbedProvider
 from gateway.dialects.gemini.names import NAME
+from gateway.dialects.gemini.parts_out import needs_bytes
 
 _ACTIONS: dict[str, str] = {"generate": "generateContent", "count_tokens": "countTokens"}
 
@@ -98,8 +99,11 @@ DIALECT = Dialect(
     provider=_Provider(),
     check=outline.check,
     model_in_path=True,
+    carries_state=True,
+    replays_state=True,
     visible="none",
     count_body=_count_body,
+    needs_bytes=needs_bytes,
     embed_client=EmbedClient(),
     embed_provider=EmbedProvider(),
 )

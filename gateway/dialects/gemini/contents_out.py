@@ -88,6 +88,7 @@ def _in_call_order(job: Job, turn: Turn) -> tuple[Part, ...]:
     order = [
         part.id
         for other in job.request.turns
+        if other.role == "assistant"
         for part in other.parts
         if isinstance(part, ToolCall) and part.id in results
     ]

@@ -9,6 +9,7 @@ import msgspec
 from gateway.canon.adaptation import Adaptation, dropped
 from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
+from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Exchange, Rendered
 from gateway.dialects.fields import items, needed_mapping, needed_text, text, whole
@@ -100,12 +101,19 @@ class EmbedProvider:
                 why = f"{path}[{place}]: Google embeds texts, not tokens; send the text"
                 raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
             asked.append({"model": model, "content": {"parts": [{"text": words}]}, **shared})
+        if traits.embed_form == "predict":
+            return Rendered(body=_predict(asked), report=tuple(report))
+        if traits.embed_form == "content":
+            alone = {name: value for name, value in asked[0].items() if name != "model"}
+            return Rendered(body=alone, report=tuple(report))
         return Rendered(body={"requests": asked}, report=tuple(report))
 
     def parse_embed(self, body: Any) -> EmbedResponse:
         """The vectors. Raises GatewayError for a shape that is no answer."""
         if is_error(body):
             raise GatewayError(error_in(body))
+        if isinstance(body, dict) and "predictions" in body:
+            return _predicted(body)
         if isinstance(body, dict) and "embedding" in body:
             body = {**body, "embeddings": [body["embedding"]]}
         try:
@@ -118,6 +126,51 @@ class EmbedProvider:
     def glance_embed(self, data: bytes) -> EmbedResponse | None:
         """Have every answer parsed: these never pass through."""
         return None
+
+
+# A field of `embedContent` -> that of an instance of a prediction, or of its parameters.
+_INSTANCE = {"taskType": "task_type", "title": "title"}
+_PARAMETERS = {"outputDimensionality": "outputDimensionality", "autoTruncate": "autoTruncate"}
+
+
+def _predict(asked: list[Json]) -> Json:
+    """The same as a call of Vertex AI's `:predict`, whose path names the model."""
+    body: Json = {"instances": []}
+    for one in asked:
+        said = {"content": one["content"]["parts"][0]["text"]}
+        said |= {told: one[name] for name, told in _INSTANCE.items() if name in one}
+        body["instances"].append(said)
+    parameters = {told: asked[0][name] for name, told in _PARAMETERS.items() if name in asked[0]}
+    return {**body, "parameters": parameters} if parameters else body
+
+
+class _Statistics(msgspec.Struct):
+    token_count: float | None = None
+
+
+class _Predicted(msgspec.Struct):
+    values: list[float]
+    statistics: _Statistics | None = None
+
+
+class _Prediction(msgspec.Struct):
+    embeddings: _Predicted
+
+
+class _Predictions(msgspec.Struct):
+    predictions: list[_Prediction]
+
+
+def _predicted(body: Json) -> EmbedResponse:
+    """The vectors of predictions, and the sum of their tokens where each was counted."""
+    try:
+        found = msgspec.convert(body, _Predictions).predictions
+    except (msgspec.ValidationError, RecursionError):
+        raise bad_upstream("the upstream's answer holds no embeddings") from None
+    counts = [one.embeddings.statistics for one in found]
+    known = [int(c.token_count) for c in counts if c is not None and c.token_count is not None]
+    usage = Usage(input=sum(known), output=0) if len(known) == len(found) and known else None
+    return EmbedResponse(vectors=tuple(one.embeddings.values for one in found), usage=usage)
 
 
 def _shared(request: EmbedRequest, report: list[Adaptation]) -> Json:

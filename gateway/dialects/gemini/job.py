@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
 from gateway.canon.naming import tool_names
-from gateway.canon.request import Cache, Request, ToolCall
+from gateway.canon.request import Request, ToolCall
 from gateway.canon.traits import Traits
 from gateway.dialects.gemini.names import NAME
+from gateway.dialects.job import BaseJob
 
 # More than other dialects take, so most names stay as they are.
 _NAME_LIMIT = 128
@@ -17,7 +17,7 @@ _LEGAL = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
 _FIRST = re.compile(r"[A-Za-z_]")
 
 
-class Job:
+class Job(BaseJob):
     """The request, the traits of its target, and the report as it grows.
 
     Attributes:
@@ -27,38 +27,13 @@ class Job:
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
-        self.request = request
-        self.traits = traits
+        super().__init__(request, traits)
         self.native = NAME in request.extra
-        self.report: list[Adaptation] = []
         self.names = _legal(dict.fromkeys(_names(request)))
-        self._unmarked = False
-
-    @property
-    def model(self) -> str:
-        """The model's name for a person."""
-        return self.traits.model or "the model"
-
-    def drop(self, path: str, why: str) -> None:
-        """Report a field that is not sent; nothing for a value the client did not write."""
-        if path:
-            self.report.append(dropped(path, why))
-
-    def bend(self, path: str, why: str, *, before: object = None, after: object = None) -> None:
-        """Report a field that is sent as something near it."""
-        if path:
-            self.report.append(approximated(path, why, before=before, after=after))
 
     def name(self, client_name: str) -> str:
         """The tool name to send."""
         return self.names.get(client_name) or _legal({client_name: None})[client_name]
-
-    def unmark(self, cache: Cache | None) -> None:
-        """Report, once for all of them, that cache marks are not sent."""
-        if cache is not None and not self._unmarked:
-            self._unmarked = True
-            path = self.request.at.get("cache", "cache_control")
-            self.drop(path, f"{self.model} caches implicitly")
 
 
 def _names(request: Request) -> Iterator[str]:

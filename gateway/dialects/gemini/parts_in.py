@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec.structs import replace
-
 from gateway.canon.errors import invalid
 from gateway.canon.media import media_type_of
 from gateway.canon.request import (
@@ -24,6 +22,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
+from gateway.canon.signature import recovered
 from gateway.dialects.fields import (
     compact,
     flag,
@@ -83,7 +82,9 @@ def _part_in(part: Json, at: str, pending: Pending, *, model: bool) -> list[Part
     if "fileData" in part:
         return [_file_in(part, needed_mapping(part, "fileData", at), at)]
     if state is not None and part.keys() <= {"thoughtSignature", "thought"}:
-        return [Reasoning(signature=signature_in(state), at=at)]
+        told, held = recovered("", signature_in(state))
+        redacted = held is not None and held.kind == "redacted"
+        return [Reasoning(text=told, signature=held, redacted=redacted, at=at)]
     if not any(value is not None for value in part.values()):
         raise invalid(f"{at} is empty: give text, inlineData, a functionCall, ...", at)
     return [Native(dialect=NAME, data=part, at=at)]
@@ -93,8 +94,7 @@ def _text_in(part: Json, at: str, state: Signature | None, *, model: bool) -> li
     words = needed_text(part, "text", at)
     if model and flag(part, "thought", at):
         redacted = state is not None and state.kind == "redacted"
-        if state is not None and state.kind == "text" and not words:
-            words, state = state.value, replace(state, value="")
+        words, state = recovered(words, state)
         return [Reasoning(text=words, signature=state, redacted=redacted, at=at)]
     out: list[Part] = [Text(text=words, at=at)] if words or state is None else []
     if state is not None:

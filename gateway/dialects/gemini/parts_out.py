@@ -21,6 +21,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
+from gateway.canon.traits import Traits
 from gateway.dialects.gemini.job import Job
 from gateway.dialects.gemini.names import NAME, NEXT_PART, Json
 from gateway.dialects.gemini.signatures import may_go_back
@@ -32,14 +33,15 @@ _GOOGLE = ("gs://", "https://www.youtube.com/", "https://youtu.be/", "https://yo
 def parts_out(job: Job, parts: tuple[Part, ...]) -> list[Json]:
     """The parts to send; what the target does not take is reported."""
     out: list[Json] = []
-    carried = ""  # a signature that stood under the part after its thought
-    for part in parts:
+    carried = ""  # a signature that stood under the call after its thought
+    for place, part in enumerate(parts):
         if isinstance(part, Reasoning):
             shown, carried = _thought_out(job, part)
             out += shown
             continue
         made = _part_out(job, part)
-        if carried and made:
+        later = any(isinstance(other, ToolCall) for other in parts[place:])
+        if carried and made and (isinstance(part, ToolCall) or not later):
             made[0].setdefault("thoughtSignature", carried)
             carried = ""
         out += made
@@ -146,6 +148,12 @@ def _file_out(job: Job, part: Image | Document, what: str, media: str | None) ->
     if job.native or job.traits.image_urls or url.startswith(_GOOGLE):
         return _file(url, media)
     return _note(job, part.at, what, "this provider does not fetch URLs; send its data")
+
+
+def needs_bytes(part: Image | Document, traits: Traits) -> bool:
+    """Whether a file can only be given by its bytes: Google opens no addresses but its own."""
+    takes = traits.images if isinstance(part, Image) else traits.pdf
+    return takes and not traits.image_urls and not (part.url or "").startswith(_GOOGLE)
 
 
 def _file(uri: str, media: str | None) -> Json:

@@ -26,6 +26,7 @@ from gateway.dialects.gemini.casing import camel
 from gateway.dialects.gemini.names import CONFIG, NAME, PATHS, TIERS, Json
 from gateway.dialects.gemini.output import output_in
 from gateway.dialects.gemini.parts_in import Pending, parts_in
+from gateway.dialects.gemini.signatures import gathered
 from gateway.dialects.gemini.thinking import thinking_in
 from gateway.dialects.gemini.tools import choice_in, tools_in
 
@@ -128,7 +129,8 @@ def _turns_in(body: Json) -> tuple[Turn, ...]:
     if not contents:
         raise invalid("contents is required: give a list of at least one content", "contents")
     pending = Pending()
-    return tuple([_turn_in(item, f"contents[{i}]", pending) for i, item in enumerate(contents)])
+    turns = [_turn_in(item, f"contents[{i}]", pending) for i, item in enumerate(contents)]
+    return gathered(turns)
 
 
 def _turn_in(content: Json, at: str, pending: Pending) -> Turn:

@@ -24,6 +24,7 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.response import Response
+from gateway.canon.signature import hidden
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Exchange, Rendered
 from gateway.dialects.gemini.citations import grounding_out
@@ -130,9 +131,9 @@ def thought_out(part: Reasoning, exchange: Exchange) -> list[Json]:
     state = part.signature
     if state is not None and is_gemini(state) and state.kind != "thoughtSignature":
         state = None  # it stands under the call that follows
-    if state is not None and not words and state.kind == "text" and state.provider:
+    if state is not None and not words and not is_gemini(state):
         # Its maker wants the words themselves back, so they travel unseen.
-        state = replace(state, value=part.text)
+        state = hidden(part.text, state)
     token = signature_out(state) if state is not None and _counts(state, part) else None
     if not words and token is None:
         return []
@@ -145,8 +146,9 @@ def thought_out(part: Reasoning, exchange: Exchange) -> list[Json]:
 
 
 def _counts(state: Signature, part: Reasoning) -> bool:
-    """Whether there is anything to remember: a value, or words of a known maker."""
-    return bool(state.value) or part.redacted
+    """Whether there is anything to remember: a value, or who thought the words."""
+    foreign = bool(state.provider) and not is_gemini(state)
+    return bool(state.value) or part.redacted or foreign
 
 
 def call_out(call: ToolCall, at: str, report: list[Adaptation]) -> Json:

@@ -28,6 +28,7 @@ from gateway.dialects.ollama import (
     stream_out,
 )
 from gateway.dialects.ollama.embed import EmbedClient, EmbedProvider
+from gateway.dialects.ollama.messages_out import needs_bytes
 from gateway.dialects.ollama.names import CHAT, EMBEDDINGS, GENERATE, NAME
 from gateway.framing.ndjson import BLANK
 
@@ -83,6 +84,7 @@ DIALECT = Dialect(
     framing="ndjson",
     client=_Client(),
     provider=_Provider(),
+    needs_bytes=needs_bytes,
     embed_client=EmbedClient(),
     embed_provider=EmbedProvider(),
     check=outline.check,

@@ -20,6 +20,7 @@ from gateway.canon.request import (
     Turn,
 )
 from gateway.canon.signature import belongs
+from gateway.canon.traits import Traits
 from gateway.canon.turns import repaired
 from gateway.dialects.fields import joined
 from gateway.dialects.ollama.job import Job
@@ -213,6 +214,11 @@ def _left_out(job: Job, at: str, what: str, why: str) -> str:
     """A note to the model in place of media that the target does not take."""
     job.drop(at, f"{why}; a note stands in its place")
     return f"[{what} left out: {why}]"
+
+
+def needs_bytes(part: Image | Document, traits: Traits) -> bool:
+    """Whether it is a picture for a model that looks at them: files are not read there."""
+    return isinstance(part, Image) and traits.images
 
 
 def _put_image(job: Job, said: _Said, image: Image) -> None:

@@ -27,7 +27,7 @@ from gateway.dialects.openai_chat import (
     stream_in,
     stream_out,
 )
-from gateway.dialects.openai_chat.parts import NAME
+from gateway.dialects.openai_chat.parts import NAME, needs_bytes
 
 
 class _Client:
@@ -82,4 +82,5 @@ DIALECT = Dialect(
     provider=_Provider(),
     check=outline.check,
     glance=glance.glance,
+    needs_bytes=needs_bytes,
 )

@@ -32,6 +32,7 @@ class _Answer(msgspec.Struct):
     model: str
     choices: list[_Choice]
     usage: dict[str, Any] | None = None
+    service_tier: str | None = None
     error: msgspec.UnsetType = msgspec.UNSET
 
 
@@ -57,4 +58,5 @@ def glance(body: bytes) -> Response | None:
         parts=(Text(text=message.content),) if message.content else (),
         finish=finish,
         usage=parse_usage(answer.usage),
+        service_tier=answer.service_tier,
     )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
 from gateway.canon.naming import tool_id, tool_names
 from gateway.canon.request import Cache, Request
 from gateway.canon.traits import Traits
+from gateway.dialects.job import OnceJob
 
 NAME_LIMIT = 64
 # A cache mark's lifetime <-> that of an OpenAI breakpoint.
 BREAKPOINT_TTL = {"5m": "30m", "1h": "12h"}
 
 
-class Job:
+class Job(OnceJob):
     """The request, the traits of its target, and the report as it grows.
 
     `names` maps the client's tool names to those sent; `hints` are sentences for
@@ -22,30 +22,9 @@ class Job:
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
-        self.request = request
-        self.traits = traits
-        self.report: list[Adaptation] = []
+        super().__init__(request, traits)
         self.names = tool_names((tool.name for tool in request.tools), NAME_LIMIT)
         self.hints: list[str] = []
-        self._unmarked = False
-        self._told: set[tuple[str, str]] = set()
-
-    def drop(self, path: str, why: str, *, before: Any = None) -> None:
-        """Report a field that is not sent; nothing for a value the client did not write."""
-        self._tell(dropped(path, why, before=before))
-
-    def bend(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
-        """Report a field that is sent as something near it."""
-        self._tell(approximated(path, why, before=before, after=after))
-
-    def supply(self, path: str, why: str, *, after: Any = None) -> None:
-        """Report a value that the upstream demands and the client left out."""
-        self._tell(defaulted(path, why, after=after))
-
-    def _tell(self, item: Adaptation) -> None:
-        if item.path and (item.path, item.action) not in self._told:
-            self._told.add((item.path, item.action))
-            self.report.append(item)
 
     def name(self, client_name: str) -> str:
         """The tool name to send. A call in the history may name a tool no longer offered."""
@@ -71,15 +50,11 @@ class Job:
             self.unmark(cache)
         return part
 
-    def unmark(self, cache: Cache | None) -> None:
-        """Report, once for all of them, that cache marks are not sent."""
-        if cache is None or self._unmarked:
-            return
-        self._unmarked = True
-        why = f"{self.traits.model or 'the upstream'} takes no cache marks here"
+    def _why_unmarked(self) -> str:
+        model = self.traits.model or "the upstream"
         if self.traits.cache == "implicit":
-            why = f"{self.traits.model or 'the upstream'} caches implicitly"
-        self.drop(self.request.at.get("cache", "cache_control"), why)
+            return f"{model} caches implicitly"
+        return f"{model} takes no cache marks here"
 
 
 def breakpoint_of(cache: Cache) -> dict[str, str]:

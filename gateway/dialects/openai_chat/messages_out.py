@@ -120,10 +120,12 @@ def _assistant_out(job: Job, turn: Turn) -> list[Json]:
     if turn.name is not None:
         message["name"] = turn.name
     items = words_out(job, said, "assistant")
-    thoughts_out(job, turn, message, has_calls=bool(calls))
+    chunks = thoughts_out(job, turn, message, has_calls=bool(calls))
     if calls:
         message["tool_calls"] = [call_out(job, call) for call in calls]
-    if items:
+    if chunks:
+        message["content"] = [*chunks, *items]
+    elif items:
         message["content"] = content_out(job, items)
     elif not message.keys() & _SAYING:
         # Nothing is left of what the client sent; or the client sent nothing, as a turn of its own.

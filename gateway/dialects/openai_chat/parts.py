@@ -19,6 +19,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
+from gateway.canon.traits import Traits
 from gateway.dialects.fields import (
     joined,
     needed_mapping,
@@ -201,6 +202,13 @@ def _image_out(job: Job, image: Image) -> Json:
     if image.detail is not None:
         inner["detail"] = image.detail
     return {"type": "image_url", "image_url": inner}
+
+
+def needs_bytes(part: Image | Document, traits: Traits) -> bool:
+    """Whether this target opens no URLs of such a part, but takes its bytes."""
+    if isinstance(part, Image):
+        return traits.images and not traits.image_urls
+    return traits.pdf and not traits.document_urls
 
 
 def _audio_out(job: Job, audio: Audio) -> Json:

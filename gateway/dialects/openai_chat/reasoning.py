@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
-from gateway.canon.signature import belongs, unwrap
+from gateway.canon.signature import belongs, unwrap, wrap
 from gateway.dialects.fields import (
     compact,
     flag,
@@ -252,11 +252,37 @@ def thought_in(message: Json, at: str) -> list[Reasoning]:
     if words is None:
         words, field = text(message, "reasoning", at), "reasoning"
     details = items(message, DETAILS, at)
+    if own := _own_details(details, f"{at}.{DETAILS}"):
+        return own
     if details:
         told = words if words else details_text(details)
         path = f"{at}.{DETAILS}"
         return [Reasoning(text=told, signature=_details_signature(details), at=path)]
     return [Reasoning(text=words, at=f"{at}.{field}")] if words else []
+
+
+def detail_out(words: str, signature: Signature, place: int, *, redacted: bool) -> Json:
+    """One thought with its state, for a client that sends both back."""
+    token, head = wrap(signature), {"format": "dragoman-v1", "index": place}
+    if redacted:
+        return {"type": "reasoning.encrypted", "data": token, **head}
+    return {"type": "reasoning.text", "text": words, "signature": token, **head}
+
+
+def _own_details(details: list[Json], at: str) -> list[Reasoning]:
+    """The thoughts in details that the gateway gave out; each is whole by itself."""
+    found: list[Reasoning] = []
+    for place, detail in enumerate(details):
+        token = detail.get("signature") or detail.get("data")
+        state = unwrap(token) if isinstance(token, str) else None
+        if state is None or detail.get("format") != "dragoman-v1":
+            continue
+        words = detail.get("text")
+        told = words if isinstance(words, str) else ""
+        redacted = detail.get("type") == "reasoning.encrypted"
+        where = f"{at}[{place}]"
+        found.append(Reasoning(text=told, signature=state, redacted=redacted, at=where))
+    return found
 
 
 def details_text(details: list[Json]) -> str:
@@ -274,15 +300,20 @@ def _details_signature(details: list[Json]) -> Signature:
     return Signature(kind=DETAILS, value=compact(details))
 
 
-def thoughts_out(job: Job, turn: Turn, message: Json, *, has_calls: bool) -> None:
-    """Put a turn's thoughts into its message where the target wants them back."""
+def thoughts_out(job: Job, turn: Turn, message: Json, *, has_calls: bool) -> list[Json]:
+    """Put a turn's thoughts into its message where the target wants them back.
+
+    Gives chunks of content for those that want them there.
+    """
     thoughts = [part for part in turn.parts if isinstance(part, Reasoning)]
     traits = job.traits
     demanded = traits.replay_reasoning == "required_on_tools" and has_calls
     if traits.reasoning_field == "none" or traits.replay_reasoning == "ignored":
         for thought in thoughts:
             job.drop(thought.at, "thinking block: the upstream takes no reasoning as input")
-        return
+        return []
+    if traits.reasoning_field == "thinking":
+        return [chunk for thought in thoughts for chunk in _thinking_chunk(job, thought)]
     field = traits.reasoning_field
     if field == DETAILS:
         field = "reasoning"
@@ -295,6 +326,18 @@ def thoughts_out(job: Job, turn: Turn, message: Json, *, has_calls: bool) -> Non
         job.supply(turn.at, f"{traits.model} demands {field} beside tool calls", after=_BLANK)
     if words:
         message[field] = words
+    return []
+
+
+def _thinking_chunk(job: Job, thought: Reasoning) -> list[Json]:
+    """Mistral's chunk of content for a thought, if it may go to this target."""
+    words = _words(job, thought, demanded=False)
+    if not words:
+        return []
+    chunk: Json = {"type": "thinking", "thinking": [{"type": "text", "text": words}]}
+    if thought.signature is not None and thought.signature.value:
+        chunk["signature"] = thought.signature.value
+    return [{**chunk, "closed": True}]
 
 
 def _words(job: Job, thought: Reasoning, *, demanded: bool) -> str:

@@ -25,6 +25,7 @@ from gateway.dialects.openai_chat.calls import shown_signature
 from gateway.dialects.openai_chat.citations import citation_out
 from gateway.dialects.openai_chat.finish import finish_out
 from gateway.dialects.openai_chat.parts import NAME
+from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out
 from gateway.dialects.openai_chat.stream_out import malformed, reasoning_fields
 from gateway.dialects.openai_chat.usage import render_usage
 
@@ -38,6 +39,7 @@ class _Message:
         self.text: str | None = None
         self.refusal: str | None = None
         self.thoughts = ""
+        self.details: list[Json] = []
         self.calls: list[Json] = []
         self.annotations: list[Json] = []
         self.media: Json = {}
@@ -89,6 +91,8 @@ def _message(read: _Message, exchange: Exchange) -> Json:
     message: Json = {"role": "assistant", "content": read.text, "refusal": read.refusal}
     if read.thoughts:
         message |= dict.fromkeys(reasoning_fields(exchange), read.thoughts)
+    if read.details and exchange.reasoning_field == DETAILS and exchange.thinking != "none":
+        message[DETAILS] = read.details
     if read.annotations:
         message["annotations"] = read.annotations
     if read.calls:
@@ -104,6 +108,10 @@ def _read(read: _Message, part: Part) -> None:
             _cite(read, part, start, len(read.text))
         case Reasoning():
             read.thoughts += part.text
+            if part.signature is not None:
+                place = len(read.details)
+                detail = detail_out(part.text, part.signature, place, redacted=part.redacted)
+                read.details.append(detail)
         case Refusal():
             read.refusal = (read.refusal or "") + part.text
         case ToolCall():

@@ -33,6 +33,7 @@ from gateway.dialects.openai_chat.calls import shown_signature
 from gateway.dialects.openai_chat.citations import citation_out
 from gateway.dialects.openai_chat.finish import finish_out
 from gateway.dialects.openai_chat.parts import NAME
+from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out
 from gateway.dialects.openai_chat.usage import render_usage
 from gateway.dialects.openai_errors import error_body
 
@@ -48,6 +49,8 @@ def reasoning_fields(exchange: Exchange) -> tuple[str, ...]:
         return ()
     if exchange.reasoning_field == "both":
         return ("reasoning_content", "reasoning")
+    if exchange.reasoning_field == DETAILS:
+        return ("reasoning",)
     return (exchange.reasoning_field,)
 
 
@@ -67,6 +70,9 @@ class ChatStreamRenderer:
         self._text = self._prefix + b'{"content":'
         self._include_usage = exchange.include_usage
         self._reasoning = reasoning_fields(exchange)
+        self._details = exchange.reasoning_field == DETAILS and bool(self._reasoning)
+        self._thought: list[str] = []
+        self._told = 0
         self._usage: Usage | None = None
         self._block = BlockStart(kind="text")
         self._calls = 0
@@ -124,6 +130,7 @@ class ChatStreamRenderer:
         if kind == "refusal":
             return self._refusal(text)
         if kind == "reasoning" and self._reasoning:
+            self._thought.append(text)
             return self._chunk(dict.fromkeys(self._reasoning, text))
         return b""
 
@@ -170,11 +177,19 @@ class ChatStreamRenderer:
         return self._chunk({"annotations": annotations}) if annotations else b""
 
     def _signed(self, event: Signed) -> bytes:
-        """A call's state travels with it; a thought's has no slot here."""
+        """A call's state travels with it; a thought's where the route shows details."""
         if self._block.kind != "tool_call":
-            return b""
+            if not self._details:
+                return b""
+            words, self._thought = "".join(self._thought), []
+            detail = detail_out(words, event.signature, self._told, redacted=self._block.redacted)
+            self._told += 1
+            return self._chunk({DETAILS: [detail]})
+        # The openai SDK's stream helper fails on a delta of a call without its content.
+        inner = {"custom": {"input": ""}} if self._block.custom else {"function": {"arguments": ""}}
         slot = {
             "index": self._calls - 1,
+            **inner,
             "extra_content": shown_signature(event.signature),
         }
         return self._chunk({"tool_calls": [slot]})

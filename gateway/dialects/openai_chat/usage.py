@@ -61,12 +61,11 @@ def _object(usage: Json, key: str) -> Json:
 def _first(counts: Json, *names: str) -> int | None:
     """The first of these fields that is a count; a whole float counts as one."""
     for name in names:
-        if name in counts:
-            value = counts[name]
-            if isinstance(value, float) and value.is_integer():
-                value = int(value)
-            if type(value) is int:
-                return max(0, value)
+        value = counts.get(name)
+        if type(value) is int:
+            return value if value > 0 else 0
+        if type(value) is float and value.is_integer():
+            return max(0, int(value))
     return None
 
 

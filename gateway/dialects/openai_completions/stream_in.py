@@ -76,7 +76,7 @@ class CompletionStreamParser:
         return events
 
     def _choice(self, choice: Json, events: list[Event]) -> None:
-        words = choice.get("text")
+        words = _words(choice)
         if isinstance(words, str) and words:
             if not self._open:
                 self._open = True
@@ -100,6 +100,15 @@ class CompletionStreamParser:
         return [Failed(error)]
 
 
+def _words(choice: Json) -> str | None:
+    """The text of a choice. Mistral fills gaps in the shape of a chat, with one message."""
+    for holder in (choice, choice.get("delta"), choice.get("message")):
+        name = "text" if holder is choice else "content"
+        if isinstance(holder, dict) and isinstance(words := holder.get(name), str):
+            return words
+    return None
+
+
 def _start(chunk: Json) -> Start:
     answer_id, model, created = chunk.get("id"), chunk.get("model"), chunk.get("created")
     return Start(
@@ -115,7 +124,7 @@ def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Resp
         raise GatewayError(error_in(body))
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(first, dict) or not isinstance(first.get("text"), str):
+    if not isinstance(first, dict) or _words(first) is None:
         raise bad_upstream("the upstream's answer is no text completion")
     parser = CompletionStreamParser(traits, rendered)
     choice = {**first, "index": 0, "finish_reason": first.get("finish_reason") or "stop"}

@@ -29,7 +29,7 @@ from gateway.dialects.openai_responses import (
     stream_out,
 )
 from gateway.dialects.openai_responses.echo import echo
-from gateway.dialects.openai_responses.names import NAME
+from gateway.dialects.openai_responses.names import COMPACT, NAME
 
 
 class _Client:
@@ -85,9 +85,12 @@ DIALECT = Dialect(
     keepalive=b": keep-alive\n\n",
     client=_Client(),
     provider=_Provider(),
+    replays_state=True,
     check=outline.check,
     glance=glance.glance,
     count_body=request_out.count_body,
+    passed_paths={COMPACT: "/responses/compact"},
+    passed_only=frozenset({COMPACT}),
     resume=request_in.parse_request,
     echo=echo,
 )

@@ -31,7 +31,9 @@ _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def echo(body: bytes) -> Json:
     """The settings of the request, for the answer. Values stay as the client wrote them."""
     told = _decoder.decode(body)
-    return {
-        name: msgspec.json.decode(told[name]) if told.get(name, b"null") != b"null" else default
-        for name, default in _DEFAULTS.items()
-    }
+    return {name: _told(told.get(name), default) for name, default in _DEFAULTS.items()}
+
+
+def _told(raw: msgspec.Raw | None, default: Any) -> Any:
+    value = msgspec.json.decode(raw) if raw is not None else None
+    return default if value is None else value

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from gateway.canon.request import Text
-from gateway.canon.response import Response
+from gateway.canon.response import Finish, Response
 from gateway.dialects.openai_responses.finish import finish_in
 from gateway.dialects.openai_responses.usage import usage_in
 
@@ -32,11 +32,20 @@ class _Answer(msgspec.Struct):
     status: Literal["completed", "incomplete"]
     output: list[_Item]
     usage: dict[str, Any] | None = None
+    service_tier: str | None = None
     incomplete_details: dict[str, Any] | None = None
     error: None = None
 
 
+class _Compaction(msgspec.Struct):
+    id: str
+    object: Literal["response.compaction"]
+    model: str = ""
+    usage: dict[str, Any] | None = None
+
+
 _decoder = msgspec.json.Decoder(_Answer)
+_compactions = msgspec.json.Decoder(_Compaction)
 
 
 def glance(body: bytes) -> Response | None:
@@ -44,7 +53,7 @@ def glance(body: bytes) -> Response | None:
     try:
         answer = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        return _compacted(body)
     kinds = {item.type for item in answer.output}
     parts = [part for item in answer.output for part in item.content or ()]
     told = {"status": answer.status, "incomplete_details": answer.incomplete_details}
@@ -58,4 +67,15 @@ def glance(body: bytes) -> Response | None:
             refused=any(part.type == "refusal" for part in parts),
         ),
         usage=usage_in(answer.usage),
+        service_tier=answer.service_tier,
     )
+
+
+def _compacted(body: bytes) -> Response | None:
+    """A history made short; it has neither status nor an answer's items."""
+    try:
+        made = _compactions.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    usage = usage_in(made.usage)
+    return Response(id=made.id, model=made.model, finish=Finish(reason="stop"), usage=usage)

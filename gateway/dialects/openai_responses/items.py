@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.canon.request import Signature
-from gateway.canon.signature import wrap
+from gateway.canon.signature import hidden, wrap
 from gateway.dialects.base import Exchange
 from gateway.dialects.openai_responses.names import Json, split_name
 
@@ -41,7 +41,8 @@ def text_part(text: str, annotations: list[Json]) -> Json:
 
 def reasoning_item(item_id: str, text: str, signature: Signature | None, *, shown: bool) -> Json:
     """A thought, as a summary; its state is a token by which its maker is known again."""
-    token = wrap(signature or Signature(kind="text"))
+    state = signature or Signature(kind="text")
+    token = wrap(state if shown else hidden(text, state))
     summary = [{"type": "summary_text", "text": text}] if text and shown else []
     return {"id": item_id, "type": "reasoning", "summary": summary, "encrypted_content": token}
 

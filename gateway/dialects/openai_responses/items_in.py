@@ -25,7 +25,7 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.canon.signature import unwrap
+from gateway.canon.signature import recovered, unwrap
 from gateway.dialects.fields import items, needed_text, text, wrong
 from gateway.dialects.openai_responses.names import NAME, STATE, Json, joined_name
 from gateway.dialects.openai_responses.parts_in import content_in
@@ -158,7 +158,9 @@ def _reasoning_in(out: Conversation, item: Json, at: str) -> None:
     signature = None
     if value:
         signature = unwrap(value) or Signature(kind=STATE, value=value, item=item_id)
-    out.speak(Reasoning(text=said[0] if said else "", signature=signature, at=at), at)
+    told, signature = recovered(said[0] if said else "", signature)
+    redacted = signature is not None and signature.kind == "redacted"
+    out.speak(Reasoning(text=told, signature=signature, redacted=redacted, at=at), at)
 
 
 def _words(item: Json, key: str, at: str) -> str:

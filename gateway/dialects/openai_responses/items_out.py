@@ -128,9 +128,12 @@ def _assistant_out(job: Job, turn: Turn, place: int) -> list[Json]:
     """The items of a turn in order; words that follow each other are one message."""
     items: list[Json] = []
     said: list[Part] = []
+    calls = any(isinstance(part, ToolCall) for part in turn.parts)
     for part in turn.parts:
         if isinstance(part, Text | Refusal):
-            said.append(part)
+            # An empty message would part a call from the reasoning that led to it.
+            if part.text or not calls:
+                said.append(part)
             continue
         items += _said_out(job, said, f"msg_{place}_{len(items)}")
         said = []

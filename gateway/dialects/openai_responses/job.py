@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.naming import tool_names
-from gateway.canon.request import Cache, Request, ToolCall
+from gateway.canon.request import Cache, Request
 from gateway.canon.traits import Traits
+from gateway.dialects.job import BaseJob, names_in
 from gateway.dialects.openai_responses.names import IN, Json, split_name
 
 _LIMIT = 64
@@ -16,7 +15,7 @@ _LIMIT = 64
 _TTL = {"5m": "30m", "1h": "12h"}
 
 
-class Job:
+class Job(BaseJob):
     """The request, the traits of its target, and the report as it grows.
 
     Attributes:
@@ -27,34 +26,15 @@ class Job:
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
-        self.request = request
-        self.traits = traits
+        super().__init__(request, traits)
         self.native = request.at.get("turns") == "input"
-        self.report: list[Adaptation] = []
         self.hints: list[str] = []
-        told = [tool.name for tool in request.tools]
-        for turn in request.turns:
-            told += [part.name for part in turn.parts if isinstance(part, ToolCall)]
-        self.names = self._names(told)
-        self._unmarked = False
+        self.names = self._names(list(names_in(request)))
 
     def _names(self, told: list[str]) -> dict[str, str]:
         """Names to send; those in a namespace stay as they are for a client that has them."""
         kept = {name: name for name in told if self.native and IN in name}
         return tool_names((name for name in told if name not in kept), _LIMIT) | kept
-
-    @property
-    def model(self) -> str:
-        """The model's name for a person."""
-        return self.traits.model or "the model"
-
-    def drop(self, path: str, why: str, *, before: Any = None) -> None:
-        """Report a field that is not sent; nothing for a value the client did not write."""
-        self._tell(dropped(path, why, before=before))
-
-    def bend(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
-        """Report a field that is sent as something near it."""
-        self._tell(approximated(path, why, before=before, after=after))
 
     def _tell(self, item: Adaptation) -> None:
         if item.path and item not in self.report:
@@ -78,15 +58,10 @@ class Job:
             self.unmark(cache)
         return part
 
-    def unmark(self, cache: Cache | None) -> None:
-        """Report, once for all of them, that cache marks are not sent."""
-        if cache is None or self._unmarked:
-            return
-        self._unmarked = True
-        why = f"{self.model} takes no cache marks here"
+    def _why_unmarked(self) -> str:
         if self.traits.cache == "implicit":
-            why = f"{self.model} caches implicitly"
-        self.drop(self.request.at.get("cache", "cache_control"), why)
+            return f"{self.model} caches implicitly"
+        return f"{self.model} takes no cache marks here"
 
 
 def cache_in(part: Json) -> Cache | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 NAME = "openai_responses"
+# The call that only providers of this dialect know, by the name of its endpoint.
+COMPACT = "/v1/responses/compact"
 Json = dict[str, Any]
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")

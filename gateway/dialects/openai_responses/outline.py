@@ -41,6 +41,7 @@ class Outline(msgspec.Struct):
     include: list[str] | None = None
     metadata: dict[str, Any] | None = None
     store: bool | None = None
+    background: bool | None = None
 
 
 check = checker(Outline)

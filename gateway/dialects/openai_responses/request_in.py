@@ -50,6 +50,7 @@ _READ = frozenset(
         # The gateway keeps answers itself, whoever gives them.
         "store",
         "previous_response_id",
+        "background",
     }
 )
 _TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")

@@ -183,6 +183,7 @@ class Thought:
         self._shown = page.exchange.thinking != "none"
         self._id = page.new_id("reasoning")
         self._deltas: Deltas | None = None
+        self._unseen: list[str] = []
 
     def open(self) -> bytes:
         """Begin it."""
@@ -191,6 +192,7 @@ class Thought:
     def more(self, text: str) -> bytes:
         """More words; the first ones begin the summary."""
         if not self._shown:
+            self._unseen.append(text)
             return b""
         out = b""
         if self._deltas is None:
@@ -211,7 +213,9 @@ class Thought:
             out = self._page.of(name, self._id, summary_index=0, text=words)
             name = "response.reasoning_summary_part.done"
             out += self._page.of(name, self._id, summary_index=0, part=part)
-        return out + self._page.done(reasoning_item(self._id, words, signature, shown=True))
+        words = words or "".join(self._unseen)
+        item = reasoning_item(self._id, words, signature, shown=self._shown)
+        return out + self._page.done(item)
 
 
 class Call:

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from gateway import store
+from gateway import audit, store
 from gateway.models import Route
 
 MAX_NAME = 200
@@ -38,7 +38,8 @@ class Command(BaseCommand):
         expires_at = lifetime(options["expires"])
         for route in unknown(routes):
             self.stderr.write(f"warning: there is no route `{route}` yet")
-        _, plain = store.make_key(name, routes=routes, expires_at=expires_at)
+        with audit.acting("makekey", "command"):
+            _, plain = store.make_key(name, routes=routes, expires_at=expires_at)
         self.stdout.write(plain)
 
 

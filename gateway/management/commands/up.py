@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 
-from gateway import litellm, store
+from gateway import audit, litellm, store
 from gateway.litellm.apply import apply
+from gateway.management import declared
 from gateway.management.start import hosts, master_key
 from gateway.management.start.banner import address, banner
 from gateway.management.start.bootstrap import Started, prepare
@@ -28,7 +30,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The options of `up`."""
-        parser.add_argument("--config", metavar="FILE", help="a LiteLLM configuration file")
+        parser.add_argument(
+            "--config", metavar="FILE", help="a file as `export` writes it, or LiteLLM's"
+        )
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument("--port", type=int, default=4000)
         parser.add_argument("--workers", type=int, default=1, help="processes to serve with")
@@ -40,11 +44,12 @@ class Command(BaseCommand):
         host, workers = options["host"], options["workers"]
         if workers < 1:
             raise CommandError("--workers must be at least 1")
-        config = read(options["config"])
+        own = own_file(options["config"])
+        config = read(options["config"]) if own is None else None
         notes = configure(config, host)
         listener = listen(host, options["port"])
         try:
-            started, more = _make(config)
+            started, more = _make(config, own)
         except DatabaseError as error:
             raise CommandError(f"the database can not be used: {error}") from None
         base = address(host, listener.getsockname()[1])
@@ -97,9 +102,31 @@ def configure(config: litellm.Config | None, host: str) -> list[str]:
     return list(chosen.warnings)
 
 
-def _make(config: litellm.Config | None) -> tuple[Started, list[str]]:
-    """Bring database and registry up to date; what there is to say about them."""
-    started = prepare()
-    notes = [*config.notes, *apply(config)] if config else []
+def own_file(path: str | None) -> Path | None:
+    """The configuration file if it is in our own format. Raises CommandError."""
+    try:
+        return Path(path) if path is not None and declared.is_own(Path(path)) else None
+    except litellm.Mistake as mistake:
+        raise CommandError(str(mistake), returncode=2) from None
+
+
+def _make(config: litellm.Config | None, own: Path | None) -> tuple[Started, list[str]]:
+    """Bring database and registry up to date; what there is to say about them.
+
+    Raises CommandError for a mistake in our own file, which can be told only now.
+    """
+    with audit.acting("up", "start"):
+        started = prepare()
+        notes = [*config.notes, *apply(config)] if config else []
+        notes += declare(own) if own else []
     notes += [f"warning: {found.row}: {found.why}" for found in store.load_snapshot().warnings]
     return started, notes
+
+
+def declare(path: Path) -> list[str]:
+    """Apply our own file; the keys that it made. Raises CommandError."""
+    try:
+        made = declared.declare(path).keys
+    except litellm.Mistake as mistake:
+        raise CommandError(str(mistake), returncode=2) from None
+    return [f"the key of {name}, shown once: {plain}" for name, plain in made]

@@ -10,6 +10,7 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _HEAD = b"HTTP/1.1 "
 
@@ -56,3 +57,12 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Put the cork between uvicorn and the socket."""
         super().connection_made(Corked(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol, but for the end: what is under way is let finish."""
+
+    def shutdown(self) -> None:
+        """Leave the connection open: the application closes it when its last turn is over."""
+        if not self.handshake_complete:
+            super().shutdown()

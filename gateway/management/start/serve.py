@@ -10,10 +10,11 @@ import tempfile
 from types import FrameType
 
 import uvicorn
+from django.conf import settings
 from django.core.management.base import CommandError
 from uvicorn.supervisors import Multiprocess
 
-from gateway.management.start.protocol import Protocol
+from gateway.management.start.protocol import Protocol, SocketProtocol
 
 APPLICATION = "gateway.config.asgi:application"
 
@@ -28,7 +29,9 @@ def config(host: str, port: int, workers: int, drain_s: float) -> uvicorn.Config
         loop="uvloop" if _has_uvloop() else "asyncio",
         # httptools refuses a body with two lengths; h11 carries it out.
         http=Protocol,
-        ws="none",
+        ws=SocketProtocol,
+        ws_max_size=settings.MAX_BODY_BYTES,
+        ws_per_message_deflate=False,
         lifespan="on",
         access_log=False,
         log_level="warning",
@@ -75,16 +78,16 @@ def _why(error: OSError | OverflowError) -> str:
 def serve(listener: socket.socket, *, workers: int, drain_s: float) -> None:
     """Serve until a signal; returns, or exits with 0, after the drain."""
     host, port = listener.getsockname()[:2]
-    settings = config(host, port, workers, drain_s)
+    served = config(host, port, workers, drain_s)
     if workers == 1:
         # uvicorn raises the signal again when it is done, for whoever ran before it.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leave)
-        uvicorn.Server(settings).run(sockets=[listener])
+        uvicorn.Server(served).run(sockets=[listener])
         return
     with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        Multiprocess(settings, sockets=[listener]).run()
+        Multiprocess(served, sockets=[listener]).run()
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

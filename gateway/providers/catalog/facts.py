@@ -79,3 +79,12 @@ OLDER_NAMES = (
 def drops(why: str, *paths: str) -> tuple[Edit, ...]:
     """Edits that drop these fields, each for the same reason."""
     return tuple(Edit(op="drop", path=path, why=why) for path in paths)
+
+
+# LiteLLM as a client hangs these on the answers that it sends back; a provider that checks
+# messages refuses them (BerriAI/litellm#25595, #30882).
+LITELLM_MARKS = drops(
+    "a mark of LiteLLM's own that the provider refuses",
+    "messages[].provider_specific_fields",
+    "messages[].thinking_blocks",
+)

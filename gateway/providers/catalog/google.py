@@ -54,9 +54,17 @@ GOOGLE: tuple[Preset, ...] = (
         paths={
             "generate": f"{_VERTEX}generateContent",
             "stream": f"{_VERTEX}streamGenerateContent?alt=sse",
+            "count_tokens": f"{_VERTEX}countTokens",
+            "embed": f"{_VERTEX}predict",
+            "embed_content": f"{_VERTEX}embedContent",
         },
-        # Its token count takes another body, so tokens are estimated here.
-        traits={**_GOOGLE, "metadata": True, "store": False, "count_tokens": "estimate"},
+        traits={
+            **_GOOGLE,
+            "metadata": True,
+            "store": False,
+            "count_form": "bare",
+            "embed_form": "predict",
+        },
         prices="google",
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, drops
+from gateway.providers.catalog.facts import COMPATIBLE, LITELLM_MARKS, OLDER_NAMES, drops
 from gateway.providers.profile import Edit, Preset
 
 HOSTED: tuple[Preset, ...] = (
@@ -47,7 +47,10 @@ HOSTED: tuple[Preset, ...] = (
         # paths and an empty query.
         paths={
             "generate": "/openai/deployments/{model}/chat/completions",
+            "completions": "/openai/deployments/{model}/completions",
             "embed": "/openai/deployments/{model}/embeddings",
+            # Not in the api-version above; on its v1 surface there is none.
+            "responses": "/openai/responses?api-version=2025-04-01-preview",
         },
         query=(("api-version", "2024-10-21"),),
         # A field its api-version does not know is a 400.
@@ -65,6 +68,7 @@ HOSTED: tuple[Preset, ...] = (
         title="DeepSeek",
         dialect="openai_chat",
         base_url="https://api.deepseek.com",
+        paths={"fim": "/beta/completions"},
         env=("DEEPSEEK_API_KEY",),
         docs="https://api-docs.deepseek.com/api/create-chat-completion",
         litellm=("deepseek",),
@@ -119,6 +123,7 @@ HOSTED: tuple[Preset, ...] = (
         # "Will result in a 400 error if they are supplied" (console.groq.com/docs/openai).
         edits=(
             *drops("Groq refuses it", "logprobs", "top_logprobs", "logit_bias", "messages[].name"),
+            *LITELLM_MARKS,
             Edit(op="max", path="n", value=1, why="Groq gives one choice"),
         ),
         prices="groq",
@@ -185,6 +190,7 @@ HOSTED: tuple[Preset, ...] = (
         title="Mistral AI",
         dialect="openai_chat",
         base_url="https://api.mistral.ai/v1",
+        paths={"fim": "/fim/completions"},
         env=("MISTRAL_API_KEY",),
         docs="https://docs.mistral.ai/api/",
         litellm=("mistral",),
@@ -194,6 +200,8 @@ HOSTED: tuple[Preset, ...] = (
             **COMPATIBLE,
             "reasoning": True,
             "efforts": ("none", "minimal", "low", "medium", "high", "xhigh", "max"),
+            "reasoning_field": "thinking",
+            "replay_reasoning": "native",
             "tool_id_rule": "mistral9",
             "tool_choice_any": "any",
             "tool_result_name": True,
@@ -233,7 +241,7 @@ HOSTED: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
         },
-        edits=OLDER_NAMES,
+        edits=(*OLDER_NAMES, *LITELLM_MARKS),
         prices="fireworks",
     ),
     Preset(

@@ -6,7 +6,7 @@ A new one is a row here.
 from __future__ import annotations
 
 from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, drops
-from gateway.providers.profile import Preset
+from gateway.providers.profile import Edit, Preset
 
 MAKERS: tuple[Preset, ...] = (
     Preset(
@@ -210,5 +210,33 @@ MAKERS: tuple[Preset, ...] = (
             "structured": "json",
         },
         edits=OLDER_NAMES,
+    ),
+    # The next two make embeddings and order documents; neither chats.
+    Preset(
+        name="voyage",
+        logo="custom",
+        title="Voyage AI",
+        dialect="openai_embeddings",
+        base_url="https://api.voyageai.com/v1",
+        env=("VOYAGE_API_KEY",),
+        docs="https://docs.voyageai.com/reference/embeddings-api",
+        litellm=("voyage",),
+        aliases=("voyageai",),
+        traits={"user_field": "none", "embed_max": 1000},
+        edits=(Edit(op="rename", path="dimensions", value="output_dimension"),),
+        # It writes a vector in base64 or, unasked, as numbers, and refuses the word `float`.
+        passthrough=False,
+    ),
+    Preset(
+        name="jina",
+        logo="custom",
+        title="Jina AI",
+        dialect="openai_embeddings",
+        base_url="https://api.jina.ai/v1",
+        env=("JINA_API_KEY",),
+        docs="https://api.jina.ai/redoc",
+        litellm=("jina_ai",),
+        aliases=("jinaai",),
+        traits={"user_field": "none", "embed_max": 2048},
     ),
 )

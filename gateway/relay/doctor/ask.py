@@ -21,7 +21,7 @@ from gateway.providers.auth import secrets_of
 from gateway.providers.capabilities import merge
 from gateway.providers.redact import scrub
 from gateway.relay.doctor.values import Heard, Probe
-from gateway.relay.prepare import Prepared, on_surface, translated, url_path
+from gateway.relay.prepare import ALSO, Prepared, on_surface, translated, url_path
 from gateway.relay.reply import decode
 from gateway.relay.runtime import Lines
 from gateway.relay.tokens import Tokens
@@ -30,8 +30,6 @@ from gateway.routing.snapshot import Target
 
 CONNECT_S = 10.0
 MOST_BYTES = 8 * 1024 * 1024
-# A dialect -> the one that its provider serves beside it, for models that need it for tools.
-_BESIDE = {"openai_chat": "openai_responses"}
 _NO_CALL = Error(kind="unsupported_param", message="its dialect has no call for it")
 
 
@@ -100,7 +98,7 @@ class Asker:
 def _spoken(target: Target, request: Request, traits: Traits, verb: Verb) -> Dialect:
     """The provider's own dialect, or the one beside it where live traffic takes that."""
     own = DIALECTS[target.model.provider.dialect]
-    beside = _BESIDE.get(own.name)
+    beside = ALSO.get(own.name)
     if beside is None or not traits.responses or verb in target.model.provider.paths:
         return own
     needed = traits.responses_required_with_tools and bool(request.tools)

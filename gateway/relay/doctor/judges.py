@@ -21,6 +21,8 @@ _PASSING = {
     "content_policy": "its filter stopped the question",
 }
 _REFUSED_FROM, _REFUSED_TO = 400, 500
+# Who knows thinking by yes and no alone has been asked for it all the same.
+_ROUGHLY = ("effort",)
 # Characters of an answer that are quoted.
 QUOTED = 160
 
@@ -41,6 +43,9 @@ def judge(probe: Probe, heard: Heard) -> Judged:
 
 
 def _carried(probe: Probe, path: str, action: str) -> bool:
+    """Whether a record tells of something that had to arrive as it is."""
+    if action == "approximated" and path.startswith(_ROUGHLY):
+        return False
     return action != "defaulted" and bool(probe.carries) and path.startswith(probe.carries)
 
 

@@ -1,9 +1,7 @@
 // The same run as code for a program, and as the translation that each side saw.
-import { $, _, call, el, notice } from "./dom.js";
+import { $, _, call, el, headers, notice } from "./dom.js";
 import { json, plain } from "./markdown.js";
 import { dialog } from "./overlay.js";
-
-const LANGUAGES = [["curl", "curl"], ["python-openai", "Python, openai"], ["python-anthropic", "Python, anthropic"], ["javascript", "JavaScript"]];
 
 /** Tabs that fill one box: [[id, label]], `fill(id)` gives nodes. */
 function tabs(label, entries, chosen, fill) {
@@ -28,16 +26,49 @@ const copyButton = (text) => el("button.btn.sm", {
   onclick: async () => { await navigator.clipboard.writeText(text).catch(() => null); notice(_("Copied."), "ok"); },
 }, _("Copy"));
 
-export function getCode(column) {
+/** A key made for this column's model, told once. */
+async function newKey(url, route) {
+  const sent = { ...headers(), Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
+  const reply = await fetch(url, { method: "POST", headers: sent, body: new URLSearchParams({ route }) });
+  if (!reply.ok) throw new Error(_("The server answered {status}.", { status: reply.status }));
+  return (await reply.json()).key;
+}
+
+/** The code with the key itself where it reads the variable. */
+const withKey = (text, name, key) => (key
+  ? text.replaceAll(`os.environ['${name}']`, `"${key}"`).replaceAll(`process.env.${name}`, `"${key}"`).replaceAll(`$${name}`, key)
+  : text);
+
+export function getCode(column, app) {
   if (!column?.run?.id) return notice(_("Run something first; the code repeats that run."), "warn");
   const path = (language) => `/runs/${encodeURIComponent(column.run.id)}/code?lang=${language}&col=${column.id}`;
+  let key = "";
+  const filled = async (language) => {
+    const found = await call(path(language));
+    const code = el("code", { "data-code": "" });
+    const told = el("span.hint", {}, _("Needs a gateway key in {name}; the console's own session is not in it.", { name: found.key }));
+    const show = () => {
+      const text = withKey(found.code, found.key, key);
+      code.replaceChildren(plain(text));
+      copy.replaceChildren(copyButton(text));
+      if (key) told.textContent = _("Holds a new key that may use this model alone. It is shown this once.");
+      insert?.toggleAttribute("hidden", Boolean(key));
+    };
+    const copy = el("span", {});
+    const insert = app.boot.key_url ? el("button.btn.sm", {
+      type: "button",
+      onclick: async () => {
+        insert.disabled = true;
+        key = await newKey(app.boot.key_url, column.info.id).catch((error) => { notice(error.message, "bad"); return ""; });
+        insert.disabled = false;
+        show();
+      },
+    }, _("Insert a new key")) : null;
+    show();
+    return [el("pre.code", { tabindex: 0 }, code), el("div.row.wrap", {}, copy, insert, told)];
+  };
   dialog(_("Code for {letter}, {model}", { letter: column.id, model: column.info.label }),
-    ...tabs(_("Language"), LANGUAGES, "curl", async (language) => {
-      const found = await call(path(language));
-      const text = typeof found === "string" ? found : found.code;
-      return [el("pre.code", { tabindex: 0 }, el("code", {}, plain(text))), el("div.row", {}, copyButton(text),
-        el("span.hint", {}, _("Needs a gateway key in DRAGOMAN_API_KEY; the console's own session is not in it.")))];
-    }));
+    ...tabs(_("Language"), app.boot.languages.map((l) => [l.id, l.label]), "curl", filled));
 }
 
 export function translation(column, app) {
@@ -56,7 +87,7 @@ function shown(found) {
   const adapted = [...notes(found.settings_lost), ...notes(found.adaptations), ...notes(found.response_adaptations)];
   const stream = (found.stream ?? []).map((frame) => `${frame.event ? `event: ${frame.event}\n` : ""}data: ${frame.data}`).join("\n\n");
   const fold = (title, kid) => el("details", {}, el("summary", {}, title), kid);
-  return [el("div.two", {}, side(_("Client sends"), found.client_request), side(found.target ? _("{target} gets", { target: found.target }) : _("Upstream gets"), found.upstream_request)),
+  return [el("div.two", {}, side(_("Client sends to {path}", { path: found.client_path }), found.client_request), side(found.target ? _("{target} gets", { target: found.target }) : _("Upstream gets"), found.upstream_request)),
     el("h3", {}, _("What was adapted")),
     adapted.length ? el("ul.notes-list", {}, adapted) : el("p.hint", {}, found.passthrough ? _("Nothing: both sides speak the same, so it passes as it is.") : _("Nothing: both sides say the same.")),
     found.response ? fold(_("The answer in this dialect"), side("", found.response)) : null,

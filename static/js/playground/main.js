@@ -395,7 +395,7 @@ class App {
       history: () => later.history().then((m) => m.openHistory()),
       share: () => later.history().then((m) => m.share(this.lastRun)),
       export: (button) => later.history().then((m) => m.exportMenu(button, this.lastRun)),
-      code: () => later.code().then((m) => m.getCode(this.columns.find((c) => c.run?.id))),
+      code: () => later.code().then((m) => m.getCode(this.columns.find((c) => c.run?.id), this)),
       scoreboard: () => later.vote().then((m) => m.scoreboard()),
       more: (button) => later.menus().then((m) => m.moreMenu(button, this, actions)),
     };

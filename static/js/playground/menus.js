@@ -18,7 +18,7 @@ export function columnMenu(column, app) {
     done && app.columns.length > 1 && { icon: "i:diff", label: _("Differences from this one"), run: () => app.compareWith(column.id) },
     done && { icon: "i:copy", label: _("Copy the answer"), run: () => navigator.clipboard.writeText(shown.text).then(() => notice(_("Copied."), "ok"), () => notice(_("The browser did not let the page copy."), "bad")) },
     done && { icon: "i:languages", label: _("Show the translation"), run: () => app.translate(column) },
-    done && { icon: "i:code-xml", label: _("Get code"), run: () => getCode(column) },
+    done && { icon: "i:code-xml", label: _("Get code"), run: () => getCode(column, app) },
     shown?.end?.request_id && { icon: "i:scroll-text", label: _("Open in the log"), run: () => location.assign(logPage(shown)) },
     app.columns.length > 1 && { icon: "i:x", label: _("Remove this column"), danger: true, run: () => app.remove(column) },
   ]);

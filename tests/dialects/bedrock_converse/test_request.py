@@ -109,6 +109,16 @@ def test_a_document_gets_words_beside_it() -> None:
     assert told(rendered.report) == [("messages[9]", "approximated")]
 
 
+def test_more_documents_than_a_message_holds_go_into_the_next() -> None:
+    turns = [user(*(Document(data=PDF, at="d") for _ in range(3))) for _ in range(2)]
+    rendered = render(said(*turns))
+    sent = rendered.body["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "user"]
+    counts = [sum("document" in b for b in message["content"]) for message in sent]
+    assert counts == [5, 0, 1]
+    assert ("messages[9]", "approximated") in told(rendered.report)
+
+
 def test_a_url_is_noted_and_a_place_in_s3_is_sent() -> None:
     rendered = render(said(user(Image(url="https://x/y.png", at="i"))))
     assert "left out" in rendered.body["messages"][0]["content"][0]["text"]

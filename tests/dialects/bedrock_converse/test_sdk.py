@@ -35,8 +35,9 @@ def test_a_strict_server_takes_whatever_we_send(request: Request, model: str) ->
     body = json.loads(json.dumps(rendered.body))
     refusal = bedrock_rules.refusal(model, body)
     assert refusal is None, refusal
-    count = DIALECT.count_body(body, model)
-    assert bedrock_rules.count_refusal(model, count) is None
+    if "claude" in model:  # the only ones that count
+        count = DIALECT.count_body(body, model)
+        assert bedrock_rules.count_refusal(model, count) is None
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from gateway.canon.events import End, Failed
 from gateway.canon.fold import unfold
 from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.signature import recovered
 from gateway.dialects.base import Rendered
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.names import NEXT_PART, OWN_PART
@@ -250,7 +251,7 @@ def test_a_foreign_thought_keeps_its_state_whether_shown_or_not(thinking: str):
             "hm" if thinking == "summary" else ""
         )
         [token] = [p["thoughtSignature"] for p in listed if "thoughtSignature" in p]
-        assert signature_in(token) == state
+        assert recovered("hm", signature_in(token)) == ("hm", state)
 
 
 def test_words_that_must_come_back_travel_even_if_they_are_hidden():

@@ -141,7 +141,10 @@ def test_the_state_of_a_call_travels_wrapped():
         Signed(state),
         BlockEnd(),
     ]
-    slot = deltas(*events)[-1]["tool_calls"][0]["extra_content"]["google"]["thought_signature"]
+    last = deltas(*events)[-1]["tool_calls"][0]
+    # The openai SDK's stream helper fails on a delta of a call without this.
+    assert last["function"] == {"arguments": ""}
+    slot = last["extra_content"]["google"]["thought_signature"]
     assert unwrap(slot) == state
     call = whole(*events)["message"]["tool_calls"][0]
     assert call["extra_content"]["google"]["thought_signature"] == slot

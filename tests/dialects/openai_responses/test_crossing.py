@@ -189,7 +189,12 @@ def test_claude_gets_its_signature_back(summary: str | None):
 def test_openai_gets_its_state_back_where_the_client_can_carry_it(client: Any):
     told = traits_for("openai", "gpt-5.6-sol")
     output = [
-        {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "gAAAA-E"},
+        {
+            "id": "rs_1",
+            "type": "reasoning",
+            "summary": [],
+            "encrypted_content": responses_rules.state_of("E"),
+        },
         {
             "id": "fc_1",
             "type": "function_call",

@@ -262,14 +262,19 @@ def requests(draw: st.DrawFn) -> Request:
 
 
 def unsigned(request: Request) -> Request:
-    """The request with the state of thoughts as their maker writes it: without a maker."""
+    """The request with the state of thoughts as their maker writes it: without a maker.
+
+    Nothing said beside a call is no message of its own.
+    """
     turns = []
     for turn in request.turns:
+        silent = any(isinstance(part, ToolCall) for part in turn.parts)
         parts = tuple(
             replace(part, signature=replace(part.signature, provider="", model=""))
             if isinstance(part, Reasoning) and part.signature is not None
             else part
             for part in turn.parts
+            if not (silent and isinstance(part, Text) and not part.text)
         )
         turns.append(replace(turn, parts=parts))
     return replace(request, turns=tuple(turns))

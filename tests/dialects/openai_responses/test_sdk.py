@@ -24,7 +24,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_responses import DIALECT
 from tests.dialects.openai_responses.make import body, call, exchange, render, result, shown, tool
 from tests.fakes import responses_rules
-from tests.fakes.responses_rules import STATE
+from tests.fakes.responses_rules import state_of
 
 FULL = Response(
     parts=(
@@ -225,7 +225,7 @@ def test_what_is_sent_upstream_fits_the_sdks_types():
             "type": "reasoning",
             "id": "rs_1",
             "summary": [],
-            "encrypted_content": f"dgm1.{{openai,gpt-5.6,rs_7,{STATE}x}}",
+            "encrypted_content": f"dgm1.{{openai,gpt-5.6,rs_7,{state_of('x')}}}",
         },
         call(),
         result("c1", [{"type": "input_text", "text": "r"}]),
@@ -242,5 +242,5 @@ def test_what_is_sent_upstream_fits_the_sdks_types():
         "type": "reasoning",
         "id": "rs_7",
         "summary": [],
-        "encrypted_content": f"{STATE}x",
+        "encrypted_content": state_of("x"),
     }

@@ -1,0 +1,93 @@
+"""A LiteLLM file over the API: first what would become of it, then the import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.debug import sensitive_variables
+from ninja import Router, Schema
+
+from gateway import litellm
+from gateway.api.idempotency import once
+from gateway.api.resources import guarded, reply
+from gateway.litellm.rows import Config
+from gateway.litellm.upload import import_config, preview, read_upload
+from gateway.store.documents import Refused
+
+router = Router(tags=["import"])
+
+
+class ImportIn(Schema):
+    """The text of a LiteLLM `config.yaml`, without `include`."""
+
+    text: str
+
+
+class ImportLine(Schema):
+    """What becomes of one thing in the file, and where it stands there.
+
+    `fate` is `taken`, `changed` (taken over with a difference) or `left`.
+    """
+
+    fate: str
+    what: str
+    place: str
+    why: str
+
+
+class PreviewOut(Schema):
+    """All that an import would do. Nothing has been written."""
+
+    items: list[ImportLine]
+
+
+class ImportOut(Schema):
+    """What was imported, and remarks on what could not be as the file has it."""
+
+    providers: list[str]
+    models: int
+    routes: list[str]
+    aliases: list[str]
+    notes: list[str]
+
+
+@router.post("/imports/litellm/preview", response=PreviewOut)
+def preview_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
+    """What an import of this file would do, found by doing it and undoing it."""
+
+    def act() -> HttpResponse:
+        lines = preview(_config(payload.text), payload.text)
+        items: list[Any] = [msgspec.structs.asdict(line) for line in lines]
+        return reply(200, {"items": items})
+
+    return guarded(act)
+
+
+@router.post("/imports/litellm", response={201: ImportOut})
+def make_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
+    """Make providers, models, routes and aliases of the file; they are the database's then."""
+    return once(request, lambda: guarded(lambda: _imported(payload.text)))
+
+
+@sensitive_variables()
+def _imported(text: str) -> HttpResponse:
+    config = _config(text)
+    notes = import_config(config)
+    made = {
+        "providers": list(config.providers),
+        "models": len(config.models),
+        "routes": list(config.routes),
+        "aliases": list(config.aliases),
+        "notes": [*config.notes, *notes],
+    }
+    return reply(201, made)
+
+
+def _config(text: str) -> Config:
+    """The file as rows. Raises Refused naming line and field."""
+    try:
+        return read_upload(text)
+    except litellm.Mistake as mistake:
+        raise Refused("text", str(mistake)) from None

@@ -1,0 +1,187 @@
+"""The playground's presets and runs over the API: a person's own, and for admins all runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router, Schema
+
+from console.models import PlaygroundPreset, PlaygroundRun
+from gateway.api.auth import Person, Reader
+from gateway.api.failures import failure
+from gateway.api.idempotency import once
+from gateway.api.pages import MAX_PAGE
+from gateway.api.resources import guarded, reply
+from gateway.store.documents import Refused
+
+router = Router(tags=["playground"])
+_MAX_ID = 2**62
+
+
+class PresetIn(Schema):
+    """Settings of the playground under a name; each save is a version of its own."""
+
+    name: str
+    document: dict[str, Any]
+
+
+class PresetOut(Schema):
+    """A version of a preset."""
+
+    id: int
+    name: str
+    version: int
+    owner: str
+    created: dt.datetime
+
+
+class PresetDocument(PresetOut):
+    """A version of a preset with what it says."""
+
+    document: dict[str, Any]
+
+
+class PresetPage(Schema):
+    """Newest versions, newest first, and the cursor of the next page; null at the end."""
+
+    items: list[PresetOut]
+    next: int | None
+
+
+class RunOut(Schema):
+    """A run of the playground, without what was said; `summary` has the columns' figures."""
+
+    uuid: uuid.UUID
+    title: str
+    owner: str
+    created: dt.datetime
+    ended: dt.datetime | None
+    cost_usd: Decimal | None
+    summary: dict[str, Any]
+
+
+class RunDocument(RunOut):
+    """A run with what was sent."""
+
+    document: dict[str, Any]
+
+
+class RunPage(Schema):
+    """Runs, newest first, and the cursor of the next page; null at the end."""
+
+    items: list[RunOut]
+    next: int | None
+
+
+@router.get("/playground/presets", auth=Reader(), response=PresetPage)
+def list_presets(request: HttpRequest, cursor: int | None = None, limit: int = 50) -> Any:
+    """A page of the newest versions of one's own presets; of everybody's with the master key."""
+    found = _presets(request).newest().select_related("owner").order_by("-pk")
+    if cursor is not None:
+        found = found.filter(pk__lt=min(max(cursor, 0), _MAX_ID))
+    return _page(found, limit, _preset)
+
+
+@router.post("/playground/presets", auth=Person(), response={201: PresetDocument})
+def make_preset(request: HttpRequest, payload: PresetIn) -> HttpResponse:
+    """Save the next version of a preset of one's own."""
+    return once(request, lambda: guarded(lambda: _kept(request, payload)))
+
+
+@router.get("/playground/presets/{int:number}", auth=Reader(), response=PresetDocument)
+def get_preset(request: HttpRequest, number: int) -> Any:
+    """One version of a preset."""
+    row = _presets(request).numbered(min(number, _MAX_ID)).select_related("owner").first()
+    return _no_preset(number) if row is None else {**_preset(row), "document": row.document}
+
+
+@router.delete("/playground/presets/{int:number}", auth=Person(), response={204: None})
+def delete_preset(request: HttpRequest, number: int) -> HttpResponse:
+    """Remove a preset with all versions of its name."""
+    row = _presets(request).numbered(min(number, _MAX_ID)).first()
+    if row is None:
+        return _no_preset(number)
+    PlaygroundPreset.objects.filter(owner_id=row.owner_id).named(row.name).delete()
+    return HttpResponse(status=204)
+
+
+@router.get("/playground/runs", auth=Reader(), response=RunPage)
+def list_runs(request: HttpRequest, cursor: int | None = None, limit: int = 50) -> Any:
+    """A page of one's own runs; admins and the master key see everybody's."""
+    before = None if cursor is None else min(max(cursor, 0), _MAX_ID)
+    return _page(_runs(request).before(before).listed().select_related("owner"), limit, _run)
+
+
+@router.get("/playground/runs/{uuid:run}", auth=Reader(), response=RunDocument)
+def get_run(request: HttpRequest, run: uuid.UUID) -> Any:
+    """One run, with what was sent."""
+    row = _runs(request).filter(uuid=run).select_related("owner").first()
+    if row is None:
+        return failure(404, f"there is no run {run}")
+    return {**_run(row), "document": row.document}
+
+
+def _kept(request: HttpRequest, given: PresetIn) -> HttpResponse:
+    user = _who(request)
+    if user is None:
+        raise Refused("", "a preset is a person's: sign in at the console to save one")
+    name = given.name.strip()
+    if not 0 < len(name) <= 100:
+        raise Refused("name", "must have 1 to 100 characters")
+    row = PlaygroundPreset.objects.keep(user, name, given.document)
+    return reply(201, {**_preset(row), "document": row.document})
+
+
+def _who(request: HttpRequest) -> Any:
+    """The person who asks; None for the master key."""
+    auth = request.auth  # type: ignore[attr-defined]
+    return None if isinstance(auth, str) else auth
+
+
+def _presets(request: HttpRequest) -> Any:
+    user = _who(request)
+    found = PlaygroundPreset.objects
+    return found.all() if user is None else found.owned_by(user)
+
+
+def _runs(request: HttpRequest) -> Any:
+    user = _who(request)
+    found = PlaygroundRun.objects
+    return found.all() if user is None else found.visible_to(user)
+
+
+def _page(found: Any, limit: int, told: Any) -> dict[str, Any]:
+    size = min(max(limit, 1), MAX_PAGE)
+    rows = list(found[: size + 1])
+    shown, more = rows[:size], len(rows) > size
+    return {"items": [told(row) for row in shown], "next": shown[-1].pk if more else None}
+
+
+def _no_preset(number: int) -> HttpResponse:
+    return failure(404, f"there is no preset {number}")
+
+
+def _preset(row: PlaygroundPreset) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "version": row.version,
+        "owner": row.owner.get_username(),
+        "created": row.created,
+    }
+
+
+def _run(row: PlaygroundRun) -> dict[str, Any]:
+    return {
+        "uuid": row.uuid,
+        "title": row.title,
+        "owner": row.owner.get_username(),
+        "created": row.created,
+        "ended": row.ended,
+        "cost_usd": row.cost_usd,
+        "summary": row.summary,
+    }

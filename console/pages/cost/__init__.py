@@ -1,0 +1,1 @@
+"""Cost: what providers bill beside what was computed, newer prices, and the export."""

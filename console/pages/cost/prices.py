@@ -1,0 +1,104 @@
+"""Prices: a newer list is uploaded, its changes are looked at, and accepted or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from console.access import admin
+from console.forms.cost import PriceListForm
+from gateway.models import PriceUpdate
+from gateway.providers.prices import book
+from gateway.store.price_updates import EFFECT_DAYS, changes_of, effects, lines_of, propose
+
+PAGE = "cost"
+# Changes that are shown at once; those of models in use come first.
+MOST_SHOWN = 300
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def prices(request: HttpRequest) -> HttpResponse:
+    """The lists that were taken in, and the form for another."""
+    form = PriceListForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            row = propose(form.cleaned_data["file"], form.origin)
+        except ValueError as error:
+            form.add_error("file", str(error))
+        else:
+            return redirect("price-update", pk=row.pk)
+    context = {
+        "page": PAGE,
+        "form": form,
+        "book": book(),
+        "rows": [(row, len(row.changes)) for row in PriceUpdate.objects.order_by("-pk")],
+    }
+    status = 422 if request.method == "POST" else 200
+    return render(request, "console/prices.html", context, status=status)
+
+
+@require_safe
+@admin
+def price_update(request: HttpRequest, pk: int) -> HttpResponse:
+    """The changes of one list, old and new, and what they mean for models in use."""
+    row = get_object_or_404(PriceUpdate, pk=pk)
+    changes = changes_of(row)
+    used = effects(changes)
+    everything = request.GET.get("all") == "1"
+    places = sorted(range(len(changes)), key=lambda n: (n not in used, n))
+    shown = [n for n in places if everything or n in used][:MOST_SHOWN]
+    context: dict[str, Any] = {
+        "page": PAGE,
+        "row": row,
+        "everything": everything,
+        "count": len(changes),
+        "in_use": len(used),
+        "hidden": len(changes) - len(shown),
+        "days": EFFECT_DAYS,
+        "entries": [
+            {
+                "place": n,
+                "change": changes[n],
+                "lines": lines_of(changes[n]),
+                "used": used.get(n, []),
+                "accepted": n in row.accepted,
+            }
+            for n in shown
+        ],
+    }
+    return render(request, "console/price_update.html", context)
+
+
+@require_POST
+@admin
+def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let all of them hold, or the chosen ones, or none."""
+    row = get_object_or_404(PriceUpdate, pk=pk)
+    who = request.user.get_username()
+    what = request.POST.get("what", "")
+    if what == "drop":
+        row.delete()
+        messages.success(request, _("The list is gone; the prices before it hold."))
+        return redirect("prices")
+    sendable = [n for n, change in enumerate(changes_of(row)) if change.new is not None]
+    chosen = {int(text) for text in request.POST.getlist("place") if text.isdecimal()}
+    shown = {int(text) for text in request.POST.getlist("shown") if text.isdecimal()}
+    # What was not on the page stays as it was.
+    kept = {n for n in row.accepted if n not in shown}
+    places = sendable if what == "all" else [n for n in sendable if n in chosen | kept]
+    row.accept(places, who)
+    count = len(row.accepted)
+    said = ngettext(
+        "%(n)d price of this list holds within a second.",
+        "%(n)d prices of this list hold within a second.",
+        count,
+    )
+    messages.success(request, said % {"n": count})
+    return redirect("price-update", pk=pk)

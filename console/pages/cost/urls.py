@@ -1,0 +1,18 @@
+"""Where the cost pages are."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from console.pages.cost.bills import bill_enter, cost, margin_set, spend_export
+from console.pages.cost.prices import price_accept, price_update, prices
+
+urlpatterns = [
+    path("cost", cost, name="cost"),
+    path("cost/bill", bill_enter, name="bill-enter"),
+    path("cost/margin", margin_set, name="margin-set"),
+    path("cost/spend", spend_export, name="spend-export"),
+    path("cost/prices", prices, name="prices"),
+    path("cost/prices/<int:pk>", price_update, name="price-update"),
+    path("cost/prices/<int:pk>/accept", price_accept, name="price-accept"),
+]

@@ -1,0 +1,281 @@
+"""What to paste into each client: one row for each, with the text to copy.
+
+`{base}` is the gateway's address, `{route}` a route's name as a shell takes it,
+`{route_json}` the same as JSON; the key comes from the variable `{key}`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Client(NamedTuple):
+    """A client: its id, name, what its text is, the text, and what to install before.
+
+    `speaks` is the dialect that it uses.
+    """
+
+    id: str
+    name: str
+    language: str
+    speaks: str
+    text: str
+    install: str = ""
+
+
+CLIENTS = (
+    Client(
+        "claude-code",
+        "Claude Code",
+        "bash",
+        "anthropic_messages",
+        """export ANTHROPIC_BASE_URL={base}
+export ANTHROPIC_AUTH_TOKEN="${key}"
+export ANTHROPIC_MODEL={route}
+export ANTHROPIC_DEFAULT_HAIKU_MODEL={route}
+claude""",
+    ),
+    Client(
+        "codex",
+        "Codex CLI",
+        "bash",
+        "openai_responses",
+        """{key}="${key}" codex -m {route} -c model_provider=dragoman \\
+  -c 'model_providers.dragoman={{name="Dragoman", base_url="{base}/v1", """
+        """env_key="{key}", wire_api="responses"}}'""",
+        "npm install -g @openai/codex",
+    ),
+    Client(
+        "curl",
+        "curl",
+        "bash",
+        "openai_chat",
+        """curl {base}/v1/chat/completions \\
+  -H "Authorization: Bearer ${key}" \\
+  -H "Content-Type: application/json" \\
+  -d '{{"model": {route_json}, "messages": [{{"role": "user", "content": "Say hello."}}]}}'""",
+    ),
+    Client(
+        "openai-python",
+        "OpenAI SDK, Python",
+        "python",
+        "openai_chat",
+        """import os
+from openai import OpenAI
+
+client = OpenAI(base_url="{base}/v1", api_key=os.environ["{key}"])
+answer = client.chat.completions.create(
+    model={route_json},
+    messages=[{{"role": "user", "content": "Say hello."}}],
+)
+print(answer.choices[0].message.content)""",
+        "pip install openai",
+    ),
+    Client(
+        "openai-responses",
+        "OpenAI SDK, Responses, Python",
+        "python",
+        "openai_responses",
+        """import os
+from openai import OpenAI
+
+client = OpenAI(base_url="{base}/v1", api_key=os.environ["{key}"])
+answer = client.responses.create(model={route_json}, input="Say hello.")
+print(answer.output_text)""",
+        "pip install openai",
+    ),
+    Client(
+        "openai-js",
+        "OpenAI SDK, JavaScript",
+        "javascript",
+        "openai_chat",
+        """import OpenAI from "openai";
+
+const client = new OpenAI({{
+  baseURL: "{base}/v1",
+  apiKey: process.env.{key},
+}});
+const answer = await client.chat.completions.create({{
+  model: {route_json},
+  messages: [{{ role: "user", content: "Say hello." }}],
+}});
+console.log(answer.choices[0].message.content);""",
+        "npm install openai",
+    ),
+    Client(
+        "openai-responses-js",
+        "OpenAI SDK, Responses, JavaScript",
+        "javascript",
+        "openai_responses",
+        """import OpenAI from "openai";
+
+const client = new OpenAI({{
+  baseURL: "{base}/v1",
+  apiKey: process.env.{key},
+}});
+const answer = await client.responses.create({{
+  model: {route_json},
+  input: "Say hello.",
+}});
+console.log(answer.output_text);""",
+        "npm install openai",
+    ),
+    Client(
+        "anthropic-python",
+        "Anthropic SDK, Python",
+        "python",
+        "anthropic_messages",
+        """import os
+from anthropic import Anthropic
+
+client = Anthropic(base_url={base_json}, api_key=os.environ["{key}"])
+answer = client.messages.create(
+    model={route_json},
+    max_tokens=200,
+    messages=[{{"role": "user", "content": "Say hello."}}],
+)
+print(answer.content[0].text)""",
+        "pip install anthropic",
+    ),
+    Client(
+        "google-genai",
+        "Google Gen AI SDK, Python",
+        "python",
+        "gemini",
+        """import os
+from google import genai
+
+client = genai.Client(
+    api_key=os.environ["{key}"],
+    http_options={{"base_url": {base_json}}},
+)
+answer = client.models.generate_content(model={route_json}, contents="Say hello.")
+print(answer.text)""",
+        "pip install google-genai",
+    ),
+    Client(
+        "ollama-python",
+        "Ollama, Python",
+        "python",
+        "ollama",
+        """import os
+from ollama import Client
+
+client = Client(
+    host={base_json},
+    headers={{"Authorization": "Bearer " + os.environ["{key}"]}},
+)
+answer = client.chat(
+    model={route_json},
+    messages=[{{"role": "user", "content": "Say hello."}}],
+)
+print(answer.message.content)""",
+        "pip install ollama",
+    ),
+    Client(
+        "vercel-ai",
+        "Vercel AI SDK",
+        "javascript",
+        "openai_responses",
+        """import {{ createOpenAI }} from "@ai-sdk/openai";
+import {{ generateText }} from "ai";
+
+const dragoman = createOpenAI({{
+  baseURL: "{base}/v1",
+  apiKey: process.env.{key},
+}});
+const {{ text }} = await generateText({{
+  model: dragoman({route_json}),
+  prompt: "Say hello.",
+}});
+console.log(text);""",
+        "npm install ai @ai-sdk/openai",
+    ),
+    Client(
+        "openai-agents",
+        "OpenAI Agents SDK",
+        "python",
+        "openai_responses",
+        """import os
+from agents import Agent, OpenAIResponsesModel, Runner, set_tracing_disabled
+from openai import AsyncOpenAI
+
+set_tracing_disabled(True)  # traces would go to OpenAI
+client = AsyncOpenAI(base_url="{base}/v1", api_key=os.environ["{key}"])
+model = OpenAIResponsesModel(model={route_json}, openai_client=client)
+agent = Agent(name="Greeter", instructions="Be brief.", model=model)
+print(Runner.run_sync(agent, "Say hello.").final_output)""",
+        "pip install openai-agents",
+    ),
+    Client(
+        "claude-agent-sdk",
+        "Claude Agent SDK",
+        "python",
+        "anthropic_messages",
+        """import asyncio, os
+from claude_agent_sdk import ClaudeAgentOptions, query
+
+options = ClaudeAgentOptions(
+    model={route_json},
+    env={{
+        "ANTHROPIC_BASE_URL": {base_json},
+        "ANTHROPIC_AUTH_TOKEN": os.environ["{key}"],
+    }},
+)
+
+async def main():
+    async for message in query(prompt="Say hello.", options=options):
+        print(message)
+
+asyncio.run(main())""",
+        "pip install claude-agent-sdk",
+    ),
+    Client(
+        "langchain",
+        "LangChain",
+        "python",
+        "openai_chat",
+        """import os
+from langchain_openai import ChatOpenAI
+
+model = ChatOpenAI(
+    model={route_json},
+    base_url="{base}/v1",
+    api_key=os.environ["{key}"],
+)
+print(model.invoke("Say hello.").content)""",
+        "pip install langchain-openai",
+    ),
+    Client(
+        "llamaindex",
+        "LlamaIndex",
+        "python",
+        "openai_chat",
+        """import os
+from llama_index.llms.openai_like import OpenAILike
+
+model = OpenAILike(
+    model={route_json},
+    api_base="{base}/v1",
+    api_key=os.environ["{key}"],
+    is_chat_model=True,
+    is_function_calling_model=True,
+)
+print(model.complete("Say hello."))""",
+        "pip install llama-index-llms-openai-like",
+    ),
+    Client(
+        "embeddings",
+        "OpenAI SDK, Embeddings, Python",
+        "python",
+        "openai_embeddings",
+        """import os
+from openai import OpenAI
+
+client = OpenAI(base_url="{base}/v1", api_key=os.environ["{key}"])
+# A route whose models make embeddings.
+answer = client.embeddings.create(model={route_json}, input="Say hello.")
+print(len(answer.data[0].embedding))""",
+        "pip install openai",
+    ),
+)

@@ -1,0 +1,67 @@
+"""The audit log as JSON: who changed what, before and after."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Query, Router, Schema
+
+from gateway.models import Change
+
+router = Router(tags=["changes"])
+
+MAX_PAGE = 200
+
+
+class ChangeFilters(Schema):
+    """What to show. `cursor` is the `next` of the page before; empty is any."""
+
+    cursor: int | None = None
+    limit: int = 50
+    kind: str = ""
+    name: str = ""
+    who: str = ""
+    since: dt.datetime | None = None
+
+
+class ChangeOut(Schema):
+    """One change: of a row that was changed, `before` and `after` hold what differs.
+
+    `via` is `console`, `api`, `command`, `start` or `gateway` (its own housekeeping).
+    """
+
+    id: int
+    at: dt.datetime
+    who: str
+    via: str
+    what: str
+    kind: str
+    row: int
+    name: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class ChangePage(Schema):
+    """Changes, newest first, and the cursor of the next page; None at the end."""
+
+    items: list[ChangeOut]
+    next: int | None
+
+
+@router.get("/changes", response=ChangePage)
+def list_changes(request: HttpRequest, filters: Query[ChangeFilters]) -> dict[str, Any]:
+    """A page of the audit log."""
+    size = min(max(filters.limit, 1), MAX_PAGE)
+    since = filters.since
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=dt.UTC)
+    found = Change.objects.matching(
+        kind=filters.kind, name=filters.name, who=filters.who, since=since
+    )
+    items = list(found.page(filters.cursor, size + 1))
+    more = len(items) > size
+    items = items[:size]
+    return {"items": items, "next": items[-1].pk if more else None}

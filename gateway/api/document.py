@@ -1,0 +1,74 @@
+"""What the OpenAPI document says of every operation beside its own: how it may be refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Operation = dict[str, Any]
+
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_UNSAFE = frozenset({"post", "put", "patch", "delete"})
+_WORDS = {
+    401: "no credential, or one that does not open this",
+    403: "who asks may not, or the session's CSRF token is missing",
+    404: "there is no such thing",
+    409: "somebody else owns it or is at work on it, or others stand on it",
+    413: "the body is too large",
+    500: "a fault of the gateway, which its log tells of",
+    503: "the database does not answer now",
+    422: "something in it is wrong: `field` says what",
+}
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Sent again within 24 hours, the request is answered as before and not "
+    "done again.",
+    "schema": {"type": "string", "maxLength": 255},
+}
+# Operations that ask and make nothing: to send them twice is harmless anyway.
+ASKING = frozenset(
+    {
+        "translate_example",
+        "rehearse_route",
+        "test_provider",
+        "test_new_provider",
+        "list_provider_models",
+        "preview_import",
+        "stop_examination",
+        "reset_target",
+        "switch_provider",
+        "switch_model",
+        "revoke_key",
+        "restore_key",
+        "end_key_grace",
+    }
+)
+
+
+def refusals(method: str) -> dict[str, Any]:
+    """The `responses` of an operation that it shares with its like."""
+    wanted = [401, 403, 404, 422, 500, 503]
+    if method in _UNSAFE:
+        wanted += [409, 413]
+    content = {"application/json": {"schema": _PROBLEM}}
+    return {
+        str(status): {"description": _WORDS[status], "content": content}
+        for status in sorted(wanted)
+    }
+
+
+def finish(method: str, operation: Operation) -> None:
+    """Put into an operation what is true of all."""
+    own = operation.setdefault("responses", {})
+    # What ninja says where a function declares nothing.
+    for status in [key for key, told in own.items() if set(told) == {"description"}]:
+        if len(own) > 1 and str(status) == "200":
+            del own[status]
+    operation["responses"] = {str(key): value for key, value in own.items()}
+    for status, told in refusals(method).items():
+        operation["responses"].setdefault(status, told)
+    if method == "post" and operation["operationId"] not in ASKING:
+        names = {parameter["name"] for parameter in operation.setdefault("parameters", [])}
+        if _KEY["name"] not in names:
+            operation["parameters"] = [*operation["parameters"], _KEY]

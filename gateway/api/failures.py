@@ -1,0 +1,117 @@
+"""What the management API says when it will not: one shape, whatever went wrong.
+
+{"detail": "why, in words", "field": "what is meant, if one thing is"}
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI, Schema
+from ninja.errors import HttpError, ValidationError
+
+log = logging.getLogger(__name__)
+
+# Larger than any document or file that is meant; Django itself reads up to 2.5 MB.
+MAX_BODY = 2 * 1024 * 1024
+# Where a value was found, and the arguments that only gather others.
+_PLACES = frozenset({"query", "path", "body", "header", "cookie", "form"})
+_GATHERED = frozenset({"filters", "payload"})
+
+
+class Problem(Schema):
+    """Why it was not done: `detail` in words, `field` the field that is meant, if one is."""
+
+    detail: str
+    field: str = ""
+
+
+def failure(status: int, why: str, field: str = "") -> HttpResponse:
+    """A refusal: `detail` in words, and the `field` that is meant, if one is."""
+    body = {"detail": why, "field": field} if field else {"detail": why}
+    return HttpResponse(msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+def too_large() -> HttpResponse:
+    """The refusal of a body that is larger than any that is meant."""
+    return failure(413, f"the body is larger than {MAX_BODY} bytes")
+
+
+def not_allowed(answer: HttpResponse, method: str) -> HttpResponse:
+    """A 405 in the shape of the others, which says as before what is allowed."""
+    allowed = ", ".join(sorted(answer.headers.get("Allow", "").split(", ")))
+    said = failure(405, f"{method} is not for this path; it takes {allowed}")
+    said["Allow"] = allowed
+    return said
+
+
+def unknown(request: HttpRequest, **_parts: str) -> HttpResponse:
+    """The answer at a path where nothing is."""
+    return failure(404, "there is no such operation; /docs lists them")
+
+
+unknown.csrf_exempt = True  # type: ignore[attr-defined]
+
+
+def _invalid(_request: HttpRequest, error: Any) -> HttpResponse:
+    """The first thing wrong in a query or body, by its field."""
+    first = error.errors[0] if error.errors else {}
+    where = [str(part) for part in first.get("loc", ())]
+    if where and where[0] in _PLACES:
+        where = where[1:]
+    if where and where[0] in _GATHERED:
+        where = where[1:]
+    return failure(422, str(first.get("msg", "it is not valid")), ".".join(where))
+
+
+def _refused(_request: HttpRequest, error: Any) -> HttpResponse:
+    if error.status_code == 400:  # ninja's, for a body that it can not read
+        return failure(422, "the body is not valid JSON")
+    return failure(error.status_code, error.message)
+
+
+def _no_database(_request: HttpRequest, error: Any) -> HttpResponse:
+    log.error("the database did not answer the management API", exc_info=error)
+    answer = failure(503, "the database does not answer now; try again")
+    answer["Retry-After"] = "1"
+    return answer
+
+
+def _fault(_request: HttpRequest, error: Any) -> HttpResponse:
+    """A fault of ours: told to the log, and to the client only that it was one."""
+    log.error("an operation of the management API failed", exc_info=error)
+    return failure(500, "this is a fault of the gateway; its log says more")
+
+
+_SAID: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
+    ValidationError: _invalid,
+    HttpError: _refused,
+    Http404: lambda _request, error: failure(404, str(error) or "there is no such thing"),
+    RequestDataTooBig: lambda _request, _error: too_large(),
+    OperationalError: _no_database,
+    Exception: _fault,
+}
+
+
+def install(api: NinjaAPI) -> None:
+    """Have the API answer every failure in the one shape."""
+    for kind, said in _SAID.items():
+        api.add_exception_handler(kind, partial(said))
+
+
+def oversized(request: HttpRequest) -> bool:
+    """Whether a body is larger than any that is meant; reads it."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > MAX_BODY:
+        return True
+    try:
+        return len(request.body) > MAX_BODY
+    except RequestDataTooBig:
+        return True

@@ -1,0 +1,85 @@
+"""`Idempotency-Key`: a request that is sent again, as after a lost answer, is done once.
+
+The answer is kept for 24 hours under the key, who asks and what for, sealed as provider
+credentials are: that of a new API key holds the key itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable
+
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from gateway.api.failures import failure
+from gateway.models import KeptAnswer
+from gateway.store.credentials import seal_for, unseal_for
+
+_MOST = 255
+# A request that has not ended by then died with its process.
+_LOST_AFTER = dt.timedelta(seconds=60)
+
+
+def once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpResponse:
+    """What `act` answers, or what it answered when the request was sent before."""
+    key = request.headers.get("idempotency-key", "")
+    if not key:
+        return act()
+    if len(key) > _MOST:
+        return failure(422, f"must have at most {_MOST} characters", "Idempotency-Key")
+    KeptAnswer.objects.stale().delete()
+    digest, asked = _digest(request, key), hashlib.sha256(request.body).hexdigest()
+    try:
+        with transaction.atomic():
+            row = KeptAnswer.objects.create(digest=digest, asked=asked)
+    except IntegrityError:
+        return _again(digest, asked, act)
+    return _kept(row, act)
+
+
+def _digest(request: HttpRequest, key: str) -> str:
+    auth = getattr(request, "auth", "")
+    who = auth if isinstance(auth, str) else f"user {getattr(auth, 'pk', '')}"
+    parts = (who, request.method or "", request.get_full_path(), key)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _kept(row: KeptAnswer, act: Callable[[], HttpResponse]) -> HttpResponse:
+    """Answer, and keep it; a fault of ours may be tried again."""
+    try:
+        answer = act()
+    except BaseException:
+        row.delete()
+        raise
+    if answer.status_code >= 500:
+        row.delete()
+        return answer
+    row.status = answer.status_code
+    row.body = seal_for(_place(row.digest), answer.content.decode())
+    row.save()
+    return answer
+
+
+def _again(digest: str, asked: str, act: Callable[[], HttpResponse]) -> HttpResponse:
+    row = KeptAnswer.objects.filter(digest=digest).first()
+    if row is None:
+        return act()
+    if row.asked != asked:
+        return failure(422, "was used for another request", "Idempotency-Key")
+    if row.status == 0:
+        if row.at > timezone.now() - _LOST_AFTER:
+            return failure(409, "the same request is under way; try again", "Idempotency-Key")
+        row.at = timezone.now()
+        row.save()
+        return _kept(row, act)
+    body = unseal_for(_place(digest), row.body)
+    answer = HttpResponse(body, status=row.status, content_type="application/json")
+    answer["Idempotency-Replayed"] = "true"
+    return answer
+
+
+def _place(digest: str) -> str:
+    return f"answer:{digest}"

@@ -1,0 +1,143 @@
+"""How a key stands: what it spent, what its limits and budgets leave, and until when."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Literal
+
+from django.db.models import Count, Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Router, Schema
+
+from gateway.api.auth import Reader
+from gateway.api.resources import missing, reply
+from gateway.models import ApiKey, RequestLog, Team, UsageHour
+from gateway.models.limits import BUDGETS, LIMITS
+from gateway.routing.limits import CALENDAR, SPANS, began, calendar
+from gateway.store.documents import KINDS
+
+router = Router(tags=["keys"])
+_KEYS = KINDS["keys"]
+_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+
+
+class BudgetState(Schema):
+    """A span's spending of a key, project or team in US dollars, by UTC's calendar.
+
+    `budget` and `left` are null without a budget; `ends_at` is null for `total`.
+    """
+
+    owner: str
+    span: Literal["day", "week", "month", "total"]
+    spent: Decimal
+    budget: Decimal | None
+    left: Decimal | None
+    ends_at: dt.datetime | None
+
+
+class LimitState(Schema):
+    """A limit of a key, project or team, and what the log has of its sliding window.
+
+    Requests under way are not in the log yet: the gateway itself may have counted more.
+    `used` and `left` are null for `concurrency`, whose count is each process's own.
+    """
+
+    owner: str
+    what: Literal["requests", "tokens", "concurrency"]
+    span: str
+    most: int
+    used: int | None
+    left: int | None
+
+
+class KeyStateOut(Schema):
+    """How a key stands. `usable` is whether it is let in at all: neither revoked nor expired."""
+
+    name: str
+    prefix: str
+    usable: bool
+    revoked_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    previous_secret_until: dt.datetime | None
+    last_used_at: dt.datetime | None
+    budgets: list[BudgetState]
+    limits: list[LimitState]
+
+
+@router.get("/keys/{path:name}/state", auth=Reader(), response=KeyStateOut)
+def get_key_state(request: HttpRequest, name: str) -> HttpResponse:
+    """What the key spent, and what is left to it by its own limits and those of its team."""
+    row: ApiKey | None = _KEYS.find(name)
+    if row is None:
+        return missing(_KEYS, name)
+    now = timezone.now()
+    owners = list(_owners(row))
+    state = {
+        "name": row.name,
+        "prefix": row.prefix,
+        "usable": row.revoked_at is None and not row.expired,
+        "revoked_at": row.revoked_at,
+        "expires_at": row.expires_at,
+        "previous_secret_until": row.previous_until,
+        "last_used_at": row.last_used_at,
+        "budgets": [state for owner in owners for state in _budgets(*owner, now)],
+        "limits": [state for owner in owners for state in _limits(*owner, now)],
+    }
+    return reply(200, state)
+
+
+def _owners(row: ApiKey) -> Iterator[tuple[str, Any, list[int]]]:
+    """The key, its project and team: what each is called, its row, the ids of its keys."""
+    yield "key", row, [row.pk]
+    team: Team | None = row.team
+    members = ApiKey.objects.memberships() if team is not None else {}
+    while team is not None:
+        yield f"team {team.name}", team, [key for key, teams in members.items() if team.pk in teams]
+        team = team.parent
+
+
+def _budgets(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator[dict[str, Any]]:
+    columns = {span: f"budget_{span}_usd" for span in CALENDAR}
+    assert BUDGETS.keys() >= set(columns.values())
+    for span, column in columns.items():
+        by_key = UsageHour.objects.spend_by_key(since=began(now.timestamp(), span))
+        spent = sum((by_key.get(key, Decimal(0)) for key in keys), Decimal(0))
+        budget: Decimal | None = getattr(row, column)
+        ends = calendar(now.timestamp(), span)[1]
+        yield {
+            "owner": owner,
+            "span": span,
+            "spent": spent,
+            "budget": budget,
+            "left": None if budget is None else max(budget - spent, Decimal(0)),
+            "ends_at": None if ends is None else dt.datetime.fromtimestamp(ends, dt.UTC),
+        }
+
+
+def _limits(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator[dict[str, Any]]:
+    for column, name in LIMITS.items():
+        most: int | None = getattr(row, column)
+        if most is None:
+            continue
+        what, _, span = name.partition("_per_")
+        used = None if not span else _used(what, keys, now - dt.timedelta(seconds=SPANS[span]))
+        yield {
+            "owner": owner,
+            "what": what,
+            "span": span,
+            "most": most,
+            "used": used,
+            "left": None if used is None else max(most - used, 0),
+        }
+
+
+def _used(what: str, keys: list[int], since: dt.datetime) -> int:
+    """The requests or tokens of these keys since then."""
+    rows = RequestLog.objects.filter(key_id__in=keys, started_at__gte=since)
+    if what == "requests":
+        return int(rows.aggregate(found=Count("pk"))["found"])
+    sums = rows.aggregate(**{name: Sum(name) for name in _TOKENS})
+    return sum(found or 0 for found in sums.values())

@@ -1,0 +1,56 @@
+"""What was spent, for a period, by what one asks; JSON or CSV."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Literal
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Router, Schema
+from ninja.errors import HttpError
+
+from gateway.store.spend import as_csv, period, spend
+
+router = Router(tags=["spend"])
+
+
+class SpendOut(Schema):
+    """Sums: `since` and `until` are days (UTC), both part of it; dollars are exact texts."""
+
+    since: str
+    until: str
+    by: list[str]
+    items: list[dict[str, Any]]
+
+
+@router.get("/spend", response=SpendOut)
+def get_spend(
+    request: HttpRequest,
+    since: str = "",
+    until: str = "",
+    by: str = "day",
+    format: Literal["json", "csv"] = "json",  # noqa: A002 - the parameter's usual name
+) -> Any:
+    """Spend of a period by day, team, key, provider, model, route, tag: some, with commas.
+
+    Without days it is this month. `cost_usd` is what providers charge as far as known,
+    `charged_usd` the same with margins, which budgets count. A request with several
+    tags counts for each of them.
+    """
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    try:
+        start, end = period(since, until, timezone.now())
+        rows = spend(start, end, names)
+    except ValueError as error:
+        raise HttpError(422, str(error)) from None
+    days = (start.date().isoformat(), (end - dt.timedelta(days=1)).date().isoformat())
+    if format == "csv":
+        response = HttpResponse(as_csv(rows, names), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="spend-{days[0]}-{days[1]}.csv"'
+        return response
+    items = [
+        {**row, "cost_usd": f"{row['cost_usd']:f}", "charged_usd": f"{row['charged_usd']:f}"}
+        for row in rows
+    ]
+    return {"since": days[0], "until": days[1], "by": names, "items": items}

@@ -1,0 +1,150 @@
+"""Sums of usage and cost by hour or day, of everything or by key, team, route and so on.
+
+They are those of the console's Usage page, from the same roll-ups by whole hours of UTC.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Literal
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Query, Router, Schema
+
+from gateway.api.auth import Reader
+from gateway.api.failures import failure
+from gateway.api.pages import page
+from gateway.models import ApiKey, Team, UsageHour
+from gateway.usage_querysets import Totals, added
+
+router = Router(tags=["usage"])
+
+MAX_LINES = 1000
+# The longest range of each step: it bounds what one answer may have to add up.
+MOST_DAYS = {"hour": 31, "day": 366, "all": 366}
+_HOUR = dt.timedelta(hours=1)
+
+
+class UsageFilters(Schema):
+    """The range, from `since` (30 days ago) before `until` (now), and how it is cut.
+
+    `step` is `hour`, `day` (of UTC), or `all` for one sum of the range. `by` splits each
+    step. A key of a project counts in the line of its team too.
+    """
+
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    step: Literal["hour", "day", "all"] = "day"
+    by: Literal["", "key", "team", "route", "model", "provider"] = ""
+    cursor: int = 0
+    limit: int = 200
+
+
+class UsageOut(Schema):
+    """What was used in a step. Costs are US dollars.
+
+    Attributes:
+        name: of the key, team, route, provider, or `provider/model`; empty for everything,
+            and for requests without any.
+        id: the row of the key or team; null for others, and for requests without a key.
+        cost: what providers charged, as far as known; null where no price is known.
+        charged: the same with margins, which budgets count.
+        unpriced: requests that used tokens at a price nobody knows.
+    """
+
+    start: dt.datetime
+    name: str
+    id: int | None
+    requests: int
+    errors: int
+    closed: int
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost: Decimal | None
+    charged: Decimal | None
+    unpriced: int
+
+
+class UsagePage(Schema):
+    """Sums by start, then by name; `since` and `until` are the whole hours that they cover."""
+
+    since: dt.datetime
+    until: dt.datetime
+    items: list[UsageOut]
+    next: int | None
+
+
+Line = tuple[str, int | None]
+
+
+@router.get("/usage", auth=Reader(), response=UsagePage)
+def list_usage(request: HttpRequest, filters: Query[UsageFilters]) -> Any:
+    """Sums of requests, tokens and cost; `cursor` is the `next` of the page before."""
+    until = _hour(_aware(filters.until) or timezone.now(), up=True)
+    since = _hour(_aware(filters.since) or until - dt.timedelta(days=30))
+    if (refusal := _wrong(since, until, filters.step)) is not None:
+        return refusal
+    sums: dict[tuple[dt.datetime, Line], list[Totals]] = {}
+    rows = UsageHour.objects.between(since, until)
+    for hour, line, totals in _lines(rows, filters.by):
+        sums.setdefault((_start(hour, filters.step, since), line), []).append(totals)
+    found = sorted(sums.items(), key=lambda item: (item[0][0], item[0][1][0], item[0][1][1] or 0))
+    shown = page(found, filters.cursor, filters.limit, MAX_LINES)
+    items = [_told(start, line, added(held)) for (start, line), held in shown["items"]]
+    return {"since": since, "until": until, "items": items, "next": shown["next"]}
+
+
+def _wrong(since: dt.datetime, until: dt.datetime, step: str) -> HttpResponse | None:
+    if since >= until:
+        return failure(422, "must be before `until`", "since")
+    if until - since > dt.timedelta(days=MOST_DAYS[step]):
+        words = f"with the step `{step}` a range has at most {MOST_DAYS[step]} days"
+        return failure(422, words, "since")
+    return None
+
+
+def _lines(rows: Any, by: str) -> Iterator[tuple[dt.datetime, Line, Totals]]:
+    if not by:
+        for hour, totals in rows.by_hour().items():
+            yield hour, ("", None), totals
+        return
+    keys = dict(ApiKey.objects.values_list("pk", "name")) if by == "key" else {}
+    teams = dict(Team.objects.values_list("pk", "name")) if by == "team" else {}
+    members = ApiKey.objects.memberships() if by == "team" else {}
+    for hour, name, totals in rows.by_hour_and("key" if by == "team" else by):
+        if by == "key":
+            yield hour, (keys.get(name[0], name[1]), name[0] or None), totals
+        elif by == "team":
+            for pk in members.get(name[0], ()) or (None,):
+                yield hour, (teams.get(pk, "") if pk is not None else "", pk), totals
+        else:
+            yield hour, ("/".join(str(part) for part in name if part), None), totals
+
+
+def _start(hour: dt.datetime, step: str, since: dt.datetime) -> dt.datetime:
+    if step == "all":
+        return since
+    moment = hour.astimezone(dt.UTC)
+    return moment if step == "hour" else moment.replace(hour=0)
+
+
+def _told(start: dt.datetime, line: Line, totals: Totals) -> dict[str, Any]:
+    plain = {name: getattr(totals, name) for name in UsageOut.model_fields if hasattr(totals, name)}
+    return {"start": start, "name": line[0], "id": line[1], **plain}
+
+
+def _hour(moment: dt.datetime, *, up: bool = False) -> dt.datetime:
+    whole = moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    return whole + _HOUR if up and whole != moment else whole
+
+
+def _aware(moment: dt.datetime | None) -> dt.datetime | None:
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=dt.UTC)

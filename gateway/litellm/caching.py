@@ -1,0 +1,99 @@
+"""`cache` and `cache_params` of litellm_settings -> how each route keeps answers.
+
+LiteLLM shares answers among all keys; here each key has its own, until a route's page says
+otherwise. Where answers are kept is not the file's to say: in memory and the database, or
+on the Redis of REDIS_URL.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.litellm.reader import Node
+from gateway.litellm.report import Report
+from gateway.litellm.rows import Config
+from gateway.routing.cache import MOST_TTL_S
+
+# Its `type`s that compare questions by meaning, and the keys that name the model for it.
+_SEMANTIC = "-semantic"
+_EMBEDDING = (
+    "redis_semantic_cache_embedding_model",
+    "valkey_semantic_cache_embedding_model",
+    "qdrant_semantic_cache_embedding_model",
+)
+_TTLS = ("ttl", "default_in_redis_ttl", "default_in_memory_ttl")
+# LiteLLM's own, where a file names no model.
+_USUAL_EMBEDDING = "text-embedding-ada-002"
+# Its names of calls, and what they are here.
+_CALLS = {
+    "generate": {
+        "completion",
+        "acompletion",
+        "text_completion",
+        "atext_completion",
+        "anthropic_messages",
+        "responses",
+        "aresponses",
+    },
+    "embed": {"embedding", "aembedding"},
+}
+_MODES = {"default_on": False, "default_off": True}
+
+
+def read_cache(config: Config, files: list[Node], report: Report) -> None:
+    """Apply the cache of all files: the first that speaks of it. Raises Mistake."""
+    for file in files:
+        section = file.get("litellm_settings")
+        switch = section.get("cache") if section is not None else None
+        if section is None or switch is None:
+            continue
+        params = section.get("cache_params")
+        said = _policy(params, report) if params is not None else {"ttl_s": 600}
+        if switch.flag() and said is not None:
+            for route in config.routes.values():
+                route.cache = dict(said)
+        return
+
+
+def _policy(params: Node, report: Report) -> dict[str, Any] | None:
+    """The fields of a `routing.cache.CachePolicy`; None if no call is to be kept."""
+    report.keys(params, "cache_params")
+    said: dict[str, Any] = {"ttl_s": _ttl(params)}
+    if (namespace := params.get("namespace")) is not None:
+        said["namespace"] = namespace.text(most=100)
+    if (mode := params.get("mode")) is not None:
+        if mode.text() not in _MODES:
+            raise mode.wrong("must be default_on or default_off")
+        if _MODES[mode.text()]:
+            said["opt_in"] = True
+    if (calls := params.get("supported_call_types")) is not None:
+        names = {item.text() for item in calls.list()}
+        verbs = [verb for verb, known in _CALLS.items() if names & known]
+        if not verbs:
+            report.say(calls, "names no call that is answered here; nothing is kept")
+            return None
+        if len(verbs) < len(_CALLS):
+            said["verbs"] = verbs
+    _semantic(params, said, report)
+    return said
+
+
+def _ttl(params: Node) -> int:
+    node = params.get(*_TTLS)
+    if node is None:
+        return 600
+    return max(1, node.whole(most=MOST_TTL_S))
+
+
+def _semantic(params: Node, said: dict[str, Any], report: Report) -> None:
+    kind, threshold = params.get("type"), params.get("similarity_threshold")
+    if kind is None or not kind.text().endswith(_SEMANTIC):
+        return
+    model = params.get(*_EMBEDDING)
+    said["semantic"] = model.text() if model is not None else _USUAL_EMBEDDING
+    if threshold is not None:
+        number = threshold.number()
+        if not 0 < number <= 1:
+            raise threshold.wrong("must be a number above 0 and at most 1")
+        said["threshold"] = number
+    report.say(kind, "questions are compared in each process, and only in the same context")

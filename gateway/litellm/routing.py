@@ -1,0 +1,173 @@
+"""What router_settings say of the way through a route: strategy, retries, rests, tags, checks.
+
+Both sections are read, router_settings first; the first that says something counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.litellm.reader import Node
+from gateway.litellm.report import Report
+from gateway.litellm.rows import Config, RouteRow
+from gateway.routing.snapshot import LEAST_CHECK_S
+
+STRATEGIES = {
+    "simple-shuffle": "weighted",
+    "least-busy": "least_busy",
+    "latency-based-routing": "fastest",
+    "usage-based-routing": "least_used",
+    "usage-based-routing-v2": "least_used",
+    "cost-based-routing": "cheapest",
+}
+# In LiteLLM these look at no weights.
+_UNWEIGHTED = frozenset({"least_busy", "least_used"})
+# LiteLLM's names of errors -> the classes of failures here.
+ERRORS = {
+    "AuthenticationError": "upstream_auth",
+    "TimeoutError": "timeout",
+    "RateLimitError": "rate_limit",
+    "ContentPolicyViolationError": "content_policy",
+    "InternalServerError": "upstream_error",
+}
+_FALLBACKS = {
+    "context_window_fallbacks": "context_length",
+    "content_policy_fallbacks": "content_policy",
+}
+# Checks before a call that keep a conversation at its target.
+_AFFINITY = frozenset({"prompt_caching", "session_affinity", "deployment_affinity"})
+_CHECK_S = 300.0
+_MOST = 100
+
+
+def read_routing(config: Config, sections: list[Node], report: Report) -> None:
+    """Apply what sections (the nearest first) say to all routes. Raises Mistake."""
+    routes = list(config.routes.values())
+    for section in sections:
+        _policies(config, section, report)
+        for key, kind in _FALLBACKS.items():
+            if (node := section.get(key)) is not None:
+                _fallbacks_on(config, node, kind, report)
+        for route in routes:
+            _numbers(route, section)
+    _strategy(routes, _first(sections, "routing_strategy"), report)
+    _affinity(routes, _first(sections, "optional_pre_call_checks"), report)
+    _tags(routes, sections)
+
+
+def read_checks(config: Config, general: Node) -> None:
+    """`background_health_checks` of general_settings. Raises Mistake."""
+    wanted, every = general.get("background_health_checks"), general.get("health_check_interval")
+    if wanted is None or not wanted.flag():
+        return
+    seconds = max(LEAST_CHECK_S, every.number() if every is not None else _CHECK_S)
+    for route in config.routes.values():
+        route.ways.setdefault("check_s", seconds)
+
+
+def _first(sections: list[Node], name: str) -> Node | None:
+    return next((node for section in sections if (node := section.get(name)) is not None), None)
+
+
+def _numbers(route: RouteRow, section: Node) -> None:
+    if (node := section.get("allowed_fails")) is not None:
+        # LiteLLM rests a deployment with the failure after those.
+        route.ways.setdefault("failures", node.whole(most=_MOST) + 1)
+    if (node := section.get("retry_after")) is not None:
+        # The shortest pause is half of the usual one.
+        route.ways.setdefault("backoff_s", 2 * node.number())
+    for name in ("enable_pre_call_checks", "enable_pre_call_check"):
+        if (node := section.get(name)) is not None:
+            route.ways.setdefault("able", node.flag())
+
+
+def limit_fallbacks(config: Config, sections: list[Node]) -> None:
+    """`max_fallbacks`, when all fallbacks are known. Raises Mistake."""
+    node = _first(sections, "max_fallbacks")
+    if node is not None:
+        most = node.whole(most=_MOST)
+        for route in config.routes.values():
+            route.fallbacks = route.fallbacks[:most]
+
+
+def _policies(config: Config, section: Node, report: Report) -> None:
+    groups = section.get("model_group_retry_policy")
+    for name, policy in groups.items() if groups is not None else ():
+        route = config.routes.get(name)
+        if route is None:
+            report.say(policy, f"there is no model_name `{name}`")
+            continue
+        route.ways.setdefault("retry", _counts(policy, "Retries", report))
+    for key, ending, way, more in (
+        ("retry_policy", "Retries", "retry", 0),
+        ("allowed_fails_policy", "AllowedFails", "allowed", 1),
+    ):
+        if (node := section.get(key)) is None:
+            continue
+        found = {kind: count + more for kind, count in _counts(node, ending, report).items()}
+        for route in config.routes.values():
+            route.ways.setdefault(way, found)
+
+
+def _counts(policy: Node, ending: str, report: Report) -> dict[str, int]:
+    found = {}
+    for name, node in policy.items():
+        kind = ERRORS.get(name.removesuffix(ending))
+        if kind is None or not name.endswith(ending):
+            report.say(node, "does nothing: such a failure is the request's, and stays the same")
+        elif ending == "AllowedFails" and kind == "content_policy":
+            report.say(node, "does nothing: a refused content says nothing of a target")
+        elif node.value is not None:
+            found[kind] = node.whole(most=_MOST)
+    return found
+
+
+def _fallbacks_on(config: Config, node: Node, kind: str, report: Report) -> None:
+    for item in node.list():
+        for name, targets in item.items():
+            alias = config.aliases.get(name)
+            route = config.routes.get(name) or (config.routes.get(alias.route) if alias else None)
+            if route is None:
+                report.say(targets, f"there is no model_name `{name}`")
+                continue
+            names = [to.text() for to in targets.list() if to.text() != route.name]
+            held: dict[str, Any] = route.ways.setdefault("fallbacks_on", {})
+            held.setdefault(kind, names)
+
+
+def _strategy(routes: list[RouteRow], node: Node | None, report: Report) -> None:
+    if node is None:
+        return
+    strategy = STRATEGIES.get(node.text())
+    if strategy is None:
+        report.say(node, f"`{node.text()}` is not supported yet; targets are drawn by weight")
+        return
+    for route in routes:
+        route.strategy = strategy
+        if strategy in _UNWEIGHTED:
+            route.targets = [msgspec.structs.replace(t, weight=1.0) for t in route.targets]
+
+
+def _affinity(routes: list[RouteRow], node: Node | None, report: Report) -> None:
+    if node is None:
+        return
+    for item in node.list():
+        if item.text() not in _AFFINITY:
+            report.say(item, f"`{item.text()}` is not one of {', '.join(sorted(_AFFINITY))}")
+            continue
+        for route in routes:
+            if route.strategy == "weighted":
+                route.strategy = "sticky"
+
+
+def _tags(routes: list[RouteRow], sections: list[Node]) -> None:
+    """Deployments' tags choose only where that is switched on."""
+    wanted = _first(sections, "enable_tag_filtering")
+    match = _first(sections, "tag_filtering_match_any")
+    for route in routes:
+        if wanted is None or not wanted.flag():
+            route.targets = [msgspec.structs.replace(t, tags=()) for t in route.targets]
+        elif match is not None and not match.flag():
+            route.ways.setdefault("tag_match", "all")

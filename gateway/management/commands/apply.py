@@ -1,0 +1,59 @@
+"""`manage.py apply FILE`: make the registry say what a file says, and tell the difference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from gateway.litellm.reader import Mistake
+from gateway.management.declared import declare
+from gateway.store.configuration import Line
+
+_MOST = 200
+
+
+class Command(BaseCommand):
+    """Apply a configuration file."""
+
+    help = (
+        "Make providers, models, routes, teams, keys and settings what FILE says. Rows are the "
+        "file's from then on; what it made before and does not say any more is removed."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The options of `apply`."""
+        parser.add_argument("file", help="YAML as `export` writes it")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would change")
+        parser.add_argument(
+            "--take", action="store_true", help="have rows too that others own, as after an export"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Apply it."""
+        try:
+            outcome = declare(
+                Path(options["file"]), take=options["take"], dry_run=options["dry_run"]
+            )
+        except Mistake as mistake:
+            raise CommandError(str(mistake), returncode=2) from None
+        for line in outcome.lines:
+            self.stdout.write(_text(line))
+        if not outcome.lines:
+            self.stdout.write("nothing to change")
+        for name, plain in outcome.keys:
+            self.stdout.write(f"the key of {name}, shown once: {plain}")
+
+
+def _text(line: Line) -> str:
+    head = f"{line.mark} {line.kind} {line.name}"
+    if line.mark != "~":
+        return head
+    return f"{head}: {line.field}: {_value(line.before)} -> {_value(line.after)}"
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MOST else f"{text[:_MOST]}..."

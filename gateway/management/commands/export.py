@@ -1,0 +1,37 @@
+"""`manage.py export`: the registry as YAML that `apply` reads, without secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from gateway.store.configuration import export
+
+HEAD = """\
+# Dragoman's configuration. `manage.py apply FILE --dry-run` says what it would change.
+# A credential that reads *** is stored and stays; give another database `$VARIABLE`.
+"""
+
+
+class Command(BaseCommand):
+    """Write providers, models, routes, teams, keys and settings."""
+
+    help = "Print the configuration as YAML, without secrets; `apply` reads it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The options of `export`."""
+        parser.add_argument("file", nargs="?", help="where to write it; else to the terminal")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write it."""
+        text = HEAD + yaml.safe_dump(export(), sort_keys=False, allow_unicode=True, width=100)
+        if options["file"] is None:
+            self.stdout.write(text, ending="")
+            return
+        try:
+            Path(options["file"]).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"{options['file']}: {error.strerror}") from None

@@ -1,0 +1,30 @@
+"""Throw away kept answers."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from gateway import store
+from gateway.models import Route
+
+
+class Command(BaseCommand):
+    """`manage.py purgecache`."""
+
+    help = "Throw away the answers that a route has kept, or that all have."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The options of `purgecache`."""
+        parser.add_argument("route", nargs="?", default="", help="its name; without it, all")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Purge."""
+        name = options["route"]
+        if name and not Route.objects.filter(name=name).exists():
+            raise CommandError(f"there is no route {name}; `manage.py routes` lists them")
+        gone = store.purge_answers(name)
+        if options["verbosity"] > 0:
+            self.stdout.write(f"answers deleted: {gone}")

@@ -1,0 +1,39 @@
+"""`manage.py spend`: what was spent in a period, as CSV or JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from gateway.store.spend import DIMENSIONS, as_csv, period, spend
+
+
+class Command(BaseCommand):
+    """A thin shell around `store.spend`."""
+
+    help = "Print what was spent by day, team, key, provider, model, route or tag."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The options of `spend`."""
+        parser.add_argument(
+            "--since", default="", help="first day, as 2026-11-01 (UTC); else this month"
+        )
+        parser.add_argument("--until", default="", help="last day; else today")
+        parser.add_argument("--by", default="day", help=f"some of {','.join(DIMENSIONS)}")
+        parser.add_argument("--format", default="csv", choices=("csv", "json"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print it."""
+        names = [name.strip() for name in options["by"].split(",") if name.strip()]
+        try:
+            start, end = period(options["since"], options["until"], timezone.now())
+            rows = spend(start, end, names)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        if options["format"] == "csv":
+            self.stdout.write(as_csv(rows, names), ending="")
+        else:
+            self.stdout.write(json.dumps(rows, indent=1, default=lambda usd: f"{usd:f}"))

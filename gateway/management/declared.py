@@ -1,0 +1,48 @@
+"""A configuration file in Dragoman's own format: read, and applied under its own name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gateway import audit
+from gateway.litellm.reader import Mistake, Node, read_file
+from gateway.store.configuration import Outcome, Place, Unfit, apply
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file says that it is in this format. Raises Mistake where it can not be read."""
+    return "dragoman" in dict(read_file(path).root.items())
+
+
+def declare(path: Path, *, take: bool = False, dry_run: bool = False) -> Outcome:
+    """Apply a file. Raises Mistake, which names file, line and field."""
+    found = read_file(path)
+    for node in found.repeated:
+        raise node.wrong("stands twice")
+    place = _places(found.root)
+    with audit.acting(f"apply {path.name}", "command"):
+        try:
+            return apply(found.root.plain(), path.name, place, take=take, dry_run=dry_run)
+        except Unfit as unfit:
+            raise Mistake(place(unfit.path), unfit.path, unfit.why) from None
+
+
+def _places(root: Node) -> Place:
+    """Where a path stands: at its own line, or at that of what it would stand in."""
+
+    def place(path: str) -> str:
+        node = root
+        for name, number in _STEP.findall(path):
+            value = node.value
+            if name and isinstance(value, dict) and name in value:
+                node = value[name]
+            elif number and isinstance(value, tuple) and int(number) < len(value):
+                node = value[int(number)]
+            else:
+                break
+        return node.place
+
+    return place

@@ -1,0 +1,40 @@
+"""genai-prices' data -> the price snapshot of what is not plain text (`providers.unit_prices`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from gateway.management.price_table import clauses, standing
+from gateway.providers.unit_prices import UNITS
+
+
+def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date) -> str:
+    """The snapshot's JSON text, one model a line, with the prices that hold on `day`."""
+    wanted = set(names)
+    lists = {p.id: _rows(p.models, day) for p in providers if p.id in wanted}
+    head = {"source": source, "licence": "MIT", "taken": day.isoformat()}
+    lines = [json.dumps(head)[:-1] + ', "providers": {']
+    for name, rows in sorted(lists.items()):
+        if rows:
+            text = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+            lines.append(f"{json.dumps(name)}: [\n{text}\n],")
+    lines[-1] = lines[-1].removesuffix(",")
+    return "\n".join([*lines, "}}"]) + "\n"
+
+
+def _rows(models: Iterable[Any], day: date) -> list[list[Any]]:
+    found = []
+    for model in models:
+        prices, _ = standing(model.prices, day)
+        usd = {}
+        for ours, theirs in UNITS.items():
+            told = (getattr(prices, name, None) for name in theirs) if prices else ()
+            price = next((value for value in told if value is not None), None)
+            if price is not None and not hasattr(price, "tiers"):
+                usd[ours] = format(price.normalize(), "f")
+        if usd:
+            found.append([clauses(model.match), usd])
+    return found

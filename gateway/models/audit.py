@@ -1,0 +1,82 @@
+"""The audit log's table. `gateway.audit` writes it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import ClassVar, Self, TypeVar
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.utils import timezone
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class ChangeQuerySet(models.QuerySet[Row]):
+    """Changes, newest first."""
+
+    def page(self, before: int | None = None, size: int = 50) -> Self:
+        """At most `size`, of those older than the one with the id `before`."""
+        found = self if before is None else self.filter(pk__lt=before)
+        return found.order_by("-pk")[:size]
+
+    def matching(
+        self,
+        *,
+        kind: str = "",
+        name: str = "",
+        who: str = "",
+        since: dt.datetime | None = None,
+    ) -> Self:
+        """Those of a kind of row, of names with `name` in them, by somebody; empty is any."""
+        found = self
+        if any("\0" in text for text in (kind, name, who)):
+            return self.none()
+        if kind:
+            found = found.filter(kind=kind)
+        if name:
+            found = found.filter(name__icontains=name)
+        if who:
+            found = found.filter(who=who)
+        if since is not None:
+            found = found.filter(at__gte=since)
+        return found
+
+    def people(self) -> list[str]:
+        """Everybody who has changed something, by name."""
+        return list(self.order_by("who").values_list("who", flat=True).distinct())
+
+
+class Change(models.Model):
+    """One change of one row; never changed itself.
+
+    `kind` is the table's name (`provider`, `apikey`, `user`, ...), `name` what the row is
+    called. `before` and `after` hold all of a row that was made or deleted, and of one
+    that was changed the columns that differ.
+    """
+
+    class What(models.TextChoices):
+        """What was done."""
+
+        CREATED = "created", "created"
+        CHANGED = "changed", "changed"
+        DELETED = "deleted", "deleted"
+
+    at = models.DateTimeField(default=timezone.now)
+    who = models.CharField(max_length=150, blank=True)
+    via = models.CharField(max_length=16)
+    what = models.CharField(max_length=16, choices=What.choices)
+    kind = models.CharField(max_length=31)
+    row = models.BigIntegerField()
+    name = models.CharField(max_length=300)
+    before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    after = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+
+    objects = ChangeQuerySet["Change"].as_manager()
+
+    class Meta:
+        ordering: ClassVar = ("-pk",)
+        indexes: ClassVar = [models.Index(fields=["kind", "-id"], name="gateway_change_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.kind} {self.name}"

@@ -1,0 +1,100 @@
+"""Money: bills of providers, newer price lists, and the columns of margins."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+
+from gateway.models.registry import RegistryRow
+from gateway.querysets import RegistryRowQuerySet
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+MOST_MARGIN = 1000
+
+
+def _margin() -> models.DecimalField[Decimal | None, Decimal | None]:
+    """What a cost is multiplied by; null is what the next less exact one says."""
+    return models.DecimalField(
+        max_digits=10,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(MOST_MARGIN))],
+    )
+
+
+class Margined(models.Model):
+    """What is charged for a dollar of cost: 1.2 is a fifth more, null is not said here.
+
+    Of a request's key, its team, its provider and the settings, the first that says it
+    counts. Budgets count what is charged.
+    """
+
+    margin = _margin()
+
+    class Meta:
+        abstract = True
+
+
+class BillLine(models.Model):
+    """What a provider's bill says of some days, and of one model if it names one.
+
+    `since` to `until` are days (UTC), both of them part of it. `origin` is where it is
+    from: a file's name, or empty if somebody typed it in.
+    """
+
+    provider = models.CharField(max_length=63)
+    since = models.DateField()
+    until = models.DateField()
+    model = models.CharField(max_length=200, blank=True)
+    usd = models.DecimalField(max_digits=20, decimal_places=10)
+    origin = models.CharField(max_length=200, blank=True)
+    who = models.CharField(max_length=150, blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    objects = models.Manager["BillLine"]()
+
+    class Meta:
+        ordering = ("since", "model", "pk")
+        indexes = (models.Index(fields=["provider", "since"], name="gateway_bill_provider"),)
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.since} to {self.until} {self.model}".rstrip()
+
+
+class PriceUpdate(RegistryRow):
+    """Prices of a newer list that differ from those in use, to be looked at and accepted.
+
+    `changes` are those of `gateway.store.price_updates.Change`; `accepted` are the places in it
+    of the ones that hold. `origin` says what the list calls itself, `taken` its day.
+    """
+
+    name = models.CharField(max_length=200)
+    origin = models.CharField(max_length=200)
+    taken = models.DateField()
+    changes = models.JSONField(default=list, encoder=DjangoJSONEncoder)
+    accepted = models.JSONField(default=list)
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.CharField(max_length=150, blank=True)
+
+    objects = RegistryRowQuerySet["PriceUpdate"].as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def accept(self, places: list[int], who: str, moment: dt.datetime | None = None) -> None:
+        """Let these of its changes hold from now on; none takes all of them back."""
+        self.accepted = sorted(place for place in set(places) if 0 <= place < len(self.changes))
+        self.accepted_at = (moment or timezone.now()) if self.accepted else None
+        self.accepted_by = who if self.accepted else ""
+        self.save()

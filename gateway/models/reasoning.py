@@ -1,0 +1,50 @@
+"""Reasoning that clients can not carry, kept from one of their requests to the next."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Self, TypeVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class KeptReasoningQuerySet(models.QuerySet[Row]):
+    """Kept turns, the oldest first."""
+
+    def known_by(self, turns: Iterable[str], calls: Iterable[str]) -> Self:
+        """Those that any of these keys fits."""
+        return self.filter(Q(turn__in=list(turns)) | Q(call__in=list(calls)))
+
+    def younger_than(self, age: dt.timedelta) -> Self:
+        """Those that are not too old."""
+        return self.filter(created__gt=timezone.now() - age)
+
+    def prune(self, age: dt.timedelta) -> int:
+        """Forget those of that age; how many rows."""
+        return self.filter(created__lte=timezone.now() - age).delete()[0]
+
+
+class KeptReasoning(models.Model):
+    """One turn's thoughts and signatures, sealed with the encryption key.
+
+    `turn` and `call` are the two digests that `relay.reasoning_turns` knows a turn by; the
+    API key is part of both.
+    """
+
+    turn = models.CharField(max_length=32, db_index=True)
+    call = models.CharField(max_length=32, db_index=True)
+    data = models.BinaryField()
+    created = models.DateTimeField(default=timezone.now, db_index=True)
+
+    objects = KeptReasoningQuerySet["KeptReasoning"].as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return self.turn

@@ -1,0 +1,37 @@
+"""Responses that clients may name by id: the stateful side of OpenAI's Responses."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from gateway.querysets import StoredResponseQuerySet
+
+
+class StoredResponse(models.Model):
+    """One response; what was said is in `blob`. The fields are those of `relay.kept.Kept`.
+
+    A deleted one stays as a row without words until it is too old: what another process
+    is about to write must not bring it back.
+    """
+
+    response_id = models.CharField(max_length=200)
+    owner = models.CharField(max_length=64)
+    created_at = models.DateTimeField()
+    heard_at = models.DateTimeField()
+    status = models.CharField(max_length=16)
+    provider = models.CharField(max_length=63, blank=True)
+    maker = models.CharField(max_length=63, blank=True)
+    deleted = models.BooleanField(default=False)
+    blob = models.BinaryField()
+
+    objects = StoredResponseQuerySet["StoredResponse"].as_manager()
+
+    class Meta:
+        verbose_name = "stored response"
+        constraints = (
+            models.UniqueConstraint(fields=["owner", "response_id"], name="gateway_response_once"),
+        )
+        indexes = (models.Index(fields=["created_at"], name="gateway_response_created"),)
+
+    def __str__(self) -> str:
+        return self.response_id

@@ -1,0 +1,32 @@
+"""Files and batches that providers keep: whose they are."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from gateway.querysets import UploadQuerySet
+
+
+class Upload(models.Model):
+    """One thing at a provider that was made with a key, so that lists show each key its own.
+
+    What it is, and whether it is still there, the provider knows. `key_id` is no foreign
+    key: the provider keeps the thing when the key is gone.
+    """
+
+    provider = models.CharField(max_length=63)
+    upstream_id = models.CharField(max_length=200)
+    key_id = models.BigIntegerField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects = UploadQuerySet["Upload"].as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["provider", "key_id", "upstream_id"], name="gateway_upload_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.upstream_id}"

@@ -1,0 +1,138 @@
+"""Asks targets whether they live, where a route wants it: one word, now and then.
+
+Off unless a route says how often. A target is asked by one process of a machine, at the
+route's pace, and not while requests show how it is. What comes of it moves its breaker as
+any call does, so that a target that is back is found without a client's request. Each
+check is a row of the log, and costs what a small request costs, under `check`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.dialects import DIALECTS
+from gateway.relay.unseen import answer, unseen
+from gateway.routing.snapshot import Route, Snapshot, Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+LABEL = "check"
+TICK_S = 1.0
+# As many at a time in a process.
+MOST = 4
+_WORDS = "Say the word hello."
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A target that is checked, and every how many seconds."""
+
+    target: Target
+    route: Route
+    every_s: float
+
+
+def due(snapshot: Snapshot) -> dict[str, Due]:
+    """The targets to check, by `provider/model`, each at the pace of its busiest route."""
+    found: dict[str, Due] = {}
+    for route in snapshot.routes.values():
+        if route.check_s is None:
+            continue
+        for target in route.targets:
+            label = target.model.label
+            known = found.get(label)
+            # Nobody knows what a wildcard's model is called.
+            if "*" not in label and (known is None or route.check_s < known.every_s):
+                found[label] = Due(target, route, route.check_s)
+    return found
+
+
+class Checks:
+    """The checks of a process."""
+
+    def __init__(self, runtime: Runtime, *, tick_s: float = TICK_S) -> None:
+        self._runtime = runtime
+        self._tick_s = tick_s
+        self._snapshot: Snapshot | None = None
+        self._due: dict[str, Due] = {}
+        self._room = asyncio.Semaphore(MOST)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            # Not all processes at the same moment.
+            await asyncio.sleep(self._tick_s * (0.5 + random.random()))  # noqa: S311
+            try:
+                self._look()
+            except Exception:
+                log.exception("the checks of targets failed; they are tried again")
+
+    def _look(self) -> None:
+        runtime = self._runtime
+        if runtime.snapshot is not self._snapshot:
+            self._snapshot = runtime.snapshot
+            self._due = due(runtime.snapshot)
+        if not self._due or runtime.draining:
+            return
+        for label, one in self._due.items():
+            if self._room.locked():
+                return
+            if runtime.breaker.claim(f"{LABEL}:{label}", one.every_s):
+                task = asyncio.get_running_loop().create_task(self._check(one))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _check(self, one: Due) -> None:
+        async with self._room:
+            await check(self._runtime, one.route, one.target)
+
+    async def stop(self) -> None:
+        """End the checks, those under way too."""
+        tasks = [self._loop, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def check(runtime: Runtime, route: Route, target: Target) -> None:
+    """Ask a target for a word; its breaker is told what comes of it."""
+    alone = msgspec.structs.replace(
+        route,
+        id=0,
+        targets=(msgspec.structs.replace(target, order=1),),
+        steps=(),
+        strategy="ordered",
+        retries=0,
+        retry={},
+        fallbacks=(),
+        fallbacks_on={},
+        able=False,
+        hedge_after_s=None,
+        shadow="",
+        strict=False,
+    )
+    body = {
+        "model": route.name,
+        "messages": [{"role": "user", "content": _WORDS}],
+        "max_completion_tokens": 16,
+    }
+    call = unseen(runtime, LABEL, alone, DIALECTS["openai_chat"], {})
+    call.body = json.dumps(body).encode()
+    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    # The words are always the same: no body is worth its place.
+    call.recorder.on = False
+    await answer(runtime, call)
+
+
+def begin(runtime: Runtime) -> None:
+    """Check from now on what the routes of the registry want checked."""
+    runtime.helpers.append(Checks(runtime))

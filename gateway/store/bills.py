@@ -1,0 +1,256 @@
+"""Bills of providers: taken in, and beside them what was computed here for the same days.
+
+read_csv(text)                   -> [Line]   day, model if there is one, US dollars
+enter(provider, lines, ...)      what stood there for the same days goes
+reconcile(provider, since, until) -> Reconciled
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Iterable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+from django.db import transaction
+from django.db.models import Q, Sum, TextField
+from django.db.models.functions import Cast
+
+from gateway import audit
+from gateway.models import BillLine, RequestLog, UsageHour
+from gateway.usage_querysets import Totals, added
+
+MOST_LINES = 20_000
+# Rows whose attempts are looked into; there are few that failed.
+MOST_READ = 50_000
+_DAYS = ("day", "date", "start_date", "usage_date", "start_time", "timestamp", "start")
+_MODELS = ("model", "model_name", "line_item", "sku", "description")
+_AMOUNTS = ("usd", "cost_usd", "amount_usd", "cost", "amount", "amount_value", "total")
+_MOST_USD = Decimal(10) ** 9
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What a bill says of one or several days, both ends part of it; of all models if none."""
+
+    since: dt.date
+    until: dt.date
+    usd: Decimal
+    model: str = ""
+
+
+class Day(msgspec.Struct, frozen=True):
+    """One line of the comparison; `billed` None is a line that the bill does not have."""
+
+    day: dt.date
+    model: str
+    totals: Totals
+    billed: Decimal | None
+
+    @property
+    def difference(self) -> Decimal | None:
+        """What the provider bills beyond what was computed; None where it says nothing."""
+        return None if self.billed is None else self.billed - (self.totals.cost or Decimal(0))
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """Requests whose cost is not certain, or not in the sum: why, how many, US dollars.
+
+    `query` finds them in the log.
+    """
+
+    why: str
+    requests: int
+    usd: Decimal | None
+    query: str = ""
+
+
+class Reconciled(msgspec.Struct, frozen=True):
+    """A provider's days: lines by day and model, sums, and what may explain a difference."""
+
+    days: list[Day]
+    totals: Totals
+    billed: Decimal | None
+    spans: list[BillLine]
+    doubts: list[Doubt]
+
+    @property
+    def difference(self) -> Decimal | None:
+        """What is billed beyond what was computed; None without a bill."""
+        return None if self.billed is None else self.billed - (self.totals.cost or Decimal(0))
+
+
+# -- taken in -------------------------------------------------------------------------
+
+
+def read_csv(text: str) -> list[Line]:
+    """The lines of a bill. Raises ValueError with the line that is wrong.
+
+    One column is a day (date, start_time, ...), one an amount in US dollars (cost,
+    amount, ...); one may be the model. Lines of the same day and model are added.
+    """
+    rows = csv.reader(io.StringIO(text.lstrip("\ufeff")))
+    head = [name.strip().lower().replace(" ", "_") for name in next(rows, [])]
+    at_day, at_usd = _column(head, _DAYS), _column(head, _AMOUNTS)
+    at_model = _column(head, _MODELS)
+    if at_day is None or at_usd is None:
+        raise ValueError(
+            "the first line must name the columns: one `date`, one `cost` in US dollars, "
+            "and `model` if there is one"
+        )
+    found: dict[tuple[dt.date, str], Decimal] = {}
+    for number, row in enumerate(rows, start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        if number > MOST_LINES:
+            raise ValueError(f"the file has more than {MOST_LINES} lines")
+        day = _date(_cell(row, at_day), number)
+        name = "" if at_model is None else _cell(row, at_model)[:200]
+        usd = _amount(_cell(row, at_usd), number)
+        found[day, name] = found.get((day, name), Decimal(0)) + usd
+    return [Line(day, day, usd, name) for (day, name), usd in sorted(found.items())]
+
+
+def _column(head: Sequence[str], names: Iterable[str]) -> int | None:
+    return next((head.index(name) for name in names if name in head), None)
+
+
+def _cell(row: Sequence[str], at: int) -> str:
+    return row[at].strip().replace("\0", "") if at < len(row) else ""
+
+
+def _date(text: str, number: int) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text[:10])
+    except ValueError:
+        why = f"line {number}: `{text[:40]}` is no day; it is written as 2026-11-21"
+        raise ValueError(why) from None
+
+
+def _amount(text: str, number: int) -> Decimal:
+    try:
+        found = Decimal(text.replace("$", "").replace(",", "").strip())
+    except InvalidOperation:
+        raise ValueError(f"line {number}: `{text[:40]}` is no amount in US dollars") from None
+    if not found.is_finite() or abs(found) > _MOST_USD:
+        raise ValueError(f"line {number}: `{text[:40]}` is no amount in US dollars")
+    return found
+
+
+def enter(provider: str, lines: Sequence[Line], *, origin: str, who: str) -> int:
+    """Keep the lines of a bill; those of the same days that were there go. How many went."""
+    if not lines:
+        raise ValueError("the bill has no line")
+    first, last = min(line.since for line in lines), max(line.until for line in lines)
+    with transaction.atomic():
+        old = BillLine.objects.filter(provider=provider, since__lte=last, until__gte=first)
+        before = old.aggregate(usd=Sum("usd"))["usd"]
+        gone, _ = old.delete()
+        made = BillLine.objects.bulk_create(
+            BillLine(
+                provider=provider,
+                since=line.since,
+                until=line.until,
+                model=line.model,
+                usd=line.usd,
+                origin=origin[:200],
+                who=who,
+            )
+            for line in lines
+        )
+        days = {"provider": provider, "since": first.isoformat(), "until": last.isoformat()}
+        usd = sum((line.usd for line in lines), Decimal(0))
+        audit.note(
+            "billline",
+            made[0].pk,
+            f"{provider} {first} to {last}",
+            {**days, "usd": before, "lines": gone} if gone else None,
+            {**days, "usd": usd, "lines": len(lines), "origin": origin},
+        )
+    return gone
+
+
+# -- beside what was computed -------------------------------------------------------
+
+
+def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconciled:
+    """A provider's whole days from `since` to before `until` (UTC)."""
+    used = _computed(provider, since, until)
+    first, last = since.date(), (until - dt.timedelta(days=1)).date()
+    rows = list(BillLine.objects.filter(provider=provider, since__gte=first, until__lte=last))
+    billed: dict[tuple[dt.date, str], Decimal] = {}
+    for row in rows:
+        if row.since == row.until:
+            name = (row.since, _known(row.model, {model for _, model in used}))
+            billed[name] = billed.get(name, Decimal(0)) + row.usd
+    days = [
+        Day(day, model, used.get((day, model), Totals()), billed.get((day, model)))
+        for day, model in sorted(used.keys() | billed.keys(), key=lambda name: (name[0], name[1]))
+    ]
+    return Reconciled(
+        days=days,
+        totals=added(used.values()),
+        billed=sum((row.usd for row in rows), Decimal(0)) if rows else None,
+        spans=[row for row in rows if row.since != row.until],
+        doubts=_doubts(provider, since, until),
+    )
+
+
+def _known(name: str, models: set[str]) -> str:
+    """A bill's name of a model as the log has it, where one plainly means the other."""
+    if name in models:
+        return name
+    lower = name.lower()
+    near = [model for model in models if model and lower.startswith(model.lower())]
+    return max(near, key=len) if near else name
+
+
+def _computed(
+    provider: str, since: dt.datetime, until: dt.datetime
+) -> dict[tuple[dt.date, str], Totals]:
+    parts: dict[tuple[dt.date, str], list[Totals]] = {}
+    rows = UsageHour.objects.between(since, until).filter(provider=provider)
+    for hour, name, totals in rows.by_hour_and("model"):
+        parts.setdefault((hour.astimezone(dt.UTC).date(), name[1]), []).append(totals)
+    return {name: added(found) for name, found in parts.items()}
+
+
+def _doubts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Doubt]:
+    rows = RequestLog.objects.started(since, until).filter(provider=provider)
+    spent = Q(input_tokens__gt=0) | Q(output_tokens__gt=0)
+    found = [
+        _doubt(rows.filter(spent, cost_usd=None), "unknown"),
+        _doubt(rows.filter(usage_source="estimated"), "estimated"),
+        _doubt(rows.filter(price_source__contains="standard price, none known"), "tier"),
+        _doubt(rows.filter(cost_usd__gt=0, outcome="cut"), "cut"),
+        _doubt(rows.filter(cost_usd__gt=0, outcome="client_closed"), "closed"),
+        _doubt(rows.filter(cost_usd__gt=0, outcome="error"), "failed"),
+        _doubt(rows.exclude(shadow_of=""), "shadow"),
+        *_attempts(provider, since, until),
+    ]
+    return [doubt for doubt in found if doubt.requests]
+
+
+def _doubt(rows: Any, why: str) -> Doubt:
+    # SQLite adds decimals as floating point: they are added here.
+    costs = list(rows.values_list("cost_usd", flat=True)[:MOST_READ])
+    known = [usd for usd in costs if usd is not None]
+    return Doubt(why, len(costs), sum(known, Decimal(0)) if known else None)
+
+
+def _attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Doubt]:
+    """Attempts at it that another answered for: given up for a faster one, or broken off."""
+    rows = RequestLog.objects.started(since, until).annotate(told=Cast("attempts", TextField()))
+    rows = rows.filter(told__contains="error_kind").filter(told__contains=f'"{provider}"')
+    hedged, late, usd = 0, 0, Decimal(0)
+    for attempts in rows.values_list("attempts", flat=True)[:MOST_READ].iterator():
+        for attempt in attempts:
+            if attempt.get("provider") != provider or not attempt.get("error_kind"):
+                continue
+            if attempt.get("cost_usd") is not None:
+                hedged, usd = hedged + 1, usd + Decimal(str(attempt["cost_usd"]))
+            elif attempt.get("first_byte_ms") is not None and attempt.get("status") == 200:
+                late += 1
+    return [Doubt("hedged", hedged, usd), Doubt("broken", late, None)]

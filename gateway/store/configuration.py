@@ -1,0 +1,267 @@
+"""Configuration as code: the registry as one document, and such a document into the registry.
+
+    export()                      -> {"dragoman": 1, "providers": [...], ...}, without secrets
+    apply(document, owner, ...)   -> Outcome: what was done, and the keys that were made
+
+A row that `apply` writes is its file's (`Source.CODE`): the console and the API leave it
+alone, as the file leaves alone what others own, unless it is told to take it. What the
+file made before and does not say any more is removed. All of it is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import ProtectedError
+
+from gateway.models import ApiKey, Setting, Source
+from gateway.routing.document import StepDoc, TargetDoc
+from gateway.store.documents import KINDS, Kind, Owner, Refused, as_json, owning
+from gateway.store.documents.shape import shaped
+from gateway.store.keys import fresh_row
+from gateway.store.options import OPTIONS, load_options
+
+VERSION = 1
+Document = dict[str, Any]
+# The place of something in the file, by its path such as `providers[0].base_url`.
+Place = Callable[[str], str]
+
+
+class Line(NamedTuple):
+    """One thing that is done: `+`, `-` or `~` a row, and of a `~` which field, from and to."""
+
+    mark: str
+    kind: str
+    name: str
+    field: str = ""
+    before: Any = None
+    after: Any = None
+
+
+class Outcome(NamedTuple):
+    """What was done, and the secrets of keys that were made, which are kept nowhere."""
+
+    lines: list[Line]
+    keys: list[tuple[str, str]]
+
+
+class Undone(Exception):
+    """Ends a transaction that was only tried."""
+
+
+class Unfit(ValueError):
+    """Something in the document is wrong: `path` says where, as in `routes[2].name`."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}" if path else why)
+        self.path = path
+        self.why = why
+
+
+def export() -> Document:
+    """The whole registry, without what is as usual and without secrets.
+
+    Credentials that are stored read as `***`: they stay where they are when it is applied
+    to the same database, and must be put in (best as `$VARIABLE`) for another one.
+    """
+    found: Document = {"dragoman": VERSION}
+    for kind in KINDS.values():
+        rows: Iterable[Any] = kind.rows().order_by(*_order(kind))
+        if kind.name == "teams":  # a project stands on its team
+            rows = sorted(rows, key=lambda row: row.parent_id is not None)
+        usual = _usual(kind)
+        said = [_without(kind.read(row), usual) for row in rows if _exported(row)]
+        if said:
+            found[kind.name] = said
+    held = load_options().held
+    settings = {name: as_json(o.value) for name, o in held.items() if o.origin in {"database"}}
+    return {**found, "settings": settings} if settings else found
+
+
+def _exported(row: Any) -> bool:
+    """Not what each start makes by itself, nor keys that are no longer good."""
+    if row.source == Source.BUILTIN:
+        return False
+    return not (isinstance(row, ApiKey) and row.revoked_at is not None)
+
+
+def _order(kind: Kind) -> tuple[str, ...]:
+    return ("provider__name", "name") if kind.name == "models" else ("name", "pk")
+
+
+def _usual(kind: Kind) -> Document:
+    """What a document of this kind says where nothing is set."""
+    made: Document = as_json(kind.shape(name=""))
+    return made
+
+
+def _without(document: Document, usual: Mapping[str, Any]) -> Document:
+    """The document without what is as usual, nested ones too."""
+    found: Document = {}
+    for name, value in document.items():
+        other = usual.get(name)
+        if value == other and name != "name":
+            continue
+        both = isinstance(value, Mapping) and isinstance(other, Mapping) and other
+        found[name] = _without(dict(value), other) if both else value  # type: ignore[arg-type]
+    if "steps" in found:
+        found["steps"] = [_step(step) for step in found["steps"]]
+    return found
+
+
+def _step(step: Document) -> Document:
+    said = _without({k: v for k, v in step.items() if k != "targets"}, as_json(StepDoc()))
+    usual = as_json(TargetDoc(model=""))
+    targets = [_without(target, usual) for target in step.get("targets", ())]
+    return {**said, "targets": targets}
+
+
+def apply(
+    document: Mapping[str, Any],
+    file: str,
+    place: Place,
+    *,
+    take: bool = False,
+    dry_run: bool = False,
+) -> Outcome:
+    """Write the document for `file`; with `dry_run` find out what that would do.
+
+    `place` gives the line of a path in the file, such as `gateway.yaml:12`. A dry run
+    does everything and undoes it, so that it finds what the real one would.
+
+    Raises Unfit; nothing is written then.
+    """
+    work = _Work(document, file, place, take=take)
+    try:
+        with transaction.atomic():
+            outcome = work.run()
+            if dry_run:
+                raise Undone
+    except Undone:
+        return Outcome(outcome.lines, [])
+    return outcome
+
+
+class _Work:
+    """One application: what was written so far, by kind."""
+
+    def __init__(self, document: Mapping[str, Any], file: str, place: Place, *, take: bool) -> None:
+        self._document = document
+        self._file, self._place, self._take = file, place, take
+        self._lines: list[Line] = []
+        self._keys: list[tuple[str, str]] = []
+        self._kept: dict[str, set[int]] = {name: set() for name in KINDS}
+
+    def run(self) -> Outcome:
+        self._check()
+        for kind in KINDS.values():
+            self._write_all(kind)
+        self._settings()
+        for kind in reversed(list(KINDS.values())):
+            self._remove(kind)
+        return Outcome(self._lines, self._keys)
+
+    def _check(self) -> None:
+        if self._document.get("dragoman") != VERSION:
+            raise Unfit("dragoman", f"must be {VERSION}: the version of this format")
+        for name, value in self._document.items():
+            if name == "settings":
+                if not isinstance(value, Mapping):
+                    raise Unfit(name, "must be a mapping")
+            elif name in KINDS:
+                if not isinstance(value, list):
+                    raise Unfit(name, "must be a list")
+            elif name != "dragoman":
+                known = ", ".join((*KINDS, "settings"))
+                raise Unfit(name, f"there is no such section; there are {known}")
+
+    def _write_all(self, kind: Kind) -> None:
+        seen: set[str] = set()
+        for number, document in enumerate(self._document.get(kind.name) or ()):
+            path = f"{kind.name}[{number}]"
+            if not isinstance(document, dict) or not isinstance(document.get("name"), str):
+                raise Unfit(path, "must be a mapping with a name")
+            name = str(document.get("prefix") or document["name"])
+            if name in seen:
+                raise Unfit(f"{path}.name", f"{document['name']} stands twice")
+            seen.add(name)
+            owner = Owner(self._file, self._place(path), self._take)
+            try:
+                with owning(owner):
+                    self._write(kind, document)
+            except Refused as refused:
+                raise Unfit(f"{path}.{refused.field}".rstrip("."), refused.why) from None
+
+    def _write(self, kind: Kind, document: Document) -> None:
+        row = kind.find(str(document.get("prefix", ""))) or kind.find(document["name"])
+        before = kind.read(row) if row is not None else None
+        full = {**_usual(kind), **document}
+        if before is not None and kind.name == "providers" and "credential" not in document:
+            full["credential"] = before["credential"]
+        if row is None and kind.name == "keys":
+            row, plain = fresh_row()
+            self._keys.append((document["name"], plain))
+        if row is not None and row.pk and before == as_json(shaped(full, kind.shape)):
+            owner = Owner(self._file)
+            if owner.has(row):  # each write is a version, and news to every process
+                self._kept[kind.name].add(row.pk)
+                return
+        written = kind.write(full, row)
+        self._kept[kind.name].add(written.pk)
+        self._tell(kind, document["name"], before, kind.read(written))
+
+    def _tell(self, kind: Kind, name: str, before: Document | None, after: Document) -> None:
+        if before is None:
+            self._lines.append(Line("+", kind.one, name))
+            return
+        for field, old, new in _differences(before, after):
+            self._lines.append(Line("~", kind.one, name, field, old, new))
+
+    def _settings(self) -> None:
+        held = load_options().held
+        for name, value in (self._document.get("settings") or {}).items():
+            option = OPTIONS.get(name)
+            path = f"settings.{name}"
+            if option is None:
+                raise Unfit(path, f"there is no such setting; there are {', '.join(OPTIONS)}")
+            try:
+                checked = as_json(option.check(value))
+            except ValueError as error:
+                raise Unfit(path, str(error)) from None
+            if held[name].origin == "environment":
+                raise Unfit(path, f"the environment decides it ({held[name].ref})")
+            old = as_json(held[name].value)
+            row = Setting.objects.filter(name=name).first()
+            if row is not None and old == checked:
+                continue
+            place = {"source": Source.CODE, "source_ref": self._place(path)}
+            Setting.objects.update_or_create(name=name, defaults={"value": checked, **place})
+            if old != checked:
+                self._lines.append(Line("~", "setting", name, "value", old, checked))
+
+    def _remove(self, kind: Kind) -> None:
+        """What this file made before and does not say any more."""
+        rows = kind.rows().filter(source=Source.CODE).exclude(pk__in=self._kept[kind.name])
+        # What stands on another goes first: projects before their teams.
+        for row in sorted(rows, key=lambda row: getattr(row, "parent_id", None) is None):
+            if not Owner(self._file).has(row):
+                continue
+            self._lines.append(Line("-", kind.one, kind.read(row)["name"]))
+            try:
+                row.delete()
+            except ProtectedError:
+                raise Unfit(kind.name, f"{row} is gone, but others stand on it") from None
+
+
+def _differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], path: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    for name in dict.fromkeys((*before, *after)):
+        old, new = before.get(name), after.get(name)
+        field = f"{path}.{name}" if path else name
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, field)
+        elif old != new:
+            yield field, old, new

@@ -1,0 +1,127 @@
+"""The registry as documents: what the management API and configuration files read and write.
+
+A document is plain JSON under a name that means the same in another database. It never
+holds a secret: a stored credential and a header's value read as `***`, and a `***` that
+is written means the one that is there. Writing takes the same document back, tells of the
+first thing wrong by its field, and leaves nothing half done.
+
+    KINDS["providers"].read(row)              -> the document
+    KINDS["providers"].write(document, row)   -> the row, made or changed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
+
+from gateway.models import ApiKey, Model, Provider, Route, Team
+from gateway.store.documents.key import find_key, read_key, write_key
+from gateway.store.documents.model import find_model, read_model, write_model
+from gateway.store.documents.provider import read_provider, write_provider
+from gateway.store.documents.route import read_route, write_route
+from gateway.store.documents.shape import (
+    HIDDEN,
+    KeyDoc,
+    ModelDoc,
+    Owned,
+    Owner,
+    ProviderDoc,
+    Refused,
+    RouteDoc,
+    TeamDoc,
+    as_json,
+    merged,
+    owned,
+    owning,
+)
+from gateway.store.documents.team import read_team, write_team
+
+Document = dict[str, Any]
+
+
+class Kind(NamedTuple):
+    """One sort of row: `find` gives the row of a name, or None.
+
+    `write` takes None for a row that is to be made. It raises Refused.
+    """
+
+    name: str
+    one: str
+    shape: type[Any]
+    rows: Callable[[], QuerySet[Any]]
+    find: Callable[[str], Any | None]
+    read: Callable[[Any], Document]
+    write: Callable[[Document, Any | None], Any]
+
+
+def _by_name(table: Any) -> Callable[[str], Any | None]:
+    return lambda name: None if "\0" in name else table.objects.filter(name=name).first()
+
+
+# In the order in which a whole configuration has to be written: what stands on what.
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "providers",
+            "provider",
+            ProviderDoc,
+            Provider.objects.all,
+            _by_name(Provider),
+            read_provider,
+            write_provider,
+        ),
+        Kind(
+            "models",
+            "model",
+            ModelDoc,
+            lambda: Model.objects.select_related("provider"),
+            find_model,
+            read_model,
+            write_model,
+        ),
+        Kind(
+            "routes",
+            "route",
+            RouteDoc,
+            Route.objects.all,
+            _by_name(Route),
+            read_route,
+            write_route,
+        ),
+        Kind(
+            "teams",
+            "team",
+            TeamDoc,
+            lambda: Team.objects.select_related("parent"),
+            _by_name(Team),
+            read_team,
+            write_team,
+        ),
+        Kind(
+            "keys",
+            "API key",
+            KeyDoc,
+            lambda: ApiKey.objects.select_related("team"),
+            find_key,
+            read_key,
+            write_key,
+        ),
+    )
+}
+
+__all__ = [
+    "HIDDEN",
+    "KINDS",
+    "Document",
+    "Kind",
+    "Owned",
+    "Owner",
+    "Refused",
+    "as_json",
+    "merged",
+    "owned",
+    "owning",
+]

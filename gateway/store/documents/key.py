@@ -1,0 +1,101 @@
+"""API keys as documents: all but their secrets.
+
+A key's name need not be unique, so it is found by the public part of its secret too.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.utils import timezone
+
+from gateway.models import ApiKey, Team
+from gateway.store import compile as made
+from gateway.store.documents.shape import (
+    KeyDoc,
+    Refused,
+    as_json,
+    budget_of,
+    checked,
+    claim,
+    set_budget,
+    set_limits,
+    shaped,
+    tidy,
+)
+from gateway.store.key_values import limits_value
+from gateway.store.keys import fresh_row
+
+
+def find_key(name: str) -> ApiKey | None:
+    """The key whose public part, or else whose name, this is; None if no or several have it."""
+    if "\0" in name:
+        return None
+    rows = ApiKey.objects.select_related("team")
+    found = rows.filter(prefix=name).first()
+    if found is not None:
+        return found
+    named = list(rows.filter(name=name)[:2])
+    return named[0] if len(named) == 1 else None
+
+
+def read_key(row: ApiKey) -> dict[str, Any]:
+    """The key as a document."""
+    found: dict[str, Any] = as_json(
+        KeyDoc(
+            name=row.name,
+            prefix=row.prefix,
+            routes=row.routes,
+            tags=row.tags,
+            team=row.team.name if row.team is not None else "",
+            user=row.user,
+            expires_at=row.expires_at,
+            log_bodies=row.log_bodies,
+            limits=limits_value(row),
+            budget=budget_of(row),
+            margin=tidy(row.margin),
+        )
+    )
+    return found
+
+
+def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
+    """Make or change a key. Whoever wants the secret of a new one brings a `fresh_row`.
+
+    Raises Refused.
+    """
+    given = shaped(document, KeyDoc)
+    row = row if row is not None else fresh_row()[0]
+    claim(row)
+    row.name, row.routes, row.log_bodies = given.name, given.routes, given.log_bodies
+    row.tags = given.tags
+    row.team, row.user = _team(given.team), given.user
+    row.expires_at = _aware(given.expires_at)
+    set_limits(row, given.limits)
+    set_budget(row, given.budget)
+    row.margin = given.margin
+    for field in ("routes", "tags"):
+        try:
+            made.texts(getattr(row, field), field)
+        except ValueError as error:
+            raise Refused(field, str(error)) from None
+    checked(row)
+    row.save()
+    return row
+
+
+def _team(name: str) -> Team | None:
+    if not name:
+        return None
+    found = Team.objects.filter(name=name).first() if "\0" not in name else None
+    if found is None:
+        raise Refused("team", f"there is no team `{name[:200]}`")
+    return found
+
+
+def _aware(moment: dt.datetime | None) -> dt.datetime | None:
+    """A time without a zone is UTC."""
+    if moment is None or timezone.is_aware(moment):
+        return moment
+    return moment.replace(tzinfo=dt.UTC)

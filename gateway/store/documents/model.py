@@ -1,0 +1,85 @@
+"""Models as documents, under `provider/model`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.models import Model, Provider
+from gateway.providers.capabilities import merge, traits_for
+from gateway.providers.prices import price_for
+from gateway.providers.profile import RATES
+from gateway.store import compile as made
+from gateway.store.documents.shape import (
+    ModelDoc,
+    Prices,
+    Refused,
+    as_json,
+    checked,
+    claim,
+    shaped,
+    tidy,
+)
+from gateway.store.model_prices import price_value
+
+
+def find_model(name: str) -> Model | None:
+    """The row of `provider/model`; None if there is none."""
+    provider, _, model = name.partition("/")
+    if "\0" in name:
+        return None
+    rows = Model.objects.select_related("provider")
+    return rows.filter(provider__name=provider, name=model).first()
+
+
+def read_model(row: Model) -> dict[str, Any]:
+    """The model as a document."""
+    prices = {name: tidy(getattr(row, f"price_{name}")) for name in RATES}
+    document = ModelDoc(
+        name=str(row),
+        traits=row.traits,
+        edits=row.edits,
+        prices=Prices(**prices, above=row.price_above, tiers=row.price_tiers),
+        enabled=row.enabled,
+    )
+    found: dict[str, Any] = as_json(document)
+    return found
+
+
+def write_model(document: dict[str, Any], row: Model | None) -> Model:
+    """Make or change a model. Raises Refused."""
+    given = shaped(document, ModelDoc)
+    provider_name, _, name = given.name.partition("/")
+    provider = Provider.objects.filter(name=provider_name).first()
+    if provider is None or not name:
+        raise Refused("name", "a model's name is `provider/model`, of a provider that is there")
+    row = row or Model()
+    claim(row)
+    row.provider, row.name = provider, name
+    row.traits, row.edits, row.enabled = given.traits, given.edits, given.enabled
+    row.price_above, row.price_tiers = given.prices.above, given.prices.tiers
+    for price in RATES:
+        setattr(row, f"price_{price}", getattr(given.prices, price))
+    _compiles(row)
+    checked(row)
+    _priced(row)
+    row.save()
+    return row
+
+
+def _compiles(row: Model) -> None:
+    try:
+        merge(traits_for(row.provider.preset, row.name), row.traits)
+    except ValueError as error:
+        raise Refused("traits", str(error)) from None
+    try:
+        made.edits(row.edits)
+    except ValueError as error:
+        raise Refused("edits", str(error)) from None
+
+
+def _priced(row: Model) -> None:
+    try:
+        price_value(price_for(row.provider.preset, row.name), row)
+    except ValueError as error:
+        place, _, why = str(error).rpartition(": ")
+        raise Refused(place or "prices", why) from None

@@ -1,0 +1,286 @@
+"""The shapes of documents, and what all of their writers share."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from gateway.models import RegistryRow, Source
+from gateway.models.limits import BUDGETS, LIMITS, Budgeted, Limited
+from gateway.routing.document import Document as RouteWay
+from gateway.routing.limits import Budget, Limits
+
+HIDDEN = "***"
+_REFERENCE = "os.environ/"
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+class Refused(ValueError):
+    """A document that can not be written: the field that is wrong, and why."""
+
+    def __init__(self, field: str, why: str) -> None:
+        why = why.removeprefix(f"{field}: ")
+        super().__init__(f"{field}: {why}" if field else why)
+        self.field = field
+        self.why = why
+
+
+class Owned(Refused):
+    """A row that is somebody else's to change: a configuration file's or the environment's."""
+
+
+class ProviderDoc(msgspec.Struct, kw_only=True):
+    """A provider. Empty and null are "as the preset says".
+
+    Attributes:
+        credential: `$NAME` is read from that variable; anything else is stored sealed,
+            and reads as `***`. Empty is none.
+        headers, query: values `os.environ/NAME` are looked up; others read as `***`.
+    """
+
+    name: str
+    preset: str = "custom"
+    dialect: str = ""
+    base_url: str = ""
+    auth: str = ""
+    credential: str = ""
+    headers: dict[str, str] = {}
+    query: dict[str, str] | None = None
+    paths: dict[str, str] | None = None
+    edits: list[dict[str, Any]] = []
+    timeouts: dict[str, float] = {}
+    passthrough: bool | None = None
+    drop_params: bool = False
+    limits: Limits = Limits()
+    margin: Decimal | None = None
+    enabled: bool = True
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars per million tokens; null is the list price, where there is one.
+
+    Attributes:
+        above: prices of long prompts, `{"tokens": 200000, "input": "6", ...}` each: of a
+            request with more tokens than that, all are billed so.
+        tiers: by service tier (`flex`, `priority`, `batch`), a factor such as `"0.5"` or
+            prices.
+    """
+
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    reasoning: Decimal | None = None
+    input_audio: Decimal | None = None
+    output_audio: Decimal | None = None
+    above: list[dict[str, Any]] | None = None
+    tiers: dict[str, Any] = {}
+
+
+class ModelDoc(msgspec.Struct, kw_only=True):
+    """A model: `name` is `provider/model`."""
+
+    name: str
+    traits: dict[str, Any] = {}
+    edits: list[dict[str, Any]] = []
+    prices: Prices = Prices()
+    enabled: bool = True
+
+
+class RouteDoc(RouteWay, frozen=True, kw_only=True):
+    """A route, with its limits."""
+
+    limits: Limits = Limits()
+
+
+class TeamDoc(msgspec.Struct, kw_only=True):
+    """A team; with a `parent`, a project of that team, whose limits and budget hold too."""
+
+    name: str
+    parent: str = ""
+    limits: Limits = Limits()
+    budget: Budget = Budget()
+    margin: Decimal | None = None
+
+
+class KeyDoc(msgspec.Struct, kw_only=True):
+    """An API key but for its secret. `routes` may hold patterns; empty is all of them.
+
+    `prefix` is the public part of its secret, to read; names need not be unique. `user`
+    is whoever it was given to. `team` may be a project.
+    """
+
+    name: str
+    prefix: str = ""
+    routes: list[str] = []
+    tags: list[str] = []
+    team: str = ""
+    user: str = ""
+    expires_at: dt.datetime | None = None
+    log_bodies: bool | None = None
+    limits: Limits = Limits()
+    budget: Budget = Budget()
+    margin: Decimal | None = None
+
+
+class Owner(NamedTuple):
+    """A file that rows are written for; `take` is whether it may have what others own."""
+
+    file: str
+    ref: str = ""
+    take: bool = False
+
+    def has(self, row: RegistryRow) -> bool:
+        """Whether the row is the file's already."""
+        return row.source == Source.CODE and row.source_ref.rpartition(":")[0] == self.file
+
+
+_owner: ContextVar[Owner | None] = ContextVar("owner", default=None)
+
+
+@contextmanager
+def owning(owner: Owner) -> Iterator[None]:
+    """Make what is written within the file's."""
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+
+
+def owned(row: RegistryRow) -> str:
+    """Where a row must be changed if not here; empty if it may be changed here."""
+    if not row.fixed:
+        return ""
+    return row.source_ref or Source(row.source).label
+
+
+def claim(row: RegistryRow) -> None:
+    """Put down whose the row is from now on. Raises Owned if it is somebody else's."""
+    owner = _owner.get()
+    if owner is None:
+        if row.pk and (place := owned(row)):
+            raise Owned("", f"{row} is owned by {place}: change it there, or make it your own")
+        row.source, row.source_ref = Source.DATABASE, ""
+        return
+    free = row.source == Source.ENVIRONMENT  # found by itself; who names it may have it
+    if row.pk and not owner.has(row) and not free and not owner.take:
+        place = owned(row) or "the console or the API"
+        raise Owned("", f"{row} is owned by {place}; `--take` makes it this file's")
+    row.source, row.source_ref = Source.CODE, owner.ref
+
+
+def shaped(document: Mapping[str, Any], shape: type[Shape]) -> Shape:
+    """The document in its shape. Raises Refused for an unknown field or a wrong value."""
+    try:
+        found = msgspec.convert(document, shape, strict=True)
+    except msgspec.ValidationError as error:
+        why, _, place = str(error).partition(" - at `$")
+        raise Refused(place.rstrip("`").lstrip("."), why) from None
+    _refuse_unknown(document, as_json(found), "")
+    return found
+
+
+def _refuse_unknown(given: Any, understood: Any, place: str) -> None:
+    """Raise Refused for a field that was read past, however deep, and for what no text holds."""
+    if isinstance(given, str) and "\0" in given:
+        raise Refused(place, "must not hold the character NUL")
+    if isinstance(given, Mapping) and isinstance(understood, Mapping):
+        for name, value in given.items():
+            inner = f"{place}.{name}" if place else name
+            if name not in understood:
+                raise Refused(inner, "there is no such field")
+            _refuse_unknown(value, understood[name], inner)
+    elif isinstance(given, list) and isinstance(understood, list):
+        for number, (value, other) in enumerate(zip(given, understood, strict=False)):
+            _refuse_unknown(value, other, f"{place}[{number}]")
+
+
+def as_json(value: Any) -> Any:
+    """Plain JSON values; decimals are texts, so that none loses a digit."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def merged(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """A document with a JSON merge patch (RFC 7396): null stands for the default."""
+    found = dict(document)
+    for name, value in change.items():
+        if value is None:
+            found.pop(name, None)
+        elif isinstance(value, Mapping):
+            inner = found.get(name)
+            found[name] = merged(inner if isinstance(inner, Mapping) else {}, value)
+        else:
+            found[name] = value
+    return found
+
+
+def checked(row: models.Model) -> None:
+    """Raise Refused for what the columns can not hold."""
+    try:
+        row.full_clean(validate_constraints=True)
+    except ValidationError as error:
+        for field, messages in error.message_dict.items():
+            place = "" if field == "__all__" else field
+            raise Refused(_said(place), " ".join(messages)) from None
+
+
+def _said(column: str) -> str:
+    """A column as documents call it."""
+    if column in LIMITS:
+        return f"limits.{LIMITS[column]}"
+    if column in BUDGETS:
+        return f"budget.{BUDGETS[column]}"
+    return column.replace("price_", "prices.", 1) if column.startswith("price_") else column
+
+
+def set_limits(row: Limited, limits: Limits) -> None:
+    """Write limits into their columns."""
+    for column, name in LIMITS.items():
+        setattr(row, column, getattr(limits, name))
+
+
+def tidy(value: Decimal | None) -> Decimal | None:
+    """The same without the zeros that its column adds."""
+    return value if value is None else Decimal(f"{value.normalize():f}")
+
+
+def budget_of(row: Budgeted) -> Budget:
+    """The budget of a row, as a person would write it."""
+    found: dict[str, Any] = {name: getattr(row, column) for column, name in BUDGETS.items()}
+    tidied: dict[str, Any] = {n: tidy(v) if isinstance(v, Decimal) else v for n, v in found.items()}
+    return Budget(**tidied)
+
+
+def set_budget(row: Budgeted, budget: Budget) -> None:
+    """Write a budget into its columns."""
+    for column, name in BUDGETS.items():
+        setattr(row, column, getattr(budget, name))
+
+
+def without_values(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Pairs whose values can not be read, but for references to variables."""
+    return {
+        name: value if isinstance(value, str) and value.startswith(_REFERENCE) else HIDDEN
+        for name, value in pairs.items()
+    }
+
+
+def with_values(given: Mapping[str, str], held: Mapping[str, str], field: str) -> dict[str, str]:
+    """Pairs as written, a hidden value being the one that is held. Raises Refused."""
+    found = {}
+    for name, value in given.items():
+        if value == HIDDEN and name not in held:
+            raise Refused(f"{field}.{name}", f"{HIDDEN} stands for a value that is there; none is")
+        found[name] = held[name] if value == HIDDEN else value
+    return found

@@ -1,0 +1,292 @@
+"""Newer price lists: compared with what holds, looked at, and accepted as data.
+
+read_book(bytes)          -> Book          the format of the snapshot (`manage.py buildprices`)
+compared(book)            -> [Change]      what differs from the prices in use
+propose(book, name)       -> PriceUpdate   kept for a person to look at
+PriceUpdate.accept(...)                    a change of the registry: live within a second
+use_updates()                              called by every load of the snapshot
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+from django.utils import timezone
+
+from gateway.canon.response import Usage
+from gateway.models import Model, PriceUpdate, UsageHour
+from gateway.providers.prices import (
+    Book,
+    Entry,
+    Update,
+    book,
+    entries,
+    found_in,
+    holds,
+    price_of,
+    use,
+)
+from gateway.providers.profile import RATES, Price
+from gateway.routing.pricing import cost
+from gateway.store.model_prices import price_value
+from gateway.usage_querysets import Totals
+
+# What a list may weigh; the snapshot has 150 kB.
+MOST_BYTES = 8 * 1024 * 1024
+MOST_ENTRIES = 50_000
+# What was used of a model in so many days says what a new price means.
+EFFECT_DAYS = 30
+_MOST_USD = Decimal(10) ** 8
+
+What = Literal["changed", "new", "gone"]
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """What differs about one model of one list.
+
+    `old` and `new` are entries of `gateway.providers.prices`; `before` is the key of the
+    entry that a new one stands in front of. One that is `gone` is only told: its price
+    is kept, as nobody says another.
+    """
+
+    list: str
+    name: str
+    what: What
+    old: Entry | None = None
+    new: Entry | None = None
+    before: str = ""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One price of a change: dollars per million tokens, in words what of."""
+
+    name: str
+    old: Decimal | None
+    new: Decimal | None
+
+    @property
+    def percent(self) -> Decimal | None:
+        """How much dearer, in percent; None where there is nothing to compare."""
+        if not self.old or self.new is None:
+            return None
+        return ((self.new - self.old) / self.old * 100).quantize(Decimal("0.1"))
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """What a change means for a model in use: its cost of EFFECT_DAYS, then and now.
+
+    None where nothing was used, or a price is not known. `own` is whether the row has
+    prices of its own, which stay.
+    """
+
+    model: str
+    old: Decimal | None
+    new: Decimal | None
+    own: bool = False
+
+
+def read_book(data: bytes) -> Book:
+    """A price list. Raises ValueError with what is wrong, for a person."""
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"the file is larger than {MOST_BYTES // 1024 // 1024} MB")
+    try:
+        found = msgspec.json.decode(data, type=Book)
+        lists = {
+            name: msgspec.json.decode(raw, type=list[Entry])
+            for name, raw in found.providers.items()
+        }
+        dt.date.fromisoformat(found.taken)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ValueError(f"this is no price list: {error}") from None
+    if sum(map(len, lists.values())) > MOST_ENTRIES:
+        raise ValueError(f"the file has more than {MOST_ENTRIES} models")
+    for name, rows in lists.items():
+        for entry in rows:
+            _check(name, entry)
+    return found
+
+
+def _check(name: str, entry: Entry) -> None:
+    place = f"{name}, {entry.key or 'a model without a clause'}"
+    if not entry.match or not all(_clause(clause) for clause in entry.match):
+        raise ValueError(f"{place}: its clauses can not be read")
+    prices = [*entry.usd, *(price for _, usd in entry.above for price in usd)]
+    if any(p is not None and (not p.is_finite() or not 0 <= p < _MOST_USD) for p in prices):
+        raise ValueError(f"{place}: a price must be a number that is not negative")
+
+
+def _clause(clause: str | list[str]) -> bool:
+    """Whether a clause can be asked; a broken regular expression can not."""
+    try:
+        holds(clause, "model")
+    except Exception:
+        return False
+    return bool(clause)
+
+
+# -- what differs ---------------------------------------------------------------------
+
+
+def compared(new: Book) -> list[Change]:
+    """What a list would change of the prices that hold now, by list and name.
+
+    Lists that nobody here reads are left out; one that is missing in it stays as it is.
+    """
+    found: list[Change] = []
+    for name in sorted(set(new.providers) & set(book().providers)):
+        rows = msgspec.json.decode(new.providers[name], type=list[Entry])
+        found += _of_list(name, rows, source=f"{new.source} of {new.taken}")
+    return found
+
+
+def _of_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
+    held = {entry.key: entry for entry in entries(name)}
+    found: list[Change] = []
+    following = ""
+    for entry in reversed(rows):
+        old = held.get(entry.key)
+        if old is None or _facts(old) != _facts(entry):
+            found.append(
+                Change(
+                    list=name,
+                    name=_name(entry),
+                    what="new" if old is None else "changed",
+                    old=old,
+                    new=msgspec.structs.replace(entry, source=source),
+                    before=following,
+                )
+            )
+        following = entry.key
+    found.reverse()
+    kept = {entry.key for entry in rows}
+    gone = (entry for key, entry in held.items() if key not in kept)
+    return found + [Change(list=name, name=_name(e), what="gone", old=e) for e in gone]
+
+
+def _facts(entry: Entry) -> Any:
+    """What is compared: all but who says it."""
+    usd = _padded(entry.usd)
+    above = [(tokens, _padded(rates)) for tokens, rates in entry.above]
+    return entry.match, usd, entry.window, entry.note, above
+
+
+def _padded(usd: list[Decimal | None]) -> list[Decimal | None]:
+    return [*usd, *[None] * (len(RATES) - len(usd))]
+
+
+def _name(entry: Entry) -> str:
+    """What a person knows a model by: its first clause without the sign."""
+    return entry.key.split("&")[0][1:] if entry.key else ""
+
+
+def lines_of(change: Change) -> list[Line]:
+    """The prices that differ, each on a line."""
+    if change.new is None:
+        return []
+    old = price_of(change.old) if change.old is not None else Price()
+    return _lines(old, price_of(change.new))
+
+
+def _lines(old: Price, new: Price, where: str = "") -> list[Line]:
+    found = [
+        Line(f"{rate}{where}", getattr(old, rate), getattr(new, rate))
+        for rate in RATES
+        if getattr(old, rate) != getattr(new, rate)
+    ]
+    before, after = dict(old.above), dict(new.above)
+    for tokens in sorted(before.keys() | after.keys()):
+        words = f", prompts above {tokens}"
+        found += _lines(before.get(tokens, Price()), after.get(tokens, Price()), words)
+    return found
+
+
+# -- what it means --------------------------------------------------------------------
+
+
+def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, list[Effect]]:
+    """For each change (by its place) the models in use that it is the price of."""
+    since = (now or timezone.now()) - dt.timedelta(days=EFFECT_DAYS)
+    used = UsageHour.objects.between(since).by("model")
+    rows = list(Model.objects.live().select_related("provider"))
+    found: dict[int, list[Effect]] = {}
+    by_key = {(c.list, c.old.key): n for n, c in enumerate(changes) if c.old and c.new}
+    for row in rows:
+        place = _place(row, by_key)
+        if place is None:
+            continue
+        change = changes[place]
+        assert change.old is not None
+        assert change.new is not None
+        totals = used.get((row.provider.name, row.name), Totals())
+        old, new = (price_value(price_of(e), row) for e in (change.old, change.new))
+        effect = Effect(str(row), _worth(totals, old), _worth(totals, new), own=_has_own(row))
+        found.setdefault(place, []).append(effect)
+    return found
+
+
+def _place(row: Model, by_key: dict[tuple[str, str], int]) -> int | None:
+    hit = found_in(row.provider.preset, row.name)
+    return None if hit is None else by_key.get((hit[0], hit[1].key))
+
+
+def _has_own(row: Model) -> bool:
+    return any(getattr(row, f"price_{rate}") is not None for rate in RATES)
+
+
+def _worth(totals: Totals, price: Price) -> Decimal | None:
+    """What all of it together would cost, each request taken for a short one."""
+    if not totals.tokens:
+        return None
+    usage = Usage(
+        input=totals.input_tokens,
+        cache_read=totals.cache_read_tokens,
+        cache_write=totals.cache_write_tokens,
+        output=totals.output_tokens,
+        reasoning=totals.reasoning_tokens,
+    )
+    return cost(usage, msgspec.structs.replace(price, above=()))
+
+
+# -- kept, accepted, used -------------------------------------------------------------
+
+
+def propose(found: Book, name: str) -> PriceUpdate:
+    """Keep what a list would change, for a person to look at. Raises ValueError: nothing would."""
+    changes = compared(found)
+    if not any(change.new for change in changes):
+        raise ValueError("all of its prices are those in use")
+    row = PriceUpdate(
+        name=name[:200] or found.source[:200],
+        origin=found.source[:200],
+        taken=dt.date.fromisoformat(found.taken),
+        changes=msgspec.to_builtins(changes),
+    )
+    row.save()
+    return row
+
+
+def changes_of(row: PriceUpdate) -> list[Change]:
+    """The changes of a row."""
+    found: list[Change] = msgspec.convert(row.changes, list[Change], strict=False)
+    return found
+
+
+def use_updates() -> bool:
+    """Let the accepted changes hold in this process; whether that is news.
+
+    A row that can not be read is left out: the prices before it hold.
+    """
+    found: dict[str, list[Update]] = {}
+    for row in PriceUpdate.objects.exclude(accepted=[]).order_by("accepted_at", "pk"):
+        try:
+            changes = changes_of(row)
+        except msgspec.ValidationError:
+            continue
+        for place in row.accepted:
+            change = changes[place] if 0 <= place < len(changes) else None
+            if change is not None and change.new is not None:
+                found.setdefault(change.list, []).append(Update(change.new, change.before))
+    return use({name: tuple(updates) for name, updates in found.items()})

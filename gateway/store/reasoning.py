@@ -1,0 +1,69 @@
+"""Kept reasoning <-> its table. What a model thought is content, so it is sealed at rest."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+from gateway.models import KeptReasoning
+from gateway.relay.reasoning import Row
+from gateway.relay.reasoning_turns import Keys
+from gateway.store import thread
+
+log = logging.getLogger(__name__)
+
+PRUNE_S = 600.0
+# SQLite takes so many values in one query that two keys a turn always fit.
+MOST_TURNS = 400
+
+
+class _Pruned:
+    """When old rows were last deleted, on this process's clock."""
+
+    at = 0.0
+
+
+def keep_reasoning(rows: list[Row]) -> None:
+    """Write kept turns, and delete old ones now and then. Nothing if none are to be kept."""
+    if not settings.REASONING_HOURS:
+        return
+    thread.refresh()
+    cipher = _cipher()
+    KeptReasoning.objects.bulk_create(
+        KeptReasoning(turn=row.turn, call=row.call, data=cipher.encrypt(row.data)) for row in rows
+    )
+    if time.monotonic() - _Pruned.at > PRUNE_S:
+        _Pruned.at = time.monotonic()
+        KeptReasoning.objects.all().prune(_age())
+
+
+def find_reasoning(keys: list[Keys]) -> list[Row]:
+    """The kept turns that any of the keys fits, the oldest first.
+
+    Of a very long history those at its end are looked for.
+    """
+    if not settings.REASONING_HOURS:
+        return []
+    thread.refresh()
+    keys = keys[-MOST_TURNS:]
+    cipher = _cipher()
+    found = KeptReasoning.objects.known_by((k.turn for k in keys), (k.call for k in keys))
+    rows: list[Row] = []
+    for turn, call, data in found.younger_than(_age()).values_list("turn", "call", "data"):
+        try:
+            rows.append(Row(turn, call, cipher.decrypt(bytes(data))))
+        except InvalidToken:
+            log.warning("kept reasoning was sealed with another encryption key")
+    return rows
+
+
+def _age() -> dt.timedelta:
+    return dt.timedelta(hours=settings.REASONING_HOURS)
+
+
+def _cipher() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])

@@ -1,0 +1,176 @@
+"""Responses that clients may name by id <-> their table. Idempotent, as the log is.
+
+The one written last counts, as an upstream may use an id twice; but a deleted or
+cancelled one stays what it is, whoever still writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from django.db import OperationalError, connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from gateway.models import StoredResponse
+from gateway.relay.kept import Kept
+from gateway.store import thread
+from gateway.store.bodies import COMPRESS_BYTES, UNPACK_BYTES
+
+log = logging.getLogger(__name__)
+
+_COLUMNS = (
+    *("owner", "response_id", "created_at", "heard_at", "status", "provider", "maker"),
+    *("deleted", "blob"),
+)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class _Said(msgspec.Struct, omit_defaults=True):
+    """What is in the blob."""
+
+    earlier: bytes = b""
+    input: bytes = b""
+    response: bytes = b""
+    events: list[bytes] = []
+
+
+_decoder = msgspec.msgpack.Decoder(_Said)
+
+
+def keep_responses(responses: Iterable[Kept]) -> None:
+    """Write what a batch of the journal holds of them.
+
+    Raises:
+        OperationalError: the database can not be written. One that it refuses is given up.
+    """
+    rows = [_row(kept) for kept in responses]
+    if not rows:
+        return
+    try:
+        _write(rows)
+    except OperationalError:
+        raise
+    except Exception:
+        for row in rows:
+            _alone(row)
+
+
+def _alone(row: list[Any]) -> None:
+    try:
+        _write([row])
+    except OperationalError:
+        raise
+    except Exception as error:
+        log.error("a response could not be kept", extra={"reason": type(error).__name__})
+
+
+def _write(rows: list[list[Any]]) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # In one order, or two writers could deadlock.
+        rows = sorted(rows, key=_name)
+        cursor.executemany(_sql(), rows)
+
+
+def _name(row: list[Any]) -> tuple[str, str]:
+    return row[0], row[1]
+
+
+@lru_cache(maxsize=1)
+def _sql() -> str:
+    table = StoredResponse._meta.db_table
+    names, marks = ", ".join(_COLUMNS), ", ".join(["%s"] * len(_COLUMNS))
+    news = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
+    return (
+        f"INSERT INTO {table} ({names}) VALUES ({marks}) "  # noqa: S608 - names of our own
+        f"ON CONFLICT (owner, response_id) DO UPDATE SET {news} "
+        f"WHERE NOT {table}.deleted "
+        f"AND ({table}.status <> 'cancelled' OR excluded.deleted)"
+    )
+
+
+def _row(kept: Kept) -> list[Any]:
+    created, heard = kept.created_at, kept.heard_at or kept.created_at
+    return [
+        kept.owner,
+        kept.id.replace("\0", "")[:200],
+        _moment(created),
+        _moment(heard),
+        kept.status,
+        kept.provider,
+        kept.maker,
+        kept.deleted,
+        b"" if kept.deleted else _packed(kept),
+    ]
+
+
+def _moment(seconds: float) -> Any:
+    return connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(seconds, UTC))
+
+
+def _packed(kept: Kept) -> bytes:
+    plain = _encoder.encode(_Said(kept.earlier, kept.input, kept.response, kept.events))
+    return b"z" + zlib.compress(plain, 1) if len(plain) > COMPRESS_BYTES else b"p" + plain
+
+
+def _unpacked(blob: bytes) -> _Said:
+    if blob[:1] != b"z":
+        return _decoder.decode(blob[1:]) if blob else _Said()
+    inflater = zlib.decompressobj()
+    plain = inflater.decompress(blob[1:], UNPACK_BYTES)
+    if not inflater.eof:
+        raise ValueError("a stored response is cut short or too large")
+    return _decoder.decode(plain)
+
+
+def load_response(owner: str, response_id: str) -> Kept | None:
+    """The response of this owner, a deleted one too; None if there is none."""
+    thread.refresh()
+    row = StoredResponse.objects.of(owner, response_id[:200]).first()
+    if row is None:
+        return None
+    said = _unpacked(bytes(row.blob))
+    return Kept(
+        id=row.response_id,
+        owner=row.owner,
+        created_at=row.created_at.timestamp(),
+        heard_at=row.heard_at.timestamp(),
+        status=row.status,
+        provider=row.provider,
+        maker=row.maker,
+        earlier=said.earlier,
+        input=said.input,
+        response=said.response,
+        events=said.events,
+        deleted=row.deleted,
+    )
+
+
+def save_response(kept: Kept) -> None:
+    """Write one at once, not by way of the journal."""
+    thread.refresh()
+    _write([_row(kept)])
+
+
+def cancel_response(owner: str, response_id: str) -> None:
+    """Mark a response that still runs as cancelled; the process it runs in sees that."""
+    thread.refresh()
+    StoredResponse.objects.of(owner, response_id).running().update(status="cancelled")
+
+
+def beat_responses(running: list[tuple[str, str]]) -> list[str]:
+    """Note that these still run; the ids of those that have been cancelled or deleted."""
+    thread.refresh()
+    named = Q(pk__in=())
+    for owner, response_id in running:
+        named |= Q(owner=owner, response_id=response_id)
+    mine = StoredResponse.objects.filter(named)
+    mine.running().update(heard_at=timezone.now())
+    stopped = mine.filter(Q(status="cancelled") | Q(deleted=True))
+    return list(stopped.values_list("response_id", flat=True))

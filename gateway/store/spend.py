@@ -1,0 +1,192 @@
+"""What was spent in a period, by what one asks: day, team, key, model, provider, route, tag.
+
+    spend(since, until, ("day", "team"))  -> [{"day": "2026-11-21", "team": "search", ...}]
+    as_csv(rows, by)                      -> text of the same
+
+From the sums by hour, which outlive the log; by tag from the log itself, as far back as it
+reaches. Costs are exact decimals; what has no known price is counted beside them.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from gateway.models import ApiKey, RequestLog, UsageHour
+from gateway.usage_querysets import UNITS, dollars
+
+DIMENSIONS = ("day", "team", "key", "provider", "model", "route", "tag")
+# A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_COUNTS = (
+    "requests",
+    "errors",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "unpriced",
+)
+COLUMNS = (*_COUNTS[:-1], "cost_usd", "charged_usd", "requests_without_price")
+_FACTS = (
+    "started_at",
+    "key_id",
+    "key_prefix",
+    "provider",
+    "model",
+    "route",
+    "outcome",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+    "charged_usd",
+    "tags",
+)
+
+Row = dict[str, Any]
+
+
+class _Used(msgspec.Struct):
+    """What one thing was used for: who and what, the counts, and units of dollars."""
+
+    where: Row
+    counts: tuple[int, ...]
+    cost: int
+    charged: int
+    tags: Sequence[str] = ("",)
+
+
+def spend(since: dt.datetime, until: dt.datetime, by: Sequence[str]) -> list[Row]:
+    """Sums of whole hours (UTC) from `since` to before `until`, sorted by what was asked for.
+
+    A key's team is the one it is in now. A request with several tags counts for each of
+    them, so that sums over tags may exceed the whole; one without has the tag "".
+
+    Raises:
+        ValueError: `by` names what there is no column of.
+    """
+    unknown = [name for name in by if name not in DIMENSIONS]
+    if unknown or not by:
+        raise ValueError(f"by: one or more of {', '.join(DIMENSIONS)}, with commas between")
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for used in _by_tag(since, until) if "tag" in by else _by_hour(since, until):
+        for tag in used.tags:
+            found = sums.setdefault(
+                tuple(tag if name == "tag" else used.where[name] for name in by),
+                [0] * (len(_COUNTS) + 2),
+            )
+            for index, value in enumerate((*used.counts, used.cost, used.charged)):
+                found[index] += value
+    return [_row(by, name, sums[name]) for name in sorted(sums)]
+
+
+def _row(by: Sequence[str], name: tuple[Any, ...], sums: list[int]) -> Row:
+    *counts, unpriced, cost, charged = sums
+    return {
+        **dict(zip(by, name, strict=True)),
+        **dict(zip(_COUNTS[:-1], counts, strict=True)),
+        "cost_usd": dollars(cost),
+        "charged_usd": dollars(charged),
+        "requests_without_price": unpriced,
+    }
+
+
+def _by_hour(since: dt.datetime, until: dt.datetime) -> Iterator[_Used]:
+    names = _Names()
+    fields = (*UsageHour.KEYS, *_COUNTS, "cost_units", "charged_units")
+    rows = UsageHour.objects.between(since, until).values_list(*fields)
+    for hour, key_id, prefix, route, provider, model, *counts, cost, charged in rows.iterator():
+        where = names.where(hour, key_id, prefix, route, provider, model)
+        yield _Used(where, tuple(counts), cost, charged)
+
+
+def _by_tag(since: dt.datetime, until: dt.datetime) -> Iterator[_Used]:
+    names = _Names()
+    rows = RequestLog.objects.started(since, until).values_list(*_FACTS)
+    for row in rows.iterator():
+        at, key_id, prefix, provider, model, route, outcome, *tokens, cost, charged, tags = row
+        used = [token or 0 for token in tokens]
+        unpriced = int(cost is None and (any(used) or outcome == "ok"))
+        counts = (1, int(outcome in ("error", "cut")), *used, unpriced)
+        where = names.where(at, key_id or 0, prefix, route, provider, model)
+        units = _units(cost)
+        charge = units if charged is None else _units(charged)
+        yield _Used(where, counts, units, charge, tuple(tags) or ("",))
+
+
+def _units(usd: Decimal | None) -> int:
+    return 0 if usd is None else int((usd * UNITS).to_integral_value())
+
+
+class _Names:
+    """What keys and teams are called now."""
+
+    def __init__(self) -> None:
+        rows = ApiKey.objects.select_related("team")
+        self.keys = {row.pk: row for row in rows}
+
+    def where(
+        self, at: dt.datetime, key_id: int, prefix: str, route: str, provider: str, model: str
+    ) -> Row:
+        """The dimensions of one row but for its tags."""
+        key = self.keys.get(key_id)
+        team = key.team if key is not None else None
+        return {
+            "day": at.astimezone(dt.UTC).date().isoformat(),
+            "team": team.name if team is not None else "",
+            "key": key.name if key is not None else prefix,
+            "provider": provider,
+            "model": f"{provider}/{model}" if model else "",
+            "route": route,
+        }
+
+
+def as_csv(rows: Iterable[Row], by: Sequence[str]) -> str:
+    """The rows as CSV with a head; dollars in fixed point, so that no program rounds them."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*by, *COLUMNS])
+    for row in rows:
+        writer.writerow([_cell(row[name]) for name in (*by, *COLUMNS)])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+    """From the first day to the end of the last, as written (YYYY-MM-DD, UTC).
+
+    Empty is the first of this month, and today. Raises ValueError.
+    """
+    today = now.astimezone(dt.UTC).date()
+    first = _day(since, "since") if since else today.replace(day=1)
+    last = _day(until, "until") if until else max(today, first)
+    if last < first:
+        raise ValueError("until: it is before `since`")
+    start = dt.datetime.combine(first, dt.time(), tzinfo=dt.UTC)
+    end = dt.datetime.combine(last, dt.time(), tzinfo=dt.UTC) + dt.timedelta(days=1)
+    return start, end
+
+
+def _day(text: str, name: str) -> dt.date:
+    try:
+        found = dt.date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{name}: a day is written as 2026-11-21") from None
+    if not 2000 <= found.year <= 2200:
+        raise ValueError(f"{name}: the year is out of range")
+    return found

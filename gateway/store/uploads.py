@@ -1,0 +1,18 @@
+"""Whose the files and batches are that providers keep; called from the relay in a thread."""
+
+from __future__ import annotations
+
+from gateway.models import Upload
+from gateway.store import thread
+
+
+def keep(provider: str, owner: int, ids: list[str]) -> None:
+    """Remember that these ids of a provider are a key's; known ones stay as they are."""
+    thread.refresh()
+    Upload.objects.remember(provider, owner, ids)
+
+
+def kept(provider: str, owner: int, ids: list[str]) -> set[str]:
+    """Those of these ids of a provider that are the key's."""
+    thread.refresh()
+    return Upload.objects.of_key(provider, owner, ids)

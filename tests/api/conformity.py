@@ -1,0 +1,61 @@
+"""A client that holds every JSON answer against the document: what it says must be true."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from django.test import Client
+from jsonschema import Draft202012Validator, FormatChecker
+
+from gateway.api import api as ninja
+
+
+@cache
+def _document() -> tuple[dict[str, Any], list[tuple[re.Pattern[str], str]]]:
+    document = ninja.get_openapi_schema()
+    found = []
+    for path in document["paths"]:
+        pattern = re.sub(r"\\\{\w+\\\}", "(.+)", re.escape(path))
+        found.append((re.compile(pattern), path))
+    # A bare name takes slashes too, so it comes last, as in the API itself.
+    found.sort(key=lambda pair: (pair[1].endswith("{name}"), -len(pair[1])))
+    return document, found
+
+
+def operation_at(path: str, method: str) -> dict[str, Any] | None:
+    """The operation of the document that answers there."""
+    document, patterns = _document()
+    for pattern, template in patterns:
+        if pattern.fullmatch(path) and method in document["paths"][template]:
+            found: dict[str, Any] = document["paths"][template][method]
+            return found
+    return None
+
+
+def faults(path: str, method: str, answer: Any) -> list[str]:
+    """What of the answer is not as the document says; empty if all is."""
+    operation = operation_at(path, method) if path.startswith("/api/") else None
+    kind = answer.headers.get("Content-Type", "")
+    if operation is None or not kind.startswith("application/json"):
+        return []
+    told = {str(key): value for key, value in operation["responses"].items()}
+    if str(answer.status_code) not in told:
+        return [f"the document knows no answer {answer.status_code}"]
+    schema = told[str(answer.status_code)]["content"]["application/json"]["schema"]
+    whole = {**schema, "components": _document()[0]["components"]}
+    checker = Draft202012Validator(whole, format_checker=FormatChecker())
+    return [error.message for error in checker.iter_errors(answer.json())]
+
+
+class Conforming(Client):
+    """Fails a test in which the API answers otherwise than its document says."""
+
+    def generic(self, method: str, path: str, *args: Any, **kwargs: Any) -> Any:
+        """Ask, and check the answer."""
+        answer = super().generic(method, path, *args, **kwargs)
+        plain = path.partition("?")[0]
+        wrong = faults(plain, method.lower(), answer)
+        assert not wrong, (method, path, answer.status_code, wrong[:3], answer.content[:500])
+        return answer

@@ -1,0 +1,45 @@
+"""Kept answers over the API: counted by route, thrown away by admins."""
+
+from __future__ import annotations
+
+import time
+
+from django.test import Client
+
+from gateway import store
+from gateway.relay.cache_shelf import Row
+from tests.store.factories import model, provider, route
+
+
+def fill() -> None:
+    one = model("m", provider("p"))
+    first = route("first", one, cache={"ttl_s": 60})
+    route("second", one)
+    now = time.time()
+    store.write_answers([Row("a", first.pk, b"blob", now, now + 60)])
+
+
+def test_it_tells_who_keeps_what(api: Client) -> None:
+    fill()
+    assert api.get("/api/cache").json() == {
+        "items": [{"route": "first", "policy": {"ttl_s": 60}, "answers": 1, "bytes": 4}],
+        "next": None,
+    }
+
+
+def test_it_throws_away_what_a_route_kept(api: Client) -> None:
+    fill()
+    assert api.delete("/api/cache?route=first").json() == {"deleted": 1}
+    assert api.delete("/api/cache").json() == {"deleted": 0}
+    assert api.get("/api/cache").json()["items"][0]["answers"] == 0
+
+
+def test_a_route_that_is_not_there_is_told(api: Client) -> None:
+    answer = api.delete("/api/cache?route=nobody")
+    assert answer.status_code == 404
+    assert "nobody" in answer.json()["detail"]
+
+
+def test_nobody_else_may(db: None) -> None:
+    assert Client().get("/api/cache").status_code == 401
+    assert Client().delete("/api/cache").status_code == 401

@@ -1,0 +1,75 @@
+"""docs/api.md says what is so: its examples are run, and its paths are those of the API."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.test import Client
+
+from gateway.api import api as ninja
+from tests.api.conftest import MASTER
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+_BLOCKS = re.compile(r"```sh\n(.*?)```(?:\n```json\n(.*?)```)?", re.DOTALL)
+
+
+def run(client: Any, command: str) -> Any:
+    """Do what a line of curl would."""
+    words = shlex.split(
+        command.replace("$DRAGOMAN", "http://127.0.0.1:8000").replace("$KEY", MASTER)
+    )
+    assert words.pop(0) == "curl"
+    method, headers, data, url = "GET", {}, "", ""
+    while words:
+        word = words.pop(0)
+        if word == "-X":
+            method = words.pop(0)
+        elif word == "-H":
+            name, _, value = words.pop(0).partition(": ")
+            headers[name.lower()] = value
+        elif word == "-d":
+            data = words.pop(0)
+        else:
+            url = word
+    parts = urlsplit(url)
+    kind = headers.pop("content-type", "application/json")
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return client.generic(method, path, data=data, content_type=kind, headers=headers)
+
+
+def holds(wanted: Any, told: Any) -> bool:
+    """Whether all that is wanted is told, whatever else is."""
+    if isinstance(wanted, dict):
+        return all(name in told and holds(value, told[name]) for name, value in wanted.items())
+    return bool(wanted == told)
+
+
+def test_the_examples_do_what_the_text_says(api: Client) -> None:
+    api.defaults.pop("HTTP_AUTHORIZATION", None)
+    ran = 0
+    for commands, answer in _BLOCKS.findall(TEXT):
+        for command in re.sub(r"\\\n", " ", commands).splitlines():
+            if not command.startswith("curl"):
+                continue
+            told = run(api, command)
+            ran += 1
+            assert told.status_code in {200, 201}, (command, told.content)
+            if "Idempotency-Key" in command:
+                assert told.json()["key"]
+                assert run(api, command)["Idempotency-Replayed"] == "true"
+        if answer:
+            assert holds(json.loads(answer), told.json()), told.json()
+    assert ran >= 8
+
+
+def test_the_paths_of_the_text_are_there() -> None:
+    paths = set(ninja.get_openapi_schema()["paths"])
+    named = {path for path in re.findall(r"`(/api/[^`? ]+)`", TEXT) if "{kind}" not in path}
+    assert len(named) > 15
+    missing = {path for path in named if path not in paths and path != "/api/openapi.json"}
+    assert not missing

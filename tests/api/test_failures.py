@@ -1,0 +1,74 @@
+"""Every refusal has one shape, whatever went wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+
+from gateway.api.failures import MAX_BODY
+from gateway.models import UsageHour
+from tests.api.test_resources import send
+
+
+def shape(answer: Any) -> tuple[int, str]:
+    """Status and field; the body has nothing but detail and field."""
+    body = json.loads(answer.content)
+    assert body.keys() <= {"detail", "field"}
+    assert isinstance(body["detail"], str)
+    return answer.status_code, body.get("field", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "found"),
+    [
+        ("GET", "no-such", None, (404, "")),
+        ("POST", "teams/a/b/c/no-such", {}, (405, "")),
+        ("DELETE", "teams", None, (405, "")),
+        ("PUT", "usage", {}, (405, "")),
+        ("GET", "requests?limit=x", None, (422, "limit")),
+        ("GET", "usage?step=week", None, (422, "step")),
+        ("GET", "teams?cursor=x", None, (422, "cursor")),
+        ("POST", "users", {"name": 5, "password": "x"}, (422, "name")),
+        ("POST", "users", "{", (422, "")),
+        ("POST", "teams", "{", (422, "")),
+        ("POST", "teams", {"name": "x" * MAX_BODY}, (413, "")),
+        ("POST", "translate", {"from": "x" * MAX_BODY}, (413, "")),
+        ("GET", "examinations/1", None, (404, "")),
+        ("GET", "users/%00", None, (404, "")),
+    ],
+)
+def test_a_refusal(api: Client, method: str, path: str, body: Any, found: tuple[int, str]) -> None:
+
+    assert shape(send(api, method, path, body)) == found
+
+
+def test_a_405_says_what_is_allowed(api: Client) -> None:
+    assert set(send(api, "DELETE", "teams")["Allow"].split(", ")) == {"GET", "POST"}
+
+
+def test_a_database_that_is_away_is_503(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_args: Any, **_kwargs: Any) -> None:
+        raise OperationalError("could not connect to 10.0.0.7")
+
+    monkeypatch.setattr(UsageHour.objects.__class__, "between", away)
+    answer = send(api, "GET", "usage")
+    assert shape(answer) == (503, "")
+    assert answer["Retry-After"]
+    assert "10.0.0.7" not in answer.content.decode()
+
+
+def test_a_fault_of_ours_tells_the_log_and_not_the_client(
+    api: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_args: Any, **_kwargs: Any) -> None:
+        raise KeyError("sk-canary")
+
+    monkeypatch.setattr(UsageHour.objects.__class__, "between", broken)
+    answer = send(api, "GET", "usage")
+    assert shape(answer) == (500, "")
+    assert "canary" not in answer.content.decode()
+    assert any(record.exc_info for record in caplog.records)

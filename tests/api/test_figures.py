@@ -1,0 +1,144 @@
+"""Usage, what is left to a key, and health: the same figures as the console's pages."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from gateway import store
+from gateway.models import ApiKey, Team
+from gateway.relay.entry import Attempt
+from tests.api.test_resources import send
+from tests.store.factories import entry, model, provider, route
+
+
+def spend(*rows: tuple[str, int, str, float], name: str = "r") -> None:
+    """Requests: route, key's row, dollars, hours ago."""
+    now = timezone.now().timestamp()
+    store.write(
+        [
+            entry(
+                f"{name}{number}",
+                route=route_name,
+                key_id=key,
+                started_at=now - hours * 3600,
+                input_tokens=10,
+                output_tokens=5,
+                cost_usd=Decimal(usd),
+                provider="p",
+                model="m",
+            )
+            for number, (route_name, key, usd, hours) in enumerate(rows)
+        ]
+    )
+
+
+@pytest.fixture
+def team_key(db: None) -> ApiKey:
+    crew = Team.objects.create(name="crew", budget_month_usd=Decimal(10))
+    part = Team.objects.create(name="part", parent=crew)
+    row, _plain = store.make_key("agent")
+    row.team, row.limit_rpm, row.limit_tpd = part, 2, 100
+    row.budget_total_usd = Decimal(2)
+    row.save()
+    return row
+
+
+def lines(api: Client, query: str) -> list[tuple[str, int, str | None]]:
+    answer = send(api, "GET", f"usage?{query}")
+    assert answer.status_code == 200, answer.content
+    return [(row["name"], row["requests"], row["cost"]) for row in answer.json()["items"]]
+
+
+def test_usage_is_summed_by_what_one_asks(api: Client, team_key: ApiKey) -> None:
+    spend(("fast", team_key.pk, "0.5", 1), ("slow", team_key.pk, "0.25", 1), ("fast", 0, "1", 30))
+    whole = [("", 3, "1.75")]
+    assert [(n, r, str(Decimal(str(c)))) for n, r, c in lines(api, "step=all")] == whole
+    assert {n: r for n, r, _ in lines(api, "step=all&by=route")} == {"fast": 2, "slow": 1}
+    assert {n: r for n, r, _ in lines(api, "step=all&by=key")} == {"": 1, "agent": 2}
+    by_team = {n: r for n, r, _ in lines(api, "step=all&by=team")}
+    assert by_team == {"": 1, "crew": 2, "part": 2}
+    assert lines(api, "step=all&by=model")[0][0] == "p/m"
+    assert [r for _, r, _ in lines(api, "step=hour")] == [1, 2]
+    since = (timezone.now() - dt.timedelta(hours=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert [r for _, r, _ in lines(api, f"step=all&since={since}")] == [2]
+
+
+def test_usage_comes_in_pages(api: Client, team_key: ApiKey) -> None:
+    spend(("a", 0, "1", 1), ("b", 0, "1", 1), ("c", 0, "1", 1))
+    first = send(api, "GET", "usage?step=all&by=route&limit=2").json()
+    second = send(api, "GET", f"usage?step=all&by=route&limit=2&cursor={first['next']}").json()
+    names = [row["name"] for row in first["items"] + second["items"]]
+    assert (names, second["next"]) == (["a", "b", "c"], None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z",
+        "since=2020-01-01T00:00:00Z&step=day",
+        "since=2026-01-01T00:00:00Z&until=2026-03-01T00:00:00Z&step=hour",
+    ],
+)
+def test_a_range_that_can_not_be_is_refused(api: Client, query: str) -> None:
+    answer = send(api, "GET", f"usage?{query}")
+    assert (answer.status_code, answer.json()["field"]) == (422, "since")
+
+
+def test_a_key_tells_what_is_left(api: Client, team_key: ApiKey) -> None:
+    spend(("fast", team_key.pk, "0.5", 0), ("fast", 0, "9", 0))
+    told = send(api, "GET", "keys/agent/state").json()
+    assert told["usable"]
+    budgets = {(row["owner"], row["span"]): row for row in told["budgets"]}
+    assert Decimal(budgets["key", "total"]["left"]) == Decimal("1.5")
+    assert Decimal(budgets["team crew", "month"]["left"]) == Decimal("9.5")
+    assert budgets["team part", "month"]["left"] is None
+    assert budgets["key", "total"]["ends_at"] is None
+    limits = {(row["what"], row["span"]): row for row in told["limits"]}
+    assert (limits["requests", "minute"]["used"], limits["requests", "minute"]["left"]) == (1, 1)
+    assert limits["tokens", "day"]["left"] == 85
+
+    send(api, "POST", "keys/agent/revoke")
+    assert not send(api, "GET", "keys/agent/state").json()["usable"]
+    assert send(api, "GET", "keys/nobody/state").status_code == 404
+
+
+def test_health_tells_each_target(api: Client) -> None:
+    route("fast", model("m", provider("p")), model("n", provider("q")))
+    failed = Attempt(
+        target="p/m", provider="p", model="m", dialect="openai_chat", status=500,
+        error_kind="upstream_error", error="it broke",
+    )  # fmt: skip
+    now = timezone.now().timestamp()
+    store.write(
+        [
+            entry(
+                "req_x", attempts=[failed], outcome="error", started_at=now, provider="p", model="m"
+            )
+        ]
+    )
+    told = send(api, "GET", "health/targets").json()
+    rows = {row["target"]: row for row in told["items"]}
+    assert rows["q/n"]["state"] == "quiet"
+    assert (rows["p/m"]["tries"], rows["p/m"]["failed"]) == (1, 1)
+    assert rows["p/m"]["last_failure"]["words"] == "it broke"
+    assert rows["p/m"]["routes"] == ["fast"]
+    first = send(api, "GET", "health/targets?limit=1").json()
+    assert len(first["items"]) == 1
+    assert first["next"] == 1
+
+
+def test_a_target_that_does_not_rest_is_told_so(api: Client) -> None:
+    route("fast", model("m", provider("p")))
+    answer: Any = send(api, "POST", "health/targets/reset", {"target": "p/m"}).json()
+    assert answer == {"target": "p/m", "reset": False}
+    assert send(api, "POST", "health/targets/reset", {"target": "x/y"}).status_code == 404
+
+
+def test_the_process_tells_facts(api: Client) -> None:
+    assert send(api, "GET", "health/process").json()["pid"] > 0

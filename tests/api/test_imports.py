@@ -1,0 +1,94 @@
+"""A LiteLLM file and the playground's own over the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from console.models import PlaygroundPreset, PlaygroundRun
+from gateway.models import Alias, Model, Provider, Route
+from tests.api.test_resources import send
+
+TEXT = """
+model_list:
+  - model_name: fast
+    litellm_params: {model: openai/gpt-4.1-mini, api_key: sk-literal-0123456789}
+router_settings:
+  model_group_alias: {quick: fast}
+litellm_settings:
+  callbacks: [langfuse]
+"""
+
+
+def count() -> int:
+    return sum(table.objects.count() for table in (Provider, Model, Route, Alias))
+
+
+def test_a_preview_writes_nothing_and_an_import_all(api: Client) -> None:
+    told = send(api, "POST", "imports/litellm/preview", {"text": TEXT})
+    fates = {line["what"]: line["fate"] for line in told.json()["items"]}
+    assert fates["route fast"] == "taken"
+    assert "left" in fates.values()
+    assert "sk-literal" not in told.content.decode()
+    assert count() == 0
+
+    made = send(api, "POST", "imports/litellm", {"text": TEXT}, **{"idempotency-key": "k"})
+    assert made.status_code == 201
+    assert (made.json()["routes"], made.json()["aliases"]) == (["fast"], ["quick"])
+    assert "sk-literal" not in made.content.decode()
+    again = send(api, "POST", "imports/litellm", {"text": TEXT}, **{"idempotency-key": "k"})
+    assert again.json() == made.json()
+    assert Route.objects.get().source == "database"
+
+
+@pytest.mark.parametrize("text", ["model_list: [", "include: [other.yaml]", "model_list: 5"])
+@pytest.mark.parametrize("path", ["imports/litellm", "imports/litellm/preview"])
+def test_a_file_that_is_wrong_names_the_line(api: Client, path: str, text: str) -> None:
+    answer = send(api, "POST", path, {"text": text})
+    assert (answer.status_code, answer.json()["field"]) == (422, "text")
+    assert "litellm_config.yaml" in answer.json()["detail"]
+    assert count() == 0
+
+
+def signed_in(name: str, **values: Any) -> Client:
+    client = Client()
+    client.force_login(User.objects.create(username=name, **values))
+    return client
+
+
+def test_presets_are_a_persons_own(api: Client) -> None:
+    ada, vic = signed_in("ada", is_staff=True), signed_in("vic")
+    body = {"name": "mine", "document": {"temperature": 0}}
+    first = send(vic, "POST", "playground/presets", body)
+    second = send(vic, "POST", "playground/presets", {**body, "document": {}})
+    assert (first.status_code, first.json()["version"]) == (201, 1)
+    assert second.json()["version"] == 2
+    (listed,) = send(vic, "GET", "playground/presets").json()["items"]
+    assert listed["id"] == second.json()["id"]
+    number = first.json()["id"]
+    assert send(vic, "GET", f"playground/presets/{number}").json()["document"] == body["document"]
+
+    assert send(ada, "GET", "playground/presets").json()["items"] == []
+    assert send(ada, "DELETE", f"playground/presets/{number}").status_code == 404
+    assert len(send(api, "GET", "playground/presets").json()["items"]) == 1
+    assert send(api, "POST", "playground/presets", body).status_code == 422
+    assert send(vic, "DELETE", f"playground/presets/{number}").status_code == 204
+    assert not PlaygroundPreset.objects.exists()
+
+
+def test_runs_are_ones_own_and_for_admins_all(api: Client) -> None:
+    ada, vic = signed_in("ada", is_staff=True), signed_in("vic")
+    runs = [
+        PlaygroundRun.objects.create(owner=User.objects.get(username=name), document={"a": name})
+        for name in ("vic", "ada", "vic")
+    ]
+    assert len(send(vic, "GET", "playground/runs").json()["items"]) == 2
+    assert len(send(ada, "GET", "playground/runs").json()["items"]) == 3
+    first = send(api, "GET", "playground/runs?limit=2").json()
+    second = send(api, "GET", f"playground/runs?limit=2&cursor={first['next']}").json()
+    assert [row["uuid"] for row in second["items"]] == [str(runs[0].uuid)]
+    assert send(vic, "GET", f"playground/runs/{runs[0].uuid}").json()["document"] == {"a": "vic"}
+    assert send(vic, "GET", f"playground/runs/{runs[1].uuid}").status_code == 404

@@ -1,0 +1,319 @@
+"""LiteLLM's lists of models, spend logs and utilities: its shapes, our facts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from gateway import store
+from gateway.edge.endpoints import is_edge
+from gateway.models import Alias, Model, Provider, RequestLog, Route, Target, UsageHour
+from gateway.usage_querysets import UNITS
+
+SECRET = "sk-canary-0123456789abcdef"
+
+
+def post(api: Client, path: str, body: Any) -> Any:
+    return api.post(path, json.dumps(body), content_type="application/json")
+
+
+@pytest.fixture
+def filled(api: Client) -> Client:
+    openai = Provider.objects.create(name="openai", preset="openai")
+    store.set_credential(openai, SECRET)
+    claude = Provider.objects.create(name="anthropic", preset="anthropic")
+    for provider, name, model in (
+        (openai, "fast", "gpt-4o-mini"),
+        (claude, "fast", "claude-haiku-4-5"),
+        (claude, "big", "claude-opus-4-6"),
+    ):
+        row = Model.objects.create(provider=provider, name=model)
+        route, _ = Route.objects.get_or_create(name=name)
+        Target.objects.create(route=route, model=row)
+    Alias.objects.create(pattern="small", route=Route.objects.get(name="fast"))
+    return api
+
+
+def as_key(**values: Any) -> Client:
+    return Client(headers={"authorization": f"Bearer {store.make_key('c', **values)[1]}"})
+
+
+@pytest.mark.parametrize("path", ["/model/info", "/v1/model/info"])
+def test_every_target_is_told_with_context_price_and_abilities(filled: Client, path: str) -> None:
+    assert not is_edge(path)
+    data = filled.get(path).json()["data"]
+    assert [row["model_name"] for row in data] == ["big", "fast", "fast", "small", "small"]
+    one = next(row for row in data if row["litellm_params"]["model"] == "openai/gpt-4o-mini")
+    info = one["model_info"]
+    assert (info["max_input_tokens"], info["max_output_tokens"]) == (128_000, 16_384)
+    assert info["input_cost_per_token"] == pytest.approx(0.15e-6)
+    assert info["output_cost_per_token"] == pytest.approx(0.6e-6)
+    assert (info["litellm_provider"], info["mode"]) == ("openai", "chat")
+    assert (info["supports_vision"], info["supports_function_calling"]) == (True, True)
+    assert one["litellm_params"]["api_base"] == "https://api.openai.com/v1"
+    assert SECRET not in json.dumps(data)
+
+
+def test_one_of_them_by_its_id(filled: Client) -> None:
+    pk = Target.objects.get(model__name="claude-opus-4-6").pk
+    (row,) = filled.get("/model/info", {"litellm_model_id": pk}).json()["data"]
+    assert row["model_name"] == "big"
+    answer = filled.get("/model/info", {"litellm_model_id": "none"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "litellm_model_id")
+
+
+def test_a_key_is_told_of_its_models_only_and_not_where_they_are(filled: Client) -> None:
+    client = as_key(routes=["big"])
+    (row,) = client.get("/model/info").json()["data"]
+    assert row["model_name"] == "big"
+    assert "api_base" not in row["litellm_params"]
+    (group,) = client.get("/model_group/info").json()["data"]
+    assert group["model_group"] == "big"
+    assert client.get("/model_group/info", {"model_group": "fast"}).json() == {"data": []}
+
+
+def test_a_group_is_the_best_of_its_targets(filled: Client) -> None:
+    (group,) = filled.get("/model_group/info", {"model_group": "fast"}).json()["data"]
+    assert group["providers"] == ["anthropic", "openai"]
+    assert group["max_input_tokens"] == 200_000
+    assert group["input_cost_per_token"] == pytest.approx(1e-6)
+    assert "temperature" in group["supported_openai_params"]
+    names = [row["model_group"] for row in filled.get("/model_group/info").json()["data"]]
+    assert names == ["big", "fast", "small"]
+
+
+@pytest.mark.parametrize("path", ["/model/info", "/model_group/info", "/key/info"])
+def test_without_a_key_nothing_is_told(filled: Client, path: str) -> None:
+    answer = Client().get(path)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (401, "auth_error")
+
+
+def test_an_expired_key_is_told_so(filled: Client) -> None:
+    client = as_key(expires_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    error = client.get("/model/info").json()["error"]
+    assert (error["type"], error["code"]) == ("expired_key", "401")
+
+
+# --- spend ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spent(api: Client) -> Client:
+    row, _ = store.make_key("ci", user="ann")
+    for number, (day, usd) in enumerate(((1, "0.5"), (1, None), (3, "0.25"))):
+        start = dt.datetime(2026, 11, day, 12, tzinfo=dt.UTC)
+        cost = Decimal(usd) if usd else None
+        RequestLog.objects.create(
+            request_id=f"req-{number}",
+            started_at=start,
+            endpoint="/v1/chat/completions",
+            key_id=row.pk,
+            key_prefix=row.prefix,
+            route="fast",
+            provider="openai",
+            model="gpt-4o-mini",
+            status=200 if usd else 502,
+            outcome="ok" if usd else "error",
+            error_kind="" if usd else "upstream_error",
+            duration_ms=1500,
+            input_tokens=10,
+            cache_read_tokens=5,
+            output_tokens=7,
+            cost_usd=cost,
+            charged_usd=cost,
+        )
+        UsageHour.objects.update_or_create(
+            hour=start,
+            key_id=row.pk,
+            key_prefix=row.prefix,
+            route="fast",
+            provider="openai",
+            model="gpt-4o-mini",
+            defaults={
+                "priced": 1,
+                "cost_units": int((cost or 0) * UNITS),
+                "charged_units": int((cost or 0) * UNITS),
+            }
+            if cost
+            else {},
+        )
+    return api
+
+
+def test_requests_are_told_with_their_cost(spent: Client) -> None:
+    rows = spent.get("/spend/logs").json()
+    assert [row["request_id"] for row in rows] == ["req-2", "req-1", "req-0"]
+    first, failed = rows[2], rows[1]
+    assert (first["spend"], first["call_type"]) == (0.5, "acompletion")
+    assert (first["prompt_tokens"], first["completion_tokens"], first["total_tokens"]) == (
+        15,
+        7,
+        22,
+    )
+    assert first["endTime"] > first["startTime"]
+    assert (first["status"], first["model_group"]) == ("success", "fast")
+    assert (failed["status"], failed["spend"]) == ("failure", 0.0)
+    assert failed["metadata"]["spend_known"] is False
+
+
+def test_rows_are_found_by_key_request_and_day(spent: Client) -> None:
+    (row,) = spent.get("/spend/logs", {"request_id": "req-1"}).json()
+    assert len(spent.get("/spend/logs", {"api_key": row["api_key"]}).json()) == 3
+    assert spent.get("/spend/logs", {"api_key": "sk-other"}).json() == []
+    assert (row["user"], len(spent.get("/spend/logs", {"user_id": "ann"}).json())) == ("ann", 3)
+    assert spent.get("/spend/logs", {"user_id": "bob"}).json() == []
+    days = {"start_date": "2026-11-02", "end_date": "2026-11-04", "summarize": "false"}
+    assert [row["request_id"] for row in spent.get("/spend/logs", days).json()] == ["req-2"]
+
+
+def test_days_are_summed(spent: Client) -> None:
+    days = {"start_date": "2026-11-01", "end_date": "2026-11-05"}
+    rows = spent.get("/spend/logs", days).json()
+    found = [(row["startTime"], row["spend"]) for row in rows]
+    assert found == [
+        ("2026-11-01", 0.5),
+        ("2026-11-03", 0.25),
+        ("2026-11-04", 0.0),
+        ("2026-11-05", 0.0),
+    ]
+    assert (rows[0]["models"], rows[0]["users"]) == ({"gpt-4o-mini": 0.5}, {"ann": 0.5})
+    (key,) = {name for row in rows for name in row if name.startswith("sk-")}
+    assert rows[0][key] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"start_date": "2026-11-01"}, "end_date"),
+        ({"start_date": "soon", "end_date": "2026-11-01"}, "start_date"),
+        ({"start_date": "2026-11-02", "end_date": "2026-11-01"}, "end_date"),
+        ({"end_user": "ann"}, "end_user"),
+    ],
+)
+def test_spend_that_can_not_be_told_is_refused(spent: Client, query: Any, param: str) -> None:
+    answer = spent.get("/spend/logs", query)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+# --- tokens and requests ----------------------------------------------------------------
+
+WORDS = [{"role": "user", "content": "How many tokens are these words?"}]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"messages": WORDS},
+        {"prompt": WORDS[0]["content"]},
+        {"contents": [{"role": "user", "parts": [{"text": WORDS[0]["content"]}]}]},
+        {"messages": WORDS, "system": "Be brief."},
+    ],
+    ids=["messages", "prompt", "contents", "system"],
+)
+def test_tokens_are_counted(filled: Client, asked: dict[str, Any]) -> None:
+    answer = post(as_key(routes=["fast"]), "/utils/token_counter", {"model": "fast", **asked})
+    found = answer.json()
+    assert 6 <= found["total_tokens"] <= 25
+    assert (found["request_model"], found["model_used"]) == ("fast", "gpt-4o-mini")
+    assert found["error"] is False
+
+
+def test_tools_count_too(filled: Client) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    bare = post(filled, "/utils/token_counter", {"model": "fast", "messages": WORDS}).json()
+    for tool in (
+        {"type": "function", "function": {"name": "weather", "parameters": schema}},
+        {"name": "weather", "input_schema": schema},
+    ):
+        body = {"model": "fast", "messages": WORDS, "tools": [tool]}
+        more = post(filled, "/utils/token_counter", body).json()
+        assert more["total_tokens"] > bare["total_tokens"] + 10
+
+
+def test_a_model_that_nobody_serves_is_counted_by_its_name(filled: Client) -> None:
+    found = post(filled, "/utils/token_counter", {"model": "gpt-4o", "prompt": "words"}).json()
+    assert found["model_used"] == "gpt-4o"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"messages": WORDS}, 400, "model"),
+        ({"model": "fast"}, 400, "messages"),
+        ({"model": "fast", "prompt": "x", "messages": WORDS}, 400, "messages"),
+        ({"model": "fast", "prompt": "x", "system": "y"}, 400, "system"),
+        ({"model": "fast", "messages": WORDS, "texts": []}, 400, "texts"),
+        ({"model": "big", "messages": WORDS}, 403, "model"),
+    ],
+)
+def test_a_count_that_can_not_be_had_is_refused(
+    filled: Client, body: Any, status: int, param: str
+) -> None:
+    answer = post(as_key(routes=["fast"]), "/utils/token_counter", body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
+
+
+def test_what_a_provider_would_be_sent_is_shown_without_its_key(filled: Client) -> None:
+    body = {"model": "big", "messages": WORDS, "max_tokens": 9, "stop": ["END"]}
+    asked = {"call_type": "completion", "request_body": body}
+    found = post(filled, "/utils/transform_request", asked).json()
+    assert found["raw_request_api_base"] == "https://api.anthropic.com/v1/messages"
+    sent = found["raw_request_body"]
+    assert (sent["model"], sent["stop_sequences"]) == ("claude-opus-4-6", ["END"])
+    assert found["error"] is None
+    asked["request_body"] = {**body, "model": "fast"}
+    headers = post(filled, "/utils/transform_request", asked).json()["raw_request_headers"]
+    assert "***" in str(headers)
+    assert SECRET not in str(headers)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "param"),
+    [
+        ({"call_type": "speech", "request_body": {"model": "fast"}}, 400, "call_type"),
+        ({"call_type": "completion", "request_body": 3}, 400, "request_body"),
+        (
+            {"call_type": "completion", "request_body": {"model": "none", "messages": WORDS}},
+            404,
+            "request_body.model",
+        ),
+    ],
+)
+def test_a_request_that_can_not_be_shown_is_refused(
+    filled: Client, asked: Any, status: int, param: str
+) -> None:
+    answer = post(filled, "/utils/transform_request", asked)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
+
+
+def test_a_request_that_can_not_be_said_is_an_error_in_the_answer(filled: Client) -> None:
+    """LiteLLM answers 200 with the reason in `error`."""
+    body = {"model": "big", "messages": "hello"}
+    found = post(
+        filled, "/utils/transform_request", {"call_type": "completion", "request_body": body}
+    )
+    assert found.json()["raw_request_body"] is None
+    assert found.json()["error"]
+
+
+def test_the_document_has_them(api: Client) -> None:
+    paths = api.get("/api/openapi.json").json()["paths"]
+    for path in (
+        "/model/info",
+        "/v1/model/info",
+        "/model_group/info",
+        "/key/generate",
+        "/key/update",
+        "/key/delete",
+        "/key/info",
+        "/key/list",
+        "/spend/logs",
+        "/utils/token_counter",
+        "/utils/transform_request",
+    ):
+        assert path in paths

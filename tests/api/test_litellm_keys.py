@@ -1,0 +1,364 @@
+"""LiteLLM's endpoints for keys: what its fields mean here holds for traffic, the rest is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from gateway import store
+from gateway.api.litellm_fields import REFUSED
+from gateway.models import Alias, ApiKey, Change, Provider, Route, Source, Team, UsageHour
+from gateway.usage_querysets import UNITS
+
+FULL = {
+    "key_alias": "ci",
+    "models": ["fast", "gpt-*"],
+    "duration": "30d",
+    "max_budget": 12.5,
+    "budget_duration": "30d",
+    "soft_budget": 10,
+    "rpm_limit": 60,
+    "tpm_limit": 90_000,
+    "tpd_limit": 1_000_000,
+    "max_parallel_requests": 4,
+    "team_id": "crew",
+    "user_id": "ann",
+    "tags": ["batch"],
+}
+
+
+def post(api: Client, path: str, body: Any, **headers: str) -> Any:
+    return api.post(path, json.dumps(body), content_type="application/json", headers=headers)
+
+
+def made(api: Client, **fields: Any) -> dict[str, Any]:
+    answer = post(api, "/key/generate", fields)
+    assert answer.status_code == 200, answer.content
+    return dict(answer.json())
+
+
+@pytest.fixture
+def crew(api: Client) -> Team:
+    return Team.objects.create(name="crew")
+
+
+def test_a_key_is_made_with_all_that_is_said(api: Client, crew: Team) -> None:
+    answer = made(api, **FULL)
+    key = store.load_snapshot().keys[store.digest(answer["key"])]
+    assert (key.name, key.routes, key.tags) == ("ci", ("fast", "gpt-*"), ("batch",))
+    assert key.team is not None
+    assert key.team.name == "crew"
+    assert (key.budget.month_usd, key.budget.soft_percent) == (Decimal("12.5"), 80)
+    limits = key.limits
+    assert (limits.requests_per_minute, limits.tokens_per_minute) == (60, 90_000)
+    assert (limits.tokens_per_day, limits.concurrency) == (1_000_000, 4)
+    assert key.expires_at is not None
+    left = dt.datetime.fromtimestamp(key.expires_at, dt.UTC) - timezone.now()
+    assert dt.timedelta(days=29, hours=23) < left <= dt.timedelta(days=30)
+    told = {name: answer[name] for name in FULL if name != "duration"}
+    assert told == {name: value for name, value in FULL.items() if name != "duration"}
+    assert answer["notes"] == []
+    assert answer["token"] == answer["key"][:15] == answer["token_id"]
+    assert answer["blocked"] is False
+
+
+def test_nothing_said_is_a_key_without_limits(api: Client) -> None:
+    answer = made(api)
+    key = store.load_snapshot().keys[store.digest(answer["key"])]
+    assert (key.routes, key.expires_at, key.budget.total_usd) == ((), None, None)
+    assert (answer["key_alias"], answer["max_budget"], answer["expires"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("duration", "window"),
+    [
+        (None, "total_usd"),
+        ("1d", "day_usd"),
+        ("24h", "day_usd"),
+        ("7d", "week_usd"),
+        ("weekly", "week_usd"),
+        ("1mo", "month_usd"),
+        ("30d", "month_usd"),
+    ],
+)
+def test_a_budget_starts_anew_with_its_window(
+    api: Client, duration: str | None, window: str
+) -> None:
+    answer = made(api, max_budget=3, budget_duration=duration)
+    budget = store.load_snapshot().keys[store.digest(answer["key"])].budget
+    assert getattr(budget, window) == 3
+    assert (answer["budget_reset_at"] is None) == (duration is None)
+
+
+def test_several_budgets_hold_together(api: Client) -> None:
+    windows = [{"budget_duration": "24h", "max_budget": 1}]
+    answer = made(api, max_budget=5, budget_duration="30d", budget_limits=windows)
+    budget = store.load_snapshot().keys[store.digest(answer["key"])].budget
+    assert (budget.day_usd, budget.month_usd) == (1, 5)
+
+
+def test_a_soft_budget_that_is_no_whole_percent_is_told_as_it_is_kept(api: Client) -> None:
+    answer = made(api, max_budget=3, soft_budget=2)
+    assert answer["soft_budget"] == pytest.approx(1.98)
+    assert answer["notes"] == ["soft_budget: is kept as 66 percent of max_budget"]
+
+
+def test_what_only_describes_is_noted(api: Client) -> None:
+    answer = made(api, metadata={"tags": ["a"], "owner": "ann"})
+    assert answer["tags"] == ["a"]
+    assert [note.partition(":")[0] for note in answer["notes"]] == ["metadata.owner"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"max_budget": -1}, "max_budget"),
+        ({"max_budget": "much"}, "max_budget"),
+        ({"max_budget": 1e15}, "max_budget"),
+        ({"max_budget": 1, "budget_duration": "12h"}, "budget_duration"),
+        ({"budget_duration": "1d"}, "budget_duration"),
+        ({"soft_budget": 1}, "soft_budget"),
+        ({"max_budget": 1, "soft_budget": 2}, "soft_budget"),
+        ({"max_budget": 1, "budget_limits": [{"max_budget": 1}]}, "budget_limits"),
+        ({"duration": "soon"}, "duration"),
+        ({"duration": "0d"}, "duration"),
+        ({"duration": "999999999mo"}, "duration"),
+        ({"rpm_limit": 0}, "rpm_limit"),
+        ({"tpm_limit": 2**70}, "tpm_limit"),
+        ({"max_parallel_requests": 1.5}, "max_parallel_requests"),
+        ({"team_id": "nobody"}, "team_id"),
+        ({"models": "fast"}, "models"),
+        ({"models": ["all-team-models"]}, "models"),
+        ({"models": ["other"]}, "models"),
+        ({"key": "sk-of-mine"}, "key"),
+        ({"key_type": "management"}, "key_type"),
+        ({"blocked": "yes"}, "blocked"),
+        ({"metadata": {"model_rpm_limit": {"fast": 1}}}, "metadata"),
+        ({"rpm_limits": 3}, "rpm_limits"),
+        ({"key_alias": "\0"}, "key_alias"),
+        *(({name: ["x"]}, name) for name in REFUSED),
+    ],
+    ids=lambda value: json.dumps(value)[:50] if isinstance(value, dict) else None,
+)
+def test_what_can_not_be_meant_is_refused(api: Client, fields: Any, param: str) -> None:
+    route = Route.objects.create(name="fast")
+    Alias.objects.create(pattern="other", route=route)
+    answer = post(api, "/key/generate", fields)
+    assert answer.status_code == 400, answer.content
+    error = answer.json()["error"]
+    assert (error["param"], error["code"], error["type"]) == (param, "400", "bad_request_error")
+    assert error["message"]
+    assert not ApiKey.objects.exists()
+
+
+def test_an_alias_is_one_keys_alone(api: Client) -> None:
+    made(api, key_alias="ci")
+    assert post(api, "/key/generate", {"key_alias": "ci"}).json()["error"]["param"] == "key_alias"
+
+
+def test_a_lost_answer_is_given_again(api: Client) -> None:
+    first = post(api, "/key/generate", {"key_alias": "ci"}, **{"Idempotency-Key": "1"}).json()
+    again = post(api, "/key/generate", {"key_alias": "ci"}, **{"Idempotency-Key": "1"}).json()
+    assert again == first
+    other = post(api, "/key/generate", {"key_alias": "ab"}, **{"Idempotency-Key": "1"})
+    assert other.json()["error"]["code"] == "400"
+
+
+def test_an_update_changes_what_it_says_and_nothing_else(api: Client, crew: Team) -> None:
+    key = made(api, **FULL)["key"]
+    row = ApiKey.objects.get()
+    row.limit_rph, row.log_bodies = 1000, False
+    row.save()
+
+    answer = post(api, "/key/update", {"key": key, "max_budget": 20, "rpm_limit": None}).json()
+    assert (answer["key"], answer["max_budget"], answer["budget_duration"]) == (key, 20, "30d")
+    row.refresh_from_db()
+    assert (row.budget_month_usd, row.limit_rpm, row.limit_tpm) == (20, None, 90_000)
+    assert (row.limit_rph, row.log_bodies, row.tags) == (1000, False, ["batch"])
+    assert row.team == crew
+    assert row.expires_at is not None
+
+    post(api, "/key/update", {"key": key, "max_budget": None, "duration": "-1", "tags": []})
+    row.refresh_from_db()
+    assert (row.budget_month_usd, row.budget_soft_percent, row.expires_at) == (None, None, None)
+    assert row.tags == []
+    assert row.limit_tpm == 90_000
+
+
+def test_an_alias_can_be_given_and_taken_away(api: Client) -> None:
+    key = made(api)["key"]
+    named = post(api, "/key/update", {"key": key, "key_alias": "ci"}).json()
+    assert named["key_alias"] == "ci"
+    assert post(api, "/key/update", {"key": key, "key_alias": None}).json()["key_alias"] is None
+    assert post(api, "/key/update", {"key_alias": "ci"}).status_code == 404
+
+
+def test_a_budget_that_moves_keeps_its_amount_and_what_warns_of_it(api: Client) -> None:
+    key = made(api, max_budget=10, soft_budget=5)["key"]
+    moved = post(api, "/key/update", {"key": key, "budget_duration": "7d"}).json()
+    assert (moved["max_budget"], moved["budget_duration"], moved["soft_budget"]) == (10, "7d", 5)
+    more = post(api, "/key/update", {"key": key, "max_budget": 20}).json()
+    assert (more["max_budget"], more["budget_duration"], more["soft_budget"]) == (20, "7d", 5)
+    less = post(api, "/key/update", {"key": key, "max_budget": 2})
+    assert less.json()["error"]["param"] == "soft_budget"
+    assert ApiKey.objects.get().budget_week_usd == 20
+
+
+def test_a_blocked_key_is_refused_until_it_is_let_in_again(api: Client) -> None:
+    key = made(api, key_alias="ci")["key"]
+    assert post(api, "/key/update", {"key_alias": "ci", "blocked": True}).json()["blocked"] is True
+    assert store.digest(key) not in store.load_snapshot().keys
+    post(api, "/key/update", {"key": key, "blocked": False})
+    assert store.digest(key) in store.load_snapshot().keys
+
+
+def test_keys_are_deleted_all_or_none(api: Client) -> None:
+    one, two = made(api, key_alias="one"), made(api, key_alias="two")
+    answer = post(api, "/key/delete", {"keys": [one["key"], "sk-nobody"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "404")
+    assert ApiKey.objects.count() == 2
+    both = {"keys": [one["key"], two["token"]]}
+    assert post(api, "/key/delete", both).json() == {"deleted_keys": both["keys"]}
+    assert not ApiKey.objects.exists()
+
+
+def test_keys_are_deleted_by_alias(api: Client) -> None:
+    made(api, key_alias="one")
+    answer = post(api, "/key/delete", {"keys": None, "key_aliases": ["one"]})
+    assert answer.json() == {"deleted_keys": ["one"]}
+    assert post(api, "/key/delete", {}).json()["error"]["param"] == "keys"
+
+
+@pytest.mark.parametrize("path", ["/key/update", "/key/delete"])
+def test_a_files_key_is_the_files(api: Client, path: str) -> None:
+    row, key = store.make_key("ci", source=Source.CODE, source_ref="gateway.yaml:3")
+    body = {"keys": [key]} if path == "/key/delete" else {"key": key, "rpm_limit": 1}
+    answer = post(api, path, body)
+    assert answer.status_code == 409
+    assert "gateway.yaml" in answer.json()["error"]["message"]
+    row.refresh_from_db()
+    assert row.limit_rpm is None
+
+
+def test_info_tells_what_was_spent_in_the_window(api: Client) -> None:
+    key = made(api, max_budget=5, budget_duration="30d")
+    row = ApiKey.objects.get()
+    now = timezone.now().replace(minute=0, second=0, microsecond=0)
+    for hour, usd in ((now, 2), (now - dt.timedelta(days=40), 9)):
+        units = usd * UNITS
+        UsageHour.objects.create(
+            hour=hour, key_id=row.pk, cost_units=units, charged_units=units, priced=1
+        )
+    answer = api.get("/key/info", {"key": key["key"]}).json()
+    info = answer["info"]
+    assert (answer["key"], info["spend"], info["total_spend"]) == (key["key"], 2.0, 11.0)
+    assert info["status"] == "active"
+    assert info["budget_reset_at"] is not None
+    assert "key" not in info
+
+
+def test_a_key_is_told_of_itself_alone(api: Client) -> None:
+    mine, other = made(api, key_alias="mine"), made(api, key_alias="other")
+    client = Client(headers={"authorization": f"Bearer {mine['key']}"})
+    assert client.get("/key/info").json()["info"]["key_alias"] == "mine"
+    assert client.get("/key/info", {"key": mine["key"]}).status_code == 200
+    refused = client.get("/key/info", {"key": other["token"]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "403")
+
+
+def test_keys_are_listed_by_pages(api: Client, crew: Team) -> None:
+    for number in range(5):
+        made(api, key_alias=f"k{number}", team_id="crew" if number == 3 else None)
+    page = api.get("/key/list", {"size": 2, "page": 2}).json()
+    assert (page["total_count"], page["total_pages"], page["current_page"]) == (5, 3, 2)
+    names = {row.prefix: row.name for row in ApiKey.objects.all()}
+    assert [names[token] for token in page["keys"]] == ["k2", "k1"]
+    found = api.get("/key/list", {"team_id": "crew", "return_full_object": "true"}).json()
+    assert [key["key_alias"] for key in found["keys"]] == ["k3"]
+    assert api.get("/key/list", {"key_alias": "k"}).json()["total_count"] == 0
+    fuzzy = {"key_alias": "k", "substring_matching": "true"}
+    assert api.get("/key/list", fuzzy).json()["total_count"] == 5
+    assert api.get("/key/list", {"size": 2, "page": 9}).json()["keys"] == []
+
+
+def test_keys_are_listed_by_whom_they_were_given_to(api: Client) -> None:
+    token = made(api, user_id="ann")["token"]
+    made(api, user_id="bob")
+    assert api.get("/key/list", {"user_id": "ann"}).json()["keys"] == [token]
+    assert ApiKey.objects.get(prefix=token).user == "ann"
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"organization_id": "o"}, "organization_id"),
+        ({"status": "deleted"}, "status"),
+        ({"sort_by": "spend"}, "sort_by"),
+        ({"sort_order": "up"}, "sort_order"),
+        ({"size": 1000}, "size"),
+        ({"page": "one"}, "page"),
+    ],
+)
+def test_a_list_that_can_not_be_had_is_refused(api: Client, query: Any, param: str) -> None:
+    answer = api.get("/key/list", query)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+
+
+def test_keys_are_listed_by_state(api: Client) -> None:
+    made(api, key_alias="live")
+    post(api, "/key/update", {"key": made(api, key_alias="gone")["key"], "blocked": True})
+    old = ApiKey.objects.get(pk=store.make_key("old", expires_at=timezone.now())[0].pk)
+    for status, alias in (("active", "live"), ("revoked", "gone"), ("expired", old.name)):
+        query = {"status": status, "return_full_object": "true"}
+        keys = api.get("/key/list", query).json()["keys"]
+        assert [(key["key_alias"], key["status"]) for key in keys] == [(alias, status)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("post", "/key/generate"),
+        ("post", "/key/update"),
+        ("post", "/key/delete"),
+        ("get", "/key/list"),
+        ("get", "/spend/logs"),
+        ("post", "/utils/transform_request"),
+    ],
+)
+@pytest.mark.parametrize("token", ["", "sk-nobody", "a client's"])
+def test_only_an_admin_manages(api: Client, method: str, path: str, token: str) -> None:
+    if token == "a client's":
+        token = store.make_key("client")[1]
+    client = Client(headers={"authorization": f"Bearer {token}"} if token else {})
+    answer = getattr(client, method)(path)
+    assert answer.status_code == 401
+    error = answer.json()["error"]
+    assert (error["type"], error["code"], error["param"]) == ("auth_error", "401", None)
+
+
+def test_the_audit_log_tells_who_made_a_key_and_never_the_key(api: Client) -> None:
+    key = made(api, key_alias="ci")["key"]
+    change = Change.objects.latest("pk")
+    assert (change.who, change.via) == ("master key", "api")
+    assert key not in json.dumps([change.before, change.after])
+    assert not Provider.objects.exists()
+
+
+@pytest.mark.parametrize("body", ["{", "[1]", '"x"'])
+def test_a_body_that_is_no_object_is_refused(api: Client, body: str) -> None:
+    answer = api.post("/key/generate", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "400"
+
+
+def test_dollars_that_were_computed_are_kept_to_the_millionth(api: Client) -> None:
+    answer = made(api, max_budget=0.1 + 0.2)
+    assert answer["max_budget"] == 0.3
+    assert ApiKey.objects.get().budget_total_usd == Decimal("0.3")

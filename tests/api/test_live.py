@@ -1,0 +1,161 @@
+"""What the API asks of providers: whether one answers, its list of models, an examination."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.test import AsyncClient, Client
+
+from gateway import store
+from gateway.models import CapabilityReport, Model, Provider, Source
+from gateway.relay.doctor import PROBES
+from tests.api.conftest import MASTER
+from tests.api.test_resources import send
+from tests.fakes import Say, StrictOpenAI
+from tests.store.factories import model, provider
+
+
+def openai_at(upstream: StrictOpenAI, key: str = "") -> Provider:
+    row = provider("openai", "openai", base_url=f"{upstream.url}/v1")
+    store.set_credential(row, key or upstream.key)
+    return row
+
+
+def test_a_provider_is_tested_as_it_is(api: Client) -> None:
+    with StrictOpenAI() as upstream:
+        upstream.script.default = Say(text="Hello.")
+        openai_at(upstream)
+        told = send(api, "POST", "providers/openai/test", {"model": "gpt-4o"}).json()
+        assert (told["ok"], told["asked"], told["words"]) == (True, "gpt-4o", "Hello.")
+        listed = send(api, "POST", "providers/openai/test", {}).json()
+        assert listed["ok"]
+        assert listed["models"] > 0
+    assert send(api, "POST", "providers/none/test", {}).status_code == 404
+
+
+def test_a_provider_is_tested_before_it_is_there(api: Client) -> None:
+    with StrictOpenAI() as upstream:
+        document = {
+            "name": "new",
+            "preset": "openai",
+            "base_url": f"{upstream.url}/v1",
+            "credential": "wrong-key-0123456789",
+        }
+        wrong = send(api, "POST", "test-provider", {"provider": document})
+        assert not wrong.json()["ok"]
+        assert wrong.json()["status"] == 401
+        assert "wrong-key" not in wrong.content.decode()
+        document["credential"] = upstream.key
+        assert send(api, "POST", "test-provider", {"provider": document}).json()["ok"]
+    refused = send(api, "POST", "test-provider", {"provider": {"name": "new", "base_uri": ""}})
+    assert (refused.status_code, refused.json()["field"]) == (422, "base_uri")
+    assert not Provider.objects.exists()
+
+
+def test_the_providers_list_is_compared_and_taken_over(api: Client) -> None:
+    with StrictOpenAI() as upstream:
+        row = openai_at(upstream)
+        model("no-longer", row)
+        told = send(api, "POST", "providers/openai/listed").json()
+        assert told["ok"], told
+        assert told["gone"] == ["no-longer"]
+        name = told["new"][0]["name"]
+
+        wrong = send(api, "POST", "providers/openai/take", {"add": ["none"]})
+        assert (wrong.status_code, wrong.json()["field"]) == (422, "add[0]")
+        wrong = send(api, "POST", "providers/openai/take", {"add": [name], "drop": [name]})
+        assert (wrong.status_code, wrong.json()["field"]) == (422, "drop[0]")
+        assert Model.objects.count() == 1
+
+        taken = send(api, "POST", "providers/openai/take", {"add": [name], "drop": ["no-longer"]})
+        assert taken.json() == {"added": 1, "priced": 0, "dropped": 1}
+        assert [held.name for held in Model.objects.all()] == [name]
+
+
+def test_a_list_that_can_not_be_read_is_told(api: Client) -> None:
+    with StrictOpenAI() as upstream:
+        openai_at(upstream, "wrong-key-0123456789")
+        told = send(api, "POST", "providers/openai/listed").json()
+        assert (told["ok"], told["status"]) == (False, 401)
+        taken = send(api, "POST", "providers/openai/take", {"add": ["x"]})
+        assert taken.status_code == 502
+
+
+def report(row: Model, state: str = "done", **verdicts: str) -> CapabilityReport:
+    findings = [
+        {"name": name, "verdict": verdict, "words": "w", "ms": 12.0, "cost_usd": None}
+        for name, verdict in {"plain": "supported", **verdicts}.items()
+    ]
+    return CapabilityReport.objects.create(
+        provider=row.provider, model=row.name, state=state, document={"findings": findings}
+    )
+
+
+def demo() -> Model:
+    return model("demo-fast", provider("demo", "demo"))
+
+
+def test_examinations_are_listed_and_read(api: Client) -> None:
+    row = demo()
+    made = [report(row).pk for _ in range(3)]
+    first = send(api, "GET", "examinations?model=demo/demo-fast&limit=2").json()
+    second = send(api, "GET", f"examinations?limit=2&cursor={first['next']}").json()
+    assert [one["id"] for one in first["items"] + second["items"]] == made[::-1]
+    assert send(api, "GET", "examinations?model=demo/none").json()["items"] == []
+    told = send(api, "GET", f"examinations/{made[0]}").json()
+    assert (told["model"], told["asked"], told["of"]) == ("demo/demo-fast", 1, len(PROBES))
+
+
+def test_what_is_advised_is_written_only_when_told(api: Client) -> None:
+    row = demo()
+    found = report(row, tool="refused")
+    advised = send(api, "GET", f"examinations/{found.pk}").json()["advice"]
+    traits = [item["trait"] for item in advised]
+    assert traits, "the verdicts should speak against a trait"
+    path = f"examinations/{found.pk}/apply"
+    wrong = send(api, "POST", path, {"traits": [*traits, "none"]})
+    assert (wrong.status_code, wrong.json()["field"]) == (422, f"traits[{len(traits)}]")
+    assert Model.objects.get().learned == {}
+    assert send(api, "POST", path, {"traits": traits}).json()["traits"] == traits
+    assert set(Model.objects.get().learned) == set(traits)
+    Model.objects.update(source=Source.FILE, source_ref="x.yaml:1", learned={})
+    assert send(api, "POST", path, {"traits": traits}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("demo/none", 404), ("demo/demo-*", 422), ("demo/demo-fast", 409)]
+)
+def test_an_examination_that_can_not_begin_says_why(api: Client, name: str, status: int) -> None:
+    row = demo()
+    model("demo-*", row.provider)
+    report(row, state="running")
+    assert send(api, "POST", "examinations", {"model": name}).status_code == status
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_an_examination_runs_on_when_the_answer_is_sent(settings: Any) -> None:
+    settings.MASTER_KEY = MASTER
+    await sync_to_async(demo)()
+    client, headers = AsyncClient(), {"authorization": f"Bearer {MASTER}"}
+    made = await client.post(
+        "/api/examinations",
+        {"model": "demo/demo-fast"},
+        content_type="application/json",
+        headers=headers,
+    )
+    assert made.status_code == 201, made.content
+    number = made.json()["id"]
+    for _ in range(200):
+        told = (await client.get(f"/api/examinations/{number}", headers=headers)).json()
+        if not told["running"]:
+            break
+        await asyncio.sleep(0.05)
+    assert (told["state"], told["asked"]) == ("done", len(PROBES))
+    stop = await client.post(f"/api/examinations/{number}/stop", headers=headers)
+    assert stop.json() == {"stopping": False}
+    # The thread that Django's handler ran in; a database with guests can not be dropped.
+    await sync_to_async(connections.close_all)()

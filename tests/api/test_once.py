@@ -1,0 +1,41 @@
+"""Every POST that makes something can be sent again: `Idempotency-Key` is heard by each."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from gateway.api import api as ninja
+from gateway.api.document import ASKING
+from tests.api.test_resources import send
+from tests.api.test_roles import operations
+
+# What is read before the key is looked at must be right for it to be seen.
+BODIES: dict[str, dict[str, Any]] = {
+    "make_user": {"name": "vic", "password": "four words are enough"},
+    "make_examination": {"model": "p/m"},
+    "apply_examination": {"traits": []},
+    "make_import": {"text": ""},
+    "make_preset": {"name": "mine", "document": {}},
+    "take_provider_models": {"add": []},
+}
+MAKING = [
+    (path, name) for method, path, name in operations() if method == "post" and name not in ASKING
+]
+
+
+def test_those_that_only_ask_are_there() -> None:
+    assert {name for _method, _path, name in operations()} >= ASKING
+
+
+@pytest.mark.parametrize(("path", "name"), MAKING, ids=[name for _path, name in MAKING])
+def test_a_post_hears_the_key(api: Client, path: str, name: str) -> None:
+    concrete = re.sub(r"\{\w+\}", "none", path.replace("{number}", "1")).removeprefix("/api/")
+    body = BODIES.get(name, {})
+    answer = send(api, "POST", concrete, body, **{"idempotency-key": "k" * 256})
+    assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
+    operation = ninja.get_openapi_schema()["paths"][path]["post"]
+    assert "Idempotency-Key" in {parameter["name"] for parameter in operation["parameters"]}

@@ -1,0 +1,216 @@
+"""The registry over the API: all of it can be read and changed, and nothing is half done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from gateway import store
+from gateway.models import ApiKey, Change, KeptAnswer, Provider, Route, Source, Team
+from tests.api.conftest import MASTER
+
+JSON = "application/json"
+PROVIDER = {
+    "name": "one",
+    "base_url": "http://127.0.0.1:9/v1",
+    "credential": "sk-canary-0123456789abcdef",
+}
+
+
+def send(api: Client, method: str, path: str, body: Any = None, **headers: str) -> Any:
+    return api.generic(method, f"/api/{path}", data=_text(body), content_type=JSON, headers=headers)
+
+
+def _text(body: Any) -> Any:
+    import json
+
+    return body if isinstance(body, str) else "" if body is None else json.dumps(body)
+
+
+@pytest.fixture
+def filled(api: Client) -> Client:
+    for path, body in (
+        ("providers", PROVIDER),
+        ("models", {"name": "one/org/m"}),
+        ("routes", {"name": "fast", "steps": [{"targets": [{"model": "one/org/m"}]}]}),
+        ("teams", {"name": "crew"}),
+        ("keys", {"name": "agent", "team": "crew"}),
+    ):
+        answer = send(api, "POST", path, body)
+        assert answer.status_code == 201, answer.content
+    return api
+
+
+ROWS = [
+    ("providers", "one"),
+    ("models", "one/org/m"),
+    ("routes", "fast"),
+    ("teams", "crew"),
+    ("keys", "agent"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), ROWS)
+def test_each_kind_is_made_read_changed_and_deleted(filled: Client, kind: str, name: str) -> None:
+    one = send(filled, "GET", f"{kind}/{name}").json()
+    (listed,) = send(filled, "GET", kind).json()["items"]
+    assert listed == one
+    assert one["name"] == name
+    assert one["source"] == "database"
+
+    again = send(filled, "PUT", f"{kind}/{name}", one)
+    assert again.status_code == 200, again.content
+    same = {k: v for k, v in again.json().items() if k != "changed"}
+    assert same == {k: v for k, v in one.items() if k != "changed"}
+
+    for row in ("keys/agent", "routes/fast", "models/one/org/m", "providers/one", "teams/crew"):
+        assert send(filled, "DELETE", row).status_code == 204
+    assert send(filled, "GET", f"{kind}/{name}").status_code == 404
+
+
+def test_a_change_holds_at_once_for_the_gateway(filled: Client) -> None:
+    before = store.current_version()
+    changed = send(
+        filled, "PATCH", "routes/fast", {"retries": 4, "limits": {"requests_per_minute": 7}}
+    )
+    assert changed.json()["retries"] == 4
+    assert store.current_version() > before
+    route = store.load_snapshot().routes["fast"]
+    assert (route.retries, route.limits.requests_per_minute) == (4, 7)
+
+    back = send(filled, "PATCH", "routes/fast", {"retries": None, "limits": None}).json()
+    assert (back["retries"], back["limits"]["requests_per_minute"]) == (1, None)
+
+
+def test_put_sets_back_what_it_does_not_say(filled: Client) -> None:
+    send(filled, "PATCH", "teams/crew", {"budget": {"month_usd": "5"}})
+    assert send(filled, "PUT", "teams/crew", {}).json()["budget"]["month_usd"] is None
+
+
+def test_a_key_is_told_once_and_works(filled: Client) -> None:
+    made = send(filled, "POST", "keys", {"name": "other", "routes": ["fast"]}).json()
+    assert store.load_snapshot().keys[store.digest(made["key"])].routes == ("fast",)
+    assert made["key"] not in send(filled, "GET", "keys").content.decode()
+    assert "key" not in send(filled, "GET", "keys/other").json()
+
+
+def test_a_rotated_key_keeps_its_identity(filled: Client) -> None:
+    first = send(filled, "POST", "keys", {"name": "other"}).json()
+    second = send(filled, "POST", "keys/other/rotate?grace_s=60").json()
+    keys = store.load_snapshot().keys
+    assert (
+        keys[store.digest(first["key"])].id == keys[store.digest(second["key"])].id == first["id"]
+    )
+    assert send(filled, "POST", "keys/other/rotate?grace_s=-1").json()["field"] == "grace_s"
+
+    assert send(filled, "POST", "keys/other/revoke").json()["revoked_at"] is not None
+    assert store.digest(second["key"]) not in store.load_snapshot().keys
+    assert send(filled, "POST", "keys/other/rotate").status_code == 422
+    send(filled, "POST", "keys/other/restore")
+    assert store.digest(second["key"]) in store.load_snapshot().keys
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "field"),
+    [
+        ("POST", "providers", {"name": "x", "base_uri": "y"}, 422, "base_uri"),
+        ("POST", "providers", PROVIDER, 422, "name"),
+        ("POST", "providers", "{", 422, None),
+        ("POST", "providers", [1], 422, None),
+        (
+            "PATCH",
+            "routes/fast",
+            {"steps": [{"targets": [{"model": "no/m"}]}]},
+            422,
+            "steps[0].targets[0].model",
+        ),
+        ("PATCH", "teams/crew", {"budget": {"month_usd": "-1"}}, 422, "budget.month_usd"),
+        ("PATCH", "teams/nobody", {}, 404, None),
+        ("DELETE", "teams/crew", None, 409, None),
+        ("GET", "models/one/none", None, 404, None),
+    ],
+)
+def test_what_is_wrong_has_a_name(
+    filled: Client, method: str, path: str, body: Any, status: int, field: str | None
+) -> None:
+    changes = Change.objects.count()
+    answer = send(filled, method, path, body)
+    assert answer.status_code == status, answer.content
+    assert answer.json()["detail"]
+    assert answer.json().get("field") == field
+    assert Change.objects.count() == changes
+
+
+def test_what_a_file_owns_is_changed_in_the_file(filled: Client) -> None:
+    Provider.objects.update(source=Source.FILE, source_ref="litellm.yaml:3")
+    for method in ("PUT", "PATCH", "DELETE"):
+        answer = send(filled, method, "providers/one", PROVIDER)
+        assert answer.status_code == 409
+        assert "litellm.yaml:3" in answer.json()["detail"]
+
+
+def test_pages_follow_one_another(api: Client) -> None:
+    for number in range(5):
+        Team.objects.create(name=f"t{number}")
+    seen, cursor = [], 0
+    while cursor is not None:
+        page = send(api, "GET", f"teams?limit=2&cursor={cursor}").json()
+        seen += [row["name"] for row in page["items"]]
+        cursor = page["next"]
+    assert seen == [f"t{number}" for number in range(5)]
+
+
+def test_a_request_that_is_sent_again_is_done_once(api: Client) -> None:
+    first = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
+    again = send(api, "POST", "keys", {"name": "a"}, **{"idempotency-key": "k1"})
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert again["Idempotency-Replayed"] == "true"
+    assert ApiKey.objects.count() == 1
+    assert first.json()["key"] not in KeptAnswer.objects.get().body
+
+    other = send(api, "POST", "keys", {"name": "b"}, **{"idempotency-key": "k1"})
+    assert (other.status_code, other.json()["field"]) == (422, "Idempotency-Key")
+    send(api, "POST", "keys", {"name": "b"}, **{"idempotency-key": "k2"})
+    assert ApiKey.objects.count() == 2
+
+
+def test_the_same_request_under_way_is_told_so(api: Client) -> None:
+    send(api, "POST", "teams", {"name": "a"}, **{"idempotency-key": "k"})
+    KeptAnswer.objects.update(status=0)
+    assert send(api, "POST", "teams", {"name": "a"}, **{"idempotency-key": "k"}).status_code == 409
+
+
+def test_a_viewer_reads_and_changes_nothing(filled: Client) -> None:
+    viewer = Client()
+    viewer.force_login(User.objects.create_user("vic"))
+    for kind, name in ROWS:
+        assert send(viewer, "GET", kind).status_code == 200
+        assert send(viewer, "GET", f"{kind}/{name}").status_code == 200
+        for method in ("PUT", "PATCH", "DELETE"):
+            assert send(viewer, method, f"{kind}/{name}", {}).status_code == 403
+        assert send(viewer, "POST", kind, {}).status_code == 403
+    assert send(viewer, "GET", "changes").status_code == 403
+    assert Route.objects.count() == 1
+    assert send(Client(), "GET", "providers").status_code == 401
+
+
+def test_a_gateway_key_opens_nothing_here(filled: Client) -> None:
+    _, plain = store.make_key("agent")
+    answer = Client(headers={"authorization": f"Bearer {plain}"}).get("/api/providers")
+    assert answer.status_code == 401
+
+
+def test_the_audit_log_is_read_by_pages_and_filters(filled: Client) -> None:
+    page = send(filled, "GET", "changes?limit=3").json()
+    assert len(page["items"]) == 3
+    assert page["next"] == page["items"][-1]["id"]
+    # A stored credential is sealed for its row, so the row comes first.
+    _sealed, made = send(filled, "GET", "changes?kind=provider").json()["items"]
+    assert (made["who"], made["via"], made["what"]) == ("master key", "api", "created")
+    text = send(filled, "GET", "changes?limit=200").content.decode()
+    assert PROVIDER["credential"] not in text
+    assert MASTER not in text

@@ -1,0 +1,121 @@
+"""Who may do what: every operation of the document, asked by everybody there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from gateway import store
+from gateway.api import api as ninja
+from gateway.edge.endpoints import is_edge
+from tests.api.conftest import MASTER
+
+pytestmark = pytest.mark.django_db
+
+# What each sort of operation answers to whom; 0 stands for "let in", whatever comes then.
+_ALLOWED = 0
+WHO = ("nobody", "gateway key", "viewer", "granted", "admin, no token", "admin", "master key")
+RULES: dict[str, tuple[int, ...]] = {
+    "read": (401, 401, 0, 0, 0, 0, 0),
+    "read bodies": (401, 401, 403, 0, 0, 0, 0),
+    "read as admin": (401, 401, 403, 403, 0, 0, 0),
+    "change": (401, 401, 403, 403, 403, 0, 0),
+    # The token is asked of a viewer too, who has it here.
+    "change one's own": (401, 401, 0, 0, 403, 0, 0),
+}
+_BODIES = {"get_bodies"}
+_ADMINS = {"list_changes", "list_cache", "get_spend", "list_users", "get_user", "list_settings"}
+_OWN = {"make_preset", "delete_preset"}
+
+
+def operations() -> list[tuple[str, str, str]]:
+    """Method, path and id of each operation of the management API."""
+    return [
+        (method, path, operation["operationId"])
+        for path, item in ninja.get_openapi_schema()["paths"].items()
+        for method, operation in item.items()
+        if path.startswith("/api/") and not is_edge(path)
+    ]
+
+
+def rule(method: str, name: str) -> str:
+    if name in _OWN:
+        return "change one's own"
+    if method != "get":
+        return "change"
+    if name in _BODIES:
+        return "read bodies"
+    return "read as admin" if name in _ADMINS else "read"
+
+
+def _session(**values: Any) -> Client:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create(username="someone", **values))
+    return client
+
+
+def _with_token(client: Client) -> Client:
+    client.cookies["csrftoken"] = token = "a" * 32
+    client.defaults["HTTP_X_CSRFTOKEN"] = token
+    return client
+
+
+def _granted() -> Client:
+    client = _with_token(_session())
+    grant = Permission.objects.get(codename="view_requestbody")
+    User.objects.get(username="someone").user_permissions.add(grant)
+    return client
+
+
+def _bearer(token: str) -> Client:
+    return Client(headers={"authorization": f"Bearer {token}"}, enforce_csrf_checks=True)
+
+
+CLIENTS: dict[str, Callable[[], Client]] = {
+    "nobody": lambda: Client(enforce_csrf_checks=True),
+    "gateway key": lambda: _bearer(store.make_key("agent")[1]),
+    "viewer": lambda: _with_token(_session()),
+    "granted": _granted,
+    "admin, no token": lambda: _session(is_staff=True),
+    "admin": lambda: _with_token(_session(is_staff=True)),
+    "master key": lambda: _bearer(MASTER),
+}
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_each_operation_lets_in_whom_it_should(who: str, settings: Any) -> None:
+    """Nothing is there, and every body is empty: who is let in gets 200, 404 or 422."""
+    settings.MASTER_KEY = MASTER
+    client, asked = CLIENTS[who](), operations()
+    assert len(asked) > 80
+    for method, path, name in asked:
+        wanted = RULES[rule(method, name)][WHO.index(who)]
+        concrete = path.replace("{number}", "1").replace(
+            "{run}", "0" * 8 + "-0000" * 3 + "-" + "0" * 12
+        )
+        concrete = re.sub(r"\{\w+\}", "no-such-thing", concrete)
+        answer = client.generic(method.upper(), concrete, "{}", content_type="application/json")
+        told = (who, method, path, answer.status_code, answer.content[:200])
+        if wanted == _ALLOWED:
+            assert answer.status_code in {200, 204, 404, 422}, told
+        else:
+            assert answer.status_code == wanted, told
+            assert answer.json()["detail"], told
+
+
+def test_every_rule_names_operations_that_are_there() -> None:
+    names = {name for _method, _path, name in operations()}
+    assert names >= _BODIES | _ADMINS | _OWN
+
+
+def test_searching_bodies_needs_the_grant(settings: Any) -> None:
+    viewer = CLIENTS["viewer"]()
+    assert viewer.get("/api/requests").status_code == 200
+    assert viewer.get("/api/requests?q=secret").status_code == 403
+    User.objects.all().delete()
+    assert CLIENTS["granted"]().get("/api/requests?q=secret").status_code == 200

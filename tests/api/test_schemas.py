@@ -1,0 +1,92 @@
+"""The document describes what each operation takes and gives; nothing in it is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.api import api as ninja
+
+# LiteLLM's shapes say in docs/litellm.md what they give.
+_ELSEWHERE = ("/model/", "/v1/model/", "/model_group/", "/key/", "/spend/", "/utils/")
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in ninja.get_openapi_schema()["paths"].items():
+        if not path.startswith(_ELSEWHERE):
+            for method, operation in item.items():
+                yield method, path, operation
+
+
+def _empty(schema: Any) -> bool:
+    """Whether a schema says nothing: neither what is in it nor, in words, what it is."""
+    if not schema:
+        return True
+    if schema.get("type") == "array":
+        return _empty(schema.get("items"))
+    if schema.get("type") == "object":
+        return not (schema.get("properties") or schema.get("description"))
+    return not ({"$ref", "allOf", "anyOf", "type"} & schema.keys())
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for inner in value.values():
+            yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
+
+
+def test_each_answer_has_a_schema() -> None:
+    for method, path, operation in operations():
+        good = {k: v for k, v in operation["responses"].items() if str(k).startswith("2")}
+        assert good, (method, path)
+        for status, told in good.items():
+            if str(status) == "204":
+                continue
+            contents = told["content"]
+            assert contents, (method, path)
+            assert not any(_empty(one["schema"]) for one in contents.values()), (method, path)
+
+
+def test_each_body_that_is_taken_has_a_schema() -> None:
+    bodiless = {
+        "adopt_", "revoke_", "restore_key", "end_key_grace", "rotate_key", "stop_", "list_provider"
+    }  # fmt: skip
+    for method, path, operation in operations():
+        body = operation.get("requestBody")
+        if method in {"put", "patch"}:
+            assert body, (method, path)
+        if method == "post" and not operation["operationId"].startswith(tuple(bodiless)):
+            assert body, (method, path)
+        for one in (body or {"content": {}})["content"].values():
+            assert not _empty(one["schema"]), (method, path)
+
+
+def test_each_operation_says_what_it_does_and_how_it_refuses() -> None:
+    for method, path, operation in operations():
+        assert operation["summary"], (method, path)
+        if path.startswith("/api/") and "401" in operation["responses"]:
+            assert operation["description"], (method, path)
+            for status in ("401", "403", "422"):
+                told = operation["responses"][status]["content"]["application/json"]
+                assert told["schema"] == {"$ref": "#/components/schemas/Problem"}, (method, path)
+
+
+def test_each_list_has_pages() -> None:
+    for method, path, operation in operations():
+        if method == "get" and operation["operationId"].startswith("list_"):
+            names = {parameter["name"] for parameter in operation["parameters"]}
+            assert operation["operationId"] == "list_settings" or names >= {"cursor", "limit"}, path
+
+
+def test_each_component_that_is_named_is_there_and_says_something() -> None:
+    document = ninja.get_openapi_schema()
+    schemas = document["components"]["schemas"]
+    named = {ref.removeprefix("#/components/schemas/") for ref in _references(document)}
+    assert named <= schemas.keys(), named - schemas.keys()
+    for name, schema in schemas.items():
+        assert "properties" in schema or "allOf" in schema or "anyOf" in schema, name

@@ -1,0 +1,69 @@
+"""Settings over the API: shown with their origin, changed where they are open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from gateway import store
+from gateway.models import Change, Setting, Source
+from tests.api.test_resources import send
+
+
+def told(api: Client) -> dict[str, Any]:
+    return {row["name"]: row for row in send(api, "GET", "settings").json()["items"]}
+
+
+def test_each_setting_tells_its_origin(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRAGOMAN_LOG_RETENTION_DAYS", "9")
+    found = told(api)
+    assert found["row_days"]["origin"] == "environment"
+    assert found["row_days"]["ref"] == "DRAGOMAN_LOG_RETENTION_DAYS"
+    assert not found["row_days"]["open"]
+    assert found["body_days"]["open"]
+    assert found["DRAGOMAN_MASTER_KEY"]["value"] is None
+    assert found["DRAGOMAN_MAX_BODY_BYTES"]["value"] > 0
+
+
+def test_an_open_one_is_changed_and_set_back(api: Client) -> None:
+    answer = send(api, "PATCH", "settings", {"body_days": 3, "masks": ["secret-[0-9]+"]})
+    assert answer.status_code == 200, answer.content
+    assert store.load_options().held["body_days"].value == 3
+    assert told(api)["masks"]["value"] == ["secret-[0-9]+"]
+    assert Change.objects.filter(kind="setting", via="api").count() == 2
+    send(api, "PATCH", "settings", {"body_days": None, "masks": None})
+    assert told(api)["masks"]["origin"] == "default"
+    assert not Setting.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"row_days": 9}, 409, "row_days"),
+        ({"body_days": -1}, 422, "body_days"),
+        ({"body_days": "3"}, 422, "body_days"),
+        ({"masks": ["("]}, 422, "masks"),
+        ({"log_bodys": True}, 422, "log_bodys"),
+        ({"DATABASE_URL": "x"}, 422, "DATABASE_URL"),
+    ],
+)
+def test_what_can_not_be_is_refused_as_a_whole(
+    api: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    status: int,
+    field: str,
+) -> None:
+    monkeypatch.setenv("DRAGOMAN_LOG_RETENTION_DAYS", "9")
+    answer = send(api, "PATCH", "settings", {"log_bodies": False, **change})
+    assert (answer.status_code, answer.json()["field"]) == (status, field)
+    assert not Setting.objects.exists()
+
+
+def test_what_a_file_decides_is_the_files(api: Client) -> None:
+    Setting.objects.create(name="body_days", value=5, source=Source.FILE, source_ref="c.yaml:3")
+    assert send(api, "PATCH", "settings", {"body_days": 3}).status_code == 409
+    assert send(api, "PATCH", "settings", {"body_days": None}).status_code == 409
+    assert told(api)["body_days"]["ref"] == "c.yaml:3"

@@ -1,0 +1,88 @@
+"""Every golden case through `POST /api/translate`, as anybody can send it.
+
+The cases in tests/dialects/cases are those of the wire documentation, unchanged: `SUMS`
+holds the digest of each, so a case that is edited, lost or added fails here by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.dialects.test_cases import FOLDER, kind_of, rows, same, upstream_model
+
+Json = dict[str, Any]
+SUMS = Path(__file__).parents[1] / "dialects" / "cases.sha256"
+CASES = [
+    pytest.param(json.loads(path.read_text(encoding="utf-8")), id=path.stem)
+    for path in sorted(FOLDER.glob("*.json"))
+]
+# Case -> why it is not as the documentation has it. None is.
+DEVIATES: dict[str, str] = {}
+
+
+def question(case: Json) -> Json:
+    """The body to send for a case."""
+    told: Json = {"from": case["from"], "to": case["to"]}
+    expected = case["expected"]
+    match kind_of(case):
+        case "stream":
+            return {**told, "stream": case["stream"]}
+        case "error":
+            return {**told, "error": case["request"]}
+        case _:
+            stored = expected.get("stored")
+            more = {"model": upstream_model(expected), "stored": stored}
+            return {**told, "request": case["request"], **more}
+
+
+def wrong(case: Json, found: Json) -> list[str]:
+    """What is not as the case says."""
+    expected = case["expected"]
+    if "events" in expected:
+        return [] if same(expected["events"], found.get("events")) else ["events"]
+    listed = [] if same(expected["body"], found.get("body")) else ["body"]
+    if "report" in expected and rows(expected["report"]) != rows(found.get("report", [])):
+        listed.append("report")
+    if expected.get("url", found.get("url")) != found.get("url"):
+        listed.append("url")
+    if expected.get("path", "") not in found.get("url", ""):
+        listed.append("path")
+    if not found.get("headers", {}).items() >= expected.get("headers", {}).items():
+        listed.append("headers")
+    if expected.get("status", found.get("status")) != found.get("status"):
+        listed.append("status")
+    return listed
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_case_comes_back_as_the_documentation_has_it(api: Client, case: Json) -> None:
+    answer = api.post("/api/translate", question(case), content_type="application/json")
+    assert answer.status_code == 200, answer.content
+    found = answer.json()
+    if case["name"] in DEVIATES:
+        assert wrong(case, found), f"{case['name']} is as documented: take it off the list"
+        return
+    assert wrong(case, found) == [], found
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if kind_of(c.values[0]) == "error"])  # type: ignore[arg-type]
+def test_an_error_may_be_given_as_the_answer_it_is(api: Client, case: Json) -> None:
+    """The cases have it under `request`, with its status."""
+    told = {key: case[key] for key in ("from", "to", "request")}
+    answer = api.post("/api/translate", told, content_type="application/json")
+    assert answer.status_code == 200, answer.content
+    assert wrong(case, answer.json()) == []
+
+
+def test_the_cases_are_those_of_the_documentation() -> None:
+    told = dict(line.split("  ")[::-1] for line in SUMS.read_text(encoding="ascii").splitlines())
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in FOLDER.glob("*.json")
+    }
+    assert found == told

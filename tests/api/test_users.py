@@ -1,0 +1,100 @@
+"""People over the API: made, changed and removed, never the last admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from gateway.models import Change
+from tests.api.test_resources import send
+
+PASSWORD = "four words are enough"
+
+
+def make(api: Client, name: str, **values: Any) -> Any:
+    return send(api, "POST", "users", {"name": name, "password": PASSWORD, **values})
+
+
+def test_an_account_is_made_signs_in_and_goes(api: Client) -> None:
+    made = make(api, "vic", bodies=True)
+    assert made.status_code == 201
+    assert (made.json()["role"], made.json()["bodies"]) == ("viewer", True)
+    assert PASSWORD not in made.content.decode()
+    assert Client().login(username="vic", password=PASSWORD)
+    assert User.objects.get(username="vic").has_perm("gateway.view_requestbody")
+    assert send(api, "GET", "users/vic").json()["name"] == "vic"
+
+    assert send(api, "DELETE", "users/vic").status_code == 204
+    assert send(api, "GET", "users/vic").status_code == 404
+    told = [(row.what, row.who, row.via) for row in Change.objects.filter(kind="user")]
+    assert sorted(told) == [("created", "master key", "api"), ("deleted", "master key", "api")]
+
+
+def test_role_grant_access_and_password_are_changed(api: Client) -> None:
+    make(api, "ada", role="admin")
+    make(api, "vic")
+    changed = send(api, "PATCH", "users/vic", {"bodies": True}).json()
+    assert (changed["role"], changed["bodies"], changed["active"]) == ("viewer", True, True)
+    assert send(api, "PATCH", "users/vic", {"role": "admin"}).json()["role"] == "admin"
+    assert User.objects.get(username="vic").is_staff
+    assert not send(api, "PATCH", "users/vic", {"active": False}).json()["active"]
+    send(api, "PATCH", "users/vic", {"active": True, "password": "another long password"})
+    assert not Client().login(username="vic", password=PASSWORD)
+    assert Client().login(username="vic", password="another long password")
+
+
+@pytest.mark.parametrize("change", [{"role": "viewer"}, {"active": False}, None], ids=str)
+def test_the_last_admin_stays_one(api: Client, change: dict[str, Any] | None) -> None:
+    make(api, "ada", role="admin")
+    method = "DELETE" if change is None else "PATCH"
+    answer = send(api, method, "users/ada", change)
+    assert (answer.status_code, answer.json()["field"]) == (409, "role")
+    assert User.objects.get(username="ada").is_superuser
+    make(api, "bob", role="admin")
+    assert send(api, method, "users/ada", change).status_code in {200, 204}
+
+
+def test_a_change_that_fails_changes_nothing(api: Client) -> None:
+    make(api, "ada", role="admin")
+    change = {"password": "another long password", "active": False}
+    assert send(api, "PATCH", "users/ada", change).status_code == 409
+    assert Client().login(username="ada", password=PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": "a b", "password": PASSWORD}, "name"),
+        ({"name": "VIC", "password": PASSWORD}, "name"),
+        ({"name": "x" * 151, "password": PASSWORD}, "name"),
+        ({"name": "bob", "password": "short"}, "password"),
+        ({"name": "bob", "password": "x" * 1001}, "password"),
+        ({"name": "bob"}, "password"),
+        ({"name": "bob", "password": PASSWORD, "role": "king"}, "role"),
+    ],
+)
+def test_what_is_wrong_has_a_name(api: Client, body: dict[str, Any], field: str) -> None:
+    make(api, "vic")
+    answer = send(api, "POST", "users", body)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert User.objects.count() == 1
+
+
+def test_accounts_come_in_pages(api: Client) -> None:
+    for name in ("a", "b", "c"):
+        make(api, name)
+    first = send(api, "GET", "users?limit=2").json()
+    second = send(api, "GET", f"users?limit=2&cursor={first['next']}").json()
+    names = [row["name"] for row in first["items"] + second["items"]]
+    assert (names, second["next"]) == (["a", "b", "c"], None)
+
+
+def test_an_account_is_made_once(api: Client) -> None:
+    body = {"name": "vic", "password": PASSWORD}
+    first = send(api, "POST", "users", body, **{"idempotency-key": "k"})
+    again = send(api, "POST", "users", body, **{"idempotency-key": "k"})
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again["Idempotency-Replayed"] == "true"

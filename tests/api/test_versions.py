@@ -1,0 +1,145 @@
+"""What a route was: listed, compared, brought back; and its dry run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from gateway import store
+from gateway.models import Model, Provider, RequestLog, Route, RouteVersion, Source, Team
+from tests.api.test_resources import filled, send
+
+__all__ = ["filled"]
+
+
+@pytest.fixture
+def saved(filled: Client) -> Client:
+    send(filled, "PATCH", "routes/fast", {"retries": 3})
+    send(filled, "PATCH", "routes/fast", {"retries": 5, "aliases": ["quick"]})
+    return filled
+
+
+def test_versions_come_newest_first_in_pages(saved: Client) -> None:
+    first = send(saved, "GET", "routes/fast/versions?limit=2").json()
+    second = send(saved, "GET", f"routes/fast/versions?limit=2&cursor={first['next']}").json()
+    numbers = [row["number"] for row in first["items"] + second["items"]]
+    assert (numbers, first["current"], second["next"]) == ([3, 2, 1], 3, None)
+    assert {row["who"] for row in first["items"]} == {"master key"}
+    one = send(saved, "GET", "routes/fast/versions/2").json()
+    assert one["document"]["retries"] == 3
+
+
+def test_what_differs_is_told_by_its_place(saved: Client) -> None:
+    told = send(saved, "GET", "routes/fast/versions/1/diff?to=3").json()
+    assert told["changes"] == [
+        {"path": "aliases", "before": [], "after": ["quick"]},
+        {"path": "retries", "before": 1, "after": 5},
+    ]
+    assert send(saved, "GET", "routes/fast/versions/3/diff").json()["changes"] == []
+    assert send(saved, "GET", "routes/fast/versions/3/diff?to=2").json()["after"] == 2
+
+
+def test_a_version_comes_back_as_a_new_one(saved: Client) -> None:
+    late = send(saved, "POST", "routes/fast/versions/1/restore", {"version": 2})
+    assert (late.status_code, late.json()["field"]) == (409, "version")
+    assert Route.objects.get().retries == 5
+    back = send(saved, "POST", "routes/fast/versions/1/restore", {"version": 3})
+    assert (back.status_code, back.json()["retries"]) == (200, 1)
+    assert "quick" not in store.load_snapshot().aliases
+    newest = RouteVersion.objects.latest_of(Route.objects.get())
+    assert newest is not None
+    assert (newest.number, newest.note, newest.who) == (4, "back to version 1", "master key")
+    assert send(saved, "POST", "routes/fast/versions/2/restore").json()["retries"] == 3
+
+
+@pytest.mark.parametrize(
+    "path", ["routes/none/versions", "routes/fast/versions/99", "routes/fast/versions/1/diff?to=99"]
+)
+def test_what_is_not_there_is_404(saved: Client, path: str) -> None:
+    assert send(saved, "GET", path).status_code == 404
+
+
+def test_a_files_route_is_not_brought_back_but_adopted(saved: Client) -> None:
+    Route.objects.update(source=Source.FILE, source_ref="litellm.yaml:3")
+    assert send(saved, "POST", "routes/fast/versions/1/restore").status_code == 409
+    adopted = send(saved, "POST", "routes/fast/adopt").json()
+    assert (adopted["source"], adopted["source_ref"]) == ("database", "")
+    assert send(saved, "POST", "routes/fast/versions/1/restore").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["providers/one", "models/one/org/m", "routes/fast", "teams/crew", "keys/agent"]
+)
+def test_each_kind_can_be_adopted(filled: Client, path: str) -> None:
+    for table in (Provider, Model, Route, Team):
+        table.objects.update(source=Source.ENVIRONMENT, source_ref="X")
+    assert send(filled, "POST", f"{path}/adopt").json()["source"] == "database"
+    assert send(filled, "PATCH", path, {}).status_code == 200
+    assert send(filled, "POST", "routes/none/adopt").status_code == 404
+
+
+def test_a_provider_is_adopted_with_its_models(filled: Client) -> None:
+    for table in (Provider, Model):
+        table.objects.update(source=Source.FILE, source_ref="x.yaml:3")
+    send(filled, "POST", "providers/one/adopt")
+    assert Model.objects.get().source == Source.DATABASE
+
+
+@pytest.mark.parametrize("path", ["providers/one", "models/one/org/m"])
+def test_what_a_file_owns_can_be_stopped(filled: Client, path: str) -> None:
+    for table in (Provider, Model):
+        table.objects.update(source=Source.FILE, source_ref="x.yaml:3")
+    told = send(filled, "POST", f"{path}/switch", {"enabled": False}).json()
+    assert (told["enabled"], told["source"]) == (False, "file")
+    assert "one/org/m" not in store.load_snapshot().models
+    assert send(filled, "POST", f"{path}/switch", {"enabled": True}).json()["enabled"]
+    assert send(filled, "POST", f"{path}-none/switch", {"enabled": True}).status_code == 404
+
+
+def rehearse(api: Client, **asked: Any) -> Any:
+    return send(api, "POST", "routes/fast/rehearse", asked)
+
+
+def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing(filled: Client) -> None:
+    asked = {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+    told = rehearse(filled, dialect="anthropic_messages", request=asked).json()
+    (turn,) = told["turns"]
+    assert (turn["target"], turn["outcome"]) == ("one/org/m", "chosen")
+    assert told["sent"]["url"].startswith("http://127.0.0.1:9/v1")
+    assert told["sent"]["body"]["model"] == "org/m"
+    assert told["sent"]["body"]["messages"] == [{"role": "user", "content": "Hi"}]
+    assert "canary" not in str(told)
+    assert told["refused"] is None
+    assert not RequestLog.objects.exists()
+
+
+def test_a_pretended_failure_goes_to_the_next_target_of_a_draft(filled: Client) -> None:
+    send(filled, "POST", "models", {"name": "one/spare"})
+    draft = {
+        "steps": [{"targets": [{"model": "one/org/m"}]}, {"targets": [{"model": "one/spare"}]}]
+    }
+    told = rehearse(filled, route=draft, failures={"one/org/m": "429"}).json()
+    turns = [(turn["target"], turn["outcome"], turn["status"]) for turn in told["turns"]]
+    assert turns == [("one/org/m", "failed", 429), ("one/spare", "chosen", None)]
+    assert len(send(filled, "GET", "routes/fast").json()["steps"]) == 1
+
+    alone = rehearse(filled, failures={"*": "500"}, key="agent").json()
+    assert alone["sent"] is None
+    assert alone["refused"]["error_kind"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"dialect": "latin"}, "dialect"),
+        ({"failures": {"*": "418"}}, "failures.*"),
+        ({"key": "nobody"}, "key"),
+        ({"route": {"retrys": 3}}, "retrys"),
+        ({"request": {"model": "none", "messages": []}}, "model"),
+    ],
+)
+def test_a_dry_run_names_what_is_wrong(filled: Client, asked: dict[str, Any], field: str) -> None:
+    answer = rehearse(filled, **asked)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)

@@ -1,0 +1,28 @@
+"""A few short turns of the bench of limits: nothing fails, and nothing costs a multiple.
+
+The ceiling is far above the goal, as other tests may run on the same cores; the figures are
+printed (`-s`), and `python -m tests.bench.limits` is what the goal is measured with.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench import limits, measure, programs
+
+# Of what a request costs without limits, budgets and the look for a kept answer.
+MOST = 5.0
+
+
+@pytest.mark.bench
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(
+    bool(programs.missing()), reason=f"apt-get install {' '.join(programs.missing())}"
+)
+def test_limits_budgets_and_cache_are_no_multiple_of_a_request() -> None:
+    with measure.running() as rig:
+        found = limits.measured(rig, turns=3, count=150)
+    lines = limits.table(found)
+    print("\n".join(lines))
+    assert len(lines) == len(limits.LANES) * len(limits.WAYS)
+    assert limits.worst(found) < MOST

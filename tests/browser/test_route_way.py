@@ -1,0 +1,230 @@
+"""The parts of a route about failures, hedging, checks and kept answers, in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.site import Site
+
+MAKE = """
+from gateway.models import Model, Provider, Route
+from gateway.routing.document import Document, StepDoc, TargetDoc
+from gateway.store.routes import save_route
+provider = Provider.objects.get(preset="demo")
+for name in ["demo", "demo-a", "demo-b"]:
+    Model.objects.get_or_create(provider=provider, name=name)
+Route.objects.filter(name__in=["way", "spare", "shade"]).delete()
+T = lambda name: TargetDoc(model=f"{provider.name}/{name}")
+for name in ["spare", "shade", "way"]:
+    save_route(Document(name=name, steps=(StepDoc(name="One", targets=(T("demo-a"), T("demo-b"))),)),
+               route=None, number=0, who="ada")
+"""
+ROUTE = "/console/routes/way"
+SECTION = "When targets fail or are slow"
+
+
+@pytest.fixture(autouse=True)
+def _way(site: Site) -> None:
+    site.manage("shell", "-v", "0", "-c", MAKE)
+
+
+def expect(where: Any) -> Any:
+    from playwright.sync_api import expect
+
+    return expect(where)
+
+
+def opened(page: Any) -> Any:
+    """The section, open."""
+    section = page.locator("#route-way")
+    if not section.evaluate("part => part.open"):
+        section.locator("summary").click()
+    return section
+
+
+def saved(page: Any, version: int) -> None:
+    """Save, and wait until it is told."""
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".toast").last).to_contain_text(f"saved as version {version}")
+
+
+def test_what_is_filled_in_is_there_after_saving_and_reloading(signed_in: Any) -> None:
+    page = signed_in
+    page.goto(ROUTE)
+    section = opened(page)
+    texts = {
+        "First pause before a retry, s": "0.5",
+        "Longest Retry-After to wait for, s": "7",
+        "Failures in a row before a rest": "4",
+        "Ask a second target after, s": "1.5",
+        "Check its targets every, s": "60",
+        "Share of them, %": "12.5",
+        "Retries after: timeout": "2",
+        "Failures before a rest: rate limit (429)": "9",
+    }
+    for label, text in texts.items():
+        section.get_by_label(label, exact=True).fill(text)
+    section.get_by_label("Target fits a request's tags").select_option("all")
+    section.get_by_label("Repeat requests unseen on").select_option("shade")
+    section.get_by_label("In every step skip targets").check()
+    section.get_by_label("Route to fall back to after: context too long").select_option("spare")
+    expect(section.get_by_role("checkbox", name="spare")).to_be_checked()
+    saved(page, 2)
+    page.reload()
+    section = opened(page)
+    for label, text in texts.items():
+        expect(section.get_by_label(label, exact=True)).to_have_value(text)
+    expect(section.get_by_label("Target fits a request's tags")).to_have_value("all")
+    expect(section.get_by_label("Repeat requests unseen on")).to_have_value("shade")
+    expect(section.get_by_label("In every step skip targets")).to_be_checked()
+    expect(section.get_by_role("checkbox", name="spare")).to_be_checked()
+    section.get_by_role("checkbox", name="spare").uncheck()
+    section.get_by_label("Retries after: timeout").fill("")
+    saved(page, 3)
+    page.reload()
+    section = opened(page)
+    expect(section.get_by_role("checkbox", name="spare")).to_have_count(0)
+    expect(section.get_by_label("Retries after: timeout")).to_have_value("")
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "told"),
+    [
+        ("First pause before a retry, s", "999", "a number from 0 to 60"),
+        ("Failures in a row before a rest", "0", "a number from 1 to 100"),
+        ("Ask a second target after, s", "soon", "a number from 0.01 to 600"),
+        ("Check its targets every, s", "1", "a number from"),
+        ("Share of them, %", "20", "choose the route on which the requests are repeated"),
+        ("Retries after: timeout", "x", "a number from 0 to 100"),
+        ("Failures before a rest: content policy", "101", "a number from 0 to 100"),
+    ],
+)
+def test_what_is_wrong_is_told_at_its_field(
+    signed_in: Any, complaints: Any, label: str, text: str, told: str
+) -> None:
+    complaints.forgive("422")
+    page = signed_in
+    page.goto(ROUTE)
+    opened(page).get_by_label(label, exact=True).fill(text)
+    page.get_by_role("button", name="Save").click()
+    section = page.locator("#route-way")
+    error = section.locator(".errors")
+    expect(error).to_be_visible()
+    expect(error).to_contain_text(told)
+    expect(section.get_by_label(label, exact=True)).to_have_value(text)
+    page.reload()
+    expect(page.locator("#route-bar")).to_contain_text("version 1")
+
+
+def test_the_section_is_used_by_keyboard_alone(signed_in: Any) -> None:
+    page = signed_in
+    page.goto(ROUTE)
+    page.locator("#route-way > summary").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    first = page.get_by_label("First pause before a retry, s")
+    expect(first).to_be_focused()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("0.75")
+    expect(page.locator("#route-bar")).to_contain_text("unsaved")
+    expect(first).to_be_focused()
+    page.keyboard.press("Control+s")
+    expect(page.locator(".toast")).to_contain_text("saved as version 2")
+    page.reload()
+    opened(page)
+    expect(page.get_by_label("First pause before a retry, s")).to_have_value("0.75")
+
+
+def test_answers_are_kept_counted_and_thrown_away(
+    signed_in: Any, site: Site, complaints: Any
+) -> None:
+    complaints.forgive("422")
+    page = signed_in
+    page.goto(ROUTE)
+    page.locator("#route-more > summary").click()
+    page.get_by_label("Keep answers for, s").fill("long")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#route-more .errors")).to_contain_text("a number from 1 to")
+    page.get_by_label("Keep answers for, s").fill("600")
+    page.get_by_label("Kept answers are for").select_option("route")
+    saved(page, 2)
+    page.reload()
+    page.locator("#route-more > summary").click()
+    expect(page.get_by_label("Keep answers for, s")).to_have_value("600")
+    expect(page.get_by_label("Kept answers are for")).to_have_value("route")
+    page.get_by_role("link", name="what is kept").click()
+    expect(page.locator("#cache-held")).to_contain_text("0 answers are kept")
+    page.get_by_role("button", name="Throw away").click()
+    expect(page.locator(".toast")).to_be_visible()
+
+
+VARIED = """
+import datetime as dt
+from django.utils import timezone
+from gateway.models import RequestLog
+RequestLog.objects.filter(route="varied").delete()
+for number, (variant, outcome) in enumerate([("canary", "ok"), ("canary", "error"), ("plain", "ok")]):
+    RequestLog.objects.create(request_id=f"req_varied{number}", route="varied", variant=variant,
+        outcome=outcome, started_at=timezone.now(), duration_ms=100, first_token_ms=20,
+        output_tokens=10, cost_usd="0.01")
+"""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_variants_stand_side_by_side_in_usage(
+    open_page: Callable[..., Any],
+    site: Site,
+    axe: Any,
+    no_sideways_scroll: Any,
+    size: dict[str, int],
+) -> None:
+    site.manage("shell", "-v", "0", "-c", VARIED)
+    chat = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
+    headers = {"authorization": f"Bearer {site.key}"}
+    httpx.post(f"{site.url}/v1/chat/completions", json=chat, headers=headers, timeout=30)
+    page = open_page("ada", size=size)
+    page.goto("/console/usage")
+    for _ in range(50):  # the log is written beside the request
+        if page.get_by_role("region", name="Compared").count():
+            break
+        page.wait_for_timeout(200)
+        page.reload()
+    table = page.get_by_role("region", name="Compared").get_by_role("table")
+    expect(table.locator("tbody tr")).to_have_count(2)
+    rows = {row.locator(".pill").inner_text(): row for row in table.locator("tbody tr").all()}
+    assert set(rows) == {"canary", "plain"}
+    expect(rows["canary"].locator("[data-label=Failed]")).to_contain_text("50 %")
+    expect(rows["plain"].locator("[data-label=Requests]")).to_contain_text("1")
+    axe(page)
+    no_sideways_scroll(page)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_open_sections_are_accessible_and_fit(
+    open_page: Callable[..., Any],
+    axe: Any,
+    no_sideways_scroll: Any,
+    complaints: Any,
+    size: dict[str, int],
+    theme: str,
+) -> None:
+    complaints.forgive("422")
+    page = open_page("ada", size=size, theme=theme)
+    page.goto(ROUTE)
+    page.locator("#route-more > summary").click()
+    section = opened(page)
+    section.get_by_label("First pause before a retry, s").fill("999")
+    section.get_by_label("Retries after: timeout").fill("x")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#route-way .errors")).to_have_count(2)
+    axe(page)
+    no_sideways_scroll(page)
+    page.goto("/console/route-cache/way")
+    axe(page)
+    no_sideways_scroll(page)

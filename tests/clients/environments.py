@@ -1,0 +1,83 @@
+"""Environments of clients: their packages, apart from ours, installed once and kept.
+
+Installing sees the environment of whoever runs the tests (registries, certificates);
+running a client does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KEPT = Path.home() / ".cache" / "dragoman-tests"
+# What installing may take on a slow line.
+GET_S = 900.0
+
+
+class Unavailable(Exception):
+    """The packages of a client cannot be had here; says why and what would help."""
+
+
+def python_with(packages: tuple[str, ...]) -> Path:
+    """The interpreter of an environment with these packages from PyPI."""
+    version = "{}.{}".format(*sys.version_info)
+    place = _kept("python", (version, *packages), lambda making: _python(making, packages))
+    return place / "bin" / "python"
+
+
+def node_modules(modules: tuple[str, ...]) -> Path:
+    """A folder with these packages from npm, as `name@bounds`, below its `node_modules`."""
+    return _kept("npm", modules, lambda making: _npm(making, modules))
+
+
+def _python(making: Path, packages: tuple[str, ...]) -> None:
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    newest = known["tool"]["uv"]["exclude-newer"]
+    _get(["uv", "venv", "--quiet", "--relocatable", "--python", sys.executable, str(making)])
+    python = str(making / "bin" / "python")
+    _get(["uv", "pip", "install", "--exclude-newer", newest, "--python", python, *packages])
+
+
+def _npm(making: Path, named: tuple[str, ...]) -> None:
+    making.mkdir()
+    (making / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")
+    quiet = ["--no-audit", "--no-fund", "--ignore-scripts"]
+    _get(["npm", "install", *quiet, "--prefix", str(making), *named])
+
+
+def _kept(kind: str, wanted: tuple[str, ...], make: Callable[[Path], None]) -> Path:
+    """A folder that is made once for what is wanted."""
+    digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:12]
+    place = KEPT / f"{kind}-{digest}"
+    if not place.exists():
+        # Made aside and moved, as two test processes may do this at once.
+        making = KEPT / f"{kind}-{digest}-{os.getpid()}"
+        KEPT.mkdir(parents=True, exist_ok=True)
+        try:
+            make(making)
+            making.rename(place)
+        except OSError:
+            if not place.exists():
+                raise
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return place
+
+
+def _get(command: list[str]) -> None:
+    try:
+        got = subprocess.run(
+            command, cwd=KEPT, capture_output=True, text=True, timeout=GET_S, check=False
+        )
+    except FileNotFoundError as error:
+        raise Unavailable(f"`{command[0]}` is not installed") from error
+    if got.returncode != 0:
+        told = got.stderr.strip()[-600:]
+        raise Unavailable(f"`{' '.join(command)}` needs a package registry: {told}")

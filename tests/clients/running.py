@@ -1,0 +1,113 @@
+"""Runs the script of a client on its upstreams, and reads what it saw."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.clients.environments import node_modules, python_with
+from tests.clients.table import CLIENTS, Client
+from tests.clients.upstreams import UPSTREAMS, Stand
+
+SCRIPTS = Path(__file__).resolve().parent / "scripts"
+RUN_S = 240.0
+
+
+@dataclass
+class Told:
+    """What a client saw: `saw[model][scenario]` is `{"saw": ...}` or `{"failed": ...}`.
+
+    `kept[upstream]` is whether the thoughts of both turns came back to where they are from.
+    """
+
+    saw: dict[str, dict[str, dict[str, Any]]]
+    output: str
+    kept: dict[str, bool] = field(default_factory=dict)
+
+
+def run(client: Client, stand: Stand, home: Path) -> Told:
+    """Run a client's script on all its upstreams, with `home` as its home.
+
+    Raises:
+        Unavailable: what it needs cannot be installed.
+        AssertionError: it ended without an answer; holds its output.
+    """
+    stand.teach(client.shell)
+    modules = node_modules(client.modules) if client.modules else None
+    asked = {
+        "base": stand.gateway.url,
+        "key": stand.gateway.key,
+        "variant": client.variant,
+        "modules": str(modules),
+        "scenarios": {
+            route_of(client, name): scenarios_of(client, name) for name in client.upstreams
+        },
+    }
+    done = subprocess.run(
+        [*_command(client, modules), json.dumps(asked)],
+        cwd=home,
+        env=_environment(home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
+    output = f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, output
+    told = Told(json.loads(done.stdout.strip().splitlines()[-1]), output)
+    tool = client.shell[0] if client.shell else "get_weather"
+    for name in client.upstreams:
+        if UPSTREAMS[name].state is not None and "thinking" in scenarios_of(client, name):
+            told.kept[name] = all(stand.sent_back(name, number, tool) for number in (0, 1))
+    return told
+
+
+def saw(told: Told, name: str, upstream: str, scenario: str) -> dict[str, Any]:
+    """What a client saw in one scenario on one upstream."""
+    if scenario == "memory":
+        return {"saw": told.kept[upstream]}
+    return told.saw[route_of(CLIENTS[name], upstream)][scenario]
+
+
+def route_of(client: Client, upstream: str) -> str:
+    """The route by which a client asks for an upstream."""
+    return client.names.get(upstream) or UPSTREAMS[upstream].model
+
+
+def scenarios_of(client: Client, upstream: str) -> tuple[str, ...]:
+    """What is asked of an upstream: no thoughts of one that refuses that, in its own words."""
+    own = client.speaks.startswith("openai")
+    without = "thinking" if own and not UPSTREAMS[upstream].thinks else ""
+    return tuple(name for name in client.scenarios if name != without)
+
+
+def _command(client: Client, modules: Path | None) -> list[str]:
+    """The command that runs the script, its packages made ready."""
+    script = SCRIPTS / client.script
+    if script.suffix == ".mjs":
+        assert modules is not None
+        return ["node", str(_beside(modules, script))]
+    python = python_with(client.packages) if client.packages else Path(sys.executable)
+    return [str(python), str(script)]
+
+
+def _beside(modules: Path, script: Path) -> Path:
+    """The script where Node finds its modules."""
+    for source in SCRIPTS.glob("*.mjs"):
+        copy = modules / f"{source.stem}-{os.getpid()}.tmp"
+        shutil.copy(source, copy)
+        copy.rename(modules / source.name)
+    return modules / script.name
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """A clean environment: nothing of the person who runs the tests."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+    return {**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,80 @@
+"""The OpenAI Agents SDK: its Chat model, its Responses model, and LiteLLM's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents import (
+    Agent,
+    ModelSettings,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
+from openai import AsyncOpenAI
+from openai.types.shared import Reasoning
+from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+
+set_tracing_disabled(disabled=True)
+
+
+@function_tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return weather(city)
+
+
+def agent(model: str, *, thinks: bool = False, **more: Any) -> Any:
+    """An agent on the model of this variant; made anew for every event loop."""
+    if thinks:
+        reasoning = Reasoning(effort="high", summary="auto")
+        settings = ModelSettings(reasoning=reasoning)
+        if VARIANT == "responses":
+            settings.response_include = ["reasoning.encrypted_content"]
+            settings.store = False
+        more["model_settings"] = settings
+    return Agent(name="Forecaster", instructions="Be brief.", model=made(model), **more)
+
+
+def made(model: str) -> Any:
+    """The model of this variant."""
+    if VARIANT == "litellm":
+        from agents.extensions.models.litellm_model import LitellmModel
+
+        return LitellmModel(f"litellm_proxy/{model}", base_url=f"{BASE}/v1", api_key=KEY)
+    client = AsyncOpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
+    kind = OpenAIResponsesModel if VARIANT == "responses" else OpenAIChatCompletionsModel
+    return kind(model, client)
+
+
+async def text(model: str) -> str:
+    """A whole answer."""
+    return str((await Runner.run(agent(model), HELLO)).final_output)
+
+
+async def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    events = Runner.run_streamed(agent(model), HELLO).stream_events()
+    raw = [event.data async for event in events if event.type == "raw_response_event"]
+    return [data.delta for data in raw if data.type == "response.output_text.delta"]
+
+
+async def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    return str((await Runner.run(agent(model, tools=[get_weather]), BOTH_CITIES)).final_output)
+
+
+async def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    asked = agent(model, thinks=True, tools=[get_weather])
+    prompts = think(model)
+    first = await Runner.run(asked, prompts[0])
+    history = [*first.to_input_list(), {"role": "user", "content": prompts[1]}]
+    second = await Runner.run(asked, history)
+    return [str(first.final_output), str(second.final_output)]
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking)

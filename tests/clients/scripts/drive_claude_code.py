@@ -1,0 +1,61 @@
+"""Claude Code, through its agent SDK, in a home of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ResultMessage
+from walk import BASE, BOTH_CITIES, HELLO, KEY, main, think
+
+
+def options(model: str) -> Any:
+    """How to run it as root, without a terminal, and on loopback only."""
+    work = tempfile.mkdtemp(prefix="work-", dir=Path.home())
+    env = {
+        "ANTHROPIC_BASE_URL": BASE,
+        "ANTHROPIC_AUTH_TOKEN": KEY,
+        "ANTHROPIC_API_KEY": "",
+        "ANTHROPIC_MODEL": model,
+        "ANTHROPIC_DEFAULT_HAIKU_MODEL": model,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_RETRIES": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_AUTOUPDATER": "1",
+    }
+    return ClaudeAgentOptions(
+        env=env, model=model, cwd=work, setting_sources=[], allowed_tools=["Bash"]
+    )
+
+
+async def turns(model: str, *prompts: str) -> list[str]:
+    """The results of one session's turns."""
+    told = []
+    async with ClaudeSDKClient(options(model)) as session:
+        for prompt in prompts:
+            await session.query(prompt)
+            results = [m async for m in session.receive_response() if isinstance(m, ResultMessage)]
+            if results[-1].is_error:
+                raise RuntimeError(results[-1].result)
+            told.append(results[-1].result)
+    return told
+
+
+async def text(model: str) -> str:
+    """An answer; it asks by streams always."""
+    return (await turns(model, HELLO))[0]
+
+
+async def tools(model: str) -> str:
+    """The last words after two commands in its shell."""
+    return (await turns(model, BOTH_CITIES))[0]
+
+
+async def thinking(model: str) -> list[str]:
+    """The last words of two turns of one session, with thoughts and commands."""
+    return await turns(model, *think(model))
+
+
+if __name__ == "__main__":
+    main(text=text, tools=tools, thinking=thinking)

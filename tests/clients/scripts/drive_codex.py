@@ -1,0 +1,74 @@
+"""Codex CLI, without a terminal, in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from walk import ASKED, BASE, BOTH_CITIES, HELLO, KEY, main, think
+
+CODEX = Path(ASKED["modules"]) / "node_modules" / ".bin" / "codex"
+PROVIDER = (
+    f'{{name="Dragoman", base_url="{BASE}/v1", env_key="DRAGOMAN_KEY", wire_api="responses"}}'
+)
+SETTINGS = {
+    "model_provider": '"dragoman"',
+    "model_providers.dragoman": PROVIDER,
+    "model_reasoning_effort": '"high"',
+}
+UNATTENDED = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
+
+
+def ask(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple[str, str]:
+    """What it says last, and its thread, which `thread` takes up again."""
+    command = [str(CODEX), "exec", *(["resume"] if thread else []), *UNATTENDED, "-m", model]
+    for name, value in SETTINGS.items():
+        command += ["-c", f"{name}={value}"]
+    work = home / "work"
+    work.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [*command, *([thread] if thread else []), prompt],
+        cwd=work,
+        env={**os.environ, "CODEX_HOME": str(home), "DRAGOMAN_KEY": KEY},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    items = [event["item"] for event in events if event["type"] == "item.completed"]
+    said = [item["text"] for item in items if item["type"] == "agent_message"]
+    begun = [event["thread_id"] for event in events if event["type"] == "thread.started"]
+    if done.returncode != 0 or not said:
+        raise RuntimeError(f"codex ended with {done.returncode}: {done.stdout[-900:]}")
+    return said[-1], begun[0]
+
+
+def home() -> Path:
+    """A new home for it."""
+    return Path(tempfile.mkdtemp(prefix="codex-", dir=Path.home()))
+
+
+def text(model: str) -> str:
+    """An answer; it asks by streams always."""
+    return ask(home(), model, HELLO)[0]
+
+
+def tools(model: str) -> str:
+    """The last words after two commands in its shell."""
+    return ask(home(), model, BOTH_CITIES)[0]
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns of one thread, with thoughts and commands."""
+    place, prompts = home(), think(model)
+    first, thread = ask(place, model, prompts[0])
+    return [first, ask(place, model, prompts[1], thread=thread)[0]]
+
+
+if __name__ == "__main__":
+    main(text=text, tools=tools, thinking=thinking)

@@ -1,0 +1,44 @@
+"""The official `google-genai` SDK; it runs the tools itself."""
+
+from __future__ import annotations
+
+from google import genai
+from google.genai import types
+from walk import BASE, BOTH_CITIES, HELLO, KEY, main, think, weather
+
+options = types.HttpOptions(base_url=BASE)
+client = genai.Client(api_key=KEY, vertexai=False, http_options=options)
+
+
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return weather(city)
+
+
+def text(model: str) -> str:
+    """A whole answer."""
+    return client.models.generate_content(model=model, contents=HELLO).text or ""
+
+
+def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    chunks = client.models.generate_content_stream(model=model, contents=HELLO)
+    return [chunk.text for chunk in chunks if chunk.text]
+
+
+def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    asked = types.GenerateContentConfig(tools=[get_weather])
+    return client.chats.create(model=model, config=asked).send_message(BOTH_CITIES).text or ""
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    thinks = types.ThinkingConfig(include_thoughts=True)
+    asked = types.GenerateContentConfig(tools=[get_weather], thinking_config=thinks)
+    chat = client.chats.create(model=model, config=asked)
+    return [chat.send_message(prompt).text or "" for prompt in think(model)]
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking)

@@ -1,0 +1,75 @@
+"""langchain-openai (Chat, Responses) and langchain-anthropic, as an agent loop uses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+
+
+@tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return weather(city)
+
+
+def chat(model: str, *, thinks: bool = False) -> Any:
+    """The chat model of this variant."""
+    if VARIANT == "anthropic":
+        from langchain_anthropic import ChatAnthropic
+
+        more: dict[str, Any] = {"max_tokens": 4096}
+        if thinks:
+            more["thinking"] = {"type": "enabled", "budget_tokens": 1024}
+        return ChatAnthropic(model=model, base_url=BASE, api_key=KEY, max_retries=0, **more)
+    from langchain_openai import ChatOpenAI
+
+    more = {}
+    if VARIANT == "responses":
+        more = {"use_responses_api": True}
+        if thinks:
+            more["reasoning"] = {"effort": "high", "summary": "auto"}
+            more |= {"include": ["reasoning.encrypted_content"], "store": False}
+    elif thinks:
+        more = {"reasoning_effort": "high"}
+    return ChatOpenAI(model=model, base_url=f"{BASE}/v1", api_key=KEY, max_retries=0, **more)
+
+
+def text(model: str) -> str:
+    """A whole answer."""
+    return chat(model).invoke(HELLO).text
+
+
+def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    return [chunk.text for chunk in chat(model).stream(HELLO) if chunk.text]
+
+
+def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    return turn(chat(model).bind_tools([get_weather]), [], BOTH_CITIES)
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    agent, history = chat(model, thinks=True).bind_tools([get_weather]), []
+    return [turn(agent, history, prompt) for prompt in think(model)]
+
+
+def turn(agent: Any, history: list[Any], prompt: str) -> str:
+    """Ask, run what tools are called, and ask again until there are none."""
+    history.append(HumanMessage(prompt))
+    for _ in range(4):
+        told = agent.invoke(history)
+        history.append(told)
+        if not told.tool_calls:
+            return told.text
+        for call in told.tool_calls:
+            history.append(ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"]))
+    raise RuntimeError("the tools are called without end")
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking)

@@ -1,0 +1,82 @@
+"""LiteLLM as a library, by the three prefixes that people use for a gateway."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import litellm
+from walk import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_WORDS,
+    VARIANT,
+    main,
+    think,
+    weather,
+)
+
+FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+TOOLS: Any = [{"type": "function", "function": FUNCTION}]
+# `anthropic/` appends /v1/messages itself; the others expect the base with /v1.
+ADDRESS = BASE if VARIANT == "anthropic" else f"{BASE}/v1"
+
+
+def ask(model: str, messages: list[Any], **more: Any) -> Any:
+    """One call; LiteLLM would retry by itself."""
+    more |= {"api_base": ADDRESS, "api_key": KEY, "num_retries": 0, "max_tokens": 4096}
+    return litellm.completion(f"{VARIANT}/{model}", messages, **more)
+
+
+def text(model: str) -> str:
+    """A whole answer."""
+    return str(ask(model, [user(HELLO)]).choices[0].message.content)
+
+
+def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    chunks = ask(model, [user(HELLO)], stream=True)
+    return [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
+
+
+def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    return turn(model, [], BOTH_CITIES, {})
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    history: list[Any] = []
+    # It drops an effort for models that it does not know, unless it is allowed.
+    more: dict[str, Any] = {"reasoning_effort": "high"}
+    more |= {"allowed_openai_params": ["reasoning_effort"]}
+    if VARIANT == "anthropic":
+        more = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+    return [turn(model, history, prompt, more) for prompt in think(model)]
+
+
+def user(content: str) -> dict[str, Any]:
+    """A message of the user's."""
+    return {"role": "user", "content": content}
+
+
+def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
+    """Ask, run what tools are called, and ask again until there are none."""
+    history.append(user(prompt))
+    for _ in range(4):
+        message = ask(model, history, tools=TOOLS, **more).choices[0].message
+        history.append(message.model_dump(exclude_none=True))
+        if not message.tool_calls:
+            return str(message.content)
+        for call in message.tool_calls:
+            said = weather(**json.loads(call.function.arguments))
+            history.append({"role": "tool", "tool_call_id": call.id, "content": said})
+    raise RuntimeError("the tools are called without end")
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking)

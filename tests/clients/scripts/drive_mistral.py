@@ -1,0 +1,73 @@
+"""The official `mistralai` SDK, which speaks Chat in its own words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mistralai.client import Mistral
+from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+
+client = Mistral(api_key=KEY, server_url=BASE)
+FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+TOOLS: Any = [{"type": "function", "function": FUNCTION}]
+
+
+def text(model: str) -> str:
+    """A whole answer."""
+    return words(client.chat.complete(model=model, messages=[user(HELLO)]).choices[0].message)
+
+
+def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    events = client.chat.stream(model=model, messages=[user(HELLO)])
+    deltas = [event.data.choices[0].delta for event in events if event.data.choices]
+    return [delta.content for delta in deltas if delta.content]
+
+
+def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    return turn(model, [], BOTH_CITIES, {})
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    history: list[Any] = []
+    return [turn(model, history, prompt, {"reasoning_effort": "high"}) for prompt in think(model)]
+
+
+def embed(model: str) -> list[int]:
+    """How long the vectors of two texts are."""
+    told = client.embeddings.create(model=model, inputs=["a", "bbb"])
+    return [len(row.embedding or ()) for row in told.data]
+
+
+def user(content: str) -> Any:
+    """A message of the user's."""
+    return {"role": "user", "content": content}
+
+
+def words(message: Any) -> str:
+    """The text of an answer."""
+    assert isinstance(message.content, str)
+    return message.content
+
+
+def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
+    """Ask, run what tools are called, and ask again until there are none."""
+    history.append(user(prompt))
+    for _ in range(4):
+        told = client.chat.complete(model=model, messages=history, tools=TOOLS, **more)
+        message = told.choices[0].message
+        history.append(message)
+        if not message.tool_calls:
+            return words(message)
+        for call in message.tool_calls:
+            said = weather(**json.loads(call.function.arguments))
+            result = {"role": "tool", "name": call.function.name, "content": said}
+            history.append({**result, "tool_call_id": call.id})
+    raise RuntimeError("the tools are called without end")
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)

@@ -1,0 +1,62 @@
+"""The official `ollama` client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ollama
+from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+
+client = ollama.Client(host=BASE, headers={"Authorization": f"Bearer {KEY}"})
+FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+TOOLS: Any = [{"type": "function", "function": FUNCTION}]
+
+
+def text(model: str) -> str:
+    """A whole answer."""
+    return client.chat(model, [user(HELLO)]).message.content or ""
+
+
+def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    chunks = client.chat(model, [user(HELLO)], stream=True)
+    return [chunk.message.content for chunk in chunks if chunk.message.content]
+
+
+def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    return turn(model, [], BOTH_CITIES, think=None)
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    history: list[Any] = []
+    return [turn(model, history, prompt, think=True) for prompt in think(model)]
+
+
+def embed(model: str) -> list[int]:
+    """How long the vectors of two texts are."""
+    return [len(vector) for vector in client.embed(model, ["a", "bbb"]).embeddings]
+
+
+def user(content: str) -> dict[str, Any]:
+    """A message of the user's."""
+    return {"role": "user", "content": content}
+
+
+def turn(model: str, history: list[Any], prompt: str, *, think: bool | None) -> str:
+    """Ask, run what tools are called, and ask again until there are none."""
+    history.append(user(prompt))
+    for _ in range(4):
+        message = client.chat(model, history, tools=TOOLS, think=think).message
+        history.append(message)
+        if not message.tool_calls:
+            return message.content or ""
+        for call in message.tool_calls:
+            said = weather(**call.function.arguments)
+            history.append({"role": "tool", "tool_name": call.function.name, "content": said})
+    raise RuntimeError("the tools are called without end")
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)

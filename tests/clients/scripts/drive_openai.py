@@ -1,0 +1,115 @@
+"""The official `openai` SDK: Chat, Responses, legacy Completions and Embeddings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import openai
+from walk import (
+    BASE,
+    BOTH_CITIES,
+    CITY,
+    HELLO,
+    KEY,
+    TOOL,
+    TOOL_WORDS,
+    VARIANT,
+    main,
+    think,
+    weather,
+)
+
+client = openai.OpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
+FUNCTION: Any = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+CHAT_TOOLS: Any = [{"type": "function", "function": FUNCTION}]
+TOOLS: Any = [{"type": "function", "strict": False, **FUNCTION}]
+
+
+def text(model: str) -> str:
+    """A whole answer."""
+    if VARIANT == "completions":
+        return client.completions.create(model=model, prompt=HELLO).choices[0].text
+    if VARIANT == "responses":
+        return client.responses.create(model=model, input=HELLO).output_text
+    told = client.chat.completions.create(model=model, messages=[user(HELLO)])
+    return told.choices[0].message.content or ""
+
+
+def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    if VARIANT == "completions":
+        whole = client.completions.create(model=model, prompt=HELLO, stream=True)
+        return [chunk.choices[0].text for chunk in whole if chunk.choices]
+    if VARIANT == "responses":
+        events = client.responses.create(model=model, input=HELLO, stream=True)
+        return [event.delta for event in events if event.type == "response.output_text.delta"]
+    chunks = client.chat.completions.create(model=model, messages=[user(HELLO)], stream=True)
+    return [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
+
+
+def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    turn = responses_turn if VARIANT == "responses" else chat_turn
+    return turn(model, [], BOTH_CITIES, {})
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    history: list[Any] = []
+    if VARIANT == "responses":
+        more: dict[str, Any] = {"reasoning": {"effort": "high", "summary": "auto"}}
+        more |= {"include": ["reasoning.encrypted_content"], "store": False}
+        return [responses_turn(model, history, prompt, more) for prompt in think(model)]
+    return [
+        chat_turn(model, history, prompt, {"reasoning_effort": "high"}) for prompt in think(model)
+    ]
+
+
+def embed(model: str) -> list[int]:
+    """How long the vectors of two texts are."""
+    told = client.embeddings.create(model=model, input=["a", "bbb"])
+    return [len(row.embedding) for row in told.data]
+
+
+def user(content: str) -> Any:
+    """A message of the user's."""
+    return {"role": "user", "content": content}
+
+
+def chat_turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
+    """Ask by streams, run what tools are called, until there are none."""
+    history.append(user(prompt))
+    for _ in range(4):
+        asked = {"model": model, "messages": history, "tools": CHAT_TOOLS, **more}
+        with client.chat.completions.stream(**asked) as events:
+            message = events.get_final_completion().choices[0].message
+        history.append(message.model_dump(exclude_none=True))
+        if not message.tool_calls:
+            return message.content or ""
+        for call in message.tool_calls:
+            said = weather(**json.loads(call.function.arguments))
+            history.append({"role": "tool", "tool_call_id": call.id, "content": said})
+    raise RuntimeError("the tools are called without end")
+
+
+def responses_turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
+    """The same with Responses, without a store at the service."""
+    history.append(user(prompt))
+    for _ in range(4):
+        with client.responses.stream(model=model, input=history, tools=TOOLS, **more) as events:
+            told = events.get_final_response()
+        history += [item.model_dump(exclude_none=True) for item in told.output]
+        calls = [item for item in told.output if item.type == "function_call"]
+        if not calls:
+            return told.output_text
+        for call in calls:
+            said = weather(**json.loads(call.arguments))
+            history.append(
+                {"type": "function_call_output", "call_id": call.call_id, "output": said}
+            )
+    raise RuntimeError("the tools are called without end")
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)

@@ -1,0 +1,64 @@
+"""What every script of a client shares. Standard library only: it runs in their environments.
+
+A script is called with one JSON argument (`base`, `key`, `models`, `variant`) and prints
+`{model: {scenario: {"saw": ...} or {"failed": ...}}}` as its last line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+ASKED: dict[str, Any] = json.loads(sys.argv[1])
+BASE: str = ASKED["base"]
+KEY: str = ASKED["key"]
+VARIANT: str = ASKED["variant"]
+
+HELLO = "Hello there"
+BOTH_CITIES = "What is the weather in Paris and Rome?"
+TOOL = "get_weather"
+TOOL_WORDS = "The weather of a city"
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "description": "Its name"}},
+    "required": ["city"],
+}
+
+
+def think(model: str) -> list[str]:
+    """Two turns of one conversation, each for a thought and a tool call.
+
+    They name the model, as the gateway's memory takes the same words for the same talk.
+    """
+    return [f"Think about the weather in {city}, {model}" for city in ("Oslo", "Lima")]
+
+
+def weather(city: str) -> str:
+    """What the tool answers."""
+    return f"sun in {city}"
+
+
+def main(**scenarios: Callable[[str], Any]) -> None:
+    """Run each scenario on each model and print what the client saw."""
+    wanted = ASKED["scenarios"]
+    seen = {
+        model: {name: _one(scenarios[name], model) for name in names}
+        for model, names in wanted.items()
+    }
+    print("\n" + json.dumps(seen))
+
+
+def _one(scenario: Callable[[str], Any], model: str) -> dict[str, Any]:
+    try:
+        saw = scenario(model)
+        if inspect.iscoroutine(saw):
+            saw = asyncio.run(saw)
+    except Exception as error:
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {error}"[:1000]}
+    return {"saw": saw}

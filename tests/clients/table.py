@@ -1,0 +1,377 @@
+"""The clients that are driven against a live gateway: one row each.
+
+`docs/clients.md` is made of this table by `python -m tests.clients.listing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+TALK = ("text", "stream", "tools")
+ALL = (*TALK, "thinking")
+# Agents ask by streams always.
+AGENT = ("text", "tools", "thinking")
+EVERY = ("chat", "deepseek", "responses", "messages", "gemini", "ollama")
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client library or agent, and how it is driven.
+
+    Attributes:
+        title: its name for people.
+        script: the file below `scripts/` that drives it; `.mjs` runs on Node.
+        variant: what the script is told, where one script drives several.
+        packages: from PyPI with their bounds; empty for the development environment's own.
+        modules: from npm, with their bounds.
+        speaks: the dialect it sends.
+        base, key: what a person sets, with `URL` for the gateway's address.
+        scenarios: what is verified on each upstream of `upstreams`.
+        upstreams: names of `UPSTREAMS`.
+        names: the routes it asks for on an upstream, where it does not take their own names.
+        shell: an agent's own tool for a command, and that tool's argument; it gets no other.
+        known: what fails for a reason outside of the gateway: `upstream scenario`, and why.
+        notes: what to know, for people.
+    """
+
+    title: str
+    script: str
+    speaks: str
+    base: str
+    key: str
+    variant: str = ""
+    packages: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ALL
+    upstreams: tuple[str, ...] = EVERY
+    names: Mapping[str, str] = field(default_factory=dict)
+    shell: tuple[str, str] | None = None
+    known: Mapping[str, str] = field(default_factory=dict)
+    notes: str = ""
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it needs packages that the development environment lacks."""
+        return bool(self.packages or self.modules)
+
+
+AT_V1, AT_ROOT = '`base_url="URL/v1"`', '`base_url="URL"`'
+AT_BASE_URL = '`baseURL: "URL/v1"`'
+AT_V1_OLD = '`api_base="URL/v1"`'
+OPENAI_KEY, ANTHROPIC_KEY = "`OPENAI_API_KEY`", "`ANTHROPIC_API_KEY`"
+CHAT, RESPONSES, MESSAGES = "openai_chat", "openai_responses", "anthropic_messages"
+LANGCHAIN_OPENAI = ("langchain-openai>=1.7,<2",)
+LLAMA_OPENAI = ("llama-index-llms-openai>=0.8,<0.9", "llama-index-llms-openai-like>=0.8,<0.9")
+# 1.82.7, 1.82.8 and 1.107.0 were malicious releases.
+LITELLM = ("litellm>=1.83,<1.84",)
+AGENTS = ("openai-agents>=0.24,<0.25", *LITELLM)
+VERCEL = (
+    "ai@^7.0.173",
+    "@ai-sdk/openai@^4.0.118",
+    "@ai-sdk/anthropic@^4.0.105",
+    "@ai-sdk/google@^4.0.121",
+    "@ai-sdk/openai-compatible@^3.0.92",
+    "zod@^4",
+)
+TEXTS = ("text", "stream")
+# For clients that ask only for models of Anthropic's that they know.
+CLAUDE_NAMES = {
+    "chat": "claude-haiku-4-5-20251001",
+    "deepseek": "claude-3-7-sonnet-20250219",
+    "responses": "claude-opus-4-20250514",
+    "gemini": "claude-sonnet-4-20250514",
+    "ollama": "claude-opus-4-1-20250805",
+}
+# For agents that ask otherwise where they know the model.
+HOUSE_NAMES = {name: f"house-{name}" for name in EVERY}
+NOT_ASKED = "it goes to Responses by itself there, and does not ask for the state of thoughts"
+# Providers of vectors, which take no chat.
+EMBEDDERS = ("embeddings", "local embeddings")
+
+CLIENTS: dict[str, Client] = {
+    # --- in the development environment: every test run ---
+    "openai-chat": Client(
+        "openai (Python), Chat", "drive_openai.py", CHAT, AT_V1, OPENAI_KEY, variant="chat"
+    ),
+    "openai-responses": Client(
+        "openai (Python), Responses",
+        "drive_openai.py",
+        RESPONSES,
+        AT_V1,
+        OPENAI_KEY,
+        variant="responses",
+    ),
+    "openai-completions": Client(
+        "openai (Python), legacy Completions",
+        "drive_openai.py",
+        "openai_completions",
+        AT_V1,
+        OPENAI_KEY,
+        variant="completions",
+        scenarios=TEXTS,
+        upstreams=("completions", *EVERY),
+    ),
+    "openai-embeddings": Client(
+        "openai (Python), Embeddings",
+        "drive_openai.py",
+        "openai_embeddings",
+        AT_V1,
+        OPENAI_KEY,
+        scenarios=("embed",),
+        upstreams=EMBEDDERS,
+    ),
+    "anthropic": Client(
+        "anthropic (Python)", "drive_anthropic.py", MESSAGES, AT_ROOT, ANTHROPIC_KEY
+    ),
+    "google-genai": Client(
+        "google-genai (Python)",
+        "drive_google.py",
+        "gemini",
+        '`HttpOptions(base_url="URL")`',
+        "`GEMINI_API_KEY`",
+    ),
+    "ollama": Client(
+        "ollama (Python)",
+        "drive_ollama.py",
+        "ollama",
+        '`host="URL"`',
+        '`headers={"Authorization": "Bearer KEY"}`',
+    ),
+    "ollama-embed": Client(
+        "ollama (Python), embed",
+        "drive_ollama.py",
+        "ollama",
+        '`host="URL"`',
+        '`headers={"Authorization": "Bearer KEY"}`',
+        scenarios=("embed",),
+        upstreams=EMBEDDERS,
+    ),
+    # --- in environments of their own ---
+    "mistralai": Client(
+        "mistralai (Python)",
+        "drive_mistral.py",
+        CHAT,
+        '`server_url="URL"`',
+        "`MISTRAL_API_KEY`",
+        packages=("mistralai>=3.7,<4",),
+        known={"chat tools": "OpenAI's Chat refuses the `prefix` of each answer that it repeats"},
+        notes="Speaks Chat at `/v1/chat/completions`. It repeats answers with `prefix: false`, "
+        "which OpenAI refuses: give such a provider the edit `drop messages[].prefix`.",
+    ),
+    "langchain-openai": Client(
+        "LangChain `ChatOpenAI`",
+        "drive_langchain.py",
+        CHAT,
+        AT_V1,
+        OPENAI_KEY,
+        variant="chat",
+        packages=LANGCHAIN_OPENAI,
+        known={"responses memory": NOT_ASKED},
+        notes="Goes to Responses by itself for GPT-5.4 and newer with tools.",
+    ),
+    "langchain-openai-responses": Client(
+        "LangChain `ChatOpenAI(use_responses_api=True)`",
+        "drive_langchain.py",
+        RESPONSES,
+        AT_V1,
+        OPENAI_KEY,
+        variant="responses",
+        packages=LANGCHAIN_OPENAI,
+    ),
+    "langchain-anthropic": Client(
+        "LangChain `ChatAnthropic`",
+        "drive_langchain.py",
+        MESSAGES,
+        AT_ROOT,
+        ANTHROPIC_KEY,
+        variant="anthropic",
+        packages=("langchain-anthropic>=1.7,<2",),
+    ),
+    "llama-index-openai": Client(
+        "LlamaIndex `OpenAI`",
+        "drive_llamaindex.py",
+        CHAT,
+        AT_V1_OLD,
+        OPENAI_KEY,
+        variant="openai",
+        packages=LLAMA_OPENAI,
+        # It asks only for models of OpenAI's that it knows.
+        names={
+            "deepseek": "o3-mini",
+            "messages": "o3",
+            "gemini": "o4-mini",
+            "ollama": "o1",
+        },
+        notes="Takes only model names of OpenAI's that it knows: name the route as one, or use "
+        "`OpenAILike`.",
+    ),
+    "llama-index-openai-like": Client(
+        "LlamaIndex `OpenAILike`",
+        "drive_llamaindex.py",
+        CHAT,
+        AT_V1_OLD,
+        OPENAI_KEY,
+        variant="openai-like",
+        packages=LLAMA_OPENAI,
+    ),
+    "llama-index-anthropic": Client(
+        "LlamaIndex `Anthropic`",
+        "drive_llamaindex.py",
+        MESSAGES,
+        AT_ROOT,
+        ANTHROPIC_KEY,
+        variant="anthropic",
+        packages=("llama-index-llms-anthropic>=0.12,<0.13", "anthropic<1"),
+        names=CLAUDE_NAMES,
+        notes="0.12 needs anthropic 0.x (`TypeError` with 2.x), and takes only names of Claude "
+        "models that it knows.",
+    ),
+    "openai-agents-chat": Client(
+        "OpenAI Agents SDK, `OpenAIChatCompletionsModel`",
+        "drive_agents.py",
+        CHAT,
+        AT_V1,
+        OPENAI_KEY,
+        variant="chat",
+        packages=AGENTS,
+        notes="Turn its tracing off (`OPENAI_AGENTS_DISABLE_TRACING=1`): it goes to OpenAI.",
+    ),
+    "openai-agents-responses": Client(
+        "OpenAI Agents SDK, `OpenAIResponsesModel` (its default)",
+        "drive_agents.py",
+        RESPONSES,
+        AT_V1,
+        OPENAI_KEY,
+        variant="responses",
+        packages=AGENTS,
+    ),
+    "openai-agents-litellm": Client(
+        "OpenAI Agents SDK, `LitellmModel`",
+        "drive_agents.py",
+        CHAT,
+        AT_V1,
+        "`api_key=`",
+        variant="litellm",
+        packages=AGENTS,
+        known={
+            f"{upstream} tools": "it tells Claude and Gemini of parallel calls one after the other"
+            for upstream in ("messages", "gemini")
+        },
+        notes="As `litellm_proxy/ROUTE`: with `openai/ROUTE` LiteLLM refuses an effort for names "
+        "that it does not know.",
+    ),
+    "litellm-openai": Client(
+        "LiteLLM, `openai/ROUTE`",
+        "drive_litellm.py",
+        CHAT,
+        AT_V1_OLD,
+        OPENAI_KEY,
+        variant="openai",
+        packages=LITELLM,
+        known={"responses memory": NOT_ASKED},
+        notes="Sends GPT-5.4 and newer with tools to Responses; an effort needs "
+        '`allowed_openai_params=["reasoning_effort"]` for a route whose name it does not know.',
+    ),
+    "litellm-proxy": Client(
+        "LiteLLM, `litellm_proxy/ROUTE`",
+        "drive_litellm.py",
+        CHAT,
+        AT_V1_OLD,
+        "`LITELLM_PROXY_API_KEY`",
+        variant="litellm_proxy",
+        packages=LITELLM,
+        notes="The prefix that LiteLLM has for gateways: names are taken as they are.",
+    ),
+    "litellm-anthropic": Client(
+        "LiteLLM, `anthropic/ROUTE`",
+        "drive_litellm.py",
+        MESSAGES,
+        '`api_base="URL"`',
+        ANTHROPIC_KEY,
+        variant="anthropic",
+        packages=LITELLM,
+        names=CLAUDE_NAMES,
+        notes="`api_base` has no `/v1`; what it asks for follows from the route's name, so "
+        "name the route as a Claude model.",
+    ),
+    "vercel-responses": Client(
+        "Vercel AI SDK, `openai(ROUTE)` (its default)",
+        "drive_vercel.mjs",
+        RESPONSES,
+        AT_BASE_URL,
+        OPENAI_KEY,
+        variant="responses",
+        modules=VERCEL,
+        notes="`forceReasoning: true` where the route's name is not a reasoning model's.",
+    ),
+    "vercel-chat": Client(
+        "Vercel AI SDK, `openai.chat(ROUTE)`",
+        "drive_vercel.mjs",
+        CHAT,
+        AT_BASE_URL,
+        OPENAI_KEY,
+        variant="chat",
+        modules=VERCEL,
+    ),
+    "vercel-anthropic": Client(
+        "Vercel AI SDK, `@ai-sdk/anthropic`",
+        "drive_vercel.mjs",
+        MESSAGES,
+        AT_BASE_URL,
+        ANTHROPIC_KEY,
+        variant="anthropic",
+        modules=VERCEL,
+    ),
+    "vercel-google": Client(
+        "Vercel AI SDK, `@ai-sdk/google`",
+        "drive_vercel.mjs",
+        "gemini",
+        '`baseURL: "URL/v1beta"`',
+        "`GOOGLE_GENERATIVE_AI_API_KEY`",
+        variant="google",
+        modules=VERCEL,
+    ),
+    "vercel-compatible": Client(
+        "Vercel AI SDK, `@ai-sdk/openai-compatible`",
+        "drive_vercel.mjs",
+        CHAT,
+        AT_BASE_URL,
+        "`apiKey:`",
+        variant="compatible",
+        modules=VERCEL,
+    ),
+    "codex": Client(
+        "Codex CLI",
+        "drive_codex.py",
+        RESPONSES,
+        '`model_providers.NAME={base_url="URL/v1", wire_api="responses", env_key="..."}`',
+        "the one `env_key` names",
+        modules=("@openai/codex@^0.169.0",),
+        scenarios=AGENT,
+        # gpt-4o refuses the `reasoning` that it always sends.
+        upstreams=tuple(name for name in EVERY if name != "chat"),
+        names=HOUSE_NAMES,
+        shell=("exec_command", "cmd"),
+        notes="Give the route a name that Codex does not know: for known ones it sends other tools.",
+    ),
+    "claude-code": Client(
+        "Claude Code",
+        "drive_claude_code.py",
+        MESSAGES,
+        "`ANTHROPIC_BASE_URL=URL`",
+        "`ANTHROPIC_AUTH_TOKEN`",
+        packages=("claude-agent-sdk>=0.2.186,<0.3",),
+        scenarios=AGENT,
+        names=HOUSE_NAMES,
+        shell=("Bash", "command"),
+        notes="`ANTHROPIC_MODEL=ROUTE`. On a Claude of 4.5 or older give the route the model's own "
+        "name: with another it asks for adaptive thinking first and is refused.",
+    ),
+}
+
+# What is asked about and is not served, and what to do.
+NOT_SERVED = {
+    "cohere (Python), `ClientV2.chat`": "Cohere's chat is spoken to providers, not served to "
+    "clients: `/v2/chat` is a 404 that says so. `rerank` goes to `/v2/rerank`, which is passed on.",
+}

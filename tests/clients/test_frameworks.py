@@ -1,0 +1,23 @@
+"""Frameworks and agents on a live gateway: `uv run pytest -m frameworks`.
+
+Each is installed apart from the project, from PyPI or npm, and kept for the next run.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clients.cases import cases
+from tests.clients.conftest import Running
+from tests.clients.running import saw
+from tests.clients.verdict import wrong
+
+# The first case of a client installs it and runs all of its scenarios.
+pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
+
+
+@pytest.mark.parametrize(("client", "upstream", "scenario"), cases(heavy=True))
+def test_a_client_gets_what_it_asks_for(
+    told: Running, client: str, upstream: str, scenario: str
+) -> None:
+    assert not wrong(scenario, saw(told(client), client, upstream, scenario))

@@ -1,0 +1,30 @@
+"""The clients of the development environment on a live gateway."""
+
+from __future__ import annotations
+
+import cohere
+import httpx
+import pytest
+from cohere.errors import NotFoundError
+
+from tests.clients.cases import cases
+from tests.clients.conftest import Running
+from tests.clients.running import saw
+from tests.clients.upstreams import Stand
+from tests.clients.verdict import wrong
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize(("client", "upstream", "scenario"), cases(heavy=False))
+def test_a_client_gets_what_it_asks_for(
+    told: Running, client: str, upstream: str, scenario: str
+) -> None:
+    assert not wrong(scenario, saw(told(client), client, upstream, scenario))
+
+
+def test_cohere_is_told_that_its_chat_is_not_served(stand: Stand) -> None:
+    base, key = stand.gateway.url, stand.gateway.key
+    with httpx.Client() as http, pytest.raises(NotFoundError, match="/v2/chat"):
+        client = cohere.ClientV2(api_key=key, base_url=base, httpx_client=http)
+        client.chat(model="gpt-4o", messages=[cohere.UserChatMessageV2(content="Hello")])

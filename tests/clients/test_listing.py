@@ -1,0 +1,57 @@
+"""docs/clients.md tells what the table holds, and the table is whole."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gateway.dialects import DIALECTS
+from tests.clients.cases import asked_of
+from tests.clients.listing import TARGET, listing
+from tests.clients.running import SCRIPTS, route_of
+from tests.clients.table import CLIENTS, Client
+from tests.clients.upstreams import UPSTREAMS
+
+EACH = pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
+# The dialect of each provider, to tell whether a client meets foreign ones.
+CHATS = ("chat", "deepseek")
+
+
+def test_the_document_is_fresh() -> None:
+    assert TARGET.read_text(encoding="utf-8") == listing(), "run `python -m tests.clients.listing`"
+
+
+@EACH
+def test_a_row_is_whole(client: Client) -> None:
+    assert client.speaks in DIALECTS
+    assert (SCRIPTS / client.script).is_file()
+    assert set(client.upstreams) <= set(UPSTREAMS)
+    assert len(set(client.upstreams) - set(CHATS)) >= 2, "two providers of other dialects"
+    assert len({route_of(client, name) for name in client.upstreams}) == len(client.upstreams)
+
+
+@EACH
+def test_packages_are_bounded(client: Client) -> None:
+    assert all(re.search(r"<\d", package) for package in client.packages)
+    assert all(re.search(r"@\^\d", module) for module in client.modules)
+
+
+@EACH
+def test_a_known_failure_is_of_a_case_that_is_run(client: Client) -> None:
+    for where in client.known:
+        upstream, _, scenario = where.rpartition(" ")
+        assert upstream in client.upstreams
+        assert scenario in asked_of(client, upstream)
+
+
+def test_a_route_leads_to_one_provider() -> None:
+    named = [
+        (name, upstream) for client in CLIENTS.values() for upstream, name in client.names.items()
+    ]
+    assert len(dict(named)) == len({(name, upstream) for name, upstream in named})
+
+
+def test_every_script_is_used() -> None:
+    driven = {path.name for path in SCRIPTS.glob("drive_*")}
+    assert driven == {client.script for client in CLIENTS.values()}

@@ -1,0 +1,151 @@
+"""A live gateway before one strict provider of each dialect, and what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.clients.table import CLIENTS
+from tests.e2e.rig import Gateway, configured
+from tests.fakes import (
+    Call,
+    Say,
+    Server,
+    StrictAnthropic,
+    StrictDeepSeek,
+    StrictGemini,
+    StrictOpenAI,
+    anthropic_rules,
+    gemini_rules,
+    responses_rules,
+)
+from tests.fakes.ollama import StrictOllama
+from tests.fakes.openai_older import StrictOlderOpenAI
+
+HELLO = "Hello from the strict upstream."
+PROMPTS = ("Think about the weather in Oslo", "Think about the weather in Lima")
+THOUGHTS = ("Oslo is up north", "Lima is down south")
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A provider: `model` is the route that leads to it and its model there.
+
+    `state` gives, of a thought and the name of the tool called after it, what has to be
+    sent back with the tool's result; None where nothing has. `thinks` is false where
+    asking for thoughts is refused.
+    """
+
+    model: str
+    prefix: str
+    make: Callable[[], Any]
+    path: str = ""
+    state: Callable[[str, str], str] | None = None
+    thinks: bool = True
+
+
+UPSTREAMS: dict[str, Upstream] = {
+    "chat": Upstream("gpt-4o", "openai", StrictOpenAI, "/v1", thinks=False),
+    "deepseek": Upstream(
+        "deepseek-v4-pro", "deepseek", StrictDeepSeek, "/v1", lambda thought, tool: thought
+    ),
+    "responses": Upstream(
+        "gpt-5.6-sol",
+        "openai",
+        StrictOpenAI,
+        "/v1",
+        lambda thought, tool: responses_rules.STATE + thought.encode().hex()[:40],
+    ),
+    "messages": Upstream(
+        "claude-sonnet-4-5",
+        "anthropic",
+        StrictAnthropic,
+        "",
+        lambda thought, tool: anthropic_rules.signature(thought),
+    ),
+    # It signs its calls, not its thoughts.
+    "gemini": Upstream(
+        "gemini-3.8-flash",
+        "gemini",
+        StrictGemini,
+        "",
+        lambda thought, tool: gemini_rules.signature(tool),
+    ),
+    "ollama": Upstream("qwen3", "ollama_chat", StrictOllama),
+    "completions": Upstream("gpt-3.5-turbo-instruct", "openai", StrictOlderOpenAI, "/v1"),
+    "embeddings": Upstream("text-embedding-3-small", "openai", StrictOlderOpenAI, "/v1"),
+    "local embeddings": Upstream("nomic-embed-text", "ollama", StrictOllama),
+}
+
+
+@dataclass
+class Stand:
+    """The gateway and the providers behind it, by the names of `UPSTREAMS`."""
+
+    gateway: Gateway
+    servers: dict[str, Any]
+
+    def sent_back(self, upstream: str, number: int, tool: str) -> bool:
+        """Whether the result of that turn's tool went back with the thought before it."""
+        known = UPSTREAMS[upstream]
+        assert known.state is not None
+        server: Server = self.servers[upstream]
+        asked = [json.loads(seen.raw) for seen in server.requests if seen.raw]
+        # Written anew, as JSON may escape what a signature holds.
+        texts = [json.dumps(body, ensure_ascii=False) for body in asked]
+        of_turn = [text for text in texts if PROMPTS[number] in text]
+        if number == 0:
+            of_turn = [text for text in of_turn if PROMPTS[1] not in text]
+        # Google's SDK writes bytes in the other alphabet of base64.
+        of_turn = [text + text.replace("-", "+").replace("_", "/") for text in of_turn]
+        return bool(of_turn) and known.state(THOUGHTS[number], tool) in of_turn[-1]
+
+    def teach(self, shell: tuple[str, str] | None) -> None:
+        """Forget what was asked, and say what an agent with this tool is to be told."""
+        for server in self.servers.values():
+            server.requests.clear()
+            _teach(server, shell)
+
+
+@contextmanager
+def standing(directory: Path) -> Iterator[Stand]:
+    """A stand whose gateway keeps its data in `directory`."""
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(u.make()) for name, u in UPSTREAMS.items()}
+        rows = []
+        for name, upstream in UPSTREAMS.items():
+            server = servers[name]
+            params = {
+                "model": f"{upstream.prefix}/{upstream.model}",
+                "api_base": f"{server.url}{upstream.path}",
+                "api_key": getattr(server, "key", "none"),
+                "max_retries": 0,
+            }
+            for public in {upstream.model, *(c.names.get(name, "") for c in CLIENTS.values())}:
+                if public:
+                    rows.append({"model_name": public, "litellm_params": params})
+        gateway = Gateway(directory, configured(rows)).start()
+        stack.callback(gateway.kill)
+        yield Stand(gateway, servers)
+        gateway.stop()
+
+
+def _teach(server: Any, shell: tuple[str, str] | None) -> None:
+    """What a provider says in the scenarios of the scripts."""
+    then = Say(text="It is: {results}")
+    cities = tuple(_call(city, shell) for city in ("Paris", "Rome"))
+    server.script.on("weather in Paris and Rome", Say(text="I look.", calls=cities, then=then))
+    for prompt, thought in zip(PROMPTS, THOUGHTS, strict=True):
+        call = _call(prompt.split()[-1], shell)
+        server.script.on(prompt, Say(reasoning=thought, calls=(call,), then=then))
+
+
+def _call(city: str, shell: tuple[str, str] | None) -> Call:
+    """The call that tells a city's weather: by the tool of the scripts, or by a command."""
+    if shell is None:
+        return Call("get_weather", {"city": city}, f"toolu_{city}")
+    return Call(shell[0], {shell[1]: f"echo sun in {city}"}, f"toolu_{city}")

@@ -1,0 +1,40 @@
+"""What a client has to have seen in each scenario."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.clients.upstreams import HELLO
+
+
+def wrong(scenario: str, seen: dict[str, Any]) -> str:
+    """What is wrong with what a client saw; empty if nothing is."""
+    if "failed" in seen:
+        return str(seen["failed"])
+    return "" if _RIGHT[scenario](seen["saw"]) else f"it saw {seen['saw']!r}"
+
+
+def _streamed(pieces: list[str]) -> bool:
+    return len(pieces) > 1 and "".join(pieces) == HELLO
+
+
+def _both(words: str) -> bool:
+    # Agents that run tools at once answer in the order in which they end.
+    return words.startswith("It is: ") and all(f"sun in {c}" in words for c in ("Paris", "Rome"))
+
+
+def _turns(told: list[str]) -> bool:
+    cities = ("Oslo", "Lima")
+    return [[c for c in cities if f"sun in {c}" in words] for words in told] == [
+        [c] for c in cities
+    ]
+
+
+_RIGHT: dict[str, Any] = {
+    "text": lambda words: words == HELLO,
+    "stream": _streamed,
+    "tools": _both,
+    "thinking": _turns,
+    "memory": bool,
+    "embed": lambda lengths: lengths == [4, 4],
+}

@@ -1,0 +1,211 @@
+"""The cost pages: a bill beside what was computed, newer prices, margins, the export."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from gateway import store
+from gateway.models import ApiKey, BillLine, Change, PriceUpdate, Team
+from gateway.providers import prices
+from gateway.providers.prices import price_for
+from tests.store.factories import entry, model, provider
+from tests.store.test_price_updates import SONNET, newer
+
+pytestmark = pytest.mark.django_db
+
+TODAY = dt.datetime.now(dt.UTC).date().isoformat()
+
+
+@pytest.fixture(autouse=True)
+def _as_it_came() -> Iterator[None]:
+    yield
+    prices.use({})
+
+
+@pytest.fixture
+def ada() -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    return client
+
+
+@pytest.fixture
+def vic() -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("vic"))
+    return client
+
+
+def used(id: str = "r1", **values: Any) -> None:
+    given: dict[str, Any] = {
+        "started_at": timezone.now().timestamp(),
+        "provider": "openai",
+        "model": "gpt-5",
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "usage_source": "reported",
+        "cost_usd": Decimal("0.5"),
+        "charged_usd": Decimal("0.6"),
+    }
+    store.write([entry(id, **(given | values))])
+
+
+def upload(name: str, data: bytes) -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, data)
+
+
+def test_an_empty_gateway_has_a_page(vic: Client) -> None:
+    assert vic.get(reverse("cost")).status_code == 200
+
+
+def test_a_bill_as_a_file_shows_the_difference_by_day(ada: Client) -> None:
+    provider("openai")
+    used()
+    bill = upload("bill.csv", f"date,model,cost\n{TODAY},gpt-5,0.75\n".encode())
+    response = ada.post(reverse("bill-enter"), {"provider": "openai", "file": bill}, follow=True)
+    text = response.content.decode()
+    assert "$0.50" in text
+    assert "$0.75" in text
+    assert response.context["found"].difference == Decimal("0.25")
+    assert (BillLine.objects.get().who, BillLine.objects.get().origin) == ("ada", "bill.csv")
+
+
+def test_a_sum_of_days_is_enough(ada: Client) -> None:
+    provider("openai")
+    used()
+    given = {"provider": "openai", "since": TODAY, "until": TODAY, "usd": "0.5"}
+    response = ada.post(reverse("bill-enter"), given, follow=True)
+    assert response.context["found"].difference == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"since": TODAY, "until": TODAY}, "usd"),
+        ({"since": TODAY, "until": "2000-01-01", "usd": "1"}, "usd"),
+        ({"file": upload("x.csv", b"nonsense\n1\n")}, "file"),
+        ({"file": upload("x.csv", b"date,cost\n")}, "file"),
+        ({"file": upload("x.csv", b"\xff\xfe\x00")}, "file"),
+    ],
+)
+def test_a_bill_that_says_nothing_is_refused(ada: Client, given: Any, field: str) -> None:
+    provider("openai")
+    response = ada.post(reverse("bill-enter"), {"provider": "openai", **given})
+    assert response.status_code == 422
+    assert field in response.context["form"].errors
+    assert not BillLine.objects.exists()
+
+
+def test_what_may_explain_a_difference_is_told_in_words(vic: Client) -> None:
+    used("r1", cost_usd=None, charged_usd=None)
+    used("r2", outcome="cut")
+    text = vic.get(reverse("cost"), {"provider": "openai"}).content.decode()
+    assert "No price known" in text
+    assert "Streams that broke off" in text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"since": "soon"}, {"since": "2026-01-02", "until": "2026-01-01"}, {"since": "2001-01-01"}],
+)
+def test_a_period_that_is_none_is_told(vic: Client, query: dict[str, str]) -> None:
+    response = vic.get(reverse("cost"), query)
+    assert response.status_code == 200
+    assert response.context["problem"]
+
+
+def test_the_export_has_what_was_asked_for(vic: Client) -> None:
+    team = Team.objects.create(name="search")
+    key = ApiKey.objects.create(name="ci", prefix="sk-ci", digest=b"x", team=team)
+    used(key_id=key.pk, key_prefix="sk-ci")
+    response = vic.get(reverse("spend-export"), {"by": ["team", "key"], "format": "csv"})
+    (row,) = csv.DictReader(io.StringIO(response.content.decode()))
+    assert (row["team"], row["key"], Decimal(row["charged_usd"])) == (
+        "search",
+        "ci",
+        Decimal("0.6"),
+    )
+    response = vic.get(reverse("spend-export"), {"by": "model", "format": "json"})
+    assert json.loads(response.content)[0]["model"] == "openai/gpt-5"
+
+
+def test_a_margin_for_all_is_set_and_taken_away(ada: Client) -> None:
+    ada.post(reverse("margin-set"), {"margin": "1.25"})
+    assert store.load_snapshot().margin == Decimal("1.25")
+    ada.post(reverse("margin-set"), {"margin": ""})
+    assert store.load_snapshot().margin is None
+    ada.post(reverse("margin-set"), {"margin": "-1"})
+    assert store.load_snapshot().margin is None
+
+
+def test_a_newer_list_is_looked_at_and_accepted_in_part(ada: Client) -> None:
+    model(SONNET, provider("claude", "anthropic"))
+    data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
+    response = ada.post(reverse("prices"), {"file": upload("newer.json", data)}, follow=True)
+    text = response.content.decode()
+    assert "<ins>$4.00</ins>" in text
+    assert "+33.3 %" in text
+    assert "claude-next" not in text, "models in use come first"
+    row = PriceUpdate.objects.get()
+    places = [entry["place"] for entry in response.context["entries"]]
+    ada.post(
+        reverse("price-accept", args=[row.pk]), {"what": "some", "place": places, "shown": places}
+    )
+    store.load_snapshot()
+    assert price_for("anthropic", SONNET).input == 4
+    assert price_for("anthropic", "claude-next").input is None
+    assert Change.objects.filter(kind="priceupdate", who="ada", what="changed").exists()
+
+
+def test_accepted_as_a_whole_and_taken_back(ada: Client) -> None:
+    data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
+    ada.post(reverse("prices"), {"file": upload("newer.json", data)})
+    accept = reverse("price-accept", args=[PriceUpdate.objects.get().pk])
+    ada.post(accept, {"what": "all"})
+    store.load_snapshot()
+    assert price_for("anthropic", "claude-next").input == 7
+    ada.post(accept, {"what": "drop"})
+    store.load_snapshot()
+    assert price_for("anthropic", "claude-next").input is None
+
+
+def test_what_is_not_on_the_page_stays_as_it_was(ada: Client) -> None:
+    data = newer(usd=["4", "15", "0.3", "3.75", "6"], new=True)
+    ada.post(reverse("prices"), {"file": upload("newer.json", data)})
+    row = PriceUpdate.objects.get()
+    row.accept([0, 1], "ada")
+    ada.post(reverse("price-accept", args=[row.pk]), {"what": "some", "shown": ["0"]})
+    row.refresh_from_db()
+    assert row.accepted == [1]
+
+
+@pytest.mark.parametrize("data", [b"nonsense", b"{}", newer()])
+def test_a_file_that_is_no_newer_list_is_refused(ada: Client, data: bytes) -> None:
+    response = ada.post(reverse("prices"), {"file": upload("x.json", data)})
+    assert response.status_code == 422
+    assert not PriceUpdate.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["bill-enter", "margin-set", "prices"])
+def test_viewers_change_nothing(vic: Client, name: str) -> None:
+    assert vic.post(reverse(name), {"margin": "9"}).status_code == 403
+
+
+def test_viewers_see_no_form(vic: Client) -> None:
+    provider("openai")
+    text = vic.get(reverse("cost")).content.decode()
+    assert reverse("bill-enter") not in text
+    assert reverse("margin-set") not in text

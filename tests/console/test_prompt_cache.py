@@ -1,0 +1,354 @@
+"""The prompt-cache guard: sessions as agents write them, and where their prefix breaks."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+
+from console.pages.requests import sessions
+from console.pages.requests.cache_guard import Finding, guard_of
+from console.prompt_cache.prefix import differing, pieces, split
+from gateway import store
+from gateway.models import RequestLog
+from gateway.relay.entry import Attempt, Bodies
+from tests.store.factories import entry, model, provider
+
+MODEL = "claude-sonnet-4-5"
+Json = dict[str, Any]
+
+TOOLS: list[Json] = [
+    {"name": name, "description": f"{name} something. " * 60, "input_schema": {"type": "object"}}
+    for name in ("Bash", "Edit", "Read", "Grep")
+]
+
+
+def claude_code(turns: int, day: str = "2026-11-20") -> Json:
+    """A request as Claude Code sends it: two system blocks, marks on the last message."""
+    messages: list[Json] = [
+        {"role": "user", "content": [{"type": "text", "text": "Fix the failing test."}]}
+    ]
+    for number in range(turns - 1):
+        call = {"type": "tool_use", "id": f"toolu_{number}", "name": "Bash", "input": {"n": number}}
+        result = {"type": "tool_result", "tool_use_id": f"toolu_{number}", "content": "ok " * 50}
+        messages += [
+            {"role": "assistant", "content": [call]},
+            {"role": "user", "content": [result]},
+        ]
+    messages[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
+    return {
+        "model": MODEL,
+        "max_tokens": 32000,
+        "system": [
+            {"type": "text", "text": "You are Claude Code, Anthropic's official CLI."},
+            {
+                "type": "text",
+                "text": "Rules. " * 500 + f"<env>\nToday's date: {day}\n</env>\nBe brief.",
+                "cache_control": {"type": "ephemeral"},
+            },
+        ],
+        "tools": copy.deepcopy(TOOLS),
+        "messages": messages,
+        "stream": True,
+    }
+
+
+def codex(turns: int) -> Json:
+    """A Responses request as Codex sends it, its whole history in `input`."""
+    items: list[Json] = [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Fix it."}]}
+    ]
+    for n in range(turns - 1):
+        items.append(
+            {"type": "function_call", "call_id": f"c{n}", "name": "shell", "arguments": "{}"}
+        )
+        items.append({"type": "function_call_output", "call_id": f"c{n}", "output": "ok " * 50})
+    tools = [{"type": "function", "name": name, "parameters": {}} for name in ("shell", "plan")]
+    return {
+        "model": "gpt-5",
+        "instructions": "You are Codex. " * 200,
+        "input": items,
+        "tools": tools,
+    }
+
+
+@pytest.fixture
+def claude(db: None) -> None:
+    model(MODEL, provider("claude", "anthropic"))
+
+
+@pytest.fixture
+def log(db: None) -> Callable[..., None]:
+    """Writes one turn after another into the session `s-1`."""
+    count = 0
+
+    def write(body: Json, fresh: int, read: int | None, **values: Any) -> None:
+        nonlocal count
+        count += 1
+        given: Json = {
+            "started_at": time.time() - 3600 + 20 * count,
+            "session": "s-1",
+            "requested_model": MODEL,
+            "provider": "claude",
+            "model": MODEL,
+            "client_dialect": "anthropic_messages",
+            "upstream_dialect": "anthropic_messages",
+            "cache_write_tokens": fresh,
+            "input_tokens": 4,
+            "output_tokens": 100,
+            "cache_read_tokens": read,
+        }
+        sent = msgspec.json.encode(body)
+        made = Bodies(client_request=sent, upstream_request=sent)
+        store.write([entry(f"req_{count}", bodies=made, **(given | values))])
+
+    return write
+
+
+def found() -> list[Finding]:
+    return guard_of(sessions.session("s-1")).findings
+
+
+def test_a_session_that_only_grows_loses_nothing(claude: None, log: Callable[..., None]) -> None:
+    """The marks move to the last message with every turn: that breaks nothing."""
+    for turn in range(1, 6):
+        log(claude_code(turn), 300, 0 if turn == 1 else 20_000 + 300 * turn)
+    assert found() == []
+
+
+def test_a_date_in_the_system_prompt_is_found_and_priced(
+    claude: None, log: Callable[..., None]
+) -> None:
+    log(claude_code(3), 20_000, 0)
+    log(claude_code(4, day="2026-11-21"), 18_300, 2_000)
+    (finding,) = found()
+    broken = finding.broken
+    assert (broken.kind, broken.place, broken.part) == ("system", "system[1]", "system")
+    assert (broken.old, broken.new) == ("2026-11-20", "2026-11-21")
+    assert broken.lead.endswith("Today's date: ")
+    assert (broken.expected, broken.cached, broken.lost) == (20_004, 2_000, 18_004)
+    # 18,004 tokens written at 3.75 instead of read at 0.30, a million.
+    assert broken.usd == Decimal(18_004) * (Decimal("3.75") - Decimal("0.3")) / 1_000_000
+    assert "a date or a time" in finding.advice.lower()
+
+
+def test_tools_in_another_order_are_told_from_other_tools(
+    claude: None, log: Callable[..., None]
+) -> None:
+    reordered = claude_code(3)
+    reordered["tools"].reverse()
+    log(claude_code(2), 20_000, 0)
+    log(reordered, 20_500, 0)
+    (finding,) = found()
+    assert finding.broken.kind == "order"
+    assert (finding.broken.old, finding.broken.new) == (
+        "Bash, Edit, Read, Grep",
+        "Grep, Read, Edit, Bash",
+    )
+
+
+def test_a_tool_that_came_is_named(claude: None, log: Callable[..., None]) -> None:
+    more = claude_code(3)
+    more["tools"].insert(0, {"name": "WebFetch", "input_schema": {}})
+    log(claude_code(2), 20_000, 0)
+    log(more, 20_500, 0)
+    (finding,) = found()
+    assert (finding.broken.kind, finding.broken.old, finding.broken.new) == ("tool", "", "WebFetch")
+
+
+def test_a_tool_whose_words_changed_shows_them(claude: None, log: Callable[..., None]) -> None:
+    other = claude_code(3)
+    other["tools"][2]["description"] += "Updated at 10:42."
+    log(claude_code(2), 20_000, 0)
+    log(other, 14_000, 6_000)
+    (finding,) = found()
+    assert (finding.broken.kind, finding.broken.name) == ("tool", "Read")
+    assert "Updated at 10:42." in finding.broken.new
+
+
+def test_a_fallback_to_another_model_is_said_to_be_one(
+    claude: None, log: Callable[..., None]
+) -> None:
+    model("claude-opus-4-6", provider("other", "anthropic"))
+    failed = {
+        "target": f"claude/{MODEL}",
+        "provider": "claude",
+        "model": MODEL,
+        "dialect": "anthropic_messages",
+        "error_kind": "overloaded",
+    }
+    attempts = [msgspec.convert(failed, Attempt)]
+    log(claude_code(2), 20_000, 0)
+    log(claude_code(3), 20_500, 0, provider="other", model="claude-opus-4-6", attempts=attempts)
+    (finding,) = found()
+    assert finding.broken.kind == "target"
+    assert "overloaded" in finding.advice
+    # At the price of the model that answered.
+    assert finding.broken.usd == Decimal(20_004) * (Decimal("6.25") - Decimal("0.5")) / 1_000_000
+
+
+def test_an_earlier_message_that_was_rewritten_is_found(
+    claude: None, log: Callable[..., None]
+) -> None:
+    changed = claude_code(4)
+    changed["messages"][2]["content"][0]["content"] = "shortened"
+    log(claude_code(3), 20_000, 0)
+    log(changed, 15_000, 5_500)
+    (finding,) = found()
+    assert (finding.broken.kind, finding.broken.place) == ("message", "messages[2].content[0]")
+
+
+def test_marks_that_are_gone_are_told(claude: None, log: Callable[..., None]) -> None:
+    bare = msgspec.json.decode(
+        msgspec.json.encode(claude_code(3)).replace(
+            b'"cache_control":{"type":"ephemeral"}', b'"x":1'
+        )
+    )
+    for block in (*bare["system"], *bare["messages"][-1]["content"]):
+        block.pop("x", None)
+    log(claude_code(2), 20_000, 0)
+    log(bare, 0, 0, input_tokens=20_500)
+    (finding,) = found()
+    assert finding.broken.kind == "marks"
+    # Paid as plain input.
+    assert finding.broken.usd == Decimal(20_004) * (Decimal(3) - Decimal("0.3")) / 1_000_000
+
+
+@pytest.mark.parametrize(("idle", "kind"), [(30, "missed"), (1200, "expired")])
+def test_the_same_prompt_without_the_cache_is_late_or_the_providers_doing(
+    claude: None, log: Callable[..., None], idle: int, kind: str
+) -> None:
+    start = time.time() - 3000
+    log(claude_code(2), 20_000, 0, started_at=start)
+    log(claude_code(3), 20_500, 0, started_at=start + idle)
+    assert [finding.broken.kind for finding in found()] == [kind]
+
+
+def test_a_sub_agent_between_two_turns_breaks_nothing(
+    claude: None, log: Callable[..., None]
+) -> None:
+    other = claude_code(1)
+    other["system"], other["tools"] = "You are a search agent. " * 300, TOOLS[2:]
+    other["messages"] = [{"role": "user", "content": "Find the caller."}]
+    log(claude_code(2), 20_000, 0)
+    log(other, 9_000, 0)
+    log(claude_code(3), 400, 20_004)
+    assert found() == []
+
+
+def test_a_provider_that_does_not_count_cached_tokens_gets_no_price(
+    log: Callable[..., None],
+) -> None:
+    values = {"provider": "p", "model": "m", "upstream_dialect": "openai_chat"}
+    log(claude_code(2), 0, None, input_tokens=20_000, **values)
+    log(claude_code(3), 0, None, input_tokens=20_400, **values)
+    assert found() == []
+    log(claude_code(4, day="2026-11-21"), 0, None, input_tokens=20_800, **values)
+    (finding,) = found()
+    assert (finding.broken.kind, finding.broken.lost, finding.broken.usd) == ("system", None, None)
+
+
+def test_a_price_that_nobody_knows_leaves_the_cost_unknown(log: Callable[..., None]) -> None:
+    log(claude_code(2), 20_000, 0, provider="gone")
+    log(claude_code(3, day="2026-11-21"), 20_400, 0, provider="gone")
+    (finding,) = found()
+    assert (finding.broken.lost, finding.broken.usd) == (20_004, None)
+
+
+def test_responses_are_read_too(log: Callable[..., None]) -> None:
+    changed = codex(3)
+    changed["instructions"] = changed["instructions"].replace("Codex. You", "Codex! You", 1)
+    values = {"upstream_dialect": "openai_responses", "input_tokens": 20_000}
+    log(codex(2), 0, 0, **values)
+    log(codex(3), 0, 19_968, **values)
+    log(changed, 0, 0, **values)
+    (finding,) = found()
+    assert (finding.broken.kind, finding.broken.place) == ("system", "instructions")
+    assert (finding.broken.old, finding.broken.new) == ("Codex.", "Codex!")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"messages": 5, "tools": {"a": 1}}', b"\xff"])
+def test_a_body_that_is_not_understood_is_passed_over(
+    claude: None, log: Callable[..., None], body: bytes
+) -> None:
+    log(claude_code(2), 20_000, 0)
+    log(claude_code(3), 400, 20_004)
+    row = RequestLog.objects.get(request_id="req_1")
+    row.body.blob = store.bodies.packed(Bodies(upstream_request=body))
+    row.body.save()
+    assert found() == []
+
+
+def test_the_page_tells_it_in_words_to_those_who_may_read_bodies(
+    claude: None, log: Callable[..., None]
+) -> None:
+    log(claude_code(3), 20_000, 0)
+    log(claude_code(4, day="2026-11-21"), 18_300, 2_000)
+    page = reverse("request", args=["req_2"]) + "?tab=session"
+    people = get_user_model().objects
+    ada, vic = Client(), Client()
+    ada.force_login(people.create_superuser("ada"))
+    vic.force_login(people.create_user("vic"))
+    text = ada.get(page).content.decode()
+    assert "The system prompt changed" in text
+    assert "<del>2026-11-20</del><ins>2026-11-21</ins>" in text
+    assert "18,004 were paid in full" in text
+    hidden = vic.get(page).content.decode()
+    assert "The system prompt changed" not in hidden
+
+
+# -- the pieces ---------------------------------------------------------------------------
+
+
+def test_the_order_is_that_of_caches_and_marks_are_no_part_of_it() -> None:
+    body = claude_code(2)
+    parts = [piece.part for piece in pieces(body)]
+    assert parts == ["tools"] * 4 + ["system"] * 2 + ["messages"] * 3
+    assert sum(piece.marked for piece in pieces(body)) == 2
+    assert not any("cache_control" in piece.text for piece in pieces(body))
+
+
+def test_a_text_and_one_block_of_it_are_the_same() -> None:
+    one = {"messages": [{"role": "user", "content": "Hi"}]}
+    other = {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
+    assert split(pieces(one), pieces(other)).pieces == 1
+
+
+def test_gemini_and_chat_are_taken_apart() -> None:
+    gemini = {
+        "systemInstruction": {"parts": [{"text": "Be kind"}]},
+        "tools": [{"functionDeclarations": [{"name": "a"}, {"name": "b"}]}],
+        "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
+    }
+    assert [p.part for p in pieces(gemini)] == ["tools", "tools", "system", "messages"]
+    chat = {
+        "messages": [{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Hi"}]
+    }
+    assert [p.part for p in pieces(chat)] == ["system", "messages"]
+
+
+def test_the_place_of_a_difference_is_short_and_has_what_is_around_it() -> None:
+    lead, old, new, rest = differing("a" * 500 + "xy" + "b" * 500, "a" * 500 + "z" + "b" * 500)
+    assert (lead, old, new, rest) == ("a" * 60, "xy", "z", "b" * 60)
+    assert len(differing("a" + "x" * 900, "a")[1]) == 241
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("it is 10:41 now", "it is 10:42 now", ("it is ", "10:41", "10:42", " now")),
+        ("one two", "one two three", ("one ", "two", "two three", "")),
+        ("same", "same", ("", "same", "same", "")),
+        ("", "new", ("", "", "new", "")),
+    ],
+)
+def test_whole_words_are_shown(old: str, new: str, found: tuple[str, str, str, str]) -> None:
+    assert differing(old, new) == found

@@ -1,0 +1,301 @@
+"""The pages of a logged request, for each dialect that clients and upstreams speak.
+
+The rows are those of a real relay, in process, with the demo provider or a scripted
+upstream behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+
+from console.dialects import OFFERED, as_read, path_of
+from console.pages.requests import streams, translation
+from console.playground import wire
+from console.playground.document import parse
+from console.playground.share import from_log
+from gateway import store
+from gateway.canon.errors import GatewayError
+from gateway.framing.eventstream import encode
+from gateway.models import RequestLog
+from gateway.relay import inside
+from gateway.relay.entry import Entry
+from tests.console.test_playground_run import registry
+from tests.relay.harness import gateway, provider, route, snapshot
+
+pytestmark = pytest.mark.django_db
+
+ASKS = "What is the weather? Use get_weather for “Paris”."
+TOOL = {
+    "name": "get_weather",
+    "schema": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+MODEL = "demo/demo-fast@0ms"
+OPEN = msgspec.structs.replace(registry(), open=True)
+
+
+@pytest.fixture
+def ada() -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    return client
+
+
+def sent(dialect: str, *, stream: bool, model: str = MODEL) -> dict[str, Any]:
+    document = {
+        "columns": [{"id": "A", "model": model}],
+        "messages": [{"role": "user", "content": ASKS}],
+        "system": "Be brief.",
+        "params": {"max_tokens": 300, "temperature": 0.3},
+        "tools": [TOOL],
+    }
+    plan = parse(document)
+    return wire.rendered(dialect, wire.request(plan.columns[0], plan.cases[0], stream=stream))[0]
+
+
+def recorded(tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams: Any) -> Entry:
+    """The entry of one request at the edge."""
+
+    async def ask() -> Entry:
+        async with gateway(tmp_path, way or OPEN, **upstreams) as live:
+            await live.post(path, body)
+            return await live.entry()
+
+    return asyncio.run(ask())
+
+
+def kept(entry: Entry) -> RequestLog:
+    store.write([msgspec.structs.replace(entry, started_at=time.time() - 30)])
+    return RequestLog.objects.get(request_id=entry.id)
+
+
+def asked(tmp_path: Path, dialect: str, *, stream: bool) -> RequestLog:
+    path = path_of(dialect, MODEL, stream=stream)
+    return kept(recorded(tmp_path, path, sent(dialect, stream=stream)))
+
+
+def detail(client: Client, row: RequestLog, query: str = "") -> str:
+    response = client.get(f"{reverse('request', args=[row.pk])}?{query}")
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", OFFERED)
+def test_every_tab_is_right_for_every_client(
+    ada: Client, tmp_path: Path, dialect: str, *, stream: bool
+) -> None:
+    row = asked(tmp_path, dialect, stream=stream)
+    assert (row.status, row.client_dialect, row.stream) == (200, dialect, stream)
+    bodies = store.load_bodies(row.pk)
+    assert bodies is not None
+    sides = translation.request_sides(row, bodies)
+    assert sides["rows"], sides
+    assert "refuse" not in sides.get("told", "")
+    assert "changed since" not in sides.get("told", "")
+    assert streams.answer(row, bodies)
+    for tab in ("overview", "translation", "response", "headers"):
+        assert detail(ada, row, f"tab={tab}")
+    if stream:
+        shown = streams.shown(row, bodies)
+        line = shown["line"]
+        assert line.upstream_count > 1
+        assert line.client_count > 1
+        assert shown["linked"]
+        assert "nothing was sent" not in detail(ada, row, "tab=stream").lower()
+        told = [event for pair in line.pairs for event in pair.client]
+        assert shown["passed"] or len(told) == line.client_count
+        # Each upstream event stands beside what it made: the last of ours comes last.
+        assert shown["passed"] or line.pairs[-1].client or line.pairs[-2].client
+        return
+    answer = translation.response_sides(row, bodies)
+    assert answer["rows"]
+    assert not answer.get("unreadable")
+
+
+def test_an_array_of_gemini_is_a_stream_too(ada: Client, tmp_path: Path) -> None:
+    """Without `alt=sse` Google's clients get one JSON array, item by item."""
+    path = path_of("gemini", MODEL, stream=True).partition("?")[0]
+    row = kept(recorded(tmp_path, path, sent("gemini", stream=True)))
+    bodies = store.load_bodies(row.pk)
+    assert bodies is not None
+    assert (bodies.client_response or b"").startswith(b"[")
+    line = streams.shown(row, bodies)["line"]
+    assert line.client_count == len(json.loads(bodies.client_response or b""))
+    moments = [event.at_ms for pair in line.pairs for event in pair.client]
+    assert None not in moments
+    assert moments == sorted(moments)
+    assert "candidates" in detail(ada, row, "tab=stream")
+
+
+def ollama_lines() -> httpx.Response:
+    rows = [
+        {"model": "m", "message": {"role": "assistant", "content": "Hel"}, "done": False},
+        {"model": "m", "message": {"role": "assistant", "content": "lo"}, "done": False},
+        {
+            "model": "m",
+            "message": {"role": "assistant", "content": ""},
+            "done": True,
+            "done_reason": "stop",
+            "prompt_eval_count": 3,
+            "eval_count": 2,
+        },
+    ]
+    content = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    return httpx.Response(200, headers={"content-type": "application/x-ndjson"}, content=content)
+
+
+def bedrock_events() -> httpx.Response:
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("messageStart", {"role": "assistant"}),
+        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hello"}}),
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("messageStop", {"stopReason": "end_turn"}),
+        ("metadata", {"usage": {"inputTokens": 3, "outputTokens": 2, "totalTokens": 5}}),
+    ]
+    content = b"".join(encode(json.dumps(data).encode(), name) for name, data in events)
+    kind = "application/vnd.amazon.eventstream"
+    return httpx.Response(200, headers={"content-type": kind}, content=content)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "preset", "answer", "count"),
+    [
+        ("ollama", "ollama", ollama_lines, 3),
+        ("bedrock_converse", "bedrock", bedrock_events, 5),
+    ],
+)
+def test_streams_that_are_no_events_are_read(
+    ada: Client, tmp_path: Path, dialect: str, preset: str, answer: Any, count: int
+) -> None:
+    up = provider("up", dialect, preset=preset)
+    way = snapshot(route("smart", up, model="m"), log_bodies=True)
+    body = {"model": "smart", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+    entry = recorded(tmp_path, "/v1/chat/completions", body, way, up=lambda request: answer())
+    assert entry.outcome == "ok", entry.error
+    row = kept(entry)
+    bodies = store.load_bodies(row.pk)
+    assert bodies is not None
+    shown = streams.shown(row, bodies)
+    assert shown["line"].upstream_count == count
+    assert shown["linked"]
+    assert [part["text"] for part in streams.answer(row, bodies)] == ["Hello"]
+    assert "Hel" in detail(ada, row, "tab=stream")
+
+
+@pytest.mark.parametrize("dialect", OFFERED)
+def test_the_curl_of_a_request_asks_where_it_was_asked(
+    ada: Client, tmp_path: Path, dialect: str
+) -> None:
+    row = asked(tmp_path, dialect, stream=True)
+    shown = unescape(detail(ada, row))
+    assert f"http://testserver{path_of(dialect, MODEL, stream=True)}" in shown
+    assert not re.search(r"http://testserver[^ ]*\{id\}", shown)
+
+
+@pytest.mark.parametrize("dialect", sorted(set(OFFERED) - {"openai_completions"}))
+def test_a_request_opens_in_the_playground(tmp_path: Path, dialect: str) -> None:
+    row = asked(tmp_path, dialect, stream=True)
+    settings = from_log(str(row.pk))
+    assert settings is not None
+    assert settings["dialect"] == dialect
+    assert settings["columns"][0]["model"] == MODEL
+    assert settings["system"] == "Be brief."
+    assert settings["tools"][0]["name"] == "get_weather"
+    assert settings["messages"][0]["content"][0]["text"] == ASKS
+    parse(settings)
+
+
+@pytest.mark.parametrize("dialect", OFFERED)
+def test_what_was_logged_can_be_asked_again(tmp_path: Path, dialect: str) -> None:
+    """A replay is the client's own body at the client's own path."""
+    first = recorded(tmp_path, path_of(dialect, MODEL, stream=True), sent(dialect, stream=True))
+    row = kept(first)
+    bodies = store.load_bodies(row.pk)
+    assert bodies is not None
+
+    async def again() -> Entry:
+        async with gateway(tmp_path, OPEN):
+            return await inside.ask(
+                dialect=row.client_dialect,
+                body=bodies.client_request or b"",
+                who="replay",
+                model=row.requested_model,
+                stream=row.stream,
+                endpoint=row.endpoint,
+                verb=translation.verb_of(row),
+            )
+
+    entry = asyncio.run(again())
+    assert (entry.status, entry.outcome, entry.stream) == (200, "ok", True)
+    assert entry.client_dialect == dialect
+    assert entry.bodies is not None
+    assert entry.bodies.upstream_request == bodies.upstream_request
+
+
+def test_a_count_is_told_apart_from_an_answer(tmp_path: Path, ada: Client) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+    row = kept(recorded(tmp_path, "/v1/messages/count_tokens", body))
+    assert translation.verb_of(row) == "count_tokens"
+    for tab in ("overview", "translation", "response"):
+        assert detail(ada, row, f"tab={tab}")
+
+
+def vectors(request: httpx.Request) -> httpx.Response:
+    rows = [{"object": "embedding", "index": 0, "embedding": [0.5, 1.0]}]
+    usage = {"prompt_tokens": 2, "total_tokens": 2}
+    told = {"object": "list", "model": "m", "data": rows, "usage": usage}
+    return httpx.Response(200, json=told)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"model": "vectors", "input": "Hello"}),
+        ("/api/embed", {"model": "vectors", "input": "Hello"}),
+        (
+            "/v1beta/models/vectors:embedContent",
+            {"content": {"parts": [{"text": "Hello"}]}},
+        ),
+    ],
+)
+def test_embeddings_have_two_sides(
+    ada: Client, tmp_path: Path, path: str, body: dict[str, Any]
+) -> None:
+    way = snapshot(route("vectors", provider("up"), model="m"), log_bodies=True)
+    row = kept(recorded(tmp_path, path, body, way, up=vectors))
+    assert row.status == 200, row.error
+    bodies = store.load_bodies(row.pk)
+    assert bodies is not None
+    for sides in (translation.request_sides, translation.response_sides):
+        found = sides(row, bodies)
+        assert found["rows"], found
+        assert "refuse" not in found.get("told", "")
+    shown = unescape(detail(ada, row))
+    assert f"http://testserver{path}" in shown
+    assert re.search(r"https?://[^ ]+/embeddings", shown)
+
+
+@pytest.mark.parametrize("dialect", OFFERED)
+def test_what_stands_in_a_path_is_added_for_the_reader_alone(dialect: str) -> None:
+    body = sent(dialect, stream=True)
+    read = as_read(dialect, body, "m", stream=True)
+    try:
+        request = OFFERED[dialect].client.parse_request(read, {})
+    except GatewayError as failure:
+        pytest.fail(failure.error.message)
+    assert request.stream is True
+    if OFFERED[dialect].model_in_path:
+        assert not {"model", "stream"} & set(body)

@@ -1,0 +1,99 @@
+"""How a route keeps answers, at its page: set, left alone, thrown away."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from console.forms import route_cache
+from console.forms.routes import document_from, draft_of
+from console.pages.routes import words
+from gateway import models, store
+from gateway.relay.cache_shelf import Row
+from gateway.routing.document import Document
+from tests.store.factories import entry, model, provider, route
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [
+        {},
+        {"ttl_s": 60, "scope": "key"},
+        {"ttl_s": 60, "scope": "team", "namespace": "x", "semantic": "embed", "threshold": 0.9},
+    ],
+)
+def test_a_draft_says_what_the_document_says(cache: dict) -> None:
+    draft = draft_of(Document(name="r", cache=cache))
+    assert document_from(draft).cache == cache
+    assert not draft.errors
+
+
+@pytest.mark.parametrize(
+    ("seconds", "found"),
+    [("", {}), ("0", {}), ("1 000", {"ttl_s": 1000, "scope": "key"})],
+)
+def test_seconds_are_read_as_they_are_typed(seconds: str, found: dict) -> None:
+    assert route_cache.told(seconds, "key", "{}") == found
+
+
+@pytest.mark.parametrize("seconds", ["soon", "-1", "1.5", "99999999999999", "²"])
+def test_what_is_no_number_of_seconds_is_told_beside_the_field(seconds: str) -> None:
+    draft = draft_of(Document(name="r"))
+    draft.cache_ttl = seconds
+    document_from(draft)
+    assert "a number from 1" in draft.errors["cache_ttl"]
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "{", '{"nonsense": 1}', '{"threshold": "x"}'])
+def test_what_was_sent_along_can_not_break_the_route(kept: str) -> None:
+    draft = draft_of(Document(name="r"))
+    draft.cache_ttl, draft.cache_kept = "60", kept
+    cache = document_from(draft).cache
+    assert cache in ({"ttl_s": 60, "scope": "key"}, {})
+    assert bool(draft.errors) is (cache == {})
+
+
+def test_a_change_has_words() -> None:
+    before, after = Document(name="r"), Document(name="r", cache={"ttl_s": 60, "scope": "key"})
+    assert words.changes(before, after) == ["kept answers none to ttl_s: 60, scope: key"]
+
+
+@pytest.fixture
+def row(db: None) -> models.Route:
+    return route("smart", model("m", provider("p")), cache={"ttl_s": 60})
+
+
+def test_an_admin_sets_and_throws_away(client: Client, row: models.Route) -> None:
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    html = client.get("/console/routes/smart").content.decode()
+    assert 'name="cache_ttl" inputmode="numeric" value="60"' in html
+    assert 'href="/console/route-cache/smart"' in html
+    now = time.time()
+    store.write_answers([Row("a", row.pk, b"x" * 2048, now, now + 60)])
+    page = client.get("/console/route-cache/smart").content.decode()
+    assert "1 answer is kept in the database, 2.0" in page
+    assert client.post("/console/route-cache/smart").status_code == 302
+    assert store.read_answer("a") is None
+    row.refresh_from_db()
+    assert row.cache_generation == 1
+
+
+def test_a_viewer_may_not(client: Client, row: models.Route) -> None:
+    client.force_login(get_user_model().objects.create_user("vic"))
+    assert client.post("/console/route-cache/smart").status_code in {302, 403}
+    row.refresh_from_db()
+    assert row.cache_generation == 0
+
+
+def test_the_log_tells_of_a_kept_answer(client: Client, row: models.Route) -> None:
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    told = {"cache": "semantic", "cache_age_s": 12.0, "cache_similarity": 0.98765}
+    store.write([entry("req_kept", saved_usd=Decimal("0.5"), **told)])
+    pk = models.RequestLog.objects.get().pk
+    page = client.get(f"/console/requests/{pk}").content.decode()
+    assert "semantic, 12 s old, 0.988 alike, " in page
+    assert "saved" in page

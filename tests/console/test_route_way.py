@@ -1,0 +1,170 @@
+"""The editor of how a route retries, hedges, repeats and checks; tags, hours and variants."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from gateway import models, store
+from gateway.routing.document import Document, StepDoc, TargetDoc
+from gateway.store.routes import save_route
+from tests.console.test_routes import _known, ada, press, saved, smart
+from tests.store.factories import entry
+
+pytestmark = pytest.mark.django_db
+__all__ = ["_known", "ada", "smart"]
+
+
+def spare() -> None:
+    steps = (StepDoc(targets=(TargetDoc(model="openai/gpt-4.1"),)),)
+    save_route(Document(name="spare", steps=steps), route=None, number=0, who="ada")
+
+
+def test_the_form_as_it_stands_changes_nothing(ada: Client) -> None:
+    before = saved()
+    press(ada, "save", **{"t1-weight": "61"})
+    assert saved().steps[0].targets[0].weight == 61
+    assert {n: getattr(saved(), n) for n in ("retry", "backoff_s", "failures", "check_s")} == {
+        n: getattr(before, n) for n in ("retry", "backoff_s", "failures", "check_s")
+    }
+
+
+def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
+    spare()
+    typed = {
+        "retry-rate_limit": "2",
+        "retry-timeout": "0",
+        "allowed-rate_limit": "5",
+        "backoff_s": "0,5",
+        "max_wait_s": "10",
+        "failures": "4",
+        "hedge_after_s": "1.5",
+        "shadow": "spare",
+        "shadow_share": "12,5",
+        "check_s": "60",
+        "able": "1",
+        "tag_match": "all",
+        "on-context_length": ["spare"],
+        "t1-tags": "paid, eu",
+        "t1-variant": "canary",
+        "s1-strategy": "split",
+        "s2-tags": "night",
+        "s2-during": "mon-fri 18:00-08:00 Europe/Berlin",
+    }
+    assert press(ada, "save", **typed).status_code == 302
+    found = saved()
+    assert (found.retry, found.allowed) == ({"rate_limit": 2, "timeout": 0}, {"rate_limit": 5})
+    assert (found.backoff_s, found.max_wait_s, found.failures) == (0.5, 10, 4)
+    assert (found.hedge_after_s, found.shadow, found.shadow_share) == (1.5, "spare", 0.125)
+    assert (found.check_s, found.able, found.tag_match) == (60, True, "all")
+    assert found.fallbacks_on == {"context_length": ("spare",)}
+    target, step = found.steps[0].targets[0], found.steps[1]
+    assert (target.tags, target.variant) == (("paid", "eu"), "canary")
+    assert (step.tags, step.during) == (("night",), "mon-fri 18:00-08:00 Europe/Berlin")
+    live = store.load_snapshot().routes["smart"]
+    assert (live.retry, live.shadow, live.fallbacks_on) == (
+        {"rate_limit": 2, "timeout": 0},
+        "spare",
+        {"context_length": ("spare",)},
+    )
+    page = ada.get("/console/routes/smart").content.decode()
+    assert "variant canary" in page and 'value="paid, eu"' in page and 'value="12.5"' in page
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ({"check_s": "1"}, "a number from 10 to"),
+        ({"hedge_after_s": "soon"}, "a number from 0.01 to"),
+        ({"retry-timeout": "-1"}, "a number from 0 to 100"),
+        ({"failures": "0"}, "a number from 1 to 100"),
+        ({"shadow_share": "150"}, "a number from 0 to 100"),
+        ({"shadow_share": "5"}, "choose the route on which"),
+        ({"s1-during": "always"}, "write it as"),
+        ({"s1-during": "mon 08:00-18:00 Moon/Base"}, "there is no time zone"),
+    ],
+)
+def test_what_can_not_be_read_is_told_beside_it(
+    ada: Client, typed: dict[str, Any], told: str
+) -> None:
+    page = press(ada, "save", **typed)
+    assert page.status_code == 422
+    assert told in page.content.decode()
+    assert saved().check_s is None
+
+
+def test_changes_of_a_way_are_told_in_words(ada: Client) -> None:
+    typed = {"retry-rate_limit": "2", "hedge_after_s": "2", "t1-variant": "canary"}
+    page = press(ada, "review", **typed).content.decode()
+    for words in ("rate limit (429): 2", "second target after", "variant of gpt-4.1: canary"):
+        assert words in page
+
+
+def test_a_renamed_route_is_meant_by_those_that_lean_on_it(ada: Client) -> None:
+    spare()
+    press(ada, "save", **{"shadow": "spare", "shadow_share": "5", "on-timeout": ["spare"]})
+    press(ada, "save", "/console/routes/spare", name="other")
+    assert (saved().shadow, saved().fallbacks_on) == ("other", {"timeout": ("other",)})
+
+
+def test_the_dry_run_goes_by_tags_and_sessions(ada: Client) -> None:
+    tagged = {"t1-tags": "paid", "t2-tags": "default"}
+    asked = {"dry-sample": "text", "dry-rest": "1"}
+    page = press(ada, "dry-run", **tagged, **asked, **{"dry-tags": "paid"}).content.decode()
+    assert "its tags are not those of the request" in page
+    chosen = set()
+    for _ in range(4):
+        typed = {"s1-strategy": "sticky", "dry-session": "conversation-7"}
+        html = press(ada, "dry-run", **typed, **asked).content.decode()
+        trace = html[html.index('class="trace"') :]
+        chosen.add(trace[trace.index('class="pick"') :].split("<b>")[1].split("</b>")[0])
+    assert len(chosen) == 1
+
+
+def test_the_dry_run_pretends_a_context_that_is_too_long(ada: Client) -> None:
+    typed = {
+        "s2-on": ["context_length"],
+        "dry-target": "openai/gpt-4.1",
+        "dry-failure": "context_length",
+        "dry-rest": "1",
+        "s1-strategy": "ordered",
+    }
+    page = press(ada, "dry-run", **typed).content.decode()
+    trace = page[page.index('class="trace"') :]
+    assert "context_length" in trace and "gpt-4.1-mini" in trace
+
+
+def test_a_key_has_tags(ada: Client) -> None:
+    key, _ = store.make_key("agents")
+    ada.post(
+        reverse("key-edit", args=[key.pk]),
+        {"name": "agents", "scope": "all", "tags": "paid, eu , paid", "bodies": ""},
+    )
+    key.refresh_from_db()
+    assert key.tags == ["paid", "eu"]
+    (value,) = store.load_snapshot().keys.values()
+    assert value.tags == ("paid", "eu")
+
+
+def test_usage_compares_variants_and_shadows(ada: Client) -> None:
+    now = time.time()
+    given: dict[str, Any] = {"started_at": now - 60, "route": "smart", "output_tokens": 10}
+    store.write(
+        [
+            entry("a", **given, variant="now", cost_usd=Decimal("0.10")),
+            entry("b", **given, variant="next", cost_usd=Decimal("0.04"), outcome="error"),
+            entry("c", **given | {"route": "spare"}, shadow_of="a", key_prefix="shadow"),
+        ]
+    )
+    page = ada.get(reverse("usage")).content.decode()
+    table = page[page.index('id="variants-title"') :]
+    assert table.index("next") < table.index("now"), "variants stand side by side"
+    for words in ("shadow", "repeated", "$0.10", "$0.04"):
+        assert words in table
+    detail = ada.get(reverse("request", args=[models.RequestLog.objects.get(request_id="c").pk]))
+    assert "Repeats unseen" in detail.content.decode()

@@ -1,0 +1,143 @@
+"""Requests for vectors and the vectors; the SDK's signature and a strict server as judges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.canon.embeddings import EmbedRequest
+from gateway.canon.errors import GatewayError
+from gateway.canon.response import Usage
+from gateway.canon.traits import Traits
+from gateway.dialects.cohere import DIALECT
+from gateway.dialects.cohere.embed import DEFAULT_TASK
+from gateway.providers.capabilities import traits_for
+from tests.fakes.cohere_rules import EMBEDDERS, embed_refusal
+
+PROVIDER = DIALECT.embed_provider
+assert PROVIDER is not None
+TRAITS = Traits(kind="cohere", model=EMBEDDERS[0])
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
+
+
+def asked(*inputs: Any, **fields: Any) -> EmbedRequest:
+    return EmbedRequest(model="gw", inputs=inputs or ("a",), **fields)
+
+
+def written(request: EmbedRequest) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The body, and what is reported of it."""
+    told = PROVIDER.render_embed(request, TRAITS)  # type: ignore[union-attr]
+    assert embed_refusal(told.body) is None
+    return told.body, [(item.path, item.action) for item in told.report]
+
+
+def test_texts_are_sent_with_what_they_are_for() -> None:
+    body, report = written(asked("a", "b", task="search_query", dimensions=512, truncate=True))
+    assert body == {
+        "model": EMBEDDERS[0],
+        "texts": ["a", "b"],
+        "input_type": "search_query",
+        "embedding_types": ["float"],
+        "output_dimension": 512,
+        "truncate": "END",
+    }
+    assert not report
+
+
+def test_what_vectors_are_for_is_assumed_and_reported_where_nobody_said_it() -> None:
+    body, report = written(asked("a", truncate=False))
+    assert (body["input_type"], body["truncate"]) == (DEFAULT_TASK, "NONE")
+    assert report == [("input_type", "defaulted")]
+
+
+def test_an_openai_client_may_write_coheres_own_fields() -> None:
+    own = {"input_type": "clustering", "truncate": "START", "max_tokens": 9, "priority": 1}
+    extra = {**own, "embedding_types": ["int8"], "odd": 1}
+    body, report = written(asked("a", user_id="u", extra={"openai_embeddings": extra}))
+    assert body.items() >= own.items()
+    assert body["embedding_types"] == ["float"]
+    assert report == [("user_id", "dropped"), ("embedding_types", "dropped"), ("odd", "dropped")]
+
+
+def test_pictures_go_as_pictures_and_mixed_inputs_as_contents() -> None:
+    body, report = written(asked(PICTURE, PICTURE))
+    assert (body["images"], body["input_type"], report) == ([PICTURE, PICTURE], "image", [])
+    body, report = written(asked(PICTURE, task="search_query"))
+    assert (body["input_type"], report) == ("image", [("input_type", "approximated")])
+    body, _ = written(asked("a", PICTURE))
+    assert body["inputs"] == [
+        {"content": [{"type": "text", "text": "a"}]},
+        {"content": [{"type": "image_url", "image_url": {"url": PICTURE}}]},
+    ]
+    assert body["input_type"] == DEFAULT_TASK
+
+
+def test_a_text_that_mentions_a_data_url_is_a_text() -> None:
+    assert "texts" in written(asked(f"see {PICTURE}", "data:text/plain;base64,YQ=="))[0]
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [
+        (asked("a", (1, 2)), "input"),
+        (asked("a", extra={"openai_embeddings": {"input_type": "search"}}), "input_type"),
+        (asked("a", extra={"openai_embeddings": {"input_type": ["image"]}}), "input_type"),
+    ],
+    ids=["tokens", "unknown task", "odd task"],
+)
+def test_what_can_not_be_said_is_named(request_: EmbedRequest, param: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        PROVIDER.render_embed(request_, TRAITS)  # type: ignore[union-attr]
+    assert refused.value.error.param == param
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.sampled_from(["a", "", "ö", PICTURE]), min_size=1, max_size=96),
+    st.sampled_from([None, "search_query", "image", "clustering"]),
+    st.sampled_from([None, True, False]),
+    st.sampled_from([None, 256, 1536]),
+)
+def test_a_strict_server_takes_whatever_we_send(
+    inputs: list[str], task: str | None, truncate: bool | None, dimensions: int | None
+) -> None:
+    if task == "image" and any(not text.startswith("data:") for text in inputs):
+        task = None
+    written(asked(*inputs, task=task, truncate=truncate, dimensions=dimensions))
+
+
+@pytest.mark.parametrize(
+    ("meta", "usage"),
+    [
+        ({"billed_units": {"input_tokens": 5.0}}, Usage(input=5, output=0)),
+        ({"billed_units": {"input_tokens": 5, "image_tokens": 7}}, Usage(input=12, output=0)),
+        ({"billed_units": {"images": 1}, "tokens": {"input_tokens": 3}}, Usage(input=3, output=0)),
+        ({"billed_units": {"images": 1}}, None),
+        ({"billed_units": {"input_tokens": -5}}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_billed_tokens_are_counted(meta: Any, usage: Usage | None) -> None:
+    body = {"id": "1", "embeddings": {"float": [[0.5, 1], [2, 3]]}, "meta": meta}
+    found = PROVIDER.parse_embed(body)  # type: ignore[union-attr]
+    assert (found.vectors, found.usage) == (([0.5, 1.0], [2.0, 3.0]), usage)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, [], {}, {"message": "no"}, {"embeddings": [[1.0]]}, {"embeddings": {"int8": [[1]]}}]
+    + [{"embeddings": {"float": [["a"]]}}, {"embeddings": {"float": [[None]]}}],
+)
+def test_an_answer_that_is_none_is_an_error(body: Any) -> None:
+    with pytest.raises(GatewayError, match="holds no embeddings"):
+        PROVIDER.parse_embed(body)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("model", EMBEDDERS)
+def test_coheres_embedders_take_96_inputs_and_do_not_chat(model: str) -> None:
+    traits = traits_for("cohere", model)
+    assert (traits.embed_max, traits.embeddings) == (96, "only")

@@ -1,0 +1,115 @@
+"""What the matrix asks, in no dialect, and the marks by which it is found on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.dialects.anthropic_messages.make import PNG
+
+Json = dict[str, Any]
+
+SYSTEM = "Be brief and kind."
+ANSWER = 'Hello, 世界 😀.\n"Done" \\ <b>'
+THOUGHT = "Hm, let me see about that."
+SAID = "I look it up."
+VERDICT = '{"verdict_field":"yes"}'
+SCHEMA: Json = {
+    "type": "object",
+    "properties": {"verdict_field": {"type": "string", "enum": ["yes", "no"]}},
+    "required": ["verdict_field"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function on offer."""
+
+    name: str
+    description: str
+    schema: Json
+
+
+WEATHER = Tool(
+    "get_weather",
+    "Weather of a city.",
+    {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "unit": {"enum": ["celsius", "kelvin"]}},
+        "required": ["city"],
+    },
+)
+CLOCK = Tool("get_time", "Time of the day.", {"type": "object", "properties": {}})
+ARGUMENTS: Json = {"city": 'Zürich "HB"', "unit": "celsius", "near": [1, 2.5, None, {"a": True}]}
+# What each tool gave back, in the order of the calls.
+RESULTS = ("21 degrees", "noon")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request; `told` is the client's own record of the answer before, to be sent back.
+
+    `user` is found by the strict upstreams, which answer by it.
+    """
+
+    user: str
+    stream: bool = False
+    tools: tuple[Tool, ...] = ()
+    image: bool = False
+    schema: bool = False
+    thinking: bool = False
+    settings: bool = False
+    told: Any = None
+    results: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A thing that was asked: the bytes that show it upstream, and the client's names of it."""
+
+    name: str
+    bytes: bytes
+    paths: tuple[str, ...]
+
+
+PICTURE = Mark("image", PNG[:40].encode(), ("messages", "input", "contents", "prompt"))
+FORM = Mark(
+    "schema",
+    b"verdict_field",
+    ("response_format", "text.format", "output_config", "generationConfig", "format"),
+)
+MARKS: dict[str, tuple[Mark, ...]] = {
+    "text": (),
+    "settings": (
+        Mark("temperature", b"0.25", ("temperature",)),
+        Mark("max_output", b"777", ("max_tokens", "max_completion_tokens", "max_output_tokens")),
+        Mark("stop", b"END!", ("stop",)),
+        Mark("seed", b"4242", ("seed",)),
+        Mark("top_k", b"39", ("top_k", "topK")),
+        Mark("user", b"user-7f3", ("user", "metadata.user_id", "safety_identifier")),
+    ),
+    "tools": (
+        Mark("tool", b"get_weather", ("tools",)),
+        Mark("description", b"Weather of a city.", ("tools",)),
+        Mark("parameters", b"kelvin", ("tools",)),
+    ),
+    "thinking": (),
+    "image": (PICTURE,),
+    "schema": (FORM,),
+}
+FEATURES = tuple(MARKS)
+
+
+def ask_of(feature: str, *, stream: bool) -> Ask:
+    """The request that shows a feature."""
+    tools = {"tools": (WEATHER, CLOCK), "thinking": (WEATHER,)}.get(feature, ())
+    return Ask(
+        user=f"the {feature} please",
+        stream=stream,
+        tools=tools,
+        image=feature == "image",
+        schema=feature == "schema",
+        thinking=feature == "thinking",
+        settings=feature == "settings",
+    )

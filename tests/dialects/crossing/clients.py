@@ -1,0 +1,238 @@
+"""How a client of each dialect asks: the body as its SDK writes it, and the path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.dialects.anthropic_messages.make import PNG
+from tests.dialects.crossing.asks import SCHEMA, SYSTEM, Ask, Json, Tool
+
+DATA_URL = f"data:image/png;base64,{PNG}"
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client: `can` are the features its dialect has words for, `knows` its settings."""
+
+    name: str
+    can: tuple[str, ...]
+    knows: frozenset[str]
+    path: Callable[[str, Ask], str]
+    body: Callable[[str, Ask], Json]
+
+
+# --- OpenAI Chat ---------------------------------------------------------------------------
+
+
+def chat(model: str, ask: Ask) -> Json:
+    """A body of Chat Completions."""
+    content: str | list[Json] = ask.user
+    if ask.image:
+        image = {"type": "image_url", "image_url": {"url": DATA_URL}}
+        content = [{"type": "text", "text": ask.user}, image]
+    messages: list[Json] = [{"role": "system", "content": SYSTEM}]
+    messages.append({"role": "user", "content": content})
+    if ask.told is not None:
+        messages.append(ask.told)
+        messages += [
+            {"role": "tool", "tool_call_id": id_, "content": words} for id_, _, words in ask.results
+        ]
+    body: Json = {"model": model, "messages": messages, "stream": ask.stream}
+    if ask.stream:
+        body["stream_options"] = {"include_usage": True}
+    if ask.tools:
+        body["tools"] = [{"type": "function", "function": _function(t)} for t in ask.tools]
+    if ask.thinking:
+        body["reasoning_effort"] = "high"
+    if ask.schema:
+        form = {"name": "verdict", "schema": SCHEMA, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
+    if ask.settings:
+        body |= {"temperature": 0.25, "max_completion_tokens": 777, "stop": ["END!"]}
+        body |= {"seed": 4242, "user": "user-7f3"}
+    return body
+
+
+def _function(tool: Tool) -> Json:
+    return {"name": tool.name, "description": tool.description, "parameters": tool.schema}
+
+
+# --- OpenAI Responses ----------------------------------------------------------------------
+
+
+def responses(model: str, ask: Ask) -> Json:
+    """A body of Responses."""
+    content: list[Json] = [{"type": "input_text", "text": ask.user}]
+    if ask.image:
+        content.append({"type": "input_image", "image_url": DATA_URL, "detail": "auto"})
+    items: list[Json] = [{"type": "message", "role": "user", "content": content}]
+    if ask.told is not None:
+        items += ask.told
+        items += [
+            {"type": "function_call_output", "call_id": id_, "output": words}
+            for id_, _, words in ask.results
+        ]
+    body: Json = {"model": model, "instructions": SYSTEM, "input": items, "store": False}
+    body |= {"stream": ask.stream, "include": ["reasoning.encrypted_content"]}
+    if ask.tools:
+        body["tools"] = [{"type": "function", "strict": False, **_function(t)} for t in ask.tools]
+    if ask.thinking:
+        body["reasoning"] = {"effort": "high", "summary": "auto"}
+    if ask.schema:
+        form = {"type": "json_schema", "name": "verdict", "schema": SCHEMA, "strict": True}
+        body["text"] = {"format": form}
+    if ask.settings:
+        body |= {"temperature": 0.25, "max_output_tokens": 777, "safety_identifier": "user-7f3"}
+    return body
+
+
+# --- Anthropic Messages --------------------------------------------------------------------
+
+
+def messages(model: str, ask: Ask) -> Json:
+    """A body of Messages."""
+    content: list[Json] = [{"type": "text", "text": ask.user}]
+    if ask.image:
+        source = {"type": "base64", "media_type": "image/png", "data": PNG}
+        content.append({"type": "image", "source": source})
+    turns: list[Json] = [{"role": "user", "content": content}]
+    if ask.told is not None:
+        back = [
+            {"type": "tool_result", "tool_use_id": id_, "content": words}
+            for id_, _, words in ask.results
+        ]
+        turns += [{"role": "assistant", "content": ask.told}, {"role": "user", "content": back}]
+    body: Json = {"model": model, "max_tokens": 4096, "system": SYSTEM, "messages": turns}
+    body["stream"] = ask.stream
+    if ask.tools:
+        body["tools"] = [
+            {"name": t.name, "description": t.description, "input_schema": t.schema}
+            for t in ask.tools
+        ]
+    if ask.thinking:
+        body["thinking"] = {"type": "enabled", "budget_tokens": 2048}
+    if ask.schema:
+        body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
+    if ask.settings:
+        body |= {"temperature": 0.25, "max_tokens": 777, "stop_sequences": ["END!"], "top_k": 39}
+        body["metadata"] = {"user_id": "user-7f3"}
+    return body
+
+
+# --- Gemini --------------------------------------------------------------------------------
+
+
+def gemini(model: str, ask: Ask) -> Json:
+    """A body of generateContent."""
+    parts: list[Json] = [{"text": ask.user}]
+    if ask.image:
+        parts.append({"inlineData": {"mimeType": "image/png", "data": PNG}})
+    contents: list[Json] = [{"role": "user", "parts": parts}]
+    if ask.told is not None:
+        back = [
+            {"functionResponse": {"id": id_, "name": name, "response": {"output": words}}}
+            for id_, name, words in ask.results
+        ]
+        contents += [{"role": "model", "parts": ask.told}, {"role": "user", "parts": back}]
+    config: Json = {}
+    body: Json = {"systemInstruction": {"parts": [{"text": SYSTEM}]}, "contents": contents}
+    if ask.tools:
+        declared = [
+            {"name": t.name, "description": t.description, "parametersJsonSchema": t.schema}
+            for t in ask.tools
+        ]
+        body["tools"] = [{"functionDeclarations": declared}]
+    if ask.thinking:
+        config["thinkingConfig"] = {"includeThoughts": True, "thinkingBudget": 8192}
+    if ask.schema:
+        config |= {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA}
+    if ask.settings:
+        config |= {"temperature": 0.25, "maxOutputTokens": 777, "stopSequences": ["END!"]}
+        config |= {"seed": 4242, "topK": 39}
+    if config:
+        body["generationConfig"] = config
+    return body
+
+
+def _gemini_path(model: str, ask: Ask) -> str:
+    verb = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
+    return f"/v1beta/models/{model}:{verb}"
+
+
+# --- Ollama --------------------------------------------------------------------------------
+
+
+def ollama(model: str, ask: Ask) -> Json:
+    """A body of /api/chat."""
+    user: Json = {"role": "user", "content": ask.user}
+    if ask.image:
+        user["images"] = [PNG]
+    said: list[Json] = [{"role": "system", "content": SYSTEM}, user]
+    if ask.told is not None:
+        said.append(ask.told)
+        said += [
+            {"role": "tool", "tool_name": name, "content": words} for _, name, words in ask.results
+        ]
+    body: Json = {"model": model, "messages": said, "stream": ask.stream}
+    if ask.tools:
+        body["tools"] = [{"type": "function", "function": _function(t)} for t in ask.tools]
+    if ask.thinking:
+        body["think"] = True
+    if ask.schema:
+        body["format"] = SCHEMA
+    if ask.settings:
+        options: Json = {"temperature": 0.25, "num_predict": 777, "stop": ["END!"]}
+        body["options"] = {**options, "seed": 4242, "top_k": 39}
+    return body
+
+
+# --- the older completions -----------------------------------------------------------------
+
+
+def completions(model: str, ask: Ask) -> Json:
+    """A body of the older completions."""
+    body: Json = {"model": model, "prompt": ask.user, "stream": ask.stream}
+    if ask.stream:
+        body["stream_options"] = {"include_usage": True}
+    if ask.settings:
+        body |= {"temperature": 0.25, "max_tokens": 777, "stop": ["END!"], "seed": 4242}
+        body["user"] = "user-7f3"
+    return body
+
+
+_ALL = ("text", "settings", "tools", "thinking", "image", "schema")
+_COMMON = frozenset({"temperature", "max_output"})
+CLIENTS: dict[str, Client] = {
+    client.name: client
+    for client in (
+        Client(
+            "openai_chat",
+            _ALL,
+            _COMMON | {"stop", "seed", "user"},
+            lambda _, __: "/v1/chat/completions",
+            chat,
+        ),
+        Client(
+            "openai_responses", _ALL, _COMMON | {"user"}, lambda _, __: "/v1/responses", responses
+        ),
+        Client(
+            "openai_completions",
+            ("text", "settings"),
+            _COMMON | {"stop", "seed", "user"},
+            lambda _, __: "/v1/completions",
+            completions,
+        ),
+        Client(
+            "anthropic_messages",
+            _ALL,
+            _COMMON | {"stop", "top_k", "user"},
+            lambda _, __: "/v1/messages",
+            messages,
+        ),
+        Client("gemini", _ALL, _COMMON | {"stop", "seed", "top_k"}, _gemini_path, gemini),
+        Client(
+            "ollama", _ALL, _COMMON | {"stop", "seed", "top_k"}, lambda _, __: "/api/chat", ollama
+        ),
+    )
+}

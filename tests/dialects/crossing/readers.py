@@ -1,0 +1,387 @@
+"""What a client of each dialect makes of an answer; a stream is put together first.
+
+Putting together asserts what the dialect promises of a stream: names of events, order,
+indexes, terminators.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.framing.sse import Decoder
+from tests.dialects.crossing.asks import Json
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An answer: `native` is the client's own record of it, to be sent back in a history."""
+
+    text: str
+    thought: str
+    calls: tuple[tuple[str, str, Any], ...]
+    finish: str
+    prompt: int | None
+    output: int | None
+    native: Any
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one dialect is read.
+
+    `whole` reads an answer, `joined` puts a stream together to one, `broke` gives the
+    words of the error that a stream ends with (None if there is none).
+    """
+
+    whole: Callable[[Json], Heard]
+    joined: Callable[[bytes], Json]
+    broke: Callable[[bytes], str | None]
+
+
+def frames(data: bytes) -> list[tuple[str, Any]]:
+    """The named frames of an SSE stream; what is no JSON stays text."""
+    decoder = Decoder()
+    found = [*decoder.feed(data), *decoder.close()]
+    shown: list[tuple[str, Any]] = []
+    for frame in found:
+        text = frame.data.decode()
+        shown.append(
+            (frame.event, json.loads(text) if text[:1] in "{[" and text != "[DONE]" else text)
+        )
+    return shown
+
+
+# --- OpenAI Chat ---------------------------------------------------------------------------
+
+
+def chat_whole(body: Json) -> Heard:
+    """Read a chat.completion."""
+    assert body["object"] == "chat.completion", body
+    (choice,) = body["choices"]
+    message, usage = choice["message"], body.get("usage") or {}
+    calls = tuple(
+        (c["id"], c["function"]["name"], json.loads(c["function"]["arguments"]))
+        for c in message.get("tool_calls") or ()
+    )
+    return Heard(
+        text=message.get("content") or "",
+        thought=message.get("reasoning_content") or "",
+        calls=calls,
+        finish=choice["finish_reason"],
+        prompt=usage.get("prompt_tokens"),
+        output=usage.get("completion_tokens"),
+        native=message,
+    )
+
+
+def chat_joined(data: bytes) -> Json:
+    """Put chat.completion.chunks together."""
+    *chunks, (_, done) = frames(data)
+    assert done == "[DONE]", done
+    message: Json = {"role": "assistant", "content": ""}
+    calls: list[Json] = []
+    finish, usage, ids = None, None, set()
+    for _, chunk in chunks:
+        assert "error" not in chunk, chunk
+        ids.add(chunk["id"])
+        usage = chunk.get("usage") or usage
+        for choice in chunk["choices"]:
+            assert finish is None, "a delta after the finish"
+            delta, finish = choice["delta"], choice["finish_reason"]
+            message["content"] += delta.get("content") or ""
+            if thought := delta.get("reasoning_content"):
+                message["reasoning_content"] = message.get("reasoning_content", "") + thought
+            for piece in delta.get("tool_calls") or ():
+                _chat_piece(calls, piece)
+    assert len(ids) == 1, ids
+    if calls:
+        message["tool_calls"] = calls
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    return {"object": "chat.completion", "choices": [choice], "usage": usage}
+
+
+def _chat_piece(calls: list[Json], piece: Json) -> None:
+    if piece["index"] == len(calls):
+        function = {"name": piece["function"]["name"], "arguments": ""}
+        calls.append({"id": piece["id"], "type": "function", "function": function})
+    words = (piece.get("function") or {}).get("arguments") or ""
+    calls[piece["index"]]["function"]["arguments"] += words
+
+
+def chat_broke(data: bytes) -> str | None:
+    """The error in a Chat stream; after one comes no [DONE]."""
+    shown = [value for _, value in frames(data)]
+    errors = [v["error"] for v in shown if isinstance(v, dict) and v.get("error")]
+    if not errors:
+        return None
+    assert "[DONE]" not in shown
+    return str(errors[0]["message"])
+
+
+# --- the older completions -----------------------------------------------------------------
+
+
+def completion_whole(body: Json) -> Heard:
+    """Read a text_completion."""
+    assert body["object"] == "text_completion", body
+    (choice,) = body["choices"]
+    usage = body.get("usage") or {}
+    return Heard(
+        text=choice["text"],
+        thought="",
+        calls=(),
+        finish=choice["finish_reason"],
+        prompt=usage.get("prompt_tokens"),
+        output=usage.get("completion_tokens"),
+        native=None,
+    )
+
+
+def completion_joined(data: bytes) -> Json:
+    """Put the pieces of a text_completion together."""
+    *chunks, (_, done) = frames(data)
+    assert done == "[DONE]", done
+    text, finish, usage = "", None, None
+    for _, chunk in chunks:
+        usage = chunk.get("usage") or usage
+        for choice in chunk["choices"]:
+            text += choice["text"]
+            finish = choice["finish_reason"] or finish
+    choice = {"text": text, "finish_reason": finish}
+    return {"object": "text_completion", "choices": [choice], "usage": usage}
+
+
+# --- OpenAI Responses ----------------------------------------------------------------------
+
+
+def responses_whole(body: Json) -> Heard:
+    """Read a response."""
+    assert body["object"] == "response", body
+    text, thought, calls = "", "", []
+    for item in body["output"]:
+        if item["type"] == "message":
+            text += "".join(part.get("text", "") for part in item["content"])
+        elif item["type"] == "reasoning":
+            thought += "".join(part["text"] for part in item["summary"])
+            thought += "".join(part["text"] for part in item.get("content") or ())
+        else:
+            assert item["type"] == "function_call", item
+            calls.append((item["call_id"], item["name"], json.loads(item["arguments"])))
+    usage = body.get("usage") or {}
+    return Heard(
+        text=text,
+        thought=thought,
+        calls=tuple(calls),
+        finish=body["status"],
+        prompt=usage.get("input_tokens"),
+        output=usage.get("output_tokens"),
+        native=body["output"],
+    )
+
+
+def responses_joined(data: bytes) -> Json:
+    """The response that a stream ends with; its deltas say the same."""
+    shown = frames(data)
+    for number, (name, event) in enumerate(shown):
+        assert name == event["type"], (name, event)
+        assert event["sequence_number"] == number, event
+    assert shown[0][0] == "response.created"
+    name, last = shown[-1]
+    assert name in {"response.completed", "response.incomplete"}, last
+    answer: Json = last["response"]
+    deltas = "".join(e["delta"] for n, e in shown if n == "response.output_text.delta")
+    assert deltas == responses_whole(answer).text
+    done = [event["item"] for name, event in shown if name == "response.output_item.done"]
+    assert done == answer["output"]
+    return answer
+
+
+def responses_broke(data: bytes) -> str | None:
+    """The error in a Responses stream: its last event."""
+    shown = frames(data)
+    if not shown or shown[-1][0] != "response.failed":
+        return None
+    return str(shown[-1][1]["response"]["error"]["message"])
+
+
+# --- Anthropic Messages --------------------------------------------------------------------
+
+
+def messages_whole(body: Json) -> Heard:
+    """Read a message."""
+    assert body["type"] == "message", body
+    blocks = body["content"]
+    usage = body.get("usage") or {}
+    counted = [usage.get(f"{n}input_tokens") for n in ("", "cache_read_", "cache_creation_")]
+    known = [n for n in counted if n is not None]
+    return Heard(
+        text="".join(b["text"] for b in blocks if b["type"] == "text"),
+        thought="".join(b["thinking"] for b in blocks if b["type"] == "thinking"),
+        calls=tuple((b["id"], b["name"], b["input"]) for b in blocks if b["type"] == "tool_use"),
+        finish=body["stop_reason"],
+        prompt=sum(known) if known else None,
+        output=usage.get("output_tokens"),
+        native=blocks,
+    )
+
+
+def messages_joined(data: bytes) -> Json:
+    """Put a Messages stream together: one block open at a time, in order, each closed."""
+    shown = [(name, event) for name, event in frames(data) if name != "ping"]
+    assert all(name == event["type"] for name, event in shown)
+    assert shown[0][0] == "message_start", shown[0]
+    assert shown[-1][0] == "message_stop", shown[-1]
+    message: Json = shown[0][1]["message"]
+    opened: Json | None = None
+    for name, event in shown[1:-1]:
+        if name == "content_block_start":
+            assert opened is None
+            assert event["index"] == len(message["content"])
+            opened = {**event["content_block"], "_json": ""}
+            message["content"].append(opened)
+        elif name == "content_block_delta":
+            assert opened is not None
+            assert event["index"] == len(message["content"]) - 1
+            _messages_delta(opened, event["delta"])
+        elif name == "content_block_stop":
+            assert opened is not None
+            words = opened.pop("_json")
+            if opened["type"] == "tool_use":
+                opened["input"] = json.loads(words or "{}")
+            opened = None
+        else:
+            assert (name, opened) == ("message_delta", None), event
+            message |= {k: v for k, v in event["delta"].items() if v is not None}
+            message["usage"] |= event["usage"]
+    assert opened is None
+    return message
+
+
+def _messages_delta(block: Json, delta: Json) -> None:
+    match delta["type"]:
+        case "text_delta":
+            block["text"] += delta["text"]
+        case "thinking_delta":
+            block["thinking"] += delta["thinking"]
+        case "signature_delta":
+            block["signature"] = delta["signature"]
+        case "citations_delta":
+            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+        case kind:
+            assert kind == "input_json_delta", delta
+            block["_json"] += delta["partial_json"]
+
+
+def messages_broke(data: bytes) -> str | None:
+    """The error in a Messages stream: its last event."""
+    shown = frames(data)
+    if not shown or shown[-1][0] != "error":
+        return None
+    return str(shown[-1][1]["error"]["message"])
+
+
+# --- Gemini --------------------------------------------------------------------------------
+
+
+def gemini_whole(body: Json) -> Heard:
+    """Read a GenerateContentResponse."""
+    (candidate,) = body["candidates"]
+    parts = candidate["content"]["parts"]
+    usage = body.get("usageMetadata") or {}
+    thoughts = usage.get("thoughtsTokenCount") or 0
+    output = usage.get("candidatesTokenCount")
+    found = [part["functionCall"] for part in parts if "functionCall" in part]
+    return Heard(
+        text="".join(p["text"] for p in parts if "text" in p and not p.get("thought")),
+        thought="".join(p["text"] for p in parts if "text" in p and p.get("thought")),
+        calls=tuple((c.get("id", ""), c["name"], c.get("args") or {}) for c in found),
+        finish=candidate["finishReason"],
+        prompt=usage.get("promptTokenCount"),
+        output=None if output is None else output + thoughts,
+        native=[part for part in parts if part != {"text": ""}],
+    )
+
+
+def gemini_joined(data: bytes) -> Json:
+    """Put the chunks together: parts in order, metadata from the last that has it."""
+    parts: list[Json] = []
+    told: Json = {}
+    finish = None
+    for _, chunk in frames(data):
+        assert "error" not in chunk, chunk
+        told |= chunk
+        for candidate in chunk.get("candidates") or ():
+            assert finish is None, "a part after the finish"
+            finish = candidate.get("finishReason")
+            parts += (candidate.get("content") or {}).get("parts") or ()
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": finish}
+    return {**told, "candidates": [candidate]}
+
+
+def gemini_broke(data: bytes) -> str | None:
+    """The error in a Gemini stream: an object of its own."""
+    return next((str(v["error"]["message"]) for _, v in frames(data) if "error" in v), None)
+
+
+# --- Ollama --------------------------------------------------------------------------------
+
+
+def ollama_whole(body: Json) -> Heard:
+    """Read an answer of /api/chat."""
+    assert body["done"] is True, body
+    message = body["message"]
+    return Heard(
+        text=message["content"],
+        thought=message.get("thinking") or "",
+        calls=tuple(
+            (str(c.get("id", "")), c["function"]["name"], c["function"]["arguments"])
+            for c in message.get("tool_calls") or ()
+        ),
+        finish=body["done_reason"],
+        prompt=body.get("prompt_eval_count"),
+        output=body.get("eval_count"),
+        native=message,
+    )
+
+
+def ollama_joined(data: bytes) -> Json:
+    """Put the lines together; the last and only the last is done."""
+    rows = [json.loads(line) for line in data.splitlines() if line.strip()]
+    assert [row["done"] for row in rows] == [False] * (len(rows) - 1) + [True], rows
+    message: Json = {"role": "assistant", "content": ""}
+    for row in rows:
+        message["content"] += row["message"]["content"]
+        if thought := row["message"].get("thinking"):
+            message["thinking"] = message.get("thinking", "") + thought
+        if calls := row["message"].get("tool_calls"):
+            message["tool_calls"] = [*message.get("tool_calls", ()), *calls]
+    return {**rows[-1], "message": message}
+
+
+def ollama_broke(data: bytes) -> str | None:
+    """The error in an Ollama stream: a line of its own, the last."""
+    rows = [json.loads(line) for line in data.splitlines() if line.strip()]
+    return str(rows[-1]["error"]) if rows and "error" in rows[-1] else None
+
+
+READERS: dict[str, Reader] = {
+    "openai_chat": Reader(chat_whole, chat_joined, chat_broke),
+    "openai_responses": Reader(responses_whole, responses_joined, responses_broke),
+    "openai_completions": Reader(completion_whole, completion_joined, chat_broke),
+    "anthropic_messages": Reader(messages_whole, messages_joined, messages_broke),
+    "gemini": Reader(gemini_whole, gemini_joined, gemini_broke),
+    "ollama": Reader(ollama_whole, ollama_joined, ollama_broke),
+}
+
+# A client's word for an answer that ended by itself, and for one that calls tools.
+ENDED = {
+    "openai_chat": ("stop", "tool_calls"),
+    "openai_responses": ("completed", "completed"),
+    "openai_completions": ("stop", "stop"),
+    "anthropic_messages": ("end_turn", "tool_use"),
+    "gemini": ("STOP", "STOP"),
+    "ollama": ("stop", "stop"),
+}

@@ -1,0 +1,294 @@
+"""Every cell of the matrix: asked by a client, answered by a strict provider, read again.
+
+The way is that of live traffic: the edge, the relay, the dialects, a provider that
+refuses what the paid one refuses, and all of it back.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from gateway.edge.keys import digest
+from gateway.providers.capabilities import traits_for
+from gateway.relay.entry import Entry
+from gateway.routing.snapshot import ApiKey, Route, Target, model_of
+from tests.dialects.crossing.asks import MARKS, RESULTS, Ask, Mark, ask_of
+from tests.dialects.crossing.clients import CLIENTS, Client
+from tests.dialects.crossing.readers import READERS, Heard
+from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream, answered, say_of
+from tests.fakes import Say
+from tests.fakes.server import Server
+from tests.relay.harness import PEPPER, Gateway, Reply, gateway, snapshot
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One request and its answer, with the bytes on both sides and the report of it."""
+
+    status: int
+    reply: bytes
+    sent: bytes
+    got: bytes
+    heard: Heard | None
+    logged: Entry
+
+    @property
+    def report(self) -> tuple[Row, ...]:
+        """What was told of it: field, action, note."""
+        return tuple(self.logged.adaptations)
+
+    def lost(self, marks: tuple[Mark, ...]) -> list[Mark]:
+        """What was asked and can not be found in what was sent upstream."""
+        return [mark for mark in marks if mark.bytes not in self.sent]
+
+    def tells(self, mark: Mark) -> bool:
+        """Whether the report has a row for this, in the client's words."""
+        return any(path in row["field"] for row in self.report for path in mark.paths)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One crossing of a feature; `turns` has a second where tool results were sent back."""
+
+    client: str
+    upstream: str
+    feature: str
+    stream: bool
+    turns: tuple[Turn, ...]
+
+    @property
+    def id(self) -> str:
+        """Its name in a test's report."""
+        how = "stream" if self.stream else "whole"
+        return f"{self.client}-{self.upstream}-{self.feature}-{how}"
+
+    @property
+    def report(self) -> tuple[Row, ...]:
+        """What was told of all turns, each thing once."""
+        rows = {json.dumps(row, sort_keys=True): row for turn in self.turns for row in turn.report}
+        return tuple(rows.values())
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One refusal or broken stream: what the client got, and what the log says."""
+
+    client: str
+    upstream: str
+    kind: str
+    status: int
+    reply: bytes
+    headers: dict[str, str]
+    logged: Entry
+
+    @property
+    def id(self) -> str:
+        """Its name in a test's report."""
+        return f"{self.client}-{self.upstream}-{self.kind}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The whole matrix."""
+
+    cells: tuple[Cell, ...]
+    failures: tuple[Failure, ...]
+
+
+BREAKS = ("error", "cut")
+
+
+def pairs() -> Iterator[tuple[Client, Upstream]]:
+    """Every client with every provider."""
+    for client in CLIENTS.values():
+        for upstream in UPSTREAMS.values():
+            yield client, upstream
+
+
+def host_of(upstream: Upstream, what: str) -> str:
+    """The host name of a provider in one part of the matrix."""
+    return f"{upstream.name}-{what}".replace("/", "-").replace("_", "-")
+
+
+def key_of(client: str, host: str, *, stream: bool) -> str:
+    """The key of one cell: what is kept of an answer for a key is not seen by the others."""
+    return f"sk-dgm-{client}-{host}-{stream}"
+
+
+def _keys(hosts: Iterator[str]) -> dict[bytes, ApiKey]:
+    told = [
+        key_of(client, host, stream=stream)
+        for host in hosts
+        for client in CLIENTS
+        for stream in (False, True)
+    ]
+    made = [
+        ApiKey(id=n, prefix="sk-dgm-", name=key, digest=digest(key, PEPPER))
+        for n, key in enumerate(told, start=1)
+    ]
+    return {key.digest: key for key in made}
+
+
+class Stage:
+    """Providers by host, each with its script; and a route to each."""
+
+    def __init__(self) -> None:
+        self.fakes: dict[str, Server] = {}
+        self.replies: dict[str, bytes] = {}
+        self.routes: list[Route] = []
+        for upstream in UPSTREAMS.values():
+            for feature in MARKS:
+                self._add(upstream, feature, say_of(feature, upstream))
+            for kind, refusal in upstream.errors.items():
+                self._add(upstream, f"error-{kind}", Say(error=refusal))
+            for how in BREAKS:
+                self._add(upstream, f"break-{how}", Say(text="x" * 60, breaks=how))
+
+    def _add(self, upstream: Upstream, what: str, say: Say) -> None:
+        host = host_of(upstream, what)
+        fake = upstream.fake()
+        fake.script.default = say  # type: ignore[attr-defined]
+        self.fakes[host] = fake
+        name = upstream.model(what)
+        model = model_of(upstream.provider(host), name)
+        traits = traits_for(upstream.preset, name)
+        traits = msgspec.structs.replace(traits, **upstream.changes)
+        model = msgspec.structs.replace(model, traits=traits)
+        target = Target(id=len(self.routes) + 1, model=model)
+        self.routes.append(
+            Route(id=target.id, name=host, targets=(target,), retries=0, cooldown_s=0)
+        )
+
+    def answering(self, host: str) -> Any:
+        """What the provider at a host does with a request."""
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            response = await answered(self.fakes[host], request)
+            data = (
+                b"".join([part async for part in response.stream])
+                if host.find("break") < 0
+                else b""
+            )
+            if not data:
+                return response
+            self.replies[host] = data
+            return httpx.Response(response.status_code, headers=response.headers, content=data)
+
+        return answer
+
+
+async def run() -> Outcome:
+    """All cells and failures, one after the other."""
+    stage = Stage()
+    answers = {host: stage.answering(host) for host in stage.fakes}
+    with tempfile.TemporaryDirectory() as folder:
+        registry = snapshot(*stage.routes, keys=_keys(iter(stage.fakes)))
+        async with gateway(Path(folder), registry, **answers) as live:
+            log = Log(live)
+            cells = [
+                await _cell(log, stage, client, upstream, feature, stream=stream)
+                for client, upstream in pairs()
+                for feature in client.can
+                for stream in (False, True)
+            ]
+            failures = [
+                await _failure(log, client, upstream, what)
+                for client, upstream in pairs()
+                for what in (
+                    *(f"error-{kind}" for kind in upstream.errors),
+                    *(f"break-{how}" for how in BREAKS),
+                )
+            ]
+            await log.settle()
+    return Outcome(tuple(cells), tuple(failures))
+
+
+class Log:
+    """The gateway with its log, whose rows are written a little after their answers."""
+
+    def __init__(self, live: Gateway) -> None:
+        self._live = live
+        self._waiting: dict[str, Entry] = {}
+
+    async def post(self, client: Client, host: str, ask: Ask) -> tuple[Reply, Entry]:
+        """The answer, and its row, which is filled in by `settle`."""
+        headers = {"anthropic-version": "2023-06-01", "content-type": "application/json"}
+        path, key = client.path(host, ask), key_of(client.name, host, stream=ask.stream)
+        body = client.body(host, ask)
+        reply = await self._live.post(path, body, headers=headers, key=key)
+        row = Entry(id=reply.headers["x-request-id"], started_at=0.0)
+        self._waiting[row.id] = row
+        return reply, row
+
+    async def settle(self) -> None:
+        """Wait for the log, and fill in the rows."""
+        for found in await self._live.rows(len(self._waiting)):
+            row = self._waiting[found.id]
+            for name in Entry.__struct_fields__:
+                setattr(row, name, getattr(found, name))
+
+
+async def _cell(
+    log: Log, stage: Stage, client: Client, upstream: Upstream, feature: str, *, stream: bool
+) -> Cell:
+    host = host_of(upstream, feature)
+    ask = ask_of(feature, stream=stream)
+    first = await _turn(log, stage, client, host, ask)
+    turns = [first]
+    if first.heard is not None and first.heard.calls:
+        back = tuple(
+            (id_, name, words)
+            for (id_, name, _), words in zip(first.heard.calls, RESULTS, strict=False)
+        )
+        again = replace(ask, told=first.heard.native, results=back)
+        turns.append(await _turn(log, stage, client, host, again))
+    return Cell(client.name, upstream.name, feature, stream, tuple(turns))
+
+
+async def _turn(log: Log, stage: Stage, client: Client, host: str, ask: Ask) -> Turn:
+    fake = stage.fakes[host]
+    fake.requests.clear()
+    stage.replies.pop(host, None)
+    reply, entry = await log.post(client, host, ask)
+    heard = None
+    if reply.status == 200:
+        reader = READERS[client.name]
+        heard = reader.whole(reader.joined(reply.body) if ask.stream else reply.json())
+    return Turn(
+        status=reply.status,
+        reply=reply.body,
+        sent=_plain(fake.requests[-1].raw) if fake.requests else b"",
+        got=stage.replies.get(host, b""),
+        heard=heard,
+        logged=entry,
+    )
+
+
+def _plain(raw: bytes) -> bytes:
+    """A body without what its JSON escapes; Bedrock writes schemas as a string."""
+    return raw.replace(b"\\", b"")
+
+
+async def _failure(log: Log, client: Client, upstream: Upstream, what: str) -> Failure:
+    ask = Ask(user="hello", stream=what.startswith("break"))
+    reply, entry = await log.post(client, host_of(upstream, what), ask)
+    kind = what.partition("-")[2] if what.startswith("error") else what
+    return Failure(
+        client=client.name,
+        upstream=upstream.name,
+        kind=kind,
+        status=reply.status,
+        reply=reply.body,
+        headers=reply.headers,
+        logged=entry,
+    )

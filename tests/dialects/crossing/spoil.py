@@ -1,0 +1,334 @@
+"""Good streams of each provider dialect, spoiled in the ways that upstreams are known for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gateway.framing.eventstream import Decoder, encode
+from tests.dialects.crossing.asks import Json
+from tests.dialects.crossing.readers import frames
+
+# What a client is to see: the whole answer, or an error that ends it.
+Fate = Literal["whole", "error"]
+Frames = list[tuple[str, Any]]
+LINES, BINARY = {"ollama"}, {"bedrock_converse"}
+KINDS = {"ollama": "application/x-ndjson", "bedrock_converse": "application/vnd.amazon.eventstream"}
+SSE = "text/event-stream"
+
+
+def taken(dialect: str, data: bytes) -> Frames:
+    """The frames of a stream: event name and JSON (or a word such as [DONE])."""
+    if dialect in LINES:
+        return [("", json.loads(line)) for line in data.splitlines() if line.strip()]
+    if dialect in BINARY:
+        return [(f.event, json.loads(f.data)) for f in Decoder().feed(data)]
+    return frames(data)
+
+
+def written(dialect: str, told: Frames) -> bytes:
+    """The bytes of frames."""
+    return b"".join(one(dialect, name, value) for name, value in told)
+
+
+def one(dialect: str, name: str, value: Any) -> bytes:
+    """The bytes of one frame."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if dialect in LINES:
+        return f"{text}\n".encode()
+    if dialect in BINARY:
+        return encode(text.encode(), name)
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {text}\n\n".encode()
+
+
+@dataclass(frozen=True)
+class Spoiler:
+    """A way to break a stream: frames -> bytes, None where it means nothing in a dialect.
+
+    `ends` are the dialects where it is an error though elsewhere it is not; `kind` is the
+    content type, where it is not the dialect's.
+    """
+
+    name: str
+    spoil: Callable[[str, Frames], bytes | None]
+    fate: Fate
+    kind: str = ""
+    ends: frozenset[str] = frozenset()
+
+
+def _at_middle(told: Frames, *more: tuple[str, Any]) -> Frames:
+    middle = len(told) // 2
+    return [*told[:middle], *more, *told[middle:]]
+
+
+def unknown_event(dialect: str, told: Frames) -> bytes:
+    """An event that nobody has heard of."""
+    value: Json = {"type": "sparkle.delta", "object": "sparkle", "sparkle": {"a": [1]}}
+    if dialect in LINES:
+        value = {"model": "m", "done": False, "sparkle": True}
+    return written(dialect, _at_middle(told, ("sparkle.delta", value)))
+
+
+def unknown_fields(dialect: str, told: Frames) -> bytes:
+    """A new field in every object, at every depth."""
+    return written(dialect, [(name, _sparkled(value)) for name, value in told])
+
+
+# Where a field more would be part of the model's own words.
+_OPAQUE = {"args", "arguments", "input", "delta_text"}
+
+
+def _sparkled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_sparkled(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {k: v if k in _OPAQUE else _sparkled(v) for k, v in value.items()}
+    return inner | {"sparkle": {"new": 1}}
+
+
+def without_usage(dialect: str, told: Frames) -> bytes:
+    """No counts anywhere."""
+    return written(dialect, [(name, _uncounted(value)) for name, value in told])
+
+
+_COUNTS = {"usage", "usageMetadata", "prompt_eval_count", "eval_count"}
+
+
+def _uncounted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_uncounted(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: _uncounted(v) for k, v in value.items() if k not in _COUNTS}
+
+
+def other_ids(dialect: str, told: Frames) -> bytes | None:
+    """Another id of the answer in every event."""
+    spoiled, found = [], False
+    for number, (name, value) in enumerate(told):
+        if isinstance(value, dict):
+            key = next((k for k in ("responseId", "id") if k in value), None)
+            if key is not None:
+                value = {**value, key: f"other-{number}"}
+                found = True
+        spoiled.append((name, value))
+    return written(dialect, spoiled) if found else None
+
+
+def repeated_ids(dialect: str, told: Frames) -> bytes | None:
+    """Id and name of a call in every piece of it, as some compatible servers do."""
+    if dialect != "openai_chat":
+        return None
+    known: dict[int, Json] = {}
+    for _, value in told:
+        for call in _chat_calls(value):
+            if "id" in call:
+                known[call["index"]] = {"id": call["id"], "name": call["function"]["name"]}
+            else:
+                first = known[call["index"]]
+                call["id"] = first["id"]
+                call["function"]["name"] = first["name"]
+    return written(dialect, told)
+
+
+def interleaved(dialect: str, told: Frames) -> bytes | None:
+    """The arguments of two calls by turns."""
+    if dialect != "openai_chat":
+        return None
+    calls = [n for n, (_, value) in enumerate(told) if _chat_calls(value)]
+    second = [n for n in calls if _chat_calls(told[n][1])[0]["index"] == 1]
+    first = [n for n in calls if n not in second]
+    order = [first[0], *second[:1], *first[1:2], *second[1:], *first[2:]]
+    rest = [*told[: calls[0]], *(told[n] for n in order), *told[calls[-1] + 1 :]]
+    return written(dialect, rest)
+
+
+def late_arguments(dialect: str, told: Frames) -> bytes | None:
+    """All arguments in one last piece of each call."""
+    if dialect != "openai_chat":
+        return None
+    words: dict[int, str] = {}
+    heads, tail = [], []
+    for name, value in told:
+        calls = _chat_calls(value)
+        if not calls:
+            (tail if words else heads).append((name, value))
+        elif "id" in calls[0]:
+            words[calls[0]["index"]] = ""
+            heads.append((name, value))
+        else:
+            words[calls[0]["index"]] += calls[0]["function"]["arguments"]
+            last = value
+    late = []
+    for index, text in words.items():
+        call = {"index": index, "function": {"arguments": text}}
+        choice = {**last["choices"][0], "delta": {"tool_calls": [call]}}
+        late.append(("", {**last, "choices": [choice]}))
+    return written(dialect, [*heads, *late, *tail])
+
+
+def _chat_calls(value: Any) -> list[Json]:
+    if not isinstance(value, dict) or not value.get("choices"):
+        return []
+    found: list[Json] = value["choices"][0]["delta"].get("tool_calls") or []
+    return found
+
+
+def two_choices(dialect: str, told: Frames) -> bytes | None:
+    """A second choice that nobody asked for."""
+    key = {"openai_chat": "choices", "openai_completions": "choices", "gemini": "candidates"}
+    if dialect not in key:
+        return None
+    name = key[dialect]
+    spoiled = []
+    for event, value in told:
+        if isinstance(value, dict) and value.get(name):
+            other = {**value[name][0], "index": 1}
+            value = {**value, name: [*value[name], other]}
+        spoiled.append((event, value))
+    return written(dialect, spoiled)
+
+
+_REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
+
+
+def unknown_reason(dialect: str, told: Frames) -> bytes | None:
+    """A reason for the end that no list has."""
+    spoiled = [(name, _renamed(value)) for name, value in told]
+    return written(dialect, spoiled) if spoiled != told else None
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_renamed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: "sparkled" if k in _REASONS and v else _renamed(v) for k, v in value.items()}
+
+
+def no_end(dialect: str, told: Frames) -> bytes:
+    """The bytes end, cleanly, in the middle of the answer."""
+    return written(dialect, told[: len(told) // 2])
+
+
+def no_terminator(dialect: str, told: Frames) -> bytes:
+    """The last event never comes: a mere terminator, or the one that says how it ended."""
+    last = told[-1]
+    if last[1] == "[DONE]" and dialect == "cohere":
+        told = told[:-1]
+    return written(dialect, told[:-1])
+
+
+def in_mid_frame(dialect: str, told: Frames) -> bytes:
+    """The bytes end inside an event."""
+    middle = len(told) // 2
+    start = written(dialect, told[:middle])
+    return start + one(dialect, *told[middle])[:-9]
+
+
+def garbage(dialect: str, told: Frames) -> bytes:
+    """Bytes that are no event of anything."""
+    middle = len(told) // 2
+    rubbish = (
+        b'data: {"choices": [{"del\xff\xfe\n\n' if dialect not in LINES | BINARY else b"\xff{{\n"
+    )
+    return written(dialect, told[:middle]) + rubbish + written(dialect, told[middle:])
+
+
+def nothing(dialect: str, told: Frames) -> bytes:
+    """A 200 without a byte."""
+    del dialect, told
+    return b""
+
+
+def a_lie(dialect: str, told: Frames) -> bytes:
+    """The stream of another dialect."""
+    del told
+    if dialect == "anthropic_messages":
+        chunk = {
+            "id": "c",
+            "object": "chat.completion.chunk",
+            "choices": [{"index": 0, "delta": {}}],
+        }
+        return one(dialect, "", chunk) + one(dialect, "", "[DONE]")
+    if dialect in LINES:
+        return b'{"type":"message_start","message":{"id":"m"}}\n{"type":"message_stop"}\n'
+    stream = [("message_start", {"type": "message_start", "message": {"id": "m", "content": []}})]
+    stream.append(("message_stop", {"type": "message_stop"}))
+    return written(dialect, stream)
+
+
+def a_page(dialect: str, told: Frames) -> bytes:
+    """A page for people."""
+    del dialect, told
+    return b"<html><body>Please log in to the hotel network</body></html>"
+
+
+SPOILERS = (
+    Spoiler("unknown_event", unknown_event, "whole"),
+    Spoiler("unknown_fields", unknown_fields, "whole"),
+    Spoiler("without_usage", without_usage, "whole"),
+    Spoiler("other_ids", other_ids, "whole"),
+    Spoiler("repeated_ids", repeated_ids, "whole"),
+    Spoiler("interleaved", interleaved, "whole"),
+    Spoiler("late_arguments", late_arguments, "whole"),
+    Spoiler("two_choices", two_choices, "whole"),
+    Spoiler("unknown_reason", unknown_reason, "whole"),
+    Spoiler(
+        "no_terminator",
+        no_terminator,
+        "whole",
+        ends=frozenset({"openai_responses", "gemini", "ollama", "cohere"}),
+    ),
+    Spoiler("no_end", no_end, "error"),
+    Spoiler("in_mid_frame", in_mid_frame, "error"),
+    Spoiler("garbage", garbage, "error"),
+    Spoiler("nothing", nothing, "error"),
+    Spoiler("a_lie", a_lie, "error"),
+    Spoiler("a_page", a_page, "error", "text/html"),
+)
+
+
+# --- whole answers -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WholeSpoiler:
+    """A way to break an answer that is no stream: JSON -> bytes."""
+
+    name: str
+    spoil: Callable[[Json], bytes]
+    fate: Fate
+    kind: str = "application/json"
+
+
+def _lied(body: Json) -> bytes:
+    """Another dialect's answer: Anthropic's, or Chat's where it is Anthropic's own."""
+    if body.get("type") == "message":
+        return b'{"id":"c","object":"chat.completion","model":"m","choices":[]}'
+    return (
+        b'{"id":"msg_1","type":"message","role":"assistant","content":[],"stop_reason":"end_turn"}'
+    )
+
+
+WHOLE_SPOILERS = (
+    WholeSpoiler("unknown_fields", lambda body: _bytes(_sparkled(body)), "whole"),
+    WholeSpoiler("without_usage", lambda body: _bytes(_uncounted(body)), "whole"),
+    WholeSpoiler("unknown_reason", lambda body: _bytes(_renamed(body)), "whole"),
+    WholeSpoiler("cut", lambda body: _bytes(body)[:-20], "error"),
+    WholeSpoiler("empty", lambda _: b"", "error"),
+    WholeSpoiler("an_empty_object", lambda _: b"{}", "error"),
+    WholeSpoiler("a_list", lambda _: b"[1, 2]", "error"),
+    WholeSpoiler("null", lambda _: b"null", "error"),
+    WholeSpoiler("a_lie", _lied, "error"),
+    WholeSpoiler("garbage", lambda _: b"\xff\xfe{{{", "error"),
+    WholeSpoiler("a_page", lambda _: b"<html>hotel</html>", "error", "text/html"),
+)
+
+
+def _bytes(value: Any) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,93 @@
+"""Thoughts and their state between a Chat client and a provider, in the forms that have a place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.canon.events import End, Start
+from gateway.canon.fold import unfold
+from gateway.canon.request import Part, Reasoning, Request, Signature, Text, ToolCall, Turn
+from gateway.canon.response import Finish, Response
+from gateway.dialects.openai_chat import DIALECT
+from gateway.providers.capabilities import traits_for
+from tests.dialects.openai_chat.make import exchange, shown
+
+STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
+ANSWER = Response(
+    parts=(
+        Reasoning(text="First.", signature=STATE),
+        Reasoning(redacted=True, signature=replace(STATE, kind="redacted", value="R")),
+        Reasoning(text="Second.", signature=replace(STATE, value="T")),
+        ToolCall(id="c1", name="f", arguments={}),
+    ),
+    finish=Finish(reason="tool"),
+)
+
+
+def read(message: dict[str, Any]) -> tuple[Part, ...]:
+    """The thoughts of a client's message, without their paths."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}, message]}
+    parts = DIALECT.client.parse_request(body, {}).turns[1].parts
+    return tuple(replace(part, at="") for part in parts if isinstance(part, Reasoning))
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_details_carry_every_thought_with_its_state(stream: bool):
+    if stream:
+        details = [
+            detail
+            for item in shown(unfold(ANSWER), reasoning_field="reasoning_details")
+            if isinstance(item, dict) and item["choices"]
+            for detail in item["choices"][0]["delta"].get("reasoning_details", [])
+        ]
+        words = "First.Second."
+    else:
+        frame = exchange(reasoning_field="reasoning_details")
+        body, _ = DIALECT.client.render_response(ANSWER, frame)
+        message = body["choices"][0]["message"]
+        details, words = message["reasoning_details"], message["reasoning"]
+    assert words == "First.Second."
+    back = {"role": "assistant", "content": "", "reasoning": words, "reasoning_details": details}
+    assert read(back) == ANSWER.parts[:3]
+
+
+def test_details_are_shown_only_where_the_route_says_so():
+    body, _ = DIALECT.client.render_response(ANSWER, exchange())
+    assert "reasoning_details" not in body["choices"][0]["message"]
+    events = shown(unfold(ANSWER))
+    assert "reasoning_details" not in str(events)
+    hidden = exchange(reasoning_field="reasoning_details", thinking="none")
+    body, _ = DIALECT.client.render_response(ANSWER, hidden)
+    assert "reasoning_details" not in body["choices"][0]["message"]
+
+
+def test_mistral_gets_its_thinking_back_as_chunks():
+    told = traits_for("mistral", "magistral-medium-latest")
+    own = Signature(provider=told.kind, model=told.model, kind="text")
+    turn = Turn(
+        role="assistant",
+        parts=(
+            Reasoning(text="hm", signature=own),
+            Reasoning(text="foreign", signature=STATE, at="messages[1].reasoning"),
+            Text(text="Yes."),
+        ),
+    )
+    user = Turn(role="user", parts=(Text(text="Hi"),))
+    request = Request(model="gw", turns=(user, turn, user))
+    rendered = DIALECT.provider.render_request(request, told)
+    thought = {
+        "type": "thinking",
+        "thinking": [{"type": "text", "text": "hm"}],
+        "closed": True,
+    }
+    said = {"type": "text", "text": "Yes."}
+    assert rendered.body["messages"][1]["content"] == [thought, said]
+    assert [item.path for item in rendered.report] == ["messages[1].reasoning"]
+
+
+def test_an_empty_answer_is_still_an_answer():
+    events = [Start(), End(Finish(reason="stop"))]
+    assert shown(events, reasoning_field="reasoning_details")[-1] == "[DONE]"

@@ -1,0 +1,120 @@
+"""Kept responses in the dialect's words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from openai.types.responses import ResponseItem
+from pydantic import TypeAdapter
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.dialects.base import Exchange
+from gateway.dialects.openai_responses import kept
+from gateway.dialects.openai_responses.items import item_id
+
+USER: dict[str, Any] = {"role": "user", "content": "hello"}
+CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+RESULT = {"type": "function_call_output", "call_id": "c", "output": "x"}
+SAID = {"role": "assistant", "content": "hi"}
+
+
+def test_items_are_listed_in_the_types_of_the_sdk() -> None:
+    named = kept.named_items([USER, SAID, CALL, RESULT], "resp_ab")
+    for item in named:
+        TypeAdapter(ResponseItem).validate_python(item)
+    assert [item["id"] for item in named] == ["msg_ab_in0", "msg_ab_in1", "fc_ab_in2", "fc_ab_in3"]
+    assert named[0]["content"] == [{"type": "input_text", "text": "hello"}]
+
+
+def test_an_item_keeps_the_id_it_came_with() -> None:
+    assert kept.named_items([{**USER, "id": "msg_own"}], "resp_ab")[0]["id"] == "msg_own"
+
+
+@pytest.mark.parametrize("kind", ["message", "reasoning", "function_call", "custom_tool_call"])
+def test_the_id_of_an_item_names_its_response(kind: str) -> None:
+    exchange = Exchange(id="ab12", created=1, model="m")
+    assert kept.response_of(item_id(exchange, kind, 3)) == "resp_ab12"
+    assert kept.response_of("msg_ab12_in0") == "resp_ab12"
+
+
+@pytest.mark.parametrize("item", ["msg_abc", "", "msg_", "rs_a_b", "__"])
+def test_the_id_of_a_strangers_item_names_none(item: str) -> None:
+    assert kept.response_of(item) is None
+
+
+def test_pages_cover_all_items_in_either_order() -> None:
+    items = kept.named_items([USER] * 5, "resp_a")
+    for order in ("asc", "desc"):
+        seen: list[str] = []
+        after, more = "", True
+        while more:
+            page = kept.page(items, limit=2, order=order, after=after)
+            seen += [item["id"] for item in page["data"]]
+            after, more = page["last_id"], page["has_more"]
+        wanted = [item["id"] for item in items]
+        assert seen == (wanted if order == "asc" else wanted[::-1])
+
+
+def test_a_page_after_nothing_is_refused() -> None:
+    with pytest.raises(GatewayError) as caught:
+        kept.page([], limit=2, order="asc", after="msg_x")
+    assert caught.value.error.param == "after"
+
+
+def test_an_empty_page_is_a_page() -> None:
+    page = kept.page([], limit=2, order="asc", after="")
+    assert (page["data"], page["has_more"]) == ([], False)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_the_last_event_holds_the_response(end: bytes) -> None:
+    event = {"type": "response.completed", "response": {"id": "resp_1"}}
+    lines = (b"event: response.completed", b"data: " + json.dumps(event).encode(), b"", b"")
+    assert json.loads(kept.last_response(end.join(lines))) == {"id": "resp_1"}
+
+
+@pytest.mark.parametrize(
+    "stream", [b"", b"data: {", b'data: {"type":"response.output_text.delta"}\n\n', b": ping\n\n"]
+)
+def test_a_stream_without_an_end_holds_none(stream: bytes) -> None:
+    assert kept.last_response(stream) == b""
+
+
+def test_a_request_is_written_out_with_all_that_led_to_it() -> None:
+    fields = {
+        "model": msgspec.Raw(b'"m"'),
+        "input": msgspec.Raw(b'"and now?"'),
+        "previous_response_id": msgspec.Raw(b'"resp_1"'),
+        "store": msgspec.Raw(b"false"),
+    }
+    whole = kept.whole_body(fields, [USER, CALL])
+    assert whole is not None
+    assert json.loads(msgspec.json.encode(whole)) == {
+        "model": "m",
+        "store": False,
+        "input": [USER, CALL, {"role": "user", "content": "and now?"}],
+    }
+
+
+def test_reasoning_without_its_state_can_not_be_written_out() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": []}
+    assert kept.whole_body({}, [thought]) is None
+    assert kept.whole_body({}, [{**thought, "encrypted_content": "x"}]) is not None
+
+
+def test_only_what_is_to_change_changes() -> None:
+    event = b'{"type":"response.created","n":1.50,"response":{"id":"a","x":1e2}}'
+    changed = kept.with_response(event, id="b", background=True)
+    assert (
+        changed
+        == b'{"type":"response.created","n":1.50,"response":{"id":"b","x":1e2,"background":true}}'
+    )
+    assert kept.with_response(b'{"type":"x"}', id="b") == b'{"type":"x"}'
+
+
+def test_a_broken_response_says_why() -> None:
+    told = json.loads(kept.broken(b'{"id":"a"}', Error(kind="timeout", message="late")))
+    assert (told["status"], told["error"]["message"]) == ("failed", "late")

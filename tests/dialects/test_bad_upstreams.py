@@ -1,0 +1,207 @@
+"""An upstream that does not keep to its dialect: what every client sees of it.
+
+Chapter 2 of the wire documentation: what can be understood is understood, once and in
+order; what can not ends in an error of the client's dialect, never as a whole answer.
+Where client and provider speak the same dialect the bytes pass through: then only a
+break is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.providers.capabilities import traits_for
+from gateway.routing.snapshot import Route, Target, model_of
+from tests.dialects.crossing.asks import ANSWER, ARGUMENTS, CLOCK, SAID, WEATHER, ask_of
+from tests.dialects.crossing.clients import CLIENTS
+from tests.dialects.crossing.readers import ENDED, READERS
+from tests.dialects.crossing.spoil import KINDS, SPOILERS, SSE, WHOLE_SPOILERS, Spoiler, taken
+from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream
+from tests.dialects.test_matrix import cell, outcome
+from tests.relay.harness import Reply, gateway, snapshot
+
+FOREIGN = [u for u in UPSTREAMS.values() if u.name != "openai_chat/deepseek"]
+Key = tuple[str, str, str]
+
+
+def feature(upstream: Upstream) -> str:
+    """What is asked of a provider: tools, where it has any."""
+    return "tools" if upstream.tools else "text"
+
+
+@cache
+def spoiled(upstream: str, spoiler: str) -> bytes | None:
+    """The provider's bytes; None where the spoiler means nothing in its dialect."""
+    target = UPSTREAMS[upstream]
+    # A request that was translated asks for all that a stream can tell.
+    client = "openai_responses" if target.dialect == "openai_chat" else "openai_chat"
+    good = cell((client, upstream, feature(target), True))
+    told = taken(target.dialect, good.turns[0].got)
+    found = next(s for s in SPOILERS if s.name == spoiler)
+    return found.spoil(target.dialect, told)
+
+
+def keys() -> list[Any]:
+    """Client, provider and spoiler, for all that can meet."""
+    return [
+        pytest.param(
+            (client, upstream.name, spoiler.name), id=f"{client}-{upstream.name}-{spoiler.name}"
+        )
+        for client in CLIENTS
+        for upstream in FOREIGN
+        for spoiler in SPOILERS
+        if feature(upstream) in CLIENTS[client].can
+    ]
+
+
+def test_every_spoiler_means_something_somewhere() -> None:
+    outcome()
+    for spoiler in SPOILERS:
+        made = [spoiled(upstream.name, spoiler.name) for upstream in FOREIGN]
+        assert any(data is not None for data in made), spoiler.name
+
+
+def host_of(upstream: Upstream, spoiler: Spoiler) -> str:
+    """The host name of a provider that is spoiled so."""
+    return f"{upstream.name}-{spoiler.name}".replace("_", "-")
+
+
+async def _run(folder: Path) -> dict[Key, Reply]:
+    routes, answers = [], {}
+    for upstream in FOREIGN:
+        for spoiler in SPOILERS:
+            data = spoiled(upstream.name, spoiler.name)
+            if data is None:
+                continue
+            host = host_of(upstream, spoiler)
+            routes.append(_route(upstream, host, len(routes) + 1))
+            kind = spoiler.kind or KINDS.get(upstream.dialect, SSE)
+            answers[host] = _saying(data, kind)
+    found: dict[Key, Reply] = {}
+    async with gateway(folder, snapshot(*routes), **answers) as live:
+        for upstream in FOREIGN:
+            for spoiler in SPOILERS:
+                for client in CLIENTS.values():
+                    host = host_of(upstream, spoiler)
+                    if host not in answers or feature(upstream) not in client.can:
+                        continue
+                    ask = ask_of(feature(upstream), stream=True)
+                    reply = await live.post(client.path(host, ask), client.body(host, ask))
+                    found[client.name, upstream.name, spoiler.name] = reply
+    return found
+
+
+def _route(upstream: Upstream, host: str, number: int) -> Route:
+    model = model_of(upstream.provider(host), upstream.model(""))
+    traits = traits_for(upstream.preset, model.name)
+    traits = msgspec.structs.replace(traits, **upstream.changes)
+    target = Target(id=number, model=msgspec.structs.replace(model, traits=traits))
+    return Route(id=number, name=host, targets=(target,), retries=0, cooldown_s=0)
+
+
+def _saying(data: bytes, kind: str) -> Any:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": kind}, content=data)
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def replies(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, Reply]:
+    outcome()  # the good streams, made before a loop runs
+    return asyncio.run(_run(tmp_path_factory.mktemp("bad")))
+
+
+@pytest.mark.parametrize("key", keys())
+def test_a_client_sees_the_answer_or_an_error(replies: dict[Key, Reply], key: Key) -> None:
+    if key not in replies:
+        assert spoiled(key[1], key[2]) is None
+        return
+    client, upstream, name = key
+    reply = replies[key]
+    spoiler = next(s for s in SPOILERS if s.name == name)
+    target = UPSTREAMS[upstream]
+    if spoiler.fate == "error" or target.dialect in spoiler.ends:
+        failed = reply.status >= 500 or READERS[client].broke(reply.body)
+        assert failed, reply.body[-300:]
+        return
+    assert reply.status == 200, reply.body
+    if client == target.dialect:
+        return
+    reader = READERS[client]
+    heard = reader.whole(reader.joined(reply.body))
+    assert heard.text == (SAID if target.tools else ANSWER)
+    if target.tools:
+        told = [(called, arguments) for _, called, arguments in heard.calls]
+        assert told == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
+        assert len({id_ for id_, _, _ in heard.calls}) in {2, 1 if client == "ollama" else 2}
+    assert heard.finish == ENDED[client][target.tools]
+
+
+# --- whole answers -----------------------------------------------------------------------
+
+
+def whole_keys() -> list[Any]:
+    """Client, provider and spoiler of a whole answer."""
+    return [
+        pytest.param(
+            (client, upstream.name, spoiler.name), id=f"{client}-{upstream.name}-{spoiler.name}"
+        )
+        for client in CLIENTS
+        for upstream in FOREIGN
+        for spoiler in WHOLE_SPOILERS
+        if feature(upstream) in CLIENTS[client].can and client != upstream.dialect
+    ]
+
+
+async def _run_whole(folder: Path) -> dict[Key, Reply]:
+    hosts: dict[str, Any] = {}
+    routes = []
+    for upstream in FOREIGN:
+        client = "openai_responses" if upstream.dialect == "openai_chat" else "openai_chat"
+        good = json.loads(cell((client, upstream.name, feature(upstream), False)).turns[0].got)
+        for spoiler in WHOLE_SPOILERS:
+            host = f"whole-{upstream.name}-{spoiler.name}".replace("_", "-")
+            routes.append(_route(upstream, host, len(routes) + 1))
+            hosts[host] = _saying(spoiler.spoil(good), spoiler.kind)
+    found: dict[Key, Reply] = {}
+    async with gateway(folder, snapshot(*routes), **hosts) as live:
+        for param in whole_keys():
+            key: Key = param.values[0]
+            host = f"whole-{key[1]}-{key[2]}".replace("_", "-")
+            client_of, ask = CLIENTS[key[0]], ask_of(feature(UPSTREAMS[key[1]]), stream=False)
+            found[key] = await live.post(client_of.path(host, ask), client_of.body(host, ask))
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole_replies(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, Reply]:
+    outcome()
+    return asyncio.run(_run_whole(tmp_path_factory.mktemp("whole")))
+
+
+@pytest.mark.parametrize("key", whole_keys())
+def test_a_client_sees_the_whole_answer_or_an_error(
+    whole_replies: dict[Key, Reply], key: Key
+) -> None:
+    client, upstream, name = key
+    reply = whole_replies[key]
+    spoiler = next(s for s in WHOLE_SPOILERS if s.name == name)
+    target = UPSTREAMS[upstream]
+    if spoiler.fate == "error":
+        assert reply.status >= 500, reply.body
+        assert b"error" in reply.body
+        return
+    assert reply.status == 200, reply.body
+    heard = READERS[client].whole(reply.json())
+    assert heard.text == (SAID if target.tools else ANSWER)
+    assert len(heard.calls) == (2 if target.tools else 0)
+    assert heard.finish == ENDED[client][target.tools]

@@ -1,0 +1,359 @@
+"""What is served, sent and read is of the vendors' own published types, field by field.
+
+Every answer and event of the matrix that the gateway wrote for a client, every request it
+wrote for a provider (there and in the golden cases), and every answer that the strict
+providers give to be read, is checked against the types of the vendor's SDK (Bedrock: the
+service model of botocore). A release that moves or renames a field fails here by its name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import ollama
+import pytest
+from anthropic.types import Message, MessageTokensCount, RawMessageStreamEvent
+from botocore.validate import ParamValidator
+from cohere.v2.types import V2ChatResponse, V2ChatStreamResponse
+from google.genai.types import ContentEmbedding, CountTokensResponse, GenerateContentResponse
+from openai.types import Completion, CreateEmbeddingResponse
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import InputTokenCountResponse, Response, ResponseStreamEvent
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse
+from gateway.canon.response import Usage
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Exchange
+from gateway.framing.eventstream import Decoder as BinaryDecoder
+from gateway.providers.capabilities import traits_for
+from gateway.relay import translate
+from tests.dialects.crossing.clients import CLIENTS
+from tests.dialects.crossing.readers import frames
+from tests.dialects.crossing.upstreams import UPSTREAMS
+from tests.dialects.test_cases import FOLDER, kind_of, upstream_model
+from tests.dialects.test_matrix import outcome
+from tests.fakes import (
+    anthropic_rules,
+    bedrock_rules,
+    cohere_rules,
+    gemini_rules,
+    ollama_rules,
+    openai_older,
+    openai_rules,
+    responses_rules,
+)
+from tests.fakes.script import Refusal
+
+Json = dict[str, Any]
+
+
+def unknown(value: Any, path: str = "") -> Iterator[str]:
+    """Paths of fields that a parsed value's type has no place for."""
+    if isinstance(value, list):
+        for item in value:
+            yield from unknown(item, f"{path}[]")
+    if not isinstance(value, BaseModel):
+        return
+    extra = value.model_extra or {}
+    yield from (f"{path}.{name}".lstrip(".") for name in extra)
+    for name in type(value).model_fields:
+        yield from unknown(getattr(value, name), f"{path}.{name}".lstrip("."))
+
+
+@cache
+def adapter(shape: Any) -> TypeAdapter[Any]:
+    """The validator of a type; unions of vendors take long to build."""
+    return TypeAdapter(shape)
+
+
+def wrong(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
+    """What a type says against a value: `path: why`, unknown fields included."""
+    try:
+        found = adapter(shape).validate_json(json.dumps(value), strict=strict)
+    except ValidationError as error:
+        return [".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors()]
+    return sorted({f"{path}: unknown field" for path in unknown(found)})
+
+
+def named(value: Json, shape: type[BaseModel]) -> list[str]:
+    """The same for types that ignore what they do not know: every name must be theirs."""
+    found = wrong(value, shape, strict=False)
+    return found + sorted(f"{name}: unknown field" for name in value.keys() - shape.model_fields)
+
+
+def of_ollama(value: Json) -> list[str]:
+    """What Ollama's types say against a line."""
+    found = named(value, ollama.ChatResponse)
+    return found + [f"message.{w}" for w in named(value["message"], ollama.Message)]
+
+
+def of_bedrock(shape: str, value: Json) -> list[str]:
+    """What botocore's model says against an answer."""
+    kind = bedrock_rules.shape(shape)
+    told = bedrock_rules._decoded(value, kind, "")
+    report = ParamValidator().validate(told, kind)
+    extra = told.keys() - kind.members.keys()
+    listed = [report.generate_report()] if report.has_errors() else []
+    return listed + sorted(f"{name}: unknown field" for name in extra)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How an answer of a dialect is checked, whole and by its events.
+
+    `more` are fields that the types do not know and clients or providers do use: why is
+    beside each.
+    """
+
+    whole: Callable[[Json], list[str]]
+    event: Callable[[Json], list[str]]
+    more: frozenset[str] = frozenset()
+
+    def told(self, data: bytes, *, stream: bool) -> set[str]:
+        """What is wrong in the bytes of an answer."""
+        found: list[str] = []
+        for value in values(data) if stream else [json.loads(data)]:
+            found += self.event(value) if stream else self.whole(value)
+        return {text for text in found if text.partition(":")[0] not in self.more}
+
+
+def values(data: bytes) -> Iterator[Json]:
+    """The JSON of a stream's events, whatever cuts it."""
+    if data.startswith(b"{"):
+        yield from (json.loads(line) for line in data.splitlines() if line.strip())
+    elif data[:1] == b"\0":
+        for frame in BinaryDecoder().feed(data):
+            told = json.loads(frame.data)
+            told.pop("p", None)  # padding against guesses by length, in no published shape
+            yield {frame.event: told}
+    else:
+        yield from (value for _, value in frames(data) if isinstance(value, dict))
+
+
+# Google's field for the state of a call, in the dialect of OpenAI.
+_STATES = {
+    "choices[].message.tool_calls[].extra_content",
+    "choices[].delta.tool_calls[].extra_content",
+}
+# DeepSeek's and the compatible servers' field for thoughts, which SDKs pass through.
+_THOUGHTS = {
+    "choices[].message.reasoning_content",
+    "choices[].delta.reasoning_content",
+}
+# The service's own reference has these two, its SDK not.
+_DEEPSEEK = {"usage.prompt_cache_hit_tokens", "usage.prompt_cache_miss_tokens"}
+SHAPES: dict[str, Shape] = {
+    "openai_chat": Shape(
+        lambda v: wrong(v, ChatCompletion),
+        lambda v: wrong(v, ChatCompletionChunk),
+        frozenset(_THOUGHTS | _STATES),
+    ),
+    "openai_responses": Shape(
+        lambda v: wrong(v, Response),
+        lambda v: wrong(v, ResponseStreamEvent),
+        # The service tells it back; the SDK's type leaves it out.
+        frozenset({"store", "response.store"}),
+    ),
+    "openai_completions": Shape(
+        lambda v: wrong(v, Completion),
+        lambda v: wrong(v, Completion),
+        # Null until the last chunk, which the type has no word for.
+        frozenset({"choices.0.finish_reason"}),
+    ),
+    "anthropic_messages": Shape(
+        lambda v: wrong(v, Message),
+        lambda v: [] if v["type"] == "ping" else wrong(v, RawMessageStreamEvent),
+    ),
+    "gemini": Shape(
+        lambda v: wrong(v, GenerateContentResponse, strict=False),
+        lambda v: wrong(v, GenerateContentResponse, strict=False),
+    ),
+    "ollama": Shape(of_ollama, of_ollama),
+    "bedrock_converse": Shape(
+        lambda v: of_bedrock("ConverseResponse", v),
+        lambda v: of_bedrock("ConverseStreamOutput", v),
+    ),
+    "cohere": Shape(
+        lambda v: wrong(v, V2ChatResponse, strict=False),
+        lambda v: wrong(v, V2ChatStreamResponse, strict=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_is_served_is_of_the_vendors_types(client: str, *, stream: bool) -> None:
+    shape = SHAPES[client]
+    found: dict[str, str] = {}
+    checked = 0
+    for cell in outcome().cells:
+        if (cell.client, cell.stream) != (client, stream):
+            continue
+        for turn in cell.turns:
+            if not turn.logged.passthrough:
+                checked += 1
+                found |= dict.fromkeys(shape.told(turn.reply, stream=stream), cell.id)
+    assert found == {}
+    assert checked
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_what_is_read_is_of_the_vendors_types(upstream: str, *, stream: bool) -> None:
+    """The strict providers write what parsers are tested with: it is what vendors publish."""
+    shape = SHAPES[UPSTREAMS[upstream].dialect]
+    found: dict[str, str] = {}
+    for cell in outcome().cells:
+        if (cell.upstream, cell.stream) == (upstream, stream):
+            for turn in cell.turns:
+                found |= dict.fromkeys(shape.told(turn.got, stream=stream), cell.id)
+    own = _DEEPSEEK if upstream.endswith("deepseek") else set()
+    assert {text: where for text, where in found.items() if text.partition(":")[0] not in own} == {}
+
+
+# --- golden cases ------------------------------------------------------------------------
+
+CASES = [
+    pytest.param(json.loads(path.read_text(encoding="utf-8")), id=path.stem)
+    for path in sorted(FOLDER.glob("*.json"))
+]
+VERSION = {"anthropic-version": "2023-06-01"}
+
+
+def _anthropic(body: Json, model: str) -> Refusal | None:
+    del model
+    # The strict provider has one model of 4.6.
+    named = {"claude-sonnet-4-6": "claude-opus-4-6"}.get(body["model"], body["model"])
+    return anthropic_rules.refusal({**body, "model": named}, VERSION, counting=False)
+
+
+# A provider of a case -> what its published types and rules say against a body.
+SENT: dict[str, Callable[[Json, str], Refusal | None]] = {
+    "openai_chat": lambda body, _: openai_rules.refusal(body),
+    "azure_openai": lambda body, _: openai_rules.refusal(body),
+    "deepseek": lambda body, _: openai_rules.deepseek_refusal(body),
+    "openai_responses": lambda body, _: responses_rules.refusal(body),
+    "openai_responses_input_tokens": lambda body, _: responses_rules.count_refusal(body),
+    "openai_completions": lambda body, _: openai_older.completion_refusal(body),
+    "anthropic": _anthropic,
+    "gemini": gemini_rules.refusal,
+    "ollama": lambda body, _: ollama_rules.refusal("/api/chat", body),
+    "bedrock_converse": lambda body, model: bedrock_rules.refusal(model, body),
+    "cohere": lambda body, _: cohere_rules.refusal(body),
+}
+
+
+# Golden case -> what the strict provider says to it, which is the case's own doing.
+OWN_DOING = {
+    # A field of the future passes through.
+    "chat_passthrough_to_azure": "Unrecognized request argument supplied: unknown_future_field",
+    # The state in it is a placeholder.
+    "claude_code_turn_to_openai_responses": "The encrypted content could not be verified.",
+}
+
+
+def kinds() -> list[Any]:
+    """The golden cases that say what is sent upstream, and where a rule book is here.
+
+    Mistral publishes its types in an SDK that is no oracle here, embeddings and Vertex AI
+    have tests of their own (tests/dialects/openai_embeddings, tests/e2e/test_clouds.py).
+    """
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*"))]
+    asked = [c for c in found if kind_of(c) == "request" and c["to"] in SENT]
+    return [pytest.param(c, id=c["name"]) for c in asked if c["from"] != "openai_embeddings"]
+
+
+@pytest.mark.parametrize("case", kinds())
+def test_what_a_golden_case_sends_is_of_the_vendors_types(case: Json) -> None:
+    expected = case["expected"]
+    sent = translate.request(
+        case["from"],
+        case["to"],
+        case["request"].get("body", case["request"]),
+        case["request"].get("headers", {}),
+        upstream_model(expected),
+        expected.get("stored"),
+    )
+    model = upstream_model(expected)
+    refusal = SENT[case["to"]](sent["body"], model)
+    assert (refusal.message if refusal else None) == OWN_DOING.get(case["name"]), refusal
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if kind_of(c.values[0]) == "stream"])  # type: ignore[arg-type]
+def test_what_a_golden_case_streams_is_of_the_vendors_types(case: Json) -> None:
+    """The first event of a stream in a case is a whole one; some later ones are cut short."""
+    found = translate.stream(case["from"], case["to"], case["stream"], "")
+    shape = SHAPES[{"anthropic": "anthropic_messages"}.get(case["to"], case["to"])]
+    wrongs: set[str] = set()
+    for event in found["events"]:
+        value = event["data"] if isinstance(event, dict) and "event" in event else event
+        if isinstance(value, dict) and value.get("type") != "error" and "error" not in value:
+            wrongs |= set(shape.event(value))
+    assert {w for w in wrongs if w.partition(":")[0] not in shape.more} == set()
+
+
+# --- embeddings and counts ---------------------------------------------------------------
+
+VECTORS = EmbedResponse(vectors=([0.5, 1.0], [0.25, 2.0]), usage=Usage(input=4, output=0))
+ASKED = EmbedRequest(model="text-embedding-3-small", inputs=("a", "b"), dimensions=2)
+EXCHANGE = Exchange(id="1", created=1, model="gw")
+
+
+def _of_gemini(body: Json) -> list[str]:
+    """The vectors of Gemini's batch; the SDK's own answer type is of its other endpoint."""
+    return [text for one in body["embeddings"] for text in wrong(one, ContentEmbedding)]
+
+
+SERVED_VECTORS: dict[str, Callable[[Json], list[str]]] = {
+    "openai_embeddings": lambda body: wrong(body, CreateEmbeddingResponse),
+    "gemini": _of_gemini,
+    "ollama": lambda body: named(body, ollama.EmbedResponse),
+}
+
+
+@pytest.mark.parametrize("client", [n for n, d in DIALECTS.items() if d.embed_client is not None])
+def test_vectors_that_are_served_are_of_the_vendors_types(client: str) -> None:
+    half = DIALECTS[client].embed_client
+    assert half is not None
+    body = half.render_embed(VECTORS, ASKED, EXCHANGE)
+    assert SERVED_VECTORS[client](json.loads(json.dumps(body))) == []
+
+
+def _gemini_batch(body: Json) -> str | None:
+    known = {"model", "content", "taskType", "title", "outputDimensionality"}
+    return next((name for one in body["requests"] for name in one if name not in known), None)
+
+
+SENT_VECTORS: dict[str, Callable[[Json], object]] = {
+    "openai_embeddings": openai_older.embedding_refusal,
+    "gemini": _gemini_batch,
+    "ollama": lambda body: ollama_rules.refusal("/api/embed", body),
+    "cohere": cohere_rules.embed_type_refusal,
+}
+
+
+@pytest.mark.parametrize(
+    "provider", [n for n, d in DIALECTS.items() if d.embed_provider is not None]
+)
+def test_vectors_are_asked_for_in_the_vendors_types(provider: str) -> None:
+    half = DIALECTS[provider].embed_provider
+    assert half is not None
+    rendered = half.render_embed(ASKED, traits_for("openai", ASKED.model))
+    assert SENT_VECTORS[provider](json.loads(json.dumps(rendered.body))) is None
+
+
+@pytest.mark.parametrize(
+    ("client", "shape"),
+    [
+        ("anthropic_messages", MessageTokensCount),
+        ("openai_responses", InputTokenCountResponse),
+        ("gemini", CountTokensResponse),
+    ],
+)
+def test_a_count_that_is_served_is_of_the_vendors_type(client: str, shape: Any) -> None:
+    assert wrong(DIALECTS[client].client.render_count(7), shape, strict=False) == []

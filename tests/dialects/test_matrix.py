@@ -1,0 +1,237 @@
+"""Every client dialect on every provider dialect: nothing is lost that is not told.
+
+The providers are strict, so a request that one of them would refuse fails its cell.
+`python -m tests.dialects.crossing` prints the table that is kept in docs/crossing.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.dialects.crossing.asks import (
+    ANSWER,
+    ARGUMENTS,
+    CLOCK,
+    MARKS,
+    RESULTS,
+    SAID,
+    THOUGHT,
+    VERDICT,
+    WEATHER,
+    Mark,
+)
+from tests.dialects.crossing.clients import CLIENTS
+from tests.dialects.crossing.readers import ENDED, READERS
+from tests.dialects.crossing.run import BREAKS, Cell, Failure, Outcome, pairs, run
+from tests.dialects.crossing.table import KEPT, page
+from tests.dialects.crossing.upstreams import UPSTREAMS
+
+CELLS = [
+    pytest.param(
+        (client.name, upstream.name, feature, stream),
+        id="-".join((client.name, upstream.name, feature, "stream" if stream else "whole")),
+    )
+    for client, upstream in pairs()
+    for feature in client.can
+    for stream in (False, True)
+]
+FAILURES = [
+    pytest.param((client.name, upstream.name, kind), id=f"{client.name}-{upstream.name}-{kind}")
+    for client, upstream in pairs()
+    for kind in (*upstream.errors, *(f"break-{how}" for how in BREAKS))
+]
+# What an upstream's answer holds for it to see again.
+_STATE = re.compile(rb'"(?:signature|thoughtSignature|encrypted_content)": ?"([^"]{8,})"')
+
+# kind -> what each family of clients gets (chapter 5 of the wire documentation).
+OPENAI = {
+    "rate_limit": (429, "rate_limit_error", "rate_limit_exceeded"),
+    "quota": (429, "insufficient_quota", "insufficient_quota"),
+    "context_length": (400, "invalid_request_error", "context_length_exceeded"),
+    "overloaded": (503, "server_error", "overloaded"),
+    "upstream_auth": (502, "server_error", "upstream_auth"),
+    "upstream_error": (502, "server_error", "upstream_error"),
+    "timeout": (504, "server_error", "timeout"),
+}
+ANTHROPIC = {
+    "rate_limit": (429, "rate_limit_error"),
+    "quota": (402, "billing_error"),
+    "context_length": (400, "invalid_request_error"),
+    "overloaded": (529, "overloaded_error"),
+    "upstream_auth": (500, "api_error"),
+    "upstream_error": (500, "api_error"),
+    "timeout": (504, "timeout_error"),
+}
+GOOGLE = {
+    "rate_limit": (429, "RESOURCE_EXHAUSTED"),
+    "quota": (429, "RESOURCE_EXHAUSTED"),
+    "context_length": (400, "INVALID_ARGUMENT"),
+    "overloaded": (503, "UNAVAILABLE"),
+    "upstream_auth": (500, "INTERNAL"),
+    "upstream_error": (500, "INTERNAL"),
+    "timeout": (504, "DEADLINE_EXCEEDED"),
+}
+OLLAMA = {
+    "rate_limit": 429,
+    "quota": 429,
+    "context_length": 400,
+    "overloaded": 503,
+    "upstream_auth": 502,
+    "upstream_error": 502,
+    "timeout": 504,
+}
+
+
+@cache
+def outcome() -> Outcome:
+    """The whole matrix, run once."""
+    return asyncio.run(run())
+
+
+def cell(key: tuple[str, str, str, bool]) -> Cell:
+    """One crossing."""
+    found = (c for c in outcome().cells if (c.client, c.upstream, c.feature, c.stream) == key)
+    return next(found)
+
+
+def failure(key: tuple[str, str, str]) -> Failure:
+    """One refusal or broken stream."""
+    found = (f for f in outcome().failures if (f.client, f.upstream, f.kind) == key)
+    return next(found)
+
+
+def marks_of(one: Cell) -> tuple[Mark, ...]:
+    """What the client of a cell asked that can be looked for upstream."""
+    knows = CLIENTS[one.client].knows
+    return tuple(m for m in MARKS[one.feature] if one.feature != "settings" or m.name in knows)
+
+
+def calls_of(one: Cell) -> int:
+    """How many tools the provider of a cell calls."""
+    if not UPSTREAMS[one.upstream].tools:
+        return 0
+    return {"tools": 2, "thinking": 1}.get(one.feature, 0)
+
+
+@pytest.mark.parametrize("key", CELLS)
+def test_the_client_reads_what_the_provider_said(key: tuple[str, str, str, bool]):
+    one = cell(key)
+    words = {"tools": SAID, "thinking": SAID, "schema": VERDICT}.get(one.feature, ANSWER)
+    assert [turn.status for turn in one.turns] == [200] * len(one.turns), one.turns[-1].reply
+    heard = one.turns[0].heard
+    assert heard is not None
+    assert heard.text == words
+    assert heard.finish == ENDED[one.client][calls_of(one) > 0]
+    assert (heard.prompt, heard.output) == (11, 23)
+
+
+@pytest.mark.parametrize("key", [k for k in CELLS if k.values[0][2] in {"tools", "thinking"}])  # type: ignore[index]
+def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]):
+    """The provider would refuse a result whose call it does not know."""
+    one = cell(key)
+    heard = one.turns[0].heard
+    assert heard is not None
+    assert len(heard.calls) == calls_of(one)
+    if not heard.calls:
+        return
+    if one.feature == "tools":
+        told = [(name, arguments) for _, name, arguments in heard.calls]
+        assert told == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
+        # Ollama has no ids; what has them keeps the provider's.
+        own = {"ollama"} & {one.client, one.upstream}
+        ids = [id_ for id_, _, _ in heard.calls]
+        assert own or ids == ["call_aZ-1", "call_aZ-2"]
+    after = one.turns[1].heard
+    assert after is not None
+    assert after.text == "The tools answered: " + " | ".join(RESULTS[: len(heard.calls)])
+    assert after.finish == ENDED[one.client][0]
+
+
+@pytest.mark.parametrize("key", CELLS)
+def test_a_loss_is_told_and_only_a_loss(key: tuple[str, str, str, bool]):
+    one = cell(key)
+    first = one.turns[0]
+    for mark in marks_of(one):
+        lost = mark.bytes not in first.sent
+        dropped = [r for r in first.report if r["action"] == "dropped" and r["field"] in mark.paths]
+        assert not lost or first.tells(mark), f"{mark.name} was lost and nobody told"
+        assert lost or not dropped, f"{mark.name} was sent, but is told as dropped"
+    assert not (first.logged.passthrough and first.report), "what passes through loses nothing"
+
+
+@pytest.mark.parametrize("key", [k for k in CELLS if k.values[0][2] == "thinking"])  # type: ignore[index]
+def test_a_thought_is_shown_and_its_state_comes_back(key: tuple[str, str, str, bool]):
+    """A Chat client that gives an effort asks OpenAI's Responses for no summary.
+
+    Not every account may have one, and the request would be refused.
+    """
+    one = cell(key)
+    heard = one.turns[0].heard
+    assert heard is not None
+    shows = UPSTREAMS[one.upstream].thinks
+    shows = shows and (one.client, one.upstream) != ("openai_chat", "openai_responses")
+    assert heard.thought == (THOUGHT if shows else "")
+    for state in _STATE.findall(one.turns[0].got) if len(one.turns) > 1 else ():
+        assert state in one.turns[1].sent, "the provider's state did not come back"
+
+
+def kinds(client: str, kind: str) -> object:
+    """What a client of this dialect is to see of an error before the first byte."""
+    family = {"anthropic_messages": ANTHROPIC, "gemini": GOOGLE, "ollama": OLLAMA}
+    return family.get(client, OPENAI)[kind]
+
+
+def seen(one: Failure) -> object:
+    """What a client saw of it."""
+    body = msgspec.json.decode(one.reply)
+    match one.client:
+        case "anthropic_messages":
+            assert body["type"] == "error"
+            return one.status, body["error"]["type"]
+        case "gemini":
+            assert body["error"]["code"] == one.status
+            return one.status, body["error"]["status"]
+        case "ollama":
+            assert isinstance(body["error"], str)
+            return one.status
+        case _:
+            return one.status, body["error"]["type"], body["error"]["code"]
+
+
+@pytest.mark.parametrize("key", [k for k in FAILURES if "break" not in str(k.id)])
+def test_a_refusal_comes_in_the_clients_words(key: tuple[str, str, str]):
+    one = failure(key)
+    assert one.logged.error_kind == one.kind
+    wanted = kinds(one.client, one.kind)
+    if UPSTREAMS[one.upstream].dialect == one.client and seen(one) != wanted:
+        # The same dialect: the provider's own words, status included.
+        refusal = UPSTREAMS[one.upstream].errors[one.kind]
+        assert one.status == refusal.status
+        assert refusal.message.encode() in one.reply
+        return
+    assert seen(one) == wanted
+    if one.kind == "context_length" and one.client == "anthropic_messages":
+        assert b"prompt is too long" in one.reply
+    refusal = UPSTREAMS[one.upstream].errors[one.kind]
+    wait = "17" if one.upstream == "gemini" else refusal.headers.get("retry-after")
+    assert one.headers.get("retry-after") == (wait if one.kind == "rate_limit" else None)
+
+
+@pytest.mark.parametrize("key", [k for k in FAILURES if "break" in str(k.id)])
+def test_a_broken_stream_never_ends_as_a_whole_one(key: tuple[str, str, str]):
+    one = failure(key)
+    assert one.status == 200
+    assert one.logged.outcome == "cut"
+    assert READERS[one.client].broke(one.reply)
+
+
+def test_the_page_of_the_matrix_is_current():
+    """`python -m tests.dialects.crossing --write` renews docs/crossing.md."""
+    kept = Path(KEPT).read_text(encoding="utf-8")
+    assert kept == page(outcome())

@@ -1,0 +1,100 @@
+"""A gateway of two processes whose responses are asked after, and keys for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+
+from tests.e2e.rig import ROOT, Gateway, configured, strict_config
+from tests.fakes import StrictAnthropic, StrictDeepSeek
+from tests.fakes.remembering import RememberingOpenAI
+
+OWN, CHAT, MESSAGES = "gpt-5.6-sol", "deepseek-v4-pro", "claude-sonnet-4-5"
+
+
+@dataclass
+class Keepers:
+    """The gateway and the providers behind it."""
+
+    gateway: Gateway
+    openai: RememberingOpenAI
+    deepseek: StrictDeepSeek
+    anthropic: StrictAnthropic
+
+    def client(self, key: str = "", *, alone: bool = True) -> openai.OpenAI:
+        """An SDK's client with this key; the master key if none is given.
+
+        `alone`: each request has a connection of its own, so that both processes get some.
+        """
+        base = f"{self.gateway.url}/v1"
+        close = {"connection": "close"} if alone else {}
+        key = key or self.gateway.key
+        return openai.OpenAI(base_url=base, api_key=key, max_retries=0, default_headers=close)
+
+    def new_key(self, **more: Any) -> str:
+        """A key of its own."""
+        made = self.run(f"print(store.make_key('e2e', **{more!r})[1])")
+        self.await_key(made)
+        return made
+
+    def await_key(self, key: str) -> None:
+        """Wait until both processes know a key, a few times over."""
+        headers = {"authorization": f"Bearer {key}", "connection": "close"}
+        url = f"{self.gateway.url}/v1/models"
+        ends = time.monotonic() + 10
+        while any(httpx.get(url, headers=headers).status_code != 200 for _ in range(12)):
+            assert time.monotonic() < ends, "the key is not known"
+            time.sleep(0.05)
+
+    def run(self, code: str) -> str:
+        """What a line of code prints in the gateway's shell."""
+        environment = {
+            **self.gateway.environment(),
+            "DRAGOMAN_DATA_DIR": str(self.gateway.data_dir),
+        }
+        done = subprocess.run(
+            [
+                sys.executable,
+                "manage.py",
+                "shell",
+                "--no-imports",
+                "-c",
+                f"from gateway import store; {code}",
+            ],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+
+@contextmanager
+def keepers(directory: Path) -> Iterator[Keepers]:
+    """Start it all, and end it well."""
+    with ExitStack() as stack:
+        own = stack.enter_context(RememberingOpenAI())
+        anthropic = stack.enter_context(StrictAnthropic())
+        deepseek = stack.enter_context(StrictDeepSeek())
+        rows = strict_config(own, anthropic, deepseek)
+        # One name for several providers: where a conversation goes on matters here.
+        for public, model, base, key in (
+            ("mixed", f"anthropic/{MESSAGES}", anthropic.url, anthropic.key),
+            ("mixed", f"openai/{OWN}", f"{own.url}/v1", own.key),
+        ):
+            params = {"model": model, "api_base": base, "api_key": key}
+            rows.append({"model_name": public, "litellm_params": params})
+        gateway = Gateway(directory, configured(rows), workers=2).start()
+        stack.callback(gateway.kill)
+        yield Keepers(gateway, own, deepseek, anthropic)
+        gateway.stop()

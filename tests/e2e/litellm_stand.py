@@ -1,0 +1,193 @@
+"""LiteLLM's files, as text, on a live gateway; and what its clients ask of one."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import httpx
+
+from tests.e2e.rig import Gateway
+from tests.fakes import Refusal, Say, Seen, StrictOpenAI
+from tests.fakes.server import Out
+
+MODELS = ("gpt-4o", "gpt-4o-mini", "o1", "o1-mini", "gpt-4", "gpt-3.5-turbo", "gpt-4.1")
+DOWN = Refusal(503, "server_error", "The server is overloaded or not ready yet.")
+BUSY = Refusal(429, "rate_limit_exceeded", "Rate limit reached", "rate_limit_exceeded")
+
+
+class Upstream(StrictOpenAI):
+    """A strict OpenAI that can be out of order: `fails` says with what, and how often."""
+
+    models = MODELS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails: Refusal | None = None
+        self.times = 0
+
+    def fail(self, refusal: Refusal, times: int = 10**9) -> None:
+        """Refuse the next requests."""
+        self.fails, self.times = refusal, times
+
+    def heal(self) -> None:
+        """Answer again, and forget what was asked."""
+        self.times = 0
+        self.requests.clear()
+
+    def asked(self, words: str = "") -> int:
+        """How many requests with these words came here."""
+        return sum(
+            seen.path.endswith("/completions") and words.encode() in seen.raw
+            for seen in self.requests
+        )
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """As the service would, if it is in order."""
+        if self.times > 0 and self.fails is not None and seen.method == "POST":
+            self.times -= 1
+            refusal = self.fails
+            error = {"message": refusal.message, "type": refusal.type, "code": refusal.code}
+            await out.reply(refusal.status, {"error": error}, dict(refusal.headers))
+            return True
+        return await super().respond(seen, out)
+
+
+class AzureUpstream(Upstream):
+    """The same by Azure's paths and its header."""
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """As the deployment `gpt-4` would."""
+        if seen.path != "/openai/deployments/gpt-4/chat/completions":
+            await out.reply(404, {"error": {"code": "404", "message": "Resource not found"}})
+            return True
+        if seen.headers.get("api-key") != self.key or "api-version" not in seen.query:
+            await out.reply(401, {"error": {"code": "401", "message": "Access denied"}})
+            return True
+        seen.path = "/v1/chat/completions"
+        seen.headers["authorization"] = f"Bearer {self.key}"
+        return await super().respond(seen, out)
+
+
+class FromFile(Gateway):
+    """A gateway whose configuration is a text, used as it is."""
+
+    def __init__(self, directory: Path, text: str, key: str, **environment: str) -> None:
+        super().__init__(directory, {})
+        self._config.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
+        self.key = key
+        self._more = environment
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), **self._more}
+
+    def ask(
+        self, model: str, words: str = "Hello", *, key: str = "", **more: Any
+    ) -> httpx.Response:
+        """A Chat request."""
+        body = {"model": model, "messages": [{"role": "user", "content": words}], **more}
+        return self.send("POST", "/v1/chat/completions", body, key=key)
+
+    def said(self, model: str, words: str = "Hello", **more: Any) -> str:
+        """The text of its answer, which must be a good one."""
+        answer = self.ask(model, words, **more)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["choices"][0]["message"]["content"])
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str = "",
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> httpx.Response:
+        """A request with the master key, or another."""
+        token = {"authorization": f"Bearer {key or self.key}"}
+        url = f"{self.url}{path}"
+        sent = {**token, **(headers or {})}
+        return httpx.request(
+            method, url, json=body, headers=sent, params=dict(params or {}), timeout=20
+        )
+
+    def new_key(self, **fields: Any) -> str:
+        """A key by /key/generate, when the gateway knows it."""
+        answer = self.send("POST", "/key/generate", fields)
+        assert answer.status_code == 200, answer.text
+        key, ends = str(answer.json()["key"]), time.monotonic() + 10
+        while self.send("GET", "/v1/models", key=key).status_code != 200:
+            assert time.monotonic() < ends, "the key is not known"
+            time.sleep(0.05)
+        return key
+
+
+@contextmanager
+def running(
+    directory: Path, text: str, key: str = "sk-1234", **environment: str
+) -> Iterator[FromFile]:
+    """A gateway with this file; ended in any case."""
+    gateway = FromFile(directory, text, key, **environment)
+    try:
+        yield gateway.start()
+        gateway.stop()
+    finally:
+        gateway.kill()
+
+
+@contextmanager
+def upstreams(*names: str) -> Iterator[dict[str, Upstream]]:
+    """Providers that each answer with their own name."""
+    with ExitStack() as stack:
+        found = {}
+        for name in names:
+            found[name] = stack.enter_context(Upstream())
+            found[name].script.on("", Say(text=name))
+        yield found
+
+
+def shares(gateway: FromFile, model: str, count: int) -> Counter[str]:
+    """How often each provider answered."""
+    return Counter(gateway.said(model, f"Draw {number}") for number in range(count))
+
+
+@contextmanager
+def listening(port: int, to: int) -> Iterator[bool]:
+    """Pass a fixed port of this machine on to another; false where it is taken."""
+    with ExitStack() as stack:
+        server = stack.enter_context(closing(socket.socket()))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind(("127.0.0.1", port))
+        except OSError:
+            yield False
+            return
+        server.listen()
+        threading.Thread(target=_accept, args=(server, to), daemon=True).start()
+        yield True
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(server: socket.socket, to: int) -> None:
+    with suppress(OSError):
+        while True:
+            here, _ = server.accept()
+            there = socket.create_connection(("127.0.0.1", to))
+            for source, target in ((here, there), (there, here)):
+                threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with source, suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)

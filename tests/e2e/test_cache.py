@@ -1,0 +1,302 @@
+"""Kept answers with the official SDKs over two worker processes, on SQLite and on Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+from redis import Redis
+
+from gateway.relay.cache_shelf import FLUSH_S
+from tests.e2e.rig import MASTER_KEY, Gateway, configured, strict_config
+from tests.fakes import Call, Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.redis_server import running
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+WORKERS = 2
+# More requests, each on a connection of its own, than fall to one worker by chance.
+TRIES = 8
+CHAT, CLAUDE = "gpt-4o", "claude-opus-4-6"
+CITY: Any = {
+    "name": "get_weather",
+    "description": "The weather of a city",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+
+
+class Keeping(Gateway):
+    """A gateway of two workers whose routes keep answers."""
+
+    def __init__(self, directory: Path, config: dict[str, Any], redis_url: str) -> None:
+        super().__init__(directory, config, workers=WORKERS)
+        self.more = {"REDIS_URL": redis_url} if redis_url else {}
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), **self.more}
+
+
+@dataclass
+class Rig:
+    """The gateway, its providers, and how answers get beyond a process."""
+
+    gateway: Keeping
+    openai: StrictOpenAI
+    anthropic: StrictAnthropic
+    redis_url: str
+
+    def asked(self, words: str) -> int:
+        """How often a provider has got these words."""
+        seen = (*self.openai.requests, *self.anthropic.requests)
+        return sum(words.encode() in request.raw for request in seen)
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Wait until the answer to the block's question is where every process finds it."""
+        time.sleep(2 * FLUSH_S)  # what earlier questions left is written
+        before, ends = self._kept(), time.monotonic() + 20
+        yield
+        while self._kept() == before:
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+
+    def _kept(self) -> int:
+        if self.redis_url:
+            with Redis.from_url(self.redis_url) as client:
+                return len(client.keys("*answer:*"))
+        return sum(row["answers"] for row in self.gateway.api("/api/cache")["items"])
+
+    def purge(self, route: str = "") -> None:
+        answer = httpx.delete(
+            f"{self.gateway.url}/api/cache",
+            params={"route": route} if route else {},
+            headers={"authorization": f"Bearer {MASTER_KEY}"},
+        )
+        assert answer.status_code == 200, answer.text
+        time.sleep(1.5)  # every process has looked for a new registry
+
+
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    directory = tmp_path_factory.mktemp("cache")
+    with ExitStack() as stack:
+        url = stack.enter_context(running(directory)).url if request.param == "redis" else ""
+        chat = stack.enter_context(StrictOpenAI())
+        claude = stack.enter_context(StrictAnthropic())
+        deepseek = stack.enter_context(StrictDeepSeek())
+        for server in (chat, claude):
+            server.script.on(
+                "Weather", Say(calls=(Call("get_weather", {"city": "Rome"}, "toolu_1"),))
+            )
+            server.script.on("Break", Say(text="begun and broken", breaks="cut"))
+            server.script.on("Slowly", Say(text="word " * 20, pace_s=0.05))
+        config = configured(strict_config(chat, claude, deepseek))
+        config["litellm_settings"] = {"cache": True, "cache_params": {"type": "local", "ttl": 300}}
+        gateway = Keeping(directory, config, url).start()
+        stack.callback(gateway.kill)
+        yield Rig(gateway, chat, claude, url)
+        gateway.stop()
+
+
+def chat(rig: Rig, words: str, *, model: str, stream: bool, **more: Any) -> tuple[str, Any, Any]:
+    """The words, the usage and the headers of an answer, by a fresh `openai` client."""
+    base = f"{rig.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
+        asked: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
+        asked |= {"max_tokens": 64, **more}
+        if not stream:
+            raw = client.chat.completions.with_raw_response.create(**asked)
+            whole = raw.parse()
+            return whole.choices[0].message.content or "", whole.usage, raw.headers
+        asked["stream_options"] = {"include_usage": True}
+        raw = client.chat.completions.with_raw_response.create(stream=True, **asked)
+        chunks = list(raw.parse())
+        text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        finishes = [c.choices[0].finish_reason for c in chunks if c.choices]
+        assert finishes[-1] == "stop"
+        return text, chunks[-1].usage, raw.headers
+
+
+def messages(
+    rig: Rig, words: str, *, model: str, stream: bool, **more: Any
+) -> tuple[str, Any, Any]:
+    """The same by a fresh `anthropic` client."""
+    with anthropic.Anthropic(base_url=rig.gateway.url, api_key=MASTER_KEY, max_retries=0) as client:
+        asked: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
+        asked |= {"max_tokens": 64, **more}
+        if not stream:
+            raw = client.messages.with_raw_response.create(**asked)
+            whole = raw.parse()
+            return whole.content[0].text, whole.usage, raw.headers
+        with client.messages.stream(**asked) as got:
+            whole = got.get_final_message()
+            assert whole.stop_reason == "end_turn"
+            return whole.content[0].text, whole.usage, got.response.headers
+
+
+Asking = Callable[..., tuple[str, Any, Any]]
+FORMS = [(chat, False), (chat, True), (messages, False), (messages, True)]
+
+
+@pytest.mark.parametrize("model", [CHAT, CLAUDE])
+@pytest.mark.parametrize(("ask", "stream"), FORMS, ids=lambda v: getattr(v, "__name__", str(v)))
+def test_every_worker_gives_what_one_has_kept(
+    rig: Rig, ask: Asking, stream: bool, model: str
+) -> None:
+    words = f"Keep {ask.__name__} {stream} {model}"
+    had = rig.asked(words)
+    with rig.shared():
+        text, usage, headers = ask(rig, words, model=model, stream=stream)
+    assert headers["x-dragoman-cache"] == "miss"
+    for _ in range(TRIES):
+        again = ask(rig, words, model=model, stream=stream)
+        assert again[:2] == (text, usage)
+        assert again[2]["x-dragoman-cache"] == "hit"
+        assert int(again[2]["age"]) >= 0
+    assert rig.asked(words) - had == 1
+    row = rig.gateway.row(again[2]["x-request-id"])
+    assert (row["cache"], row["outcome"], row["finish"]) == ("hit", "ok", "stop")
+    assert float(row["cost_usd"]) == 0
+    assert float(row["saved_usd"]) > 0
+    assert (row["input_tokens"], row["output_tokens"]) == (11, 23)
+    assert row["usage_source"] == "reported"
+    assert row["attempts"] == []
+
+
+@pytest.mark.parametrize("model", [CHAT, CLAUDE])
+def test_one_question_in_four_forms_is_asked_once(rig: Rig, model: str) -> None:
+    """Both SDKs, whole and streamed: one call of the provider."""
+    words = f"Four forms {model}"
+    with rig.shared():
+        told = [chat(rig, words, model=model, stream=False)]
+    told += [ask(rig, words, model=model, stream=stream) for ask, stream in FORMS[1:]]
+    assert rig.asked(words) == 1
+    assert len({text for text, _, _ in told}) == 1
+    assert [headers["x-dragoman-cache"] for _, _, headers in told] == ["miss", "hit", "hit", "hit"]
+    chats = [usage for (_, usage, _), (ask, _) in zip(told, FORMS, strict=True) if ask is chat]
+    assert {(u.prompt_tokens, u.completion_tokens) for u in chats} == {(11, 23)}
+    others = [u for (_, u, _), (ask, _) in zip(told, FORMS, strict=True) if ask is messages]
+    assert {(u.input_tokens, u.output_tokens) for u in others} == {(11, 23)}
+
+
+def test_tool_calls_come_again(rig: Rig) -> None:
+    base = f"{rig.gateway.url}/v1"
+    asked: Any = {
+        "model": CHAT,
+        "messages": [{"role": "user", "content": "Weather, please"}],
+        "tools": [{"type": "function", "function": CITY}],
+    }
+    with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
+        with rig.shared():
+            first = client.chat.completions.create(**asked)
+        again = client.chat.completions.with_raw_response.create(**asked)
+        assert again.headers["x-dragoman-cache"] == "hit"
+        assert again.parse() == first
+        calls = first.choices[0].message.tool_calls
+    assert calls is not None
+    assert calls[0].function.name == "get_weather"
+
+
+def test_an_answer_that_is_stored_by_its_id_is_asked_for_each_time(rig: Rig) -> None:
+    """Each can be gone on from; without storing, the question is the same as in Chat."""
+    base = f"{rig.gateway.url}/v1"
+    words, ids = "Stored by id", set()
+    with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
+        for _ in range(2):
+            raw = client.responses.with_raw_response.create(model=CLAUDE, input=words)
+            assert raw.headers["x-dragoman-cache"] == "bypass"
+            ids.add(raw.parse().id)
+        assert len(ids) == 2
+        with rig.shared():
+            asked: Any = {"model": CLAUDE, "input": words, "store": False, "max_output_tokens": 64}
+            first = client.responses.create(**asked)
+        assert chat(rig, words, model=CLAUDE, stream=False)[2]["x-dragoman-cache"] == "hit"
+    assert first.output_text
+    assert rig.asked(words) == 3
+
+
+def test_a_stream_that_broke_is_asked_again(rig: Rig) -> None:
+    for _ in range(2):
+        with pytest.raises((openai.APIError, httpx.HTTPError)):
+            chat(rig, "Break it", model=CHAT, stream=True)
+    assert rig.asked("Break it") == 2
+
+
+def test_a_stream_that_nobody_read_to_its_end_is_asked_again(rig: Rig) -> None:
+    body = {
+        "model": CHAT,
+        "messages": [{"role": "user", "content": "Slowly now"}],
+        "stream": True,
+    }
+    url, headers = f"{rig.gateway.url}/v1/chat/completions", {"x-api-key": MASTER_KEY}
+    with httpx.stream("POST", url, json=body, headers=headers) as got:
+        next(got.iter_bytes())
+    time.sleep(0.5)
+    with httpx.stream("POST", url, json=body, headers=headers) as got:
+        assert got.headers["x-dragoman-cache"] == "miss"
+        got.read()
+    assert rig.asked("Slowly now") == 2
+
+
+def test_a_kept_stream_comes_at_once(rig: Rig) -> None:
+    words = "Slowly once"
+    began = time.monotonic()
+    first, _, _ = chat(rig, words, model=CHAT, stream=True)
+    slow = time.monotonic() - began
+    time.sleep(5 * FLUSH_S)
+    began = time.monotonic()
+    again, _, headers = chat(rig, words, model=CHAT, stream=True)
+    assert (again, headers["x-dragoman-cache"]) == (first, "hit")
+    assert slow > 0.9
+    assert time.monotonic() - began < slow / 2
+
+
+def test_the_wishes_of_litellms_clients(rig: Rig) -> None:
+    """`extra_body={"cache": ...}`, as its documentation shows it; the fakes refuse the field."""
+    words = "Wishes"
+    chat(rig, words, model=CHAT, stream=False)
+    for wish, state in (
+        ({"no-cache": True}, "bypass"),
+        ({"s-maxage": 0}, "miss"),
+        ({"namespace": "other"}, "miss"),
+        ({"namespace": "other"}, None),
+    ):
+        more = {"extra_body": {"cache": wish}}
+        _, _, headers = chat(rig, words, model=CHAT, stream=False, **more)
+        if state is not None:
+            assert headers["x-dragoman-cache"] == state
+    header = {"extra_headers": {"cache-control": "no-cache"}}
+    assert chat(rig, words, model=CHAT, stream=False, **header)[2]["x-dragoman-cache"] == "bypass"
+    with pytest.raises(openai.BadRequestError, match=r"cache\.ttl must be a whole number"):
+        chat(rig, words, model=CHAT, stream=False, extra_body={"cache": {"ttl": "soon"}})
+
+
+def test_a_purge_reaches_every_worker(rig: Rig) -> None:
+    words = "Purge me"
+    with rig.shared():
+        chat(rig, words, model=CHAT, stream=False)
+    for _ in range(TRIES):
+        chat(rig, words, model=CHAT, stream=False)
+    assert rig.asked(words) == 1
+    rig.purge(CHAT)
+    assert chat(rig, words, model=CHAT, stream=False)[2]["x-dragoman-cache"] == "miss"
+    assert rig.asked(words) == 2
+
+
+def test_answers_outlive_the_gateway(rig: Rig) -> None:
+    words = "Outlive"
+    with rig.shared():
+        text, _, _ = chat(rig, words, model=CHAT, stream=True)
+    assert rig.gateway.stop() == 0
+    rig.gateway.start()
+    again, _, headers = chat(rig, words, model=CHAT, stream=True)
+    assert (again, headers["x-dragoman-cache"]) == (text, "hit")
+    assert rig.asked(words) == 1

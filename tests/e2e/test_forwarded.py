@@ -1,0 +1,249 @@
+"""Official SDKs on a live gateway: pictures, sound, moderations, files, batches, rerank."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import anthropic
+import cohere
+import httpx
+import openai
+import pytest
+
+from tests.e2e.rig import ROOT, Gateway, configured
+from tests.e2e.test_ollama import row
+from tests.fakes.kept import StrictKeeper, StrictRerank
+from tests.fakes.openai_media import MODELS, PICTURE, SOUND, StrictMedia
+
+pytestmark = pytest.mark.e2e
+WAVE = ("a.wav", b"RIFF" + bytes(range(256)) * 100, "audio/wav")
+PNG = ("a.png", b"\x89PNG\r\n\x1a\n--", "image/png")
+
+
+@dataclass
+class Stand:
+    """A gateway before one provider of each kind."""
+
+    gateway: Gateway
+    media: StrictMedia
+    keeper: StrictKeeper
+    rerank: StrictRerank
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        media = stack.enter_context(StrictMedia())
+        keeper = stack.enter_context(StrictKeeper())
+        rerank = stack.enter_context(StrictRerank())
+        rows = [
+            row(f"my-{name}", f"openai/{name}", f"{media.url}/v1", media.key) for name in MODELS
+        ]
+        claude = "claude-sonnet-4-5"
+        rows.append(row("my-claude", f"anthropic/{claude}", keeper.url, keeper.key))
+        rows.append(row("my-rerank", "cohere/rerank-v3.5", rerank.url, rerank.key))
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        stack.callback(gateway.kill)
+        yield Stand(gateway, media, keeper, rerank)
+        gateway.stop()
+
+
+@pytest.fixture
+def client(stand: Stand) -> Iterator[openai.OpenAI]:
+    base = f"{stand.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def own_key(stand: Stand) -> str:
+    """A key that is no admin's, made as an operator makes one."""
+    environment = stand.gateway.environment()
+    environment["DRAGOMAN_DATA_DIR"] = str(stand.gateway.data_dir)
+    command = [sys.executable, "manage.py", "makekey", "own"]
+    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    time.sleep(1.5)  # every process reads the registry again within a second
+    return made.stdout.decode().strip()
+
+
+def test_a_picture_is_drawn_and_paid(stand: Stand, client: openai.OpenAI) -> None:
+    raw = client.images.with_raw_response.generate(model="my-gpt-image-1", prompt="a cat", n=1)
+    drawn = raw.parse()
+    assert drawn.data is not None
+    assert drawn.data[0].b64_json == PICTURE
+    logged = stand.gateway.row(raw.headers["x-request-id"])
+    assert (logged["endpoint"], logged["output_tokens"]) == ("/v1/images/generations", 1000)
+    assert float(logged["cost_usd"]) == pytest.approx((60 * 5 + 40 * 10 + 1000 * 40) / 1e6)
+    assert (
+        PICTURE
+        not in httpx.get(
+            f"{stand.gateway.url}/api/requests/{raw.headers['x-request-id']}/bodies",
+            headers={"authorization": f"Bearer {stand.gateway.key}"},
+        ).text
+    )
+
+
+def test_a_picture_is_drawn_in_parts(client: openai.OpenAI) -> None:
+    stream = client.images.generate(
+        model="my-gpt-image-1", prompt="a cat", stream=True, partial_images=1
+    )
+    kinds = [event.type for event in stream]
+    assert kinds == ["image_generation.partial_image", "image_generation.completed"]
+
+
+def test_pictures_are_edited(client: openai.OpenAI, stand: Stand) -> None:
+    drawn = client.images.edit(model="my-gpt-image-1", prompt="a hat", image=[PNG, PNG], mask=PNG)
+    assert drawn.data is not None
+    assert drawn.data[0].b64_json == PICTURE
+    with pytest.warns(DeprecationWarning):
+        varied = client.images.create_variation(model="my-dall-e-2", image=PNG)
+    assert varied.data is not None
+    assert PNG[1] in stand.media.requests[-1].raw
+
+
+def test_speech_is_streamed(client: openai.OpenAI, stand: Stand) -> None:
+    with client.audio.speech.with_streaming_response.create(
+        model="my-tts-1", input="Hello there", voice="alloy"
+    ) as answer:
+        sound = b"".join(answer.iter_bytes())
+        logged = stand.gateway.row(answer.headers["x-request-id"])
+    assert sound == SOUND
+    assert answer.headers["content-type"] == "audio/mpeg"
+    assert float(logged["cost_usd"]) == pytest.approx(11 * 15 / 1e6)
+
+
+@pytest.mark.parametrize("model", ["my-whisper-1", "my-gpt-4o-transcribe"])
+def test_speech_is_written_down(client: openai.OpenAI, stand: Stand, model: str) -> None:
+    raw = client.audio.transcriptions.with_raw_response.create(model=model, file=WAVE)
+    assert raw.parse().text == "Hello."
+    logged = stand.gateway.row(raw.headers["x-request-id"])
+    by_sound, by_time = (14 * 6 + 4 * 10) / 1e6, 0.36 / 60
+    assert float(logged["cost_usd"]) == pytest.approx(by_time if "whisper" in model else by_sound)
+    with pytest.warns(DeprecationWarning):
+        assert client.audio.translations.create(model=model, file=WAVE).text == "Hello."
+
+
+def test_a_form_may_be_larger_than_any_other_body(client: openai.OpenAI, stand: Stand) -> None:
+    large = bytes(40 * 1024 * 1024)
+    made = client.files.create(file=("large.bin", large), purpose="user_data")
+    assert made.bytes == len(large)
+    assert client.files.content(made.id).read() == large
+    client.files.delete(made.id)
+
+
+def test_a_transcript_is_streamed_and_may_be_plain_text(client: openai.OpenAI) -> None:
+    events: Any = client.audio.transcriptions.create(
+        model="my-gpt-4o-transcribe", file=WAVE, stream=True
+    )
+    assert "".join(e.delta for e in events if e.type == "transcript.text.delta") == "Hello."
+    text: Any = client.audio.transcriptions.create(
+        model="my-whisper-1", file=WAVE, response_format="text"
+    )
+    assert text == "Hello.\n"
+
+
+def test_a_text_is_moderated_with_and_without_a_model(client: openai.OpenAI) -> None:
+    for more in ({"model": "my-omni-moderation-latest"}, {}):
+        assert not client.moderations.create(input="hi", **more).results[0].flagged  # type: ignore[arg-type]
+
+
+def test_a_batch_goes_from_file_to_file(client: openai.OpenAI, stand: Stand) -> None:
+    lines = b'{"custom_id": "1"}\n'
+    made = client.files.create(file=("in.jsonl", lines), purpose="batch")
+    assert made.id.startswith("file-dgm")
+    assert client.files.retrieve(made.id).filename == "in.jsonl"
+    assert client.files.content(made.id).read() == lines
+    assert made.id in [file.id for file in client.files.list()]
+    batch = client.batches.create(
+        input_file_id=made.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+    assert batch.input_file_id == made.id
+    again = client.batches.retrieve(batch.id)
+    assert again.id == batch.id
+    assert again.output_file_id is not None
+    assert client.files.content(again.output_file_id).read() == lines
+    assert client.batches.cancel(batch.id).status == "cancelling"
+    assert batch.id in [b.id for b in client.batches.list(limit=5)]
+    assert client.files.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(made.id)
+
+
+def test_a_key_sees_its_own_files_only(stand: Stand, client: openai.OpenAI, own_key: str) -> None:
+    theirs = client.files.create(file=("theirs.jsonl", b"{}"), purpose="batch")
+    base = f"{stand.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=own_key, max_retries=0) as own:
+        mine = own.files.create(file=("mine.jsonl", b"{}"), purpose="batch")
+        assert [file.filename for file in own.files.list()] == ["mine.jsonl"]
+        with pytest.raises(openai.NotFoundError, match="another API key"):
+            own.files.content(theirs.id)
+        batch = own.batches.create(
+            input_file_id=mine.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        assert [b.id for b in own.batches.list()] == [batch.id]
+        assert len(list(own.files.list())) == 2  # and what the batch wrote
+
+
+def test_a_model_at_a_provider_without_pictures_is_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="which has no images/generations"):
+        client.images.generate(model="my-claude", prompt="a cat")
+
+
+def test_an_upstreams_refusal_is_the_sdks_own_error(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="vivid"):
+        client.images.generate(model="my-gpt-image-1", prompt="a cat", style="wild")  # type: ignore[call-overload]
+
+
+def test_claudes_batches(stand: Stand) -> None:
+    with anthropic.Anthropic(
+        base_url=stand.gateway.url, api_key=stand.gateway.key, max_retries=0
+    ) as client:
+        params: Any = {"model": "my-claude", "max_tokens": 5}
+        params |= {"messages": [{"role": "user", "content": "hi"}]}
+        made = client.messages.batches.create(requests=[{"custom_id": "1", "params": params}])
+        assert made.id.startswith("msgbatch_dgm")
+        sent = stand.keeper.requests[-1].body
+        assert sent["requests"][0]["params"]["model"] == "claude-sonnet-4-5"
+        results = client.messages.batches.results(made.id)
+        assert [line.custom_id for line in results] == ["1"]
+        results.close()
+        assert client.messages.batches.cancel(made.id).processing_status == "canceling"
+        assert made.id in [batch.id for batch in client.messages.batches.list()]
+        client.messages.batches.delete(made.id)
+        with pytest.raises(anthropic.NotFoundError):
+            client.messages.batches.retrieve(made.id)
+
+
+def test_claudes_files(stand: Stand) -> None:
+    with anthropic.Anthropic(
+        base_url=stand.gateway.url, api_key=stand.gateway.key, max_retries=0
+    ) as client:
+        made = client.beta.files.upload(file=("a.txt", io.BytesIO(b"words"), "text/plain"))
+        assert made.id.startswith("file_dgm")
+        assert client.beta.files.download(made.id).read() == b"words"
+        assert client.beta.files.retrieve_metadata(made.id).filename == "a.txt"
+        assert made.id in [file.id for file in client.beta.files.list()]
+        assert client.beta.files.delete(made.id).id == made.id
+
+
+def test_coheres_rerank(stand: Stand) -> None:
+    with httpx.Client() as pool:
+        _reranked(stand, pool)
+
+
+def _reranked(stand: Stand, pool: httpx.Client) -> None:
+    key, base = stand.gateway.key, stand.gateway.url
+    client = cohere.ClientV2(api_key=key, base_url=base, max_retries=0, httpx_client=pool)
+    told = client.rerank(model="my-rerank", query="q", documents=["a", "ccc", "bb"], top_n=2)
+    assert [result.index for result in told.results] == [1, 2]
+    with pytest.raises(cohere.errors.BadRequestError, match="list of documents"):
+        client.rerank(model="my-rerank", query="q", documents=[])
+    with pytest.raises(cohere.errors.NotFoundError, match="does not exist"):
+        client.rerank(model="nobody", query="q", documents=["a"])

@@ -1,0 +1,553 @@
+"""LiteLLM's files on a live gateway: fallbacks, retries, weights, cache and budgets by traffic.
+
+The first three are people's guides as they stand; the others say what docs.litellm.ai shows
+(proxy/reliability, routing, proxy/caching, proxy/virtual_keys), with the URLs of fakes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import anthropic
+import openai
+import pytest
+
+from tests.e2e.litellm_stand import (
+    BUSY,
+    DOWN,
+    AzureUpstream,
+    FromFile,
+    Upstream,
+    listening,
+    running,
+    shares,
+    upstreams,
+)
+from tests.fakes import Refusal, Say
+from tests.fakes.ollama import StrictOllama
+from tests.fakes.openai import KEY
+from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+TOO_LONG = Refusal(
+    400,
+    "invalid_request_error",
+    "This model's maximum context length is 8192 tokens. However, your messages resulted in "
+    "9000 tokens. Please reduce the length of the messages.",
+    "context_length_exceeded",
+    "messages",
+)
+FILTERED = Refusal(
+    400,
+    "invalid_request_error",
+    "Your request was rejected as a result of our safety system.",
+    "content_policy_violation",
+)
+
+
+# --- the guides' files ------------------------------------------------------------------
+
+
+def test_the_simple_file_serves_both_kinds_of_clients(tmp_path: Path) -> None:
+    with upstreams("openai") as found:
+        upstream = found["openai"]
+        base = {"OPENAI_API_KEY": upstream.key, "OPENAI_API_BASE": f"{upstream.url}/v1"}
+        with running(tmp_path, SIMPLE, **base) as gateway:
+            for model in ("gpt-4o", "gpt-4o-mini", "o1", "o1-mini"):
+                assert gateway.said(model, max_completion_tokens=50) == "openai"
+                assert upstream.requests[-1].body["model"] == model
+            # What the guide is for: an agent of Anthropic's on a model of OpenAI's.
+            with anthropic.Anthropic(base_url=gateway.url, api_key="sk-1234") as client:
+                message = client.messages.create(
+                    model="gpt-4o", max_tokens=50, messages=[{"role": "user", "content": "Hi"}]
+                )
+            assert message.content[0].text == "openai"  # type: ignore[union-attr]
+            assert gateway.ask("gpt-4o", key="sk-wrong").status_code == 401
+            assert gateway.ask("gpt-5-turbo").status_code == 404
+
+
+def test_the_file_of_several_providers_reaches_each_of_them(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        chat, azure = stack.enter_context(Upstream()), stack.enter_context(AzureUpstream())
+        ollama = stack.enter_context(StrictOllama())
+        ollama.models = ("llama3",)
+        chat.script.on("", Say(text="openai"))
+        azure.script.on("", Say(text="azure"))
+        here = stack.enter_context(listening(11434, ollama.port))
+        environ = {
+            "OPENAI_API_KEY": chat.key,
+            "OPENAI_API_BASE": f"{chat.url}/v1",
+            "AZURE_API_BASE": azure.url,
+            "AZURE_API_KEY": azure.key,
+        }
+        gateway = stack.enter_context(running(tmp_path, SEVERAL, **environ))
+        assert gateway.said("gpt-4o") == "openai"
+        assert gateway.said("azure-gpt-4") == "azure"
+        if here:
+            ollama.script.on("", Say(text="ollama"))
+            assert gateway.said("llama3") == "ollama"
+
+
+def test_the_file_to_switch_models_leaves_out_what_a_model_does_not_take(tmp_path: Path) -> None:
+    with upstreams("openai") as found:
+        upstream = found["openai"]
+        base = {"OPENAI_API_KEY": upstream.key, "OPENAI_API_BASE": f"{upstream.url}/v1"}
+        with (
+            running(tmp_path, SWITCHABLE, key="sk-anything", **base) as gateway,
+            anthropic.Anthropic(base_url=gateway.url, api_key="sk-anything") as client,
+        ):
+            message = client.messages.create(
+                model="gpt-4o",
+                max_tokens=2000,
+                thinking={"type": "enabled", "budget_tokens": 1024},
+                messages=[{"role": "user", "content": "Hi"}],
+            )
+            assert message.content[0].text == "openai"  # type: ignore[union-attr]
+            sent = upstream.requests[-1].body
+            assert "thinking" not in sent
+            assert "reasoning_effort" not in sent
+            assert gateway.send("GET", "/v1/models").json()["data"][0]["id"] == "deepseek-chat"
+
+
+# --- one file for reliability -----------------------------------------------------------
+
+RELIABLE = """
+    model_list:
+      - model_name: zephyr-beta
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {one}/v1
+          api_key: {key}
+          rpm: 60
+      - model_name: zephyr-beta
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {two}/v1
+          api_key: {key}
+          rpm: 600
+      - model_name: primary
+        litellm_params:
+          model: openai/gpt-4
+          api_base: {primary}/v1
+          api_key: {key}
+      - model_name: without-fallbacks
+        litellm_params:
+          model: openai/gpt-3.5-turbo
+          api_base: {primary}/v1
+          api_key: {key}
+      - model_name: ordered
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {primary}/v1
+          api_key: {key}
+          order: 1
+      - model_name: ordered
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {backup}/v1
+          api_key: {key}
+          order: 2
+      - model_name: backup
+        litellm_params:
+          model: openai/gpt-4.1
+          api_base: {backup}/v1
+          api_key: {key}
+      - model_name: larger
+        litellm_params:
+          model: openai/gpt-4.1
+          api_base: {larger}/v1
+          api_key: {key}
+      - model_name: tolerant
+        litellm_params:
+          model: openai/gpt-4.1
+          api_base: {tolerant}/v1
+          api_key: {key}
+
+    litellm_settings:
+      num_retries: 2
+      request_timeout: 10
+      fallbacks: [{{"primary": ["backup"]}}]
+      context_window_fallbacks: [{{"primary": ["larger"]}}]
+      content_policy_fallbacks: [{{"primary": ["tolerant"]}}]
+      default_fallbacks: ["larger"]
+
+    router_settings:
+      disable_cooldowns: true
+      routing_strategy: simple-shuffle
+      model_group_alias: {{"gpt-4-alias": "backup"}}
+
+    general_settings:
+      master_key: sk-1234
+"""
+NAMES = ("one", "two", "primary", "backup", "larger", "tolerant")
+
+
+@pytest.fixture(scope="module")
+def reliable(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[FromFile, dict[str, Upstream]]]:
+    with upstreams(*NAMES) as found:
+        urls = {name: server.url for name, server in found.items()}
+        text = RELIABLE.format(key=KEY, **urls)
+        with running(tmp_path_factory.mktemp("reliable"), text) as gateway:
+            yield gateway, found
+
+
+@pytest.fixture
+def healthy(reliable: tuple[FromFile, dict[str, Upstream]]) -> tuple[FromFile, dict[str, Upstream]]:
+    for server in reliable[1].values():
+        server.heal()
+    return reliable
+
+
+Stand = tuple[FromFile, dict[str, Upstream]]
+
+
+def test_deployments_share_the_traffic_by_their_rpm(healthy: Stand) -> None:
+    gateway, _ = healthy
+    drawn = shares(gateway, "zephyr-beta", 220)
+    assert drawn["one"] + drawn["two"] == 220
+    assert 2 <= drawn["one"] <= 45  # a binomial draw of 1 in 11: 20, give or take 4.3
+
+
+def test_a_fallback_answers_before_a_retry_is_waited_for(healthy: Stand) -> None:
+    """Different from LiteLLM, which retries first: nobody waits while another can answer."""
+    gateway, found = healthy
+    found["primary"].fail(DOWN, times=1)
+    assert gateway.said("primary", "At once") == "backup"
+    assert len(found["primary"].requests) == 1
+
+
+def test_another_model_answers_for_one_that_is_down(healthy: Stand) -> None:
+    gateway, found = healthy
+    found["primary"].fail(DOWN)
+    answer = gateway.ask("primary")
+    assert answer.json()["choices"][0]["message"]["content"] == "backup"
+    # Clients read which deployment it was in the headers, as LiteLLM's do.
+    assert "gpt-4.1" in answer.headers["x-dragoman-target"]
+    assert found["backup"].requests[-1].body["model"] == "gpt-4.1"
+
+
+def test_a_stream_falls_back_before_it_has_begun(healthy: Stand) -> None:
+    gateway, found = healthy
+    found["primary"].fail(DOWN)
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="sk-1234", max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model="primary", messages=[{"role": "user", "content": "Hi"}], stream=True
+        )
+        text = "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
+    assert text == "backup"
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal", "answerer"),
+    [("Too long", TOO_LONG, "larger"), ("Not allowed", FILTERED, "tolerant")],
+    ids=["context window", "content policy"],
+)
+def test_a_refusal_of_the_request_has_its_own_fallback(
+    healthy: Stand, words: str, refusal: Refusal, answerer: str
+) -> None:
+    gateway, found = healthy
+    time.sleep(0.1)
+    found["primary"].fail(refusal)
+    assert gateway.said("primary", words) == answerer
+    # The same request would be refused again: it is not retried.
+    assert found["primary"].asked(words) <= 1
+    assert found["backup"].asked(words) == 0
+
+
+def test_the_default_fallback_is_for_models_without_their_own(healthy: Stand) -> None:
+    gateway, found = healthy
+    found["primary"].fail(DOWN)
+    assert gateway.said("without-fallbacks") == "larger"
+
+
+def test_the_lower_order_is_tried_first(healthy: Stand) -> None:
+    gateway, found = healthy
+    found["primary"].fail(DOWN)
+    assert gateway.said("ordered", "Next order") == "backup"
+    assert found["larger"].asked("Next order") == 0
+
+
+def test_an_alias_is_another_name(healthy: Stand) -> None:
+    gateway, _ = healthy
+    assert gateway.said("gpt-4-alias") == "backup"
+    (row,) = gateway.send("GET", "/model_group/info", params={"model_group": "gpt-4-alias"}).json()[
+        "data"
+    ]
+    assert row["model_group"] == "gpt-4-alias"
+
+
+# --- retries ----------------------------------------------------------------------------
+
+RETRIED = """
+    model_list:
+      - model_name: flaky
+        litellm_params:
+          model: openai/gpt-4o-mini
+          api_base: {one}/v1
+          api_key: {key}
+      - model_name: strict
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {two}/v1
+          api_key: {key}
+    litellm_settings:
+      num_retries: 2
+    router_settings:
+      disable_cooldowns: true
+      retry_after: 0
+      model_group_retry_policy:
+        strict: {{RateLimitErrorRetries: 0, InternalServerErrorRetries: 1}}
+    general_settings:
+      master_key: sk-1234
+"""
+
+
+@pytest.fixture(scope="module")
+def retried(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[FromFile, dict[str, Upstream]]]:
+    with upstreams("one", "two") as found:
+        urls = {name: server.url for name, server in found.items()}
+        with running(
+            tmp_path_factory.mktemp("retried"), RETRIED.format(key=KEY, **urls)
+        ) as gateway:
+            yield gateway, found
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "refusal", "times", "status", "calls"),
+    [
+        ("flaky", "one", DOWN, 2, 200, 3),
+        ("flaky", "one", DOWN, 9, 503, 3),
+        ("flaky", "one", BUSY, 2, 200, 3),
+        ("flaky", "one", TOO_LONG, 1, 400, 1),
+        ("strict", "two", BUSY, 9, 429, 1),
+        ("strict", "two", DOWN, 1, 200, 2),
+        ("strict", "two", DOWN, 9, 503, 2),
+    ],
+)
+def test_failures_are_tried_again_as_often_as_the_file_says(
+    retried: Stand, model: str, name: str, refusal: Refusal, times: int, status: int, calls: int
+) -> None:
+    gateway, found = retried
+    found[name].heal()
+    found[name].fail(refusal, times)
+    answer = gateway.ask(model)
+    assert answer.status_code == status, answer.text
+    assert len(found[name].requests) == calls
+    found[name].heal()
+
+
+# --- rests ------------------------------------------------------------------------------
+
+RESTING = """
+    model_list:
+      - model_name: pair
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {one}/v1
+          api_key: {key}
+          weight: 3
+      - model_name: pair
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {two}/v1
+          api_key: {key}
+          weight: 1
+    router_settings:
+      num_retries: 0
+      allowed_fails: 3
+      cooldown_time: 3
+    general_settings:
+      master_key: sk-1234
+"""
+
+
+def test_a_deployment_that_fails_too_often_rests_for_its_cooldown(tmp_path: Path) -> None:
+    """`allowed_fails` 3: the fourth failure sends it to rest, and `cooldown_time` ends that."""
+    with upstreams("one", "two") as found:
+        one = found["one"]
+        text = RESTING.format(key=KEY, one=one.url, two=found["two"].url)
+        with running(tmp_path, text) as gateway:
+            drawn = shares(gateway, "pair", 120)
+            assert 70 <= drawn["one"] <= 108  # 3 in 4: 90, give or take 4.7
+            one.fail(DOWN)
+            one.requests.clear()
+            assert shares(gateway, "pair", 60) == {"two": 60}
+            assert len(one.requests) <= 5  # the fourth, and who looks after the rest
+            one.heal()
+            time.sleep(3.2)
+            assert shares(gateway, "pair", 40)["one"] > 15
+
+
+# --- cache and budgets ------------------------------------------------------------------
+
+KEPT = """
+    model_list:
+      - model_name: gpt-4o
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {one}/v1
+          api_key: {key}
+          input_cost_per_token: 0.001
+          output_cost_per_token: 0.002
+      - model_name: other
+        litellm_params:
+          model: openai/gpt-4o-mini
+          api_base: {one}/v1
+          api_key: {key}
+
+    litellm_settings:
+      cache: true
+      cache_params:
+        type: local
+        ttl: 2
+        supported_call_types: ["acompletion", "completion"]
+
+    general_settings:
+      master_key: sk-1234
+"""
+# 11 tokens in and 23 out, by the prices of the file.
+ANSWER_USD = 11 * 0.001 + 23 * 0.002
+
+
+@pytest.fixture(scope="module")
+def kept(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[FromFile, Upstream]]:
+    with upstreams("one") as found:
+        text = KEPT.format(key=KEY, one=found["one"].url)
+        with running(tmp_path_factory.mktemp("kept"), text) as gateway:
+            yield gateway, found["one"]
+
+
+def test_an_answer_is_kept_for_its_ttl(kept: tuple[FromFile, Upstream]) -> None:
+    gateway, upstream = kept
+    key = gateway.new_key()
+    for _ in range(3):
+        assert gateway.said("gpt-4o", "Keep me", key=key) == "one"
+    assert upstream.asked("Keep me") == 1
+    gateway.said("gpt-4o", "Keep me", key=key, temperature=0.5)
+    assert upstream.asked("Keep me") == 2
+    time.sleep(2.5)
+    gateway.said("gpt-4o", "Keep me", key=key)
+    assert upstream.asked("Keep me") == 3
+
+
+def test_a_request_may_pass_the_cache_by(kept: tuple[FromFile, Upstream]) -> None:
+    """docs.litellm.ai/docs/proxy/caching: `cache: {"no-cache": true}` in the body."""
+    gateway, upstream = kept
+    for _ in range(2):
+        gateway.said("gpt-4o", "Never kept", cache={"no-cache": True})
+    assert upstream.asked("Never kept") == 2
+    assert "cache" not in upstream.requests[-1].body
+
+
+def test_a_kept_answer_costs_nothing(kept: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = kept
+    key = gateway.new_key(key_alias="cheap")
+    for _ in range(4):
+        gateway.said("gpt-4o", "Cheap words", key=key)
+    assert _spend(gateway, key, ANSWER_USD) == pytest.approx(ANSWER_USD)
+
+
+def test_a_keys_budget_ends_its_traffic(kept: tuple[FromFile, Upstream]) -> None:
+    gateway, upstream = kept
+    budget = ANSWER_USD * 1.5
+    key = gateway.new_key(key_alias="poor", max_budget=budget, budget_duration="30d")
+    sent = [gateway.ask("gpt-4o", f"Spend {n}", key=key, max_tokens=23) for n in range(4)]
+    statuses = [answer.status_code for answer in sent]
+    assert statuses[0] == 200
+    assert set(statuses[2:]) == {429}
+    assert upstream.asked("Spend 3") == 0
+    spent = _spend(gateway, key, ANSWER_USD)
+    assert spent <= budget + ANSWER_USD
+    rows = gateway.send("GET", "/spend/logs", params={"api_key": key}).json()
+    assert sum(row["spend"] for row in rows) == pytest.approx(spent)
+    assert {row["status"] for row in rows} == {"success", "failure"}
+
+    gateway.send("POST", "/key/update", {"key": key, "max_budget": 1000})
+    _until(gateway, key, "Rich again")
+
+
+def test_a_keys_limits_hold(kept: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = kept
+    key = gateway.new_key(rpm_limit=2)
+    answers = [gateway.ask("other", f"Limited {n}", key=key) for n in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert int(answers[2].headers["retry-after"]) >= 1
+
+
+def test_a_key_uses_only_its_models(kept: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = kept
+    key = gateway.new_key(models=["other"])
+    assert gateway.said("other", key=key) == "one"
+    assert gateway.ask("gpt-4o", key=key).status_code == 403
+    names = [
+        row["model_name"] for row in gateway.send("GET", "/model/info", key=key).json()["data"]
+    ]
+    assert names == ["other"]
+
+
+def test_a_key_ends_with_its_duration(kept: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = kept
+    key = gateway.new_key(duration="2s")
+    time.sleep(2.1)
+    assert gateway.ask("other", key=key).status_code == 401
+
+
+def test_a_deleted_key_is_refused(kept: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = kept
+    key = gateway.new_key()
+    gateway.send("POST", "/key/delete", {"keys": [key]})
+    ends = time.monotonic() + 5
+    while gateway.ask("other", key=key).status_code != 401:
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+def test_the_file_tells_prices_to_its_clients(kept: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = kept
+    data = gateway.send("GET", "/v1/model/info").json()["data"]
+    info = next(row["model_info"] for row in data if row["model_name"] == "gpt-4o")
+    assert info["input_cost_per_token"] == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/health/liveliness", "I'm alive!"),
+        ("/health/liveness", "I'm alive!"),
+        ("/health/readiness", {"status": "healthy", "db": "connected"}),
+    ],
+)
+def test_it_says_that_it_lives_as_litellm_does(
+    kept: tuple[FromFile, Upstream], path: str, body: object
+) -> None:
+    answer = kept[0].send("GET", path, key="none")
+    assert (answer.status_code, answer.json()) == (200, body)
+
+
+def _spend(gateway: FromFile, key: str, least: float) -> float:
+    """What the key has spent, when the log has it."""
+    ends = time.monotonic() + 10
+    while True:
+        info = gateway.send("GET", "/key/info", params={"key": key}).json()["info"]
+        if info["spend"] >= least * 0.999:
+            return float(info["spend"])
+        assert time.monotonic() < ends, info
+        time.sleep(0.1)
+
+
+def _until(gateway: FromFile, key: str, words: str) -> None:
+    """Wait until the key is let in."""
+    ends = time.monotonic() + 10
+    while gateway.ask("gpt-4o", words, key=key, max_tokens=23).status_code != 200:
+        assert time.monotonic() < ends
+        time.sleep(0.2)

@@ -1,0 +1,320 @@
+"""Official SDKs in a tool loop with thinking on, each request to whichever worker takes it.
+
+The gateway has two workers and a database; it is started anew in the middle of a loop.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import anthropic
+import ollama
+import openai
+import pytest
+from google import genai
+from google.genai import types
+
+from tests.e2e.rig import ROOT, Gateway, configured
+from tests.fakes import (
+    Call,
+    Say,
+    Seen,
+    StrictAnthropic,
+    StrictDeepSeek,
+    StrictGemini,
+    StrictOpenAI,
+    anthropic_rules,
+    gemini_rules,
+    responses_rules,
+)
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:google"),
+    pytest.mark.filterwarnings("ignore:The model '.*' is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Using Claude with:UserWarning"),
+]
+
+THOUGHT = "The user wants the weather of Paris."
+CALL = Call("get_weather", {"city": "Paris"}, "call_0123456789a")
+ROUNDS = 5
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+
+class Stand:
+    """A gateway with two workers before four strict providers."""
+
+    def __init__(self, gateway: Gateway, servers: dict[str, Any]) -> None:
+        self.gateway = gateway
+        self.servers = servers
+
+    def plan(self, name: str, prompt: str) -> None:
+        """The provider calls the tool, each time anew, ROUNDS times."""
+        script = self.servers[name].script
+        for number in range(1, ROUNDS + 1):
+            call = Call(
+                "get_weather", {"city": f"Paris {number}"}, f"call_{number:04}_{len(prompt)}"
+            )
+            say = Say(reasoning=f"{THOUGHT} {number}", calls=(call,))
+            if number == 1:
+                script.on(prompt, say)
+            else:
+                script.after(f"{prompt}: {number - 1};", say)
+        script.after(f"{prompt}: {ROUNDS};", Say(text="It is sunny everywhere."))
+
+    def last(self, name: str) -> Seen:
+        """The newest request to a provider."""
+        return self.servers[name].requests[-1]
+
+
+def _row(public: str, model: str, server: Any, path: str = "") -> dict[str, Any]:
+    params = {"model": model, "api_base": f"{server.url}{path}", "api_key": server.key}
+    return {"model_name": public, "litellm_params": {**params, "max_retries": 0}}
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        google = stack.enter_context(StrictGemini())
+        chat = stack.enter_context(StrictOpenAI())
+        claude = stack.enter_context(StrictAnthropic())
+        deepseek = stack.enter_context(StrictDeepSeek())
+        rows = [
+            _row("google", "gemini/gemini-3.8-flash", google),
+            _row("gpt", "openai/gpt-5.6-sol", chat, "/v1"),
+            _row("claude", "anthropic/claude-opus-5-5", claude),
+            _row("deep", "deepseek/deepseek-v4-pro", deepseek, "/v1"),
+        ]
+        directory = tmp_path_factory.mktemp("reasoning")
+        gateway = Gateway(directory, configured(rows), workers=2).start()
+        stack.callback(gateway.kill)
+        servers = {"google": google, "gpt": chat, "claude": claude, "deep": deepseek}
+        yield Stand(gateway, servers)
+        gateway.stop()
+        print(gateway.output)
+
+
+def _good(name: str, body: dict[str, Any]) -> list[bool]:
+    """Of each call in what a provider got, whether its own state stands by it."""
+    match name:
+        case "google":
+            parts = [p for c in body["contents"] for p in c["parts"] if "functionCall" in p]
+            own = gemini_rules.signature("get_weather")
+            return [part.get("thoughtSignature") == own for part in parts]
+        case "gpt":
+            items = body["input"]
+            states = {responses_rules.state_of(f"{THOUGHT} {n}") for n in range(1, ROUNDS + 1)}
+            calls = [n for n, item in enumerate(items) if item.get("type") == "function_call"]
+            return [items[n - 1].get("encrypted_content") in states for n in calls]
+        case "claude":
+            blocks = [b for m in body["messages"] for b in m["content"] if isinstance(b, dict)]
+            calls = [n for n, b in enumerate(blocks) if b["type"] == "tool_use"]
+            own = {anthropic_rules.signature(f"{THOUGHT} {n}") for n in range(1, ROUNDS + 1)}
+            return [blocks[n - 1].get("signature") in own for n in calls]
+        case _:
+            turns = [m for m in body["messages"] if m.get("tool_calls")]
+            return [str(m.get("reasoning_content")).startswith(THOUGHT) for m in turns]
+
+
+# --- the loops; each request on a connection of its own ------------------------------------
+
+
+def _chat(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
+    tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
+    with openai.OpenAI(base_url=f"{stand.gateway.url}/v1", api_key=stand.gateway.key) as client:
+        asked: Any = {"model": model, "messages": history, "tools": [tool]}
+        asked["reasoning_effort"] = "high"
+        if stream:
+            with client.chat.completions.stream(**asked) as events:
+                message = events.get_final_completion().choices[0].message
+        else:
+            message = client.chat.completions.create(**asked).choices[0].message
+    calls = message.tool_calls or []
+    # As the SDK's examples do it: the fields of the SDK's own types.
+    told = [
+        {
+            "id": c.id,
+            "type": "function",
+            "function": {"name": c.function.name, "arguments": c.function.arguments},
+        }  # type: ignore[union-attr]
+        for c in calls
+    ]
+    history.append({"role": "assistant", "content": message.content, "tool_calls": told or None})
+    history += [{"role": "tool", "tool_call_id": call.id, "content": result} for call in calls]
+    return bool(calls)
+
+
+def _messages(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
+    with anthropic.Anthropic(base_url=stand.gateway.url, api_key=stand.gateway.key) as client:
+        asked: Any = {"model": model, "messages": history, "max_tokens": 9000}
+        asked["tools"] = [{"name": "get_weather", "input_schema": SCHEMA}]
+        asked["thinking"] = {"type": "adaptive"}
+        if stream:
+            with client.messages.stream(**asked) as events:
+                message = events.get_final_message()
+        else:
+            message = client.messages.create(**asked)
+    history.append({"role": "assistant", "content": message.content})
+    calls = [block for block in message.content if block.type == "tool_use"]
+    results = [{"type": "tool_result", "tool_use_id": call.id, "content": result} for call in calls]
+    if results:
+        history.append({"role": "user", "content": results})
+    return bool(calls)
+
+
+def _ollama(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
+    headers = {"authorization": f"Bearer {stand.gateway.key}"}
+    client = ollama.Client(host=stand.gateway.url, headers=headers)
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
+    asked: Any = {"model": model, "messages": history, "tools": [tool], "think": True}
+    if stream:
+        pieces = list(client.chat(**asked, stream=True))
+        said = "".join(piece.message.content or "" for piece in pieces)
+        calls = [call for piece in pieces for call in piece.message.tool_calls or ()]
+        message = ollama.Message(role="assistant", content=said, tool_calls=calls or None)
+    else:
+        message = client.chat(**asked).message
+    client._client.close()
+    history.append(message)
+    called = message.tool_calls or []
+    history += [
+        {"role": "tool", "tool_name": call.function.name, "content": result} for call in called
+    ]
+    return bool(called)
+
+
+def _responses(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
+    tool: Any = {"type": "function", "name": "get_weather", "parameters": SCHEMA, "strict": False}
+    with openai.OpenAI(base_url=f"{stand.gateway.url}/v1", api_key=stand.gateway.key) as client:
+        asked: Any = {"model": model, "input": history, "tools": [tool], "store": False}
+        asked["reasoning"] = {"effort": "high"}
+        if stream:
+            with client.responses.stream(**asked) as events:
+                output = events.get_final_response().output
+        else:
+            output = client.responses.create(**asked).output
+    calls = [item for item in output if item.type == "function_call"]
+    history += [item.to_dict() for item in output]
+    history += [
+        {"type": "function_call_output", "call_id": call.call_id, "output": result}
+        for call in calls
+    ]
+    return bool(calls)
+
+
+def _gemini(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
+    function = types.FunctionDeclaration(name="get_weather", parameters_json_schema=SCHEMA)
+    config = types.GenerateContentConfig(
+        tools=[types.Tool(function_declarations=[function])],
+        thinking_config=types.ThinkingConfig(include_thoughts=stream),
+    )
+    options = types.HttpOptions(base_url=stand.gateway.url)
+    with genai.Client(api_key=stand.gateway.key, http_options=options) as client:
+        asked: Any = {"model": model, "contents": history, "config": config}
+        if stream:
+            chunks = list(client.models.generate_content_stream(**asked))
+        else:
+            chunks = [client.models.generate_content(**asked)]
+    # As the SDK's own chats keep a stream: each chunk a content of its own.
+    contents = [c.candidates[0].content for c in chunks if c.candidates]
+    history += [c for c in contents if c is not None and c.parts]
+    calls = [p.function_call for c in contents if c for p in c.parts or () if p.function_call]
+    parts = [
+        types.Part.from_function_response(name=call.name or "", response={"output": result})
+        for call in calls
+    ]
+    if parts:
+        history.append(types.Content(role="user", parts=parts))
+    return bool(parts)
+
+
+LOOPS = {
+    "chat": _chat,
+    "messages": _messages,
+    "ollama": _ollama,
+    "responses": _responses,
+    "gemini": _gemini,
+}
+PAIRS = [
+    ("chat", "google"),
+    ("chat", "gpt"),
+    ("chat", "claude"),
+    ("chat", "deep"),
+    ("messages", "gpt"),
+    ("messages", "google"),
+    ("ollama", "google"),
+    ("ollama", "claude"),
+    ("responses", "claude"),
+    ("responses", "google"),
+    ("gemini", "claude"),
+    ("gemini", "gpt"),
+]
+
+
+def another_key(gateway: Gateway) -> str:
+    """A key that is no admin's, made as an operator makes one."""
+    environment = {**gateway.environment(), "DRAGOMAN_DATA_DIR": str(gateway.data_dir)}
+    command = [sys.executable, "manage.py", "makekey", "another"]
+    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    time.sleep(1.5)  # every process reads the registry again within a second
+    return made.stdout.decode().strip()
+
+
+def _opening(client: str, prompt: str) -> Any:
+    if client == "gemini":
+        return types.Content(role="user", parts=[types.Part(text=prompt)])
+    return {"role": "user", "content": prompt}
+
+
+@pytest.mark.parametrize(("client", "model"), PAIRS, ids=lambda name: name)
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_a_long_loop_keeps_its_thoughts_on_both_workers(
+    stand: Stand, client: str, model: str, stream: bool
+) -> None:
+    prompt = f"weather by {client} on {model} {'piecewise' if stream else 'at once'}"
+    stand.plan(model, prompt)
+    history = [_opening(client, prompt)]
+    rounds = 0
+    while LOOPS[client](stand, model, history, f"{prompt}: {rounds + 1};", stream=stream):
+        rounds += 1
+        assert rounds <= ROUNDS
+        if rounds > 1:
+            assert _good(model, stand.last(model).body) == [True] * (rounds - 1)
+    assert rounds == ROUNDS
+    assert _good(model, stand.last(model).body) == [True] * ROUNDS
+
+
+@pytest.mark.parametrize(("client", "model"), [("chat", "gpt"), ("ollama", "google")])
+def test_a_loop_goes_on_after_a_restart(stand: Stand, client: str, model: str) -> None:
+    prompt = f"weather before and after a restart by {client}"
+    stand.plan(model, prompt)
+    history = [_opening(client, prompt)]
+    for number in (1, 2):
+        assert LOOPS[client](stand, model, history, f"{prompt}: {number};", stream=True)
+    stand.gateway.stop()
+    stand.gateway.start()
+    assert LOOPS[client](stand, model, history, f"{prompt}: 3;", stream=True)
+    assert _good(model, stand.last(model).body) == [True, True]
+
+
+def test_nobody_else_gets_the_thoughts(stand: Stand) -> None:
+    """The history of one key's client, sent with another key."""
+    prompt = "weather for the owner of the key alone"
+    stand.plan("gpt", prompt)
+    history = [_opening("chat", prompt)]
+    assert _chat(stand, "gpt", history, f"{prompt}: 1;", stream=False)
+    made = another_key(stand.gateway)
+    owner, stand.gateway.key = stand.gateway.key, made
+    try:
+        assert _chat(stand, "gpt", history, f"{prompt}: 2;", stream=False)
+    finally:
+        stand.gateway.key = owner
+    body = stand.last("gpt").body
+    assert _good("gpt", body) == [False]
+    assert THOUGHT.encode().hex() not in json.dumps(body)

@@ -1,0 +1,398 @@
+"""Responses named by their id, with the real SDK on a gateway of two processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.e2e.keepers import CHAT, MESSAGES, OWN, Keepers, keepers
+from tests.fakes import Refusal, Say
+
+pytestmark = pytest.mark.e2e
+
+FOREIGN = pytest.mark.parametrize("model", [CHAT, MESSAGES], ids=["on_chat", "on_messages"])
+ALL = pytest.mark.parametrize(
+    "model", [OWN, CHAT, MESSAGES], ids=["on_responses", "on_chat", "on_messages"]
+)
+STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keepers]:
+    with keepers(tmp_path_factory.mktemp("keepers")) as made:
+        yield made
+
+
+@pytest.fixture
+def client(site: Keepers) -> Iterator[openai.OpenAI]:
+    with site.client() as made:
+        yield made
+
+
+def ask(client: openai.OpenAI, *, stream: bool = False, **asked: Any) -> Any:
+    """The answer, whole or as the SDK adds it up."""
+    if not stream:
+        return client.responses.create(**asked)
+    with client.responses.stream(**asked) as events:
+        return events.get_final_response()
+
+
+def saw(site: Keepers, text: str) -> Any:
+    """The body of the newest request with this text that a provider got."""
+    servers = (site.openai, site.deepseek, site.anthropic)
+    seen = [s for server in servers for s in server.requests if text.encode() in s.raw]
+    return max(seen, key=lambda each: each.at)
+
+
+def done(client: openai.OpenAI, response_id: str, within_s: float = 10) -> Any:
+    """The response once it is over."""
+    ends = time.monotonic() + within_s
+    while time.monotonic() < ends:
+        told = client.responses.retrieve(response_id)
+        if told.status not in {"queued", "in_progress"}:
+            return told
+        time.sleep(0.05)
+    raise AssertionError(f"{response_id} is not over")
+
+
+@ALL
+@STREAM
+def test_a_conversation_goes_on_from_its_last_answer(
+    site: Keepers, client: openai.OpenAI, model: str, stream: bool
+) -> None:
+    first = f"My name is Ada, {model} {stream}"
+    last = ask(client, stream=stream, model=model, input=first)
+    for turn in range(4):  # straight on, in whichever process
+        asked = f"turn {turn} of {model} {stream}"
+        last = ask(client, stream=stream, model=model, input=asked, previous_response_id=last.id)
+        assert last.status == "completed"
+    sent = saw(site, f"turn 3 of {model} {stream}")
+    if model == OWN:
+        # It has all that went before itself.
+        assert sent.body["previous_response_id"].startswith("resp_remembered_")
+        assert first.encode() not in sent.raw
+    else:
+        assert first.encode() in sent.raw
+        assert sent.raw.count(b"Hello from the strict upstream.") == 4
+
+
+@FOREIGN
+def test_instructions_hold_for_their_own_answer_only(
+    site: Keepers, client: openai.OpenAI, model: str
+) -> None:
+    first = ask(client, model=model, input="old rules", instructions="Speak like a pirate")
+    asked = f"new rules on {model}"
+    told = ask(
+        client, model=model, input=asked, instructions="Be brief", previous_response_id=first.id
+    )
+    assert told.previous_response_id == first.id
+    sent = saw(site, asked).raw
+    assert b"Be brief" in sent
+    assert b"pirate" not in sent
+
+
+@ALL
+def test_a_kept_response_is_read_and_deleted(client: openai.OpenAI, model: str) -> None:
+    made = ask(client, model=model, input="keep me", metadata={"a": "b"})
+    read = client.responses.retrieve(made.id)
+    assert read.output_text == made.output_text
+    assert (read.id, read.metadata) == (made.id, {"a": "b"})
+    client.responses.delete(made.id)
+    for call in (client.responses.retrieve, client.responses.input_items.list):
+        with pytest.raises(openai.NotFoundError) as caught:
+            call(made.id)
+        assert caught.value.body == {
+            "message": f"Response with id '{made.id}' not found.",
+            "type": "invalid_request_error",
+            "param": "response_id",
+            "code": None,
+        }
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, model=model, input="and now?", previous_response_id=made.id)
+    assert refused.value.code == "previous_response_not_found"
+
+
+def test_deleting_reaches_the_provider_that_keeps_it_too(
+    site: Keepers, client: openai.OpenAI
+) -> None:
+    made = ask(client, model=OWN, input="delete me everywhere")
+    assert made.id in site.openai.stored
+    client.responses.delete(made.id)
+    assert made.id not in site.openai.stored
+
+
+def test_what_a_provider_has_forgotten_comes_from_the_store(
+    site: Keepers, client: openai.OpenAI
+) -> None:
+    made = ask(client, model=OWN, input="You will forget this")
+    site.openai.stored.discard(made.id)
+    told = ask(client, model=OWN, input="Remember now", previous_response_id=made.id)
+    assert told.status == "completed"
+    assert b"You will forget this" in saw(site, "Remember now").raw
+
+
+def test_a_conversation_stays_with_the_provider_that_keeps_it(
+    site: Keepers, client: openai.OpenAI
+) -> None:
+    """The route's other target stands first, but only one knows the id."""
+    made = ask(client, model=OWN, input="first at its own")
+    for turn in range(4):
+        text = f"sticky turn {turn}"
+        made = ask(client, model="mixed", input=text, previous_response_id=made.id)
+        assert saw(site, text).body.get("previous_response_id", "").startswith("resp_remembered")
+
+
+def test_a_conversation_can_change_providers(site: Keepers, client: openai.OpenAI) -> None:
+    made = ask(client, model=OWN, input="I was made by Responses")
+    told = ask(client, model=MESSAGES, input="go on elsewhere", previous_response_id=made.id)
+    back = ask(client, model=OWN, input="and back again", previous_response_id=told.id)
+    assert back.status == "completed"
+    for text in ("go on elsewhere", "and back again"):
+        assert b"I was made by Responses" in saw(site, text).raw
+
+
+@ALL
+def test_what_is_not_to_be_stored_is_not(client: openai.OpenAI, model: str) -> None:
+    made = ask(client, model=model, input="forget me", store=False)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+
+
+def test_a_response_is_for_its_key_alone(site: Keepers, client: openai.OpenAI) -> None:
+    with site.client(site.new_key()) as one, site.client(site.new_key()) as other:
+        for model in (OWN, MESSAGES):
+            made = ask(one, model=model, input="a secret of one key")
+            assert one.responses.retrieve(made.id).id == made.id
+            for stranger in (other, client):
+                with pytest.raises(openai.NotFoundError):
+                    stranger.responses.retrieve(made.id)
+                with pytest.raises(openai.NotFoundError):
+                    stranger.responses.delete(made.id)
+                with pytest.raises(openai.NotFoundError):
+                    stranger.responses.input_items.list(made.id)
+            with pytest.raises(openai.BadRequestError) as caught:
+                ask(other, model=model, input="tell me", previous_response_id=made.id)
+            assert caught.value.code == "previous_response_not_found"
+            assert one.responses.retrieve(made.id).id == made.id
+
+
+def test_keys_of_one_team_share_their_responses(site: Keepers) -> None:
+    code = (
+        "from gateway.models import Team, ApiKey; t = Team.objects.create(name='readers');"
+        "made = [store.make_key('e2e') for _ in range(2)];"
+        "[setattr(k, 'team', t) or k.save() for k, _ in made]; store.bump();"
+        "print(' '.join(plain for _, plain in made))"
+    )
+    keys = site.run(code).split()
+    for key in keys:
+        site.await_key(key)
+    with site.client(keys[0]) as one, site.client(keys[1]) as other:
+        made = ask(one, model=MESSAGES, input="for the team")
+        assert other.responses.retrieve(made.id).output_text == made.output_text
+
+
+def test_without_bodies_nothing_is_kept_and_the_answer_says_so(site: Keepers) -> None:
+    with site.client(site.new_key(log_bodies=False)) as client:
+        raw = client.responses.with_raw_response.create(model=MESSAGES, input="no traces")
+        assert "store" in raw.headers["x-dragoman-dropped"]
+        made: Any = raw.parse()
+        assert made.store is False
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(made.id)
+        with pytest.raises(openai.BadRequestError) as caught:
+            ask(client, model=MESSAGES, input="x", background=True)
+        assert caught.value.param == "background"
+        # A provider that keeps its answers itself needs no copy of ours to go on.
+        own = ask(client, model=OWN, input="kept upstream only")
+        told = ask(client, model=OWN, input="go on upstream", previous_response_id=own.id)
+        assert told.status == "completed"
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(own.id)
+
+
+@ALL
+def test_input_items_come_in_pages(client: openai.OpenAI, model: str) -> None:
+    first = ask(
+        client, model=model, input=[{"role": "user", "content": f"item {n}"} for n in range(3)]
+    )
+    last = ask(client, model=model, input="item 4", previous_response_id=first.id)
+    items = client.responses.input_items
+    newest = items.list(last.id, limit=2)
+    assert newest.data[0].content[0].text == "item 4"  # type: ignore[union-attr]
+    assert newest.has_more
+    # The SDK asks for page after page.
+    seen: list[Any] = list(items.list(last.id, limit=2, order="asc"))
+    texts = [part.text for item in seen for part in item.content]
+    assert texts == ["item 0", "item 1", "item 2", "Hello from the strict upstream.", "item 4"]
+    after = items.list(last.id, order="asc", after=seen[3].id)
+    assert [item.id for item in after.data] == [seen[4].id]
+
+
+def test_an_item_can_be_referred_to(site: Keepers, client: openai.OpenAI) -> None:
+    made = ask(client, model=MESSAGES, input="Refer to me later")
+    (item,) = client.responses.input_items.list(made.id).data
+    asked: Any = [
+        {"type": "item_reference", "id": item.id},
+        {"role": "user", "content": "That was a reference"},
+    ]
+    ask(client, model=MESSAGES, input=asked, store=False)
+    assert b"Refer to me later" in saw(site, "That was a reference").raw
+
+
+BAD = {
+    "/v1/responses/resp_x?stream=perhaps": "stream",
+    "/v1/responses/resp_x?starting_after=-1": "starting_after",
+    "/v1/responses/resp_x/input_items?limit=0": "limit",
+    "/v1/responses/resp_x/input_items?limit=many": "limit",
+    "/v1/responses/resp_x/input_items?order=up": "order",
+}
+
+
+@pytest.mark.parametrize("path", list(BAD))
+def test_bad_questions_name_the_field(site: Keepers, path: str) -> None:
+    headers = {"authorization": f"Bearer {site.gateway.key}"}
+    told = httpx.get(site.gateway.url + path, headers=headers)
+    assert (told.status_code, told.json()["error"]["param"]) == (400, BAD[path])
+
+
+def test_methods_and_keys_are_checked(site: Keepers) -> None:
+    url = f"{site.gateway.url}/v1/responses/resp_x"
+    headers = {"authorization": f"Bearer {site.gateway.key}"}
+    assert httpx.put(url, headers=headers).status_code == 405
+    assert httpx.get(url).status_code == 401
+    assert httpx.get(url, headers=headers).status_code == 404
+    assert httpx.delete(url, headers=headers).status_code == 404
+
+
+# --- in the background ------------------------------------------------------------------------
+
+
+@ALL
+def test_a_background_response_is_polled(client: openai.OpenAI, model: str) -> None:
+    begun = ask(client, model=model, input=f"in the background on {model}", background=True)
+    assert begun.status == "queued"
+    told = done(client, begun.id)
+    assert (told.status, told.background) == ("completed", True)
+    assert told.output_text == "Hello from the strict upstream."
+    after = ask(client, model=model, input="after that", previous_response_id=begun.id)
+    assert after.status == "completed"
+
+
+@ALL
+def test_a_background_response_is_cancelled(
+    site: Keepers, client: openai.OpenAI, model: str
+) -> None:
+    text = f"Think for very long, {model}"
+    for server in (site.openai, site.deepseek, site.anthropic):
+        server.script.on(text, Say(text="late", first_s=60))
+    begun = ask(client, model=model, input=text, background=True)
+    time.sleep(0.3)
+    assert client.responses.cancel(begun.id).status == "cancelled"
+    assert client.responses.retrieve(begun.id).status == "cancelled"
+    ends = time.monotonic() + 5
+    while saw(site, text).left_at is None and time.monotonic() < ends:
+        time.sleep(0.02)
+    assert saw(site, text).left_at is not None, "the provider still works for nobody"
+    # Once more changes nothing; and one that never ran in the background is told apart.
+    assert client.responses.cancel(begun.id).status == "cancelled"
+    plain = ask(client, model=model, input="plain")
+    with pytest.raises(openai.BadRequestError):
+        client.responses.cancel(plain.id)
+
+
+def test_a_background_response_that_fails_says_why(site: Keepers, client: openai.OpenAI) -> None:
+    why = Refusal(400, "invalid_request_error", "no such thing")
+    site.anthropic.script.on("Break in the background", Say(error=why))
+    begun = ask(client, model=MESSAGES, input="Break in the background", background=True)
+    told = done(client, begun.id)
+    assert told.status == "failed"
+    assert told.error is not None
+    assert "no such thing" in told.error.message
+
+
+@ALL
+def test_the_events_of_a_background_stream_come_again(client: openai.OpenAI, model: str) -> None:
+    asked: Any = {"model": model, "input": f"stream in the background on {model}"}
+    stream = client.responses.create(**asked, background=True, stream=True)
+    seen = []
+    for event in stream:
+        seen.append(event)
+        if len(seen) == 4:
+            break
+    stream.close()  # it goes on without its client
+    response_id = seen[0].response.id
+    rest = client.responses.retrieve(
+        response_id, stream=True, starting_after=seen[-1].sequence_number
+    )
+    seen += list(rest)
+    assert [event.sequence_number for event in seen] == list(range(len(seen)))
+    assert seen[-1].type == "response.completed"
+    assert seen[-1].response.id == response_id
+    again = list(client.responses.retrieve(response_id, stream=True))
+    assert [event.type for event in again] == [event.type for event in seen]
+
+
+def test_what_was_no_background_stream_is_not_streamed_again(client: openai.OpenAI) -> None:
+    made = ask(client, model=MESSAGES, input="plain answer")
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.retrieve(made.id, stream=True)
+    assert caught.value.param == "stream"
+
+
+# --- compact ----------------------------------------------------------------------------------
+
+
+def test_compact_passes_through_where_the_provider_has_it(client: openai.OpenAI) -> None:
+    made = client.responses.compact(model=OWN, input="a long story")
+    assert made.object == "response.compaction"
+    assert made.output[0].type == "compaction"
+
+
+@FOREIGN
+def test_compact_is_refused_in_words_elsewhere(client: openai.OpenAI, model: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.compact(model=model, input="a long story")
+    assert "openai_responses" in caught.value.message
+
+
+@FOREIGN
+def test_conversations_are_refused_in_words(client: openai.OpenAI, model: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, model=model, input="x", conversation="conv_1")
+    assert caught.value.param == "conversation"
+
+
+def test_what_runs_in_the_background_at_a_shutdown_is_finished(tmp_path: Path) -> None:
+    with keepers(tmp_path) as site:
+        site.anthropic.script.on("Finish in peace", Say(text="done in peace", first_s=2))
+        with site.client() as client:
+            begun = ask(client, model=MESSAGES, input="Finish in peace", background=True)
+            time.sleep(0.3)
+            assert site.gateway.stop() == 0
+            site.gateway.start()
+            told = client.responses.retrieve(begun.id)
+        assert (told.status, told.output_text) == ("completed", "done in peace")
+
+
+def test_what_a_killed_process_ran_has_failed(tmp_path: Path) -> None:
+    with keepers(tmp_path) as site:
+        site.anthropic.script.on("Die with me", Say(text="late", first_s=60))
+        with site.client() as client:
+            begun = ask(client, model=MESSAGES, input="Die with me", background=True)
+            site.gateway.kill()
+            site.gateway.start()
+            long_ago = "timezone.now() - timedelta(hours=1)"
+            site.run(
+                "from datetime import timedelta; from django.utils import timezone;"
+                "from gateway.models import StoredResponse;"
+                f"StoredResponse.objects.update(heard_at={long_ago}); print()"
+            )
+            told = client.responses.retrieve(begun.id)
+        assert told.status == "failed"
+        assert told.error is not None

@@ -1,0 +1,347 @@
+"""Responses over a WebSocket: the real SDK, and raw frames as Codex sends them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import openai
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.e2e.keepers import CHAT, MESSAGES, OWN, Keepers, keepers
+from tests.e2e.rig import Gateway
+from tests.fakes import Call, Say
+
+pytestmark = pytest.mark.e2e
+
+ALL = pytest.mark.parametrize(
+    "model", [OWN, CHAT, MESSAGES], ids=["on_responses", "on_chat", "on_messages"]
+)
+ENDS = {"response.completed", "response.incomplete", "response.failed", "error"}
+EXEC: Any = {
+    "type": "function",
+    "name": "exec_command",
+    "description": "Run a command",
+    "strict": False,
+    "parameters": {"type": "object", "properties": {"cmd": {"type": "string"}}},
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keepers]:
+    with keepers(tmp_path_factory.mktemp("sockets")) as made:
+        yield made
+
+
+@contextmanager
+def opened(gateway: Gateway, **more: Any) -> Iterator[ClientConnection]:
+    """A connection with Codex's headers."""
+    headers = {
+        "authorization": f"Bearer {gateway.key}",
+        "openai-beta": "responses_websockets=2026-02-06",
+        "originator": "codex_exec",
+        "session-id": "session-of-a-socket",
+        **more.pop("headers", {}),
+    }
+    url = gateway.url.replace("http", "ws") + more.pop("path", "/v1/responses")
+    with connect(url, additional_headers=headers, compression=None, **more) as made:
+        yield made
+
+
+def message(text: str, model: str, **more: Any) -> dict[str, Any]:
+    """A turn as Codex writes it."""
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    return {
+        "type": "response.create",
+        "model": model,
+        "input": [item],
+        "tools": [EXEC],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "store": False,
+        "stream": True,
+        "include": ["reasoning.encrypted_content"],
+        "prompt_cache_key": "thread-1",
+        "client_metadata": {"x-codex-installation-id": "1"},
+        **more,
+    }
+
+
+def ask(socket: ClientConnection, body: Any) -> list[dict[str, Any]]:
+    """The events of one turn, to its last."""
+    socket.send(body if isinstance(body, str) else json.dumps(body))
+    return heard(socket)
+
+
+def heard(socket: ClientConnection) -> list[dict[str, Any]]:
+    """The next events, to one that ends a turn."""
+    events = [json.loads(socket.recv(timeout=20))]
+    while events[-1]["type"] not in ENDS:
+        events.append(json.loads(socket.recv(timeout=20)))
+    return events
+
+
+def saw(site: Keepers, text: str) -> Any:
+    """The newest request with this text that a provider got."""
+    servers = (site.openai, site.deepseek, site.anthropic)
+    seen = [s for server in servers for s in server.requests if text.encode() in s.raw]
+    return max(seen, key=lambda each: each.at)
+
+
+# websockets 17.1 wants `connect` used in a way that the SDK has not learned yet.
+SDK = pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarning")
+
+
+@SDK
+@ALL
+def test_the_sdk_holds_a_conversation(site: Keepers, model: str) -> None:
+    previous: Any = None
+    with (
+        site.client(alone=False) as client,
+        client.responses.connect() as connection,
+    ):
+        for turn in range(3):
+            asked = f"socket turn {turn} on {model}"
+            connection.response.create(
+                model=model, input=asked, store=False, previous_response_id=previous
+            )
+            for event in connection:
+                assert event.type != "error", event
+                if event.type == "response.completed":
+                    previous = event.response.id
+                    assert event.response.output_text == "Hello from the strict upstream."
+                    break
+    sent = saw(site, f"socket turn 2 on {model}").raw
+    assert f"socket turn 0 on {model}".encode() in sent
+
+
+@ALL
+def test_a_tool_loop_as_codex_runs_it(site: Keepers, model: str) -> None:
+    text = f"List the files, {model}"
+    say = Say(
+        reasoning="I look first",
+        calls=(Call("exec_command", {"cmd": "ls"}, "toolu_ws"),),
+        then=Say(text="Found: {results}"),
+    )
+    for server in (site.openai, site.deepseek, site.anthropic):
+        server.script.on(text, say)
+    thinking = {"reasoning": {"effort": "high", "summary": "auto"}}
+    with opened(site.gateway) as socket:
+        ready = ask(socket, message(text, model, generate=False, **thinking))
+        assert [event["type"] for event in ready] == ["response.created", "response.completed"]
+        assert ready[-1]["response"]["output"] == []
+        prepared = ready[-1]["response"]["id"]
+        first = ask(
+            socket,
+            message("", model, **thinking) | {"input": [], "previous_response_id": prepared},
+        )
+        numbers = [event["sequence_number"] for event in first]
+        assert numbers == list(range(len(first)))
+        (call,) = [i for i in first[-1]["response"]["output"] if i["type"] == "function_call"]
+        result = {
+            "type": "function_call_output",
+            "call_id": call["call_id"],
+            "output": "README.md",
+        }
+        more = {"input": [result], "previous_response_id": first[-1]["response"]["id"]}
+        second = ask(socket, message("", model, **thinking) | more)
+    told = second[-1]["response"]["output"][-1]["content"][0]["text"]
+    assert told == "Found: README.md"
+
+
+def test_what_was_in_memory_ends_with_the_connection(site: Keepers) -> None:
+    with opened(site.gateway) as socket:
+        made = ask(socket, message("only here", MESSAGES))[-1]["response"]["id"]
+        ask(socket, message("still here", MESSAGES, previous_response_id=made))
+    with opened(site.gateway) as socket:
+        (event,) = ask(socket, message("and now?", MESSAGES, previous_response_id=made))
+        assert (event["type"], event["status"]) == ("error", 400)
+        assert event["error"]["code"] == "previous_response_not_found"
+        assert event["error"]["param"] == "previous_response_id"
+        assert ask(socket, message("a new story", MESSAGES))[-1]["type"] == "response.completed"
+
+
+@ALL
+def test_a_stored_response_goes_on_elsewhere(site: Keepers, model: str) -> None:
+    with opened(site.gateway) as socket:
+        made = ask(socket, message(f"stored on {model}", model, store=True))[-1]["response"]
+    with site.client() as client:
+        assert client.responses.retrieve(made["id"]).status == "completed"
+    with opened(site.gateway) as socket:
+        again = message("from elsewhere", model, previous_response_id=made["id"])
+        assert ask(socket, again)[-1]["type"] == "response.completed"
+
+
+def test_lanes_run_side_by_side_and_each_in_its_order(site: Keepers) -> None:
+    site.anthropic.script.on("Take long", Say(text="slow", first_s=1.0))
+    with opened(site.gateway) as socket:
+        slow = message("Take long", MESSAGES, stream_id="slow")
+        after = message("after the slow one", MESSAGES, stream_id="slow")
+        quick = message("quick one", MESSAGES, stream_id="quick")
+        for body in (slow, after, quick):
+            socket.send(json.dumps(body))
+        ended: list[str] = []
+        while len(ended) < 3:
+            event = json.loads(socket.recv(timeout=20))
+            assert event["stream_id"] in {"slow", "quick"}
+            if event["type"] == "response.completed":
+                text = event["response"]["output"][0]["content"][0]["text"]
+                ended.append(f"{event['stream_id']}: {text}")
+        hello = "Hello from the strict upstream."
+        assert ended == [f"quick: {hello}", "slow: slow", f"slow: {hello}"]
+
+
+BAD: dict[str, tuple[Any, str | None]] = {
+    "no_json": ("{", None),
+    "no_object": ("[1]", None),
+    "no_type": ({"model": MESSAGES, "input": "x"}, "type"),
+    "steer": ({"type": "response.steer", "input": "x"}, "type"),
+    "background": (message("x", MESSAGES, background=True), "background"),
+    "model_missing": ({"type": "response.create", "input": "x"}, "model"),
+    "model_unknown": (message("x", "nobody"), "model"),
+    "field_of_a_wrong_type": (message("x", MESSAGES, temperature="hot"), "temperature"),
+    "generate": (message("x", MESSAGES, generate="no"), "generate"),
+    "prepared_without_model": ({"type": "response.create", "generate": False}, "model"),
+}
+
+
+@pytest.mark.parametrize("kind", list(BAD))
+def test_a_bad_message_is_told_and_the_connection_stays(site: Keepers, kind: str) -> None:
+    body, param = BAD[kind]
+    with opened(site.gateway) as socket:
+        (event,) = ask(socket, body)
+        assert event["type"] == "error"
+        assert event["status"] in {400, 404}
+        assert event["error"].get("param") == param
+        assert event["error"]["message"]
+        assert ask(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
+
+
+def test_an_acknowledgement_needs_no_answer(site: Keepers) -> None:
+    with opened(site.gateway) as socket:
+        socket.send(json.dumps({"type": "response.processed", "response_id": "resp_1"}))
+        assert ask(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
+
+
+def test_too_many_requests_at_once_are_told(site: Keepers) -> None:
+    site.anthropic.script.on("Wait for it", Say(text="late", first_s=3))
+    with opened(site.gateway) as socket:
+        for _ in range(17):
+            socket.send(json.dumps(message("Wait for it", MESSAGES)))
+        event = json.loads(socket.recv(timeout=5))
+        assert (event["type"], event["status"]) == ("error", 429)
+
+
+def test_a_frame_that_is_too_large_closes_the_connection(site: Keepers) -> None:
+    with opened(site.gateway) as socket:
+        with pytest.raises(ConnectionClosed):
+            socket.send("x" * (33 * 1024 * 1024))
+            socket.recv(timeout=20)
+        # The rest of it is not read, so the reason may be lost with a reset.
+        assert socket.close_code in {1009, 1006}
+    with opened(site.gateway) as socket:
+        assert ask(socket, message("small again", MESSAGES))[-1]["type"] == "response.completed"
+
+
+def test_leaving_ends_the_call_of_the_provider(site: Keepers) -> None:
+    site.anthropic.script.on("Talk over the socket", Say(text="word " * 400, pace_s=0.02))
+    with opened(site.gateway) as socket:
+        socket.send(json.dumps(message("Talk over the socket", MESSAGES)))
+        socket.recv(timeout=10)
+    ends = time.monotonic() + 5
+    while saw(site, "Talk over the socket").left_at is None and time.monotonic() < ends:
+        time.sleep(0.02)
+    assert saw(site, "Talk over the socket").left_at is not None
+
+
+def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: Keepers) -> None:
+    site.anthropic.script.on("Break on the socket", Say(text="x" * 60, breaks="cut"))
+    with opened(site.gateway) as socket:
+        assert (
+            ask(socket, message("Break on the socket", MESSAGES))[-1]["type"] == "response.failed"
+        )
+        assert ask(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": "Bearer sk-wrong"}, 401),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+    ids=["wrong_key", "foreign_origin", "no_origin_of_a_sandbox"],
+)
+def test_the_handshake_is_refused(site: Keepers, headers: dict[str, str], status: int) -> None:
+    with pytest.raises(InvalidStatus) as caught, opened(site.gateway, headers=headers):
+        pass
+    assert caught.value.response.status_code == status
+
+
+def test_a_page_of_this_site_may_connect(site: Keepers) -> None:
+    origin = site.gateway.url
+    with opened(site.gateway, headers={"origin": origin}) as socket:
+        assert ask(socket, message("from a page", MESSAGES))[-1]["type"] == "response.completed"
+
+
+def test_there_is_no_other_socket(site: Keepers) -> None:
+    with (
+        pytest.raises(InvalidStatus) as caught,
+        opened(site.gateway, path="/v1/chat/completions"),
+    ):
+        pass
+    assert caught.value.response.status_code == 404
+
+
+def test_each_turn_has_its_row(site: Keepers) -> None:
+    with opened(site.gateway) as socket:
+        ask(socket, message("row one", MESSAGES))
+        ask(socket, message("row two", MESSAGES))
+    ends = time.monotonic() + 5
+    rows: list[Any] = []
+    while len(rows) < 2 and time.monotonic() < ends:
+        found = site.gateway.api("/api/requests", session="session-of-a-socket", limit=100)
+        rows = [r for r in found["items"] if r["endpoint"] == "/v1/responses"]
+        time.sleep(0.1)
+    assert len({row["request_id"] for row in rows}) >= 2
+
+
+def test_what_is_under_way_at_a_shutdown_is_finished(tmp_path: Any) -> None:
+    with keepers(tmp_path) as site:
+        site.anthropic.script.on("Finish this", Say(text="done " * 20, pace_s=0.02, first_s=0.5))
+        with opened(site.gateway) as socket, opened(site.gateway) as idle:
+            socket.send(json.dumps(message("Finish this", MESSAGES)))
+            time.sleep(0.3)
+            stopping = threading.Thread(target=site.gateway.stop)
+            stopping.start()
+            assert heard(socket)[-1]["type"] == "response.completed"
+            for each in (socket, idle):
+                with pytest.raises(ConnectionClosed):
+                    each.recv(timeout=10)
+                assert each.close_code == 1012
+            stopping.join(20)
+
+
+@SDK
+def test_the_async_sdk_connects_too(site: Keepers) -> None:
+    import asyncio
+
+    async def talk() -> str:
+        base = f"{site.gateway.url}/v1"
+        async with (
+            openai.AsyncOpenAI(base_url=base, api_key=site.gateway.key) as client,
+            client.responses.connect() as connection,
+        ):
+            await connection.response.create(model=CHAT, input="async over the socket")
+            async for event in connection:
+                if event.type == "response.completed":
+                    return str(event.response.output_text)
+        return ""
+
+    assert asyncio.run(talk()) == "Hello from the strict upstream."

@@ -1,0 +1,31 @@
+"""Forms as the standard library reads them, for servers that stand where a provider stands."""
+
+from __future__ import annotations
+
+import email
+from email.message import Message
+from typing import Any
+
+from tests.fakes.server import Seen
+
+
+def form_of(seen: Seen) -> dict[str, Any]:
+    """The fields of a form: texts, and of files `(name, content type, bytes)`; lists as lists."""
+    head = f"content-type: {seen.headers['content-type']}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + seen.raw)
+    found: dict[str, Any] = {}
+    for part in message.get_payload():
+        assert isinstance(part, Message)
+        name = str(part.get_param("name", header="content-disposition"))
+        data = part.get_payload(decode=True)
+        assert isinstance(data, bytes)
+        filename = part.get_filename()
+        value: Any = (
+            data.decode() if filename is None else (filename, part.get_content_type(), data)
+        )
+        if name.endswith("[]"):
+            found.setdefault(name[:-2], []).append(value)
+        else:
+            assert name not in found, f"{name} is given twice"
+            found[name] = value
+    return found

@@ -1,0 +1,224 @@
+"""OpenAI's pictures, sound, moderations, files and batches, as strict as the service."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+from openai.types import (
+    BatchCreateParams,
+    FileCreateParams,
+    ImageCreateVariationParams,
+    ModerationCreateParams,
+)
+from openai.types.audio import SpeechCreateParams
+from openai.types.audio.transcription_create_params import TranscriptionCreateParamsBase
+from openai.types.audio.translation_create_params import TranslationCreateParams
+from openai.types.image_edit_params import ImageEditParamsBase
+from openai.types.image_generate_params import ImageGenerateParamsBase
+
+from tests.fakes.forms import form_of
+from tests.fakes.openai import CREATED, KEY
+from tests.fakes.openai_rules import bad
+from tests.fakes.script import Refusal
+from tests.fakes.server import Out, Seen, Server
+from tests.fakes.shape import problems
+
+PICTURE = base64.b64encode(b"\x89PNG-picture").decode()
+SOUND = b"ID3\x00" + bytes(range(256)) * 64
+IMAGE_USAGE = {
+    "input_tokens": 100,
+    "output_tokens": 1000,
+    "total_tokens": 1100,
+    "input_tokens_details": {"text_tokens": 60, "image_tokens": 40},
+}
+_JSON: dict[str, Any] = {
+    "/v1/images/generations": ImageGenerateParamsBase,
+    "/v1/audio/speech": SpeechCreateParams,
+    "/v1/moderations": ModerationCreateParams,
+    "/v1/batches": BatchCreateParams,
+}
+_FORMS: dict[str, Any] = {
+    "/v1/images/edits": ImageEditParamsBase,
+    "/v1/images/variations": ImageCreateVariationParams,
+    "/v1/audio/transcriptions": TranscriptionCreateParamsBase,
+    "/v1/audio/translations": TranslationCreateParams,
+    "/v1/files": FileCreateParams,
+}
+MODELS = (
+    *("gpt-image-1", "dall-e-2", "tts-1", "gpt-4o-mini-tts", "whisper-1", "gpt-4o-transcribe"),
+    "omni-moderation-latest",
+)
+
+
+class StrictMedia(Server):
+    """Serves what OpenAI has beside texts; `files` and `batches` are what it keeps."""
+
+    def __init__(self, key: str = KEY) -> None:
+        super().__init__()
+        self.key = key
+        self.files: dict[str, dict[str, Any]] = {}
+        self.contents: dict[str, bytes] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer one request as the service would."""
+        if seen.headers.get("authorization") != f"Bearer {self.key}":
+            refused = Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
+            return await _refuse(out, refused)
+        if seen.path.startswith(("/v1/files", "/v1/batches")):
+            return await self._keep(seen, out)
+        fields, refused = _fields(seen)
+        if refused is not None:
+            return await _refuse(out, refused)
+        if fields.get("model", "dall-e-2") not in MODELS:
+            message = f"The model `{fields['model']}` does not exist"
+            return await _refuse(
+                out, Refusal(404, "invalid_request_error", message, "model_not_found")
+            )
+        if seen.path.startswith("/v1/images/"):
+            return await _picture(fields, out)
+        if seen.path == "/v1/audio/speech":
+            return await _speech(out)
+        if seen.path.startswith("/v1/audio/"):
+            return await _words(fields, out)
+        result = {"flagged": False, "categories": {}, "category_scores": {}}
+        await out.reply(
+            200, {"id": "modr-1", "model": "omni-moderation-latest", "results": [result]}
+        )
+        return True
+
+    async def _keep(self, seen: Seen, out: Out) -> bool:
+        _, _, what, *rest = seen.path.split("/")
+        shelf = self.files if what == "files" else self.batches
+        if seen.method == "POST" and not rest:
+            fields, refused = _fields(seen)
+            if refused is not None:
+                return await _refuse(out, refused)
+            made = self._file(fields) if what == "files" else self._batch(fields)
+            if made is None:
+                return await _refuse(out, bad("Invalid input_file_id.", "input_file_id"))
+            shelf[made["id"]] = made
+            await out.reply(200, made)
+            return True
+        if seen.method == "GET" and not rest:
+            rows = list(shelf.values())
+            await out.reply(200, {"object": "list", "data": rows, "has_more": False})
+            return True
+        found = shelf.get(rest[0])
+        if found is None:
+            message = f"No such {what.title()} object: {rest[0]}"
+            return await _refuse(out, Refusal(404, "invalid_request_error", message))
+        if rest[1:] == ["content"]:
+            kind = {"content-type": "application/octet-stream"}
+            await out.reply(200, self.contents[rest[0]], kind)
+        elif rest[1:] == ["cancel"] and seen.method == "POST":
+            found["status"] = "cancelling"
+            await out.reply(200, found)
+        elif seen.method == "DELETE" and what == "files":
+            del shelf[rest[0]]
+            await out.reply(200, {"id": rest[0], "object": "file", "deleted": True})
+        else:
+            await out.reply(200, found)
+        return True
+
+    def _file(self, fields: dict[str, Any]) -> dict[str, Any]:
+        name, _, data = fields["file"]
+        id_ = f"file-Up{len(self.contents) + 1}"
+        self.contents[id_] = data
+        made = {"id": id_, "object": "file", "bytes": len(data), "created_at": CREATED}
+        more = {"filename": name, "purpose": fields["purpose"], "status": "processed"}
+        return {**made, **more}
+
+    def _batch(self, fields: dict[str, Any]) -> dict[str, Any] | None:
+        if fields["input_file_id"] not in self.files:
+            return None
+        output = f"file-Out{len(self.batches) + 1}"
+        self.contents[output] = b'{"custom_id": "1"}\n'
+        self.files[output] = {
+            "id": output,
+            "object": "file",
+            "bytes": 19,
+            "created_at": CREATED,
+            "filename": "out.jsonl",
+            "purpose": "batch_output",
+            "status": "processed",
+        }
+        made = {"id": f"batch_Up{len(self.batches) + 1}", "object": "batch", "errors": None}
+        more = {"status": "completed", "output_file_id": output, "error_file_id": None}
+        return {**made, **fields, **more, "created_at": CREATED}
+
+
+def _fields(seen: Seen) -> tuple[dict[str, Any], Refusal | None]:
+    if (shape := _JSON.get(seen.path)) is not None:
+        if not isinstance(seen.body, dict):
+            return {}, bad("We could not parse the JSON body.")
+        rest = {name: value for name, value in seen.body.items() if name != "stream"}
+        found = problems(rest, shape)
+        return seen.body, bad(found[0].detail, found[0].bracketed()) if found else None
+    shape = _FORMS.get(seen.path)
+    if shape is None or not seen.headers.get("content-type", "").startswith("multipart/"):
+        return {}, Refusal(404, "invalid_request_error", f"Invalid URL ({seen.path})")
+    fields = form_of(seen)
+    unknown = fields.keys() - shape.__annotations__.keys() - {"stream"}
+    missing = shape.__required_keys__ - fields.keys()
+    if unknown or missing:
+        return {}, bad(f"Unknown or missing parameter: {sorted(unknown | missing)[0]}")
+    return fields, None
+
+
+async def _picture(fields: dict[str, Any], out: Out) -> bool:
+    if not fields.get("stream"):
+        data = {"created": CREATED, "data": [{"b64_json": PICTURE}], "usage": IMAGE_USAGE}
+        await out.reply(200, data)
+        return True
+    more = {"created_at": CREATED, "size": "1024x1024", "quality": "low"}
+    more |= {"background": "auto", "output_format": "png", "b64_json": PICTURE}
+    await out.begin(200, {"content-type": "text/event-stream"})
+    for name, extra in (
+        ("image_generation.partial_image", {"partial_image_index": 0}),
+        ("image_generation.completed", {"usage": IMAGE_USAGE}),
+    ):
+        data = {"type": name, **more, **extra}
+        await out.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+        await asyncio.sleep(0.01)
+    await out.end()
+    return True
+
+
+async def _speech(out: Out) -> bool:
+    await out.begin(200, {"content-type": "audio/mpeg"})
+    for start in range(0, len(SOUND), 4096):
+        await out.write(SOUND[start : start + 4096])
+        await asyncio.sleep(0.001)
+    await out.end()
+    return True
+
+
+async def _words(fields: dict[str, Any], out: Out) -> bool:
+    told = {"type": "tokens", "input_tokens": 14, "output_tokens": 4, "total_tokens": 18}
+    usage = {**told, "input_token_details": {"text_tokens": 0, "audio_tokens": 14}}
+    if fields["model"] == "whisper-1":
+        usage = {"type": "duration", "seconds": 60}
+    if fields.get("stream") == "true":
+        await out.begin(200, {"content-type": "text/event-stream"})
+        for event in (
+            {"type": "transcript.text.delta", "delta": "Hel"},
+            {"type": "transcript.text.delta", "delta": "lo."},
+            {"type": "transcript.text.done", "text": "Hello.", "usage": usage},
+        ):
+            await out.write(f"data: {json.dumps(event)}\n\n".encode())
+        await out.end()
+    elif fields.get("response_format") == "text":
+        await out.reply(200, b"Hello.\n", {"content-type": "text/plain; charset=utf-8"})
+    else:
+        await out.reply(200, {"text": "Hello.", "usage": usage})
+    return True
+
+
+async def _refuse(out: Out, refused: Refusal) -> bool:
+    fields = {"type": refused.type, "param": refused.param, "code": refused.code}
+    await out.reply(refused.status, {"error": {"message": refused.message, **fields}})
+    return True

@@ -1,0 +1,69 @@
+"""OpenAI's Responses with its memory: what was stored may be gone on from, and deleted."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+from tests.fakes.openai import StrictOpenAI
+from tests.fakes.script import Refusal
+from tests.fakes.server import Out, Seen
+
+_PATH = "/v1/responses/"
+
+
+class RememberingOpenAI(StrictOpenAI):
+    """Strict as its base. `stored` are the ids that it can go on from."""
+
+    def __init__(self, key: str = "sk-upstream-remembering-0123456789") -> None:
+        super().__init__(key)
+        self.stored: set[str] = set()
+        self._count = itertools.count(1)
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer one request as the service would."""
+        if seen.path == _PATH + "compact" and seen.method == "POST":
+            await out.reply(200, self._compacted(seen.body))
+            return True
+        if seen.method == "DELETE" and seen.path.startswith(_PATH):
+            name = seen.path.removeprefix(_PATH)
+            found = name in self.stored
+            self.stored.discard(name)
+            await out.reply(200 if found else 404, {"id": name, "deleted": found})
+            return True
+        return await super().respond(seen, out)
+
+    def _in_the_body(self, seen: Seen) -> Refusal | None:
+        body = seen.body
+        if isinstance(body, dict) and body.get("previous_response_id") in self.stored:
+            rest = {k: v for k, v in body.items() if k != "previous_response_id"}
+            seen = Seen(seen.method, seen.path, seen.query, seen.headers, _json(rest))
+        return super()._in_the_body(seen)
+
+    async def _respond(self, body: dict[str, Any], out: Out) -> bool:
+        name = f"resp_remembered_{next(self._count)}"
+        if body.get("store", True):
+            self.stored.add(name)
+        return await super()._respond({**body, "as": name}, out)
+
+    def _compacted(self, body: dict[str, Any]) -> dict[str, Any]:
+        item = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAAA-short"}
+        usage = {
+            "input_tokens": 40,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": 5,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 45,
+        }
+        return {
+            "id": "resp_compact_1",
+            "object": "response.compaction",
+            "created_at": 1_790_000_000,
+            "output": [item],
+            "usage": usage,
+        }
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,148 @@
+"""Forms: what is read is what was sent, and what is sent on is what was read."""
+
+from __future__ import annotations
+
+import email
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.framing.multipart import (
+    MAX_HEAD_BYTES,
+    MAX_PARTS,
+    Malformed,
+    Part,
+    boundary_of,
+    encode,
+    parse,
+)
+
+names = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0", exclude_categories=["C"]))
+plain = names.filter(lambda name: name and "\\" not in name and '"' not in name and "%" not in name)
+parts = st.lists(
+    st.builds(
+        Part,
+        name=plain,
+        data=st.binary(max_size=200).filter(lambda data: b"--bound" not in data),
+        filename=st.none() | plain,
+        kind=st.sampled_from(["", "image/png", "text/plain; charset=utf-8"]),
+    ),
+    max_size=6,
+)
+
+
+def same(found: list[Part], wanted: list[Part]) -> bool:
+    told = [(p.name, bytes(p.data), p.filename, p.kind) for p in found]
+    return told == [(p.name, p.data, p.filename, p.kind) for p in wanted]
+
+
+@given(parts)
+def test_parts_survive_the_way_out_and_in(wanted: list[Part]) -> None:
+    assert same(parse(encode(wanted, "bound"), "bound"), wanted)
+
+
+@given(parts.filter(bool))
+def test_the_standard_library_reads_the_same(wanted: list[Part]) -> None:
+    head = b'content-type: multipart/form-data; boundary="bound"\r\n\r\n'
+    message: Any = email.message_from_bytes(head + encode(wanted, "bound"))
+    assert len(message.get_payload()) == len(wanted)
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_form_or_refused(body: bytes) -> None:
+    for data in (
+        body,
+        b"--b\r\n" + body,
+        b'--b\r\ncontent-disposition: form-data; name="a"' + body,
+    ):
+        try:
+            found = parse(data, "b")
+        except Malformed:
+            continue
+        assert same(
+            parse(encode(found, "b"), "b"),
+            [Part(p.name, bytes(p.data), p.filename, p.kind) for p in found],
+        ) or any('"' in p.name + (p.filename or "") for p in found)
+
+
+def test_what_an_http_client_writes_is_read() -> None:
+    files = {"file": ("a name.wav", b"\r\n--x\r\n\0", "audio/wav")}
+    request = httpx.Request("POST", "http://x", data={"model": "m", "n": "2"}, files=files)
+    boundary = boundary_of(request.headers["content-type"])
+    assert boundary is not None
+    found = {part.name: part for part in parse(request.read(), boundary)}
+    assert (found["model"].text, found["n"].text) == ("m", "2")
+    assert bytes(found["file"].data) == b"\r\n--x\r\n\0"
+    assert (found["file"].filename, found["file"].kind) == ("a name.wav", "audio/wav")
+
+
+@pytest.mark.parametrize(
+    ("kind", "boundary"),
+    [
+        ("multipart/form-data; boundary=abc", "abc"),
+        ('Multipart/Form-Data; charset=utf-8; boundary="a b"', None),
+        ('multipart/form-data; boundary="a:b"', "a:b"),
+        ("multipart/form-data", None),
+        ("multipart/mixed; boundary=abc", None),
+        ("multipart/form-data; boundary=" + "x" * 71, None),
+        ("application/json", None),
+    ],
+)
+def test_the_boundary_is_found(kind: str, boundary: str | None) -> None:
+    assert boundary_of(kind) == boundary
+
+
+def field(head: bytes, value: bytes = b"v") -> bytes:
+    return b"--b\r\n" + head + b"\r\n\r\n" + value + b"\r\n--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"--b--",
+        b"--b\r\n\r\n",
+        field(b"content-type: text/plain"),
+        field(b"content-disposition: form-data"),
+        field(b'content-disposition: attachment; name="a"'),
+        field(b'content-disposition: form-data; name="a"; name="model"'),
+        field(
+            b'content-disposition: form-data; name="a"\r\ncontent-disposition: form-data; name="b"'
+        ),
+        field(b'content-disposition : form-data; name="a"'),
+        field(b'content-disposition: form-data; name="a"\r\n folded'),
+        field(b'content-disposition: form-data; name="a"\r\ncontent-transfer-encoding: base64'),
+        field(b'content-disposition: form-data; name="a"\r\ncontent-type: a\tb'),
+        field(b'content-disposition: form-data; name="' + b"x" * MAX_HEAD_BYTES + b'"'),
+        field(b'content-disposition: form-data; name="a"').removesuffix(b"--\r\n"),
+        b"--b\r\n" + b'content-disposition: form-data; name="a"\r\n\r\nv\r\n--bx\r\n--b--',
+    ],
+)
+def test_what_is_not_plainly_a_form_is_refused(body: bytes) -> None:
+    """Two readers of one form must not find two meanings in it."""
+    if body == b"--b--":
+        assert parse(body, "b") == []
+        return
+    with pytest.raises(Malformed):
+        parse(body, "b")
+
+
+def test_there_is_an_end_to_the_fields() -> None:
+    one = Part("a", b"v")
+    assert len(parse(encode([one] * MAX_PARTS, "b"), "b")) == MAX_PARTS
+    with pytest.raises(Malformed, match="more than"):
+        parse(encode([one] * (MAX_PARTS + 1), "b"), "b")
+
+
+def test_a_name_can_not_end_its_head() -> None:
+    sneaky = Part('a"\r\ncontent-type: x', b"v", 'b"\r\n\r\n--bound')
+    (found,) = parse(encode([sneaky], "bound"), "bound")
+    assert found.name == "a%22%0D%0Acontent-type: x"
+
+
+def test_a_name_in_the_second_spelling_is_a_file_too() -> None:
+    head = b"content-disposition: form-data; name=\"file\"; filename*=UTF-8''%C3%A9.png"
+    assert parse(field(head), "b")[0].filename == "é.png"

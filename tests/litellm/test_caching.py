@@ -1,0 +1,73 @@
+"""`litellm_settings.cache`: what becomes of it, route by route."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.litellm.reader import Mistake
+from gateway.routing.cache import policy
+from tests.litellm.make import entries, route
+
+
+def read(tmp_path: Path, **said: Any) -> Any:
+    return entries(tmp_path, {"model": "gpt-4o"}, litellm_settings=said)
+
+
+@pytest.mark.parametrize(
+    ("params", "cache"),
+    [
+        (None, {"ttl_s": 600}),
+        ({}, {"ttl_s": 600}),
+        ({"ttl": 60}, {"ttl_s": 60}),
+        ({"ttl": "60.0", "type": "local"}, {"ttl_s": 60}),
+        ({"type": "redis", "default_in_redis_ttl": 9}, {"ttl_s": 9}),
+        ({"namespace": "mine"}, {"ttl_s": 600, "namespace": "mine"}),
+        ({"mode": "default_off"}, {"ttl_s": 600, "opt_in": True}),
+        ({"mode": "default_on"}, {"ttl_s": 600}),
+        ({"supported_call_types": ["acompletion"]}, {"ttl_s": 600, "verbs": ["generate"]}),
+        ({"supported_call_types": ["acompletion", "aembedding"]}, {"ttl_s": 600}),
+        ({"supported_call_types": ["atranscription"]}, {}),
+        (
+            {
+                "type": "redis-semantic",
+                "similarity_threshold": 0.8,
+                "redis_semantic_cache_embedding_model": "vectors",
+            },
+            {"ttl_s": 600, "semantic": "vectors", "threshold": 0.8},
+        ),
+        ({"type": "qdrant-semantic"}, {"ttl_s": 600, "semantic": "text-embedding-ada-002"}),
+    ],
+)
+def test_it_says_how_routes_keep_answers(
+    tmp_path: Path, params: dict[str, Any] | None, cache: dict[str, Any]
+) -> None:
+    more = {} if params is None else {"cache_params": params}
+    found = route(read(tmp_path, cache=True, **more)).cache
+    assert found == cache
+    policy(found)  # the hot path can read it
+
+
+def test_without_the_switch_nothing_is_kept(tmp_path: Path) -> None:
+    assert route(read(tmp_path, cache_params={"ttl": 5})).cache == {}
+    assert route(read(tmp_path, cache=False, cache_params={"ttl": 5})).cache == {}
+    assert route(read(tmp_path)).cache == {}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"ttl": "long"}, {"mode": "sometimes"}, {"ttl": 10**9}]
+    + [{"type": "redis-semantic", "similarity_threshold": 2}],
+)
+def test_what_can_not_be_read_stops_the_start(tmp_path: Path, params: dict[str, Any]) -> None:
+    with pytest.raises(Mistake, match="cache_params"):
+        read(tmp_path, cache=True, cache_params=params)
+
+
+def test_what_does_nothing_is_told(tmp_path: Path) -> None:
+    found = read(tmp_path, cache=True, cache_params={"type": "redis", "host": "x", "tttl": 5})
+    told = "\n".join(found.notes)
+    assert "cache_params.host: not supported: REDIS_URL" in told
+    assert "cache_params.tttl: unknown key; did you mean ttl?" in told

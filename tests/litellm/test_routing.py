@@ -1,0 +1,107 @@
+"""router_settings come to what LiteLLM documents of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.litellm.routing import STRATEGIES
+from gateway.litellm.rows import RouteRow
+from tests.litellm.make import entries, route
+
+A, B = ({"model_name": name, "model": "gpt-4o"} for name in "ab")
+
+
+def made(tmp_path: Path, *rows: dict[str, Any], **router: Any) -> RouteRow:
+    found = entries(tmp_path, *(rows or (A, B)), router_settings=router)
+    return route(found, "a")
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_each_strategy_has_one_here(tmp_path: Path, name: str) -> None:
+    assert made(tmp_path, routing_strategy=name).strategy == STRATEGIES[name]
+
+
+def test_an_unknown_strategy_is_reported(tmp_path: Path) -> None:
+    found = entries(tmp_path, A, router_settings={"routing_strategy": "lar1"})
+    assert route(found, "a").strategy == "weighted"
+    assert any("lar1" in note for note in found.notes)
+
+
+def test_weights_count_for_nothing_where_litellm_looks_at_none(tmp_path: Path) -> None:
+    rows = ({**A, "weight": 9}, {**A, "weight": 1})
+    weights = [t.weight for t in made(tmp_path, *rows, routing_strategy="least-busy").targets]
+    assert weights == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("section", ["router_settings", "litellm_settings"])
+def test_fallbacks_by_kind_of_error(tmp_path: Path, section: str) -> None:
+    said = {
+        "context_window_fallbacks": [{"a": ["b"]}],
+        "content_policy_fallbacks": [{"a": ["b"]}, {"nobody": ["b"]}],
+    }
+    found = entries(tmp_path, A, B, **{section: said})
+    expected = {"context_length": ["b"], "content_policy": ["b"]}
+    assert route(found, "a").ways["fallbacks_on"] == expected
+    assert route(found, "a").fallbacks == []
+    assert any("nobody" in note for note in found.notes)
+
+
+def test_retries_by_kind_of_error(tmp_path: Path) -> None:
+    policy = {"RateLimitErrorRetries": 2, "TimeoutErrorRetries": 0, "BadRequestErrorRetries": 1}
+    found = entries(
+        tmp_path,
+        A,
+        B,
+        router_settings={
+            "retry_policy": policy,
+            "model_group_retry_policy": {"b": {"InternalServerErrorRetries": 4}},
+        },
+    )
+    assert route(found, "a").ways["retry"] == {"rate_limit": 2, "timeout": 0}
+    assert route(found, "b").ways["retry"] == {"upstream_error": 4}
+    assert any("BadRequestErrorRetries" in note for note in found.notes)
+
+
+def test_a_deployment_rests_with_the_failure_after_those_allowed(tmp_path: Path) -> None:
+    found = made(tmp_path, allowed_fails=2, allowed_fails_policy={"RateLimitErrorAllowedFails": 9})
+    assert (found.ways["failures"], found.ways["allowed"]) == (3, {"rate_limit": 10})
+
+
+def test_pauses_checks_and_bounds(tmp_path: Path) -> None:
+    found = made(
+        tmp_path,
+        retry_after=1,
+        enable_pre_call_checks=True,
+        max_fallbacks=1,
+        fallbacks=[{"a": ["b", "c"]}],
+    )
+    assert (found.ways["backoff_s"], found.ways["able"], found.fallbacks) == (2.0, True, ["b"])
+
+
+@pytest.mark.parametrize(
+    ("router", "tags", "match"),
+    [
+        ({}, (), None),
+        ({"enable_tag_filtering": True}, ("paid",), None),
+        ({"enable_tag_filtering": True, "tag_filtering_match_any": False}, ("paid",), "all"),
+    ],
+)
+def test_tags_choose_where_that_is_switched_on(
+    tmp_path: Path, router: dict[str, Any], tags: tuple[str, ...], match: str | None
+) -> None:
+    found = made(tmp_path, {**A, "tags": ["paid"]}, **router)
+    assert (found.targets[0].tags, found.ways.get("tag_match")) == (tags, match)
+
+
+@pytest.mark.parametrize("check", ["session_affinity", "prompt_caching"])
+def test_sessions_stick_where_that_is_checked(tmp_path: Path, check: str) -> None:
+    assert made(tmp_path, optional_pre_call_checks=[check]).strategy == "sticky"
+
+
+def test_background_health_checks(tmp_path: Path) -> None:
+    said = {"background_health_checks": True, "health_check_interval": 60}
+    assert route(entries(tmp_path, A, general_settings=said), "a").ways["check_s"] == 60
+    assert "check_s" not in route(entries(tmp_path, A), "a").ways

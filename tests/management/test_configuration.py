@@ -1,0 +1,237 @@
+"""Configuration as code: out and in again, a dry run that tells the truth, and who owns what."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import yaml
+from django.core.management import CommandError, call_command
+
+from gateway import store
+from gateway.models import ApiKey, Change, Model, Provider, Route, Setting, Source, Team
+
+pytestmark = pytest.mark.django_db
+
+FILE = """\
+dragoman: 1
+providers:
+  - name: one
+    base_url: http://127.0.0.1:9/v1
+    credential: $ONE_KEY
+    headers: {x-org: os.environ/ORG}
+models:
+  - name: one/m
+    prices: {input: "1.25"}
+routes:
+  - name: r
+    aliases: [r-*]
+    retries: 3
+    steps:
+      - targets:
+          - {model: one/m, weight: 2}
+    limits: {requests_per_minute: 60}
+teams:
+  - name: crew
+    budget: {month_usd: "20"}
+keys:
+  - name: agent
+    team: crew
+    routes: [r]
+settings:
+  row_days: 12
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ORG", "an-organisation")
+    path = tmp_path / "gateway.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def said(*args: str, **options: object) -> str:
+    out = StringIO()
+    call_command(*args, stdout=out, **options)
+    return out.getvalue()
+
+
+def applied(path: Path, **options: object) -> list[str]:
+    return said("apply", str(path), **options).splitlines()
+
+
+def exported() -> dict:
+    found = yaml.safe_load(said("export"))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_file_becomes_the_registry_in_use(file: Path) -> None:
+    lines = applied(file)
+
+    assert lines[:6] == [
+        "+ provider one",
+        "+ model one/m",
+        "+ route r",
+        "+ team crew",
+        "+ API key agent",
+        "~ setting row_days: value: 30 -> 12",
+    ]
+    plain = re.fullmatch(r"the key of agent, shown once: (sk-dgm-\w+)", lines[6])
+    assert plain is not None
+    snapshot = store.load_snapshot()
+    assert snapshot.keys[store.digest(plain[1])].team is not None
+    assert snapshot.routes["r"].retries == 3
+    assert snapshot.routes["r"].limits.requests_per_minute == 60
+    assert store.load_options().row_days == 12
+
+
+def test_twice_is_as_once(file: Path) -> None:
+    applied(file)
+    changes = Change.objects.count()
+    assert applied(file) == ["nothing to change"]
+    assert Change.objects.count() == changes
+    assert ApiKey.objects.count() == 1
+
+
+def test_a_dry_run_tells_all_and_does_nothing(file: Path) -> None:
+    dry = applied(file, dry_run=True)
+    assert dry[0] == "+ provider one"
+    assert not any("sk-dgm-" in line for line in dry)
+    for table in (Provider, Model, Team, ApiKey, Setting, Change):
+        assert table.objects.count() == 0
+    assert applied(file)[: len(dry)] == dry
+
+
+def test_a_change_is_told_field_by_field(file: Path) -> None:
+    applied(file)
+    file.write_text(FILE.replace("retries: 3", "retries: 1").replace('input: "1.25"', 'input: "2"'))
+    expected = [
+        '~ model one/m: prices.input: "1.25" -> "2"',
+        "~ route r: retries: 3 -> 1",
+    ]
+    assert applied(file, dry_run=True) == expected
+    assert applied(file) == expected
+
+
+def test_what_the_file_no_longer_says_goes(file: Path) -> None:
+    applied(file)
+    document = yaml.safe_load(FILE)
+    del document["routes"], document["keys"]
+    file.write_text(yaml.safe_dump(document))
+    assert applied(file) == ["- API key agent", "- route r"]
+    assert not Route.objects.exists()
+    assert Provider.objects.exists()
+
+
+def test_rows_of_others_are_left_alone_and_what_is_theirs_is_not_taken(file: Path) -> None:
+    Provider.objects.create(name="mine", preset="custom", base_url="http://127.0.0.1:8")
+    Provider.objects.create(name="one", preset="custom", base_url="http://127.0.0.1:7")
+    with pytest.raises(CommandError, match=r"gateway\.yaml:3: providers\[0\].*--take"):
+        applied(file)
+    assert Provider.objects.get(name="one").base_url == "http://127.0.0.1:7"
+    assert not Model.objects.exists()
+
+    lines = applied(file, take=True)
+    assert '~ provider one: base_url: "http://127.0.0.1:7" -> "http://127.0.0.1:9/v1"' in lines
+    assert Provider.objects.get(name="one").source == Source.CODE
+    assert Provider.objects.get(name="mine").source == Source.DATABASE
+
+
+def test_two_files_do_not_fight(file: Path, tmp_path: Path) -> None:
+    applied(file)
+    other = tmp_path / "other.yaml"
+    other.write_text("dragoman: 1\nteams:\n  - name: crew\n")
+    with pytest.raises(CommandError, match=r"owned by gateway\.yaml:19"):
+        applied(other)
+    other.write_text("dragoman: 1\nteams:\n  - name: other\n")
+    assert applied(other) == ["+ team other"]
+    assert applied(file) == ["nothing to change"]
+
+
+def test_what_is_exported_applies_to_an_empty_database(file: Path, tmp_path: Path) -> None:
+    applied(file)
+    first = exported()
+    for table in (Route, Model, Provider, ApiKey, Team, Setting):
+        table.objects.all().delete()
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(yaml.safe_dump(first))
+    applied(copy)
+
+    second = exported()
+    for found in (first, second):
+        for key in found["keys"]:
+            del key["prefix"]
+        found.pop("settings", None)
+    assert second == first
+
+
+def test_what_is_exported_applies_to_the_same_database_as_no_change(
+    file: Path, tmp_path: Path
+) -> None:
+    applied(file)
+    provider = Provider.objects.get()
+    store.set_credential(provider, "sk-a-stored-secret-value")
+    text = said("export")
+    assert "sk-a-stored" not in text
+    assert "***" in text
+    copy = tmp_path / "gateway.yaml"
+    copy.write_text(text)
+    assert applied(copy) == ["nothing to change"]
+    assert store.credential_of(Provider.objects.get()) == "sk-a-stored-secret-value"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("dragoman: 1", "dragoman: 2"), r"gateway\.yaml:1: dragoman: must be 1"),
+        (
+            ("retries: 3", "retry_count: 3"),
+            r"gateway\.yaml:13: routes\[0\]\.retry_count: there is no such field",
+        ),
+        (
+            ("one/m, weight: 2", "one/x, weight: 2"),
+            r"gateway\.yaml:16: routes\[0\]\.steps\[0\]\.targets\[0\]\.model: there is no model `one/x`",
+        ),
+        (("row_days: 12", "row_days: twelve"), r"gateway\.yaml:26: settings\.row_days"),
+        (("row_days: 12", "rows: 12"), r"settings\.rows: there is no such setting"),
+        (("team: crew", "team: nobody"), r"gateway\.yaml:23: keys\[0\]\.team"),
+        (("teams:", "groups:"), r"gateway\.yaml:18: groups: there is no such section"),
+        (
+            ("  - name: crew", "  - name: crew\n  - name: crew"),
+            r"gateway\.yaml:20: teams\[1\]\.name: crew stands twice",
+        ),
+        (("settings:", "settings: [\n"), r"not valid YAML"),
+    ],
+)
+def test_a_mistake_names_file_line_and_field_and_nothing_is_written(
+    file: Path, change: tuple[str, str], words: str
+) -> None:
+    file.write_text(FILE.replace(*change))
+    with pytest.raises(CommandError, match=words) as refused:
+        applied(file)
+    assert refused.value.returncode == 2
+    assert not Provider.objects.exists()
+    assert not Change.objects.exists()
+
+
+def test_the_audit_log_says_that_it_was_the_file(file: Path) -> None:
+    applied(file)
+    assert set(Change.objects.values_list("who", "via")) == {("apply gateway.yaml", "command")}
+
+
+def test_projects_come_after_their_teams_and_go_before_them(file: Path, tmp_path: Path) -> None:
+    project = "  - {name: app, parent: crew}\n"
+    team = '  - name: crew\n    budget: {month_usd: "20"}\n'
+    file.write_text(FILE.replace(team, team + project))
+    applied(file)
+    assert [team["name"] for team in exported()["teams"]] == ["crew", "app"]
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(said("export"))
+    assert applied(copy, dry_run=True, take=True) == ["nothing to change"]
+    file.write_text(FILE.replace("teams:\n" + team, "").replace("    team: crew\n", ""))
+    assert {"- team app", "- team crew"} <= set(applied(file))
+    assert not Team.objects.exists()

@@ -1,0 +1,44 @@
+"""A provider that speaks a known dialect is one row: written in four lines here, and called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway import store
+from gateway.models import Provider
+from gateway.providers import catalog
+from gateway.providers.profile import Preset
+from gateway.relay import http1
+from tests.fakes import Say, StrictOpenAI
+from tests.relay.harness import gateway, route, snapshot
+
+URL = "http://127.0.0.1:9/v1"
+
+ACME = Preset(
+    name="acme", title="Acme AI", dialect="openai_chat",
+    base_url=URL, env=("ACME_API_KEY",), docs="https://acme.test/docs",
+)  # fmt: skip
+
+
+async def test_a_new_provider_is_four_lines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with StrictOpenAI() as upstream:
+        upstream.script.default = Say(text="Hello from Acme.")
+        monkeypatch.setitem(catalog._BY_NAME, "acme", ACME)
+        monkeypatch.setenv("ACME_API_KEY", upstream.key)
+        row = Provider(name="acme", preset="acme", credential_env=ACME.env[0])
+        row.base_url = f"{upstream.url}/v1"
+        known = snapshot(route("acme", store.provider_value(row), model="gpt-4o"))
+        async with gateway(tmp_path, known) as gw:
+            gw.runtime.upstreams._network = http1.Transport()
+            asked = {"model": "acme", "messages": [{"role": "user", "content": "Hi"}]}
+            chat = await gw.post("/v1/chat/completions", asked)
+            other = await gw.post("/v1/messages", {**asked, "max_tokens": 50})
+            await gw.runtime.upstreams.close()
+    assert chat.json()["choices"][0]["message"]["content"] == "Hello from Acme."
+    assert other.json()["content"][0]["text"] == "Hello from Acme."
+    assert chat.headers["x-dragoman-target"] == "acme/gpt-4o"
+    assert len(upstream.requests) == 2

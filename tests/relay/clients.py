@@ -1,0 +1,255 @@
+"""Clients of five dialects in a tool loop, each as careless with a model's state as its SDK."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+Json = dict[str, Any]
+SCHEMA: Json = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+
+def events(data: bytes) -> list[Json]:
+    """The JSON of a stream's events, or of its lines."""
+    lines = [line.removeprefix(b"data: ") for line in data.replace(b"\r", b"").split(b"\n")]
+    return [json.loads(line) for line in lines if line.startswith(b"{")]
+
+
+class Client(ABC):
+    """A conversation. `hear` takes an answer into the history as the dialect's SDK would."""
+
+    name = ""
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self) -> None:
+        self.history: list[Json] = []
+        self.calls: list[Json] = []
+
+    def fresh(self) -> Client:
+        """Another one, with an empty history."""
+        return type(self)()
+
+    def say(self, text: str) -> None:
+        """Add the user's words."""
+        self.history.append({"role": "user", "content": text})
+
+    @abstractmethod
+    def answer(self, text: str) -> None:
+        """Add the results of the last answer's calls."""
+
+    @abstractmethod
+    def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
+        """The path and the body of the next request."""
+
+    @abstractmethod
+    def hear(self, data: bytes, *, stream: bool) -> None:
+        """Take in an answer."""
+
+
+class Chat(Client):
+    """OpenAI's Chat as its SDK's types have it: no place for thoughts at all."""
+
+    name = "chat"
+
+    def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
+        tool = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
+        body = {"model": model, "messages": self.history, "tools": [tool], "stream": stream}
+        return "/v1/chat/completions", {**body, "reasoning_effort": "high"}
+
+    def hear(self, data: bytes, *, stream: bool) -> None:
+        said, calls = "", dict[int, Json]()
+        found = events(data) if stream else [json.loads(data)]
+        for choice in (event["choices"][0] for event in found if event["choices"]):
+            part = choice["delta"] if stream else choice["message"]
+            said += part.get("content") or ""
+            for place, piece in enumerate(part.get("tool_calls") or ()):
+                call = calls.setdefault(
+                    piece.get("index", place), {"id": "", "function": {"name": "", "arguments": ""}}
+                )
+                call["id"] += piece.get("id") or ""
+                for key, value in (piece.get("function") or {}).items():
+                    call["function"][key] += value
+        self.calls = [{**call, "type": "function"} for call in calls.values()]
+        # As SDKs collect a stream: words that never came are an empty string.
+        message: Json = {"role": "assistant", "content": said if said or stream else None}
+        self.history.append({**message, "tool_calls": self.calls} if self.calls else message)
+
+    def answer(self, text: str) -> None:
+        self.history += [
+            {"role": "tool", "tool_call_id": call["id"], "content": text} for call in self.calls
+        ]
+
+
+class Ollama(Client):
+    """Ollama: calls have no ids in its SDK's types, and thoughts have no state."""
+
+    name = "ollama"
+
+    def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
+        tool = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
+        body = {"model": model, "messages": self.history, "tools": [tool], "stream": stream}
+        return "/api/chat", {**body, "think": True}
+
+    def hear(self, data: bytes, *, stream: bool) -> None:
+        said, self.calls = "", []
+        for event in events(data):
+            said += event["message"].get("content") or ""
+            for call in event["message"].get("tool_calls") or ():
+                told = call["function"]
+                function = {"name": told["name"], "arguments": told["arguments"]}
+                self.calls.append({"function": function})
+        message: Json = {"role": "assistant", "content": said}
+        self.history.append({**message, "tool_calls": self.calls} if self.calls else message)
+
+    def answer(self, text: str) -> None:
+        self.history += [
+            {"role": "tool", "tool_name": call["function"]["name"], "content": text}
+            for call in self.calls
+        ]
+
+
+class Messages(Client):
+    """Anthropic's Messages: the content goes back as it came."""
+
+    name = "messages"
+    headers: ClassVar = {"anthropic-version": "2023-06-01"}
+
+    def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
+        tool = {"name": "get_weather", "input_schema": SCHEMA}
+        kind: Json = {"type": "enabled", "budget_tokens": 2000}
+        if model == "anthropic":
+            kind = {"type": "adaptive"}  # to a model of the same dialect it passes as it is
+        body = {"model": model, "max_tokens": 9000, "messages": self.history, "tools": [tool]}
+        return "/v1/messages", {**body, "stream": stream, "thinking": kind}
+
+    def hear(self, data: bytes, *, stream: bool) -> None:
+        content = self._streamed(data) if stream else json.loads(data)["content"]
+        content = [block for block in content if block != {"type": "text", "text": ""}]
+        self.calls = [block for block in content if block["type"] == "tool_use"]
+        self.history.append({"role": "assistant", "content": content})
+
+    @staticmethod
+    def _streamed(data: bytes) -> list[Json]:
+        blocks: list[Json] = []
+        words: dict[int, str] = {}
+        for event in events(data):
+            if event["type"] == "content_block_start":
+                blocks.append(dict(event["content_block"]))
+            elif event["type"] == "content_block_delta":
+                delta = event["delta"]
+                if delta["type"] == "input_json_delta":
+                    words[event["index"]] = words.get(event["index"], "") + delta["partial_json"]
+                    continue
+                for key in ("text", "thinking", "signature"):
+                    if key in delta:
+                        blocks[event["index"]][key] += delta[key]
+        for place, text in words.items():
+            blocks[place]["input"] = json.loads(text)
+        return blocks
+
+    def answer(self, text: str) -> None:
+        results = [
+            {"type": "tool_result", "tool_use_id": call["id"], "content": text}
+            for call in self.calls
+        ]
+        self.history.append({"role": "user", "content": results})
+
+
+class Responses(Client):
+    """OpenAI's Responses without a store: the output's items go back as they came."""
+
+    name = "responses"
+
+    def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
+        tool = {"type": "function", "name": "get_weather", "parameters": SCHEMA, "strict": False}
+        body = {"model": model, "input": self.history, "tools": [tool], "stream": stream}
+        asked = {"reasoning": {"effort": "high"}, "include": ["reasoning.encrypted_content"]}
+        return "/v1/responses", {**body, **asked, "store": False}
+
+    def hear(self, data: bytes, *, stream: bool) -> None:
+        output = events(data)[-1]["response"]["output"] if stream else json.loads(data)["output"]
+        self.calls = [item for item in output if item["type"] == "function_call"]
+        self.history += self.kept(output)
+
+    def kept(self, output: list[Json]) -> list[Json]:
+        """What of an answer goes back."""
+        return output
+
+    def answer(self, text: str) -> None:
+        self.history += [
+            {"type": "function_call_output", "call_id": call["call_id"], "output": text}
+            for call in self.calls
+        ]
+
+
+class Forgetful(Responses):
+    """A Responses client that sends back only calls and words, as hand-written loops do."""
+
+    name = "responses-without-reasoning"
+
+    def kept(self, output: list[Json]) -> list[Json]:
+        named = ("type", "call_id", "name", "arguments", "role", "content")
+        others = [item for item in output if item["type"] != "reasoning"]
+        return [{key: item[key] for key in named if key in item} for item in others]
+
+
+class Gemini(Client):
+    """Gemini: the content goes back as it came, thoughts not shown."""
+
+    name = "gemini"
+    thinking: ClassVar[Json] = {"thinkingBudget": 3000}
+
+    def say(self, text: str) -> None:
+        self.history.append({"role": "user", "parts": [{"text": text}]})
+
+    def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
+        tool = {"functionDeclarations": [{"name": "get_weather", "parametersJsonSchema": SCHEMA}]}
+        thinking = {**self.thinking}
+        if model == "gemini":
+            thinking = {"thinkingLevel": "HIGH", **thinking}
+            thinking.pop("thinkingBudget")
+        body = {"contents": self.history, "tools": [tool]}
+        verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+        path = f"/v1beta/models/{model}:{verb}"
+        return path, {**body, "generationConfig": {"thinkingConfig": thinking}}
+
+    def hear(self, data: bytes, *, stream: bool) -> None:
+        found = events(data) if stream else [json.loads(data)]
+        contents = [event["candidates"][0]["content"] for event in found]
+        contents = [self.told(c) for c in contents if c.get("parts")]
+        kept = [c for c in contents if c["parts"]]
+        self.calls = [p["functionCall"] for c in kept for p in c["parts"] if "functionCall" in p]
+        if kept:
+            parts = [part for content in kept for part in content["parts"]]
+            self.history.append({"role": "model", "parts": parts})
+
+    @staticmethod
+    def told(content: Json) -> Json:
+        """A content without parts that say nothing."""
+        return {**content, "parts": [p for p in content["parts"] if p != {"text": ""}]}
+
+    def answer(self, text: str) -> None:
+        parts = []
+        for call in self.calls:
+            named = {"name": call["name"], **({"id": call["id"]} if "id" in call else {})}
+            parts.append({"functionResponse": {**named, "response": {"output": text}}})
+        self.history.append({"role": "user", "parts": parts})
+
+
+class GeminiAloud(Gemini):
+    """Gemini with thoughts shown."""
+
+    name = "gemini-aloud"
+    thinking: ClassVar[Json] = {"thinkingBudget": 3000, "includeThoughts": True}
+
+
+CLIENTS: tuple[Client, ...] = (
+    Chat(),
+    Messages(),
+    Responses(),
+    Forgetful(),
+    Gemini(),
+    GeminiAloud(),
+    Ollama(),
+)

@@ -1,0 +1,273 @@
+"""Breakers: opened, tried by one, closed; the same for all processes of a data directory."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.relay.breaker import Breaker
+from gateway.relay.shared_breaker import POLL_S, SharedBreaker
+from gateway.routing.health import FAILURES, TRIAL_S, State
+from tests.redis_server import running
+from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
+
+CHAT = "/v1/chat/completions"
+A, B = provider("a"), provider("b")
+X = "p/x"
+
+
+class Clock:
+    """A time that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def pair(tmp_path: Path) -> tuple[Breaker, Breaker, Clock]:
+    clock = Clock()
+    path = tmp_path / "breaker" / "states"
+    return Breaker(path, clock=clock), Breaker(path, clock=clock), clock
+
+
+def fails(breaker: Breaker, times: int = FAILURES, kind: str = "timeout") -> None:
+    for _ in range(times):
+        breaker.note(X, kind, None, 5.0)
+
+
+def test_failures_of_two_processes_count_together(tmp_path: Path) -> None:
+    one, two, _ = pair(tmp_path)
+    fails(one, FAILURES - 1)
+    fails(two, 1)
+    one.look()
+    assert one.states[X].until == two.states[X].until > 0
+
+
+def test_an_answer_anywhere_forgets_all(tmp_path: Path) -> None:
+    one, two, clock = pair(tmp_path)
+    fails(one)
+    two.look()
+    clock.now += 6
+    assert two.claim_trial(X)
+    two.note(X, None, None, 0)
+    one.look()
+    assert one.states == two.states == {}
+
+
+def test_one_request_alone_tries_a_target_after_its_rest(tmp_path: Path) -> None:
+    one, two, clock = pair(tmp_path)
+    fails(one)
+    clock.now += 6
+    assert [one.claim_trial(X), two.claim_trial(X), one.claim_trial(X)] == [True, False, False]
+    two.note(X, "timeout", None, 5.0)
+    assert two.states[X].until > clock.now, "the first failure of a trial rests again"
+
+
+def test_a_trial_that_was_never_heard_of_again_is_given_to_another(tmp_path: Path) -> None:
+    one, two, clock = pair(tmp_path)
+    fails(one)
+    clock.now += 6
+    assert one.claim_trial(X) and not two.claim_trial(X)
+    clock.now += TRIAL_S
+    assert two.claim_trial(X)
+
+
+def test_a_trial_that_begins_to_answer_lets_the_next_in(tmp_path: Path) -> None:
+    one, two, clock = pair(tmp_path)
+    fails(one)
+    clock.now += 6
+    assert one.claim_trial(X)
+    one.alive(X)
+    assert two.claim_trial(X)
+
+
+def test_what_a_client_did_wrong_ends_a_trial_and_says_nothing_else(tmp_path: Path) -> None:
+    one, two, clock = pair(tmp_path)
+    fails(one)
+    clock.now += 6
+    assert one.claim_trial(X)
+    one.note(X, "invalid_request", None, 5.0)
+    assert two.claim_trial(X)
+
+
+def test_the_states_outlive_a_process(tmp_path: Path) -> None:
+    one, _, clock = pair(tmp_path)
+    fails(one)
+    one.close()
+    assert Breaker(tmp_path / "breaker" / "states", clock=clock).states[X].until > clock.now
+
+
+def test_times_of_before_the_machine_was_started_are_forgotten(tmp_path: Path) -> None:
+    one, _, clock = pair(tmp_path)
+    fails(one)
+    clock.now = 1.0
+    again = Breaker(tmp_path / "breaker" / "states", clock=clock)
+    again.note("p/y", "timeout", None, 5.0)
+    assert list(again.states) == ["p/y"]
+
+
+@pytest.mark.parametrize("garbage", [b"{", b"\xff" * 40, b'{"states":[]}'])
+def test_a_torn_file_is_an_empty_one(tmp_path: Path, garbage: bytes) -> None:
+    one, two, _ = pair(tmp_path)
+    fails(one)
+    assert one._map is not None
+    one._map[16 : 16 + len(garbage)] = garbage
+    two.look()
+    fails(two)
+    one.look()
+    assert one.states == two.states
+
+
+def test_without_a_place_to_share_it_works_alone(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    for breaker in (Breaker(), Breaker(blocked / "states")):
+        fails(breaker)
+        assert breaker.states[X].until > 0
+        assert breaker.forget(X) and not breaker.forget(X)
+
+
+def test_a_claim_is_one_processs_for_its_time(tmp_path: Path) -> None:
+    one, two, clock = pair(tmp_path)
+    assert [one.claim("c", 10), two.claim("c", 10), one.claim("c", 10)] == [True, False, False]
+    clock.now += 11
+    assert two.claim("c", 10)
+
+
+_OTHER = """
+import sys
+from pathlib import Path
+from gateway.relay.breaker import Breaker
+breaker = Breaker(Path(sys.argv[1]))
+for _ in range(int(sys.argv[2])):
+    breaker.note("p/x", "timeout", None, 60.0, failures=100_000)
+"""
+
+
+def test_no_failure_of_several_processes_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "states"
+    command = [sys.executable, "-c", _OTHER, str(path), "400"]
+    workers = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(3)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    assert Breaker(path).states[X].failures == 1200
+
+
+# Live
+
+
+def asking() -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+async def test_after_a_rest_one_request_tries_and_the_others_go_elsewhere(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    answers: list[Any] = [refusal(429)]
+
+    async def first(_: httpx.Request) -> httpx.Response:
+        if answers:
+            return answers.pop()
+        await gate.wait()
+        return completion("back")
+
+    registry = snapshot(route("m", A, B, cooldown_s=0.2))
+    async with gateway(tmp_path, registry, a=first, b=lambda _: completion("b")) as live:
+        await live.post(CHAT, asking())
+        await asyncio.sleep(0.25)
+        trial = asyncio.create_task(live.post(CHAT, asking()))
+        await asyncio.sleep(0.05)
+        others = [await live.post(CHAT, asking()) for _ in range(3)]
+        gate.set()
+        assert b"back" in (await trial).body
+        assert b"back" in (await live.post(CHAT, asking())).body
+        rows = await live.rows(6)
+    assert all(b'"b"' in reply.body for reply in others)
+    assert "another request is trying it" in (rows[1].attempts[0].skipped or "")
+    assert live.runtime.health == {}
+
+
+@pytest.mark.parametrize(("failures", "calls"), [(1, 1), (3, 3), (5, 5)])
+async def test_a_route_says_after_how_many_failures_a_target_rests(
+    tmp_path: Path, failures: int, calls: int
+) -> None:
+    registry = snapshot(route("m", A, B, failures=failures, cooldown_s=60))
+    async with gateway(
+        tmp_path, registry, a=lambda _: refusal(500), b=lambda _: completion()
+    ) as live:
+        for _ in range(7):
+            await live.post(CHAT, asking())
+    hosts = [request.url.host for request in live.upstreams.requests]
+    assert hosts.count("a.test") == calls
+
+
+async def test_rate_limits_may_be_allowed_some_times(tmp_path: Path) -> None:
+    registry = snapshot(route("m", A, B, allowed={"rate_limit": 3}, cooldown_s=60))
+    async with gateway(
+        tmp_path, registry, a=lambda _: refusal(429), b=lambda _: completion()
+    ) as live:
+        for _ in range(6):
+            await live.post(CHAT, asking())
+    assert [request.url.host for request in live.upstreams.requests].count("a.test") == 3
+
+
+async def test_a_client_that_left_says_nothing_of_the_target(tmp_path: Path) -> None:
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(30)
+        return completion()
+
+    async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
+        live.runtime.breaker.note("a/gpt-4.1", "timeout", None, 5.0)
+        await live.post(CHAT, asking(), leave_after=0.1)
+        await live.entry()
+        assert live.runtime.health["a/gpt-4.1"].failures == 1
+
+
+# Several machines
+
+
+@pytest.mark.redis
+async def test_what_opens_on_one_machine_rests_on_all(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        one, two = (SharedBreaker(tmp_path / name, server.url) for name in ("one", "two"))
+        one.begin()
+        two.begin()
+        try:
+            one.note(X, "rate_limit", 1, 1.0)
+            await _until(lambda: X in two.states)
+            assert two.states[X].until == pytest.approx(one.states[X].until, abs=0.2)
+            await asyncio.sleep(max(0.0, one.states[X].until - time.monotonic()) + 0.05)
+            tried = await asyncio.gather(one.enter(X), two.enter(X))
+            assert sorted(tried) == [False, True]
+            winner, other = (one, two) if tried[0] else (two, one)
+            winner.note(X, None, None, 0)
+            await _until(lambda: X not in other.states)
+        finally:
+            await one.stop()
+            await two.stop()
+
+
+@pytest.mark.redis
+async def test_without_redis_each_machine_goes_by_its_own(tmp_path: Path) -> None:
+    alone = SharedBreaker(tmp_path / "one", "redis://127.0.0.1:1/0")
+    alone.begin()
+    try:
+        alone.note(X, "rate_limit", None, 0.05)
+        await asyncio.sleep(POLL_S + 0.2)
+        assert await alone.enter(X)
+        assert isinstance(alone.states[X], State)
+    finally:
+        await alone.stop()
+
+
+async def _until(true: Any) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.02)

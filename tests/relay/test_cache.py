@@ -1,0 +1,672 @@
+"""Kept answers, by the edge: what is given again, in which form, to whom, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.edge.keys import digest
+from gateway.routing.cache import CachePolicy
+from gateway.routing.limits import Limits
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, Team
+from tests.relay.harness import (
+    DONE,
+    PEPPER,
+    Gateway,
+    Reply,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+    sse,
+)
+
+CHAT = "/v1/chat/completions"
+MESSAGES = "/v1/messages"
+OTHER = "sk-dgm-other"
+ASKED = {"model": "smart", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 50}
+SAME_ASKED_OF_CLAUDE = dict(ASKED)
+
+
+def cached(*providers: Any, **said: Any) -> Route:
+    names = providers or (provider("one"),)
+    return route("smart", *names, cache=CachePolicy(**said))
+
+
+def registry(*routes: Route, **keys: Any) -> Snapshot:
+    """The routes, the usual key, and a second one."""
+    base = snapshot(*routes)
+    other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=digest(OTHER, PEPPER))
+    known = {**base.keys, other.digest: other}
+    changed = {d: msgspec.structs.replace(key, **keys) for d, key in known.items()}
+    return msgspec.structs.replace(base, keys=changed)
+
+
+class Counting:
+    """An upstream that numbers its answers."""
+
+    def __init__(self, answer: Callable[[int], httpx.Response] | None = None) -> None:
+        self.count = 0
+        self._answer = answer or (lambda n: completion(f"answer {n}"))
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.count += 1
+        return self._answer(self.count)
+
+
+def said(reply: Reply) -> str:
+    """The words of an answer in Chat or Messages, whole or streamed."""
+    text = reply.body.decode()
+    if not text.startswith(("data:", "event:")):
+        body = reply.json()
+        if "choices" in body:
+            return body["choices"][0]["message"]["content"]
+        return "".join(block["text"] for block in body["content"])
+    found = []
+    for line in text.splitlines():
+        if not line.startswith("data: {"):
+            continue
+        event = json.loads(line[6:])
+        for choice in event.get("choices", []):
+            found.append(choice["delta"].get("content") or "")
+        found.append(event.get("delta", {}).get("text", ""))
+    return "".join(found)
+
+
+Open = Callable[..., AbstractAsyncContextManager[Gateway]]
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Open:
+    def opened(known: Snapshot, **upstreams: Any) -> AbstractAsyncContextManager[Gateway]:
+        return gateway(tmp_path, known, **upstreams)
+
+    return opened
+
+
+async def test_the_same_question_is_answered_once(live: Open) -> None:
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        first = await gw.post(CHAT, ASKED)
+        again = await gw.post(CHAT, {**dict(reversed(ASKED.items())), "user": "somebody"})
+        rows = await gw.rows(2)
+    assert first.headers["x-dragoman-cache"] == "miss"
+    assert "age" not in first.headers
+    assert (again.headers["x-dragoman-cache"], again.headers["age"]) == ("hit", "0")
+    assert again.headers["x-dragoman-target"] == "one/gpt-4.1"
+    assert again.body == first.body
+    assert again.headers["x-request-id"] != first.headers["x-request-id"]
+    assert one.count == 1
+    miss, hit = rows
+    assert (miss.cache, hit.cache) == ("miss", "hit")
+    assert hit.cost_usd == 0
+    assert hit.saved_usd == miss.cost_usd
+    assert miss.cost_usd is not None
+    assert (hit.input_tokens, hit.output_tokens, hit.usage_source) == (7, 3, "reported")
+    assert (hit.provider, hit.model, hit.attempts) == ("one", "gpt-4.1", [])
+    assert (hit.finish, hit.outcome, hit.status) == ("stop", "ok", 200)
+
+
+async def test_a_route_without_a_cache_keeps_nothing(live: Open) -> None:
+    one = Counting()
+    async with live(registry(route("smart", provider("one"))), one=one) as gw:
+        for _ in range(2):
+            reply = await gw.post(CHAT, ASKED)
+            assert "x-dragoman-cache" not in reply.headers
+    assert one.count == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": [{"role": "user", "content": "hi!"}]},
+        {"messages": [{"role": "system", "content": "hi"}]},
+        {"messages": [{"role": "user", "content": "hi"}, {"role": "user", "content": "hi"}]},
+        {"messages": [{"role": "assistant", "content": "hi"}]},
+        {"temperature": 0.5},
+        {"max_tokens": 51},
+        {"seed": 7},
+        {"stop": ["x"]},
+        {"n": 2},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]},
+        {"response_format": {"type": "json_object"}},
+        {"reasoning_effort": "low"},
+        {"top_p": 0.1},
+        {"some_new_field": 1},
+        {"logit_bias": {"5": 1}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_another_question_is_not_taken_for_the_same(
+    live: Open, change: dict[str, Any]
+) -> None:
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        reply = await gw.post(CHAT, {**ASKED, **change})
+    assert reply.headers["x-dragoman-cache"] == "miss"
+    assert one.count == 2
+
+
+async def test_the_fields_of_a_body_do_not_run_into_each_other(live: Open) -> None:
+    """A field's end is part of the key: moving text from one to the next is another question."""
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, {**ASKED, "aa": "b", "c": "d"})
+        reply = await gw.post(CHAT, {**ASKED, "a": "ab", "c": "d"})
+        assert reply.headers["x-dragoman-cache"] == "miss"
+
+
+FORMS = {
+    "chat": (CHAT, {"stream": False}),
+    "chat-stream": (CHAT, {"stream": True}),
+    "chat-stream-usage": (CHAT, {"stream": True, "stream_options": {"include_usage": True}}),
+    "messages": (MESSAGES, {"stream": False}),
+    "messages-stream": (MESSAGES, {"stream": True}),
+}
+
+
+@pytest.mark.parametrize("upstream", ["openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize("asked", FORMS)
+@pytest.mark.parametrize("again", FORMS)
+async def test_an_answer_is_given_in_every_form(
+    live: Open, upstream: str, asked: str, again: str
+) -> None:
+    """Streams as streams, whole as whole, in the client's dialect, with the usage."""
+    one = Counting(lambda n: _says(upstream, n))
+    known = registry(cached(provider("one", upstream)))
+    path, more = FORMS[asked]
+    other_path, other = FORMS[again]
+    async with live(known, one=one) as gw:
+        # The upstream answers as it was asked, streamed or whole.
+        one._answer = lambda n: _says(upstream, n, stream=more["stream"])
+        first = await gw.post(path, {**ASKED, **more})
+        second = await gw.post(other_path, {**ASKED, **other})
+        direct = await gw.post(other_path, {**ASKED, **other})
+    assert said(first) == "answer 1"
+    assert second.headers["x-dragoman-cache"] == "hit"
+    assert said(second) == said(direct) == "answer 1"
+    assert one.count == 1
+    kind = "event-stream" if other["stream"] else "json"
+    assert kind in second.headers["content-type"]
+    if other["stream"]:
+        _check_stream(other_path, second.body.decode())
+
+
+def _says(upstream: str, number: int, *, stream: bool = False) -> httpx.Response:
+    text = f"answer {number}"
+    if upstream == "openai_chat":
+        if not stream:
+            return completion(text)
+        usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+        return sse(
+            chunk("answer"), chunk(f" {number}"), chunk(finish="stop"),
+            chunk(choices=[], usage=usage), DONE,
+        )  # fmt: skip
+    message = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-4-6",
+        "content": [{"type": "text", "text": text}], "stop_reason": "end_turn",
+        "stop_sequence": None, "usage": {"input_tokens": 7, "output_tokens": 3},
+    }  # fmt: skip
+    if not stream:
+        return httpx.Response(200, json=message)
+    begun = {**message, "content": [], "stop_reason": None}
+    events = [
+        {"type": "message_start", "message": begun},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": 3},
+        },
+        {"type": "message_stop"},
+    ]
+    parts = (f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in events)
+    return sse(*parts)
+
+
+def _check_stream(path: str, text: str) -> None:
+    if path == CHAT:
+        assert text.rstrip().endswith("data: [DONE]")
+        assert text.count('"finish_reason":"stop"') + text.count('"finish_reason": "stop"') == 1
+        return
+    names = [line[7:] for line in text.splitlines() if line.startswith("event: ")]
+    names = [name for name in names if name != "ping"]
+    assert names[0] == "message_start"
+    assert names[-2:] == ["message_delta", "message_stop"]
+    assert '"output_tokens":3' in text.replace(" ", "")
+
+
+async def test_a_stream_with_usage_is_told_only_to_who_asks(live: Open) -> None:
+    one = Counting(lambda n: _says("openai_chat", n, stream=True))
+    asked = {**ASKED, "stream": True}
+    async with live(registry(cached(provider("one", passthrough=False))), one=one) as gw:
+        with_usage = {**asked, "stream_options": {"include_usage": True}}
+        first = await gw.post(CHAT, with_usage)
+        without = await gw.post(CHAT, asked)
+        again = await gw.post(CHAT, with_usage)
+    assert b'"prompt_tokens":7' in first.body
+    assert b"prompt_tokens" not in without.body
+    assert again.body == first.body
+    assert one.count == 1
+
+
+# --- who shares -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scope", "keys", "shared"),
+    [
+        ("key", {}, False),
+        ("key", {"team": Team(id=1, name="red")}, False),
+        ("team", {}, False),
+        ("team", {"team": Team(id=1, name="red")}, True),
+        ("route", {}, True),
+    ],
+)
+async def test_only_those_in_the_scope_share(
+    live: Open, scope: str, keys: dict[str, Any], shared: bool
+) -> None:
+    one = Counting()
+    async with live(registry(cached(scope=scope), **keys), one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        reply = await gw.post(CHAT, ASKED, key=OTHER)
+    assert reply.headers["x-dragoman-cache"] == ("hit" if shared else "miss")
+
+
+async def test_teams_do_not_share(live: Open) -> None:
+    one = Counting()
+    known = registry(cached(scope="team"), team=Team(id=1, name="red"))
+    other = digest(OTHER, PEPPER)
+    blue = msgspec.structs.replace(known.keys[other], team=Team(id=2, name="blue"))
+    known = msgspec.structs.replace(known, keys={**known.keys, other: blue})
+    async with live(known, one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        reply = await gw.post(CHAT, ASKED, key=OTHER)
+    assert reply.headers["x-dragoman-cache"] == "miss"
+
+
+async def test_routes_do_not_share(live: Open) -> None:
+    one = Counting()
+    other = msgspec.structs.replace(cached(scope="route"), id=2, name="other")
+    async with live(registry(cached(scope="route"), other), one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        reply = await gw.post(CHAT, {**ASKED, "model": "other"})
+    assert reply.headers["x-dragoman-cache"] == "miss"
+
+
+async def test_another_name_of_a_route_is_the_same_question(live: Open) -> None:
+    one = Counting()
+    known = msgspec.structs.replace(registry(cached()), aliases={"clever": "smart"})
+    async with live(known, one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        reply = await gw.post(CHAT, {**ASKED, "model": "clever"})
+    assert reply.headers["x-dragoman-cache"] == "hit"
+    assert reply.json()["model"] == "clever"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"cache_generation": 1}, {"targets": route("x", provider("one"), model="o4").targets}],
+    ids=["thrown-away", "another-model"],
+)
+async def test_what_was_kept_before_a_change_is_never_given_again(
+    live: Open, change: dict[str, Any]
+) -> None:
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        gw.runtime.swap(registry(msgspec.structs.replace(cached(), **change)))
+        reply = await gw.post(CHAT, ASKED)
+        assert reply.headers["x-dragoman-cache"] == "miss"
+        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+
+
+async def test_a_change_of_something_else_leaves_it(live: Open) -> None:
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        gw.runtime.swap(registry(cached(), route("new", provider("one"))))
+        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+
+
+# --- wishes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "field", "state", "next_state"),
+    [
+        ("no-cache", None, "bypass", "hit"),
+        ("", {"no-cache": True}, "bypass", "hit"),
+        ("max-age=0", None, "miss", "hit"),
+        ("", {"s-maxage": 0}, "miss", "hit"),
+        ("max-age=60", None, "hit", "hit"),
+        ("", {"s-maxage": 60, "ttl": 9}, "hit", "hit"),
+        ("no-store", None, "hit", "hit"),
+        ("", {"no-store": True, "no-cache": True}, "bypass", "hit"),
+        ("", {"namespace": "mine"}, "miss", "hit"),
+        ("", {}, "hit", "hit"),
+        ("", None, "hit", "hit"),
+        ("only-nonsense, max-age=x", None, "hit", "hit"),
+    ],
+)
+async def test_a_client_says_what_it_wishes(
+    live: Open, header: str, field: dict[str, Any] | None, state: str, next_state: str
+) -> None:
+    """After a first answer was kept; the one that follows has no wishes."""
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        await asyncio.sleep(0.01)
+        body = {**ASKED, "cache": field} if field is not None else ASKED
+        reply = await gw.post(CHAT, body, headers={"cache-control": header})
+        assert reply.headers["x-dragoman-cache"] == state
+        for sent in gw.upstreams.requests:
+            assert "cache" not in json.loads(sent.content)
+        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == next_state
+
+
+async def test_no_cache_puts_the_new_answer_in_place_of_the_old(live: Open) -> None:
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        await gw.post(CHAT, {**ASKED, "cache": {"no-cache": True}})
+        assert said(await gw.post(CHAT, ASKED)) == "answer 2"
+
+
+@pytest.mark.parametrize("wish", [{"no-store": True}, {"ttl": 1}])
+async def test_an_answer_that_is_not_kept_for_long(live: Open, wish: dict[str, Any]) -> None:
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, {**ASKED, "cache": wish})
+        if "ttl" in wish:
+            assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+            await asyncio.sleep(1.05)
+        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "miss"
+
+
+async def test_a_namespace_is_apart(live: Open) -> None:
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        for _ in range(2):
+            await gw.post(CHAT, {**ASKED, "cache": {"namespace": "mine"}})
+        await gw.post(CHAT, {**ASKED, "cache": {"namespace": "yours"}})
+    assert one.count == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "named"),
+    [
+        ("yes", "cache must be an object"),
+        ({"ttl": 0}, "cache.ttl must be a whole number of seconds from 1"),
+        ({"ttl": "5"}, "cache.ttl"),
+        ({"ttl": 1.5}, "cache.ttl"),
+        ({"s-maxage": -1}, "cache.s-maxage"),
+        ({"no-cache": "yes"}, "cache.no-cache must be true or false"),
+        ({"namespace": 5}, "cache.namespace"),
+        ({"no_cache": True}, "cache.no_cache is not known here; known are no-cache"),
+    ],
+)
+async def test_a_wish_that_can_not_be_read_is_refused(live: Open, field: Any, named: str) -> None:
+    async with live(registry(cached()), one=Counting()) as gw:
+        reply = await gw.post(CHAT, {**ASKED, "cache": field})
+    assert reply.status == 400
+    assert named in reply.json()["error"]["message"]
+
+
+async def test_the_field_reaches_no_upstream_of_a_route_without_a_cache(live: Open) -> None:
+    async with live(registry(route("smart", provider("one"))), one=Counting()) as gw:
+        reply = await gw.post(CHAT, {**ASKED, "cache": {"no-cache": True}})
+        assert "cache" not in json.loads(gw.upstreams.requests[0].content)
+    assert reply.status == 200
+    assert reply.headers["x-dragoman-cache"] == "bypass"
+
+
+async def test_a_wish_that_is_null_says_nothing(live: Open) -> None:
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        for _ in range(2):
+            assert (await gw.post(CHAT, {**ASKED, "cache": None})).status == 200
+        assert "cache" not in json.loads(gw.upstreams.requests[0].content)
+    assert one.count == 1
+
+
+async def test_a_route_may_want_to_be_asked(live: Open) -> None:
+    one = Counting()
+    async with live(registry(cached(opt_in=True)), one=one) as gw:
+        for _ in range(2):
+            assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "bypass"
+        asked = {**ASKED, "cache": {"use-cache": True}}
+        states = [(await gw.post(CHAT, asked)).headers["x-dragoman-cache"] for _ in range(2)]
+    assert states == ["miss", "hit"]
+
+
+async def test_a_route_may_keep_only_what_has_no_chance_in_it(live: Open) -> None:
+    one = Counting()
+    async with live(registry(cached(deterministic=True)), one=one) as gw:
+        for temperature, states in ((1, ["bypass"] * 2), (0, ["miss", "hit"])):
+            asked = {**ASKED, "temperature": temperature}
+            replies = [await gw.post(CHAT, asked) for _ in range(2)]
+            assert [r.headers["x-dragoman-cache"] for r in replies] == states
+
+
+# --- what is kept -----------------------------------------------------------------------
+
+
+def _finish(reason: str) -> httpx.Response:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": reason}
+    return completion(choices=[choice])
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        (lambda n: completion(), True),
+        (lambda n: _finish("length"), True),
+        (lambda n: _finish("content_filter"), False),
+        (lambda n: refusal(500), False),
+        (lambda n: refusal(400), False),
+        (lambda n: completion("x" * 5000), False),
+        (lambda n: sse(chunk("be"), httpx.ReadError("gone")), False),
+        (lambda n: sse(chunk("be")), False),
+        (lambda n: sse(chunk("be"), chunk(finish="stop"), DONE), True),
+        (lambda n: sse(chunk("x" * 5000), chunk(finish="stop"), DONE), False),
+    ],
+    ids=["whole", "length", "filtered", "500", "400", "large", "broken", "cut", "stream",
+         "large-stream"],
+)  # fmt: skip
+async def test_only_whole_and_good_answers_are_kept(
+    live: Open, answer: Callable[[int], httpx.Response], kept: bool
+) -> None:
+    one = Counting(answer)
+    stream = "event-stream" in answer(0).headers["content-type"]
+    asked = {**ASKED, "stream": stream}
+    async with live(registry(cached(max_bytes=4000)), one=one) as gw:
+        await gw.post(CHAT, asked)
+        await gw.post(CHAT, asked)
+    assert one.count == (1 if kept else 2)
+
+
+async def test_what_a_client_did_not_wait_for_is_not_kept(live: Open) -> None:
+    one = Counting(lambda n: sse(chunk("be"), 0.4, chunk("gun"), chunk(finish="stop"), DONE))
+    asked = {**ASKED, "stream": True}
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, asked, leave_after=0.1)
+        assert said(await gw.post(CHAT, asked)) == "begun"
+        assert said(await gw.post(CHAT, asked)) == "begun"
+    assert one.count == 2
+
+
+async def test_a_client_may_leave_as_soon_as_it_has_all(live: Open) -> None:
+    """The upstream's connection is still read to its end then; the answer is kept."""
+    one = Counting(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
+    asked = {**ASKED, "stream": True}
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, asked, leave_after=0.1)
+        assert (await gw.post(CHAT, asked)).headers["x-dragoman-cache"] == "hit"
+
+
+async def test_the_memory_is_bounded(live: Open) -> None:
+    one = Counting(lambda n: completion("x" * 1000))
+    async with live(registry(cached()), one=one) as gw:
+        memory = gw.runtime.cache.memory
+        memory._most = 20_000
+        for number in range(40):
+            await gw.post(CHAT, {**ASKED, "seed": number})
+            assert memory.bytes <= 20_000
+        assert 5 < len(memory) < 15
+        assert (await gw.post(CHAT, {**ASKED, "seed": 39})).headers["x-dragoman-cache"] == "hit"
+        assert (await gw.post(CHAT, {**ASKED, "seed": 0})).headers["x-dragoman-cache"] == "miss"
+
+
+# --- with limits ------------------------------------------------------------------------
+
+
+async def test_a_kept_answer_is_a_request_without_tokens_and_money(live: Open) -> None:
+    one = Counting()
+    known = registry(cached(), limits=Limits(requests_per_minute=3, tokens_per_minute=1000))
+    async with live(known, one=one) as gw:
+        replies = [await gw.post(CHAT, ASKED) for _ in range(4)]
+    assert [r.status for r in replies] == [200, 200, 200, 429]
+    assert [r.headers.get("x-ratelimit-remaining-requests") for r in replies[:3]] == ["2", "1", "0"]
+    tokens = [r.headers["x-ratelimit-remaining-tokens"] for r in replies[1:3]]
+    assert tokens[0] == tokens[1] == "990"
+
+
+async def test_it_is_given_while_no_target_answers(live: Open) -> None:
+    answers = iter([completion("kept")])
+    one = Counting(lambda n: next(answers, refusal(503)))
+    async with live(registry(cached()), one=one) as gw:
+        await gw.post(CHAT, ASKED)
+        assert (await gw.post(CHAT, {**ASKED, "seed": 1})).status == 503
+        assert said(await gw.post(CHAT, ASKED)) == "kept"
+
+
+# --- at the same time -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("single", [True, False])
+async def test_requests_at_the_same_time(live: Open, single: bool) -> None:
+    async def slow(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.1)
+        return completion("once")
+
+    async with live(registry(cached(single_flight=single)), one=slow) as gw:
+        replies = await asyncio.gather(*(gw.post(CHAT, ASKED) for _ in range(5)))
+        assert {said(reply) for reply in replies} == {"once"}
+        assert len(gw.upstreams.requests) == (1 if single else 5)
+        assert not gw.runtime.cache.flights
+
+
+async def test_who_waited_for_a_failure_asks_for_itself(live: Open) -> None:
+    async def failing(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.05)
+        return refusal(500)
+
+    async with live(registry(cached(single_flight=True)), one=failing) as gw:
+        replies = await asyncio.gather(*(gw.post(CHAT, ASKED) for _ in range(3)))
+        assert {reply.status for reply in replies} == {500, 502} & {r.status for r in replies}
+        assert len(gw.upstreams.requests) == 3
+        assert not gw.runtime.cache.flights
+
+
+async def test_metrics_count_what_was_kept(live: Open) -> None:
+    async with live(registry(cached()), one=Counting()) as gw:
+        for _ in range(3):
+            await gw.post(CHAT, ASKED)
+        await gw.rows(3)
+        text = gw.runtime.metrics.exposition(gw.runtime.journal.counters, 0, 1, {}).decode()
+    assert 'dragoman_cache_requests_total{result="hit",route="smart"} 2.0' in text
+    assert 'dragoman_cache_requests_total{result="miss",route="smart"} 1.0' in text
+    assert 'dragoman_cache_saved_usd_total{route="smart"}' in text
+
+
+Embedding = AsyncIterator[bytes]
+
+
+async def test_vectors_are_kept_too(live: Open) -> None:
+    body = {
+        "object": "list",
+        "model": "text-embedding-3-small",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 0.5]}],
+        "usage": {"prompt_tokens": 2, "total_tokens": 2},
+    }
+    one = Counting(lambda n: httpx.Response(200, json=body))
+    asked = {"model": "smart", "input": "hi"}
+    async with live(registry(cached()), one=one) as gw:
+        first, again = [await gw.post("/v1/embeddings", asked) for _ in range(2)]
+        rows = await gw.rows(2)
+    assert again.headers["x-dragoman-cache"] == "hit"
+    assert again.body == first.body
+    assert one.count == 1
+    assert rows[1].input_tokens == 2
+    assert rows[1].cost_usd == Decimal(0)
+
+
+async def test_a_route_may_keep_apart_what_is_asked_in_other_forms(live: Open) -> None:
+    one = Counting()
+    async with live(registry(cached(dialects="own")), one=one) as gw:
+        states = []
+        for path, more in (*FORMS.values(), *FORMS.values()):
+            one._answer = lambda n, s=more["stream"]: _says("openai_chat", n, stream=s)
+            states.append((await gw.post(path, {**ASKED, **more})).headers["x-dragoman-cache"])
+    # With and without its usage a stream is the same, and costs a rendering.
+    assert states == ["miss", "miss", "hit", "miss", "miss", *["hit"] * 5]
+
+
+def _response(number: int) -> httpx.Response:
+    """An answer in Responses."""
+    text = {"type": "output_text", "text": f"answer {number}", "annotations": []}
+    item = {
+        "id": f"msg_{number}", "type": "message", "role": "assistant", "status": "completed",
+        "content": [text],
+    }  # fmt: skip
+    body = {
+        "id": f"resp_{number}", "object": "response", "created_at": 1, "status": "completed",
+        "model": "gpt-4.1", "output": [item],
+        "usage": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
+    }  # fmt: skip
+    return httpx.Response(200, json=body)
+
+
+@pytest.mark.parametrize("dialects", ["all", "own"])
+@pytest.mark.parametrize(
+    ("more", "states"),
+    [
+        ({"store": False}, ["miss", "hit"]),
+        ({"store": False, "conversation": "conv_1"}, ["bypass", "bypass"]),
+    ],
+    ids=["plain", "conversation"],
+)
+async def test_what_hangs_on_a_servers_state_is_asked_each_time(
+    live: Open, more: dict[str, Any], states: list[str], dialects: str
+) -> None:
+    asked = {"model": "smart", "input": "hi", **more}
+    async with live(registry(cached(dialects=dialects)), one=Counting(_response)) as gw:
+        replies = [await gw.post("/v1/responses", asked) for _ in range(2)]
+    assert [reply.status for reply in replies] == [200, 200]
+    assert [reply.headers["x-dragoman-cache"] for reply in replies] == states
+
+
+async def test_a_question_in_responses_is_the_same_question(live: Open) -> None:
+    one = Counting()
+    async with live(registry(cached()), one=one) as gw:
+        asked = {"model": "smart", "input": "hi", "max_output_tokens": 50, "store": False}
+        await gw.post(CHAT, ASKED)
+        reply = await gw.post("/v1/responses", asked)
+    assert reply.headers["x-dragoman-cache"] == "hit"
+    assert reply.json()["output"][0]["content"][0]["text"] == "answer 1"

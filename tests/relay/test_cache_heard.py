@@ -1,0 +1,126 @@
+"""Which answers a process has heard of: it looks for no others, and never misses one for long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.relay import cache_heard
+from gateway.relay.cache_heard import Heard
+from gateway.relay.cache_shelf import DatabaseShelf, Row
+
+
+def key(number: int) -> str:
+    return "c" + f"{number:062x}"
+
+
+class Table:
+    """Answers by key, with when they were made; reads are counted."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, float] = {}
+        self.reads: list[str] = []
+
+    def news(self, since: float, most: int) -> list[str]:
+        return [name for name, at in self.made.items() if at > since][:most]
+
+    def read(self, name: str) -> bytes | None:
+        self.reads.append(name)
+        return b"blob" if name in self.made else None
+
+    def write(self, rows: list[Row]) -> None:
+        self.made |= {row.key: time.time() for row in rows}
+
+
+def test_until_all_is_heard_nothing_is_said_to_be_lacking() -> None:
+    heard = Heard(Table().news)
+    assert not heard.lacks(key(1))
+    heard.hear()
+    assert heard.lacks(key(1))
+
+
+def test_what_others_kept_since_is_heard() -> None:
+    table = Table()
+    heard = Heard(table.news)
+    table.made[key(1)] = time.time() - 1000
+    heard.hear()
+    table.made[key(2)] = time.time() - 1
+    assert heard.lacks(key(2))
+    heard.hear()
+    assert not heard.lacks(key(1))
+    assert not heard.lacks(key(2))
+    assert heard.lacks(key(3))
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_of_more_than_can_be_remembered_nothing_is_said(later: bool) -> None:
+    table = Table()
+    heard = Heard(table.news, most=5)
+    if later:
+        heard.hear()
+    table.made = {key(n): time.time() for n in range(9)}
+    heard.hear()
+    heard.hear()
+    assert not any(heard.lacks(key(n)) for n in range(20))
+
+
+async def test_new_questions_do_not_reach_the_database(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cache_heard, "AGAIN_S", 0.02)
+    table = Table()
+    table.made[key(0)] = time.time() - 60
+    shelf = DatabaseShelf(table.read, table.write, None, table.news, tmp_path / "kept")
+    try:
+        async with asyncio.timeout(5):
+            while await shelf.get(key(1)) is None and table.reads.count(key(1)) == len(table.reads):
+                before = len(table.reads)
+                await asyncio.sleep(0.03)
+                await shelf.get(key(1))
+                if len(table.reads) == before:
+                    break
+        table.reads.clear()
+        assert await shelf.get(key(2)) is None
+        assert table.reads == []
+        assert await shelf.get(key(0)) == b"blob"
+        shelf.put(Row(key(3), 1, b"blob", time.time(), time.time() + 60))
+        async with asyncio.timeout(5):
+            while await shelf.get(key(3)) is None:
+                await asyncio.sleep(0.01)
+        table.made[key(4)] = time.time()  # another process has kept it
+        async with asyncio.timeout(5):
+            while await shelf.get(key(4)) is None:
+                await asyncio.sleep(0.01)
+    finally:
+        await shelf.close()
+
+
+async def test_processes_of_a_machine_tell_each_other_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cache_heard, "AGAIN_S", 3600.0)
+    table = Table()
+    one, two = (
+        DatabaseShelf(table.read, table.write, None, table.news, tmp_path / "kept")
+        for _ in range(2)
+    )
+    try:
+        for shelf in (one, two):
+            assert await shelf.get(key(9)) is None
+        for number in range(5):
+            one.put(Row(key(number), 1, b"blob", time.time(), time.time() + 60))
+            async with asyncio.timeout(5):
+                while key(number) not in table.made:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
+            found = await asyncio.gather(*(two.get(key(number)) for _ in range(4)))
+            assert found == [b"blob"] * 4
+        table.reads.clear()
+        assert await two.get(key(77)) is None
+        assert table.reads == []
+    finally:
+        await one.close()
+        await two.close()

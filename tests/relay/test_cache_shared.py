@@ -1,0 +1,284 @@
+"""Answers that several processes share: by functions of the store, and on Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from gateway.relay import cache_store
+from gateway.relay.cache_memory import Memory
+from gateway.relay.cache_shelf import DatabaseShelf, Row
+from gateway.relay.cache_value import unpacked
+from gateway.relay.redis_wire import ANSWER, PREFIX
+from gateway.relay.shared_limiter import SharedLimiter
+from gateway.routing.limits import Limits
+from gateway.routing.snapshot import Step
+from tests.redis_server import RedisServer, running
+from tests.relay.harness import Gateway, completion, gateway
+from tests.relay.test_cache import ASKED, CHAT, Counting, cached, registry, said
+
+
+class Table:
+    """The store's part, as a dict; what threads did is seen at once."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.failing = False
+
+    def read(self, key: str) -> bytes | None:
+        if self.failing:
+            raise OSError("away")
+        row = self.rows.get(key)
+        return row.blob if row is not None else None
+
+    def write(self, rows: list[Row]) -> None:
+        if self.failing:
+            raise OSError("away")
+        self.rows |= {row.key: row for row in rows}
+
+    async def filled(self, count: int = 1) -> None:
+        async with asyncio.timeout(5):
+            while len(self.rows) < count:
+                await asyncio.sleep(0.01)
+
+
+def on(gw: Gateway, table: Table) -> None:
+    gw.runtime.cache.shelf = DatabaseShelf(table.read, table.write, None)
+
+
+def forget(gw: Gateway) -> None:
+    """As a process that has just been started."""
+    gw.runtime.cache.memory = Memory(cache_store.MEMORY_BYTES)
+
+
+async def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
+    table, one = Table(), Counting()
+    async with gateway(tmp_path, registry(cached()), one=one) as gw:
+        on(gw, table)
+        first = await gw.post(CHAT, ASKED)
+        await table.filled()
+        forget(gw)
+        again = await gw.post(CHAT, ASKED)
+        table.rows.clear()
+        third = await gw.post(CHAT, ASKED)
+    assert again.headers["x-dragoman-cache"] == third.headers["x-dragoman-cache"] == "hit"
+    assert first.body == again.body == third.body
+    assert one.count == 1
+
+
+async def test_a_database_that_is_away_costs_only_the_cache(tmp_path: Path) -> None:
+    table, one = Table(), Counting()
+    table.failing = True
+    async with gateway(tmp_path, registry(cached()), one=one) as gw:
+        on(gw, table)
+        assert (await gw.post(CHAT, ASKED)).status == 200
+        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+        forget(gw)
+        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "miss"
+
+
+async def test_a_route_without_a_cache_never_asks(tmp_path: Path) -> None:
+    table, one = Table(), Counting()
+    plain = msgspec.structs.replace(cached(), cache=None)
+    async with gateway(tmp_path, registry(plain), one=one) as gw:
+        on(gw, table)
+        await gw.post(CHAT, ASKED)
+        shelf: Any = gw.runtime.cache.shelf
+        assert shelf._readers is shelf._writer is None
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [b"", b"x\x9c", b"\x78\x9c\x00", b"\x92\x01\x02", b"\xff" * 40],
+)
+async def test_a_damaged_row_is_no_answer(tmp_path: Path, blob: bytes) -> None:
+    table, one = Table(), Counting()
+    async with gateway(tmp_path, registry(cached()), one=one) as gw:
+        on(gw, table)
+        await gw.post(CHAT, ASKED)
+        await table.filled()
+        (key,) = table.rows
+        table.rows[key] = table.rows[key]._replace(blob=blob)
+        forget(gw)
+        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "miss"
+    assert unpacked(blob) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ({"key": False}, "x"),
+        ({"route": False}, "x"),
+        ({"masks": True}, "the secret word"),
+        ({}, "sk-" + "a" * 30),
+    ],
+    ids=["key-stores-nothing", "route-stores-nothing", "masked", "key-like"],
+)
+async def test_what_may_not_be_stored_is_kept_in_memory_alone(
+    tmp_path: Path, change: dict[str, Any], answer: str
+) -> None:
+    table, one = Table(), Counting(lambda n: completion(answer))
+    known = registry(
+        msgspec.structs.replace(cached(), log_bodies=change.get("route")),
+        log_bodies=change.get("key"),
+    )
+    if "masks" in change:
+        masks = (re.compile(b"secret"),)
+        known = msgspec.structs.replace(known, masks=masks)
+    async with gateway(tmp_path, known, one=one) as gw:
+        on(gw, table)
+        await gw.post(CHAT, ASKED)
+        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+        await gw.runtime.cache.close()
+    assert not table.rows
+
+
+async def test_keys_tell_nothing_and_are_of_one_installation(tmp_path: Path) -> None:
+    """Another installation on the same Redis, with the same rows, has other keys."""
+    keys = []
+    for number, pepper in enumerate((b"one", b"two", b"one")):
+        table = Table()
+        async with gateway(tmp_path / str(number), registry(cached()), one=Counting()) as gw:
+            gw.runtime.cache.bases = type(gw.runtime.cache.bases)(pepper)
+            on(gw, table)
+            await gw.post(CHAT, ASKED)
+            await table.filled()
+        keys += list(table.rows)
+    assert keys[0] == keys[2] != keys[1]
+    assert all(len(key) <= 64 for key in keys)
+
+
+# --- Redis ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with running(tmp_path) as server:
+        yield server
+
+
+@asynccontextmanager
+async def shared(tmp_path: Path, known: Any, url: str, one: Any) -> Any:
+    """A gateway whose limits and answers are on Redis."""
+    async with gateway(tmp_path, known, one=one) as gw:
+        live = gw.runtime
+        live.shared = live.limiter = SharedLimiter(live.limiter.board, url)
+        live.shared.begin()
+        live.cache = cache_store.made(b"pepper", 10**7, live.shared, None, None, None)
+        yield gw
+
+
+async def kept_on(url: str, count: int = 1) -> list[bytes]:
+    client = Redis.from_url(url)
+    try:
+        async with asyncio.timeout(5):
+            while len(keys := await client.keys(PREFIX + ANSWER + "*")) < count:
+                await asyncio.sleep(0.01)
+        return [(await client.ttl(key)) for key in keys]
+    finally:
+        await client.aclose()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("limits", [Limits(), Limits(requests_per_minute=9, tokens_per_minute=999)])
+async def test_machines_share_answers_on_redis(
+    tmp_path: Path, redis: RedisServer, limits: Limits
+) -> None:
+    one = Counting()
+    known = registry(cached(ttl_s=77), limits=limits)
+    async with shared(tmp_path / "a", known, redis.url, one) as first:
+        asked = await first.post(CHAT, ASKED)
+        (ttl,) = await kept_on(redis.url)
+        assert 70 < ttl <= 77
+    async with shared(tmp_path / "b", known, redis.url, one) as second:
+        again = await second.post(CHAT, ASKED)
+        (row,) = await second.rows(1)
+        assert not second.runtime.shared._waiting or limits.tokens_per_minute
+    assert again.headers["x-dragoman-cache"] == "hit"
+    assert again.body == asked.body
+    assert one.count == 1
+    assert (row.cache, row.cost_usd) == ("hit", 0)
+    if limits.requests_per_minute:
+        assert again.headers["x-ratelimit-remaining-requests"] == "7"
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("found", [True, False])
+@pytest.mark.parametrize("limits", [Limits(), Limits(requests_per_minute=99)])
+async def test_limits_and_answer_are_one_round_trip(
+    tmp_path: Path, redis: RedisServer, limits: Limits, found: bool
+) -> None:
+    """Counted where the library writes: a pipeline is one write and one read."""
+    one = Counting()
+    known = registry(cached(), limits=limits)
+    async with shared(tmp_path, known, redis.url, one) as gw:
+        await gw.post(CHAT, ASKED)
+        await kept_on(redis.url)
+        await asyncio.sleep(0.3)  # what the first one used is settled
+        forget(gw)
+        trips = _trips(gw.runtime.shared)
+        reply = await gw.post(CHAT, ASKED if found else {**ASKED, "seed": 5})
+        before_the_answer = list(trips)
+    assert reply.headers["x-dragoman-cache"] == ("hit" if found else "miss")
+    assert before_the_answer == [("EVALSHA", "GET") if limits.requests_per_minute else ("GET",)]
+
+
+def _trips(limiter: Any) -> list[tuple[str, ...]]:
+    """What goes to Redis from now on, write by write, but for the sign of life."""
+    seen: list[tuple[str, ...]] = []
+    client, pipeline = limiter.wire.redis.execute_command, limiter.wire.redis.pipeline
+
+    async def alone(*args: Any, **more: Any) -> Any:
+        if args[0] == "GET" or args[0] == "EVALSHA" and b'"take":[]' not in args[-1]:
+            seen.append((args[0],))
+        return await client(*args, **more)
+
+    def many(**more: Any) -> Any:
+        pipe = pipeline(**more)
+        execute = pipe.execute
+
+        async def counted() -> Any:
+            seen.append(tuple(command[0][0] for command in pipe.command_stack))
+            return await execute()
+
+        pipe.execute = counted
+        return pipe
+
+    limiter.wire.redis.execute_command, limiter.wire.redis.pipeline = alone, many
+    return seen
+
+
+@pytest.mark.redis
+async def test_without_redis_there_is_the_memory(tmp_path: Path, redis: RedisServer) -> None:
+    one = Counting()
+    async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
+        await gw.post(CHAT, ASKED)
+        redis.stop()
+        began = time.monotonic()
+        assert said(await gw.post(CHAT, ASKED)) == "answer 1"
+        assert (await gw.post(CHAT, {**ASKED, "seed": 1})).status == 200
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.redis
+async def test_what_redis_has_is_given_while_no_target_can_be_asked(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    one = Counting()
+    shut = msgspec.structs.replace(cached(), steps=(Step(order=1, min_context=10**6),))
+    async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
+        await gw.post(CHAT, ASKED)
+        await kept_on(redis.url)
+        forget(gw)
+        gw.runtime.swap(registry(shut))
+        assert said(await gw.post(CHAT, ASKED)) == "answer 1"
+        assert (await gw.post(CHAT, {**ASKED, "seed": 1})).status == 400

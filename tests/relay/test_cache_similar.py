@@ -1,0 +1,169 @@
+"""Answers to questions that are nearly the same: only in the same context, and in bounds."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.relay.cache_similar import MOST, MOST_OF_CONTEXT, Similar, unit
+from gateway.routing.cache import CachePolicy
+from tests.relay.harness import Gateway, gateway, provider, refusal, route
+from tests.relay.test_cache import ASKED, CHAT, MESSAGES, OTHER, Counting, registry, said
+
+# Directions in a plane, by the words of a question.
+ANGLES = {"capital of France": 0.0, "France's capital": 0.1, "capital of Spain": 0.8}
+
+
+class Vectors:
+    """An upstream that makes the vectors above."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failing = False
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.failing:
+            return refusal(500)
+        (words,) = json.loads(request.content)["input"]
+        self.asked.append(words)
+        angle = ANGLES[words]
+        vector = [3 * math.cos(angle), 3 * math.sin(angle)]
+        body = {
+            "object": "list",
+            "model": "embedder",
+            "data": [{"object": "embedding", "index": 0, "embedding": vector}],
+            "usage": {"prompt_tokens": 4, "total_tokens": 4},
+        }
+        return httpx.Response(200, json=body)
+
+
+def asking(words: str, **more: Any) -> dict[str, Any]:
+    return {**ASKED, "messages": [{"role": "user", "content": words}], **more}
+
+
+def routes(**said: Any) -> Any:
+    policy = CachePolicy(semantic="embed", threshold=0.99, **said)
+    smart = route("smart", provider("one"), cache=policy)
+    embed = route("embed", provider("two"), model="text-embedding-3-small", id=2)
+    return registry(smart, embed)
+
+
+FIRST, ALIKE, UNLIKE = ANGLES
+
+
+async def states(gw: Gateway, *bodies: dict[str, Any]) -> list[str]:
+    return [(await gw.post(CHAT, body)).headers["x-dragoman-cache"] for body in bodies]
+
+
+async def test_an_alike_question_gets_the_answer(tmp_path: Path) -> None:
+    one, two = Counting(), Vectors()
+    async with gateway(tmp_path, routes(), one=one, two=two) as gw:
+        first = await gw.post(CHAT, asking(FIRST))
+        alike = await gw.post(CHAT, asking(ALIKE))
+        again = await gw.post(CHAT, asking(FIRST))
+        other = await gw.post(MESSAGES, asking(ALIKE, stream=True))
+        rows = await gw.rows(5)
+    assert first.headers["x-dragoman-cache"] == "miss"
+    assert alike.headers["x-dragoman-cache"] == "semantic"
+    likeness = float(alike.headers["x-dragoman-cache-similarity"])
+    assert likeness == pytest.approx(math.cos(0.1), abs=1e-4)
+    assert said(alike) == said(other) == "answer 1"
+    assert (again.headers["x-dragoman-cache"], again.headers["age"]) == ("hit", "0")
+    assert one.count == 1
+    assert two.asked == [FIRST, ALIKE, ALIKE], "an equal question needs no vector"
+    vectors = [row for row in rows if row.route == "embed"]
+    assert [row.key_id for row in vectors][:2] == [1, 1], "the key pays for the vector"
+    (row, *_) = [row for row in rows if row.cache == "semantic"]
+    assert row.cache_similarity == pytest.approx(likeness, abs=1e-4)
+    assert row.cost_usd == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        asking(UNLIKE),
+        asking(ALIKE, temperature=0.3),
+        asking(ALIKE, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]),
+        asking(ALIKE, logprobs=True),
+        {**asking(ALIKE), "messages": [
+            {"role": "system", "content": "in French"}, {"role": "user", "content": ALIKE},
+        ]},
+        {**asking(ALIKE), "messages": [
+            {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"},
+            {"role": "user", "content": ALIKE},
+        ]},
+        {**asking(ALIKE), "messages": [{"role": "user", "content": [
+            {"type": "text", "text": ALIKE},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        ]}]},
+    ],
+    ids=["unlike", "sampling", "tools", "logprobs", "instructions", "earlier-turns", "image"],
+)  # fmt: skip
+async def test_another_context_is_another_question(tmp_path: Path, other: dict[str, Any]) -> None:
+    one = Counting()
+    async with gateway(tmp_path, routes(), one=one, two=Vectors()) as gw:
+        assert await states(gw, asking(FIRST), other) == ["miss", "miss"]
+    assert one.count == 2
+
+
+async def test_tenants_never_share_an_alike_answer(tmp_path: Path) -> None:
+    one = Counting()
+    async with gateway(tmp_path, routes(), one=one, two=Vectors()) as gw:
+        await gw.post(CHAT, asking(FIRST))
+        reply = await gw.post(CHAT, asking(ALIKE), key=OTHER)
+    assert reply.headers["x-dragoman-cache"] == "miss"
+
+
+async def test_without_vectors_questions_are_simply_asked(tmp_path: Path) -> None:
+    one, two = Counting(), Vectors()
+    two.failing = True
+    async with gateway(tmp_path, routes(), one=one, two=two) as gw:
+        assert await states(gw, asking(FIRST), asking(ALIKE), asking(FIRST)) == [
+            "miss",
+            "miss",
+            "hit",
+        ]
+
+
+async def test_an_answer_that_is_gone_is_not_found_again(tmp_path: Path) -> None:
+    one = Counting()
+    async with gateway(tmp_path, routes(), one=one, two=Vectors()) as gw:
+        await gw.post(CHAT, asking(FIRST))
+        memory = gw.runtime.cache.memory
+        for key in list(memory._kept):
+            memory.drop(key)
+        assert await states(gw, asking(ALIKE)) == ["miss"]
+        assert len(gw.runtime.cache.similar) == 1
+
+
+def test_the_nearest_is_found_and_nothing_below_the_threshold() -> None:
+    known = Similar()
+    for name, angle in (("a", 0.0), ("b", 0.2), ("c", 0.4)):
+        known.add(b"x", [math.cos(angle), math.sin(angle)], name)
+    found = known.nearest(b"x", [math.cos(0.25), math.sin(0.25)], 0.9)
+    assert found is not None
+    assert found[0] == "b"
+    assert known.nearest(b"x", [-1.0, 0.0], 0.5) is None
+    assert known.nearest(b"y", [1.0, 0.0], 0.5) is None
+    assert known.nearest(b"x", [1.0, 0.0, 0.0], 0.5) is None, "of another length"
+
+
+def test_it_is_bounded() -> None:
+    known = Similar()
+    for number in range(MOST_OF_CONTEXT + 10):
+        known.add(b"x", [1.0, 0.0], str(number))
+    assert len(known) == MOST_OF_CONTEXT
+    for number in range(MOST + 100):
+        known.add(b"%d" % number, [1.0, 0.0], "k")
+        assert len(known) <= MOST
+    assert known.nearest(b"x", [1.0, 0.0], 0.5) is None, "the oldest context went first"
+
+
+@pytest.mark.parametrize("vector", [[0.0, 0.0], [math.inf, 1.0], [math.nan]])
+def test_a_vector_without_a_direction_is_none(vector: list[float]) -> None:
+    assert unit(vector) is None

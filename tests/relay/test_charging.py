@@ -1,0 +1,172 @@
+"""What a request is recorded to cost and what is charged for it: tiers, margins, budgets."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.providers.profile import Price
+from gateway.relay.amounts import dearest
+from gateway.routing.limits import UNITS, Budget
+from gateway.routing.snapshot import Route, Snapshot
+from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
+
+CHAT = "/v1/chat/completions"
+MESSAGES = "/v1/messages"
+FLEX = Price(input=Decimal("0.5"), output=Decimal(1), source="set here; tier flex")
+PRICE = Price(input=Decimal(1), output=Decimal(2), tiers={"flex": FLEX}, source="list")
+USAGE = {"prompt_tokens": 0, "completion_tokens": 100, "total_tokens": 100}
+# 100 tokens at 2 dollars a million.
+COST = Decimal("0.0002")
+
+
+def priced(price: Price = PRICE, **of_provider: Any) -> Route:
+    made = route("r", msgspec.structs.replace(provider("one"), **of_provider))
+    targets = tuple(
+        msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=price))
+        for t in made.targets
+    )
+    return msgspec.structs.replace(made, targets=targets)
+
+
+def registry(made: Route, *, margin: Decimal | None = None, **of_key: Any) -> Snapshot:
+    base = snapshot(made)
+    ((digest, key),) = base.keys.items()
+    changed = msgspec.structs.replace(key, **of_key)
+    return msgspec.structs.replace(base, keys={digest: changed}, margin=margin)
+
+
+def body(**more: Any) -> dict[str, Any]:
+    return {"model": "r", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10, **more}
+
+
+@pytest.mark.parametrize(
+    ("of_key", "of_provider", "of_all", "factor"),
+    [
+        (None, None, None, "1"),
+        (None, None, "1.5", "1.5"),
+        (None, "1.2", "1.5", "1.2"),
+        ("2", "1.2", "1.5", "2"),
+        ("0", "1.2", "1.5", "0"),
+    ],
+    ids=["none", "the settings'", "the provider's before it", "the key's first", "nothing at all"],
+)
+async def test_cost_and_charge_are_both_recorded(
+    tmp_path: Path, of_key: Any, of_provider: Any, of_all: Any, factor: str
+) -> None:
+    def number(text: str | None) -> Decimal | None:
+        return None if text is None else Decimal(text)
+
+    base = registry(priced(margin=number(of_provider)), margin=number(of_all))
+    ((digest, key),) = base.keys.items()
+    own = {digest: msgspec.structs.replace(key, margin=number(of_key))}
+    found = msgspec.structs.replace(base, keys=own)
+    async with gateway(tmp_path, found, one=lambda _: completion(usage=USAGE)) as rig:
+        await rig.post(CHAT, body())
+        row = await rig.entry()
+    assert row.cost_usd == COST
+    assert row.charged_usd == COST * Decimal(factor)
+
+
+async def test_an_unknown_cost_is_charged_as_unknown(tmp_path: Path) -> None:
+    found = registry(priced(Price()), margin=Decimal(2))
+    async with gateway(tmp_path, found, one=lambda _: completion(usage=USAGE)) as rig:
+        await rig.post(CHAT, body())
+        row = await rig.entry()
+    assert (row.cost_usd, row.charged_usd) == (None, None)
+
+
+async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
+    """Two requests cost 0.0004; with the margin they are charged 0.0012."""
+    made = priced()
+    base = registry(made, budget=Budget(total_usd=Decimal("0.001")), margin=Decimal(3))
+    async with gateway(tmp_path, base, one=lambda _: completion(usage=USAGE)) as rig:
+        replies = [(await rig.post(CHAT, body())).status for _ in range(3)]
+        at = rig.runtime.limiter.board.cell("key:1/usd/total")
+        assert at is not None
+        counted = rig.runtime.limiter.board.mine[at + 2]
+    assert replies == [200, 200, 429]
+    assert counted == int(Decimal("0.0012") * UNITS)
+
+
+async def test_the_tier_that_the_answer_names_sets_the_price(tmp_path: Path) -> None:
+    async with gateway(
+        tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="flex")
+    ) as rig:
+        await rig.post(CHAT, body(service_tier="flex"))
+        row = await rig.entry()
+    assert (row.service_tier, row.cost_usd) == ("flex", COST / 2)
+    assert row.price_source == "set here; tier flex"
+
+
+async def test_a_tier_that_was_asked_for_and_not_given_is_not_billed(tmp_path: Path) -> None:
+    async with gateway(
+        tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="default")
+    ) as rig:
+        await rig.post(CHAT, body(service_tier="flex"))
+        row = await rig.entry()
+    assert (row.service_tier, row.cost_usd) == ("", COST)
+
+
+async def test_without_word_of_the_answer_the_tier_is_the_one_asked_for(tmp_path: Path) -> None:
+    async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as rig:
+        await rig.post(CHAT, body(service_tier="flex"))
+        row = await rig.entry()
+    assert (row.service_tier, row.cost_usd) == ("flex", COST / 2)
+
+
+async def test_the_tier_of_a_stream_counts_too(tmp_path: Path) -> None:
+    parts = (
+        chunk("hi", service_tier="flex"),
+        chunk(finish="stop", service_tier="flex"),
+        chunk(usage=USAGE, service_tier="flex"),
+        DONE,
+    )
+    async with gateway(tmp_path, registry(priced()), one=lambda _: sse(*parts)) as rig:
+        for path in (CHAT, MESSAGES):
+            await rig.post(path, body(stream=True, stream_options={"include_usage": True}))
+        rows = await rig.rows(2)
+    assert [row.service_tier for row in rows] == ["flex", "flex"]
+    assert [row.cost_usd for row in rows] == [COST / 2, COST / 2]
+
+
+async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path: Path) -> None:
+    async with gateway(
+        tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="priority")
+    ) as rig:
+        await rig.post(CHAT, body(service_tier="priority"))
+        row = await rig.entry()
+    assert (row.service_tier, row.cost_usd) == ("priority", COST)
+    assert "none known for the tier priority" in row.price_source
+
+
+async def test_tags_of_request_and_key_are_in_the_log(tmp_path: Path) -> None:
+    found = registry(priced(), tags=("team-a",))
+    async with gateway(tmp_path, found, one=lambda _: completion(usage=USAGE)) as rig:
+        await rig.post(CHAT, body(), headers={"x-dragoman-tags": "ci, nightly"})
+        row = await rig.entry()
+    assert row.tags == ["ci", "nightly", "team-a"]
+
+
+def test_what_is_reserved_is_enough_for_every_tier_and_margin() -> None:
+    long = Price(input=Decimal(4), output=Decimal(9))
+    priority = Price(input=Decimal(3), output=Decimal(20), above=((10, Price(input=Decimal(7))),))
+    price = Price(
+        input=Decimal(1), output=Decimal(2), above=((5, long),), tiers={"priority": priority}
+    )
+    made = priced(price, margin=Decimal("1.5"))
+    assert dearest(made.targets) == (int(Decimal("10.5") * 10_000), 30 * 10_000)
+    assert dearest(made.targets, None, Decimal(9)) == dearest(made.targets)
+
+
+@pytest.mark.parametrize("header", ["x-dragoman-session", "session_id", "x-litellm-session-id"])
+async def test_the_log_knows_a_session_by_the_names_that_routes_know(
+    tmp_path: Path, header: str
+) -> None:
+    async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as rig:
+        await rig.post(CHAT, body(), headers={header: "s-1"})
+        assert (await rig.entry()).session == "s-1"

@@ -1,0 +1,164 @@
+"""More inputs than a provider takes at once: several calls, one answer in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.canon.embeddings import unpacked
+from gateway.providers.profile import Secret
+from gateway.relay.upstream import Upstreams
+from gateway.routing.snapshot import Route
+from tests.fakes.cohere import KEY, StrictCohere
+from tests.relay.harness import gateway, provider, refusal, route, snapshot
+
+TEN = "text-embedding-v4"  # ten inputs a call
+
+
+def _route() -> Route:
+    return route("vectors", provider("up", preset="dashscope"), model=TEN)
+
+
+async def test_the_order_is_kept_and_the_counts_are_summed(tmp_path: Path) -> None:
+    running = most = 0
+
+    async def up(request: httpx.Request) -> httpx.Response:
+        nonlocal running, most
+        inputs = json.loads(request.content)["input"]
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02 if inputs[0] == "0" else 0.001)
+        running -= 1
+        rows = [{"index": n, "embedding": [float(text)]} for n, text in enumerate(inputs)]
+        return httpx.Response(200, json={"data": rows, "usage": {"prompt_tokens": len(inputs)}})
+
+    async with gateway(tmp_path, snapshot(_route()), up=up) as g:
+        asked = {"model": "vectors", "input": [str(n) for n in range(95)]}
+        seen = (await g.post("/v1/embeddings", asked)).json()
+        assert [row["embedding"] for row in seen["data"]] == [[float(n)] for n in range(95)]
+        assert [row["index"] for row in seen["data"]] == list(range(95))
+        assert seen["usage"]["prompt_tokens"] == 95
+        sizes = [len(json.loads(r.content)["input"]) for r in g.upstreams.requests]
+        assert (sorted(sizes), most) == ([5, *[10] * 9], 4)
+        row = await g.entry()
+    assert (row.status, row.input_tokens, row.usage_source) == (200, 95, "reported")
+
+
+async def test_one_call_is_enough_for_as_many_as_it_holds(tmp_path: Path) -> None:
+    def up(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": [], "usage": {"prompt_tokens": 1}})
+
+    async with gateway(tmp_path, snapshot(_route()), up=up) as g:
+        asked = {"model": "vectors", "input": ["a long text indeed"] * 10}
+        assert (await g.post("/v1/embeddings", asked)).json()["data"] == []  # as it came
+        assert len(g.upstreams.requests) == 1
+
+
+async def test_a_piece_that_fails_fails_all(tmp_path: Path) -> None:
+    def up(request: httpx.Request) -> httpx.Response:
+        inputs = json.loads(request.content)["input"]
+        if "15" in inputs:
+            return refusal(400, "input 15 is too long")
+        rows = [{"index": n, "embedding": [1.0]} for n, _ in enumerate(inputs)]
+        return httpx.Response(200, json={"data": rows})
+
+    async with gateway(tmp_path, snapshot(_route()), up=up) as g:
+        asked = {"model": "vectors", "input": [str(n) for n in range(30)]}
+        seen = await g.post("/v1/embeddings", asked)
+    assert seen.status == 400
+    assert "input 15 is too long" in seen.json()["error"]["message"]
+
+
+async def test_vertex_predicts_vectors(tmp_path: Path) -> None:
+    def up(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/publishers/google/models/text-embedding-005:predict"
+        assert json.loads(request.content) == {
+            "instances": [{"content": "a"}, {"content": "b"}],
+            "parameters": {"outputDimensionality": 2},
+        }
+        statistics = {"truncated": False, "token_count": 3}
+        one = {"embeddings": {"values": [0.5, 1.0], "statistics": statistics}}
+        return httpx.Response(200, json={"predictions": [one, one]})
+
+    vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
+    async with gateway(
+        tmp_path, snapshot(route("vectors", vertex, model="text-embedding-005")), up=up
+    ) as g:
+        asked = {"model": "vectors", "input": ["a", "b"], "dimensions": 2}
+        seen = (await g.post("/v1/embeddings", asked)).json()
+    assert [row["embedding"] for row in seen["data"]] == [[0.5, 1.0]] * 2
+    assert seen["usage"]["prompt_tokens"] == 6
+
+
+async def test_vertex_is_asked_for_one_content_at_a_time(tmp_path: Path) -> None:
+    def up(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/publishers/google/models/gemini-embedding-2:embedContent"
+        text = json.loads(request.content)["content"]["parts"][0]["text"]
+        told = {"embedding": {"values": [float(text)]}, "usageMetadata": {"promptTokenCount": 2}}
+        return httpx.Response(200, json=told)
+
+    vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
+    async with gateway(
+        tmp_path, snapshot(route("vectors", vertex, model="gemini-embedding-2")), up=up
+    ) as g:
+        seen = (await g.post("/v1/embeddings", {"model": "vectors", "input": ["1", "2"]})).json()
+    assert [row["embedding"] for row in seen["data"]] == [[1.0], [2.0]]
+    assert seen["usage"]["prompt_tokens"] == 4
+
+
+async def test_vertex_counts_the_bare_body(tmp_path: Path) -> None:
+    def up(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/publishers/google/models/gemini-3-pro:countTokens"
+        sent = json.loads(request.content)
+        assert sent["contents"][0]["parts"] == [{"text": "hi"}]
+        assert "generateContentRequest" not in sent
+        return httpx.Response(200, json={"totalTokens": 7})
+
+    vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
+    async with gateway(
+        tmp_path, snapshot(route("smart", vertex, model="gemini-3-pro")), up=up
+    ) as g:
+        asked = {"model": "smart", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+        headers = {"anthropic-version": "2023-06-01"}
+        seen = await g.post("/v1/messages/count_tokens", asked, headers=headers)
+    assert seen.json() == {"input_tokens": 7}
+    assert seen.headers["x-dragoman-token-count"] == "upstream"
+
+
+_VERTEX = {
+    "count_tokens": "/publishers/google/models/{model}:countTokens",
+    "embed": "/publishers/google/models/{model}:predict",
+    "embed_content": "/publishers/google/models/{model}:embedContent",
+}
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+async def test_cohere_is_asked_for_96_at_a_time(tmp_path: Path, encoding: str) -> None:
+    """By OpenAI's own client, of a server as strict as Cohere's."""
+    with StrictCohere() as server:
+        up = provider("co", "cohere", preset="cohere", base_url=server.url, credential=Secret(KEY))
+        registry = snapshot(route("vectors", up, model="embed-v4.0"))
+        async with gateway(tmp_path, registry) as g:
+            g.runtime.upstreams = Upstreams()
+            asked = {
+                "model": "vectors",
+                "input": [f"text {n}" for n in range(200)],
+                "encoding_format": encoding,
+                "input_type": "search_query",
+                "dimensions": 256,
+            }
+            seen = await g.post("/v1/embeddings", asked)
+            row = await g.entry()
+            await g.runtime.upstreams.close()
+        sizes = sorted(len(request.body["texts"]) for request in server.requests)
+    assert seen.status == 200, seen.body
+    vectors = [item["embedding"] for item in seen.json()["data"]]
+    vectors = [unpacked(v) if encoding == "base64" else v for v in vectors]
+    assert [vector[0] for vector in vectors] == [float(n % 96) for n in range(200)]
+    assert sizes == [8, 96, 96]
+    assert (row.input_tokens, row.usage_source, row.upstream_dialect) == (600, "reported", "cohere")
+    assert seen.json()["usage"]["prompt_tokens"] == 600

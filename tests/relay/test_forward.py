@@ -1,0 +1,432 @@
+"""Calls that are passed on unread: names, ids, keys, cost and the log."""
+
+from __future__ import annotations
+
+import email
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.edge.keys import digest
+from gateway.relay.runtime import Runtime
+from gateway.routing.snapshot import ApiKey
+from tests.relay.harness import KEY, PEPPER, Parts, gateway, provider, route, snapshot, sse
+
+OTHER = "sk-dgm-other"
+
+
+def form(**fields: Any) -> tuple[bytes, dict[str, str]]:
+    """A form as httpx writes it: its body and its headers."""
+    files = {name: value for name, value in fields.items() if isinstance(value, tuple)}
+    data = {name: value for name, value in fields.items() if not isinstance(value, tuple)}
+    request = httpx.Request("POST", "http://x", data=data, files=files)
+    return request.read(), {"content-type": request.headers["content-type"]}
+
+
+def parts_of(request: httpx.Request) -> dict[str, Any]:
+    """A form as the standard library reads it."""
+    head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + request.content)
+    found = {}
+    for part in message.get_payload():  # type: ignore[union-attr]
+        name = part.get_param("name", header="content-disposition")  # type: ignore[union-attr]
+        found[str(name)] = part.get_payload(decode=True)  # type: ignore[union-attr]
+    return found
+
+
+async def test_a_form_goes_on_under_the_upstreams_name(tmp_path: Path) -> None:
+    wave = b"RIFF\r\n--\x00\xff" * 1000
+    registry = snapshot(route("ears", provider("up"), model="whisper-1"))
+    answered = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=answered)) as g:
+        body, headers = form(model="ears", language="de", file=("a.wav", wave, "audio/wav"))
+        seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        assert (seen.status, seen.json()) == (200, answered)
+        sent = g.upstreams.requests[0]
+        assert sent.url.path == "/audio/transcriptions"
+        assert parts_of(sent) == {"model": b"whisper-1", "language": b"de", "file": wave}
+        row = await g.entry()
+    assert (row.endpoint, row.requested_model, row.model) == (
+        "/v1/audio/transcriptions",
+        "ears",
+        "whisper-1",
+    )
+    assert row.cost_usd == Decimal("0.36") * 90 / 3600
+    assert row.attempts[0].sent_bytes == len(sent.content)
+    assert row.bodies is not None
+    assert row.bodies.client_request is not None
+    logged = json.loads(row.bodies.client_request)
+    assert logged["file"] == {"filename": "a.wav", "content_type": "audio/wav", "bytes": len(wave)}
+    assert wave not in msgspec.msgpack.encode(row)
+
+
+async def test_sound_goes_on_as_it_comes(tmp_path: Path) -> None:
+    registry = snapshot(route("voice", provider("up"), model="tts-1"))
+    kind = {"content-type": "audio/mpeg"}
+
+    def speak(request: httpx.Request) -> httpx.Response:
+        assert json.loads(request.content) == {"model": "tts-1", "input": "Hello", "voice": "nova"}
+        return httpx.Response(200, headers=kind, stream=Parts(b"ID3\x00", 0.01, b"\xff\xfb"))
+
+    async with gateway(tmp_path, registry, up=speak) as g:
+        asked = {"model": "voice", "input": "Hello", "voice": "nova"}
+        seen = await g.post("/v1/audio/speech", asked)
+        assert (seen.body, seen.headers["content-type"]) == (b"ID3\x00\xff\xfb", "audio/mpeg")
+        assert len([part for part in seen.parts if part]) == 2
+        row = await g.entry()
+    assert row.cost_usd == Decimal(15) * 5 / 1_000_000
+    assert row.bodies is not None
+    assert row.bodies.upstream_response == b'{"content_type":"audio/mpeg","bytes":6}'
+
+
+IMAGE_USAGE = {
+    "input_tokens": 100,
+    "output_tokens": 1000,
+    "total_tokens": 1100,
+    "input_tokens_details": {"text_tokens": 60, "image_tokens": 40},
+    "output_tokens_details": {"text_tokens": 0, "image_tokens": 1000},
+}
+
+
+async def test_pictures_are_billed_by_their_tokens_and_not_logged(tmp_path: Path) -> None:
+    registry = snapshot(route("draw", provider("up"), model="gpt-image-1.5"))
+    drawn = {"created": 1, "data": [{"b64_json": "QUJD" * 100}], "usage": IMAGE_USAGE}
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=drawn)) as g:
+        seen = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
+        assert seen.json() == drawn
+        row = await g.entry()
+    # 60 text at 5, 40 pictures in at 8, 1000 pictures out at 32, for a million.
+    assert row.cost_usd == Decimal(60 * 5 + 40 * 8 + 1000 * 32) / 1_000_000
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (100, 1000, "reported")
+    assert b"QUJD" not in msgspec.msgpack.encode(row)
+
+
+async def test_partial_pictures_are_streamed_and_counted(tmp_path: Path) -> None:
+    registry = snapshot(route("draw", provider("up"), model="gpt-image-1"))
+    events = [
+        b'event: image_generation.partial_image\ndata: {"type":"image_generation.partial_image",'
+        b'"b64_json":"QUJD"}\n\n',
+        b'event: image_generation.completed\ndata: {"type":"image_generation.completed","usage":'
+        + json.dumps(IMAGE_USAGE).encode()
+        + b"}\n\n",
+    ]
+    async with gateway(tmp_path, registry, up=lambda r: sse(events[0], 0.01, events[1])) as g:
+        asked = {"model": "draw", "prompt": "a cat", "stream": True, "partial_images": 1}
+        seen = await g.post("/v1/images/generations", asked)
+        assert seen.body == b"".join(events)
+        assert seen.headers["content-type"] == "text/event-stream"
+        row = await g.entry()
+    assert row.cost_usd == Decimal(60 * 5 + 40 * 10 + 1000 * 40) / 1_000_000
+    assert row.stream
+
+
+async def test_a_broken_stream_ends_with_an_error_event(tmp_path: Path) -> None:
+    registry = snapshot(route("draw", provider("up"), model="gpt-image-1"))
+    broken = httpx.ReadError("gone")
+    async with gateway(tmp_path, registry, up=lambda r: sse(b'data: {"a":1}\n\n', broken)) as g:
+        seen = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
+        assert b'event: error\ndata: {"error":' in seen.body
+        assert (await g.entry()).outcome == "cut"
+
+
+async def test_broken_sound_has_no_clean_end(tmp_path: Path) -> None:
+    registry = snapshot(route("voice", provider("up"), model="tts-1"))
+    kind = {"content-type": "audio/mpeg"}
+
+    def speak(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers=kind, stream=Parts(b"ID3", httpx.ReadError("gone")))
+
+    async with gateway(tmp_path, registry, up=speak) as g:
+        seen = await g.post("/v1/audio/speech", {"model": "voice", "input": "Hello"})
+        assert not seen.ended
+        assert (await g.entry()).outcome == "cut"
+
+
+async def test_what_has_no_price_is_unknown_and_not_free(tmp_path: Path) -> None:
+    registry = snapshot(route("draw", provider("up"), model="dall-e-3"))
+    answered = {"created": 1, "data": [{"url": "https://x.test/a.png"}]}
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=answered)) as g:
+        await g.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
+        row = await g.entry()
+    assert (row.cost_usd, row.input_tokens, row.usage_source) == (None, None, "")
+
+
+async def test_a_provider_without_the_call_is_named_and_so_is_one_with_it(tmp_path: Path) -> None:
+    deep = provider("deep", preset="deepseek")
+    registry = snapshot(route("chat", deep), route("draw", provider("up")))
+    async with gateway(tmp_path, registry) as g:
+        seen = await g.post("/v1/images/generations", {"model": "chat", "prompt": "a"})
+    assert seen.status == 400
+    message = seen.json()["error"]["message"]
+    assert "deep, which has no images/generations" in message
+    assert "these providers here have it: up" in message
+
+
+async def test_a_refused_target_gives_way_to_the_next(tmp_path: Path) -> None:
+    registry = snapshot(route("draw", provider("one"), provider("two"), model="gpt-image-1"))
+    done = {"created": 1, "data": []}
+    async with gateway(
+        tmp_path,
+        registry,
+        one=lambda r: httpx.Response(503, json={"error": {"message": "busy"}}),
+        two=lambda r: httpx.Response(200, json=done),
+    ) as g:
+        seen = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
+        assert (seen.status, seen.json()) == (200, done)
+        assert [a.provider for a in (await g.entry()).attempts] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "says"),
+    [
+        (b"{}", "application/json", "takes a form"),
+        (b"--x\r\n", "multipart/form-data; boundary=x", "not a legal form"),
+        (b"", "multipart/form-data", "names no boundary"),
+        (b"hello", "multipart/form-data; boundary=x", "does not begin"),
+    ],
+    ids=["json", "cut", "no boundary", "none"],
+)
+async def test_a_body_that_is_no_form_is_refused(
+    tmp_path: Path, body: bytes, kind: str, says: str
+) -> None:
+    registry = snapshot(route("ears", provider("up"), model="whisper-1"))
+    async with gateway(tmp_path, registry) as g:
+        seen = await g.post("/v1/audio/transcriptions", body, headers={"content-type": kind})
+    assert seen.status == 400
+    assert says in seen.json()["error"]["message"]
+
+
+async def test_two_models_in_a_form_are_refused(tmp_path: Path) -> None:
+    """An upstream that takes the last of them would answer for a model that was not checked."""
+    registry = snapshot(route("ears", provider("up"), model="whisper-1"))
+    body = b"".join(
+        b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\n' + name + b"\r\n"
+        for name in (b"ears", b"gpt-9")
+    )
+    async with gateway(tmp_path, registry) as g:
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        seen = await g.post("/v1/audio/translations", body + b"--x--\r\n", headers=headers)
+    assert seen.status == 400
+    assert seen.json()["error"]["param"] == "model"
+
+
+async def test_a_form_past_its_own_limit_is_refused(tmp_path: Path) -> None:
+    registry = snapshot(route("ears", provider("up"), model="whisper-1"))
+    async with gateway(tmp_path, registry) as g:
+        g.runtime.config = msgspec.structs.replace(g.runtime.config, max_upload_bytes=1000)
+        body, headers = form(model="ears", file=("a.wav", b"x" * 2000, "audio/wav"))
+        seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
+    assert seen.status == 413
+
+
+async def test_forms_at_once_take_so_much_memory_and_no_more(tmp_path: Path) -> None:
+    registry = snapshot(route("ears", provider("up"), model="whisper-1"))
+    body, headers = form(model="ears", file=("a.wav", b"x" * 100, "audio/wav"))
+    headers["content-length"] = str(len(body))
+    done = httpx.Response(200, json={"text": "hi"})
+    async with gateway(tmp_path, registry, up=lambda r: done) as g:
+        held = g.runtime.held_bytes = 4 * g.runtime.config.max_upload_bytes
+        seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        assert (seen.status, seen.headers["retry-after"]) == (503, "5")
+        assert g.runtime.held_bytes == held
+        g.runtime.held_bytes = 0
+        assert (await g.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
+        assert g.runtime.held_bytes == 0
+
+
+async def test_a_wrong_method_names_the_right_ones(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("a", provider("up")))) as g:
+        seen = await g.post("/v1/files/file-1", b"", method="PUT")
+    assert (seen.status, seen.headers["allow"]) == (405, "GET, DELETE")
+
+
+# --- rerank -------------------------------------------------------------------------------
+
+JINA = {
+    "model": "jina-reranker-v3",
+    "usage": {"total_tokens": 12},
+    "results": [{"index": 1, "relevance_score": 0.9}],
+}
+
+
+async def test_a_cohere_client_gets_its_shape_from_voyage(tmp_path: Path) -> None:
+    voyage = provider("voyage", preset="voyage", dialect="openai_embeddings")
+    answered = {"object": "list", "data": JINA["results"], "usage": {"total_tokens": 12}}
+    registry = snapshot(route("order", voyage, model="rerank-2.5"))
+    async with gateway(
+        tmp_path, registry, voyage=lambda r: httpx.Response(200, json=answered)
+    ) as g:
+        asked = {"model": "order", "query": "q", "documents": ["a", "b"], "top_n": 1}
+        seen = await g.post("/v2/rerank", asked)
+        assert seen.json()["results"] == JINA["results"]
+        sent = json.loads(g.upstreams.requests[0].content)
+        assert (sent["model"], sent["top_k"]) == ("rerank-2.5", 1)
+        row = await g.entry()
+    assert (row.endpoint, row.input_tokens, row.cost_usd) == ("/v2/rerank", 12, None)
+
+
+async def test_an_error_of_a_rerank_is_told_as_coheres(tmp_path: Path) -> None:
+    registry = snapshot(route("order", provider("up", preset="jina"), model="jina-reranker-v3"))
+    async with gateway(
+        tmp_path, registry, up=lambda r: httpx.Response(422, json={"detail": "documents is empty"})
+    ) as g:
+        asked = {"model": "order", "query": "q", "documents": []}
+        seen = await g.post("/v2/rerank", asked)
+        assert (seen.status, seen.json()["message"]) == (400, "documents is empty")
+        same = await g.post("/v1/rerank", asked)
+    assert (same.status, same.json()) == (422, {"detail": "documents is empty"})
+
+
+# --- files and batches --------------------------------------------------------------------
+
+
+class Shelf:
+    """A provider's files, and a gateway's memory of whose they are."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.rows: set[tuple[str, int, str]] = set()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        parts = request.url.path.strip("/").split("/")
+        if parts[0] == "batches":
+            sent = json.loads(request.content)
+            assert sent["input_file_id"] in self.files
+            told = {"id": "batch_1", "input_file_id": sent["input_file_id"], "output_file_id": None}
+            return httpx.Response(200, json=told)
+        if request.method == "POST":
+            name = f"file-up{len(self.files)}"
+            self.files[name] = parts_of(request)["file"]
+            return httpx.Response(200, json={"id": name, "object": "file", "bytes": 3})
+        if len(parts) == 1:
+            rows = [{"id": name, "object": "file"} for name in self.files]
+            return httpx.Response(200, json={"object": "list", "data": rows, "has_more": False})
+        if parts[1] not in self.files:
+            return httpx.Response(404, json={"error": {"message": "No such File object"}})
+        if parts[-1] == "content":
+            kind = {"content-type": "application/json"}
+            return httpx.Response(200, headers=kind, content=self.files[parts[1]])
+        return httpx.Response(200, json={"id": parts[1], "object": "file"})
+
+    def remember(self, live: Runtime) -> None:
+        """Stand where the database stands."""
+
+        def keep(provider: str, owner: int, ids: list[str]) -> None:
+            self.rows |= {(provider, owner, id_) for id_ in ids}
+
+        def kept(provider: str, owner: int, ids: list[str]) -> set[str]:
+            return {id_ for id_ in ids if (provider, owner, id_) in self.rows}
+
+        live._wiring = msgspec.structs.replace(live._wiring, keep=keep, kept=kept)
+
+
+def two_keys() -> dict[bytes, ApiKey]:
+    mine = ApiKey(id=1, prefix="sk-dgm-te", name="mine", digest=digest(KEY, PEPPER))
+    other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=digest(OTHER, PEPPER))
+    return {mine.digest: mine, other.digest: other}
+
+
+async def test_a_file_is_its_keys_own(tmp_path: Path) -> None:
+    shelf = Shelf()
+    registry = snapshot(route("gpt", provider("up")), keys=two_keys())
+    async with gateway(tmp_path, registry, up=shelf) as g:
+        shelf.remember(g.runtime)
+        body, headers = form(purpose="batch", file=("a.jsonl", b'{"a":1}', "application/jsonl"))
+        made = (await g.post("/v1/files", body, headers=headers)).json()["id"]
+        assert made.startswith("file-dgm")
+        assert "up0" not in made
+        content = await g.post(f"/v1/files/{made}/content", b"", method="GET")
+        assert content.body == b'{"a":1}'
+        listed = await g.post("/v1/files?limit=5", b"", method="GET")
+        assert [row["id"] for row in listed.json()["data"]] == [made]
+        assert "limit=10000" in str(g.upstreams.requests[-1].url)
+        batch = await g.post("/v1/batches", {"input_file_id": made, "endpoint": "/v1/x"})
+        assert batch.json()["input_file_id"] == made
+        assert batch.json()["id"].startswith("batch_dgm")
+        # Another key sees none of it, whether by our id, the provider's or a list.
+        for id_ in (made, "file-up0", made[:-1] + ("A" if made[-1] != "A" else "B")):
+            refused = await g.post(f"/v1/files/{id_}", b"", method="GET", key=OTHER)
+            assert refused.status == 404
+        others = await g.post("/v1/files", b"", method="GET", key=OTHER)
+        assert others.json()["data"] == []
+        taken = await g.post("/v1/batches", {"input_file_id": made}, key=OTHER)
+        assert taken.status == 404
+        rows = await g.rows(9)
+    assert rows[0].endpoint == "POST /v1/files"
+    assert {row.endpoint for row in rows} >= {"GET /v1/files/{id}/content", "GET /v1/files"}
+
+
+async def test_a_file_in_a_chat_goes_under_the_providers_id(tmp_path: Path) -> None:
+    shelf = Shelf()
+    registry = snapshot(route("gpt", provider("up")), route("far", provider("else")))
+
+    def up(request: httpx.Request) -> httpx.Response:
+        return shelf(request) if "files" in request.url.path else httpx.Response(500)
+
+    async with gateway(tmp_path, registry, up=up) as g:
+        body, headers = form(purpose="user_data", file=("a.pdf", b"%PDF", "application/pdf"))
+        made = (await g.post("/v1/files?provider=up", body, headers=headers)).json()["id"]
+        part = {"type": "file", "file": {"file_id": made}}
+        chat = {"model": "gpt", "messages": [{"role": "user", "content": [part]}]}
+        await g.post("/v1/chat/completions", chat)
+        assert b"file-up0" in g.upstreams.requests[-1].content
+        seen = await g.post("/v1/chat/completions", {**chat, "model": "far"})
+        assert seen.status == 400
+        assert "is kept at up" in seen.json()["error"]["message"]
+
+
+async def test_without_a_name_one_of_several_providers_is_asked_for(tmp_path: Path) -> None:
+    registry = snapshot(route("a", provider("one"), provider("two")))
+    async with gateway(tmp_path, registry) as g:
+        seen = await g.post("/v1/files", b"", method="GET")
+        assert seen.status == 400
+        assert "one, two; name one with `?provider=NAME`" in seen.json()["error"]["message"]
+        seen = await g.post("/v1/files?provider=three", b"", method="GET")
+        assert (seen.status, seen.json()["error"]["param"]) == (404, "provider")
+
+
+async def test_a_key_with_routes_needs_the_files_among_them(tmp_path: Path) -> None:
+    keys = {
+        digest_: msgspec.structs.replace(key, routes=("gpt",) if key.id == 1 else ("up/files",))
+        for digest_, key in two_keys().items()
+    }
+    registry = snapshot(route("gpt", provider("up")), keys=keys)
+    async with gateway(tmp_path, registry, up=Shelf()) as g:
+        refused = await g.post("/v1/files", b"", method="GET")
+        assert refused.status == 403
+        assert "allow it `up/files`" in refused.json()["error"]["message"]
+        assert (await g.post("/v1/files", b"", method="GET", key=OTHER)).status == 200
+
+
+async def test_an_anthropic_batch_goes_to_the_models_names(tmp_path: Path) -> None:
+    claude = provider("claude", "anthropic_messages", preset="anthropic")
+    registry = snapshot(
+        route("smart", claude, model="claude-opus-5-5"), route("gpt", provider("up"))
+    )
+
+    def up(request: httpx.Request) -> httpx.Response:
+        assert request.headers["anthropic-version"] == "2023-06-01"
+        told = {
+            "id": "msgbatch_1",
+            "results_url": "https://api.anthropic.com/v1/messages/batches/msgbatch_1/results",
+        }
+        return httpx.Response(200, json=told)
+
+    params = {"max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"anthropic-version": "2023-06-01"}
+    async with gateway(tmp_path, registry, claude=up) as g:
+        asked = {"requests": [{"custom_id": "1", "params": {"model": "smart", **params}}]}
+        seen = (await g.post("/v1/messages/batches", asked, headers=headers)).json()
+        assert seen["results_url"] == f"/v1/messages/batches/{seen['id']}/results"
+        sent = json.loads(g.upstreams.requests[0].content)
+        assert sent["requests"][0]["params"]["model"] == "claude-opus-5-5"
+        asked["requests"].append({"custom_id": "2", "params": {"model": "gpt", **params}})
+        mixed = await g.post("/v1/messages/batches", asked, headers=headers)
+        assert mixed.status == 400
+        assert mixed.json()["type"] == "error"
+        assert "requests[1].params.model" in json.dumps(mixed.json())

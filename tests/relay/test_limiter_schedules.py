@@ -1,0 +1,392 @@
+"""Thousands of schedules of requests over several processes, against a ledger kept apart.
+
+Each schedule has a key in a project of a team, a route and two providers, with limits and
+budgets drawn at random; requests come, are refused, retried, hedged, cut short and settled,
+processes die and others take their places, on a clock that leaps over the calendar's ends.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.dialects import DIALECTS
+from gateway.relay.board import Board
+from gateway.relay.call import Call
+from gateway.relay.limiter import Limiter, rules_for
+from gateway.routing.limits import (
+    BUCKETS,
+    FIRST,
+    RESERVED,
+    SLICES,
+    SPANS,
+    UNITS,
+    Budget,
+    Limits,
+    Rule,
+    calendar,
+    rules,
+)
+from gateway.routing.snapshot import ApiKey, Provider, Route, Snapshot, Team
+from tests.relay.harness import provider, snapshot
+from tests.relay.test_limiter import priced
+
+WORKERS = 3
+SCHEDULES = 2500
+STEPS = 40
+# Near the ends of a day, a week, a month and a year; UTC has no summer time, but clocks in
+# New York and Berlin are changed in two of these nights.
+STARTS = [
+    datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    for text in (
+        "2026-12-31T23:58:00",
+        "2026-02-28T23:59:30",
+        "2026-03-08T06:59:50",
+        "2026-10-25T00:59:00",
+        "2026-06-14T23:59:59",
+        "2026-06-17T11:00:00",
+    )
+]
+GAPS = [0.0, 0.0, 0.1, 1.0, 4.9, 5.1, 20.0, 61.0, 400.0, 3700.0, 30_000.0, 90_000.0, 700_000.0]
+
+
+class Running(NamedTuple):
+    """A request under way: the process that has it, and what it may use."""
+
+    call: Call
+    worker: int
+    rules: frozenset[str]
+    tokens: int
+    units: int
+
+
+class Ledger:
+    """What truly happened, by the name of each rule."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, list[tuple[float, int]]] = {}
+        self.tokens: dict[str, list[tuple[float, int]]] = {}
+        self.spent: dict[tuple[str, int], list[int]] = {}
+
+    def counted(self, rule: Rule, now: float, back_s: float) -> int:
+        events = (self.requests if rule.what == "requests" else self.tokens).get(rule.name, [])
+        return sum(amount for at, amount in events if at > now - back_s)
+
+    def busiest(self, rule: Rule) -> int:
+        """The most that any span of the rule's length had, wherever it begins."""
+        events = (self.requests if rule.what == "requests" else self.tokens).get(rule.name, [])
+        span_s, found = SPANS[rule.span], 0
+        for end, _ in events:
+            found = max(found, sum(n for at, n in events if end - span_s < at <= end))
+        return found
+
+
+class Office:
+    """The processes: a limiter each, on one directory, and one clock."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.now = STARTS[0]
+        self.workers = [self._worker() for _ in range(WORKERS)]
+
+    def _worker(self) -> Limiter:
+        return Limiter(Board(self.directory), clock=lambda: self.now)
+
+    def kill(self, number: int) -> None:
+        """What the kernel does with a process that dies: its locks end, its counts stay."""
+        self.workers[number].board._drop()
+        survivor = self.workers[(number + 1) % WORKERS]
+        assert survivor.board.sweep() == 1
+        self.workers[number] = self._worker()
+
+    def words(self, name: str) -> Iterator[tuple[memoryview, int]]:
+        """The cell of a rule in each lane."""
+        board = self.workers[0].board
+        board.look()
+        at = board.cell(name)
+        assert at is not None
+        for lane in (board.mine, *board.others):
+            yield lane, at
+
+    def reserved(self, name: str) -> int:
+        return sum(lane[at + RESERVED] for lane, at in self.words(name))
+
+    def spent(self, name: str, window: int) -> int:
+        return sum(lane[at + FIRST] for lane, at in self.words(name) if lane[at] == window)
+
+
+class Story:
+    """One schedule."""
+
+    def __init__(self, office: Office, number: int) -> None:
+        self.office = office
+        self.draw = random.Random(number)
+        self.ledger = Ledger()
+        self.running: list[Running] = []
+        self.refused = 0
+        self.key, self.route, self.registry = self._registry(1 + number * 4)
+        self.own = rules_for(self.key, self.route)
+        self.of_providers = [
+            rules(f"provider:{t.model.provider.id}", "", t.model.provider.limits)
+            for t in self.route.targets
+        ]
+        office.now = self.draw.choice(STARTS) + self.draw.random() * 30
+
+    def _registry(self, first_id: int) -> tuple[ApiKey, Route, Snapshot]:
+        providers: list[Provider] = [
+            provider(f"p{n}", id=first_id + n, limits=self._limits(0.2)) for n in range(2)
+        ]
+        route = priced(*providers, id=first_id, limits=self._limits(0.15))
+        team = Team(id=first_id, name="t", limits=self._limits(0.2), budget=self._budget())
+        project = Team(
+            id=first_id + 1, name="p", limits=self._limits(0.2), budget=self._budget(), parent=team
+        )
+        base = snapshot(route)
+        ((digest, key),) = base.keys.items()
+        key = msgspec.structs.replace(
+            key, id=first_id, team=project, limits=self._limits(0.3), budget=self._budget()
+        )
+        return key, route, msgspec.structs.replace(base, keys={digest: key})
+
+    def _limits(self, odds: float) -> Limits:
+        draw = self.draw
+        found: dict[str, Any] = {}
+        for span in SPANS:
+            if draw.random() < odds:
+                found[f"requests_per_{span}"] = draw.randrange(1, 8)
+            if draw.random() < odds:
+                found[f"tokens_per_{span}"] = draw.randrange(1, 300)
+        if draw.random() < odds:
+            found["concurrency"] = draw.randrange(1, 4)
+        return Limits(**found)
+
+    def _budget(self) -> Budget:
+        found = {
+            f"{span}_usd": Decimal(self.draw.randrange(0, 2000)) / 10**6
+            for span in ("day", "week", "month", "total")
+            if self.draw.random() < 0.25
+        }
+        return Budget(**found)
+
+    # --- what may happen ----------------------------------------------------------------
+
+    def run(self) -> None:
+        for _ in range(STEPS):
+            self.office.now += self.draw.choice(GAPS) * self.draw.random()
+            chance = self.draw.random()
+            if chance < 0.55 or not self.running:
+                self.enter()
+            elif chance < 0.97:
+                self.end(self.running.pop(self.draw.randrange(len(self.running))))
+            else:
+                self.die(self.draw.randrange(WORKERS))
+            self.check()
+        while self.running:
+            self.end(self.running.pop())
+        self.check()
+        self.check_end()
+
+    def enter(self) -> None:
+        worker = self.draw.randrange(WORKERS)
+        limiter, want = self.office.workers[worker], self.draw.choice([1, 9, 40, 150])
+        call = self._call(want)
+        held: set[str] = set()
+        for place, target in self._order():
+            try:
+                full = limiter.admit(call, self.route, target)
+            except GatewayError:
+                assert not call.holds
+                assert not call.admitted
+                self.refused += 1
+                self.justified(self.own, want)
+                return
+            if not held:
+                self._count_requests(self.own)
+                held = {rule.name for rule in self.own}
+            if full is not None:
+                self.refused += 1
+                self.justified(self.of_providers[place], want, held)
+                continue
+            self._count_requests(self.of_providers[place])
+            names = {rule.name for rule in self.of_providers[place]}
+            if self.draw.random() < 0.2:  # this attempt fails: the next one
+                limiter.leave(call)
+                continue
+            if self.draw.random() < 0.2:
+                self._hedge(limiter, call, 1 - place)
+            self._running(call, worker, held | names, want)
+            return
+        self._running(call, worker, held, want)
+
+    def _order(self) -> list[tuple[int, Any]]:
+        found = list(enumerate(self.route.targets))
+        self.draw.shuffle(found)
+        return found
+
+    def _hedge(self, limiter: Limiter, call: Call, place: int) -> None:
+        """A second target that loses: what it had reserved is free again."""
+        spare = copy.copy(call)
+        spare.holds = []
+        if limiter.admit(spare, self.route, self.route.targets[place]) is None:
+            self._count_requests(self.of_providers[place])
+        limiter.leave(spare)
+        assert not spare.holds
+
+    def _call(self, want: int) -> Call:
+        made = Call(
+            request_id="r",
+            endpoint="/v1/chat/completions",
+            verb="generate",
+            dialect=DIALECTS["openai_chat"],
+            snapshot=self.registry,
+            headers={},
+            started=0.0,
+        )
+        made.started_at, made.key, made.route = self.office.now, self.key, self.route
+        made.fields = {"max_tokens": msgspec.Raw(b"%d" % want)}
+        return made
+
+    def _running(self, call: Call, worker: int, names: set[str], want: int) -> None:
+        # One token of a prompt at a dollar a million, the answer's at two.
+        units = (1 + 2 * want) * UNITS // 10**6
+        self.running.append(Running(call, worker, frozenset(names), 1 + want, units))
+
+    def _count_requests(self, found: Any) -> None:
+        for rule in found:
+            if rule.what == "requests":
+                self.ledger.requests.setdefault(rule.name, []).append((self.office.now, 1))
+
+    def end(self, one: Running) -> None:
+        part = self.draw.choice([0.0, self.draw.random(), 1.0])
+        tokens, units = int(one.tokens * part), int(one.units * part)
+        self.office.workers[one.worker].settle(one.call, tokens, units)
+        self.office.workers[one.worker].settle(one.call, tokens, units)  # once is enough
+        for rule in self._all():
+            if rule.name not in one.rules:
+                continue
+            if rule.what == "tokens" and tokens:
+                self.ledger.tokens.setdefault(rule.name, []).append((self.office.now, tokens))
+            elif rule.what == "usd":
+                window = calendar(one.call.started_at, rule.span)[0]
+                if units and not self._over(rule.name, window, one.worker):
+                    self.ledger.spent.setdefault((rule.name, window), []).append(units)
+
+    def _over(self, name: str, window: int, worker: int) -> bool:
+        """Whether the process that settles has begun a later window already."""
+        board = self.office.workers[worker].board
+        at = board.cell(name)
+        assert at is not None
+        return bool(board.mine[at] > window)
+
+    def die(self, worker: int) -> None:
+        self.office.kill(worker)
+        self.running = [one for one in self.running if one.worker != worker]
+
+    # --- what must hold -----------------------------------------------------------------
+
+    def _all(self) -> list[Rule]:
+        return [*self.own, *self.of_providers[0], *self.of_providers[1]]
+
+    def _held(self, rule: Rule) -> list[int]:
+        of = [one for one in self.running if rule.name in one.rules]
+        if rule.what == "tokens":
+            return [one.tokens for one in of]
+        return [one.units if rule.what == "usd" else 1 for one in of]
+
+    def check(self) -> None:
+        for rule in self._all():
+            if rule.what == "requests":
+                assert self.ledger.busiest(rule) <= rule.most
+                continue
+            held = self._held(rule)
+            assert self.office.reserved(rule.name) == sum(held), "a phantom, or one forgotten"
+            if rule.what == "concurrency":
+                assert len(held) <= rule.most
+            elif rule.what == "usd":
+                window = calendar(self.office.now, rule.span)[0]
+                spent = self.ledger.spent.get((rule.name, window), [])
+                assert self.office.spent(rule.name, window) == sum(spent), "not exact"
+
+    def check_end(self) -> None:
+        """Limits are passed by no more than the one request that was alone."""
+        for rule in self._all():
+            assert self.office.reserved(rule.name) == 0
+            if rule.what == "tokens":
+                largest = max((n for _, n in self.ledger.tokens.get(rule.name, [])), default=0)
+                assert self.ledger.busiest(rule) <= rule.most + largest
+        budgets = {rule.name: rule.most for rule in self._all() if rule.what == "usd"}
+        for (name, _), spent in self.ledger.spent.items():
+            assert sum(spent) <= budgets[name] + max(spent)
+
+    def justified(self, found: Any, want: int, held: set[str] | None = None) -> None:
+        """Whoever is refused is refused by what was truly used or is truly under way."""
+        assert any(self._is_full(rule, want, held or set()) for rule in found)
+
+    def _is_full(self, rule: Rule, want: int, mine: set[str]) -> bool:
+        under_way = sum(self._held(rule))
+        if rule.what == "concurrency":
+            return under_way >= rule.most
+        if rule.what == "usd":
+            window = calendar(self.office.now, rule.span)[0]
+            used = sum(self.ledger.spent.get((rule.name, window), []))
+            wish = (1 + 2 * want) * UNITS // 10**6
+        else:
+            # A bucket leaves when all of it is older than the span.
+            back_s = SPANS[rule.span] * BUCKETS / SLICES
+            used = self.ledger.counted(rule, self.office.now, back_s)
+            wish = 1 if rule.what == "requests" else 1 + want
+        return used >= rule.most or (under_way > 0 and used + under_way + wish > rule.most)
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
+    return Office(tmp_path_factory.mktemp("limits"))
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_no_schedule_passes_a_limit_or_leaves_a_phantom(office: Office, part: int) -> None:
+    refused = 0
+    for number in range(part * SCHEDULES // 10, (part + 1) * SCHEDULES // 10):
+        story = Story(office, number)
+        try:
+            story.run()
+        except AssertionError as error:
+            error.add_note(f"schedule {number}")
+            raise
+        refused += story.refused
+    assert refused > SCHEDULES // 10, "schedules that refuse nobody say nothing"
+
+
+def test_whoever_waits_as_long_as_told_has_a_turn(office: Office) -> None:
+    """Clients that come back when they were told to are all served, however many ask."""
+    for number in range(10**6, 10**6 + 150):
+        story = Story(office, number)
+        draw = story.draw
+        waiting = [(office.now + n / 10, 1 + draw.randrange(60), 0) for n in range(6)]
+        usable = all(rule.most > 0 for rule in story._all())
+        while waiting and usable:
+            waiting.sort()
+            due, want, turns = waiting.pop(0)
+            office.now = max(office.now, due)
+            assert turns < 60, f"schedule {number}: kept out for ever"
+            call = story._call(want)
+            limiter = office.workers[draw.randrange(WORKERS)]
+            try:
+                full = limiter.admit(call, story.route, story.route.targets[0])
+            except GatewayError as refusal:
+                full = refusal.error
+            if full is None:
+                limiter.settle(call, want // 2, 0)
+                continue
+            limiter.settle(call, 0, 0)
+            assert full.retry_after_s is not None
+            waiting.append((office.now + full.retry_after_s, want, turns + 1))

@@ -1,0 +1,229 @@
+"""Limits as clients of each dialect read them: headers, and refusals in their own shapes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.routing.limits import Budget, Limits
+from tests.relay.harness import (
+    DONE,
+    Gateway,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    sse,
+)
+from tests.relay.test_limiter import CHAT, MESSAGES, body, limited, priced, reserved, used
+
+TURN = {"role": "user", "content": "hi"}
+GEMINI = "/v1beta/models/r:generateContent"
+# A dialect's path -> the shortest request of it.
+ASKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": (CHAT, {"model": "r", "messages": [TURN]}),
+    "messages": (MESSAGES, {"model": "r", "messages": [TURN], "max_tokens": 9}),
+    "responses": ("/v1/responses", {"model": "r", "input": "hi"}),
+    "completions": ("/v1/completions", {"model": "r", "prompt": "hi"}),
+    "gemini": (GEMINI, {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
+    "ollama": ("/api/chat", {"model": "r", "messages": [TURN], "stream": False}),
+}
+OPENAI = r"x-ratelimit-{field}-{what}"
+ANTHROPIC = r"anthropic-ratelimit-{what}-{field}"
+
+
+def told(headers: dict[str, str], template: str, what: str) -> list[str]:
+    names = [template.format(what=what, field=field) for field in ("limit", "remaining", "reset")]
+    return [headers[name] for name in names]
+
+
+@pytest.mark.parametrize("dialect", ASKS)
+async def test_answers_tell_what_is_left(tmp_path: Path, dialect: str) -> None:
+    registry = limited(
+        route("r", provider("one", preset="groq")),
+        limits=Limits(
+            requests_per_minute=5,
+            requests_per_day=3,
+            tokens_per_hour=10**6,
+            tokens_per_minute=90_000,
+        ),
+    )
+    path, asked = ASKS[dialect]
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+        reply = await rig.post(path, asked)
+    template = ANTHROPIC if dialect == "messages" else OPENAI
+    assert reply.status == 200, reply.body
+    limit, left, resets = told(reply.headers, template, "requests")
+    assert (limit, left) == ("3", "2"), "what ends first is told, not what was set first"
+    assert told(reply.headers, template, "tokens")[0] == "90000"
+    if dialect == "messages":
+        at = datetime.strptime(resets, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        assert 0 < (at - datetime.now(UTC)).total_seconds() <= 86400 * 13 / 12 + 1
+    else:
+        assert re.fullmatch(r"(\d+h)?(\d+m)?\d+s", resets)
+    other = ANTHROPIC if template == OPENAI else OPENAI
+    assert other.split("{")[0] not in "".join(reply.headers)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", ASKS)
+async def test_a_refusal_is_in_the_callers_dialect(
+    tmp_path: Path, dialect: str, *, stream: bool
+) -> None:
+    """A real status with how long to wait, for a stream too: nothing has begun."""
+    registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=1))
+    path, asked = ASKS[dialect]
+    if stream:
+        asked = {**asked, "stream": True}
+        path = path.replace(":generateContent", ":streamGenerateContent")
+        if dialect == "gemini":
+            del asked["stream"]
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+        await rig.post(*ASKS[dialect])
+        reply = await rig.post(path, asked)
+        row = (await rig.rows(2))[-1]
+    assert (reply.status, row.status, row.error_kind) == (429, 429, "rate_limit")
+    wait = int(reply.headers["retry-after"])
+    assert 0 < wait <= 65
+    assert_refused(dialect, reply.json(), "rate_limit", wait)
+    assert told(reply.headers, ANTHROPIC if dialect == "messages" else OPENAI, "requests")[1] == "0"
+
+
+def assert_refused(dialect: str, said: Any, kind: str, wait: int | None = None) -> None:
+    words = "this API key may have 1 request a minute" if kind == "rate_limit" else "is spent"
+    if dialect == "ollama":
+        assert words in said["error"]
+        return
+    error = said["error"] if isinstance(said, dict) else said[0]["error"]
+    assert words in error["message"]
+    if dialect == "gemini":
+        assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
+        if wait is not None:
+            retry = [d for d in error["details"] if d["@type"].endswith("RetryInfo")]
+            assert retry[0]["retryDelay"] == f"{wait}s"
+    elif dialect == "messages":
+        assert said["type"] == "error"
+        assert error["type"] == ("rate_limit_error" if kind == "rate_limit" else "billing_error")
+    else:
+        code = "rate_limit_exceeded" if kind == "rate_limit" else "insufficient_quota"
+        assert error["code"] == code
+
+
+@pytest.mark.parametrize("dialect", ASKS)
+async def test_a_spent_budget_is_told_in_the_callers_dialect(tmp_path: Path, dialect: str) -> None:
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0001")))
+    async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
+        assert (await rig.post(CHAT, body())).status == 200
+        reply = await rig.post(*ASKS[dialect])
+    assert reply.status == (402 if dialect == "messages" else 429)
+    assert "retry-after" not in reply.headers, "no wait ends it"
+    assert_refused(dialect, reply.json(), "quota")
+
+
+# --- however a call ends ------------------------------------------------------------------
+
+
+async def spent(rig: Gateway, name: str = "key:1/usd/total") -> int:
+    at = rig.runtime.limiter.board.cell(name)
+    assert at is not None
+    return int(rig.runtime.limiter.board.mine[at + 2])
+
+
+async def test_retries_reserve_once_and_pay_for_the_answer(tmp_path: Path) -> None:
+    registry = limited(
+        priced(provider("one"), provider("two", id=2), retries=2, backoff_s=0.001),
+        limits=Limits(requests_per_minute=9, concurrency=1),
+        budget=Budget(total_usd=Decimal(1)),
+    )
+    async with gateway(
+        tmp_path, registry, one=lambda _: refusal(503), two=lambda _: used(50)
+    ) as rig:
+        reply = await rig.post(CHAT, body())
+        assert reply.headers["x-ratelimit-remaining-requests"] == "8"
+        assert await spent(rig) == 50 * 2 * 10_000
+        assert reserved(rig, "key:1/usd/total", "key:1/concurrency/") == [0, 0]
+
+
+async def test_of_a_hedged_call_nothing_stays_reserved(tmp_path: Path) -> None:
+    busy = Limits(concurrency=1, tokens_per_minute=10**6)
+    one, two = provider("one", limits=busy), provider("two", id=2, limits=busy)
+    registry = limited(
+        priced(one, two, hedge_after_s=0.05),
+        limits=Limits(concurrency=1),
+        budget=Budget(total_usd=Decimal(1)),
+    )
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(1)
+        return used(9)
+
+    async with gateway(tmp_path, registry, one=slow, two=lambda _: used(50)) as rig:
+        assert (await rig.post(CHAT, body())).status == 200
+        row = await rig.entry()
+        names = ("key:1/concurrency/", "provider:1/concurrency/", "provider:2/concurrency/")
+        assert reserved(rig, *names, "provider:1/tokens/minute") == [0, 0, 0, 0]
+        assert row.cost_usd is not None
+        assert await spent(rig) == int(row.cost_usd * 10**10)
+
+
+@pytest.mark.parametrize("leave", [0.05, 0.25])
+async def test_a_client_that_leaves_pays_for_what_was_made(tmp_path: Path, leave: float) -> None:
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    parts = [chunk("word " * 20), 0.15, chunk("word " * 20), 5.0, chunk(finish="stop"), DONE]
+    async with gateway(tmp_path, registry, one=lambda _: sse(*parts)) as rig:
+        await rig.post(CHAT, body(stream=True), leave_after=leave)
+        row = await rig.entry()
+        assert row.cost_usd
+        assert await spent(rig) == int(row.cost_usd * 10**10)
+        assert reserved(rig, "key:1/usd/total") == [0]
+
+
+async def test_a_forwarded_call_is_counted_and_settled(tmp_path: Path) -> None:
+    """Speech is passed on unread: it counts as a request, and nothing stays reserved."""
+    registry = limited(
+        route("r", provider("one")),
+        limits=Limits(requests_per_minute=1, concurrency=1, tokens_per_minute=10**6),
+        budget=Budget(total_usd=Decimal(1)),
+    )
+    asked = {"model": "r", "input": "hi", "voice": "alloy"}
+    sound = httpx.Response(200, content=b"sound", headers={"content-type": "audio/mpeg"})
+    async with gateway(tmp_path, registry, one=lambda _: sound) as rig:
+        first = await rig.post("/v1/audio/speech", asked)
+        names = ("key:1/concurrency/", "key:1/tokens/minute", "key:1/usd/total")
+        assert reserved(rig, *names) == [0, 0, 0]
+        second = await rig.post("/v1/audio/speech", asked)
+    assert (first.status, second.status) == (200, 429)
+    assert second.json()["error"]["code"] == "rate_limit_exceeded"
+
+
+# --- projects -----------------------------------------------------------------------------
+
+
+async def test_a_projects_team_holds_beside_the_project(tmp_path: Path) -> None:
+    from gateway.edge.keys import digest
+    from gateway.routing.snapshot import Team
+    from tests.relay.harness import PEPPER
+
+    team = Team(id=4, name="blue", limits=Limits(requests_per_hour=3))
+    app = Team(id=5, name="app", parent=team, limits=Limits(requests_per_hour=2))
+    site = Team(id=6, name="site", parent=team)
+    base = limited(route("r", provider("one")), team=app)
+    (key,) = base.keys.values()
+    mate = msgspec.structs.replace(key, id=2, digest=digest("sk-mate", PEPPER), team=site)
+    registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, mate)})
+    async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
+        sent = ["sk-dgm-test", "sk-dgm-test", "sk-dgm-test", "sk-mate", "sk-mate"]
+        replies = [await rig.post(CHAT, body(), key=token) for token in sent]
+    assert [reply.status for reply in replies] == [200, 200, 429, 200, 429]
+    assert "the project app may have 2 requests" in replies[2].json()["error"]["message"]
+    assert "the team blue may have 3 requests" in replies[4].json()["error"]["message"]

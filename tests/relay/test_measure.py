@@ -1,0 +1,116 @@
+"""What a forwarded call used, and what that cost."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from gateway.providers.prices import price_for
+from gateway.providers.profile import Price
+from gateway.providers.unit_prices import UnitPrice, unit_price_for
+from gateway.relay.measure import Measured, cost, read
+
+
+def usd(preset: str, model: str, family: str, **answer: Any) -> Decimal | None:
+    found = read(family, json.dumps(answer).encode())
+    if found is None:
+        return None
+    return cost(found, price_for(preset, model), unit_price_for(preset, model))[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "family", "answer", "millionths"),
+    [
+        pytest.param(
+            "gpt-image-1.5",
+            "images/edits",
+            {
+                "usage": {
+                    "input_tokens": 50,
+                    "output_tokens": 100,
+                    "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
+                }
+            },
+            10 * 5 + 40 * 8 + 100 * 32,
+            id="pictures in and out",
+        ),
+        pytest.param(
+            "gpt-4o-transcribe",
+            "audio/transcriptions",
+            {
+                "usage": {
+                    "type": "tokens",
+                    "input_tokens": 14,
+                    "output_tokens": 4,
+                    "input_token_details": {"text_tokens": 4, "audio_tokens": 10},
+                }
+            },
+            4 * 2.5 + 10 * 6 + 4 * 10,
+            id="sound",
+        ),
+        pytest.param(
+            "whisper-1",
+            "audio/transcriptions",
+            {"usage": {"type": "duration", "seconds": 3600}},
+            360_000,
+            id="an hour",
+        ),
+        pytest.param(
+            "whisper-1",
+            "audio/transcriptions",
+            {"text": "a", "duration": 10.5},
+            1050,
+            id="told beside the words",
+        ),
+    ],
+)
+def test_the_counts_of_an_answer_are_paid(
+    model: str, family: str, answer: dict[str, Any], millionths: float
+) -> None:
+    assert usd("openai", model, family, **answer) == Decimal(str(millionths)) / 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "family", "answer"),
+    [
+        ("openai", "dall-e-3", "images/generations", {"data": []}),
+        ("openai", "whisper-1", "audio/transcriptions", {"text": "no count"}),
+        ("cohere", "rerank-v3.5", "rerank", {"meta": {"billed_units": {"search_units": 1}}}),
+        ("openai", "no-such", "images/edits", {"usage": {"input_tokens": 1, "output_tokens": 1}}),
+        ("openai", "gpt-image-1", "images/edits", {"usage": {"input_tokens": 1}}),
+        ("openai", "omni-moderation-latest", "moderations", {"results": []}),
+    ],
+)
+def test_what_nobody_counts_or_prices_is_unknown(
+    preset: str, model: str, family: str, answer: dict[str, Any]
+) -> None:
+    assert usd(preset, model, family, **answer) is None
+
+
+def test_what_the_provider_says_it_cost_is_believed() -> None:
+    told = {"usage": {"input_tokens": 1, "output_tokens": 1, "cost": 0.25}}
+    assert usd("openrouter", "x", "images/generations", **told) == Decimal("0.25")
+
+
+def test_cached_tokens_are_not_paid_twice() -> None:
+    price = Price(input=Decimal(10), output=Decimal(0), cache_read=Decimal(1))
+    details = {"cached_tokens": 4}
+    body = {"usage": {"input_tokens": 10, "output_tokens": 0, "input_tokens_details": details}}
+    found = read("rerank", json.dumps(body).encode())
+    assert found is not None
+    assert cost(found, price, UnitPrice())[0] == Decimal(6 * 10 + 4) / 1_000_000
+
+
+def test_characters_are_paid_where_there_is_a_price() -> None:
+    spoken = Measured(characters=1000)
+    assert cost(spoken, Price(), unit_price_for("openai", "tts-1"))[0] == Decimal("0.015")
+    assert cost(spoken, Price(), UnitPrice()) == (None, "")
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b'{"usage": 3}', b'{"usage": {}}'])
+def test_an_answer_of_another_shape_counts_nothing(data: bytes) -> None:
+    found = read("images/edits", data)
+    assert found is None or cost(found, Price(), UnitPrice()) == (None, "")

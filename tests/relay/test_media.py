@@ -1,0 +1,296 @@
+"""Media by URL on their way through the relay: who is given bytes, and what is told of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.relay.media import Fetching
+from gateway.routing.snapshot import Provider, Route
+from tests.relay.harness import Gateway, completion, gateway, provider, refusal, route, snapshot
+from tests.relay.media_server import PNG, Media, answer, media
+
+URL = "https://media.example/a"
+LIMIT = 32 * 1024 * 1024
+DATA = base64.b64encode(PNG).decode()
+PDF = b"%PDF-1.7 " + b"x" * 50
+
+
+def asked(*urls: str, **more: Any) -> dict[str, Any]:
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    content = [{"type": "text", "text": "what is it?"}, *parts]
+    return {"model": "m", "messages": [{"role": "user", "content": content}], **more}
+
+
+def gemini_answer(_: httpx.Request) -> httpx.Response:
+    parts = {"parts": [{"text": "a cat"}], "role": "model"}
+    return httpx.Response(200, json={"candidates": [{"content": parts, "finishReason": "STOP"}]})
+
+
+def ollama_answer(_: httpx.Request) -> httpx.Response:
+    said = {"role": "assistant", "content": "a cat"}
+    return httpx.Response(200, json={"model": "up", "message": said, "done": True})
+
+
+def bedrock_answer(_: httpx.Request) -> httpx.Response:
+    said = {"message": {"role": "assistant", "content": [{"text": "a cat"}]}}
+    return httpx.Response(200, json={"output": said, "stopReason": "end_turn", "usage": {}})
+
+
+def google(name: str = "g") -> Provider:
+    return provider(name, "gemini", preset="gemini")
+
+
+def switched_on(gate: Gateway, site: Media, most: int = LIMIT) -> None:
+    gate.runtime.media = Fetching(most, site.fetcher())
+
+
+def sent(gate: Gateway, place: int = -1) -> str:
+    return gate.upstreams.requests[place].content.decode()
+
+
+CASES: list[Any] = [
+    pytest.param(google("u"), gemini_answer, "gemini-2.5-pro", id="gemini"),
+    pytest.param(provider("u", "ollama", preset="ollama"), ollama_answer, "llava", id="ollama"),
+    pytest.param(
+        provider("u", "bedrock_converse", preset="bedrock"),
+        bedrock_answer,
+        "anthropic.claude-sonnet-4-5-20250929-v1:0",
+        id="bedrock",
+    ),
+]
+
+
+@pytest.mark.parametrize(("up", "says", "model"), CASES)
+async def test_a_provider_that_opens_no_urls_gets_the_bytes(
+    tmp_path: Path, up: Provider, says: Any, model: str
+) -> None:
+    registry = snapshot(route("m", up, model=model), log_bodies=True)
+    async with (
+        media(tmp_path, a=answer(PNG)) as site,
+        gateway(tmp_path, registry, u=says) as gate,
+    ):
+        switched_on(gate, site)
+        reply = await gate.post("/v1/chat/completions", asked(f"{URL}?sig=secret", URL))
+        entry = await gate.entry()
+    assert reply.status == 200, reply.body
+    assert sent(gate).count(DATA) == 2
+    rows = [row for row in entry.adaptations if row["action"] == "approximated"]
+    assert rows[0] == {
+        "field": "messages[0].content[1]",
+        "action": "approximated",
+        "note": "fetched: this provider takes no URLs",
+        "from": URL,
+        "to": f"image/png, {len(PNG)} bytes",
+    }
+    assert entry.bodies is not None
+    for body in (entry.bodies.client_request, entry.bodies.upstream_request):
+        assert DATA.encode() not in (body or b"")
+    assert b"bytes of image/png, fetched" in (entry.bodies.upstream_request or b"")
+
+
+@pytest.mark.parametrize(("up", "says", "model"), CASES)
+async def test_switched_off_it_is_left_out_and_told_how_to_switch_it_on(
+    tmp_path: Path, up: Provider, says: Any, model: str
+) -> None:
+    registry = snapshot(route("m", up, model=model))
+    async with gateway(tmp_path, registry, u=says) as gate:
+        assert gate.runtime.media is None
+        reply = await gate.post("/v1/chat/completions", asked(URL))
+        entry = await gate.entry()
+    assert reply.status == 200
+    (row,) = [row for row in entry.adaptations if row["field"] == "messages[0].content[1]"]
+    assert row["action"] == "dropped"
+    assert "DRAGOMAN_FETCH_MEDIA" in row["note"]
+    assert "DRAGOMAN" not in sent(gate)
+
+
+async def test_a_document_that_can_not_go_by_url_is_refused_with_the_way_out(
+    tmp_path: Path,
+) -> None:
+    document = {"type": "document", "source": {"type": "url", "url": URL}}
+    body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [document]}]}
+    registry = snapshot(route("m", provider("u")))
+    async with (
+        media(tmp_path, a=answer(PDF, "")) as site,
+        gateway(tmp_path, registry, u=lambda _: completion()) as gate,
+    ):
+        off = await gate.post("/v1/messages", body)
+        switched_on(gate, site)
+        on = await gate.post("/v1/messages", body)
+    assert off.status == 400
+    assert "messages[0].content[0]" in off.json()["error"]["message"]
+    assert "DRAGOMAN_FETCH_MEDIA" in off.json()["error"]["message"]
+    assert on.status == 200
+    assert base64.b64encode(PDF).decode() in sent(gate)
+
+
+async def test_words_are_a_document_of_text(tmp_path: Path) -> None:
+    document = {"type": "document", "source": {"type": "url", "url": URL}}
+    body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [document]}]}
+    async with (
+        media(tmp_path, a=answer("wörter".encode(), "text/plain; charset=utf-8")) as site,
+        gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gate,
+    ):
+        switched_on(gate, site)
+        assert (await gate.post("/v1/messages", body)).status == 200
+        assert "wörter" in json.loads(sent(gate))["messages"][0]["content"]
+
+
+async def test_a_provider_that_opens_urls_opens_it(tmp_path: Path) -> None:
+    """Neither what passes through nor what is translated for such a one is fetched."""
+    claude = provider("c", "anthropic_messages")
+    said = {"type": "message", "role": "assistant", "content": [], "model": "x", "id": "i"}
+    said |= {"stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}}
+    same = snapshot(route("m", provider("u")), route("n", claude))
+    async with (
+        media(tmp_path, a=answer(PNG)) as site,
+        gateway(
+            tmp_path, same, u=lambda _: completion(), c=lambda _: httpx.Response(200, json=said)
+        ) as gate,
+    ):
+        switched_on(gate, site)
+        assert (await gate.post("/v1/chat/completions", asked(URL))).status == 200
+        assert (await gate.post("/v1/chat/completions", asked(URL, model="n"))).status == 200
+        assert not site.asked
+    assert all(URL in sent(gate, place) for place in (0, 1))
+
+
+async def test_what_passes_through_is_not_touched(tmp_path: Path) -> None:
+    """Even for a provider that is known to open no URLs of such a part."""
+    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": URL}}
+    body = {"model": "m", "messages": [{"role": "user", "content": [file]}]}
+    async with (
+        media(tmp_path, a=answer(PDF, "")) as site,
+        gateway(tmp_path, snapshot(route("m", provider("u"))), u=lambda _: completion()) as gate,
+    ):
+        switched_on(gate, site)
+        assert (await gate.post("/v1/chat/completions", body)).status == 200
+        assert (await gate.entry()).passthrough
+        assert not site.asked
+    assert json.loads(sent(gate))["messages"] == body["messages"]
+
+
+async def test_googles_own_addresses_are_googles_to_open(tmp_path: Path) -> None:
+    async with (
+        media(tmp_path) as site,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
+    ):
+        switched_on(gate, site)
+        reply = await gate.post("/v1/chat/completions", asked("gs://bucket/cat.png"))
+    assert reply.status == 200
+    assert not site.looked_up
+    assert "gs://bucket/cat.png" in sent(gate)
+
+
+async def test_it_is_fetched_once_for_all_targets(tmp_path: Path) -> None:
+    both: Route = route("m", google("g"), google("h"), model="gemini-2.5-pro")
+    async with (
+        media(tmp_path, a=answer(PNG)) as site,
+        gateway(tmp_path, snapshot(both), g=lambda _: refusal(503), h=gemini_answer) as gate,
+    ):
+        switched_on(gate, site)
+        reply = await gate.post("/v1/chat/completions", asked(URL, URL))
+    assert reply.status == 200
+    assert reply.headers["x-dragoman-attempts"] == "2"
+    assert len(site.asked) == 1
+    assert all(DATA in sent(gate, place) for place in (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://media.example/gone", "status 404"),
+        ("https://media.example/page", "it is text/html, not an image"),
+        ("https://media.example/lie", "it is text/plain, not an image"),
+        ("https://inside.example/a", "no public address"),
+        ("http://media.example/a", "must begin with https://"),
+        ("https://media.example:8443/a", "another port"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
+async def test_what_is_not_fetched_is_an_error_that_names_the_field(
+    tmp_path: Path, path: str, url: str, why: str
+) -> None:
+    body = asked(url)
+    field = "messages[0].content[1]"
+    if path == "/v1/responses":
+        picture = {"type": "input_image", "image_url": url, "detail": "auto"}
+        body = {"model": "m", "input": [{"role": "user", "content": [picture]}]}
+        field = "input[0].content[0]"
+    if path == "/v1/messages":
+        picture = {"type": "image", "source": {"type": "url", "url": url}}
+        words = {"type": "text", "text": "?"}
+        body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user"}]}
+        body["messages"][0]["content"] = [words, picture]
+    pages = {"page": answer(b"<html>", "text/html"), "lie": answer(b"<html>", "image/png")}
+    async with (
+        media(tmp_path, **pages) as site,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
+    ):
+        site.names["inside.example"] = ["10.0.0.7"]
+        switched_on(gate, site)
+        reply = await gate.post(path, body)
+        entry = await gate.entry()
+    error = reply.json()["error"]
+    assert (reply.status, entry.error_kind) == (400, "invalid_request")
+    assert why in error["message"]
+    assert field in error["message"]
+    assert error.get("param", field) == field
+    assert "10.0.0.7" not in error["message"]
+    assert not gate.upstreams.requests
+
+
+async def test_a_request_has_so_many_files_and_so_many_bytes(tmp_path: Path) -> None:
+    async with (
+        media(tmp_path, a=answer(PNG), b=answer(PNG)) as site,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
+    ):
+        switched_on(gate, site, most=len(PNG) + 5)
+        many = await gate.post("/v1/chat/completions", asked(*(f"{URL}?{n}" for n in range(21))))
+        assert not site.asked
+        large = await gate.post("/v1/chat/completions", asked(URL, "https://media.example/b"))
+        one = await gate.post("/v1/chat/completions", asked(URL))
+    assert (many.status, large.status, one.status) == (400, 400, 200)
+    assert "at most 20 files" in many.json()["error"]["message"]
+    assert "bytes" in large.json()["error"]["message"]
+
+
+async def test_a_strict_route_fetches_nothing(tmp_path: Path) -> None:
+    strict = snapshot(route("m", google(), strict=True))
+    async with (
+        media(tmp_path, a=answer(PNG)) as site,
+        gateway(tmp_path, strict, g=gemini_answer) as gate,
+    ):
+        switched_on(gate, site)
+        reply = await gate.post("/v1/chat/completions", asked(URL))
+        assert (reply.status, site.asked) == (400, [])
+    assert "this route is strict" in reply.json()["error"]["message"]
+
+
+async def test_a_picture_in_a_tools_result_is_fetched_too(tmp_path: Path) -> None:
+    picture = {"type": "image", "source": {"type": "url", "url": URL}}
+    call = {"type": "tool_use", "id": "t1", "name": "look", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [picture]}
+    body = {
+        "model": "m",
+        "max_tokens": 9,
+        "tools": [{"name": "look", "input_schema": {"type": "object"}}],
+        "messages": [
+            {"role": "user", "content": "look"},
+            {"role": "assistant", "content": [call]},
+            {"role": "user", "content": [result]},
+        ],
+    }
+    async with (
+        media(tmp_path, a=answer(PNG)) as site,
+        gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
+    ):
+        switched_on(gate, site)
+        assert (await gate.post("/v1/messages", body)).status == 200
+    assert DATA in sent(gate)

@@ -1,0 +1,221 @@
+"""Fetching one file: over real TLS, never from inside, never too much or too long."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+
+from gateway.relay.media_address import Unfetched, is_public
+from gateway.relay.media_fetch import addresses_of, kind_of
+from tests.relay.media_server import PNG, Write, answer, media, moved
+
+URL = "https://media.example/a"
+
+
+async def test_a_file_is_fetched_with_its_type(tmp_path: Path) -> None:
+    async with media(tmp_path, a=answer(PNG)) as site:
+        found = await site.fetcher().fetch(f"{URL}?sig=1#part")
+    assert base64.b64decode(found.data) == PNG
+    assert (found.media_type, found.size) == ("image/png", len(PNG))
+    (asked,) = site.asked
+    lines = asked.strip().split("\r\n")
+    assert lines[:2] == ["GET /a?sig=1 HTTP/1.1", "host: media.example"]
+    names = {line.partition(":")[0] for line in lines[1:]}
+    assert names == {"host", "accept", "accept-encoding", "user-agent", "connection"}
+
+
+async def test_a_body_in_chunks_and_one_without_a_length_are_read(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    chunked = head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(PNG), PNG)
+    bare = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + PNG
+    async with media(tmp_path, a=chunked, b=bare) as site:
+        fetcher = site.fetcher()
+        assert (await fetcher.fetch(URL)).size == len(PNG)
+        assert (await fetcher.fetch("https://media.example/b")).size == len(PNG)
+
+
+@pytest.mark.parametrize(
+    ("body", "told", "kind"),
+    [
+        (PNG, "", "image/png"),
+        (PNG, "text/html", "image/png"),
+        (PNG, "image/jpeg", "image/png"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 9, "application/octet-stream", "image/jpeg"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "", "image/webp"),
+        (b"\0\0\0\x18ftypavif\0\0", "", "image/avif"),
+        (b"%PDF-1.7 x", "text/plain", "application/pdf"),
+        (b"<html>no</html>", "image/png", "text/plain"),
+        (b"<html>no</html>", "text/html", "text/html"),
+        (b"words", "", "text/plain"),
+        ("wört".encode() * 127 + "ö".encode()[:1], "text/plain", "text/plain"),
+        (b"\xff\xfe\0w", "text/plain", ""),
+        (b"\0\1\2", "application/octet-stream", ""),
+        (b"PK\3\4\0", "application/zip", "application/zip"),
+    ],
+)
+def test_the_type_is_what_the_bytes_show(body: bytes, told: str, kind: str) -> None:
+    assert kind_of(body, told) == kind
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        [],
+        ["127.0.0.1"],
+        ["10.0.0.1"],
+        ["169.254.169.254"],
+        ["::1"],
+        ["::ffff:127.0.0.1"],
+        ["64:ff9b::7f00:1"],
+        ["1.1.1.1", "127.0.0.1"],
+        ["2606:4700:4700::1111", "fd00::1"],
+    ],
+)
+async def test_a_host_with_an_address_inside_is_not_asked(
+    tmp_path: Path, addresses: list[str]
+) -> None:
+    async with media(tmp_path, a=answer(PNG)) as site:
+        site.names["media.example"] = addresses
+        with pytest.raises(Unfetched, match="no public address") as refused:
+            await site.fetcher(permits=is_public).fetch(URL)
+        assert not any(address in str(refused.value) for address in addresses)
+    assert not site.asked
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/a",
+        "https://127.1/a",
+        "https://2130706433/a",
+        "https://0x7f000001/a",
+        "https://0177.0.0.1/a",
+        "https://[::1]/a",
+        "https://[::ffff:127.0.0.1]/a",
+        "https://0.0.0.0/a",
+        "https://localhost/a",
+        "https://169.254.169.254/latest/meta-data/",
+    ],
+)
+async def test_no_spelling_of_this_machine_gets_past_the_real_resolver(
+    tmp_path: Path, url: str
+) -> None:
+    async with media(tmp_path, a=answer(PNG)) as site:
+        with pytest.raises(Unfetched):
+            await site.fetcher(permits=is_public, resolve=addresses_of).fetch(url)
+    assert not site.asked
+
+
+async def test_the_connection_goes_to_the_address_that_was_judged(tmp_path: Path) -> None:
+    """A name that points inside at its second look-up: there is none."""
+    async with media(tmp_path, a=answer(PNG)) as site:
+        site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
+        assert (await site.fetcher().fetch(URL)).size == len(PNG)
+        assert site.looked_up == ["media.example"]
+        with pytest.raises(Unfetched, match="no public address"):
+            await site.fetcher().fetch(URL)
+    assert len(site.asked) == 1
+
+
+async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
+    """The same name may point elsewhere by then, and another host may be inside."""
+    async with media(tmp_path, a=moved("/b"), b=answer(PNG)) as site:
+        site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
+        with pytest.raises(Unfetched, match="no public address"):
+            await site.fetcher().fetch(URL)
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        ("https://inside.example/x", "no public address"),
+        ("http://other.example/x", "must begin with https://"),
+        ("//inside.example/x", "no public address"),
+        ("https://u:p@other.example/x", "user name or password"),
+        ("https://other.example:8443/x", "another port"),
+        ("file:///etc/passwd", "must begin with https://"),
+        ("https://[::1", "no URL|can not be read"),
+    ],
+)
+async def test_a_redirect_to_where_it_may_not_go_is_not_followed(
+    tmp_path: Path, to: str, why: str
+) -> None:
+    async with media(tmp_path, a=moved(to)) as site:
+        site.names["inside.example"] = ["127.0.0.2"]
+        with pytest.raises(Unfetched, match=why):
+            await site.fetcher().fetch(URL)
+    assert len(site.asked) == 1
+
+
+async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
+    pages = {"a": moved("/b"), "b": moved("c", 307), "c": moved("https://other.example/d", 301)}
+    async with media(tmp_path, **pages, d=answer(PNG)) as site:
+        assert (await site.fetcher().fetch(URL)).size == len(PNG)
+        site.pages["d"] = moved("/e")
+        site.pages["e"] = answer(PNG)
+        with pytest.raises(Unfetched, match="more than 3 times"):
+            await site.fetcher().fetch(URL)
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        (answer(b"", "", 404), "status 404"),
+        (answer(b"no", "text/plain", 403), "status 403"),
+        (answer(b"", "", 302), "status 302"),
+        (answer(b""), "empty"),
+        (answer(PNG, content_encoding="gzip"), "compressed"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nshort", "broke off"),
+        (b"not HTTP at all\r\n\r\n", "broke off"),
+        (b"", "broke off"),
+    ],
+    ids=["gone", "forbidden", "nowhere", "empty", "compressed", "cut", "no http", "nothing"],
+)
+async def test_an_answer_that_is_no_file_is_told(tmp_path: Path, page: bytes, why: str) -> None:
+    async with media(tmp_path, a=page) as site:
+        with pytest.raises(Unfetched, match=why):
+            await site.fetcher().fetch(URL)
+
+
+async def test_a_file_that_says_it_is_too_large_is_not_read(tmp_path: Path) -> None:
+    huge = b"HTTP/1.1 200 OK\r\ncontent-length: 20000001\r\n\r\n"
+    async with media(tmp_path, a=huge) as site:
+        with pytest.raises(Unfetched, match="larger than 20 MB"):
+            await site.fetcher().fetch(URL)
+
+
+async def test_a_file_that_hides_its_size_is_cut_off(tmp_path: Path) -> None:
+    async def long(write: Write) -> None:
+        await write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(64):
+            await write(b"x" * 65536)
+
+    async with media(tmp_path, a=long) as site:
+        with pytest.raises(Unfetched, match="larger than 1000000 bytes"):
+            await site.fetcher().fetch(URL, 1_000_000)
+
+
+async def test_a_slow_host_is_given_up(tmp_path: Path) -> None:
+    async def slowly(write: Write) -> None:
+        await write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        for _ in range(1000):
+            await write(b"x")
+            await asyncio.sleep(0.05)
+
+    async with media(tmp_path, a=slowly) as site:
+        with pytest.raises(Unfetched, match=r"longer than 0.3 s"):
+            await site.fetcher(seconds=0.3).fetch(URL)
+
+
+async def test_a_certificate_of_another_name_is_not_believed(tmp_path: Path) -> None:
+    async with media(tmp_path, a=answer(PNG)) as site:
+        site.names["third.example"] = ["127.0.0.1"]
+        with pytest.raises(Unfetched, match="over TLS"):
+            await site.fetcher().fetch("https://third.example/a")
+        with pytest.raises(Unfetched, match="over TLS"):
+            await site.fetcher(context=None).fetch(URL)
+    assert not site.asked

@@ -1,0 +1,342 @@
+"""The memory of reasoning, and what happens when an upstream does not accept a state."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.canon.errors import Error
+from gateway.canon.request import Reasoning, Request, Signature, Text, ToolCall, Turn
+from gateway.canon.signature import unwrap, wrap
+from gateway.relay.reasoning import Memory, Row, _best, refuses_state
+from gateway.relay.reasoning_turns import kept_of, keys_after, keys_in, lacking, restored, stateless
+from tests.fakes import bedrock_rules, gemini_rules, responses_rules
+from tests.relay.clients import Chat, Gemini, Messages
+from tests.relay.test_reasoning_matrix import ASKED, RETURNED, Rows, Upstreams, ask, process
+
+STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
+THOUGHT = Reasoning(text="hm", signature=STATE)
+CALL = ToolCall(id="c1", name="f", arguments={"a": 1})
+USER = Turn(role="user", parts=(Text(text="Hi"),))
+
+
+@pytest.fixture(scope="module")
+def upstreams() -> Iterator[Upstreams]:
+    with ExitStack() as stack:
+        yield Upstreams(stack)
+
+
+def request(*turns: Turn) -> Request:
+    return Request(model="m", turns=turns)
+
+
+def said(*parts: Any) -> Turn:
+    return Turn(role="assistant", parts=parts, at="messages[1]")
+
+
+# --- turns -------------------------------------------------------------------------------
+
+
+def test_a_turn_is_put_together_again_as_it_was():
+    second = msgspec.structs.replace(THOUGHT, text="aha")
+    other = ToolCall(id="c2", name="g", arguments={})
+    answer = (THOUGHT, Text(text="One. "), second, Text(text="Two."), CALL, other)
+    kept = kept_of(answer)
+    assert kept is not None
+    asked = request(USER, said(Text(text="One. Two."), CALL, other))
+    found = restored(asked, {1: kept}).turns[1].parts
+    without = tuple(msgspec.structs.replace(p, at="") for p in found)
+    assert without == answer
+
+
+def test_words_that_a_client_has_changed_stay_its_own():
+    kept = kept_of((THOUGHT, Text(text="One."), THOUGHT, Text(text="Two."), CALL))
+    assert kept is not None
+    found = restored(request(USER, said(Text(text="Else"), CALL)), {1: kept}).turns[1].parts
+    assert [part.text for part in found if isinstance(part, Text)] == ["Else"]
+    assert found[-1] == CALL
+    assert sum(isinstance(part, Reasoning) for part in found) == 2
+
+
+def test_only_answers_with_calls_and_a_state_are_kept():
+    assert kept_of((THOUGHT, Text(text="Hi"))) is None
+    assert kept_of((Reasoning(text="hm"), CALL)) is None
+    assert kept_of((Text(text="Hi"), CALL)) is None
+
+
+def test_a_turn_is_known_without_ids_and_whatever_was_thought():
+    first = keys_after(request(USER), (THOUGHT, CALL), "key:1")
+    renamed = msgspec.structs.replace(CALL, id="else")
+    [(_, found)] = keys_in(request(USER, said(renamed)), "key:1", [1])
+    assert found.turn == first.turn
+    assert found.call != first.call
+
+
+@pytest.mark.parametrize(
+    ("history", "scope"),
+    [
+        ((USER, said(CALL)), "key:2"),
+        ((Turn(role="user", parts=(Text(text="Else"),)), said(CALL)), "key:1"),
+        ((USER, said(msgspec.structs.replace(CALL, arguments={"a": 2}))), "key:1"),
+    ],
+    ids=["another key", "another question", "other arguments"],
+)
+def test_a_turn_is_not_taken_for_another(history: tuple[Turn, ...], scope: str):
+    first = keys_after(request(USER), (THOUGHT, CALL), "key:1")
+    [(_, found)] = keys_in(request(*history), scope, [1])
+    assert found.turn != first.turn
+
+
+def test_what_is_lacking_is_a_state_not_words():
+    history = request(USER, said(Reasoning(text="hm"), CALL))
+    assert lacking(history, words_do=False) == [1]
+    assert lacking(history, words_do=True) == []
+    assert lacking(request(USER, said(THOUGHT, CALL)), words_do=False) == []
+    assert lacking(request(USER, said(Text(text="Hi"))), words_do=False) == []
+
+
+def test_without_state_words_stay_and_each_loss_is_told():
+    plain = Reasoning(text="aloud", signature=Signature(provider="deepseek", kind="text"))
+    signed = msgspec.structs.replace(CALL, signature=STATE, at="messages[1].tool_calls[0]")
+    bare, report = stateless(request(USER, said(THOUGHT, plain, signed)))
+    assert bare.turns[1].parts == (plain, msgspec.structs.replace(signed, signature=None))
+    told = [(item.path, item.action) for item in report]
+    assert told == [
+        ("messages[1]", "dropped"),
+        ("messages[1].tool_calls[0].signature", "dropped"),
+    ]
+
+
+# --- the memory --------------------------------------------------------------------------
+
+
+async def test_a_memory_holds_no_more_than_it_may(upstreams: Upstreams, tmp_path: Path):
+    async with process(tmp_path, upstreams) as gateway:
+        memory = gateway.runtime.reasoning = Memory(most_bytes=20_000)
+        for number in range(40):
+            client = Chat()
+            client.say(f"{ASKED} {number}")
+            await ask(gateway, client, "anthropic", stream=False)
+        assert 0 < memory._bytes <= 20_000
+        client.answer("sunny")
+        await ask(gateway, client, "anthropic", stream=False)
+        assert RETURNED["anthropic"](upstreams.last("anthropic").body) == ["state"]
+
+
+async def test_a_memory_forgets_in_time(upstreams: Upstreams, tmp_path: Path):
+    now = 0.0
+    async with process(tmp_path, upstreams) as gateway:
+        gateway.runtime.reasoning = Memory(seconds=60, clock=lambda: now)
+        client = Chat()
+        client.say(ASKED)
+        await ask(gateway, client, "openai", stream=False)
+        now = 61.0
+        client.answer("sunny")
+        await ask(gateway, client, "openai", stream=False)
+        assert RETURNED["openai"](upstreams.last("openai").body) == ["no state"]
+
+
+async def test_a_store_that_is_away_refuses_nothing(upstreams: Upstreams, tmp_path: Path):
+    def broken(_: Any) -> list[Row]:
+        raise OSError("the database is away")
+
+    async with process(tmp_path, upstreams) as gateway:
+        client = Chat()
+        client.say(ASKED)
+        gateway.runtime.reasoning = Memory(find=broken, keep=broken)  # type: ignore[arg-type]
+        await ask(gateway, client, "gemini", stream=False)
+        client.answer("sunny")
+        await ask(gateway, client, "gemini", stream=False)
+        assert RETURNED["gemini"](upstreams.last("gemini").body) == ["state"]
+        away = gateway.runtime.reasoning
+        gateway.runtime.reasoning = Memory(find=broken, keep=broken)  # type: ignore[arg-type]
+        await ask(gateway, client, "gemini", stream=False)
+        assert RETURNED["gemini"](upstreams.last("gemini").body)[0] == "no state"
+        await asyncio.to_thread(away.close)
+        await asyncio.to_thread(gateway.runtime.reasoning.close)
+
+
+async def test_a_row_that_comes_late_is_waited_for(upstreams: Upstreams, tmp_path: Path):
+    rows, looks = Rows(), 0
+
+    def late(keys: list[Any]) -> list[Row]:
+        nonlocal looks
+        looks += 1
+        return [] if looks == 1 else rows.find(keys)
+
+    client = Chat()
+    client.say(ASKED)
+    async with process(tmp_path / "a", upstreams, rows) as gateway:
+        await ask(gateway, client, "bedrock", stream=True)
+    client.answer("sunny")
+    async with process(tmp_path / "b", upstreams) as gateway:
+        gateway.runtime.reasoning = Memory(find=late)
+        await ask(gateway, client, "bedrock", stream=True)
+        await asyncio.to_thread(gateway.runtime.reasoning.close)
+    assert RETURNED["bedrock"](upstreams.last("bedrock").body) == ["state"]
+
+
+async def test_deepseek_gets_a_blank_where_nobody_knows_its_thought(
+    upstreams: Upstreams, tmp_path: Path
+):
+    async with process(tmp_path, upstreams) as gateway:
+        client = Chat()
+        client.say(ASKED)
+        client.calls = [
+            {"id": "x", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+        ]
+        client.history.append({"role": "assistant", "content": "", "tool_calls": client.calls})
+        client.answer("sunny")
+        await ask(gateway, client, "deepseek", stream=False)
+        sent = upstreams.last("deepseek").body["messages"][1]
+        assert sent["reasoning_content"] == " "
+        entry = await gateway.entry()
+        assert [row["action"] for row in entry.adaptations] == ["defaulted"]
+
+
+# --- a state that is refused ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("upstream", "rules", "name"),
+    [
+        ("openai", responses_rules, "STATE"),
+        ("bedrock", bedrock_rules, "signature"),
+        ("gemini", gemini_rules, "signature"),
+    ],
+)
+@pytest.mark.parametrize("client", [Chat(), Messages()], ids=["chat", "messages"])
+async def test_a_state_that_its_maker_no_longer_knows_is_given_up(
+    client: Any,
+    upstream: str,
+    rules: Any,
+    name: str,
+    upstreams: Upstreams,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """As after a change of the account or its keys: one more try, without any state."""
+    client = client.fresh()
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, upstream, stream=False)
+        client.answer("sunny")
+        fresh = "gBBBB-" if name == "STATE" else lambda text: base64.b64encode(b"sig:new").decode()
+        monkeypatch.setattr(rules, name, fresh)
+        count = upstreams.count(upstream)
+        reply = await ask(gateway, client, upstream, stream=True)
+        assert upstreams.count(upstream) == count + 2
+        assert reply.headers["x-dragoman-dropped"]
+        entry = (await gateway.rows(2))[-1]
+        assert entry.status == 200
+        assert any("did not accept" in row["note"] for row in entry.adaptations)
+
+
+async def test_an_altered_signature_on_passthrough_is_given_up_too(
+    upstreams: Upstreams, tmp_path: Path
+):
+    client = Messages()
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, "anthropic", stream=False)
+        client.history[1]["content"][0]["signature"] = "EqUpstream-of-somebody-else"
+        client.answer("sunny")
+        reply = await ask(gateway, client, "anthropic", stream=False)
+        assert reply.headers["x-dragoman-dropped"] == "messages[1].content[0]"
+
+
+async def test_a_gemini_client_without_signatures_is_helped(upstreams: Upstreams, tmp_path: Path):
+    client = Gemini()
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, "gemini", stream=False)
+        for part in client.history[1]["parts"]:
+            part.pop("thoughtSignature", None)
+        client.answer("sunny")
+        await ask(gateway, client, "gemini", stream=False)
+        sent = upstreams.last("gemini").body["contents"][1]["parts"]
+        assert [p.get("thoughtSignature") for p in sent] == [gemini_rules.SENTINEL]
+
+
+async def test_a_refusal_that_stays_is_told_after_one_more_try(
+    upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    client = Messages()
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, "openai", stream=False)
+        client.answer("sunny")
+        told = responses_rules.bad("no", None, "invalid_encrypted_content")
+        monkeypatch.setattr("tests.fakes.openai.responses_rules.refusal", lambda body: told)
+        count = upstreams.count("openai")
+        path, body = client.request("openai", stream=False)
+        reply = await gateway.post(path, body, headers=client.headers)
+        assert reply.status == 400
+        assert upstreams.count("openai") == count + 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "about_state"),
+    [
+        ("The encrypted content could not be verified.", "invalid_encrypted_content", True),
+        ("messages.1.content.0: Invalid `signature` in `thinking` block", None, True),
+        ("Function call `f` is missing a `thought_signature`.", None, True),
+        ("Corrupted thought signature.", None, True),
+        (
+            "Item 'rs_1' of type 'reasoning' was provided without its required following item.",
+            None,
+            True,
+        ),
+        ("max_tokens: too large", None, False),
+        ("the signature of the request is wrong", None, False),
+    ],
+)
+def test_a_refusal_about_state_is_told_from_others(words: str, code: str | None, about_state: bool):
+    error = Error(kind="invalid_request", message=words, code=code)
+    assert refuses_state(error) is about_state
+    assert not refuses_state(msgspec.structs.replace(error, kind="overloaded"))
+
+
+def test_a_token_carries_words_that_are_not_shown():
+    state = msgspec.structs.replace(STATE, words="hm")
+    assert unwrap(wrap(state)) == state
+
+
+# --- several models asked the same -------------------------------------------------------
+
+
+def by(model: str) -> Any:
+    state = Signature(provider="anthropic", model=model, value=f"state of {model}")
+    kept = kept_of((Reasoning(text="hm", signature=state), CALL))
+    assert kept is not None
+    return kept
+
+
+def test_each_model_is_given_its_own_state_though_all_were_asked_the_same():
+    memory = Memory()
+    keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
+    first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
+    memory._put(keys, first)
+    memory._put(keys, second)
+    for kept in (first, second):
+        assert memory._exact(keys, kept.maker) == kept
+        renamed = msgspec.structs.replace(keys, call="another id")
+        assert memory._near(renamed, kept.maker) == kept
+    # A third has none: it is told whose there is, and says that it was dropped.
+    assert memory._exact(keys, "anthropic/claude-haiku-4-5") == second
+
+
+def test_a_row_of_the_model_comes_before_an_older_one_of_another():
+    keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
+    first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
+    rows = [Row(keys.turn, keys.call, msgspec.msgpack.encode(kept)) for kept in (first, second)]
+    assert _best(keys, rows, second.maker) == second
+    assert _best(keys, rows, first.maker) == first
+    assert _best(keys, rows, "openai/gpt-5.6") == first

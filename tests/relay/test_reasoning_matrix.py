@@ -1,0 +1,327 @@
+"""A tool loop with thinking on: every client dialect on every provider that wants thoughts back.
+
+Each client does what its dialect's SDK does by default. The providers are strict: they refuse
+what is forged, altered, missing or out of place, and the test looks for the very state that
+was given out in what the provider gets back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.edge.keys import digest
+from gateway.providers.profile import Secret
+from gateway.relay import runtime
+from gateway.relay.runtime import Config, Wiring
+from gateway.routing.snapshot import Snapshot
+from tests.fakes import (
+    Call,
+    Say,
+    Seen,
+    StrictAnthropic,
+    StrictDeepSeek,
+    StrictGemini,
+    StrictOpenAI,
+    anthropic_rules,
+    bedrock_rules,
+    gemini_rules,
+    responses_rules,
+)
+from tests.fakes.bedrock import BEARER, StrictBedrock
+from tests.relay.clients import CLIENTS, Client
+from tests.relay.harness import ADMIN, PEPPER, Gateway, Reply, Scripted, provider, route, snapshot
+
+Json = dict[str, Any]
+
+FIRST = "The user wants the weather of Paris, so I look it up."
+SECOND = "Now the one of Rome."
+ASKED = "weather of two cities"
+SAY = Say(
+    reasoning=FIRST,
+    calls=(Call("get_weather", {"city": "Paris"}, "call_0123456789a"),),
+    then=Say(
+        reasoning=SECOND,
+        text="Paris is done.",
+        calls=(Call("get_weather", {"city": "Rome"}, "call_0123456789b"),),
+    ),
+)
+
+
+class Upstreams:
+    """Strict providers of five kinds, and the routes to them by name."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.gemini = stack.enter_context(StrictGemini())
+        self.deepseek = stack.enter_context(StrictDeepSeek())
+        self.openai = stack.enter_context(StrictOpenAI())
+        self.anthropic = stack.enter_context(StrictAnthropic())
+        self.bedrock = stack.enter_context(StrictBedrock())
+        self.servers: dict[str, Any] = {
+            "gemini": self.gemini,
+            "deepseek": self.deepseek,
+            "openai": self.openai,
+            "anthropic": self.anthropic,
+            "anthropic-4.5": self.anthropic,
+            "bedrock": self.bedrock,
+        }
+        for server in self.servers.values():
+            server.script.on(ASKED, SAY)
+
+    def registry(self) -> Snapshot:
+        """A route to each."""
+
+        def of(name: str, preset: str, dialect: str, url: str, key: str, auth: str) -> Any:
+            told = {"preset": preset, "base_url": url, "credential": Secret(key), "auth": auth}
+            return provider(name, dialect, **told)
+
+        google = self.gemini.url
+        chat = f"{self.openai.url}/v1"
+        deep = f"{self.deepseek.url}/v1"
+        claude = of(
+            *("claude", "anthropic", "anthropic_messages", self.anthropic.url),
+            *(self.anthropic.key, "x-api-key"),
+        )
+        made = {
+            "gemini": (
+                of("google", "gemini", "gemini", google, self.gemini.key, "x-goog-api-key"),
+                "gemini-3.8-flash",
+            ),
+            "deepseek": (
+                of("deep", "deepseek", "openai_chat", deep, self.deepseek.key, "bearer"),
+                "deepseek-v4-pro",
+            ),
+            "openai": (
+                of("open", "openai", "openai_chat", chat, self.openai.key, "bearer"),
+                "gpt-5.6-sol",
+            ),
+            "anthropic": (claude, "claude-opus-5-5"),
+            "anthropic-4.5": (claude, "claude-sonnet-4-5"),
+            "bedrock": (
+                of("aws", "bedrock", "bedrock_converse", self.bedrock.url, BEARER, "bearer"),
+                bedrock_rules.CLAUDE_NOW,
+            ),
+        }
+        routes = [route(name, p, model=model) for name, (p, model) in made.items()]
+        return snapshot(*routes)
+
+    def last(self, name: str) -> Seen:
+        """The newest request to a provider."""
+        return self.servers[name].requests[-1]
+
+    def count(self, name: str) -> int:
+        """How many requests a provider has had."""
+        return len(self.servers[name].requests)
+
+
+@pytest.fixture(scope="module")
+def upstreams() -> Iterator[Upstreams]:
+    with ExitStack() as stack:
+        yield Upstreams(stack)
+
+
+class Rows:
+    """A store for several processes, without a database."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+
+    def find(self, keys: list[Any]) -> list[Any]:
+        """As `store.find_reasoning`."""
+        turns, calls = {k.turn for k in keys}, {k.call for k in keys}
+        return [row for row in self.rows if row.turn in turns or row.call in calls]
+
+
+@asynccontextmanager
+async def process(
+    directory: Path, upstreams: Upstreams, rows: Rows | None = None
+) -> AsyncIterator[Gateway]:
+    """A gateway that calls the strict providers over real sockets."""
+    entries: list[Any] = []
+    registry = upstreams.registry()
+    config = Config(data_dir=directory, pepper=PEPPER, admin_digests=(digest(ADMIN, PEPPER),))
+    wiring = Wiring(
+        load_snapshot=lambda: registry,
+        current_version=lambda: registry.version,
+        write=entries.extend,
+        find_reasoning=rows.find if rows else None,
+        keep_reasoning=rows.rows.extend if rows else None,
+    )
+    runtime.install(lambda: config, wiring)
+    live = await runtime.ensure()
+    try:
+        yield Gateway(live, Scripted(), entries)
+    finally:
+        await live.close()
+        runtime.install(lambda: config, wiring)
+
+
+# --- what each provider must have got back, as it gave it out -----------------------------
+
+
+def _gemini(body: Json) -> list[str]:
+    calls = [p for c in body["contents"] for p in c["parts"] if "functionCall" in p]
+    good = gemini_rules.signature("get_weather")
+    return ["state" if p.get("thoughtSignature") == good else "no state" for p in calls]
+
+
+def _deepseek(body: Json) -> list[str]:
+    turns = [m for m in body["messages"] if m.get("tool_calls")]
+    told = [m.get("reasoning_content") for m in turns]
+    return ["state" if t in {FIRST, SECOND} else "no state" for t in told]
+
+
+def _openai(body: Json) -> list[str]:
+    out, good = [], {responses_rules.state_of(FIRST), responses_rules.state_of(SECOND)}
+    held = False
+    for item in body["input"]:
+        if item.get("type") == "reasoning":
+            held = item["encrypted_content"] in good
+        elif item.get("type") == "function_call":
+            out.append("state" if held else "no state")
+            held = False
+    return out
+
+
+def _anthropic(body: Json) -> list[str]:
+    out = []
+    for message in body["messages"]:
+        blocks = message["content"] if isinstance(message["content"], list) else []
+        kinds = {block["type"]: block for block in blocks}
+        if "tool_use" in kinds:
+            thought = kinds.get("thinking", {})
+            good = thought.get("signature") == anthropic_rules.signature(
+                thought.get("thinking", "")
+            )
+            out.append("state" if good else "no state")
+    return out
+
+
+def _bedrock(body: Json) -> list[str]:
+    out = []
+    for message in body["messages"]:
+        kinds = {name: block for block in message["content"] for name, block in block.items()}
+        if "toolUse" in kinds:
+            told = kinds.get("reasoningContent", {}).get("reasoningText", {})
+            good = told.get("signature") == bedrock_rules.signature(told.get("text", ""))
+            out.append("state" if good else "no state")
+    return out
+
+
+RETURNED = {
+    "gemini": _gemini,
+    "deepseek": _deepseek,
+    "openai": _openai,
+    "anthropic": _anthropic,
+    "anthropic-4.5": _anthropic,
+    "bedrock": _bedrock,
+}
+EVERY_CLIENT = pytest.mark.parametrize("client", CLIENTS, ids=[c.name for c in CLIENTS])
+EVERY_UPSTREAM = pytest.mark.parametrize("upstream", RETURNED)
+BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+
+
+_SWITCHING = [c for c in CLIENTS if c.name in {"chat", "messages", "responses", "gemini-aloud"}]
+# A body that passes through is the client's own: what it leaves out is left out.
+_ON_PURPOSE = {("responses-without-reasoning", "openai")}
+
+
+async def ask(gateway: Gateway, client: Client, model: str, *, stream: bool) -> Reply:
+    """One request of a client; it takes the answer into its history."""
+    path, body = client.request(model, stream=stream)
+    reply = await gateway.post(path, body, headers=client.headers)
+    assert reply.status == 200, reply.body
+    client.hear(reply.body, stream=stream)
+    return reply
+
+
+def returned(client: Client, upstream: str, body: Json) -> list[str]:
+    """Of each call in the history, whether its provider got its state back."""
+    found = RETURNED[upstream](body)
+    if (client.name, upstream) in _ON_PURPOSE:
+        assert set(found) == {"no state"}
+        return ["state"] * len(found)
+    return found
+
+
+@EVERY_CLIENT
+@EVERY_UPSTREAM
+@BOTH_WAYS
+async def test_a_tool_loop_keeps_its_thoughts(
+    client: Client, upstream: str, stream: bool, upstreams: Upstreams, tmp_path: Path
+) -> None:
+    client, before = client.fresh(), upstreams.count(upstream)
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, upstream, stream=stream)
+        client.answer("sunny")
+        await ask(gateway, client, upstream, stream=stream)
+        second = upstreams.last(upstream)
+        assert returned(client, upstream, second.body) == ["state"]
+        client.answer("rainy")
+        await ask(gateway, client, upstream, stream=stream)
+        third = upstreams.last(upstream)
+        assert returned(client, upstream, third.body) == ["state", "state"]
+        # What was said before is said in the same bytes: the prompt cache stays warm.
+        assert third.raw.startswith(_head(second.raw))
+        assert upstreams.count(upstream) == before + 3, "nothing was refused on the way"
+
+
+def _head(raw: bytes) -> bytes:
+    """A body up to the end of its last result."""
+    return raw[: raw.rindex(b"sunny")]
+
+
+@EVERY_CLIENT
+@EVERY_UPSTREAM
+async def test_another_process_knows_the_thoughts_too(
+    client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
+) -> None:
+    client, rows, stream = client.fresh(), Rows(), True
+    async with process(tmp_path / "a", upstreams, rows) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, upstream, stream=stream)
+        client.answer("sunny")
+        path, body = client.request(upstream, stream=stream)
+        await gateway.post(path, body, headers=client.headers)
+        here = upstreams.last(upstream)
+    async with process(tmp_path / "b", upstreams, rows) as gateway:
+        await ask(gateway, client, upstream, stream=stream)
+        there = upstreams.last(upstream)
+    assert there is not here
+    assert returned(client, upstream, there.body) == ["state"]
+    assert there.raw == here.raw
+
+
+@pytest.mark.parametrize("client", _SWITCHING, ids=[c.name for c in _SWITCHING])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(a, b) for a in RETURNED for b in RETURNED if a != b],
+    ids=lambda name: name,
+)
+async def test_a_switch_of_models_drops_the_thoughts_cleanly(
+    client: Client, before: str, after: str, upstreams: Upstreams, tmp_path: Path
+) -> None:
+    client = client.fresh()
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, before, stream=False)
+        client.answer("sunny")
+        count = upstreams.count(after)
+        reply = await ask(gateway, client, after, stream=False)
+        assert upstreams.count(after) == count + 1, "the first try was taken"
+        told = (await gateway.rows(2))[-1].adaptations
+        if (before, after) not in {("anthropic", "anthropic-4.5"), ("anthropic-4.5", "anthropic")}:
+            dropped = reply.headers.get("x-dragoman-dropped", "")
+            bent = reply.headers.get("x-dragoman-approximated", "")
+            assert dropped or bent, told
+        # And back again: the thoughts of the first model are its own still.
+        client.answer("rainy")
+        await ask(gateway, client, before, stream=False)
+        if client.name in {"chat", "ollama"}:
+            back = upstreams.last(before)
+            assert RETURNED[before](back.body)[0] == "state"

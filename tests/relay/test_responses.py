@@ -1,0 +1,121 @@
+"""The process's way to the store of responses: what is on its way is found all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.relay import responses as module
+from gateway.relay.kept import Kept, Shelf
+from gateway.relay.responses import Responses
+
+
+class Held:
+    """A store in a dictionary; `away` makes it fail."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Kept] = {}
+        self.away = False
+        self.threads: set[str] = set()
+        self.reads = 0
+
+    def shelf(self) -> Shelf:
+        return Shelf(
+            load=self.load,
+            save=self.save,
+            cancel=lambda owner, name: None,
+            beat=lambda running: [],
+            close=lambda: None,
+        )
+
+    def load(self, owner: str, name: str) -> Kept | None:
+        self.threads.add(threading.current_thread().name)
+        self.reads += 1
+        if self.away:
+            raise OSError("no database")
+        return self.rows.get((owner, name))
+
+    def save(self, kept: Kept) -> None:
+        if self.away:
+            raise OSError("no database")
+        self.rows[kept.owner, kept.id] = kept
+
+
+def kept(name: str = "resp_1", **changes: object) -> Kept:
+    return Kept(id=name, owner="key:1", created_at=time.time(), response=b"{}", **changes)  # type: ignore[arg-type]
+
+
+async def test_what_another_process_is_about_to_write_is_waited_for() -> None:
+    held = Held()
+    responses = Responses(held.shelf())
+    later = asyncio.get_running_loop().call_later(0.2, held.save, kept())
+    found = await responses.find("key:1", "resp_1")
+    later.cancel()
+    assert found is not None
+    await responses.close()
+
+
+async def test_what_this_process_has_answered_is_found_before_it_is_written() -> None:
+    held = Held()
+    responses = Responses(held.shelf())
+    responses.note(kept())
+    assert await responses.find("key:1", "resp_1") is not None
+    assert held.reads == 1
+    assert await responses.find("key:2", "resp_1") is None
+    await responses.close()
+
+
+async def test_what_was_deleted_elsewhere_is_not_found_in_memory() -> None:
+    held = Held()
+    responses = Responses(held.shelf())
+    responses.note(kept())
+    held.save(kept(deleted=True))
+    assert await responses.find("key:1", "resp_1") is None
+    await responses.close()
+
+
+async def test_an_id_of_no_known_form_is_not_waited_for() -> None:
+    held = Held()
+    responses = Responses(held.shelf())
+    assert await responses.find("key:1", "nonsense") is None
+    assert held.reads == 1
+    await responses.close()
+
+
+async def test_without_a_database_only_what_is_in_memory_is_found(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    held = Held()
+    held.away = True
+    responses = Responses(held.shelf())
+    responses.note(kept())
+    assert await responses.find("key:1", "resp_1") is not None
+    with pytest.raises(GatewayError) as caught:
+        await responses.find("key:1", "resp_2")
+    assert caught.value.error.kind == "overloaded"
+    with pytest.raises(GatewayError):
+        await responses.save(kept())
+    await responses.close()
+
+
+async def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FRESH_BYTES", 100)
+    responses = Responses(Held().shelf())
+    for number in range(50):
+        responses.note(kept(f"resp_{number}", input=b"x" * 30))
+    assert len(responses._fresh) <= 3
+    assert responses._bytes == sum(k.size for _, k in responses._fresh.values())
+    responses.note(kept("resp_large", input=b"x" * 1000))
+    assert not responses._fresh
+
+
+async def test_the_event_loop_never_reads() -> None:
+    held = Held()
+    responses = Responses(held.shelf())
+    await responses.find("key:1", "nonsense")
+    assert all(name.startswith("responses") for name in held.threads)
+    await responses.close()

@@ -1,0 +1,117 @@
+"""Shadow traffic: repeated after the answer, logged with a link, never seen by the client."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from gateway.relay import shadow
+from gateway.routing.limits import Limits
+from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
+
+CHAT = "/v1/chat/completions"
+A, B = provider("a"), provider("b")
+
+
+def asking(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
+
+
+def registry(share: float = 1.0) -> Any:
+    return snapshot(route("m", A, shadow="next", shadow_share=share), route("next", B))
+
+
+async def test_a_request_is_repeated_on_the_other_route(tmp_path: Path) -> None:
+    async with gateway(
+        tmp_path, registry(), a=lambda _: completion("seen"), b=lambda _: completion("unseen")
+    ) as live:
+        reply = await live.post(CHAT, asking(), headers={"x-session-id": "s1"})
+        original, repeated = await live.rows(2)
+    assert b"seen" in reply.body and b"unseen" not in reply.body
+    assert (original.shadow_of, original.session) == ("", "s1")
+    assert repeated.shadow_of == original.id and repeated.id != original.id
+    assert (repeated.route, repeated.provider, repeated.key_prefix) == ("next", "b", "shadow")
+    assert (repeated.key_id, repeated.session, repeated.status) == (0, "", 200)
+    assert repeated.cost_usd is not None and repeated.cost_usd > 0
+    assert repeated.bodies is not None and b"unseen" in (repeated.bodies.upstream_response or b"")
+
+
+async def test_the_answer_does_not_wait_for_the_shadow(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await gate.wait()
+        return completion()
+
+    async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
+        assert (await live.post(CHAT, asking())).status == 200
+        assert len(await live.rows(1)) == 1
+        gate.set()
+        await live.rows(2)
+
+
+async def test_no_share_is_no_shadow_and_failures_are_not_repeated(tmp_path: Path) -> None:
+    async with gateway(tmp_path, registry(0.0), a=lambda _: completion()) as live:
+        await live.post(CHAT, asking())
+        await asyncio.sleep(0.05)
+        assert len(live.upstreams.requests) == 1
+    async with gateway(tmp_path, registry(), a=lambda _: refusal(500)) as live:
+        await live.post(CHAT, asking())
+        await asyncio.sleep(0.05)
+        assert len(live.upstreams.requests) == 1
+
+
+async def test_a_shadow_that_fails_is_a_row_and_nothing_else(tmp_path: Path) -> None:
+    async with gateway(
+        tmp_path, registry(), a=lambda _: completion(), b=lambda _: refusal(500)
+    ) as live:
+        reply = await live.post(CHAT, asking())
+        rows = await live.rows(2)
+    assert reply.status == 200
+    assert (rows[1].outcome, rows[1].error_kind) == ("error", "upstream_error")
+
+
+async def test_shadows_are_bounded(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await gate.wait()
+        return completion()
+
+    async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
+        for _ in range(shadow.MOST + 5):
+            assert (await live.post(CHAT, asking())).status == 200
+        await asyncio.sleep(0.05)
+        hosts = [request.url.host for request in live.upstreams.requests]
+        assert hosts.count("b.test") == shadow.MOST
+        gate.set()
+        await live.rows(2 * shadow.MOST + 5)
+
+
+async def test_shadows_count_against_no_limit_of_the_client(tmp_path: Path) -> None:
+    found = registry()
+    keys = {
+        digest: msgspec.structs.replace(key, limits=Limits(requests_per_minute=2))
+        for digest, key in found.keys.items()
+    }
+    limited = msgspec.structs.replace(found, keys=keys)
+    up = {name: lambda _: completion() for name in "ab"}
+    async with gateway(tmp_path, limited, **up) as live:
+        statuses = [(await live.post(CHAT, asking())).status for _ in range(3)]
+        await live.rows(5)
+    assert statuses == [200, 200, 429]
+
+
+async def test_shadows_under_way_end_with_the_process(tmp_path: Path) -> None:
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        return completion()
+
+    async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
+        await live.post(CHAT, asking())
+        await asyncio.sleep(0.05)
+    assert [row.outcome for row in live.entries] == ["ok", "error"]

@@ -1,0 +1,193 @@
+"""Simulation and live traffic agree, over made-up routes, askers, failures and clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.relay.rehearse import FAILURES, Stage, call_of, rehearse
+from gateway.routing.course import CLASSES
+from gateway.routing.health import State
+from gateway.routing.hours import DAYS
+from gateway.routing.readings import Reading
+from gateway.routing.snapshot import Route, Snapshot, Step, Target, model_of
+from gateway.routing.strategies import STRATEGIES
+from tests.relay.harness import completion, gateway, provider, refusal, snapshot
+
+CHAT = "/v1/chat/completions"
+NAMES = "abcd"
+PROVIDERS = {name: provider(name) for name in NAMES}
+CODES = {"context_length": "context_length_exceeded", "content_policy": "content_filter"}
+
+tags = st.lists(st.sampled_from(["paid", "free", "default"]), max_size=2, unique=True).map(tuple)
+classes = st.lists(st.sampled_from(list(CLASSES)), max_size=2, unique=True).map(tuple)
+during = st.one_of(
+    st.just(""),
+    st.builds(
+        "{}-{} {:02}:00-{:02}:30 {}".format,
+        st.sampled_from(DAYS),
+        st.sampled_from(DAYS),
+        st.integers(0, 23),
+        st.integers(0, 23),
+        st.sampled_from(["UTC", "Asia/Tokyo", "America/New_York"]),
+    ),
+)
+
+
+@st.composite
+def targets(draw: Any) -> Target:
+    owner = PROVIDERS[draw(st.sampled_from(NAMES))]
+    return Target(
+        id=draw(st.integers(1, 9)),
+        model=model_of(owner, "gpt-4.1"),
+        weight=draw(st.sampled_from([0.0, 1.0, 3.0])),
+        order=draw(st.integers(1, 3)),
+        tags=draw(st.one_of(st.just(()), tags)),
+        variant=draw(st.sampled_from(["", "x", "y"])),
+    )
+
+
+@st.composite
+def steps(draw: Any, order: int) -> Step:
+    return Step(
+        order=order,
+        strategy=draw(st.sampled_from(list(STRATEGIES))),
+        on=draw(classes),
+        refuses=draw(st.sampled_from([(), ("tools",)])),
+        max_context=draw(st.sampled_from([None, 20, 5000])),
+        able=draw(st.booleans()),
+        tags=draw(st.one_of(st.just(()), tags)),
+        during=draw(during),
+    )
+
+
+@st.composite
+def routes(draw: Any, name: str) -> Route:
+    stepped = draw(st.booleans())
+    return Route(
+        id=1,
+        name=name,
+        targets=tuple(draw(st.lists(targets(), min_size=1, max_size=4))),
+        strategy=draw(st.sampled_from(list(STRATEGIES))),
+        steps=tuple(draw(steps(order)) for order in (1, 2, 3)) if stepped else (),
+        retries=draw(st.integers(0, 1)),
+        retry=draw(st.dictionaries(st.sampled_from(list(CLASSES)), st.integers(0, 2), max_size=2)),
+        backoff_s=0.0,
+        able=draw(st.booleans()),
+        tag_match=draw(st.sampled_from(["any", "all"])),
+        cooldown_s=5.0,
+    )
+
+
+@st.composite
+def registries(draw: Any) -> Snapshot:
+    main = msgspec.structs.replace(
+        draw(routes("m")),
+        fallbacks=draw(st.sampled_from([(), ("spare",), ("spare", "other")])),
+        fallbacks_on=draw(
+            st.dictionaries(st.sampled_from(list(CLASSES)), st.just(("other",)), max_size=2)
+        ),
+    )
+    return snapshot(main, draw(routes("spare")), draw(routes("other")))
+
+
+asked = st.fixed_dictionaries(
+    {},
+    optional={
+        "prompt_cache_key": st.sampled_from(["s1", "s2", "s3"]),
+        "metadata": st.just({"tags": ["paid"]}),
+        "tools": st.just([{"type": "function", "function": {"name": "f", "parameters": {}}}]),
+        "user": st.just("u" * 200),
+    },
+)
+resting = st.dictionaries(
+    st.sampled_from(NAMES),
+    st.tuples(st.sampled_from([-10.0, 30.0]), st.sampled_from(["timeout", "rate_limit"])),
+    max_size=3,
+)
+readings = st.dictionaries(
+    st.sampled_from(NAMES), st.tuples(st.floats(1, 9000), st.integers(0, 9000)), max_size=4
+)
+
+
+def upstream(failure: str | None) -> Any:
+    def answer(_: httpx.Request) -> httpx.Response | Exception:
+        if failure is None:
+            return completion()
+        if failure == "timeout":
+            return httpx.ReadTimeout("no answer")
+        if failure in CODES:
+            error = {"message": "no", "type": "x", "param": None, "code": CODES[failure]}
+            return httpx.Response(400, json={"error": error})
+        return refusal(FAILURES[failure] or 500, "pretended")
+
+    return answer
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    registry=registries(),
+    fields=asked,
+    key_tags=st.sampled_from([(), ("free",)]),
+    failing=st.dictionaries(st.sampled_from(NAMES), st.sampled_from(list(FAILURES)), max_size=4),
+    rests=resting,
+    read=readings,
+    seed=st.integers(0, 10_000),
+)
+def test_simulation_and_live_traffic_agree(
+    registry: Snapshot,
+    fields: dict[str, Any],
+    key_tags: tuple[str, ...],
+    failing: dict[str, str],
+    rests: dict[str, tuple[float, str]],
+    read: dict[str, tuple[float, int]],
+    seed: int,
+) -> None:
+    keys = {d: msgspec.structs.replace(k, tags=key_tags) for d, k in registry.keys.items()}
+    registry = msgspec.structs.replace(registry, keys=keys)
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
+
+    async def compare() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            up = {name: upstream(failing.get(name)) for name in NAMES}
+            async with gateway(Path(directory), registry, **up) as live:
+                now = time.monotonic()
+                for name, (left, kind) in rests.items():
+                    live.runtime.health[f"{name}/gpt-4.1"] = State(3, now + left, kind)
+                for name, (first, tokens) in read.items():
+                    live.runtime.readings[f"{name}/gpt-4.1"] = Reading(first, 1, now, tokens)
+                health, known = dict(live.runtime.health), dict(live.runtime.readings)
+                random.seed(seed)
+                reply = await live.post(CHAT, body)
+                row = await live.entry()
+            stage = Stage(
+                snapshot=registry,
+                health=health,
+                readings=known,
+                now=now,
+                draw=random.Random(seed).random,
+                pretended={f"{name}/gpt-4.1": failure for name, failure in failing.items()},
+                key=next(iter(registry.keys.values())),
+                at=row.started_at,
+            )
+            found = rehearse(stage, call_of(registry, "openai_chat", body), registry.routes["m"])
+        simulated = [(t.candidate.target.model.label, t.outcome == "skipped") for t in found.turns]
+        assert simulated == [(a.target, a.skipped is not None) for a in row.attempts]
+        whys = [t.why for t in found.turns if t.outcome == "skipped" and "rests" not in t.why]
+        assert whys == [a.skipped for a in row.attempts if a.skipped and "rests" not in a.skipped]
+        kinds = [t.error.kind for t in found.turns if t.error is not None]
+        assert kinds == [a.error_kind for a in row.attempts if a.error_kind]
+        assert (found.chosen is not None) == (reply.status == 200)
+        if found.chosen is not None:
+            assert row.variant == found.chosen.target.variant
+
+    asyncio.run(compare())

@@ -1,0 +1,187 @@
+"""Paths beside a provider's own: Azure's Responses, gaps filled, models that only continue."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.providers.catalog import PRESETS
+from gateway.relay.probe import probe
+from gateway.relay.upstream import Upstreams
+from gateway.routing.snapshot import Provider, Target, model_of
+from tests.relay.harness import (
+    DONE,
+    Scripted,
+    completion,
+    gateway,
+    provider,
+    route,
+    snapshot,
+    sse,
+)
+
+
+def of_preset(name: str) -> Provider:
+    row = PRESETS[name]
+    return provider(
+        "up",
+        row.dialect,
+        preset=name,
+        paths=row.paths,
+        query=row.query,
+        passthrough=row.passthrough,
+        auth=row.auth,
+        edits=row.edits,
+    )
+
+
+def responses(request: httpx.Request) -> httpx.Response:
+    words = {"type": "output_text", "text": "hi", "annotations": []}
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    body = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed"}
+    body |= {"model": "gpt-5.4", "output": [{**item, "content": [words]}], "usage": usage}
+    return httpx.Response(200, json=body)
+
+
+@pytest.mark.parametrize(
+    ("preset", "url"),
+    [
+        ("azure_openai", "/openai/responses?api-version=2025-04-01-preview"),
+        ("azure-openai-v1", "/responses"),
+    ],
+)
+async def test_azure_serves_responses_beside_its_deployments(
+    tmp_path: Path, preset: str, url: str
+) -> None:
+    registry = snapshot(route("smart", of_preset(preset), model="gpt-5.4"))
+    async with gateway(tmp_path, registry, up=responses) as g:
+        seen = await g.post("/v1/responses", {"model": "smart", "input": "hi"})
+        assert seen.status == 200, seen.json()
+        sent = g.upstreams.requests[0]
+        assert sent.url.raw_path.decode() == url
+        assert json.loads(sent.content)["model"] == "gpt-5.4"
+        # Tools go there for Chat clients too, as this model takes them nowhere else.
+        tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+        chat = {"model": "smart", "messages": [{"role": "user", "content": "x"}], "tools": [tool]}
+        await g.post("/v1/chat/completions", chat)
+        assert g.upstreams.requests[-1].url.raw_path.decode() == url
+
+
+@pytest.mark.parametrize(
+    ("preset", "url"),
+    [
+        ("azure_openai", "/openai/deployments/vec/embeddings?api-version=2024-10-21"),
+        ("azure-openai-v1", "/embeddings"),
+        ("azure_ai", "/embeddings?api-version=2024-05-01-preview"),
+    ],
+)
+async def test_azure_makes_embeddings(tmp_path: Path, preset: str, url: str) -> None:
+    registry = snapshot(route("vec", of_preset(preset), model="vec"))
+    told = {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 1}}
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=told)) as g:
+        seen = await g.post("/v1/embeddings", {"model": "vec", "input": "a"})
+        assert (seen.status, g.upstreams.requests[0].url.raw_path.decode()) == (200, url)
+        assert g.upstreams.requests[0].headers["api-key"]
+
+
+async def test_azure_continues_prompts_in_a_deployment(tmp_path: Path) -> None:
+    registry = snapshot(route("old", of_preset("azure_openai"), model="gpt-3.5-turbo-instruct"))
+    told = {"choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=told)) as g:
+        await g.post("/v1/completions", {"model": "old", "prompt": "a"})
+        path = g.upstreams.requests[0].url.path
+    assert path == "/openai/deployments/gpt-3.5-turbo-instruct/completions"
+
+
+GAP: dict[str, Any] = {"model": "code", "prompt": "def f(", "suffix": "return x", "max_tokens": 9}
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "path"),
+    [
+        ("mistral", "codestral-latest", "/fim/completions"),
+        ("deepseek", "deepseek-chat", "/beta/completions"),
+    ],
+)
+@pytest.mark.parametrize("shape", ["text", "chat"])
+async def test_a_gap_is_filled_where_there_is_a_call_for_it(
+    tmp_path: Path, preset: str, model: str, path: str, shape: str
+) -> None:
+    text = {"index": 0, "text": "x):", "finish_reason": "stop"}
+    message = {"role": "assistant", "content": "x):"}
+    chat = {"index": 0, "message": message, "finish_reason": "stop"}
+    told = {"id": "1", "choices": [text if shape == "text" else chat]}
+    told |= {"usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+    registry = snapshot(route("code", of_preset(preset), model=model))
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=told)) as g:
+        seen = await g.post("/v1/completions", GAP)
+        assert seen.json()["choices"][0]["text"] == "x):"
+        sent = g.upstreams.requests[0]
+        assert sent.url.path == path
+        body = json.loads(sent.content)
+        assert (body["prompt"], body["suffix"], body["model"]) == ("def f(", "return x", model)
+        assert "x-dragoman-dropped" not in seen.headers
+
+
+async def test_a_filled_gap_is_streamed_from_the_shape_of_a_chat(tmp_path: Path) -> None:
+    chunks = [
+        {"id": "1", "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": finish}]}
+        for word, finish in (("x", None), ("):", "stop"))
+    ]
+    frames = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks]
+    registry = snapshot(route("code", of_preset("mistral"), model="codestral-latest"))
+    async with gateway(tmp_path, registry, up=lambda r: sse(*frames, DONE)) as g:
+        seen = await g.post("/v1/completions", {**GAP, "stream": True})
+    events = [json.loads(e[6:]) for e in seen.body.split(b"\n\n") if e.startswith(b"data: {")]
+    assert "".join(e["choices"][0]["text"] for e in events if e["choices"]) == "x):"
+
+
+async def test_without_a_suffix_a_prompt_is_a_chat_there(tmp_path: Path) -> None:
+    registry = snapshot(route("code", of_preset("deepseek"), model="deepseek-chat"))
+    async with gateway(tmp_path, registry, up=lambda r: completion("hi")) as g:
+        await g.post("/v1/completions", {"model": "code", "prompt": "a"})
+        assert g.upstreams.requests[0].url.path == "/chat/completions"
+
+
+async def test_where_nothing_fills_gaps_the_loss_is_told(tmp_path: Path) -> None:
+    registry = snapshot(route("code", of_preset("groq"), model="llama"))
+    async with gateway(tmp_path, registry, up=lambda r: completion("hi")) as g:
+        seen = await g.post("/v1/completions", GAP)
+        assert g.upstreams.requests[0].url.path == "/chat/completions"
+    assert "suffix" in seen.headers["x-dragoman-dropped"]
+
+
+# --- probe --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "told", "detail"),
+    [
+        (
+            "gpt-3.5-turbo-instruct",
+            "/completions",
+            {"choices": [{"index": 0, "text": "hello", "finish_reason": "stop"}]},
+            "hello",
+        ),
+        (
+            "text-embedding-3-small",
+            "/embeddings",
+            {"data": [{"index": 0, "embedding": [0.1, 0.2]}]},
+            "a vector of 2 numbers",
+        ),
+    ],
+    ids=["completions only", "embeddings only"],
+)
+async def test_a_probe_asks_a_model_for_what_it_can(
+    model: str, path: str, told: dict[str, Any], detail: str
+) -> None:
+    scripted = Scripted(up=lambda r: httpx.Response(200, json=told))
+    target = Target(id=1, model=model_of(of_preset("openai"), model))
+    result = await probe(Upstreams(scripted), target)
+    assert (result.ok, result.detail) == (True, detail)
+    assert scripted.requests[0].url.path == path

@@ -1,0 +1,329 @@
+"""Live: each class of failure leads to the step made for it; retries, tags, sessions, splits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.routing.course import CLASSES
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, Step, Target, model_of
+from tests.relay.harness import (
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+)
+
+CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+A, B, C = provider("a"), provider("b"), provider("c")
+ANTHROPIC = provider("a", "anthropic_messages")
+
+
+def asking(**more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
+
+
+def openai_error(status: int, code: str, message: str = "no") -> httpx.Response:
+    return httpx.Response(
+        status, json={"error": {"message": message, "type": "x", "param": None, "code": code}}
+    )
+
+
+def anthropic_error(status: int, kind: str, message: str) -> httpx.Response:
+    return httpx.Response(
+        status, json={"type": "error", "error": {"type": kind, "message": message}}
+    )
+
+
+async def hang(_: httpx.Request) -> httpx.Response:
+    await asyncio.sleep(30)
+    raise AssertionError
+
+
+FAILING: list[Any] = [
+    pytest.param("rate_limit", A, lambda _: refusal(429), id="429"),
+    pytest.param("rate_limit", A, lambda _: openai_error(429, "insufficient_quota"), id="quota"),
+    pytest.param("upstream_error", A, lambda _: refusal(500), id="500"),
+    pytest.param("upstream_error", A, lambda _: refusal(503), id="503"),
+    pytest.param("upstream_error", ANTHROPIC, lambda _: refusal(529), id="529"),
+    pytest.param("upstream_error", A, lambda _: httpx.ConnectError("no"), id="refused"),
+    pytest.param("timeout", A, lambda _: httpx.ReadTimeout("no"), id="timeout"),
+    pytest.param("timeout", A, hang, id="first token budget"),
+    pytest.param("upstream_auth", A, lambda _: refusal(401), id="401"),
+    pytest.param(
+        "context_length",
+        A,
+        lambda _: openai_error(400, "context_length_exceeded"),
+        id="openai long",
+    ),
+    pytest.param(
+        "context_length",
+        ANTHROPIC,
+        lambda _: anthropic_error(
+            400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"
+        ),
+        id="anthropic long",
+    ),
+    pytest.param("context_length", A, lambda _: refusal(413), id="413"),
+    pytest.param(
+        "content_policy", A, lambda _: openai_error(400, "content_filter"), id="azure filter"
+    ),
+    pytest.param(
+        "content_policy",
+        A,
+        lambda _: openai_error(400, "content_policy_violation"),
+        id="openai policy",
+    ),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+@pytest.mark.parametrize(("kind", "first", "failing"), FAILING)
+async def test_each_class_of_failure_leads_to_its_own_step(
+    tmp_path: Path, kind: str, first: Any, failing: Any, stream: bool
+) -> None:
+    others = tuple(name for name in CLASSES if name != kind)
+    steps = (
+        Step(order=1, first_token_s=0.15),
+        Step(order=2, on=others),
+        Step(order=3, on=(kind,)),
+    )
+    registry = snapshot(route("m", first, B, C, steps=steps))
+    async with gateway(
+        tmp_path, registry, a=failing, b=lambda _: completion("b"), c=lambda _: completion("c")
+    ) as live:
+        reply = await live.post(CHAT, asking(stream=stream))
+        row = await live.entry()
+    assert reply.status == 200
+    assert [r.url.host for r in live.upstreams.requests] == ["a.test", "c.test"]
+    assert [(a.target[0], bool(a.skipped)) for a in row.attempts] == [
+        ("a", False),
+        ("b", True),
+        ("c", False),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["context_length", "content_policy"])
+async def test_a_fallback_route_may_be_for_one_class_of_failure(tmp_path: Path, kind: str) -> None:
+    code = {"context_length": "context_length_exceeded", "content_policy": "content_filter"}[kind]
+    main = route("m", A, fallbacks_on={kind: ("special",)}, fallbacks=("spare",))
+    registry = snapshot(main, route("special", B), route("spare", C))
+    answers = {"b": lambda _: completion("special"), "c": lambda _: completion("spare")}
+    async with gateway(tmp_path, registry, a=lambda _: openai_error(400, code), **answers) as live:
+        reply = await live.post(CHAT, asking())
+    assert reply.json()["choices"][0]["message"]["content"] == "special"
+    async with gateway(tmp_path, registry, a=lambda _: refusal(500), **answers) as live:
+        reply = await live.post(CHAT, asking())
+    assert reply.json()["choices"][0]["message"]["content"] == "spare"
+
+
+# Retries
+
+
+@pytest.mark.parametrize(
+    ("retry", "answer", "calls"),
+    [
+        pytest.param({"rate_limit": 2}, lambda _: refusal(429), 3, id="429 twice"),
+        pytest.param({"rate_limit": 0}, lambda _: refusal(429), 1, id="429 never"),
+        pytest.param({"timeout": 1}, lambda _: httpx.ReadTimeout("x"), 2, id="timeout once"),
+        pytest.param({"rate_limit": 3}, lambda _: httpx.ReadTimeout("x"), 1, id="timeout as usual"),
+        pytest.param({"rate_limit": 3}, lambda _: refusal(500), 2, id="others as usual"),
+        pytest.param(
+            {"content_policy": 2}, lambda _: openai_error(400, "content_filter"), 3, id="policy"
+        ),
+        pytest.param(
+            {"rate_limit": 5},
+            lambda _: openai_error(429, "insufficient_quota"),
+            1,
+            id="quota never",
+        ),
+    ],
+)
+async def test_retries_differ_by_kind(
+    tmp_path: Path, retry: dict[str, int], answer: Any, calls: int
+) -> None:
+    registry = snapshot(route("m", A, retries=1, retry=retry, backoff_s=0.001))
+    async with gateway(tmp_path, registry, a=answer) as live:
+        reply = await live.post(CHAT, asking())
+    assert reply.status >= 400
+    assert len(live.upstreams.requests) == calls
+
+
+async def test_a_short_retry_after_is_waited_for(tmp_path: Path) -> None:
+    answers = [refusal(429, retry_after="1"), completion("later")]
+    registry = snapshot(route("m", A, retries=1, backoff_s=0.001))
+    async with gateway(tmp_path, registry, a=lambda _: answers.pop(0)) as live:
+        began = time.monotonic()
+        reply = await live.post(CHAT, asking())
+    assert reply.status == 200
+    assert time.monotonic() - began >= 1.0
+
+
+async def test_a_long_retry_after_is_passed_on(tmp_path: Path) -> None:
+    registry = snapshot(route("m", A, retries=5, retry={"rate_limit": 5}, max_wait_s=1))
+    async with gateway(tmp_path, registry, a=lambda _: refusal(429, retry_after="30")) as live:
+        reply = await live.post(CHAT, asking())
+    assert (reply.status, reply.headers["retry-after"]) == (429, "30")
+    assert len(live.upstreams.requests) == 1
+
+
+# Sessions, tags, splits
+
+
+def group(*targets: Target, **changes: Any) -> Snapshot:
+    made = Route(id=1, name="m", targets=targets, retries=0)
+    return snapshot(msgspec.structs.replace(made, **changes))
+
+
+def one(owner: Any, **changes: Any) -> Target:
+    made = Target(id=ord(owner.name), model=model_of(owner, "gpt-4.1"))
+    return msgspec.structs.replace(made, **changes)
+
+
+SAID: list[Any] = [
+    pytest.param({"headers": {"x-claude-code-session-id": "S"}}, {}, id="claude code"),
+    pytest.param({"headers": {"session_id": "S"}}, {}, id="codex"),
+    pytest.param({}, {"prompt_cache_key": "S"}, id="prompt_cache_key"),
+    pytest.param({}, {"metadata": {"session_id": "S"}}, id="metadata"),
+    pytest.param({}, {"metadata": {"user_id": "S"}}, id="metadata user"),
+    pytest.param({}, {"user": "S"}, id="user"),
+]
+
+
+@pytest.mark.parametrize(("headers", "fields"), SAID)
+async def test_a_session_keeps_its_target(
+    tmp_path: Path, headers: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    registry = group(one(A), one(B), one(C), strategy="sticky")
+    up = {n: lambda _: completion() for n in "abc"}
+    met = set()
+    for name in ("one", "two", "three", "four", "five", "six"):
+        told = msgspec.json.decode(
+            msgspec.json.encode([headers, fields]).replace(b'"S"', f'"{name}"'.encode())
+        )
+        async with gateway(tmp_path, registry, **up) as live:
+            for _ in range(4):
+                await live.post(CHAT, asking(**told[1]), **told[0])
+        hosts = {r.url.host for r in live.upstreams.requests}
+        assert len(hosts) == 1
+        met |= hosts
+    assert len(met) > 1, "all sessions at one target"
+
+
+async def test_a_session_moves_while_its_target_is_out_and_comes_back(tmp_path: Path) -> None:
+    registry = group(one(A), one(B), strategy="sticky", cooldown_s=0.3)
+    down: set[str] = set()
+    up = {n: lambda r: refusal(429) if r.url.host[0] in down else completion() for n in "ab"}
+    asked = asking(prompt_cache_key="conversation")
+    async with gateway(tmp_path, registry, **up) as live:
+        await live.post(CHAT, asked)
+        home = live.upstreams.requests[-1].url.host[0]
+        down.add(home)
+        for _ in range(2):
+            assert (await live.post(CHAT, asked)).status == 200
+            assert live.upstreams.requests[-1].url.host[0] != home
+        down.clear()
+        await asyncio.sleep(0.4)
+        await live.post(CHAT, asked)
+        assert live.upstreams.requests[-1].url.host[0] == home
+
+
+@pytest.mark.parametrize(
+    ("headers", "fields", "key_tags", "host"),
+    [
+        pytest.param({"x-dragoman-tags": "paid"}, {}, (), "a", id="header"),
+        pytest.param({"x-litellm-tags": "other, paid"}, {}, (), "a", id="litellm's header"),
+        pytest.param({}, {"metadata": {"tags": ["paid"]}}, (), "a", id="metadata"),
+        pytest.param({}, {}, ("paid",), "a", id="key"),
+        pytest.param({}, {}, (), "b", id="none goes to default"),
+        pytest.param({"x-dragoman-tags": "unknown"}, {}, (), "b", id="unknown goes to default"),
+    ],
+)
+async def test_tags_choose_the_target(
+    tmp_path: Path, headers: dict[str, str], fields: Any, key_tags: tuple[str, ...], host: str
+) -> None:
+    registry = group(one(A, tags=("paid",)), one(B, tags=("default",)), one(C))
+    keys = {d: msgspec.structs.replace(k, tags=key_tags) for d, k in registry.keys.items()}
+    registry = msgspec.structs.replace(registry, keys=keys)
+    up = {n: lambda _: completion() for n in "abc"}
+    async with gateway(tmp_path, registry, **up) as live:
+        assert (await live.post(CHAT, asking(**fields), headers=headers)).status == 200
+        row = await live.entry()
+    assert [r.url.host[0] for r in live.upstreams.requests] == [host]
+    assert "its tags are not those of the request" in {a.skipped for a in row.attempts}
+
+
+async def test_a_tag_that_nobody_has_is_refused_with_the_reason(tmp_path: Path) -> None:
+    registry = group(one(A, tags=("paid",)))
+    async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
+        reply = await live.post(CHAT, asking(), headers={"x-dragoman-tags": "free"})
+    assert reply.status == 400
+    assert "its tags are not those of the request" in reply.json()["error"]["message"]
+
+
+async def test_a_step_may_be_for_tags_and_hours(tmp_path: Path) -> None:
+    steps = (Step(order=1, tags=("night",)), Step(order=2, during="00:00-24:00"))
+    registry = snapshot(route("m", A, B, steps=steps))
+    up = {n: lambda _: completion() for n in "ab"}
+    async with gateway(tmp_path, registry, **up) as live:
+        await live.post(CHAT, asking())
+        await live.post(CHAT, asking(), headers={"x-dragoman-tags": "night"})
+    assert [r.url.host[0] for r in live.upstreams.requests] == ["b", "a"]
+
+
+async def test_a_split_is_labelled_and_the_same_for_a_session(tmp_path: Path) -> None:
+    registry = group(
+        one(A, variant="now", weight=3), one(B, variant="next", weight=1), strategy="split"
+    )
+    up = {n: lambda _: completion() for n in "ab"}
+    async with gateway(tmp_path, registry, **up) as live:
+        for number in range(40):
+            for _ in range(2):
+                await live.post(CHAT, asking(prompt_cache_key=f"s{number}"))
+        rows = await live.rows(80)
+    seen = [row.variant for row in rows]
+    assert seen[::2] == seen[1::2]
+    counted = Counter(seen[::2])
+    assert set(counted) == {"now", "next"} and counted["now"] > counted["next"]
+
+
+async def test_the_least_busy_target_gets_the_next_request(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await gate.wait()
+        return completion()
+
+    registry = group(one(A), one(B), one(C), strategy="least_busy")
+    async with gateway(tmp_path, registry, a=slow, b=slow, c=slow) as live:
+        asked = [asyncio.create_task(live.post(CHAT, asking())) for _ in range(9)]
+        while len(live.upstreams.requests) < 9:
+            await asyncio.sleep(0.01)
+        assert set(live.runtime.load.busy.values()) == {3}
+        gate.set()
+        await asyncio.gather(*asked)
+        assert live.runtime.load.busy == {}
+    counted = Counter(r.url.host for r in live.upstreams.requests)
+    assert set(counted.values()) == {3}
+
+
+async def test_the_least_used_target_is_the_one_with_fewer_tokens(tmp_path: Path) -> None:
+    big = {"prompt_tokens": 900, "completion_tokens": 100, "total_tokens": 1000}
+    registry = group(one(A), one(B), strategy="least_used")
+    async with gateway(
+        tmp_path, registry, a=lambda _: completion(usage=big), b=lambda _: completion()
+    ) as live:
+        for _ in range(12):
+            await live.post(CHAT, asking())
+    counted = Counter(r.url.host[0] for r in live.upstreams.requests)
+    assert counted["a"] <= 2
+    assert isinstance(next(iter(registry.keys.values())), ApiKey)

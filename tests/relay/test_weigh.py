@@ -1,0 +1,150 @@
+"""Token counts made here: by a vocabulary, or by what the bytes are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.canon.request import Document, Image, Request, Text, Tool, ToolCall, ToolResult, Turn
+from gateway.relay import weigh as weighing
+from gateway.relay.facts import TOKENS_PER_DOCUMENT, TOKENS_PER_IMAGE
+from gateway.relay.weigh import PIECE_CHARS, pieces, rough, vocabulary_of, weigh
+from tests.relay.harness import gateway, provider, route, snapshot
+
+# Text -> its tokens in o200k_base, counted by tiktoken 0.14.0.
+COUNTED = {
+    "The gateway keeps a short list of the models it knows, asks the first that is well, and "
+    "says afterwards which one has answered and what it cost.": 31,
+    "Der Übersetzer merkt sich, welche Felder er nicht übertragen konnte, und schreibt sie mit "
+    "einer Begründung in das Protokoll der Anfrage.": 31,
+    "网关会记录每一次请求的内容、所用的模型以及花费，并在出现错误时自动尝试下一个可用的服务商。": 33,
+    "Шлюз запоминает каждый запрос, выбирает исправную модель и показывает, сколько стоил ответ.": (
+        22
+    ),
+    "def fold(events: Iterable[Event]) -> Response:\n    folder = Folder()\n    for event in "
+    "events:\n        folder.feed(event)\n    return folder.close()\n": 32,
+    '{"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer",'
+    '"minimum":1}},"required":["city"],"additionalProperties":false}': 35,
+}
+IDS = ("english", "german", "chinese", "russian", "python", "json")
+
+
+def asked(*texts: str, **more: Any) -> Request:
+    turns = tuple(Turn(role="user", parts=(Text(text=text),)) for text in texts)
+    return Request(model="m", turns=turns, **more)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway without the optional package."""
+
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(weighing.importlib, "import_module", missing)
+    monkeypatch.setattr(weighing, "_loaded", {})
+
+
+@pytest.mark.parametrize("text", COUNTED, ids=IDS)
+def test_the_rough_count_is_near_the_true_one(text: str) -> None:
+    """A sentence alone; over longer text the error is smaller (the module's docstring)."""
+    many = text * 10
+    true = COUNTED[text] * 10
+    assert abs(rough(many) - true) / true < 0.25
+
+
+@pytest.mark.parametrize("text", COUNTED, ids=IDS)
+def test_a_vocabulary_counts_exactly(text: str) -> None:
+    pytest.importorskip("splintr", reason="needs the dependency group `tokens`")
+    found = weigh(asked(text), "gpt-5.4")
+    assert found.vocabulary == "o200k_base"
+    assert found.tokens == COUNTED[text] + weighing.TOKENS_PER_TURN
+
+
+def test_words_that_end_a_text_for_the_model_are_text_here() -> None:
+    pytest.importorskip("splintr", reason="needs the dependency group `tokens`")
+    plain = weigh(asked("<|endoftext|>"), "gpt-5.4").tokens
+    assert plain > weighing.TOKENS_PER_TURN + 1
+
+
+@pytest.mark.parametrize(
+    ("model", "vocabulary"),
+    [
+        ("gpt-4", "cl100k_base"),
+        ("gpt-4-turbo", "cl100k_base"),
+        ("gpt-4o-mini", "o200k_base"),
+        ("gpt-4.1", "o200k_base"),
+        ("openai/gpt-5.4", "o200k_base"),
+        ("o3-mini", "o200k_base"),
+        ("llama-3.3-70b-versatile", "llama3"),
+        ("deepseek-chat", "deepseek_v3"),
+        ("claude-opus-5", ""),
+        ("gemini-3.1-pro", ""),
+        ("octopus", ""),
+    ],
+)
+def test_a_family_has_its_vocabulary(model: str, vocabulary: str) -> None:
+    assert vocabulary_of(model) == vocabulary
+
+
+@pytest.mark.usefixtures("bare")
+def test_without_the_package_it_is_counted_roughly() -> None:
+    text = next(iter(COUNTED))
+    found = weigh(asked(text), "gpt-5.4")
+    assert found.vocabulary == ""
+    assert found.tokens == rough(text) + weighing.TOKENS_PER_TURN
+
+
+def test_all_that_a_model_reads_counts() -> None:
+    empty = weigh(asked("x"), "claude-x").tokens
+    long = "word " * 400
+    tool = Tool(name="f", description=long, schema={"type": "object", "properties": {}})
+    call = Turn(role="assistant", parts=(ToolCall(id="c", name="f", arguments={"text": long}),))
+    result = Turn(role="user", parts=(ToolResult(id="c", parts=(Text(text=long),)),))
+    for more in (
+        Request(model="m", turns=(), tools=(tool,)),
+        Request(model="m", turns=(call,)),
+        Request(model="m", turns=(result,)),
+        Request(model="m", turns=(), instructions=(Text(text=long),)),
+        Request(model="m", turns=(Turn(role="user", parts=(Document(text=long),)),)),
+    ):
+        assert weigh(more, "claude-x").tokens > empty + 300
+
+
+def test_pictures_and_files_have_a_price_wherever_they_stand() -> None:
+    image, file = Image(data="aGk="), Document(data="aGk=")
+    nested = ToolResult(id="c", parts=(image,))
+    turns = (Turn(role="user", parts=(image, file, nested)),)
+    expected = 2 * TOKENS_PER_IMAGE + TOKENS_PER_DOCUMENT + weighing.TOKENS_PER_TURN
+    assert weigh(Request(model="m", turns=turns), "claude-x").tokens == expected
+
+
+@pytest.mark.parametrize("text", ["", "a b", "word " * 20_000, "x" * 100_000, "字" * 50_000])
+def test_pieces_are_the_text(text: str) -> None:
+    found = list(pieces(text))
+    assert "".join(found) == text
+    assert max(map(len, found)) <= PIECE_CHARS
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\x00", "🧑‍🚀" * 50, "<|endoftext|>"])
+def test_odd_text_is_counted(text: str) -> None:
+    for model in ("gpt-5.4", "claude-x"):
+        assert weigh(asked(text), model).tokens > 0
+
+
+@pytest.mark.parametrize("model", ["gpt-5.4", "some-llm"])
+async def test_an_estimate_says_that_it_is_one(tmp_path: Path, model: str) -> None:
+    """An upstream that can not count is not an error: agents ask twenty of these."""
+    way = route("smart", provider("up", preset="custom"), model=model)
+    body = {"model": "smart", "messages": [{"role": "user", "content": "Hello " * 200}]}
+    async with gateway(tmp_path, snapshot(way), up=lambda request: None) as g:
+        headers = {"anthropic-version": "2023-06-01"}
+        seen = await g.post("/v1/messages/count_tokens", body, headers=headers)
+    assert seen.status == 200
+    assert seen.headers["x-dragoman-token-count"] == "estimate"
+    assert 180 < seen.json()["input_tokens"] < 260
+    known = weighing._measure(vocabulary_of(model)) if vocabulary_of(model) else None
+    told = seen.headers.get("x-dragoman-token-vocabulary", "")
+    assert told == ("o200k_base" if known is not None else "")

@@ -1,0 +1,363 @@
+"""Laws of strategies, breakers and retries, over thousands of made-up schedules."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gateway.canon.errors import KINDS, Error
+from gateway.routing import health
+from gateway.routing.course import CLASS_OF, CLASSES, Course
+from gateway.routing.health import MAX_COOLDOWN_S, State
+from gateway.routing.hours import hours
+from gateway.routing.plan import Facts, decide
+from gateway.routing.readings import Reading
+from gateway.routing.snapshot import Model, Provider, Route, Step, Target
+from gateway.routing.strategies import STRATEGIES, Hints, least_busy, least_used, split, sticky
+
+PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
+SESSIONS = 6000
+
+
+def target(name: str, weight: float = 1.0, order: int = 1, **more: Any) -> Target:
+    model = Model(id=1, provider=PROVIDER, name=name)
+    return Target(id=1, model=model, weight=weight, order=order, **more)
+
+
+def first(strategy: Any, targets: Any, **hints: Any) -> str:
+    draw = random.Random(1).random
+    return str(strategy(targets, 0.0, draw, {}, Hints(**hints))[0].model.name)
+
+
+# Sticky and split
+
+weights = st.lists(st.sampled_from([0.5, 1.0, 2.0, 5.0]), min_size=2, max_size=5)
+
+
+@settings(max_examples=15)
+@given(found=weights)
+def test_sessions_are_shared_by_weight(found: list[float]) -> None:
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+    counted = Counter(first(sticky, targets, session=f"s{n}") for n in range(SESSIONS))
+    for n, weight in enumerate(found):
+        assert counted[f"m{n}"] / SESSIONS == pytest.approx(weight / sum(found), abs=0.035)
+
+
+@given(found=weights, session=st.text(min_size=1, max_size=20), gone=st.integers(0, 4))
+def test_a_target_that_goes_moves_its_own_sessions_only(
+    found: list[float], session: str, gone: int
+) -> None:
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+    home = first(sticky, targets, session=session)
+    left = [t for t in targets if t.model.name != f"m{gone % len(found)}"]
+    moved = first(sticky, left, session=session)
+    assert moved == home or home == f"m{gone % len(found)}"
+    order = sticky(targets, 0.0, random.random, {}, Hints(session=session))
+    follower = next(t.model.name for t in order if t in left)
+    assert moved == follower, "the fallback is whom the session goes to while it is out"
+
+
+@given(found=weights, session=st.text(min_size=1), seeds=st.tuples(st.integers(), st.integers()))
+def test_workers_agree_on_a_session_without_a_word(
+    found: list[float], session: str, seeds: tuple[int, int]
+) -> None:
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+    orders = [
+        [
+            t.model.name
+            for t in sticky(given, float(seed % 9), random.Random(seed).random, {}, hints)
+        ]
+        for given, seed in zip((targets, targets[::-1]), seeds, strict=True)
+        for hints in [Hints(session=session, busy={"p/m0": seed % 5})]
+    ]
+    assert orders[0] == orders[1]
+
+
+def test_routes_do_not_split_the_same_sessions_alike() -> None:
+    pair = [target("a"), target("b")]
+    differ = sum(
+        first(split, pair, session=f"s{n}", route="one")
+        != first(split, pair, session=f"s{n}", route="two")
+        for n in range(2000)
+    )
+    assert 850 < differ < 1150
+
+
+def test_a_split_without_a_session_goes_by_the_key() -> None:
+    pair = [target("a"), target("b")]
+    assert {first(split, pair, who="key:7") for _ in range(20)} <= {"a"} or {
+        first(split, pair, who="key:7") for _ in range(20)
+    } <= {"b"}
+    assert len({first(split, pair, who=f"key:{n}") for n in range(50)}) == 2
+
+
+def test_two_variants_of_one_model_are_told_apart() -> None:
+    pair = [target("same", 1.0, variant="a"), target("same", 1.0, variant="b")]
+    found = {
+        split(pair, 0.0, random.random, {}, Hints(session=f"s{n}"))[0].variant for n in range(50)
+    }
+    assert found == {"a", "b"}
+
+
+# Least busy and least used: no starvation, whatever the schedule
+
+schedules = st.lists(st.integers(0, 9), min_size=50, max_size=400)
+
+
+@settings(max_examples=60)
+@given(found=weights, ends=schedules, seed=st.integers(0, 999))
+def test_nobody_is_busier_than_his_share_and_nobody_starves(
+    found: list[float], ends: list[int], seed: int
+) -> None:
+    """Requests come one after the other; each schedule says which of those running end."""
+    draw = random.Random(seed).random
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+    busy: dict[str, int] = {}
+    running: list[str] = []
+    for end in ends:
+        before = {t.model.name: busy.get(t.model.label, 0) / t.weight for t in targets}
+        chosen = least_busy(targets, 0.0, draw, {}, Hints(busy=busy))[0]
+        assert before[chosen.model.name] == min(before.values())
+        busy[chosen.model.label] = busy.get(chosen.model.label, 0) + 1
+        running.append(chosen.model.label)
+        if end < 5 and running:
+            busy[running.pop(end % len(running))] -= 1
+    # With all still running, everybody has some.
+    for _ in range(40):
+        chosen = least_busy(targets, 0.0, draw, {}, Hints(busy=busy))[0]
+        busy[chosen.model.label] = busy.get(chosen.model.label, 0) + 1
+    assert all(busy.get(t.model.label, 0) > 0 for t in targets)
+
+
+@settings(max_examples=40)
+@given(found=weights, sizes=st.lists(st.integers(1, 5000), min_size=300, max_size=300))
+def test_tokens_are_shared_by_weight(found: list[float], sizes: list[int]) -> None:
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+    readings: dict[str, Reading] = {}
+    for size in sizes:
+        label = least_used(targets, 0.0, random.random, readings)[0].model.label
+        known = readings.get(label, Reading(1.0))
+        readings[label] = Reading(1.0, tokens=known.tokens + size)
+    loads = [readings[t.model.label].tokens / t.weight for t in targets]
+    assert max(loads) - min(loads) <= 5000 / min(found)
+
+
+def test_tokens_of_long_ago_count_for_little() -> None:
+    pair = [target("a"), target("b")]
+    readings = {"p/a": Reading(1.0, at=0.0, tokens=100_000), "p/b": Reading(1.0, at=600, tokens=50)}
+    assert least_used(pair, 600.0, random.random, readings)[0].model.name == "a"
+
+
+# Weights under failure: whoever can be called is called
+
+routes = st.lists(
+    st.tuples(st.integers(1, 3), st.sampled_from([0.0, 1.0, 3.0])), min_size=1, max_size=6
+)
+
+
+@given(
+    rows=routes,
+    name=st.sampled_from(list(STRATEGIES)),
+    resting=st.sets(st.integers(0, 5)),
+    session=st.sampled_from(["", "s1", "s2"]),
+    seed=st.integers(0, 99),
+)
+def test_whoever_is_awake_is_a_candidate_and_nobody_twice(
+    rows: list[tuple[int, float]], name: str, resting: set[int], session: str, seed: int
+) -> None:
+    targets = tuple(target(f"m{n}", w, o) for n, (o, w) in enumerate(rows))
+    made = Route(id=1, name="r", targets=targets, strategy=name)
+    states = {f"p/m{n}": State(until=50.0, kind="timeout") for n in resting}
+    facts = Facts(session=session)
+    found = decide([made], facts, states, {}, 10.0, random.Random(seed).random)
+    called = [c.target.model.name for c in found.candidates]
+    awake = [f"m{n}" for n in range(len(rows)) if n not in resting]
+    assert sorted(called) == sorted(awake or [f"m{n}" for n in range(len(rows))])
+    assert found.forced == (not awake)
+
+
+# Retries never exceed the policy
+
+policies = st.dictionaries(st.sampled_from(list(CLASSES)), st.integers(0, 4), max_size=6)
+failures = st.lists(st.sampled_from(list(KINDS)), max_size=80)
+
+
+@settings(max_examples=400)
+@given(
+    count=st.integers(1, 4),
+    retry=policies,
+    retries=st.integers(0, 3),
+    kinds=failures,
+    after=st.sampled_from([None, 1, 60]),
+    on=st.lists(st.sampled_from(list(CLASSES)), max_size=2),
+)
+def test_retries_never_exceed_the_policy(
+    count: int,
+    retry: dict[str, int],
+    retries: int,
+    kinds: list[str],
+    after: int | None,
+    on: list[str],
+) -> None:
+    targets = tuple(target(f"m{n}", order=n + 1) for n in range(count))
+    steps = tuple(Step(order=n + 1, on=tuple(on) if n else ()) for n in range(count))
+    made = Route(id=1, name="r", targets=targets, steps=steps, retries=retries, retry=retry)
+    course = Course(decide([made], None, {}, {}, 0.0, random.random), retries, retry)
+    told, last = iter(kinds), {}
+    called: Counter[str] = Counter()
+    repeats: Counter[tuple[str, str]] = Counter()
+    while (candidate := course.next()) is not None:
+        name = candidate.target.model.name
+        if name in last:
+            repeats[name, last[name]] += 1
+        called[name] += 1
+        kind = next(told, "timeout")
+        last[name] = CLASS_OF.get(kind, kind)
+        wait = after if kind == "rate_limit" else None
+        if not course.failed(Error(kind=kind, message="", retry_after_s=wait)):
+            break
+        assert course.pause_s(0.25, lambda: 0.5) <= 8.0 * 1.5
+    most = max(retries, *retry.values(), 0)
+    # A step that was shut in a round may be entered first in a later one.
+    assert all(calls <= most + 1 for calls in called.values())
+    for (_, name), times in repeats.items():
+        assert times <= retry.get(name, retries), name
+
+
+@given(rounds=st.integers(1, 12), draw=st.floats(0, 0.999), after=st.sampled_from([None, 1, 2]))
+def test_pauses_double_with_jitter_and_are_no_shorter_than_retry_after(
+    rounds: int, draw: float, after: int | None
+) -> None:
+    made = Route(id=1, name="r", targets=(target("a"),), retries=20)
+    course = Course(decide([made], None, {}, {}, 0.0, random.random), 20)
+    pauses = []
+    for _ in range(rounds + 1):
+        assert course.next() is not None
+        if course.waits:
+            pauses.append(course.pause_s(0.1, lambda: draw))
+        course.failed(Error(kind="rate_limit", message="", retry_after_s=after))
+    for number, pause in enumerate(pauses):
+        usual = 0.1 * 2**number
+        assert pause >= min(0.5 * usual, 8.0) and pause >= (after or 0)
+        assert pause <= max(1.5 * usual, after or 0) and pause <= 8.0
+    assert all(one <= two for one, two in pairwise(pauses))
+
+
+# The breaker as a machine of its own
+
+
+class BreakerMachine(RuleBasedStateMachine):
+    """A target, a clock, and requests that come whenever they like."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 100.0
+        self.state: State | None = None
+        self.trials = 0
+        self.in_a_row = 0
+
+    def call(self, kind: str | None, after: float | None) -> None:
+        half = health.half_open(self.state, self.now)
+        if half:
+            assert self.state is not None
+            self.state = health.claimed(self.state, self.now)
+            assert not health.usable(self.state, self.now), "a second trial"
+        made = health.note(self.state, kind, after, self.now, 5.0)
+        self.state = None if made == health.HEALTHY else made
+        if kind is None:
+            assert self.state is None
+        elif kind in {"timeout", "overloaded", "upstream_error"} and half:
+            assert self.state is not None and self.state.until > self.now
+
+    @precondition(lambda self: health.usable(self.state, self.now))
+    @rule(
+        kind=st.sampled_from([None, *KINDS]),
+        after=st.sampled_from([None, 0.5, 20.0, 1e9]),
+    )
+    def a_request(self, kind: str | None, after: float | None) -> None:
+        self.in_a_row = self.in_a_row + 1 if kind == "timeout" and after is None else 0
+        self.call(kind, None if kind is None else after)
+        if self.in_a_row >= health.FAILURES:
+            assert not health.usable(self.state, self.now), "it opens after failures in a row"
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 31.0, 400.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def it_never_rests_for_ever(self) -> None:
+        assert health.usable(self.state, self.now + MAX_COOLDOWN_S + health.TRIAL_S)
+
+
+TestBreaker = BreakerMachine.TestCase
+TestBreaker.settings = settings(max_examples=200, stateful_step_count=40)
+
+
+# Hours
+
+WED_NOON_UTC = 1_795_003_200.0  # 2026-11-18 12:00
+
+
+@pytest.mark.parametrize(
+    ("text", "open_"),
+    [
+        ("mon-fri 08:00-18:00 Europe/Berlin", True),
+        ("mon-fri 08:00-18:00 America/Los_Angeles", False),
+        ("sat,sun", False),
+        ("fri-mon", False),
+        ("WED 12:00-12:01", True),
+        ("08:00-12:00", False),
+        ("22:00-06:00 Asia/Tokyo", False),
+        ("20:00-06:00 Asia/Tokyo", True),
+        ("tue 22:00-13:00", True),
+        ("wed 22:00-13:00", False),
+        ("00:00-24:00", True),
+        ("UTC", True),
+    ],
+)
+def test_hours_are_those_of_their_zone(text: str, open_: bool) -> None:
+    assert hours(text).open(WED_NOON_UTC) is open_
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  ",
+        "always",
+        "mon-xyz",
+        "25:00-26:00",
+        "08:00-08:00",
+        "mon 08:00-18:00 Moon/Base",
+        "8-18",
+        "mon 08:00-09:00 UTC more",
+        "../../etc/passwd",
+    ],
+)
+def test_hours_that_can_not_be_read_are_refused_in_words(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write it as|must be two times"):
+        hours(text)
+
+
+@given(
+    day=st.integers(0, 6),
+    opens=st.integers(0, 1439),
+    closes=st.integers(0, 1439),
+    at=st.integers(0, 7 * 24 * 60 - 1),
+)
+def test_hours_agree_with_a_list_of_all_minutes(day: int, opens: int, closes: int, at: int) -> None:
+    if opens == closes:
+        return
+    names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    text = f"{names[day]} {opens // 60:02}:{opens % 60:02}-{closes // 60:02}:{closes % 60:02}"
+    length = (closes - opens) % 1440
+    minutes = {(day * 1440 + opens + n) % 10080 for n in range(length)}
+    monday = 1_794_787_200 - 0.0  # 2026-11-16 00:00 UTC
+    assert hours(text).open(monday + at * 60) is (at in minutes)

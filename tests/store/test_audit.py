@@ -1,0 +1,170 @@
+"""Whoever changes the registry, however: it stands in the audit log, and no secret does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from console import accounts
+from gateway import audit, store
+from gateway.models import ApiKey, Change, Model, Provider, Route, Target, Team
+
+pytestmark = pytest.mark.django_db
+
+
+def changes() -> list[Change]:
+    return list(Change.objects.order_by("pk"))
+
+
+def made(name: str = "one") -> Provider:
+    return Provider.objects.create(name=name, preset="custom", base_url="http://127.0.0.1:9")
+
+
+def test_what_is_made_is_written_down_whole_with_who_made_it() -> None:
+    with audit.acting("ana", "console"):
+        made()
+
+    (change,) = changes()
+    assert (change.who, change.via, change.what) == ("ana", "console", "created")
+    assert (change.kind, change.name, change.before) == ("provider", "one", None)
+    assert change.after is not None
+    assert change.after["base_url"] == "http://127.0.0.1:9"
+
+
+def test_of_what_is_changed_only_the_difference() -> None:
+    row = made()
+    model = Model.objects.create(provider=row, name="m", price_input=Decimal("1.5"))
+    Change.objects.all().delete()
+
+    model.price_input = Decimal(2)
+    model.save()
+
+    (change,) = changes()
+    assert (change.what, change.name) == ("changed", "one/m")
+    assert (change.before, change.after) == ({"price_input": "1.5"}, {"price_input": "2"})
+
+
+def test_a_save_that_changes_nothing_is_no_news() -> None:
+    row = made()
+    row.save()
+
+    assert len(changes()) == 1
+
+
+def test_what_goes_with_another_row_is_written_down_too() -> None:
+    provider = made()
+    model = Model.objects.create(provider=provider, name="m")
+    route = Route.objects.create(name="r")
+    Target.objects.create(route=route, model=model)
+    Change.objects.all().delete()
+
+    provider.delete()
+
+    assert {(change.what, change.kind) for change in changes()} == {
+        ("deleted", "provider"),
+        ("deleted", "model"),
+        ("deleted", "target"),
+    }
+    (gone,) = [change for change in changes() if change.kind == "provider"]
+    assert gone.after is None
+    assert gone.before is not None
+    assert gone.before["name"] == "one"
+
+
+def test_changes_of_many_rows_at_once() -> None:
+    Team.objects.bulk_create([Team(name="a"), Team(name="b")])
+    Team.objects.filter(name__in=["a", "b"]).update(limit_rpm=5)
+    Team.objects.filter(name="a").delete()
+
+    assert [(change.what, change.name) for change in changes()] == [
+        ("created", "a"),
+        ("created", "b"),
+        ("changed", "a"),
+        ("changed", "b"),
+        ("deleted", "a"),
+    ]
+    assert changes()[2].after == {"limit_rpm": 5}
+
+
+def test_a_change_that_is_undone_leaves_nothing() -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():
+        made()
+        raise RuntimeError
+
+    assert changes() == []
+
+
+def test_no_secret_is_written_down(dump: Callable[[], str]) -> None:
+    row = made()
+    row.headers = {"x-key": "plain-header-secret", "x-ref": "os.environ/NAME"}
+    store.set_credential(row, "sk-first-secret")
+    row.save()
+    sealed = row.credential
+    store.set_credential(row, "sk-other-secret")
+    row.save()
+    key, plain = store.make_key("agent")
+
+    text = "\n".join(f"{change.before} {change.after}" for change in changes())
+    for secret in ("sk-first-secret", "sk-other-secret", sealed, "plain-header-secret", plain):
+        assert secret not in text
+    assert bytes(key.digest).hex() not in text
+    assert "os.environ/NAME" in text
+    last = Change.objects.filter(kind="provider").first()
+    assert last is not None
+    assert last.before != last.after
+    assert set(last.after or {}) == {"credential"}
+
+
+def test_who_is_asked_for_only_when_there_is_something_to_write() -> None:
+    asked = []
+
+    def who() -> str:
+        asked.append(1)
+        return "eva"
+
+    with audit.acting(who, "api"):
+        row = made()
+        row.save()
+
+    assert len(asked) == 1
+    assert changes()[0].who == "eva"
+
+
+def test_the_outer_actor_stays() -> None:
+    with audit.acting("ana", "console"), audit.acting("up", "start"):
+        made()
+    made("two")
+
+    assert [(c.who, c.via) for c in changes()] == [("ana", "console"), ("", "gateway")]
+
+
+def test_accounts_and_what_they_may() -> None:
+    ana = accounts.make_first_admin("ana", "a-long-password-1")
+    bob = accounts.make("bob", "a-long-password-2", admin=False, bodies=False)
+    accounts.set_role(bob, admin=False, bodies=True)
+    accounts.set_password(bob, "a-long-password-3")
+    accounts.set_active(bob, active=False)
+
+    assert [(c.what, c.name) for c in changes()] == [
+        ("created", ana.username),
+        *[(what, "bob") for what in ("created", "changed", "changed", "changed")],
+    ]
+    assert changes()[2].after == {"bodies": True}
+    assert "argon2" not in str([c.after for c in changes()])
+    assert changes()[4].after == {"active": False}
+
+
+def test_a_page_of_the_console_acts_as_who_is_signed_in(client: Client) -> None:
+    ana = accounts.make_first_admin("ana", "a-long-password-1")
+    client.force_login(ana)
+    Change.objects.all().delete()
+
+    client.post(reverse("key-add"), {"name": "agent", "scope": "all", "bodies": ""})
+
+    assert ApiKey.objects.count() == 1
+    assert [(c.who, c.via, c.kind) for c in changes()] == [("ana", "console", "apikey")]

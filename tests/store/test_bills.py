@@ -1,0 +1,146 @@
+"""A provider's bill beside what was computed, and what may explain the difference."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from gateway import store
+from gateway.models import BillLine, Change
+from gateway.relay.entry import Attempt, Entry
+from gateway.store.bills import Line, enter, read_csv, reconcile
+from tests.store.factories import entry
+
+pytestmark = pytest.mark.django_db
+
+DAY = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
+TODAY = DAY.date()
+NEXT = DAY + dt.timedelta(days=1)
+
+
+def used(id: str, **values: Any) -> Entry:
+    given: dict[str, Any] = {
+        "started_at": (DAY + dt.timedelta(hours=3)).timestamp(),
+        "provider": "openai",
+        "model": "gpt-5",
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "usage_source": "reported",
+        "cost_usd": Decimal("0.5"),
+    }
+    return entry(id, **(given | values))
+
+
+def billed(*lines: Line, provider: str = "openai") -> int:
+    return enter(provider, lines, origin="bill.csv", who="ada")
+
+
+def test_a_file_is_read_by_the_names_of_its_columns() -> None:
+    text = "\ufeffDate,Model,Amount\n2026-11-20,gpt-5,$1.10\n2026-11-20T00:00:00Z,gpt-5,0.4\n\n"
+    assert read_csv(text) == [Line(TODAY, TODAY, Decimal("1.50"), "gpt-5")]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "must name the columns"),
+        ("day,tokens\n", "must name the columns"),
+        ("day,cost\nsoon,1\n", "line 2: `soon` is no day"),
+        ("day,cost\n2026-11-20,much\n", "line 2: `much` is no amount"),
+        ("day,cost\n2026-11-20,NaN\n", "line 2: `NaN` is no amount"),
+        ("day,cost\n2026-11-20\n", "line 2: `` is no amount"),
+    ],
+)
+def test_a_file_that_is_no_bill_is_refused_with_its_line(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read_csv(text)
+
+
+def test_each_day_and_model_stands_beside_its_line_of_the_bill() -> None:
+    store.write([used("r1"), used("r2", model="gpt-5-mini", cost_usd=Decimal("0.1"))])
+    billed(
+        Line(TODAY, TODAY, Decimal("0.6"), "gpt-5-2026-08-01"),
+        Line(TODAY, TODAY, Decimal(2), "dall-e-3"),
+    )
+    found = reconcile("openai", DAY, NEXT)
+    assert [(d.model, d.totals.cost, d.billed, d.difference) for d in found.days] == [
+        ("dall-e-3", 0, 2, 2),
+        ("gpt-5", Decimal("0.5"), Decimal("0.6"), Decimal("0.1")),
+        ("gpt-5-mini", Decimal("0.1"), None, None),
+    ]
+    assert (found.totals.cost, found.billed, found.difference) == (
+        Decimal("0.6"),
+        Decimal("2.6"),
+        Decimal("2.0"),
+    )
+
+
+def test_without_a_bill_there_is_no_difference_and_not_none() -> None:
+    store.write([used("r1")])
+    found = reconcile("openai", DAY, NEXT)
+    assert (found.billed, found.difference) == (None, None)
+
+
+def test_one_sum_for_several_days_counts_as_a_whole() -> None:
+    store.write([used("r1")])
+    billed(Line(TODAY, TODAY + dt.timedelta(days=1), Decimal(3)))
+    found = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
+    assert (found.billed, len(found.spans), found.days[0].billed) == (3, 1, None)
+
+
+def test_other_providers_and_days_are_left_out() -> None:
+    store.write([used("r1", provider="other"), used("r2", started_at=NEXT.timestamp())])
+    billed(Line(TODAY, TODAY, Decimal(1)), provider="other")
+    found = reconcile("openai", DAY, NEXT)
+    assert (found.days, found.billed, found.doubts) == ([], None, [])
+
+
+def test_a_second_bill_takes_the_place_of_the_first() -> None:
+    billed(Line(TODAY, TODAY, Decimal(1)))
+    assert billed(Line(TODAY, TODAY, Decimal(2))) == 1
+    assert [row.usd for row in BillLine.objects.all()] == [2]
+    assert Change.objects.filter(kind="billline").count() == 2
+
+
+def test_what_may_explain_a_difference_is_counted() -> None:
+    lost = Attempt(
+        target="openai/gpt-5",
+        provider="openai",
+        model="gpt-5",
+        dialect="openai_chat",
+        error_kind="hedge_lost",
+        cost_usd=Decimal("0.25"),
+    )
+    broken = Attempt(
+        target="openai/gpt-5",
+        provider="openai",
+        model="gpt-5",
+        dialect="openai_chat",
+        status=200,
+        first_byte_ms=10.0,
+        error_kind="upstream_error",
+    )
+    store.write(
+        [
+            used("unknown", cost_usd=None),
+            used("estimated", usage_source="estimated"),
+            used("cut", outcome="cut"),
+            used("left", outcome="client_closed"),
+            used("shadow", shadow_of="r1"),
+            used("hedged", provider="other", attempts=[lost]),
+            used("late", provider="other", attempts=[broken]),
+        ]
+    )
+    doubts = {d.why: (d.requests, d.usd) for d in reconcile("openai", DAY, NEXT).doubts}
+    assert doubts == {
+        "unknown": (1, None),
+        "estimated": (1, Decimal("0.5")),
+        "cut": (1, Decimal("0.5")),
+        "closed": (1, Decimal("0.5")),
+        "shadow": (1, Decimal("0.5")),
+        "hedged": (1, Decimal("0.25")),
+        "broken": (1, None),
+    }

@@ -1,0 +1,99 @@
+"""Kept answers in the database: written over, read while their time lasts, thrown away."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from gateway import store
+from gateway.models import CachedAnswer, PaceHour, RequestLog, Route, TargetHour, UsageHour
+from gateway.relay.cache_shelf import Row
+from tests.store.factories import entry, model, provider, route
+
+pytestmark = pytest.mark.django_db
+
+
+def row(key: str = "k", blob: bytes = b"blob", **more: Any) -> Row:
+    now = time.time()
+    base = Row(key, more.pop("route_id", 1), blob, now, now + 60)
+    return base._replace(**more)
+
+
+def test_the_newest_of_a_key_is_read() -> None:
+    store.write_answers([row(blob=b"old"), row("other")])
+    store.write_answers([row(blob=b"new")])
+    assert store.read_answer("k") == b"new"
+    assert store.read_answer("nobody") is None
+    assert CachedAnswer.objects.count() == 2
+
+
+def test_what_is_over_is_not_read_and_is_deleted() -> None:
+    store.write_answers([row(ends_at=time.time() - 1), row("good")])
+    assert store.read_answer("k") is None
+    store.prune_answers()
+    assert list(CachedAnswer.objects.values_list("pk", flat=True)) == ["good"]
+
+
+def test_the_oldest_go_where_there_is_too_much() -> None:
+    now = time.time()
+    rows = [row(f"k{n:03}", b"x" * 100, made_at=now + n, ends_at=now + 900) for n in range(50)]
+    store.write_answers(rows)
+    store.prune_answers(most_bytes=1000)
+    kept = list(CachedAnswer.objects.order_by("pk").values_list("pk", flat=True))
+    assert kept == [f"k{n:03}" for n in range(40, 50)]
+
+
+def two_routes() -> tuple[Route, Route]:
+    one = model("m", provider("p"))
+    first, second = route("first", one), route("second", one)
+    store.write_answers([row("a", route_id=first.pk), row("b", route_id=second.pk)])
+    return first, second
+
+
+def test_a_purge_is_of_one_route_and_news_for_every_process() -> None:
+    first, second = two_routes()
+    version = store.current_version()
+    assert store.purge_answers("first") == 1
+    assert store.read_answer("a") is None
+    assert store.read_answer("b") == b"blob"
+    assert store.current_version() > version
+    routes = store.load_snapshot().routes
+    assert (routes["first"].cache_generation, routes["second"].cache_generation) == (1, 0)
+
+
+def test_the_command_purges_one_or_all(capsys: pytest.CaptureFixture[str]) -> None:
+    two_routes()
+    call_command("purgecache", "first")
+    call_command("purgecache")
+    assert capsys.readouterr().out == "answers deleted: 1\nanswers deleted: 1\n"
+    with pytest.raises(CommandError, match="there is no route nobody"):
+        call_command("purgecache", "nobody")
+
+
+def test_a_kept_answer_has_its_tokens_in_usage_and_no_say_in_a_targets_pace() -> None:
+    told = {"provider": "p", "model": "m", "outcome": "ok", "duration_ms": 0.5}
+    hit = entry("hit", **told, attempts=[], cache="hit", cost_usd=Decimal(0), output_tokens=9)
+    store.write([hit])
+    assert UsageHour.objects.get().output_tokens == 9
+    assert not PaceHour.objects.exists()
+    assert not TargetHour.objects.exists()
+    row = RequestLog.objects.get()
+    assert (row.cache, row.cost_usd, row.saved_usd) == ("hit", 0, None)
+
+
+def test_a_policy_that_can_not_be_read_costs_only_the_cache() -> None:
+    row = route("first", model("m", provider("p")))
+    row.cache = {"ttl_s": "long"}
+    row.save()
+    found = store.load_snapshot()
+    assert found.routes["first"].cache is None
+    assert "cache" in found.warnings[0].why
+    row.cache = {"ttl_s": 60, "scope": "team"}
+    row.save()
+    policy = store.load_snapshot().routes["first"].cache
+    assert policy is not None
+    assert (policy.ttl_s, policy.scope, policy.semantic) == (60, "team", "")

@@ -1,0 +1,195 @@
+"""Documents of the registry: what is read can be written, and what is wrong has a name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway import store
+from gateway.models import ApiKey, Model, Provider, Route, RouteVersion, Source, Target, Team
+from gateway.store.documents import KINDS, Owned, Refused, merged
+
+pytestmark = pytest.mark.django_db
+
+PROVIDER = {"name": "one", "base_url": "http://127.0.0.1:9/v1", "credential": "sk-a-secret-of-one"}
+OTHER = {**PROVIDER, "name": "other"}
+
+
+def write(kind: str, document: dict[str, Any], row: Any = None) -> Any:
+    return KINDS[kind].write(document, row)
+
+
+def read(kind: str, name: str) -> dict[str, Any]:
+    row = KINDS[kind].find(name)
+    assert row is not None
+    return KINDS[kind].read(row)
+
+
+@pytest.fixture
+def registry() -> None:
+    write(
+        "providers",
+        {**PROVIDER, "headers": {"x-org": "secret-value"}, "limits": {"requests_per_minute": 9}},
+    )
+    write("models", {"name": "one/m", "prices": {"input": "1.25"}, "traits": {"images": False}})
+    write(
+        "routes",
+        {
+            "name": "r",
+            "aliases": ["r-*"],
+            "steps": [{"targets": [{"model": "one/m", "weight": 2}]}],
+            "limits": {"tokens_per_day": 1000},
+        },
+    )
+    write("teams", {"name": "crew", "budget": {"month_usd": "20.5"}})
+    write("teams", {"name": "app", "parent": "crew"})
+    write(
+        "keys",
+        {
+            "name": "agent",
+            "user": "mira",
+            "routes": ["r"],
+            "team": "crew",
+            "expires_at": "2099-01-02T03:04:05Z",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("providers", "one"),
+        ("models", "one/m"),
+        ("routes", "r"),
+        ("teams", "crew"),
+        ("teams", "app"),
+        ("keys", "agent"),
+    ],
+)
+def test_what_is_read_writes_the_same(registry: None, kind: str, name: str) -> None:
+    before = read(kind, name)
+    write(kind, before, KINDS[kind].find(name))
+    assert read(kind, name) == before
+
+
+def test_the_registry_that_was_written_is_in_use(registry: None) -> None:
+    snapshot = store.load_snapshot()
+    assert snapshot.warnings == ()
+    route = snapshot.routes["r"]
+    assert [(t.model.label, t.weight) for t in route.targets] == [("one/m", 2.0)]
+    assert route.limits.tokens_per_day == 1000
+    assert snapshot.providers["one"].credential.reveal() == "sk-a-secret-of-one"
+    (key,) = snapshot.keys.values()
+    assert key.team is not None
+    assert (key.team.name, float(key.team.budget.month_usd or 0)) == ("crew", 20.5)
+
+
+def test_no_secret_can_be_read(registry: None) -> None:
+    found = read("providers", "one")
+    assert found["credential"] == "***"
+    assert found["headers"] == {"x-org": "***"}
+
+
+def test_a_hidden_value_is_the_one_that_is_there(registry: None) -> None:
+    row = Provider.objects.get()
+    write("providers", merged(read("providers", "one"), {"drop_params": True}), row)
+    row.refresh_from_db()
+    assert row.headers == {"x-org": "secret-value"}
+    assert store.credential_of(row) == "sk-a-secret-of-one"
+    assert row.drop_params is True
+
+
+def test_a_stored_key_never_goes_to_another_server(registry: None) -> None:
+    moved = merged(read("providers", "one"), {"base_url": "http://127.0.0.1:10/v1"})
+    with pytest.raises(Refused) as refused:
+        write("providers", moved, Provider.objects.get())
+    assert refused.value.field == "credential"
+    assert Provider.objects.get().base_url == PROVIDER["base_url"]
+
+
+def test_a_credential_from_a_variable() -> None:
+    write("providers", {**PROVIDER, "credential": "$SOME_KEY"})
+    assert read("providers", "one")["credential"] == "$SOME_KEY"
+    assert Provider.objects.get().credential_env == "SOME_KEY"
+
+
+@pytest.mark.parametrize(
+    ("kind", "document", "field"),
+    [
+        ("providers", {}, ""),
+        ("providers", {"name": "Big Name", "base_url": "http://x"}, "name"),
+        ("providers", {"name": "x"}, "base_url"),
+        ("providers", {"name": "x", "base_url": "ftp://x"}, "base_url"),
+        ("providers", {"name": "x", "preset": "nobody"}, "preset"),
+        ("providers", {**OTHER, "dialect": "klingon"}, "dialect"),
+        ("providers", {**OTHER, "credential": "***"}, "credential"),
+        ("providers", {**OTHER, "headers": {"x": "***"}}, "headers.x"),
+        ("providers", {**OTHER, "base_uri": "x"}, "base_uri"),
+        ("providers", {**OTHER, "limits": {"rpm": 4}}, "limits.rpm"),
+        (
+            "providers",
+            {**OTHER, "limits": {"requests_per_minute": 0}},
+            "limits.requests_per_minute",
+        ),
+        ("providers", {**OTHER, "enabled": "yes"}, "enabled"),
+        ("models", {"name": "nobody/m"}, "name"),
+        ("models", {"name": "m"}, "name"),
+        ("models", {"name": "one/x", "prices": {"input": "-1"}}, "prices.input"),
+        ("models", {"name": "one/x", "traits": {"nonsense": 1}}, "traits"),
+        ("routes", {"name": ""}, "name"),
+        (
+            "routes",
+            {"name": "x", "steps": [{"targets": [{"model": "one/none"}]}]},
+            "steps[0].targets[0].model",
+        ),
+        ("routes", {"name": "x", "steps": [{"target": []}]}, "steps[0].target"),
+        ("routes", {"name": "x", "fallbacks": ["nowhere"]}, "fallbacks"),
+        ("teams", {"name": "x", "budget": {"soft_percent": 101}}, "budget.soft_percent"),
+        ("teams", {"name": "x", "parent": "nobody"}, "parent"),
+        ("teams", {"name": "x", "parent": "app"}, "parent"),
+        ("keys", {"name": "x", "team": "nobody"}, "team"),
+        ("keys", {"name": "x\0y"}, "name"),
+        ("teams", {"name": "x\0y"}, "name"),
+        ("models", {"name": "one/x", "traits": {"images": "a\0"}}, "traits.images"),
+        ("keys", {"name": "x", "expires_at": "tomorrow"}, "expires_at"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_written(
+    registry: None, kind: str, document: dict[str, Any], field: str
+) -> None:
+    tables = (Provider, Model, Route, Target, Team, ApiKey, RouteVersion)
+    before = [table.objects.count() for table in tables]
+    with pytest.raises(Refused) as refused:
+        write(kind, document)
+    assert refused.value.field == field
+    assert refused.value.why
+    assert [table.objects.count() for table in tables] == before
+
+
+def test_a_name_that_is_taken_is_refused(registry: None) -> None:
+    for kind, document in (
+        ("providers", PROVIDER),
+        ("models", {"name": "one/m"}),
+        ("routes", {"name": "r"}),
+        ("teams", {"name": "crew"}),
+    ):
+        with pytest.raises(Refused):
+            write(kind, document)
+
+
+def test_a_row_of_a_file_is_not_changed_here(registry: None) -> None:
+    Provider.objects.update(source=Source.FILE, source_ref="litellm.yaml:3")
+    with pytest.raises(Owned, match=r"litellm\.yaml:3"):
+        write("providers", {**PROVIDER, "enabled": False}, Provider.objects.get())
+
+
+def test_each_write_of_a_route_is_a_version(registry: None) -> None:
+    write("routes", merged(read("routes", "r"), {"retries": 3}), Route.objects.get())
+    assert [version.number for version in RouteVersion.objects.order_by("number")] == [1, 2]
+    assert RouteVersion.objects.order_by("-number")[0].document["retries"] == 3
+
+
+def test_a_merge_patch_sets_back_with_null() -> None:
+    found = merged({"a": 1, "limits": {"x": 1, "y": 2}}, {"a": None, "limits": {"x": None, "z": 3}})
+    assert found == {"limits": {"y": 2, "z": 3}}

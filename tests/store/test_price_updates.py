@@ -1,0 +1,194 @@
+"""Newer price lists: what they change, accepted as a whole or in part, live and audited."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from gateway import store
+from gateway.models import Change, PriceUpdate
+from gateway.providers import prices
+from gateway.providers.prices import FILE, price_for
+from gateway.store.price_updates import (
+    changes_of,
+    compared,
+    effects,
+    lines_of,
+    propose,
+    read_book,
+    use_updates,
+)
+from tests.store.factories import entry, model, provider
+
+pytestmark = pytest.mark.django_db
+
+SONNET = "claude-sonnet-4-5"
+
+
+@pytest.fixture(autouse=True)
+def _as_it_came() -> Iterator[None]:
+    yield
+    prices.use({})
+
+
+def newer(**changes: Any) -> bytes:
+    """The snapshot as a newer version might write it: `changes` by the first clause."""
+    book = json.loads(FILE.read_bytes())
+    book["source"], book["taken"] = "genai-prices 9.9", "2027-01-02"
+    rows = book["providers"]["anthropic"]
+    for row in rows:
+        if row[0][0] == f"^{SONNET}" and "usd" in changes:
+            row[1] = changes["usd"]
+    if "new" in changes:
+        rows.insert(0, [["=claude-next"], ["7", "35", None, None, None], 500_000, ""])
+    if "gone" in changes:
+        rows[:] = [row for row in rows if row[0][0] != changes["gone"]]
+    return json.dumps(book).encode()
+
+
+def test_the_list_in_use_changes_nothing() -> None:
+    assert compared(read_book(FILE.read_bytes())) == []
+
+
+def test_a_change_names_each_price_old_and_new() -> None:
+    usd = ["4", "15", "0.3", "3.75", "6"]
+    (change,) = compared(read_book(newer(usd=usd)))
+    assert (change.list, change.name, change.what) == ("anthropic", SONNET, "changed")
+    (line,) = lines_of(change)
+    assert (line.name, line.old, line.new, line.percent) == ("input", 3, 4, Decimal("33.3"))
+
+
+def test_new_models_are_told_and_those_that_went_too() -> None:
+    found = compared(read_book(newer(new=True, gone="=claude-v1")))
+    assert [(change.what, change.name) for change in found] == [
+        ("new", "claude-next"),
+        ("gone", "claude-v1"),
+    ]
+
+
+def test_nothing_holds_before_it_is_accepted() -> None:
+    propose(read_book(newer(usd=["4", "15"])), "prices.json")
+    store.load_snapshot()
+    assert price_for("anthropic", SONNET).input == 3
+
+
+def test_what_is_accepted_holds_with_the_next_snapshot_and_says_where_it_is_from() -> None:
+    model(SONNET, provider("claude", "anthropic"))
+    before = store.load_snapshot()
+    row = propose(read_book(newer(usd=["4", "15", None, None, None], new=True)), "prices.json")
+    row.accept([0, 1], "ada")
+    after = store.load_snapshot()
+    assert after.version > before.version
+    price = after.models[f"claude/{SONNET}"].price
+    assert (price.input, price.cache_read) == (4, None)
+    assert price.source == "genai-prices 9.9 of 2027-01-02"
+    assert price_for("anthropic", "claude-next").output == 35
+
+
+def test_only_what_is_accepted_holds() -> None:
+    row = propose(read_book(newer(usd=["4", "15"], new=True)), "prices.json")
+    places = [n for n, change in enumerate(changes_of(row)) if change.what == "new"]
+    row.accept(places, "ada")
+    use_updates()
+    assert price_for("anthropic", "claude-next").input == 7
+    assert price_for("anthropic", SONNET).input == 3
+
+
+def test_taken_back_the_prices_before_hold_again() -> None:
+    row = propose(read_book(newer(usd=["4", "15"])), "prices.json")
+    row.accept([0], "ada")
+    use_updates()
+    row.accept([], "ada")
+    use_updates()
+    assert price_for("anthropic", SONNET).input == 3
+
+
+def test_a_new_models_clause_stands_before_the_wider_ones_behind_it() -> None:
+    """`^claude-sonnet-4-5` would have taken the name otherwise."""
+    book = json.loads(newer())
+    rows = book["providers"]["anthropic"]
+    at = next(n for n, row in enumerate(rows) if row[0][0] == f"^{SONNET}")
+    rows.insert(at, [[f"={SONNET}-turbo"], ["1", "2"], None, ""])
+    propose(read_book(json.dumps(book).encode()), "x").accept([0], "ada")
+    use_updates()
+    assert price_for("anthropic", f"{SONNET}-turbo").input == 1
+    assert price_for("anthropic", f"{SONNET}-20250929").input == 3
+
+
+def test_a_change_says_what_it_means_for_models_in_use() -> None:
+    model(SONNET, provider("claude", "anthropic"))
+    model("claude-3-opus", provider("other", "anthropic"), price_input=Decimal(1))
+    at = (timezone.now() - dt.timedelta(days=1)).timestamp()
+    store.write(
+        [
+            entry(
+                started_at=at,
+                provider="claude",
+                model=SONNET,
+                input_tokens=1_000_000,
+                output_tokens=100_000,
+                cost_usd=Decimal("4.5"),
+            )
+        ]
+    )
+    changes = compared(read_book(newer(usd=["4", "15", "0.3", "3.75", "6"])))
+    ((effect,),) = effects(changes).values()
+    assert (effect.model, effect.old, effect.new) == (
+        f"claude/{SONNET}",
+        Decimal("4.5"),
+        Decimal("5.5"),
+    )
+
+
+def test_it_is_in_the_audit_log() -> None:
+    propose(read_book(newer(usd=["4", "15"])), "prices.json").accept([0], "ada")
+    kinds = list(
+        Change.objects.filter(kind="priceupdate").order_by("pk").values_list("what", flat=True)
+    )
+    assert kinds == ["created", "changed"]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"nonsense", "this is no price list"),
+        (b"{}", "this is no price list"),
+        (newer(usd=["-4", "15"]), "a price must be a number"),
+        (newer(usd=["NaN", "15"]), "price"),
+        (newer().replace(b'"=claude-v1"', b'"/("'), "clauses can not be read"),
+    ],
+)
+def test_what_is_no_price_list_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read_book(data)
+
+
+def test_a_list_that_says_nothing_new_is_not_kept() -> None:
+    with pytest.raises(ValueError, match="in use"):
+        propose(read_book(newer()), "x")
+    assert not PriceUpdate.objects.exists()
+
+
+def test_the_command_shows_and_accepts(tmp_path: Path, capsys: Any) -> None:
+    model(SONNET, provider("claude", "anthropic"))
+    file = tmp_path / "newer.json"
+    file.write_bytes(newer(usd=["4", "15", "0.3", "3.75", "6"], new=True))
+    call_command("prices", diff=str(file))
+    said = capsys.readouterr().out
+    assert "input: $3 -> $4 (+33.3%)" in said
+    assert f"in use: claude/{SONNET}" in said
+    assert "2 changes, 1 of models in use" in said
+    call_command("prices", accept=str(file), only=[f"anthropic/{SONNET}"])
+    use_updates()
+    assert price_for("anthropic", SONNET).input == 4
+    assert price_for("anthropic", "claude-next").input is None
+    with pytest.raises(CommandError, match="does not change anthropic/none"):
+        call_command("prices", accept=str(file), only=["anthropic/none"])

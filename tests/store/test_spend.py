@@ -1,0 +1,128 @@
+"""Spend of a period by what one asks: exact, complete, and safe in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from gateway import store
+from gateway.models import ApiKey, Team
+from gateway.relay.entry import Entry
+from gateway.store.spend import as_csv, period, spend
+from tests.store.factories import entry
+
+pytestmark = pytest.mark.django_db
+
+DAY = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
+NEXT = DAY + dt.timedelta(days=1)
+
+
+def key(name: str, team: Team | None = None) -> ApiKey:
+    return ApiKey.objects.create(name=name, prefix=f"sk-{name}", digest=name.encode(), team=team)
+
+
+def used(id: str, *, hour: int = 1, **values: Any) -> Entry:
+    given: dict[str, Any] = {
+        "started_at": (DAY + dt.timedelta(hours=hour)).timestamp(),
+        "provider": "openai",
+        "model": "gpt-5",
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "cost_usd": Decimal("0.1"),
+        "charged_usd": Decimal("0.12"),
+    }
+    return entry(id, **(given | values))
+
+
+def test_costs_and_charges_are_added_exactly_by_day_and_team() -> None:
+    team = Team.objects.create(name="search")
+    one, other = key("a", team), key("b", team)
+    store.write(
+        [
+            used("r1", key_id=one.pk, key_prefix=one.prefix),
+            used("r2", key_id=other.pk, key_prefix=other.prefix, cost_usd=Decimal("0.2")),
+            used("r3", hour=30),
+        ]
+    )
+    rows = spend(DAY, DAY + dt.timedelta(days=2), ("day", "team"))
+    told = [(r["day"], r["team"], r["requests"], r["cost_usd"], r["charged_usd"]) for r in rows]
+    assert told == [
+        ("2026-11-20", "search", 2, Decimal("0.3"), Decimal("0.24")),
+        ("2026-11-21", "", 1, Decimal("0.1"), Decimal("0.12")),
+    ]
+
+
+def test_the_period_ends_with_its_last_hour() -> None:
+    store.write([used("r1", hour=23), used("r2", hour=24), used("r3", hour=-1)])
+    assert [row["requests"] for row in spend(DAY, NEXT, ("day",))] == [1]
+
+
+def test_what_has_no_price_is_counted_and_not_taken_for_nothing() -> None:
+    store.write([used("r1", cost_usd=None, charged_usd=None), used("r2")])
+    (row,) = spend(DAY, NEXT, ("model",))
+    assert (row["requests_without_price"], row["cost_usd"]) == (1, Decimal("0.1"))
+
+
+def test_a_request_counts_for_each_of_its_tags() -> None:
+    store.write([used("r1", tags=["ci", "search"]), used("r2", tags=["ci"]), used("r3")])
+    rows = spend(DAY, NEXT, ("tag",))
+    assert {row["tag"]: row["requests"] for row in rows} == {"": 1, "ci": 2, "search": 1}
+
+
+def test_by_tag_and_by_hour_say_the_same_of_the_whole() -> None:
+    store.write(
+        [used("r1"), used("r2", cost_usd=None, charged_usd=None), used("r3", outcome="cut")]
+    )
+    ((by_tag,), (by_hour,)) = (spend(DAY, NEXT, names) for names in (("tag",), ("route",)))
+    assert {n: v for n, v in by_tag.items() if n != "tag"} == {
+        n: v for n, v in by_hour.items() if n != "route"
+    }
+
+
+def test_csv_has_fixed_point_and_no_formula() -> None:
+    store.write([used("r1", route="=cmd", cost_usd=Decimal("0.0000001"))])
+    text = as_csv(spend(DAY, NEXT, ("route",)), ("route",))
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["route"] == "'=cmd"
+    assert row["cost_usd"].startswith("0.0000001")
+
+
+@pytest.mark.parametrize("names", [(), ("day", "nonsense")])
+def test_an_unknown_dimension_is_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="day, team, key"):
+        spend(DAY, NEXT, names)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "why"),
+    [
+        ("yesterday", "", "since: a day"),
+        ("", "x", "until: a day"),
+        ("2026-11-02", "2026-11-01", "before"),
+    ],
+)
+def test_a_period_that_is_none_is_refused(since: str, until: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        period(since, until, NEXT)
+
+
+def test_without_days_it_is_this_month() -> None:
+    assert period("", "", DAY) == (DAY.replace(day=1), NEXT)
+
+
+def test_the_command_prints_both_forms(capsys: Any) -> None:
+    store.write([used("r1")])
+    days = {"since": "2026-11-20", "until": "2026-11-20"}
+    call_command("spend", by="model,route", **days)
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["model"], row["route"], row["charged_usd"]) == ("openai/gpt-5", "fast", "0.12")
+    call_command("spend", by="day", format="json", **days)
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["cost_usd"] == "0.1"

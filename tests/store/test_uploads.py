@@ -1,0 +1,24 @@
+"""Whose the things are that providers keep."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway import store
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_key_knows_its_own_again() -> None:
+    store.keep("openai", 1, ["file-a", "file-b"])
+    store.keep("openai", 1, ["file-a"])
+    store.keep("openai", 2, ["file-c"])
+    store.keep("azure", 1, ["file-d"])
+    assert store.kept("openai", 1, ["file-a", "file-b", "file-c", "file-d"]) == {"file-a", "file-b"}
+
+
+def test_a_long_list_is_asked_in_pieces() -> None:
+    ids = [f"file-{n}" for n in range(1200)]
+    store.keep("openai", 1, ids)
+    assert store.kept("openai", 1, [*ids, "file-x"]) == set(ids)
+    assert store.kept("openai", 1, []) == set()
