@@ -1,6 +1,9 @@
 """The way of a call on a route that keeps answers: looked up, or answered and kept.
 
-    memory -> database | Redis (along with the limits) -> alike questions -> the targets
+    mark -> memory -> database | Redis (along with the limits) -> alike questions -> the targets
+
+Most questions are new, and their last words tell so (`cache_key`): only for the others, and
+for what is to be kept, is a key made.
 
 A kept answer counts as a request for the limits of its key, team and route, but uses no
 tokens and no money. Kept is only what a client got whole: status 200, an end that the
@@ -13,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Request
@@ -57,12 +60,20 @@ async def answer(
     asking = _Asking(runtime, call, client, watch, passage, ask)
     if route.cache is None or not asking.concerns(route, route.cache):
         await ask(runtime, call, client, watch)
-        return
-    await asking.run()
+    elif asking.key:
+        await asking.look()
+    else:
+        await asking.fresh()
 
 
 class _Asking:
-    """One call whose answer may be kept."""
+    """One call whose answer may be kept. Without a `key` it is new, or is to be asked anew."""
+
+    request: Request | None = None
+    parsed = False
+    body_key = b""
+    key = ""
+    context: tuple[bytes, list[float]] | None = None
 
     def __init__(
         self,
@@ -79,32 +90,41 @@ class _Asking:
         self.route: Route
         self.policy: CachePolicy
         self.base: Base
-        self.request: Request | None = None
-        self.parsed = False
-        self.body_key = b""
-        self.key = ""
-        self.context: tuple[bytes, list[float]] | None = None
 
     # --- whether ------------------------------------------------------------------------
 
     def concerns(self, route: Route, policy: CachePolicy) -> bool:
-        """Whether the cache has to do with it at all; sets the keys."""
+        """Whether the cache has to do with it at all; sets the key, if one is to be looked for."""
         call, controls = self.call, self.passage.controls
         self.route, self.policy = route, policy
         if call.verb not in policy.verbs or (policy.opt_in and not controls.opted):
             return False
         if not controls.use and not controls.keep:
             return False
-        if _has_state(call):
+        if _has_state(call) or cache_key.body_goes_on(call):
             return False
         self.base = self.store.bases.of(call, route, policy, controls.namespace)
+        if controls.use and (self._is_new() or self._find_key()):
+            self.passage.state = "miss"
+            return True
+        return not controls.use
+
+    def _is_new(self) -> bool:
+        """Whether no answer to the question is kept, as far as its last words tell."""
+        policy = self.policy
+        if policy.single_flight or policy.semantic or policy.deterministic:
+            return False
+        words = self.call.dialect.ending(self.call.fields)
+        return words != "" and not self.store.may_have(self.base.mark(words))
+
+    def _find_key(self) -> bool:
+        """Set the key; whether there is one, and an answer may be kept by it."""
+        call, policy = self.call, self.policy
         self.body_key = cache_key.body_key(self.base, call)
         known = self.store.memory.key_of(self.body_key)
         if known is not None:
             self.key = known
             return True
-        if cache_key.body_goes_on(call):
-            return False
         own = policy.dialects == "own" and not policy.deterministic
         request = self._request() if not own else None
         if request is not None and not self._keepable(request):
@@ -128,18 +148,14 @@ class _Asking:
 
     # --- the way ------------------------------------------------------------------------
 
-    async def run(self) -> None:
+    async def look(self) -> None:
         """Answer the call, from what is kept or by a target."""
-        if not self.passage.controls.use:
-            await self._fresh()
-            return
-        self.passage.state = "miss"
         if await self._from_memory() or await self._from_shelf():
             return
         if self.policy.semantic and await self._from_alike():
             return
         if not self.policy.single_flight:
-            await self._fresh()
+            await self.fresh()
             return
         await self._one_at_a_time()
 
@@ -169,10 +185,10 @@ class _Asking:
         await replay(self.runtime, self.call, self.client, kept, body)
         return True
 
-    async def _fresh(self) -> None:
+    async def fresh(self) -> None:
         """By a target, unless Redis has it; the answer is kept."""
         catch = _Catch(self.policy.max_bytes)
-        self.client.show(catch.see)
+        self.client.show(catch)
         try:
             await self._ask(self.runtime, self.call, self.client, self.watch)
         except asyncio.CancelledError:
@@ -208,7 +224,7 @@ class _Asking:
         if mine is not None:
             flights[self.key] = mine
         try:
-            await self._fresh()
+            await self.fresh()
         finally:
             if mine is not None:
                 del flights[self.key]
@@ -250,7 +266,7 @@ class _Asking:
         if not controls.keep or self.passage.kept is not None or body is None:
             return
         kept = _kept(call, body, controls.ttl_s or self.policy.ttl_s)
-        if kept is None:
+        if kept is None or not (self.key or self._find_key()):
             return
         self.store.keep(self.key, self.route.id, kept, _masks(call))
         if self.context is not None:
@@ -314,19 +330,17 @@ class _Catch:
         self._parts: list[bytes] | None = []
         self._whole = False
 
-    def see(self, message: dict[str, Any]) -> None:
-        """A message that the client has got."""
-        if message["type"] == "http.response.start":
-            if message["status"] != 200:
-                self._parts = None
-            return
-        data = message.get("body", b"")
+    def piece(self, status: int, data: bytes) -> None:
+        """A piece that the client has got."""
         self._size += len(data)
-        if self._size > self._most:
+        if self._size > self._most or status != 200:
             self._parts = None
         elif self._parts is not None:
             self._parts.append(data)
-        self._whole = not message.get("more_body", False)
+
+    def end(self) -> None:
+        """The client has got all of it."""
+        self._whole = True
 
     def body(self) -> bytes | None:
         """All of it; None for what is not whole, no answer, or too large."""

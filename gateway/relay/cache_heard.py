@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from gateway.relay.cache_key import mark_in
+
 log = logging.getLogger(__name__)
 
 AGAIN_S = 0.5
@@ -60,13 +62,19 @@ class Heard:
 
     def __init__(self, news: News, path: Path | None = None, most: int = MOST) -> None:
         self.notice = Notice(path)
-        self._news = news
+        self._ask = news
         self._most = most
         self._told = -1
         self._keys: set[int] = set()
+        self._marks: set[str] = set()
         self._since = 0.0
         self._due = 0.0
         self._complete = False
+
+    @property
+    def news(self) -> bool:
+        """Whether a process of this machine has kept an answer since the last `told`."""
+        return self.notice.at != self._told
 
     def told(self) -> bool:
         """Whether a process of this machine has kept an answer since; says so once."""
@@ -87,12 +95,12 @@ class Heard:
     def hear(self) -> None:
         """Take in what was kept since the last time. Raises what the database raises."""
         began = time.time() - BEHIND_S
-        found = self._news(self._since, self._most + 1)
+        found = self._ask(self._since, self._most + 1)
         self.add(found)
         if len(self._keys) > self._most:
             # Many may be over by now: begin anew, and give up where they are not.
             self._complete = False
-            self._keys = set()
+            self._keys, self._marks = set(), set()
             self._since = 0.0 if self._since else began
             return
         self._complete = self._complete or not self._since
@@ -100,7 +108,13 @@ class Heard:
 
     def add(self, keys: Iterable[str]) -> None:
         """Remember these."""
-        self._keys.update(int(key[-15:], 16) for key in keys)
+        for key in keys:
+            self._keys.add(int(key[-15:], 16))
+            self._marks.add(mark_in(key))
+
+    def has(self, mark: str) -> bool:
+        """Whether the database may have an answer to a question of this mark."""
+        return mark in self._marks or not self._complete
 
     def lacks(self, key: str) -> bool:
         """Whether the database has no such answer, as far as is known."""

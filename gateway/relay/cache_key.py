@@ -4,7 +4,9 @@
     body key   base + the body's outermost fields as they were written, in any order
     key        base + the canonical request: the same in every dialect
 
-The body key is only a short cut in memory to the key, which takes a parse. Left out of both
+The body key is only a short cut in memory to the key, which takes a parse. A key begins with
+the question's mark, of its last words: a question whose mark no kept answer has is new, and
+needs neither. Left out of both
 is what does not change an answer: `stream`, who the end user is, what a provider may do with
 the request, prompt-cache marks. A request that says what only its dialect knows, wants
 several answers or the odds of tokens is a question of its dialect and its kind of answer
@@ -23,14 +25,17 @@ import msgspec
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Request, Text
+from gateway.dialects.ending import ending_of
 from gateway.relay.asker import tags_of
 from gateway.relay.call import Call
 from gateway.routing.cache import CachePolicy
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 
 _KEPT = 8192
-# How keys begin: for one form of asking, or for all.
-_BOUND, _PORTABLE = "b", "c"
+# How keys begin: for one form of asking, or for all. Then follow the mark, and a digest.
+_BOUND, _PORTABLE = "e", "f"
+MARK_BYTES = 6
+_DIGEST = 50
 # Outermost fields that do not change an answer.
 IDLE_FIELDS = frozenset(
     {
@@ -65,17 +70,23 @@ _STATE = frozenset(
 class Base:
     """Who may share an answer: what all keys begin with, secret to this installation."""
 
-    __slots__ = ("_begun",)
+    __slots__ = ("_begun", "_marks")
 
     def __init__(self, secret: bytes, said: Any) -> None:
         self._begun = hashlib.sha256(secret)
         self._begun.update(self.key(_encoded(said)))
+        self._marks = self.key(b"marks")
 
     def key(self, *parts: bytes) -> bytes:
         """The digest of some parts, none of which can be taken for two others."""
         made = self._begun.copy()
         made.update(b"".join([b"%d:%b" % (len(part), part) for part in parts]))
         return made.digest()
+
+    def mark(self, words: str) -> str:
+        """The mark of a question that ends with these words."""
+        told = words.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(told, digest_size=MARK_BYTES, key=self._marks).hexdigest()
 
 
 class Bases:
@@ -184,8 +195,15 @@ def request_of(call: Call) -> Request | None:
 def key_of(base: Base, call: Call, request: Request | None, body: bytes = b"") -> str:
     """The key of a question; `body` is its body key, where that is known."""
     if request is None or _bound(request):
-        return _BOUND + (body or body_key(base, call)).hex()[:62]
-    return _PORTABLE + base.key(b"canonical", _encoded(plain(request))).hex()[:62]
+        mark = base.mark(call.dialect.ending(call.fields))
+        return _BOUND + mark + (body or body_key(base, call)).hex()[:_DIGEST]
+    mark = base.mark(ending_of(request))
+    return _PORTABLE + mark + base.key(b"canonical", _encoded(plain(request))).hex()[:_DIGEST]
+
+
+def mark_in(key: str) -> str:
+    """The mark of a key."""
+    return key[1 : 1 + 2 * MARK_BYTES]
 
 
 def portable(key: str) -> bool:

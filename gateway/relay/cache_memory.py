@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
+from gateway.relay.cache_key import mark_in
 from gateway.relay.cache_value import Kept
 
 # A second name for an answer is about this large.
@@ -17,6 +18,7 @@ class Memory:
         self.bytes = 0
         self._most = most_bytes
         self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._marks: Counter[str] = Counter()
         self._keys: OrderedDict[bytes, str] = OrderedDict()
         self._most_keys = max(1, most_bytes // (4 * _ALIAS_BYTES))
 
@@ -40,16 +42,25 @@ class Memory:
         if kept.size > self._most:
             return
         self._kept[key] = kept
+        self._marks[mark_in(key)] += 1
         self.bytes += kept.size
         while self.bytes > self._most:
-            _, old = self._kept.popitem(last=False)
-            self.bytes -= old.size
+            self.drop(next(iter(self._kept)))
 
     def drop(self, key: str) -> None:
         """Forget the answer of a key."""
         old = self._kept.pop(key, None)
-        if old is not None:
-            self.bytes -= old.size
+        if old is None:
+            return
+        self.bytes -= old.size
+        mark = mark_in(key)
+        self._marks[mark] -= 1
+        if not self._marks[mark]:
+            del self._marks[mark]
+
+    def has(self, mark: str) -> bool:
+        """Whether the question of any answer has this mark."""
+        return mark in self._marks
 
     def key_of(self, body: bytes) -> str | None:
         """The key that a body of this digest came to."""

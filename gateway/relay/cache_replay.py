@@ -63,7 +63,7 @@ def _usage(kept: Kept) -> Usage | None:
     if not known:
         return None
     named = {name.removesuffix("_tokens"): count for name, count in known.items()}
-    return msgspec.convert({**named, "estimated": kept.usage_source == "estimated"}, Usage)
+    return msgspec.convert({**named, "estimated": kept.usage_source.startswith("estimated")}, Usage)
 
 
 def _response(kept: Kept) -> Response | None:

@@ -46,6 +46,9 @@ class Shelf(Protocol):
     async def get(self, key: str) -> bytes | None:
         """The blob of a key, if its time is not over."""
 
+    def may_have(self, mark: str) -> bool:
+        """Whether it is worth a look for a question of this mark."""
+
     def put(self, row: Row) -> None:
         """Keep a blob, soon."""
 
@@ -86,6 +89,15 @@ class DatabaseShelf:
         except Exception as error:
             self._failed(error)
             return None
+
+    def may_have(self, mark: str) -> bool:
+        """Whether it is worth a look for a question of this mark, as far as has been heard."""
+        heard = self._heard
+        if heard is None or self._readers is None or self._hearing is not None or heard.news:
+            return True
+        if heard.due():
+            self._readers.submit(self._hear, heard)
+        return heard.has(mark)
 
     async def _listen(self, readers: ThreadPoolExecutor, heard: Heard) -> None:
         """Hear what this machine's processes have kept; and others', without waiting for it."""

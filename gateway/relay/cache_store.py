@@ -33,6 +33,10 @@ class RedisShelf:
         """The blob of a key, if its time is not over."""
         return await self._shared.kept(key)
 
+    def may_have(self, mark: str) -> bool:
+        """Always: nobody tells what a Redis has."""
+        return True
+
     def put(self, row: Row) -> None:
         """Keep a blob, soon."""
         self._shared.keep(row.key, row.blob, row.ends_at - row.made_at)
@@ -56,6 +60,12 @@ class CacheStore:
         self.shelf = shelf
         self.pipelined = isinstance(shelf, RedisShelf)
         self.flights: dict[str, asyncio.Future[None]] = {}
+
+    def may_have(self, mark: str) -> bool:
+        """Whether an answer to a question of this mark may be kept anywhere."""
+        if self.memory.has(mark):
+            return True
+        return self.shelf is not None and self.shelf.may_have(mark)
 
     async def load(self, key: str, now: float) -> Kept | None:
         """The answer of a key from the shelf."""

@@ -43,40 +43,53 @@ _NAMES: dict[str, Names] = {
 }
 
 
-def of(dialect: str, bounds: Sequence[Bound], counts: Sequence[int], now: float) -> list[Header]:
+# Of a bound: its place among the counts, the most there may be beside the request itself, the
+# same as clients are told, and when all that is counted now has left its window.
+Head = tuple[int, int, bytes, float]
+# Those of each kind, and the bounds that warn with their places.
+Heads = tuple[tuple[tuple[What, tuple[Head, ...]], ...], tuple[tuple[int, Bound], ...]]
+
+
+def heads(bounds: Sequence[Bound], now: float) -> Heads:
+    """What headers are made of, the same for so long as `limits.lines` are."""
+    kinds: dict[What, list[Head]] = {}
+    for number, bound in enumerate(bounds):
+        if span_s := bound.span_s:
+            ends = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
+            most = bound.most - 1 if bound.what == "requests" else bound.most
+            kinds.setdefault(bound.what, []).append((2 * number, most, bound.told, ends))
+    soft = tuple((2 * n, bound) for n, bound in enumerate(bounds) if bound.rule.soft is not None)
+    return tuple((what, tuple(found)) for what, found in kinds.items()), soft
+
+
+def of(dialect: str, told: Heads, counts: Sequence[int], now: float) -> list[Header]:
     """The headers for a request that was looked at: of each kind, what ends first.
 
-    `counts` are those of `limits.look`.
+    `counts` are those of `limits.look`, of all bounds or of the first of them.
     """
-    nearest: dict[What, tuple[int, Bound]] = {}
-    warnings: list[str] = []
-    at = 0
-    for bound in bounds[: len(counts) // 2]:
-        used = counts[at]
-        if bound.span_s:
-            # The request itself is one of those that it is told of.
-            what = bound.what
-            left = bound.most - used - (1 if what == "requests" else counts[at + 1])
-            held = nearest.get(what)
-            if held is None or left < held[0]:
-                nearest[what] = left, bound
-        elif bound.rule.soft is not None and used >= bound.rule.soft:
-            warnings.append(_spent(bound, used))
-        at += 2
     names, reset = _NAMES.get(dialect, _OPENAI)
+    looked = len(counts)
     found: list[Header] = []
-    for what, (left, bound) in nearest.items():
-        limit_name, left_name, reset_name = names[what]
-        span_s = bound.span_s
-        # When all that is counted now has left the window.
-        ends = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
-        found += (
-            (limit_name, bound.told),
-            (left_name, b"%d" % left if left > 0 else b"0"),
-            (reset_name, reset(int(ends) + 1, int(ends - now) + 1)),
-        )
-    if warnings:
-        found.append((b"x-dragoman-budget", ", ".join(warnings).encode("ascii", "replace")))
+    for what, nearest in told[0]:
+        least, head = 0, None
+        for one in nearest:
+            if (place := one[0]) < looked:
+                left = one[1] - counts[place] - counts[place + 1]
+                if head is None or left < least:
+                    least, head = left, one
+        if head is not None:
+            limit_name, left_name, reset_name = names[what]
+            ends = head[3]
+            found += (
+                (limit_name, head[2]),
+                (left_name, b"%d" % least if least > 0 else b"0"),
+                (reset_name, reset(int(ends) + 1, int(ends - now) + 1)),
+            )
+    if told[1]:
+        spent = ((counts[at], bound) for at, bound in told[1] if at < looked)
+        warnings = [_spent(bound, used) for used, bound in spent if used >= (bound.rule.soft or 0)]
+        if warnings:
+            found.append((b"x-dragoman-budget", ", ".join(warnings).encode("ascii", "replace")))
     return found
 
 

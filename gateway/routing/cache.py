@@ -25,7 +25,7 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         namespace: keeps answers apart from those of another namespace.
         dialects: whether the same question in another dialect, or whole instead of streamed,
             gets the same answer: in `all`, or only as it was asked, in its `own`. That
-            spares the parse of a request that would pass through unread.
+            spares the parse of what is kept, where it passes through unread.
         deterministic: only for requests with the temperature 0; else for all, as their
             clients asked a route that keeps answers.
         opt_in: only for requests that say `cache: {"use-cache": true}`.

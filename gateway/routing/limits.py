@@ -37,6 +37,7 @@ SUM = FIRST + BUCKETS
 WORDS = 16
 # Dollars are counted in whole units, so that no sum is rounded.
 UNITS = 10**10
+_UNITS = Decimal(UNITS)
 # The most that fits into a word, with room for sums over lanes.
 MOST = 2**53
 
@@ -112,9 +113,10 @@ class Bound(msgspec.Struct, frozen=True):
     told: bytes
 
 
-# A bound at a time, as plain numbers: its cell, what it counts (a place in KINDS), its most,
-# and the slot or the calendar's window that is counted in.
-Line = tuple[int, int, int, int]
+# A bound at a time, as plain numbers: what it counts (a place in KINDS), its most, its cell,
+# the slot or the calendar's window that is counted in, and of the cell's words the one that
+# holds the count, and the one of that slot.
+Line = tuple[int, int, int, int, int, int]
 KINDS: tuple[What, ...] = ("requests", "tokens", "usd", "concurrency")
 REQUESTS, TOKENS, USD, CONCURRENCY = range(4)
 # So long all lines of a bound are the same, from one multiple of it to the next.
@@ -171,7 +173,7 @@ def _budgets(owner: str, label: str, budget: Budget) -> Iterator[Rule]:
 
 def units(usd: Decimal | None) -> int:
     """US dollars as whole units; a cost that nobody knows is counted as nothing."""
-    return 0 if usd is None else int((usd * UNITS).to_integral_value())
+    return 0 if usd is None else round(usd * _UNITS)
 
 
 # --- time ------------------------------------------------------------------------------
@@ -307,13 +309,16 @@ def fits(used: int, reserved: int, want: int, most: int) -> bool:
 
 def lines(bounds: Iterable[Bound], moment: Moment) -> tuple[Line, ...]:
     """What is counted where at a moment; the same for all moments of TICK_S and of a day."""
-    return tuple((b.at, KINDS.index(b.what), b.most, _counted_in(b, moment)) for b in bounds)
+    return tuple(_line(one, moment) for one in bounds)
 
 
-def _counted_in(one: Bound, moment: Moment) -> int:
+def _line(one: Bound, moment: Moment) -> Line:
+    kind, at = KINDS.index(one.what), one.at
     if one.span_s:
-        return slot(moment.now, one.span_s)
-    return moment.windows[one.rule.span] if one.what == "usd" else 0
+        current = slot(moment.now, one.span_s)
+        return kind, one.most, at, current, at + SUM, at + FIRST + current % BUCKETS
+    window = moment.windows[one.rule.span] if kind == USD else 0
+    return kind, one.most, at, window, at + FIRST, at + FIRST
 
 
 def look(
@@ -327,17 +332,17 @@ def look(
     The counts are, of each rule that was looked at, what was used and what is reserved.
     """
     counts: list[int] = []
-    for number, (at, kind, most, current) in enumerate(found, 1):
+    for number, (kind, most, at, current, count_at, _) in enumerate(found, 1):
         used = reserved = 0
         if kind <= TOKENS:
             # Most cells have counted in this slot already: their sum is all there is to read.
-            used = mine[at + SUM] if mine[at] == current else total(mine, at, current)
+            used = mine[count_at] if mine[at] == current else total(mine, at, current)
             for words in others:
-                used += words[at + SUM] if words[at] == current else total(words, at, current)
+                used += words[count_at] if words[at] == current else total(words, at, current)
         elif kind == USD:
-            used = mine[at + FIRST] if mine[at] == current else 0
+            used = mine[count_at] if mine[at] == current else 0
             for words in others:
-                used += words[at + FIRST] if words[at] == current else 0
+                used += words[count_at] if words[at] == current else 0
         if kind:
             reserved = mine[at + RESERVED]
             for words in others:
@@ -348,7 +353,8 @@ def look(
         elif kind == CONCURRENCY:
             good = reserved < most
         else:
-            good = fits(used, reserved, want.tokens if kind == TOKENS else want.units, most)
+            asked = want.tokens if kind == TOKENS else want.units
+            good = used + reserved + asked <= most or fits(used, reserved, asked, most)
         if not good:
             return number, counts
     return 0, counts
@@ -356,28 +362,37 @@ def look(
 
 def take(found: Iterable[Line], mine: Words, want: Want) -> None:
     """Count a request, and reserve what it may use."""
-    for at, kind, _, current in found:
-        if kind == REQUESTS:
-            add(mine, at, current, 1)
-        elif kind == TOKENS:
+    for kind, _, at, current, count_at, bucket_at in found:
+        if kind == TOKENS:
             mine[at + RESERVED] += want.tokens
-        else:
+        elif kind != REQUESTS:
             mine[at + RESERVED] += want.units if kind == USD else 1
+        elif mine[at] == current:
+            mine[bucket_at] += 1
+            mine[count_at] += 1
+        else:
+            add(mine, at, current, 1)
 
 
 def put_back(found: Iterable[Line], mine: Words, want: Want, tokens: int, spent_: int) -> None:
     """End what `take` reserved, and count what was used: tokens, and units of dollars."""
-    for at, kind, _, current in found:
+    for kind, _, at, current, count_at, bucket_at in found:
         if kind == REQUESTS:
             continue
         held = want.tokens if kind == TOKENS else want.units if kind == USD else 1
         left = mine[at + RESERVED] - held
         mine[at + RESERVED] = left if left > 0 else 0
-        if kind == TOKENS:
-            if tokens > 0:
+        if kind == TOKENS and tokens > 0:
+            if mine[at] == current:
+                mine[bucket_at] += tokens
+                mine[count_at] += tokens
+            else:
                 add(mine, at, current, tokens)
         elif kind == USD and spent_ > 0:
-            spend(mine, at, current, spent_)
+            if mine[at] == current:
+                mine[count_at] += spent_
+            else:
+                spend(mine, at, current, spent_)
 
 
 def wanted(rule: Rule, want: Want) -> int:

@@ -10,11 +10,12 @@ import pytest
 
 from gateway.relay import cache_heard
 from gateway.relay.cache_heard import Heard
+from gateway.relay.cache_key import mark_in
 from gateway.relay.cache_shelf import DatabaseShelf, Row
 
 
 def key(number: int) -> str:
-    return "c" + f"{number:062x}"
+    return f"f{number:012x}{number:050x}"
 
 
 class Table:
@@ -121,6 +122,34 @@ async def test_processes_of_a_machine_tell_each_other_at_once(
         table.reads.clear()
         assert await two.get(key(77)) is None
         assert table.reads == []
+    finally:
+        await one.close()
+        await two.close()
+
+
+async def test_a_question_whose_mark_nobody_heard_of_is_new(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cache_heard, "AGAIN_S", 3600.0)
+    table = Table()
+    table.made[key(1)] = time.time() - 60
+    one, two = (
+        DatabaseShelf(table.read, table.write, None, table.news, tmp_path / "kept")
+        for _ in range(2)
+    )
+    try:
+        assert one.may_have(mark_in(key(2)))  # nothing has been heard yet
+        async with asyncio.timeout(30):
+            while one.may_have(mark_in(key(2))):
+                await one.get(key(9))
+        assert one.may_have(mark_in(key(1)))
+        two.put(Row(key(2), 1, b"blob", time.time(), time.time() + 60))
+        async with asyncio.timeout(30):
+            while not one.may_have(mark_in(key(2))):
+                await asyncio.sleep(0.01)
+            assert await one.get(key(2)) == b"blob"
+        assert one.may_have(mark_in(key(2)))
+        assert not one.may_have(mark_in(key(3)))
     finally:
         await one.close()
         await two.close()

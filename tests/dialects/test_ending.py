@@ -1,0 +1,129 @@
+"""The last words of a request, read without a parse, are those that a parse finds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.dialects import DIALECTS, SERVED
+from gateway.dialects.ending import ending_of
+from tests.dialects.test_cases import cases
+from tests.fakes.legal import Maker
+
+HI = 'héllo \n"there" \\ \u2028'
+
+
+def read(dialect: str, body: dict[str, Any]) -> str:
+    fields = msgspec.json.decode(json.dumps(body), type=dict[str, msgspec.Raw])
+    return DIALECTS[dialect].ending(fields)
+
+
+def parsed(dialect: str, body: dict[str, Any]) -> str:
+    told = body
+    if DIALECTS[dialect].model_in_path:
+        told = {**body, "model": "m", "stream": False}
+    return ending_of(DIALECTS[dialect].client.parse_request(told, {}))
+
+
+def turns(field: str, **last: Any) -> dict[str, Any]:
+    return {"model": "m", "max_tokens": 9, field: [{"role": "user", **last}]}
+
+
+PLAIN = {
+    "chat": ("openai_chat", turns("messages", content=HI)),
+    "chat parts": (
+        "openai_chat",
+        turns("messages", content=[{"type": "text", "text": "a"}, {"type": "text", "text": HI}]),
+    ),
+    "messages": ("anthropic_messages", turns("messages", content=HI)),
+    "messages blocks": (
+        "anthropic_messages",
+        turns(
+            "messages",
+            content=[
+                {"type": "text", "text": "a"},
+                {"type": "text", "text": HI, "cache_control": {"type": "ephemeral"}},
+            ],
+        ),
+    ),
+    "responses": ("openai_responses", {"model": "m", "input": HI}),
+    "responses items": ("openai_responses", turns("input", content=HI)),
+    "responses parts": (
+        "openai_responses",
+        turns("input", type="message", content=[{"type": "input_text", "text": HI}]),
+    ),
+    "gemini": ("gemini", turns("contents", parts=[{"text": "a"}, {"text": HI}])),
+    "ollama": ("ollama", turns("messages", content=HI)),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_plain_words_are_read(name: str) -> None:
+    dialect, body = PLAIN[name]
+    body.pop("max_tokens", None) if dialect != "anthropic_messages" else None
+    assert read(dialect, body) == parsed(dialect, body) == HI
+
+
+PIXEL = {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        ("openai_chat", {}),
+        ("openai_chat", {"messages": []}),
+        ("openai_chat", {"messages": None}),
+        ("openai_chat", {"messages": [7]}),
+        ("openai_chat", {"messages": [{"role": "assistant", "content": "x"}]}),
+        ("openai_chat", {"messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]}),
+        ("openai_chat", turns("messages", content=None)),
+        ("openai_chat", turns("messages", content=[])),
+        ("openai_chat", turns("messages", content=[PIXEL])),
+        ("openai_chat", turns("messages", content=[{"type": "text", "text": "x"}, PIXEL])),
+        ("openai_chat", turns("messages", content={"type": "text", "text": "x"})),
+        ("openai_responses", {"input": [{"type": "function_call_output", "output": "x"}]}),
+        ("openai_responses", turns("input", content=[{"type": "input_file", "file_id": "f"}])),
+        ("gemini", turns("contents", parts=[{"text": "x"}, {"functionResponse": {}}])),
+        ("ollama", turns("messages", content="x", images=["aGk="])),
+        ("ollama", {"prompt": "x"}),
+        ("openai_embeddings", {"input": "x"}),
+    ],
+    ids=str,
+)
+def test_what_could_be_mistaken_is_not_read(dialect: str, body: dict[str, Any]) -> None:
+    assert read(dialect, body) == ""
+
+
+def conversation(case: dict[str, Any]) -> bool:
+    """Whether a case is of a client that says all of a conversation."""
+    speaks = case["from"] in SERVED and case["from"] != "openai_embeddings"
+    return speaks and "stored" not in case["expected"]
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in cases("request") if conversation(case.values[0])]
+)
+def test_the_golden_cases_end_as_they_are_parsed(case: dict[str, Any]) -> None:
+    asked = case["request"]
+    body = asked.get("body", asked)
+    assert read(case["from"], body) in {"", parsed(case["from"], body)}
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
+def test_odd_requests_end_as_they_are_parsed(dialect: str) -> None:
+    said = 0
+    for seed in range(400):
+        maker = Maker(seed)
+        body = maker.chat() if dialect == "openai_chat" else maker.messages()
+        try:
+            words = parsed(dialect, body)
+        except GatewayError:
+            continue
+        found = read(dialect, body)
+        assert found in {"", words}, body
+        said += found != ""
+    assert said > 20

@@ -1,0 +1,40 @@
+"""Most questions are new: their last words tell so, and no key is made to look for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.relay import cache_key
+from tests.relay.harness import gateway
+from tests.relay.test_cache import CHAT, Counting, cached, registry
+
+
+async def test_only_what_may_be_kept_already_takes_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that ends with words of its own is new, whatever leads to them."""
+    keys = []
+    made = cache_key.key_of
+    monkeypatch.setattr(cache_key, "key_of", lambda *a: keys.append(made(*a)) or keys[-1])
+
+    def asked(words: str, system: str = "be kind") -> dict[str, Any]:
+        first = {"role": "system", "content": system}
+        return {"model": "smart", "messages": [first, {"role": "user", "content": words}]}
+
+    one = Counting()
+    async with gateway(tmp_path, registry(cached(max_bytes=1)), one=one) as gw:
+        for words in ("one", "two", "two"):
+            reply = await gw.post(CHAT, asked(words))
+            assert reply.headers["x-dragoman-cache"] == "miss"
+    assert keys == []
+    async with gateway(tmp_path, registry(cached()), one=one) as gw:
+        for words in ("one", "two"):
+            await gw.post(CHAT, asked(words))
+        assert len(keys) == 2  # of the answers to keep
+        other = await gw.post(CHAT, asked("one", system="be cruel"))
+        again = await gw.post(CHAT, asked("one"))
+    assert len(set(keys)) == 3
+    assert (other.headers["x-dragoman-cache"], again.headers["x-dragoman-cache"]) == ("miss", "hit")
