@@ -28,7 +28,8 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
         truncate: whether an input that is too long is cut; None leaves it to the upstream.
         task: what the vectors are for (`search_query`, `search_document`, ...).
         user_id: the end user's opaque id.
-        extra: per dialect, fields that have no place here.
+        extra: per dialect, fields that have no place here. One with `[]` in its name holds
+            a value for each input, in their order.
         at: per canonical name, the client's path for it, for reports.
     """
 
@@ -45,6 +46,14 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
     def path(self, name: str) -> str:
         """The client's own path of a canonical field; the field's name if it has none."""
         return self.at.get(name, name)
+
+    def piece(self, start: int, stop: int) -> EmbedRequest:
+        """The same request for these inputs alone."""
+        extra = {
+            dialect: {k: v[start:stop] if "[]" in k else v for k, v in fields.items()}
+            for dialect, fields in self.extra.items()
+        }
+        return msgspec.structs.replace(self, inputs=self.inputs[start:stop], extra=extra)
 
 
 class EmbedResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.canon.errors import Error
 from gateway.canon.request import Citation, Signature
-from gateway.canon.response import Finish, Usage
+from gateway.canon.response import Finish, Response, Usage
 
 BlockKind = Literal["text", "reasoning", "tool_call", "refusal", "native"]
 
@@ -77,9 +77,10 @@ class UsageUpdate(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """The answer is complete."""
+    """The answer is complete, and so are the `others` that were asked for beside it."""
 
     finish: Finish
+    others: tuple[Response, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -55,6 +55,7 @@ class Folder:
         self._parts: list[Part] = []
         self._usage: Usage | None = None
         self._finish: Finish | None = None
+        self._others: tuple[Response, ...] = ()
         self._block = BlockStart(kind="text")
         self._words: list[str] = []
         self._citations: list[Citation] = []
@@ -82,7 +83,7 @@ class Folder:
             case UsageUpdate():
                 self._usage = newer(self._usage, event.usage)
             case End():
-                self._finish = event.finish
+                self._finish, self._others = event.finish, event.others
             case Failed():
                 raise GatewayError(event.error)
             case _:
@@ -101,6 +102,7 @@ class Folder:
             created=self._start.created,
             service_tier=self._start.service_tier,
             extra=self._start.extra,
+            others=self._others,
         )
 
     def _open(self, block: BlockStart) -> None:
@@ -182,7 +184,7 @@ def unfold(response: Response) -> list[Event]:
         events += _block(part)
     if response.usage is not None:
         events.append(UsageUpdate(response.usage))
-    events.append(End(response.finish))
+    events.append(End(response.finish, response.others))
     return events
 
 

@@ -14,7 +14,7 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 _NOT_IN_BEDROCK_IDS = re.compile(r"[^a-zA-Z0-9_.:-]")
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_BEDROCK_LIMIT = 64
+_ID_LIMIT = 64
 
 
 def tool_names(names: Iterable[str], limit: int = 64) -> dict[str, str]:
@@ -55,13 +55,16 @@ def tool_id(rule: str, id: str) -> str:  # noqa: A002 - the word of the wire
     """The call id to send under a rule of `Traits.tool_id_rule`.
 
     `any` keeps it, `word` wants letters, digits, `_` and `-`, `bedrock64` the same
-    with `.` and `:` in at most 64 characters, `mistral9` exactly nine letters or digits.
+    with `.` and `:` in at most 64 characters, `any64` any 64, `mistral9` exactly nine
+    letters or digits.
     """
     match rule:
         case "word":
             return _NOT_IN_NAMES.sub("_", id) or "_"
         case "bedrock64":
             return _bedrock_id(id)
+        case "any64":
+            return id if len(id) <= _ID_LIMIT else _short_id(id)
         case "mistral9":
             return id if _NINE.fullmatch(id) else _base62(_digest(id))[:9]
         case _:
@@ -69,10 +72,13 @@ def tool_id(rule: str, id: str) -> str:  # noqa: A002 - the word of the wire
 
 
 def _bedrock_id(call_id: str) -> str:
-    if 0 < len(call_id) <= _BEDROCK_LIMIT and _NOT_IN_BEDROCK_IDS.search(call_id) is None:
+    if 0 < len(call_id) <= _ID_LIMIT and _NOT_IN_BEDROCK_IDS.search(call_id) is None:
         return call_id
-    head = _NOT_IN_BEDROCK_IDS.sub("_", call_id[:55])
-    return f"{head}_{_digest(call_id).hex()[:8]}"
+    return _NOT_IN_BEDROCK_IDS.sub("_", _short_id(call_id))
+
+
+def _short_id(call_id: str) -> str:
+    return f"{call_id[:55]}_{_digest(call_id).hex()[:8]}"
 
 
 def stable_id(value: str, limit: int) -> str:

@@ -59,7 +59,11 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer. `extra` holds, per dialect, fields that only it knows."""
+    """A whole answer.
+
+    `extra` holds, per dialect, fields that only it knows; `others` the further answers of
+    a request that asked for several (`Sampling.n`), whose tokens `usage` counts too.
+    """
 
     id: str = ""
     model: str = ""
@@ -69,3 +73,4 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     created: int | None = None
     service_tier: str | None = None
     extra: dict[str, dict[str, Any]] = {}
+    others: tuple[Response, ...] = ()

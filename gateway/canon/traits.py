@@ -65,7 +65,9 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             chunks of the content (Mistral).
         replay_reasoning: what a replayed thought means: `required_on_tools`,
             `ignored` or `native`.
-        tool_id_rule: the ids accepted: `any`, `word`, `bedrock64`, `mistral9`.
+        reasoning_summaries: whether OpenAI's Responses may be asked for summaries of thoughts
+            by clients that expect them unasked; not every account may have them.
+        tool_id_rule: the ids accepted: `any`, `word`, `bedrock64`, `any64`, `mistral9`.
         count_tokens: `endpoint` or `estimate`.
         system_role: the Chat role of instructions: `system` or `developer`.
         stream_options: whether `stream_options.include_usage` is understood.
@@ -83,12 +85,16 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             `null`, `empty` (an empty string) or `omit`.
         text_parts: whether Chat `content` may be a list of text parts; else texts are
             joined into one string (DeepSeek answers 400 to a list).
+        media_chunks: whether files and sound in Chat `content` are chunks of one string
+            each (`document_url`, `input_audio`), as Mistral has them.
+        plain_messages: whether Chat messages take neither `name` nor `refusal`.
         allowed_tools: whether `tool_choice` may name a subset of the tools; else the
             other tools are left out.
         document_urls: whether a Chat `file` may be given by URL.
         anthropic_version: the version to send when translating.
         web_search: the server tool that searches the web, as its dialect writes it
-            (`web_search_20260318`, `googleSearch`); empty where there is none.
+            (`web_search_20260318`, `googleSearch`; for Chat the field that asks for it,
+            or the type of a tool); empty where there is none.
     """
 
     kind: str = ""
@@ -144,7 +150,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         "reasoning_content", "reasoning", "reasoning_details", "thinking", "none"
     ] = "none"
     replay_reasoning: Literal["required_on_tools", "ignored", "native"] = "ignored"
-    tool_id_rule: Literal["any", "word", "bedrock64", "mistral9"] = "any"
+    reasoning_summaries: bool = False
+    tool_id_rule: Literal["any", "word", "bedrock64", "any64", "mistral9"] = "any"
     count_tokens: Literal["endpoint", "estimate"] = "estimate"
     system_role: Literal["system", "developer"] = "system"
     stream_options: bool = True
@@ -159,6 +166,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     tool_result_name: bool = False
     empty_content: Literal["null", "empty", "omit"] = "null"
     text_parts: bool = True
+    media_chunks: bool = False
+    plain_messages: bool = False
     allowed_tools: bool = False
     document_urls: bool = False
     anthropic_version: str = "2023-06-01"

@@ -18,6 +18,7 @@ from gateway.canon.events import Event
 from gateway.canon.request import Document, Image, Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
+from gateway.dialects.ending import Ending
 from gateway.framing.sse import Frame
 
 Verb = Literal["generate", "count_tokens", "embed", "forward"]
@@ -219,6 +220,11 @@ def _same_body(body: dict[str, Any], model: str) -> dict[str, Any]:
     return body
 
 
+def _no_ending(fields: Mapping[str, msgspec.Raw]) -> str:
+    """See no last words."""
+    return ""
+
+
 def _no_echo(body: bytes) -> dict[str, Any]:
     """Tell nothing back."""
     return {}
@@ -262,6 +268,9 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             document by its URL, but could be given its bytes.
         replays_state: whether its reasoning models take their own thoughts back; else a
             model's traits say so (`replay_reasoning`).
+        expects_thoughts: whether its clients are shown thoughts that they did not ask for,
+            where the target gives any.
+        ending: reads a request's last words from its outermost fields.
     """
 
     name: str
@@ -287,3 +296,5 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     carries_state: bool = False
     replays_state: bool = False
     needs_bytes: Callable[[Image | Document, Traits], bool] = _needs_bytes
+    expects_thoughts: bool = False
+    ending: Ending = _no_ending

@@ -41,6 +41,18 @@ class BaseJob:
         if item.path:
             self.report.append(item)
 
+    def limit(self, least: int) -> int | None:
+        """The most tokens to ask for, between `least` and the model's own limit."""
+        wanted, most = self.request.max_output, self.traits.max_output
+        if wanted is None:
+            return None
+        sent = max(least, wanted if most is None else min(wanted, most))
+        if sent != wanted:
+            bound = "the model's output limit" if sent < wanted else "the least that is accepted"
+            why = f"{wanted} clamped to {bound}, {sent}"
+            self.bend(self.request.path("max_output"), why, before=wanted, after=sent)
+        return sent
+
     def unmark(self, cache: Cache | None) -> None:
         """Report, once for all of them, that cache marks are not sent."""
         if cache is not None and not self._unmarked:
@@ -49,6 +61,11 @@ class BaseJob:
 
     def _why_unmarked(self) -> str:
         return f"{self.model} caches implicitly"
+
+    def unsign(self, call: ToolCall) -> None:
+        """Report that the opaque state of a call is not sent."""
+        path = f"{call.at}.{self.request.path('signature')}" if call.at else ""
+        self.drop(path, "the state belongs to another model")
 
 
 class OnceJob(BaseJob):

@@ -122,6 +122,8 @@ _SHOWN: dict[str, tuple[int, str, str | None]] = {
     "upstream_error": (502, "server_error", "upstream_error"),
     "malformed_output": (502, "server_error", "malformed_model_output"),
 }
+# What an upstream may call the field that holds the conversation, if it names it at all.
+_PROMPTS = frozenset({None, "messages", "input"})
 # Codes of the gateway's own that say more than their kind.
 _OWN_CODES = frozenset({"previous_response_not_found"})
 # The SDK retries every 429 and 5xx unless told otherwise.
@@ -270,7 +272,7 @@ def error_body(error: Error, prompt: str = "messages") -> Json:
     if error.code is not None and (error.kind == "not_allowed" or error.code in _OWN_CODES):
         code = error.code
     param = error.param
-    if param is None and error.kind == "context_length":
+    if error.kind == "context_length" and param in _PROMPTS:
         param = prompt
     return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
 

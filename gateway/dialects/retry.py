@@ -12,6 +12,8 @@ from typing import Any
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_S = 7 * 86400
+# What is left of one of OpenAI's windows, and when it opens again.
+_LEFT, _RESET = "x-ratelimit-remaining-", "x-ratelimit-reset-"
 
 
 def should_retry(headers: Mapping[str, str]) -> bool | None:
@@ -24,7 +26,7 @@ def retry_after(headers: Mapping[str, str], payload: Any) -> int | None:
 
     In this order: `retry-after-ms`, `retry-after` (seconds, or a date, measured from
     the answer's own `date`), a used-up `x-ratelimit-*` or `anthropic-ratelimit-*`
-    window, Google's RetryInfo.
+    window (one that tells only its reset counts as used up), Google's RetryInfo.
     """
     millis = _number(headers.get("retry-after-ms"))
     seconds = millis / 1000 if millis is not None else None
@@ -68,13 +70,20 @@ def _window(headers: Mapping[str, str]) -> float | None:
         for name, left in headers.items()
         if left.strip() == "0" and (wait := _until_reset(headers, name)) is not None
     ]
+    waits += [
+        wait
+        for name, reset in headers.items()
+        if name.startswith(_RESET)
+        and name.replace(_RESET, _LEFT) not in headers
+        and (wait := duration(reset)) is not None
+    ]
     return max(waits, default=None)
 
 
 def _until_reset(headers: Mapping[str, str], name: str) -> float | None:
     """The wait for a window, given the header that says what is left of it."""
-    if name.startswith("x-ratelimit-remaining-"):
-        return duration(headers.get(name.replace("-remaining-", "-reset-")))
+    if name.startswith(_LEFT):
+        return duration(headers.get(name.replace(_LEFT, _RESET)))
     if not name.startswith("anthropic-ratelimit-") or not name.endswith("-remaining"):
         return None
     now = _date(headers.get("date"))

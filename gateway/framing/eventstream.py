@@ -3,7 +3,8 @@
 A message is: its length, the length of its headers, the CRC-32 of these eight bytes,
 headers, payload, and the CRC-32 of all before. What kind of event it is stands in the
 headers `:event-type`, or `:exception-type` for a failure, which both become a frame's
-name; a failure's name ends in `Exception`.
+name; a failure's name ends in `Exception`. One of the service itself has its code and
+its words in headers, and no payload.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+
+import msgspec
 
 from gateway.framing.sse import MAX_EVENT_BYTES, Frame, FrameTooLarge
 
@@ -92,17 +95,14 @@ def _frame(message: bytes) -> Frame:
     _, length, _ = _PRELUDE.unpack_from(message)
     start = _PRELUDE.size + length
     headers = dict(_headers(message[_PRELUDE.size : start]))
-    return Frame(_name(headers), message[start:end])
-
-
-def _name(headers: dict[str, str]) -> str:
-    """What the message is: an event's type, or what went wrong."""
-    kind = headers.get(":message-type", "event")
+    kind, payload = headers.get(":message-type", "event"), message[start:end]
     if kind == "exception":
-        return headers.get(":exception-type", "") or "exception"
+        return Frame(headers.get(":exception-type", "") or "exception", payload)
     if kind == "error":
-        return headers.get(":error-code", "") or "error"
-    return headers.get(":event-type", "")
+        told = msgspec.json.encode({"message": headers.get(":error-message", "")})
+        name = headers.get(":error-code", "").removesuffix("Exception")
+        return Frame(f"{name}Exception", payload or told)
+    return Frame(headers.get(":event-type", ""), payload)
 
 
 def _headers(data: bytes) -> Iterator[tuple[str, str]]:

@@ -1,14 +1,14 @@
-"""Forms (`multipart/form-data`, RFC 7578): the parts of a whole body, and a body of parts.
+"""Forms (`multipart/form-data`, RFC 7578): the parts of a body as it comes, and a body of parts.
 
 Rules: what is passed on is written anew from what was understood, so no upstream can read
-another form than the one that was checked here; a file's bytes are neither decoded nor
-copied until the new body is joined; what is not plainly a form is refused.
+another form than the one that was checked here; a file's bytes are not decoded, and need
+not be here: `Stretch` stands for them; what is not plainly a form is refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 import msgspec
@@ -28,21 +28,36 @@ class Malformed(ValueError):
     """The bytes are no form; the message says why, for the client."""
 
 
+class Stretch(msgspec.Struct, frozen=True):
+    """Bytes that are kept elsewhere: `size` of them from `start` on."""
+
+    start: int
+    size: int
+
+
 class Part(msgspec.Struct, frozen=True):
     """One field of a form.
 
     `filename` is None for a plain value; `kind` is the content type it was sent with, or
-    empty; `data` is a view of the body it came in.
+    empty; `data` is its bytes, or `kept` says where they are.
     """
 
     name: str
-    data: bytes | memoryview
+    data: bytes | bytearray | memoryview = b""
     filename: str | None = None
     kind: str = ""
+    kept: Stretch | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.data) if self.kept is None else self.kept.size
 
     @property
     def text(self) -> str:
-        """The value of a plain field. Raises Malformed for bytes that are no UTF-8."""
+        """The value of a plain field. Raises Malformed for one that is no UTF-8, or too long."""
+        if self.kept is not None:
+            raise Malformed(f"the field `{self.name[:80]}` is too long")
         try:
             return bytes(self.data).decode()
         except UnicodeDecodeError:
@@ -56,36 +71,95 @@ def boundary_of(content_type: str) -> str | None:
     return found if found is not None and _LEGAL.fullmatch(found) else None
 
 
-def parse(body: bytes, boundary: str) -> list[Part]:
-    """The parts in their order. Raises Malformed."""
-    mark = b"--" + boundary.encode("ascii")
-    between = b"\r\n" + mark
-    if body.startswith(mark):
-        at = len(mark)
-    elif (first := body.find(between)) >= 0:
-        at = first + len(between)
-    else:
-        raise Malformed("the form does not begin with its boundary")
-    view = memoryview(body)
-    parts: list[Part] = []
-    while body[at : at + 2] != b"--":
-        if body[at : at + 2] != b"\r\n":
-            raise Malformed("a boundary of the form is not followed by a line end")
-        end = body.find(between, at)
-        if end < 0:
+class Decoder:
+    """Reads a form as it comes: its parts, each without data, and their data in pieces."""
+
+    def __init__(self, boundary: str) -> None:
+        self._between = b"\r\n--" + boundary.encode("ascii")
+        # The first boundary may stand at the very beginning, without a line end before it.
+        self._held = b"\r\n"
+        self._step: Callable[[list[Part | bytes]], bool] = self._preamble
+        self._parts = 0
+
+    def feed(self, data: bytes) -> list[Part | bytes]:
+        """What is ready: a Part where one begins, then its bytes. Raises Malformed."""
+        self._held += data
+        found: list[Part | bytes] = []
+        while self._step(found):
+            pass
+        return found
+
+    def close(self) -> None:
+        """The body is over. Raises Malformed if the form is not."""
+        if self._step == self._preamble:
+            raise Malformed("the form does not begin with its boundary")
+        if self._step != self._epilogue:
             raise Malformed("the form breaks off before its last boundary")
-        if len(parts) >= MAX_PARTS:
+
+    # Each step takes what it can from what is held; true if another may go on.
+
+    def _preamble(self, found: list[Part | bytes]) -> bool:
+        end = self._held.find(self._between)
+        if end < 0:
+            self._held = self._held[1 - len(self._between) :]
+            return False
+        self._after(end)
+        return True
+
+    def _after(self, end: int) -> None:
+        self._held = self._held[end + len(self._between) :]
+        self._step = self._mark
+
+    def _mark(self, found: list[Part | bytes]) -> bool:
+        """What follows a boundary: a part, or nothing more."""
+        if len(self._held) < 2:
+            return False
+        if self._held.startswith(b"--"):
+            self._step = self._epilogue
+            return True
+        if not self._held.startswith(b"\r\n"):
+            raise Malformed("a boundary of the form is not followed by a line end")
+        if self._parts >= MAX_PARTS:
             raise Malformed(f"the form has more than {MAX_PARTS} fields")
-        parts.append(_part(body, view, at + 2, end))
-        at = end + len(between)
-    return parts
+        self._parts += 1
+        self._step = self._head
+        return True
+
+    def _head(self, found: list[Part | bytes]) -> bool:
+        """The head of a part, with the line end before it and the empty line after it."""
+        stop = self._held.find(b"\r\n\r\n", 2, MAX_HEAD_BYTES + 2)
+        # With the empty line's own end a boundary may begin already: that is seen only now.
+        seen = stop + 2 + len(self._between) if stop >= 0 else MAX_HEAD_BYTES + 2
+        whole = len(self._held) >= seen
+        if self._held.find(self._between, 0, seen) >= 0 or (whole and stop < 0):
+            raise Malformed("a field of the form has no head, or one that is too long")
+        if not whole:
+            return False
+        found.append(_part(self._held[2:stop]))
+        self._held = self._held[stop + 4 :]
+        self._step = self._data
+        return True
+
+    def _data(self, found: list[Part | bytes]) -> bool:
+        end = self._held.find(self._between)
+        if end >= 0:
+            if end:
+                found.append(self._held[:end])
+            self._after(end)
+            return True
+        ready = len(self._held) - len(self._between) + 1
+        if ready > 0:
+            found.append(self._held[:ready])
+            self._held = self._held[ready:]
+        return False
+
+    def _epilogue(self, found: list[Part | bytes]) -> bool:
+        self._held = b""
+        return False
 
 
-def _part(body: bytes, view: memoryview, start: int, end: int) -> Part:
-    stop = body.find(b"\r\n\r\n", start, min(end, start + MAX_HEAD_BYTES))
-    if stop < 0:
-        raise Malformed("a field of the form has no head, or one that is too long")
-    headers = _headers(body[start:stop])
+def _part(head: bytes) -> Part:
+    headers = _headers(head)
     told = headers.get("content-disposition", "")
     if not told.lower().startswith("form-data"):
         raise Malformed("a field of the form has no `content-disposition: form-data`")
@@ -97,7 +171,7 @@ def _part(body: bytes, view: memoryview, start: int, end: int) -> Part:
     kind = headers.get("content-type", "")
     if kind and not _KIND.fullmatch(kind):
         raise Malformed(f"the content type of `{params['name'][:80]}` is not legal")
-    return Part(params["name"], view[stop + 4 : end], params.get("filename"), kind)
+    return Part(params["name"], filename=params.get("filename"), kind=kind)
 
 
 def _headers(head: bytes) -> dict[str, str]:
@@ -139,19 +213,28 @@ def _params(text: str) -> dict[str, str]:
     return found
 
 
-def encode(parts: Iterable[Part], boundary: str) -> bytes:
-    """The body of a form. `boundary` must not stand in any part: that of the form they are from."""
+def encode(parts: Iterable[Part], boundary: str) -> list[bytes | Stretch]:
+    """The body of a form, in pieces that belong together in this order.
+
+    `boundary` must not stand in any part: that of the form they are from.
+    """
     mark = b"--" + boundary.encode("ascii")
-    pieces: list[bytes | memoryview] = []
+    out: list[bytes | Stretch] = []
+    ready = bytearray()
     for part in parts:
         head = f'content-disposition: form-data; name="{_quoted(part.name)}"'
         if part.filename is not None:
             head += f'; filename="{_quoted(part.filename)}"'
         if part.kind:
             head += f"\r\ncontent-type: {part.kind}"
-        pieces += (mark, b"\r\n", head.encode(), b"\r\n\r\n", part.data, b"\r\n")
-    pieces += (mark, b"--\r\n")
-    return b"".join(pieces)
+        ready += b"".join((mark, b"\r\n", head.encode(), b"\r\n\r\n"))
+        if part.kept is None:
+            ready += part.data
+        else:
+            out += (bytes(ready), part.kept)
+            ready.clear()
+        ready += b"\r\n"
+    return [*out, bytes(ready + mark + b"--\r\n")]
 
 
 def _quoted(text: str) -> str:

@@ -217,7 +217,10 @@ GPT: tuple[Family, ...] = (
         },
     ),
     Family(model=r"gpt-(?:4o-(?:mini-)?)?audio", traits={"audio": True}),
-    Family(model=r"gpt-.*-search-(?:preview|api)", traits={"sampling": False, "penalties": False}),
+    Family(
+        model=r"gpt-.*-search-(?:preview|api)",
+        traits={"sampling": False, "penalties": False, "web_search": "web_search_options"},
+    ),
     # What only OpenAI's own surfaces do.
     Family(
         model=r"(?:o1(?!-mini|-preview)|o[2-9]|gpt-(?:[5-9]|[1-9]\d)(?!\d))",

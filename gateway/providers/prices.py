@@ -190,6 +190,15 @@ def found_in(preset: str, model: str) -> tuple[str, Entry] | None:
     return None
 
 
+def lists(preset: str, model: str) -> bool:
+    """Whether a preset's own price list has a model under just this name."""
+    row = PRESETS.get(preset)
+    if row is None or not row.prices:
+        return False
+    name = model.lower()
+    return any(holds(clause, name) for entry in entries(row.prices) for clause in entry.match)
+
+
 def _last(name: str) -> str:
     return name.rpartition("/")[2]
 

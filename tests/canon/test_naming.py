@@ -56,6 +56,8 @@ def test_names_are_legal_unique_and_the_same_every_time(names: list[str], limit:
         ("word", "", "_"),
         ("bedrock64", "call:1.x", "call:1.x"),
         ("bedrock64", "c" * 64, "c" * 64),
+        ("any64", "call:1|x", "call:1|x"),
+        ("any64", "c" * 64, "c" * 64),
         ("mistral9", "abcdefgh9", "abcdefgh9"),
     ],
 )
@@ -63,8 +65,9 @@ def test_an_id_is_kept_as_far_as_the_rule_allows(rule: str, given_id: str, sent:
     assert tool_id(rule, given_id) == sent
 
 
-def test_a_long_id_for_bedrock_ends_in_its_hash():
-    sent = tool_id("bedrock64", "call_" + "x" * 90)
+@pytest.mark.parametrize("rule", ["bedrock64", "any64"])
+def test_a_long_id_ends_in_its_hash_where_64_characters_are_the_most(rule: str):
+    sent = tool_id(rule, "call_" + "x" * 90)
     assert (len(sent), sent[:55]) == (64, "call_" + "x" * 50)
     assert re.fullmatch(r"_[0-9a-f]{8}", sent[55:])
 

@@ -59,6 +59,17 @@ def test_an_exception_is_named_by_its_type() -> None:
     assert Decoder().feed(data) == [Frame("throttlingException", b'{"message":"slow down"}')]
 
 
+def test_an_error_of_the_service_has_its_words_in_headers() -> None:
+    told = {":message-type": "error", ":error-code": "InternalError", ":error-message": "oops"}
+    headers = b"".join(
+        bytes([len(name)]) + name.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
+        for name, value in told.items()
+    )
+    assert Decoder().feed(_message(headers, b"")) == [
+        Frame("InternalErrorException", b'{"message":"oops"}')
+    ]
+
+
 def test_a_message_without_payload_and_headers_of_every_kind() -> None:
     headers = b"".join(
         bytes([1]) + b"h" + bytes([kind]) + value

@@ -27,6 +27,7 @@ from gateway.dialects.anthropic_messages import (
 )
 from gateway.dialects.anthropic_messages.names import NAME
 from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
+from gateway.dialects.ending import reader
 
 
 class _Client:
@@ -109,4 +110,5 @@ DIALECT = Dialect(
     check=outline.check,
     glance=glance.glance,
     count_body=_count_body,
+    ending=reader("messages", "text"),
 )

@@ -170,7 +170,7 @@ def _call_out(job: Job, call: ToolCall) -> Json:
         why = "rewritten to the characters the upstream takes, mapped back"
         job.bend(f"{call.at}.id", why, before=call.id[:80], after=sent_id)
     if call.signature is not None:
-        job.drop(f"{call.at}.signature", "the state belongs to another model")
+        job.unsign(call)
     arguments = call.arguments
     if call.custom:
         arguments = {"input": call.raw or ""}

@@ -51,6 +51,8 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("exceed context limit", "context_length"),
     ("too many input tokens", "context_length"),
     ("maximum context length", "context_length"),
+    # It comes as a 400 too, of the type invalid_request_error.
+    ("credit balance is too low", "quota"),
     ("content filtering policy", "content_policy"),
     ("is deprecated for this model", "unsupported_param"),
     ("extra inputs are not permitted", "unsupported_param"),

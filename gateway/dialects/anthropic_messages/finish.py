@@ -10,6 +10,8 @@ from gateway.canon.errors import Error
 from gateway.canon.response import Finish
 from gateway.dialects.anthropic_messages.names import REASONS, STOP_REASONS, Json
 
+_CATEGORIES = frozenset({"cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"})
+
 
 def finish_in(said: Json, *, called: bool) -> Finish:
     """The canonical reason; `called` says whether the answer holds a tool call.
@@ -46,10 +48,12 @@ def finish_out(finish: Finish, *, refused: bool) -> Json:
         "stop_sequence": finish.stop_sequence,
     }
     if out["stop_reason"] == "refusal" and (finish.explanation or finish.category):
+        # Another provider's word for it is no category here.
+        named = finish.category in _CATEGORIES
         out["stop_details"] = {
             "type": "refusal",
-            "category": finish.category,
-            "explanation": finish.explanation,
+            "category": finish.category if named else None,
+            "explanation": finish.explanation or (None if named else finish.category),
         }
     return out
 

@@ -21,6 +21,7 @@ BILLING = "x-anthropic-billing-header:"
 
 # canonical field -> where this dialect's clients write it, where the names differ.
 PATHS: dict[str, str] = {
+    "turns": "messages",
     "max_output": "max_tokens",
     "stop": "stop_sequences",
     "parallel": "tool_choice.disable_parallel_tool_use",

@@ -120,7 +120,9 @@ def _sampling_out(job: Job, body: Json) -> None:
     _drawing_out(job, body)
     sampling, request = job.request.sampling, job.request
     for name in _UNKNOWN:
-        if getattr(sampling, name) not in (None, False, 0, {}):
+        value = getattr(sampling, name)
+        # A penalty of 0 is none at all; a seed of 0 is a seed.
+        if value or (name == "seed" and value is not None):
             job.drop(request.path(name), "no equivalent")
     _stop_out(job, body)
 

@@ -154,10 +154,16 @@ class MessagesStreamRenderer:
         self._words.append(text)
         if self._block.kind != "tool_call":
             return b""  # a thought that is not to be shown
+        if self._is_no_object():
+            return b""
         if self._block.custom:
             escaped = _encode(text)[1:-1].decode()
             text = escaped if len(self._words) > 1 else '{"input":"' + escaped
         return self._json_delta(text)
+
+    def _is_no_object(self) -> bool:
+        """Whether the arguments so far can not become a JSON object: they wait for their end."""
+        return not self._block.custom and not self._words[0].lstrip().startswith("{")
 
     def _json_delta(self, text: str) -> bytes:
         return self._delta({"type": "input_json_delta", "partial_json": text})
@@ -197,7 +203,13 @@ class MessagesStreamRenderer:
             return self._json_delta('"}' if self._words else '{"input":""}')
         if not self._words:
             return self._json_delta("{}")
-        if parsed("".join(self._words))[0] is None:
+        arguments, raw = parsed("".join(self._words))
+        if self._is_no_object():
+            if raw is not None:
+                arguments = {"_raw": raw}
+                self.report.append(approximated(at, "the arguments are no JSON object; as `_raw`"))
+            return self._json_delta(_encode(arguments).decode())
+        if arguments is None:
             self.report.append(approximated(at, "the arguments are no JSON object; as they came"))
         return b""
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal, assert_never
 
+from msgspec.structs import replace
+
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
 from gateway.canon.schema import can_be_enforced, for_anthropic
+from gateway.dialects import web_search
 from gateway.dialects.anthropic_messages.blocks_in import cache_in
 from gateway.dialects.anthropic_messages.job import Job
 from gateway.dialects.anthropic_messages.names import NAME, Json
 from gateway.dialects.fields import flag, items, mapping, needed_text, one_of, text
+from gateway.dialects.web_search import WebSearch, located
 
 _FUNCTION = frozenset(
     {"type", "name", "description", "input_schema", "strict", "defer_loading", "cache_control"}
@@ -22,8 +26,6 @@ _ONE_STRING: Json = {
     "required": ["input"],
     "additionalProperties": False,
 }
-_WEB_SEARCH = "web_search"
-_PLACE = ("city", "region", "country", "timezone")
 _WORDS = ("auto", "any", "none", "tool")
 
 
@@ -70,7 +72,7 @@ def tools_out(job: Job, body: Json) -> None:
     tools = [item for tool in offered if (item := _tool_out(job, tool)) is not None]
     if tools:
         body["tools"] = tools
-    choice = _choice_out(job, offered=bool(tools))
+    choice = _choice_out(job, tools)
     if choice is not None:
         body["tool_choice"] = choice
 
@@ -113,32 +115,21 @@ def _tool_out(job: Job, tool: Tool) -> Json | None:
 def _server_out(job: Job, tool: Tool) -> Json | None:
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
-    if tool.name.startswith(_WEB_SEARCH) and job.traits.web_search:
-        return _web_search_out(job, tool)
+    search = web_search.asked(tool)
+    if search is not None and job.traits.web_search:
+        return _web_search_out(job, tool, search)
     job.drop(tool.at, f"no equivalent for the server tool {tool.name[:60]}")
     return None
 
 
-def _web_search_out(job: Job, tool: Tool) -> Json:
-    """Another dialect's web search as Anthropic's; Chat puts its options one level deeper."""
-    native = tool.native or {}
-    options = _mapping(native.get("web_search_options", native))
-    out: Json = {"type": job.traits.web_search, "name": _WEB_SEARCH}
-    domains = _mapping(options.get("filters")).get("allowed_domains")
-    if isinstance(domains, list) and domains:
-        out["allowed_domains"] = domains
-    location = _mapping(options.get("user_location"))
-    location = _mapping(location.get("approximate", location))
-    place = {key: location[key] for key in _PLACE if isinstance(location.get(key), str)}
-    if place:
-        out["user_location"] = {"type": "approximate", **place}
-    if options.get("search_context_size") is not None:
+def _web_search_out(job: Job, tool: Tool, search: WebSearch) -> Json:
+    """Another dialect's web search as Anthropic's."""
+    out: Json = {"type": job.traits.web_search, "name": web_search.NAME}
+    if search.allowed:
+        out["allowed_domains"] = search.allowed
+    if search.size is not None:
         job.drop(f"{tool.at}.search_context_size", "no equivalent")
-    return out
-
-
-def _mapping(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
+    return out | located(search.place)
 
 
 def _custom_out(job: Job, tool: Tool) -> Json:
@@ -232,14 +223,17 @@ def choice_in(body: Json) -> ToolChoice | None:
     return ToolChoice(mode=mode, parallel=parallel)
 
 
-def _choice_out(job: Job, *, offered: bool) -> Json | None:
+def _choice_out(job: Job, sent: list[Json]) -> Json | None:
     choice, request = job.request.tool_choice, job.request
     if choice is None:
         return None
-    if not offered:
+    if not sent:
         if choice.mode in {"any", "named", "allowed"}:
             job.drop(request.path("tool_choice"), "no tools are sent")
         return None
+    if choice.mode == "named" and _left_out(job, choice.names[0], sent):
+        job.drop(request.path("tool_choice"), "the tool that it names is not sent")
+        choice = replace(choice, mode=None)
     out = _mode_out(job, choice)
     if choice.parallel is not False or (out or {}).get("type") == "none":
         return out
@@ -247,6 +241,13 @@ def _choice_out(job: Job, *, offered: bool) -> Json | None:
         job.drop(request.path("parallel"), "the upstream can not switch parallel calls off")
         return out
     return {**(out or {"type": "auto"}), "disable_parallel_tool_use": True}
+
+
+def _left_out(job: Job, name: str, sent: list[Json]) -> bool:
+    """Whether the client's tool of this name has no equivalent among those sent."""
+    if any(item.get("name") == job.name(name) for item in sent):
+        return False
+    return any(tool.name == name for tool in job.request.tools)
 
 
 def _mode_out(job: Job, choice: ToolChoice) -> Json | None:

@@ -32,6 +32,7 @@ from gateway.dialects.bedrock_converse.names import (
     SOUNDS,
     Json,
 )
+from gateway.dialects.fields import joined
 
 EMPTY = "(empty)"
 _NOT_IN_TITLES = re.compile(r"[^a-zA-Z0-9()\[\] -]+")
@@ -122,7 +123,7 @@ def _image_out(job: Job, image: Image) -> Json:
     if not job.traits.images:
         return _note(job, image.at, "image", "this model takes no images")
     if image.detail not in (None, "auto"):
-        job.drop(f"{image.at}.detail", "no equivalent")
+        job.drop(joined(image.at, job.request.path("detail")), "no equivalent")
     if image.file_id is not None:
         raise refused(image.at, "a file id of another provider can not be sent; send its data")
     if image.data is not None:
@@ -220,7 +221,7 @@ def _call_out(job: Job, call: ToolCall) -> Json:
         why = "rewritten to 64 of the characters that the upstream takes, mapped back"
         job.bend(f"{call.at}.id", why, before=call.id[:80], after=sent)
     if call.signature is not None:
-        job.drop(f"{call.at}.signature", "the state belongs to another model")
+        job.unsign(call)
     arguments = call.arguments
     if call.custom:
         arguments = {"input": call.raw or ""}

@@ -26,8 +26,6 @@ _NAMES: dict[str, str] = {
     "resourcenotfound": "not_found",
     "unknownoperation": "not_found",
     "modeltimeout": "timeout",
-    "modelerror": "upstream_error",
-    "modelstreamerror": "upstream_error",
     "throttling": "rate_limit",
     "toomanyrequests": "rate_limit",
     "modelnotready": "rate_limit",
@@ -46,6 +44,8 @@ _STATUSES: dict[int, str] = {
     503: "overloaded",
     504: "timeout",
 }
+# Statuses of a model behind the service that tell whether and when to try again.
+_TRANSIENT = frozenset({408, 429, 503, 504})
 # Wordings that are the only sign of a kind (wire/spec.md, section 5).
 _PHRASES: tuple[tuple[str, str], ...] = (
     ("input is too long", "context_length"),
@@ -84,8 +84,11 @@ def error_in(name: str, fields: Json, *, status: int | None = None, raw: bytes =
     # `ValidationException:http://…` and `com.amazon.coral#ValidationException` are one.
     name = name.partition(":")[0].rpartition("#")[2]
     message = _message(fields) or _plain(raw, status)
+    # Of a model's own failure its status says more than the exception's.
+    told = fields.get("originalStatusCode")
+    behind = type(told) is int and told in _TRANSIENT
     return Error(
-        kind=_kind(status, name, message),
+        kind=_kind(told if behind else status, name, message),
         message=message[:_LONGEST],
         code=name or None,
         status=status,

@@ -28,6 +28,7 @@ from gateway.canon.signature import belongs
 from gateway.canon.turns import repaired
 from gateway.dialects.cohere.job import Job
 from gateway.dialects.cohere.names import NAME, Json
+from gateway.dialects.fields import joined
 
 EMPTY = "(empty)"
 _BESIDE = "See the documents."
@@ -188,7 +189,7 @@ def _image_out(job: Job, image: Image) -> Json:
     if image.detail in {"auto", "low", "high"}:
         out["detail"] = image.detail
     elif image.detail is not None:
-        job.drop(f"{image.at}.detail", "no equivalent")
+        job.drop(joined(image.at, job.request.path("detail")), "no equivalent")
     return {"type": "image_url", "image_url": out}
 
 
@@ -265,7 +266,7 @@ def _thought_out(job: Job, thought: Reasoning) -> list[Json]:
 def _call_out(job: Job, call: ToolCall) -> Json:
     job.unmark(call.cache)
     if call.signature is not None:
-        job.drop(f"{call.at}.signature", "the state belongs to another model")
+        job.unsign(call)
     arguments = written(call)
     if call.custom:
         arguments = written(ToolCall(id="", name="", arguments={"input": call.raw or ""}))

@@ -12,6 +12,7 @@ from gateway.dialects.cohere.job import Job
 from gateway.dialects.cohere.messages_out import messages_out
 from gateway.dialects.cohere.names import BUDGETS, Json
 from gateway.dialects.cohere.tools import tools_out
+from gateway.dialects.openai_logprobs import CAN_NOT, can_be_told
 
 _UNKNOWN = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")
 _LEAST_P, _MOST_P = 0.01, 0.99
@@ -108,7 +109,9 @@ def _sampling_out(job: Job, body: Json) -> None:
             _clamp(job, body, name, name, 0.0, 1.0)
     if sampling.seed is not None:
         body["seed"] = sampling.seed
-    if sampling.logprobs is not None:
+    if sampling.logprobs and not can_be_told(request):
+        job.drop(request.path("logprobs"), CAN_NOT)
+    elif sampling.logprobs is not None:
         body["logprobs"] = sampling.logprobs
     for name in _UNKNOWN:
         if getattr(sampling, name) not in (None, 0, {}):

@@ -14,8 +14,9 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import Rendered
 from gateway.dialects.cohere.errors import message_in
 from gateway.dialects.cohere.finish import failure_in
-from gateway.dialects.cohere.names import NAME, Json
+from gateway.dialects.cohere.names import Json
 from gateway.dialects.cohere.stream_in import ChatStreamParser
+from gateway.dialects.openai_logprobs import extra_of, token
 
 
 def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Response:
@@ -32,9 +33,16 @@ def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Resp
         events += parser.read(told)
     end = {"finish_reason": body.get("finish_reason"), "usage": body.get("usage")}
     events += parser.read({"type": "message-end", "delta": end})
-    response = fold(events)
-    extra = {"logprobs": body["logprobs"]} if body.get("logprobs") is not None else {}
-    return replace(response, extra={NAME: extra}) if extra else response
+    return replace(fold(events), extra=extra_of(_logprobs_in(body.get("logprobs"))))
+
+
+def _logprobs_in(told: Any) -> list[Json]:
+    """The tokens of an answer; none where the words of several are told in one."""
+    rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
+    numbers = [row.get("logprobs") for row in rows]
+    if not all(isinstance(each, list) and len(each) == 1 for each in numbers):
+        return []
+    return [token(row.get("text"), *row["logprobs"]) for row in rows]
 
 
 def _told(message: Json) -> Iterator[Json]:

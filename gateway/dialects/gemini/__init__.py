@@ -18,6 +18,7 @@ from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
+from gateway.dialects.ending import reader
 from gateway.dialects.gemini import (
     errors,
     outline,
@@ -106,4 +107,5 @@ DIALECT = Dialect(
     needs_bytes=needs_bytes,
     embed_client=EmbedClient(),
     embed_provider=EmbedProvider(),
+    ending=reader("contents", None),
 )

@@ -1,4 +1,8 @@
-"""Field names as Google's JSON has them: a client may write `snake_case` as well."""
+"""A client's JSON as Google's has it: names, lists, and nothing that is null.
+
+Its API reads `snake_case` as well, one object where a list of them is meant (its own
+examples write `"parts": {"text": ...}`), and `null` as unsaid.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +22,23 @@ _OPAQUE = frozenset(
         "labels",
     }
 )
+_LISTS = frozenset({"contents", "parts", "tools", "functionDeclarations", "requests"})
 _DEEPEST = 40
 
 
 def camel(value: Any, depth: int = 0) -> Any:
-    """The value with `camelCase` names wherever the names are Google's."""
+    """The value with `camelCase` names, lists, and no nulls, wherever the names are Google's."""
     if type(value) is list:
         return [camel(item, depth + 1) for item in value] if depth < _DEEPEST else value
     if type(value) is not dict or depth >= _DEEPEST:
         return value
     out = {}
     for name, item in value.items():
+        if item is None:
+            continue
         key = camel_name(name) if "_" in name else name
+        if key in _LISTS and type(item) is dict:
+            item = [item]
         out[key] = item if key in _OPAQUE else camel(item, depth + 1)
     return out
 

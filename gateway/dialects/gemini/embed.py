@@ -18,7 +18,9 @@ from gateway.dialects.gemini.errors import error_in, is_error
 from gateway.dialects.gemini.names import NAME, Json
 from gateway.dialects.gemini.usage import usage_in
 
-_READ = frozenset({"model", "content", "taskType", "outputDimensionality"})
+_READ = frozenset({"model", "content"})
+# What a field is called that the requests of a batch have each for itself.
+_EACH = "requests[]."
 _TASKS = {
     "RETRIEVAL_QUERY": "search_query",
     "RETRIEVAL_DOCUMENT": "search_document",
@@ -42,17 +44,20 @@ class EmbedClient:
             places = [f"requests[{place}]" for place in range(len(asked))]
         if not asked:
             raise invalid("requests is required: give a list of contents to embed", "requests")
-        first, at = asked[0], places[0]
-        task = text(first, "taskType", at)
-        extra = {k: v for k, v in first.items() if k not in _READ and v is not None}
-        if task is not None and task not in _TASKS:
-            extra["taskType"] = task
+        inputs = tuple(_words(one, at) for one, at in zip(asked, places, strict=True))
+        common, extra = _settings(asked)
+        at = places[0]
+        task = text(common, "taskType", at)
+        known = _TASKS.get(task or "")
+        dimensions = whole(common, "outputDimensionality", least=1, most=1_000_000, at=at)
+        told = {"outputDimensionality", "taskType" if known or task is None else ""}
+        extra |= {name: value for name, value in common.items() if name not in told}
         prefix = f"{at}." if at else ""
         return EmbedRequest(
             model=model.removeprefix("models/"),
-            inputs=tuple(_words(one, at) for one, at in zip(asked, places, strict=True)),
-            dimensions=whole(first, "outputDimensionality", least=1, most=1_000_000, at=at),
-            task=_TASKS.get(task or ""),
+            inputs=inputs,
+            dimensions=dimensions,
+            task=known,
             extra={NAME: extra} if extra else {},
             at={"task": f"{prefix}taskType", "dimensions": f"{prefix}outputDimensionality"},
         )
@@ -64,6 +69,19 @@ class EmbedClient:
         if exchange.endpoint.endswith(":embedContent"):
             return {"embedding": {"values": response.vectors[0]}}
         return {"embeddings": [{"values": vector} for vector in response.vectors]}
+
+
+def _settings(asked: list[Json]) -> tuple[Json, Json]:
+    """What all requests of a batch say alike, and what each says for itself, in their order."""
+    common: Json = {}
+    each: Json = {}
+    for name in dict.fromkeys(name for one in asked for name in one if name not in _READ):
+        values = [one.get(name) for one in asked]
+        if all(value == values[0] for value in values):
+            common[name] = values[0]
+        else:
+            each[_EACH + name] = values
+    return common, each
 
 
 def _words(asked: Json, at: str) -> str:
@@ -92,7 +110,7 @@ class EmbedProvider:
     def render_embed(self, request: EmbedRequest, traits: Traits) -> Rendered:
         """The JSON to send and what it could not carry. Raises GatewayError for tokens."""
         report: list[Adaptation] = []
-        shared = _shared(request, report)
+        shared, each = _shared(request, report)
         model = f"models/{traits.model or request.model}"
         path = request.path("input")
         asked: list[Json] = []
@@ -100,9 +118,12 @@ class EmbedProvider:
             if not isinstance(words, str):
                 why = f"{path}[{place}]: Google embeds texts, not tokens; send the text"
                 raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
-            asked.append({"model": model, "content": {"parts": [{"text": words}]}, **shared})
+            own = {name: told[place] for name, told in each.items() if told[place] is not None}
+            asked.append({"model": model, "content": {"parts": [{"text": words}]}, **shared, **own})
         if traits.embed_form == "predict":
-            return Rendered(body=_predict(asked), report=tuple(report))
+            why = "one value for all texts"
+            report += [dropped(_EACH + name, why) for name in each if name not in _INSTANCE]
+            return Rendered(body=_predict(asked, shared), report=tuple(report))
         if traits.embed_form == "content":
             alone = {name: value for name, value in asked[0].items() if name != "model"}
             return Rendered(body=alone, report=tuple(report))
@@ -133,14 +154,14 @@ _INSTANCE = {"taskType": "task_type", "title": "title"}
 _PARAMETERS = {"outputDimensionality": "outputDimensionality", "autoTruncate": "autoTruncate"}
 
 
-def _predict(asked: list[Json]) -> Json:
+def _predict(asked: list[Json], shared: Json) -> Json:
     """The same as a call of Vertex AI's `:predict`, whose path names the model."""
     body: Json = {"instances": []}
     for one in asked:
         said = {"content": one["content"]["parts"][0]["text"]}
         said |= {told: one[name] for name, told in _INSTANCE.items() if name in one}
         body["instances"].append(said)
-    parameters = {told: asked[0][name] for name, told in _PARAMETERS.items() if name in asked[0]}
+    parameters = {told: shared[name] for name, told in _PARAMETERS.items() if name in shared}
     return {**body, "parameters": parameters} if parameters else body
 
 
@@ -173,9 +194,10 @@ def _predicted(body: Json) -> EmbedResponse:
     return EmbedResponse(vectors=tuple(one.embeddings.values for one in found), usage=usage)
 
 
-def _shared(request: EmbedRequest, report: list[Adaptation]) -> Json:
-    """What is said of each text alike."""
+def _shared(request: EmbedRequest, report: list[Adaptation]) -> tuple[Json, dict[str, list[Any]]]:
+    """What is said of all texts alike, and what of each, in their order."""
     out: Json = {}
+    each: dict[str, list[Any]] = {}
     if request.dimensions is not None:
         out["outputDimensionality"] = request.dimensions
     task = _TASKS_OUT.get(request.task or "")
@@ -188,8 +210,11 @@ def _shared(request: EmbedRequest, report: list[Adaptation]) -> Json:
         if getattr(request, name) is not None
     ]
     for dialect, fields in request.extra.items():
-        if dialect == NAME:
-            out |= fields
-        else:
-            report += [dropped(key, "no equivalent") for key in fields]
-    return out
+        for key, value in fields.items():
+            if dialect != NAME:
+                report.append(dropped(key, "no equivalent"))
+            elif key.startswith(_EACH):
+                each[key.removeprefix(_EACH)] = value
+            else:
+                out[key] = value
+    return out, each

@@ -15,6 +15,7 @@ from gateway.dialects.job import BaseJob
 _NAME_LIMIT = 128
 _LEGAL = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
 _FIRST = re.compile(r"[A-Za-z_]")
+_ILLEGAL = re.compile(r"[^A-Za-z0-9_.:-]")
 
 
 class Job(BaseJob):
@@ -53,9 +54,14 @@ def _legal(names: dict[str, None]) -> dict[str, str]:
     for name in names:
         if name in sent:
             continue
-        plain = name if _FIRST.match(name) else f"_{name}"
-        while (made := tool_names([plain], _NAME_LIMIT)[plain]) in taken:
+        plain = _ILLEGAL.sub("_", name)
+        plain = plain if _FIRST.match(plain) else f"_{plain}"
+        while (made := _short(plain)) in taken:
             plain += "_"
         taken.add(made)
         sent[name] = made
     return sent
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_LIMIT else tool_names([name], _NAME_LIMIT)[name]

@@ -45,6 +45,8 @@ PATHS: dict[str, str] = {
     "metadata": "labels",
     "service_tier": "serviceTier",
     "store": "store",
+    # below the part's own path
+    "signature": "thoughtSignature",
 }
 
 # `serviceTier` <-> canonical.

@@ -9,29 +9,35 @@ import msgspec
 from gateway.canon.errors import invalid
 from gateway.dialects.outline import checker
 
+# One object may stand for a list of one, as in Google's own examples.
+_Objects = list[dict[str, Any]] | dict[str, Any]
+
 
 class Content(msgspec.Struct):
     """One content of the history."""
 
-    parts: list[dict[str, Any]] | None = None
+    parts: _Objects | None = None
     role: Literal["user", "model", "function", "tool", "system", ""] | None = None
+
+
+_Contents = Annotated[list[Content], msgspec.Meta(min_length=1)] | Content
 
 
 class Inner(msgspec.Struct):
     """The request inside a token count."""
 
-    contents: Annotated[list[Content], msgspec.Meta(min_length=1)]
+    contents: _Contents
 
 
 class Outline(msgspec.Struct, rename="camel"):
     """The fields whose types are fixed; a token count may hold a request instead."""
 
-    contents: Annotated[list[Content], msgspec.Meta(min_length=1)] | None = None
+    contents: _Contents | None = None
     generate_content_request: Inner | None = None
     system_instruction: dict[str, Any] | str | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: _Objects | None = None
     tool_config: dict[str, Any] | None = None
-    safety_settings: list[dict[str, Any]] | None = None
+    safety_settings: _Objects | None = None
     generation_config: dict[str, Any] | None = None
     cached_content: str | None = None
 

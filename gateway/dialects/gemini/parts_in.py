@@ -1,7 +1,7 @@
 """The parts of a client's contents -> canonical parts.
 
-Calls and results may come without ids here; they get some by their place, which is the
-same in every turn, and a result the id of the call that it answers.
+Calls and results may come without ids here: a call gets one of the places of its content
+and of itself in it, the same in every turn, and a result the id of the call that it answers.
 """
 
 from __future__ import annotations
@@ -40,15 +40,41 @@ _AUDIO = {"wav": "wav", "x-wav": "wav", "mp3": "mp3", "mpeg": "mp3"}
 _OWN_FILES = ("gs://", "https://generativelanguage.googleapis.com/", "files/")
 
 
+_PART = frozenset(
+    {
+        *("text", "thought", "thoughtSignature", "functionCall", "functionResponse"),
+        *("inlineData", "fileData"),
+    }
+)
+_CALL = frozenset({"id", "name", "args"})
+_RESULT = frozenset({"id", "name", "response", "parts"})
+
+
 class Pending:
-    """The calls that still wait for their results, by id and name, in order."""
+    """The calls that still wait for their results, by id and name, in order.
+
+    `unknown` gathers fields of parts that have no place in the canonical form, by path.
+    """
 
     def __init__(self) -> None:
+        self.unknown: Json = {}
         self._open: list[tuple[str, str]] = []
+        self._content = self._calls = 0
 
-    def called(self, call: ToolCall) -> None:
-        """Note a call."""
-        self._open.append((call.id, call.name))
+    def begin(self, content: int) -> None:
+        """Go on to the content at this place."""
+        self._content, self._calls = content, 0
+
+    def called(self, call_id: str | None, name: str) -> str:
+        """Note a call; its id, which is made where it came without one."""
+        call_id = call_id or f"call_{self._content}_{self._calls}"
+        self._calls += 1
+        self._open.append((call_id, name))
+        return call_id
+
+    def note(self, holder: Json, known: frozenset[str], at: str) -> None:
+        """Gather the fields of an object that are not known."""
+        self.unknown |= {f"{at}.{key}": value for key, value in holder.items() if key not in known}
 
     def answered(self, call_id: str | None, name: str) -> str | None:
         """The id of the call that is answered; None where there is none of this name."""
@@ -63,16 +89,19 @@ def parts_in(content: Json, at: str, pending: Pending, *, model: bool) -> tuple[
     """The parts of one content."""
     out: list[Part] = []
     for place, part in enumerate(items(content, "parts", at)):
-        out += _part_in(part, f"{at}.parts[{place}]", pending, model=model)
+        path = f"{at}.parts[{place}]"
+        read = _part_in(part, path, pending, model=model)
+        if not any(isinstance(each, Native) for each in read):
+            pending.note(part, _PART, path)
+        out += read
     return tuple(out)
 
 
 def _part_in(part: Json, at: str, pending: Pending, *, model: bool) -> list[Part]:
     state = text(part, "thoughtSignature", at)
     if "functionCall" in part:
-        call = _call_in(needed_mapping(part, "functionCall", at), at, signature_in(state))
-        pending.called(call)
-        return [call]
+        call = needed_mapping(part, "functionCall", at)
+        return [_call_in(call, at, pending, signature_in(state))]
     if "functionResponse" in part:
         return [_result_in(needed_mapping(part, "functionResponse", at), at, pending)]
     if part.get("text") is not None:
@@ -102,24 +131,22 @@ def _text_in(part: Json, at: str, state: Signature | None, *, model: bool) -> li
     return out
 
 
-def _call_in(call: Json, at: str, state: Signature | None) -> ToolCall:
+def _call_in(call: Json, at: str, pending: Pending, state: Signature | None) -> ToolCall:
     path = f"{at}.functionCall"
+    pending.note(call, _CALL, path)
+    name = needed_text(call, "name", path)
     return ToolCall(
-        id=text(call, "id", path) or made_id(at),
-        name=needed_text(call, "name", path),
+        id=pending.called(text(call, "id", path), name),
+        name=name,
         arguments=mapping(call, "args", path) or {},
         signature=state,
         at=at,
     )
 
 
-def made_id(at: str) -> str:
-    """An id for a call that came without one, by its place."""
-    return "call_" + "".join(c if c.isalnum() else "_" for c in at).strip("_")
-
-
 def _result_in(result: Json, at: str, pending: Pending) -> ToolResult:
     path = f"{at}.functionResponse"
+    pending.note(result, _RESULT, path)
     name = needed_text(result, "name", path)
     found = pending.answered(text(result, "id", path) or None, name)
     response = mapping(result, "response", path) or {}
@@ -127,7 +154,7 @@ def _result_in(result: Json, at: str, pending: Pending) -> ToolResult:
     for place, part in enumerate(items(result, "parts", path)):
         parts += _media_in(part, f"{path}.parts[{place}]")
     return ToolResult(
-        id=found or made_id(at),
+        id=found or f"result_of_{name}",
         parts=tuple(parts),
         is_error=True if failed else None,
         name=name,

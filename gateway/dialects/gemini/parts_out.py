@@ -180,7 +180,7 @@ def _call_out(job: Job, call: ToolCall) -> Json:
     if may_go_back(state, job.traits, native=job.native) and state is not None:
         out["thoughtSignature"] = state.value
     elif state is not None:
-        job.drop(f"{call.at}.signature", "the state belongs to another model")
+        job.unsign(call)
     return out
 
 

@@ -63,6 +63,8 @@ _CONFIG = frozenset(
         "thinkingConfig",
     }
 )
+# Values that say no more than leaving the field out: no loss where it has no equivalent.
+_USUAL = {"responseModalities": ["TEXT"]}
 _ROLES: dict[str | None, Role] = {
     None: "user",
     "": "user",
@@ -77,15 +79,20 @@ _ROLES: dict[str | None, Role] = {
 def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
     body = _unwrapped(camel(body))
-    rest = {key: value for key, value in body.items() if key not in _KNOWN and value is not None}
+    rest = {key: value for key, value in body.items() if key not in _KNOWN}
     config = mapping(body, "generationConfig") or {}
-    rest |= {f"{CONFIG}.{k}": v for k, v in config.items() if k not in _CONFIG and v is not None}
+    rest |= {
+        f"{CONFIG}.{k}": v for k, v in config.items() if k not in _CONFIG and v != _USUAL.get(k)
+    }
+    pending = Pending()
+    turns = _turns_in(body, pending)
+    rest |= pending.unknown
     at = dict(PATHS)
     return Request(
         model=_model_in(body),
         stream=flag(body, "stream") or False,
         instructions=_instructions_in(body),
-        turns=_turns_in(body),
+        turns=turns,
         tools=tools_in(body),
         tool_choice=choice_in(body, rest),
         output=output_in(config, at, rest),
@@ -124,16 +131,16 @@ def _instructions_in(body: Json) -> tuple[Text, ...]:
     return tuple(part for part in parts if isinstance(part, Text) and part.text)
 
 
-def _turns_in(body: Json) -> tuple[Turn, ...]:
+def _turns_in(body: Json, pending: Pending) -> tuple[Turn, ...]:
     contents = items(body, "contents")
     if not contents:
         raise invalid("contents is required: give a list of at least one content", "contents")
-    pending = Pending()
-    turns = [_turn_in(item, f"contents[{i}]", pending) for i, item in enumerate(contents)]
-    return gathered(turns)
+    return gathered([_turn_in(item, place, pending) for place, item in enumerate(contents)])
 
 
-def _turn_in(content: Json, at: str, pending: Pending) -> Turn:
+def _turn_in(content: Json, place: int, pending: Pending) -> Turn:
+    at = f"contents[{place}]"
+    pending.begin(place)
     said = text(content, "role", at)
     role = _ROLES.get(said)
     if role is None:

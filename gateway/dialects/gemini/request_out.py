@@ -14,6 +14,7 @@ from gateway.dialects.gemini.names import CALLING, CONFIG, NAME, TIERS_OUT, Json
 from gateway.dialects.gemini.output import output_out
 from gateway.dialects.gemini.thinking import thinking_out
 from gateway.dialects.gemini.tools import tools_out
+from gateway.dialects.openai_logprobs import CAN_NOT, can_be_told
 
 # canonical sampling field -> ours, where the target's traits let it pass.
 _DRAWING = {
@@ -125,10 +126,12 @@ def _choices_out(job: Job, config: Json) -> None:
             why = f"{job.model} gives at most {sent} answers"
             job.bend(request.path("n"), why, before=sampling.n, after=sent)
         config["candidateCount"] = sent
-    if not traits.logprobs:
+    told = job.native or can_be_told(request)
+    if not traits.logprobs or not told:
+        why = CAN_NOT if traits.logprobs else f"{job.model} does not tell them"
         for name in ("logprobs", "top_logprobs"):
             if getattr(sampling, name):
-                job.drop(request.path(name), f"{job.model} does not tell them")
+                job.drop(request.path(name), why)
         return
     if sampling.logprobs is not None:
         config["responseLogprobs"] = sampling.logprobs
@@ -166,7 +169,8 @@ def _rest_out(job: Job, body: Json) -> None:
     """Fields without a canonical place: sent again to this dialect, else reported."""
     for dialect, fields in job.request.extra.items():
         for key, value in fields.items():
-            if dialect == NAME:
+            # A key with a bracket is the path of a field inside a part.
+            if dialect == NAME and "[" not in key:
                 _put(body, key, value)
             else:
                 job.drop(key, "no equivalent")

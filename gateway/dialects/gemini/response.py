@@ -30,10 +30,12 @@ from gateway.dialects.base import Exchange, Rendered
 from gateway.dialects.gemini.citations import grounding_out
 from gateway.dialects.gemini.errors import error_in, is_error
 from gateway.dialects.gemini.finish import finish_out, malformed
+from gateway.dialects.gemini.logprobs import logprobs_in, logprobs_out
 from gateway.dialects.gemini.names import NAME, Json
 from gateway.dialects.gemini.signatures import is_gemini, signature_out
 from gateway.dialects.gemini.stream_in import GeminiStreamParser
 from gateway.dialects.gemini.usage import usage_out
+from gateway.dialects.openai_logprobs import extra_of, tokens_of
 
 _KNOWN = frozenset(
     {"content", "finishReason", "finishMessage", "index", "groundingMetadata", "tokenCount"}
@@ -51,21 +53,19 @@ def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Resp
         raise bad_upstream("the upstream's answer holds no candidates")
     parser = GeminiStreamParser(traits, rendered)
     response = fold([*parser.read(body), *parser.close()])
-    extra = _extra_in(body)
-    return replace(response, extra={NAME: extra}) if extra else response
-
-
-def _extra_in(body: Json) -> Json:
-    """What only this dialect knows of an answer: ratings, further candidates."""
     listed = body.get("candidates")
     listed = [c for c in listed if isinstance(c, dict)] if isinstance(listed, list) else []
-    first: Json = next((c for c in listed if c.get("index", 0) == 0), {})
-    out: Json = {}
-    if own := {k: v for k, v in first.items() if k not in _KNOWN and v is not None}:
-        out["candidate"] = own
-    if others := [c for c in listed if c is not first]:
-        out["others"] = others
-    return out
+    extras = {c.get("index", 0): _extra_in(c) for c in reversed(listed)}
+    others = zip(response.others, sorted(extras.keys() - {0}), strict=False)
+    told = tuple(replace(other, extra=extras[place]) for other, place in others)
+    return replace(response, extra=extras.get(0, {}), others=told)
+
+
+def _extra_in(candidate: Json) -> dict[str, Json]:
+    """What stands beside an answer: how likely its tokens were, and what only Google tells."""
+    extra = extra_of(logprobs_in(candidate.get("logprobsResult")))
+    own = {k: v for k, v in candidate.items() if k not in _KNOWN and v is not None}
+    return {**extra, NAME: {"candidate": own}} if own else extra
 
 
 # --- a client's ------------------------------------------------------------------------
@@ -76,20 +76,30 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
     if response.finish.reason == "malformed":
         raise GatewayError(malformed(response.finish))
     report: list[Adaptation] = []
+    candidates = [candidate_out(response, 0, exchange, report)]
+    for place, other in enumerate(response.others, 1):
+        candidates.append(candidate_out(other, place, exchange, report))
+    body: Json = {"candidates": candidates}
+    if (usage := usage_out(response.usage)) is not None:
+        body["usageMetadata"] = usage
+    return {**body, **names_of(exchange)}, tuple(report)
+
+
+def candidate_out(
+    response: Response, index: int, exchange: Exchange, report: list[Adaptation]
+) -> Json:
+    """One of the answers."""
     parts: list[Json] = []
     cited: list[tuple[Citation, str]] = []
     for place, part in enumerate(response.parts):
-        parts += part_out(part, f"candidates[0].content.parts[{place}]", exchange, report)
+        parts += part_out(part, f"candidates[{index}].content.parts[{place}]", exchange, report)
         if isinstance(part, Text):
             cited += [(citation, part.text) for citation in part.citations]
     candidate: Json = {"content": {"role": "model", "parts": parts}}
     candidate |= ending(response, cited)
-    candidate |= {"index": 0, **response.extra.get(NAME, {}).get("candidate", {})}
-    others = response.extra.get(NAME, {}).get("others", [])
-    body: Json = {"candidates": [candidate, *others]}
-    if (usage := usage_out(response.usage)) is not None:
-        body["usageMetadata"] = usage
-    return {**body, **names_of(exchange)}, tuple(report)
+    if tokens := tokens_of(response):
+        candidate["logprobsResult"] = logprobs_out(tokens)
+    return candidate | {"index": index, **response.extra.get(NAME, {}).get("candidate", {})}
 
 
 def ending(response: Response, cited: list[tuple[Citation, str]]) -> Json:

@@ -25,6 +25,7 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
+from gateway.canon.others import Others
 from gateway.canon.request import Signature
 from gateway.canon.response import Finish
 from gateway.canon.traits import Traits
@@ -32,7 +33,7 @@ from gateway.dialects.base import Rendered
 from gateway.dialects.gemini.citations import citations_in
 from gateway.dialects.gemini.errors import error_in, is_error
 from gateway.dialects.gemini.finish import finish_in
-from gateway.dialects.gemini.names import NAME, NEXT_PART, OWN_PART, Json
+from gateway.dialects.gemini.names import CONFIG, NAME, NEXT_PART, OWN_PART, Json
 from gateway.dialects.gemini.usage import usage_in
 from gateway.framing.sse import Frame
 
@@ -47,8 +48,12 @@ class GeminiStreamParser:
 
     def __init__(self, traits: Traits, rendered: Rendered | None) -> None:
         self._traits = traits
+        several = _asks_for_several(rendered)
+        self._others = Others(lambda: GeminiStreamParser(traits, rendered)) if several else None
         self._names = rendered.names if rendered is not None else {}
         self._custom = rendered.custom if rendered is not None else frozenset[str]()
+        # Where the answer will stand among the contents.
+        self._place = len(rendered.body.get("contents", ())) if rendered is not None else 0
         self._started = False
         self._over = False
         self._id = ""
@@ -91,8 +96,12 @@ class GeminiStreamParser:
             self._block = feedback["blockReason"]
             self._message = feedback.get("blockReasonMessage")
         for candidate in _list(data.get("candidates")):
-            if isinstance(candidate, dict) and candidate.get("index", 0) == 0:
+            place = candidate.get("index", 0) if isinstance(candidate, dict) else None
+            if place == 0:
                 events += self._candidate(candidate)
+            elif self._others is not None and type(place) is int:
+                parser, gathered = self._others.at(place)
+                gathered += parser.read({**data, "candidates": [{**candidate, "index": 0}]})
         return events
 
     def close(self) -> list[Event]:
@@ -103,6 +112,10 @@ class GeminiStreamParser:
             return self._refuse()
         if not self._reason:
             return self._fail(Error(kind="upstream_error", message=_CUT))
+        try:
+            others = self._others.close(GeminiStreamParser.close) if self._others else ()
+        except GatewayError as failure:
+            return self._fail(failure.error)
         events = self._end_block()
         self._over = True
         usage = usage_in(self._usage)
@@ -111,7 +124,7 @@ class GeminiStreamParser:
         finish = finish_in(
             self._reason, self._message, called=bool(self._calls), empty=not self._filled
         )
-        return [*events, End(finish)]
+        return [*events, End(finish, others)]
 
     # --- the answer --------------------------------------------------------------------
 
@@ -236,8 +249,8 @@ class GeminiStreamParser:
         return [*events, BlockEnd()]
 
     def _made_id(self) -> str:
-        """An id for a call that came without one: the answer's, and the call's number."""
-        return f"call_{self._id}_{self._calls}" if self._id else f"call_{self._calls}"
+        """An id for a call that came without one: the answer's id or place, and its number."""
+        return f"call_{self._id or self._place}_{self._calls}"
 
     def _native(self, part: Json) -> list[Event]:
         if not any(value is not None for value in part.values()):
@@ -245,6 +258,11 @@ class GeminiStreamParser:
         self._filled = True
         start = BlockStart(kind="native", dialect=NAME, native=part)
         return [*self._end_block(), start, BlockEnd()]
+
+
+def _asks_for_several(rendered: Rendered | None) -> bool:
+    config = rendered.body.get(CONFIG, {}) if rendered is not None else {}
+    return bool(config.get("candidateCount", 1) > 1)
 
 
 def _arguments(args: Any, *, custom: bool) -> list[Event]:

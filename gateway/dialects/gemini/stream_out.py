@@ -3,6 +3,7 @@
 Each chunk is a whole GenerateContentResponse with the parts that are new. Text goes out
 as it comes, a call when it is whole, and the last chunk has the reason and the tokens.
 With `alt=sse` chunks are events; without, they are the items of one JSON array.
+A prompt that a provider's policy refuses is an answer here, as in `errors`.
 """
 
 from __future__ import annotations
@@ -30,10 +31,16 @@ from gateway.canon.fold import Folder, newer
 from gateway.canon.request import Citation, Reasoning, Text
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import Exchange
-from gateway.dialects.gemini.errors import error_body
+from gateway.dialects.gemini.errors import blocked, error_body
 from gateway.dialects.gemini.finish import malformed
 from gateway.dialects.gemini.names import Json
-from gateway.dialects.gemini.response import ending, names_of, part_out, thought_out
+from gateway.dialects.gemini.response import (
+    candidate_out,
+    ending,
+    names_of,
+    part_out,
+    thought_out,
+)
 from gateway.dialects.gemini.usage import usage_out
 
 _encode = msgspec.json.Encoder().encode
@@ -80,7 +87,7 @@ class GeminiStreamRenderer:
                 self._usage = newer(self._usage, event.usage)
                 return b""
             case End():
-                return self._end(event.finish)
+                return self._end(event)
             case Failed():
                 return self._fail(event.error)
             case _:
@@ -122,30 +129,34 @@ class GeminiStreamRenderer:
 
     def _chunk(self, parts: list[Json], **more: Any) -> bytes:
         content = {"role": "model", "parts": parts}
-        return self._print({"candidates": [{"content": content, **more, "index": 0}]})
+        candidate = {"content": content, **more, "index": 0}
+        return self._print({"candidates": [candidate], **self._names})
 
     def _print(self, body: Json) -> bytes:
-        data = _encode({**body, **self._names})
-        if not self._array:
-            return b"data: " + data + b"\r\n\r\n"
         head = b",\r\n" if self._begun else b"["
         self._begun = True
-        return head + data
+        if self._array:
+            return head + _encode(body)
+        return b"data: " + _encode(body) + b"\r\n\r\n"
 
-    def _end(self, finish: Finish) -> bytes:
+    def _last(self, body: Json) -> bytes:
+        self._over = True
+        return self._print(body) + (b"]" if self._array else b"")
+
+    def _end(self, event: End) -> bytes:
+        finish = event.finish
         if finish.reason == "malformed":
             return self._fail(malformed(finish))
-        self._over = True
         candidate: Json = {"content": {"role": "model", "parts": [{"text": ""}]}}
         candidate |= {**ending(Response(finish=finish), self._cited), "index": 0}
         body: Json = {"candidates": [candidate]}
+        for place, other in enumerate(event.others, 1):
+            body["candidates"].append(candidate_out(other, place, self._exchange, self.report))
         if (usage := usage_out(self._usage)) is not None:
             body["usageMetadata"] = usage
-        return self._print(body) + (b"]" if self._array else b"")
+        return self._last({**body, **self._names})
 
     def _fail(self, error: Error) -> bytes:
-        self._over = True
-        data = _encode(error_body(error))
-        if not self._array:
-            return b"data: " + data + b"\r\n\r\n"
-        return (b",\r\n" if self._begun else b"[") + data + b"]"
+        if error.kind == "content_policy" and not self._begun:
+            return self._last({**blocked(error.message), **self._names})
+        return self._last(error_body(error))

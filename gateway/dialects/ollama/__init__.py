@@ -18,6 +18,7 @@ from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
+from gateway.dialects.ending import reader
 from gateway.dialects.ollama import (
     errors,
     outline,
@@ -91,4 +92,5 @@ DIALECT = Dialect(
     streams=True,
     idle=response_out.idle,
     passed_paths={GENERATE: GENERATE, EMBEDDINGS: EMBEDDINGS},
+    ending=reader("messages", None),
 )

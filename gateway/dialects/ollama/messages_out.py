@@ -170,7 +170,7 @@ def _call_out(job: Job, call: ToolCall) -> Json:
         arguments = {"_raw": call.raw or ""}
         job.bend(call.at, "the arguments are no JSON object: sent as text inside one")
     if call.signature is not None:
-        job.drop(f"{call.at}.signature", "the state belongs to another model")
+        job.unsign(call)
     job.unmark(call.cache)
     return {"function": {"name": call.name, "arguments": arguments}}
 

@@ -22,6 +22,7 @@ PATHS: dict[str, str] = {
     "repetition_penalty": "options.repeat_penalty",
     "seed": "options.seed",
     "stop": "options.stop",
+    "logprobs": "logprobs",
     "thinking": "think",
     "effort": "think",
     "format": "format",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Output, Request, Thinking
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Rendered
@@ -20,6 +21,10 @@ _BUDGETS = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 
 def render_request(request: Request, traits: Traits) -> Rendered:
     """The JSON to send and what it could not carry. Raises GatewayError."""
+    if request.sampling.n is not None and request.sampling.n > 1:
+        path = request.path("n")
+        message = f"{path}: Ollama gives one answer at a time"
+        raise GatewayError(Error(kind="unsupported_param", message=message, param=path))
     job = Job(request, traits)
     # Left out it would mean a stream.
     body: Json = {"model": traits.model or request.model, "stream": request.stream}
@@ -163,8 +168,6 @@ def _options(job: Job) -> Json:
     _stop_out(job, options)
     if sampling.logit_bias is not None:
         job.drop(request.path("logit_bias"), "no equivalent")
-    if sampling.n is not None and sampling.n > 1:
-        job.bend(request.path("n"), "an answer has one choice", before=sampling.n, after=1)
     return options
 
 

@@ -23,9 +23,10 @@ from gateway.canon.request import (
 from gateway.canon.response import Response
 from gateway.dialects.base import Exchange
 from gateway.dialects.ollama.finish import malformed
-from gateway.dialects.ollama.names import GENERATE, NAME, Json, created_at
+from gateway.dialects.ollama.names import GENERATE, Json, created_at
 from gateway.dialects.ollama.stream_out import call_shown, note, shown_finish
 from gateway.dialects.ollama.usage import usage_out
+from gateway.dialects.openai_logprobs import tokens_of
 
 
 class _Message:
@@ -56,9 +57,8 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
         "done_reason": shown_finish(finish, read.report),
         **usage_out(response.usage),
     }
-    logprobs = response.extra.get(NAME, {}).get("logprobs")
-    if logprobs is not None:
-        body["logprobs"] = logprobs
+    if tokens := tokens_of(response):
+        body["logprobs"] = tokens
     return body, tuple(read.report)
 
 

@@ -31,8 +31,10 @@ from gateway.dialects.base import Rendered
 from gateway.dialects.fields import compact
 from gateway.dialects.ollama.errors import error_in, is_error
 from gateway.dialects.ollama.finish import finish_in
-from gateway.dialects.ollama.names import NAME, Json
+from gateway.dialects.ollama.logprobs import logprobs_in
+from gateway.dialects.ollama.names import Json
 from gateway.dialects.ollama.usage import usage_in
+from gateway.dialects.openai_logprobs import extra_of
 from gateway.framing.sse import Frame
 
 _BROKEN = "the upstream's stream broke off before the answer was complete"
@@ -173,7 +175,4 @@ def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Resp
     if not isinstance(body, dict) or _message(body) is None:
         raise bad_upstream("the upstream's answer holds no message")
     response = fold(OllamaStreamParser(traits, rendered).line({**body, "done": True}))
-    logprobs = body.get("logprobs")
-    if logprobs is None:
-        return response
-    return msgspec.structs.replace(response, extra={NAME: {"logprobs": logprobs}})
+    return msgspec.structs.replace(response, extra=extra_of(logprobs_in(body.get("logprobs"))))

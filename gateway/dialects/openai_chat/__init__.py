@@ -18,6 +18,7 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import openai_errors as errors
 from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
+from gateway.dialects.ending import reader
 from gateway.dialects.openai_chat import (
     glance,
     outline,
@@ -83,4 +84,6 @@ DIALECT = Dialect(
     check=outline.check,
     glance=glance.glance,
     needs_bytes=needs_bytes,
+    expects_thoughts=True,
+    ending=reader("messages", "text"),
 )

@@ -118,7 +118,7 @@ def call_out(job: Job, call: ToolCall) -> Json:
     if belongs(call.signature, job.traits) and call.signature is not None:
         out["extra_content"] = signature_slot(call.signature.value)
     elif call.signature is not None:
-        job.drop(f"{call.at}.signature", "the state belongs to another model")
+        job.unsign(call)
     return out
 
 

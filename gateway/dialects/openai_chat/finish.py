@@ -20,6 +20,8 @@ _IN: dict[str, FinishReason] = {
     "function_call": "tool",
     "content_filter": "filter",
     "error": "malformed",
+    # DeepSeek's word for an answer that it broke off itself.
+    "insufficient_system_resource": "malformed",
 }
 _OUT: dict[FinishReason, str] = {
     "stop": "stop",
@@ -49,7 +51,8 @@ def finish_in(word: Any, *, calls: bool, refused: bool, stop: Any = None) -> Fin
         reason = "refusal"
     if reason == "stop" and isinstance(stop, str) and stop:
         return Finish(reason="stop_sequence", stop_sequence=stop)
-    return Finish(reason=reason)
+    told = f"the model's answer ended with {word}" if reason == "malformed" else None
+    return Finish(reason=reason, explanation=told)
 
 
 def finish_out(finish: Finish, *, refused: bool) -> str:

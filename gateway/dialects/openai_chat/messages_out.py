@@ -69,16 +69,24 @@ def _turn_out(job: Job, turn: Turn) -> list[Json]:
         case "system":
             items = words_out(job, turn.parts, "system")
             content = content_out(job, items)
-            return [_named(turn, {"role": job.traits.system_role}, content)] if items else []
+            return [_named(job, turn, {"role": job.traits.system_role}, content)] if items else []
         case _:
             assert_never(turn.role)
 
 
-def _named(turn: Turn, message: Json, content: Any) -> Json:
-    if turn.name is not None:
-        message["name"] = turn.name
+def _named(job: Job, turn: Turn, message: Json, content: Any) -> Json:
+    _name_out(job, turn, message)
     message["content"] = content
     return message
+
+
+def _name_out(job: Job, turn: Turn, message: Json) -> None:
+    if turn.name is None:
+        return
+    if job.traits.plain_messages:
+        job.drop(f"{turn.at}.name", "no equivalent")
+    else:
+        message["name"] = turn.name
 
 
 def _user_out(job: Job, turn: Turn) -> list[Json]:
@@ -92,7 +100,7 @@ def _user_out(job: Job, turn: Turn) -> list[Json]:
     # One text in a list stays in a list: what was cached under one shape is found again.
     listed = isinstance(others[0], Text) and others[0].at.endswith("]") if others else False
     listed = listed and not _is_message(others[0].at)
-    message = _named(turn, {"role": "user"}, content_out(job, items, listed=listed))
+    message = _named(job, turn, {"role": "user"}, content_out(job, items, listed=listed))
     return [*messages, message]
 
 
@@ -111,14 +119,16 @@ def _assistant_out(job: Job, turn: Turn) -> list[Json]:
                 calls.append(part)
             case Reasoning():
                 pass
+            case Refusal() if job.traits.plain_messages:
+                job.bend(part.at, "a refusal in the history is sent as text")
+                said.append(Text(text=part.text, at=part.at))
             case Refusal():
                 message["refusal"] = message.get("refusal", "") + part.text
             case Native() if part.dialect == NAME and "audio" in part.data:
                 message["audio"] = part.data["audio"]
             case _:
                 said.append(part)
-    if turn.name is not None:
-        message["name"] = turn.name
+    _name_out(job, turn, message)
     items = words_out(job, said, "assistant")
     chunks = thoughts_out(job, turn, message, has_calls=bool(calls))
     if calls:

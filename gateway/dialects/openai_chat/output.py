@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.canon.errors import invalid
-from gateway.canon.request import Output, Request, Text
+from gateway.canon.request import Output, Request
 from gateway.dialects.fields import (
     compact,
     flag,
@@ -14,7 +14,7 @@ from gateway.dialects.fields import (
 )
 from gateway.dialects.openai_chat.job import Job
 from gateway.dialects.openai_chat.parts import Json
-from gateway.dialects.openai_schema import made_strict, parameters
+from gateway.dialects.openai_schema import made_strict, parameters, says_json
 
 _FORMATS = ("text", "json_object", "json_schema")
 
@@ -83,8 +83,8 @@ def _says_json(request: Request) -> bool:
     """
     if request.at.get("format", _FIELD) == _FIELD:
         return True
-    texts = (part for turn in request.turns for part in turn.parts if isinstance(part, Text))
-    return any("json" in part.text.lower() for part in (*request.instructions, *texts))
+    parts = (part for turn in request.turns for part in turn.parts)
+    return says_json((*request.instructions, *parts))
 
 
 def _hint(job: Job, output: Output) -> None:

@@ -27,6 +27,7 @@ from gateway.dialects.fields import (
     text,
 )
 from gateway.dialects.fields import wrong as _wrong
+from gateway.dialects.openai_chat import chunks
 from gateway.dialects.openai_chat.job import Job, cache_in
 
 NAME = "openai_chat"
@@ -83,6 +84,8 @@ def _image_in(part: Json, at: str) -> Image:
 
 
 def _audio_in(part: Json, at: str) -> Audio:
+    if type(part.get("input_audio")) is str:
+        return chunks.audio_in(part["input_audio"], at)
     audio = needed_mapping(part, "input_audio", at)
     path = f"{at}.input_audio"
     return Audio(
@@ -93,7 +96,8 @@ def _audio_in(part: Json, at: str) -> Audio:
 
 
 def _file_in(part: Json, at: str) -> Document:
-    file = needed_mapping(part, "file", at)
+    # Mistral has the id in the part itself.
+    file = part if "file_id" in part else needed_mapping(part, "file", at)
     path = f"{at}.file"
     data, file_id = text(file, "file_data", path), text(file, "file_id", path)
     title, cache = text(file, "filename", path), cache_in(part)
@@ -132,6 +136,7 @@ _READERS: dict[str, Callable[[Json, str], Part]] = {
     "image_url": _image_in,
     "input_audio": _audio_in,
     "file": _file_in,
+    "document_url": chunks.document_in,
     "refusal": _refusal_in,
     "thinking": _thinking_in,
 }
@@ -214,6 +219,8 @@ def needs_bytes(part: Image | Document, traits: Traits) -> bool:
 def _audio_out(job: Job, audio: Audio) -> Json:
     if not job.traits.audio:
         return _left_out(job, audio.at, "audio", "this model takes no audio")
+    if job.traits.media_chunks:
+        return chunks.audio_out(audio)
     return {
         "type": "input_audio",
         "input_audio": {"data": audio.data, "format": audio.format},
@@ -221,9 +228,12 @@ def _audio_out(job: Job, audio: Audio) -> Json:
 
 
 def _native_out(job: Job, part: Native) -> list[Json]:
-    if part.dialect == NAME:
+    if part.dialect == NAME and job.traits.text_parts:
         return [part.data]
     kind = part.data.get("type", "unknown")
+    if part.dialect == NAME:
+        job.drop(part.at, f"this provider takes text only, no {kind} part")
+        return []
     job.drop(part.at, f"OpenAI Chat has no part for a {kind} block")
     return []
 
@@ -238,7 +248,11 @@ def _document_out(job: Job, document: Document) -> list[Json]:
     if not job.traits.pdf:
         left_out = _left_out(job, document.at, "document", "this model takes no documents")
         return [job.mark(left_out, document.cache)]
-    return [job.mark({"type": "file", "file": _file_out(job, document)}, document.cache)]
+    if job.traits.media_chunks and document.file_id is None:
+        return [job.mark(chunks.document_out(job, document), document.cache)]
+    file = _file_out(job, document)
+    held = {"file_id": file["file_id"]} if job.traits.media_chunks else {"file": file}
+    return [job.mark({"type": "file", **held}, document.cache)]
 
 
 def _file_out(job: Job, document: Document) -> Json:

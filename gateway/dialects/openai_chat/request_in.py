@@ -67,6 +67,8 @@ _READ = frozenset(
         "cache_control",
     ]
 )
+# Values that say no more than leaving the field out: no loss where it has no equivalent.
+_USUAL = {"modalities": ["text"]}
 # Fields that we hand on unread, where a wrong type can still be named here and now.
 _OBJECTS = ("audio", "prediction", "prompt_cache_options", "moderation")
 _TIERS = (
@@ -80,8 +82,10 @@ _TIERS = (
     "performance",
 )
 
-# Where things stand that one may have many of: below the value's own path.
+# Where things stand; those that one may have many of below the value's own path.
 _PATHS = {
+    "turns": "messages",
+    "logprobs": "logprobs",
     "cache": "cache_control",
     "tool_schema": "function.parameters",
     "detail": "image_url.detail",
@@ -117,7 +121,9 @@ def _extra(body: Json, at: dict[str, str]) -> tuple[Json, bool | None]:
     """The fields that have no canonical place, and whether a usage chunk is asked for."""
     for key in _OBJECTS:
         mapping(body, key)
-    extra = {k: v for k, v in body.items() if k not in _READ and v is not None}
+    extra = {
+        k: v for k, v in body.items() if k not in _READ and v is not None and v != _USUAL.get(k)
+    }
     options = mapping(body, "stream_options")
     if options is None:
         return extra, None

@@ -14,10 +14,12 @@ from gateway.dialects.openai_chat.output import output_out
 from gateway.dialects.openai_chat.parts import NAME, Json
 from gateway.dialects.openai_chat.reasoning import thinking_out
 from gateway.dialects.openai_chat.tools import tools_out
+from gateway.dialects.openai_logprobs import CAN_NOT, can_be_told
 
 # OpenAI's limits (safety_identifier: 128 characters; prompt_cache_key: 64).
 _ID_LIMIT = 128
 _KEY_LIMIT = 64
+_LEAST_OUTPUT = 1
 
 
 def render_request(request: Request, traits: Traits) -> Rendered:
@@ -29,7 +31,8 @@ def render_request(request: Request, traits: Traits) -> Rendered:
     messages_out(job, body)
     tools_out(job, body)
     thinking_out(job, body)
-    _limit_out(job, body)
+    if (limit := job.limit(_LEAST_OUTPUT)) is not None:
+        body[traits.max_tokens_field] = limit
     _sampling_out(job, body)
     _meta_out(job, body)
     _rest_out(job, body)
@@ -59,17 +62,6 @@ def _stream_out(job: Job, body: Json) -> None:
         )
 
 
-def _limit_out(job: Job, body: Json) -> None:
-    wanted, most = job.request.max_output, job.traits.max_output
-    if wanted is None:
-        return
-    if most is not None and wanted > most:
-        why = f"{wanted} clamped to the model's output limit {most}"
-        job.bend(job.request.path("max_output"), why, before=wanted, after=most)
-        wanted = most
-    body[job.traits.max_tokens_field] = wanted
-
-
 def _sampling_out(job: Job, body: Json) -> None:
     sampling, traits = job.request.sampling, job.traits
     # OpenAI's reasoning models take sampling fields when told not to reason.
@@ -92,12 +84,12 @@ def _sampling_out(job: Job, body: Json) -> None:
     _stop_out(job, body)
     _logprobs_out(job, body)
     if sampling.n is not None and sampling.n > 1:
-        job.bend(
-            job.request.path("n"),
-            "a translated answer has one choice",
-            before=sampling.n,
-            after=1,
-        )
+        sent = min(sampling.n, traits.n_max)
+        if sent != sampling.n:
+            why = f"{model} gives at most {sent} answers"
+            job.bend(job.request.path("n"), why, before=sampling.n, after=sent)
+        if sent > 1:
+            body["n"] = sent
 
 
 def _put(job: Job, body: Json, name: str, value: Any, *, taken: bool, why: str) -> None:
@@ -141,8 +133,8 @@ def _logprobs_out(job: Job, body: Json) -> None:
     sampling = job.request.sampling
     why = "no equivalent"
     taken = job.traits.logprobs
-    if taken and job.request.stream:
-        taken, why = False, "a translated stream carries no log probabilities"
+    if taken and not can_be_told(job.request):
+        taken, why = False, CAN_NOT
     if sampling.logprobs:
         _put(job, body, "logprobs", sampling.logprobs, taken=taken, why=why)
         _put(job, body, "top_logprobs", sampling.top_logprobs, taken=taken, why=why)

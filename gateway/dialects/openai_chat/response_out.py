@@ -28,14 +28,15 @@ from gateway.dialects.openai_chat.parts import NAME
 from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out
 from gateway.dialects.openai_chat.stream_out import malformed, reasoning_fields
 from gateway.dialects.openai_chat.usage import render_usage
+from gateway.dialects.openai_logprobs import tokens_of
 
 Json = dict[str, Any]
 
 
 class _Message:
-    """The message as its parts are read."""
+    """The message as its parts are read; what is lost goes into the report."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: list[Adaptation]) -> None:
         self.text: str | None = None
         self.refusal: str | None = None
         self.thoughts = ""
@@ -43,7 +44,7 @@ class _Message:
         self.calls: list[Json] = []
         self.annotations: list[Json] = []
         self.media: Json = {}
-        self.report: list[Adaptation] = []
+        self.report = report
 
     def note(self, item: Adaptation) -> None:
         """Report a loss once."""
@@ -53,10 +54,30 @@ class _Message:
 
 def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple[Adaptation, ...]]:
     """The answer's JSON and what it could not say. Raises GatewayError for a garbled one."""
-    finish = response.finish
-    if finish.reason == "malformed":
-        raise GatewayError(malformed(finish))
-    read = _Message()
+    if response.finish.reason == "malformed":
+        raise GatewayError(malformed(response.finish))
+    report: list[Adaptation] = []
+    answers = (response, *response.others)
+    body: Json = {
+        "id": f"chatcmpl-{exchange.id}",
+        "object": "chat.completion",
+        "created": exchange.created,
+        "model": exchange.model,
+        "choices": [_choice(answer, i, exchange, report) for i, answer in enumerate(answers)],
+    }
+    if (usage := render_usage(response.usage)) is not None:
+        body["usage"] = usage
+    if response.service_tier is not None:
+        body["service_tier"] = response.service_tier
+    extra = response.extra.get(NAME, {})
+    if "system_fingerprint" in extra:
+        body["system_fingerprint"] = extra["system_fingerprint"]
+    return body, tuple(report)
+
+
+def _choice(response: Response, index: int, exchange: Exchange, report: list[Adaptation]) -> Json:
+    finish, tokens = response.finish, tokens_of(response)
+    read = _Message(report)
     for part in response.parts:
         _read(read, part)
     if finish.reason == "pause":
@@ -64,27 +85,12 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
     refused = read.refusal is not None
     if not refused and finish.reason in {"filter", "refusal"}:
         read.refusal = finish.explanation
-    extra = response.extra.get(NAME, {})
-    choice = {
-        "index": 0,
+    return {
+        "index": index,
         "message": _message(read, exchange),
-        "logprobs": extra.get("logprobs"),
+        "logprobs": {"content": tokens, "refusal": None} if tokens else None,
         "finish_reason": finish_out(finish, refused=refused),
     }
-    body: Json = {
-        "id": f"chatcmpl-{exchange.id}",
-        "object": "chat.completion",
-        "created": exchange.created,
-        "model": exchange.model,
-        "choices": [choice],
-    }
-    if (usage := render_usage(response.usage)) is not None:
-        body["usage"] = usage
-    if response.service_tier is not None:
-        body["service_tier"] = response.service_tier
-    if "system_fingerprint" in extra:
-        body["system_fingerprint"] = extra["system_fingerprint"]
-    return body, tuple(read.report)
 
 
 def _message(read: _Message, exchange: Exchange) -> Json:

@@ -28,7 +28,8 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import Folder, newer
+from gateway.canon.fold import fold, newer
+from gateway.canon.others import Others
 from gateway.canon.request import Citation
 from gateway.canon.response import Response, Usage
 from gateway.canon.traits import Traits
@@ -41,6 +42,7 @@ from gateway.dialects.openai_chat.reasoning import details_text
 from gateway.dialects.openai_chat.thought_stream import ThoughtState
 from gateway.dialects.openai_chat.usage import parse_usage
 from gateway.dialects.openai_errors import error_in, is_error
+from gateway.dialects.openai_logprobs import extra_of
 from gateway.framing.sse import Frame
 
 _BAD = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -91,9 +93,11 @@ _decoder = msgspec.json.Decoder(_Chunk)
 
 
 class ChatStreamParser:
-    """One stream of chunks -> events. Only the first choice is read."""
+    """One stream of chunks -> events. Further choices that were asked for wait for the end."""
 
     def __init__(self, traits: Traits, rendered: Rendered | None) -> None:
+        several = _asks_for_several(rendered)
+        self._others = Others(lambda: ChatStreamParser(traits, rendered)) if several else None
         self._kind, self._model = traits.kind, traits.model
         self._calls = CallStream(rendered)
         self._started = False
@@ -153,8 +157,13 @@ class ChatStreamParser:
         if not self._started:
             self._start(chunk, events)
         for choice in choices:
-            if choice is not None and not choice.index:
+            if choice is None:
+                continue
+            if not choice.index:
                 self._choice(choice, events)
+            elif self._others is not None and type(choice.index) is int:
+                parser, gathered = self._others.at(choice.index)
+                gathered += parser._chunk(_alone(chunk, choice))
         return events
 
     def _note_usage(self, usage: Any) -> None:
@@ -324,11 +333,25 @@ class ChatStreamParser:
             events.append(UsageUpdate(self._usage))
         calls = self._calls.any
         finish = finish_in(self._finish, calls=calls, refused=self._refused, stop=self._stop)
-        return [*events, End(finish)]
+        try:
+            others = self._others.close(lambda each: each._end(told=told)) if self._others else ()
+        except GatewayError as failure:
+            return self._fail(failure.error)
+        return [*events, End(finish, others)]
 
     def _fail(self, error: Error) -> list[Event]:
         self._over = True
         return [Failed(error)]
+
+
+def _asks_for_several(rendered: Rendered | None) -> bool:
+    return rendered is not None and rendered.body.get("n", 1) > 1
+
+
+def _alone(chunk: _Chunk, choice: _Choice) -> _Chunk:
+    """The chunk with this choice only, as if it were the first."""
+    choice = msgspec.structs.replace(choice, index=0)
+    return msgspec.structs.replace(chunk, choices=[choice], usage=None, x_groq=None)
 
 
 def _odd(data: bytes) -> Error | None:
@@ -356,21 +379,25 @@ def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Resp
         chunk = msgspec.convert(body, _Chunk)
     except (msgspec.MsgspecError, RecursionError):
         raise bad_upstream("the upstream's answer is no chat completion") from None
-    if not chunk.choices or chunk.choices[0] is None:
+    first, *more = chunk.choices or [None]
+    if first is None:
         raise bad_upstream("the upstream's answer holds no choices")
-    choice = chunk.choices[0]
+    answer = _answer(chunk, first, traits, rendered)
+    if not _asks_for_several(rendered):
+        return answer
+    chunk.usage = None
+    others = tuple(_answer(chunk, choice, traits, rendered) for choice in more if choice)
+    return msgspec.structs.replace(answer, others=others)
+
+
+def _answer(chunk: _Chunk, choice: _Choice, traits: Traits, rendered: Rendered | None) -> Response:
     if choice.message is None and choice.delta is None:
         raise bad_upstream("the upstream's answer holds no message")
     choice.index, choice.finish_reason = 0, choice.finish_reason or "stop"
     chunk.choices = [choice]
-    parser = ChatStreamParser(traits, rendered)
-    folder = Folder()
-    for event in parser.whole(chunk):
-        folder.feed(event)
-    extra = {
-        "logprobs": choice.logprobs,
-        "system_fingerprint": chunk.system_fingerprint,
-    }
-    known = {key: value for key, value in extra.items() if value is not None}
-    response = folder.close()
-    return msgspec.structs.replace(response, extra={NAME: known}) if known else response
+    told = choice.logprobs
+    extra = extra_of(told.get("content") if isinstance(told, dict) else None)
+    if chunk.system_fingerprint is not None:
+        extra[NAME] = {"system_fingerprint": chunk.system_fingerprint}
+    response = fold(ChatStreamParser(traits, rendered).whole(chunk))
+    return msgspec.structs.replace(response, extra=extra)

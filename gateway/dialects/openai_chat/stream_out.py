@@ -25,9 +25,9 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import newer
+from gateway.canon.fold import newer, unfold
 from gateway.canon.request import Citation
-from gateway.canon.response import Finish, Usage
+from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import Exchange
 from gateway.dialects.openai_chat.calls import shown_signature
 from gateway.dialects.openai_chat.citations import citation_out
@@ -57,8 +57,9 @@ def reasoning_fields(exchange: Exchange) -> tuple[str, ...]:
 class ChatStreamRenderer:
     """Prints one answer as chunks."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, index: int = 0) -> None:
         self.report: list[Adaptation] = []
+        self._exchange = exchange
         head = {
             "id": f"chatcmpl-{exchange.id}",
             "object": "chat.completion.chunk",
@@ -66,7 +67,7 @@ class ChatStreamRenderer:
             "model": exchange.model,
         }
         self._head = b"data: " + _encode(head)[:-1]
-        self._prefix = self._head + b',"choices":[{"index":0,"delta":'
+        self._prefix = self._head + b',"choices":[{"index":%d,"delta":' % index
         self._text = self._prefix + b'{"content":'
         self._include_usage = exchange.include_usage
         self._reasoning = reasoning_fields(exchange)
@@ -108,7 +109,7 @@ class ChatStreamRenderer:
             case NativeDelta():
                 return self._native(event.data)
             case End():
-                return self._end(event.finish)
+                return self._end(event)
             case Failed():
                 return self._fail(event.error)
             case Delta():
@@ -209,9 +210,28 @@ class ChatStreamRenderer:
         self._refused = True
         return self._chunk({"refusal": text})
 
-    def _end(self, finish: Finish) -> bytes:
-        if finish.reason == "malformed":
-            return self._fail(malformed(finish))
+    def _end(self, event: End) -> bytes:
+        if event.finish.reason == "malformed":
+            return self._fail(malformed(event.finish))
+        out = self._finished(event.finish)
+        for index, other in enumerate(event.others, 1):
+            out += self._other(other, index)
+        usage = render_usage(self._usage) if self._include_usage else None
+        if usage is not None:
+            out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
+        self._over = True
+        return out + _DONE
+
+    def _other(self, other: Response, index: int) -> bytes:
+        """Another answer, in one go: they are complete together."""
+        renderer = ChatStreamRenderer(self._exchange, index)
+        events = unfold(other)
+        out = b"".join(renderer.feed(event) for event in events[:-1])
+        self.report += [item for item in renderer.report if item not in self.report]
+        return out + renderer._finished(other.finish)
+
+    def _finished(self, finish: Finish) -> bytes:
+        """The last chunk of a choice."""
         if finish.reason == "pause":
             self._note(approximated("finish_reason", "a paused turn is shown as stopped"))
         out = b""
@@ -219,12 +239,7 @@ class ChatStreamRenderer:
         if not refused and finish.explanation and finish.reason in {"filter", "refusal"}:
             out = self._refusal(finish.explanation)
         word = _encode(finish_out(finish, refused=refused))
-        out += self._prefix + b'{},"finish_reason":' + word + b"}]}\n\n"
-        usage = render_usage(self._usage) if self._include_usage else None
-        if usage is not None:
-            out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
-        self._over = True
-        return out + _DONE
+        return out + self._prefix + b'{},"finish_reason":' + word + b"}]}\n\n"
 
     def _fail(self, error: Error) -> bytes:
         self._over = True

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
+from gateway.dialects import web_search
 from gateway.dialects.fields import (
     flag,
     items,
@@ -18,9 +19,11 @@ from gateway.dialects.fields import (
 )
 from gateway.dialects.openai_chat.job import Job, cache_control_of, cache_in
 from gateway.dialects.openai_chat.parts import NAME, Json
-from gateway.dialects.openai_schema import made_strict, parameters
+from gateway.dialects.openai_schema import made_strict, tool_parameters
+from gateway.dialects.web_search import WebSearch, located
 
-WEB_SEARCH = "web_search"
+# OpenAI's field for a search of the web.
+_OPTIONS = "web_search_options"
 _FUNCTION = frozenset({"name", "description", "parameters", "strict"})
 _ITEM = frozenset({"type", "function", "cache_control", "defer_loading"})
 
@@ -33,15 +36,10 @@ def tools_in(body: Json) -> tuple[Tool, ...]:
     tools = [_tool_in(item, f"tools[{i}]") for i, item in enumerate(items(body, "tools"))]
     for i, item in enumerate(items(body, "functions")):
         tools.append(_function_in({"function": item}, item, f"functions[{i}]", f"functions[{i}]"))
-    if (search := mapping(body, "web_search_options")) is not None:
+    if (search := mapping(body, _OPTIONS)) is not None:
+        native = {_OPTIONS: search}
         tools.append(
-            Tool(
-                name=WEB_SEARCH,
-                kind="server",
-                dialect=NAME,
-                native={"web_search_options": search},
-                at="web_search_options",
-            )
+            Tool(name=web_search.NAME, kind="server", dialect=NAME, native=native, at=_OPTIONS)
         )
     return tuple(tools)
 
@@ -170,20 +168,40 @@ def _said(tool: Tool) -> Json:
 
 def _server_out(job: Job, tool: Tool, body: Json) -> Json | None:
     if tool.dialect != NAME or tool.native is None:
+        search = web_search.asked(tool)
+        if search is not None and job.traits.web_search:
+            return _web_search_out(job, tool, search, body)
         job.drop(tool.at, f"no equivalent for the server tool {tool.name}")
         return None
-    if tool.name == WEB_SEARCH and "web_search_options" in tool.native:
+    if tool.name == web_search.NAME and _OPTIONS in tool.native:
         body.update(tool.native)
         return None
     return tool.native
 
 
+def _web_search_out(job: Job, tool: Tool, search: WebSearch, body: Json) -> Json | None:
+    """Another dialect's web search: a field of OpenAI's search models, a tool of OpenRouter's."""
+    sized = {"search_context_size": search.size} if search.size is not None else {}
+    if search.uses is not None:
+        job.drop(f"{tool.at}.max_uses", "no equivalent")
+    if job.traits.web_search != _OPTIONS:
+        domains = {"allowed_domains": search.allowed, "excluded_domains": search.blocked}
+        told = {name: listed for name, listed in domains.items() if listed}
+        parameters = told | sized | located(search.place)
+        return {"type": job.traits.web_search, "parameters": parameters}
+    for name, listed in (("allowed", search.allowed), ("blocked", search.blocked)):
+        if listed:
+            job.drop(f"{tool.at}.{name}_domains", "no equivalent")
+    place = {"user_location": {"type": "approximate", "approximate": search.place}}
+    body[_OPTIONS] = sized | (place if search.place else {})
+    return None
+
+
 def _function_out(job: Job, tool: Tool) -> Json:
-    function: Json = {
-        "name": job.name(tool.name),
-        **_said(tool),
-        "parameters": parameters(tool.schema),
-    }
+    schema, lost = tool_parameters(tool.schema)
+    if lost:
+        job.bend(tool.at, lost)
+    function: Json = {"name": job.name(tool.name), **_said(tool), "parameters": schema}
     _strict_out(job, tool, function)
     out: Json = {"type": "function", "function": function}
     for key, value in tool.extra.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import assert_never
 
 import msgspec
@@ -23,12 +24,13 @@ from gateway.canon.events import (
 )
 from gateway.canon.fold import newer
 from gateway.canon.request import Reasoning, Refusal, Text
-from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.response import Response, Usage
 from gateway.dialects.base import Exchange
 from gateway.dialects.openai_completions.finish import finish_out, malformed
 from gateway.dialects.openai_completions.names import NAME, Json
 from gateway.dialects.openai_completions.usage import render_usage
 from gateway.dialects.openai_errors import error_body
+from gateway.dialects.openai_logprobs import tokens_of
 
 _encode = msgspec.json.encode
 _DONE = b"data: [DONE]\n\n"
@@ -46,10 +48,19 @@ def _head(exchange: Exchange) -> Json:
 
 def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple[Adaptation, ...]]:
     """The answer's JSON and what it could not say. Raises GatewayError for a garbled one."""
-    finish = response.finish
-    if finish.reason == "malformed":
-        raise GatewayError(malformed(finish))
-    words, report, refused = "", [], False
+    if response.finish.reason == "malformed":
+        raise GatewayError(malformed(response.finish))
+    report: list[Adaptation] = []
+    answers = (response, *response.others)
+    choices = [_choice(answer, place, report) for place, answer in enumerate(answers)]
+    body = {**_head(exchange), "choices": choices}
+    if (usage := render_usage(response.usage)) is not None:
+        body["usage"] = usage
+    return body, tuple(report)
+
+
+def _choice(response: Response, index: int, report: list[Adaptation]) -> Json:
+    words, refused = "", False
     for part in response.parts:
         match part:
             case Text():
@@ -61,16 +72,28 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
             case _:
                 lost = dropped(f"content.{type(part).__name__.lower()}", _WHY)
                 report += [lost] if lost not in report else []
-    choice = {
-        "index": 0,
+    return {
+        "index": index,
         "text": words,
-        "logprobs": response.extra.get(NAME, {}).get("logprobs"),
-        "finish_reason": finish_out(finish, spoke=refused),
+        "logprobs": response.extra.get(NAME, {}).get("logprobs") or _logprobs(response),
+        "finish_reason": finish_out(response.finish, spoke=refused),
     }
-    body = {**_head(exchange), "choices": [choice]}
-    if (usage := render_usage(response.usage)) is not None:
-        body["usage"] = usage
-    return body, tuple(report)
+
+
+def _logprobs(response: Response) -> Json | None:
+    """The log probabilities in the four lists of this dialect."""
+    tokens = tokens_of(response)
+    if not tokens:
+        return None
+    words = [str(token.get("token")) for token in tokens]
+    ends = list(itertools.accumulate(map(len, words)))
+    others = [token.get("top_logprobs") or [] for token in tokens]
+    return {
+        "tokens": words,
+        "token_logprobs": [token.get("logprob") for token in tokens],
+        "top_logprobs": [{o.get("token"): o.get("logprob") for o in each} for each in others],
+        "text_offset": [0, *ends[:-1]],
+    }
 
 
 class CompletionStreamRenderer:
@@ -101,7 +124,7 @@ class CompletionStreamRenderer:
                 self._usage = newer(self._usage, event.usage)
                 return b""
             case End():
-                return self._end(event.finish)
+                return self._end(event)
             case Failed():
                 return self._fail(event.error)
             case BlockEnd() | Cited() | Signed() | NativeDelta():
@@ -123,13 +146,18 @@ class CompletionStreamRenderer:
         return self._chunk(text, None)
 
     def _chunk(self, text: str, finish: str | None) -> bytes:
-        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+        return self._told({"index": 0, "text": text, "logprobs": None, "finish_reason": finish})
+
+    def _told(self, choice: Json) -> bytes:
         return self._head + b',"choices":[' + _encode(choice) + b"]}\n\n"
 
-    def _end(self, finish: Finish) -> bytes:
+    def _end(self, event: End) -> bytes:
+        finish = event.finish
         if finish.reason == "malformed":
             return self._fail(malformed(finish))
         out = self._chunk("", finish_out(finish, spoke=self._refused))
+        for place, other in enumerate(event.others, 1):
+            out += self._told(_choice(other, place, self.report))
         usage = render_usage(self._usage) if self._include_usage else None
         if usage is not None:
             out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"

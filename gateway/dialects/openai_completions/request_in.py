@@ -28,7 +28,12 @@ _READ = frozenset(
     }
 )
 # `logprobs` says both whether and how many; a report names it once.
-_PATHS = {"user_id": "user", "max_output": "max_tokens", "top_logprobs": ""}
+_PATHS = {
+    "user_id": "user",
+    "max_output": "max_tokens",
+    "logprobs": "logprobs",
+    "top_logprobs": "",
+}
 
 
 def parse_request(body: Json, headers: Mapping[str, str]) -> Request:

@@ -54,6 +54,8 @@ class JoinedStream:
         self._usages: list[Json] = []
         self._head: Json = {}
         self._streams = 0
+        self._each = 1  # how many choices a prompt has, as the first one shows
+        self._id: object = None
 
     def feed(self, place: int, data: bytes) -> bytes:
         """The bytes for the client of a piece of the stream of this prompt."""
@@ -74,8 +76,15 @@ class JoinedStream:
     def _placed(self, place: int, chunk: Json) -> Json:
         if not chunk.get("choices"):
             return chunk
+        # Chunks of one answer have one id.
+        self._id = self._id or chunk.get("id")
+        chunk = {**chunk, "id": self._id}
         self._head = {key: value for key, value in chunk.items() if key != "choices"}
-        return {**chunk, "choices": [{**choice, "index": place} for choice in chunk["choices"]]}
+        if place == 0:
+            self._each = max(self._each, *(choice["index"] + 1 for choice in chunk["choices"]))
+        first = place * self._each
+        placed = [{**choice, "index": first + choice["index"]} for choice in chunk["choices"]]
+        return {**chunk, "choices": placed}
 
     def close(self) -> bytes:
         """The end of all: the counts where they were asked for, and the end's mark."""

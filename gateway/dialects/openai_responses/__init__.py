@@ -19,6 +19,7 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import openai_errors
 from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
+from gateway.dialects.ending import reader
 from gateway.dialects.openai_responses import (
     glance,
     outline,
@@ -93,4 +94,5 @@ DIALECT = Dialect(
     passed_only=frozenset({COMPACT}),
     resume=request_in.parse_request,
     echo=echo,
+    ending=reader("input", "input_text"),
 )

@@ -42,9 +42,9 @@ def finish_in(response: Json, *, called: bool, refused: bool) -> Finish:
 
 
 def finish_out(finish: Finish, *, refused: bool) -> Json:
-    """`status` and `incomplete_details`; `refused` says whether the answer says so itself.
+    """`status` and `incomplete_details`; `refused` says whether the answer says so in words.
 
-    A refusal without words is the provider's filter, not the model's politeness.
+    A refusal without any is shown as the filter's: else it would look like a whole answer.
     """
     reason = finish.reason
     if reason == "refusal" and not refused:

@@ -48,7 +48,7 @@ def input_out(job: Job, body: Json) -> None:
 
 
 def _instructions_out(job: Job, body: Json) -> list[Json]:
-    """The instructions as one text; as a message where a cache mark has to stand in them."""
+    """The instructions as one text; as a message where they have to stand among the items."""
     kept: list[Text] = []
     for block in job.request.instructions:
         if block.text.startswith(BILLING):
@@ -56,8 +56,8 @@ def _instructions_out(job: Job, body: Json) -> list[Json]:
         else:
             kept.append(block)
     kept += [Text(text=hint) for hint in job.hints]
-    marked = any(block.cache for block in kept)
-    if marked and job.traits.cache == "breakpoints":
+    marked = any(block.cache for block in kept) and job.traits.cache == "breakpoints"
+    if kept and (marked or job.all_in_items):
         return [_message("developer", parts_out(job, kept))]
     for block in kept:
         job.unmark(block.cache)
@@ -108,7 +108,7 @@ def _result_out(job: Job, result: ToolResult) -> Json:
         output = ""
     elif len(content) == len(plain) == 1 and plain[0]["text"]:
         output = plain[0]["text"]
-    return {"type": kind, "call_id": result.id, "output": output}
+    return {"type": kind, "call_id": job.call_id(result.id), "output": output}
 
 
 def _say_error(job: Job, result: ToolResult, content: list[Json]) -> None:
@@ -180,8 +180,12 @@ def _item_out(job: Job, part: Part) -> list[Json]:
 def _call_out(job: Job, call: ToolCall) -> Json:
     job.unmark(call.cache)
     if call.signature is not None:
-        job.drop(f"{call.at}.signature" if call.at else "", "the state belongs to another model")
-    named = {"call_id": call.id, **job.sent_name(call.name)}
+        job.unsign(call)
+    sent_id = job.call_id(call.id)
+    if sent_id != call.id:
+        why = "rewritten to the form the upstream demands, mapped back"
+        job.bend(f"{call.at}.id", why, before=call.id[:80], after=sent_id)
+    named = {"call_id": sent_id, **job.sent_name(call.name)}
     if call.custom and job.traits.custom_tools:
         return {"type": "custom_tool_call", **named, "input": call.raw or ""}
     words = compact({"input": call.raw or ""}) if call.custom else written(call)

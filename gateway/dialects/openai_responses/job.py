@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.naming import tool_names
+from gateway.canon.naming import tool_id, tool_names
 from gateway.canon.request import Cache, Request
 from gateway.canon.traits import Traits
 from gateway.dialects.job import BaseJob, names_in
@@ -23,12 +23,14 @@ class Job(BaseJob):
             on purpose, and namespaces stay what they are.
         names: the client's tool names -> those sent.
         hints: sentences for the model that stand for fields the target does not know.
+        all_in_items: whether the instructions have to stand among the items.
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
         super().__init__(request, traits)
         self.native = request.at.get("turns") == "input"
         self.hints: list[str] = []
+        self.all_in_items = False
         self.names = self._names(list(names_in(request)))
 
     def _names(self, told: list[str]) -> dict[str, str]:
@@ -45,6 +47,10 @@ class Job(BaseJob):
         sent = self.names.get(client_name, client_name)
         namespace, name = split_name(sent)
         return {"name": name, "namespace": namespace} if namespace else {"name": name}
+
+    def call_id(self, client_id: str) -> str:
+        """The call id to send: the same for the same id in every turn."""
+        return tool_id(self.traits.tool_id_rule, client_id)
 
     def mark(self, part: Json, cache: Cache | None) -> Json:
         """The part with its cache mark, where the target takes marks."""

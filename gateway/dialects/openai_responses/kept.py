@@ -14,7 +14,7 @@ from gateway.canon.errors import Error, invalid
 from gateway.dialects.base import Exchange
 from gateway.dialects.openai_responses.errors import failure_out
 from gateway.dialects.openai_responses.items import answer
-from gateway.dialects.openai_responses.names import Json
+from gateway.dialects.openai_responses.names import ENCRYPTED, Json
 
 # The last event of a stream that has come to an end.
 ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -152,6 +152,19 @@ def whole_body(fields: Decoded, items: list[Json]) -> Decoded | None:
     own = given_items(b"", bytes(fields["input"])) if "input" in fields else []
     rest = {name: raw for name, raw in fields.items() if name != "previous_response_id"}
     return rest | {"input": msgspec.Raw(msgspec.json.encode([*items, *own]))}
+
+
+def with_state(fields: Decoded) -> Decoded:
+    """The request, asking for the state of its reasoning if its provider is to keep nothing.
+
+    Without it nobody could go on from the answer but its maker, who has forgotten it.
+    """
+    if bytes(fields.get("store", b"")) != b"false":
+        return fields
+    include = msgspec.json.decode(fields["include"]) if "include" in fields else None
+    if not isinstance(include, list | None) or ENCRYPTED in (include or ()):
+        return fields
+    return fields | {"include": msgspec.Raw(msgspec.json.encode([*(include or ()), ENCRYPTED]))}
 
 
 def _has_state(item: Json) -> bool:

@@ -7,7 +7,7 @@ from gateway.canon.request import Output
 from gateway.dialects.fields import compact, flag, mapping, needed_mapping, one_of, text
 from gateway.dialects.openai_responses.job import Job
 from gateway.dialects.openai_responses.names import Json
-from gateway.dialects.openai_schema import made_strict, parameters
+from gateway.dialects.openai_schema import made_strict, parameters, says_json
 
 _FORMATS = ("text", "json_object", "json_schema")
 _PATH = "text.format"
@@ -50,12 +50,25 @@ def output_out(job: Job, body: Json) -> None:
             out["format"] = {"type": "json_object"}
         if output.format == "schema" or not out:
             _hint(job, output)
+        if out and not job.native:
+            _say_json(job)
     if output.verbosity is not None and traits.verbosity:
         out["verbosity"] = output.verbosity
     elif output.verbosity is not None:
         job.drop(job.request.path("verbosity"), "no equivalent", before=output.verbosity)
     if out:
         body["text"] = out
+
+
+def _say_json(job: Job) -> None:
+    """Have the word JSON among the items: for this mode the API does not look elsewhere."""
+    request = job.request
+    job.all_in_items = not says_json(part for turn in request.turns for part in turn.parts)
+    if not job.all_in_items or job.hints or says_json(request.instructions):
+        return
+    job.hints.append("Answer with JSON.")
+    why = "the upstream wants the word JSON in the conversation: an instruction says it"
+    job.bend(request.path("format"), why)
 
 
 def _hint(job: Job, output: Output) -> None:

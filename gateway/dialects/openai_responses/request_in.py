@@ -54,6 +54,8 @@ _READ = frozenset(
     }
 )
 _TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
+# Values that say no more than leaving the field out: no loss where it has no equivalent.
+_USUAL = {"truncation": "disabled"}
 # What only OpenAI keeps; without it the request would mean something else.
 _ELSEWHERE = ("conversation", "prompt")
 
@@ -67,12 +69,12 @@ def parse_request(
     """
     _refuse(body)
     earlier, known = recalled(body, stored or {})
-    rest = {k: v for k, v in body.items() if k not in _READ and v is not None}
+    rest = {
+        k: v for k, v in body.items() if k not in _READ and v is not None and v != _USUAL.get(k)
+    }
     at = dict(PATHS)
     output = output_in(body, rest)
     thinking = thinking_in(body, rest)
-    if thinking is not None and thinking.visible is not None:
-        rest["reasoning.summary"] = (body["reasoning"] or {}).get("summary")
     include = _include_in(body, rest)
     conversation = conversation_in([*earlier, *placed_in(body)], known)
     tools = listed_in(body, "", rest) + conversation.tools

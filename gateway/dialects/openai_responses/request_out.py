@@ -8,6 +8,7 @@ from gateway.canon.naming import stable_id
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Rendered
+from gateway.dialects.openai_logprobs import CAN_NOT, can_be_told
 from gateway.dialects.openai_responses.items_out import input_out
 from gateway.dialects.openai_responses.job import Job, refused
 from gateway.dialects.openai_responses.names import ENCRYPTED, LOGPROBS, NAME, NESTED, Json
@@ -50,7 +51,8 @@ def render_request(request: Request, traits: Traits) -> Rendered:
     input_out(job, body)
     tools_out(job, body)
     thinking_out(job, body)
-    _limit_out(job, body)
+    if (limit := job.limit(_LEAST_OUTPUT)) is not None:
+        body["max_output_tokens"] = limit
     _sampling_out(job, body)
     _meta_out(job, body)
     _rest_out(job, body)
@@ -70,18 +72,6 @@ def render_request(request: Request, traits: Traits) -> Rendered:
 def count_body(body: Json, model: str) -> Json:
     """The body of a token count, from that of the request to count."""
     return {key: value for key, value in body.items() if key in _COUNTED}
-
-
-def _limit_out(job: Job, body: Json) -> None:
-    wanted, most = job.request.max_output, job.traits.max_output
-    if wanted is None:
-        return
-    sent = max(_LEAST_OUTPUT, wanted if most is None else min(wanted, most))
-    if sent != wanted:
-        bound = "the model's output limit" if sent < wanted else "the least that is accepted"
-        why = f"{wanted} clamped to {bound}, {sent}"
-        job.bend(job.request.path("max_output"), why, before=wanted, after=sent)
-    body["max_output_tokens"] = sent
 
 
 def _sampling_out(job: Job, body: Json) -> None:
@@ -121,10 +111,9 @@ def _put_temperature(job: Job, body: Json, *, free: bool, why: str) -> None:
 
 
 def _logprobs_out(job: Job, body: Json) -> None:
-    """Log probabilities: only a client of this dialect could read them in the answer."""
-    sampling, path = job.request.sampling, job.request.path("logprobs")
-    if not job.native or not job.traits.logprobs or job.request.stream:
-        job.drop(path, "log probabilities can not be translated back")
+    sampling = job.request.sampling
+    if not job.traits.logprobs or not can_be_told(job.request):
+        job.drop(job.request.path("logprobs"), CAN_NOT)
         return
     if sampling.logprobs:
         body["include"] = [*body["include"], LOGPROBS]

@@ -21,6 +21,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Response
 from gateway.dialects.base import Exchange
+from gateway.dialects.openai_logprobs import tokens_of
 from gateway.dialects.openai_responses.citations import citation_out
 from gateway.dialects.openai_responses.finish import finish_out, malformed
 from gateway.dialects.openai_responses.items import (
@@ -47,8 +48,10 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
     refused = any(isinstance(part, Refusal) for part in response.parts)
     if not refused and finish.reason in {"filter", "refusal"} and finish.explanation:
         told.add(Refusal(text=finish.explanation))
+        refused = True
     if finish.reason == "pause":
         told.note(approximated("status", "a paused turn is shown as completed"))
+    told.weigh(tokens_of(response))
     ended = finish_out(finish, refused=refused)
     told.close(ended["status"])
     fields: Json = {**ended, "usage": usage_out(response.usage)}
@@ -94,6 +97,14 @@ class _Output:
         """Report a loss once."""
         if item not in self.report:
             self.report.append(item)
+
+    def weigh(self, tokens: list[Json]) -> None:
+        """Put the log probabilities of the answer's text into its first part."""
+        contents = (item["content"] for item in self.items if item.get("type") == "message")
+        texts = (part for content in contents for part in content if "logprobs" in part)
+        if (part := next(texts, None)) is not None:
+            # Bytes may be null in Chat, here not.
+            part["logprobs"] = [{**token, "bytes": token.get("bytes") or []} for token in tokens]
 
     def close(self, status: str) -> None:
         """Say of the last message whether it is whole."""

@@ -85,11 +85,17 @@ def _placed(answer: Json) -> list[Placed]:
 
 
 def not_kept(response_id: str) -> GatewayError:
-    """The error for an answer that the gateway does not keep."""
+    """The error for an answer that the gateway does not keep; its first sentence is OpenAI's."""
+    message = (
+        f"Previous response with id {response_id[:100]!r} not found. It is not kept here for this "
+        "API key: it was made with another key or without this gateway, is deleted or too old, "
+        "or had `store` false. Leave previous_response_id out and send the conversation so far "
+        "in `input`; what is made here with `store` true can be gone on from."
+    )
     return GatewayError(
         Error(
             kind="invalid_request",
-            message=f"Previous response with id {response_id[:100]!r} not found.",
+            message=message,
             param="previous_response_id",
             code="previous_response_not_found",
         )

@@ -27,6 +27,7 @@ from gateway.canon.fold import Folder
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Rendered
+from gateway.dialects.openai_logprobs import extra_of
 from gateway.dialects.openai_responses.errors import event_error, failed, failure_in
 from gateway.dialects.openai_responses.finish import finish_in
 from gateway.dialects.openai_responses.item_in import Item, part_kind, text_of
@@ -326,4 +327,9 @@ def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Resp
     folder = Folder()
     for event in ResponsesStreamParser(traits, rendered).whole(body):
         folder.feed(event)
-    return folder.close()
+    response = folder.close()
+    contents = [item.get("content") for item in body["output"] if isinstance(item, dict)]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    told = [part.get("logprobs") for part in parts if isinstance(part, dict)]
+    tokens = [token for listed in told if isinstance(listed, list) for token in listed]
+    return msgspec.structs.replace(response, extra=response.extra | extra_of(tokens))

@@ -155,13 +155,10 @@ class ResponsesStreamRenderer:
             return self._fail(malformed(finish))
         out = b""
         if not self._refused and finish.explanation and finish.reason in {"filter", "refusal"}:
-            refused = False  # the provider's words, not the model's: the answer stays filtered
             out = self._speak("refusal") + self._more(finish.explanation)
-        else:
-            refused = self._refused
         if finish.reason == "pause":
             self._note(approximated("status", "a paused turn is shown as completed"))
-        ended = finish_out(finish, refused=refused)
+        ended = finish_out(finish, refused=self._refused)
         status = ended.pop("status")
         out += self._end_message(status)
         told = self._answer(status, **ended, usage=usage_out(self._usage))

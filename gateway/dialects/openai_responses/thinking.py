@@ -13,6 +13,7 @@ _KNOWN = frozenset({"effort", "summary", "generate_summary"})
 # The most tokens of a thinking budget that one effort stands for.
 _BUDGETS = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 _SUMMARY = "reasoning.summary"
+_USUAL_SUMMARY = "auto"
 
 
 def thinking_in(body: Json, rest: Json) -> Thinking | None:
@@ -23,6 +24,8 @@ def thinking_in(body: Json, rest: Json) -> Thinking | None:
     rest |= {f"reasoning.{k}": v for k, v in asked.items() if k not in _KNOWN and v is not None}
     effort = one_of(asked, "effort", EFFORTS, "reasoning")
     summary = text(asked, "summary", "reasoning") or text(asked, "generate_summary", "reasoning")
+    if summary not in (None, _USUAL_SUMMARY):
+        rest[_SUMMARY] = summary
     thinking = Thinking(visible="summary" if summary is not None else None)
     if effort == "none":
         thinking = replace(thinking, mode="off")
@@ -68,11 +71,12 @@ def _drop_thinking(job: Job, asked: Thinking) -> None:
 def _summary(job: Job, asked: Thinking) -> str | None:
     """How thoughts are to be shown.
 
-    Who only gave an effort gets none: not every account may ask for summaries.
+    Who only gave an effort gets none: not every account may ask for summaries. For models
+    of which that is known (`Traits.reasoning_summaries`) `relay.prepare` asks.
     """
     told = job.request.extra.get(NAME, {}).get(_SUMMARY)
     if asked.visible in {"summary", "raw"}:
-        return told if isinstance(told, str) else "auto"
+        return told if isinstance(told, str) else _USUAL_SUMMARY
     if asked.visible is None and asked.mode in {"auto", "budget"}:
         return "auto"
     return None

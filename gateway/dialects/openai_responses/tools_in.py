@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.fields import (
@@ -127,8 +125,7 @@ def choice_in(body: Json) -> ToolChoice | None:
 
 def _named_in(value: Json, at: str) -> str:
     """The tool that a choice names; one that the provider runs has no name but its type."""
-    kind: Any = value.get("type")
-    if kind in {"function", "custom"}:
+    if text(value, "type", at) in {"function", "custom"}:
         return joined_name(text(value, "namespace", at), needed_text(value, "name", at))
     return text(value, "server_label", at) or needed_text(value, "type", at)
 

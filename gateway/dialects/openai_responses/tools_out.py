@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from gateway.canon.request import Tool, ToolChoice
+from gateway.dialects import web_search
 from gateway.dialects.openai_responses.job import Job
 from gateway.dialects.openai_responses.names import NAME, Json, split_name
-from gateway.dialects.openai_schema import made_strict, parameters
+from gateway.dialects.openai_schema import made_strict, tool_parameters
+from gateway.dialects.web_search import WebSearch, located
 
-_WEB_SEARCH = "web_search"
-_PLACE = ("city", "region", "country", "timezone")
 _ONE_STRING: Json = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
@@ -109,7 +109,9 @@ def _with_extra(job: Job, tool: Tool, out: Json) -> Json:
 
 
 def _function_out(job: Job, tool: Tool) -> Json:
-    schema = parameters(tool.schema)
+    schema, lost = tool_parameters(tool.schema)
+    if lost:
+        job.bend(tool.at, lost)
     out: Json = {"type": "function", **_named(job, tool), "strict": False, "parameters": schema}
     # Left out, the API tries to be strict: what is not asked for is said not to be.
     if tool.strict and not job.traits.strict_tools:
@@ -170,38 +172,28 @@ def _holder(at: str) -> str:
 def _server_out(job: Job, tool: Tool, body: Json) -> Json | None:
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
-    if tool.name.startswith(_WEB_SEARCH):
-        return _web_search_out(job, tool, body)
+    search = web_search.asked(tool)
+    if search is not None:
+        return _web_search_out(job, tool, search, body)
     job.drop(tool.at, f"no equivalent for the server tool {tool.name[:60]}")
     return None
 
 
-def _web_search_out(job: Job, tool: Tool, body: Json) -> Json:
-    """Another dialect's web search; Chat puts its options one level deeper."""
-    native = tool.native or {}
-    options = _mapping(native.get("web_search_options", native))
-    out: Json = {"type": _WEB_SEARCH}
-    domains = options.get("allowed_domains")
-    if isinstance(domains, list) and domains:
-        out["filters"] = {"allowed_domains": domains}
-    location = _mapping(options.get("user_location"))
-    location = _mapping(location.get("approximate", location))
-    place = {key: location[key] for key in _PLACE if isinstance(location.get(key), str)}
-    if place:
-        out["user_location"] = {"type": "approximate", **place}
-    if options.get("search_context_size") in {"low", "medium", "high"}:
-        out["search_context_size"] = options["search_context_size"]
-    if options.get("blocked_domains"):
+def _web_search_out(job: Job, tool: Tool, search: WebSearch, body: Json) -> Json:
+    """Another dialect's web search."""
+    out: Json = {"type": web_search.NAME}
+    if search.allowed:
+        out["filters"] = {"allowed_domains": search.allowed}
+    out |= located(search.place)
+    if search.size is not None:
+        out["search_context_size"] = search.size
+    if search.blocked:
         job.drop(f"{tool.at}.blocked_domains", "no equivalent")
-    uses = options.get("max_uses")
-    if type(uses) is int:
-        body["max_tool_calls"] = uses
-        job.bend(f"{tool.at}.max_uses", "max_tool_calls counts all built-in tools", before=uses)
+    if search.uses is not None:
+        body["max_tool_calls"] = search.uses
+        why = "max_tool_calls counts all built-in tools"
+        job.bend(f"{tool.at}.max_uses", why, before=search.uses)
     return out
-
-
-def _mapping(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
 
 
 # --- tool choice ---------------------------------------------------------------------
@@ -232,7 +224,11 @@ def _mode_out(job: Job, choice: ToolChoice, sent: dict[str, Json]) -> Any:
         case "any":
             return "required"
         case "named":
-            return _named_out(job, choice.names[0], sent)
+            named = _named_out(job, choice.names[0], sent)
+            # The API names no such tool in a choice, but takes it among the allowed ones.
+            if named["type"] != web_search.NAME or job.native or not job.traits.allowed_tools:
+                return named
+            return {"type": "allowed_tools", "mode": "required", "tools": [named]}
         case "allowed":
             mode = "required" if choice.required else "auto"
             if not job.traits.allowed_tools:

@@ -76,6 +76,17 @@ OLDER_NAMES = (
 )
 
 
+# Fields of OpenAI's Chat that a server with a list of its own refuses.
+NEWER_FIELDS = (
+    "audio",
+    "modalities",
+    "moderation",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "web_search_options",
+)
+
+
 def drops(why: str, *paths: str) -> tuple[Edit, ...]:
     """Edits that drop these fields, each for the same reason."""
     return tuple(Edit(op="drop", path=path, why=why) for path in paths)

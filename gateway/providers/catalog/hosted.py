@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, LITELLM_MARKS, OLDER_NAMES, drops
+from gateway.providers.catalog.facts import (
+    COMPATIBLE,
+    LITELLM_MARKS,
+    NEWER_FIELDS,
+    OLDER_NAMES,
+    drops,
+)
 from gateway.providers.profile import Edit, Preset
 
 HOSTED: tuple[Preset, ...] = (
@@ -15,7 +21,7 @@ HOSTED: tuple[Preset, ...] = (
         docs="https://platform.openai.com/docs/api-reference/chat",
         litellm=("openai",),
         aliases=("openai_chat", "chat", "chat_completions"),
-        traits={"allowed_tools": True},
+        traits={"allowed_tools": True, "tool_id_rule": "any64"},
         prices="openai",
     ),
     # Its other surface alone, for accounts and proxies that have no Chat.
@@ -28,7 +34,7 @@ HOSTED: tuple[Preset, ...] = (
         env=("OPENAI_API_KEY",),
         docs="https://platform.openai.com/docs/api-reference/responses",
         aliases=("responses",),
-        traits={"allowed_tools": True, "count_tokens": "endpoint"},
+        traits={"allowed_tools": True, "tool_id_rule": "any64", "count_tokens": "endpoint"},
         prices="openai",
     ),
     Preset(
@@ -55,6 +61,7 @@ HOSTED: tuple[Preset, ...] = (
         query=(("api-version", "2024-10-21"),),
         # A field its api-version does not know is a 400.
         traits={
+            "tool_id_rule": "any64",
             "user_field": "user",
             "session_field": "none",
             "metadata": False,
@@ -158,6 +165,7 @@ HOSTED: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
             "service_tier": True,
+            "web_search": "openrouter:web_search",
         },
         prices="openrouter",
     ),
@@ -206,6 +214,11 @@ HOSTED: tuple[Preset, ...] = (
             "tool_choice_any": "any",
             "tool_result_name": True,
             "tool_result_images": True,
+            "media_chunks": True,
+            "plain_messages": True,
+            "pdf": True,
+            "document_urls": True,
+            "audio": True,
             "empty_content": "omit",
             "prefill": True,
             "prefill_field": "prefix",
@@ -221,7 +234,11 @@ HOSTED: tuple[Preset, ...] = (
             "repetition_penalty": True,
             "temperature_max": 1.5,
         },
-        edits=(Edit(op="rename", path="seed", value="random_seed"),),
+        # A field it does not know is a 422 (mistralai/platform-docs-public#7).
+        edits=(
+            Edit(op="rename", path="seed", value="random_seed"),
+            *drops("Mistral has no such field", *NEWER_FIELDS, "echo"),
+        ),
         prices="mistral",
     ),
     Preset(

@@ -5,7 +5,7 @@ A new one is a row here.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, drops
+from gateway.providers.catalog.facts import COMPATIBLE, NEWER_FIELDS, OLDER_NAMES, drops
 from gateway.providers.profile import Edit, Preset
 
 MAKERS: tuple[Preset, ...] = (
@@ -72,6 +72,8 @@ MAKERS: tuple[Preset, ...] = (
                 "logit_bias",
                 "logprobs",
                 "top_logprobs",
+                "prediction",
+                *NEWER_FIELDS,
             ),
         ),
         # Lists of text parts are refused.

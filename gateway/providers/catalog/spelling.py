@@ -40,6 +40,14 @@ class Meant(msgspec.Struct, frozen=True):
     region: str = ""
 
 
+def presets_of(prefix: str) -> frozenset[str]:
+    """The presets that a prefix may stand for; none for one that is not known."""
+    preset = PREFIXES.get(prefix)
+    if preset is None:
+        return frozenset()
+    return frozenset({preset.name, *(name for _, name in _BY_MODEL.get(prefix, ()))})
+
+
 def meant(prefix: str, name: str) -> Meant | None:
     """What LiteLLM's `prefix/name` means; None for a prefix that is not known."""
     preset = PREFIXES.get(prefix)

@@ -196,6 +196,11 @@ def test_a_filters_words_are_details_of_a_refusal():
     assert body["stop_details"] == {"type": "refusal", "category": None, "explanation": "hate"}
 
 
+def test_another_providers_word_for_a_filter_is_no_category():
+    body, _ = shown(finish=Finish(reason="filter", category="SAFETY"))
+    assert body["stop_details"] == {"type": "refusal", "category": None, "explanation": "SAFETY"}
+
+
 @pytest.mark.parametrize(
     ("part", "reported"),
     [

@@ -148,6 +148,19 @@ def test_a_refusal_is_known_by_its_name(status: int, name: str, message: str, ki
     assert DIALECT.provider.parse_error(status, {}, told).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("behind", "kind"),
+    [(429, "rate_limit"), (503, "overloaded"), (400, "upstream_error"), ([], "upstream_error")],
+)
+def test_a_models_own_failure_is_known_by_its_status(behind: Any, kind: str) -> None:
+    told = {"message": "it broke", "originalStatusCode": behind}
+    headers = {"x-amzn-errortype": "ModelErrorException"}
+    assert DIALECT.provider.parse_error(424, headers, json.dumps(told).encode()).kind == kind
+    [failed] = events(("modelStreamErrorException", told))
+    assert isinstance(failed, Failed)
+    assert failed.error.kind == kind
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"message":5}', b"\xff"])
 def test_a_refusal_of_any_form_has_words(body: bytes) -> None:
     assert DIALECT.provider.parse_error(502, {}, body).message

@@ -13,6 +13,7 @@ from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Usage
 from gateway.dialects.base import Rendered
 from gateway.dialects.cohere import DIALECT
+from gateway.dialects.openai_logprobs import tokens_of
 from tests.dialects.cohere.make import answer, events, traits, whole
 
 START = {"type": "message-start", "id": "m1", "delta": {"message": {"role": "assistant"}}}
@@ -41,6 +42,23 @@ CITED = {
 
 def end(reason: str = "COMPLETE", **fields: Any) -> dict[str, Any]:
     return {"type": "message-end", "delta": {"finish_reason": reason, **fields}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([{"text": "Hi", "token_ids": [1], "logprobs": [-0.5]}], ["Hi"]),
+        # Which of the words were of which token nobody can tell.
+        ([{"text": "Hi you", "token_ids": [1, 2], "logprobs": [-0.5, -1]}], []),
+        ("odd", []),
+    ],
+    ids=["one each", "several in one", "odd"],
+)
+def test_how_likely_tokens_were_is_told(rows: Any, words: list[str]) -> None:
+    body = {"id": "m1", "finish_reason": "COMPLETE", "logprobs": rows}
+    message = {"role": "assistant", "content": [{"type": "text", "text": "Hi"}]}
+    response = DIALECT.provider.parse_response({**body, "message": message}, traits(), None)
+    assert [token["token"] for token in tokens_of(response)] == words
 
 
 def test_sources_come_after_their_text_too() -> None:

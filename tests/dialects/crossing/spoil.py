@@ -319,6 +319,7 @@ WHOLE_SPOILERS = (
     WholeSpoiler("unknown_fields", lambda body: _bytes(_sparkled(body)), "whole"),
     WholeSpoiler("without_usage", lambda body: _bytes(_uncounted(body)), "whole"),
     WholeSpoiler("unknown_reason", lambda body: _bytes(_renamed(body)), "whole"),
+    WholeSpoiler("mislabelled", lambda body: _bytes(body), "whole", "text/plain"),
     WholeSpoiler("cut", lambda body: _bytes(body)[:-20], "error"),
     WholeSpoiler("empty", lambda _: b"", "error"),
     WholeSpoiler("an_empty_object", lambda _: b"{}", "error"),

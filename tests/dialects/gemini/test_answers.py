@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.events import End, Failed
+from gateway.canon.events import BlockStart, Delta, End, Failed, Start
 from gateway.canon.fold import unfold
 from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
@@ -17,6 +18,7 @@ from gateway.dialects.base import Rendered
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.names import NEXT_PART, OWN_PART
 from gateway.dialects.gemini.signatures import signature_in
+from gateway.dialects.openai_logprobs import KEY, tokens_of
 from tests.dialects.gemini.make import (
     STATE,
     answer,
@@ -24,11 +26,14 @@ from tests.dialects.gemini.make import (
     chunk,
     events,
     exchange,
+    model,
     printed,
     shown,
     text,
     traits,
 )
+
+SEVERAL = Rendered(body={"generationConfig": {"candidateCount": 2}})
 
 
 def made(kind: str) -> Signature:
@@ -149,13 +154,63 @@ def test_sources_are_counted_in_characters():
 def test_what_only_google_knows_is_kept_for_its_clients():
     code = {"executableCode": {"language": "PYTHON", "code": "1"}}
     body = chunk(code, reason="STOP", more={"safetyRatings": [{"x": 1}]})
-    body["candidates"].append({"index": 1, "content": {"parts": [text("other")]}})
-    found = DIALECT.provider.parse_response(body, traits(), None)
+    other = {"index": 1, "content": {"parts": [text("other")]}, "finishReason": "STOP"}
+    body["candidates"].append({**other, "safetyRatings": [{"x": 2}]})
+    found = DIALECT.provider.parse_response(body, traits(), SEVERAL)
     assert found.parts == (Native(dialect="gemini", data=code),)
     again, report = DIALECT.client.render_response(found, exchange())
     assert report == ()
     assert again["candidates"][0]["safetyRatings"] == [{"x": 1}]
     assert again["candidates"][1]["content"]["parts"] == [text("other")]
+    assert again["candidates"][1]["safetyRatings"] == [{"x": 2}]
+
+
+def test_further_candidates_are_answers_of_their_own():
+    first = chunk(text("a"))
+    first["candidates"].append({"index": 1, "content": model(text("b"))})
+    last = chunk(reason="STOP")
+    last["candidates"].append({"index": 1, "content": model(call()), "finishReason": "STOP"})
+    assert answer(first, last).others == ()  # as nobody asked for it
+    found = answer(first, last, rendered=SEVERAL)
+    assert found.parts == (Text(text="a"),)
+    assert found.others[0].parts[0] == Text(text="b")
+    assert (found.finish.reason, found.others[0].finish.reason) == ("stop", "tool")
+    last_frame = shown(unfold(found))[-1]
+    assert [c["index"] for c in last_frame["candidates"]] == [0, 1]
+    assert last_frame["candidates"][1]["content"]["parts"][0] == text("b")
+
+
+def test_a_candidate_that_is_cut_cuts_the_answer():
+    whole = chunk(text("a"), reason="STOP")
+    whole["candidates"].append({"index": 1, "content": model(text("b"))})
+    assert isinstance(events(whole, rendered=SEVERAL)[-1], Failed)
+
+
+def test_how_likely_tokens_were_is_told_in_both_ways():
+    likely = {"token": "é", "logProbability": -0.5}
+    result = {"chosenCandidates": [likely], "topCandidates": [{"candidates": [likely]}]}
+    body = chunk(text("é"), reason="STOP", more={"logprobsResult": result})
+    found = DIALECT.provider.parse_response(body, traits(), None)
+    plain = {"token": "é", "logprob": -0.5, "bytes": [195, 169]}
+    assert tokens_of(found) == [{**plain, "top_logprobs": [plain]}]
+    alone = replace(found, extra={KEY: found.extra[KEY]})
+    again, _ = DIALECT.client.render_response(alone, exchange())
+    assert again["candidates"][0]["logprobsResult"] == result
+
+
+def test_a_call_without_an_id_gets_one_of_its_answers_place():
+    rendered = Rendered(body={"contents": [{}, {}, {}]})
+    found = answer({**chunk(call(), reason="STOP"), "responseId": ""}, rendered=rendered)
+    assert [part.id for part in found.parts if isinstance(part, ToolCall)] == ["call_3_0"]
+
+
+def test_a_refused_prompt_is_an_answer_in_a_stream_too():
+    refused = Failed(Error(kind="content_policy", message="no"))
+    [told] = shown([refused])
+    assert told["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
+    assert "error" in shown([Start(), BlockStart(kind="text"), Delta("a"), refused])[-1]
+    array = json.loads(printed([refused], framing="array"))
+    assert "promptFeedback" in array[0]
 
 
 @pytest.mark.parametrize("value", [[], 5, {}, {"candidates": 1}, {"candidates": []}])

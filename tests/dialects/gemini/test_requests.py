@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from gateway.canon.request import (
     Turn,
 )
 from gateway.canon.signature import wrap
+from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.names import NEXT_PART, OWN_PART, SENTINEL
 from gateway.dialects.gemini.schema import for_gemini, from_google
 from gateway.dialects.gemini.signatures import signature_in, signature_out
@@ -67,6 +69,18 @@ def test_snake_case_is_read_as_well():
     assert request.tools[0].schema == {"anyOf": []}
 
 
+def test_one_object_stands_for_a_list_and_null_for_nothing():
+    """Google's own examples write `"contents": {"parts": {"text": ...}}`."""
+    asked_so = {"parts": {"text": "hi", "functionCall": None, "inlineData": None}}
+    wanted = body(contents=asked_so, system_instruction={"parts": {"text": "S"}}, tools=None)
+    request = parse(wanted)
+    assert request.turns[0].parts == (Text(text="hi", at="contents[0].parts[0]"),)
+    assert [part.text for part in request.instructions] == ["S"]
+    tools = {"function_declarations": {"name": "f"}}
+    assert parse(body(tools=tools)).tools[0].name == "f"
+    DIALECT.check(json.dumps({"contents": asked_so, "tools": tools}).encode())
+
+
 def test_calls_and_results_without_ids_find_each_other():
     request = parse(
         body(
@@ -78,8 +92,21 @@ def test_calls_and_results_without_ids_find_each_other():
     calls = [part for part in request.turns[1].parts if isinstance(part, ToolCall)]
     results = [part for part in request.turns[2].parts if isinstance(part, ToolResult)]
     assert [r.id for r in results] == [c.id for c in calls]
-    assert len({c.id for c in calls}) == 3
+    assert [c.id for c in calls] == ["call_1_0", "call_1_1", "call_1_2"]
     assert [r.is_error for r in results] == [None, None, True]
+
+
+def test_what_stands_beside_a_part_is_told_unless_it_goes_along():
+    beside = {"mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"}}
+    image = {"inlineData": {"mimeType": "image/png", "data": PNG}, **beside}
+    film = {"inlineData": {"mimeType": "video/mp4", "data": "AAAA"}, **beside}
+    rendered = render(body(content(text(), image, film)))
+    assert told(rendered.report) == [("contents[0].parts[1].mediaResolution", "dropped")]
+    assert rendered.body["contents"][0]["parts"][2] == film
+
+
+def test_a_value_that_is_the_usual_one_is_no_loss():
+    assert parse(body(generationConfig={"responseModalities": ["TEXT"]})).extra == {"gemini": {}}
 
 
 @pytest.mark.parametrize(
@@ -417,11 +444,11 @@ def test_what_has_no_equivalent_is_told():
 
 
 def test_names_that_google_does_not_take_are_mapped_back():
-    names = ("a.b:c", "1st", "ä", "ü", "_1st", "x" * 200)
+    names = ("a.b:c", "1st", "ä", "ü", "_1st", "x" * 200, "a.b/d")
     rendered = render(asked(tools=tuple(Tool(name=name) for name in names)))
     sent = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]
     assert len(set(sent)) == len(names)
-    assert sent[0] == "a.b:c"
+    assert (sent[0], sent[-1]) == ("a.b:c", "a.b_d")
     assert [rendered.names.get(name, name) for name in sent] == list(names)
 
 

@@ -305,11 +305,10 @@ def test_a_thought_goes_back_to_the_model_that_had_it(
 def test_what_has_no_place_is_reported() -> None:
     meta = Meta(user_id="u", session_key="s", metadata={"a": "b"}, service_tier="flex", store=True)
     rendered = render(
-        user(Text(text="x"), meta=meta, sampling=Sampling(n=2, logit_bias={"1": 1})),
+        user(Text(text="x"), meta=meta, sampling=Sampling(logit_bias={"1": 1})),
     )
     assert set(told(rendered.report)) == {
         ("logit_bias", "dropped"),
-        ("n", "approximated"),
         ("user_id", "dropped"),
         ("session_key", "dropped"),
         ("metadata", "dropped"),
@@ -387,3 +386,9 @@ def test_a_model_that_can_not_go_on_says_so() -> None:
     with pytest.raises(GatewayError) as caught:
         render(asked, prefill=False)
     assert caught.value.error.kind == "unsupported_param"
+
+
+def test_several_answers_are_refused() -> None:
+    with pytest.raises(GatewayError) as caught:
+        render(user(Text(text="x"), sampling=Sampling(n=2)))
+    assert (caught.value.error.kind, caught.value.error.param) == ("unsupported_param", "n")

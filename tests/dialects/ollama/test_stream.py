@@ -14,6 +14,7 @@ from gateway.canon.request import Citation, Native, Reasoning, Refusal, Signatur
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import Rendered
 from gateway.dialects.ollama import DIALECT
+from gateway.dialects.openai_logprobs import tokens_of
 from tests.dialects.ollama.make import (
     body,
     called,
@@ -115,6 +116,17 @@ def test_a_whole_answer_is_read() -> None:
     response = DIALECT.provider.parse_response(whole, traits(), None)
     assert [type(part).__name__ for part in response.parts] == ["Reasoning", "Text"]
     assert response.finish.reason == "length"
+
+
+def test_how_likely_tokens_were_is_told_in_both_ways() -> None:
+    asked_for = [{"token": "é", "logprob": -0.5, "top_logprobs": [{"token": "e", "logprob": -2}]}]
+    whole = last(message={"role": "assistant", "content": "é"}, logprobs=asked_for)
+    response = DIALECT.provider.parse_response(whole, traits(), None)
+    other = {"token": "e", "logprob": -2, "bytes": [101]}
+    tokens = [{"token": "é", "logprob": -0.5, "bytes": [195, 169], "top_logprobs": [other]}]
+    assert tokens_of(response) == tokens
+    again, _ = DIALECT.client.render_response(response, exchange())
+    assert again["logprobs"] == tokens
 
 
 def test_the_answer_to_a_prompt_is_read() -> None:

@@ -19,6 +19,7 @@ from gateway.canon.request import (
     Text,
     ToolCall,
     ToolResult,
+    without_paths,
 )
 from gateway.canon.signature import wrap
 from tests.dialects.openai_chat.make import PDF, PNG, USER, call, called, parse, result, said
@@ -280,6 +281,26 @@ def test_words_of_refusal_are_read_from_both_places():
     turns = parse(said(USER, first, second)).turns
     assert turns[1].parts == (Refusal(text="no", at="messages[1].content[0]"),)
     assert turns[2].parts == (Refusal(text="never", at="messages[2].refusal"),)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "part"),
+    [
+        (
+            {"type": "document_url", "document_url": "https://x/a.pdf", "document_name": "T"},
+            Document(url="https://x/a.pdf", title="T"),
+        ),
+        (
+            {"type": "document_url", "document_url": f"data:application/pdf;base64,{PDF}"},
+            Document(data=PDF, media_type="application/pdf"),
+        ),
+        ({"type": "input_audio", "input_audio": "SUQzBA=="}, Audio(data="SUQzBA==", format="mp3")),
+        ({"type": "file", "file_id": "F"}, Document(file_id="F")),
+    ],
+    ids=["address", "bytes", "sound", "id"],
+)
+def test_chunks_of_one_string_are_read(chunk: dict[str, Any], part: Any):
+    assert without_paths(part_of(chunk)) == part
 
 
 def test_earlier_audio_is_kept_for_the_same_dialect():

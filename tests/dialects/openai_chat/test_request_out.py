@@ -85,7 +85,9 @@ def test_the_limit_has_the_targets_name_and_fits_it():
         ({"stop": ["a", "b"]}, {"stop_max": 1}, {"stop": ["a"]}, "approximated"),
         ({"stop": ["a", "b"]}, {"stop_max": 0}, {}, "dropped"),
         ({"stop": list("abcdef")}, {"stop_max": None}, {"stop": list("abcdef")}, None),
-        ({"n": 3}, {}, {}, "approximated"),
+        ({"n": 3}, {}, {"n": 3}, None),
+        ({"n": 3}, {"n_max": 2}, {"n": 2}, "approximated"),
+        ({"n": 3}, {"n_max": 1}, {}, "approximated"),
         ({"n": 1}, {}, {}, None),
         ({"logprobs": True}, {}, {"logprobs": True}, None),
         ({"logprobs": True}, {"logprobs": False}, {}, "dropped"),
@@ -206,6 +208,16 @@ def test_claude_codes_attribution_block_is_dropped():
 def test_names_of_messages_are_kept():
     asked = said({"role": "user", "name": "Ann", "content": "x"})
     assert render(asked).body["messages"][0]["name"] == "Ann"
+
+
+def test_plain_messages_have_neither_a_name_nor_a_refusal():
+    refused = {"role": "assistant", "content": None, "refusal": "no"}
+    rendered = render(said({**USER, "name": "Ann"}, refused, USER), plain_messages=True)
+    assert rendered.body["messages"] == [USER, {"role": "assistant", "content": "no"}, USER]
+    assert told(rendered.report) == [
+        ("messages[0].name", "dropped"),
+        ("messages[1].refusal", "approximated"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -376,6 +388,27 @@ def test_a_document_goes_as_a_file():
     file = {"filename": "document.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}
     assert content == {"type": "file", "file": file}
     assert report == []
+
+
+@pytest.mark.parametrize(
+    ("part", "chunk", "report"),
+    [
+        (
+            Document(data=PDF, title="T", at="p"),
+            {"document_url": f"data:application/pdf;base64,{PDF}", "document_name": "T"},
+            [("p", "approximated")],
+        ),
+        (Document(url="https://x/a.pdf"), {"document_url": "https://x/a.pdf"}, []),
+        (Document(file_id="F"), {"file_id": "F"}, []),
+        (Audio(data="QQ==", format="wav"), {"input_audio": "QQ=="}, []),
+    ],
+    ids=["bytes", "address", "id", "sound"],
+)
+def test_files_and_sound_go_as_chunks_of_one_string(part: Any, chunk: Any, report: Any):
+    content, told_ = only_part(user(part), media_chunks=True, audio=True)
+    kind = next(iter(chunk)) if "file_id" not in chunk else "file"
+    assert content == {"type": kind, **chunk}
+    assert told_ == report
 
 
 def test_a_text_document_goes_as_text_under_its_title():

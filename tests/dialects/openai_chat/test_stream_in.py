@@ -16,6 +16,7 @@ from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, T
 from gateway.canon.response import Finish, Usage
 from gateway.dialects.base import Rendered
 from gateway.dialects.openai_chat import DIALECT
+from gateway.dialects.openai_logprobs import tokens_of
 from gateway.framing.sse import Frame
 from tests.dialects.openai_chat.make import chunk, events, piece, read, traits
 
@@ -76,12 +77,6 @@ def test_azures_first_chunk_is_not_the_start():
 
 def test_a_choice_may_lack_everything_but_its_delta():
     assert read({"choices": [{"delta": {"content": "x"}}]}, STOP).parts == (Text(text="x"),)
-
-
-def test_only_the_first_choice_is_read():
-    two = chunk({"content": "a"})
-    two["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": None})
-    assert read(two, STOP).parts == (Text(text="a"),)
 
 
 def test_a_last_chunk_may_hold_a_message_in_place_of_a_delta():
@@ -632,10 +627,11 @@ def test_a_whole_answer_is_read_like_a_stream():
     assert response.usage == Usage(input=5, output=2, native=USAGE)
 
 
-def test_log_probabilities_are_kept_for_the_same_dialect():
-    logprobs = {"content": []}
-    response = answer(whole({"content": "x"}, choice={"logprobs": logprobs}))
-    assert response.extra == {"openai_chat": {"logprobs": logprobs}}
+def test_log_probabilities_are_kept_for_who_can_be_told_them():
+    token = {"token": "x", "logprob": -0.5, "bytes": None, "top_logprobs": []}
+    response = answer(whole({"content": "x"}, choice={"logprobs": {"content": [token]}}))
+    assert tokens_of(response) == [token]
+    assert answer(whole({"content": "x"}, choice={"logprobs": {"content": []}})).extra == {}
 
 
 def test_an_empty_answer_is_one():

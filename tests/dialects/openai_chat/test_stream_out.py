@@ -25,6 +25,7 @@ from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import unwrap
 from gateway.dialects.openai_chat import DIALECT
+from gateway.dialects.openai_logprobs import extra_of
 from tests.dialects.openai_chat.make import exchange, shown, told
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "up"}
@@ -329,7 +330,8 @@ def test_a_whole_answer_says_its_usage():
 
 
 def test_log_probabilities_come_back_to_a_chat_client():
-    extra = {"openai_chat": {"logprobs": {"content": []}, "system_fingerprint": "fp"}}
+    token = {"token": "x", "logprob": -0.5, "bytes": None, "top_logprobs": []}
+    extra = {**extra_of([token]), "openai_chat": {"system_fingerprint": "fp"}}
     body, _ = DIALECT.client.render_response(Response(extra=extra), exchange())
-    assert body["choices"][0]["logprobs"] == {"content": []}
+    assert body["choices"][0]["logprobs"] == {"content": [token], "refusal": None}
     assert body["system_fingerprint"] == "fp"

@@ -26,6 +26,8 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_completions import DIALECT
+from gateway.dialects.openai_logprobs import extra_of, token
+from gateway.framing.sse import Decoder
 from tests.dialects.openai_completions.make import (
     ALL,
     body,
@@ -188,6 +190,42 @@ def test_log_probabilities_come_back_to_the_same_dialect() -> None:
     response = DIALECT.provider.parse_response(whole, ALL, None)
     shown_, _ = DIALECT.client.render_response(response, exchange())
     assert shown_["choices"][0]["logprobs"] == {"tokens": ["hi"]}
+
+
+def test_log_probabilities_of_chats_come_in_lists() -> None:
+    tokens = [token("hi", -0.5, [token("ho", -1.5)]), token("!", -0.1)]
+    response = Response(parts=(Text(text="hi!"),), extra=extra_of(tokens))
+    shown_, _ = DIALECT.client.render_response(response, exchange())
+    assert shown_["choices"][0]["logprobs"] == {
+        "tokens": ["hi", "!"],
+        "token_logprobs": [-0.5, -0.1],
+        "top_logprobs": [{"ho": -1.5}, {}],
+        "text_offset": [0, 2],
+    }
+
+
+def test_several_answers_are_choices_whole_and_in_pieces() -> None:
+    other = Response(parts=(Text(text="ho"),), finish=Finish(reason="length"))
+    response = Response(parts=(Text(text="hi"),), others=(other,))
+    whole, _ = DIALECT.client.render_response(response, exchange())
+    told = [(c["index"], c["text"], c["finish_reason"]) for c in whole["choices"]]
+    assert told == [(0, "hi", "stop"), (1, "ho", "length")]
+    last = shown(unfold(response))[-2]["choices"]
+    assert last == [{"index": 1, "text": "ho", "logprobs": None, "finish_reason": "length"}]
+
+
+def test_choices_of_several_prompts_are_numbered_through() -> None:
+    several = DIALECT.several
+    assert several is not None
+    answers = [{"choices": [{"index": 0}, {"index": 1}]}] * 2
+    assert [c["index"] for c in several.joined(answers)["choices"]] == [0, 1, 2, 3]
+    line = b'data: {"id":"c%d","choices":[{"index":%d}]}\n\n'
+    joined, places = several.stream(), (0, 1, 1)
+    out = joined.feed(0, b"".join(line % (1, place) for place in places))
+    out += joined.feed(1, b"".join(line % (2, place) for place in places))
+    told = [json.loads(frame.data) for frame in Decoder().feed(out)]
+    assert [chunk["choices"][0]["index"] for chunk in told] == [0, 1, 1, 2, 3, 3]
+    assert {chunk["id"] for chunk in told} == {"c1"}
 
 
 def test_a_whole_answer_is_shown_as_the_case_says() -> None:

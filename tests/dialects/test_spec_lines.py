@@ -1,0 +1,441 @@
+"""Lines of the wire documentation that no golden case has, each by one small example.
+
+A row names what it is about, asks in one dialect and says what must stand in the other's
+body and report. What is sent also passes the vendor's own rules (`tests.fakes`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import Signature
+from gateway.canon.response import Finish, Response
+from gateway.canon.signature import wrap
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Exchange
+from gateway.dialects.openai_logprobs import extra_of
+from gateway.providers.capabilities import traits_for
+from gateway.relay import translate
+from tests.fakes import anthropic_rules, openai_rules, responses_rules
+from tests.fakes.script import Refusal
+
+Json = dict[str, Any]
+Rows = set[tuple[str, str]]
+
+VERSION = {"anthropic-version": "2023-06-01"}
+RULES: dict[str, Callable[[Json], Refusal | None]] = {
+    "anthropic": lambda body: anthropic_rules.refusal(body, VERSION, counting=False),
+    "openai_chat": openai_rules.refusal,
+    "openai_responses": responses_rules.refusal,
+}
+MODELS = {
+    "anthropic": "claude-opus-5-5",
+    "openai_chat": "gpt-4.1",
+    "openai_responses": "gpt-4.1",
+}
+HI: Json = {"role": "user", "content": "hi"}
+CHAT: Json = {"messages": [HI], "max_tokens": 99}
+MESSAGES: Json = {"messages": [HI], "max_tokens": 99}
+RESPONSES: Json = {"input": "hi", "max_output_tokens": 99}
+ASKED = {"openai_chat": CHAT, "anthropic": MESSAGES, "openai_responses": RESPONSES}
+
+LONG = "call_" + "x" * 80
+SHORT = f"call_{'x' * 50}_{sha256(LONG.encode()).hexdigest()[:8]}"
+ANY_ROOT = {"anyOf": [{"type": "object"}], "properties": {"a": {"type": "string"}}}
+PLAIN_ROOT = {"type": "object", "properties": {"a": {"type": "string"}}}
+SEARCH = {
+    "type": "web_search_20260318",
+    "name": "web_search",
+    "max_uses": 3,
+    "allowed_domains": ["a.org"],
+    "user_location": {"type": "approximate", "city": "Bern"},
+}
+
+
+def called(call_id: str) -> list[Json]:
+    """A Chat history with one call and its result."""
+    function = {"name": "f", "arguments": "{}"}
+    call = {"id": call_id, "type": "function", "function": function}
+    return [
+        HI,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call_id, "content": "r"},
+    ]
+
+
+def item(role: str, words: str) -> Json:
+    """A message among the items of Responses."""
+    content = [{"type": "input_text", "text": words}]
+    return {"type": "message", "role": role, "content": content}
+
+
+user, developer = partial(item, "user"), partial(item, "developer")
+# A thought of the model that the examples send to.
+OWN = wrap(
+    Signature(
+        provider="openai_responses", model="gpt-4.1", kind="encrypted_content", value="E", item="rs"
+    )
+)
+
+
+def row(
+    about: str, source: str, target: str, asked: Json, sent: Json, report: Rows, model: str = ""
+) -> Any:
+    """One line: fields asked beside an ordinary request, and fields sent (None: not sent)."""
+    return pytest.param(source, target, model or MODELS[target], asked, sent, report, id=about)
+
+
+LINES = [
+    row(
+        "a seed of 0 is a seed",
+        "openai_chat",
+        "anthropic",
+        {"seed": 0, "presence_penalty": 0},
+        {},
+        {("seed", "dropped")},
+    ),
+    row(
+        "a cache is warmed by as little as can be asked for",
+        "anthropic",
+        "openai_chat",
+        {"max_tokens": 0},
+        {"max_completion_tokens": 1},
+        {("max_tokens", "approximated")},
+    ),
+    row(
+        "what is said by leaving it out is no loss (Responses)",
+        "openai_responses",
+        "anthropic",
+        {"truncation": "disabled", "reasoning": {"summary": "auto"}, "include": [], "tools": []},
+        {"thinking": {"type": "adaptive", "display": "summarized"}, "tools": None},
+        set(),
+    ),
+    row(
+        "a kind of summary that the provider has no word for is told",
+        "openai_responses",
+        "anthropic",
+        {"truncation": "auto", "reasoning": {"summary": "detailed"}},
+        {"thinking": {"type": "adaptive", "display": "summarized"}},
+        {("truncation", "dropped"), ("reasoning.summary", "dropped")},
+    ),
+    row(
+        "what is said by leaving it out is no loss (Chat)",
+        "openai_chat",
+        "anthropic",
+        {"modalities": ["text"], "tools": [], "stop": None, "metadata": None},
+        {"tools": None, "stop_sequences": None},
+        set(),
+    ),
+    row(
+        "a choice of a tool that is not sent is not sent either",
+        "openai_responses",
+        "anthropic",
+        {
+            "tools": [
+                {"type": "function", "name": "f"},
+                {"type": "mcp", "server_label": "s", "server_url": "https://s.org"},
+            ],
+            "tool_choice": {"type": "mcp", "server_label": "s"},
+            "parallel_tool_calls": False,
+        },
+        {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+        {("tools[1]", "dropped"), ("tool_choice", "dropped")},
+    ),
+    row(
+        "the root of a tool's schema is a plain object in Chat",
+        "anthropic",
+        "openai_chat",
+        {"tools": [{"name": "f", "input_schema": ANY_ROOT}]},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": PLAIN_ROOT}}]},
+        {("tools[0]", "approximated")},
+    ),
+    row(
+        "the root of a tool's schema is a plain object in Responses",
+        "anthropic",
+        "openai_responses",
+        {"tools": [{"name": "f", "input_schema": ANY_ROOT}]},
+        {"tools": [{"type": "function", "name": "f", "strict": False, "parameters": PLAIN_ROOT}]},
+        {("tools[0]", "approximated")},
+    ),
+    row(
+        "a call id has at most 64 characters in Responses",
+        "openai_chat",
+        "openai_responses",
+        {"messages": called(LONG)},
+        {
+            "input": [
+                user("hi"),
+                {"type": "function_call", "call_id": SHORT, "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": SHORT, "output": "r"},
+            ]
+        },
+        {("messages[1].tool_calls[0].id", "approximated")},
+    ),
+    row(
+        "a search of the web is a field of search models",
+        "anthropic",
+        "openai_chat",
+        {"tools": [SEARCH]},
+        {
+            "web_search_options": {
+                "user_location": {"type": "approximate", "approximate": {"city": "Bern"}}
+            },
+            "tools": None,
+        },
+        {("tools[0].max_uses", "dropped"), ("tools[0].allowed_domains", "dropped")},
+        "gpt-4o-search-preview",
+    ),
+    row(
+        "a search of the web is a tool at OpenRouter",
+        "anthropic",
+        "openrouter",
+        {"tools": [SEARCH]},
+        {
+            "tools": [
+                {
+                    "type": "openrouter:web_search",
+                    "parameters": {
+                        "allowed_domains": ["a.org"],
+                        "user_location": {"type": "approximate", "city": "Bern"},
+                    },
+                }
+            ]
+        },
+        {("tools[0].max_uses", "dropped")},
+        "acme/model",
+    ),
+    row(
+        "a search that is demanded is the one allowed tool",
+        "anthropic",
+        "openai_responses",
+        {"tools": [SEARCH], "tool_choice": {"type": "tool", "name": "web_search"}},
+        {
+            "tool_choice": {
+                "type": "allowed_tools",
+                "mode": "required",
+                "tools": [{"type": "web_search"}],
+            }
+        },
+        {("tools[0].max_uses", "approximated")},
+    ),
+    row(
+        "log probabilities are asked for in Responses",
+        "openai_chat",
+        "openai_responses",
+        {"logprobs": True, "top_logprobs": 2},
+        {
+            "include": ["reasoning.encrypted_content", "message.output_text.logprobs"],
+            "top_logprobs": 2,
+        },
+        set(),
+    ),
+    row(
+        "log probabilities are asked for in Chat",
+        "openai_responses",
+        "openai_chat",
+        {"include": ["message.output_text.logprobs"], "top_logprobs": 2},
+        {"logprobs": True, "top_logprobs": 2},
+        set(),
+    ),
+    row(
+        "JSON mode has the word JSON among the items",
+        "openai_chat",
+        "openai_responses",
+        {
+            "messages": [{"role": "system", "content": "Reply in JSON"}, HI],
+            "response_format": {"type": "json_object"},
+        },
+        {"instructions": None, "input": [developer("Reply in JSON"), user("hi")]},
+        set(),
+    ),
+    row(
+        "JSON mode has the word JSON even if nobody said it",
+        "openai_chat",
+        "openai_responses",
+        {"response_format": {"type": "json_object"}},
+        {"input": [developer("Answer with JSON."), user("hi")]},
+        {("response_format", "approximated")},
+    ),
+    row(
+        "JSON mode leaves instructions where they are if the user says it",
+        "openai_chat",
+        "openai_responses",
+        {
+            "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "JSON!"}],
+            "response_format": {"type": "json_object"},
+        },
+        {"instructions": "S", "input": [user("JSON!")]},
+        set(),
+    ),
+    row(
+        "reasoning without what it led to is named as the client's messages",
+        "anthropic",
+        "openai_responses",
+        {
+            "messages": [
+                HI,
+                {
+                    "role": "assistant",
+                    "content": [{"type": "thinking", "thinking": "hm", "signature": OWN}],
+                },
+                HI,
+            ]
+        },
+        {"input": [user("hi"), user("hi")]},
+        {("messages", "dropped")},
+    ),
+    row(
+        "a dialect is spoken as it is named, whatever else the provider serves",
+        "openai_responses",
+        "openai_chat",
+        {"instructions": "be kind"},
+        {"messages": [{"role": "system", "content": "be kind"}, HI], "input": None},
+        set(),
+    ),
+    row(
+        "a part that is not known is left out where only text is taken",
+        "openai_responses",
+        "deepseek",
+        {
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": "hi"}, {"type": "x"}]}
+            ]
+        },
+        {"messages": [HI]},
+        {("input[0].content[1]", "dropped")},
+        "deepseek-chat",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "target", "model", "asked", "sent", "report"), LINES)
+def test_a_line_holds(
+    source: str, target: str, model: str, asked: Json, sent: Json, report: Rows
+) -> None:
+    body = {"model": "gw", **ASKED[source], **asked}
+    found = translate.request(source, target, body, {}, model)
+    assert {name: found["body"].get(name) for name in sent} == sent
+    told = {(line["field"], line["action"]) for line in found["report"]}
+    assert told == report
+    if target in RULES:
+        assert RULES[target](found["body"]) is None
+
+
+@pytest.mark.parametrize("source", ["openai_responses", "openai_chat", "anthropic"])
+def test_a_choice_of_no_known_type_is_refused_by_name(source: str) -> None:
+    asked = {"model": "gw", **ASKED[source], "tool_choice": {"type": []}}
+    target = "openai_chat" if source == "anthropic" else "anthropic"
+    with pytest.raises(GatewayError) as caught:
+        translate.request(source, target, asked, {}, MODELS[target])
+    assert str(caught.value.error.param).startswith("tool_choice")
+
+
+# --- answers -----------------------------------------------------------------------------
+
+EXCHANGE = Exchange(id="1", created=1, model="m")
+TOKEN: Json = {"token": "hi", "logprob": -0.5, "bytes": None, "top_logprobs": []}
+
+
+def test_log_probabilities_come_back_from_chat_to_responses_and_back() -> None:
+    choice = {"index": 0, "finish_reason": "stop", "logprobs": {"content": [TOKEN]}}
+    given = {"id": "c", "model": "m", "choices": [{**choice, "message": {"content": "hi"}}]}
+    chat, responses = DIALECTS["openai_chat"], DIALECTS["openai_responses"]
+    traits = traits_for("openai", "gpt-4.1")
+    shown, report = responses.client.render_response(
+        chat.provider.parse_response(given, traits, None), EXCHANGE
+    )
+    part = shown["output"][0]["content"][0]
+    assert (part["logprobs"], report) == ([{**TOKEN, "bytes": []}], ())
+    told, _ = chat.client.render_response(
+        responses.provider.parse_response(shown, traits, None), EXCHANGE
+    )
+    assert told["choices"][0]["logprobs"] == {"content": [{**TOKEN, "bytes": []}], "refusal": None}
+
+
+def test_log_probabilities_of_an_answer_without_text_are_left_out() -> None:
+    answer = Response(extra=extra_of([TOKEN]))
+    shown, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
+    assert shown["output"] == []
+
+
+@pytest.mark.parametrize(("reason", "status"), [("refusal", "completed"), ("filter", "incomplete")])
+def test_a_refusal_in_the_providers_words_is_one_in_responses(reason: Any, status: str) -> None:
+    """Chapter 3.9: a refusal is a whole answer with a refusal part, a filter cuts one off."""
+    answer = Response(finish=Finish(reason=reason, explanation="No."))
+    shown, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
+    assert shown["status"] == status
+    assert shown["output"][0]["content"] == [{"type": "refusal", "refusal": "No."}]
+
+
+def call_stream(*pieces: str) -> list[Json]:
+    """A Chat stream of one call whose arguments come in these pieces."""
+    first = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f"}}
+    deltas = [first, *({"index": 0, "function": {"arguments": piece}} for piece in pieces)]
+    chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [d]}}]} for d in deltas]
+    return [*chunks, {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "arguments", "bent"),
+    [
+        (["[1,", "2]"], {"_raw": "[1,2]"}, True),
+        (["no ", "JSON"], {"_raw": "no JSON"}, True),
+        (["null"], {}, False),
+        ([" ", '{"a":1}'], {"a": 1}, False),
+        (['{"a"', ":1}"], {"a": 1}, False),
+    ],
+)
+def test_streamed_arguments_are_an_object_for_messages_clients(
+    pieces: list[str], arguments: Json, *, bent: bool
+) -> None:
+    """Chapter 3.4: what does not parse comes as `_raw`; the SDK fails on anything else."""
+    found = translate.stream("openai_chat", "anthropic", call_stream(*pieces), "")
+    deltas = [e["data"]["delta"] for e in found["events"] if "delta" in e["data"]]
+    told = "".join(delta.get("partial_json", "") for delta in deltas)
+    assert json.loads(told) == arguments
+    assert bool(found["report"]) is bent
+
+
+# --- errors ------------------------------------------------------------------------------
+
+
+def test_a_prompt_that_is_too_long_is_the_clients_own_field() -> None:
+    body = {"error": {"message": "too long", "code": "context_length_exceeded"}}
+    body["error"]["param"] = "messages"
+    found = translate.error("openai_chat", "openai_responses", 400, {}, body)
+    assert found["body"]["error"]["param"] == "input"
+
+
+def test_an_empty_account_is_no_bad_request() -> None:
+    inner = {"type": "invalid_request_error", "message": "Your credit balance is too low"}
+    found = translate.error("anthropic", "openai_chat", 400, {}, {"type": "error", "error": inner})
+    assert (found["status"], found["body"]["error"]["code"]) == (429, "insufficient_quota")
+
+
+def test_an_error_shows_no_key() -> None:
+    body = {"error": {"message": "Incorrect API key provided: sk-proj-12345678", "type": "x"}}
+    found = translate.error("openai_chat", "anthropic", 401, {}, body)
+    assert found["body"]["error"]["message"] == "Incorrect API key provided: ***"
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"x-ratelimit-reset-requests": "6m0s"}, "360"),
+        ({"x-ratelimit-reset-tokens": "1s", "x-ratelimit-remaining-tokens": "7"}, None),
+        ({"x-ratelimit-reset-tokens": "1s", "retry-after": "9"}, "9"),
+    ],
+)
+def test_the_reset_of_a_window_says_when_to_come_back(
+    headers: dict[str, str], wait: str | None
+) -> None:
+    body = {"error": {"message": "slow down", "type": "rate_limit_error"}}
+    found = translate.error("openai_chat", "anthropic", 429, headers, body)
+    assert found["headers"].get("retry-after") == wait
