@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.events import Failed
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Verb
+from gateway.dialects.base import Exchange, Verb
 from gateway.edge import body as request_body
 from gateway.edge import (
     cache_wishes,
@@ -36,7 +37,7 @@ from gateway.relay import runtime as relay_runtime
 from gateway.relay.call import Call, Client, Send
 from gateway.relay.count import count
 from gateway.relay.pipeline import UpstreamRefused
-from gateway.relay.reply import stopped
+from gateway.relay.reply import stopped, stream_headers
 from gateway.relay.runtime import Runtime
 from gateway.relay.settle import settle
 from gateway.relay.watch import Receive
@@ -162,7 +163,7 @@ async def serve(
         await _fail(runtime, call, client, GatewayError(error))
     finally:
         runtime.metrics.in_flight(-1)
-        forwarding.release(runtime, call)
+        forwarding.release(call)
         watch.close()
         if not call.settled and not call.detached:
             settle(runtime, call, client)
@@ -227,6 +228,15 @@ def _error_bytes(call: Call, failure: GatewayError) -> tuple[int, list[tuple[byt
     headers += call.limit_headers
     if isinstance(failure, UpstreamRefused) and _speaks_for_itself(call, failure):
         return failure.status, headers, failure.body
+    if rendered.status == 200 and call.stream:  # told as an answer, so in the form of one
+        exchange = Exchange(
+            id=call.id.removeprefix("req_"),
+            created=int(call.started_at),
+            model=call.model,
+            framing=call.framing,
+        )
+        told = call.dialect.client.stream_renderer(exchange).feed(Failed(failure.error))
+        return 200, [*stream_headers(call), *headers[1:]], told
     return rendered.status, headers, msgspec.json.encode(rendered.body)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -28,29 +28,34 @@ async def read(receive: Receive, headers: Mapping[str, str], limit: int) -> byte
         if len(body) > limit:
             raise _too_large(limit)
         return body
-    return await _read_on(receive, body, limit, headers)
+    return b"".join([part async for part in _rest(receive, message, headers, limit)])
 
 
-async def _read_on(receive: Receive, first: bytes, limit: int, headers: Mapping[str, str]) -> bytes:
-    parts = [first]
-    size = len(first)
+async def pieces(receive: Receive, headers: Mapping[str, str], limit: int) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises as `read`, when all of it has been read."""
+    async for part in _rest(receive, await _next(receive), headers, limit):
+        yield part
+
+
+async def _rest(
+    receive: Receive, message: dict[str, Any], headers: Mapping[str, str], limit: int
+) -> AsyncIterator[bytes]:
+    """What this message and those after it bring, but for what is too much."""
     declared = headers.get("content-length", "")
     hopeless = declared.isdigit() and int(declared) > _DISCARD_BYTES
-    more = True
-    while more:
-        message = await _next(receive)
+    size = 0
+    while True:
         data = message.get("body", b"")
         size += len(data)
-        more = message.get("more_body", False)
         if size <= limit:
-            parts.append(data)
+            yield data
         elif size > _DISCARD_BYTES or hopeless:
             raise _too_large(limit)
-        else:
-            parts.clear()
+        if not message.get("more_body", False):
+            break
+        message = await _next(receive)
     if size > limit:
         raise _too_large(limit)
-    return b"".join(parts)
 
 
 async def _next(receive: Receive) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS, rerank
 from gateway.dialects.base import Dialect
+from gateway.edge import batch_file, upload
 from gateway.edge import body as request_body
 from gateway.edge.admit import admit, find_route, may_use
 from gateway.framing import multipart
@@ -35,8 +36,6 @@ from gateway.routing.snapshot import Provider, Route, Target, model_of
 
 # How long a form may take to arrive, as long as something of it comes.
 UPLOAD_S = 900.0
-# How many forms of the largest size a process holds.
-UPLOADS_AT_ONCE = 4
 PROVIDER_HEADER = "x-dragoman-provider"
 # Parameters that are the gateway's and not the upstream's.
 _OWN = frozenset({"provider", "key"})
@@ -97,8 +96,13 @@ async def admit_call(
     elif operation.models_at:
         call.route = _of_models(call, operation)
     else:
+        lines = batch_file.of_call(call)
+        if lines is not None and not named:
+            named = await batch_file.provider_of(call, lines)
         provider = _provider(runtime, call, named)
         call.route = _alone(call, provider, operation)
+        if lines is not None:
+            await batch_file.rename(runtime, call, lines, provider)
     _query(runtime, call, query)
 
 
@@ -134,33 +138,22 @@ async def _read(runtime: Runtime, call: Call, receive: Receive, watch: Watch) ->
     boundary = multipart.boundary_of(kind)
     if boundary is None:
         raise invalid("the content type of the form names no boundary", "content-type")
-    _hold(runtime, call)
-    content = await request_body.read(patient, call.headers, config.max_upload_bytes)
+    limit, declared = config.max_upload_bytes, call.headers.get("content-length", "")
+    size = min(int(declared), limit) if declared.isdigit() else limit
+    state.spool = runtime.spools.open(size)
+    body = request_body.pieces(patient, call.headers, limit)
+    state.form = await upload.read(body, boundary, state.spool)
+    state.boundary = boundary
     try:
-        state.form = multipart.parse(content, boundary)
-        state.boundary = boundary
         _read_form(call, state.form)
     except Malformed as error:
-        raise invalid(f"the body is not a legal form: {error}") from None
+        raise upload.refused(error) from None
 
 
-def _hold(runtime: Runtime, call: Call) -> None:
-    """Take the memory of a form, or refuse: many at once must not take all there is."""
-    state, limit = state_of(call)[0], runtime.config.max_upload_bytes
-    declared = call.headers.get("content-length", "")
-    size = min(int(declared), limit) if declared.isdigit() else limit
-    if runtime.held_bytes + size > UPLOADS_AT_ONCE * limit:
-        message = "too many uploads are on their way; try again in a few seconds"
-        raise GatewayError(Error(kind="overloaded", message=message, retry_after_s=5))
-    state.held_bytes = size
-    runtime.held_bytes += size
-
-
-def release(runtime: Runtime, call: Call) -> None:
+def release(call: Call) -> None:
     """Give back what `admit_call` took for the form."""
-    if call.forwarded is not None:
-        runtime.held_bytes -= call.forwarded.held_bytes
-        call.forwarded.held_bytes = 0
+    if call.forwarded is not None and call.forwarded.spool is not None:
+        call.forwarded.spool.close()
 
 
 def _read_form(call: Call, form: list[Part]) -> None:
@@ -170,9 +163,8 @@ def _read_form(call: Call, form: list[Part]) -> None:
         if part.filename is None and part.name in {"model", "stream"} and part.name in shown:
             raise invalid(f"{part.name} is given twice", part.name)
         value: Any
-        if part.filename is not None or len(part.data) > 64 * 1024:
-            told = {"filename": part.filename, "content_type": part.kind, "bytes": len(part.data)}
-            value = told
+        if part.filename is not None or part.kept is not None:
+            value = {"filename": part.filename, "content_type": part.kind, "bytes": part.size}
         else:
             value = part.text
         if part.name in shown:

@@ -4,6 +4,9 @@
     {"type": "response.create", ...body}    ->      the events of a stream, one a message
     ...                                     <-      {"type": "error", "status": 400, ...}
 
+An error has HTTP's status and words, and as `headers` those that say when to try again
+(Codex reads them there; codex-rs/codex-api, endpoint/responses_websocket.rs, 2026-11).
+
 As OpenAI documents it (developers.openai.com, websocket-mode, 2026-11): `stream` and
 `background` are not used; requests with one `stream_id` are answered in their order, those
 with different ones side by side, and events tell their `stream_id` back; the newest
@@ -20,6 +23,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -49,10 +53,12 @@ MOST_LANE_CHARS = 200
 MOST_CONNECTIONS = 2000
 # How often an idle connection looks whether it is to end.
 _LOOK_S = 0.5
-_GOING_AWAY, _TOO_BIG = 1012, 1009
+_REFUSED, _TOO_BIG, _GOING_AWAY = 1008, 1009, 1012
 _HANDSHAKE = (b"sec-websocket-", b"upgrade", b"connection", b"x-request-id", b"content-length")
 # Fields of a message that are not the request's own.
 _ENVELOPE = ("type", "stream", "stream_id", "stream_options", "generate", "background", "event_id")
+# The headers of a refusal that are told with it.
+_TOLD = ("retry-after", "x-ratelimit-", "x-request-id")
 # What clients tell about the connection, and need no answer to.
 _HEARD = frozenset({"response.processed"})
 _NAME, _PATH = "openai_responses", "/v1/responses"
@@ -93,16 +99,35 @@ def _refusal(runtime: Runtime, scope: Scope) -> Error | None:
 
 
 async def _deny(scope: Scope, send: Send, error: Error) -> None:
-    """Refuse the handshake, in words where the server can send them."""
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008})
-        return
+    """Refuse the handshake, in words.
+
+    A server that can not put words there (Daphne) takes the connection, tells, and closes it.
+    """
     reply = DIALECTS[_NAME].client.render_error(error, "")
+    if not _is_able(scope):
+        await send({"type": "websocket.accept"})
+        event = msgspec.json.encode(_error_event(reply.status, reply.body))
+        await send({"type": "websocket.send", "text": event.decode()})
+        await send(_closing(scope, _REFUSED))
+        return
     headers = [(b"content-type", b"application/json")]
     start = {"status": reply.status, "headers": headers}
     await send({"type": "websocket.http.response.start", **start})
     content = msgspec.json.encode(reply.body)
     await send({"type": "websocket.http.response.body", "body": content})
+
+
+def _is_able(scope: Scope) -> bool:
+    """Whether the server can do more than accept, send and close, which is all Daphne can."""
+    return "websocket.http.response" in scope.get("extensions", {})
+
+
+def _closing(scope: Scope, code: int) -> dict[str, Any]:
+    """The message that closes a connection with a code of the protocol's own, 10xx.
+
+    Daphne lets no application use those: there it is 40xx, of the private ones.
+    """
+    return {"type": "websocket.close", "code": code if _is_able(scope) else code + 3000}
 
 
 class _Connection:
@@ -114,6 +139,7 @@ class _Connection:
         # The newest answer of each lane, the oldest first.
         self.memory: OrderedDict[str, Kept] = OrderedDict()
         self._send = send
+        self._opened = scope
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._turns = 0
         self._begun = time.monotonic()
@@ -157,11 +183,11 @@ class _Connection:
         if time.monotonic() - self._begun > LIFE_S:
             code = "websocket_connection_limit_reached"
             message = "this connection has lasted for 60 minutes; open a new one to go on"
-            await self.tell(400, _error_body(message, code), "")
+            await self.tell(400, _error_body(message, code), {}, "")
             await self._send({"type": "websocket.close", "code": 1000})
             return True
         if self.runtime.draining:
-            await self._send({"type": "websocket.close", "code": _GOING_AWAY})
+            await self._send(_closing(self._opened, _GOING_AWAY))
             return True
         return False
 
@@ -170,7 +196,7 @@ class _Connection:
         text = message.get("text")
         data = text.encode() if text is not None else message.get("bytes") or b""
         if len(data) > self.runtime.config.max_body_bytes:
-            await self._send({"type": "websocket.close", "code": _TOO_BIG})
+            await self._send(_closing(self._opened, _TOO_BIG))
             return False
         lane = ""
         try:
@@ -182,8 +208,7 @@ class _Connection:
             _check(fields, kind)
             self._queue(lane, fields)
         except GatewayError as failure:
-            reply = DIALECTS[_NAME].client.render_error(failure.error, "")
-            await self.tell(reply.status, reply.body, lane)
+            await self.refuse(failure, lane)
         return True
 
     def _queue(self, lane: str, fields: dict[str, msgspec.Raw]) -> None:
@@ -213,8 +238,7 @@ class _Connection:
             else:
                 await _Turn(self, lane, fields).run()
         except GatewayError as failure:
-            reply = DIALECTS[_NAME].client.render_error(failure.error, "")
-            await self.tell(reply.status, reply.body, lane)
+            await self.refuse(failure, lane)
         finally:
             self._turns -= 1
 
@@ -270,10 +294,18 @@ class _Connection:
         with contextlib.suppress(OSError):
             await self._send({"type": "websocket.send", "text": event.decode()})
 
-    async def tell(self, status: int, body: dict[str, Any], lane: str) -> None:
+    async def refuse(self, failure: GatewayError, lane: str) -> None:
+        """Send what a message was refused with."""
+        reply = DIALECTS[_NAME].client.render_error(failure.error, "")
+        await self.tell(reply.status, reply.body, reply.headers, lane)
+
+    async def tell(
+        self, status: int, body: dict[str, Any], headers: Mapping[str, str], lane: str
+    ) -> None:
         """Send an error."""
-        event = {"type": "error", "status": status, "error": body.get("error", body)}
-        await self.send(msgspec.json.encode(event), lane)
+        event = _error_event(status, body)
+        told = {name: value for name, value in headers.items() if name.startswith(_TOLD)}
+        await self.send(msgspec.json.encode(event | ({"headers": told} if told else {})), lane)
 
 
 class _Turn:
@@ -286,6 +318,7 @@ class _Turn:
         self._body = msgspec.json.encode(body | {"stream": msgspec.Raw(b"true")})
         self._asked = False
         self._status = 0
+        self._headers: dict[str, str] = {}
         self._decoder = Decoder()
         self._refusal = bytearray()
 
@@ -310,6 +343,8 @@ class _Turn:
     async def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            if self._status != 200:
+                self._headers = {k.decode(): v.decode("latin-1") for k, v in message["headers"]}
             return
         data = message.get("body", b"")
         if self._status == 200:
@@ -319,7 +354,7 @@ class _Turn:
         self._refusal += data
         if not message.get("more_body"):
             body = msgspec.json.decode(bytes(self._refusal))
-            await self.connection.tell(self._status, body, self.lane)
+            await self.connection.tell(self._status, body, self._headers, self.lane)
 
 
 def _lane_of(fields: dict[str, msgspec.Raw]) -> str:
@@ -339,6 +374,11 @@ def _check(fields: dict[str, msgspec.Raw], kind: str) -> None:
     if request_body.field(fields, "background", bool, default=False):
         raise invalid("background is not supported over a WebSocket; use POST", "background")
     request_body.field(fields, "generate", bool, default=True)
+
+
+def _error_event(status: int, body: dict[str, Any]) -> dict[str, Any]:
+    """An error as a message: the status and words that HTTP would have had."""
+    return {"type": "error", "status": status, "error": body.get("error", body)}
 
 
 def _error_body(message: str, code: str) -> dict[str, Any]:

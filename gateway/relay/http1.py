@@ -18,6 +18,7 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 import httptools
 import httpx
@@ -34,6 +35,19 @@ CONNECT_S = 10.0
 
 Origin = tuple[bytes, bytes, int | None]
 Header = tuple[bytes, bytes]
+
+
+class Pieces(Protocol):
+    """A body that is read while it is sent; each iteration gives it from its start."""
+
+    size: int
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Its pieces, `size` bytes together."""
+        ...
+
+
+Content = bytes | Pieces
 
 
 class Connection(asyncio.Protocol):
@@ -63,6 +77,8 @@ class Connection(asyncio.Protocol):
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._paused = False
+        self._full = False
+        self._sending = False
 
     # asyncio.Protocol
 
@@ -88,6 +104,16 @@ class Connection(asyncio.Protocol):
         if self._buffered > HIGH_WATER and not self._paused and self.transport is not None:
             self._paused = True
             self.transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """Called by the loop."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Called by the loop."""
+        self._full = False
+        if self._sending:
+            self._wake()
 
     def eof_received(self) -> bool:
         """Called by the loop."""
@@ -153,6 +179,19 @@ class Connection(asyncio.Protocol):
         self.transport.write(head)
         self.transport.write(body)
 
+    async def send_pieces(self, head: bytes, body: Pieces) -> None:
+        """The same, as fast as the upstream takes it; ends early once it has begun to answer."""
+        self.send(head, b"")
+        assert self.transport is not None
+        self._sending = True
+        async for piece in body:
+            if self._head_done or self.error is not None:
+                return
+            self.transport.write(piece)
+            while self._full and not self._head_done and self.error is None:
+                await self._wait()
+        self._sending = False
+
     async def wait_head(self) -> None:
         """Return when status and headers are there. Raises httpx.TransportError."""
         while not self._head_done:
@@ -180,7 +219,8 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another request may be sent on it."""
-        return self.complete and self._keep and not self.closed and self.error is None
+        ended = self.complete and not self._sending
+        return ended and self._keep and not self.closed and self.error is None
 
     def abort(self) -> None:
         """Close the socket at once; the upstream sees it and stops generating."""
@@ -266,12 +306,13 @@ class Transport(httpx.AsyncBaseTransport):
         method: str,
         url: httpx.URL,
         headers: httpx.Headers,
-        content: bytes,
+        content: Content,
         connect_s: float = CONNECT_S,
     ) -> Body:
         """The same without httpx's request and response, which cost a tenth of the whole."""
         origin, head = _line(method, url, headers)
-        head += b"content-length: %d\r\n\r\n" % len(content)
+        size = len(content) if isinstance(content, bytes) else content.size
+        head += b"content-length: %d\r\n\r\n" % size
         connection = self._take(origin) or await self._open(origin, connect_s)
         try:
             return await self._exchange(connection, origin, head, content)
@@ -283,10 +324,13 @@ class Transport(httpx.AsyncBaseTransport):
         return await self._exchange(connection, origin, head, content)
 
     async def _exchange(
-        self, connection: Connection, origin: Origin, head: bytes, content: bytes
+        self, connection: Connection, origin: Origin, head: bytes, content: Content
     ) -> Body:
         try:
-            connection.send(head, content)
+            if isinstance(content, bytes):
+                connection.send(head, content)
+            else:
+                await connection.send_pieces(head, content)
             await connection.wait_head()
         except BaseException:
             connection.abort()

@@ -106,7 +106,12 @@ class Upstreams:
         self._demo = DemoTransport()
 
     async def send(
-        self, method: str, url: httpx.URL, headers: httpx.Headers, content: bytes, connect_s: float
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: httpx.Headers,
+        content: http1.Content,
+        connect_s: float,
     ) -> Answer:
         """Send, and return when the answer's head is there. Raises GatewayError."""
         transport = self._demo if url.scheme == "demo" else self._network
@@ -115,6 +120,10 @@ class Upstreams:
             if isinstance(transport, http1.Transport):
                 response = await transport.exchange(method, url, headers, content, connect_s)
             else:
+                if not isinstance(content, bytes):
+                    headers = httpx.Headers(
+                        [*headers.raw, (b"content-length", b"%d" % content.size)]
+                    )
                 request = httpx.Request(method, url, headers=headers, content=content)
                 response = await transport.handle_async_request(request)
         except httpx.HTTPError as error:

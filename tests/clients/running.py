@@ -7,10 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.clients.doors import door
 from tests.clients.environments import node_modules, python_with
 from tests.clients.table import CLIENTS, Client
 from tests.clients.upstreams import UPSTREAMS, Stand
@@ -39,15 +42,27 @@ def run(client: Client, stand: Stand, home: Path) -> Told:
         AssertionError: it ended without an answer; holds its output.
     """
     stand.teach(client.shell)
+    scenarios = {route_of(client, name): scenarios_of(client, name) for name in client.upstreams}
+    with door(stand.gateway.url) if client.socket else nullcontext(stand.gateway) as way:
+        told = drive(client, way.url, stand.gateway.key, home, scenarios)
+    tool = client.shell[0] if client.shell else "get_weather"
+    for name in client.upstreams:
+        if UPSTREAMS[name].state is not None and "thinking" in scenarios_of(client, name):
+            told.kept[name] = all(stand.sent_back(name, number, tool) for number in (0, 1))
+    return told
+
+
+def drive(
+    client: Client, base: str, key: str, home: Path, scenarios: Mapping[str, tuple[str, ...]]
+) -> Told:
+    """Run a client's script against a base URL: these scenarios of each route. Raises as `run`."""
     modules = node_modules(client.modules) if client.modules else None
     asked = {
-        "base": stand.gateway.url,
-        "key": stand.gateway.key,
+        "base": base,
+        "key": key,
         "variant": client.variant,
         "modules": str(modules),
-        "scenarios": {
-            route_of(client, name): scenarios_of(client, name) for name in client.upstreams
-        },
+        "scenarios": scenarios,
     }
     done = subprocess.run(
         [*_command(client, modules), json.dumps(asked)],
@@ -61,12 +76,7 @@ def run(client: Client, stand: Stand, home: Path) -> Told:
     )
     output = f"{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, output
-    told = Told(json.loads(done.stdout.strip().splitlines()[-1]), output)
-    tool = client.shell[0] if client.shell else "get_weather"
-    for name in client.upstreams:
-        if UPSTREAMS[name].state is not None and "thinking" in scenarios_of(client, name):
-            told.kept[name] = all(stand.sent_back(name, number, tool) for number in (0, 1))
-    return told
+    return Told(json.loads(done.stdout.strip().splitlines()[-1]), output)
 
 
 def saw(told: Told, name: str, upstream: str, scenario: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Client:
         title: its name for people.
         script: the file below `scripts/` that drives it; `.mjs` runs on Node.
         variant: what the script is told, where one script drives several.
+        socket: whether nothing but a WebSocket leads it to the gateway.
         packages: from PyPI with their bounds; empty for the development environment's own.
         modules: from npm, with their bounds.
         speaks: the dialect it sends.
@@ -41,6 +42,7 @@ class Client:
     base: str
     key: str
     variant: str = ""
+    socket: bool = False
     packages: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ALL
@@ -101,6 +103,15 @@ CLIENTS: dict[str, Client] = {
         AT_V1,
         OPENAI_KEY,
         variant="responses",
+    ),
+    "openai-socket": Client(
+        "openai (Python), `responses.connect()`",
+        "drive_openai_socket.py",
+        RESPONSES,
+        AT_V1,
+        OPENAI_KEY,
+        socket=True,
+        notes="A WebSocket; each turn goes on from the `previous_response_id` on the connection.",
     ),
     "openai-completions": Client(
         "openai (Python), legacy Completions",
@@ -246,6 +257,17 @@ CLIENTS: dict[str, Client] = {
         variant="responses",
         packages=AGENTS,
     ),
+    "openai-agents-socket": Client(
+        "OpenAI Agents SDK, `OpenAIResponsesWSModel`",
+        "drive_agents.py",
+        RESPONSES,
+        AT_V1,
+        OPENAI_KEY,
+        variant="socket",
+        socket=True,
+        packages=AGENTS,
+        notes='A WebSocket: `set_default_openai_responses_transport("websocket")`.',
+    ),
     "openai-agents-litellm": Client(
         "OpenAI Agents SDK, `LitellmModel`",
         "drive_agents.py",
@@ -354,6 +376,21 @@ CLIENTS: dict[str, Client] = {
         names=HOUSE_NAMES,
         shell=("exec_command", "cmd"),
         notes="Give the route a name that Codex does not know: for known ones it sends other tools.",
+    ),
+    "codex-socket": Client(
+        "Codex CLI, WebSocket",
+        "drive_codex.py",
+        RESPONSES,
+        "`model_providers.NAME={..., supports_websockets=true}`",
+        "the one `env_key` names",
+        variant="socket",
+        socket=True,
+        modules=("@openai/codex@^0.169.0",),
+        scenarios=AGENT,
+        upstreams=tuple(name for name in EVERY if name != "chat"),
+        names=HOUSE_NAMES,
+        shell=("exec_command", "cmd"),
+        notes="It prepares the first turn with `generate: false` and sends what is new after that.",
     ),
     "claude-code": Client(
         "Claude Code",

@@ -30,6 +30,10 @@ from tests.fakes.chaos import KEY as CHAOS_KEY
 ROOT = Path(__file__).resolve().parent.parent.parent
 MASTER_KEY = "sk-1234-e2e-master-key"
 START_S = 30.0
+# As README tells: Daphne would end a connection at a message of more than a megabyte.
+# More than the gateway takes, so that the gateway's own limit is met here.
+DAPHNE_OPTIONS = ("--websocket-max-message-size", "67108864")
+DAPHNE_OPTIONS += ("--websocket-max-frame-size", "67108864")
 # Seconds an upstream of the fault tests may be silent.
 PATIENCE_S = 1.0
 
@@ -67,12 +71,9 @@ class Gateway:
 
     def start(self) -> Self:
         """Start it and wait until it is ready. Raises RuntimeError with its output."""
-        command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
-        command += ["--data-dir", str(self.data_dir), "--config", str(self._config)]
-        command += ["--workers", str(self._workers)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                self._command(),
                 cwd=ROOT,
                 env=self.environment(),
                 stdout=log,
@@ -82,6 +83,12 @@ class Gateway:
             )
         self._wait()
         return self
+
+    def _command(self) -> list[str]:
+        """What serves; all that it needs has been made."""
+        command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
+        command += ["--data-dir", str(self.data_dir), "--config", str(self._config)]
+        return [*command, "--workers", str(self._workers)]
 
     def _wait(self) -> None:
         assert self._process is not None
@@ -150,6 +157,30 @@ class Gateway:
                 return dict(answer.json())
             time.sleep(0.05)
         raise AssertionError(f"{request_id} is not in the log")
+
+
+class Daphne(Gateway):
+    """The same application served by Daphne, in one process."""
+
+    def environment(self) -> dict[str, str]:
+        """With what `up` would have said to the processes that serve."""
+        return super().environment() | {
+            "DJANGO_SETTINGS_MODULE": "gateway.config.settings",
+            "DRAGOMAN_DATA_DIR": str(self.data_dir),
+            "DRAGOMAN_MASTER_KEY": self.key,
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def _command(self) -> list[str]:
+        code = (
+            "from gateway import litellm; from gateway.litellm.apply import apply; "
+            "from gateway.management.start.bootstrap import prepare; "
+            f"prepare(); apply(litellm.read({str(self._config)!r}))"
+        )
+        shell = [sys.executable, "manage.py", "shell", "--no-imports", "-v", "0", "-c", code]
+        subprocess.run(shell, cwd=ROOT, env=self.environment(), check=True)
+        daphne = [sys.executable, "-m", "daphne", "--port", str(self.port)]
+        return [*daphne, *DAPHNE_OPTIONS, "gateway.config.asgi:application"]
 
 
 @dataclass

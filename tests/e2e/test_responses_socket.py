@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -15,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.keepers import CHAT, MESSAGES, OWN, Keepers, keepers
-from tests.e2e.rig import Gateway
+from tests.e2e.rig import Daphne, Gateway
 from tests.fakes import Call, Say
 
 pytestmark = pytest.mark.e2e
@@ -33,9 +35,11 @@ EXEC: Any = {
 }
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keepers]:
-    with keepers(tmp_path_factory.mktemp("sockets")) as made:
+@pytest.fixture(scope="module", params=[Gateway, Daphne], ids=["up", "daphne"])
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Keepers]:
+    with keepers(tmp_path_factory.mktemp("sockets"), request.param) as made:
         yield made
 
 
@@ -244,7 +248,7 @@ def test_a_frame_that_is_too_large_closes_the_connection(site: Keepers) -> None:
             socket.send("x" * (33 * 1024 * 1024))
             socket.recv(timeout=20)
         # The rest of it is not read, so the reason may be lost with a reset.
-        assert socket.close_code in {1009, 1006}
+        assert socket.close_code in {1009, 4009, 1006}
     with opened(site.gateway) as socket:
         assert ask(socket, message("small again", MESSAGES))[-1]["type"] == "response.completed"
 
@@ -269,19 +273,34 @@ def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: Keepers) 
         assert ask(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"authorization": "Bearer sk-wrong"}, 401),
-        ({"origin": "https://evil.example"}, 403),
-        ({"origin": "null"}, 403),
-    ],
-    ids=["wrong_key", "foreign_origin", "no_origin_of_a_sandbox"],
-)
-def test_the_handshake_is_refused(site: Keepers, headers: dict[str, str], status: int) -> None:
-    with pytest.raises(InvalidStatus) as caught, opened(site.gateway, headers=headers):
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"], ids=["foreign", "sandbox"])
+def test_a_page_of_another_site_is_refused(site: Keepers, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as caught, opened(site.gateway, headers={"origin": origin}):
         pass
-    assert caught.value.response.status_code == status
+    assert caught.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "words"),
+    [
+        ({"headers": {"authorization": "Bearer sk-wrong"}}, 401, "API key"),
+        ({"path": "/v1/chat/completions"}, 404, "/v1/responses has one"),
+    ],
+    ids=["wrong_key", "another_path"],
+)
+def test_a_refusal_says_why(site: Keepers, wrong: dict[str, Any], status: int, words: str) -> None:
+    """Daphne puts no words into a refused handshake, so they come as the only event."""
+    try:
+        with opened(site.gateway, **wrong) as socket:
+            told = json.loads(socket.recv(timeout=10))
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=10)
+            assert socket.close_code == 4008
+    except InvalidStatus as refused:
+        told = json.loads(refused.response.body or b"{}")
+        told |= {"type": "error", "status": refused.response.status_code}
+    assert (told["type"], told["status"]) == ("error", status)
+    assert words in told["error"]["message"]
 
 
 def test_a_page_of_this_site_may_connect(site: Keepers) -> None:
@@ -290,13 +309,30 @@ def test_a_page_of_this_site_may_connect(site: Keepers) -> None:
         assert ask(socket, message("from a page", MESSAGES))[-1]["type"] == "response.completed"
 
 
-def test_there_is_no_other_socket(site: Keepers) -> None:
-    with (
-        pytest.raises(InvalidStatus) as caught,
-        opened(site.gateway, path="/v1/chat/completions"),
-    ):
-        pass
-    assert caught.value.response.status_code == 404
+def test_a_limit_counts_each_response(site: Keepers) -> None:
+    key = site.new_key(limit_rpm=2)
+    with opened(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
+        for _ in range(2):
+            assert ask(socket, message("limited", MESSAGES))[-1]["type"] == "response.completed"
+        (event,) = ask(socket, message("one too many", MESSAGES))
+        assert (event["type"], event["status"]) == ("error", 429)
+        assert int(event["headers"]["retry-after"]) > 0
+        row = site.gateway.row(event["headers"]["x-request-id"])
+        assert (row["status"], row["endpoint"]) == (429, "/v1/responses")
+        # The connection goes on, for what is no response too.
+        ready = ask(socket, message("", MESSAGES, generate=False))
+        assert ready[-1]["type"] == "response.completed"
+
+
+def test_a_revoked_key_ends_with_its_next_message(site: Keepers) -> None:
+    key = site.new_key()
+    with opened(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
+        assert ask(socket, message("allowed", MESSAGES))[-1]["type"] == "response.completed"
+        site.run("from gateway.models import ApiKey; ApiKey.objects.revoke()")
+        ends = time.monotonic() + 10
+        while (event := ask(socket, message("and now?", MESSAGES))[-1])["type"] != "error":
+            assert time.monotonic() < ends
+        assert event["status"] == 401
 
 
 def test_each_turn_has_its_row(site: Keepers) -> None:
@@ -345,3 +381,16 @@ def test_the_async_sdk_connects_too(site: Keepers) -> None:
         return ""
 
     assert asyncio.run(talk()) == "Hello from the strict upstream."
+
+
+def test_daphne_ends_what_is_under_way(tmp_path: Path) -> None:
+    with keepers(tmp_path, Daphne) as site:
+        site.anthropic.script.on("Never finish this", Say(text="go " * 2000, pace_s=0.02))
+        with opened(site.gateway) as socket:
+            socket.send(json.dumps(message("Never finish this", MESSAGES)))
+            assert json.loads(socket.recv(timeout=10))["type"] == "response.created"
+            assert site.gateway.stop() in {0, -signal.SIGTERM}
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    socket.recv(timeout=10)
+        assert saw(site, "Never finish this").left_at is not None

@@ -1,4 +1,4 @@
-"""The OpenAI Agents SDK: its Chat model, its Responses model, and LiteLLM's."""
+"""The OpenAI Agents SDK: its Chat model, its Responses models, and LiteLLM's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from agents import (
     ModelSettings,
     OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
+    OpenAIResponsesWSModel,
     Runner,
     function_tool,
     set_tracing_disabled,
@@ -18,6 +19,11 @@ from openai.types.shared import Reasoning
 from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
 
 set_tracing_disabled(disabled=True)
+KINDS: dict[str, Any] = {
+    "chat": OpenAIChatCompletionsModel,
+    "responses": OpenAIResponsesModel,
+    "socket": OpenAIResponsesWSModel,
+}
 
 
 @function_tool
@@ -31,7 +37,7 @@ def agent(model: str, *, thinks: bool = False, **more: Any) -> Any:
     if thinks:
         reasoning = Reasoning(effort="high", summary="auto")
         settings = ModelSettings(reasoning=reasoning)
-        if VARIANT == "responses":
+        if VARIANT in {"responses", "socket"}:
             settings.response_include = ["reasoning.encrypted_content"]
             settings.store = False
         more["model_settings"] = settings
@@ -45,8 +51,7 @@ def made(model: str) -> Any:
 
         return LitellmModel(f"litellm_proxy/{model}", base_url=f"{BASE}/v1", api_key=KEY)
     client = AsyncOpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
-    kind = OpenAIResponsesModel if VARIANT == "responses" else OpenAIChatCompletionsModel
-    return kind(model, client)
+    return KINDS[VARIANT](model, client)
 
 
 async def text(model: str) -> str:

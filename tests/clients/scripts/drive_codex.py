@@ -8,11 +8,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from walk import ASKED, BASE, BOTH_CITIES, HELLO, KEY, main, think
+from walk import ASKED, BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think
 
 CODEX = Path(ASKED["modules"]) / "node_modules" / ".bin" / "codex"
+SOCKET = "true" if VARIANT == "socket" else "false"
 PROVIDER = (
-    f'{{name="Dragoman", base_url="{BASE}/v1", env_key="DRAGOMAN_KEY", wire_api="responses"}}'
+    f'{{name="Dragoman", base_url="{BASE}/v1", env_key="DRAGOMAN_KEY", wire_api="responses", '
+    f"supports_websockets={SOCKET}}}"
 )
 SETTINGS = {
     "model_provider": '"dragoman"',

@@ -1,0 +1,88 @@
+"""What live traffic has beside a request is lent to an example, or named as missing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+CASES = Path(__file__).parents[1] / "dialects" / "cases"
+PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+URL = "https://example.org/a.png"
+
+
+def ask(api: Client, source: str, target: str, request: Any, **more: Any) -> Any:
+    body = {"from": source, "to": target, "request": request, **more}
+    return api.post("/api/translate", body, content_type="application/json")
+
+
+def case() -> dict[str, Any]:
+    """The golden case of a Chat client's tool history that goes to Gemini without its state."""
+    (path,) = CASES.glob("09_*.json")
+    return dict(json.loads(path.read_text()))
+
+
+def test_a_golden_case_gets_the_state_that_live_traffic_remembers(api: Client) -> None:
+    told = case()
+    bare = ask(api, told["from"], told["to"], told["request"], model="gemini-3.8-flash").json()
+    turns = [turn for turn in bare["body"]["contents"] if turn["role"] == "model"]
+    (calls,) = [[p for p in turn["parts"] if "functionCall" in p] for turn in turns]
+    assert [entry["field"] for entry in bare["live"]] == ["messages[2]"]
+    # The answer as Gemini gave it: its own state on the first call.
+    given = [{"functionCall": call["functionCall"]} for call in calls]
+    given[0]["thoughtSignature"] = "c2lnbmF0dXJl"
+    answer = {"candidates": [{"content": {"parts": given}, "finishReason": "STOP"}]}
+    whole = ask(
+        api,
+        told["from"],
+        told["to"],
+        told["request"],
+        model="gemini-3.8-flash",
+        answers=[answer],
+    ).json()
+    assert whole["live"] == []
+    kept = [p for t in whole["body"]["contents"] for p in t["parts"] if "functionCall" in p]
+    assert kept[0]["thoughtSignature"] == "c2lnbmF0dXJl"
+
+
+def picture() -> dict[str, Any]:
+    image = {"type": "image_url", "image_url": {"url": URL}}
+    return {"model": "gemini-3.8-flash", "messages": [{"role": "user", "content": [image]}]}
+
+
+def test_a_file_stands_for_its_url(api: Client) -> None:
+    files = {URL: {"data": PIXEL}}
+    told = ask(api, "openai_chat", "gemini", picture(), files=files).json()
+    (part,) = told["body"]["contents"][0]["parts"]
+    assert part["inlineData"] == {"mimeType": "image/png", "data": PIXEL}
+    assert [row["action"] for row in told["report"]] == ["approximated"]
+
+
+@pytest.mark.parametrize("on", [False, True], ids=["off", "on"])
+def test_without_it_the_answer_says_what_live_traffic_does(
+    api: Client, settings: Any, on: bool
+) -> None:
+    settings.FETCH_MEDIA = on
+    told = ask(api, "openai_chat", "gemini", picture()).json()
+    assert [row["field"] for row in told["live"]] == (["messages[0].content[0]"] if on else [])
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"files": {URL: {"data": "!"}}}, "files"),
+        (
+            {"files": {URL: {"data": "aGVsbG8=", "media_type": "text/plain"}}},
+            "messages[0].content[0]",
+        ),
+    ],
+    ids=["no_base64", "no_picture"],
+)
+def test_a_file_that_can_not_be_is_refused(api: Client, more: Any, param: str) -> None:
+    answer = ask(api, "openai_chat", "gemini", picture(), **more)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param

@@ -1,0 +1,85 @@
+"""A door to the gateway that lets WebSockets in and nothing else, and keeps what is said.
+
+What a client did behind it, it did over a WebSocket. It can also break a connection, as a
+network does.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.sync.server import ServerConnection, serve
+
+Event = dict[str, Any]
+_HANDSHAKE = ("host", "connection", "upgrade", "sec-websocket-")
+
+
+class Door:
+    """What passed: `asked` are the clients' messages, `told` those of the gateway.
+
+    `breaks`: the first event of the gateway's for which it is true is not told; the
+    connection ends there, once.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.url = ""
+        self.asked: list[Event] = []
+        self.told: list[Event] = []
+        self.breaks: Callable[[Event], bool] | None = None
+        self._target = target.replace("http", "ws", 1)
+
+    def pass_on(self, client: ServerConnection) -> None:
+        """Serve one connection from its handshake to its end."""
+        request = client.request
+        assert request is not None
+        headers = [
+            (name, value)
+            for name, value in request.headers.raw_items()
+            if not name.lower().startswith(_HANDSHAKE)
+        ]
+        url = f"{self._target}{request.path}"
+        with connect(url, additional_headers=headers, compression=None, max_size=None) as gateway:
+            back = threading.Thread(target=self._copy, args=(gateway, client, self.told))
+            back.start()
+            self._copy(client, gateway, self.asked)
+            gateway.close()
+            back.join()
+
+    def _copy(
+        self,
+        source: ClientConnection | ServerConnection,
+        goal: ClientConnection | ServerConnection,
+        kept: list[Event],
+    ) -> None:
+        try:
+            for message in source:
+                event = json.loads(message)
+                if kept is self.told and self.breaks is not None and self.breaks(event):
+                    self.breaks = None
+                    break
+                kept.append(event)
+                goal.send(message)
+        except ConnectionClosed:
+            pass
+        goal.close()
+
+
+@contextmanager
+def door(target: str) -> Iterator[Door]:
+    """A door to the gateway at this URL."""
+    made = Door(target)
+    with serve(made.pass_on, "127.0.0.1", 0, max_size=None) as server:
+        made.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield made
+        finally:
+            server.shutdown()
+            serving.join()

@@ -1,0 +1,96 @@
+"""The official `openai` SDK's WebSocket of Responses: each turn sends what is new alone."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import openai
+from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+
+# websockets 17.1 wants `connect` used in a way that the SDK has not learned yet.
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+client = openai.OpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
+TOOLS: Any = [
+    {
+        "type": "function",
+        "name": TOOL,
+        "description": TOOL_WORDS,
+        "parameters": CITY,
+        "strict": False,
+    }
+]
+
+
+class Talk:
+    """One conversation on one connection, in whose memory alone its answers are."""
+
+    def __init__(self, connection: Any, model: str) -> None:
+        self.connection, self.model = connection, model
+        self.previous: str | None = None
+        self.pieces: list[str] = []
+
+    def ask(self, new: Any, **more: Any) -> Any:
+        """The response to what is new since the last."""
+        self.connection.response.create(
+            model=self.model, input=new, store=False, previous_response_id=self.previous, **more
+        )
+        for event in self.connection:
+            if event.type == "response.output_text.delta":
+                self.pieces.append(event.delta)
+            if event.type in {"error", "response.failed", "response.incomplete"}:
+                raise RuntimeError(str(event))
+            if event.type == "response.completed":
+                self.previous = event.response.id
+                return event.response
+        raise RuntimeError("the connection ended before the response")
+
+    def turn(self, prompt: str, **more: Any) -> str:
+        """Ask, run what tools are called, until there are none; the last words."""
+        new: Any = [{"role": "user", "content": prompt}]
+        for _ in range(4):
+            told = self.ask(new, tools=TOOLS, **more)
+            calls = [item for item in told.output if item.type == "function_call"]
+            if not calls:
+                return str(told.output_text)
+            new = [_result(call) for call in calls]
+        raise RuntimeError("the tools are called without end")
+
+
+def _result(call: Any) -> dict[str, Any]:
+    said = weather(**json.loads(call.arguments))
+    return {"type": "function_call_output", "call_id": call.call_id, "output": said}
+
+
+def text(model: str) -> str:
+    """A whole answer."""
+    with client.responses.connect() as connection:
+        return str(Talk(connection, model).ask(HELLO).output_text)
+
+
+def stream(model: str) -> list[str]:
+    """The pieces of an answer."""
+    with client.responses.connect() as connection:
+        talk = Talk(connection, model)
+        talk.ask(HELLO)
+        return talk.pieces
+
+
+def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    with client.responses.connect() as connection:
+        return Talk(connection, model).turn(BOTH_CITIES)
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    with client.responses.connect() as connection:
+        talk = Talk(connection, model)
+        more: Any = {"effort": "high", "summary": "auto"}
+        return [talk.turn(prompt, reasoning=more) for prompt in think(model)]
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking)

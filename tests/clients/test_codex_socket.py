@@ -1,0 +1,78 @@
+"""What Codex says over its WebSocket, and what becomes of it where things go wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.doors import Door, Event, door
+from tests.clients.environments import Unavailable
+from tests.clients.running import drive
+from tests.clients.table import CLIENTS
+from tests.clients.upstreams import Stand
+from tests.clients.verdict import wrong
+
+pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
+
+CODEX = CLIENTS["codex-socket"]
+# The provider of its own dialect, and two foreign ones.
+EACH = pytest.mark.parametrize("upstream", ["responses", "messages", "gemini"])
+
+
+@pytest.fixture
+def way(stand: Stand) -> Iterator[Door]:
+    with door(stand.gateway.url) as made:
+        yield made
+
+
+def drives(way: Door, stand: Stand, home: Path, route: str, scenario: str) -> dict[str, Any]:
+    """What Codex saw in one scenario."""
+    stand.teach(CODEX.shell)
+    try:
+        told = drive(CODEX, way.url, stand.gateway.key, home, {route: (scenario,)})
+    except Unavailable as error:
+        pytest.skip(str(error))
+    return told.saw[route][scenario]
+
+
+def is_delta(event: Event) -> bool:
+    return bool(event["type"] == "response.output_text.delta")
+
+
+@EACH
+def test_it_prepares_a_turn_and_then_sends_what_is_new(
+    way: Door, stand: Stand, tmp_path: Path, upstream: str
+) -> None:
+    assert not wrong("tools", drives(way, stand, tmp_path, CODEX.names[upstream], "tools"))
+    ready, first, second = way.asked
+    ids = [e["response"]["id"] for e in way.told if e["type"] == "response.completed"]
+    assert ready["generate"] is False
+    assert [first["previous_response_id"], second["previous_response_id"]] == ids[:2]
+    assert "What is the weather in Paris and Rome?" in json.dumps(first["input"])
+    kinds = [item["type"] for item in second["input"]]
+    assert kinds == ["function_call_output", "function_call_output"]
+    # What Codex did not send again, the provider got all the same.
+    seen = json.loads(stand.servers[upstream].requests[-1].raw)
+    assert "What is the weather in Paris and Rome?" in json.dumps(seen)
+
+
+@EACH
+def test_a_broken_connection_is_opened_again(
+    way: Door, stand: Stand, tmp_path: Path, upstream: str
+) -> None:
+    way.breaks = is_delta
+    assert not wrong("tools", drives(way, stand, tmp_path, CODEX.names[upstream], "tools"))
+    assert way.breaks is None
+    texts = [json.dumps(asked["input"]) for asked in way.asked]
+    again = [text for text in texts if "What is the weather in Paris and Rome?" in text]
+    assert len(again) == 2
+
+
+def test_an_error_of_the_gateway_is_told_to_the_person(
+    way: Door, stand: Stand, tmp_path: Path
+) -> None:
+    assert "no-such-route" in drives(way, stand, tmp_path, "no-such-route", "text")["failed"]

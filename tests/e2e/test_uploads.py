@@ -1,0 +1,270 @@
+"""Large forms on their way through a live gateway: memory, disk, and clients that leave."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from tests.e2e.rig import Gateway, configured
+from tests.e2e.test_ollama import row
+
+pytestmark = pytest.mark.e2e
+
+MB = 1024 * 1024
+BLOCK = bytes(range(256)) * 4096
+BOUNDARY = "the-boundary"
+
+
+class Sink:
+    """A provider of `/v1/files` that keeps no byte of a body, only its length and its digest.
+
+    `holds` makes it read no more than a body's first megabyte until it is cleared; `refuses`
+    has it answer 503.
+    """
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.got: list[tuple[int, str]] = []
+        self.broken = 0
+        self.refuses = False
+        self.holds = False
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _run(self) -> None:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._over.wait()
+        server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            try:
+                await self._answer(reader, writer)
+            except (asyncio.IncompleteReadError, OSError):
+                self.broken += 1
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        length = left = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        told = hashlib.sha256()
+        while left:
+            data = await reader.read(min(left, MB))
+            if not data:
+                raise asyncio.IncompleteReadError(b"", left)
+            told.update(data)
+            left -= len(data)
+            while self.holds:
+                await asyncio.sleep(0.01)
+        self.got.append((length, told.hexdigest()))
+        answer = {"id": f"file-{len(self.got)}", "object": "file", "bytes": length}
+        body = json.dumps(answer).encode()
+        status = "503 Busy" if self.refuses else "200 OK"
+        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+
+@contextmanager
+def standing(directory: Path) -> Iterator[tuple[Gateway, Sink, Sink]]:
+    """A gateway before a sink, and before another for what the first refuses."""
+    with Sink() as sink, Sink() as second:
+        name = "openai/whisper-1"
+        rows = [
+            row("ears", name, f"{sink.url}/v1", "key"),
+            row("either", name, f"{sink.url}/v1", "key"),
+            row("either", name, f"{second.url}/v1", "key"),
+        ]
+        for order, each in enumerate(rows[1:]):
+            each["litellm_params"] |= {"order": order + 1, "max_retries": 0}
+        gateway = Gateway(directory, configured(rows)).start()
+        try:
+            yield gateway, sink, second
+            gateway.stop()
+        finally:
+            gateway.kill()
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Sink, Sink]]:
+    with standing(tmp_path_factory.mktemp("uploads")) as made:
+        yield made
+
+
+def framed(model: str, size: int) -> tuple[bytes, int, bytes]:
+    """A form's bytes before its file, the length of all of it, and those after."""
+    mark = f"--{BOUNDARY}"
+    field = 'content-disposition: form-data; name="model"'
+    file = 'content-disposition: form-data; name="file"; filename="a.wav"'
+    before = f"{mark}\r\n{field}\r\n\r\n{model}\r\n{mark}\r\n{file}\r\n\r\n".encode()
+    after = f"\r\n{mark}--\r\n".encode()
+    return before, len(before) + size + len(after), after
+
+
+def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
+    """Send a recording of so many bytes, which are nowhere as a whole."""
+    before, length, after = framed(model, size)
+
+    def body() -> Iterator[bytes]:
+        yield before
+        for at in range(0, size, len(BLOCK)):
+            yield BLOCK[: size - at]
+        yield after
+
+    headers = {
+        "authorization": f"Bearer {gateway.key}",
+        "content-type": f"multipart/form-data; boundary={BOUNDARY}",
+        "content-length": str(length),
+    }
+    url = f"{gateway.url}/v1/audio/transcriptions"
+    return httpx.post(url, content=body(), headers=headers, timeout=120)
+
+
+def begun(gateway: Gateway, size: int, sent: int, key: str = "") -> socket.socket:
+    """A connection on which so much of an upload has been sent."""
+    before, length, _ = framed("ears", size)
+    made = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
+    head = (
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\n"
+        f"authorization: Bearer {key or gateway.key}\r\ncontent-length: {length}\r\n"
+        f"content-type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
+    )
+    made.sendall(head.encode() + before)
+    for at in range(0, sent, len(BLOCK)):
+        made.sendall(BLOCK[: sent - at])
+    return made
+
+
+def serving(gateway: Gateway) -> int:
+    assert gateway._process is not None
+    return gateway._process.pid
+
+
+def memory(gateway: Gateway) -> int:
+    """The gateway's resident bytes."""
+    status = Path(f"/proc/{serving(gateway)}/status").read_text(encoding="ascii")
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def spooled(gateway: Gateway) -> int:
+    """How many files of uploads it has open."""
+    found = 0
+    for link in Path(f"/proc/{serving(gateway)}/fd").iterdir():
+        try:
+            found += "/uploads/" in str(link.readlink())
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
+    ends = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def test_many_at_once_do_not_take_the_memory(stand: tuple[Gateway, Sink, Sink]) -> None:
+    gateway, sink, _ = stand
+    upload(gateway, "ears", 2 * MB)
+    before, count, size = memory(gateway), 12, 32 * MB
+    peak, over = before, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not over.wait(0.05):
+            peak = max(peak, memory(gateway))
+
+    watching = threading.Thread(target=watch)
+    sink.holds = True
+    statuses: list[int] = []
+    sending = [
+        threading.Thread(target=lambda: statuses.append(upload(gateway, "ears", size).status_code))
+        for _ in range(count)
+    ]
+    for thread in (watching, *sending):
+        thread.start()
+    until(lambda: spooled(gateway) == count)
+    sink.holds = False
+    for thread in sending:
+        thread.join()
+    over.set()
+    watching.join()
+    assert statuses == [200] * count
+    assert len({digest for _, digest in sink.got[-count:]}) == 1
+    assert peak - before < 100 * MB, f"{(peak - before) // MB} MB for {count * size // MB} MB"
+    until(lambda: spooled(gateway) == 0)
+
+
+def test_the_next_target_gets_all_of_it_again(stand: tuple[Gateway, Sink, Sink]) -> None:
+    gateway, first, second = stand
+    first.refuses = True
+    try:
+        answer = upload(gateway, "either", 5 * MB + 3)
+    finally:
+        first.refuses = False
+    assert answer.status_code == 200
+    assert first.got[-1] == second.got[-1]
+    logged = gateway.row(answer.headers["x-request-id"])
+    assert [attempt["status"] for attempt in logged["attempts"]] == [503, 200]
+
+
+def test_a_client_that_leaves_while_it_sends_leaves_nothing(
+    stand: tuple[Gateway, Sink, Sink],
+) -> None:
+    gateway, sink, _ = stand
+    got, broken = len(sink.got), sink.broken
+    with begun(gateway, 30 * MB, 20 * MB):
+        until(lambda: spooled(gateway) == 1)
+    until(lambda: spooled(gateway) == 0)
+    assert (len(sink.got), sink.broken) == (got, broken)
+
+
+def test_a_client_that_leaves_ends_the_call_of_the_provider(
+    stand: tuple[Gateway, Sink, Sink],
+) -> None:
+    gateway, sink, _ = stand
+    broken, sink.holds = sink.broken, True
+    size = 30 * MB
+    with begun(gateway, size, size) as connection:
+        connection.sendall(framed("ears", size)[2])
+        until(lambda: spooled(gateway) == 1)
+    try:
+        until(lambda: spooled(gateway) == 0)
+    finally:
+        sink.holds = False
+    until(lambda: sink.broken == broken + 1)
+
+
+def test_a_wrong_key_is_refused_before_its_upload(stand: tuple[Gateway, Sink, Sink]) -> None:
+    with begun(stand[0], 30 * MB, 0, key="sk-wrong") as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
+    assert spooled(stand[0]) == 0

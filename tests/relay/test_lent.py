@@ -1,0 +1,147 @@
+"""A request that is only pretended becomes what live traffic sends, given what that remembers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.edge.endpoints import find
+from gateway.relay import translate
+from gateway.relay.lent import Lent
+from gateway.relay.media_fetch import Fetched
+from tests.relay.clients import CLIENTS, Client
+from tests.relay.test_reasoning_matrix import ASKED, Upstreams, ask, process
+
+Json = dict[str, Any]
+PRESETS = {"anthropic-4.5": "anthropic"}
+PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+URL = "https://example.org/a.png?secret=1"
+
+
+@pytest.fixture(scope="module")
+def upstreams() -> Iterator[Upstreams]:
+    with ExitStack() as stack:
+        yield Upstreams(stack)
+
+
+def pretended(client: Client, upstream: str, model: str, **lent: Any) -> Json:
+    """The client's next request, as it would go to this provider."""
+    path, body = client.request(upstream, stream=False)
+    endpoint = find(path.partition("?")[0])
+    assert endpoint is not None
+    body = {**body, "model": upstream, "stream": False}
+    preset = PRESETS.get(upstream, upstream)
+    headers = {name.lower(): value for name, value in client.headers.items()}
+    return translate.request(endpoint.dialect, preset, body, headers, model, None, Lent(**lent))
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=[c.name for c in CLIENTS])
+@pytest.mark.parametrize(
+    "upstream", ["gemini", "deepseek", "openai", "anthropic", "anthropic-4.5", "bedrock"]
+)
+async def test_it_is_what_live_traffic_sends(
+    client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
+) -> None:
+    client = client.fresh()
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        for _ in range(2):
+            await ask(gateway, client, upstream, stream=False)
+            client.answer("sunny")
+        rows = await gateway.rows(2)
+        model = rows[0].model
+        answers = [json.loads(row.bodies.upstream_response or b"") for row in rows if row.bodies]
+        whole = pretended(client, upstream, model, answers=tuple(answers))
+        bare = pretended(client, upstream, model)
+        path, body = client.request(upstream, stream=False)
+        await gateway.post(path, body, headers=client.headers)
+        sent = upstreams.last(upstream).body
+    assert whole["body"] == sent
+    assert whole["live"] == []
+    assert (bare["body"] == sent) == (bare["live"] == [])
+
+
+async def test_what_is_missing_is_named(upstreams: Upstreams, tmp_path: Path) -> None:
+    (client,) = [c.fresh() for c in CLIENTS if c.name == "chat"]
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, "gemini", stream=False)
+        client.answer("sunny")
+        found = pretended(client, "gemini", "gemini-3.8-flash")
+    (told,) = found["live"]
+    assert told["field"] == "messages[1]"
+    assert "reasoning of this turn" in told["note"]
+
+
+def answered(part: Json) -> Json:
+    """An answer of Gemini's with one part."""
+    return {"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (answered({"text": "x"}), ""),
+        ([], "answers[0] is no answer in gemini"),
+        (
+            answered({"functionCall": {"name": "g", "args": {}}, "thoughtSignature": "c2ln"}),
+            "no turn of the request has its calls",
+        ),
+    ],
+    ids=["without_calls", "no_answer", "another_talk"],
+)
+def test_an_answer_has_to_be_of_this_conversation(answer: Any, words: str) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    body = {
+        "model": "gemini-3.8-flash",
+        "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "y"},
+        ],
+    }
+    lent = Lent(answers=(answer,))
+    if not words:
+        found = translate.request("openai_chat", "gemini", body, {}, "", None, lent)
+        assert [told["field"] for told in found["live"]] == ["messages[1]"]
+        return
+    with pytest.raises(GatewayError) as caught:
+        translate.request("openai_chat", "gemini", body, {}, "", None, lent)
+    assert words in caught.value.error.message
+    assert caught.value.error.param == "answers[0]"
+
+
+def with_picture(model: str) -> Json:
+    image = {"type": "image_url", "image_url": {"url": URL}}
+    return {"model": model, "messages": [{"role": "user", "content": [image]}]}
+
+
+def test_a_url_shows_what_it_leads_to() -> None:
+    body = with_picture("gemini-3.8-flash")
+    file = Fetched(data=PIXEL, media_type="image/png", size=8)
+    lent = Lent(files={URL: file}, fetches=True)
+    found = translate.request("openai_chat", "gemini", body, {}, "", None, lent)
+    (part,) = found["body"]["contents"][0]["parts"]
+    assert part == {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
+    assert found["live"] == []
+    assert "secret" not in json.dumps(found["report"])
+    bare = translate.request("openai_chat", "gemini", body, {}, "", None, Lent(fetches=True))
+    assert [told["field"] for told in bare["live"]] == ["messages[0].content[0]"]
+    off = translate.request("openai_chat", "gemini", body, {}, "", None, Lent())
+    assert off["live"] == []
+    own = translate.request("openai_chat", "openai", with_picture("gpt-4o"), {}, "", None, lent)
+    assert own["body"] == with_picture("gpt-4o")
+
+
+def test_a_file_that_is_no_picture_is_refused() -> None:
+    file = Fetched(data=PIXEL, media_type="application/pdf", size=8)
+    body = with_picture("gemini-3.8-flash")
+    with pytest.raises(GatewayError, match="not an image"):
+        translate.request("openai_chat", "gemini", body, {}, "", None, Lent(files={URL: file}))

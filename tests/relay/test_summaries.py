@@ -1,0 +1,86 @@
+"""Chat clients see OpenAI's thoughts where the model's row says that they may be asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from tests.relay.harness import gateway, provider, route, snapshot
+
+Json = dict[str, Any]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+ANSWER: Json = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "model": "gpt-5.6-sol",
+    "status": "completed",
+    "output": [
+        {
+            "id": "rs_1",
+            "type": "reasoning",
+            "summary": [{"type": "summary_text", "text": "I count."}],
+        },
+        {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "Three.", "annotations": []}],
+        },
+    ],
+    "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
+}
+
+
+async def asked(tmp_path: Path, path: str, body: Json, *, on: bool) -> tuple[Json, Json]:
+    """What the provider's Responses were asked, and what the client got."""
+    made = route("think", provider("up", preset="openai"), model="gpt-5.6-sol")
+    (target,) = made.targets
+    traits = msgspec.structs.replace(target.model.traits, reasoning_summaries=on)
+    model = msgspec.structs.replace(target.model, traits=traits)
+    targets = (msgspec.structs.replace(target, model=model),)
+    registry = snapshot(msgspec.structs.replace(made, targets=targets))
+    up = httpx.Response(200, json=ANSWER)
+    async with gateway(tmp_path, registry, up=lambda r: up) as g:
+        seen = await g.post(path, {"model": "think", **body})
+        assert seen.status == 200, seen.body
+        return json.loads(g.upstreams.requests[0].content), seen.json()
+
+
+CHAT: Json = {"messages": [{"role": "user", "content": "x"}], "tools": [TOOL]}
+
+
+@pytest.mark.parametrize(
+    ("more", "reasoning"),
+    [
+        ({}, {"summary": "auto"}),
+        ({"reasoning_effort": "low"}, {"effort": "low", "summary": "auto"}),
+        ({"reasoning": {"exclude": True}}, None),
+    ],
+    ids=["unasked", "effort", "not_wanted"],
+)
+async def test_a_chat_client_sees_thoughts(tmp_path: Path, more: Json, reasoning: Any) -> None:
+    sent, told = await asked(tmp_path, "/v1/chat/completions", CHAT | more, on=True)
+    assert sent.get("reasoning") == reasoning
+    if reasoning is not None:
+        assert told["choices"][0]["message"]["reasoning_content"] == "I count."
+
+
+async def test_nobody_asks_where_it_is_not_known(tmp_path: Path) -> None:
+    sent, _ = await asked(tmp_path, "/v1/chat/completions", CHAT, on=False)
+    assert "reasoning" not in sent
+
+
+async def test_clients_that_ask_themselves_are_left_alone(tmp_path: Path) -> None:
+    message = {"max_tokens": 50, "messages": CHAT["messages"]}
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    sent, _ = await asked(tmp_path, "/v1/messages", message | {"tools": tools}, on=True)
+    assert "summary" not in sent.get("reasoning", {})
+    sent, _ = await asked(tmp_path / "own", "/v1/responses", {"input": "x"}, on=True)
+    assert "reasoning" not in sent
