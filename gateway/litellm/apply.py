@@ -7,13 +7,23 @@ adds: what it makes is people's from then on.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from django.db import transaction
 
 from gateway import store
-from gateway.litellm.rows import AliasRow, Config, ModelRow, ProviderRow, RouteRow, TargetRow
-from gateway.models import Alias, Model, Provider, RegistryRow, Route, Source, Target
+from gateway.litellm.rows import (
+    AliasRow,
+    Config,
+    ModelRow,
+    ProviderRow,
+    RouteRow,
+    SettingRow,
+    TargetRow,
+)
+from gateway.models import Alias, Model, Provider, RegistryRow, Route, Setting, Source, Target
+from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.document import Document
 from gateway.store.compile import WAY_FIELDS
 
@@ -21,6 +31,7 @@ Row = TypeVar("Row", bound=RegistryRow)
 
 # What may stand on a row of each table, and so keep it.
 _STANDS_ON: dict[type[RegistryRow], tuple[str, ...]] = {
+    Setting: (),
     Alias: (),
     Target: (),
     Route: ("targets", "aliases"),
@@ -29,7 +40,10 @@ _STANDS_ON: dict[type[RegistryRow], tuple[str, ...]] = {
 }
 # What a route does where the file says nothing.
 _USUAL = Document(name="")
-_PRICES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+_PRICES = (
+    *("input", "output", "cache_read", "cache_write", "cache_write_1h"),
+    *("reasoning", "input_audio", "output_audio"),
+)
 
 
 def apply(config: Config, *, source: str = Source.FILE) -> list[str]:
@@ -60,6 +74,8 @@ class _Writer:
             self._route(route)
         for alias in self._config.aliases.values():
             self._alias(alias)
+        for setting in self._config.settings.values():
+            self._setting(setting)
         for table in _STANDS_ON if self._owns else ():
             self._remove(table)
         return self._notes
@@ -98,6 +114,7 @@ class _Writer:
             "auth": given.auth,
             "headers": given.headers,
             "query": given.query or None,
+            **_budget(given.budget),
         }
         row = self._put(Provider, {"name": name}, values, given.ref)
         if row is None:
@@ -149,6 +166,7 @@ class _Writer:
             "default_max_output": given.default_max_output,
             "hidden": given.hidden,
             "cache": given.cache,
+            "key_limits": given.key_limits,
         }
         row = self._put(Route, {"name": given.name}, values, given.ref)
         if row is None:
@@ -167,6 +185,8 @@ class _Writer:
             "timeouts": given.timeouts,
             "edits": given.edits,
             "tags": list(given.tags),
+            **{column: given.limits.get(name) for column, name in LIMITS.items()},
+            **_budget(given.budget),
         }
         self._saved(row or Target(route=route, source=self._source), values, given.ref)
 
@@ -177,6 +197,11 @@ class _Writer:
             return
         if self._put(Alias, {"pattern": given.pattern}, {"route": route}, given.ref) is None:
             self._say(given.ref, f"the alias {given.pattern} is not from this file; it stays")
+
+    def _setting(self, given: SettingRow) -> None:
+        row = self._put(Setting, {"name": given.name}, {"value": given.value}, given.ref)
+        if row is None:
+            self._say(given.ref, f"the setting {given.name} is not from this file; it stays")
 
     # --- what the file no longer says --------------------------------------------------
 
@@ -191,6 +216,10 @@ class _Writer:
                 )
             else:
                 row.delete()
+
+
+def _budget(said: dict[str, Decimal]) -> dict[str, Decimal | None]:
+    return {column: said.get(name) for column, name in BUDGETS.items()}
 
 
 def _does_the_same(row: Provider, given: ProviderRow) -> bool:

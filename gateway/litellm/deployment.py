@@ -12,6 +12,7 @@ from gateway.canon.traits import Traits
 from gateway.litellm.clouds import settled
 from gateway.litellm.endpoint import endpoint, own_base
 from gateway.litellm.inference import ELSEWHERE, Named, NotYet, named
+from gateway.litellm.limits import budget, deployment_limits
 from gateway.litellm.reader import Node
 from gateway.litellm.report import Report
 from gateway.litellm.rows import ModelRow, ProviderRow, TargetRow
@@ -24,6 +25,8 @@ SHARES = ("weight", "rpm", "tpm")
 MODES = frozenset({"chat", "responses"})
 
 MAX_NAME = 200
+# The preset that says a `mock_response`.
+MOCK = "demo"
 # What a price's column holds, in dollars for a million tokens.
 MAX_PRICE = Decimal(10_000_000)
 
@@ -35,6 +38,9 @@ _COSTS = {
     "cache_read_input_token_cost": "cache_read",
     "cache_creation_input_token_cost": "cache_write",
     "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "output_cost_per_reasoning_token": "reasoning",
+    "input_cost_per_audio_token": "input_audio",
+    "output_cost_per_audio_token": "output_audio",
 }
 _ABLE = {
     "supports_vision": "images",
@@ -147,8 +153,17 @@ def read_deployment(
         raise model.wrong("names a provider but no model")
     if found.guessed and found.prefix in ELSEWHERE:
         report.say(model, ELSEWHERE[found.prefix])
-    provider = endpoint(params, found, environ, report)
+    told = _mock(params, report)
+    if told is None:
+        provider = endpoint(params, found, environ, report)
+        edits = _edits(params, found, report)
+    else:
+        provider = ProviderRow(preset=MOCK, ref=params.place, plain=True)
+        edits = [{"op": "set", "path": "mock_response", "value": told}]
     traits, prices = _known_as(info, found)
+    if told is not None:
+        prices = {**_list_prices(found.preset.name, found.model), **prices}
+    limits, rates = deployment_limits(params, info)
     return Deployment(
         provider=provider,
         model=ModelRow(
@@ -165,10 +180,22 @@ def read_deployment(
             order=node.whole() if (node := params.get("order")) is not None else 1,
             shares={n: node.number() for n in SHARES if (node := params.get(n)) is not None},
             timeouts=timeouts(params),
-            edits=_edits(params, found, report),
+            edits=edits,
             tags=_tags(params),
+            limits=limits,
+            rates=rates,
+            budget=budget(params, report, "max_budget", "budget_duration"),
         ),
     )
+
+
+def _mock(params: Node, report: Report) -> str | None:
+    """What an entry always answers, without a call of its provider."""
+    node = params.get("mock_response")
+    if node is None or isinstance(node.value, str):
+        return node.text() if node is not None else None
+    report.say(node, "is left out: only a text is said")
+    return None
 
 
 def _tags(params: Node) -> tuple[str, ...]:
@@ -253,9 +280,12 @@ def _known_as(info: Node | None, found: Named) -> tuple[dict[str, Any], dict[str
         for name in told.__struct_fields__
         if name != "model" and (value := getattr(told, name)) != getattr(own, name)
     }
-    price = price_for(preset, base)
-    prices = {name: value for name in _COSTS.values() if (value := getattr(price, name))}
-    return msgspec.to_builtins(traits), prices
+    return msgspec.to_builtins(traits), _list_prices(preset, base)
+
+
+def _list_prices(preset: str, model: str) -> dict[str, Decimal]:
+    price = price_for(preset, model)
+    return {name: value for name in _COSTS.values() if (value := getattr(price, name))}
 
 
 def _prices(params: Node, info: Node | None) -> dict[str, Decimal]:

@@ -49,7 +49,7 @@ def _never(names: str, why: str) -> dict[str, Key]:
     return {name: Key("never", why) for name in names.split()}
 
 
-_LIMITS = "limits and budgets are those of keys, teams, routes and providers: set them there"
+_LIMITS = "limits and budgets are of keys, teams, routes, targets, providers, all: set them there"
 _CACHE = "litellm_settings.cache says it for all models; a route's page for one"
 _REDIS = "REDIS_URL says where Redis is; without it answers are kept in the database"
 _OBSERVE = "requests are logged here; exporters are not there yet"
@@ -71,14 +71,15 @@ _ROUTERS = "there are no routers that choose by content"
 _CODE = "no code is loaded from configuration"
 _PLAIN_AGENTS = "Claude Code is served as any client of /v1/messages"
 _PINGS = "streams that wait get no pings yet"
-_PRICED = "only the five prices above are read; others come of the price list"
+_PRICED = "the prices above are read; others come of the price list"
+_WINDOWS = "of days, weeks, months or for ever: another time holds for the next longer of them"
 _LEVEL = "the log level is DRAGOMAN_LOG_LEVEL"
 
 TOP: dict[str, Key] = {
     **_yes("model_list litellm_settings router_settings general_settings"),
     **_yes("environment_variables", "a variable that is set already wins"),
     **_yes("include", "relative to the including file"),
-    **_later("credential_list", "name a variable, or write the key, in the model's api_key"),
+    **_yes("credential_list", "an entry's own litellm_params win"),
     **_later("callback_settings", _OBSERVE),
     **_later("files_settings finetune_settings assistant_settings", _OTHER_KINDS),
     **_never("guardrails policies policy_attachments", _GUARD),
@@ -104,7 +105,12 @@ PARAMS: dict[str, Key] = {
     **_yes("organization custom_llm_provider extra_body order"),
     **_yes("extra_headers headers", "os.environ/NAME keeps only the name in the database"),
     **_yes("weight", "the first entry of a model decides whether weight, rpm or tpm counts"),
-    **_differs("rpm tpm", "as shares of the traffic, not as limits"),
+    **_differs(
+        "rpm tpm",
+        "shares of the traffic with simple-shuffle; limits with usage-based-routing(-v2), "
+        "latency- and cost-based-routing and enforce_model_rate_limits, rpm with "
+        "enable_pre_call_checks too; they never bound requests at a time",
+    ),
     **_differs("timeout", "the wait for the answer; a stream that flows is not cut"),
     **_differs("stream_timeout", "the wait between two pieces of a stream"),
     **_differs("max_retries num_retries", "of the route: the highest of its entries"),
@@ -120,11 +126,16 @@ PARAMS: dict[str, Key] = {
         "a default, sent where the client says nothing and the provider has it",
     ),
     **_yes("max_tokens max_completion_tokens", "a default, by the name that the model takes"),
-    **_later(
-        """max_budget budget_duration max_parallel_requests itpm otpm default_api_key_tpm_limit
-        default_api_key_rpm_limit""",
-        _LIMITS,
+    **_differs("max_budget budget_duration", _WINDOWS),
+    **_differs(
+        "max_parallel_requests",
+        "a deployment that is full is passed over, and asked again after a pause: nothing queues",
     ),
+    **_yes(
+        "default_api_key_tpm_limit default_api_key_rpm_limit",
+        "of each key on this model: the lowest of its entries",
+    ),
+    **_later("itpm otpm", "tokens of prompt and answer are counted as one: say tpm"),
     **_yes("tags", "choose targets where router_settings.enable_tag_filtering is on"),
     **_later("tag_regex", "tags are compared as they are"),
     **_yes(
@@ -147,13 +158,19 @@ PARAMS: dict[str, Key] = {
         "azure_ad_token_provider azure_username azure_password",
         "use an api_key, or an application's secret",
     ),
-    **_later("litellm_credential_name", "name a variable, or write the key, in api_key"),
+    **_yes("litellm_credential_name", "of credential_list in a file"),
     **_later("cache_control_injection_points", "cache marks are passed on, never made up"),
-    **_later("mock_response mock_tool_calls", "the demo provider has scripted answers"),
+    **_differs(
+        "mock_response",
+        "a text, or litellm.RateLimitError, .InternalServerError or .ContextWindowExceededError; "
+        "said by the demo provider, at the model's price",
+    ),
+    **_later("mock_tool_calls", "the demo provider has scripted answers"),
     **_later("configurable_clientside_auth_params", "clients can not choose where a call goes"),
     **_later("input_cost_per_second output_cost_per_second cost_per_query", "tokens are priced"),
     **_later("input_cost_per_character output_cost_per_character", "tokens are priced"),
-    **_later("output_cost_per_reasoning_token", "reasoning is priced as output"),
+    **_yes("output_cost_per_reasoning_token"),
+    **_yes("input_cost_per_audio_token output_cost_per_audio_token"),
     **_later("metadata proxy_server_request", "nothing reads it yet"),
     **_later("caching cache ttl", _CACHE),
     **_later("use_in_pass_through", "custom paths are not served"),
@@ -227,24 +244,24 @@ INFO: dict[str, Key] = {
     **_never("supports_native_streaming supports_assistant_prefill", "known already"),
     **_never("supported_openai_params supported_endpoints", "known already"),
     **_never("internal_router_model member_auto_router", _ROUTERS),
-    **_later("rpm tpm", _LIMITS),
+    **_yes("rpm tpm", "as limits, where those of litellm_params would be"),
     **_later("ptu_effective_from ptu_effective_to", "tokens are priced"),
     **_later(
         "off_peak_pricing tiered_pricing web_search_billing_unit search_free_requests", _PRICED
     ),
     **_later("input_cost_per_character output_cost_per_character", "tokens are priced"),
     **_later("input_cost_per_second output_cost_per_second", "tokens are priced"),
-    **_later("output_cost_per_reasoning_token", "reasoning is priced as output"),
+    **_yes("output_cost_per_reasoning_token"),
+    **_yes("input_cost_per_audio_token output_cost_per_audio_token"),
     **_later("output_vector_size uses_embed_content", "known of each provider"),
-    **_never("use_openai_responses_path provider_specific_entry", "known already"),
-    **_never("prompt_cache_min_tokens default_reasoning_effort", "known already"),
-    **_never("reasoning_effort_levels supported_audio_formats thinking_always_on", "known already"),
-    **_never("token_count_framing token_count_model token_count_tokenizer", "known already"),
-    **_never("vertex_ai_audio_api", _DIALECT),
     **_never(
-        "bedrock_converse_supports_strict_tools bedrock_output_config_effort_ceiling",
+        """use_openai_responses_path provider_specific_entry prompt_cache_min_tokens
+        default_reasoning_effort reasoning_effort_levels supported_audio_formats
+        thinking_always_on token_count_framing token_count_model token_count_tokenizer
+        bedrock_converse_supports_strict_tools bedrock_output_config_effort_ceiling""",
         "known already",
     ),
+    **_never("vertex_ai_audio_api", _DIALECT),
 }
 
 _FALLBACKS: dict[str, Key] = {
@@ -253,8 +270,8 @@ _FALLBACKS: dict[str, Key] = {
     **_yes("context_window_fallbacks content_policy_fallbacks"),
     **_differs(
         "num_retries",
-        "a fallback is asked before a target is asked again: nobody waits while another can "
-        "answer; without one the same",
+        "further calls of one model before its fallbacks, as there; each deployment is asked "
+        "once at least",
     ),
     **_differs("allowed_fails", "counted in a row, not by the minute; an answer forgets them"),
 }
@@ -284,10 +301,10 @@ LITELLM: dict[str, Key] = {
         generic_logger_headers""",
         _OBSERVE,
     ),
+    **_differs("max_budget budget_duration", f"of all requests; {_WINDOWS}"),
     **_later(
-        """max_budget budget_duration max_user_budget max_internal_user_budget
-        internal_user_budget_duration max_end_user_budget cost_discount_config
-        cost_margin_config tag_budget_config""",
+        """max_user_budget max_internal_user_budget internal_user_budget_duration
+        max_end_user_budget cost_discount_config cost_margin_config tag_budget_config""",
         _LIMITS,
     ),
     **_later(
@@ -336,7 +353,7 @@ ROUTER: dict[str, Key] = {
     **_later("ttft_timeout", "a first piece may take as long as an answer"),
     **_differs(
         "retry_policy model_group_retry_policy",
-        "of each target; BadRequestErrorRetries is reported, as the answer would be the same",
+        "BadRequestErrorRetries is reported, as the answer would be the same",
     ),
     **_differs(
         "retry_after", "the shortest pause; it doubles, and a Retry-After of 2 s is followed"
@@ -348,8 +365,12 @@ ROUTER: dict[str, Key] = {
         "also by a key's tags, and by the header x-dragoman-tags",
     ),
     **_later("tag_routing_prefix", "tags are compared as they are"),
-    **_later("provider_budget_config", _LIMITS),
-    **_later("default_max_parallel_requests default_priority polling_interval", _LIMITS),
+    **_differs(
+        "provider_budget_config",
+        f"of each provider here, of which there is one for each key and address; {_WINDOWS}",
+    ),
+    **_differs("default_max_parallel_requests", "as max_parallel_requests of litellm_params"),
+    **_never("default_priority polling_interval", "requests are never queued: limits refuse"),
     **_later("redis_host redis_port redis_password redis_url redis_db redis_username", _SHARED),
     **_never("cache_responses cache_kwargs", _CACHE),
     **_later("caching_groups", "routes do not share answers"),
@@ -361,7 +382,8 @@ ROUTER: dict[str, Key] = {
     **_differs(
         "optional_pre_call_checks",
         "prompt_caching, session_affinity and deployment_affinity keep a session at its "
-        "target, by hashing; others are reported",
+        "target, by hashing; enforce_model_rate_limits passes over a deployment that is full, "
+        "and refuses where all are; others are reported",
     ),
     **_later("routing_strategy_args routing_groups weights", "strategies take no arguments yet"),
     **_later("model_group_affinity_config", "optional_pre_call_checks says it for all models"),
@@ -371,7 +393,7 @@ ROUTER: dict[str, Key] = {
         health_check_ignore_transient_errors""",
         _HEALTH,
     ),
-    **_later("default_litellm_params", "set them in the models' litellm_params"),
+    **_yes("default_litellm_params"),
     **_later("alerting_config", _OBSERVE),
     **_never("enable_weighted_failover", "the others of a route are always tried, by weight"),
     **_never(
@@ -407,10 +429,12 @@ GENERAL: dict[str, Key] = {
     ),
     **_never("max_request_size_mb", "DRAGOMAN_MAX_BODY_BYTES says it"),
     **_never("max_response_size_mb", "answers are streamed on"),
+    **_differs("max_parallel_requests", "of each deployment, as in litellm_params"),
+    **_yes("global_max_parallel_requests"),
     **_later(
-        """max_parallel_requests global_max_parallel_requests token_rate_limit_type
-        disable_retry_on_max_parallel_request_limit_error fail_closed_budget_enforcement
-        disable_reset_budget proxy_budget_rescheduler_min_time proxy_budget_rescheduler_max_time
+        """token_rate_limit_type disable_retry_on_max_parallel_request_limit_error
+        fail_closed_budget_enforcement disable_reset_budget
+        proxy_budget_rescheduler_min_time proxy_budget_rescheduler_max_time
         proxy_batch_write_at proxy_batch_polling_interval disable_spend_updates
         disable_batch_input_file_rate_limiting""",
         _LIMITS,
@@ -578,7 +602,8 @@ CACHE: dict[str, Key] = {
         """host port password username ssl url redis_url db redis_startup_nodes sentinel_nodes
         sentinel_password service_name gcp_service_account gcp_ssl_ca_certs
         aws_iam_redis_auth redis_flush_size max_connections socket_timeout
-        redis_semantic_cache_index_name valkey_semantic_cache_index_name""",
+        redis_semantic_cache_index_name valkey_semantic_cache_index_name ssl_cert_reqs
+        ssl_check_hostname s3_config""",
         _REDIS,
     ),
     **_never(
@@ -590,7 +615,6 @@ CACHE: dict[str, Key] = {
         qdrant_semantic_cache_vector_size""",
         "answers are kept in the database, or on the Redis of REDIS_URL",
     ),
-    **_never("ssl_cert_reqs ssl_check_hostname s3_config", _REDIS),
     **_later(
         """semantic_cache_scope semantic_cache_embedding_timeout
         semantic_cache_embedding_max_input_tokens max_messages""",

@@ -11,6 +11,7 @@ import msgspec
 from gateway.litellm.deployment import LIMITS, MAX_NAME, SHARES, Deployment, read_deployment
 from gateway.litellm.endpoint import label
 from gateway.litellm.inference import NotYet, families
+from gateway.litellm.limits import note_key_limits
 from gateway.litellm.reader import File, Mistake, Node, Unset, read_file, resolved
 from gateway.litellm.report import Report
 from gateway.litellm.rows import AliasRow, Config, RouteRow, TargetRow
@@ -37,6 +38,8 @@ def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
             reading.report.say(node, "stands twice; only the last one counts")
     for section in sections:
         reading.report.keys(section, "")
+        reading.shared(section)
+    for section in sections:
         reading.models(section)
     reading.finish()
     read_settings(config, sections, reading.report)
@@ -80,6 +83,23 @@ class _Reading:
         self._config = config
         self._environ = environ
         self._everything: list[tuple[Node, Node, Node | None]] = []
+        self._credentials: dict[str, Node] = {}
+        self._usual: Node | None = None
+
+    def shared(self, root: Node) -> None:
+        """What entries may leave to others: `credential_list` and `default_litellm_params`."""
+        listed = root.get("credential_list")
+        for item in listed.list() if listed is not None else ():
+            name, values = item.get("credential_name"), item.get("credential_values")
+            if name is None or values is None:
+                raise item.wrong("needs a credential_name and credential_values")
+            self.report.keys(values, "litellm_params")
+            self._credentials.setdefault(name.text(), values)
+        router = root.get("router_settings")
+        usual = router.get("default_litellm_params") if router is not None else None
+        if usual is not None and self._usual is None:
+            self.report.keys(usual, "litellm_params")
+            self._usual = usual
 
     def models(self, root: Node) -> None:
         models = root.get("model_list")
@@ -92,9 +112,24 @@ class _Reading:
                 raise entry.wrong("needs litellm_params")
             info = entry.get("model_info")
             self.report.keys(params, "litellm_params")
+            params = self._whole(params)
             if info is not None:
                 self.report.keys(info, "model_info")
             self._entry(name, params, info)
+
+    def _whole(self, params: Node) -> Node:
+        """An entry with what it leaves to others; its own words win."""
+        found = dict(params.value)
+        named = params.get("litellm_credential_name")
+        if named is not None:
+            credential = self._credentials.get(named.text())
+            if credential is not None:
+                found = {**dict(credential.items()), **found}
+            else:
+                self.report.say(named, f"there is no `{named.text()}` in credential_list")
+        if self._usual is not None:
+            found = {**dict(self._usual.items()), **found}
+        return msgspec.structs.replace(params, value=found)
 
     def _entry(self, name: Node, params: Node, info: Node | None) -> None:
         if _means_everything(params):
@@ -120,6 +155,7 @@ class _Reading:
             route.cooldown_s = max(route.cooldown_s or 0.0, node.number())
         if (limit := params.get(*LIMITS)) is not None:
             route.default_max_output = limit.whole()
+        note_key_limits(route, params)
         if "*" in public:
             route.hidden = True
             self._config.aliases[public] = AliasRow(pattern=public, route=public, ref=at.place)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.litellm.limits import ENFORCED
 from gateway.litellm.reader import Node
 from gateway.litellm.report import Report
 from gateway.litellm.rows import Config, RouteRow
@@ -52,6 +53,9 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
                 _fallbacks_on(config, node, kind, report)
         for route in routes:
             _numbers(route, section)
+    for route in routes:
+        # LiteLLM retries among the deployments of a model before it falls back to another.
+        route.ways["retry_first"] = True
     _strategy(routes, _first(sections, "routing_strategy"), report)
     _affinity(routes, _first(sections, "optional_pre_call_checks"), report)
     _tags(routes, sections)
@@ -154,8 +158,11 @@ def _affinity(routes: list[RouteRow], node: Node | None, report: Report) -> None
     if node is None:
         return
     for item in node.list():
+        if item.text() == ENFORCED:
+            continue
         if item.text() not in _AFFINITY:
-            report.say(item, f"`{item.text()}` is not one of {', '.join(sorted(_AFFINITY))}")
+            known = ", ".join(sorted({*_AFFINITY, ENFORCED}))
+            report.say(item, f"`{item.text()}` is not one of {known}")
             continue
         for route in routes:
             if route.strategy == "weighted":

@@ -12,7 +12,8 @@ import msgspec
 class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     """A provider: a literal key in `key`, or the name of a variable in `key_env`.
 
-    `auth` is how it is shown, where that is not the preset's way.
+    `auth` is how it is shown, where that is not the preset's way; `budget` is no part of
+    what it is.
 
     A header's value may be `os.environ/NAME`: the store looks it up, the row never
     holds it. `plain` is whether it is just its preset with the preset's usual key.
@@ -27,6 +28,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     plain: bool = False
+    budget: dict[str, Decimal] = {}
 
     @property
     def identity(self) -> str:
@@ -56,7 +58,10 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment behind a route. `shares` are its `weight`, `rpm` and `tpm`."""
+    """One deployment behind a route. `shares` are its `weight`, `rpm` and `tpm`.
+
+    `limits` and `budget` have the names of `routing.limits`; `rates` may become limits.
+    """
 
     provider: str
     model: str
@@ -67,6 +72,9 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: dict[str, float] = {}
     edits: list[dict[str, Any]] = []
     tags: tuple[str, ...] = ()
+    limits: dict[str, int] = {}
+    rates: dict[str, int] = {}
+    budget: dict[str, Decimal] = {}
 
 
 class RouteRow(msgspec.Struct, kw_only=True):
@@ -86,6 +94,15 @@ class RouteRow(msgspec.Struct, kw_only=True):
     default_max_output: int | None = None
     hidden: bool = False
     cache: dict[str, Any] = {}
+    key_limits: dict[str, int] = {}
+
+
+class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting of `store.options`."""
+
+    name: str
+    value: dict[str, Any]
+    ref: str
 
 
 class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +119,7 @@ class Config(msgspec.Struct, kw_only=True):
     Attributes:
         providers: by name; `names` gives the name for an identity.
         environment: what `environment_variables` sets.
+        settings: what holds for all requests together.
         master_key: the credential of everything, or empty.
         log_bodies: False where the file wants no content to be stored.
         notes: the lines of the report, in the file's order.
@@ -114,6 +132,7 @@ class Config(msgspec.Struct, kw_only=True):
     routes: dict[str, RouteRow] = {}
     aliases: dict[str, AliasRow] = {}
     environment: dict[str, str] = {}
+    settings: dict[str, SettingRow] = {}
     master_key: str = ""
     log_bodies: bool | None = None
     notes: list[str] = []

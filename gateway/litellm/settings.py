@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.litellm.caching import read_cache
 from gateway.litellm.deployment import MAX_NAME, timeouts
+from gateway.litellm.limits import read_limits
 from gateway.litellm.reader import Node
 from gateway.litellm.report import Report
 from gateway.litellm.routing import limit_fallbacks, read_checks, read_routing
@@ -44,6 +45,7 @@ def read_settings(config: Config, files: list[Node], report: Report) -> None:
         _default_fallbacks(config, section)
     read_routing(config, found, report)
     limit_fallbacks(config, found)
+    read_limits(config, files, found, report)
     for file in files:
         if (general := file.get("general_settings")) is not None:
             read_checks(config, general)

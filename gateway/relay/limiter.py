@@ -27,7 +27,7 @@ from gateway.relay.holds import Asked, Bounds, Hold, Refused
 from gateway.routing import limits
 from gateway.routing.limits import Bound, Line, Moment, Rule, Want
 from gateway.routing.plan import with_fallbacks
-from gateway.routing.snapshot import ApiKey, Provider, Route, Snapshot, Target
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +37,33 @@ Spent = Sequence[tuple[str, int, int]]
 Lines = tuple[Line, ...]
 
 
+class _Current(msgspec.Struct, frozen=True):
+    """Bounds as they are at a time: lines to count in, what headers are made of, who warns."""
+
+    bounds: Bounds
+    lines: Lines
+    heads: limit_headers.Heads
+    soft: Bounds
+
+
 class _Rules(msgspec.Struct, frozen=True):
-    """What holds for a key on a route: its rules, and what a call's bound is made of."""
+    """What holds for a key on a route, or for a target: its rules, and what they ask of a call.
+
+    Attributes:
+        needs: whether any of them asks how much a request may use; `spends` how much it
+            may cost.
+    """
 
     bounds: Bounds
     needs: bool
+    spends: bool = False
     output: int = 0
     rates: Rates = (0, 0)
 
 
 _NO_RULES = _Rules((), needs=False)
 _NOTHING = Want()
+_FREE: Rates = (0, 0)
 
 
 class Limiter:
@@ -58,10 +74,10 @@ class Limiter:
         self._clock = clock
         self._snapshot: Snapshot | None = None
         self._rules: dict[tuple[int, str], _Rules] = {}
-        self._providers: dict[int, _Rules] = {}
+        self._targets: dict[tuple[int, int], _Rules] = {}
         # Lines by the place of their bounds in memory, which are kept alive with them; from
         # and until when they hold, and for requests of which day.
-        self._lines: dict[int, tuple[Bounds, Lines, Bounds]] = {}
+        self._lines: dict[int, _Current] = {}
         self._lines_of = (0.0, 0.0, 0.0, 0.0)
         self._warned: dict[str, int] = {}
         self._day = -1.0
@@ -80,25 +96,25 @@ class Limiter:
         return found
 
     def _compiled(self, snapshot: Snapshot, key: ApiKey | None, route: Route) -> _Rules:
-        bounds = self._bound(rules_for(key, route))
+        bounds = self._bound(rules_for(key, route, snapshot))
         if not bounds:
             return _NO_RULES
         targets = all_targets(with_fallbacks(snapshot, route))
         needed = limits.needs(bounds)
         rates = dearest(targets, key, snapshot.margin)
-        return _Rules(bounds, needed, most_output(targets), rates)
+        return _Rules(bounds, needed, output=most_output(targets), rates=rates)
 
     def _bound(self, found: Iterable[Rule]) -> Bounds:
         cells = ((rule, self.board.cell(rule.name)) for rule in found)
         return tuple(limits.bound(rule, at) for rule, at in cells if at is not None)
 
-    def _of_provider(self, provider: Provider) -> _Rules:
-        found = self._providers.get(provider.id)
+    def _of_target(self, target: Target) -> _Rules:
+        name = target.model.provider.id, target.id
+        found = self._targets.get(name)
         if found is None:
-            label = f"the provider {provider.name}"
-            made = limits.rules(f"provider:{provider.id}", label, provider.limits)
-            bounds = self._bound(made)
-            found = self._providers[provider.id] = _Rules(bounds, limits.needs(bounds))
+            bounds = self._bound(rules_of(target))
+            spends = any(bound.what == "usd" for bound in bounds)
+            found = self._targets[name] = _Rules(bounds, limits.needs(bounds), spends)
         return found
 
     def asks(self, call: Call, route: Route, target: Target | None) -> Asked | None:
@@ -109,9 +125,9 @@ class Limiter:
         if call.snapshot is not self._snapshot:
             self._snapshot = call.snapshot
             self._rules.clear()
-            self._providers.clear()
+            self._targets.clear()
         own = _NO_RULES if call.admitted else self._of(call, route)
-        attempt = self._of_provider(target.model.provider) if target is not None else _NO_RULES
+        attempt = self._of_target(target) if target is not None else _NO_RULES
         if not own.bounds and not attempt.bounds:
             return None
         own_want = attempt_want = _NOTHING
@@ -119,7 +135,9 @@ class Limiter:
             if own.needs:
                 own_want = want(call, own.output, own.rates)
             if attempt.needs:
-                attempt_want = want(call, most_output((target,)), (0, 0))
+                only = (target,)
+                rates = dearest(only, call.key, call.snapshot.margin) if attempt.spends else _FREE
+                attempt_want = want(call, most_output(only), rates)
         return Asked(own.bounds, own_want, attempt.bounds, attempt_want)
 
     # --- in -----------------------------------------------------------------------------
@@ -136,13 +154,15 @@ class Limiter:
             return None
         now, started = self._clock(), call.started_at
         if not call.admitted and asked.own:
-            refused, counts = self._take(asked.own, asked.own_want, now, started)
-            self.tell(call, asked.own, counts, refused)
+            current = self._now(asked.own, now, started)
+            refused, counts = self._take(current, asked.own_want, now)
+            self._tell(call, current, counts, refused, now)
             call.holds.append(Hold(asked.own, asked.own_want, started))
         call.admitted = True
         if not asked.attempt:
             return None
-        refused, _ = self._take(asked.attempt, asked.attempt_want, now, started)
+        current = self._now(asked.attempt, now, started)
+        refused, _ = self._take(current, asked.attempt_want, now)
         if refused is not None:
             return refusal(refused)
         call.holds.append(Hold(asked.attempt, asked.attempt_want, started, attempt=True))
@@ -152,27 +172,34 @@ class Limiter:
         self, call: Call, bounds: Bounds, counts: Sequence[int], refused: Refused | None
     ) -> None:
         """Put what is left into the answer's headers. Raises GatewayError for a refusal."""
-        call.limit_headers = limit_headers.of(call.dialect.name, bounds, counts, self._clock())
+        now = self._clock()
+        self._tell(call, self._now(bounds, now, call.started_at), counts, refused, now)
+
+    def _tell(
+        self,
+        call: Call,
+        current: _Current,
+        counts: Sequence[int],
+        refused: Refused | None,
+        now: float,
+    ) -> None:
+        call.limit_headers = limit_headers.of(call.dialect.name, current.heads, counts, now)
         if refused is not None:
             raise GatewayError(refusal(refused))
 
     def _take(
-        self, bounds: Bounds, needed: Want, now: float, started: float
+        self, current: _Current, needed: Want, now: float
     ) -> tuple[Refused | None, list[int]]:
         board = self.board
         board.look()
-        _, found, _ = self._now(bounds, now, started)
-        number, counts = limits.look(found, board.mine, board.others, needed)
+        number, counts = limits.look(current.lines, board.mine, board.others, needed)
         if number:
-            return self._refused(bounds[number - 1], counts[-2], now), counts
-        limits.take(found, board.mine, needed)
+            return self._refused(current.bounds[number - 1], counts[-2], now), counts
+        limits.take(current.lines, board.mine, needed)
         return None, counts
 
-    def _now(self, bounds: Bounds, now: float, started: float) -> tuple[Bounds, Lines, Bounds]:
-        """The bounds as lines of now, in the budgets of when the request began.
-
-        With them those of the bounds that warn.
-        """
+    def _now(self, bounds: Bounds, now: float, started: float) -> _Current:
+        """The bounds as they are now, in the budgets of when the request began."""
         begins, ends, first, last = self._lines_of
         if not (begins <= now < ends and first <= started < last):
             begins, first = now // limits.TICK_S * limits.TICK_S, started // limits.DAY * limits.DAY
@@ -182,7 +209,8 @@ class Limiter:
         if found is None:
             made = limits.lines(bounds, Moment(now, self.windows(started)))
             soft = tuple(bound for bound in bounds if bound.rule.soft is not None)
-            found = self._lines[id(bounds)] = bounds, made, soft
+            heads = limit_headers.heads(bounds, now)
+            found = self._lines[id(bounds)] = _Current(bounds, made, heads, soft)
         return found
 
     def windows(self, started: float) -> dict[str, int]:
@@ -220,23 +248,30 @@ class Limiter:
 
     # --- out ----------------------------------------------------------------------------
 
-    def leave(self, call: Call) -> None:
-        """An attempt has failed: what it had reserved at its provider is free again."""
+    def leave(self, call: Call, used: Want = _NOTHING) -> None:
+        """An attempt is over: what it reserved at its provider is free, but what it used."""
         if call.holds and call.holds[-1].attempt:
-            self.release(call.holds.pop(), 0, 0)
+            self.release(call.holds.pop(), used.tokens, used.units)
 
-    def settle(self, call: Call, tokens: int, units: int) -> None:
-        """Put what a call used in the place of what it had reserved. Once."""
+    def settle(self, call: Call, tokens: int, units: int, lost: Want = _NOTHING) -> None:
+        """Put what a call used in the place of what it had reserved. Once.
+
+        `lost` is what a target used that was given up for a faster one: the key, its team
+        and the route pay for that too, the provider that answered does not.
+        """
         for hold in call.holds:
-            self.release(hold, tokens, units)
+            if hold.attempt:
+                self.release(hold, tokens, units)
+            else:
+                self.release(hold, tokens + lost.tokens, units + lost.units)
         call.holds.clear()
 
     def release(self, hold: Hold, tokens: int, units: int) -> None:
         """Settle one hold."""
-        _, found, soft = self._now(hold.bounds, self._clock(), hold.at)
-        limits.put_back(found, self.board.mine, hold.want, tokens, units)
+        current = self._now(hold.bounds, self._clock(), hold.at)
+        limits.put_back(current.lines, self.board.mine, hold.want, tokens, units)
         if units > 0:
-            for bound in soft:
+            for bound in current.soft:
                 self._warn(bound, self.windows(hold.at)[bound.rule.span])
 
     def _warn(self, bound: Bound, window: int) -> None:
@@ -276,8 +311,8 @@ class Limiter:
                     limits.spend(self.board.mine, at, window, missing)
 
 
-def rules_for(key: ApiKey | None, route: Route) -> list[Rule]:
-    """The rules of a key, its project and team, and a route."""
+def rules_for(key: ApiKey | None, route: Route, snapshot: Snapshot | None = None) -> list[Rule]:
+    """The rules of a key, its project and team, a route, and of all requests together."""
     found: list[Rule] = []
     if key is not None and key.id:
         found += limits.rules(f"key:{key.id}", "this API key", key.limits, key.budget)
@@ -285,7 +320,25 @@ def rules_for(key: ApiKey | None, route: Route) -> list[Rule]:
             label = f"the {'team' if team.parent is None else 'project'} {team.name}"
             found += limits.rules(f"team:{team.id}", label, team.limits, team.budget)
     if route.id:
-        found += limits.rules(f"route:{route.id}", f"the model {route.name}", route.limits)
+        model = f"the model {route.name}"
+        found += limits.rules(f"route:{route.id}", model, route.limits)
+        if key is not None and key.id:
+            owner, label = f"route:{route.id}/key:{key.id}", f"this API key on {model}"
+            found += limits.rules(owner, label, route.key_limits)
+    if snapshot is not None:
+        found += limits.rules("all", "the gateway", snapshot.limits, snapshot.budget)
+    return found
+
+
+def rules_of(target: Target) -> list[Rule]:
+    """The rules of an attempt: those of the target and of its provider."""
+    found: list[Rule] = []
+    provider = target.model.provider
+    if target.id:
+        owner, label = f"target:{target.id}", f"the target {target.model.label}"
+        found += limits.rules(owner, label, target.limits, target.budget)
+    owner, label = f"provider:{provider.id}", f"the provider {provider.name}"
+    found += limits.rules(owner, label, provider.limits, provider.budget)
     return found
 
 

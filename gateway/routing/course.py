@@ -66,11 +66,6 @@ class Decision(msgspec.Struct, frozen=True):
     forced: bool = False
 
 
-def course_of(decision: Decision, route: Route) -> Course:
-    """The course of a request through a decision, with the route's retries."""
-    return Course(decision, route.retries, route.retry, route.max_wait_s)
-
-
 class Course:
     """One request on its way through a decision.
 
@@ -161,27 +156,28 @@ class Course:
                 self._again.append(candidate)
             return True
         if again:  # the request itself was refused: nobody else is asked meanwhile
-            self._again = [candidate]
-            self._shut = [c for c in self._left if c.stage > candidate.stage]
-            self._left = []
+            self._alone(candidate)
             return True
         return self._jump(candidate.stage, error.kind)
 
     def _repeats(self, candidate: Candidate, error: Error) -> bool:
-        if error.should_retry is False or error.kind == "quota":
-            return False
-        if error.retry_after_s is not None and error.retry_after_s > self._max_wait_s:
+        if not passing(error, self._max_wait_s):
             return False
         if self._retry is None:
             return error.kind in _TRANSIENT
-        name = CLASS_OF.get(error.kind, "")
-        most = self._retry.get(name, self._retries if error.kind in _TRANSIENT else 0)
-        known = id(candidate), name
+        most = times(error.kind, self._retries, self._retry)
+        known = id(candidate), CLASS_OF.get(error.kind, "")
         done = self._repeated.get(known, 0)
         if done >= most:
             return False
         self._repeated[known] = done + 1
         return True
+
+    def _alone(self, candidate: Candidate) -> None:
+        """Have this one asked again before anybody else."""
+        self._again = [candidate]
+        self._shut = [c for c in self._left if c.stage > candidate.stage]
+        self._left = []
 
     def _blame(self, candidate: Candidate, kind: str) -> None:
         self._causes.setdefault(candidate.stage, set()).add(kind)
@@ -204,8 +200,11 @@ class Course:
 
     def _pass(self, candidate: Candidate) -> None:
         if self.round == 0:
-            self.passed.append(Skip(candidate, "how the step above failed does not lead here"))
+            self.passed.append(self._beyond(candidate))
         self._shut.append(candidate)
+
+    def _beyond(self, candidate: Candidate) -> Skip:
+        return Skip(candidate, "how the step above failed does not lead here")
 
     def _jump(self, stage: int, kind: str) -> bool:
         """After a failure that is the request's: on to a step that is made for it, if any."""
@@ -217,6 +216,18 @@ class Course:
         self._left = [c for c in self._left if c.stage >= below[0].stage]
         self._again = []
         return True
+
+
+def passing(error: Error, max_wait_s: float) -> bool:
+    """Whether the same target may be worth asking again after such a failure."""
+    if error.should_retry is False or error.kind == "quota":
+        return False
+    return error.retry_after_s is None or error.retry_after_s <= max_wait_s
+
+
+def times(kind: str, retries: int, retry: Mapping[str, int]) -> int:
+    """How many retries a failure of this kind is worth."""
+    return retry.get(CLASS_OF.get(kind, ""), retries if kind in _TRANSIENT else 0)
 
 
 def _follows(candidate: Candidate, at: Candidate) -> bool:

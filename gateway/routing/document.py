@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.routing.limits import Budget, Limits
+
 
 class TargetDoc(msgspec.Struct, frozen=True, kw_only=True):
     """A target: `model` is `provider/model`; the rest as on `routing.snapshot.Target`."""
@@ -21,6 +23,8 @@ class TargetDoc(msgspec.Struct, frozen=True, kw_only=True):
     edits: tuple[dict[str, Any], ...] = ()
     tags: tuple[str, ...] = ()
     variant: str = ""
+    limits: Limits = Limits()
+    budget: Budget = Budget()
 
 
 class StepDoc(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +57,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     log_bodies: bool | None = None
     retries: int = 1
     retry: dict[str, int] = {}
+    retry_first: bool = False
     backoff_s: float = 0.25
     max_wait_s: float = 2.0
     cooldown_s: float = 5.0

@@ -67,6 +67,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     drop_params: bool = False
     limits: Limits = Limits()
+    budget: Budget = Budget()
     margin: Decimal | None = None
 
 
@@ -102,6 +103,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     edits: tuple[Edit, ...] = ()
     tags: tuple[str, ...] = ()
     variant: str = ""
+    limits: Limits = Limits()
+    budget: Budget = Budget()
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +164,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         steps: what its groups of targets do; empty is a plain route.
         retries: how often a target is called again after a failure that may pass.
         retry: the same by the class of the failure (keys of `plan.CLASSES`).
+        retry_first: whether a step's retries come before the next step, not after all.
         backoff_s: the pause before the first retry; it doubles with each further one.
         max_wait_s: the longest Retry-After that is waited for, not passed on.
         failures: failures in a row after which a target rests.
@@ -176,6 +180,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         log_bodies: None follows the global setting.
         default_max_output: overrides the model's for dialects that demand a limit.
         reasoning_field: the Chat field in which reasoning is shown.
+        limits: what all who call it may use together; `key_limits` what each key may.
         cache: how it keeps answers; None keeps none.
         cache_generation: answers of an earlier one have been thrown away.
     """
@@ -187,6 +192,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     steps: tuple[Step, ...] = ()
     retries: int = 1
     retry: dict[str, int] = {}
+    retry_first: bool = False
     backoff_s: float = 0.25
     max_wait_s: float = 2.0
     failures: int = 3
@@ -206,6 +212,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     reasoning_field: str = "reasoning_content"
     hidden: bool = False
     limits: Limits = Limits()
+    key_limits: Limits = Limits()
     cache: CachePolicy | None = None
     cache_generation: int = 0
 
@@ -331,6 +338,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         log_bodies: the global switch.
         masks: what no stored body may hold.
         margin: what a dollar of cost is charged as, where nothing more exact says.
+        limits: what all requests together may use, whoever asks for what; `budget` what
+            they may cost.
     """
 
     version: int
@@ -344,6 +353,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     log_bodies: bool = True
     masks: tuple[Mask, ...] = ()
     margin: Decimal | None = None
+    limits: Limits = Limits()
+    budget: Budget = Budget()
     warnings: tuple[Warning, ...] = ()
 
     def route(self, name: str) -> Route | None:

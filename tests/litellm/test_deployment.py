@@ -380,3 +380,69 @@ def test_two_entries_that_say_other_things_of_one_model_are_remarked(tmp_path: P
     (model,) = found.models.values()
     assert model.traits == {"max_output": 1}
     assert any("says other things of gpt-4o" in note for note in found.notes)
+
+
+def test_prices_of_reasoning_and_sound(tmp_path: Path) -> None:
+    row = {
+        "model": "gpt-4o",
+        "output_cost_per_reasoning_token": 5e-6,
+        "input_cost_per_audio_token": 4e-5,
+        "model_info": {"output_cost_per_audio_token": 8e-5},
+    }
+    (model,) = entries(tmp_path, row).models.values()
+    assert model.prices == {"reasoning": 5, "input_audio": 40, "output_audio": 80}
+
+
+def test_a_mock_response_needs_no_provider_and_costs_what_the_model_does(tmp_path: Path) -> None:
+    row = {"model": "azure/gpt-4o", "mock_response": "It is a mock.", "temperature": 1}
+    found = entries(tmp_path, row, environ={})
+    name, provider = only_provider(found)
+    (model,) = found.models.values()
+    assert (name, provider.preset, model.name) == ("demo", "demo", "gpt-4o")
+    assert model.prices["input"] > 0
+    assert only_target(found).edits == [
+        {"op": "set", "path": "mock_response", "value": "It is a mock."}
+    ]
+    assert found.notes == []
+
+
+def test_a_mock_response_that_is_no_text_is_reported(tmp_path: Path) -> None:
+    found = entries(tmp_path, {"model": "gpt-4o", "mock_response": [0.1, 0.2]})
+    assert only_provider(found)[0] == "openai"
+    assert "only a text is said" in found.notes[0]
+
+
+SHARED = """
+    credential_list:
+      - credential_name: azure_eu
+        credential_values:
+          api_key: os.environ/AZURE_EU_KEY
+          api_base: https://eu.example
+          api_version: 2025-01-01-preview
+        credential_info: {description: Production}
+    model_list:
+      - model_name: fast
+        litellm_params:
+          model: azure/gpt-4o
+          litellm_credential_name: azure_eu
+          api_version: 2024-06-01
+      - model_name: lost
+        litellm_params: {model: gpt-4o, litellm_credential_name: nobodys}
+    router_settings:
+      default_litellm_params: {temperature: 0.5, max_tokens: 100}
+"""
+
+
+def test_an_entry_leaves_to_others_what_it_does_not_say(tmp_path: Path) -> None:
+    found = config(tmp_path, SHARED, {"AZURE_EU_KEY": "k", "OPENAI_API_KEY": "o"})
+    fast = found.routes["fast"]
+    provider = next(row for row in found.providers.values() if row.preset == "azure_openai")
+    assert (provider.key_env, provider.query) == ("AZURE_EU_KEY", {"api-version": "2024-06-01"})
+    assert provider.base_url.startswith("https://eu.example")
+    defaults = {edit["path"]: edit["value"] for edit in fast.targets[0].edits}
+    assert defaults["temperature"] == 0.5
+    assert fast.default_max_output == 100
+    assert [note.split(": ", 1)[1] for note in found.notes] == [
+        "model_list[1].litellm_params.litellm_credential_name: "
+        "there is no `nobodys` in credential_list"
+    ]

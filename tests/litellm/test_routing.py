@@ -105,3 +105,7 @@ def test_background_health_checks(tmp_path: Path) -> None:
     said = {"background_health_checks": True, "health_check_interval": 60}
     assert route(entries(tmp_path, A, general_settings=said), "a").ways["check_s"] == 60
     assert "check_s" not in route(entries(tmp_path, A), "a").ways
+
+
+def test_a_model_is_retried_before_its_fallbacks(tmp_path: Path) -> None:
+    assert made(tmp_path).ways["retry_first"] is True

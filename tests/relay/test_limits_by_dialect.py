@@ -172,8 +172,12 @@ async def test_of_a_hedged_call_nothing_stays_reserved(tmp_path: Path) -> None:
         row = await rig.entry()
         names = ("key:1/concurrency/", "provider:1/concurrency/", "provider:2/concurrency/")
         assert reserved(rig, *names, "provider:1/tokens/minute") == [0, 0, 0, 0]
+        lost, won = row.attempts
+        assert (lost.target, won.target) == ("one/gpt-4.1", "two/gpt-4.1")
         assert row.cost_usd is not None
-        assert await spent(rig) == int(row.cost_usd * 10**10)
+        assert lost.cost_usd is not None
+        assert lost.cost_usd > 0
+        assert await spent(rig) == int((row.cost_usd + lost.cost_usd) * 10**10)
 
 
 @pytest.mark.parametrize("leave", [0.05, 0.25])

@@ -1,0 +1,175 @@
+"""What a file says of limits and budgets: of deployments, providers, keys and all requests.
+
+`rpm` and `tpm` of a deployment are limits only with some strategies and checks; else they
+are shares of the traffic (docs.litellm.ai/docs/routing, proxy/load_balancing).
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_UP, Decimal
+from typing import Any
+
+import msgspec
+
+from gateway.litellm.reader import Node
+from gateway.litellm.report import Report
+from gateway.litellm.rows import Config, RouteRow, SettingRow, TargetRow
+from gateway.providers.catalog.spelling import presets_of
+
+Budget = dict[str, Decimal]
+
+# What counts a deployment's calls -> the limit that it is.
+RATES = {"rpm": "requests_per_minute", "tpm": "tokens_per_minute"}
+KEY_RATES = {
+    "default_api_key_rpm_limit": "requests_per_minute",
+    "default_api_key_tpm_limit": "tokens_per_minute",
+}
+# Strategies that leave out deployments which are at their rpm or tpm.
+_LIMITING = frozenset(
+    {
+        "usage-based-routing",
+        "usage-based-routing-v2",
+        "latency-based-routing",
+        "cost-based-routing",
+    }
+)
+# A check before a call that makes limits of rpm and tpm, and one that does of rpm alone.
+ENFORCED = "enforce_model_rate_limits"
+_CHECKS = ("enable_pre_call_checks", "enable_pre_call_check")
+
+_DURATION = re.compile(r"(\d{1,9})(mo|[smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
+# Windows of budgets and the longest that each of them stands for, in seconds.
+_SPANS = (("day", 86_400), ("week", 7 * 86_400), ("month", 31 * 86_400))
+# LiteLLM lets these start with the calendar's, as all do here.
+_EXACT = frozenset({86_400, 7 * 86_400, 30 * 86_400})
+# What the columns hold: a millionth of a dollar, and less than this.
+_LEAST_USD, _MOST_USD = Decimal("0.000001"), Decimal(10**10)
+
+
+def read_limits(config: Config, files: list[Node], sections: list[Node], report: Report) -> None:
+    """Apply what general_settings and the other sections say. Raises Mistake."""
+    general = [node for file in files if (node := file.get("general_settings")) is not None]
+    rates, most = _enforced(sections), _parallel(sections, general)
+    for route in config.routes.values():
+        route.targets = [_limited(target, rates, most) for target in route.targets]
+    for section in sections:
+        if (node := section.get("provider_budget_config")) is not None:
+            _provider_budgets(config, node, report)
+    _of_all(config, sections, general, report)
+
+
+def deployment_limits(params: Node, info: Node | None) -> tuple[dict[str, int], dict[str, int]]:
+    """The limits of an entry that always hold, and the rates that may be limits."""
+    limits = {}
+    if (most := _count(params.get("max_parallel_requests"))) is not None:
+        limits["concurrency"] = most
+    rates = {}
+    for name, limit in RATES.items():
+        node = params.get(name) or (info.get(name) if info is not None else None)
+        if (most := _count(node)) is not None:
+            rates[limit] = most
+    return limits, rates
+
+
+def note_key_limits(route: RouteRow, params: Node) -> None:
+    """What each key may use of a model: the lowest that its entries say."""
+    for name, limit in KEY_RATES.items():
+        if (most := _count(params.get(name))) is not None:
+            route.key_limits[limit] = min(most, route.key_limits.get(limit, most))
+
+
+def budget(section: Node, report: Report, most: str, window: str) -> Budget:
+    """The budget that two keys of a section say, by the field of `routing.limits.Budget`."""
+    amount, duration = section.get(most), section.get(window)
+    if amount is None:
+        return {}
+    usd = Decimal(str(amount.number())).quantize(_LEAST_USD, ROUND_UP)
+    if usd >= _MOST_USD:
+        raise amount.wrong(f"must be below {_MOST_USD} US dollars")
+    span = "total" if duration is None else _span(duration, report)
+    return {f"{span}_usd": usd} if span else {}
+
+
+def _span(node: Node, report: Report) -> str:
+    """The window of a budget; empty, and reported, for one that no window stands for."""
+    found = _DURATION.fullmatch(node.text().strip().lower())
+    if found is None:
+        raise node.wrong("must be a time such as 1d, 7d or 30d")
+    seconds = int(found[1]) * _SECONDS[found[2]]
+    span = next((name for name, most in _SPANS if 0 < seconds <= most), "")
+    if not span:
+        report.say(node, "the budget is left out: windows are days, weeks and months")
+    elif seconds not in _EXACT:
+        report.say(node, f"budgets are of days, weeks and months: this one holds for a {span}")
+    return span
+
+
+def _count(node: Node | None) -> int | None:
+    """A limit; none where it is not said, or 0."""
+    return None if node is None else int(node.number()) or None
+
+
+def _enforced(sections: list[Node]) -> frozenset[str]:
+    """Which rates are limits."""
+    strategy = _first(sections, "routing_strategy")
+    checks = _first(sections, "optional_pre_call_checks")
+    named = {item.text() for item in checks.list()} if checks is not None else set()
+    if ENFORCED in named or (strategy is not None and strategy.text() in _LIMITING):
+        return frozenset(RATES.values())
+    before = (_first(sections, name) for name in _CHECKS)
+    if any(node is not None and node.flag() for node in before):
+        return frozenset({RATES["rpm"]})
+    return frozenset()
+
+
+def _parallel(sections: list[Node], general: list[Node]) -> int | None:
+    """How many requests a deployment may have at a time that does not say it itself."""
+    router = _count(_first(sections, "default_max_parallel_requests"))
+    return router or _count(_first(general, "max_parallel_requests"))
+
+
+def _limited(target: TargetRow, rates: frozenset[str], most: int | None) -> TargetRow:
+    limits = {name: count for name, count in target.rates.items() if name in rates}
+    if most is not None:
+        limits["concurrency"] = most
+    return msgspec.structs.replace(target, limits={**limits, **target.limits})
+
+
+def _provider_budgets(config: Config, node: Node, report: Report) -> None:
+    for prefix, said in node.items():
+        found = budget(said, report, "budget_limit", "time_period")
+        presets = presets_of(prefix)
+        names = [name for name, row in config.providers.items() if row.preset in presets]
+        if not names:
+            report.say(said, f"no model of `{prefix}` is in this file")
+        elif len(names) > 1:
+            report.say(said, f"each of {', '.join(sorted(names))} has a budget of its own")
+        for name in names:
+            row = config.providers[name]
+            # A row that is shared with what the environment made could not have it.
+            config.providers[name] = msgspec.structs.replace(row, budget=found, plain=False)
+
+
+def _of_all(config: Config, sections: list[Node], general: list[Node], report: Report) -> None:
+    at_once = _first(general, "global_max_parallel_requests")
+    if at_once is not None and (most := _count(at_once)) is not None:
+        _set(config, "limits", {"concurrency": most}, at_once)
+    for section in sections:
+        amount = section.get("max_budget")
+        if amount is None:
+            continue
+        if not amount.number():
+            report.say(amount, "0 is no budget")
+        elif found := budget(section, report, "max_budget", "budget_duration"):
+            said = {name: f"{usd.normalize():f}" for name, usd in found.items()}
+            _set(config, "budget", said, amount)
+
+
+def _set(config: Config, name: str, value: dict[str, Any], node: Node) -> None:
+    config.settings.setdefault(name, SettingRow(name=name, value=value, ref=node.place))
+
+
+def _first(sections: list[Node], name: str) -> Node | None:
+    return next((node for section in sections if (node := section.get(name)) is not None), None)

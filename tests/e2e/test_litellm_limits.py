@@ -1,0 +1,192 @@
+"""Limits and budgets of LiteLLM's files by traffic: of deployments, providers, keys and all.
+
+Files as docs.litellm.ai shows them (routing, proxy/load_balancing, proxy/users,
+proxy/provider_budget_routing), with the URLs of fakes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.litellm_stand import FromFile, Upstream, running, upstreams
+from tests.fakes.openai import KEY
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+Stand = tuple[FromFile, dict[str, Upstream]]
+
+GUARDED = """
+    credential_list:
+      - credential_name: shared
+        credential_values:
+          api_base: {one}/v1
+          api_key: {key}
+
+    model_list:
+      - model_name: pair
+        litellm_params:
+          model: openai/gpt-4o
+          litellm_credential_name: shared
+          rpm: 2
+      - model_name: pair
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {two}/v1
+          api_key: {key}
+      - model_name: alone
+        litellm_params:
+          model: openai/gpt-4o-mini
+          litellm_credential_name: shared
+          rpm: 1
+      - model_name: dear
+        litellm_params:
+          model: openai/gpt-4
+          litellm_credential_name: shared
+          input_cost_per_token: 0.001
+          output_cost_per_token: 0.002
+          max_budget: 0.000000000001
+          budget_duration: 1d
+          order: 1
+      - model_name: dear
+        litellm_params:
+          model: openai/gpt-4
+          api_base: {two}/v1
+          api_key: {key}
+          order: 2
+      - model_name: grouped
+        litellm_params:
+          model: groq/gpt-4o
+          api_base: {three}/v1
+          api_key: {key}
+          input_cost_per_token: 0.001
+          output_cost_per_token: 0.002
+      - model_name: shared-out
+        litellm_params:
+          model: openai/gpt-4.1
+          litellm_credential_name: shared
+          default_api_key_rpm_limit: 1
+      - model_name: told
+        litellm_params:
+          model: openai/gpt-4o
+          mock_response: "It is a mock."
+      - model_name: told-to-fail
+        litellm_params:
+          model: openai/gpt-4o
+          mock_response: "litellm.InternalServerError"
+
+    litellm_settings:
+      num_retries: 0
+      fallbacks: [{{"grouped": ["told"]}}, {{"told-to-fail": ["told"]}}]
+
+    router_settings:
+      disable_cooldowns: true
+      optional_pre_call_checks: ["enforce_model_rate_limits"]
+      provider_budget_config:
+        groq:
+          budget_limit: 0.01
+          time_period: 1d
+
+    general_settings:
+      master_key: sk-1234
+"""
+
+
+@pytest.fixture(scope="module")
+def guarded(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[FromFile, dict[str, Upstream]]]:
+    with upstreams("one", "two", "three") as found:
+        urls = {name: server.url for name, server in found.items()}
+        text = GUARDED.format(key=KEY, **urls)
+        with running(tmp_path_factory.mktemp("guarded"), text) as gateway:
+            yield gateway, found
+
+
+def test_a_deployment_at_its_rpm_is_passed_over(guarded: Stand) -> None:
+    """proxy/load_balancing: enforce_model_rate_limits makes limits of `rpm` and `tpm`."""
+    gateway, _ = guarded
+    assert [gateway.said("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
+
+
+def test_a_model_whose_deployments_are_full_is_refused(guarded: Stand) -> None:
+    gateway, found = guarded
+    assert gateway.said("alone", "Once") == "one"
+    answer = gateway.ask("alone", "Twice")
+    assert (answer.status_code, found["one"].asked("Twice")) == (429, 0)
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_deployment_over_its_budget_is_passed_over(guarded: Stand) -> None:
+    """proxy/provider_budget_routing: the first call succeeds, and the budget is crossed."""
+    gateway, _ = guarded
+    assert gateway.said("dear", "First") == "one"
+    _next(gateway, "dear", "one", "two")
+
+
+def test_a_provider_over_its_budget_is_passed_over(guarded: Stand) -> None:
+    gateway, _ = guarded
+    assert gateway.said("grouped", "First") == "three"
+    _next(gateway, "grouped", "three", "It is a mock.")
+
+
+def test_each_key_has_the_default_limit_of_a_model(guarded: Stand) -> None:
+    gateway, _ = guarded
+    mine, yours = gateway.new_key(), gateway.new_key()
+    assert gateway.ask("shared-out", key=mine).status_code == 200
+    assert gateway.ask("shared-out", key=mine).status_code == 429
+    assert gateway.ask("shared-out", key=yours).status_code == 200
+    assert gateway.ask("told", key=mine).status_code == 200
+
+
+def test_a_mock_response_is_said_without_a_call(guarded: Stand) -> None:
+    gateway, _ = guarded
+    assert gateway.said("told") == "It is a mock."
+    assert gateway.said("told-to-fail") == "It is a mock."
+
+
+def _next(gateway: FromFile, model: str, first: str, second: str) -> None:
+    """The next call is the second's, as soon as the first one is paid for."""
+    ends = time.monotonic() + 10
+    while (said := gateway.said(model, "Next")) == first:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    assert said == second
+
+
+SPENT = """
+    model_list:
+      - model_name: gpt-4o
+        litellm_params:
+          model: openai/gpt-4o
+          api_base: {one}/v1
+          api_key: {key}
+          input_cost_per_token: 0.001
+          output_cost_per_token: 0.002
+    litellm_settings:
+      max_budget: 0.01
+      budget_duration: 30d
+    general_settings:
+      master_key: sk-1234
+      global_max_parallel_requests: 100
+"""
+
+
+def test_the_proxys_budget_ends_all_traffic_also_after_a_restart(tmp_path: Path) -> None:
+    """proxy/users: `max_budget` with `budget_duration` across all calls on the proxy."""
+    with upstreams("one") as found:
+        text = SPENT.format(key=KEY, one=found["one"].url)
+        with running(tmp_path, text) as gateway:
+            assert gateway.said("gpt-4o", "First") == "one"
+            key = gateway.new_key()
+            ends = time.monotonic() + 10
+            while gateway.ask("gpt-4o", "Next", key=key).status_code == 200:
+                assert time.monotonic() < ends
+            refused = gateway.ask("gpt-4o")
+            assert refused.status_code == 429
+            assert "the budget of the gateway of 0.01 USD a month" in refused.text
+        with running(tmp_path, text) as gateway:
+            assert gateway.ask("gpt-4o").status_code == 429

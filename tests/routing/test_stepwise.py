@@ -1,0 +1,183 @@
+"""Retries of a step before the next one: LiteLLM's order, over a few and over made-up ways.
+
+docs.litellm.ai/docs/proxy/reliability: a call is retried `num_retries` times on each
+model_name, and falls back to another one only then.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import groupby
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.canon.errors import Error
+from gateway.routing.course import Course
+from gateway.routing.plan import decide
+from gateway.routing.snapshot import Model, Provider, Route, Step, Target
+from gateway.routing.stepwise import Stepwise, course_of
+
+PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
+
+
+def target(name: str, order: int = 1) -> Target:
+    return Target(id=1, model=Model(id=1, provider=PROVIDER, name=name), order=order)
+
+
+def route(*names: str, name: str = "r", **changes: Any) -> Route:
+    targets = changes.pop("targets", None) or tuple(target(each) for each in names)
+    said = {"retries": 2, "retry_first": True, **changes}
+    return Route(id=1, name=name, targets=targets, **said)
+
+
+def course(*routes: Route) -> Course:
+    found = decide(routes, None, {}, {}, 0.0, random.Random(1).random)
+    return course_of(found, routes[0])
+
+
+def walked(*routes: Route, after_s: int | None = None, **failures: str) -> list[str]:
+    """Who is called if these targets fail by these kinds and the others answer."""
+    way, called = course(*routes), []
+    while (candidate := way.next()) is not None:
+        name = candidate.target.model.name
+        called.append(name)
+        if name not in failures:
+            break
+        if not way.failed(Error(kind=failures[name], message="", retry_after_s=after_s)):
+            break
+    return called
+
+
+def test_only_a_route_that_says_so_goes_step_by_step() -> None:
+    assert isinstance(course(route("a")), Stepwise)
+    assert not isinstance(course(route("a", retry_first=False)), Stepwise)
+
+
+def test_a_target_is_asked_again_before_another_route_is() -> None:
+    assert walked(route("a"), route("b"), a="overloaded") == ["a", "a", "a", "b"]
+
+
+def test_a_retry_goes_to_another_target_of_the_step_first() -> None:
+    failing = {"a": "overloaded", "b": "overloaded"}
+    assert walked(route("a", "b"), route("c"), **failing) == ["a", "b", "a", "c"]
+
+
+def test_each_target_of_a_step_is_asked_once_at_least() -> None:
+    failing = dict.fromkeys("abcd", "overloaded")
+    assert walked(route(*"abcd", retries=1), route("e"), **failing) == [*"abcde"]
+
+
+def test_without_retries_the_next_step_is_entered_at_once() -> None:
+    assert walked(route("a", retries=0), route("b"), a="overloaded") == ["a", "b"]
+
+
+def test_a_fallback_has_the_retries_of_its_own_route() -> None:
+    failing = {"a": "overloaded", "b": "overloaded"}
+    found = walked(route("a", retries=1), route("b", retries=3, retry_first=False), **failing)
+    assert found == ["a", "a", "b", "b", "b", "b"]
+
+
+def test_steps_and_orders_of_one_route_are_retried_each() -> None:
+    targets = (target("a"), target("b", 2))
+    failing = {"a": "overloaded", "b": "overloaded"}
+    wanted = ["a", "a", "a", "b", "b", "b"]
+    assert walked(route(targets=targets, strategy="weighted"), **failing) == wanted
+    steps = (Step(order=1), Step(order=2))
+    assert walked(route(targets=targets, steps=steps), **failing) == wanted
+
+
+def test_targets_that_are_tried_in_order_are_one_step() -> None:
+    targets = (target("a"), target("b", 2))
+    failing = {"a": "overloaded", "b": "overloaded"}
+    assert walked(route(targets=targets), **failing) == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "after_s", "calls"),
+    [("timeout", None, 1), ("quota", None, 1), ("rate_limit", 60, 1), ("rate_limit", 1, 3)],
+)
+def test_what_waiting_does_not_help_is_not_asked_again(
+    kind: str, after_s: int | None, calls: int
+) -> None:
+    assert walked(route("a"), route("b"), after_s=after_s, a=kind) == [*["a"] * calls, "b"]
+
+
+def test_a_policy_counts_by_the_kind_of_failure() -> None:
+    policy = {"timeout": 3, "rate_limit": 0}
+    assert walked(route("a", retry=policy), route("b"), a="timeout") == [*"aaaa", "b"]
+    assert walked(route("a", retry=policy), route("b"), a="rate_limit") == ["a", "b"]
+    assert walked(route("a", retry=policy), route("b"), a="overloaded") == [*"aaa", "b"]
+
+
+def test_a_refused_request_is_asked_again_alone_and_then_falls_back() -> None:
+    on = {"content_policy": ("kinder",)}
+    first = route("a", "b", fallbacks_on=on, retry={"content_policy": 1})
+    found = walked(first, route("c", name="kinder"), a="content_policy")
+    assert found == ["a", "a", "c"]
+
+
+def test_a_refused_request_ends_where_nobody_is_made_for_it() -> None:
+    assert walked(route("a", "b"), route("c"), a="invalid_request") == ["a"]
+
+
+def test_a_step_that_is_not_led_to_is_gone_past_once() -> None:
+    steps = (Step(order=1), Step(order=2, on=("timeout",)))
+    way = course(route(targets=(target("a"), target("b", 2)), steps=steps))
+    while (candidate := way.next()) is not None:
+        assert candidate.target.model.name == "a"
+        way.failed(Error(kind="overloaded", message=""))
+    assert [skip.candidate.target.model.name for skip in way.passed] == ["b"]
+
+
+def test_pauses_are_before_retries_only_and_begin_anew_with_each_step() -> None:
+    way, pauses = course(route("a", "b"), route("c")), []
+    while way.next() is not None:
+        pauses.append(way.pause_s(1.0, lambda: 0.5) if way.waits else 0.0)
+        way.failed(Error(kind="overloaded", message=""))
+    assert pauses == [0.0, 0.0, 1.0, 0.0, 1.0, 2.0]
+
+
+def test_a_target_asked_beside_another_is_not_lost() -> None:
+    """Both lanes fail: the first step has its retries, and the second one too."""
+    way = course(route("a", retries=1), route("b", retries=1))
+    first = way.next()
+    beside = way.beside()
+    assert first is not None
+    assert beside is not None
+    for candidate in (beside, first):
+        assert way.failed(Error(kind="overloaded", message=""), candidate)
+    called = []
+    while (candidate := way.next()) is not None:
+        called.append(candidate.target.model.name)
+        way.failed(Error(kind="overloaded", message=""))
+    assert called == ["a", "b"]
+
+
+@settings(max_examples=300)
+@given(
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    retries=st.integers(0, 4),
+    kinds=st.lists(st.sampled_from(["overloaded", "timeout", "upstream_auth"]), max_size=40),
+)
+def test_every_step_is_used_up_before_the_next(
+    sizes: list[int], retries: int, kinds: list[str]
+) -> None:
+    routes = [
+        route(*(f"{step}{n}" for n in range(size)), name=f"r{step}", retries=retries)
+        for step, size in enumerate(sizes)
+    ]
+    way, called, told = course(*routes), [], iter(kinds)
+    while (candidate := way.next()) is not None:
+        called.append(candidate.target.model.name)
+        way.failed(Error(kind=next(told, "overloaded"), message=""))
+    steps = [step for step, _ in groupby(name[0] for name in called)]
+    assert steps == [str(step) for step in range(len(sizes))]
+    counted = Counter(name[0] for name in called)
+    for step, size in enumerate(sizes):
+        assert size <= counted[str(step)] <= max(size, retries + 1)
+    if not kinds:
+        assert all(counted[str(step)] == max(n, retries + 1) for step, n in enumerate(sizes))
