@@ -422,6 +422,31 @@ class UploadQuerySet(models.QuerySet[Row]):
             found.update(some.values_list("upstream_id", flat=True))
         return found
 
+    def has_results(self, provider: str, file: str, batch: str, key_id: int) -> None:
+        """Note that a file of a provider has the results of a batch."""
+        self.remember(provider, key_id, [file])
+        self.filter(provider=provider, upstream_id=file, batch="").update(batch=batch)
+
+    def batch_of(self, provider: str, file: str) -> str:
+        """The batch whose results a file has; empty for none."""
+        found = self.filter(provider=provider, upstream_id=file).exclude(batch="")
+        return found.values_list("batch", flat=True).first() or ""
+
+    def claim(self, provider: str, batch: str, key_id: int) -> int | None:
+        """Mark a batch as counted; the key that made it, or None if it was marked before.
+
+        Of all that ask at once, in whatever process, one is told the key. `key_id` is whose
+        it is where nobody remembers. To be called in a transaction, which holds the mark
+        back from others until it ends.
+        """
+        self.remember(provider, key_id, [batch])
+        rows = self.filter(provider=provider, upstream_id=batch)
+        made = rows.order_by("pk").first()
+        assert made is not None
+        if not rows.filter(pk=made.pk, settled_at=None).update(settled_at=timezone.now()):
+            return None
+        return int(made.key_id)  # type: ignore[attr-defined]
+
 
 def _key(key: str | int | None) -> Q:
     if isinstance(key, int):

@@ -170,6 +170,16 @@ class UsageHourQuerySet(HourQuerySet[Row]):
         rows = spent.order_by().values_list("key_id").annotate(Sum("charged_units"))
         return {key_id: dollars(units) for key_id, units in rows}
 
+    def spend_by_target(
+        self, *, since: datetime | None = None
+    ) -> dict[tuple[str, str, str], Decimal]:
+        """The same by the route that was asked for, and by the target that answered."""
+        rows = self.between(since).order_by().values_list("route", "provider", "model")
+        return {
+            (route, provider, model): dollars(units)
+            for route, provider, model, units in rows.annotate(Sum("charged_units"))
+        }
+
 
 class TargetHourQuerySet(HourQuerySet[Row]):
     """Calls of targets, those too that failed before another target answered."""

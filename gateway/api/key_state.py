@@ -18,6 +18,7 @@ from gateway.models import ApiKey, RequestLog, Team, UsageHour
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.limits import CALENDAR, SPANS, began, calendar
 from gateway.store.documents import KINDS
+from gateway.store.lost import counts, lost_of
 
 router = Router(tags=["keys"])
 _KEYS = KINDS["keys"]
@@ -140,4 +141,5 @@ def _used(what: str, keys: list[int], since: dt.datetime) -> int:
     if what == "requests":
         return int(rows.aggregate(found=Count("pk"))["found"])
     sums = rows.aggregate(**{name: Sum(name) for name in _TOKENS})
-    return sum(found or 0 for found in sums.values())
+    given_up = sum(sum(counts(one)) for one in lost_of(rows))
+    return given_up + sum(found or 0 for found in sums.values())

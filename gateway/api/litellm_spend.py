@@ -145,7 +145,7 @@ def _row(row: RequestLog, owners: Owners) -> dict[str, Any]:
         "request_id": row.request_id,
         "call_type": _CALLS.get(row.endpoint, row.endpoint),
         "api_key": row.key_prefix,
-        "spend": float(spend or 0),
+        "spend": float((spend or 0) + (row.lost_usd or 0)),
         "total_tokens": into + out,
         "prompt_tokens": into,
         "completion_tokens": out,

@@ -7,12 +7,14 @@ import time
 from typing import Any, Literal
 
 import msgspec
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Router, Schema
 
 from gateway import store
 from gateway.api.failures import failure
 from gateway.api.resources import guarded, missing, reply
+from gateway.api.translate import LiveOut
 from gateway.canon.errors import GatewayError
 from gateway.edge.admit import find_route
 from gateway.edge.endpoints import ENDPOINTS
@@ -70,7 +72,10 @@ class TurnOut(Schema):
 
 
 class SentOut(Schema):
-    """What the upstream would be sent; secrets are `***`. `adaptations` is what was lost."""
+    """What the upstream would be sent; secrets are `***`. `adaptations` is what was lost.
+
+    `live` is what live traffic would add: reasoning that the gateway has kept, fetched files.
+    """
 
     url: str
     dialect: str
@@ -78,6 +83,7 @@ class SentOut(Schema):
     headers: dict[str, str]
     body: Any
     adaptations: list[dict[str, Any]]
+    live: list[LiveOut]
 
 
 class RefusedOut(Schema):
@@ -165,6 +171,7 @@ def _stage(asked: RehearseIn, snapshot: Snapshot, route: Route, key: ApiKey | No
         pretended=failing,
         key=key,
         busy={} if live is None else dict(live.load.busy),
+        fetches=settings.FETCH_MEDIA,
     )
 
 
@@ -179,6 +186,7 @@ def _told(found: Rehearsal) -> dict[str, Any]:
             "headers": found.prepared.headers,
             "body": msgspec.json.decode(found.prepared.content),
             "adaptations": msgspec.to_builtins(found.report),
+            "live": [msgspec.to_builtins(one) for one in found.live],
         }
     elif found.error is not None:
         answer = found.call.dialect.client.render_error(found.error, found.call.id)

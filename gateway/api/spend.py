@@ -32,7 +32,7 @@ def get_spend(
     by: str = "day",
     format: Literal["json", "csv"] = "json",  # noqa: A002 - the parameter's usual name
 ) -> Any:
-    """Spend of a period by day, team, key, provider, model, route, tag: some, with commas.
+    """Spend of a period by day, team, project, key, provider, model, route, tag: some, with commas.
 
     Without days it is this month. `cost_usd` is what providers charge as far as known,
     `charged_usd` the same with margins, which budgets count. A request with several

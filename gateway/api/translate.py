@@ -6,19 +6,32 @@ the console's pages, and for golden cases.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Router, Schema
 
 from gateway.api.resources import reply
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.media import sniffed_bytes
 from gateway.dialects import DIALECTS
 from gateway.edge.endpoints import find
 from gateway.providers.catalog import resolve
 from gateway.relay import translate
+from gateway.relay.lent import Lent
+from gateway.relay.media_fetch import Fetched
 
 router = Router(tags=["translate"])
+
+
+class FileIn(Schema):
+    """What a URL leads to: its bytes in base64."""
+
+    media_type: str = ""
+    data: str
 
 
 class TranslateIn(Schema):
@@ -28,6 +41,9 @@ class TranslateIn(Schema):
     goes from a client's dialect to a provider's, a stream and an error the other way.
     A `request` with a `status` is an error: the answer that an upstream gave.
     `stored` are earlier answers by id (`input`, `output`) that a request goes on from.
+    `answers` are earlier answers of the provider's, as it gave them: live traffic remembers
+    of them what the client cannot carry, such as the signatures of thoughts. `files` are
+    what URLs in the request lead to, for providers that take no URLs.
     """
 
     source: str = Field(alias="from")
@@ -38,6 +54,15 @@ class TranslateIn(Schema):
     error: dict[str, Any] | None = None
     include_usage: bool = True
     stored: dict[str, Any] | None = None
+    answers: list[Any] = []
+    files: dict[str, FileIn] = {}
+
+
+class LiveOut(Schema):
+    """Something that only live traffic has, and where it belongs in the client's body."""
+
+    field: str
+    note: str
 
 
 class TranslatedOut(Schema):
@@ -48,6 +73,7 @@ class TranslatedOut(Schema):
         events: of a stream.
         status, headers, body: of an error.
         report: what could not be carried exactly.
+        live: what live traffic would add, and this does not show: `field` and `note`.
     """
 
     body: Any = None
@@ -58,6 +84,7 @@ class TranslatedOut(Schema):
     events: list[Any] = []
     status: int = 200
     report: list[dict[str, Any]] = []
+    live: list[LiveOut] = []
 
 
 class RefusalOut(Schema):
@@ -83,7 +110,13 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
     if payload.request is not None and error is None:
         body, headers = _parts(payload.request)
         return translate.request(
-            payload.source, payload.target, body, headers, payload.model, payload.stored
+            payload.source,
+            payload.target,
+            body,
+            headers,
+            payload.model,
+            payload.stored,
+            _lent(payload),
         )
     if payload.stream is not None:
         return translate.stream(
@@ -100,6 +133,19 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
     return translate.error(
         payload.source, payload.target, status, _strings(headers), error.get("body")
     )
+
+
+def _lent(payload: TranslateIn) -> Lent:
+    """What is given beside the request. Raises GatewayError for a file that is no base64."""
+    files = {}
+    for url, file in payload.files.items():
+        try:
+            data = base64.b64decode(file.data, validate=True)
+        except binascii.Error:
+            raise invalid(f"files.{url[:200]}: data must be base64", "files") from None
+        kind = sniffed_bytes(data) or file.media_type
+        files[url] = Fetched(data=file.data, media_type=kind, size=len(data))
+    return Lent(answers=tuple(payload.answers), files=files, fetches=settings.FETCH_MEDIA)
 
 
 def _parts(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -30,6 +30,7 @@ from gateway.edge.endpoints import is_edge
 from gateway.edge.responses_socket import socket
 from gateway.relay import checks, runtime
 from gateway.relay.kept import Shelf
+from gateway.relay.ledger import Ledger
 from gateway.relay.runtime import Config, Wiring
 
 
@@ -112,6 +113,7 @@ runtime.install(
         ),
         keep=store.keep,
         kept=store.kept,
+        batches=Ledger(store.has_results, store.batch_of, store.settle_batch),
         find_reasoning=store.find_reasoning,
         keep_reasoning=store.keep_reasoning,
         upkeep=store.prune,

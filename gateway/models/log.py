@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -116,6 +117,12 @@ class RequestLog(models.Model):
 
     def __str__(self) -> str:
         return self.request_id
+
+    @property
+    def lost_usd(self) -> Decimal | None:
+        """What is charged beside it for targets that were given up; None if nothing known."""
+        found = [one["charged_usd"] for one in self.attempts if "charged_usd" in one]
+        return sum(map(Decimal, found), Decimal(0)) if found else None
 
 
 class RequestBody(models.Model):

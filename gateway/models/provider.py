@@ -8,7 +8,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
 from gateway.models.cost import Margined
-from gateway.models.limits import Limited
+from gateway.models.limits import Budgeted, Limited
 from gateway.models.registry import RegistryRow
 from gateway.querysets import ModelQuerySet, RegistryRowQuerySet
 
@@ -20,7 +20,7 @@ provider_name = RegexValidator(
 variable_name = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "The name of a variable.")
 
 
-class Provider(Limited, Margined, RegistryRow):
+class Provider(Limited, Budgeted, Margined, RegistryRow):
     """An endpoint we call: a preset of the catalogue, with changes.
 
     A blank text and a null mean "as the preset says"; an empty object means "none".

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from gateway.models.limits import Limited
+from gateway.models.limits import Budgeted, Limited
 from gateway.models.provider import Model
 from gateway.models.registry import RegistryRow
 from gateway.querysets import RegistryRowQuerySet, RouteVersionQuerySet
@@ -18,6 +18,7 @@ class Route(Limited, RegistryRow):
     strategy = models.CharField(max_length=31, default="ordered")
     retries = models.PositiveSmallIntegerField(default=1)
     retry = models.JSONField(default=dict, blank=True)
+    retry_first = models.BooleanField(default=False)
     backoff_s = models.FloatField(default=0.25, validators=[MinValueValidator(0)])
     max_wait_s = models.FloatField(default=2.0, validators=[MinValueValidator(0)])
     cooldown_s = models.FloatField(default=5.0, validators=[MinValueValidator(0)])
@@ -39,6 +40,8 @@ class Route(Limited, RegistryRow):
     reasoning_field = models.CharField(max_length=31, default="reasoning_content")
     hidden = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
+    # What each key may use of it, as `routing.limits.Limits`; what is not said is no limit.
+    key_limits = models.JSONField(default=dict, blank=True)
     # A `routing.cache.CachePolicy`; empty: no answer is kept.
     cache = models.JSONField(default=dict, blank=True)
     # One more each time that what it kept is thrown away.
@@ -102,7 +105,7 @@ class Step(RegistryRow):
         return f"step {self.order} of {self.route.name}"
 
 
-class Target(RegistryRow):
+class Target(Limited, Budgeted, RegistryRow):
     """A model as one step of a route. Lower `order` first; `weight` splits equals.
 
     `position` is its place among those of the same `order`; equals stand by age.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,34 +21,42 @@ from gateway.relay.media_fetch import Fetched
 from gateway.relay.reasoning_turns import Kept
 from gateway.relay.recorder import Recorder
 from gateway.relay.tap import Tap
+from gateway.routing.limits import Want
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 
+# `Call.lost` is what a target used that was given up for a faster one, beside the call's own.
+NO_LOSS = Want()
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
+
+
+class Sink(Protocol):
+    """Sees what a client gets."""
+
+    def piece(self, status: int, data: bytes) -> None:
+        """Some of the body, and the status before it."""
+
+    def end(self) -> None:
+        """The client has got all of it."""
 
 
 class Client:
     """The way back to the client. Counts what it sent; knows no dialect."""
 
-    __slots__ = ("_send", "first_byte_at", "headers", "sent_at", "started", "status")
+    __slots__ = ("_send", "_sink", "first_byte_at", "headers", "sent_at", "started", "status")
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._sink: Sink | None = None
         self.started = False
         self.status = 0
         self.headers: list[Header] = []
         self.first_byte_at: float | None = None
         self.sent_at = 0.0
 
-    def show(self, sink: Callable[[dict[str, Any]], None]) -> None:
-        """Show each message from now on to `sink` too, when the client has got it."""
-        send = self._send
-
-        async def both(message: dict[str, Any]) -> None:
-            await send(message)
-            sink(message)
-
-        self._send = both
+    def show(self, sink: Sink) -> None:
+        """Show each piece from now on to `sink` too, when the client has got it."""
+        self._sink = sink
 
     async def head(self, status: int, headers: list[Header]) -> None:
         """Send status and headers; from here on there is no other target to try."""
@@ -62,10 +70,15 @@ class Client:
         """Send more of the body; waits while the client does not read."""
         self.sent_at = time.perf_counter()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        if self._sink is not None:
+            self._sink.piece(self.status, data)
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last of the body."""
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        if self._sink is not None:
+            self._sink.piece(self.status, data)
+            self._sink.end()
 
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
         """Send a whole answer."""
@@ -126,6 +139,7 @@ class Call:
         self.admitted = False
         self.holds: list[Hold] = []
         self.limit_headers: list[Header] = []
+        self.lost = NO_LOSS
         # The request that this one repeats unseen; empty for a client's own.
         self.shadow_of = ""
         # Where two targets race: called when this one has something for the client.

@@ -35,11 +35,9 @@ def pieces(call: Call, target: Target) -> list[EmbedRequest]:
     if most is None or call.verb != "embed" or not _may_be_more(call, most):
         return []
     asked = wanted(call)
-    inputs = asked.inputs
-    if len(inputs) <= most:
+    if len(asked.inputs) <= most:
         return []
-    starts = range(0, len(inputs), most)
-    return [msgspec.structs.replace(asked, inputs=inputs[at : at + most]) for at in starts]
+    return [asked.piece(at, at + most) for at in range(0, len(asked.inputs), most)]
 
 
 def _may_be_more(call: Call, most: int) -> bool:

@@ -9,13 +9,16 @@ import msgspec
 
 from gateway.relay.kept import Kept
 
+# The `error_kind` of an attempt that was given up because another target was faster.
+LOST = "cancelled"
+
 
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One call of one target.
 
     Times are milliseconds since the request arrived. `error_kind` is None for the
-    attempt that answered; `skipped` says why a candidate was not called at all. `cost_usd`
-    is the estimate of one that was given up because another was faster. The bytes
+    attempt that answered; `skipped` says why a candidate was not called at all. Tokens and
+    dollars are those of one that is LOST, which are not the request's own. The bytes
     are those of bodies, and known for calls that are passed on unread.
     """
 
@@ -31,7 +34,14 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     error: str | None = None
     upstream_id: str | None = None
     skipped: str | None = None
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    usage_source: str = ""
     cost_usd: Decimal | None = None
+    price_source: str = ""
+    charged_usd: Decimal | None = None
     sent_bytes: int | None = None
     received_bytes: int | None = None
 
@@ -76,7 +86,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
         duration_ms, first_token_ms, overhead_ms: whole time, time to the first
             content, and the gateway's own part (whole minus waiting for upstream).
         prompt_tokens ... reasoning_tokens: None means unknown.
-        usage_source: `reported`, `estimated` or empty.
+        usage_source: `reported`, or how it was counted here (`relay.unreported`); or empty.
         cost_usd: what the provider charges; None means unknown, never 0.
         charged_usd: what is charged for it: the same times the margin that holds.
         service_tier: in which it was served, where the answer or else the request says so.

@@ -28,8 +28,11 @@ from gateway.relay import handles
 from gateway.relay.call import Call
 from gateway.relay.forwarded import Forwarded
 from gateway.relay.handles import Handle
+from gateway.relay.http1 import Content
 from gateway.relay.measure import Measured
 from gateway.relay.prepare import Prepared, passed_headers, refuse_losses
+from gateway.relay.spool import Pieces
+from gateway.relay.watch import Watch
 from gateway.routing.snapshot import Provider, Route, Target
 
 if TYPE_CHECKING:
@@ -97,9 +100,8 @@ def _content(call: Call, target: Target) -> tuple[bytes, list[Adaptation]]:
     state, operation = state_of(call)
     name = target.model.name
     if state.form is not None:
-        parts = [_named(part, name) if operation.model else part for part in state.form]
         state.shown = call.body
-        return multipart.encode(parts, state.boundary), []
+        return b"", []  # `body_of` has it
     if not call.body:
         return b"", []
     fields, report = dict(call.fields), list[Adaptation]()
@@ -122,6 +124,35 @@ def _named(part: Part, model: str) -> Part:
     if part.name != "model" or part.filename is not None:
         return part
     return msgspec.structs.replace(part, data=model.encode())
+
+
+def body_of(
+    runtime: Runtime, call: Call, target: Target, prepared: Prepared, watch: Watch
+) -> Content:
+    """The body to send, with the provider's own ids in it. Raises GatewayError.
+
+    A form that is not in memory is read while it is sent: the upstream has its time for each
+    piece of it.
+    """
+    state = call.forwarded
+    if state is None or state.form is None:
+        return theirs(runtime, call, target, prepared.content)
+    named = state_of(call)[1].model
+    parts = [_named(part, target.model.name) if named else part for part in state.form]
+    plain = [
+        part
+        if part.filename is not None or part.kept is not None
+        else msgspec.structs.replace(part, data=theirs(runtime, call, target, bytes(part.data)))
+        for part in parts
+    ]
+    pieces = multipart.encode(plain, state.boundary)
+    if len(pieces) == 1 and isinstance(pieces[0], bytes):
+        state.sent_bytes = len(pieces[0])
+        return pieces[0]
+    assert state.spool is not None
+    body = Pieces(pieces, state.spool, watch.touch)
+    state.sent_bytes = body.size
+    return body
 
 
 def method_of(call: Call) -> str:

@@ -14,7 +14,7 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects import rerank
 from gateway.framing.sse import Decoder, FrameTooLarge
-from gateway.relay import measure
+from gateway.relay import batches, measure
 from gateway.relay.call import Call, Client, Header
 from gateway.relay.forward import ours, spoken_characters, state_of
 from gateway.relay.reply import answer_headers, decode, passed_headers_of, stopped
@@ -88,6 +88,7 @@ async def _rewritten(runtime: Runtime, call: Call, target: Target, data: bytes) 
         provider = target.model.provider.name
         if isinstance(body, dict):
             body = await _own(runtime, call, provider, body)
+        await batches.seen(runtime, call, target.model.provider, body)
         return msgspec.json.encode(ours(runtime, call, provider, body))
     if operation.family == "rerank":
         body = decode(data)
@@ -133,6 +134,7 @@ class _Passing:
         self.events = "text/event-stream" in answer.kind
         self.words = not self.operation.raw and answer.kind.startswith("text/")
         self.decoder = Decoder(MAX_EVENT_BYTES) if self.events else None
+        self.results: batches.Results | None = None
         self.size = 0
 
     async def run(self) -> None:
@@ -156,8 +158,9 @@ class _Passing:
         data = await self.answer.read()
         call.end_wait()
         call.tap.started = True
-        call.attempts[-1].first_byte_ms = call.ms()
         provider = self.target.model.provider
+        self.results = await batches.results_of(self.runtime, call, provider)
+        call.attempts[-1].first_byte_ms = call.ms()
         watch.expect((self.target.timeouts or provider.timeouts).idle_s, "idle")
         await client.head(200, self._headers())
         while data:
@@ -166,6 +169,8 @@ class _Passing:
             await client.write(data)
             watch.touch()
             data = await self.answer.read()
+        if (read := self.results) is not None:
+            await batches.settle(self.runtime, call, provider, read.batch, read.close())
         self._record()
         settle(self.runtime, call, client)
         await client.end()
@@ -174,6 +179,8 @@ class _Passing:
         self.size += len(data)
         if self.words and not self.events:
             self.call.recorder.upstream(data)
+        if self.results is not None:
+            self.results.feed(data)
         if self.decoder is None:
             return
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.framing.multipart import Part
 from gateway.providers.offers import Operation
 from gateway.relay.measure import Measured
+from gateway.relay.spool import Spool
 
 
 class Forwarded:
@@ -13,7 +14,7 @@ class Forwarded:
     Attributes:
         operation: what is called; None where there is nothing to call by this method.
         allowed: the methods that are, for the refusal.
-        held_bytes: how much memory its form has been allowed.
+        spool: where the large parts of a form are; None for another body.
         id: the upstream's id of the one thing asked for.
         version: the `v1` or `v2` of the path.
         owner: the id of the key that things are kept for; None where all may be seen.
@@ -30,7 +31,6 @@ class Forwarded:
         "allowed",
         "boundary",
         "form",
-        "held_bytes",
         "id",
         "measured",
         "operation",
@@ -39,6 +39,7 @@ class Forwarded:
         "sent_bytes",
         "shape",
         "shown",
+        "spool",
         "version",
     )
 
@@ -46,7 +47,7 @@ class Forwarded:
         self.operation = operation
         self.allowed = allowed
         self.version = version
-        self.held_bytes = 0
+        self.spool: Spool | None = None
         self.id = ""
         self.owner: int | None = None
         self.form: list[Part] | None = None

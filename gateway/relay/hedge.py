@@ -1,8 +1,9 @@
 """Two targets for one request: the second is asked when the first is slow to begin.
 
 Each runs on a copy of the call behind a gate. Who first has something for the client wins:
-the other is cancelled, and what it will have cost, by estimate, stands on its attempt.
-Nothing of the loser reaches the client, and its row is the winner's.
+the other is cancelled. What it will have used, by estimate, stands on its attempt and counts
+wherever the request itself does: its provider's tokens, and the key's, team's and route's
+limits and budgets. Nothing of the loser reaches the client, and its row is the winner's.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.relay.call import Call, Client, Header
-from gateway.relay.tap import estimated
+from gateway.relay.call import NO_LOSS, Call, Client, Header
+from gateway.relay.entry import LOST
+from gateway.relay.settle import charge_of, priced
+from gateway.relay.unreported import BY_TEXT, REPORTED, usage_of
 from gateway.relay.watch import Reason, Watch
 from gateway.routing.course import Candidate, Course
-from gateway.routing.pricing import cost, tier_price
+from gateway.routing.limits import Want, units
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
 Attempting = Callable[["Runtime", Call, Client, Watch, Candidate], Awaitable[None]]
-LOST = "cancelled"
 _LOST_WHY = "another target answered first"
 # What an attempt makes of a call; it is the winner's in the end.
 _OF_ATTEMPT = (
@@ -40,6 +41,7 @@ _OF_ATTEMPT = (
     "entry",
     "attempts",
     "holds",
+    "lost",
     "stateless",
 )
 
@@ -169,17 +171,23 @@ class _Contest:
 
     async def _second(self, course: Course) -> _Lane | None:
         """The lane of a second target, if there is one that may be called."""
-        while (candidate := course.beside()) is not None:
+        runtime = self.runtime
+        while self.winner is None and (candidate := course.beside()) is not None:
+            label = candidate.target.model.label
             spare = copy.copy(self.call)
             spare.holds = []
-            full = await self.runtime.admit(spare, candidate.owner, candidate.target)
-            if full is None and await self.runtime.breaker.enter(candidate.target.model.label):
+            try:
+                full = await runtime.admit(spare, candidate.owner, candidate.target)
+                if full is not None or not await runtime.breaker.enter(label):
+                    continue
+                if self.winner is not None:  # the first has answered meanwhile
+                    runtime.breaker.alive(label)
+                    return None
                 lane = self._begin(candidate)
-                lane.call.holds = spare.holds
+                lane.call.holds, spare.holds = spare.holds, []
                 return lane
-            self.runtime.limiter.leave(spare)
-            if self.winner is not None:
-                return None
+            finally:
+                runtime.limiter.leave(spare)
         return None
 
     def _failed(self, lane: _Lane, course: Course, *, alone: bool) -> None:
@@ -202,11 +210,14 @@ class _Contest:
             return
         self.winner = lane
         lost = [other for other in self.lanes if other is not lane]
+        tokens = spent = 0
         for other in lost:
             if not other.task.done():
-                _write_off(other.call)
-                self.runtime.limiter.leave(other.call)
+                used = _write_off(other.call)
+                self.runtime.limiter.leave(other.call, used)
                 other.task.cancel()
+                tokens, spent = tokens + used.tokens, spent + used.units
+        lane.call.lost = Want(tokens, spent)
         records = [record for other in lost for record in other.call.attempts]
         lane.call.attempts[:0] = [*self._before, *records]
         lane.call.holds[:0] = self.call.holds
@@ -221,11 +232,15 @@ class _Contest:
 
     def close(self) -> None:
         """Give the call and the client what has become of them."""
-        for lane in self.lanes:
-            if not lane.task.done() and lane is not self.winner:
-                self.runtime.limiter.leave(lane.call)
-                lane.task.cancel()
         lane = self.winner or self.lanes[-1]
+        for other in self.lanes:
+            if other is lane:
+                continue
+            # Also of one that is over: a request that is ended from outside ends both.
+            self.runtime.limiter.leave(other.call)
+            other.task.cancel()
+        if not lane.task.done() and lane is not self.winner:
+            lane.task.cancel()
         if self.winner is None:
             records = [record for other in self.lanes for record in other.call.attempts]
             lane.call.attempts = [*self._before, *records]
@@ -241,16 +256,21 @@ def _nothing() -> Error:
     return Error(kind="upstream_error", message="no target has answered")
 
 
-def _write_off(call: Call) -> None:
-    """Say on the last attempt of a loser that it lost, and what it will have cost."""
+def _write_off(call: Call) -> Want:
+    """Say on the last attempt of a loser that it lost, and what it will have used: that."""
     if not call.attempts:
-        return
+        return NO_LOSS
     record = call.attempts[-1]
     record.error_kind, record.error = LOST, _LOST_WHY
     record.ended_ms = call.ms()
     if call.target is None or (not call.sent_at and record.first_byte_ms is None):
-        return
-    usage = estimated(call.tap.usage, len(call.body), call.tap.output_chars)
-    price = tier_price(call.target.model.price, call.tap.tier)
-    spent: Decimal | None = cost(usage, price)
-    record.cost_usd = spent
+        return NO_LOSS  # nothing has been sent
+    usage, source = usage_of(call)
+    record.input_tokens, record.output_tokens = usage.input, usage.output
+    record.cache_read_tokens, record.cache_write_tokens = usage.cache_read, usage.cache_write
+    # What it has reported so far is not its last word.
+    record.usage_source = BY_TEXT if source == REPORTED else source
+    record.cost_usd, record.price_source, _ = priced(call, usage)
+    record.charged_usd = charge_of(call, record.cost_usd)
+    tokens = max(usage.prompt or 0, 0) + max(usage.output or 0, 0)
+    return Want(tokens, units(record.charged_usd))

@@ -148,6 +148,8 @@ class Metrics:
     def _observe(self, entry: Entry) -> None:
         who = (entry.route, entry.provider, entry.model)
         stream = "true" if entry.stream else "false"
+        if not entry.duration_ms:  # the requests of a batch, whose times nobody tells
+            return
         duration = self._child("dragoman_request_duration_seconds", *who, stream)
         duration.observe(entry.duration_ms / 1000)
         if entry.first_token_ms is not None:
@@ -197,5 +199,10 @@ def _counts(entry: Entry) -> Iterator[tuple[tuple[str, ...], float]]:
             target = (record.provider, record.model)
             outcome = "error" if record.error_kind else "ok"
             yield ("dragoman_upstream_attempts_total", *target, outcome), 1
+            if record.cost_usd:  # of one that was given up: no part of the request's own
+                yield ("dragoman_cost_usd_total", entry.route, *target), float(record.cost_usd)
+            if record.input_tokens:
+                told = ("dragoman_tokens_total", entry.route, *target, "input")
+                yield told, record.input_tokens
             if record.error_kind:
                 yield ("dragoman_upstream_errors_total", *target, record.error_kind), 1

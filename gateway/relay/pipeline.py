@@ -31,9 +31,10 @@ from gateway.relay.reply import is_stream, reply, stopped
 from gateway.relay.upstream import Answer
 from gateway.relay.watch import Watch
 from gateway.routing import readings
-from gateway.routing.course import CLASS_OF, Candidate, Course, Decision, Skip, course_of
+from gateway.routing.course import CLASS_OF, Candidate, Course, Decision, Skip
 from gateway.routing.health import FAILURES
 from gateway.routing.snapshot import Route, Target, Timeouts
+from gateway.routing.stepwise import course_of
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -285,7 +286,7 @@ async def _call_target(
     if runtime.media is not None:
         await runtime.media.gather(call, candidate.owner, target)
     prepared = _MADE.get(call.verb, prepare)(call, candidate.owner, target)
-    content = forward.theirs(runtime, call, target, prepared.content)
+    content = forward.body_of(runtime, call, target, prepared, watch)
     call.passthrough = prepared.rendered is None
     call.remembers = runtime.reasoning.wants(call, target, prepared.dialect)
     call.adaptations = [*call.noted, *as_report(prepared.report)]

@@ -11,11 +11,12 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.request import Request
+from gateway.canon.request import Request, Thinking
 from gateway.canon.signature import TOKENS
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, Rendered, Verb
+from gateway.dialects.openai_responses.kept import with_state
 from gateway.providers import edits as profile_edits
 from gateway.providers.profile import Edit
 from gateway.relay.call import Call
@@ -65,6 +66,8 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     if goes_unread(call, target, dialect):
         path = call.dialect.passed_paths.get(call.endpoint, path)
         fields = call.fields_for(provider.name)
+        if call.heard is not None and fields is not None and target.model.traits.reasoning:
+            fields = with_state(dict(fields))  # the connection's memory goes on from it
         prepared = passed(call, target.model.name, edits, path, fields)
         prepared = on_surface(prepared, provider, call.verb, path)
         if route.strict:
@@ -78,6 +81,8 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     # What the client could not carry is put back, unless this target did not take it.
     lost: tuple[Adaptation, ...] = ()
     request = restored(call.request, call.recalled or {})
+    if traits.reasoning_summaries and call.dialect.expects_thoughts:
+        request = _with_summaries(request)
     if call.stateless is target:
         request, lost = stateless(request)
     request, fetched = with_bytes(request, dialect, traits, call.media)
@@ -94,6 +99,15 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     if route.strict:
         refuse_losses(prepared.report)
     return prepared
+
+
+def _with_summaries(request: Request) -> Request:
+    """The request, asking to see thoughts if it says nothing of that."""
+    asked = request.thinking or Thinking()
+    if asked.visible is not None or asked.mode == "off":
+        return request
+    thinking = msgspec.structs.replace(asked, visible="summary")
+    return msgspec.structs.replace(request, thinking=thinking)
 
 
 def unsaid(call: Call, target: Target) -> GatewayError:

@@ -178,22 +178,13 @@ class Memory:
         Waits only where turns are not known here, and then for the store.
         """
         call.recalled = None
-        if call.verb != "generate" or not (call.kept or _called(call.body)):
-            return
-        dialect, traits = spoken(call, target), target.model.traits
-        if not replays(dialect, traits):
-            return
-        through = passes(call, target, dialect)
-        if through and not (_demanded(traits) and _without_state(call)):
-            return
-        places = lacking(call.request, words_do=through)
+        places = wanted(call, target)
         if not places:
             return
-        wanted = dict(keys_in(call.request, _scope(call), places))
-        maker = maker_of(traits)
+        maker = maker_of(target.model.traits)
         found: dict[int, Kept] = {}
         unknown: dict[int, Keys] = {}
-        for place, keys in wanted.items():
+        for place, keys in keys_in(call.request, _scope(call), places):
             if isinstance(exact := self._exact(keys, maker), Kept):
                 found[place] = exact
                 continue
@@ -206,28 +197,28 @@ class Memory:
             found |= await self._ask(unknown, maker)
         call.recalled = found
 
-    async def _ask(self, wanted: dict[int, Keys], maker: str) -> dict[int, Kept]:
+    async def _ask(self, asked: dict[int, Keys], maker: str) -> dict[int, Kept]:
         """What the store has; the newest turn may still be on its way there."""
-        found = await self._look(wanted, maker)
+        found = await self._look(asked, maker)
         if found is None:
             return {}
-        newest = max(wanted)
+        newest = max(asked)
         if newest not in found:
             await asyncio.sleep(SECOND_LOOK_S)
-            found |= await self._look({newest: wanted[newest]}, maker) or {}
-        for place, keys in wanted.items():
+            found |= await self._look({newest: asked[newest]}, maker) or {}
+        for place, keys in asked.items():
             if place in found:
                 self._put(keys, found[place])
             elif self._near(keys, maker) is None:
                 self._hold(_both(keys), None, 0)
         return found
 
-    async def _look(self, wanted: dict[int, Keys], maker: str) -> dict[int, Kept] | None:
+    async def _look(self, places: dict[int, Keys], maker: str) -> dict[int, Kept] | None:
         assert self._find is not None
         if self._clock() < self._away_until:
             return None
         loop = asyncio.get_running_loop()
-        asked = loop.run_in_executor(self._worker(), self._find, list(wanted.values()))
+        asked = loop.run_in_executor(self._worker(), self._find, list(places.values()))
         try:
             rows = await asyncio.wait_for(asked, READ_S)
             self._failing = False
@@ -237,7 +228,7 @@ class Memory:
             self._failing = True
             self._away_until = self._clock() + AGAIN_S
             return None
-        best = {place: _best(keys, rows, maker) for place, keys in wanted.items()}
+        best = {place: _best(keys, rows, maker) for place, keys in places.items()}
         return {place: kept for place, kept in best.items() if kept is not None}
 
     # --- in the process --------------------------------------------------------------
@@ -338,6 +329,19 @@ def _read(row: Row) -> Kept | None:
     except msgspec.MsgspecError:
         log.warning("kept reasoning is damaged")
         return None
+
+
+def wanted(call: Call, target: Target) -> list[int]:
+    """The places of turns in a call's history whose reasoning this target is to have back."""
+    if call.verb != "generate" or not (call.kept or _called(call.body)):
+        return []
+    dialect, traits = spoken(call, target), target.model.traits
+    if not replays(dialect, traits):
+        return []
+    through = passes(call, target, dialect)
+    if through and not (_demanded(traits) and _without_state(call)):
+        return []
+    return lacking(call.request, words_do=through)
 
 
 def _without_state(call: Call) -> bool:

@@ -19,13 +19,15 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.relay.call import Call
 from gateway.relay.facts import decision
+from gateway.relay.lent import Lent, Unshown, lend
 from gateway.relay.pipeline import nobody
 from gateway.relay.prepare import Prepared, prepare
 from gateway.relay.reply import stopped
-from gateway.routing.course import Candidate, Skip, course_of
+from gateway.routing.course import Candidate, Skip
 from gateway.routing.health import State
 from gateway.routing.readings import Readings
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
+from gateway.routing.stepwise import course_of
 from gateway.routing.strategies import Draw
 
 # What a target may be pretended to do: a status it answers, or that it never does.
@@ -54,13 +56,17 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole way. `chosen` and `prepared` are None where `error` is what the client gets."""
+    """The whole way. `chosen` and `prepared` are None where `error` is what the client gets.
+
+    `live` is what live traffic adds to what was prepared.
+    """
 
     call: Call
     turns: tuple[Turn, ...]
     chosen: Candidate | None = None
     prepared: Prepared | None = None
     error: Error | None = None
+    live: tuple[Unshown, ...] = ()
 
     @property
     def report(self) -> tuple[Adaptation, ...]:
@@ -73,6 +79,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
     `pretended` are keys of FAILURES by `provider/model`; `key` is whose request it is.
     `busy` are requests under way; `at` is the time of day as unix seconds, None is now.
+    `fetches`: whether live traffic opens URLs.
     """
 
     snapshot: Snapshot
@@ -84,6 +91,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     key: ApiKey | None = None
     busy: Mapping[str, int] = {}
     at: float | None = None
+    fetches: bool = False
 
 
 def call_of(
@@ -137,7 +145,7 @@ def rehearse(stage: Stage, call: Call, route: Route) -> Rehearsal:
         turns += [_skipped(skip) for skip in course.passed]
         course.passed.clear()
         try:
-            prepared = _attempt(stage, call, candidate)
+            prepared, live = _attempt(stage, call, candidate)
         except GatewayError as failure:
             error = failure.error
             turns.append(Turn("failed", candidate, error.message, error))
@@ -145,7 +153,9 @@ def rehearse(stage: Stage, call: Call, route: Route) -> Rehearsal:
                 return Rehearsal(call=call, turns=tuple(turns), error=error)
         else:
             turns.append(Turn("chosen", candidate))
-            return Rehearsal(call=call, turns=tuple(turns), chosen=candidate, prepared=prepared)
+            return Rehearsal(
+                call=call, turns=tuple(turns), chosen=candidate, prepared=prepared, live=live
+            )
     turns += [_skipped(skip) for skip in course.passed]
     return Rehearsal(call=call, turns=tuple(turns), error=error or nobody(route, found))
 
@@ -154,13 +164,16 @@ def _skipped(skip: Skip) -> Turn:
     return Turn("skipped", skip.candidate, skip.why)
 
 
-def _attempt(stage: Stage, call: Call, candidate: Candidate) -> Prepared:
+def _attempt(
+    stage: Stage, call: Call, candidate: Candidate
+) -> tuple[Prepared, tuple[Unshown, ...]]:
     """What would be sent. Raises GatewayError for what can not be said, or is pretended."""
+    live = lend(call, candidate.owner, candidate.target, Lent(fetches=stage.fetches))
     prepared = prepare(call, candidate.owner, candidate.target)
     pretended = stage.pretended.get(candidate.target.model.label)
     if pretended is not None:
         raise GatewayError(_pretended(candidate, pretended))
-    return prepared
+    return prepared, live
 
 
 def _pretended(candidate: Candidate, failure: str) -> Error:

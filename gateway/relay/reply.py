@@ -64,7 +64,7 @@ async def reply(
     exchange = exchange_of(call)
     kind = answer.kind
     streamed = is_stream(prepared, kind)
-    if not streamed and kind and "json" not in kind:
+    if not streamed and "html" in kind:
         text = await answer.read_all()
         call.recorder.upstream(text)
         raise bad_upstream(f"the upstream answered with {kind.partition(';')[0]}, not JSON")

@@ -37,6 +37,7 @@ from gateway.relay.media import Fetching
 from gateway.relay.metrics import Metrics
 from gateway.relay.reasoning import Find, Keep, Memory
 from gateway.relay.responses import Responses
+from gateway.relay.spool import Spools
 from gateway.relay.tokens import Tokens
 from gateway.relay.upstream import Upstreams
 from gateway.relay.watch import Watches
@@ -45,6 +46,7 @@ from gateway.routing.readings import Reading
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target
 
 if TYPE_CHECKING:
+    from gateway.relay.ledger import Ledger
     from gateway.relay.shared_limiter import SharedLimiter
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,8 @@ FIRST_UPKEEP_S = 60.0
 LEARN_S = 5.0
 UPKEEP_S = 3600.0
 USER_AGENT = b"dragoman"
+# How many uploads of the largest size a process keeps on disk.
+UPLOADS_ON_DISK = 32
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +99,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     started: Callable[[Runtime], None] | None = None
     keep: Callable[[str, int, list[str]], None] | None = None
     kept: Callable[[str, int, list[str]], set[str]] | None = None
+    batches: Ledger | None = None
     read_answer: Read | None = None
     write_answers: Write | None = None
     new_answers: News | None = None
@@ -194,8 +199,10 @@ class Runtime:
         self.draining = False
         # Whether the last look at the registry failed: what is in use may be old.
         self.database_away = False
-        # The forms that are held at present, in bytes.
-        self.held_bytes = 0
+        most = UPLOADS_ON_DISK * config.max_upload_bytes
+        self.spools = Spools(config.data_dir / "uploads", most)
+        # (provider, id) of batches whose cost has been counted, as far as this process knows.
+        self.settled: set[tuple[str, str]] = set()
         self._taught = 0.0
         board = Board(config.data_dir / "limits")
         self.shared = _shared(board, config.redis_url)
@@ -260,6 +267,15 @@ class Runtime:
         if self._wiring.kept is None or not ids:
             return set()
         return await asyncio.to_thread(self._wiring.kept, provider, owner, ids)
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where the cost of batches is counted."""
+        return self._wiring.batches
+
+    def learn_soon(self) -> None:
+        """Let the budgets look at the database again: something was counted there alone."""
+        self._taught = 0.0
 
     def swap(self, snapshot: Snapshot) -> None:
         """Use another registry from the next request on."""

@@ -16,7 +16,7 @@ from gateway.relay.asker import SESSION_HEADERS, tags_of
 from gateway.relay.call import Call, Client
 from gateway.relay.entry import Entry
 from gateway.relay.forwarded import Forwarded
-from gateway.relay.tap import estimated
+from gateway.relay.unreported import REPORTED, usage_of
 from gateway.routing.limits import units
 from gateway.routing.pricing import STANDARD, charged, cost, tier_price
 
@@ -45,7 +45,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     _charge(entry, call)
     if call.holds:
         used = 0 if passage is not None and passage.kept is not None else _tokens(entry)
-        runtime.limiter.settle(call, used, units(entry.charged_usd))
+        runtime.limiter.settle(call, used, units(entry.charged_usd), call.lost)
     if call.attempts and call.attempts[-1].ended_ms is None:
         call.attempts[-1].ended_ms = entry.duration_ms
     _mask(entry, call)
@@ -62,15 +62,13 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
 
 def _tokens(entry: Entry) -> int:
     """All tokens of prompt and answer, as far as known."""
-    return sum(
-        max(count or 0, 0)
-        for count in (
-            entry.input_tokens,
-            entry.cache_read_tokens,
-            entry.cache_write_tokens,
-            entry.output_tokens,
-        )
+    counts = (
+        entry.input_tokens,
+        entry.cache_read_tokens,
+        entry.cache_write_tokens,
+        entry.output_tokens,
     )
+    return sum([count for count in counts if count is not None and count > 0])
 
 
 def _row(call: Call, client: Client, now: float) -> Entry:
@@ -130,34 +128,33 @@ def _mask(entry: Entry, call: Call) -> None:
 
 
 def _bill(entry: Entry, call: Call) -> None:
-    usage = estimated(call.tap.usage, len(call.body), call.tap.output_chars)
+    usage, entry.usage_source = usage_of(call)
     entry.input_tokens = usage.input
     entry.cache_read_tokens = usage.cache_read
     entry.cache_write_tokens = usage.cache_write
     entry.output_tokens = usage.output
     entry.reasoning_tokens = usage.reasoning
-    entry.usage_source = "estimated" if usage.estimated else "reported"
     if call.target is not None:
-        _price(entry, usage, call)
+        entry.cost_usd, entry.price_source, entry.service_tier = priced(call, usage)
 
 
-def _price(entry: Entry, usage: Usage, call: Call) -> None:
+def priced(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
+    """What a usage at the call's target costs, who says so, and in which service tier."""
     assert call.target is not None
     if usage.provider_cost is not None:
-        entry.cost_usd, entry.price_source = Decimal(str(usage.provider_cost)), "provider"
-        return
-    price = call.target.model.price
+        return Decimal(str(usage.provider_cost)), "provider", ""
+    price, told = call.target.model.price, ""
     tier = call.tap.tier
     if tier is None:
         tier = _asked_tier(call)
     if tier not in STANDARD:
-        entry.service_tier = tier[:20] if tier else ""
+        told = tier[:20] if tier else ""
         price = tier_price(price, tier)
     if call.verb == "embed" and price.output is None:
         # Embedding models have no output, and so no price for it.
         price = msgspec.structs.replace(price, output=Decimal(0))
-    entry.cost_usd = cost(usage, price)
-    entry.price_source = price.source if entry.cost_usd is not None else ""
+    usd = cost(usage, price)
+    return usd, price.source if usd is not None else "", told
 
 
 def _asked_tier(call: Call) -> str | None:
@@ -175,16 +172,20 @@ def _asked_tier(call: Call) -> str | None:
 
 def _charge(entry: Entry, call: Call) -> None:
     """What is charged, and by which tags it can be found."""
-    key, target = call.key, call.target
-    if entry.cost_usd is not None:
-        entry.charged_usd = charged(
-            entry.cost_usd,
-            key.margin if key is not None else None,
-            target.model.provider.margin if target is not None else None,
-            call.snapshot.margin,
-        )
+    entry.charged_usd = charge_of(call, entry.cost_usd)
     if not call.shadow_of and (tags := tags_of(call)):
         entry.tags = sorted(tags)
+
+
+def charge_of(call: Call, usd: Decimal | None) -> Decimal | None:
+    """What is charged for a cost of the call: with the margin of key, provider or settings."""
+    key, target = call.key, call.target
+    return charged(
+        usd,
+        key.margin if key is not None else None,
+        target.model.provider.margin if target is not None else None,
+        call.snapshot.margin,
+    )
 
 
 def _bill_forwarded(entry: Entry, call: Call, state: Forwarded) -> None:
@@ -197,7 +198,7 @@ def _bill_forwarded(entry: Entry, call: Call, state: Forwarded) -> None:
     if found.usage is not None:
         entry.input_tokens, entry.output_tokens = found.usage.input, found.usage.output
         entry.cache_read_tokens = found.usage.cache_read
-        entry.usage_source = "reported"
+        entry.usage_source = REPORTED
     model = call.target.model
     units_of = unit_price_for(model.provider.preset, model.name)
     entry.cost_usd, entry.price_source = measure.cost(found, model.price, units_of)

@@ -36,7 +36,7 @@ class Tap:
         "finish",
         "first_token_at",
         "model",
-        "output_chars",
+        "output_bytes",
         "started",
         "tier",
         "usage",
@@ -51,7 +51,7 @@ class Tap:
         self.answer_id = ""
         self.model = ""
         self.tier: str | None = None
-        self.output_chars = 0
+        self.output_bytes = 0
 
     @property
     def over(self) -> bool:
@@ -63,7 +63,7 @@ class Tap:
         for event in events:
             kind = type(event)
             if kind is Delta:
-                self.output_chars += len(event.text)  # type: ignore[union-attr]
+                self.output_bytes += _size(event.text)  # type: ignore[union-attr]
                 if self.first_token_at is None:
                     self.first_token_at = time.perf_counter()
             elif kind is BlockStart:
@@ -96,7 +96,7 @@ class Tap:
         self.usage, self.finish = response.usage, response.finish
         self.answer_id, self.model = response.id, response.model
         self.tier = response.service_tier
-        self.output_chars = sum(_chars(part) for part in response.parts)
+        self.output_bytes = sum(_bytes(part) for part in response.parts)
 
     def note_embeddings(self, response: EmbedResponse) -> None:
         """Note the counts of vectors; they have no finish and no first token."""
@@ -116,24 +116,16 @@ def merged(old: Usage | None, new: Usage) -> Usage:
     return msgspec.structs.replace(old, **values)
 
 
-def estimated(usage: Usage | None, prompt_bytes: int, output_chars: int) -> Usage:
-    """The usage to bill by: as reported, with a marked estimate for what is missing."""
-    if usage is not None and usage.output is not None and usage.prompt is not None:
-        return usage
-    base = usage or Usage()
-    changes: dict[str, object] = {"estimated": True}
-    if base.output is None:
-        changes["output"] = -(-output_chars // BYTES_PER_TOKEN)
-    if base.prompt is None:
-        changes["input"] = -(-prompt_bytes // BYTES_PER_TOKEN)
-    return msgspec.structs.replace(base, **changes)
-
-
-def _chars(part: Part) -> int:
+def _bytes(part: Part) -> int:
     match part:
         case Text() | Reasoning() | Refusal():
-            return len(part.text)
+            return _size(part.text)
         case ToolCall():
-            return len(part.raw or "") or len(msgspec.json.encode(part.arguments))
+            return _size(part.raw or "") or len(msgspec.json.encode(part.arguments))
         case _:
             return 0
+
+
+def _size(text: str) -> int:
+    # Whether a text is ASCII is known without a look at it.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -19,6 +19,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.providers import sigv4
 from gateway.providers.auth import fields_of, is_made
 from gateway.relay.grants import Grant, aws_key, entra_token, google_token
+from gateway.relay.http1 import Content
 from gateway.routing.snapshot import Provider
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Tokens:
         method: str,
         url: httpx.URL,
         headers: httpx.Headers,
-        content: bytes,
+        content: Content,
     ) -> httpx.Headers:
         """The headers with those that this request is let in by. Raises GatewayError."""
         if not is_made(provider.auth, provider.credential):
@@ -104,6 +105,9 @@ class Tokens:
         if not isinstance(granted, sigv4.Key):
             made = [(b"authorization", b"Bearer " + granted.encode("ascii"))]
             return httpx.Headers([*headers.raw, *made])
+        if not isinstance(content, bytes):
+            message = f"{provider.name} wants each body signed, which is not done for forms"
+            raise GatewayError(Error(kind="unsupported_param", message=message))
         told = fields_of(provider.auth, provider.credential.reveal()).get("aws_region_name")
         region = sigv4.region_of(url.host, told if isinstance(told, str) else None)
         plain = {name: headers[name] for name in ("host", "content-type") if name in headers}

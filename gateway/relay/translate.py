@@ -21,8 +21,10 @@ from gateway.providers.auth import headers_for
 from gateway.providers.capabilities import traits_for
 from gateway.providers.catalog import resolve
 from gateway.providers.profile import Preset, Secret
+from gateway.providers.redact import scrub
 from gateway.relay import embed
 from gateway.relay.call import Call
+from gateway.relay.lent import NOTHING, Lent, lend
 from gateway.relay.prepare import prepare
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
 
@@ -41,13 +43,15 @@ def request(
     headers: dict[str, str],
     model: str,
     stored: dict[str, Any] | None = None,
+    lent: Lent = NOTHING,
 ) -> dict[str, Any]:
-    """The upstream's request: body, path, url, headers and report.
+    """The upstream's request: body, path, url, headers and report, and what live traffic adds.
 
     A dialect's name may end in what is asked there: `anthropic_count_tokens`. `stored` are
     earlier answers by id, for a request that goes on from one.
-    `source` and `target` are dialects or presets; `model` and `stream` of the body count
-    in dialects too that have them in the path. Raises GatewayError for names it
+    `source` and `target` are dialects or presets; a dialect is spoken as it is named, though
+    the provider may serve the model in another one too. `model` and `stream` of the body
+    count in dialects too that have them in the path. Raises GatewayError for names it
     does not know and for a request that can not be said.
     """
     preset = _preset(without_verb(target), "to")
@@ -75,9 +79,15 @@ def request(
         call.fields = {k: v for k, v in call.fields.items() if k not in {"model", "stream"}}
     provider = _provider(preset)
     name = model or call.model
-    step = Target(id=0, model=model_of(provider, name))
+    upstream = model_of(provider, name)
+    if target in DIALECTS and verb == "generate":
+        traits = msgspec.structs.replace(upstream.traits, responses=False)
+        upstream = msgspec.structs.replace(upstream, traits=traits)
+    step = Target(id=0, model=upstream)
+    route = Route(id=0, name=call.model, targets=(step,))
+    live = lend(call, route, step, lent) if call.verb != "embed" else ()
     made = embed.prepare if call.verb == "embed" else prepare
-    prepared = made(call, Route(id=0, name=call.model, targets=(step,)), step)
+    prepared = made(call, route, step)
     sent = {n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)}
     url = provider.base_url + prepared.path
     if provider.query:
@@ -90,6 +100,7 @@ def request(
         "headers": {**sent, **prepared.headers},
         "report": as_report(prepared.report),
         "passthrough": prepared.rendered is None,
+        "live": [msgspec.to_builtins(one) for one in live],
     }
 
 
@@ -133,9 +144,9 @@ def error(
     upstream, client = _dialect(_preset(source, "from")), _dialect(_preset(target, "to"))
     content = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
     lower = {name.lower(): value for name, value in headers.items()}
-    reply = client.client.render_error(
-        upstream.provider.parse_error(status, lower, content), REQUEST_ID
-    )
+    refusal = upstream.provider.parse_error(status, lower, content)
+    refusal = msgspec.structs.replace(refusal, message=scrub(refusal.message))
+    reply = client.client.render_error(refusal, REQUEST_ID)
     sent = {"x-request-id": REQUEST_ID, **reply.headers}
     return {"status": reply.status, "headers": sent, "body": reply.body}
 

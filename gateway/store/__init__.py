@@ -6,6 +6,7 @@ be called from any thread.
 
 from __future__ import annotations
 
+from gateway.store.batches import batch_of, has_results, settle_batch
 from gateway.store.bodies import load_bodies
 from gateway.store.cache import (
     new_answers,
@@ -40,6 +41,7 @@ from gateway.store.version import bump, current_version
 
 __all__ = [
     "Undecryptable",
+    "batch_of",
     "beat_responses",
     "bump",
     "cancel_response",
@@ -49,6 +51,7 @@ __all__ = [
     "digest",
     "end_grace",
     "find_reasoning",
+    "has_results",
     "index_pending",
     "keep",
     "keep_reasoning",
@@ -70,6 +73,7 @@ __all__ = [
     "save_response",
     "set_credential",
     "set_options",
+    "settle_batch",
     "spent",
     "write",
     "write_answers",

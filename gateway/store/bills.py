@@ -68,18 +68,27 @@ class Doubt(msgspec.Struct, frozen=True):
 
 
 class Reconciled(msgspec.Struct, frozen=True):
-    """A provider's days: lines by day and model, sums, and what may explain a difference."""
+    """A provider's days: lines by day and model, sums, and what may explain a difference.
+
+    `covered` is what was computed for the days that a bill is of.
+    """
 
     days: list[Day]
     totals: Totals
+    covered: Totals
     billed: Decimal | None
     spans: list[BillLine]
     doubts: list[Doubt]
 
     @property
     def difference(self) -> Decimal | None:
-        """What is billed beyond what was computed; None without a bill."""
-        return None if self.billed is None else self.billed - (self.totals.cost or Decimal(0))
+        """What is billed beyond what was computed for the same days; None without a bill."""
+        return None if self.billed is None else self.billed - (self.covered.cost or Decimal(0))
+
+    @property
+    def partly(self) -> bool:
+        """Whether some of what was computed is of days that no bill is of."""
+        return self.billed is not None and self.covered != self.totals
 
 
 # -- taken in -------------------------------------------------------------------------
@@ -192,6 +201,11 @@ def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconcil
     return Reconciled(
         days=days,
         totals=added(used.values()),
+        covered=added(
+            totals
+            for (day, _model), totals in used.items()
+            if any(row.since <= day <= row.until for row in rows)
+        ),
         billed=sum((row.usd for row in rows), Decimal(0)) if rows else None,
         spans=[row for row in rows if row.since != row.until],
         doubts=_doubts(provider, since, until),
@@ -222,7 +236,7 @@ def _doubts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Doubt
     spent = Q(input_tokens__gt=0) | Q(output_tokens__gt=0)
     found = [
         _doubt(rows.filter(spent, cost_usd=None), "unknown"),
-        _doubt(rows.filter(usage_source="estimated"), "estimated"),
+        _doubt(rows.filter(usage_source__startswith="estimated"), "estimated"),
         _doubt(rows.filter(price_source__contains="standard price, none known"), "tier"),
         _doubt(rows.filter(cost_usd__gt=0, outcome="cut"), "cut"),
         _doubt(rows.filter(cost_usd__gt=0, outcome="client_closed"), "closed"),

@@ -29,6 +29,7 @@ STEP_FIELDS = tuple(name for name in Step.__struct_fields__ if name != "order")
 # What a route says of its retries and the like, in its row as in a document.
 WAY_FIELDS = (
     "retry",
+    "retry_first",
     "backoff_s",
     "max_wait_s",
     "failures",

@@ -22,6 +22,7 @@ from gateway.store.documents import KINDS, Kind, Owner, Refused, as_json, owning
 from gateway.store.documents.shape import shaped
 from gateway.store.keys import fresh_row
 from gateway.store.options import OPTIONS, load_options
+from gateway.store.price_documents import read_prices, write_prices
 
 VERSION = 1
 Document = dict[str, Any]
@@ -75,6 +76,8 @@ def export() -> Document:
         said = [_without(kind.read(row), usual) for row in rows if _exported(row)]
         if said:
             found[kind.name] = said
+    if prices := list(read_prices().values()):
+        found["prices"] = prices
     held = load_options().held
     settings = {name: as_json(o.value) for name, o in held.items() if o.origin in {"database"}}
     return {**found, "settings": settings} if settings else found
@@ -159,6 +162,7 @@ class _Work:
         for kind in KINDS.values():
             self._write_all(kind)
         self._settings()
+        self._prices()
         for kind in reversed(list(KINDS.values())):
             self._remove(kind)
         return Outcome(self._lines, self._keys)
@@ -170,11 +174,11 @@ class _Work:
             if name == "settings":
                 if not isinstance(value, Mapping):
                     raise Unfit(name, "must be a mapping")
-            elif name in KINDS:
+            elif name in KINDS or name == "prices":
                 if not isinstance(value, list):
                     raise Unfit(name, "must be a list")
             elif name != "dragoman":
-                known = ", ".join((*KINDS, "settings"))
+                known = ", ".join((*KINDS, "prices", "settings"))
                 raise Unfit(name, f"there is no such section; there are {known}")
 
     def _write_all(self, kind: Kind) -> None:
@@ -240,6 +244,19 @@ class _Work:
             Setting.objects.update_or_create(name=name, defaults={"value": checked, **place})
             if old != checked:
                 self._lines.append(Line("~", "setting", name, "value", old, checked))
+
+    def _prices(self) -> None:
+        owner = Owner(self._file, self._place("prices"), self._take)
+        try:
+            written = list(write_prices(self._document.get("prices") or [], owner))
+        except Refused as refused:
+            raise Unfit(refused.field, refused.why) from None
+        for mark, name, before, after in written:
+            if mark == "~":
+                for field, old, new in _differences(before or {}, after or {}):
+                    self._lines.append(Line(mark, "price", name, field, old, new))
+            else:
+                self._lines.append(Line(mark, "price", name))
 
     def _remove(self, kind: Kind) -> None:
         """What this file made before and does not say any more."""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.models import Model
+from gateway.providers.batch_prices import times
 from gateway.providers.profile import RATES, Price
 
 MOST_TIERS = 20
@@ -71,14 +72,8 @@ def tiers_value(given: Any, base: Price) -> dict[str, Price]:
             rates = {rate: getattr(base, rate) for rate in RATES} | _rates(told, place)
             found[name] = Price(**rates, source=source)
         else:
-            found[name] = _times(base, _number(told, place), source)
+            found[name] = times(base, _number(told, place), source)
     return found
-
-
-def _times(base: Price, factor: Decimal, source: str) -> Price:
-    rates = {rate: value * factor for rate in RATES if (value := getattr(base, rate)) is not None}
-    above = tuple((tokens, _times(price, factor, source)) for tokens, price in base.above)
-    return Price(**rates, above=above, source=source)
 
 
 def _rates(given: Mapping[str, Any], place: str) -> dict[str, Decimal]:

@@ -7,9 +7,9 @@ the rows of `Setting`, then the defaults.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from django.conf import settings
@@ -18,8 +18,12 @@ from django.db import transaction
 from gateway.models import Setting, Source
 from gateway.models.cost import MOST_MARGIN
 from gateway.providers.masks import Mask, mask
+from gateway.routing.limits import Budget, Limits
+from gateway.store.key_values import sound, within, without_none
 
 Origin = Literal["environment", "file", "database", "default"]
+
+Shape = TypeVar("Shape", Limits, Budget)
 
 MAX_DAYS = 36_500
 MAX_MASKS = 50
@@ -89,6 +93,27 @@ def _margin(value: Any) -> str | None:
     return f"{found.normalize():f}"
 
 
+def _limits(value: Any) -> dict[str, Any]:
+    return without_none(sound(_shaped(value, Limits)))
+
+
+def _budget(value: Any) -> dict[str, Any]:
+    return without_none(within(_shaped(value, Budget)))
+
+
+def _shaped(value: Any, shape: type[Shape]) -> Shape:
+    known = shape.__struct_fields__
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be an object of {', '.join(known)}")
+    for name in value:
+        if name not in known:
+            raise ValueError(f"there is no `{str(name)[:80]}`; there are {', '.join(known)}")
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
 OPTIONS: dict[str, Option] = {
     "log_bodies": Option(
         variable="DRAGOMAN_LOG_BODIES", check=_flag, default=lambda: settings.LOG_BODIES
@@ -103,6 +128,9 @@ OPTIONS: dict[str, Option] = {
     "masks": Option(variable="", check=_masks, default=tuple),
     # What a dollar of cost is charged as, where no key, team or provider says.
     "margin": Option(variable="", check=_margin, default=lambda: None),
+    # What all requests together may use and cost, whoever asks for what.
+    "limits": Option(variable="", check=_limits, default=dict),
+    "budget": Option(variable="", check=_budget, default=dict),
 }
 
 
@@ -132,6 +160,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """What a dollar of cost is charged as; None is as it is."""
         value = self.held["margin"].value
         return None if value is None else Decimal(value)
+
+    @property
+    def limits(self) -> Limits:
+        """What all requests together may use."""
+        return msgspec.convert(self.held["limits"].value, Limits)
+
+    @property
+    def budget(self) -> Budget:
+        """What all requests together may cost."""
+        return msgspec.convert(self.held["budget"].value, Budget)
 
     @property
     def masks(self) -> tuple[Mask, ...]:
@@ -182,7 +220,7 @@ def set_options(values: dict[str, Any]) -> None:
 
 
 def _keep(name: str, value: Any) -> None:
-    if value is not None:
+    if value is not None and value != {}:
         Setting.objects.update_or_create(name=name, defaults={"value": value})
         return
     # A column of JSON takes no null; what may be none is so by default.

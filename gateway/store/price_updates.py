@@ -10,10 +10,12 @@ use_updates()                              called by every load of the snapshot
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from gateway.canon.response import Usage
@@ -105,11 +107,12 @@ def read_book(data: bytes) -> Book:
         raise ValueError(f"the file has more than {MOST_ENTRIES} models")
     for name, rows in lists.items():
         for entry in rows:
-            _check(name, entry)
+            check_entry(name, entry)
     return found
 
 
-def _check(name: str, entry: Entry) -> None:
+def check_entry(name: str, entry: Entry) -> None:
+    """Raise ValueError for an entry that can not be used, with its list and name."""
     place = f"{name}, {entry.key or 'a model without a clause'}"
     if not entry.match or not all(_clause(clause) for clause in entry.match):
         raise ValueError(f"{place}: its clauses can not be read")
@@ -152,7 +155,7 @@ def _of_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
             found.append(
                 Change(
                     list=name,
-                    name=_name(entry),
+                    name=name_of(entry),
                     what="new" if old is None else "changed",
                     old=old,
                     new=msgspec.structs.replace(entry, source=source),
@@ -163,7 +166,7 @@ def _of_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
     found.reverse()
     kept = {entry.key for entry in rows}
     gone = (entry for key, entry in held.items() if key not in kept)
-    return found + [Change(list=name, name=_name(e), what="gone", old=e) for e in gone]
+    return found + [Change(list=name, name=name_of(e), what="gone", old=e) for e in gone]
 
 
 def _facts(entry: Entry) -> Any:
@@ -177,7 +180,7 @@ def _padded(usd: list[Decimal | None]) -> list[Decimal | None]:
     return [*usd, *[None] * (len(RATES) - len(usd))]
 
 
-def _name(entry: Entry) -> str:
+def name_of(entry: Entry) -> str:
     """What a person knows a model by: its first clause without the sign."""
     return entry.key.split("&")[0][1:] if entry.key else ""
 
@@ -274,13 +277,13 @@ def changes_of(row: PriceUpdate) -> list[Change]:
     return found
 
 
-def use_updates() -> bool:
-    """Let the accepted changes hold in this process; whether that is news.
+def accepted(rows: QuerySet[PriceUpdate] | None = None) -> Iterator[tuple[str, Update]]:
+    """What is accepted, with its list, in the order in which it holds; of all rows, or these.
 
     A row that can not be read is left out: the prices before it hold.
     """
-    found: dict[str, list[Update]] = {}
-    for row in PriceUpdate.objects.exclude(accepted=[]).order_by("accepted_at", "pk"):
+    found = PriceUpdate.objects.all() if rows is None else rows
+    for row in found.exclude(accepted=[]).order_by("accepted_at", "pk"):
         try:
             changes = changes_of(row)
         except msgspec.ValidationError:
@@ -288,5 +291,12 @@ def use_updates() -> bool:
         for place in row.accepted:
             change = changes[place] if 0 <= place < len(changes) else None
             if change is not None and change.new is not None:
-                found.setdefault(change.list, []).append(Update(change.new, change.before))
+                yield change.list, Update(change.new, change.before)
+
+
+def use_updates() -> bool:
+    """Let the accepted changes hold in this process; whether that is news."""
+    found: dict[str, list[Update]] = {}
+    for name, update in accepted():
+        found.setdefault(name, []).append(update)
     return use({name: tuple(updates) for name, updates in found.items()})

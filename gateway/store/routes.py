@@ -20,6 +20,14 @@ from gateway.routing.cache import policy
 from gateway.routing.document import Document, StepDoc, TargetDoc, as_json, from_json
 from gateway.routing.snapshot import Snapshot, Timeouts
 from gateway.store import compile as made
+from gateway.store.key_values import (
+    budget_of,
+    limits_value,
+    set_budget,
+    set_limits,
+    sound,
+    within,
+)
 
 PLAIN = (
     "strict",
@@ -92,6 +100,8 @@ def _target(row: Target) -> TargetDoc:
         edits=tuple(row.edits),
         tags=tuple(row.tags),
         variant=row.variant,
+        limits=limits_value(row),
+        budget=budget_of(row),
     )
 
 
@@ -215,6 +225,8 @@ def _write_target(
     new.weight, new.enabled = target.weight, target.enabled
     new.timeouts, new.edits = dict(target.timeouts), list(target.edits)
     new.tags, new.variant = list(target.tags), target.variant
+    set_limits(new, target.limits)
+    set_budget(new, target.budget)
     new.source, new.source_ref = Source.DATABASE, ""
     new.save()
 
@@ -278,6 +290,8 @@ def _compiled(doc: TargetDoc, order: int, snapshot: Snapshot) -> values.Target |
         edits=edits,
         tags=made.tags(list(doc.tags)),
         variant=doc.variant,
+        limits=sound(doc.limits, f"limits of {doc.model}: "),
+        budget=within(doc.budget, f"budget of {doc.model}: "),
     )
 
 

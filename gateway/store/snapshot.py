@@ -35,7 +35,15 @@ from gateway.routing.strategies import STRATEGIES
 from gateway.store import compile as made
 from gateway.store import thread
 from gateway.store.credentials import Undecryptable, credential_of
-from gateway.store.key_values import by_digest, key_value, limits_value, team_value, with_parents
+from gateway.store.key_values import (
+    budget_value,
+    by_digest,
+    key_limits_value,
+    key_value,
+    limits_value,
+    team_value,
+    with_parents,
+)
 from gateway.store.model_prices import price_value
 from gateway.store.options import Options, load_options
 from gateway.store.price_updates import use_updates
@@ -63,7 +71,13 @@ def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = 
         open_to_all=settings.OPEN if open_to_all is None else open_to_all,
         log_bodies=options.log_bodies if log_bodies is None else log_bodies,
     )
-    return msgspec.structs.replace(found, masks=options.masks, margin=options.margin)
+    return msgspec.structs.replace(
+        found,
+        masks=options.masks,
+        margin=options.margin,
+        limits=options.limits,
+        budget=options.budget,
+    )
 
 
 def provider_value(row: models.Provider, entered: str | None = None) -> Provider:
@@ -179,6 +193,7 @@ class _Compiler:
             timeouts=made.timeouts(Timeouts(), row.timeouts),
             drop_params=row.drop_params,
             limits=limits_value(row),
+            budget=budget_value(row),
             margin=row.margin,
         )
 
@@ -228,16 +243,17 @@ class _Compiler:
             return None
         if not row.weight >= 0:
             raise ValueError("its weight must not be negative")
-        changed = bool(row.timeouts)
         return Target(
             id=row.pk,
             model=model,
             weight=row.weight,
             order=row.order,
-            timeouts=made.timeouts(model.provider.timeouts, row.timeouts) if changed else None,
+            timeouts=made.timeouts(model.provider.timeouts, row.timeouts) if row.timeouts else None,
             edits=made.edits(row.edits),
             tags=made.tags(row.tags),
             variant=row.variant,
+            limits=limits_value(row),
+            budget=budget_value(row),
         )
 
     def _steps(self) -> None:
@@ -274,6 +290,7 @@ class _Compiler:
             ),
             hidden=row.hidden,
             limits=limits_value(row),
+            key_limits=key_limits_value(row),
             **made.way({name: getattr(row, name) for name in made.WAY_FIELDS}),
             cache=self._cache(row),
             cache_generation=row.cache_generation,
@@ -298,9 +315,8 @@ class _Compiler:
             LeftOut(row=place, why=f"its fallback `{name}` is not a route") for name in unknown
         ]
         if lost:
-            self.warnings.append(
-                LeftOut(row=place, why=f"its shadow `{route.shadow}` is not a route")
-            )
+            why = f"its shadow `{route.shadow}` is not a route"
+            self.warnings.append(LeftOut(row=place, why=why))
         on = {
             name: tuple(n for n in names if n in routes)
             for name, names in route.fallbacks_on.items()

@@ -1,4 +1,4 @@
-"""What was spent in a period, by what one asks: day, team, key, model, provider, route, tag.
+"""What was spent in a period, by what one asks: day, team, project, key, model, provider, ...
 
     spend(since, until, ("day", "team"))  -> [{"day": "2026-11-21", "team": "search", ...}]
     as_csv(rows, by)                      -> text of the same
@@ -18,10 +18,12 @@ from typing import Any
 
 import msgspec
 
-from gateway.models import ApiKey, RequestLog, UsageHour
+from gateway.models import ApiKey, RequestLog, Team, UsageHour
+from gateway.store.lost import counts as lost_counts
+from gateway.store.lost import lost_in
 from gateway.usage_querysets import UNITS, dollars
 
-DIMENSIONS = ("day", "team", "key", "provider", "model", "route", "tag")
+DIMENSIONS = ("day", "team", "project", "key", "provider", "model", "route", "tag")
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COUNTS = (
@@ -51,6 +53,7 @@ _FACTS = (
     "cost_usd",
     "charged_usd",
     "tags",
+    "attempts",
 )
 
 Row = dict[str, Any]
@@ -69,8 +72,10 @@ class _Used(msgspec.Struct):
 def spend(since: dt.datetime, until: dt.datetime, by: Sequence[str]) -> list[Row]:
     """Sums of whole hours (UTC) from `since` to before `until`, sorted by what was asked for.
 
-    A key's team is the one it is in now. A request with several tags counts for each of
-    them, so that sums over tags may exceed the whole; one without has the tag "".
+    A key's team and project are those it is in now; a team's line has its projects in it, as
+    its budget has. A request with several tags counts for each of them, so that sums over
+    tags may exceed the whole; one without has the tag "". What a second target is given up
+    for is in the line of the target, without a request.
 
     Raises:
         ValueError: `by` names what there is no column of.
@@ -114,14 +119,22 @@ def _by_tag(since: dt.datetime, until: dt.datetime) -> Iterator[_Used]:
     names = _Names()
     rows = RequestLog.objects.started(since, until).values_list(*_FACTS)
     for row in rows.iterator():
-        at, key_id, prefix, provider, model, route, outcome, *tokens, cost, charged, tags = row
+        at, key_id, prefix, provider, model, route, outcome, *tokens, cost, charged = row[:-2]
+        tags, attempts = tuple(row[-2]) or ("",), row[-1]
         used = [token or 0 for token in tokens]
         unpriced = int(cost is None and (any(used) or outcome == "ok"))
         counts = (1, int(outcome in ("error", "cut")), *used, unpriced)
         where = names.where(at, key_id or 0, prefix, route, provider, model)
         units = _units(cost)
         charge = units if charged is None else _units(charged)
-        yield _Used(where, counts, units, charge, tuple(tags) or ("",))
+        yield _Used(where, counts, units, charge, tags)
+        for one in lost_in(attempts):
+            where = names.where(at, key_id or 0, prefix, route, one.provider, one.model)
+            into, read, written, out = lost_counts(one)
+            counts = (0, 0, into, read, written, out, 0, int(one.cost_usd is None))
+            units = _units(one.cost_usd)
+            charge = units if one.charged_usd is None else _units(one.charged_usd)
+            yield _Used(where, counts, units, charge, tags)
 
 
 def _units(usd: Decimal | None) -> int:
@@ -132,7 +145,7 @@ class _Names:
     """What keys and teams are called now."""
 
     def __init__(self) -> None:
-        rows = ApiKey.objects.select_related("team")
+        rows = ApiKey.objects.select_related("team__parent")
         self.keys = {row.pk: row for row in rows}
 
     def where(
@@ -140,15 +153,23 @@ class _Names:
     ) -> Row:
         """The dimensions of one row but for its tags."""
         key = self.keys.get(key_id)
-        team = key.team if key is not None else None
+        project, team = parts(key.team) if key is not None else ("", "")
         return {
             "day": at.astimezone(dt.UTC).date().isoformat(),
-            "team": team.name if team is not None else "",
+            "team": team,
+            "project": project,
             "key": key.name if key is not None else prefix,
             "provider": provider,
             "model": f"{provider}/{model}" if model else "",
             "route": route,
         }
+
+
+def parts(team: Team | None) -> tuple[str, str]:
+    """What a key's project and team are called; empty for none."""
+    if team is None:
+        return "", ""
+    return ("", team.name) if team.parent is None else (team.name, team.parent.name)
 
 
 def as_csv(rows: Iterable[Row], by: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ targets, hence few rows: the sums are made here, and the database only adds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -20,6 +20,8 @@ from django.db import connection, models, transaction
 from gateway.models import PaceHour, RequestLog, TargetHour, UsageHour
 from gateway.relay.entry import Attempt
 from gateway.store.columns import Row, columns
+from gateway.store.lost import counts as lost_counts
+from gateway.store.lost import lost
 from gateway.usage_querysets import UNITS, bucket_of
 
 Hour = datetime | str
@@ -71,31 +73,23 @@ class Tally:
         self.targets: Sums = {}
         self.pace: Sums = {}
 
-    def add(self, facts: tuple[Any, ...], attempts: Iterable[Attempt]) -> None:
+    def add(self, facts: tuple[Any, ...], attempts: Sequence[Attempt]) -> None:
         """Count one row: its columns in the order of _FACTS, and its attempts."""
         started, key_id, prefix, route, provider, model, outcome = facts[:7]
         *counts, cost, charged, first, whole = facts[7:]
         hour = _hour(started)
-        sums = self.usage.setdefault((hour, key_id or 0, prefix, route, provider, model), [0] * 12)
+        who = (hour, key_id or 0, prefix, route)
+        sums = self.usage.setdefault((*who, provider, model), [0] * 12)
         sums[0] += 1
         if outcome in ("error", "cut"):
             sums[1] += 1
         elif outcome == "client_closed":
             sums[2] += 1
-        used = 0
-        for index, count in enumerate(counts, 3):
-            if count and 0 < count <= MOST_TOKENS:
-                sums[index] += count
-                used += count
-        units = _units(cost)
-        if units is not None:
-            sums[8] += 1
-            sums[10] += units
-            # A row from before there were margins has no charge of its own.
-            added = _units(charged)
-            sums[11] += units if added is None else added
-        elif used or outcome == "ok":
-            sums[9] += 1
+        _add(sums, counts, cost, charged, used=outcome == "ok")
+        for one in lost(attempts):
+            name = (*who, _clean(one.provider, 63), _clean(one.model, 200))
+            sums = self.usage.setdefault(name, [0] * 12)
+            _add(sums, lost_counts(one), one.cost_usd, one.charged_usd)
         if provider:
             self._target(hour, provider, model, outcome, first, whole, attempts)
 
@@ -127,6 +121,30 @@ class Tally:
             if ms is not None and isfinite(ms):
                 bucket = bucket_of(ms - began)
                 self.pace.setdefault((hour, provider, model, measure, bucket), [0])[0] += 1
+
+
+def _add(
+    sums: list[int],
+    counts: Iterable[int | None],
+    cost: Decimal | str | None,
+    charged: Decimal | str | None,
+    *,
+    used: bool = False,
+) -> None:
+    """Count tokens and cost; `used` is whether something was, even if no token was counted."""
+    for index, count in enumerate(counts, 3):
+        if count and 0 < count <= MOST_TOKENS:
+            sums[index] += count
+            used = True
+    units = _units(cost)
+    if units is not None:
+        sums[8] += 1
+        sums[10] += units
+        # A row from before there were margins has no charge of its own.
+        added = _units(charged)
+        sums[11] += units if added is None else added
+    elif used:
+        sums[9] += 1
 
 
 def _hour(started: datetime | str) -> Hour:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +80,8 @@ class Keepers:
 
 
 @contextmanager
-def keepers(directory: Path) -> Iterator[Keepers]:
-    """Start it all, and end it well."""
+def keepers(directory: Path, served: Callable[..., Gateway] = Gateway) -> Iterator[Keepers]:
+    """Start it all, and end it well. `served`: by what, with as many processes as it can have."""
     with ExitStack() as stack:
         own = stack.enter_context(RememberingOpenAI())
         anthropic = stack.enter_context(StrictAnthropic())
@@ -94,7 +94,7 @@ def keepers(directory: Path) -> Iterator[Keepers]:
         ):
             params = {"model": model, "api_base": base, "api_key": key}
             rows.append({"model_name": public, "litellm_params": params})
-        gateway = Gateway(directory, configured(rows), workers=2).start()
+        gateway = served(directory, configured(rows), workers=2).start()
         stack.callback(gateway.kill)
         yield Keepers(gateway, own, deepseek, anthropic)
         gateway.stop()

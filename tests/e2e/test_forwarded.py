@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import anthropic
@@ -46,6 +48,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         rows = [
             row(f"my-{name}", f"openai/{name}", f"{media.url}/v1", media.key) for name in MODELS
         ]
+        rows.append(row("my-gpt", "openai/gpt-4.1", f"{media.url}/v1", media.key))
         claude = "claude-sonnet-4-5"
         rows.append(row("my-claude", f"anthropic/{claude}", keeper.url, keeper.key))
         rows.append(row("my-rerank", "cohere/rerank-v3.5", rerank.url, rerank.key))
@@ -65,9 +68,19 @@ def client(stand: Stand) -> Iterator[openai.OpenAI]:
 @pytest.fixture(scope="module")
 def own_key(stand: Stand) -> str:
     """A key that is no admin's, made as an operator makes one."""
+    return key_of(stand, "own")
+
+
+@pytest.fixture(scope="module")
+def billed_key(stand: Stand) -> str:
+    """Another, for what is counted."""
+    return key_of(stand, "billed")
+
+
+def key_of(stand: Stand, name: str) -> str:
     environment = stand.gateway.environment()
     environment["DRAGOMAN_DATA_DIR"] = str(stand.gateway.data_dir)
-    command = [sys.executable, "manage.py", "makekey", "own"]
+    command = [sys.executable, "manage.py", "makekey", name]
     made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
     time.sleep(1.5)  # every process reads the registry again within a second
     return made.stdout.decode().strip()
@@ -174,6 +187,85 @@ def test_a_batch_goes_from_file_to_file(client: openai.OpenAI, stand: Stand) -> 
     assert client.files.delete(made.id).deleted
     with pytest.raises(openai.NotFoundError):
         client.files.retrieve(made.id)
+
+
+def batch_rows(gateway: Gateway, batch: str) -> list[dict[str, Any]]:
+    """The rows of the log that have the cost of a batch, by the upstream's id of it."""
+    rows = gateway.api("/api/requests", limit=200)["items"]
+    return [row for row in rows if row["endpoint"] == "batch" and row["upstream_id"] == batch]
+
+
+@pytest.mark.parametrize("counts", [False, True], ids=["by its results", "by its status"])
+def test_a_batch_is_billed_once_to_the_key_that_made_it(
+    stand: Stand, billed_key: str, *, counts: bool
+) -> None:
+    """Two requests of 100,000 tokens at 2 dollars a million and 10,000 at 8, for half of it."""
+    stand.media.counts = counts
+    (here,) = (
+        one["name"]
+        for one in stand.gateway.api("/api/providers")["items"]
+        if one["preset"] == "openai"
+    )
+    bodies = [{"model": model, "messages": []} for model in ("my-gpt", f"{here}/gpt-4.1")]
+    asked = [{"custom_id": str(n), "body": body} for n, body in enumerate(bodies)]
+    lines = b"".join(json.dumps(one).encode() + b"\n" for one in asked)
+    spent = stand.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
+    base = f"{stand.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=billed_key, max_retries=0) as own:
+        made = own.files.create(file=("in.jsonl", lines), purpose="batch")
+        batch = own.batches.create(
+            input_file_id=made.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        for _ in range(2):
+            again = own.batches.retrieve(batch.id)
+            assert (again.usage is not None) == counts
+            assert again.output_file_id is not None
+            results = own.files.content(again.output_file_id).read().splitlines()
+    answers = [json.loads(line)["response"]["body"]["model"] for line in results]
+    assert answers == ["gpt-4.1-2025-04-14"] * 2
+    found = batch_rows(stand.gateway, list(stand.media.batches)[-1])
+    usd = Decimal(2 * (100_000 * 2 + 10_000 * 8)) / 1_000_000 / 2
+    assert [(Decimal(row["cost_usd"]), row["model"], row["service_tier"]) for row in found] == [
+        (usd, "gpt-4.1", "batch")
+    ]
+    told = stand.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
+    assert Decimal(told) - Decimal(spent) == usd
+
+
+def test_a_batch_spends_the_budget_of_its_key(stand: Stand) -> None:
+    admin = {"authorization": f"Bearer {stand.gateway.key}"}
+    line = {"custom_id": "1", "body": {"model": "my-gpt", "messages": []}}
+    base, secret = f"{stand.gateway.url}/v1", key_of(stand, "frugal")
+    with openai.OpenAI(base_url=base, api_key=secret, max_retries=0) as own:
+        made = own.files.create(file=("in.jsonl", json.dumps(line).encode()), purpose="batch")
+        batch = own.batches.create(
+            input_file_id=made.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        url, budget = f"{stand.gateway.url}/api/keys/frugal", {"budget": {"total_usd": "0.05"}}
+        httpx.patch(url, json=budget, headers=admin, timeout=10).raise_for_status()
+        output = own.batches.retrieve(batch.id).output_file_id
+        assert output is not None
+        own.files.content(output).read()
+        until_spent(own)
+
+
+def until_spent(client: openai.OpenAI) -> None:
+    """Ask until the budget refuses it: the counters learn of it from the database."""
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends:
+        try:
+            client.moderations.create(input="hi")
+        except openai.RateLimitError as error:
+            assert error.code == "insufficient_quota"
+            return
+        time.sleep(0.1)
+    raise AssertionError("the budget was not spent")
+
+
+def test_a_line_with_an_unknown_model_is_told_by_its_number(client: openai.OpenAI) -> None:
+    lines = b'{"body": {"model": "my-gpt"}}\n{"body": {"model": "my-gtp"}}\n'
+    with pytest.raises(openai.BadRequestError, match="line 2 of the file: body.model: `my-gtp`"):
+        client.files.create(file=("in.jsonl", lines), purpose="batch")
 
 
 def test_a_key_sees_its_own_files_only(stand: Stand, client: openai.OpenAI, own_key: str) -> None:

@@ -179,6 +179,7 @@ def test_a_response_is_for_its_key_alone(site: Keepers, client: openai.OpenAI) -
             with pytest.raises(openai.BadRequestError) as caught:
                 ask(other, model=model, input="tell me", previous_response_id=made.id)
             assert caught.value.code == "previous_response_not_found"
+            assert "send the conversation so far in `input`" in caught.value.message
             assert one.responses.retrieve(made.id).id == made.id
 
 

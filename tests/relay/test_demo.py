@@ -319,3 +319,30 @@ def test_a_schema_that_describes_everything_ends_soon() -> None:
     started = time.perf_counter()
     instance(twice)
     assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize("model", ["demo", "gpt-4o"])
+async def test_a_model_says_what_it_is_told(client: httpx.AsyncClient, model: str) -> None:
+    """Whatever it is asked, and whoever it is: as LiteLLM's `mock_response`."""
+    told = {"model": model, "mock_response": "It is a mock, in\n two lines."}
+    answer = await whole(client, **told, prompt="use a tool", tools=[WEATHER])
+    assert answer.choices[0].message.content == told["mock_response"]
+    assert answer.choices[0].message.tool_calls is None
+    found = await chunks(client, **told)
+    text = "".join(c.choices[0].delta.content or "" for c in found if c.choices)
+    assert text == told["mock_response"]
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "code"),
+    [
+        ("litellm.RateLimitError", 429, "rate_limit_exceeded"),
+        ("litellm.InternalServerError", 500, None),
+        ("litellm.ContextWindowExceededError", 400, "context_length_exceeded"),
+    ],
+)
+async def test_a_model_fails_as_it_is_told(
+    client: httpx.AsyncClient, text: str, status: int, code: str | None
+) -> None:
+    answer = await ask(client, model="gpt-4o", mock_response=text)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

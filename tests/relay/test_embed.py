@@ -216,7 +216,7 @@ async def test_tokens_that_nobody_counted_are_estimated(tmp_path: Path) -> None:
         reply = await gate.post("/v1/embeddings", ASKED)
         entry = await gate.entry()
     assert "usage" not in reply.json()
-    assert (entry.usage_source, entry.output_tokens) == ("estimated", 0)
+    assert (entry.usage_source, entry.output_tokens) == ("estimated_size", 0)
     assert entry.input_tokens
 
 

@@ -224,19 +224,52 @@ async def test_a_form_past_its_own_limit_is_refused(tmp_path: Path) -> None:
     assert seen.status == 413
 
 
-async def test_forms_at_once_take_so_much_memory_and_no_more(tmp_path: Path) -> None:
+async def test_forms_at_once_take_so_much_room_and_no_more(tmp_path: Path) -> None:
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     body, headers = form(model="ears", file=("a.wav", b"x" * 100, "audio/wav"))
     headers["content-length"] = str(len(body))
     done = httpx.Response(200, json={"text": "hi"})
     async with gateway(tmp_path, registry, up=lambda r: done) as g:
-        held = g.runtime.held_bytes = 4 * g.runtime.config.max_upload_bytes
+        spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
+        spools.taken = most - len(body) + 1
         seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
         assert (seen.status, seen.headers["retry-after"]) == (503, "5")
-        assert g.runtime.held_bytes == held
-        g.runtime.held_bytes = 0
+        spools.taken = taken = most - len(body)
         assert (await g.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
-        assert g.runtime.held_bytes == 0
+        assert spools.taken == taken
+
+
+async def test_a_file_of_batch_lines_takes_the_room_of_two(tmp_path: Path) -> None:
+    """It goes from one spool into another, with the provider's names."""
+    registry = snapshot(route("any", provider("up"), model="gpt-4.1"))
+    body, headers = form(purpose="batch", file=("in.jsonl", b"{}\n" * 300_000, "text/plain"))
+    headers["content-length"] = str(len(body))
+    done = httpx.Response(200, json={"id": "file-1", "object": "file"})
+    async with gateway(tmp_path, registry, up=lambda r: done) as g:
+        spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
+        spools.taken = taken = most - len(body)
+        seen = await g.post("/v1/files", body, headers=headers)
+        assert (seen.status, spools.taken) == (503, taken)
+        spools.taken = 0
+        assert (await g.post("/v1/files", body, headers=headers)).status == 200
+        assert parts_of(g.upstreams.requests[0])["file"] == b"{}\n" * 300_000
+        assert spools.taken == 0
+
+
+async def test_a_field_that_is_too_long_goes_on_unread(tmp_path: Path) -> None:
+    registry = snapshot(route("ears", provider("up"), model="whisper-1"))
+    body, headers = form(model="ears", prompt="y" * 70_000, file=("a.wav", b"x", "audio/wav"))
+    done = httpx.Response(200, json={"text": "hi"})
+    async with gateway(tmp_path, registry, up=lambda r: done) as g:
+        assert (await g.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
+        assert parts_of(g.upstreams.requests[0])["prompt"] == b"y" * 70_000
+        row = await g.entry()
+        assert row.bodies is not None
+        logged = json.loads(row.bodies.client_request or b"")
+        assert logged["prompt"] == {"filename": None, "content_type": "", "bytes": 70_000}
+        body, headers = form(model="m" * 70_000, file=("a.wav", b"x", "audio/wav"))
+        seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        assert (seen.status, seen.json()["error"]["param"]) == (400, "model")
 
 
 async def test_a_wrong_method_names_the_right_ones(tmp_path: Path) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from gateway.routing.limits import Limits
+from gateway.providers.profile import Price
+from gateway.relay.media import Fetching
+from gateway.routing.limits import FIRST, RESERVED, SUM, UNITS, Budget, Limits
+from gateway.routing.snapshot import Route, Snapshot, Team
 from tests.relay.harness import (
     DONE,
     Gateway,
@@ -208,3 +213,152 @@ async def test_a_stream_of_the_winner_that_breaks_is_told_as_such(tmp_path: Path
         row = await live.entry()
     assert reply.ended and b"[DONE]" not in reply.body and b"error" in reply.body
     assert row.outcome == "cut"
+
+
+# --- what the loser used counts ------------------------------------------------------------
+
+# 0.5 and 4 dollars a million tokens: the loser's price is not the winner's.
+CHEAP = Price(input=Decimal("0.5"), output=Decimal(4), source="list a")
+DEAR = Price(input=Decimal(10), output=Decimal(40), source="list b")
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+def priced(**of_providers: Any) -> Route:
+    """Providers a and b, whose limits count tokens, at prices of their own."""
+    counted = Limits(tokens_per_day=10**9, concurrency=5)
+    two = [provider(n, id=i, limits=counted, **of_providers) for i, n in ((1, "a"), (2, "b"))]
+    made = route("m", *two, hedge_after_s=0.05, limits=Limits(tokens_per_hour=10**9))
+    targets = tuple(
+        msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=p))
+        for t, p in zip(made.targets, (CHEAP, DEAR), strict=True)
+    )
+    return msgspec.structs.replace(made, targets=targets)
+
+
+def with_budgets(made: Route, **of_key: Any) -> Snapshot:
+    team = Team(id=9, name="t", budget=Budget(total_usd=Decimal(10)))
+    ((digest, key),) = snapshot(made).keys.items()
+    key = msgspec.structs.replace(
+        key,
+        budget=Budget(total_usd=Decimal(10)),
+        limits=Limits(tokens_per_day=10**9),
+        team=team,
+        **of_key,
+    )
+    return snapshot(made, keys={digest: key}, margin=Decimal(2))
+
+
+def counted(live: Gateway, name: str) -> tuple[int, int]:
+    """What a rule has counted, and what is still reserved of it."""
+    board = live.runtime.limiter.board
+    at = board.known(name)
+    assert at is not None, name
+    used = FIRST if name.split("/")[1] == "usd" else SUM
+    return board.mine[at + used], board.mine[at + RESERVED]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
+async def test_what_the_loser_used_counts_for_key_team_and_route(
+    tmp_path: Path, streamed: bool
+) -> None:
+    ended = [chunk("quick"), chunk(finish="stop"), chunk(usage=USAGE), DONE]
+    quick = (lambda _: sse(*ended)) if streamed else (lambda _: completion("quick"))
+    async with gateway(
+        tmp_path, with_budgets(priced()), a=after(30, lambda: completion("slow")), b=quick
+    ) as live:
+        await live.post(CHAT, asking(stream=streamed))
+        row = await live.entry()
+        lost, _ = row.attempts
+        tokens = {n: counted(live, n) for n in ("key:1/tokens/day", "route:1/tokens/hour")}
+        spent = {n: counted(live, n) for n in ("key:1/usd/total", "team:9/usd/total")}
+        of_a, of_b = (counted(live, f"provider:{n}/tokens/day") for n in (1, 2))
+        at_once = [counted(live, f"provider:{n}/concurrency/")[1] for n in (1, 2)]
+    read = lost.input_tokens
+    assert read is not None and 0 < read < 20
+    assert (lost.usage_source, lost.price_source, lost.output_tokens) == ("estimated", "list a", 0)
+    assert lost.cost_usd == Decimal("0.5") * read / 1_000_000
+    assert lost.charged_usd == lost.cost_usd * 2
+    assert row.cost_usd == Decimal(7 * 10 + 3 * 40) / 1_000_000, "the row's cost is its own"
+    assert set(tokens.values()) == {(10 + read, 0)}
+    whole = int((row.cost_usd + lost.cost_usd) * 2 * UNITS)
+    assert set(spent.values()) == {(whole, 0)}
+    assert (of_a, of_b) == ((read, 0), (10, 0)), "each provider has counted its own"
+    assert at_once == [0, 0]
+
+
+async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> None:
+    """Its connection is not made: what nobody has read nobody bills."""
+    registry = with_budgets(priced())
+    async with gateway(
+        tmp_path, registry, a=lambda _: completion("never"), b=lambda _: completion("quick")
+    ) as live:
+
+        async def stuck(*_: Any) -> None:
+            await asyncio.sleep(30)
+
+        gather = Fetching(1)
+        gather.gather = lambda call, *_: stuck() if call.attempts[-1].provider == "a" else done()  # type: ignore[method-assign,assignment]
+
+        async def done() -> None:
+            return
+
+        live.runtime.media = gather
+        await live.post(CHAT, asking())
+        row = await live.entry()
+        of_a = counted(live, "provider:1/tokens/day")
+    assert (row.attempts[0].error_kind, row.attempts[0].cost_usd) == ("cancelled", None)
+    assert of_a == (0, 0)
+
+
+async def test_nothing_stays_reserved_however_the_race_ends(tmp_path: Path) -> None:
+    """Both fail; the client leaves before anybody has answered; and after."""
+    names = ("key:1/tokens/day", "key:1/usd/total", "team:9/usd/total", "route:1/tokens/hour")
+    names += ("provider:1/concurrency/", "provider:2/concurrency/", "provider:2/tokens/day")
+    ways: list[Any] = [
+        lambda _: refusal(500),
+        lambda _: sse(b": wait\n\n", 30.0),
+        lambda _: sse(chunk("begun"), 30.0),
+    ]
+    turn = 0
+
+    async def slow(request: httpx.Request) -> Any:
+        await asyncio.sleep(0.1)
+        return ways[turn](request)
+
+    async with gateway(
+        tmp_path, with_budgets(priced()), a=slow, b=lambda request: ways[turn](request)
+    ) as live:
+        for turn in range(3):
+            await live.post(CHAT, asking(stream=True), leave_after=0.3 if turn else None)
+            await live.rows(turn + 1)
+        held = {name: counted(live, name)[1] for name in names}
+    assert held == dict.fromkeys(names, 0)
+
+
+async def test_a_second_target_is_not_asked_once_the_first_has_answered(tmp_path: Path) -> None:
+    """While Redis is asked whether the second may be called, the first may answer."""
+    registry = with_budgets(priced())
+    answered = asyncio.Event()
+
+    async def first(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.1)
+        answered.set()
+        return completion("first")
+
+    async with gateway(tmp_path, registry, a=first, b=lambda _: completion("never")) as live:
+        admit = live.runtime.admit
+
+        async def patient(call: Any, route: Any, target: Any) -> Any:
+            full = await admit(call, route, target)
+            if target.model.provider.name == "b":
+                await answered.wait()
+                await live.rows(1)
+            return full
+
+        live.runtime.admit = patient  # type: ignore[method-assign]
+        reply = await live.post(CHAT, asking())
+        row = await live.entry()
+        held = counted(live, "provider:2/concurrency/")
+    assert b"first" in reply.body
+    assert hosts(live) == ["a"] and len(row.attempts) == 1
+    assert held[1] == 0

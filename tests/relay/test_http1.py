@@ -212,3 +212,103 @@ async def test_a_line_break_in_a_header_is_refused() -> None:
         with pytest.raises((httpx.LocalProtocolError, ValueError)):
             await whole(transport, post(url, headers={"x-a": "1\r\nx-b: 2"}))
         await transport.aclose()
+
+
+class Body:
+    """A body of so many pieces; `taken` is how many of them were, at all tries together."""
+
+    def __init__(self, count: int, piece: bytes = b"x" * 65536) -> None:
+        self.size = count * len(piece)
+        self.taken = 0
+        self._count, self._piece = count, piece
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self._count):
+            self.taken += 1
+            yield self._piece
+
+
+URL = httpx.URL
+HOST = httpx.Headers({"host": "upstream"})
+
+
+async def test_a_body_in_pieces_is_sent_with_its_length() -> None:
+    got: list[tuple[bytes, bytes]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            got.append(await request_of(reader))
+            writer.write(OK)
+
+    transport = Transport()
+    async with server(serve) as url:
+        for _ in range(2):
+            answer = await transport.exchange("POST", URL(url), HOST, Body(40))
+            assert (answer.status, await answer.read()) == (200, b"ok")
+            answer.close()
+    assert [len(body) for _, body in got] == [40 * 65536] * 2
+    await transport.aclose()
+
+
+async def test_a_slow_upstream_slows_the_reading() -> None:
+    came, go = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
+        await go.wait()
+        await request_of(reader)
+        writer.write(OK)
+
+    transport, body = Transport(), Body(2000)
+    async with server(serve) as url:
+        sending = asyncio.ensure_future(transport.exchange("POST", URL(url), HOST, body))
+        await came.wait()
+        for _ in range(4000):  # turns in which all of it could be taken
+            await asyncio.sleep(0)
+        assert body.taken < 1000
+        go.set()
+        answer = await sending
+        assert answer.status == 200
+        answer.close()
+    assert body.taken == 2000
+    await transport.aclose()
+
+
+async def test_an_early_answer_ends_the_sending() -> None:
+    refused = b"HTTP/1.1 413 Large\r\ncontent-length: 2\r\n\r\nno"
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(refused)
+        await writer.drain()
+        await reader.read()
+
+    transport, body = Transport(), Body(4000)
+    async with server(serve) as url:
+        for _ in range(2):
+            answer = await transport.exchange("POST", URL(url), HOST, body)
+            assert (answer.status, await answer.read()) == (413, b"no")
+            answer.close()
+    assert body.taken < 4000
+    assert connections == 2, "what has half a request on it carries no other"
+    await transport.aclose()
+
+
+async def test_a_kept_connection_that_was_closed_costs_no_piece() -> None:
+    got: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.append(len((await request_of(reader))[1]))
+        writer.write(OK)
+
+    transport = Transport()
+    async with server(serve) as url:
+        for _ in range(2):
+            answer = await transport.exchange("POST", URL(url), HOST, Body(3))
+            assert await answer.read() == b"ok"
+            answer.close()
+    assert got == [3 * 65536] * 2
+    await transport.aclose()

@@ -133,11 +133,16 @@ async def test_at_once_from_all_sides_not_one_too_many_is_let_in(redis: RedisSer
 
 async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> None:
     """The same story on Redis and on the counters of one machine, step by step."""
+    made = priced(provider("one", limits=Limits(tokens_per_day=4000)))
+    target = msgspec.structs.replace(
+        made.targets[0], limits=Limits(concurrency=3), budget=Budget(week_usd=Decimal("0.01"))
+    )
     registry = limited(
-        priced(provider("one", limits=Limits(tokens_per_day=4000))),
+        msgspec.structs.replace(made, targets=(target,), key_limits=Limits(requests_per_hour=90)),
         limits=Limits(requests_per_minute=20, tokens_per_minute=300, concurrency=4),
         budget=Budget(day_usd=Decimal("0.004"), total_usd=Decimal("0.02")),
     )
+    registry = msgspec.structs.replace(registry, limits=Limits(tokens_per_hour=5000))
     draw = random.Random(11)
     async with machines(redis.url, registry, 1) as ((far,), clock):
         near = Limiter(Board(), clock=clock)

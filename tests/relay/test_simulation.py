@@ -80,6 +80,7 @@ def routes(draw: Any, name: str) -> Route:
         strategy=draw(st.sampled_from(list(STRATEGIES))),
         steps=tuple(draw(steps(order)) for order in (1, 2, 3)) if stepped else (),
         retries=draw(st.integers(0, 1)),
+        retry_first=draw(st.booleans()),
         retry=draw(st.dictionaries(st.sampled_from(list(CLASSES)), st.integers(0, 2), max_size=2)),
         backoff_s=0.0,
         able=draw(st.booleans()),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,8 @@ from gateway.canon.errors import GatewayError
 from gateway.providers.profile import Secret
 from gateway.relay import grants, tokens
 from gateway.relay.grants import Grant
+from gateway.relay.http1 import Content
+from gateway.relay.spool import Pieces, Spools
 from gateway.relay.tokens import Tokens
 from gateway.routing.snapshot import Provider
 from tests.fakes.server import Out, Seen, Server
@@ -83,7 +86,7 @@ def account(server: Server, private_key: str) -> str:
     )
 
 
-async def headers(made: Tokens, to: Provider, body: bytes = b"{}") -> httpx.Headers:
+async def headers(made: Tokens, to: Provider, body: Content = b"{}") -> httpx.Headers:
     return await made.headers(to, "POST", URL, PLAIN, body)
 
 
@@ -163,6 +166,13 @@ async def test_each_request_is_signed_on_its_own() -> None:
     assert first["authorization"] != second["authorization"]
     assert first["x-own"] == "1"
     assert "SignedHeaders=content-type;host;x-amz-date" in first["authorization"]
+
+
+async def test_a_form_on_disk_is_not_signed(tmp_path: Path) -> None:
+    form = Pieces([b"x"], Spools(tmp_path, 10).open(1), lambda: None)
+    with pytest.raises(GatewayError, match="wants each body signed"):
+        await headers(Tokens(), provider("sigv4", AWS), form)
+    assert await headers(Tokens(), provider("bearer", "key"), form) is PLAIN
 
 
 async def test_the_machines_own_key_signs_where_none_is_given(

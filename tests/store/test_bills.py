@@ -144,3 +144,12 @@ def test_what_may_explain_a_difference_is_counted() -> None:
         "hedged": (1, Decimal("0.25")),
         "broken": (1, None),
     }
+
+
+def test_days_without_a_bill_are_not_part_of_the_difference() -> None:
+    store.write([used("r1"), used("r2", started_at=NEXT.timestamp())])
+    billed(Line(TODAY, TODAY, Decimal("0.6")))
+    found = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
+    assert (found.totals.cost, found.covered.cost) == (Decimal("1.0"), Decimal("0.5"))
+    assert (found.difference, found.partly) == (Decimal("0.1"), True)
+    assert not reconcile("openai", DAY, NEXT).partly

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from gateway import store
 from gateway.models import ApiKey, Model, Provider, Route, RouteVersion, Source, Target, Team
+from gateway.routing.limits import Budget, Limits
 from gateway.store.documents import KINDS, Owned, Refused, merged
 
 pytestmark = pytest.mark.django_db
@@ -193,3 +195,58 @@ def test_each_write_of_a_route_is_a_version(registry: None) -> None:
 def test_a_merge_patch_sets_back_with_null() -> None:
     found = merged({"a": 1, "limits": {"x": 1, "y": 2}}, {"a": None, "limits": {"x": None, "z": 3}})
     assert found == {"limits": {"y": 2, "z": 3}}
+
+
+WAY: dict[str, Any] = {
+    "name": "r",
+    "retry_first": True,
+    "steps": [
+        {
+            "targets": [
+                {
+                    "model": "one/m",
+                    "limits": {"requests_per_minute": 7, "concurrency": 2},
+                    "budget": {"day_usd": "1.50", "soft_percent": 80},
+                }
+            ]
+        }
+    ],
+    "key_limits": {"tokens_per_day": 100},
+}
+
+
+def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: None) -> None:
+    write("routes", WAY, KINDS["routes"].find("r"))
+    write("providers", {**PROVIDER, "budget": {"month_usd": "9"}}, KINDS["providers"].find("one"))
+    found = read("routes", "r")
+    target = found["steps"][0]["targets"][0]
+    assert (target["limits"]["concurrency"], target["budget"]["day_usd"]) == (2, "1.5")
+    assert (found["retry_first"], found["key_limits"]["tokens_per_day"]) == (True, 100)
+    assert read("providers", "one")["budget"]["month_usd"] == "9"
+    live = store.load_snapshot().routes["r"]
+    assert live.retry_first
+    assert live.targets[0].limits == Limits(requests_per_minute=7, concurrency=2)
+    assert live.targets[0].budget == Budget(day_usd=Decimal("1.5"), soft_percent=80)
+    assert live.key_limits == Limits(tokens_per_day=100)
+    assert live.targets[0].model.provider.budget == Budget(month_usd=Decimal(9))
+    # What is not said any more is no limit any more.
+    write("routes", {"name": "r", "steps": WAY["steps"][:0]}, KINDS["routes"].find("r"))
+    assert read("routes", "r")["key_limits"]["tokens_per_day"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"limits": {"requests_per_minute": 0}}, "requests_per_minute must be at least 1"),
+        ({"budget": {"day_usd": "-1"}}, "day_usd must be US dollars from 0"),
+        ({"budget": {"soft_percent": 101}}, "soft_percent must be a whole number from 1 to 100"),
+    ],
+)
+def test_what_is_no_limit_of_a_target_is_refused(
+    registry: None, change: dict[str, Any], words: str
+) -> None:
+    target = {"model": "one/m", **change}
+    with pytest.raises(Refused, match=f"one/m: {words}"):
+        write("routes", {"name": "r", "steps": [{"targets": [target]}]}, KINDS["routes"].find("r"))
+    with pytest.raises(Refused, match="key_limits: concurrency must be at least 1"):
+        write("routes", {**WAY, "key_limits": {"concurrency": 0}}, KINDS["routes"].find("r"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from gateway import models, store
 from gateway.litellm.apply import apply
 from gateway.models import Source
+from gateway.routing.limits import Budget, Limits
 from tests.litellm.make import config, entries
 from tests.store.factories import model, provider, route
 
@@ -199,3 +201,50 @@ def test_a_file_that_fails_halfway_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         apply(good)
     assert set(map(tuple, rows().values())) == {()}
+
+
+LIMITED: dict[str, Any] = {
+    **GPT,
+    "rpm": 60,
+    "max_parallel_requests": 4,
+    "max_budget": 2.5,
+    "budget_duration": "7d",
+    "default_api_key_rpm_limit": 3,
+}
+ALL: dict[str, Any] = {
+    "litellm_settings": {"max_budget": 100, "budget_duration": "30d"},
+    "general_settings": {"global_max_parallel_requests": 50},
+    "router_settings": {
+        "enable_pre_call_checks": True,
+        "provider_budget_config": {"openai": {"budget_limit": 9, "time_period": "1d"}},
+    },
+}
+
+
+def test_limits_and_budgets_of_a_file_hold_for_whom_it_says(tmp_path: Path) -> None:
+    """Written, read by the hot path, and taken back with the file's next word."""
+    assert apply(entries(tmp_path, LIMITED, **ALL)) == []
+    snapshot = store.load_snapshot()
+    made = snapshot.routes["fast"]
+    target = made.targets[0]
+    assert target.limits == Limits(requests_per_minute=60, concurrency=4)
+    assert target.budget == Budget(week_usd=Decimal("2.5"))
+    assert target.model.provider.budget == Budget(day_usd=Decimal(9))
+    assert (made.key_limits, made.retry_first) == (Limits(requests_per_minute=3), True)
+    assert snapshot.limits == Limits(concurrency=50)
+    assert snapshot.budget == Budget(month_usd=Decimal(100))
+    assert store.load_options().held["budget"].origin == "file"
+
+    apply(entries(tmp_path, GPT))
+    snapshot = store.load_snapshot()
+    made = snapshot.routes["fast"]
+    assert (made.targets[0].limits, made.targets[0].budget) == (Limits(), Budget())
+    assert (made.key_limits, made.targets[0].model.provider.budget) == (Limits(), Budget())
+    assert (snapshot.limits, snapshot.budget) == (Limits(), Budget())
+
+
+def test_what_people_set_for_all_requests_stays(tmp_path: Path) -> None:
+    store.set_options({"budget": {"day_usd": "3"}})
+    (note,) = apply(entries(tmp_path, GPT, litellm_settings={"max_budget": 100}))
+    assert "the setting budget is not from this file; it stays" in note
+    assert store.load_snapshot().budget == Budget(day_usd=Decimal(3))

@@ -15,6 +15,7 @@ from django.core.management import call_command
 from gateway import store
 from gateway.models import ApiKey, Team
 from gateway.relay.entry import Entry
+from gateway.routing.limits import UNITS
 from gateway.store.spend import as_csv, period, spend
 from tests.store.factories import entry
 
@@ -59,6 +60,27 @@ def test_costs_and_charges_are_added_exactly_by_day_and_team() -> None:
     ]
 
 
+def test_a_teams_line_has_its_projects_as_its_budget_has() -> None:
+    """Every cent stands once: sums over teams, and over projects, are the whole."""
+    team = Team.objects.create(name="search", budget_total_usd=9)
+    project = Team.objects.create(name="agents", parent=team, budget_total_usd=9)
+    keys = key("a", team), key("b", project), key("c")
+    store.write([used(f"r{row.pk}", key_id=row.pk, key_prefix=row.prefix) for row in keys])
+
+    def by(*names: str) -> list[tuple[Any, ...]]:
+        rows = spend(DAY, NEXT, names)
+        return [(*(row[name] for name in names), row["charged_usd"]) for row in rows]
+
+    one, two = Decimal("0.12"), Decimal("0.24")
+    assert by("team") == [("", one), ("search", two)]
+    assert by("team", "project") == [("", "", one), ("search", "", one), ("search", "agents", one)]
+    assert by("project") == [("", two), ("agents", one)]
+    moment = DAY + dt.timedelta(hours=2)
+    budgets = {name: units for name, _, units in store.spent(store.load_snapshot(), moment)}
+    assert budgets[f"team:{team.pk}/usd/total"] == int(two * UNITS)
+    assert budgets[f"team:{project.pk}/usd/total"] == int(one * UNITS)
+
+
 def test_the_period_ends_with_its_last_hour() -> None:
     store.write([used("r1", hour=23), used("r2", hour=24), used("r3", hour=-1)])
     assert [row["requests"] for row in spend(DAY, NEXT, ("day",))] == [1]
@@ -96,7 +118,7 @@ def test_csv_has_fixed_point_and_no_formula() -> None:
 
 @pytest.mark.parametrize("names", [(), ("day", "nonsense")])
 def test_an_unknown_dimension_is_refused(names: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="day, team, key"):
+    with pytest.raises(ValueError, match="day, team, project, key"):
         spend(DAY, NEXT, names)
 
 

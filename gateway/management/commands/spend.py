@@ -14,7 +14,7 @@ from gateway.store.spend import DIMENSIONS, as_csv, period, spend
 class Command(BaseCommand):
     """A thin shell around `store.spend`."""
 
-    help = "Print what was spent by day, team, key, provider, model, route or tag."
+    help = "Print what was spent by day, team, project, key, provider, model, route or tag."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The options of `spend`."""

@@ -2,7 +2,8 @@
 
 `DemoTransport` stands where the network's transport stands, so a demo answer goes
 through a real dialect, stream parser, tap and log. `SCRIPTS` says how each model
-behaves; the same request always gets the same bytes.
+behaves; the same request always gets the same bytes. A `mock_response` in the body is
+what any model says.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from gateway.framing.sse import encode
 from gateway.relay.demo import wire
 from gateway.relay.demo.answer import Said, answer
-from gateway.relay.demo.scripts import MODELS, SCRIPTS, Refusal, Script, script_for
+from gateway.relay.demo.scripts import MODELS, SCRIPTS, Refusal, Script, mocked, script_for
 
 __all__ = ["MODELS", "SCRIPTS", "DemoTransport", "Script", "script_for"]
 
@@ -46,7 +47,8 @@ class DemoTransport(httpx.AsyncBaseTransport):
         if not isinstance(body.get("messages"), list) or not body["messages"]:
             return _refused(_invalid("'messages' must be a list of at least one message."))
         model = str(body.get("model", ""))
-        script = script_for(model)
+        told = body.get("mock_response")
+        script = mocked(told) if isinstance(told, str) else script_for(model)
         if script is None:
             return _refused(
                 _unknown(f"The model `{model[:100]}` does not exist", "model_not_found")

@@ -36,7 +36,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
         breaks: what goes wrong in the middle of the answer: `cut` closes the
             connection, `error` sends an error event, `stall` goes silent for an hour.
         says: what the text is: the usual demo text, nothing, HTML in place of JSON,
-            half an answer (finish `length`), or a refusal by the model.
+            half an answer (finish `length`), a refusal by the model, or what it is told.
+        told: that text.
         tools: how it calls tools: as it should, with arguments that are no JSON, with
             arguments against the schema, or by a name that was not offered.
         schema: whether structured output follows the schema.
@@ -49,7 +50,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     reasons: bool = False
     refusal: Refusal | None = None
     breaks: Literal["", "cut", "error", "stall"] = ""
-    says: Literal["demo", "nothing", "html", "half", "refusal"] = "demo"
+    says: Literal["demo", "nothing", "html", "half", "refusal", "told"] = "demo"
+    told: str = ""
     tools: Literal["well", "malformed", "against_schema", "unknown"] = "well"
     schema: Literal["well", "broken"] = "well"
 
@@ -164,3 +166,18 @@ def script_for(model: str) -> Script | None:
         return script
     pace_ms = float(match["pace"]) * (1000.0 if match["unit"] == "s" else 1.0)
     return msgspec.structs.replace(script, pace_ms=min(pace_ms, MAX_PACE_MS))
+
+
+# LiteLLM's words for an error in place of a `mock_response`, and who answers with that.
+_MOCKED = {
+    "litellm.RateLimitError": "demo-429",
+    "litellm.InternalServerError": "demo-500",
+    "litellm.ContextWindowExceededError": "demo-context",
+}
+
+
+def mocked(text: str) -> Script:
+    """The behaviour of a model that is told what to say, whatever it is asked."""
+    if (name := _MOCKED.get(text)) is not None:
+        return SCRIPTS[name]
+    return Script(name="mock", about="Says what it is told.", pace_ms=0.0, says="told", told=text)

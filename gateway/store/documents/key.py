@@ -16,15 +16,11 @@ from gateway.store.documents.shape import (
     KeyDoc,
     Refused,
     as_json,
-    budget_of,
     checked,
     claim,
-    set_budget,
-    set_limits,
     shaped,
-    tidy,
 )
-from gateway.store.key_values import limits_value
+from gateway.store.key_values import budget_of, limits_value, set_budget, set_limits, tidy
 from gateway.store.keys import fresh_row
 
 

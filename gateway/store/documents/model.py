@@ -17,8 +17,8 @@ from gateway.store.documents.shape import (
     checked,
     claim,
     shaped,
-    tidy,
 )
+from gateway.store.key_values import tidy
 from gateway.store.model_prices import price_value
 
 

@@ -17,13 +17,11 @@ from gateway.store.documents.shape import (
     as_json,
     checked,
     claim,
-    set_limits,
     shaped,
-    tidy,
     with_values,
     without_values,
 )
-from gateway.store.key_values import limits_value
+from gateway.store.key_values import budget_of, limits_value, set_budget, set_limits, tidy
 from gateway.store.snapshot import provider_value
 
 _PLAIN = (
@@ -66,6 +64,7 @@ def read_provider(row: Provider) -> dict[str, Any]:
         headers=without_values(row.headers),
         query=None if row.query is None else without_values(row.query),
         limits=limits_value(row),
+        budget=budget_of(row),
         margin=tidy(row.margin),
         **plain,
     )
@@ -85,6 +84,7 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     for name in _PLAIN:
         setattr(row, name, getattr(given, name))
     set_limits(row, given.limits)
+    set_budget(row, given.budget)
     row.margin = given.margin
     entered = _credential(row, given.credential, was)
     checked(row)

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from gateway.models import RegistryRow, Source
-from gateway.models.limits import BUDGETS, LIMITS, Budgeted, Limited
+from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.document import Document as RouteWay
 from gateway.routing.limits import Budget, Limits
 
@@ -61,6 +61,7 @@ class ProviderDoc(msgspec.Struct, kw_only=True):
     passthrough: bool | None = None
     drop_params: bool = False
     limits: Limits = Limits()
+    budget: Budget = Budget()
     margin: Decimal | None = None
     enabled: bool = True
 
@@ -98,9 +99,10 @@ class ModelDoc(msgspec.Struct, kw_only=True):
 
 
 class RouteDoc(RouteWay, frozen=True, kw_only=True):
-    """A route, with its limits."""
+    """A route, with its limits: of all who call it, and of each key (`key_limits`)."""
 
     limits: Limits = Limits()
+    key_limits: Limits = Limits()
 
 
 class TeamDoc(msgspec.Struct, kw_only=True):
@@ -242,30 +244,6 @@ def _said(column: str) -> str:
     if column in BUDGETS:
         return f"budget.{BUDGETS[column]}"
     return column.replace("price_", "prices.", 1) if column.startswith("price_") else column
-
-
-def set_limits(row: Limited, limits: Limits) -> None:
-    """Write limits into their columns."""
-    for column, name in LIMITS.items():
-        setattr(row, column, getattr(limits, name))
-
-
-def tidy(value: Decimal | None) -> Decimal | None:
-    """The same without the zeros that its column adds."""
-    return value if value is None else Decimal(f"{value.normalize():f}")
-
-
-def budget_of(row: Budgeted) -> Budget:
-    """The budget of a row, as a person would write it."""
-    found: dict[str, Any] = {name: getattr(row, column) for column, name in BUDGETS.items()}
-    tidied: dict[str, Any] = {n: tidy(v) if isinstance(v, Decimal) else v for n, v in found.items()}
-    return Budget(**tidied)
-
-
-def set_budget(row: Budgeted, budget: Budget) -> None:
-    """Write a budget into its columns."""
-    for column, name in BUDGETS.items():
-        setattr(row, column, getattr(budget, name))
 
 
 def without_values(pairs: Mapping[str, str]) -> dict[str, str]:

@@ -9,15 +9,11 @@ from gateway.store.documents.shape import (
     Refused,
     TeamDoc,
     as_json,
-    budget_of,
     checked,
     claim,
-    set_budget,
-    set_limits,
     shaped,
-    tidy,
 )
-from gateway.store.key_values import limits_value
+from gateway.store.key_values import budget_of, limits_value, set_budget, set_limits, tidy
 
 
 def read_team(row: Team) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""What targets used that were given up for a faster one: attempts of rows, each with its own cost.
+
+A row's own tokens and cost are those of the target that answered; in sums by provider, key
+or team both count, the attempts without a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
+
+from gateway.models import RequestLog
+from gateway.relay.entry import LOST, Attempt
+
+
+def lost(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
+    """Those of a row's attempts that used something in vain."""
+    for attempt in attempts:
+        if attempt.error_kind == LOST and (attempt.cost_usd is not None or attempt.input_tokens):
+            yield attempt
+
+
+def lost_in(stored: list[dict[str, Any]]) -> list[Attempt]:
+    """The same of attempts as the log's column has them."""
+    mine = [one for one in stored if one.get("error_kind") == LOST]
+    return list(lost(msgspec.convert(mine, list[Attempt]))) if mine else []
+
+
+def lost_of(rows: QuerySet[RequestLog]) -> Iterator[Attempt]:
+    """The same of some rows of the log; those without any are not read."""
+    told = rows.annotate(told=Cast("attempts", TextField())).filter(told__contains=f'"{LOST}"')
+    for stored in told.values_list("attempts", flat=True).iterator():
+        yield from lost_in(stored)
+
+
+def counts(attempt: Attempt) -> tuple[int, int, int, int]:
+    """Tokens of its prompt (new, read from a cache, written to it) and of its answer."""
+    return (
+        attempt.input_tokens or 0,
+        attempt.cache_read_tokens or 0,
+        attempt.cache_write_tokens or 0,
+        attempt.output_tokens or 0,
+    )

@@ -1,0 +1,206 @@
+"""Accepted prices of newer lists as a part of the configuration: `prices` in its document.
+
+    read_prices()                      what holds beyond the lists that the project carries
+    write_prices(documents, owner)     the same, as the overrides of one file
+
+A file has one row of its own, whose overrides come after those that were accepted before
+it. One that was accepted here with another price is not overruled unless it is taken.
+Bills are no configuration: they stay where they are.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from gateway.models import PriceUpdate, Source
+from gateway.providers.prices import Entry, Update, book, listed
+from gateway.providers.profile import RATES
+from gateway.store.documents.shape import Owned, Owner, Refused, as_json, shaped
+from gateway.store.price_updates import Change, accepted, check_entry, name_of
+
+Document = dict[str, Any]
+# A list, and what tells an entry from the others of it.
+Key = tuple[str, str]
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars per million tokens; None is unknown."""
+
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    reasoning: Decimal | None = None
+    input_audio: Decimal | None = None
+    output_audio: Decimal | None = None
+
+
+class Above(Rates, frozen=True, kw_only=True):
+    """The prices of prompts with more than so many tokens."""
+
+    tokens: int
+
+
+class PriceDoc(Rates, frozen=True, kw_only=True):
+    """An entry of a price list that holds in the place of the one that the project carries.
+
+    Attributes:
+        of: whose list it is, such as `openai`.
+        match: which names it means; clauses as in `gateway.providers.prices.Entry`.
+        before: the first clause of the entry it stands in front of, where it is new.
+        window: the context window in tokens.
+        note: what the price leaves out.
+        above: prices of longer prompts, shortest first.
+        origin: who said so.
+    """
+
+    of: str = msgspec.field(name="list")
+    match: list[str | list[str]]
+    before: str = ""
+    window: int | None = None
+    note: str = ""
+    above: list[Above] = []
+    origin: str = ""
+
+
+class Written(NamedTuple):
+    """What became of an override: `+`, `-` or `~`, its name, and its documents."""
+
+    mark: str
+    name: str
+    before: Document | None
+    after: Document | None
+
+
+def read_prices(rows: QuerySet[PriceUpdate] | None = None) -> dict[Key, Document]:
+    """The overrides that hold, by list and entry; of all rows, or of these."""
+    return {(name, update.entry.key): _said(name, update) for name, update in accepted(rows)}
+
+
+def write_prices(documents: list[Any], owner: Owner) -> Iterator[Written]:
+    """Make these the file's overrides, and tell what differs. Raises Refused.
+
+    The field of a refusal is a path such as `prices[2].list`.
+    """
+    mine = [r for r in PriceUpdate.objects.filter(source=Source.CODE) if owner.has(r)]
+    pks = [row.pk for row in mine]
+    before = read_prices(PriceUpdate.objects.filter(pk__in=pks))
+    held = read_prices(PriceUpdate.objects.exclude(pk__in=pks))
+    updates: dict[Key, tuple[str, Update]] = {}
+    for number, document in enumerate(documents):
+        path = f"prices[{number}]"
+        name, update = _update(document, path)
+        key = (name, update.entry.key)
+        if key in updates:
+            raise Refused(f"{path}.match", f"{name}/{name_of(update.entry)} stands twice")
+        if (
+            key in held
+            and held[key] != _said(name, update)
+            and not owner.take
+            and key not in before
+        ):
+            why = f"{name}/{name_of(update.entry)} was accepted here with another price"
+            raise Owned(path, f"{why}; `--take` makes it this file's")
+        updates[key] = name, update
+    after = {key: _said(*pair) for key, pair in updates.items()}
+    if after != before:
+        _save(list(updates.values()), mine, owner)
+    for key in dict.fromkeys((*before, *after)):
+        old, new = before.get(key, held.get(key)), after.get(key)
+        if old != new and (key in before or new is not None):
+            mark = "+" if old is None else "~" if new is not None else "-"
+            yield Written(mark, f"{key[0]}/{key[1].split('&')[0][1:]}", old, new)
+
+
+def _save(pairs: list[tuple[str, Update]], mine: list[PriceUpdate], owner: Owner) -> None:
+    row, *others = mine or [PriceUpdate(taken=timezone.now().date())]
+    for other in others:
+        other.delete()
+    if not pairs:
+        if row.pk:
+            row.delete()
+        return
+    row.name = row.origin = owner.file[:200]
+    row.source, row.source_ref = Source.CODE, owner.ref[:300]
+    row.changes = msgspec.to_builtins([_change(*pair) for pair in pairs])
+    row.accept(list(range(len(pairs))), owner.file[:150], dt.datetime.now(dt.UTC))
+
+
+def _change(name: str, update: Update) -> Change:
+    entry = update.entry
+    old = next((one for one in listed(name) if one.key == entry.key), None)
+    return Change(
+        list=name,
+        name=name_of(entry),
+        what="new" if old is None else "changed",
+        old=old,
+        new=entry,
+        before=update.before,
+    )
+
+
+# --- one override ---------------------------------------------------------------------------
+
+
+def _said(name: str, update: Update) -> Document:
+    """An override's document, without what it does not say."""
+    entry = update.entry
+    found = PriceDoc(
+        of=name,
+        match=entry.match,
+        before=update.before,
+        window=entry.window,
+        note=entry.note,
+        above=[Above(tokens=tokens, **_rates(usd)) for tokens, usd in entry.above],
+        origin=entry.source,
+        **_rates(entry.usd),
+    )
+    said: Document = _spoken(as_json(found))
+    return said
+
+
+def _spoken(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _spoken(v) for k, v in value.items() if v not in (None, "", [])}
+    return [_spoken(one) for one in value] if isinstance(value, list) else value
+
+
+def _rates(usd: list[Decimal | None]) -> dict[str, Any]:
+    return dict(zip(RATES, usd, strict=False))
+
+
+def _update(document: Any, path: str) -> tuple[str, Update]:
+    if not isinstance(document, dict):
+        raise Refused(path, "must be a mapping with a list, names to match and prices")
+    try:
+        given = shaped(document, PriceDoc)
+    except Refused as refused:
+        raise Refused(f"{path}.{refused.field}".rstrip("."), refused.why) from None
+    if given.of not in book().providers:
+        known = ", ".join(sorted(book().providers))
+        raise Refused(f"{path}.list", f"there is no such list; there are {known}")
+    entry = Entry(
+        match=given.match,
+        usd=_usd(given),
+        window=given.window,
+        note=given.note,
+        above=[(one.tokens, _usd(one)) for one in given.above],
+        source=given.origin,
+    )
+    try:
+        check_entry(given.of, entry)
+    except ValueError as error:
+        raise Refused(path, str(error).partition(": ")[2]) from None
+    return given.of, Update(entry, given.before)
+
+
+def _usd(rates: Rates) -> list[Decimal | None]:
+    return [getattr(rates, rate) for rate in RATES]

@@ -1,0 +1,106 @@
+"""A second target on a live gateway: who loses is closed, and what it read is paid for once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.e2e.rig import Gateway, configured
+from tests.fakes import StrictOpenAI
+from tests.fakes.script import Say
+
+pytestmark = pytest.mark.e2e
+PROMPT = "Which of you is the faster one? " * 40
+
+
+@dataclass
+class Stand:
+    """A gateway before a slow and a quick provider, and the secret of a key with a budget."""
+
+    gateway: Gateway
+    slow: StrictOpenAI
+    quick: StrictOpenAI
+    secret: str
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with StrictOpenAI() as slow, StrictOpenAI() as quick:
+        slow.script.on("faster", Say(text="I am late", first_s=60))
+        quick.script.on("faster", Say(text="I am", input_tokens=321, output_tokens=3))
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured([])).start()
+        try:
+            yield Stand(gateway, slow, quick, made(gateway, slow, quick))
+        finally:
+            gateway.kill()
+
+
+def post(gateway: Gateway, path: str, body: Any) -> Any:
+    headers = {"authorization": f"Bearer {gateway.key}"}
+    answer = httpx.post(f"{gateway.url}/api/{path}", json=body, headers=headers, timeout=10)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def made(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpenAI) -> str:
+    """The route `both`, and a key; its secret, once the gateway knows them."""
+    for name, server in (("slow", slow), ("quick", quick)):
+        row = {"name": name, "preset": "openai", "base_url": f"{server.url}/v1"}
+        post(gateway, "providers", row | {"credential": server.key})
+        prices = {"input": "4", "output": "10"}
+        post(gateway, "models", {"name": f"{name}/gpt-4o", "prices": prices})
+    targets = [{"model": "slow/gpt-4o"}, {"model": "quick/gpt-4o"}]
+    steps = [{"strategy": "ordered", "targets": targets}]
+    way = {"name": "both", "retries": 0, "hedge_after_s": 0.1, "steps": steps}
+    post(gateway, "routes", way)
+    key = {"name": "mira", "budget": {"total_usd": "1"}, "margin": "2"}
+    secret = str(post(gateway, "keys", key)["key"])
+    headers, ends = {"authorization": f"Bearer {secret}"}, time.monotonic() + 10
+    while httpx.get(f"{gateway.url}/v1/models", headers=headers).status_code != 200:
+        assert time.monotonic() < ends, "the key is not known"
+        time.sleep(0.05)
+    return secret
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_both_are_paid_and_only_one_is_heard(stand: Stand, *, streamed: bool) -> None:
+    gateway, slow, secret = stand.gateway, stand.slow, stand.secret
+    spent = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=secret, max_retries=0) as client:
+        raw = client.chat.completions.with_raw_response.create(
+            model="both",
+            messages=[{"role": "user", "content": PROMPT}],
+            stream=streamed,
+            **({"stream_options": {"include_usage": True}} if streamed else {}),  # type: ignore[arg-type]
+        )
+        answer = raw.parse()
+        if streamed:
+            said = "".join(c.choices[0].delta.content or "" for c in answer if c.choices)  # type: ignore[union-attr]
+        else:
+            said = answer.choices[0].message.content  # type: ignore[union-attr]
+    assert said == "I am"
+    row = gateway.row(raw.headers["x-request-id"])
+    lost, won = row["attempts"]
+    assert (lost["provider"], lost["error_kind"]) == ("slow", "cancelled")
+    assert (row["provider"], row["input_tokens"], won.get("error_kind")) == ("quick", 321, None)
+    ends = time.monotonic() + 5
+    while slow.requests[-1].left_at is None and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert slow.requests[-1].left_at is not None, "the loser's connection is closed"
+    own = Decimal(321 * 4 + 3 * 10) / 1_000_000
+    # 8 tokens a sentence in o200k_base; its words are shorter than those of most texts.
+    assert lost["input_tokens"] == pytest.approx(40 * 8 + 4, rel=0.25)
+    beside = Decimal(lost["input_tokens"] * 4) / 1_000_000
+    assert (Decimal(row["cost_usd"]), Decimal(lost["cost_usd"])) == (own, beside)
+    told = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
+    assert Decimal(told) - Decimal(spent) == (own + beside) * 2
+    usage = gateway.api("/api/usage", by="provider", step="all")["items"]
+    requests = {one["name"]: one["requests"] for one in usage}
+    assert requests["slow"] == 0 and requests["quick"] >= 1

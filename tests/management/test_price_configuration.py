@@ -1,0 +1,197 @@
+"""Accepted prices are configuration: out with the rest of it, and in again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from gateway.models import BillLine, PriceUpdate, Source
+from gateway.providers.prices import price_for, use
+from gateway.store.price_updates import propose, read_book, use_updates
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def as_carried() -> Iterator[None]:
+    """The prices of a process that has accepted nothing, before and after."""
+    use({})
+    yield
+    use({})
+
+
+def said(*args: str, **options: Any) -> str:
+    out = StringIO()
+    call_command(*args, stdout=out, **options)
+    return out.getvalue()
+
+
+def exported() -> dict[str, Any]:
+    found = yaml.safe_load(said("export"))
+    assert isinstance(found, dict)
+    return found
+
+
+def written(tmp_path: Path, document: Any, name: str = "gateway.yaml") -> Path:
+    path = tmp_path / name
+    path.write_text(yaml.safe_dump({"dragoman": 1, **document}, sort_keys=False))
+    return path
+
+
+def applied(tmp_path: Path, *prices: Any, **options: Any) -> list[str]:
+    path = written(tmp_path, {"prices": list(prices)} if prices else {})
+    return said("apply", str(path), **options).splitlines()
+
+
+def accept(input_usd: str, name: str = "newer.json") -> PriceUpdate:
+    """What a person does at the console: take in a list of two models, and accept it."""
+    old = price_for("openai", "gpt-5")
+    assert old.input is not None
+    rows = [
+        [["=gpt-5"], [input_usd, "10", "0.1"], 400000, "", [[200000, ["4", "20"]]]],
+        [["=gpt-of-tomorrow"], ["7", "70"]],
+    ]
+    book = {
+        "source": "a list",
+        "licence": "MIT",
+        "taken": "2026-11-20",
+        "fallback": {},
+        "providers": {"openai": rows},
+    }
+    row = propose(read_book(json.dumps(book).encode()), name)
+    new = [n for n, change in enumerate(row.changes) if change["new"] is not None]
+    row.accept(new, "mira")
+    return row
+
+
+def now(model: str = "gpt-5") -> Decimal | None:
+    use_updates()
+    return price_for("openai", model).input
+
+
+OWN = {"list": "openai", "match": ["=gpt-5"], "input": "3.5", "output": "11"}
+
+
+def test_what_was_accepted_is_exported_and_makes_the_same_prices_elsewhere(
+    tmp_path: Path,
+) -> None:
+    accept("2.5")
+    told = {
+        model: (use_updates(), price_for("openai", model))[1]
+        for model in ("gpt-5", "gpt-of-tomorrow")
+    }
+    prices = exported()["prices"]
+    assert prices[0] == {
+        "list": "openai",
+        "match": ["=gpt-5"],
+        "before": "=gpt-of-tomorrow",
+        "window": 400000,
+        "above": [{"tokens": 200000, "input": "4", "output": "20"}],
+        "origin": "a list of 2026-11-20",
+        "input": "2.5",
+        "output": "10",
+        "cache_read": "0.1",
+    }
+    PriceUpdate.objects.all().delete()
+    use({})
+    lines = applied(tmp_path, *prices)
+    assert lines[:2] == ["+ price openai/gpt-5", "+ price openai/gpt-of-tomorrow"]
+    use_updates()
+    assert {model: price_for("openai", model) for model in told} == told
+    assert exported()["prices"] == prices
+    assert PriceUpdate.objects.get().source == Source.CODE
+
+
+def test_a_second_application_changes_nothing(tmp_path: Path) -> None:
+    applied(tmp_path, OWN)
+    row = PriceUpdate.objects.get()
+    assert not [line for line in applied(tmp_path, OWN) if line[:1] in "+-~"]
+    assert PriceUpdate.objects.get().changed == row.changed
+
+
+def test_a_changed_price_is_told_by_its_field_and_one_that_is_gone_is_undone(
+    tmp_path: Path,
+) -> None:
+    carried = now()
+    applied(tmp_path, OWN)
+    assert now() == Decimal("3.5")
+    lines = applied(tmp_path, OWN | {"input": "4"}, dry_run=True)
+    assert any("price openai/gpt-5" in line and "input" in line and "4" in line for line in lines)
+    assert now() == Decimal("3.5"), "a dry run writes nothing"
+    assert applied(tmp_path)[0] == "- price openai/gpt-5"
+    assert now() == carried
+    assert not PriceUpdate.objects.exists()
+
+
+def test_what_a_person_accepted_is_overruled_only_where_it_is_taken(tmp_path: Path) -> None:
+    accept("2.5")
+    with pytest.raises(CommandError, match=r"gateway\.yaml:3.*--take"):
+        applied(tmp_path, OWN)
+    assert now() == Decimal("2.5")
+    applied(tmp_path, OWN, take=True)
+    assert now() == Decimal("3.5")
+    assert exported()["prices"][0]["input"] == "3.5"
+    applied(tmp_path)
+    assert now() == Decimal("2.5"), "what was accepted before holds again"
+
+
+def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -> None:
+    accept("2.5")
+    before = now()
+    applied(tmp_path, *exported()["prices"])
+    assert now() == before
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (OWN | {"list": "nobody"}, r"prices\[0\]\.list: there is no such list; there are .*openai"),
+        (OWN | {"match": []}, r"prices\[0\]: its clauses can not be read"),
+        (OWN | {"match": ["/("]}, r"prices\[0\]: its clauses can not be read"),
+        (OWN | {"input": "-1"}, r"prices\[0\]: a price must be a number that is not negative"),
+        (OWN | {"inptu": "1"}, r"prices\[0\]\.inptu: there is no such field"),
+        ({"list": "openai"}, r"prices\[0\]: .*match"),
+        ("gpt-5: 3", r"prices\[0\]: must be a mapping"),
+    ],
+    ids=["list", "no names", "expression", "negative", "field", "missing", "no mapping"],
+)
+def test_what_is_wrong_is_named_by_its_place(tmp_path: Path, bad: Any, says: str) -> None:
+    with pytest.raises(CommandError, match=says):
+        applied(tmp_path, bad)
+    with pytest.raises(CommandError, match=r"prices\[1\]\.match: openai/gpt-5 stands twice"):
+        applied(tmp_path, OWN, OWN)
+    assert not PriceUpdate.objects.exists()
+
+
+def test_bills_are_data_and_stay_where_they_are() -> None:
+    BillLine.objects.create(provider="p", since="2026-11-01", until="2026-11-01", usd=1)
+    assert exported() == {"dragoman": 1}
+
+
+def test_the_console_leaves_a_files_prices_alone(tmp_path: Path, admin_client: Any) -> None:
+    applied(tmp_path, OWN)
+    row = PriceUpdate.objects.get()
+    page = admin_client.get(reverse("price-update", args=[row.pk])).content.decode()
+    assert "gateway.yaml" in page and 'value="drop"' not in page
+    for what in ("drop", "some"):
+        admin_client.post(reverse("price-accept", args=[row.pk]), {"what": what})
+    assert PriceUpdate.objects.get().accepted == [0]
+
+
+def test_the_example_of_the_documentation_holds(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text()
+    (example,) = re.findall(r"```yaml\n(prices:.*?)```", text, re.DOTALL)
+    applied(tmp_path, *yaml.safe_load(example)["prices"])
+    assert now() == Decimal("1.25")
+    ((_, long),) = price_for("openai", "gpt-5").above
+    assert (long.input, long.output) == (Decimal("2.5"), Decimal(15))

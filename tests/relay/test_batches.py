@@ -1,0 +1,589 @@
+"""What batches cost: read from their results or status, counted once, and whose models they name."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.edge import batch_file
+from gateway.edge.batch_file import Lines
+from gateway.providers.batch_prices import batch_price
+from gateway.providers.profile import Price
+from gateway.relay import batches
+from gateway.relay.batches import Results
+from gateway.relay.entry import Entry
+from gateway.relay.ledger import Ledger
+from gateway.relay.spool import STEP_BYTES
+from gateway.routing.snapshot import Route, Snapshot, Target, model_of
+from tests.relay.harness import (
+    ADMIN,
+    Gateway,
+    Parts,
+    gateway,
+    provider,
+    route,
+    snapshot,
+)
+from tests.relay.test_forward import OTHER, form, parts_of, two_keys
+
+# Two dollars a million tokens in, eight out, half a dollar from the cache.
+PRICE = Price(input=Decimal(2), output=Decimal(8), cache_read=Decimal("0.5"), source="list")
+HALF = PRICE.input / 2, PRICE.output / 2, PRICE.cache_read / 2  # type: ignore[operator]
+
+
+class Book:
+    """A ledger in memory: what the database does."""
+
+    def __init__(self) -> None:
+        self.files: dict[tuple[str, str], str] = {}
+        self.makers: dict[tuple[str, str], int] = {}
+        self.settled: list[tuple[str, str]] = []
+        self.rows: list[Entry] = []
+        self.away = False
+        self.asked: list[str] = []
+
+    def has_results(self, provider: str, file: str, batch: str, owner: int) -> None:
+        self.asked.append("has_results")
+        self.files[provider, file] = batch
+
+    def batch_of(self, provider: str, file: str) -> str:
+        if self.away:
+            raise OSError("the database is away")
+        return self.files.get((provider, file), "")
+
+    def settle(
+        self, provider: str, batch: str, owner: int, rows: Callable[[int], list[Entry]]
+    ) -> list[Entry]:
+        self.asked.append("settle")
+        if self.away:
+            raise OSError("the database is away")
+        if (provider, batch) in self.settled:
+            return []
+        self.settled.append((provider, batch))
+        found = rows(self.makers.get((provider, batch), owner))
+        self.rows += found
+        return found
+
+    def keep(self, live: Any) -> None:
+        live._wiring = msgspec.structs.replace(
+            live._wiring, batches=Ledger(self.has_results, self.batch_of, self.settle)
+        )
+
+
+def answered(model: str, read: int, said: int, **more: Any) -> bytes:
+    """A line of OpenAI's results for a chat."""
+    usage = {"prompt_tokens": read, "completion_tokens": said, "total_tokens": read + said, **more}
+    body = {"id": "chatcmpl-1", "model": model, "choices": [], "usage": usage}
+    return line(response={"status_code": 200, "request_id": "r", "body": body}, error=None)
+
+
+def line(**fields: Any) -> bytes:
+    return json.dumps({"id": "batch_req_1", "custom_id": "1", **fields}).encode() + b"\n"
+
+
+def priced(name: str = "m", *, preset: str = "openai", **of_provider: Any) -> Route:
+    up = provider("up", preset=preset, **of_provider)
+    target = Target(id=1, model=msgspec.structs.replace(model_of(up, "gpt-4.1"), price=PRICE))
+    return msgspec.structs.replace(route(name, up), targets=(target,))
+
+
+def registry(*routes: Route, **changes: Any) -> Snapshot:
+    found = snapshot(*(routes or (priced(),)), keys=two_keys(), **changes)
+    models = {t.model.label: t.model for r in found.routes.values() for t in r.targets}
+    return msgspec.structs.replace(found, models=models)
+
+
+class Upstream:
+    """OpenAI's batches: one, with a file of results."""
+
+    def __init__(self, results: bytes, **told: Any) -> None:
+        self.results = results
+        self.told = told
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/batches"):
+            told = {"id": "batch_1", "status": "completed", "output_file_id": "file-out"}
+            if request.method == "GET" and request.url.path == "/batches":
+                return httpx.Response(200, json={"object": "list", "data": [told | self.told]})
+            return httpx.Response(200, json=told | self.told)
+        middle = len(self.results) // 2
+        kind = {"content-type": "application/octet-stream"}
+        pieces = Parts(self.results[:middle], 0.0, self.results[middle:])
+        return httpx.Response(200, headers=kind, stream=pieces)
+
+
+async def made(live: Gateway) -> str:
+    """The id of the batch as the client knows it."""
+    asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    return str((await live.post("/v1/batches", asked)).json()["id"])
+
+
+async def content(live: Gateway, batch: str, **more: Any) -> bytes:
+    told = (await live.post(f"/v1/batches/{batch}", b"", method="GET", **more)).json()
+    file = told["output_file_id"]
+    return (await live.post(f"/v1/files/{file}/content", b"", method="GET", **more)).body
+
+
+async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -> None:
+    results = answered("gpt-4.1-2025-04-14", 1000, 200) + answered("gpt-4.1", 500, 100)
+    results += line(response={"status_code": 400, "body": {"error": {"message": "bad"}}})
+    results += line(response=None, error={"code": "batch_expired"})
+    book = Book()
+    async with gateway(tmp_path, registry(margin=Decimal(3)), up=Upstream(results)) as live:
+        book.keep(live.runtime)
+        batch = await made(live)
+        assert await content(live, batch) == results
+        assert await content(live, batch) == results
+    both, other = book.rows
+    assert {row.model for row in book.rows} == {"gpt-4.1"}, "a date in a name is no other model"
+    for row, (read, said) in zip((both, other), ((1000, 200), (500, 100)), strict=True):
+        assert (row.input_tokens, row.output_tokens) == (read, said)
+        assert row.cost_usd == (read * HALF[0] + said * HALF[1]) / 1_000_000
+        assert row.charged_usd == row.cost_usd * 3
+    assert (both.endpoint, both.service_tier, both.price_source) == (
+        "batch",
+        "batch",
+        "list; tier batch",
+    )
+    assert (both.key_id, both.key_prefix, both.upstream_id) == (1, "sk-dgm-te", "batch_1")
+    assert (both.provider, both.usage_source, both.status) == ("up", "reported", 200)
+
+
+async def test_a_status_that_counts_its_tokens_settles_it(tmp_path: Path) -> None:
+    usage = {
+        "input_tokens": 3000,
+        "input_tokens_details": {"cached_tokens": 1000},
+        "output_tokens": 400,
+        "output_tokens_details": {"reasoning_tokens": 100},
+        "total_tokens": 3400,
+    }
+    book = Book()
+    upstream = Upstream(b"", status="in_progress", usage=usage, model="gpt-4.1-2025-04-14")
+    async with gateway(tmp_path, registry(), up=upstream) as live:
+        book.keep(live.runtime)
+        batch = await made(live)
+        assert book.rows == [], "it is not over yet"
+        upstream.told["status"] = "completed"
+        await live.post(f"/v1/batches/{batch}", b"", method="GET")
+        upstream.results = answered("gpt-4.1", 9, 9)
+        await content(live, batch)
+        await live.post("/v1/batches", b"", method="GET")
+    (row,) = book.rows
+    assert (row.input_tokens, row.cache_read_tokens, row.output_tokens) == (2000, 1000, 400)
+    assert row.reasoning_tokens == 100
+    assert row.cost_usd == (2000 * HALF[0] + 1000 * HALF[2] + 400 * HALF[1]) / 1_000_000
+
+
+async def test_a_status_that_counts_nothing_leaves_it_to_the_results(tmp_path: Path) -> None:
+    """As of a batch that was made before OpenAI counted, or elsewhere."""
+    nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    book = Book()
+    results = answered("gpt-4.1", 10, 10)
+    async with gateway(
+        tmp_path, registry(), up=Upstream(results, usage=nothing, model="gpt-4.1")
+    ) as live:
+        book.keep(live.runtime)
+        batch = await made(live)
+        assert book.rows == []
+        await content(live, batch)
+    assert len(book.rows) == 1
+
+
+async def test_the_key_that_made_it_pays_whoever_asks(tmp_path: Path) -> None:
+    book = Book()
+    results = answered("gpt-4.1", 10, 10)
+    async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
+        book.keep(live.runtime)
+        book.makers["up", "batch_1"] = 2
+        told = await live.post("/v1/batches/batch_1", b"", method="GET", key=ADMIN)
+        file = told.json()["output_file_id"]
+        await live.post(f"/v1/files/{file}/content", b"", method="GET", key=ADMIN)
+    assert [(row.key_id, row.key_prefix) for row in book.rows] == [(2, "sk-dgm-ot")]
+
+
+async def test_results_that_are_not_read_to_the_end_are_not_counted(tmp_path: Path) -> None:
+    results = answered("gpt-4.1", 10, 10)
+
+    def up(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/batches"):
+            return Upstream(b"")(request)
+        kind = {"content-type": "application/octet-stream"}
+        return httpx.Response(200, headers=kind, stream=Parts(results, httpx.ReadError("gone")))
+
+    book = Book()
+    async with gateway(tmp_path, registry(), up=up) as live:
+        book.keep(live.runtime)
+        await content(live, await made(live))
+    assert book.rows == []
+
+
+async def test_a_database_that_is_away_changes_nothing_for_the_client(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = Book()
+    results = answered("gpt-4.1", 10, 10)
+    async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
+        book.keep(live.runtime)
+        batch = await made(live)
+        book.away = True
+        assert await content(live, batch) == results
+        assert "could not be counted" in caplog.text
+        book.away = False
+        await content(live, batch)
+    assert len(book.rows) == 1, "who asks again is the next to try"
+
+
+async def test_a_list_settles_what_it_tells_and_asks_the_database_once(tmp_path: Path) -> None:
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    book = Book()
+    upstream = Upstream(b"", usage=usage, model="gpt-4.1")
+    async with gateway(tmp_path, registry(), up=upstream) as live:
+        book.keep(live.runtime)
+        for _ in range(3):
+            await live.post("/v1/batches", b"", method="GET", key=ADMIN)
+    assert len(book.rows) == 1
+    assert book.asked == ["has_results", "settle"]
+
+
+async def test_any_other_file_is_not_read(tmp_path: Path) -> None:
+    book = Book()
+    async with gateway(tmp_path, registry(), up=Upstream(answered("gpt-4.1", 10, 10))) as live:
+        book.keep(live.runtime)
+        up = "/v1/files/file-else/content"
+        assert (await live.post(up, b"", method="GET", key=ADMIN)).status == 200
+    assert book.rows == []
+
+
+# --- Anthropic's ----------------------------------------------------------------------------
+
+
+def claude_line(kind: str, **usage: Any) -> bytes:
+    message = {"model": "claude-opus-5-5", "content": [], "usage": usage}
+    result = {"type": kind, "message": message} if kind == "succeeded" else {"type": kind}
+    return json.dumps({"custom_id": "1", "result": result}).encode() + b"\n"
+
+
+async def test_claudes_results_are_billed_with_what_the_cache_took(tmp_path: Path) -> None:
+    lines = claude_line("errored") + claude_line("expired") + claude_line("canceled")
+    lines += claude_line(
+        "succeeded",
+        input_tokens=100,
+        cache_read_input_tokens=1000,
+        cache_creation_input_tokens=200,
+        cache_creation={"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 200},
+        output_tokens=50,
+        service_tier="batch",
+    )
+    price = Price(
+        input=Decimal(5),
+        output=Decimal(25),
+        cache_read=Decimal("0.5"),
+        cache_write=Decimal("6.25"),
+        cache_write_1h=Decimal(10),
+        source="list",
+    )
+    claude = provider("claude", "anthropic_messages", preset="anthropic")
+    target = Target(
+        id=1, model=msgspec.structs.replace(model_of(claude, "claude-opus-5-5"), price=price)
+    )
+    way = msgspec.structs.replace(route("smart", claude), targets=(target,))
+    book = Book()
+    headers = {"anthropic-version": "2023-06-01"}
+
+    def up(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/results"):
+            kind = {"content-type": "application/x-jsonl"}
+            return httpx.Response(200, headers=kind, stream=Parts(lines))
+        told = {"id": "msgbatch_1", "processing_status": "ended", "results_url": "https://x"}
+        return httpx.Response(200, json=told)
+
+    async with gateway(tmp_path, registry(way), claude=up) as live:
+        book.keep(live.runtime)
+        params = {"model": "smart", "max_tokens": 5, "messages": []}
+        asked = {"requests": [{"custom_id": "1", "params": params}]}
+        made = (await live.post("/v1/messages/batches", asked, headers=headers)).json()
+        for _ in range(2):
+            path = f"/v1/messages/batches/{made['id']}/results"
+            seen = await live.post(path, b"", method="GET", headers=headers)
+            assert seen.body == lines
+    (row,) = book.rows
+    assert (row.model, row.cache_write_tokens, row.client_dialect) == (
+        "claude-opus-5-5",
+        200,
+        "anthropic_messages",
+    )
+    whole = 100 * 5 + Decimal("0.5") * 1000 + 10 * 200 + 25 * 50
+    assert row.cost_usd == whole / 2 / 1_000_000
+
+
+# --- lines and prices -----------------------------------------------------------------------
+
+
+def read(data: bytes, *, size: int = 7) -> dict[str, batches.Sum]:
+    """The sums of results that come in pieces of so many bytes."""
+    found = registry()
+    results = Results(found, found.providers["up"], "batch_1")
+    for start in range(0, len(data), size):
+        results.feed(data[start : start + size])
+    return {one.model: one for one in results.close()}
+
+
+def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
+    long = Price(input=Decimal(4), output=Decimal(16), source="list")
+    found = registry()
+    ((name, model),) = found.models.items()
+    price = msgspec.structs.replace(PRICE, above=((1000, long),))
+    found = msgspec.structs.replace(
+        found, models={name: msgspec.structs.replace(model, price=price)}
+    )
+    results = Results(found, found.providers["up"], "b")
+    results.feed(answered("gpt-4.1", 600, 0) + answered("gpt-4.1", 600, 0))
+    (short,) = results.close()
+    assert short.usd == 1200 * HALF[0] / 1_000_000
+    results.feed(answered("gpt-4.1", 1200, 0))
+    (both,) = results.close()
+    assert both.usd == (1200 * HALF[0] + 1200 * Decimal(2)) / 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("data", "tokens"),
+    [
+        (answered("gpt-4.1", 5, 3).rstrip(b"\n"), (5, 3)),
+        (answered("gpt-4.1", 5, 3).replace(b"\n", b"\r\n\r\n"), (5, 3)),
+        (
+            line(
+                response={
+                    "body": {"model": "gpt-4.1", "usage": {"input_tokens": 5, "output_tokens": 3}}
+                }
+            ),
+            (5, 3),
+        ),
+        (
+            line(
+                response={
+                    "body": {"model": "gpt-4.1", "usage": {"prompt_tokens": 5, "total_tokens": 5}}
+                }
+            ),
+            (5, 0),
+        ),
+    ],
+    ids=["no line end", "blank lines", "a response", "vectors"],
+)
+def test_the_shapes_of_openais_lines(data: bytes, tokens: tuple[int, int]) -> None:
+    one = read(data)["gpt-4.1"]
+    assert (one.tokens["input"], one.tokens["output"]) == tokens
+    assert one.usd == (tokens[0] * HALF[0] + tokens[1] * HALF[1]) / 1_000_000
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"{\n", line(response={"status_code": 200, "body": {"model": "gpt-4.1"}})],
+    ids=["no JSON", "no counts"],
+)
+def test_what_can_not_be_read_is_unknown_and_not_free(bad: bytes) -> None:
+    sums = read(answered("gpt-4.1", 5, 3) + bad)
+    assert any(one.usd is None for one in sums.values())
+    assert sums["gpt-4.1"].tokens["input"] == 5
+
+
+def test_a_line_without_end_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_LINE_BYTES", 1000)
+    sums = read(answered("gpt-4.1", 5, 3) + b"x" * 5000, size=100)
+    assert sums["gpt-4.1"].usd is not None
+    assert sums[""].usd is None
+
+
+def test_an_operators_tier_comes_before_the_share_and_nothing_is_made_up() -> None:
+    own = Price(input=Decimal(1), output=Decimal(3), source="set here; tier batch")
+    assert batch_price(msgspec.structs.replace(PRICE, tiers={"batch": own}), "openai") is own
+    assert batch_price(PRICE, "openai").input == 1
+    assert batch_price(PRICE, "groq").cache_read == PRICE.cache_read
+    plain = batch_price(PRICE, "moonshot")
+    assert (plain.input, plain.source) == (
+        PRICE.input,
+        "list; standard price, none known for the tier batch",
+    )
+    assert batch_price(Price(), "openai") == Price()
+
+
+# --- the file -------------------------------------------------------------------------------
+
+
+def request(model: Any, custom: str = "1", **more: Any) -> bytes:
+    body = {"model": model, "messages": [{"role": "user", "content": 'a "model" \u4e2d'}]}
+    return (
+        json.dumps(
+            {"custom_id": custom, "method": "POST", "url": "/v1/x", "body": body | more}
+        ).encode()
+        + b"\n"
+    )
+
+
+async def uploaded(
+    tmp_path: Path, lines: bytes, found: Snapshot, *, purpose: str = "batch", **more: Any
+) -> tuple[Any, list[bytes]]:
+    """The answer to an upload, and the files that the upstream got."""
+    got: list[bytes] = []
+
+    def up(request: httpx.Request) -> httpx.Response:
+        got.append(parts_of(request)["file"])
+        return httpx.Response(200, json={"id": "file-up1", "object": "file"})
+
+    body, headers = form(purpose=purpose, file=("a.jsonl", lines, "application/jsonl"))
+    path = more.pop("path", "/v1/files")
+    answers = dict.fromkeys(found.providers, up)
+    async with gateway(tmp_path, found, **answers) as live:
+        seen = await live.post(path, body, headers=headers, **more)
+        assert live.runtime.spools.taken == 0
+    return seen, got
+
+
+def aliased() -> Snapshot:
+    return registry(priced("my-gpt"), aliases={"quick": "my-gpt"})
+
+
+async def test_names_of_ours_become_the_providers(tmp_path: Path) -> None:
+    lines = b"".join(
+        request(model, str(n))
+        for n, model in enumerate(["my-gpt", "quick", "up/gpt-4.1", "up/ft:mine", "gpt-4.1"])
+    )
+    seen, (got,) = await uploaded(tmp_path, lines, aliased())
+    assert seen.status == 200
+    sent = [json.loads(text) for text in got.splitlines()]
+    models = ["gpt-4.1", "gpt-4.1", "gpt-4.1", "ft:mine", "gpt-4.1"]
+    assert [one["body"].pop("model") for one in sent] == models
+    asked = [json.loads(text) for text in lines.splitlines()]
+    for one in asked:
+        del one["body"]["model"]
+    assert sent == asked, "nothing else of a line changes"
+    assert got.splitlines()[-1] == lines.splitlines()[-1], "one that keeps its name keeps its bytes"
+
+
+async def test_a_file_without_a_name_of_ours_stays_as_it_is(tmp_path: Path) -> None:
+    lines = b"\n" + request("gpt-4.1").replace(b"\n", b"\r\n") + b"\n\n" + request("gpt-4.1-mini")
+    _, got = await uploaded(tmp_path, lines, aliased())
+    assert got == [lines]
+
+
+async def test_what_is_not_for_a_batch_is_not_read(tmp_path: Path) -> None:
+    lines = request("my-gpt") + b"{"
+    _, got = await uploaded(tmp_path, lines, aliased(), purpose="fine-tune")
+    assert got == [lines]
+
+
+@pytest.mark.parametrize(
+    ("last", "says"),
+    [
+        (request("gpt-99-nobody"), "`gpt-99-nobody` is no model here; use a route"),
+        (request("openai/gpt-4.1"), "`openai/gpt-4.1` is no model here"),
+        (request("far"), "`far` has no target at up"),
+        (b'{"custom_id": \n', "JSON"),
+        (request(7), "Expected `str | null`"),
+        (b"[]\n", "Expected `object`"),
+    ],
+    ids=["no name", "no provider", "elsewhere", "no JSON", "a number", "a list"],
+)
+async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, says: str) -> None:
+    found = registry(priced("my-gpt"), route("far", provider("else", preset="anthropic")))
+    lines = request("my-gpt") + b"\n" + last
+    seen, got = await uploaded(tmp_path, lines, found, path="/v1/files?provider=up")
+    assert (seen.status, got) == (400, [])
+    error = seen.json()["error"]
+    assert error["param"] == "file"
+    assert error["message"].startswith("line 3 of the file")
+    assert says in error["message"]
+
+
+async def test_a_key_may_name_only_what_it_may_use(tmp_path: Path) -> None:
+    keys = {
+        digest: msgspec.structs.replace(key, routes=("up/files", "my-*"))
+        for digest, key in two_keys().items()
+    }
+    found = msgspec.structs.replace(aliased(), keys=keys)
+    _, got = await uploaded(tmp_path, request("my-gpt"), found)
+    assert len(got) == 1
+    for name in ("gpt-4.1", "up/gpt-4.1"):
+        lines = request("my-gpt") + request(name)
+        seen, got = await uploaded(tmp_path, lines, found, key=OTHER)
+        assert (seen.status, got) == (403, [])
+        assert "line 2" in seen.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        b'{"body": {"model": "secret", "model": "my-gpt"}}\n',
+        b'{"body": {"model": "secret"}, "body": {"model": "gpt-4.1"}}\n',
+        b'{"body": {"mod\\u0065l": "secret", "model": "gpt-4.1"}}\n',
+    ],
+    ids=["model", "body", "escaped"],
+)
+async def test_nobody_reads_another_model_than_was_checked(tmp_path: Path, twice: bytes) -> None:
+    _, (got,) = await uploaded(tmp_path, twice, aliased())
+    assert b"secret" not in got
+    assert json.loads(got) == {"body": {"model": "gpt-4.1"}}
+
+
+async def test_the_first_line_says_which_of_several_providers_is_meant(tmp_path: Path) -> None:
+    found = registry(priced("my-gpt"), route("other", provider("two"), model="gpt-5"))
+    seen, (got,) = await uploaded(tmp_path, request("other"), found)
+    assert json.loads(got)["body"]["model"] == "gpt-5"
+    seen, got_none = await uploaded(tmp_path, request("gpt-4.1"), found)
+    assert (seen.status, got_none) == (400, [])
+    assert "name one with `?provider=NAME`" in seen.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_lines_are_the_same_in_any_pieces(size: int) -> None:
+    data = b"\n\n" + request("my-gpt") + b" \r\n" + request("gpt-4.1") + request("my-gpt")[:-1]
+    numbers: list[int] = []
+
+    def name_of(name: str, number: int) -> str:
+        numbers.append(number)
+        return "new" if name == "my-gpt" else name
+
+    lines = Lines(name_of)
+    pieces = [lines.feed(data[at : at + size]) for at in range(0, len(data), size)]
+    text = b"".join([*pieces, lines.close()])
+    assert numbers == [3, 5, 6]
+    found = text.split(b"\n")
+    assert [json.loads(t)["body"]["model"] for t in found if t.strip()] == ["new", "gpt-4.1", "new"]
+    assert found[:2] == [b"", b""] and found[3] == b" \r", "nothing else changes"
+
+
+def test_a_large_file_is_never_held_as_a_whole() -> None:
+    piece = request("my-gpt", padding="x" * 2000) * 256
+    lines = Lines(lambda name, number: "gpt-4.1")
+    tracemalloc.start()
+    got = sum(len(lines.feed(piece)) for _ in range(100)) + len(lines.close())
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert got > 99 * len(piece)
+    assert most < 6 * len(piece)
+
+
+async def test_a_line_that_is_too_long_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_file, "MAX_LINE_BYTES", 1024 * 1024)
+    long = request("my-gpt", padding="x" * 2 * 1024 * 1024)
+    seen, got = await uploaded(tmp_path, request("my-gpt") + long, aliased())
+    assert (seen.status, got) == (400, [])
+    assert seen.json()["error"]["message"] == "line 2 of the file has more than 1 MB"
+
+
+async def test_a_large_file_is_renamed_on_its_way_over_the_disk(tmp_path: Path) -> None:
+    lines = b"".join(request("my-gpt", str(n), padding="x" * 500) for n in range(3000))
+    assert len(lines) > 2 * STEP_BYTES
+    _, (got,) = await uploaded(tmp_path, lines, aliased())
+    sent = [json.loads(text) for text in got.splitlines()]
+    assert [one["custom_id"] for one in sent] == [str(n) for n in range(3000)]
+    assert {one["body"]["model"] for one in sent} == {"gpt-4.1"}

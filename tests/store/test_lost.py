@@ -1,0 +1,108 @@
+"""What a target used that was given up counts in every sum, once, and as no request."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from gateway import store
+from gateway.models import ApiKey, Team, UsageHour
+from gateway.relay.entry import LOST, Attempt, Entry
+from gateway.routing.limits import UNITS
+from gateway.store.bills import reconcile
+from gateway.store.spend import spend
+from gateway.store.usage import rebuild
+from tests.store.factories import entry
+
+pytestmark = pytest.mark.django_db
+
+DAY = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
+NEXT = DAY + dt.timedelta(days=1)
+
+
+def attempt(provider: str, **values: Any) -> Attempt:
+    return Attempt(target=f"{provider}/m", provider=provider, model="m", dialect="d", **values)
+
+
+def hedged(id: str = "r1", *, started: float | None = None, **values: Any) -> Entry:
+    """A request that `quick` answered and for which `slow` was asked in vain."""
+    in_vain = attempt(
+        "slow",
+        error_kind=LOST,
+        input_tokens=100,
+        cache_read_tokens=20,
+        output_tokens=0,
+        usage_source="estimated",
+        cost_usd=Decimal("0.04"),
+        charged_usd=Decimal("0.08"),
+    )
+    given: dict[str, Any] = {
+        "started_at": (DAY + dt.timedelta(hours=1)).timestamp() if started is None else started,
+        "provider": "quick",
+        "model": "m",
+        "input_tokens": 90,
+        "output_tokens": 10,
+        "cost_usd": Decimal("0.1"),
+        "charged_usd": Decimal("0.2"),
+        "attempts": [in_vain, attempt("quick")],
+    }
+    return entry(id, **(given | values))
+
+
+def test_each_providers_sum_has_its_own_part() -> None:
+    store.write([hedged()])
+    store.write([hedged()])  # a replay of the journal
+    sums = {name[0]: totals for name, totals in UsageHour.objects.all().by("provider").items()}
+    quick, slow = sums["quick"], sums["slow"]
+    assert (quick.requests, quick.cost, quick.charged) == (1, Decimal("0.1"), Decimal("0.2"))
+    assert (slow.requests, slow.cost, slow.charged) == (0, Decimal("0.04"), Decimal("0.08"))
+    assert (slow.input_tokens, slow.cache_read_tokens, slow.tokens) == (100, 20, 120)
+    whole = UsageHour.objects.totals()
+    assert (whole.requests, whole.cost_units, whole.tokens) == (1, 14 * UNITS // 100, 220)
+
+
+def test_the_sums_are_the_same_when_they_are_made_anew() -> None:
+    store.write([hedged(), hedged("r2", attempts=[])])
+    before = list(UsageHour.objects.order_by("provider").values_list(*UsageHour.SUMS))
+    rebuild()
+    assert list(UsageHour.objects.order_by("provider").values_list(*UsageHour.SUMS)) == before
+
+
+def test_without_a_price_it_is_counted_as_unknown() -> None:
+    in_vain = attempt("slow", error_kind=LOST, input_tokens=5, output_tokens=0)
+    store.write([hedged(attempts=[in_vain])])
+    slow = UsageHour.objects.all().by("provider")["slow",]
+    assert (slow.unpriced, slow.cost) == (1, None)
+
+
+def test_one_that_was_not_sent_leaves_no_line() -> None:
+    store.write([hedged(attempts=[attempt("slow", error_kind=LOST)])])
+    assert {name[0] for name in UsageHour.objects.all().by("provider")} == {"quick"}
+
+
+@pytest.mark.parametrize("by", ["provider", "tag"])
+def test_the_spend_has_it_by_the_hour_and_by_the_log(by: str) -> None:
+    store.write([hedged(tags=["ci"])])
+    rows = spend(DAY, NEXT, ("provider", by) if by == "tag" else (by,))
+    told = {r["provider"]: (r["requests"], r["input_tokens"], r["charged_usd"]) for r in rows}
+    assert told == {"quick": (1, 90, Decimal("0.2")), "slow": (0, 100, Decimal("0.08"))}
+
+
+def test_a_bill_of_the_loser_is_compared_with_it() -> None:
+    store.write([hedged()])
+    found = reconcile("slow", DAY, NEXT)
+    assert found.totals.cost == Decimal("0.04")
+    assert [(d.why, d.requests, d.usd) for d in found.doubts] == [("hedged", 1, Decimal("0.04"))]
+
+
+def test_budgets_of_key_and_team_count_both() -> None:
+    team = Team.objects.create(name="t", budget_total_usd=5)
+    key = ApiKey.objects.create(name="k", prefix="sk-k", digest=b"k", team=team, budget_total_usd=5)
+    store.write([hedged(key_id=key.pk, key_prefix="sk-k")])
+    moment = DAY + dt.timedelta(hours=2)
+    found = {name: units for name, _, units in store.spent(store.load_snapshot(), moment)}
+    both = int(Decimal("0.28") * UNITS)
+    assert (found[f"key:{key.pk}/usd/total"], found[f"team:{team.pk}/usd/total"]) == (both, both)
