@@ -59,6 +59,7 @@ ABILITIES = (
     Fact("strict_tools", gettext_lazy("Strict tools"), "flag"),
     Fact("forced_tools", gettext_lazy("A tool call can be forced"), "flag"),
     Fact("sampling", gettext_lazy("Temperature"), "flag"),
+    Fact("reasoning_summaries", gettext_lazy("Summaries of reasoning for Chat clients"), "flag"),
 )
 # Prices that nobody needs to say: without one these tokens are billed as others are.
 AS_OTHERS = {

@@ -53,6 +53,8 @@ class SettingsChange(Schema):
     row_days: int | None = None
     body_days: int | None = None
     masks: list[str] | None = None
+    limits: dict[str, int | None] | None = None
+    budget: dict[str, Any] | None = None
 
 
 @router.get("/settings", response=SettingsOut)

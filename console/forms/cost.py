@@ -86,7 +86,7 @@ class PriceListForm(forms.Form):
 
     file = forms.FileField(
         label=_("Price list"),
-        help_text=_("A prices.json, as `manage.py buildprices` of a newer version writes it."),
+        help_text=_("A prices.json, as buildprices of a newer version writes it."),
     )
 
     @property

@@ -24,20 +24,21 @@ def _usd(label: Any) -> forms.DecimalField:
     )
 
 
-def _count(label: Any) -> forms.IntegerField:
+def count(label: Any) -> forms.IntegerField:
+    """A number that must not be passed."""
     return forms.IntegerField(label=label, required=False, min_value=1, max_value=2**53)
 
 
 class LimitFields(forms.ModelForm):  # type: ignore[type-arg]
     """Requests and tokens in a time, and requests at a time."""
 
-    limit_rpm = _count(_("Requests a minute"))
-    limit_rph = _count(_("Requests an hour"))
-    limit_rpd = _count(_("Requests a day"))
-    limit_tpm = _count(_("Tokens a minute"))
-    limit_tph = _count(_("Tokens an hour"))
-    limit_tpd = _count(_("Tokens a day"))
-    limit_concurrency = _count(_("Requests at a time"))
+    limit_rpm = count(_("Requests a minute"))
+    limit_rph = count(_("Requests an hour"))
+    limit_rpd = count(_("Requests a day"))
+    limit_tpm = count(_("Tokens a minute"))
+    limit_tph = count(_("Tokens an hour"))
+    limit_tpd = count(_("Tokens a day"))
+    limit_concurrency = count(_("Requests at a time"))
 
     @property
     def limit_fields(self) -> list[forms.BoundField]:
@@ -82,7 +83,7 @@ class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
     @property
     def budget_fields(self) -> list[forms.BoundField]:
         """The fields of budgets, for the page."""
-        return [self[name] for name in (*BUDGETS, "margin")]
+        return [self[name] for name in (*BUDGETS, "margin") if name in self.fields]
 
 
 def plain(initial: MutableMapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ class WayDraft:
     numbers: dict[str, str] = field(default_factory=lambda: dict(NUMBERS))
     counts: dict[str, str] = field(default_factory=dict)
     on: dict[str, list[str]] = field(default_factory=dict)
+    retry_first: bool = False
     able: bool = False
     tag_match: str = "any"
     shadow: str = ""
@@ -56,6 +57,7 @@ def way_draft(document: Document) -> WayDraft:
             for name, times in getattr(document, what).items()
         },
         on={name: list(routes) for name, routes in document.fallbacks_on.items()},
+        retry_first=document.retry_first,
         able=document.able,
         tag_match=document.tag_match,
         shadow=document.shadow,
@@ -75,6 +77,7 @@ def sent_way(data: QueryDict) -> WayDraft:
         numbers={name: data.get(name, usual).strip() for name, usual in NUMBERS.items()},
         counts=counts,
         on={name: [r for r in routes if r] for name, routes in on.items() if any(routes)},
+        retry_first=data.get("retry_first") == "1",
         able=data.get("able") == "1",
         tag_match="all" if data.get("tag_match") == "all" else "any",
         shadow=data.get("shadow", "").strip(),
@@ -107,6 +110,7 @@ def way_values(way: WayDraft, errors: Errors) -> dict[str, Any]:
         "shadow_share": round(share / 100, 6),
         "check_s": told("check_s", LEAST_CHECK_S, 86_400),
         "fallbacks_on": {name: tuple(routes) for name, routes in way.on.items()},
+        "retry_first": way.retry_first,
         "able": way.able,
         "tag_match": way.tag_match,
     }

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
@@ -29,6 +30,11 @@ from gateway.routing.document import Document, StepDoc, TargetDoc
 from gateway.routing.plan import FEATURES
 
 MAX_STEPS, MAX_TARGETS = 20, 60
+# What the editor does not show of a target, and what it usually is.
+_UNSHOWN: dict[str, Any] = {
+    name: msgspec.to_builtins(getattr(TargetDoc(model=""), name))
+    for name in ("timeouts", "edits", "limits", "budget")
+}
 WITH, WITHOUT = "with", "without"
 
 
@@ -144,8 +150,9 @@ def _step_draft(key: str, step: StepDoc) -> StepDraft:
 
 
 def _target_draft(key: str, target: TargetDoc) -> TargetDraft:
-    kept = {"timeouts": target.timeouts, "edits": list(target.edits)}
-    used = {name: value for name, value in kept.items() if value}
+    said = {name: getattr(target, name) for name in _UNSHOWN}
+    plain = {name: msgspec.to_builtins(value) for name, value in said.items()}
+    used = {name: value for name, value in plain.items() if value != _UNSHOWN[name]}
     return TargetDraft(
         key,
         target.model,
@@ -286,21 +293,24 @@ def _step_doc(draft: Draft, step: StepDraft) -> StepDoc:
 
 def _target_doc(draft: Draft, target: TargetDraft) -> TargetDoc:
     weight = _number(draft, f"{target.key}-weight", target.weight)
-    try:
-        kept: Any = json.loads(target.kept)
-    except ValueError:
-        kept = {}
-    kept = kept if isinstance(kept, dict) else {}
-    timeouts, edits = kept.get("timeouts", {}), kept.get("edits", [])
-    return TargetDoc(
+    return msgspec.structs.replace(
+        _kept(target.kept),
         model=target.model,
         weight=1.0 if weight is None else weight,
         enabled=target.enabled,
-        timeouts=timeouts if isinstance(timeouts, dict) else {},
-        edits=tuple(edits) if isinstance(edits, list) else (),
         tags=typed_tags(target.tags),
         variant=target.variant,
     )
+
+
+def _kept(text: str) -> TargetDoc:
+    """What the editor does not show of a target; as usual where it can not be read."""
+    try:
+        found = msgspec.json.decode(text, type=dict[str, Any])
+        shown = {name: value for name, value in found.items() if name in _UNSHOWN}
+        return msgspec.convert({"model": "", **shown}, TargetDoc)
+    except msgspec.MsgspecError:
+        return TargetDoc(model="")
 
 
 def _whole(draft: Draft, name: str, text: str) -> int | None:

@@ -1,8 +1,9 @@
-"""Usage over time, split by model, key, provider or route: lines of a table, bars of a chart."""
+"""Usage over time, split by what asked or answered: lines of a table, bars of a chart."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from console.charts import percent
 from console.insight.spans import Span, before, caption, start_of, starts
 from console.templatetags.ui import count, tokens, usd
 from gateway.models import ApiKey, Provider, UsageHour
+from gateway.store.spend import parts
 from gateway.usage_querysets import Name, Totals, added
 
 DIMENSIONS: dict[str, str | Promise] = {
@@ -22,6 +24,20 @@ DIMENSIONS: dict[str, str | Promise] = {
     "key": gettext_lazy("Key"),
     "provider": gettext_lazy("Provider"),
     "route": gettext_lazy("Route"),
+    "team": gettext_lazy("Team"),
+    "project": gettext_lazy("Project"),
+    "user": gettext_lazy("User"),
+}
+# Those that a request has by its key, as the key is now.
+_OF_KEYS = frozenset({"team", "project", "user"})
+_NONE: dict[str, Promise] = {
+    "model": gettext_lazy("no model was called"),
+    "key": gettext_lazy("no key"),
+    "provider": gettext_lazy("no provider was called"),
+    "route": gettext_lazy("no route"),
+    "team": gettext_lazy("no team"),
+    "project": gettext_lazy("no project"),
+    "user": gettext_lazy("no user"),
 }
 # Colours that can be told apart; the rest is summed up.
 MOST_SERIES = 7
@@ -92,7 +108,7 @@ def usage(
     begins = starts(span, now)
     cells: dict[Name, dict[dt.datetime, list[Totals]]] = {}
     step_of: dict[dt.datetime, dt.datetime] = {}
-    for hour, name, totals in UsageHour.objects.between(begins[0]).by_hour_and(dimension):
+    for hour, name, totals in _by_hour(dimension, begins[0]):
         if hour not in step_of:
             step_of[hour] = start_of(span.step, hour)
         cells.setdefault(name, {}).setdefault(step_of[hour], []).append(totals)
@@ -111,6 +127,22 @@ def usage(
         whole=added(wholes.values()),
         earlier=earlier,
     )
+
+
+def _by_hour(dimension: str, since: dt.datetime) -> Iterable[tuple[dt.datetime, Name, Totals]]:
+    rows = UsageHour.objects.between(since)
+    if dimension not in _OF_KEYS:
+        return rows.by_hour_and(dimension)
+    of = {key.pk: _of_key(key, dimension) for key in ApiKey.objects.select_related("team__parent")}
+    by_key = rows.by_hour_and("key")
+    return ((hour, (of.get(name[0], ""),), totals) for hour, name, totals in by_key)
+
+
+def _of_key(key: ApiKey, dimension: str) -> str:
+    if dimension == "user":
+        return key.user
+    project, team = parts(key.team)
+    return team if dimension == "team" else project
 
 
 def _ranked(wholes: dict[Name, Totals]) -> list[Name]:
@@ -175,16 +207,17 @@ def _series(
 
 
 def _names(dimension: str, ranked: list[Name]) -> dict[Name, str]:
+    none = str(_NONE[dimension])
     if dimension != "key":
-        return {name: "/".join(str(part) for part in name if part) or _("none") for name in ranked}
+        return {name: "/".join(str(part) for part in name if part) or none for name in ranked}
     keys = ApiKey.objects.in_bulk([name[0] for name in ranked if name[0]])
-    return {
-        name: keys[name[0]].name if name[0] in keys else name[1] or _("no key") for name in ranked
-    }
+    return {name: keys[name[0]].name if name[0] in keys else name[1] or none for name in ranked}
 
 
 def _query(dimension: str, name: Name) -> str:
     """The search of the request log that finds these requests."""
+    if dimension in _OF_KEYS:
+        return ""
     words = {"model": ("provider", "model"), "key": (None, "key")}.get(dimension, (dimension,))
     pairs = zip(words, name, strict=True)
     return " ".join(_term(word, str(value)) for word, value in pairs if word and value)
@@ -196,7 +229,7 @@ def _term(word: str, value: str) -> str:
 
 def cell(totals: Totals, measure: str) -> Cell:
     """Cost or tokens; an unknown cost is said, a dash means that nothing was asked for."""
-    if not totals.requests:
+    if not totals.requests and not totals.tokens:
         return Cell("—")
     if measure != "cost":
         return Cell(tokens(totals.tokens))

@@ -10,15 +10,22 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
 from console.access import admin
-from gateway.models import Change
+from console.forms.limits import BudgetFields
+from console.forms.teams import RouteLimitsForm
+from gateway.models import Change, Team
 
 PAGE = "changes"
 SIZE = 50
-# Columns that say nothing to a person.
-_OWN = frozenset({"source", "source_ref", "prefix", "previous_prefix", "digest"})
+# Columns that say nothing to a person: the title of the change does.
+_OWN = frozenset(
+    {"source", "source_ref", "prefix", "previous_prefix", "digest"}
+    | {"route_id", "model_id", "provider_id", "order", "position"}
+)
+_TEAMS = frozenset({"team_id", "parent_id"})
 _LONG = 300
 
 KINDS: dict[str, Promise] = {
@@ -42,6 +49,23 @@ VIAS: dict[str, Promise] = {
     "start": _("at the start"),
     "gateway": _("by the gateway itself"),
 }
+
+
+# What the forms call a column; others go by their own names.
+_LABELS: dict[str, Any] = {
+    **{name: field.label for name, field in BudgetFields.base_fields.items()},
+    **{name: field.label for name, field in RouteLimitsForm.base_fields.items()},
+    "base_url": _("Base URL"),
+    "log_bodies": _("Store bodies"),
+    "parent_id": _("Project of"),
+    "team_id": _("Team"),
+    "usd": _("Sum, in USD"),
+    "retry_first": _("Retries before fallbacks"),
+    "is_superuser": _("Admin"),
+    "is_active": _("May sign in"),
+}
+# The end of a column's name says its unit.
+_UNITS = (("_usd", _("in USD")), ("_s", _("in seconds")), ("_percent", _("in percent")))
 
 
 class Field(NamedTuple):
@@ -73,7 +97,8 @@ def changes(request: HttpRequest) -> HttpResponse:
             cursor, SIZE + 1
         )
     )
-    entries = [_entry(row) for row in found[:SIZE]]
+    teams = dict(Team.objects.values_list("pk", "name"))
+    entries = [_entry(row, teams) for row in found[:SIZE]]
     context = {
         "page": PAGE,
         "entries": entries,
@@ -89,16 +114,18 @@ def changes(request: HttpRequest) -> HttpResponse:
     return render(request, name, context)
 
 
-def _entry(row: Change) -> Entry:
+def _entry(row: Change, teams: Mapping[int, str]) -> Entry:
     return Entry(
         row,
         KINDS.get(row.kind, row.kind),
         VIAS.get(row.via, row.via),
-        _fields(row.before, row.after),
+        _fields(row.before, row.after, teams),
     )
 
 
-def _fields(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[Field]:
+def _fields(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, teams: Mapping[int, str]
+) -> list[Field]:
     """What differs; of a row that was made or deleted, what it said at all."""
     old, new = before or {}, after or {}
     whole = before is None or after is None
@@ -107,8 +134,28 @@ def _fields(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -
         one, other = old.get(name), new.get(name)
         if whole and (name in _OWN or (_nothing(one) and _nothing(other))):
             continue
-        found.append(Field(name, _text(one), _text(other)))
+        if name in _TEAMS:
+            one, other = (_team(value, teams) for value in (one, other))
+        found.append(Field(_label(name), _text(one), _text(other)))
     return found
+
+
+def _team(value: Any, teams: Mapping[int, str]) -> Any:
+    """What a team is called, or its number where it has been deleted."""
+    return teams.get(value, value) if isinstance(value, int) else value
+
+
+def _label(name: str) -> str:
+    if name in _LABELS:
+        return str(_LABELS[name])
+    for end, unit in _UNITS:
+        if name.endswith(end):
+            return f"{_words(name.removesuffix(end))}, {unit}"
+    return _words(name)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _nothing(value: Any) -> bool:
@@ -116,7 +163,20 @@ def _nothing(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    if value is None or value == "":
+    if isinstance(value, bool):
+        return str(_("yes") if value else _("no"))
+    if value in (None, "", [], {}):
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        text = ", ".join(value)
+    elif isinstance(value, dict) and not any(isinstance(one, dict) for one in value.values()):
+        text = "; ".join(f"{name}: {_text(one)}" for name, one in value.items())
+    elif isinstance(value, float):
+        text = f"{value:g}"
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) <= _LONG:
+        return text
+    if isinstance(value, list):
+        return ngettext("%(n)d entry", "%(n)d entries", len(value)) % {"n": len(value)}
+    return f"{text[:_LONG]}…"

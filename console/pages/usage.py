@@ -27,6 +27,9 @@ _TITLES = {
     "key": gettext_lazy("By key"),
     "provider": gettext_lazy("By provider"),
     "route": gettext_lazy("By route"),
+    "team": gettext_lazy("By team"),
+    "project": gettext_lazy("By project"),
+    "user": gettext_lazy("By user"),
 }
 _COLUMNS = (
     "requests",
@@ -70,7 +73,7 @@ def usage_csv(request: HttpRequest) -> HttpResponse:
     writer.writerow(["start", found.dimension, *_COLUMNS, "cost_usd", "requests_without_price"])
     for line in found.series:
         for start, totals in zip(found.starts, line.totals, strict=True):
-            if totals.requests:
+            if totals.requests or totals.tokens:
                 writer.writerow([timezone.localtime(start).isoformat(), *_cells(line.name, totals)])
     return response
 

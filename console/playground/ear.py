@@ -248,5 +248,6 @@ class Ear:
             "output": total("output_tokens") if rounds else seen,
             "cached": total("cache_read_tokens"),
             "reasoning": total("reasoning_tokens"),
-            "estimated": seen is not None or any(e.usage_source == "estimated" for e in rounds),
+            "estimated": seen is not None
+            or any(e.usage_source.startswith("estimated") for e in rounds),
         }

@@ -7,9 +7,16 @@ from decimal import Decimal
 from django import template
 from django.utils.formats import number_format
 
+from console.facts import PRICES
+
 register = template.Library()
 
 UNKNOWN = "—"
+_RATES = {fact.name: fact.label for fact in PRICES} | {
+    fact.name.removeprefix("output_"): fact.label
+    for fact in PRICES
+    if fact.name == "output_reasoning"
+}
 _UNITS = ((1_000_000, "M"), (1_000, "k"))
 
 
@@ -21,6 +28,13 @@ def price(value: Decimal | None) -> str:
     exponent = value.normalize().as_tuple().exponent
     digits = max(2, -exponent) if isinstance(exponent, int) else 2
     return f"${number_format(value, digits, force_grouping=True)}"
+
+
+@register.filter
+def rate(name: str) -> str:
+    """What people call a price: `Cached input, prompts above 200000`."""
+    first, comma, where = name.partition(",")
+    return f"{_RATES.get(first, first)}{comma}{where}"
 
 
 @register.filter

@@ -22,6 +22,7 @@ register = template.Library()
 UNKNOWN = "—"
 # Below this, two figures of a cent's part are shown instead of two decimals.
 _SMALL_USD = Decimal("0.1")
+_MINUTE_S = 60
 
 
 @register.simple_tag
@@ -62,6 +63,15 @@ def ms(value: float | None) -> str:
 
 
 @register.filter
+def seconds(value: float | None) -> str:
+    """Seconds, as `ms` writes them; of a minute and more only what counts."""
+    if value is None or value < _MINUTE_S:
+        return ms(None if value is None else value * 1000)
+    moment = timezone.now()
+    return timesince(moment - dt.timedelta(seconds=value), moment, depth=1)
+
+
+@register.filter
 def usd(value: Decimal | float | str | None) -> str:
     """US dollars with as many digits as it takes; unknown is said, never shown as 0."""
     if value is None or value == "":
@@ -69,10 +79,17 @@ def usd(value: Decimal | float | str | None) -> str:
     amount = Decimal(str(value))
     if amount == 0:
         return "$0"
-    if abs(amount) >= _SMALL_USD:
-        return f"${number_format(_rounded(amount, 2), 2, force_grouping=True)}"
+    sign, amount = "-" if amount < 0 else "", abs(amount)
+    if amount >= _SMALL_USD:
+        return f"{sign}${number_format(_rounded(amount, 2), 2, force_grouping=True)}"
     digits = min(8, 1 - amount.adjusted())
-    return f"${number_format(_rounded(amount, digits), digits)}"
+    return f"{sign}${number_format(_rounded(amount, digits), digits)}"
+
+
+@register.filter
+def more_usd(value: Decimal | None) -> str:
+    """A difference in US dollars: what is more has a plus."""
+    return f"+{usd(value)}" if value is not None and value > 0 else usd(value)
 
 
 def _rounded(amount: Decimal, digits: int) -> Decimal:

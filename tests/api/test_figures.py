@@ -15,6 +15,7 @@ from gateway.models import ApiKey, Team
 from gateway.relay.entry import Attempt
 from tests.api.test_resources import send
 from tests.store.factories import entry, model, provider, route
+from tests.store.test_lost import hedged
 
 
 def spend(*rows: tuple[str, int, str, float], name: str = "r") -> None:
@@ -142,3 +143,13 @@ def test_a_target_that_does_not_rest_is_told_so(api: Client) -> None:
 
 def test_the_process_tells_facts(api: Client) -> None:
     assert send(api, "GET", "health/process").json()["pid"] > 0
+
+
+def test_what_was_given_up_for_a_faster_target_is_used_too(api: Client, team_key: ApiKey) -> None:
+    store.write([hedged(key_id=team_key.pk, started=timezone.now().timestamp())])
+    state = send(api, "GET", "keys/agent/state").json()
+    assert [one["used"] for one in state["limits"] if one["what"] == "tokens"] == [220]
+    (row,) = send(api, "GET", "requests").json()["items"]
+    assert Decimal(row["attempts"][0]["charged_usd"]) == Decimal("0.08")
+    (told,) = api.get("/spend/logs", {"request_id": "r1"}).json()
+    assert told["spend"] == pytest.approx(0.28)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.test import Client
 
 from gateway import store
 from gateway.models import Change, Setting, Source
+from gateway.routing.limits import Budget, Limits
 from tests.api.test_resources import send
 
 
@@ -67,3 +69,31 @@ def test_what_a_file_decides_is_the_files(api: Client) -> None:
     assert send(api, "PATCH", "settings", {"body_days": 3}).status_code == 409
     assert send(api, "PATCH", "settings", {"body_days": None}).status_code == 409
     assert told(api)["body_days"]["ref"] == "c.yaml:3"
+
+
+def test_limits_and_a_budget_of_all_requests_are_settings(api: Client) -> None:
+    said = {"limits": {"concurrency": 9}, "budget": {"day_usd": "2.50"}}
+    assert send(api, "PATCH", "settings", said).status_code == 200
+    snapshot = store.load_snapshot()
+    assert snapshot.limits == Limits(concurrency=9)
+    assert snapshot.budget == Budget(day_usd=Decimal("2.5"))
+    assert told(api)["limits"]["value"] == {"concurrency": 9}
+    send(api, "PATCH", "settings", {"limits": None, "budget": {}})
+    assert store.load_snapshot().limits == Limits()
+    assert not Setting.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"limits": {"concurrency": 0}}, "concurrency must be at least 1"),
+        ({"limits": {"rpm": 3}}, "there is no `rpm`"),
+        ({"limits": [3]}, "must be an object"),
+        ({"budget": {"day_usd": "much"}}, "day_usd"),
+    ],
+)
+def test_what_is_no_limit_of_all_requests_is_refused(
+    api: Client, said: dict[str, Any], words: str
+) -> None:
+    answer = send(api, "PATCH", "settings", said)
+    assert (answer.status_code, words in answer.content.decode()) == (422, True)

@@ -54,7 +54,7 @@ def traffic(site: Site, times: int = 3) -> None:
 def path_of(site: Site, place: Place) -> str:
     """Where a page is on this site."""
     if "{request}" not in place.path:
-        return place.path
+        return place.path.format(**site.names)
     key = (site.data_dir / "admin_key").read_text(encoding="utf-8").strip()
     headers = {"authorization": f"Bearer {key}"}
     found = httpx.get(f"{site.url}/api/requests?limit=1&provider=demo", headers=headers, timeout=10)
@@ -90,7 +90,7 @@ def main(argv: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [place for place in PLACES if not argv[1:] or place.name in argv[1:]]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        site = Site(Path(directory)).start().with_people()
+        site = Site(Path(directory)).start().with_people().furnished()
         try:
             traffic(site)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -27,6 +27,7 @@ class Site:
     Attributes:
         data_dir: its data directory.
         sessions: a session key for `ada` (admin) and `vic` (viewer), if there are people.
+        names: what stands for `{names}` in the paths of pages, once it is furnished.
         password: that of both.
     """
 
@@ -36,6 +37,7 @@ class Site:
         self.data_dir = directory / "data"
         self.port = free_port()
         self.sessions: dict[str, str] = {}
+        self.names: dict[str, Any] = {}
         self._log = directory / "output.txt"
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,6 +85,11 @@ class Site:
     def with_people(self) -> Self:
         """Add an admin and a viewer, both signed in."""
         self.sessions = json.loads(self._run(sys.executable, "-m", "tests.browser.people"))
+        return self
+
+    def furnished(self) -> Self:
+        """Fill it as a few weeks of use would."""
+        self.names = json.loads(self._run(sys.executable, "-m", "tests.browser.furniture"))
         return self
 
     def manage(self, *arguments: str) -> str:

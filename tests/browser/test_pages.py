@@ -21,8 +21,8 @@ SIZES = {"desktop": DESKTOP, "phone": PHONE}
 
 @pytest.fixture(scope="module")
 def used(site: Site) -> Site:
-    """A site that some clients have called, so that no page is empty."""
-    traffic(site, 1)
+    """A site in use, so that no page is empty."""
+    traffic(site.furnished(), 1)
     return site
 
 

@@ -186,3 +186,14 @@ def test_every_tab_is_accessible_and_fits(
         page.goto(f"/console/requests{path}")
         no_sideways_scroll(page)
         axe(page)
+
+
+@pytest.mark.parametrize("width", [1280, 1440])
+def test_the_list_fits_beside_the_detail(
+    open_page: Callable[..., Any], site: Site, key: str, width: int
+) -> None:
+    name = ask(site, key)
+    page = open_page("ada", size={"width": width, "height": 900})
+    page.goto(f"/console/requests/{name}")
+    wide, room = page.locator(".req-list").evaluate("list => [list.scrollWidth, list.clientWidth]")
+    assert wide <= room

@@ -120,7 +120,7 @@ def test_two_tabs_can_not_overwrite_each_other(
     two.get_by_role("button", name="Save").click()
     alert = two.get_by_role("alert")
     expect(alert).to_contain_text("demo-a weight 60 to 70")
-    expect(alert).to_contain_text("strict about untranslatable fields no to yes")
+    expect(alert).to_contain_text("strict about untranslatable fields: no → yes")
     two.get_by_role("button", name="Save mine over theirs").click()
     expect(two.locator(".toast")).to_contain_text("version 3")
 

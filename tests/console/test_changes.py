@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from gateway import audit, store
-from gateway.models import Change, Provider, Team
+from gateway.models import Change, PriceUpdate, Provider, Team
+from tests.store.factories import model, provider, route
 
 pytestmark = pytest.mark.django_db
 
@@ -68,3 +71,37 @@ def test_what_was_written_is_text_and_never_markup(admin: Client) -> None:
 def test_viewers_are_refused(client: Client) -> None:
     client.force_login(User.objects.create_user("vic"))
     assert client.get(reverse("changes")).status_code == 403
+
+
+def test_columns_and_values_are_told_in_words(admin: Client) -> None:
+    with audit.acting("eva", "console"):
+        team = Team.objects.create(name="blue", budget_day_usd=5, limit_rpm=60)
+        row = route("fast", model("m", provider("p")), retries=2, retry_first=True)
+        row.retry = {"rate_limit": 2}
+        row.check_s = 60.0
+        row.save()
+        key, _ = store.make_key("agents")
+        key.team = team
+        key.tags = ["paid", "eu"]
+        key.save()
+    page = re.sub(r"<[^>]+>", " ", text(admin))
+    page = re.sub(r"\s+", " ", page)
+    for words in (
+        "A day, in USD 5",
+        "Requests a minute 60",
+        "Retries before fallbacks yes",
+        "Retry rate_limit: 2",
+        "Check, in seconds 60 ",
+        "Team blue",
+        "Tags paid, eu",
+    ):
+        assert words in page
+    assert "model_id" not in page and "Model id" not in page
+
+
+def test_a_long_list_is_counted_and_not_poured_out(admin: Client) -> None:
+    with audit.acting("eva", "console"):
+        row = PriceUpdate(name="newer", origin="x", taken=dt.date(2026, 11, 21))
+        row.changes = [{"name": "n" * 200}] * 3
+        row.save()
+    assert "3 entries" in text(admin)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.pages.keys.spend import Gauge, gauges
 from gateway import store
-from gateway.models import ApiKey, RequestLog, Source
+from gateway.models import ApiKey, RequestLog, Source, Team
 from tests.store.factories import entry, model, route
 
 pytestmark = pytest.mark.django_db
@@ -289,3 +289,16 @@ def test_nothing_left_is_not_less_than_nothing() -> None:
     assert (gauge.left, gauge.share, gauge.level) == (0, 100, "bad")
     assert Gauge("day", _("Today"), Decimal(0), Decimal(0)).share == 100
     assert Gauge("day", _("Today"), Decimal(4), Decimal(5)).level == "warn"
+
+
+def test_a_bar_warns_from_where_its_owner_says() -> None:
+    early = Gauge("day", _("Today"), Decimal(1), Decimal(5), soft=20)
+    late = Gauge("day", _("Today"), Decimal(4), Decimal(5), soft=90)
+    assert (early.level, late.level) == ("warn", "")
+
+
+def test_the_list_names_the_team_and_the_user_of_a_key(admin: Client) -> None:
+    row, _plain = store.make_key("agents")
+    row.team, row.user = Team.objects.create(name="blue"), "mira"
+    row.save()
+    assert "· blue · mira" in text(admin.get(reverse("keys")))

@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from console.forms import needs
 from console.forms.needs import blanks
@@ -38,7 +39,7 @@ from tests.fakes.bedrock import BEARER, KEY_ID, SESSION, StrictBedrock
 from tests.fakes.bedrock import SECRET as AWS_SECRET
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.ollama import StrictOllama
-from tests.store.factories import model, provider, route
+from tests.store.factories import entry, model, provider, route
 
 pytestmark = pytest.mark.django_db
 
@@ -567,3 +568,13 @@ def test_a_viewer_sees_no_credentials_and_changes_nothing(
 
 def test_no_provider_yet_says_what_to_do(admin: Client) -> None:
     assert reverse("provider-presets") in text(admin.get(reverse("providers")))
+
+
+def test_the_page_of_a_provider_shows_its_budget_and_leads_to_its_limits(admin: Client) -> None:
+    row = provider("openai", budget_month_usd=10, limit_rpm=500)
+    now = timezone.now().timestamp()
+    store.write([entry("r1", started_at=now, provider="openai", cost_usd=Decimal("2.5"))])
+    page = text(admin.get(reverse("provider-edit", args=[row.pk])))
+    assert "$7.50 left" in page
+    assert "500 requests/min" in page
+    assert reverse("limits", args=["provider", row.pk]) in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import time
 from decimal import Decimal
 from typing import Any
@@ -26,6 +27,7 @@ from gateway.models import RequestBody, RequestLog
 from gateway.relay import translate
 from gateway.relay.entry import Attempt, Bodies, Chunk
 from tests.store.factories import bodies, entry
+from tests.store.test_lost import hedged
 
 
 @pytest.fixture
@@ -597,3 +599,34 @@ def test_a_replay_is_linked_with_its_original(ada: Client):
     )
     assert "Replay of" in detail(ada, again)
     assert "req_again" in detail(ada, row)
+
+
+def test_what_was_given_up_for_a_faster_target_is_told_with_its_cost(ada: Client):
+    row = logged(
+        provider="quick",
+        attempts=hedged().attempts,
+        cost_usd=Decimal("0.1"),
+        charged_usd=Decimal("0.2"),
+    )
+    text = detail(ada, row)
+    assert "about $0.04" in text and "about 100 tokens read" in text
+    assert re.search(r"given up after [\d.]+ s, another was faster", text)
+    assert 'class="err"' not in text and 'class="bad"' not in text, "it is no failure"
+    assert re.search(r"Given up for a faster target.{0,60}\$0\.080? beside it, estimated", text)
+    assert "Given up for a faster target" not in detail(ada, logged("req_b"))
+
+
+def test_how_tokens_were_counted_is_told(ada: Client):
+    told = {"reported": "told by the upstream", "estimated": "estimated here<"}
+    told |= {"estimated_size": "estimated here, by size", "": "unknown"}
+    for number, (source, words) in enumerate(told.items()):
+        assert words in detail(ada, logged(f"req_{number}", usage_source=source))
+
+
+def test_a_kept_answer_says_how_old_it_was_and_what_it_saved(ada: Client):
+    row = logged(cache="hit", cache_age_s=420, saved_usd=Decimal("0.5"))
+    assert "given from them, 7\xa0minutes old, $0.50 saved" in detail(ada, row)
+    for number, (cache, words) in enumerate(
+        {"miss": "none fitted", "bypass": "passed over"}.items()
+    ):
+        assert words in detail(ada, logged(f"req_{number}", cache=cache))

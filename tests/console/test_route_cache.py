@@ -59,7 +59,7 @@ def test_what_was_sent_along_can_not_break_the_route(kept: str) -> None:
 
 def test_a_change_has_words() -> None:
     before, after = Document(name="r"), Document(name="r", cache={"ttl_s": 60, "scope": "key"})
-    assert words.changes(before, after) == ["kept answers none to ttl_s: 60, scope: key"]
+    assert words.changes(before, after) == ["kept answers: none → seconds: 60, shared by: key"]
 
 
 @pytest.fixture
@@ -95,5 +95,5 @@ def test_the_log_tells_of_a_kept_answer(client: Client, row: models.Route) -> No
     store.write([entry("req_kept", saved_usd=Decimal("0.5"), **told)])
     pk = models.RequestLog.objects.get().pk
     page = client.get(f"/console/requests/{pk}").content.decode()
-    assert "semantic, 12 s old, 0.988 alike, " in page
+    assert "given from them, to a like question, 12.0 s old, 0.988 alike, " in page
     assert "saved" in page

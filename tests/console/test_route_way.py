@@ -47,6 +47,7 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
         "shadow": "spare",
         "shadow_share": "12,5",
         "check_s": "60",
+        "retry_first": "1",
         "able": "1",
         "tag_match": "all",
         "on-context_length": ["spare"],
@@ -62,6 +63,7 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
     assert (found.backoff_s, found.max_wait_s, found.failures) == (0.5, 10, 4)
     assert (found.hedge_after_s, found.shadow, found.shadow_share) == (1.5, "spare", 0.125)
     assert (found.check_s, found.able, found.tag_match) == (60, True, "all")
+    assert found.retry_first
     assert found.fallbacks_on == {"context_length": ("spare",)}
     target, step = found.steps[0].targets[0], found.steps[1]
     assert (target.tags, target.variant) == (("paid", "eu"), "canary")

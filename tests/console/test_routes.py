@@ -207,7 +207,7 @@ def test_changes_are_told_in_words(ada: Client) -> None:
     told = ", ".join(page.context["changes"])
     assert "added alias o3" in told
     assert "removed alias claude-*" in told
-    assert "strict about untranslatable fields no to yes" in told
+    assert "strict about untranslatable fields: no → yes" in told
     page = press(ada, "drop:t3")
     assert "removed gpt-4.1-mini" in page.context["changes"]
     page = press(ada, "check", **{"t1-weight": "70"})
@@ -302,7 +302,7 @@ def test_two_tabs_can_not_overwrite_each_other(ada: Client) -> None:
     page = press(ada, "save", page=two, **{"t1-weight": "70"})
     assert page.status_code == 409
     html = page.content.decode()
-    assert "strict about untranslatable fields no to yes" in html
+    assert "strict about untranslatable fields: no → yes" in html
     assert "gpt-4.1 weight 60 to 70" in html
     assert saved().steps == STEPS
     assert fields(html)["t1-weight"] == ["70"]
@@ -433,7 +433,7 @@ def test_a_route_is_deleted_after_a_question(ada: Client) -> None:
 # Dry run
 
 
-@pytest.mark.parametrize("sample", ["text", "tools", "schema"])
+@pytest.mark.parametrize("sample", ["text", "tools", "schema", "result"])
 @pytest.mark.parametrize("dialect", OFFERED)
 def test_a_dry_run_is_asked_in_every_dialect(ada: Client, dialect: str, sample: str) -> None:
     """The upstream's request is the same question, whoever put it."""
@@ -447,6 +447,18 @@ def test_a_dry_run_is_asked_in_every_dialect(ada: Client, dialect: str, sample: 
     if sample == "tools" and dialect != "openai_completions":
         assert body["tools"][0]["function"]["name"] == "weather"
     assert title(dialect) in trial.lines[-1].words
+
+
+def test_a_dry_run_says_what_only_live_traffic_has(ada: Client) -> None:
+    """No sample could show reasoning that the gateway has kept of a turn."""
+    models.Model.objects.filter(name="deepseek-chat").update(name="deepseek-v4-pro")
+    steps = (StepDoc(targets=(TargetDoc(model="deepseek/deepseek-v4-pro"),)),)
+    save_route(Document(name="thinks", steps=steps), route=None, number=0, who="ada")
+    asked = {"dry-dialect": "openai_chat", "dry-sample": "result"}
+    page = press(ada, "dry-run", SMART.replace("smart", "thinks"), **asked)
+    (told,) = page.context["trial"].live
+    assert told.field == "messages[2]"
+    assert told.note in page.content.decode()
 
 
 def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(ada: Client) -> None:

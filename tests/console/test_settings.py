@@ -61,6 +61,8 @@ def test_what_is_not_changed_stays_a_default(admin: Client) -> None:
         "body_days": "database",
         "masks": "database",
         "margin": "default",
+        "limits": "default",
+        "budget": "default",
     }
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import yaml
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from console.forms.routes import document_from, draft_of
 from console.pages.keys.spend import team_gauges
+from console.pages.routes import yamltext
 from gateway import store
-from gateway.models import ApiKey, Provider, Route, Source, Team
-from gateway.routing.limits import UNITS, calendar
+from gateway.models import ApiKey, Provider, Route, Setting, Source, Target, Team
+from gateway.routing.limits import UNITS, Budget, Limits, calendar
+from gateway.routing.snapshot import Snapshot
+from gateway.store.routes import current
 from tests.store.factories import entry, model, provider, route
 
 pytestmark = pytest.mark.django_db
@@ -104,17 +110,82 @@ def test_a_key_chooses_its_team_and_all_its_limits(admin: Client) -> None:
     assert value_of(plain).team.name == "blue"
 
 
-@pytest.mark.parametrize("kind", ["route", "provider"])
-def test_routes_and_providers_have_limits_of_their_own(admin: Client, kind: str) -> None:
-    made = route("r", model("m", provider("p")))
-    row: Any = made if kind == "route" else Provider.objects.get()
+OWNERS: dict[str, tuple[type[Any], Callable[[Snapshot], Any]]] = {
+    "route": (Route, lambda found: found.routes["r"]),
+    "provider": (Provider, lambda found: found.providers["p"]),
+    "target": (Target, lambda found: found.routes["r"].targets[0]),
+}
+
+
+@pytest.mark.parametrize("kind", OWNERS)
+def test_whatever_is_called_has_limits_of_its_own(admin: Client, kind: str) -> None:
+    route("r", model("m", provider("p")))
+    table, value_in = OWNERS[kind]
+    row = table.objects.get()
     url = reverse("limits", args=[kind, row.pk])
     assert admin.post(url, {"limit_rpm": "x"}).status_code == 422
     assert admin.post(url, {"limit_rpm": "30", "limit_concurrency": "2"}).status_code == 302
-    snapshot = store.load_snapshot()
-    value: Any = snapshot.routes["r"] if kind == "route" else snapshot.providers["p"]
+    value = value_in(store.load_snapshot())
     assert (value.limits.requests_per_minute, value.limits.concurrency) == (30, 2)
     assert 'value="30"' in text(admin.get(url))
+
+
+@pytest.mark.parametrize("kind", ["provider", "target"])
+def test_providers_and_targets_have_budgets(admin: Client, kind: str) -> None:
+    route("r", model("m", provider("p")))
+    table, value_in = OWNERS[kind]
+    url = reverse("limits", args=[kind, table.objects.get().pk])
+    assert admin.post(url, {"budget_day_usd": "2.50"}).status_code == 302
+    assert value_in(store.load_snapshot()).budget == Budget(day_usd=Decimal("2.5"))
+    assert 'value="2.5"' in text(admin.get(url))
+
+
+def test_a_routes_page_has_the_limits_of_each_key_and_of_its_targets(admin: Client) -> None:
+    made = route("r", model("m", provider("p")), key_limits={"concurrency": 4})
+    url = reverse("limits", args=["route", made.pk])
+    assert admin.post(url, {"each_rpm": "7"}).status_code == 302
+    held = store.load_snapshot().routes["r"].key_limits
+    assert held == Limits(requests_per_minute=7, concurrency=4)
+    page = text(admin.get(url))
+    assert 'value="7"' in page
+    assert reverse("limits", args=["target", Target.objects.get().pk]) in page
+
+
+def test_the_limits_of_a_target_are_in_its_routes_next_version(admin: Client) -> None:
+    """The editor does not show them, and does not lose them."""
+    made = route("r", model("m", provider("p")))
+    url = reverse("limits", args=["target", Target.objects.get().pk])
+    admin.post(url, {"limit_rpm": "30", "budget_week_usd": "9"})
+    document = current(made).document
+    assert document_from(draft_of(document)) == document
+    (said,) = yaml.safe_load(yamltext.text(document))["steps"][0]["targets"]
+    assert said["limits"] == {"requests_per_minute": 30}
+    assert said["budget"] == {"week_usd": "9"}
+
+
+def test_all_requests_have_limits_together(admin: Client) -> None:
+    url = reverse("all-limits")
+    assert url in text(admin.get(reverse("teams")))
+    assert admin.post(url, {"limit_concurrency": "0"}).status_code == 422
+    form = {"limit_concurrency": "8", "budget_month_usd": "50"}
+    assert admin.post(url, form).status_code == 302
+    snapshot = store.load_snapshot()
+    assert snapshot.limits == Limits(concurrency=8)
+    assert snapshot.budget == Budget(month_usd=Decimal(50))
+    assert 'value="50"' in text(admin.get(url))
+    admin.post(url, {"limit_concurrency": ""})
+    assert store.load_snapshot().limits == Limits()
+
+
+def test_limits_of_all_requests_that_a_file_says_are_read_only(admin: Client) -> None:
+    value = {"value": {"concurrency": 5}, "source": Source.FILE, "source_ref": "litellm.yaml:9"}
+    Setting.objects.create(name="limits", **value)
+    url = reverse("all-limits")
+    assert "litellm.yaml:9" in text(admin.get(url))
+    admin.post(url, {"limit_concurrency": "8", "budget_month_usd": "50"})
+    snapshot = store.load_snapshot()
+    assert snapshot.limits == Limits(concurrency=5)
+    assert snapshot.budget == Budget(month_usd=Decimal(50))
 
 
 def test_limits_of_a_row_that_a_file_owns_are_read_only(admin: Client) -> None:
@@ -163,6 +234,35 @@ def test_the_limiter_begins_with_what_the_sums_say() -> None:
             (f"team:{team.pk}/usd/month", calendar(at, "month")[0], UNITS * 7 // 4),
         ]
     )
+
+
+def test_the_limiter_begins_with_what_providers_and_targets_have_cost() -> None:
+    now, at = timezone.now(), timezone.now().timestamp()
+    budget = {"budget_day_usd": Decimal(5)}
+    one, two = (provider(name, **budget) for name in ("p", "q"))
+    shared, alone = model("m", one), model("n", two)
+    route("r", shared, alone)
+    route("s", shared)
+    Target.objects.update(**budget)
+    store.set_options({"budget": {"total_usd": "99"}})
+    calls = [("r", "p", "m", 1), ("s", "p", "m", 2), ("s", "q", "n", 4), ("x", "gone", "m", 8)]
+    store.write(
+        [
+            entry(f"t{usd}", route=r, provider=p, model=m, cost_usd=Decimal(usd), started_at=at)
+            for r, p, m, usd in calls
+        ]
+    )
+    found = {name: units // UNITS for name, _, units in store.spent(store.load_snapshot(), now)}
+    of = {str(target): target.pk for target in Target.objects.all()}
+    assert found == {
+        "all/usd/total": 15,
+        f"provider:{one.pk}/usd/day": 3,
+        f"provider:{two.pk}/usd/day": 4,
+        f"target:{of['r -> p/m']}/usd/day": 1,
+        f"target:{of['s -> p/m']}/usd/day": 2,
+        # It answered for the other route too, which fell back to it.
+        f"target:{of['r -> q/n']}/usd/day": 4,
+    }
 
 
 def test_a_project_is_made_of_a_team_and_holds_with_it(admin: Client) -> None:
@@ -216,3 +316,26 @@ def test_a_team_has_spent_what_its_projects_have() -> None:
     assert sorted(store.spent(store.load_snapshot(), now)) == sorted(
         [(f"team:{team.pk}/usd/total", 1, 3 * UNITS), (f"team:{app.pk}/usd/total", 1, 2 * UNITS)]
     )
+
+
+def test_the_list_tells_what_all_and_each_provider_spent_of_their_budgets(admin: Client) -> None:
+    provider("p", budget_month_usd=10, budget_soft_percent=20)
+    provider("q")
+    store.set_options({"budget": {"day_usd": "9"}, "limits": {"requests_per_minute": 70}})
+    now = timezone.now()
+    store.write([entry("r1", started_at=now.timestamp(), provider="p", cost_usd=Decimal(3))])
+    found = admin.get(reverse("teams"))
+    gauges = {row["row"].name: row["gauge"] for row in found.context["owners"]}
+    assert (gauges["p"].span, gauges["p"].spent, gauges["p"].level) == ("month", 3, "warn")
+    assert (gauges["q"].spent, gauges["q"].budget) == (0, None)
+    whole = found.context["all"]
+    assert (whole["gauge"].span, whole["gauge"].left) == ("day", 6)
+    assert "70 requests/min" in text(found)
+
+
+def test_a_team_tells_how_many_keys_its_projects_have(admin: Client) -> None:
+    team = Team.objects.create(name="blue")
+    project = Team.objects.create(name="search", parent=team)
+    key, _ = store.make_key("one")
+    ApiKey.objects.join(project.pk, [key.pk])
+    assert "and 1 in projects" in text(admin.get(reverse("teams")))

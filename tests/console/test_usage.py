@@ -18,9 +18,11 @@ from django.utils import timezone
 
 from console.insight import series, spans
 from gateway import store
+from gateway.models import Team
 from gateway.relay.entry import Entry
 from gateway.usage_querysets import Totals
 from tests.store.factories import entry
+from tests.store.test_lost import hedged
 
 pytestmark = pytest.mark.django_db
 
@@ -206,3 +208,28 @@ def test_what_was_charged_stands_beside_the_cost_where_there_are_margins(viewer:
     assert "with margins" not in page(viewer)
     store.write([used("b", charged_usd=Decimal("0.50"))])
     assert "$0.75 charged, with margins" in page(viewer)
+
+
+def test_a_provider_that_was_only_ever_given_up_has_its_cost(viewer: Client) -> None:
+    store.write([hedged(started=timezone.now().timestamp() - 60)])
+    text = page(viewer, by="provider")
+    assert "$0.04" in text
+    rows = csv.DictReader(
+        viewer.get(reverse("usage-csv"), {"by": "provider"}).content.decode().splitlines()
+    )
+    told = {row["provider"]: (row["requests"], Decimal(row["cost_usd"])) for row in rows}
+    assert told == {"quick": ("1", Decimal("0.1")), "slow": ("0", Decimal("0.04"))}
+
+
+def test_it_is_split_by_the_team_project_and_user_of_the_key(viewer: Client) -> None:
+    team = Team.objects.create(name="blue")
+    key, _ = store.make_key("agents")
+    key.team, key.user = Team.objects.create(name="search", parent=team), "mira"
+    key.save()
+    store.write([used(key_id=key.pk, cost_usd=Decimal(1)), used("req_2")])
+    for by, name in (("team", "blue"), ("project", "search"), ("user", "mira")):
+        text = page(viewer, by=by)
+        series = chart(text, "cost")["series"]
+        assert [row["name"] for row in series] == [name, f"no {by}"]
+        assert f"By {by}" in text
+        assert [row[by] for row in rows_of(viewer, by=by)] == [name, f"no {by}"]

@@ -53,12 +53,19 @@ MODELS = (
 )
 
 
+# Models of lines of batches, and what each of their answers used.
+BATCHED = ("gpt-4.1",)
+USED = {"prompt_tokens": 100_000, "completion_tokens": 10_000, "total_tokens": 110_000}
+
+
 class StrictMedia(Server):
     """Serves what OpenAI has beside texts; `files` and `batches` are what it keeps."""
 
     def __init__(self, key: str = KEY) -> None:
         super().__init__()
         self.key = key
+        # Whether a batch says what it used, as those made since September 2025 do.
+        self.counts = False
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
@@ -136,11 +143,12 @@ class StrictMedia(Server):
         if fields["input_file_id"] not in self.files:
             return None
         output = f"file-Out{len(self.batches) + 1}"
-        self.contents[output] = b'{"custom_id": "1"}\n'
+        lines = [_batched(text) for text in self.contents[fields["input_file_id"]].splitlines()]
+        self.contents[output] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         self.files[output] = {
             "id": output,
             "object": "file",
-            "bytes": 19,
+            "bytes": len(self.contents[output]),
             "created_at": CREATED,
             "filename": "out.jsonl",
             "purpose": "batch_output",
@@ -148,7 +156,34 @@ class StrictMedia(Server):
         }
         made = {"id": f"batch_Up{len(self.batches) + 1}", "object": "batch", "errors": None}
         more = {"status": "completed", "output_file_id": output, "error_file_id": None}
+        answers = [line["response"]["body"] for line in lines if line.get("response")]
+        if self.counts and answers:
+            more |= {"model": answers[0]["model"], "usage": _together(answers)}
         return {**made, **fields, **more, "created_at": CREATED}
+
+
+def _batched(text: bytes) -> dict[str, Any]:
+    """The answer to a line of a batch; one for a model that the service does not know fails."""
+    asked = json.loads(text)
+    line = {"custom_id": asked.get("custom_id")}
+    if "body" not in asked:
+        return line
+    if asked["body"]["model"] not in BATCHED:
+        return line | {"response": None, "error": {"code": "model_not_found", "message": "no"}}
+    body = {"id": "chatcmpl-1", "model": f"{asked['body']['model']}-2025-04-14", "usage": USED}
+    return line | {"response": {"status_code": 200, "request_id": "r", "body": body}, "error": None}
+
+
+def _together(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    count = len(answers)
+    into, out = USED["prompt_tokens"] * count, USED["completion_tokens"] * count
+    return {
+        "input_tokens": into,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": out,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": into + out,
+    }
 
 
 def _fields(seen: Seen) -> tuple[dict[str, Any], Refusal | None]:

@@ -51,7 +51,7 @@ DOUBTS: dict[str, tuple[Promise, Promise]] = {
     "shadow": (gettext_lazy("Shadow requests"), gettext_lazy("They are in the sum.")),
     "hedged": (
         gettext_lazy("Given up for a faster target"),
-        gettext_lazy("An estimate, and not in the sum."),
+        gettext_lazy("An estimate, and in the sum."),
     ),
     "broken": (
         gettext_lazy("Attempts that broke off before another answered"),

@@ -81,6 +81,9 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
 def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     """Let all of them hold, or the chosen ones, or none."""
     row = get_object_or_404(PriceUpdate, pk=pk)
+    if row.fixed:
+        messages.error(request, _("%(ref)s owns it: change it there.") % {"ref": row.source_ref})
+        return redirect("price-update", pk=pk)
     who = request.user.get_username()
     what = request.POST.get("what", "")
     if what == "drop":

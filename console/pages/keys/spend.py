@@ -1,4 +1,4 @@
-"""What keys and teams have spent of their budgets, from the sums by hour, by UTC's calendar."""
+"""What keys, teams and providers have spent of their budgets, by UTC's calendar."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import NamedTuple
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from gateway.models import ApiKey, Team, UsageHour
-from gateway.routing.limits import began
+from gateway.models import ApiKey, Provider, Team, UsageHour
+from gateway.routing.limits import Budget, began
+from gateway.usage_querysets import Totals
 
 SPANS: tuple[tuple[str, Promise], ...] = (
     ("day", _("Today")),
@@ -19,17 +20,21 @@ SPANS: tuple[tuple[str, Promise], ...] = (
     ("month", _("This month")),
     ("total", _("In all")),
 )
-# From this share on a bar warns.
+# From this share on a bar warns, where its owner says nothing else.
 NEARLY = 80
 
 
 class Gauge(NamedTuple):
-    """One span's spending; `share` is a percentage of the budget, None without one."""
+    """One span's spending; `share` is a percentage of the budget, None without one.
+
+    From `soft` percent on its bar warns.
+    """
 
     span: str
     label: Promise
     spent: Decimal
     budget: Decimal | None
+    soft: int = NEARLY
 
     @property
     def left(self) -> Decimal | None:
@@ -49,7 +54,7 @@ class Gauge(NamedTuple):
     def level(self) -> str:
         """The class of its bar: how near the end is."""
         share = self.share or 0
-        return "bad" if share >= 100 else "warn" if share >= NEARLY else ""
+        return "bad" if share >= 100 else "warn" if share >= self.soft else ""
 
 
 def gauges(keys: Sequence[ApiKey], now: datetime) -> dict[int, list[Gauge]]:
@@ -70,12 +75,47 @@ def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
     return _gauges(teams, spent)
 
 
+def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[Gauge]]:
+    """The same of each provider: what was charged for all that it answered."""
+    spent = {}
+    for span, _label in SPANS:
+        sums = UsageHour.objects.between(began(now.timestamp(), span)).by("provider")
+        spent[span] = {row.pk: _charged(sums.get((row.name,), Totals())) for row in rows}
+    return _gauges(rows, spent)
+
+
+def whole_gauges(budget: Budget, now: datetime) -> list[Gauge]:
+    """The same of all requests together, whoever asked for what."""
+    return [
+        Gauge(
+            span,
+            label,
+            _charged(UsageHour.objects.between(began(now.timestamp(), span)).totals()),
+            getattr(budget, f"{span}_usd"),
+            budget.soft_percent or NEARLY,
+        )
+        for span, label in SPANS
+        if span != "week" or budget.week_usd is not None
+    ]
+
+
+def _charged(totals: Totals) -> Decimal:
+    """As far as it is known, as budgets count it."""
+    return totals.charged or Decimal(0)
+
+
 def _gauges(
-    rows: Sequence[ApiKey | Team], spent: dict[str, dict[int, Decimal]]
+    rows: Sequence[ApiKey | Team | Provider], spent: dict[str, dict[int, Decimal]]
 ) -> dict[int, list[Gauge]]:
     return {
         row.pk: [
-            Gauge(span, label, spent[span].get(row.pk, Decimal(0)), _budget(row, span))
+            Gauge(
+                span,
+                label,
+                spent[span].get(row.pk, Decimal(0)),
+                _budget(row, span),
+                row.budget_soft_percent or NEARLY,
+            )
             for span, label in SPANS
             # Few have a budget for it, and few think in it.
             if span != "week" or row.budget_week_usd is not None
@@ -94,6 +134,6 @@ def _spent(span: str, now: datetime) -> dict[int, Decimal]:
     return UsageHour.objects.spend_by_key(since=began(now.timestamp(), span))
 
 
-def _budget(row: ApiKey | Team, span: str) -> Decimal | None:
+def _budget(row: ApiKey | Team | Provider, span: str) -> Decimal | None:
     found: Decimal | None = getattr(row, f"budget_{span}_usd")
     return found

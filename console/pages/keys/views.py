@@ -28,7 +28,8 @@ _SLACK_S = 5
 def keys(request: HttpRequest) -> HttpResponse:
     """All keys, those that were revoked apart."""
     gone = request.GET.get("show") == "revoked"
-    rows = list(ApiKey.objects.revoked() if gone else ApiKey.objects.live().order_by("name", "pk"))
+    wanted = ApiKey.objects.revoked() if gone else ApiKey.objects.live().order_by("name", "pk")
+    rows = list(wanted.select_related("team"))
     spent = gauges(rows, timezone.now())
     context = {
         "page": PAGE,

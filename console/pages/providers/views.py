@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console.access import admin, is_admin, viewer
 from console.dialects import title
 from console.forms.providers import ProviderForm, preset_of, variable_is_set
+from console.pages.keys.spend import provider_gauges
 from console.pages.providers.state import credential, healths, rows_of
 from gateway.models import Provider, Route, Source
 from gateway.providers.catalog import PRESETS
@@ -114,6 +116,7 @@ def form_page(
         "models": held.models.order_by("name") if held else (),
         "fixed": held is not None and fixed(held),
         "health": healths([held])[held.pk] if held else None,
+        "gauges": provider_gauges([held], timezone.now())[held.pk] if held else (),
         "credential": credential(held, admin=True) if held else None,
         "variable": _variable(form["credential_env"].value() or ""),
     }

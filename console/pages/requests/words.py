@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from console.dialects import title
 from gateway.models import RequestLog
+from gateway.relay.entry import LOST
 
 _WHY: dict[str, Promise] = {
     "off": gettext_lazy(
@@ -107,6 +108,7 @@ def tries(row: RequestLog) -> list[dict[str, Any]]:
                 "model": attempt.get("model", ""),
                 "skipped": skipped,
                 "failed": failed,
+                "lost": attempt.get("error_kind") == LOST,
                 "words": _tried(attempt, end - start),
                 "x": _share(start, whole),
                 "wait": _share(wait_end - start, whole),
@@ -115,6 +117,7 @@ def tries(row: RequestLog) -> list[dict[str, Any]]:
                 "ms": end - start,
                 "error": attempt.get("error") or "",
                 "cost_usd": attempt.get("cost_usd"),
+                "tokens": attempt.get("input_tokens"),
                 "status": attempt.get("status"),
             }
         )
@@ -126,6 +129,8 @@ def _tried(attempt: dict[str, Any], took_ms: float) -> str:
         return _("not called: %(why)s") % {"why": attempt["skipped"]}
     if not attempt.get("error_kind"):
         return ""
+    if attempt["error_kind"] == LOST:
+        return _("given up after %(took)s s") % {"took": _rounded(took_ms / 1000, 2)}
     kind = str(attempt["error_kind"]).replace("_", " ")
     status = f"{attempt['status']} " if attempt.get("status") else ""
     return f"{status}{kind}, {_rounded(took_ms / 1000, 2)} s"

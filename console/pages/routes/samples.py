@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console.dialects import as_read
-from gateway.canon.request import Image, Output, Request, Text, Tool, Turn
+from gateway.canon.request import Image, Output, Request, Text, Tool, ToolCall, ToolResult, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 
@@ -48,11 +48,13 @@ class Sample(NamedTuple):
     tools: bool = False
     image: bool = False
     schema: bool = False
+    result: bool = False
 
 
 SAMPLES: dict[str, Sample] = {
     "text": Sample(_("Text")),
     "tools": Sample(_("Tools"), tools=True),
+    "result": Sample(_("A tool's result"), tools=True, result=True),
     "image": Sample(_("Tools and an image"), tools=True, image=True),
     "schema": Sample(_("JSON schema"), schema=True),
     "long": Sample(_("Long context"), text="word " * WORDS_OF_A_LONG_ONE),
@@ -70,12 +72,17 @@ def _request(sample: Sample, model: str) -> Request:
     parts: tuple[Any, ...] = (Text(text=sample.text),)
     if sample.image:
         parts = (Image(data=PIXEL, media_type="image/png"), *parts)
+    turns: tuple[Turn, ...] = (Turn(role="user", parts=parts),)
+    if sample.result:
+        asked = ToolCall(id="call_1", name=_TOOL.name, arguments={"city": "Bergen"})
+        told = ToolResult(id="call_1", name=_TOOL.name, parts=(Text(text="Rain, 12 °C"),))
+        turns += (Turn(role="assistant", parts=(asked,)), Turn(role="user", parts=(told,)))
     schema = Output(format="schema", name="weather", schema=_SCHEMA, strict=True)
     return Request(
         model=model,
         stream=True,
         instructions=(Text(text="Answer in one sentence."),),
-        turns=(Turn(role="user", parts=parts),),
+        turns=turns,
         tools=(_TOOL,) if sample.tools else (),
         output=schema if sample.schema else Output(),
         max_output=1024,

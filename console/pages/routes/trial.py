@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
+from django.conf import settings
 from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -22,6 +23,7 @@ from gateway.canon.errors import GatewayError
 from gateway.edge.admit import find_route
 from gateway.relay import runtime
 from gateway.relay.call import Call
+from gateway.relay.lent import Unshown
 from gateway.relay.rehearse import FAILURES, Rehearsal, Stage, Turn, call_of, rehearse
 from gateway.routing.document import Document
 from gateway.routing.plan import with_fallbacks
@@ -67,6 +69,7 @@ class Trial:
     sent: str = ""
     headers: str = ""
     report: tuple[Adaptation, ...] = ()
+    live: tuple[Unshown, ...] = ()
     passthrough: bool = False
     refused: str = ""
 
@@ -152,6 +155,7 @@ def _stage(trial: Trial, snapshot: Snapshot, route: Route, key: ApiKey | None, s
         pretended=dict.fromkeys(labels, trial.failure) if trial.failure else {},
         key=key,
         busy={} if live is None else dict(live.load.busy),
+        fetches=settings.FETCH_MEDIA,
     )
 
 
@@ -212,6 +216,7 @@ def _end(trial: Trial, found: Rehearsal) -> None:
         return
     provider = found.chosen.target.model.provider
     trial.report, trial.passthrough = found.report, found.prepared.rendered is None
+    trial.live = found.live
     trial.url = provider.base_url + found.prepared.path
     trial.headers = "\n".join(f"{k}: {v}" for k, v in sorted(found.prepared.headers.items()))
     trial.sent = _pretty(msgspec.json.decode(found.prepared.content))

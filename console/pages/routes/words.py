@@ -38,6 +38,8 @@ CLASSES = {
     "context_length": gettext_lazy("context too long"),
     "content_policy": gettext_lazy("content policy"),
 }
+# Keys within a column, as a person calls them.
+_INNER = {**CLASSES, "ttl_s": gettext_lazy("seconds"), "scope": gettext_lazy("shared by")}
 FEATURES = {
     "tools": gettext_lazy("tools"),
     "images": gettext_lazy("images"),
@@ -51,6 +53,7 @@ PLAIN = {
     "log_bodies": gettext_lazy("logging of bodies"),
     "retries": gettext_lazy("further rounds"),
     "retry": gettext_lazy("retries by failure"),
+    "retry_first": gettext_lazy("retries before the next step"),
     "backoff_s": gettext_lazy("first pause before a retry"),
     "max_wait_s": gettext_lazy("longest Retry-After to wait for"),
     "failures": gettext_lazy("failures before a rest"),
@@ -108,27 +111,30 @@ def _plain(before: Document, after: Document) -> Iterator[str]:
     for name, words in PLAIN.items():
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
-            yield _("%(what)s %(old)s to %(new)s") % {
+            yield _("%(what)s: %(old)s → %(new)s") % {
                 "what": words,
-                "old": _shown(old),
-                "new": _shown(new),
+                "old": _shown(name, old),
+                "new": _shown(name, new),
             }
 
 
-def _shown(value: object) -> str:
+def _shown(column: str, value: object) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if value is None:
         return _("default")
     if isinstance(value, dict):
         shown = {
-            str(CLASSES.get(name, name)): " ".join(said) if isinstance(said, tuple) else said
+            str(_INNER.get(name, name)): " ".join(said) if isinstance(said, tuple) else said
             for name, said in value.items()
         }
         return ", ".join(f"{name}: {said}" for name, said in shown.items()) or _("none")
     if value == "":
         return _("none")
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and column == "shadow_share":
+        return f"{value * 100:g} %"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{text} s" if column.endswith("_s") else text
 
 
 def _names(before: Document, after: Document) -> Iterator[str]:
@@ -177,6 +183,8 @@ def _target(name: str, old: TargetDoc, new: TargetDoc) -> Iterator[str]:
     if old.variant != new.variant:
         variant = new.variant or _("none")
         yield _("variant of %(name)s: %(variant)s") % {"name": name, "variant": variant}
+    if (old.limits, old.budget) != (new.limits, new.budget):
+        yield _("changed limits of %s") % name
     if (old.timeouts, old.edits) != (new.timeouts, new.edits):
         yield _("changed timeouts or edits of %s") % name
 

@@ -40,7 +40,19 @@ def _step(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_usual(said: dict[str, Any], kind: type) -> dict[str, Any]:
-    return {name: value for name, value in said.items() if value != _USUAL[kind].get(name)}
+    usual = _USUAL[kind]
+    return {
+        name: _unlike(value, usual.get(name))
+        for name, value in said.items()
+        if value != usual.get(name)
+    }
+
+
+def _unlike(value: Any, usual: Any) -> Any:
+    """A value without what of it is as usual: limits say what they limit only."""
+    if not isinstance(value, dict) or not isinstance(usual, dict):
+        return value
+    return {name: said for name, said in value.items() if name not in usual or said != usual[name]}
 
 
 def difference(before: Document, after: Document) -> list[Line]:

@@ -11,5 +11,6 @@ urlpatterns = [
     path("teams/add", views.add, name="team-add"),
     path("teams/<int:pk>", views.edit, name="team-edit"),
     path("teams/<int:pk>/delete", views.delete, name="team-delete"),
+    path("limits/all", views.all_limits, name="all-limits"),
     path("limits/<str:kind>/<int:pk>", views.limits, name="limits"),
 ]

@@ -1,7 +1,9 @@
-"""The list of teams, the page of one, and the limits of a route or a provider."""
+"""The list of teams, the page of one, and the limits of whatever else has them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.contrib import messages
@@ -13,9 +15,17 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.access import admin
 from console.forms.limits import LimitFields
-from console.forms.teams import ProviderLimitsForm, RouteLimitsForm, TeamForm
-from console.pages.keys.spend import team_gauges, tightest
-from gateway.models import ApiKey, Provider, Route, Team
+from console.forms.teams import (
+    AllLimitsForm,
+    ProviderLimitsForm,
+    RouteLimitsForm,
+    TargetLimitsForm,
+    TeamForm,
+)
+from console.pages.keys.spend import provider_gauges, team_gauges, tightest, whole_gauges
+from gateway import store
+from gateway.models import ApiKey, Provider, Route, Target, Team
+from gateway.models.limits import LIMITS
 
 PAGE = "teams"
 
@@ -23,7 +33,7 @@ PAGE = "teams"
 class Owner(NamedTuple):
     """What has limits of its own: its rows, their form, and the page they belong to."""
 
-    model: type[Route | Provider]
+    model: type[Route | Provider | Target]
     form: type[LimitFields]
     page: str
 
@@ -31,25 +41,49 @@ class Owner(NamedTuple):
 OWNERS: dict[str, Owner] = {
     "route": Owner(Route, RouteLimitsForm, "routes"),
     "provider": Owner(Provider, ProviderLimitsForm, "providers"),
+    "target": Owner(Target, TargetLimitsForm, "routes"),
 }
+# Those that the page of teams lists; targets are on the page of their route.
+LISTED = ("route", "provider")
 
 
 @require_safe
 @admin
 def teams(request: HttpRequest) -> HttpResponse:
     """All teams, with what they have spent; below them what else has limits."""
-    rows = list(Team.objects.with_member_count())
-    spent = team_gauges(rows, timezone.now())
+    now = timezone.now()
+    rows: list[Any] = list(Team.objects.with_member_count())
+    spent = team_gauges(rows, now)
     context = {
         "page": PAGE,
-        "rows": [{"team": row, "gauge": tightest(spent[row.pk])} for row in rows],
-        "owners": [
-            {"kind": kind, "row": row}
-            for kind, owner in OWNERS.items()
-            for row in owner.model.objects.order_by("name")
+        "rows": [
+            {
+                "team": row,
+                "gauge": tightest(spent[row.pk]),
+                "in_projects": sum(one.members for one in rows if one.parent_id == row.pk),
+            }
+            for row in rows
         ],
+        "all": _whole(now),
+        "owners": [*_owners(now)],
     }
     return render(request, "console/teams.html", context)
+
+
+def _whole(now: datetime) -> dict[str, Any]:
+    """The limits of all requests together as a row has them, and what all have spent."""
+    options = store.load_options()
+    limits = {name: getattr(options.limits, said) for name, said in LIMITS.items()}
+    return {"limits": limits, "gauge": tightest(whole_gauges(options.budget, now))}
+
+
+def _owners(now: datetime) -> Iterator[dict[str, Any]]:
+    """Routes and providers; of those with a budget also what is spent of it."""
+    providers = provider_gauges(list(Provider.objects.all()), now)
+    for kind in LISTED:
+        for row in OWNERS[kind].model.objects.order_by("name"):
+            gauge = tightest(providers[row.pk]) if kind == "provider" else None
+            yield {"kind": kind, "row": row, "gauge": gauge}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -100,7 +134,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def limits(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
-    """The limits of a route or a provider, whoever calls."""
+    """The limits of a route, a target or a provider, whoever calls."""
     owner = OWNERS.get(kind)
     if owner is None:
         raise Http404
@@ -113,6 +147,25 @@ def limits(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
         return redirect("limits", kind=kind, pk=pk)
     status = 409 if fixed else 422
     context = {"page": owner.page, "form": form, "row": row, "kind": kind, "fixed": fixed}
+    if kind == "route":
+        context["targets"] = row.targets.select_related("model__provider", "route")
     return render(
         request, "console/limits.html", context, status=status if request.method == "POST" else 200
     )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def all_limits(request: HttpRequest) -> HttpResponse:
+    """The limits and budgets of all requests together."""
+    options = store.load_options()
+    form = AllLimitsForm(request.POST or None, options=options)
+    if request.method == "POST" and form.is_valid():
+        store.set_options(form.values())
+        messages.success(request, _("Saved. It holds within a second."))
+        return redirect("all-limits")
+    held = [options.held[name] for name in ("limits", "budget")]
+    context = {"page": PAGE, "form": form, "kind": "all", "row": _("all requests")}
+    context["fixed"] = not any(one.open for one in held)
+    context["ref"] = next((one.ref for one in held if not one.open), "")
+    return render(request, "console/limits.html", context, status=422 if form.is_bound else 200)

@@ -1,0 +1,288 @@
+"""Fills a site's database as a few weeks of use would, so that no page is seen empty.
+
+Run as a program beside a running site: prints what stands for `{names}` in paths as JSON.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import django
+
+DAY_S = 86_400
+# Nothing listens there: no page asks a provider by itself.
+NOWHERE = "http://127.0.0.1:9"
+PRIMARY = "claude-sonnet-4-5"
+TEXT = "Rules of the house. " * 300
+
+
+def main() -> None:
+    """Providers, teams, keys, routes, requests, a bill, newer prices, a broken prompt cache."""
+    django.setup()
+    names = registry()
+    from gateway import store
+
+    store.write([*weeks(names), *session(), *oddities()])
+    print(json.dumps(names | money()))
+
+
+def registry() -> dict[str, Any]:
+    """Two providers with limits, a team with a project, a key of it, two routes."""
+    from gateway import store
+    from gateway.models import ApiKey, Model, Provider, Team
+
+    claude = Provider(name="claude", preset="anthropic", limit_rpm=500, budget_month_usd=900)
+    openai = Provider(name="openai", preset="openai", margin=Decimal("1.2"))
+    claude.base_url = openai.base_url = NOWHERE
+    for provider, plain in ((claude, "sk-ant-furniture-0001"), (openai, "sk-furniture-0002")):
+        store.set_credential(provider, plain)
+    models = {
+        name: Model.objects.create(provider=provider, name=name)
+        for provider, name in ((claude, PRIMARY), (openai, "gpt-5"), (openai, "house-model"))
+    }
+    team = Team(name="Platform", budget_month_usd=200, budget_soft_percent=80, limit_tpm=400_000)
+    team.save()
+    project = Team(name="Search", parent=team, budget_week_usd=20, budget_soft_percent=50)
+    project.save()
+    key, _plain = store.make_key(
+        "search agent",
+        routes=["coding"],
+        budget_month_usd=40,
+        budget_day_usd=2,
+        budget_soft_percent=50,
+        limit_rpm=60,
+    )
+    key.team, key.user, key.tags = project, "mira", ["paid", "eu"]
+    key.save()
+    revoked, _plain = store.make_key("old laptop")
+    ApiKey.objects.filter(pk=revoked.pk).update(
+        revoked_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
+    )
+    routes()
+    from gateway.models import Route
+
+    return {
+        "team": team.pk,
+        "project": project.pk,
+        "key": key.pk,
+        "revoked": revoked.pk,
+        "provider": claude.pk,
+        "model": models[PRIMARY].pk,
+        "unpriced": models["house-model"].pk,
+        "coding": Route.objects.get(name="coding").pk,
+    }
+
+
+def routes() -> None:
+    """One that uses all there is, in two versions, and one to fall back to."""
+    from gateway.models import Route
+    from gateway.routing.document import Document, StepDoc, TargetDoc
+    from gateway.routing.limits import Budget, Limits
+    from gateway.store.routes import save_route
+
+    spare = Document(
+        name="spare",
+        steps=(StepDoc(targets=(TargetDoc(model="openai/gpt-5"),)),),
+        cache={"ttl_s": 3600, "scope": "team"},
+    )
+    save_route(spare, route=None, number=0, who="ada")
+    capped = Limits(requests_per_minute=100)
+    first = StepDoc(
+        name="Primary",
+        strategy="split",
+        targets=(
+            TargetDoc(model=f"claude/{PRIMARY}", weight=80, variant="now", limits=capped),
+            TargetDoc(
+                model="openai/gpt-5", weight=20, variant="next", budget=Budget(day_usd=Decimal(5))
+            ),
+        ),
+        first_token_s=8,
+    )
+    last = StepDoc(
+        name="Last resort",
+        on=("rate_limit", "upstream_error", "timeout"),
+        targets=(TargetDoc(model="openai/house-model", tags=("eu",)),),
+    )
+    coding = Document(
+        name="coding",
+        aliases=("claude-*",),
+        steps=(first, last),
+        fallbacks=("spare",),
+        fallbacks_on={"context_length": ("spare",)},
+        retry={"rate_limit": 2, "timeout": 0},
+        retry_first=True,
+        hedge_after_s=2,
+        shadow="spare",
+        shadow_share=0.1,
+        cache={"ttl_s": 600, "scope": "key"},
+    )
+    save_route(Document(name="coding", steps=(first,)), route=None, number=0, who="ada")
+    row = Route.objects.get(name="coding")
+    save_route(coding, route=row, number=1, who="ada", note="a fallback")
+
+
+def weeks(names: dict[str, Any]) -> Iterator[Any]:
+    """Some requests of the key for each of the last days."""
+    from gateway.relay.entry import Entry
+
+    now = time.time()
+    for day in range(18):
+        for number in range(3 + day % 4):
+            next_one = number % 3 == 2
+            failed = (day + number) % 7 == 0
+            yield Entry(
+                id=f"req_w{day}_{number}",
+                started_at=now - day * DAY_S - 600 * (number + 1),
+                endpoint="chat",
+                client_dialect="openai_chat",
+                upstream_dialect="openai_responses" if next_one else "anthropic_messages",
+                key_id=names["key"],
+                key_prefix="search",
+                route="coding",
+                requested_model="coding",
+                provider="openai" if next_one else "claude",
+                model="gpt-5" if next_one else PRIMARY,
+                variant="next" if next_one else "now",
+                status=502 if failed else 200,
+                outcome="error" if failed else "ok",
+                error_kind="upstream_error" if failed else "",
+                duration_ms=2400 + 130 * number,
+                first_token_ms=410 + 35 * day,
+                input_tokens=18_400,
+                cache_read_tokens=12_000,
+                output_tokens=0 if failed else 900,
+                usage_source="reported",
+                cost_usd=Decimal("0.31"),
+                charged_usd=Decimal("0.372"),
+                tags=["paid", "eu"] if number % 2 else ["paid"],
+            )
+
+
+def session() -> Iterator[Any]:
+    """Three turns of an agent, with a date in its system prompt that changes."""
+    import msgspec
+
+    from gateway.relay.entry import Bodies, Entry
+
+    for turn, day in enumerate(("2026-11-20", "2026-11-20", "2026-11-21")):
+        words = [{"role": "user", "content": f"Turn {number}."} for number in range(turn + 1)]
+        system = [
+            {
+                "type": "text",
+                "text": f"{TEXT}Today's date: {day}. Be brief.",
+                "cache_control": {"type": "ephemeral"},
+            }
+        ]
+        body = {"model": PRIMARY, "max_tokens": 900, "system": system, "messages": words}
+        sent = msgspec.json.encode(body)
+        yield Entry(
+            id=f"req_s{turn}",
+            started_at=time.time() - 1800 + 60 * turn,
+            endpoint="messages",
+            client_dialect="anthropic_messages",
+            upstream_dialect="anthropic_messages",
+            route="coding",
+            requested_model=PRIMARY,
+            provider="claude",
+            model=PRIMARY,
+            session="agent-1",
+            status=200,
+            duration_ms=3100,
+            first_token_ms=640,
+            input_tokens=12,
+            cache_read_tokens=20_000 if turn == 1 else 0,
+            cache_write_tokens=20_000 if turn != 1 else 300,
+            output_tokens=200,
+            usage_source="reported",
+            cost_usd=Decimal("0.08"),
+            bodies=Bodies(client_request=sent, upstream_request=sent),
+        )
+
+
+def oddities() -> Iterator[Any]:
+    """A kept answer, one that a faster target won, a shadow, a line of a batch."""
+    from gateway.relay.entry import LOST, Attempt, Entry
+
+    now = time.time()
+    slow = Attempt(
+        target=f"claude/{PRIMARY}",
+        provider="claude",
+        model=PRIMARY,
+        dialect="anthropic_messages",
+        started_ms=4,
+        ended_ms=2950,
+        error_kind=LOST,
+        input_tokens=18_000,
+        output_tokens=0,
+        usage_source="estimated",
+        cost_usd=Decimal("0.054"),
+        charged_usd=Decimal("0.054"),
+    )
+    quick = Attempt(
+        target="openai/gpt-5",
+        provider="openai",
+        model="gpt-5",
+        dialect="openai_responses",
+        started_ms=2004,
+        first_byte_ms=2900,
+        ended_ms=4100,
+        status=200,
+    )
+    given: dict[str, Any] = {
+        "endpoint": "chat",
+        "client_dialect": "openai_chat",
+        "upstream_dialect": "openai_responses",
+        "route": "coding",
+        "requested_model": "coding",
+        "provider": "openai",
+        "model": "gpt-5",
+        "status": 200,
+        "duration_ms": 4100,
+        "first_token_ms": 2910,
+        "input_tokens": 18_000,
+        "output_tokens": 240,
+        "usage_source": "reported",
+        "cost_usd": Decimal("0.025"),
+        "charged_usd": Decimal("0.03"),
+    }
+    yield Entry(id="req_hedged", started_at=now - 300, attempts=[slow, quick], **given)
+    yield Entry(
+        id="req_kept",
+        started_at=now - 240,
+        cache="hit",
+        cache_age_s=420,
+        saved_usd=Decimal("0.025"),
+        **given | {"duration_ms": 3, "first_token_ms": 2, "cost_usd": Decimal(0)},
+    )
+    shadow = given | {"route": "spare", "key_prefix": "shadow"}
+    yield Entry(id="req_shadow", started_at=now - 299, shadow_of="req_hedged", **shadow)
+    yield Entry(
+        id="req_batch", started_at=now - 200, upstream_id="batch_1", **given | {"endpoint": "batch"}
+    )
+
+
+def money() -> dict[str, Any]:
+    """A bill that differs from what was computed, and a newer list of prices."""
+    from gateway.providers.prices import FILE
+    from gateway.store.bills import Line, enter
+    from gateway.store.price_updates import propose, read_book
+
+    today = dt.datetime.now(dt.UTC).date()
+    days = [today - dt.timedelta(days=number) for number in range(6)]
+    lines = [Line(day, day, Decimal("1.31"), PRIMARY) for day in days]
+    enter("claude", lines, origin="october.csv", who="ada")
+    book = json.loads(FILE.read_bytes())
+    book["source"], book["taken"] = "a newer list", today.isoformat()
+    for row in book["providers"]["anthropic"]:
+        if row[0][0].startswith(f"^{PRIMARY}"):
+            row[1] = ["2.5", "12.5", *row[1][2:]]
+    return {"update": propose(read_book(json.dumps(book).encode()), "newer.json").pk}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""How amounts, differences, times and prices are written on every page."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from console.templatetags.registry import rate
+from console.templatetags.ui import more_usd, seconds, usd
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [("1234.5", "$1,234.50"), ("-10.1", "-$10.10"), ("-0.07", "-$0.070"), ("0", "$0")],
+)
+def test_the_sign_stands_before_the_dollar(amount: str, words: str) -> None:
+    assert usd(Decimal(amount)) == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [(Decimal("0.38"), "+$0.38"), (Decimal("-0.38"), "-$0.38"), (Decimal(0), "$0")],
+)
+def test_a_difference_says_which_way(amount: Decimal, words: str) -> None:
+    assert more_usd(amount) == words
+    assert more_usd(None) == usd(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(None, "—"), (0.5, "0.50 s"), (42, "42.0 s"), (420, "7\xa0minutes")]
+)
+def test_a_long_time_is_told_in_its_largest_unit(value: float | None, words: str) -> None:
+    assert seconds(value) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cache_read", "Cached input"),
+        ("reasoning", "Reasoning, if not as output"),
+        ("input, prompts above 200000", "Input, prompts above 200000"),
+        ("strange", "strange"),
+    ],
+)
+def test_a_price_has_the_name_that_the_page_of_a_model_gives_it(name: str, words: str) -> None:
+    assert rate(name) == words
