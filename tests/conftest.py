@@ -5,18 +5,36 @@ A test that needs a part which is not on this machine skips and says how to get 
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, settings
+
+from tests.waits import PATIENCE_S
 
 # How fast examples come says how busy the machine is, not whether the code is right.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
+# By itself a client gives up after 5 s.
+for name in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, name, PATIENCE_S)
+
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+@pytest.fixture
+def noon(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
+    """The present, which stands: no hour, day or month begins amid the test."""
+    now = timezone.now().replace(hour=12, minute=30, second=15)
+    now -= dt.timedelta(days=1 if now > timezone.now() else 0)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    return now
 
 
 @pytest.hookimpl(wrapper=True)

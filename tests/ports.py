@@ -1,13 +1,50 @@
-"""A port for a server of a test."""
+"""A port for a server of a test.
+
+The server binds it a while later, so it must not be given to anybody else meanwhile: it is
+from below the range that the system gives away, and from a stretch of this test process.
+"""
 
 from __future__ import annotations
 
+import os
+import random
 import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+_FIRST, _STRETCH = 16_000, 1_000
+_GIVEN_AWAY = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def _stretch() -> range:
+    """The ports of this process: workers of pytest-xdist are numbered gw0, gw1 and so on."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ends = int(_GIVEN_AWAY.read_text().split()[0]) if _GIVEN_AWAY.exists() else 32_768
+    start = _FIRST + worker * _STRETCH % max(_STRETCH, ends - _FIRST - _STRETCH)
+    return range(start, start + _STRETCH)
+
+
+def _walk() -> Iterator[int]:
+    """All of them again and again, from a place that another run hardly begins at."""
+    ports = _stretch()
+    place = random.SystemRandom().randrange(len(ports))
+    while True:
+        yield ports[place % len(ports)]
+        place += 1
+
+
+_ports = _walk()
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port on loopback that nobody listens on."""
+    for _ in range(_STRETCH):
+        port = next(_ports)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("all ports of this process are taken")

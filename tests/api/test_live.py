@@ -17,6 +17,7 @@ from tests.api.conftest import MASTER
 from tests.api.test_resources import send
 from tests.fakes import Say, StrictOpenAI
 from tests.store.factories import model, provider
+from tests.waits import PATIENCE_S
 
 
 def openai_at(upstream: StrictOpenAI, key: str = "") -> Provider:
@@ -149,11 +150,11 @@ async def test_an_examination_runs_on_when_the_answer_is_sent(settings: Any) -> 
     )
     assert made.status_code == 201, made.content
     number = made.json()["id"]
-    for _ in range(200):
-        told = (await client.get(f"/api/examinations/{number}", headers=headers)).json()
-        if not told["running"]:
-            break
-        await asyncio.sleep(0.05)
+    told = {"running": True}
+    async with asyncio.timeout(PATIENCE_S):
+        while told["running"]:
+            await asyncio.sleep(0.05)
+            told = (await client.get(f"/api/examinations/{number}", headers=headers)).json()
     assert (told["state"], told["asked"]) == ("done", len(PROBES))
     stop = await client.post(f"/api/examinations/{number}/stop", headers=headers)
     assert stop.json() == {"stopping": False}

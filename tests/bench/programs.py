@@ -16,10 +16,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
+from tests.ports import free_port
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 MASTER_KEY = "sk-bench-master-key-0123456789"
-START_S = 30.0
+START_S = 60.0
 NGINX = """
 {user}worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
 events {{ worker_connections 8192; }}
@@ -57,13 +59,6 @@ def pinned(command: list[str], core: int | None) -> list[str]:
     if core is None or (os.cpu_count() or 1) < 2 or not shutil.which("taskset"):
         return command
     return ["taskset", "-c", str(core), *command]
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Program(AbstractContextManager["Program"]):

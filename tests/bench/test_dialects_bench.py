@@ -1,7 +1,7 @@
 """Translation costs the same order everywhere: no crossing is a multiple of Chat<->Messages.
 
 `python -m tests.bench.dialects --check` holds it to the goal of 3; here other tests run
-beside it, so the ceiling is twice that.
+beside it, so the ceiling is three times that.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.bench.dialects import COLUMNS, MOST, Report, measured, over, passing,
 from tests.dialects.crossing.clients import CLIENTS
 
 pytestmark = pytest.mark.bench
-SLACK = 2
+SLACK = 3
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.browser.site import Site
+from tests.waits import PATIENCE_S
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -41,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.e2e)
             if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(180))
+                item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,9 @@ def browser() -> Iterator[Any]:
     """Chromium without a window."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield running
@@ -110,7 +112,7 @@ def open_page(browser: Any, site: Site, complaints: Complaints) -> Iterator[Call
             context.add_cookies(
                 [{"name": "sessionid", "value": site.sessions[who], "url": site.url}]
             )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         page = context.new_page()
         watch(page, complaints)
         return page

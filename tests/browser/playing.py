@@ -21,6 +21,7 @@ from gateway.store import set_credential
 from tests.store import factories
 
 demo = {{m.name: m for m in Model.objects.filter(provider__name="demo")}}
+factories.model("demo@500ms", demo["demo"].provider)
 over = factories.route("over", retries=0)
 for order, name in enumerate(("demo-429", "demo-fast"), 1):
     over.targets.create(model=demo[name], order=order)
@@ -33,6 +34,20 @@ if {upstream!r}:
     set_credential(strict, {key!r})
     factories.route("strict", factories.model("gpt-4o-mini", strict, **free))
 """
+
+_WATCH = """() => {
+    globalThis.seen = [];
+    const host = document.getElementById("pg-cols");
+    const note = () => {
+        for (const column of host.querySelectorAll(".pcol")) {
+            const now = [column.id.slice(4), column.dataset.state, column.innerText];
+            const before = seen.findLast(([letter]) => letter === now[0]);
+            if (before?.[1] !== now[1] || before?.[2] !== now[2]) seen.push(now);
+        }
+    };
+    const options = { subtree: true, childList: true, characterData: true, attributeFilter: ["data-state"] };
+    new MutationObserver(note).observe(host, options);
+}"""
 
 
 def with_models(site: Site, upstream: str = "") -> Site:
@@ -67,9 +82,23 @@ class Playground:
         """How it stands: idle, busy, ok, fallback, failed, stopped, lost."""
         return self.column(letter).get_attribute("data-state")
 
-    def becomes(self, letter: str, state: str, timeout: float = 20_000) -> None:
-        """Wait for a state."""
-        expect(self.column(letter)).to_have_attribute("data-state", state, timeout=timeout)
+    def becomes(self, letter: str, state: str) -> None:
+        """Wait for a state that stays."""
+        expect(self.column(letter)).to_have_attribute("data-state", state, timeout=60_000)
+
+    def watch(self) -> Self:
+        """Note from now on what the columns go through, be it ever so short."""
+        self.page.evaluate(_WATCH)
+        return self
+
+    def ended(self) -> list[str]:
+        """The letters of the columns that are over, the first first."""
+        return [str(letter) for letter, state, _ in self.page.evaluate("seen") if state != "busy"]
+
+    def showed(self, letter: str, words: str) -> bool:
+        """Whether a column has shown these words since `watch`."""
+        seen = self.page.evaluate("seen")
+        return any(each == letter and words in text for each, _, text in seen)
 
     def write(self, text: str) -> Self:
         """Fill in the message."""
@@ -81,18 +110,18 @@ class Playground:
         self.page.get_by_role("button", name=title).click()
         return self
 
-    def run(self, *, refused: bool = False) -> Self:
+    def run(self, button: Locator | None = None, *, refused: bool = False) -> Self:
         """Press the button, and wait until the run has begun unless it is refused."""
         page = self.page.locator("#pg")
         before = int(page.get_attribute("data-runs") or 0)
-        self.page.click("#pg-run")
+        (button or self.page.locator("#pg-run")).click()
         if not refused:
             expect(page).to_have_attribute("data-runs", str(before + 1))
         return self
 
     def done(self) -> Self:
         """Wait until nothing is written any more."""
-        expect(self.page.locator("#pg-run")).to_be_visible(timeout=40_000)
+        expect(self.page.locator("#pg-run")).to_be_visible(timeout=90_000)
         return self
 
     def menu(self, letter: str, entry: str) -> None:

@@ -17,6 +17,7 @@ import httpx
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE
 from tests.browser.places import PLACES, Place
 from tests.browser.site import Site
+from tests.waits import until
 
 SIZES = {"desktop": (DESKTOP, 1), "phone": (PHONE, 2)}
 _CALLS = (
@@ -57,8 +58,14 @@ def path_of(site: Site, place: Place) -> str:
         return place.path.format(**site.names)
     key = (site.data_dir / "admin_key").read_text(encoding="utf-8").strip()
     headers = {"authorization": f"Bearer {key}"}
-    found = httpx.get(f"{site.url}/api/requests?limit=1&provider=demo", headers=headers, timeout=10)
-    return place.path.replace("{request}", found.json()["items"][0]["request_id"])
+    url, items = f"{site.url}/api/requests?limit=1&provider=demo", []
+
+    def there() -> bool:
+        items[:] = httpx.get(url, headers=headers, timeout=30).json()["items"]
+        return bool(items)
+
+    until(there)
+    return place.path.replace("{request}", items[0]["request_id"])
 
 
 def shoot(site: Site, browser: Any, place: Place, folder: Path) -> None:

@@ -16,9 +16,10 @@ import httpx
 
 from tests.browser.people import PASSWORD
 from tests.ports import free_port
+from tests.waits import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_S = 40.0
+START_S = 90.0
 
 
 class Site:
@@ -59,6 +60,21 @@ class Site:
         assert found is not None
         return found.group(1)
 
+    def logged(self, request_id: str) -> str:
+        """The id, once the log has the request: its writer is a moment behind."""
+        admin = (self.data_dir / "admin_key").read_text(encoding="utf-8").strip()
+        headers = {"authorization": f"Bearer {admin}"}
+        url = f"{self.url}/api/requests/{request_id}"
+        until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == 200)
+        return request_id
+
+    def known(self, key: str, status: int = 200) -> str:
+        """The key, once the gateway answers it so: a change is in use within a second."""
+        headers = {"authorization": f"Bearer {key}"}
+        url = f"{self.url}/v1/models"
+        until(lambda: httpx.get(url, headers=headers, timeout=30).status_code == status)
+        return key
+
     def start(self) -> Self:
         """Start it and wait until it is ready."""
         command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
@@ -75,7 +91,7 @@ class Site:
         ends = time.monotonic() + START_S
         while time.monotonic() < ends and self._process.poll() is None:
             try:
-                if httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200:
+                if httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200:
                     return self
             except httpx.HTTPError:
                 pass
@@ -102,7 +118,7 @@ class Site:
             return
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(15)
+            self._process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)

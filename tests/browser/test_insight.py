@@ -49,10 +49,11 @@ def test_the_first_call_turns_the_empty_overview_into_a_full_one(
         f"{fresh.url}/v1/chat/completions",
         headers={"authorization": f"Bearer {key[0]}"},
         json={"model": "demo", "messages": [{"role": "user", "content": "Hello"}]},
+        timeout=30,
     )
     assert answer.status_code == 200
     # By itself: the page renews its content.
-    expect(page.get_by_role("heading", name="Newest requests")).to_be_visible(timeout=25_000)
+    expect(page.get_by_role("heading", name="Newest requests")).to_be_visible(timeout=60_000)
     expect(page.locator(".figure-text").first).to_have_text("1")
     context.close()
     assert not complaints

@@ -19,7 +19,7 @@ def test_typing_narrows_the_list_and_the_address(signed_in: Any) -> None:
     expect(page.locator(".models tbody tr")).to_have_count(1)
     page.wait_for_url("**q=demo-fast**")
     page.reload()
-    assert page.locator(".models tbody tr").count() == 1
+    expect(page.locator(".models tbody tr")).to_have_count(1)
     page.get_by_label("Find a model").fill("no such model")
     page.get_by_text("No model fits this filter").wait_for()
 
@@ -39,10 +39,10 @@ def test_a_fact_is_changed_and_reset(signed_in: Any) -> None:
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Saved").wait_for()
     row = page.locator(".fact", has=page.get_by_label("Context"))
-    assert "changed here" in row.inner_text()
+    expect(row).to_contain_text("changed here")
     row.get_by_role("button", name="Reset Context to its default").click()
     page.get_by_text("as the tables say again").wait_for()
-    assert page.get_by_label("Context").input_value() == ""
+    expect(page.get_by_label("Context")).to_have_value("")
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

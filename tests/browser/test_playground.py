@@ -13,6 +13,9 @@ from tests.browser.conftest import PHONE
 from tests.browser.playing import Playground, Wire, as_, with_models
 from tests.browser.site import Site
 
+# Writes for some twenty seconds, so that it is still at it when it is stopped.
+SLOW = "demo/demo@500ms"
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -33,11 +36,11 @@ def playground(signed_in: Any) -> Playground:
 def test_models_of_different_pace_answer_side_by_side(playground: Playground) -> None:
     wrong = "demo/demo-bad-tool-arguments"
     playground.open("demo/demo-fast", "demo/demo-slow", "over", wrong).sample("Call a tool")
-    playground.run()
-    playground.becomes("A", "ok")
-    assert playground.state("B") == "busy"
-    playground.done()
-    assert [playground.state(letter) for letter in "ABCD"] == ["ok", "ok", "fallback", "ok"]
+    playground.watch().run().done()
+    ended = playground.ended()
+    assert ended.index("A") < ended.index("B"), "the quick one did not wait for the slow one"
+    for letter, state in zip("ABCD", ("ok", "ok", "fallback", "ok"), strict=True):
+        playground.becomes(letter, state)
     for letter in "ABC":
         expect(playground.answer(letter).locator(".toolcall .pill")).to_have_text("Correct")
     fallback = playground.answer("C").locator(".callout").first
@@ -62,7 +65,7 @@ def test_answers_are_checked_against_the_schema(playground: Playground) -> None:
 
 
 def test_one_column_is_stopped_and_the_others_go_on(playground: Playground) -> None:
-    playground.open("demo/demo-slow", "demo/demo-slow", "demo/demo-fast").write("Tell a story.")
+    playground.open(SLOW, SLOW, "demo/demo-fast").write("Tell a story.")
     playground.run()
     expect(playground.answer("A").locator(".md")).not_to_be_empty()
     playground.page.get_by_role("button", name="Stop A, writing").click()
@@ -72,11 +75,11 @@ def test_one_column_is_stopped_and_the_others_go_on(playground: Playground) -> N
     playground.page.keyboard.press("Escape")
     playground.becomes("B", "stopped")
     playground.done()
-    assert playground.state("C") == "ok"
+    playground.becomes("C", "ok")
 
 
 def test_a_column_comes_and_goes_while_others_run(playground: Playground) -> None:
-    playground.open("demo/demo-slow", "demo/demo-fast").write("Tell a story.").run()
+    playground.open(SLOW, "demo/demo-fast").write("Tell a story.").run()
     page = playground.page
     page.locator(".addcol").click()
     page.keyboard.type("reasoning")
@@ -89,26 +92,24 @@ def test_a_column_comes_and_goes_while_others_run(playground: Playground) -> Non
     expect(playground.column("B")).to_have_count(0)
     assert playground.state("A") == "busy"
     playground.done()
-    assert playground.state("A") == "ok"
+    playground.becomes("A", "ok")
 
 
 def test_an_error_stays_in_its_column_and_can_be_retried(playground: Playground) -> None:
     playground.open("demo/demo-429", "demo/demo-cut", "demo/demo-fast").write("Hello").run().done()
-    assert [playground.state(letter) for letter in "ABC"] == ["failed", "failed", "ok"]
+    for letter, state in zip("ABC", ("failed", "failed", "ok"), strict=True):
+        playground.becomes(letter, state)
     expect(playground.answer("A")).to_contain_text("Rate limit reached for this demo model.")
     expect(playground.answer("B")).to_contain_text("Broke off")
     answered = playground.answer("C").inner_text()
-    playground.answer("A").get_by_role("button", name="Retry").click()
-    playground.becomes("A", "busy")
-    playground.done()
+    playground.run(playground.answer("A").get_by_role("button", name="Retry")).done()
     assert playground.answer("C").inner_text() == answered
 
 
 def test_a_quiet_column_says_so(playground: Playground) -> None:
-    playground.open("demo/demo-slow-first-token").write("Hello").run()
-    expect(playground.answer("A")).to_contain_text("The connection is open, the model is quiet.")
-    playground.done()
-    assert playground.state("A") == "ok"
+    playground.open("demo/demo-slow-first-token").write("Hello").watch().run().done()
+    playground.becomes("A", "ok")
+    assert playground.showed("A", "The connection is open, the model is quiet.")
     assert float(playground.figure("A", "TTFT").inner_text().split()[0]) > 3.9
 
 
@@ -118,7 +119,7 @@ def test_a_lost_connection_keeps_what_came_and_goes_on(
     complaints.forgive("ERR_INCOMPLETE_CHUNKED_ENCODING")
     wire = Wire(site.port)
     playground = Playground(as_(page, site, "ada"), wire.url)
-    playground.open("demo/demo-slow", "demo/demo-fast").write("Tell a story.").run()
+    playground.open(SLOW, "demo/demo-fast").write("Tell a story.").run()
     playground.becomes("B", "ok")
     expect(playground.answer("A").locator(".md")).not_to_be_empty()
     wire.cut()
@@ -127,7 +128,8 @@ def test_a_lost_connection_keeps_what_came_and_goes_on(
     came = playground.answer("A").locator(".md").inner_text()
     assert came
     page.get_by_role("button", name="Continue").click()
-    expect(playground.column("A")).to_have_attribute("data-state", re.compile("ok|stopped"))
+    over = re.compile("ok|stopped")
+    expect(playground.column("A")).to_have_attribute("data-state", over, timeout=60_000)
     expect(page.locator("#pg-lost")).to_be_hidden()
     assert playground.answer("A").inner_text().startswith(came)
     wire.close()
@@ -138,7 +140,7 @@ def test_a_chat_remembers_its_turns(playground: Playground) -> None:
     page = playground.page
     page.get_by_role("button", name="Chat", exact=True).click()
     playground.write("My first question").run().done()
-    assert page.input_value("#pg-text") == ""
+    expect(page.locator("#pg-text")).to_have_value("")
     playground.write("And a second one")
     page.keyboard.press("Control+Enter")
     expect(page.locator(".turn.user")).to_have_count(2)
@@ -207,7 +209,7 @@ def test_on_a_phone_columns_are_swiped(open_page: Any, no_sideways_scroll: Any) 
 
 def test_a_viewer_has_it_too(viewer_page: Any) -> None:
     playground = Playground(viewer_page).open("demo/demo-fast").write("Hello").run().done()
-    assert playground.state("A") == "ok"
+    playground.becomes("A", "ok")
 
 
 def test_without_scripts_the_page_says_what_it_needs(open_page: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE
 
@@ -16,12 +17,12 @@ def test_a_provider_is_added_tested_and_its_models_are_fetched(signed_in: Any) -
     page.goto("/console/providers")
     page.get_by_role("link", name="Add provider").click()
     page.get_by_label("Find a provider").fill("demo")
-    assert page.locator(".preset:visible").count() == 1
+    expect(page.locator(".preset:visible")).to_have_count(1)
     page.locator(".preset:visible a").click()
-    assert page.get_by_label("Name", exact=True).input_value() == "demo-2"
+    expect(page.get_by_label("Name", exact=True)).to_have_value("demo-2")
     page.get_by_role("button", name="Test connection").click()
     page.get_by_text("It answers").wait_for()
-    assert page.get_by_role("button", name="Test connection").is_visible()
+    expect(page.get_by_role("button", name="Test connection")).to_be_visible()
     page.get_by_label("Model to ask").fill("demo-401")
     page.get_by_role("button", name="Test connection").click()
     page.get_by_text("It does not work").wait_for()
@@ -37,7 +38,7 @@ def test_a_provider_is_added_tested_and_its_models_are_fetched(signed_in: Any) -
             box.uncheck()
     page.get_by_role("button", name="Take over what is ticked").click()
     page.get_by_text("1 model added").wait_for()
-    assert page.locator(".models tbody tr").count() == 1
+    expect(page.locator(".models tbody tr")).to_have_count(1)
 
 
 def test_a_typed_key_can_be_shown_and_a_stored_one_cannot(signed_in: Any) -> None:
@@ -48,7 +49,7 @@ def test_a_typed_key_can_be_shown_and_a_stored_one_cannot(signed_in: Any) -> Non
     field.fill(SECRET)
     assert field.get_attribute("type") == "password"
     page.get_by_role("button", name="Show what is typed").click()
-    assert field.get_attribute("type") == "text"
+    expect(field).to_have_attribute("type", "text")
     page.get_by_role("button", name="Add provider").click()
     page.get_by_role("link", name="Fetch models").wait_for()
     assert SECRET not in page.content()
@@ -69,7 +70,7 @@ def test_it_is_said_while_typing_whether_a_variable_is_set(signed_in: Any) -> No
     page.get_by_text("NO_SUCH_KEY is not set now").wait_for()
     variable.fill("PYTHONPATH")
     page.get_by_text("PYTHONPATH is set now").wait_for()
-    assert page.locator("input[name=key]").is_hidden()
+    expect(page.locator("input[name=key]")).to_be_hidden()
     assert len(asked) == 2
     assert not [url for url in asked if SECRET in url]
 
@@ -79,14 +80,14 @@ def test_without_a_script_a_provider_is_tested_and_added(open_page: Any) -> None
     page.goto("/console/providers/add/demo")
     page.get_by_label("Name", exact=True).fill("scriptless")
     page.get_by_role("button", name="Test connection").click()
-    assert page.get_by_text("It answers").is_visible()
-    assert page.get_by_label("Name", exact=True).input_value() == "scriptless"
+    expect(page.get_by_text("It answers")).to_be_visible()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("scriptless")
     page.get_by_role("button", name="Add provider").click()
     page.goto("/console/providers")
     page.get_by_role("link", name="scriptless", exact=True).click()
     page.get_by_role("link", name="Delete").click()
     page.get_by_role("button", name="Delete provider").click()
-    assert page.get_by_text("scriptless is deleted").is_visible()
+    expect(page.get_by_text("scriptless is deleted")).to_be_visible()
 
 
 def test_a_refused_form_is_shown_in_the_page(signed_in: Any, complaints: Any) -> None:
@@ -96,7 +97,7 @@ def test_a_refused_form_is_shown_in_the_page(signed_in: Any, complaints: Any) ->
     page.get_by_role("button", name="Test connection").click()
     page.get_by_text("Nothing was sent").wait_for()
     page.get_by_role("button", name="Add provider").click()
-    assert page.locator("#id_base_url_error").is_visible()
+    expect(page.locator("#id_base_url_error")).to_be_visible()
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
@@ -18,7 +18,7 @@ TABS = ("overview", "translation", "response", "stream", "headers", "session")
 
 @pytest.fixture(scope="module")
 def key(site: Site) -> str:
-    return site.manage("makekey", "browser-test").strip().splitlines()[-1]
+    return site.known(site.manage("makekey", "browser-test").strip().splitlines()[-1])
 
 
 def ask(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:
@@ -37,16 +37,7 @@ def ask(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:
         headers={"x-api-key": key, "anthropic-version": "2023-06-01", "x-session-id": "s-1"},
         timeout=30,
     )
-    name = answer.headers["x-request-id"]
-    admin = (site.data_dir / "admin_key").read_text().strip()
-    for _ in range(100):  # the log's writer is up to a second behind
-        found = httpx.get(
-            f"{site.url}/api/requests/{name}", headers={"authorization": f"Bearer {admin}"}
-        )
-        if found.status_code == 200:
-            return name
-        time.sleep(0.1)
-    raise AssertionError(f"{name} is not in the log: {found.text}")
+    return site.logged(answer.headers["x-request-id"])
 
 
 def test_a_request_appears_by_itself_and_opens_beside_the_list(
@@ -62,10 +53,9 @@ def test_a_request_appears_by_itself_and_opens_beside_the_list(
         "n => document.querySelectorAll('#rows > tr').length > n", arg=before
     )
     rows.first.locator("a.who").click()
-    signed_in.locator("#detail-title").wait_for()
-    assert signed_in.locator("#detail-title").inner_text() == name
-    assert "/console/requests/" in signed_in.url
-    assert signed_in.locator("#rows > tr[aria-current]").count() == 1
+    expect(signed_in.locator("#detail-title")).to_have_text(name)
+    expect(signed_in).to_have_url(re.compile("/console/requests/"))
+    expect(signed_in.locator("#rows > tr[aria-current]")).to_have_count(1)
     signed_in.keyboard.press("j")
     signed_in.wait_for_function(
         "name => document.querySelector('#detail-title').textContent !== name", arg=name
@@ -89,11 +79,11 @@ def test_the_tail_waits_while_one_reads(
     ask(site, key)
     news = page.locator("[data-news]")
     news.wait_for(state="visible")
-    assert news.inner_text() == "1 new"
+    expect(news).to_have_text("1 new")
     assert page.locator("#rows > tr").count() == before
     news.click()
     page.wait_for_function("n => document.querySelectorAll('#rows > tr').length > n", arg=before)
-    assert page.locator("#list").evaluate("list => list.scrollTop") == 0
+    page.wait_for_function("document.querySelector('#list').scrollTop === 0")
     page.locator("[data-live]").click()
     after = page.locator("#rows > tr").count()
     ask(site, key)
@@ -108,8 +98,10 @@ def test_the_search_is_in_the_address(signed_in: Any, site: Site, key: str) -> N
     signed_in.locator("[data-key=search]").fill("status:404")
     signed_in.keyboard.press("Enter")
     signed_in.wait_for_url(re.compile(r"q=status%3A404"))
-    shown = set(signed_in.locator("#rows .st").all_inner_texts())
-    assert shown == {"404"}
+    signed_in.wait_for_function(
+        "[...document.querySelectorAll('#rows .st')].every(cell => cell.innerText === '404')"
+    )
+    assert set(signed_in.locator("#rows .st").all_inner_texts()) == {"404"}
     signed_in.locator(".chosen .pill a").click()
     signed_in.wait_for_url(lambda url: "status" not in url)
     signed_in.get_by_text("Status", exact=True).first.click()
@@ -121,9 +113,9 @@ def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key
     name = ask(site, key)
     signed_in.goto(f"/console/requests/{name}?tab=translation")
     signed_in.locator(".panes td.dropped").first.wait_for()
-    assert "top_k" in signed_in.locator(".panes").inner_text()
-    assert signed_in.locator(".panes td.moved").count() > 0
-    assert "/top_k" in signed_in.locator(".notes").inner_text()
+    expect(signed_in.locator(".panes")).to_contain_text("top_k")
+    expect(signed_in.locator(".panes td.moved").first).to_be_visible()
+    expect(signed_in.locator(".notes")).to_contain_text("/top_k")
     signed_in.locator(".legend .seg a", has_text="Response").click()
     signed_in.get_by_text("Client got").first.wait_for()
 
@@ -134,7 +126,7 @@ def test_a_request_is_sent_again_and_linked(signed_in: Any, site: Site, key: str
     signed_in.locator(".replay > summary").click()
     signed_in.get_by_role("button", name="Send again").click()
     signed_in.locator(".d-head").get_by_text("Replay of").wait_for()
-    assert signed_in.locator("#detail-title").inner_text() != name
+    expect(signed_in.locator("#detail-title")).not_to_have_text(name)
     signed_in.get_by_role("link", name=name).click()
     signed_in.get_by_text("Sent again as").wait_for()
 
@@ -143,8 +135,7 @@ def test_curl_is_shown_without_a_secret(signed_in: Any, site: Site, key: str) ->
     name = ask(site, key)
     signed_in.goto(f"/console/requests/{name}")
     signed_in.get_by_role("button", name="Copy as curl").click()
-    text = signed_in.locator("#curl-client").inner_text()
-    assert "$DRAGOMAN_API_KEY" in text
+    expect(signed_in.locator("#curl-client")).to_contain_text("$DRAGOMAN_API_KEY")
     assert key not in signed_in.content()
 
 
@@ -158,7 +149,7 @@ def test_the_page_works_without_scripts(
     page.get_by_role("button", name="Search", exact=True).click()
     page.locator("#rows a.who").first.click()
     page.locator("#detail .tabs a", has_text="Translation").click()
-    assert "Client sent" in page.content()
+    expect(page.locator("#detail")).to_contain_text("Client sent")
 
 
 def test_a_viewer_sees_no_bodies(viewer_page: Any, site: Site, key: str) -> None:

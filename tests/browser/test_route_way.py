@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
+from tests.waits import until
 
 MAKE = """
 from gateway.models import Model, Provider, Route
@@ -189,12 +190,9 @@ def test_variants_stand_side_by_side_in_usage(
     httpx.post(f"{site.url}/v1/chat/completions", json=chat, headers=headers, timeout=30)
     page = open_page("ada", size=size)
     page.goto("/console/usage")
-    for _ in range(50):  # the log is written beside the request
-        if page.get_by_role("region", name="Compared").count():
-            break
-        page.wait_for_timeout(200)
-        page.reload()
-    table = page.get_by_role("region", name="Compared").get_by_role("table")
+    region = page.get_by_role("region", name="Compared")
+    until(lambda: page.reload() and region.count())  # the sums are made beside the requests
+    table = region.get_by_role("table")
     expect(table.locator("tbody tr")).to_have_count(2)
     rows = {row.locator(".pill").inner_text(): row for row in table.locator("tbody tr").all()}
     assert set(rows) == {"canary", "plain"}

@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
+from tests.waits import until
 
 MAKE = """
 from gateway.models import Model, Provider, Route
@@ -40,24 +41,54 @@ def expect(where: Any) -> Any:
     return expect(where)
 
 
-def names(page: Any) -> list[list[str]]:
-    """The targets of each step, as they stand on the page."""
-    steps = page.locator("section.step").all()
-    return [step.locator(".target .t-name b").all_inner_texts() for step in steps]
+def names(page: Any) -> Any:
+    """The targets of each step, as they stand on the page at one moment."""
+    return page.locator("section.step").evaluate_all(
+        "steps => steps.map(step => [...step.querySelectorAll('.target .t-name b')]"
+        ".map(name => name.innerText))"
+    )
+
+
+def stands(page: Any, *steps: list[str]) -> None:
+    """Wait until these targets stand in the steps."""
+    until(lambda: names(page) == list(steps))
+
+
+def drag(page: Any, name: str, onto: str) -> None:
+    """Drag a target until it stands in the step of another, as a person does who looks.
+
+    The page takes a place when the mouse moves over it, but not while it is still busy with
+    the place before.
+    """
+    row, there = page.locator(".target", has_text=name), page.locator(".target", has_text=onto)
+    page.mouse.move(*_middle(row.locator(".grip")))
+    page.mouse.down()
+
+    def arrived() -> bool:
+        page.mouse.move(*_middle(there.locator(".t-name")), steps=8)
+        return any({name, onto} <= set(step) for step in names(page))
+
+    until(arrived)
+    page.mouse.up()
+
+
+def _middle(part: Any) -> tuple[float, float]:
+    box = part.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def test_a_target_is_dragged_into_another_step_and_saved(signed_in: Any) -> None:
     page = signed_in
     page.goto(STORY)
-    assert names(page) == [["demo-a", "demo-b"], ["demo-c"]]
-    grip = page.locator(".target", has_text="demo-a").locator(".grip")
-    grip.drag_to(page.locator(".target", has_text="demo-c").locator(".t-name"))
+    stands(page, ["demo-a", "demo-b"], ["demo-c"])
+    drag(page, "demo-a", onto="demo-c")
     expect(page.locator("#route-bar")).to_contain_text("moved demo-a to step 2")
-    assert sorted(names(page)[1]) == ["demo-a", "demo-c"]
+    placed = names(page)
+    assert [sorted(step) for step in placed] == [["demo-b"], ["demo-a", "demo-c"]]
     page.keyboard.press("Control+s")
     expect(page.locator(".toast")).to_contain_text("saved as version 2")
     page.reload()
-    assert sorted(names(page)[1]) == ["demo-a", "demo-c"]
+    stands(page, *placed)
 
 
 def test_the_same_by_keyboard_is_announced_and_keeps_the_focus(signed_in: Any) -> None:
@@ -67,7 +98,7 @@ def test_the_same_by_keyboard_is_announced_and_keeps_the_focus(signed_in: Any) -
     down.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 1, place 2")
-    assert names(page) == [["demo-b", "demo-a"], ["demo-c"]]
+    stands(page, ["demo-b", "demo-a"], ["demo-c"])
     expect(page.get_by_role("button", name="Move demo-a down")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 2, place 1")
@@ -146,7 +177,7 @@ def test_a_new_route_is_made_dry_run_reviewed_saved_and_deleted(signed_in: Any) 
     expect(page.locator("#review-pane")).to_contain_text("added demo-a")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("made saved as version 1")
-    assert page.url.endswith("/console/routes/made")
+    expect(page).to_have_url(re.compile("/console/routes/made$"))
     page.get_by_role("link", name="Delete").click()
     page.get_by_role("button", name="Delete the route").click()
     expect(page.locator(".toast")).to_contain_text("made deleted")
@@ -168,13 +199,13 @@ def test_all_of_it_works_without_scripts(open_page: Callable[..., Any]) -> None:
     page.goto(STORY)
     page.get_by_label("Weight of demo-a").fill("75")
     page.get_by_role("button", name="Move demo-b up").click()
-    assert names(page) == [["demo-b", "demo-a"], ["demo-c"]]
-    assert page.get_by_label("Weight of demo-a").input_value() == "75"
+    stands(page, ["demo-b", "demo-a"], ["demo-c"])
+    expect(page.get_by_label("Weight of demo-a")).to_have_value("75")
     page.get_by_role("button", name="Run dry").click()
     expect(page.get_by_label("What would happen")).to_contain_text("chosen")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("saved as version 2")
-    assert names(page) == [["demo-b", "demo-a"], ["demo-c"]]
+    stands(page, ["demo-b", "demo-a"], ["demo-c"])
 
 
 def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
@@ -183,7 +214,7 @@ def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
     expect(page.get_by_label("Route name")).to_be_disabled()
     assert page.get_by_role("button", name="Save").count() == 0
     assert page.get_by_role("button", name="Run dry").count() == 0
-    assert names(page) == [["demo-a", "demo-b"], ["demo-c"]]
+    stands(page, ["demo-a", "demo-b"], ["demo-c"])
 
 
 PAGES = [

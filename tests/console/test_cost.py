@@ -24,9 +24,7 @@ from gateway.providers.prices import price_for
 from tests.store.factories import entry, model, provider
 from tests.store.test_price_updates import SONNET, newer
 
-pytestmark = pytest.mark.django_db
-
-TODAY = dt.datetime.now(dt.UTC).date().isoformat()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 @pytest.fixture(autouse=True)
@@ -71,10 +69,10 @@ def test_an_empty_gateway_has_a_page(vic: Client) -> None:
     assert vic.get(reverse("cost")).status_code == 200
 
 
-def test_a_bill_as_a_file_shows_the_difference_by_day(ada: Client) -> None:
+def test_a_bill_as_a_file_shows_the_difference_by_day(ada: Client, noon: dt.datetime) -> None:
     provider("openai")
     used()
-    bill = upload("bill.csv", f"date,model,cost\n{TODAY},gpt-5,0.75\n".encode())
+    bill = upload("bill.csv", f"date,model,cost\n{noon:%Y-%m-%d},gpt-5,0.75\n".encode())
     response = ada.post(reverse("bill-enter"), {"provider": "openai", "file": bill}, follow=True)
     text = response.content.decode()
     assert "$0.50" in text
@@ -83,10 +81,11 @@ def test_a_bill_as_a_file_shows_the_difference_by_day(ada: Client) -> None:
     assert (BillLine.objects.get().who, BillLine.objects.get().origin) == ("ada", "bill.csv")
 
 
-def test_a_sum_of_days_is_enough(ada: Client) -> None:
+def test_a_sum_of_days_is_enough(ada: Client, noon: dt.datetime) -> None:
     provider("openai")
     used()
-    given = {"provider": "openai", "since": TODAY, "until": TODAY, "usd": "0.5"}
+    today = f"{noon:%Y-%m-%d}"
+    given = {"provider": "openai", "since": today, "until": today, "usd": "0.5"}
     response = ada.post(reverse("bill-enter"), given, follow=True)
     assert response.context["found"].difference == 0
 
@@ -94,8 +93,8 @@ def test_a_sum_of_days_is_enough(ada: Client) -> None:
 @pytest.mark.parametrize(
     ("given", "field"),
     [
-        ({"since": TODAY, "until": TODAY}, "usd"),
-        ({"since": TODAY, "until": "2000-01-01", "usd": "1"}, "usd"),
+        ({"since": "2026-01-02", "until": "2026-01-02"}, "usd"),
+        ({"since": "2026-01-02", "until": "2000-01-01", "usd": "1"}, "usd"),
         ({"file": upload("x.csv", b"nonsense\n1\n")}, "file"),
         ({"file": upload("x.csv", b"date,cost\n")}, "file"),
         ({"file": upload("x.csv", b"\xff\xfe\x00")}, "file"),

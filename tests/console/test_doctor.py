@@ -24,6 +24,7 @@ from gateway.relay.doctor import PROBES
 from gateway.store import doctor
 from tests.fakes import Say, StrictOpenAI
 from tests.store.factories import model, provider
+from tests.waits import PATIENCE_S, until_in_loop
 
 pytestmark = pytest.mark.django_db
 
@@ -286,12 +287,10 @@ def test_a_model_is_examined_once_at_a_time() -> None:
 
 
 async def until_over(pk: int) -> CapabilityReport:
-    for _ in range(200):
-        row = await CapabilityReport.objects.aget(pk=pk)
-        if row.state != "running":
-            return row
-        await asyncio.sleep(0.05)
-    raise AssertionError("it did not end")
+    async with asyncio.timeout(PATIENCE_S):
+        while (row := await CapabilityReport.objects.aget(pk=pk)).state == "running":
+            await asyncio.sleep(0.05)
+    return row
 
 
 async def signed_in() -> AsyncClient:
@@ -331,14 +330,15 @@ async def test_a_stop_is_heard_and_what_was_found_is_kept() -> None:
         assert await CapabilityReport.objects.acount() == 1
         first = await CapabilityReport.objects.afirst()
         assert first is not None
-        await asyncio.sleep(0.7)
+        await until_in_loop(lambda: any(not seen.finished for seen in upstream.requests[1:]))
         assert (await client.post(at(row, "doctor-stop"))).status_code == 302
         kept = await until_over(first.pk)
         assert kept.state == "stopped"
         assert kept.verdicts["plain"] == "supported"
         assert len(kept.verdicts) < len(PROBES)
-        await asyncio.sleep(0.2)
-        assert all(seen.finished or seen.left_at for seen in upstream.requests)
+        await until_in_loop(
+            lambda: all(seen.finished or seen.left_at for seen in upstream.requests), within_s=15
+        )
 
 
 def openai_at(base: str, key: str) -> Model:

@@ -109,6 +109,7 @@ def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
     )
 
 
+@pytest.mark.usefixtures("noon")
 def test_a_target_shows_its_pace_and_error_rate() -> None:
     store.write([called(f"req_{n}") for n in range(3)] + [called("bad", failed="rate_limit")])
     found = only()

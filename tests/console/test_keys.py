@@ -19,7 +19,7 @@ from gateway import store
 from gateway.models import ApiKey, RequestLog, Source, Team
 from tests.store.factories import entry, model, route
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 FORM = {"name": "ci", "scope": "all", "bodies": ""}
 

@@ -19,7 +19,7 @@ from gateway.models import RequestLog
 from gateway.relay.entry import Attempt, Entry
 from tests.store.factories import entry, model, provider, route
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 # Late enough that yesterday's evening and this morning are in one picture.
 NOW = dt.datetime(2026, 11, 21, 10, 20, tzinfo=dt.UTC)

@@ -173,9 +173,9 @@ def doubling(depth: int) -> dict[str, Any]:
 )
 def test_no_schema_holds_the_gateway_up(schema: dict[str, Any], value: Any) -> None:
     """Any signed-in viewer may write one, and it is checked in the gateway's own loop."""
-    began = time.perf_counter()
+    began = time.thread_time()
     found = fault(value, schema, frozenset())
-    assert time.perf_counter() - began < 1.5
+    assert time.thread_time() - began < 1.5
     assert found is not None
     assert "too long to check" in found.message
 

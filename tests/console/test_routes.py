@@ -196,6 +196,7 @@ def test_a_row_that_was_dragged_is_where_its_field_is(ada: Client) -> None:
     steps = page.context["bench"].document.steps
     assert [len(step.targets) for step in steps] == [1, 2]
     assert steps[1].targets[1] == STEPS[0].targets[0]
+    assert page.context["changes"] == ["moved gpt-4.1 to step 2"]
 
 
 def test_changes_are_told_in_words(ada: Client) -> None:

@@ -23,7 +23,7 @@ from gateway.routing.snapshot import Snapshot
 from gateway.store.routes import current
 from tests.store.factories import entry, model, provider, route
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from gateway.usage_querysets import Totals
 from tests.store.factories import entry
 from tests.store.test_lost import hedged
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 NOW = dt.datetime(2026, 11, 21, 10, 20, tzinfo=dt.UTC)
 

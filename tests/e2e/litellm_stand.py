@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -116,18 +115,14 @@ class FromFile(Gateway):
         url = f"{self.url}{path}"
         sent = {**token, **(headers or {})}
         return httpx.request(
-            method, url, json=body, headers=sent, params=dict(params or {}), timeout=20
+            method, url, json=body, headers=sent, params=dict(params or {}), timeout=60
         )
 
     def new_key(self, **fields: Any) -> str:
         """A key by /key/generate, when the gateway knows it."""
         answer = self.send("POST", "/key/generate", fields)
         assert answer.status_code == 200, answer.text
-        key, ends = str(answer.json()["key"]), time.monotonic() + 10
-        while self.send("GET", "/v1/models", key=key).status_code != 200:
-            assert time.monotonic() < ends, "the key is not known"
-            time.sleep(0.05)
-        return key
+        return self.known(str(answer.json()["key"]))
 
 
 @contextmanager

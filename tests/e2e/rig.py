@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,10 +25,12 @@ from tests.fakes import (
     StrictOpenAI,
 )
 from tests.fakes.chaos import KEY as CHAOS_KEY
+from tests.ports import free_port
+from tests.waits import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MASTER_KEY = "sk-1234-e2e-master-key"
-START_S = 30.0
+START_S = 60.0
 # As README tells: Daphne would end a connection at a message of more than a megabyte.
 # More than the gateway takes, so that the gateway's own limit is met here.
 DAPHNE_OPTIONS = ("--websocket-max-message-size", "67108864")
@@ -44,7 +45,7 @@ class Gateway:
     def __init__(self, directory: Path, config: dict[str, Any], *, workers: int = 1) -> None:
         self.directory = directory
         self.data_dir = directory / "data"
-        self.port = _free_port()
+        self.port = free_port()
         self.key = MASTER_KEY
         self._workers = workers
         self._config = directory / "config.yaml"
@@ -97,7 +98,7 @@ class Gateway:
             if self._process.poll() is not None:
                 break
             try:
-                if httpx.get(f"{self.url}/health/ready", timeout=1).status_code == 200:
+                if httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
@@ -112,7 +113,7 @@ class Gateway:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            status = process.wait(20)
+            status = process.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -140,23 +141,38 @@ class Gateway:
     def api(self, path: str, **params: Any) -> Any:
         """A GET of the management API with the admin credential."""
         headers = {"authorization": f"Bearer {self.key}"}
-        answer = httpx.get(f"{self.url}{path}", params=params, headers=headers, timeout=10)
+        answer = httpx.get(f"{self.url}{path}", params=params, headers=headers, timeout=30)
         answer.raise_for_status()
         return answer.json()
 
-    def row(self, request_id: str, *, within_s: float = 5.0) -> dict[str, Any]:
+    def row(self, request_id: str) -> dict[str, Any]:
         """The log's row of a request; waits for it."""
-        ends = time.monotonic() + within_s
-        while time.monotonic() < ends:
-            answer = httpx.get(
-                f"{self.url}/api/requests/{request_id}",
-                headers={"authorization": f"Bearer {self.key}"},
-                timeout=10,
+        found: list[httpx.Response] = []
+
+        def written() -> bool:
+            headers = {"authorization": f"Bearer {self.key}"}
+            url = f"{self.url}/api/requests/{request_id}"
+            found[:] = [httpx.get(url, headers=headers, timeout=30)]
+            return found[0].status_code == 200
+
+        until(written)
+        return dict(found[0].json())
+
+    def logged(self) -> None:
+        """Wait until the log has all that was answered: no journal holds a record any more."""
+        until(lambda: not any(map(_holds, (self.data_dir / "journal").glob("*.journal"))))
+
+    def known(self, key: str) -> str:
+        """The key, once every process takes it: each reads the registry in its own time."""
+        headers = {"authorization": f"Bearer {key}", "connection": "close"}
+        url = f"{self.url}/v1/models"
+        # A few times over, so that each of a few processes has been asked.
+        until(
+            lambda: all(
+                httpx.get(url, headers=headers, timeout=30).status_code == 200 for _ in range(12)
             )
-            if answer.status_code == 200:
-                return dict(answer.json())
-            time.sleep(0.05)
-        raise AssertionError(f"{request_id} is not in the log")
+        )
+        return key
 
 
 class Daphne(Gateway):
@@ -207,12 +223,10 @@ class Rig:
                     return server, seen
         raise AssertionError(f"no provider saw {text!r}")
 
-    def left_within(self, text: str, seconds: float) -> bool:
-        """Whether the provider of this text saw its client leave within this time from now."""
-        ends = time.monotonic() + seconds
+    def left(self, text: str) -> bool:
+        """Whether the provider of this text sees its client leave, before it has said all."""
         _, seen = self.last(text)
-        while seen.left_at is None and time.monotonic() < ends:
-            time.sleep(0.01)
+        until(lambda: seen.left_at is not None or seen.finished)
         return seen.left_at is not None
 
 
@@ -274,14 +288,17 @@ def _environment(directory: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "PYTHONDEVMODE": "0", "PYTHONUNBUFFERED": "1"}
 
 
+def _holds(journal: Path) -> bool:
+    """Whether a record is left: a length of 0 ends the file."""
+    try:
+        with journal.open("rb") as file:
+            return any(file.read(4))
+    except FileNotFoundError:
+        return False
+
+
 def _command_line(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def found(program: str) -> bool:

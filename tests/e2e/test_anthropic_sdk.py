@@ -360,7 +360,7 @@ def test_leaving_a_stream_closes_the_provider(
     rig.on(prompt, Say(text="word " * 400, pace_s=0.02))
     with client.messages.stream(model=model, max_tokens=9, messages=user(prompt)) as stream:
         next(iter(stream.text_stream))
-    assert rig.left_within(prompt, 1.0)
+    assert rig.left(prompt)
 
 
 @BOTH
@@ -370,8 +370,8 @@ def test_leaving_a_whole_answer_closes_the_provider(
     prompt = f"Think for long, Anthropic, {model}"
     rig.on(prompt, Say(text="late", first_s=20))
     with pytest.raises(anthropic.APITimeoutError):
-        client.messages.create(model=model, max_tokens=9, messages=user(prompt), timeout=0.5)
-    assert rig.left_within(prompt, 1.0)
+        client.messages.create(model=model, max_tokens=9, messages=user(prompt), timeout=2)
+    assert rig.left(prompt)
 
 
 def test_passthrough_keeps_what_the_gateway_does_not_know(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +15,13 @@ import pytest
 
 from tests.e2e.rig import Gateway, configured, strict_config
 from tests.fakes import Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.waits import until
 
 pytestmark = pytest.mark.e2e
 
 CLIENTS = 6
-LOAD_S = 1.5
+# How many requests are answered before and after something is killed.
+ENOUGH = 100
 
 
 def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: bool) -> None:
@@ -31,7 +32,7 @@ def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: b
         "messages": [{"role": "user", "content": "Under load"}],
         "stream": stream,
     }
-    with httpx.Client(base_url=gateway.url, headers=headers, timeout=5) as client:
+    with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
         while not over.is_set():
             id_ = f"kill-{uuid.uuid4().hex}"
             try:
@@ -49,21 +50,17 @@ def logged(gateway: Gateway, wanted: list[str]) -> set[str]:
     """Which of these ids the log has."""
     found = set()
     headers = {"authorization": f"Bearer {gateway.key}"}
-    with httpx.Client(base_url=gateway.url, headers=headers, timeout=10) as client:
+    with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
         for id_ in wanted:
             if client.get(f"/api/requests/{id_}").status_code == 200:
                 found.add(id_)
     return found
 
 
-def missing_after(gateway: Gateway, answered: list[str], within_s: float) -> set[str]:
-    """The answered requests that the log still lacks after this time."""
-    ends = time.monotonic() + within_s
-    missing = set(answered)
-    while missing and time.monotonic() < ends:
-        missing -= logged(gateway, sorted(missing))
-        time.sleep(0.1)
-    return missing
+def missing(gateway: Gateway, answered: list[str]) -> set[str]:
+    """The answered requests that the log lacks, and no journal has either."""
+    gateway.logged()
+    return set(answered) - logged(gateway, answered)
 
 
 @contextmanager
@@ -82,7 +79,7 @@ def loaded(gateway: Gateway) -> Iterator[list[str]]:
     finally:
         over.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
 
 
 @pytest.fixture
@@ -99,12 +96,11 @@ def test_every_answered_request_is_in_the_log_after_a_kill(
     gateway = Gateway(tmp_path, configured(strict_config(*upstreams))).start()
     try:
         with loaded(gateway) as answered:
-            time.sleep(LOAD_S)
+            until(lambda: len(answered) >= ENOUGH)
             gateway.kill()
-        assert len(answered) > 50
         gateway.start()
-        missing = missing_after(gateway, answered, 10)
-        assert not missing, f"{len(missing)} of {len(answered)} are lost"
+        lost = missing(gateway, answered)
+        assert not lost, f"{len(lost)} of {len(answered)} are lost"
     finally:
         gateway.kill()
 
@@ -115,16 +111,14 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(
     gateway = Gateway(tmp_path, configured(strict_config(*upstreams)), workers=2).start()
     try:
         with loaded(gateway) as answered:
-            time.sleep(LOAD_S)
+            until(lambda: len(answered) >= ENOUGH)
             before = gateway.workers()
             os.kill(before[0], signal.SIGKILL)
-            time.sleep(LOAD_S)
-        assert len(answered) > 50
-        missing = missing_after(gateway, answered, 15)
-        assert not missing, f"{len(missing)} of {len(answered)} are lost"
-        after = gateway.workers()
-        assert len(after) == len(before)
-        assert before[0] not in after
+            most = len(answered) + ENOUGH
+            until(lambda: len(answered) >= most)
+            until(lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before))
+        lost = missing(gateway, answered)
+        assert not lost, f"{len(lost)} of {len(answered)} are lost"
     finally:
         gateway.kill()
 
@@ -142,13 +136,13 @@ def test_a_gentle_stop_lets_streams_finish(
             "stream": True,
         }
         url = f"{gateway.url}/v1/chat/completions"
-        with httpx.stream("POST", url, json=body, headers=headers, timeout=10) as answer:
+        with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as answer:
             pieces = answer.iter_text()
             text = next(pieces)
             stopping = threading.Thread(target=lambda: stopped.append(gateway.stop()))
             stopping.start()
             text += "".join(pieces)
-        stopping.join(30)
+        stopping.join(60)
         assert text.endswith("data: [DONE]\n\n")
         # uvicorn ends itself by the signal that it was sent, once it has drained.
         assert stopped in ([0], [-signal.SIGTERM])

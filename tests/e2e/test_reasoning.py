@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -262,8 +261,7 @@ def another_key(gateway: Gateway) -> str:
     environment = {**gateway.environment(), "DRAGOMAN_DATA_DIR": str(gateway.data_dir)}
     command = [sys.executable, "manage.py", "makekey", "another"]
     made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    time.sleep(1.5)  # every process reads the registry again within a second
-    return made.stdout.decode().strip()
+    return gateway.known(made.stdout.decode().strip())
 
 
 def _opening(client: str, prompt: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from tests.e2e.keepers import CHAT, MESSAGES, OWN, Keepers, keepers
 from tests.fakes import Refusal, Say
+from tests.waits import until
 
 pytestmark = pytest.mark.e2e
 
@@ -50,15 +50,17 @@ def saw(site: Keepers, text: str) -> Any:
     return max(seen, key=lambda each: each.at)
 
 
-def done(client: openai.OpenAI, response_id: str, within_s: float = 10) -> Any:
+def done(client: openai.OpenAI, response_id: str) -> Any:
     """The response once it is over."""
-    ends = time.monotonic() + within_s
-    while time.monotonic() < ends:
-        told = client.responses.retrieve(response_id)
-        if told.status not in {"queued", "in_progress"}:
-            return told
-        time.sleep(0.05)
-    raise AssertionError(f"{response_id} is not over")
+    under_way = {"queued", "in_progress"}
+    until(lambda: client.responses.retrieve(response_id).status not in under_way)
+    return client.responses.retrieve(response_id)
+
+
+def sees(site: Keepers, text: str) -> None:
+    """Wait until a provider has got a request with this text."""
+    servers = (site.openai, site.deepseek, site.anthropic)
+    until(lambda: any(text.encode() in s.raw for server in servers for s in server.requests))
 
 
 @ALL
@@ -293,13 +295,10 @@ def test_a_background_response_is_cancelled(
     for server in (site.openai, site.deepseek, site.anthropic):
         server.script.on(text, Say(text="late", first_s=60))
     begun = ask(client, model=model, input=text, background=True)
-    time.sleep(0.3)
+    sees(site, text)
     assert client.responses.cancel(begun.id).status == "cancelled"
     assert client.responses.retrieve(begun.id).status == "cancelled"
-    ends = time.monotonic() + 5
-    while saw(site, text).left_at is None and time.monotonic() < ends:
-        time.sleep(0.02)
-    assert saw(site, text).left_at is not None, "the provider still works for nobody"
+    until(lambda: saw(site, text).left_at is not None)  # else it works for nobody
     # Once more changes nothing; and one that never ran in the background is told apart.
     assert client.responses.cancel(begun.id).status == "cancelled"
     plain = ask(client, model=model, input="plain")
@@ -374,7 +373,7 @@ def test_what_runs_in_the_background_at_a_shutdown_is_finished(tmp_path: Path) -
         site.anthropic.script.on("Finish in peace", Say(text="done in peace", first_s=2))
         with site.client() as client:
             begun = ask(client, model=MESSAGES, input="Finish in peace", background=True)
-            time.sleep(0.3)
+            sees(site, "Finish in peace")
             assert site.gateway.stop() == 0
             site.gateway.start()
             told = client.responses.retrieve(begun.id)

@@ -10,7 +10,6 @@ import asyncio
 import functools
 import gzip
 import json
-import socket
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from tests.fakes.server import Out, Seen, Server
 from tests.fakes.wires import CHAT, MESSAGES, Wire
+from tests.ports import free_port
 
 FOREVER_S = 60.0
 KEY = "sk-chaos-0123456789abcdefghijklmnop"
@@ -426,9 +426,7 @@ class ChaosUpstream(Server):
     def __init__(self) -> None:
         super().__init__()
         self.counts: dict[str, int] = {}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._closed_port = probe.getsockname()[1]
+        self._closed_port = free_port()
 
     @property
     def refused(self) -> str:

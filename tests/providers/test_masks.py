@@ -70,9 +70,9 @@ def test_the_time_grows_with_the_body_and_no_faster() -> None:
     patterns = [mask(r"[a-z]{1,60}[a-z0-9]{1,60}!"), mask(r"(?:\d{4}[- ]?){3}\d{4}")]
 
     def seconds(size: int) -> float:
-        start = time.perf_counter()
+        start = time.thread_time()
         masked(b"a1" * size, patterns)
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     small, large = min(seconds(4_000) for _ in range(5)), min(seconds(32_000) for _ in range(5))
     # Eight times the body: a pattern that is worse than linear would take 64 times as long.

@@ -73,9 +73,9 @@ def test_a_message_is_cut() -> None:
 )
 def test_masking_takes_time_in_proportion_to_the_text(piece: str) -> None:
     text = piece * (MAX_CHARS // len(piece))
-    started = time.perf_counter()
+    started = time.thread_time()
     scrub(text)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_a_stored_body_loses_configured_secrets_and_nothing_else() -> None:

@@ -27,6 +27,7 @@ from gateway.routing.snapshot import (
     Timeouts,
     model_of,
 )
+from tests.waits import PATIENCE_S, until_in_loop
 
 PEPPER = b"pepper"
 KEY = "sk-dgm-test"
@@ -225,7 +226,7 @@ class Gateway:
             reply.parts.append(message["body"])
             reply.ended = not message.get("more_body", False)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await app(scope, receive, send)
         return reply
 
@@ -235,9 +236,7 @@ class Gateway:
 
     async def rows(self, count: int) -> list[Entry]:
         """The log, once it has `count` rows."""
-        async with asyncio.timeout(5):
-            while len(self.entries) < count:
-                await asyncio.sleep(0.01)
+        await until_in_loop(lambda: len(self.entries) >= count)
         return self.entries
 
 

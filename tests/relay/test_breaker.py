@@ -17,6 +17,7 @@ from gateway.relay.shared_breaker import POLL_S, SharedBreaker
 from gateway.routing.health import FAILURES, TRIAL_S, State
 from tests.redis_server import running
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
+from tests.waits import until_in_loop
 
 CHAT = "/v1/chat/completions"
 A, B = provider("a"), provider("b")
@@ -182,8 +183,9 @@ async def test_after_a_rest_one_request_tries_and_the_others_go_elsewhere(tmp_pa
     async with gateway(tmp_path, registry, a=first, b=lambda _: completion("b")) as live:
         await live.post(CHAT, asking())
         await asyncio.sleep(0.25)
+        before = len(live.upstreams.requests)
         trial = asyncio.create_task(live.post(CHAT, asking()))
-        await asyncio.sleep(0.05)
+        await until_in_loop(lambda: len(live.upstreams.requests) > before)
         others = [await live.post(CHAT, asking()) for _ in range(3)]
         gate.set()
         assert b"back" in (await trial).body
@@ -240,15 +242,15 @@ async def test_what_opens_on_one_machine_rests_on_all(tmp_path: Path) -> None:
         one.begin()
         two.begin()
         try:
-            one.note(X, "rate_limit", 1, 1.0)
-            await _until(lambda: X in two.states)
-            assert two.states[X].until == pytest.approx(one.states[X].until, abs=0.2)
+            one.note(X, "rate_limit", 1, 3.0)
+            await until_in_loop(lambda: X in two.states)
+            assert two.states[X].until == pytest.approx(one.states[X].until, abs=1.0)
             await asyncio.sleep(max(0.0, one.states[X].until - time.monotonic()) + 0.05)
             tried = await asyncio.gather(one.enter(X), two.enter(X))
             assert sorted(tried) == [False, True]
             winner, other = (one, two) if tried[0] else (two, one)
             winner.note(X, None, None, 0)
-            await _until(lambda: X not in other.states)
+            await until_in_loop(lambda: X not in other.states)
         finally:
             await one.stop()
             await two.stop()
@@ -265,9 +267,3 @@ async def test_without_redis_each_machine_goes_by_its_own(tmp_path: Path) -> Non
         assert isinstance(alone.states[X], State)
     finally:
         await alone.stop()
-
-
-async def _until(true: Any) -> None:
-    async with asyncio.timeout(5):
-        while not true():
-            await asyncio.sleep(0.02)

@@ -12,6 +12,7 @@ from gateway.relay import cache_heard
 from gateway.relay.cache_heard import Heard
 from gateway.relay.cache_key import mark_in
 from gateway.relay.cache_shelf import DatabaseShelf, Row
+from tests.waits import PATIENCE_S
 
 
 def key(number: int) -> str:
@@ -76,7 +77,7 @@ async def test_new_questions_do_not_reach_the_database(
     table.made[key(0)] = time.time() - 60
     shelf = DatabaseShelf(table.read, table.write, None, table.news, tmp_path / "kept")
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while await shelf.get(key(1)) is None and table.reads.count(key(1)) == len(table.reads):
                 before = len(table.reads)
                 await asyncio.sleep(0.03)
@@ -88,11 +89,11 @@ async def test_new_questions_do_not_reach_the_database(
         assert table.reads == []
         assert await shelf.get(key(0)) == b"blob"
         shelf.put(Row(key(3), 1, b"blob", time.time(), time.time() + 60))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while await shelf.get(key(3)) is None:
                 await asyncio.sleep(0.01)
         table.made[key(4)] = time.time()  # another process has kept it
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while await shelf.get(key(4)) is None:
                 await asyncio.sleep(0.01)
     finally:
@@ -113,10 +114,9 @@ async def test_processes_of_a_machine_tell_each_other_at_once(
             assert await shelf.get(key(9)) is None
         for number in range(5):
             one.put(Row(key(number), 1, b"blob", time.time(), time.time() + 60))
-            async with asyncio.timeout(5):
-                while key(number) not in table.made:
+            async with asyncio.timeout(PATIENCE_S):
+                while await two.get(key(number)) is None:
                     await asyncio.sleep(0.01)
-            await asyncio.sleep(0.01)
             found = await asyncio.gather(*(two.get(key(number)) for _ in range(4)))
             assert found == [b"blob"] * 4
         table.reads.clear()

@@ -25,6 +25,7 @@ from gateway.routing.snapshot import Step
 from tests.redis_server import RedisServer, running
 from tests.relay.harness import Gateway, completion, gateway
 from tests.relay.test_cache import ASKED, CHAT, Counting, cached, registry, said
+from tests.waits import PATIENCE_S, until_in_loop
 
 
 class Table:
@@ -46,7 +47,7 @@ class Table:
         self.rows |= {row.key: row for row in rows}
 
     async def filled(self, count: int = 1) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.rows) < count:
                 await asyncio.sleep(0.01)
 
@@ -180,7 +181,7 @@ async def shared(tmp_path: Path, known: Any, url: str, one: Any) -> Any:
 async def kept_on(url: str, count: int = 1) -> list[bytes]:
     client = Redis.from_url(url)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while len(keys := await client.keys(PREFIX + ANSWER + "*")) < count:
                 await asyncio.sleep(0.01)
         return [(await client.ttl(key)) for key in keys]
@@ -198,7 +199,7 @@ async def test_machines_share_answers_on_redis(
     async with shared(tmp_path / "a", known, redis.url, one) as first:
         asked = await first.post(CHAT, ASKED)
         (ttl,) = await kept_on(redis.url)
-        assert 70 < ttl <= 77
+        assert 77 - PATIENCE_S < ttl <= 77
     async with shared(tmp_path / "b", known, redis.url, one) as second:
         again = await second.post(CHAT, ASKED)
         (row,) = await second.rows(1)
@@ -223,7 +224,8 @@ async def test_limits_and_answer_are_one_round_trip(
     async with shared(tmp_path, known, redis.url, one) as gw:
         await gw.post(CHAT, ASKED)
         await kept_on(redis.url)
-        await asyncio.sleep(0.3)  # what the first one used is settled
+        limiter = gw.runtime.shared  # what the first one used is settled
+        await until_in_loop(lambda: not (limiter._waiting or limiter._keeping or limiter._tasks))
         forget(gw)
         trips = _trips(gw.runtime.shared)
         reply = await gw.post(CHAT, ASKED if found else {**ASKED, "seed": 5})
@@ -266,7 +268,7 @@ async def test_without_redis_there_is_the_memory(tmp_path: Path, redis: RedisSer
         began = time.monotonic()
         assert said(await gw.post(CHAT, ASKED)) == "answer 1"
         assert (await gw.post(CHAT, {**ASKED, "seed": 1})).status == 200
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
 
 
 @pytest.mark.redis

@@ -49,6 +49,7 @@ from tests.fakes import (
 from tests.fakes.bedrock import BEARER, StrictBedrock
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.ollama import StrictOllama
+from tests.waits import until_in_loop
 
 JSON = '{"mood":"calm","waves":3,"words":["blue"]}'
 
@@ -417,7 +418,7 @@ async def test_all_of_it_ends_in_time() -> None:
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         started = time.perf_counter()
         found = await examine(to, total_s=0.6)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 15
     assert found.ended == "late"
     assert len(found.findings) == len(PROBES)
     assert "the time for all probes was over" in found.findings[-1].words
@@ -445,13 +446,15 @@ async def test_who_stops_it_closes_every_call() -> None:
             upstream.script.on(text, Say(text="slow", first_s=30))
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         asking = asyncio.create_task(examine(to, at_once=8))
-        await asyncio.sleep(0.6)
+        # Quick ones are answered, slow ones are open.
+        await until_in_loop(lambda: sum(not seen.finished for seen in upstream.requests) >= 4)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await asyncio.sleep(0.2)
+        await until_in_loop(
+            lambda: all(seen.finished or seen.left_at for seen in upstream.requests), within_s=15
+        )
         assert any(seen.left_at for seen in upstream.requests)
-        assert all(seen.finished or seen.left_at for seen in upstream.requests)
 
 
 async def test_a_rate_limit_is_waited_for_once() -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from gateway.relay.http1 import HIGH_WATER, Transport
+from tests.waits import PATIENCE_S, until_in_loop
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -88,7 +89,8 @@ async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
     transport = Transport()
     async with server(answering(OK)) as url:
         assert await whole(transport, post(url)) == (200, b"ok")
-        await asyncio.sleep(0.05)
+        (kept,) = (one for many in transport._idle.values() for one in many)
+        await until_in_loop(lambda: kept.closed)
         assert await whole(transport, post(url)) == (200, b"ok")
         await transport.aclose()
 
@@ -138,7 +140,7 @@ async def test_a_broken_answer_is_an_error(reply: bytes, said: type[Exception]) 
     transport = Transport()
     async with server(answering(reply)) as url:
         with pytest.raises(said):
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE_S):
                 await whole(transport, post(url))
         await transport.aclose()
 
@@ -174,7 +176,7 @@ async def test_closing_early_closes_the_upstream() -> None:
     async with server(serve) as url:
         response = await transport.handle_async_request(post(url))
         await response.aclose()
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(PATIENCE_S):
             await closed.wait()
 
 

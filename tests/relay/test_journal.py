@@ -7,26 +7,18 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gateway.relay.entry import Bodies, Entry
 from gateway.relay.journal import Journal
+from tests.waits import PATIENCE_S, until
 
 
 def entry(name: str, body: bytes | None = None) -> Entry:
     bodies = Bodies(client_request=body) if body is not None else None
     return Entry(id=name, started_at=1.0, bodies=bodies)
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def test_entries_reach_the_writer_in_order_and_leave_no_file(tmp_path: Path) -> None:
@@ -52,7 +44,7 @@ def test_a_writer_that_fails_is_asked_again_with_the_same_entries(
 
     journal = Journal(tmp_path, write)
     journal.append(entry("one"))
-    eventually(lambda: journal.counters.written == 1)
+    until(lambda: journal.counters.written == 1)
     journal.close()
     assert calls == [["one"]] * 3
     assert journal.counters.failed_batches == 2
@@ -63,12 +55,12 @@ def test_bodies_go_before_rows_and_both_are_counted(tmp_path: Path) -> None:
     written: list[Entry] = []
 
     def write(batch: list[Entry]) -> None:
-        free.wait(5)
+        free.wait(PATIENCE_S)
         written.extend(batch)
 
     journal = Journal(tmp_path, write, max_items=3, max_bytes=1000)
     journal.append(entry("first"))
-    eventually(lambda: journal.depth == 0)  # the writer holds it now
+    until(lambda: journal.depth == 0)  # the writer holds it now
     for name in ("a", "b", "c", "d"):
         journal.append(entry(name, b"x" * 600))
     assert journal.counters.bodies_dropped >= 2
@@ -97,7 +89,7 @@ def test_a_killed_process_loses_nothing_that_was_appended(tmp_path: Path) -> Non
     assert run.returncode == -9
     seen: list[Entry] = []
     journal = Journal(tmp_path, seen.extend)
-    eventually(lambda: journal.counters.replayed == 50)
+    until(lambda: journal.counters.replayed == 50)
     journal.close()
     assert sorted(e.id for e in seen) == sorted(f"r{n}" for n in range(50))
     assert all(e.bodies and e.bodies.client_request == b"hello" for e in seen)
@@ -105,12 +97,12 @@ def test_a_killed_process_loses_nothing_that_was_appended(tmp_path: Path) -> Non
 
 def test_a_living_process_keeps_its_segment_to_itself(tmp_path: Path) -> None:
     held = threading.Event()
-    owner = Journal(tmp_path, lambda _batch: held.wait(5) and None)
+    owner = Journal(tmp_path, lambda _batch: held.wait(PATIENCE_S) and None)
     owner.append(entry("mine"))
     other_seen: list[str] = []
     other = Journal(tmp_path, lambda batch: other_seen.extend(e.id for e in batch))
     other.append(entry("other"))
-    eventually(lambda: other_seen == ["other"])
+    until(lambda: other_seen == ["other"])
     other.close()
     held.set()
     owner.close()
@@ -129,7 +121,7 @@ def test_a_torn_last_record_does_not_hide_the_whole_ones(tmp_path: Path) -> None
         file.write(b"\x40\x00\x00\x00torn")
     seen: list[str] = []
     second = Journal(tmp_path, lambda batch: seen.extend(e.id for e in batch))
-    eventually(lambda: bool(seen))
+    until(lambda: seen)
     second.close()
     assert seen == ["whole"]
 

@@ -31,6 +31,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
+from tests.waits import until_in_loop
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -139,7 +140,7 @@ async def test_the_most_a_request_may_use_keeps_others_out_while_it_runs(tmp_pat
 
     async with gateway(tmp_path, registry, one=slow) as rig:
         running = asyncio.ensure_future(rig.post(CHAT, body(max_tokens=60)))
-        await asyncio.sleep(0.05)
+        await until_in_loop(lambda: rig.upstreams.requests)
         refused = await rig.post(CHAT, body(max_tokens=60))
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         go.set()

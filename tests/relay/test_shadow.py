@@ -12,6 +12,7 @@ import msgspec
 from gateway.relay import shadow
 from gateway.routing.limits import Limits
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
+from tests.waits import until_in_loop
 
 CHAT = "/v1/chat/completions"
 A, B = provider("a"), provider("b")
@@ -85,6 +86,7 @@ async def test_shadows_are_bounded(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
         for _ in range(shadow.MOST + 5):
             assert (await live.post(CHAT, asking())).status == 200
+        await until_in_loop(lambda: len(live.upstreams.requests) >= 2 * shadow.MOST + 5)
         await asyncio.sleep(0.05)
         hosts = [request.url.host for request in live.upstreams.requests]
         assert hosts.count("b.test") == shadow.MOST
@@ -113,5 +115,5 @@ async def test_shadows_under_way_end_with_the_process(tmp_path: Path) -> None:
 
     async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
         await live.post(CHAT, asking())
-        await asyncio.sleep(0.05)
+        await until_in_loop(lambda: len(live.upstreams.requests) == 2)
     assert [row.outcome for row in live.entries] == ["ok", "error"]

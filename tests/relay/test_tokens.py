@@ -23,6 +23,7 @@ from gateway.relay.spool import Pieces, Spools
 from gateway.relay.tokens import Tokens
 from gateway.routing.snapshot import Provider
 from tests.fakes.server import Out, Seen, Server
+from tests.waits import PATIENCE_S, until_in_loop
 
 URL = httpx.URL("https://bedrock-runtime.eu-west-1.amazonaws.com/model/x%3A0/converse")
 PLAIN = httpx.Headers({"host": URL.host, "content-type": "application/json", "x-own": "1"})
@@ -112,11 +113,9 @@ async def test_a_token_is_renewed_before_it_ends_and_nobody_waits(
     assert (await headers(made, to))["authorization"] == "Bearer token-1"
     server.expires_in = 3600
     assert (await headers(made, to))["authorization"] == "Bearer token-1"
-    for _ in range(200):
-        if (await headers(made, to))["authorization"] == "Bearer token-2":
-            break
-        await asyncio.sleep(0.01)
-    assert (await headers(made, to))["authorization"] == "Bearer token-2"
+    async with asyncio.timeout(PATIENCE_S):
+        while (await headers(made, to))["authorization"] != "Bearer token-2":
+            await asyncio.sleep(0.01)
     assert len(server.requests) == 2
 
 
@@ -127,6 +126,8 @@ async def test_a_renewal_that_fails_leaves_the_token_in_use(
     server.expires_in = 100
     await headers(made, to)
     server.status = 400
+    assert (await headers(made, to))["authorization"] == "Bearer token-1"
+    await until_in_loop(lambda: len(server.requests) == 2)
     for _ in range(20):
         assert (await headers(made, to))["authorization"] == "Bearer token-1"
         await asyncio.sleep(0.01)
@@ -205,7 +206,7 @@ async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
     go = threading.Event()
 
     def slow(fields: dict[str, Any]) -> Grant[str]:
-        go.wait(5)
+        go.wait(PATIENCE_S)
         return Grant("late", time.time() + 3600)
 
     monkeypatch.setitem(tokens._FETCH, "google", slow)

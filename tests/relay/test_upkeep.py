@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from gateway.relay.runtime import Config, Runtime, Wiring
 from tests.relay.harness import snapshot
+from tests.waits import until_in_loop
 
 
 async def test_it_goes_on_after_a_failure(
@@ -27,8 +27,6 @@ async def test_it_goes_on_after_a_failure(
         load_snapshot=snapshot, current_version=lambda: 1, write=lambda _: None, upkeep=upkeep
     )
     live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, snapshot())
-    async with asyncio.timeout(5):
-        while len(calls) < 3:
-            await asyncio.sleep(0.01)
+    await until_in_loop(lambda: len(calls) >= 3)
     await live.close()
     assert "housekeeping failed" in caplog.text

@@ -40,7 +40,7 @@ def told_by(url: str, data_dir: Path) -> Any:
 @pytest.fixture
 def postgres() -> str:
     try:
-        socket.create_connection(("127.0.0.1", 5432), timeout=1).close()
+        socket.create_connection(("127.0.0.1", 5432), timeout=10).close()
     except OSError:
         if "TEST_POSTGRES_URL" not in os.environ:
             pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")

@@ -194,20 +194,21 @@ def _moves(
     old: dict[str, tuple[int, int, TargetDoc]],
     new: dict[str, tuple[int, int, TargetDoc]],
 ) -> Iterator[str]:
-    """Targets whose order among those that stayed is another, the fewest that explain it."""
-    was = sorted(kept, key=lambda label: old[label][:2])
-    now = sorted(kept, key=lambda label: new[label][:2])
-    while was != now:
-        moved = max(now, key=lambda label: abs(was.index(label) - now.index(label)))
-        yield _("moved %s") % _short(moved)
-        was.remove(moved)
-        now.remove(moved)
-    for label in now:
+    """Targets in another step, and those whose order among the rest is another, the fewest."""
+    for label in kept:
         if old[label][0] != new[label][0]:
             yield _("moved %(name)s to step %(step)d") % {
                 "name": _short(label),
                 "step": new[label][0] + 1,
             }
+    stayed = [label for label in kept if old[label][0] == new[label][0]]
+    was = sorted(stayed, key=lambda label: old[label][:2])
+    now = sorted(stayed, key=lambda label: new[label][:2])
+    while was != now:
+        moved = max(now, key=lambda label: abs(was.index(label) - now.index(label)))
+        yield _("moved %s") % _short(moved)
+        was.remove(moved)
+        now.remove(moved)
 
 
 def _conditions(before: tuple[StepDoc, ...], after: tuple[StepDoc, ...]) -> Iterator[str]:
