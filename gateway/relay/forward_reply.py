@@ -6,18 +6,17 @@ on as it comes. Files and pictures are in the log by their length alone.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.canon.errors import Error, GatewayError
+from gateway.canon.errors import Error
 from gateway.dialects import rerank
 from gateway.framing.sse import Decoder, FrameTooLarge
 from gateway.relay import batches, measure
 from gateway.relay.call import Call, Client, Header
 from gateway.relay.forward import ours, spoken_characters, state_of
-from gateway.relay.reply import answer_headers, decode, passed_headers_of, stopped
+from gateway.relay.reply import answer_headers, decode, passed_headers_of, to_its_end
 from gateway.relay.settle import settle
 from gateway.relay.upstream import MAX_REPLY_BYTES, Answer
 from gateway.relay.watch import Watch
@@ -141,17 +140,7 @@ class _Passing:
         """Relay all. Raises GatewayError only before the first byte."""
         if self.operation.family == "audio/speech":
             self.state.measured = spoken_characters(self.call)
-        try:
-            await self._relay()
-        except GatewayError as failure:
-            if not self.client.started:
-                raise
-            await self._break(failure.error)
-        except asyncio.CancelledError:
-            if not self.client.started or self.watch.reason in {None, "client_gone"}:
-                raise
-            self.watch.absorb()
-            await self._break(stopped(self.watch.reason))
+        await to_its_end(self._relay(), self._break, self.client, self.watch)
 
     async def _relay(self) -> None:
         call, client, watch = self.call, self.client, self.watch

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -304,16 +305,7 @@ class _Stream:
     async def run(self, answer: Answer) -> None:
         """Relay the whole stream. Raises GatewayError only before the first frame."""
         try:
-            await self._relay(answer)
-        except GatewayError as failure:
-            if not self.client.started:
-                raise
-            await self._break(failure.error)
-        except asyncio.CancelledError:
-            if not self.client.started or self.watch.reason in {None, "client_gone"}:
-                raise
-            self.watch.absorb()
-            await self._break(stopped(self.watch.reason))
+            await to_its_end(self._relay(answer), self._break, self.client, self.watch)
         finally:
             if self.pinger is not None:
                 self.pinger.cancel()
@@ -447,6 +439,29 @@ _STOPPED = {
     "total": "the upstream did not finish its answer in time",
     "drain": "the gateway is shutting down",
 }
+
+
+async def to_its_end(
+    relaying: Awaitable[None],
+    tell: Callable[[Error], Awaitable[None]],
+    client: Client,
+    watch: Watch,
+) -> None:
+    """Relay an answer; what breaks it after its first byte is told to the client by `tell`.
+
+    Raises GatewayError and CancelledError before that, and where the client has gone.
+    """
+    try:
+        await relaying
+    except GatewayError as failure:
+        if not client.started:
+            raise
+        await tell(failure.error)
+    except asyncio.CancelledError:
+        if not client.started or watch.reason in {None, "client_gone"}:
+            raise
+        watch.absorb()
+        await tell(stopped(watch.reason))
 
 
 def stopped(reason: str | None) -> Error:
