@@ -1,11 +1,16 @@
-"""An answer's head travels with its body."""
+"""An answer's head travels with its body, and is the one that uvicorn would send."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from gateway.management.start.protocol import Corked
+import pytest
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from gateway.management.start.protocol import Corked, Protocol
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -28,6 +33,12 @@ class Wire:
 
     def pause_reading(self) -> str:
         return "paused"
+
+    def resume_reading(self) -> None: ...
+
+    def get_extra_info(self, name: str) -> None: ...
+
+    def set_protocol(self, protocol: object) -> None: ...
 
 
 def corked() -> tuple[Corked, Wire]:
@@ -54,6 +65,15 @@ async def test_a_head_alone_goes_with_the_next_turn() -> None:
     assert wire.writes == [HEAD, b"data: 1\n\n"]
 
 
+async def test_a_head_that_is_held_waits_for_its_body() -> None:
+    cork, wire = corked()
+    cork.hold(HEAD)
+    await asyncio.sleep(0)
+    assert wire.writes == []
+    cork.write(b"ok")
+    assert wire.writes == [HEAD + b"ok"]
+
+
 async def test_closing_sends_what_is_held() -> None:
     cork, wire = corked()
     cork.write(HEAD)
@@ -73,3 +93,103 @@ async def test_nothing_is_sent_to_who_has_gone() -> None:
 async def test_all_else_is_the_transports() -> None:
     cork, _ = corked()
     assert cork.pause_reading() == "paused"
+
+
+def start(*headers: tuple[bytes, bytes], status: int = 200) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def body(data: bytes = b"", *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+KIND = (b"content-type", b"text/plain")
+FIVE = (b"content-length", b"5")
+WHOLE = [start(KIND, FIVE), body(b"hello")]
+ANSWERS: dict[str, list[dict[str, Any]]] = {
+    "whole": WHOLE,
+    "in pieces": [start(KIND), body(b"a", more=True), body(b"b", more=True), body()],
+    "of known length in pieces": [start(FIVE), body(b"he", more=True), body(b"llo")],
+    "long": [start((b"content-length", b"100000")), body(b"x" * 100_000)],
+    "empty": [start((b"content-length", b"0")), body()],
+    "without a body": [start(status=204), body()],
+    "not modified": [start((b"etag", b"x"), status=304), body()],
+    "of a status without a name": [start(FIVE, status=599), body(b"hello")],
+    "that closes": [start(FIVE, (b"connection", b"close")), body(b"hello")],
+    "chunked by itself": [start((b"transfer-encoding", b"chunked")), body(b"hello")],
+    "with capitals": [
+        start((b"Content-Type", b"text/plain"), (b"Content-Length", b"5")),
+        body(b"hello"),
+    ],
+    "with tabs and Latin": [start((b"x-note", b"a\tb \xe9"), FIVE), body(b"hello")],
+    "of the same header twice": [
+        start((b"set-cookie", b"a"), (b"set-cookie", b"b"), FIVE),
+        body(b"hello"),
+    ],
+    "with a line in a value": [start((b"x-note", b"a\r\nx-evil: 1"), FIVE), body(b"hello")],
+    "with NUL in a value": [start((b"x-note", b"a\0b"), FIVE), body(b"hello")],
+    "with a line in a name": [start((b"x\r\ny", b"a"), FIVE), body(b"hello")],
+    "with a space in a name": [start((b"x y", b"a"), FIVE), body(b"hello")],
+    "with no number for a length": [start((b"content-length", b"five")), body(b"hello")],
+    "too long": [start(FIVE), body(b"hello, world")],
+    "too short": [start(FIVE), body(b"he")],
+    "without an end": [start(FIVE)],
+    "without a beginning": [body(b"hello")],
+    "none": [],
+}
+REQUESTS = {
+    "1.1": b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+    "1.0": b"GET / HTTP/1.0\r\nhost: x\r\n\r\n",
+    "close": b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    "HEAD": b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n",
+}
+
+
+async def answered(
+    kind: type[HttpToolsProtocol], request: bytes, messages: Any
+) -> tuple[bytes, bool]:
+    """All that is written for a request, twice over, and whether the connection is closed."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            await send(message)
+
+    config = Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
+    state = ServerState()
+    protocol = kind(config=config, server_state=state, app_state={})
+    wire: Any = Wire()
+    protocol.connection_made(wire)
+    for _ in range(2):
+        if not wire.closed:
+            protocol.data_received(request)
+        while state.tasks:
+            await asyncio.wait(state.tasks)
+        await asyncio.sleep(0)
+    protocol._unset_keepalive_if_required()
+    return b"".join(wire.writes), wire.closed
+
+
+@pytest.mark.parametrize("messages", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+async def test_an_answer_is_the_one_that_uvicorn_sends(messages: Any, request_: bytes) -> None:
+    ours = await answered(Protocol, request_, messages)
+    theirs = await answered(HttpToolsProtocol, request_, messages)
+    assert ours == theirs
+
+
+async def test_a_whole_answer_is_one_write() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start(KIND, FIVE))
+        await asyncio.sleep(0)
+        await send(body(b"hello"))
+
+    state, wire = ServerState(), Wire()
+    config = Config(app, log_config=None, access_log=False, lifespan="off")
+    protocol = Protocol(config=config, server_state=state, app_state={})
+    protocol.connection_made(wire)
+    protocol.data_received(REQUESTS["1.1"])
+    while state.tasks:
+        await asyncio.wait(state.tasks)
+    protocol._unset_keepalive_if_required()
+    assert len(wire.writes) == 1
+    assert wire.writes[0].endswith(b"\r\n\r\nhello")
