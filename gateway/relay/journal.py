@@ -73,6 +73,7 @@ class Journal:
         self._closing = False
         self._queue: list[Entry] = []
         self._bytes = 0
+        self._writing = 0
         self._segment = Segment(directory)
         self._spare: Segment | None = None
         self._disk_full = False
@@ -84,8 +85,8 @@ class Journal:
 
     @property
     def depth(self) -> int:
-        """Entries waiting to be written."""
-        return len(self._queue)
+        """Entries that are not in the database yet."""
+        return len(self._queue) + self._writing
 
     def append(self, entry: Entry) -> None:
         """Take a finished request. Never waits on the database, never raises."""
@@ -172,7 +173,7 @@ class Journal:
         with self._lock:
             batch, segment = self._queue, self._segment
             if batch:
-                self._queue, self._bytes = [], 0
+                self._queue, self._bytes, self._writing = [], 0, len(batch)
                 self._segment = self._fresh_segment(segment)
             return batch, segment
 
@@ -194,6 +195,7 @@ class Journal:
                 self._write(part)
                 self.counters.written += len(part)
                 del batch[:BATCH_ITEMS]
+                self._writing = len(batch)
         except Exception:
             self.counters.failed_batches += 1
             log.exception("the request log could not be written; trying again")

@@ -31,6 +31,24 @@ def test_entries_reach_the_writer_in_order_and_leave_no_file(tmp_path: Path) -> 
     assert list(tmp_path.glob("*.journal")) == []
 
 
+def test_what_is_being_written_still_counts_as_waiting(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write(batch: list[Entry]) -> None:
+        begun.set()
+        assert go_on.wait(PATIENCE_S)
+
+    journal = Journal(tmp_path, write)
+    journal.append(entry("one"))
+    assert begun.wait(PATIENCE_S)
+    journal.append(entry("two"))
+    assert journal.depth == 2
+    go_on.set()
+    until(lambda: journal.depth == 0)
+    journal.close()
+    assert journal.counters.written == 2
+
+
 def test_a_writer_that_fails_is_asked_again_with_the_same_entries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,16 +69,17 @@ def test_a_writer_that_fails_is_asked_again_with_the_same_entries(
 
 
 def test_bodies_go_before_rows_and_both_are_counted(tmp_path: Path) -> None:
-    free = threading.Event()
+    free, begun = threading.Event(), threading.Event()
     written: list[Entry] = []
 
     def write(batch: list[Entry]) -> None:
+        begun.set()
         free.wait(PATIENCE_S)
         written.extend(batch)
 
     journal = Journal(tmp_path, write, max_items=3, max_bytes=1000)
     journal.append(entry("first"))
-    until(lambda: journal.depth == 0)  # the writer holds it now
+    assert begun.wait(PATIENCE_S)  # the writer holds it now
     for name in ("a", "b", "c", "d"):
         journal.append(entry(name, b"x" * 600))
     assert journal.counters.bodies_dropped >= 2

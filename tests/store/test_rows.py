@@ -15,6 +15,7 @@ from gateway import store
 from gateway.models import ApiKey, RequestBody, RequestLog, Unindexed
 from gateway.relay.entry import Attempt, Bodies, Chunk, Entry
 from gateway.store.bodies import COMPRESS_BYTES, packed, unpacked
+from gateway.store.rows import AT_ONCE
 from tests.store.factories import STARTED, entry
 
 pytestmark = pytest.mark.django_db
@@ -107,6 +108,19 @@ def test_a_replayed_batch_changes_nothing() -> None:
 def test_an_entry_twice_in_one_batch_is_one_row() -> None:
     store.write([entry("same"), entry("same"), entry("other")])
     assert ids() == ["same", "other"]
+
+
+@pytest.mark.parametrize("size", [1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE + 5])
+def test_a_batch_of_any_size_is_written_whole(size: int) -> None:
+    names = [f"req_{n}" for n in range(size)]
+    body = {name: Bodies(client_request=name.encode()) for name in names[::2]}
+    known = names[: size // 3]
+    store.write([entry(name, bodies=body.get(name)) for name in known])
+    store.write([entry(name, bodies=body.get(name)) for name in names])
+    assert ids() == names
+    for row in RequestLog.objects.all():
+        assert store.load_bodies(row.pk) == body.get(row.request_id)
+    assert Unindexed.objects.count() == len(body)
 
 
 def test_an_id_that_a_client_uses_twice_gives_two_rows() -> None:
