@@ -30,6 +30,7 @@ _MILLION = 1_000_000
 
 _CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _NESTED = (("generationConfig", "maxOutputTokens"), ("options", "num_predict"))
+_SAYING = frozenset({*_CAPS, *(outer for outer, _ in _NESTED)})
 _CHOICES = ("n", "best_of")
 _numbers = msgspec.json.Decoder(int | None)
 # Units of dollars for a token of input and one of output.
@@ -41,20 +42,22 @@ def want(call: Call, able: int, rates: Rates) -> Want:
 
     `able` is how long their answers may be at most, as `most_output` says.
     """
-    prompt = _prompt(call)
-    output = _output(call, able) if call.verb == "generate" else 0
+    size, output = len(call.body), 0
+    prompt = size // BYTES_PER_TOKEN + 1
+    if call.verb == "generate":
+        output = _output(call, able)
+        if size > PARSED_BYTES:
+            prompt = _parsed(call, prompt)
     return Want(prompt + output, prompt * rates[0] + output * rates[1])
 
 
-def _prompt(call: Call) -> int:
-    size = len(call.body)
-    if size > PARSED_BYTES and call.verb == "generate":
-        try:
-            # By three bytes to a token instead of four.
-            return estimate(call) * 4 // BYTES_PER_TOKEN
-        except GatewayError:
-            pass
-    return size // BYTES_PER_TOKEN + 1
+def _parsed(call: Call, by_size: int) -> int:
+    """The prompt's tokens at most, by what its parts are."""
+    try:
+        # By three bytes to a token instead of four.
+        return estimate(call) * 4 // BYTES_PER_TOKEN
+    except GatewayError:
+        return by_size
 
 
 def most_output(targets: Iterable[Target]) -> int:
@@ -64,14 +67,15 @@ def most_output(targets: Iterable[Target]) -> int:
 
 
 def _output(call: Call, able: int) -> int:
-    asked = _cap(call.fields)
+    fields = call.fields
+    asked = None if _SAYING.isdisjoint(fields) else _cap(fields)
     if asked is None and call.route is not None:
         asked = call.route.default_max_output
     if asked is None:
         asked = able
     for name in _CHOICES:
-        if name in call.fields:
-            asked *= _number(call.fields[name]) or 1
+        if name in fields:
+            asked *= _number(fields[name]) or 1
     return asked
 
 

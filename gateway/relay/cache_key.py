@@ -75,7 +75,7 @@ class Base:
     def __init__(self, secret: bytes, said: Any) -> None:
         self._begun = hashlib.sha256(secret)
         self._begun.update(self.key(_encoded(said)))
-        self._marks = self.key(b"marks")
+        self._marks = hashlib.blake2b(digest_size=MARK_BYTES, key=self.key(b"marks"))
 
     def key(self, *parts: bytes) -> bytes:
         """The digest of some parts, none of which can be taken for two others."""
@@ -85,8 +85,9 @@ class Base:
 
     def mark(self, words: str) -> str:
         """The mark of a question that ends with these words."""
-        told = words.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(told, digest_size=MARK_BYTES, key=self._marks).hexdigest()
+        made = self._marks.copy()
+        made.update(words.encode("utf-8", "surrogatepass"))
+        return made.hexdigest()
 
 
 class Bases:
@@ -96,6 +97,8 @@ class Bases:
         self._secret = hashlib.blake2b(secret, digest_size=32, person=b"answer cache").digest()
         self._snapshot: Snapshot | None = None
         self._known: dict[tuple[str, ...], Base] = {}
+        # The same by route, key and namespace, where nothing else of the call matters.
+        self._plain: dict[tuple[str, int, str], Base] = {}
         # Routes by name: whether they choose by tags.
         self._tagged: dict[str, bool] = {}
 
@@ -104,7 +107,13 @@ class Bases:
         if call.snapshot is not self._snapshot or len(self._known) >= _KEPT:
             self._snapshot = call.snapshot
             self._known.clear()
+            self._plain.clear()
             self._tagged.clear()
+        key_id = call.key.id if call.key is not None else 0
+        plain = (route.name, key_id, namespace)
+        found = self._plain.get(plain)
+        if found is not None:
+            return found
         tagged = self._tagged.get(route.name)
         if tagged is None:
             tagged = self._tagged[route.name] = _tagged(route)
@@ -120,6 +129,8 @@ class Bases:
                 _behind(call.snapshot, route),
             ]
             found = self._known[name] = Base(self._secret, said)
+        if key_id and not tagged:
+            self._plain[plain] = found
         return found
 
 

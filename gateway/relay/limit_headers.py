@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 
 from gateway.routing.limits import BUCKETS, SLICES, UNITS, Bound, What
 
@@ -23,13 +22,11 @@ def _named(template: str) -> dict[str, tuple[bytes, bytes, bytes]]:
     }
 
 
-@lru_cache(maxsize=256)
 def _until(second: int, left: int) -> bytes:
     """A reset as Anthropic writes it: when."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
-@lru_cache(maxsize=256)
 def _in(second: int, left: int) -> bytes:
     """A reset as OpenAI writes it: in what time."""
     return duration(left).encode()
@@ -42,55 +39,85 @@ _NAMES: dict[str, Names] = {
     "anthropic_messages": (_named("anthropic-ratelimit-{what}-{field}"), _until)
 }
 
-
-# Of a bound: its place among the counts, the most there may be beside the request itself, the
-# same as clients are told, and when all that is counted now has left its window.
-Head = tuple[int, int, bytes, float]
-# Those of each kind, and the bounds that warn with their places.
-Heads = tuple[tuple[tuple[What, tuple[Head, ...]], ...], tuple[tuple[int, Bound], ...]]
-
-
-def heads(bounds: Sequence[Bound], now: float) -> Heads:
-    """What headers are made of, the same for so long as `limits.lines` are."""
-    kinds: dict[What, list[Head]] = {}
-    for number, bound in enumerate(bounds):
-        if span_s := bound.span_s:
-            ends = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
-            most = bound.most - 1 if bound.what == "requests" else bound.most
-            kinds.setdefault(bound.what, []).append((2 * number, most, bound.told, ends))
-    soft = tuple((2 * n, bound) for n, bound in enumerate(bounds) if bound.rule.soft is not None)
-    return tuple((what, tuple(found)) for what, found in kinds.items()), soft
+# Of a bound: its place among the counts, the most there may be beside the request itself, and
+# its headers that do not change within a second: the limit, and when it is as if unused.
+Head = tuple[int, int, Header, Header]
+# Of a kind of bounds: the name of the header that tells what is left, and all of that kind.
+Kind = tuple[bytes, tuple[Head, ...]]
 
 
-def of(dialect: str, told: Heads, counts: Sequence[int], now: float) -> list[Header]:
-    """The headers for a request that was looked at: of each kind, what ends first.
+class Heads:
+    """What the headers of some bounds are made of, good for so long as `limits.lines` are."""
 
-    `counts` are those of `limits.look`, of all bounds or of the first of them.
-    """
-    names, reset = _NAMES.get(dialect, _OPENAI)
-    looked = len(counts)
-    found: list[Header] = []
-    for what, nearest in told[0]:
-        least, head = 0, None
-        for one in nearest:
-            if (place := one[0]) < looked:
-                left = one[1] - counts[place] - counts[place + 1]
-                if head is None or left < least:
-                    least, head = left, one
-        if head is not None:
+    __slots__ = ("_kinds", "_second", "_soft", "_told")
+
+    def __init__(self, bounds: Sequence[Bound], now: float) -> None:
+        # By what is counted: the place of a bound, its most, the same as told, when it ends.
+        self._kinds: dict[What, list[tuple[int, int, bytes, float]]] = {}
+        for number, bound in enumerate(bounds):
+            if span_s := bound.span_s:
+                ends = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
+                most = bound.most - 1 if bound.what == "requests" else bound.most
+                of_kind = self._kinds.setdefault(bound.what, [])
+                of_kind.append((2 * number, most, bound.told, ends))
+        soft = ((2 * n, b) for n, b in enumerate(bounds) if b.rule.soft is not None)
+        self._soft = tuple(soft)
+        self._second = 0
+        # Those of this second, by dialect: one request in many makes them.
+        self._told: dict[str, tuple[Kind, ...]] = {}
+
+    def of(self, dialect: str, counts: Sequence[int], now: float) -> list[Header]:
+        """The headers for a request that was looked at: of each kind, what ends first.
+
+        `counts` are those of `limits.look`, of all bounds or of the first of them.
+        """
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._told.clear()
+        told = self._told.get(dialect)
+        if told is None:
+            told = self._told[dialect] = self._made(dialect, now)
+        looked = len(counts)
+        found: list[Header] = []
+        for left_name, nearest in told:
+            head, least = None, 0
+            for one in nearest:
+                if (place := one[0]) < looked:
+                    left = one[1] - counts[place] - counts[place + 1]
+                    if head is None or left < least:
+                        head, least = one, left
+            if head is not None:
+                left_header = left_name, b"%d" % least if least > 0 else b"0"
+                found += (head[2], left_header, head[3])
+        if self._soft:
+            found += self._warnings(counts)
+        return found
+
+    def _made(self, dialect: str, now: float) -> tuple[Kind, ...]:
+        names, reset = _NAMES.get(dialect, _OPENAI)
+        kinds = []
+        for what, found in self._kinds.items():
             limit_name, left_name, reset_name = names[what]
-            ends = head[3]
-            found += (
-                (limit_name, head[2]),
-                (left_name, b"%d" % least if least > 0 else b"0"),
-                (reset_name, reset(int(ends) + 1, int(ends - now) + 1)),
+            nearest = tuple(
+                (
+                    place,
+                    most,
+                    (limit_name, told),
+                    (reset_name, reset(int(ends) + 1, int(ends - now) + 1)),
+                )
+                for place, most, told, ends in found
             )
-    if told[1]:
-        spent = ((counts[at], bound) for at, bound in told[1] if at < looked)
+            kinds.append((left_name, nearest))
+        return tuple(kinds)
+
+    def _warnings(self, counts: Sequence[int]) -> list[Header]:
+        """The header of budgets that are nearly spent, if any is."""
+        spent = ((counts[at], bound) for at, bound in self._soft if at < len(counts))
         warnings = [_spent(bound, used) for used, bound in spent if used >= (bound.rule.soft or 0)]
-        if warnings:
-            found.append((b"x-dragoman-budget", ", ".join(warnings).encode("ascii", "replace")))
-    return found
+        if not warnings:
+            return []
+        return [(b"x-dragoman-budget", ", ".join(warnings).encode("ascii", "replace"))]
 
 
 def duration(seconds: int) -> str:

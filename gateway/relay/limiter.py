@@ -19,11 +19,11 @@ from math import ceil
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.relay import limit_headers
 from gateway.relay.amounts import Rates, all_targets, dearest, most_output, want
 from gateway.relay.board import Board
 from gateway.relay.call import Call
 from gateway.relay.holds import Asked, Bounds, Hold, Refused
+from gateway.relay.limit_headers import Heads
 from gateway.routing import limits
 from gateway.routing.limits import Bound, Line, Moment, Rule, Want
 from gateway.routing.plan import with_fallbacks
@@ -42,7 +42,7 @@ class _Current(msgspec.Struct, frozen=True):
 
     bounds: Bounds
     lines: Lines
-    heads: limit_headers.Heads
+    heads: Heads
     soft: Bounds
 
 
@@ -122,23 +122,22 @@ class Limiter:
 
         Without a target the call gets an answer that has been kept: it uses nothing.
         """
-        if call.snapshot is not self._snapshot:
-            self._snapshot = call.snapshot
-            self._rules.clear()
-            self._targets.clear()
+        self._of_now(call.snapshot)
         own = _NO_RULES if call.admitted else self._of(call, route)
         attempt = self._of_target(target) if target is not None else _NO_RULES
         if not own.bounds and not attempt.bounds:
             return None
         own_want = attempt_want = _NOTHING
         if target is not None:
-            if own.needs:
-                own_want = want(call, own.output, own.rates)
-            if attempt.needs:
-                only = (target,)
-                rates = dearest(only, call.key, call.snapshot.margin) if attempt.spends else _FREE
-                attempt_want = want(call, most_output(only), rates)
+            own_want, attempt_want = _want(call, own), _want_of(call, attempt, target)
         return Asked(own.bounds, own_want, attempt.bounds, attempt_want)
+
+    def _of_now(self, snapshot: Snapshot) -> None:
+        """Forget the rules of an older registry."""
+        if snapshot is not self._snapshot:
+            self._snapshot = snapshot
+            self._rules.clear()
+            self._targets.clear()
 
     # --- in -----------------------------------------------------------------------------
 
@@ -148,24 +147,39 @@ class Limiter:
         Raises GatewayError (rate_limit, quota) for a limit of the key, its team or the
         route. Later attempts of the same call are asked of the provider's limits only.
         """
-        asked = self.asks(call, route, target)
-        if asked is None:
+        self._of_now(call.snapshot)
+        if not call.admitted:
+            own = self._of(call, route)
+            if own.bounds:
+                self._enter(call, own.bounds, _want(call, own) if target else _NOTHING)
             call.admitted = True
+        if target is None:
             return None
-        now, started = self._clock(), call.started_at
-        if not call.admitted and asked.own:
-            current = self._now(asked.own, now, started)
-            refused, counts = self._take(current, asked.own_want, now)
-            self._tell(call, current, counts, refused, now)
-            call.holds.append(Hold(asked.own, asked.own_want, started))
-        call.admitted = True
-        if not asked.attempt:
+        rules = self._of_target(target)
+        if not rules.bounds:
             return None
-        current = self._now(asked.attempt, now, started)
-        refused, _ = self._take(current, asked.attempt_want, now)
-        if refused is not None:
-            return refusal(refused)
-        call.holds.append(Hold(asked.attempt, asked.attempt_want, started, attempt=True))
+        return self._begin(call, rules.bounds, _want_of(call, rules, target))
+
+    def _enter(self, call: Call, bounds: Bounds, needed: Want) -> None:
+        now, board = self._clock(), self.board
+        current = self._now(bounds, now, call.started_at)
+        board.look()
+        number, counts = limits.look(current.lines, board.mine, board.others, needed)
+        call.limit_headers = current.heads.of(call.dialect.name, counts, now)
+        if number:
+            raise GatewayError(refusal(self._refused(bounds[number - 1], counts[-2], now)))
+        limits.take(current.lines, board.mine, needed)
+        call.holds.append(Hold(bounds, needed, call.started_at))
+
+    def _begin(self, call: Call, bounds: Bounds, needed: Want) -> Error | None:
+        now, board = self._clock(), self.board
+        current = self._now(bounds, now, call.started_at)
+        board.look()
+        number, counts = limits.look(current.lines, board.mine, board.others, needed)
+        if number:
+            return refusal(self._refused(bounds[number - 1], counts[-2], now))
+        limits.take(current.lines, board.mine, needed)
+        call.holds.append(Hold(bounds, needed, call.started_at, attempt=True))
         return None
 
     def tell(
@@ -173,30 +187,10 @@ class Limiter:
     ) -> None:
         """Put what is left into the answer's headers. Raises GatewayError for a refusal."""
         now = self._clock()
-        self._tell(call, self._now(bounds, now, call.started_at), counts, refused, now)
-
-    def _tell(
-        self,
-        call: Call,
-        current: _Current,
-        counts: Sequence[int],
-        refused: Refused | None,
-        now: float,
-    ) -> None:
-        call.limit_headers = limit_headers.of(call.dialect.name, current.heads, counts, now)
+        heads = self._now(bounds, now, call.started_at).heads
+        call.limit_headers = heads.of(call.dialect.name, counts, now)
         if refused is not None:
             raise GatewayError(refusal(refused))
-
-    def _take(
-        self, current: _Current, needed: Want, now: float
-    ) -> tuple[Refused | None, list[int]]:
-        board = self.board
-        board.look()
-        number, counts = limits.look(current.lines, board.mine, board.others, needed)
-        if number:
-            return self._refused(current.bounds[number - 1], counts[-2], now), counts
-        limits.take(current.lines, board.mine, needed)
-        return None, counts
 
     def _now(self, bounds: Bounds, now: float, started: float) -> _Current:
         """The bounds as they are now, in the budgets of when the request began."""
@@ -209,7 +203,7 @@ class Limiter:
         if found is None:
             made = limits.lines(bounds, Moment(now, self.windows(started)))
             soft = tuple(bound for bound in bounds if bound.rule.soft is not None)
-            heads = limit_headers.heads(bounds, now)
+            heads = Heads(bounds, now)
             found = self._lines[id(bounds)] = _Current(bounds, made, heads, soft)
         return found
 
@@ -309,6 +303,20 @@ class Limiter:
                 missing = units - sum(limits.spent(words, at, window) for words in lanes)
                 if missing > 0:
                     limits.spend(self.board.mine, at, window, missing)
+
+
+def _want(call: Call, own: _Rules) -> Want:
+    """The most that a call may use, as far as its own rules ask for it."""
+    return want(call, own.output, own.rates) if own.needs else _NOTHING
+
+
+def _want_of(call: Call, rules: _Rules, target: Target) -> Want:
+    """The same of an attempt at a target."""
+    if not rules.needs:
+        return _NOTHING
+    only = (target,)
+    rates = dearest(only, call.key, call.snapshot.margin) if rules.spends else _FREE
+    return want(call, most_output(only), rates)
 
 
 def rules_for(key: ApiKey | None, route: Route, snapshot: Snapshot | None = None) -> list[Rule]:

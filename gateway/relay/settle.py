@@ -62,13 +62,10 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
 
 def _tokens(entry: Entry) -> int:
     """All tokens of prompt and answer, as far as known."""
-    counts = (
-        entry.input_tokens,
-        entry.cache_read_tokens,
-        entry.cache_write_tokens,
-        entry.output_tokens,
-    )
-    return sum([count for count in counts if count is not None and count > 0])
+    total = max(entry.input_tokens or 0, 0) + max(entry.output_tokens or 0, 0)
+    if entry.cache_read_tokens or entry.cache_write_tokens:
+        total += max(entry.cache_read_tokens or 0, 0) + max(entry.cache_write_tokens or 0, 0)
+    return total
 
 
 def _row(call: Call, client: Client, now: float) -> Entry:

@@ -115,8 +115,8 @@ class Bound(msgspec.Struct, frozen=True):
 
 # A bound at a time, as plain numbers: what it counts (a place in KINDS), its most, its cell,
 # the slot or the calendar's window that is counted in, and of the cell's words the one that
-# holds the count, and the one of that slot.
-Line = tuple[int, int, int, int, int, int]
+# holds the count, the one of that slot, and the one of what is reserved.
+Line = tuple[int, int, int, int, int, int, int]
 KINDS: tuple[What, ...] = ("requests", "tokens", "usd", "concurrency")
 REQUESTS, TOKENS, USD, CONCURRENCY = range(4)
 # So long all lines of a bound are the same, from one multiple of it to the next.
@@ -316,9 +316,10 @@ def _line(one: Bound, moment: Moment) -> Line:
     kind, at = KINDS.index(one.what), one.at
     if one.span_s:
         current = slot(moment.now, one.span_s)
-        return kind, one.most, at, current, at + SUM, at + FIRST + current % BUCKETS
+        bucket_at = at + FIRST + current % BUCKETS
+        return kind, one.most, at, current, at + SUM, bucket_at, at + RESERVED
     window = moment.windows[one.rule.span] if kind == USD else 0
-    return kind, one.most, at, window, at + FIRST, at + FIRST
+    return kind, one.most, at, window, at + FIRST, at + FIRST, at + RESERVED
 
 
 def look(
@@ -332,41 +333,55 @@ def look(
     The counts are, of each rule that was looked at, what was used and what is reserved.
     """
     counts: list[int] = []
-    for number, (kind, most, at, current, count_at, _) in enumerate(found, 1):
+    for kind, most, at, current, count_at, _, held_at in found:
         used = reserved = 0
         if kind <= TOKENS:
             # Most cells have counted in this slot already: their sum is all there is to read.
             used = mine[count_at] if mine[at] == current else total(mine, at, current)
-            for words in others:
-                used += words[count_at] if words[at] == current else total(words, at, current)
-        elif kind == USD:
-            used = mine[count_at] if mine[at] == current else 0
-            for words in others:
-                used += words[count_at] if words[at] == current else 0
+        elif kind == USD and mine[at] == current:
+            used = mine[count_at]
         if kind:
-            reserved = mine[at + RESERVED]
-            for words in others:
-                reserved += words[at + RESERVED]
+            reserved = mine[held_at]
+        if others:
+            more = _of_others(others, kind, at, current)
+            used, reserved = used + more[0], reserved + more[1]
         counts += (used, reserved)
         if kind == REQUESTS:
-            good = used < most
+            if used < most:
+                continue
         elif kind == CONCURRENCY:
-            good = reserved < most
+            if reserved < most:
+                continue
         else:
             asked = want.tokens if kind == TOKENS else want.units
-            good = used + reserved + asked <= most or fits(used, reserved, asked, most)
-        if not good:
-            return number, counts
+            if used + reserved + asked <= most or fits(used, reserved, asked, most):
+                continue
+        return len(counts) // 2, counts
     return 0, counts
+
+
+def _of_others(
+    lanes: Iterable[Sequence[int] | memoryview[int]], kind: int, at: int, current: int
+) -> tuple[int, int]:
+    """What other processes count of a rule: used, and reserved."""
+    used = reserved = 0
+    for words in lanes:
+        if kind <= TOKENS:
+            used += words[at + SUM] if words[at] == current else total(words, at, current)
+        elif kind == USD:
+            used += spent(words, at, current)
+        if kind != REQUESTS:
+            reserved += words[at + RESERVED]
+    return used, reserved
 
 
 def take(found: Iterable[Line], mine: Words, want: Want) -> None:
     """Count a request, and reserve what it may use."""
-    for kind, _, at, current, count_at, bucket_at in found:
+    for kind, _, at, current, count_at, bucket_at, held_at in found:
         if kind == TOKENS:
-            mine[at + RESERVED] += want.tokens
+            mine[held_at] += want.tokens
         elif kind != REQUESTS:
-            mine[at + RESERVED] += want.units if kind == USD else 1
+            mine[held_at] += want.units if kind == USD else 1
         elif mine[at] == current:
             mine[bucket_at] += 1
             mine[count_at] += 1
@@ -376,12 +391,12 @@ def take(found: Iterable[Line], mine: Words, want: Want) -> None:
 
 def put_back(found: Iterable[Line], mine: Words, want: Want, tokens: int, spent_: int) -> None:
     """End what `take` reserved, and count what was used: tokens, and units of dollars."""
-    for kind, _, at, current, count_at, bucket_at in found:
+    for kind, _, at, current, count_at, bucket_at, held_at in found:
         if kind == REQUESTS:
             continue
         held = want.tokens if kind == TOKENS else want.units if kind == USD else 1
-        left = mine[at + RESERVED] - held
-        mine[at + RESERVED] = left if left > 0 else 0
+        left = mine[held_at] - held
+        mine[held_at] = left if left > 0 else 0
         if kind == TOKENS and tokens > 0:
             if mine[at] == current:
                 mine[bucket_at] += tokens
