@@ -23,7 +23,7 @@ from gateway.routing.health import State, reason, usable
 from gateway.routing.hours import hours
 from gateway.routing.readings import Readings
 from gateway.routing.snapshot import Route, Snapshot, Step, Target
-from gateway.routing.strategies import NO_HINTS, STRATEGIES, Draw, Hints
+from gateway.routing.strategies import Context, Draw, arranged
 
 # What a request may use -> how a refusal for it is put.
 FEATURES = {"tools": "tools", "images": "images", "schema": "a JSON schema"}
@@ -155,21 +155,28 @@ def _all(
 ) -> Iterator[Candidate]:
     stage = 0
     for route in routes:
-        hints = NO_HINTS
-        if facts is not None or busy:
-            hints = _hints(route, facts, busy)
         first, entry = stage, _entry(routes[0], route)
+        context = None
         for step, group in _stages(route):
-            strategy = STRATEGIES[step.strategy if step is not None else route.strategy]
-            for target in strategy(group, now, draw, readings, hints):
+            if len(group) > 1:
+                context = context or _context(route, now, draw, readings, facts, busy)
+                chosen = step.strategy if step is not None else route.strategy
+                group = arranged(chosen, group, context)
+            for target in group:
                 yield Candidate(route, target, stage, step, first, entry)
             stage += 1
 
 
-def _hints(route: Route, facts: Facts | None, busy: Mapping[str, int]) -> Hints:
-    if facts is None:
-        return Hints(route=route.name, busy=busy)
-    return Hints(facts.session, facts.who, route.name, busy)
+def _context(
+    route: Route,
+    now: float,
+    draw: Draw,
+    readings: Readings,
+    facts: Facts | None,
+    busy: Mapping[str, int],
+) -> Context:
+    session, who = (facts.session, facts.who) if facts is not None else ("", "")
+    return Context(now, draw, readings, session, who, route.name, busy)
 
 
 def _entry(first: Route, route: Route) -> frozenset[str] | None:

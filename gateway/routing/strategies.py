@@ -1,8 +1,8 @@
 """In which order a route's targets are tried: pure, so a test can repeat a draw.
 
-A strategy is a function in STRATEGIES; `now`, `draw`, the readings and who asks are
-arguments. All of them keep the groups of `Target.order`, which are what others call
-priorities: a group is used up before the next one starts.
+A strategy is a function in STRATEGIES; what it may go by is one value, its `Context`. All of
+them keep the groups of `Target.order`, which are what others call priorities: a group is used
+up before the next one starts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Protocol
 
 import msgspec
 
@@ -26,166 +25,104 @@ EXPLORED = 0.05
 _IN_PER_OUT = 3
 
 
-class Hints(msgspec.Struct, frozen=True):
-    """What beside the readings an order may go by.
+class Context(msgspec.Struct, frozen=True):
+    """What an order may go by.
 
     Attributes:
+        now: unix or monotonic seconds.
+        draw: where chance comes from.
+        readings: how fast targets were of late, by `provider/model`.
         session: what the requests of one conversation have in common; empty if unknown.
         who: the key that asks, or its like; empty if there is none.
         route: its name, so that two routes do not split the same sessions alike.
         busy: requests under way at each target, by `provider/model`.
     """
 
+    now: float
+    draw: Draw
+    readings: Readings = NONE
     session: str = ""
     who: str = ""
     route: str = ""
     busy: Mapping[str, int] = {}
 
 
-NO_HINTS = Hints()
+# Targets of the same `order`, as they stand in the route -> in the order to try them.
+Strategy = Callable[[list[Target], Context], list[Target]]
 
 
-class Strategy(Protocol):
-    """A row of STRATEGIES."""
-
-    def __call__(
-        self,
-        targets: Sequence[Target],
-        now: float,
-        draw: Draw,
-        readings: Readings = NONE,
-        hints: Hints = NO_HINTS,
-    ) -> list[Target]:
-        """All targets in the order to try them; `now` is unix or monotonic seconds."""
+def arranged(strategy: str, targets: Sequence[Target], context: Context) -> list[Target]:
+    """All targets in the order to try them: by `order`, equals as the strategy has it."""
+    chosen = STRATEGIES[strategy]
+    return [target for group in _groups(targets) for target in chosen(group, context)]
 
 
-def ordered(
-    targets: Sequence[Target],
-    now: float,
-    draw: Draw,
-    readings: Readings = NONE,
-    hints: Hints = NO_HINTS,
-) -> list[Target]:
-    """The targets by `order`, equals as they stand in the route."""
-    return sorted(targets, key=_order)
+def ordered(group: list[Target], context: Context) -> list[Target]:
+    """As they stand in the route."""
+    return group
 
 
-def weighted(
-    targets: Sequence[Target],
-    now: float,
-    draw: Draw,
-    readings: Readings = NONE,
-    hints: Hints = NO_HINTS,
-) -> list[Target]:
-    """The targets by `order`, equals drawn by `weight` without replacement.
+def weighted(group: list[Target], context: Context) -> list[Target]:
+    """Drawn by `weight` without replacement.
 
-    The first of a group gets `weight / sum` of the traffic, the rest follow as its
-    fallbacks in the same manner. A weight of 0 is a target for emergencies: it comes
-    after all others of its group.
+    The first gets `weight / sum` of the traffic, the rest follow as its fallbacks in the
+    same manner. A weight of 0 is a target for emergencies: it comes after all others.
     """
-    found: list[Target] = []
-    for group in _groups(targets):
-        found += _drawn(group, draw)
-    return found
+    return _drawn(group, context.draw)
 
 
-def fastest(
-    targets: Sequence[Target],
-    now: float,
-    draw: Draw,
-    readings: Readings = NONE,
-    hints: Hints = NO_HINTS,
-) -> list[Target]:
-    """The targets by `order`, equals by their time to the first token, shortest first.
+def fastest(group: list[Target], context: Context) -> list[Target]:
+    """By the time to the first token, shortest first.
 
     One that was never measured comes first, and now and then (EXPLORED) another one than
     the fastest does: else nobody would learn that it has recovered.
     """
-    found: list[Target] = []
-    for group in _groups(targets):
-        group.sort(key=lambda target: _first_ms(target, readings))
-        if len(group) > 1 and draw() < EXPLORED:
-            group.insert(0, group.pop(1 + int(draw() * (len(group) - 1))))
-        found += group
+    draw = context.draw
+    found = sorted(group, key=lambda target: _first_ms(target, context.readings))
+    if len(found) > 1 and draw() < EXPLORED:
+        found.insert(0, found.pop(1 + int(draw() * (len(found) - 1))))
     return found
 
 
-def cheapest(
-    targets: Sequence[Target],
-    now: float,
-    draw: Draw,
-    readings: Readings = NONE,
-    hints: Hints = NO_HINTS,
-) -> list[Target]:
-    """The targets by `order`, equals by price; those of unknown price last."""
-    found: list[Target] = []
-    for group in _groups(targets):
-        found += sorted(group, key=mixed_price)
-    return found
+def cheapest(group: list[Target], context: Context) -> list[Target]:
+    """By price; those of unknown price last."""
+    return sorted(group, key=mixed_price)
 
 
-def least_busy(
-    targets: Sequence[Target],
-    now: float,
-    draw: Draw,
-    readings: Readings = NONE,
-    hints: Hints = NO_HINTS,
-) -> list[Target]:
-    """The targets by `order`, equals by requests under way for each unit of `weight`.
+def least_busy(group: list[Target], context: Context) -> list[Target]:
+    """By requests under way for each unit of `weight`.
 
     Those that are as busy are drawn by weight; a weight of 0 comes last.
     """
-    return _least(targets, draw, lambda target: hints.busy.get(target.model.label, 0))
+    busy = context.busy
+    return _least(group, context, lambda target: busy.get(target.model.label, 0))
 
 
-def least_used(
-    targets: Sequence[Target],
-    now: float,
-    draw: Draw,
-    readings: Readings = NONE,
-    hints: Hints = NO_HINTS,
-) -> list[Target]:
-    """The targets by `order`, equals by tokens of the last minute for each unit of `weight`."""
-    return _least(targets, draw, lambda target: _tokens(target, readings, now))
+def least_used(group: list[Target], context: Context) -> list[Target]:
+    """By tokens of the last minute for each unit of `weight`."""
+    return _least(group, context, lambda target: _tokens(target, context))
 
 
-def sticky(
-    targets: Sequence[Target],
-    now: float,
-    draw: Draw,
-    readings: Readings = NONE,
-    hints: Hints = NO_HINTS,
-) -> list[Target]:
-    """The targets by `order`, equals so that a session always meets the same one.
+def sticky(group: list[Target], context: Context) -> list[Target]:
+    """So that a session always meets the same one.
 
     Weighted rendezvous hashing: workers agree without a word to each other, a target
     that is out moves only its own sessions, and they come back with it. What has no
     session is drawn by weight.
     """
-    if not hints.session:
-        return weighted(targets, now, draw, readings)
-    return _hashed(targets, f"{hints.route}\0{hints.session}")
+    return _hashed(group, context, context.session)
 
 
-def split(
-    targets: Sequence[Target],
-    now: float,
-    draw: Draw,
-    readings: Readings = NONE,
-    hints: Hints = NO_HINTS,
-) -> list[Target]:
+def split(group: list[Target], context: Context) -> list[Target]:
     """The same for comparing variants: by session, else by key, else drawn."""
-    asked = hints.session or hints.who
+    return _hashed(group, context, context.session or context.who)
+
+
+def _hashed(group: list[Target], context: Context, asked: str) -> list[Target]:
     if not asked:
-        return weighted(targets, now, draw, readings)
-    return _hashed(targets, f"{hints.route}\0{asked}")
-
-
-def _hashed(targets: Sequence[Target], asked: str) -> list[Target]:
-    found: list[Target] = []
-    for group in _groups(targets):
-        found += sorted(group, key=lambda target: _distance(target, asked))
-    return found
+        return weighted(group, context)
+    place = f"{context.route}\0{asked}"
+    return sorted(group, key=lambda target: _distance(target, place))
 
 
 def _distance(target: Target, asked: str) -> float:
@@ -198,21 +135,18 @@ def _distance(target: Target, asked: str) -> float:
     return -math.log(point) / target.weight
 
 
-def _least(targets: Sequence[Target], draw: Draw, load: Callable[[Target], float]) -> list[Target]:
-    found: list[Target] = []
-    for group in _groups(targets):
-        loads = {id(target): _share(load(target), target.weight) for target in group}
-        found += sorted(_drawn(group, draw), key=lambda target: loads[id(target)])
-    return found
+def _least(group: list[Target], context: Context, load: Callable[[Target], float]) -> list[Target]:
+    loads = {id(target): _share(load(target), target.weight) for target in group}
+    return sorted(_drawn(group, context.draw), key=lambda target: loads[id(target)])
 
 
 def _share(load: float, weight: float) -> float:
     return load / weight if weight > 0 else math.inf
 
 
-def _tokens(target: Target, readings: Readings, now: float) -> float:
-    reading = readings.get(target.model.label)
-    return tokens_of_late(reading, now) if reading is not None else 0.0
+def _tokens(target: Target, context: Context) -> float:
+    reading = context.readings.get(target.model.label)
+    return tokens_of_late(reading, context.now) if reading is not None else 0.0
 
 
 def mixed_price(target: Target) -> float:

@@ -20,7 +20,7 @@ from gateway.routing.hours import hours
 from gateway.routing.plan import Facts, decide
 from gateway.routing.readings import Reading
 from gateway.routing.snapshot import Model, Provider, Route, Step, Target
-from gateway.routing.strategies import STRATEGIES, Hints, least_busy, least_used, split, sticky
+from gateway.routing.strategies import STRATEGIES, Context, arranged
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
 SESSIONS = 6000
@@ -31,9 +31,9 @@ def target(name: str, weight: float = 1.0, order: int = 1, **more: Any) -> Targe
     return Target(id=1, model=model, weight=weight, order=order, **more)
 
 
-def first(strategy: Any, targets: Any, **hints: Any) -> str:
-    draw = random.Random(1).random
-    return str(strategy(targets, 0.0, draw, {}, Hints(**hints))[0].model.name)
+def first(strategy: str, targets: Any, **known: Any) -> str:
+    context = Context(0.0, random.Random(1).random, **known)
+    return str(arranged(strategy, targets, context)[0].model.name)
 
 
 # Sticky and split
@@ -45,7 +45,7 @@ weights = st.lists(st.sampled_from([0.5, 1.0, 2.0, 5.0]), min_size=2, max_size=5
 @given(found=weights)
 def test_sessions_are_shared_by_weight(found: list[float]) -> None:
     targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
-    counted = Counter(first(sticky, targets, session=f"s{n}") for n in range(SESSIONS))
+    counted = Counter(first("sticky", targets, session=f"s{n}") for n in range(SESSIONS))
     for n, weight in enumerate(found):
         assert counted[f"m{n}"] / SESSIONS == pytest.approx(weight / sum(found), abs=0.035)
 
@@ -55,11 +55,11 @@ def test_a_target_that_goes_moves_its_own_sessions_only(
     found: list[float], session: str, gone: int
 ) -> None:
     targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
-    home = first(sticky, targets, session=session)
+    home = first("sticky", targets, session=session)
     left = [t for t in targets if t.model.name != f"m{gone % len(found)}"]
-    moved = first(sticky, left, session=session)
+    moved = first("sticky", left, session=session)
     assert moved == home or home == f"m{gone % len(found)}"
-    order = sticky(targets, 0.0, random.random, {}, Hints(session=session))
+    order = arranged("sticky", targets, Context(0.0, random.random, session=session))
     follower = next(t.model.name for t in order if t in left)
     assert moved == follower, "the fallback is whom the session goes to while it is out"
 
@@ -70,12 +70,10 @@ def test_workers_agree_on_a_session_without_a_word(
 ) -> None:
     targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
     orders = [
-        [
-            t.model.name
-            for t in sticky(given, float(seed % 9), random.Random(seed).random, {}, hints)
-        ]
+        [t.model.name for t in arranged("sticky", given, context)]
         for given, seed in zip((targets, targets[::-1]), seeds, strict=True)
-        for hints in [Hints(session=session, busy={"p/m0": seed % 5})]
+        for draw in [random.Random(seed).random]
+        for context in [Context(float(seed % 9), draw, session=session, busy={"p/m0": seed % 5})]
     ]
     assert orders[0] == orders[1]
 
@@ -83,8 +81,8 @@ def test_workers_agree_on_a_session_without_a_word(
 def test_routes_do_not_split_the_same_sessions_alike() -> None:
     pair = [target("a"), target("b")]
     differ = sum(
-        first(split, pair, session=f"s{n}", route="one")
-        != first(split, pair, session=f"s{n}", route="two")
+        first("split", pair, session=f"s{n}", route="one")
+        != first("split", pair, session=f"s{n}", route="two")
         for n in range(2000)
     )
     assert 850 < differ < 1150
@@ -92,16 +90,17 @@ def test_routes_do_not_split_the_same_sessions_alike() -> None:
 
 def test_a_split_without_a_session_goes_by_the_key() -> None:
     pair = [target("a"), target("b")]
-    assert {first(split, pair, who="key:7") for _ in range(20)} <= {"a"} or {
-        first(split, pair, who="key:7") for _ in range(20)
+    assert {first("split", pair, who="key:7") for _ in range(20)} <= {"a"} or {
+        first("split", pair, who="key:7") for _ in range(20)
     } <= {"b"}
-    assert len({first(split, pair, who=f"key:{n}") for n in range(50)}) == 2
+    assert len({first("split", pair, who=f"key:{n}") for n in range(50)}) == 2
 
 
 def test_two_variants_of_one_model_are_told_apart() -> None:
     pair = [target("same", 1.0, variant="a"), target("same", 1.0, variant="b")]
     found = {
-        split(pair, 0.0, random.random, {}, Hints(session=f"s{n}"))[0].variant for n in range(50)
+        arranged("split", pair, Context(0.0, random.random, session=f"s{n}"))[0].variant
+        for n in range(50)
     }
     assert found == {"a", "b"}
 
@@ -123,7 +122,7 @@ def test_nobody_is_busier_than_his_share_and_nobody_starves(
     running: list[str] = []
     for end in ends:
         before = {t.model.name: busy.get(t.model.label, 0) / t.weight for t in targets}
-        chosen = least_busy(targets, 0.0, draw, {}, Hints(busy=busy))[0]
+        chosen = arranged("least_busy", targets, Context(0.0, draw, busy=busy))[0]
         assert before[chosen.model.name] == min(before.values())
         busy[chosen.model.label] = busy.get(chosen.model.label, 0) + 1
         running.append(chosen.model.label)
@@ -131,7 +130,7 @@ def test_nobody_is_busier_than_his_share_and_nobody_starves(
             busy[running.pop(end % len(running))] -= 1
     # With all still running, everybody has some.
     for _ in range(40):
-        chosen = least_busy(targets, 0.0, draw, {}, Hints(busy=busy))[0]
+        chosen = arranged("least_busy", targets, Context(0.0, draw, busy=busy))[0]
         busy[chosen.model.label] = busy.get(chosen.model.label, 0) + 1
     assert all(busy.get(t.model.label, 0) > 0 for t in targets)
 
@@ -142,7 +141,9 @@ def test_tokens_are_shared_by_weight(found: list[float], sizes: list[int]) -> No
     targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
     readings: dict[str, Reading] = {}
     for size in sizes:
-        label = least_used(targets, 0.0, random.random, readings)[0].model.label
+        label = arranged("least_used", targets, Context(0.0, random.random, readings))[
+            0
+        ].model.label
         known = readings.get(label, Reading(1.0))
         readings[label] = Reading(1.0, tokens=known.tokens + size)
     loads = [readings[t.model.label].tokens / t.weight for t in targets]
@@ -152,7 +153,9 @@ def test_tokens_are_shared_by_weight(found: list[float], sizes: list[int]) -> No
 def test_tokens_of_long_ago_count_for_little() -> None:
     pair = [target("a"), target("b")]
     readings = {"p/a": Reading(1.0, at=0.0, tokens=100_000), "p/b": Reading(1.0, at=600, tokens=50)}
-    assert least_used(pair, 600.0, random.random, readings)[0].model.name == "a"
+    assert (
+        arranged("least_used", pair, Context(600.0, random.random, readings))[0].model.name == "a"
+    )
 
 
 # Weights under failure: whoever can be called is called
