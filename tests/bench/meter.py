@@ -27,6 +27,15 @@ def cpu_s(pids: list[int]) -> float:
     return sum(_precise(pid) for pid in pids)
 
 
+def loop_s(pid: int) -> float:
+    """Seconds of CPU that the first thread of a process has used: the one of its event loop."""
+    task = Path(f"/proc/{pid}/task/{pid}/schedstat")
+    try:
+        return int(task.read_text().split()[0]) / 1e9
+    except (OSError, IndexError):
+        return _coarse(pid)
+
+
 def _precise(pid: int) -> float:
     try:
         tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")

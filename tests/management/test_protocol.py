@@ -165,8 +165,9 @@ async def answered(
         while state.tasks:
             await asyncio.wait(state.tasks)
         await asyncio.sleep(0)
-    protocol._unset_keepalive_if_required()
-    return b"".join(wire.writes), wire.closed
+    found = b"".join(wire.writes), wire.closed
+    protocol.connection_lost(None)
+    return found
 
 
 @pytest.mark.parametrize("messages", ANSWERS.values(), ids=ANSWERS)
@@ -190,6 +191,59 @@ async def test_a_whole_answer_is_one_write() -> None:
     protocol.data_received(REQUESTS["1.1"])
     while state.tasks:
         await asyncio.wait(state.tasks)
-    protocol._unset_keepalive_if_required()
+    protocol.connection_lost(None)
     assert len(wire.writes) == 1
     assert wire.writes[0].endswith(b"\r\n\r\nhello")
+
+
+async def told(messages: Any, request: bytes, wire: Wire, **config: Any) -> Protocol:
+    """A connection that has had one answer."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            await send(message)
+
+    state = ServerState()
+    settings = Config(app, log_config=None, access_log=False, lifespan="off", **config)
+    protocol = Protocol(config=settings, server_state=state, app_state={})
+    protocol.connection_made(wire)
+    protocol.data_received(request)
+    while state.tasks:
+        await asyncio.wait(state.tasks)
+    return protocol
+
+
+async def test_a_connection_that_idles_is_closed_and_one_that_works_is_not() -> None:
+    idle, busy = Wire(), Wire()
+    await told(WHOLE, REQUESTS["1.1"], idle, timeout_keep_alive=0.2)
+    working = await told(WHOLE, REQUESTS["1.1"], busy, timeout_keep_alive=0.2)
+    while not idle.closed:
+        # A request whose end has not come: nothing is idle.
+        working.data_received(
+            b"POST / HTTP/1.1\r\n" if working._idle_at is not None else b"a: b\r\n"
+        )
+        await asyncio.sleep(0.05)
+    assert not busy.closed
+    working.connection_lost(None)
+
+
+async def test_a_request_puts_the_end_of_its_connection_off() -> None:
+    wire = Wire()
+    protocol = await told(WHOLE, REQUESTS["1.1"], wire, timeout_keep_alive=0.3)
+    loop = asyncio.get_running_loop()
+    last = begun = loop.time()
+    while last - begun < 0.5:
+        await asyncio.sleep(0.1)
+        last = loop.time()
+        protocol.data_received(REQUESTS["1.1"])
+    assert not wire.closed
+    while not wire.closed:
+        await asyncio.sleep(0.01)
+    assert loop.time() - last >= 0.29
+
+
+async def test_what_comes_at_once_is_answered_in_turn() -> None:
+    wire = Wire()
+    protocol = await told(WHOLE, REQUESTS["1.1"] * 3, wire)
+    assert b"".join(wire.writes).count(b"hello") == 3
+    protocol.connection_lost(None)
