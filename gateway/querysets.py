@@ -19,14 +19,15 @@ from django.utils import timezone
 
 from gateway import audit
 from gateway.fulltext import phrases
+from gateway.routing.health import CHECK
 
 Row = TypeVar("Row", bound=models.Model)
 
 PRUNE_ROWS = 1000
 # Digits that every database's row ids can hold.
 _ID_DIGITS = 19
-# What the log shows as the key of the console's own calls.
-_INSIDE = ("playground", "replay")
+# What the log shows as the key of calls that no client made.
+_INSIDE = ("playground", "replay", "shadow", CHECK)
 # Columns whose index leaves the usual value out. SQLite uses such an index only if the
 # query says that it does not want that value either.
 _PARTIAL = {"outcome": "ok", "error_kind": "", "session": ""}
@@ -338,8 +339,16 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         """Rows newer than that one, for pages that are live."""
         return self.filter(pk__gt=cursor)
 
+    def asked(self) -> Self:
+        """Those that somebody asked for: all but the gateway's own checks of targets."""
+        return self.exclude(key_prefix=CHECK)
+
+    def any_asked(self) -> bool:
+        """Whether there is one of these; a glance at the index, however many checks there are."""
+        return self.filter(Q(key_prefix__lt=CHECK) | Q(key_prefix__gt=CHECK)).exists()
+
     def first_client_call(self, cursor: int) -> Row | None:
-        """The first call after that row which came from outside, not from the console."""
+        """The first call after that row which came from outside, not from the gateway itself."""
         return self.after(cursor).exclude(key_prefix__in=_INSIDE).order_by("pk").first()
 
     def newest(self, count: int) -> Self:

@@ -15,7 +15,9 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 from django.db import models
-from django.db.models import Sum
+from django.db.models import Q, Sum
+
+from gateway.routing.health import CHECK
 
 Row = TypeVar("Row", bound=models.Model)
 # The values of a dimension's columns.
@@ -32,6 +34,8 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "route": ("route",),
 }
 
+# What counts requests, of which checks are none.
+_ASKED = frozenset({"requests", "errors", "closed"})
 _SUMS = (
     "requests",
     "errors",
@@ -52,6 +56,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over some requests.
 
     Attributes:
+        requests: those that somebody asked for. The gateway's own checks of targets are not
+            counted here nor as errors, but what they used and cost is in the sums.
         errors: those that failed or broke off; `closed` are those whose client left.
         priced: requests whose cost is known; `unpriced` those that used tokens at a
             price that nobody knows. One that failed before any token is neither.
@@ -145,6 +151,10 @@ class UsageHourQuerySet(HourQuerySet[Row]):
         """All of it as one."""
         return _totals(self.aggregate(**_sums()))
 
+    def logged(self) -> int:
+        """How many rows of the log were counted, checks of targets among them."""
+        return int(self.aggregate(logged=Sum("requests", default=0))["logged"])
+
     def by_hour(self) -> dict[datetime, Totals]:
         """Sums of each hour in which something happened, oldest first."""
         rows = self.order_by("hour").values("hour").annotate(**_sums())
@@ -229,7 +239,8 @@ class PaceHourQuerySet(HourQuerySet[Row]):
 
 
 def _sums() -> dict[str, Any]:
-    return {name: Sum(name, default=0) for name in _SUMS}
+    asked = ~Q(key_prefix=CHECK)
+    return {name: Sum(name, filter=asked if name in _ASKED else None, default=0) for name in _SUMS}
 
 
 def _target_sums() -> dict[str, Any]:

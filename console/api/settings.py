@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
@@ -122,7 +121,7 @@ def _all() -> dict[str, Any]:
 
 def _variable(row: Any) -> dict[str, Any]:
     origin = origin_of(row.variable)
-    value = getattr(settings, row.name) if row.name else None
+    value = row.value
     plain = value if isinstance(value, bool | int | float | None) else str(value)
     return {
         "name": row.variable,

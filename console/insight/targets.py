@@ -17,7 +17,7 @@ from console.insight.spans import hours
 from gateway import store
 from gateway.models import PaceHour, Provider, RequestLog, TargetHour
 from gateway.relay import runtime
-from gateway.routing.health import State
+from gateway.routing.health import State, half_open
 from gateway.routing.snapshot import Snapshot
 from gateway.store.usage import FAULTS
 from gateway.usage_querysets import quantile
@@ -25,8 +25,10 @@ from gateway.usage_querysets import quantile
 HOURS = 24
 # Rows of the log that are looked through for the last error of each target.
 RECENT_ROWS = 500
-# A provider is called unhealthy at this share of failed calls in the last two hours.
+# A provider is called unhealthy at this share of failed calls in the last two hours, a
+# target in the newest hours that have so many calls; less than that is degraded.
 SICK_SHARE, SICK_TRIES = 0.5, 3
+WEAK_SHARE = 0.1
 Target = tuple[str, str]
 
 _KINDS: dict[str, str | Promise] = {
@@ -39,12 +41,22 @@ _KINDS: dict[str, str | Promise] = {
     "malformed_output": gettext_lazy("malformed output"),
 }
 
+# What a target is that fails by this kind, and the tone of it; others are just failing.
+_FAILING: dict[str, tuple[str | Promise, str]] = {
+    "rate_limit": (gettext_lazy("Rate limited"), "warn"),
+    "quota": (gettext_lazy("Out of quota"), "bad"),
+    "upstream_auth": (gettext_lazy("Credential refused"), "bad"),
+    "timeout": (gettext_lazy("Timing out"), "bad"),
+    "overloaded": (gettext_lazy("Overloaded"), "warn"),
+}
+
 
 class Failure(msgspec.Struct, frozen=True):
-    """The last call of a target that failed."""
+    """The last call of a target that failed; `fault` is its error kind, `kind` says it."""
 
     pk: int
     at: dt.datetime
+    fault: str
     kind: str
     words: str
     status: int | None
@@ -54,9 +66,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """One target.
 
     Attributes:
-        state: `resting`, `failing` (it failed, but not often enough to rest), `ok`, or
-            `quiet` where it was not called.
+        state: `resting`, `failing` (its newest calls failed, or it has not answered since its
+            rest), `degraded` (some of them did), `ok`, or `quiet` where it was not called.
         left_s: seconds until it is tried again.
+        reason: the error kind that made it rest or fail.
         cells: one an hour, oldest first, for the strip.
         routes: names of the routes it serves; empty if it is called by its own name.
     """
@@ -80,6 +93,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     def label(self) -> str:
         """`provider/model`."""
         return f"{self.provider}/{self.model}"
+
+    @property
+    def failing(self) -> tuple[str | Promise, str]:
+        """What to call it while it fails, and the tone of that."""
+        return _FAILING.get(self.reason, (_("Failing"), "bad"))
 
     @property
     def error_rate(self) -> float | None:
@@ -115,14 +133,16 @@ def healths(registry: Snapshot, count: int = HOURS) -> list[Health]:
         tries = sum(sums["tries"] for sums in by_hour.values())
         state = known.get(f"{provider}/{model}")
         left = max(0.0, state.until - time.monotonic()) if state else 0.0
+        error = failures.get(target)
+        fault = state.kind if state and state.kind else error.fault if error else ""
         found.append(
             Health(
                 provider=provider,
                 model=model,
                 preset=presets.get(provider, provider),
-                state=_state(state, left, tries),
+                state=_state(state, by_hour),
                 left_s=int(left + 0.999),
-                reason=state.kind if state else "",
+                reason=fault,
                 tries=tries,
                 failed=sum(sums["failed"] for sums in by_hour.values()),
                 first_p50=quantile(first.get(target, {}), 0.5),
@@ -130,10 +150,10 @@ def healths(registry: Snapshot, count: int = HOURS) -> list[Health]:
                 whole_p50=quantile(whole.get(target, {}), 0.5),
                 cells=tuple(_cell(begin, by_hour.get(begin)) for begin in begins),
                 routes=routes.get(target, ()),
-                error=failures.get(target),
+                error=error,
             )
         )
-    order = {"resting": 0, "failing": 1, "ok": 2, "quiet": 3}
+    order = {"resting": 0, "failing": 1, "degraded": 2, "ok": 3, "quiet": 4}
     return sorted(found, key=lambda row: (order[row.state], -row.tries, row.label))
 
 
@@ -147,12 +167,31 @@ def _routes(registry: Snapshot) -> dict[Target, tuple[str, ...]]:
     return found
 
 
-def _state(state: State | None, left: float, tries: int) -> str:
-    if left > 0:
+def _state(state: State | None, by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> str:
+    now = time.monotonic()
+    if state is not None and state.until > now:
         return "resting"
-    if state is not None and state.failures:
+    if state is not None and (state.failures or half_open(state, now)):
         return "failing"
+    tries, failed = _newest(by_hour)
+    share = failed / tries if tries else 0.0
+    enough = tries >= SICK_TRIES
+    if share == 1 or (enough and share >= SICK_SHARE):
+        return "failing"
+    if enough and share >= WEAK_SHARE:
+        return "degraded"
     return "ok" if tries or state is not None else "quiet"
+
+
+def _newest(by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> tuple[int, int]:
+    """Calls and failures of the newest hours that together have enough to go by."""
+    tries = failed = 0
+    for hour in sorted(by_hour, reverse=True):
+        if tries >= SICK_TRIES:
+            break
+        tries += by_hour[hour]["tries"]
+        failed += by_hour[hour]["failed"]
+    return tries, failed
 
 
 def _cell(begin: dt.datetime, sums: dict[str, int] | None) -> dict[str, str]:
@@ -181,6 +220,7 @@ def last_failures() -> dict[Target, Failure]:
                 found[name] = Failure(
                     pk=pk,
                     at=at,
+                    fault=kind,
                     kind=str(_KINDS.get(kind, kind)),
                     words=attempt.get("error") or "",
                     status=attempt.get("status"),

@@ -172,7 +172,8 @@ def _hour_words(begin: dt.datetime, totals: Totals) -> str:
 
 def _routes(midnight: dt.datetime) -> tuple[RouteShare, ...]:
     found = UsageHour.objects.between(midnight).by("route")
-    ranked = sorted(found.items(), key=lambda item: -item[1].requests)
+    asked = [item for item in found.items() if item[1].requests]
+    ranked = sorted(asked, key=lambda item: -item[1].requests)
     most = ranked[0][1].requests if ranked else 0
     shown = ranked if len(ranked) <= MOST_ROUTES else ranked[: MOST_ROUTES - 1]
     rows = [

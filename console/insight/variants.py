@@ -42,7 +42,7 @@ class Line(NamedTuple):
 
 def compared(since: dt.datetime) -> list[Line]:
     """What is compared in a range: variants by route, then shadows with their originals."""
-    recent = RequestLog.objects.filter(started_at__gte=since)
+    recent = RequestLog.objects.asked().filter(started_at__gte=since)
     lines = [
         _line(row, row["variant"], "variant")
         for row in _sums(recent.exclude(variant="").filter(shadow_of=""), "route", "variant")

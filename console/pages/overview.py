@@ -12,7 +12,9 @@ from console.access import is_admin, viewer
 from console.insight import process, targets
 from console.insight.steps import steps
 from console.insight.today import today
+from console.pages.requests.find import page
 from console.pages.requests.lines import lines
+from console.pages.requests.query import Search
 from gateway.models import RequestLog
 
 PAGE = "overview"
@@ -44,9 +46,10 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "journal": process.journal(),
         "base": f"{request.scheme}://{request.get_host()}",
         "route": next(iter(sorted(registry.routes)), "demo/echo"),
-        "newest": lines(RequestLog.objects.newest(NEWEST)),
+        "used": RequestLog.objects.any_asked(),
     }
-    if found["newest"]:
+    if found["used"]:
         found["today"] = today()
-        found["errors"] = lines(RequestLog.objects.failed().newest(ERRORS))
+        found["newest"] = lines(page(Search(), size=NEWEST).rows)
+        found["errors"] = lines(RequestLog.objects.asked().failed().newest(ERRORS))
     return found

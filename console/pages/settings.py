@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings as values
 from django.contrib import messages
@@ -24,19 +24,40 @@ PAGE = "settings"
 class Row(NamedTuple):
     """A setting of the environment: its variable, what it is, and its setting in Django.
 
-    Without a setting the value is not shown: it is a secret, or holds one. Where it is not
-    set, a generated one is kept in a file of the data directory.
+    A value that is `secret`, or may hold one, is hidden; not so its default where that is
+    `known`. Where a `generated` one is not set, the gateway has made one, in a file of the
+    data directory.
     """
 
     variable: str
     what: Promise
     name: str = ""
+    secret: bool = False
+    known: bool = False
     generated: bool = False
+
+    @property
+    def hidden(self) -> bool:
+        """Whether nobody is told what holds."""
+        if self.generated:
+            return True
+        default = self.known and origin_of(self.variable) == "default"
+        return self.secret and bool(getattr(values, self.name)) and not default
+
+    @property
+    def value(self) -> Any:
+        """What holds, as Django has it; None where it is hidden."""
+        return None if self.hidden or not self.name else getattr(values, self.name)
 
 
 ROWS = (
-    Row("DATABASE_URL", gettext_lazy("the database")),
-    Row("REDIS_URL", gettext_lazy("counts limits and budgets for several machines together")),
+    Row("DATABASE_URL", gettext_lazy("the database"), "DATABASE_URL", secret=True, known=True),
+    Row(
+        "REDIS_URL",
+        gettext_lazy("counts limits and budgets for several machines together"),
+        "REDIS_URL",
+        secret=True,
+    ),
     Row("DRAGOMAN_DATA_DIR", gettext_lazy("database, secrets, journal"), "DATA_DIR"),
     Row(
         "DRAGOMAN_SECRET_KEY",
@@ -48,7 +69,12 @@ ROWS = (
         gettext_lazy("encrypt the providers' credentials"),
         generated=True,
     ),
-    Row("DRAGOMAN_MASTER_KEY", gettext_lazy("admin credential of the API, and a client key")),
+    Row(
+        "DRAGOMAN_MASTER_KEY",
+        gettext_lazy("admin credential of the API, and a client key"),
+        "MASTER_KEY",
+        secret=True,
+    ),
     Row("DRAGOMAN_ADMIN_KEY", gettext_lazy("the same, where no master key is set"), generated=True),
     Row("DRAGOMAN_OPEN", gettext_lazy("any client token is accepted"), "OPEN"),
     Row("DRAGOMAN_ALLOWED_HOSTS", gettext_lazy("host names of the console"), "ALLOWED_HOSTS"),
@@ -58,7 +84,11 @@ ROWS = (
         "CSRF_TRUSTED_ORIGINS",
     ),
     Row("DRAGOMAN_DEBUG", gettext_lazy("debug pages"), "DEBUG"),
-    Row("DRAGOMAN_LOG_LEVEL", gettext_lazy("which of the gateway's own messages are printed")),
+    Row(
+        "DRAGOMAN_LOG_LEVEL",
+        gettext_lazy("which of the gateway's own messages are printed"),
+        "LOG_LEVEL",
+    ),
     Row("DRAGOMAN_MAX_BODY_BYTES", gettext_lazy("largest request, in bytes"), "MAX_BODY_BYTES"),
     Row("DRAGOMAN_MAX_UPLOAD_BYTES", gettext_lazy("largest form, in bytes"), "MAX_UPLOAD_BYTES"),
     Row(
@@ -137,7 +167,8 @@ def _shown(row: Row) -> dict[str, object]:
     return {
         "variable": row.variable + ("_FILE" if origin == "file" else ""),
         "what": row.what,
-        "value": _value(getattr(values, row.name)) if row.name else None,
+        "value": "" if row.hidden else _value(row.value),
+        "hidden": row.hidden,
         "origin": "file" if row.generated and origin == "default" else origin,
     }
 

@@ -119,6 +119,6 @@ def _rows(found: series.Usage, measure: str) -> list[dict[str, Any]]:
     rows = [
         {"caption": caption, "cells": [series.cell(t, measure) for t in (*column, together)]}
         for caption, column, together in zip(found.captions, columns, found.by_step, strict=False)
-        if together.requests
+        if together.requests or together.tokens
     ]
     return rows[::-1]

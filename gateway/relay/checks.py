@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.dialects import DIALECTS
 from gateway.relay.unseen import answer, unseen
+from gateway.routing.health import CHECK as LABEL
 from gateway.routing.snapshot import Route, Snapshot, Target
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LABEL = "check"
 TICK_S = 1.0
 # As many at a time in a process.
 MOST = 4

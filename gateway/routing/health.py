@@ -18,6 +18,8 @@ import msgspec
 
 from gateway.routing.snapshot import Target
 
+# What the log has for the key of a check of a target (`relay.checks`).
+CHECK = "check"
 # Failures in a row before a target rests; one may be chance.
 FAILURES = 3
 # The longest rest, whatever a Retry-After says: an upstream may be wrong.

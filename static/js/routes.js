@@ -64,6 +64,16 @@ document.addEventListener("htmx:after:swap", () => {
 document.addEventListener("change", (event) => {
   if (event.target.closest("[data-refresh]")) refresh();
 });
+// A new route's field that is left empty is an error from then on. Who only looks at
+// another window has not left it.
+document.addEventListener("focusout", (event) => {
+  const field = event.target.closest("[data-needed]");
+  const left = form()?.querySelector("[data-left]");
+  if (!field || !left || field.value || document.activeElement === field) return;
+  if (left.value.split(" ").includes(field.dataset.needed)) return;
+  left.value = `${left.value} ${field.dataset.needed}`.trim();
+  form().dispatchEvent(new Event("input"));
+});
 document.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s" && form()) {
     event.preventDefault();

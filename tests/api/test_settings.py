@@ -29,6 +29,17 @@ def test_each_setting_tells_its_origin(api: Client, monkeypatch: pytest.MonkeyPa
     assert found["DRAGOMAN_MAX_BODY_BYTES"]["value"] > 0
 
 
+def test_what_may_hold_a_secret_is_told_only_where_it_is_not_set(
+    api: Client, settings: Any
+) -> None:
+    settings.REDIS_URL = ""
+    assert told(api)["REDIS_URL"]["value"] == ""
+    settings.REDIS_URL = "redis://:pass@cache:6379/0"
+    assert told(api)["REDIS_URL"]["value"] is None
+    assert told(api)["DRAGOMAN_SECRET_KEY"]["value"] is None
+    assert told(api)["DRAGOMAN_LOG_LEVEL"]["value"] == settings.LOG_LEVEL
+
+
 def test_an_open_one_is_changed_and_set_back(api: Client) -> None:
     answer = send(api, "PATCH", "settings", {"body_days": 3, "masks": ["secret-[0-9]+"]})
     assert answer.status_code == 200, answer.content

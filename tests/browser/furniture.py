@@ -27,7 +27,7 @@ def main() -> None:
     names = registry()
     from gateway import store
 
-    store.write([*weeks(names), *session(), *oddities()])
+    store.write([*weeks(names), *session(), *oddities(), *checks()])
     print(json.dumps(names | money()))
 
 
@@ -138,7 +138,7 @@ def weeks(names: dict[str, Any]) -> Iterator[Any]:
             yield Entry(
                 id=f"req_w{day}_{number}",
                 started_at=now - day * DAY_S - 600 * (number + 1),
-                endpoint="chat",
+                endpoint="/v1/chat/completions",
                 client_dialect="openai_chat",
                 upstream_dialect="openai_responses" if next_one else "anthropic_messages",
                 key_id=names["key"],
@@ -183,7 +183,7 @@ def session() -> Iterator[Any]:
         yield Entry(
             id=f"req_s{turn}",
             started_at=time.time() - 1800 + 60 * turn,
-            endpoint="messages",
+            endpoint="/v1/messages",
             client_dialect="anthropic_messages",
             upstream_dialect="anthropic_messages",
             route="coding",
@@ -234,7 +234,7 @@ def oddities() -> Iterator[Any]:
         status=200,
     )
     given: dict[str, Any] = {
-        "endpoint": "chat",
+        "endpoint": "/v1/chat/completions",
         "client_dialect": "openai_chat",
         "upstream_dialect": "openai_responses",
         "route": "coding",
@@ -264,6 +264,47 @@ def oddities() -> Iterator[Any]:
     yield Entry(
         id="req_batch", started_at=now - 200, upstream_id="batch_1", **given | {"endpoint": "batch"}
     )
+
+
+def checks() -> Iterator[Any]:
+    """What a route's checks of a target leave in the log; it is rate limited by now."""
+    from gateway.relay.entry import Attempt, Entry
+
+    now = time.time()
+    for number in reversed(range(12)):
+        refused = number < 8
+        yield Entry(
+            id=f"check_{number}",
+            started_at=now - 60 * number,
+            endpoint="check",
+            client_dialect="openai_chat",
+            upstream_dialect="openai_responses",
+            key_prefix="check",
+            route="spare",
+            requested_model="spare",
+            provider="openai",
+            model="gpt-5-mini",
+            status=429 if refused else 200,
+            outcome="error" if refused else "ok",
+            error_kind="rate_limit" if refused else "",
+            error="Rate limit reached" if refused else "",
+            duration_ms=310,
+            input_tokens=None if refused else 11,
+            output_tokens=None if refused else 3,
+            usage_source="" if refused else "reported",
+            cost_usd=None if refused else Decimal("0.00001"),
+            attempts=[
+                Attempt(
+                    target="openai/gpt-5-mini",
+                    provider="openai",
+                    model="gpt-5-mini",
+                    dialect="openai_responses",
+                    status=429 if refused else 200,
+                    error_kind="rate_limit" if refused else None,
+                    error="Rate limit reached" if refused else None,
+                )
+            ],
+        )
 
 
 def money() -> dict[str, Any]:

@@ -94,3 +94,32 @@ def test_the_pages_are_clean(
     expect(page.get_by_text("not asked yet").first).to_be_visible()
     axe(page)
     no_sideways_scroll(page)
+
+
+def test_on_a_phone_each_ability_is_a_line_that_unfolds(open_page: Any, examined: str) -> None:
+    page = open_page("ada", size=PHONE)
+    open_model(page, examined)
+    row = page.locator(".probes tr", has_text="Parallel calls switched off")
+    words = row.locator(".said")
+    expect(row.get_by_text("Wrong", exact=True)).to_be_visible()
+    expect(words).to_be_hidden()
+    assert row.bounding_box()["height"] <= 48
+    # All of it in four screens, not in ten.
+    assert page.evaluate("document.documentElement.scrollHeight") < 4 * PHONE["height"]
+    row.locator("summary").click()
+    expect(words).to_be_visible()
+    differs = page.locator(".probes tr", has=page.get_by_text("differs", exact=True)).first
+    expect(differs.get_by_text("differs", exact=True)).to_be_visible()
+
+
+def test_on_a_phone_models_stand_side_by_side_in_a_table(open_page: Any, examined: str) -> None:
+    page = open_page("ada", size=PHONE)
+    open_model(page, examined)
+    page.get_by_role("link", name="All models").click()
+    table = page.get_by_role("region", name="Table of verdicts")
+    row = table.get_by_role("row").filter(has_text="Parallel calls switched off")
+    name, verdict = row.get_by_role("rowheader"), row.get_by_text("Wrong", exact=True)
+    boxes = name.bounding_box(), verdict.bounding_box()
+    assert boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"] - 1
+    never = page.get_by_role("row").filter(has=page.get_by_role("link", name="Examine demo-quota"))
+    assert never.bounding_box()["height"] <= 56

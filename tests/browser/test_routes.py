@@ -217,6 +217,30 @@ def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
     stands(page, ["demo-a", "demo-b"], ["demo-c"])
 
 
+def test_a_new_route_is_wrong_only_once_a_field_was_left_or_it_was_saved(
+    signed_in: Any, complaints: Any
+) -> None:
+    complaints.forgive("422")
+    page = signed_in
+    page.goto("/console/new-route")
+    checks, errors = page.locator("#route-checks"), page.locator("#route-checks .callout.bad")
+    name = page.get_by_label("Route name")
+    expect(checks).to_contain_text("2 to do")
+    expect(errors).to_have_count(0)
+    name.focus()
+    page.keyboard.press("Tab")
+    expect(errors).to_have_text(re.compile("The route has no name"))
+    expect(checks).to_contain_text("1 error")
+    name.fill("fresh")
+    expect(errors).to_have_count(0)
+    expect(checks).to_contain_text("1 to do")
+    page.get_by_role("button", name="Save").click()
+    expect(errors).to_have_text(re.compile("The route has no target"))
+    page.get_by_label("Name of step 1").fill("Only")
+    expect(page.locator("#route-bar")).to_contain_text("2 unsaved")
+    expect(errors).to_have_count(1)
+
+
 PAGES = [
     "/console/routes",
     STORY,

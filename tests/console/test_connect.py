@@ -205,8 +205,9 @@ def test_a_first_call_that_fails_says_why(viewer: Client) -> None:
     assert "the key is &lt;b&gt;unknown&lt;/b&gt;" in red
 
 
-def test_the_consoles_own_calls_do_not_count(viewer: Client) -> None:
-    store.write([entry("mine", key_prefix="playground")])
+@pytest.mark.parametrize("who", ["playground", "replay", "shadow", "check"])
+def test_the_gateways_own_calls_do_not_count(viewer: Client, who: str) -> None:
+    store.write([entry("mine", key_prefix=who)])
     assert "data-poll" in light(viewer, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,6 +180,46 @@ def test_a_target_that_failed_but_need_not_rest_is_failing(running: Any) -> None
     running.health["openai/gpt-5"] = State(1, 0.0, "timeout")
     store.write([called()])
     assert only().state == "failing"
+
+
+@pytest.mark.usefixtures("noon")
+@pytest.mark.parametrize(
+    ("failed", "answered", "kind", "words"),
+    [
+        (4, 0, "rate_limit", "Rate limited"),
+        (1, 0, "rate_limit", "Rate limited"),
+        (4, 4, "rate_limit", "Rate limited"),
+        (4, 0, "quota", "Out of quota"),
+        (4, 0, "upstream_error", "Failing"),
+        (1, 5, "rate_limit", "Degraded"),
+        (1, 30, "rate_limit", "Healthy"),
+        (1, 1, "rate_limit", "Healthy"),
+        (0, 4, "", "Healthy"),
+    ],
+)
+def test_a_target_is_called_what_its_newest_calls_say(
+    viewer: Client, failed: int, answered: int, kind: str, words: str
+) -> None:
+    bad = [called(f"bad_{n}", failed=kind) for n in range(failed)]
+    store.write([*bad, *(called(f"ok_{n}") for n in range(answered))])
+    assert re.findall(
+        r'<span class="pill[^>]*>(?:<svg.*?</svg>)?([A-Z][^<]*)</span>', page(viewer)
+    ) == [words]
+
+
+@pytest.mark.usefixtures("noon")
+def test_what_failed_hours_ago_is_forgotten_once_it_answers() -> None:
+    old = timezone.now().timestamp() - 3 * 3600
+    store.write([called(f"bad_{n}", failed="rate_limit", started_at=old) for n in range(9)])
+    assert only().state == "failing"
+    store.write([called(f"ok_{n}") for n in range(3)])
+    assert (only().state, only().error_rate) == ("ok", 0.75)
+
+
+def test_a_target_whose_rest_is_over_is_not_well_before_it_has_answered(running: Any) -> None:
+    running.health["openai/gpt-5"] = State(0, time.monotonic() - 1, "rate_limit")
+    store.write([called()])
+    assert (only().state, str(only().failing[0])) == ("failing", "Rate limited")
 
 
 def test_those_in_trouble_stand_first(running: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -137,6 +138,29 @@ def test_routes_are_ranked_and_none_is_lost() -> None:
     assert (found[0].name, found[0].percent) == ("r8", 100)
     assert found[-1].name == "3 others"
     assert sum(share.totals.requests for share in found) == 45
+
+
+def test_checks_of_targets_are_not_among_the_requests(admin: Client) -> None:
+    failed = {"outcome": "error", "status": 429, "error_kind": "rate_limit", "cost_usd": None}
+    checks = [used(f"check_{n}", key_prefix="check", first_token_ms=9.0) for n in range(9)]
+    refused = used("check_x", key_prefix="check", route="watched", **failed)
+    store.write([used("req_1", error="", route="fast"), *checks, refused])
+    found = figures(timezone.now())
+    assert (found["Requests"].text, found["Errors"].text) == ("1", "0")
+    # What they cost was spent.
+    assert found["Cost"].text == "$2.50"
+    # 400 ms, as its bucket has it; the checks took 9.
+    assert found["First token"].text == "0.36 s"
+    assert [share.name for share in today().routes] == ["fast"]
+    text = page(admin)
+    assert len(re.findall(r'href="/console/requests/\d+"', text)) == 1
+    assert "No request has failed." in text
+
+
+def test_checks_alone_are_no_first_request(admin: Client) -> None:
+    store.write([used("check_1", key_prefix="check")])
+    assert "No request has come through yet." in page(admin)
+    assert not steps()[-1].done
 
 
 def test_errors_lead_to_their_requests(admin: Client) -> None:

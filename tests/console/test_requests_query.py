@@ -41,7 +41,9 @@ def test_times(typed: str, moment: dt.datetime):
     assert parse(f"since:{typed}", "", NOW).since == moment
 
 
-@pytest.mark.parametrize("text", ["since:yesterday", "until:2026-99-99", "status:", "id:"])
+@pytest.mark.parametrize(
+    "text", ["since:yesterday", "until:2026-99-99", "status:", "id:", "is:", "is:odd"]
+)
 def test_what_means_nothing_is_named(text: str):
     assert parse(text, "24h", NOW).wrong == (text,)
 

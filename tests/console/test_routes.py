@@ -253,6 +253,41 @@ def test_a_new_route_is_made_from_nothing(ada: Client) -> None:
     assert models.RouteVersion.objects.get(route__name="fast").who == "ada"
 
 
+def shown(page: Any) -> tuple[list[str], list[str]]:
+    """The errors beside the form, and what is yet to do."""
+    text = page.content.decode()
+    bad = re.findall(r'callout bad">.*?Error: </span>(.*?)</b>', text, re.S)
+    return bad, re.findall(r'callout">.*?<b>(.*?)</b>', text, re.S)
+
+
+def test_a_new_route_has_no_errors_before_it_is_saved(ada: Client) -> None:
+    path = reverse("route-new")
+    missing = ["The route has no name.", "The route has no target."]
+    page = ada.get(path)
+    assert shown(page) == ([], missing)
+    assert "2 to do" in page.content.decode()
+    # Typing goes on; only what was left empty is wrong.
+    typed = press(ada, "check", path, name="fast")
+    assert shown(typed) == ([], missing[1:])
+    left = press(ada, "check", path, left="name nonsense")
+    assert shown(left) == (missing[:1], missing[1:])
+    tried = press(ada, "save", path)
+    assert tried.status_code == 422
+    assert shown(tried) == (missing, [])
+    again = press(ada, "check", path, page=tried)
+    assert shown(again) == (missing, []), "who has tried is told from then on"
+
+
+def test_what_is_wrong_with_a_new_route_is_said_at_once(ada: Client) -> None:
+    bad, todo = shown(press(ada, "check", reverse("route-new"), name="smart"))
+    assert bad == ["There is a route smart already."]
+    assert todo == ["The route has no target."]
+
+
+def test_a_route_without_its_name_is_an_error_at_once(ada: Client) -> None:
+    assert shown(press(ada, "check", name=""))[0] == ["The route has no name."]
+
+
 @pytest.mark.parametrize(
     "sent",
     [

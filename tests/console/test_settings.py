@@ -172,3 +172,36 @@ def test_no_secret_is_on_the_page(admin: Client, settings: Any) -> None:
         settings.ENCRYPTION_KEYS[0],
     ):
         assert secret not in page
+
+
+def row_of(client: Client, variable: str) -> str:
+    """What the page says of a variable."""
+    page = client.get(reverse("settings")).content.decode()
+    found = re.search(rf"<code>{variable}</code>.*?<td[^>]*>(.*?)</td>", page, re.S)
+    assert found
+    return re.sub(r"<[^>]*>", "", found[1]).strip()
+
+
+def test_what_is_not_set_says_so_or_its_default(admin: Client, settings: Any) -> None:
+    settings.REDIS_URL = settings.MASTER_KEY = ""
+    settings.LOG_LEVEL, settings.DATABASE_URL = "INFO", "sqlite:////data/dragoman.sqlite3"
+    assert row_of(admin, "REDIS_URL") == row_of(admin, "DRAGOMAN_MASTER_KEY") == "not set"
+    assert row_of(admin, "DRAGOMAN_LOG_LEVEL") == "INFO"
+    assert row_of(admin, "DATABASE_URL") == "sqlite:////data/dragoman.sqlite3"
+    # It was made at the first start.
+    assert row_of(admin, "DRAGOMAN_SECRET_KEY") == "hidden"
+
+
+def test_what_is_set_and_may_hold_a_secret_is_hidden(
+    admin: Client, settings: Any, monkeypatch: Any
+) -> None:
+    settings.REDIS_URL = "redis://:pass@cache:6379/0"
+    settings.DATABASE_URL = "postgres://me:pass@db/x"
+    settings.MASTER_KEY = "master-key-0123456789-abcdef"
+    monkeypatch.setenv("DATABASE_URL", settings.DATABASE_URL)
+    monkeypatch.setenv("DRAGOMAN_LOG_LEVEL", "DEBUG")
+    settings.LOG_LEVEL = "DEBUG"
+    for variable in ("REDIS_URL", "DATABASE_URL", "DRAGOMAN_MASTER_KEY"):
+        assert row_of(admin, variable) == "hidden"
+    assert row_of(admin, "DRAGOMAN_LOG_LEVEL") == "DEBUG"
+    assert ":pass@" not in admin.get(reverse("settings")).content.decode()

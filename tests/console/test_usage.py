@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.insight import series, spans
+from console.insight.variants import compared
 from gateway import store
 from gateway.models import Team
 from gateway.relay.entry import Entry
@@ -81,6 +82,27 @@ def test_cost_and_tokens_are_summed(viewer: Client) -> None:
     assert sum(chart(text, "cost")["series"][0]["values"]) == 0.5
     # Cached input is a part of the prompt.
     assert sum(chart(text, "tokens")["series"][0]["values"]) == 340
+
+
+def test_checks_of_targets_cost_but_are_no_requests(viewer: Client) -> None:
+    store.write([used("a"), used("check_1", key_prefix="check", outcome="error")])
+    text = page(viewer, by="key")
+    assert re.search(r"<dt>Requests</dt><dd>1</dd>", text)
+    assert re.search(r"<dt>Failed</dt><dd>0 %</dd>", text)
+    assert "$0.50" in text
+    whole = series.usage(spans.span_of("24h"), "key")
+    assert {line.name: line.totals.requests for line in whole.lines} == {
+        "sk-dgm-mira": 1,
+        "check": 0,
+    }
+
+
+def test_checks_are_no_requests_of_a_variant(viewer: Client) -> None:
+    store.write(
+        [used("a", variant="now"), used("check_1", key_prefix="check", variant="now")],
+    )
+    (line,) = compared(timezone.now() - dt.timedelta(days=1))
+    assert (line.name, line.requests) == ("now", 1)
 
 
 def test_an_unknown_price_is_said_and_is_not_zero(viewer: Client) -> None:

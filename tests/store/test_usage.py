@@ -244,6 +244,21 @@ def test_a_rebuild_gives_what_the_writer_gave_and_is_idempotent() -> None:
         assert state() == written
 
 
+def test_a_check_is_a_call_of_its_target_but_no_request_and_no_pace() -> None:
+    store.write([answered(), answered("check_1", key_id=0, key_prefix="check")])
+    assert (totals().requests, totals().output_tokens) == (1, 40)
+    assert TargetHour.objects.get().tries == 2
+    assert sum(PaceHour.objects.measured("first").histogram().values()) == 1
+
+
+def test_a_rebuild_misses_checks_too_where_they_were_pruned() -> None:
+    store.write([answered("check_1", key_id=0, key_prefix="check"), answered()])
+    written = state()
+    RequestLog.objects.filter(key_prefix="check").delete()
+    assert usage.rebuild()[1] == 1, "the hour is kept as it is"
+    assert state() == written
+
+
 def test_a_rebuild_keeps_the_hours_whose_rows_were_pruned() -> None:
     store.write(story())
     written = state()

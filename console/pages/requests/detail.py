@@ -86,6 +86,7 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "tries": words.tries(row),
         "speed": words.speed(row),
         "prompt": prompt_tokens(row),
+        "asked_at": words.asked_at(row),
         "client_name": words.dialect_name(row.client_dialect),
         "upstream_name": words.dialect_name(row.upstream_dialect),
         "alias_of": _alias_of(row),
@@ -169,9 +170,10 @@ def _curls(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> list
 
 def _client_path(row: RequestLog) -> str:
     """Where the client called, with the model where the path holds it."""
-    if not row.endpoint.startswith("/"):
+    template = row.endpoint.rpartition(" ")[2]
+    if not template.startswith("/"):
         return path_of(row.client_dialect, row.requested_model, stream=row.stream)
-    path = row.endpoint.replace("{id}", quote(row.requested_model, safe="/:@"))
+    path = template.replace("{id}", quote(row.requested_model, safe="/:@"))
     return f"{path}?alt=sse" if path.endswith(":streamGenerateContent") else path
 
 

@@ -161,7 +161,9 @@ def _listed() -> Rows:
 
 
 def _narrowed(rows: Rows, search: Search) -> Rows:
-    """The rows for which all that the search says holds."""
+    """The rows for which all that the search says holds; checks only if it asks for them."""
+    if not search.checks:
+        rows = rows.asked()
     for term in search.terms:
         rows = _having(rows, term)
     rows = rows.started(search.since, search.until)
@@ -170,7 +172,7 @@ def _narrowed(rows: Rows, search: Search) -> Rows:
 
 def _having(rows: Rows, term: Term) -> Rows:
     column = COLUMNS[term.name]
-    values = _prefixes(term.values) if column == "key_prefix" else term.values
+    values = _prefixes(term.values) if term.name == "key" else term.values
     return rows.having(column, values, negated=term.negated)
 
 

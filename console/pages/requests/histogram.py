@@ -19,6 +19,7 @@ from django.db import connection
 from console.pages.requests.find import bounds_of, moment_of, walk
 from console.pages.requests.query import Search
 from gateway.models import RequestLog
+from gateway.routing.health import CHECK
 
 SLICES = 60
 BUDGET_S = 0.05
@@ -91,7 +92,7 @@ def _place(edges: list[dt.datetime], moment: dt.datetime) -> int:
 
 
 def _count_rows(slices: list[Slice], edges: list[dt.datetime]) -> None:
-    rows = RequestLog.objects.started(slices[0].since, slices[-1].until)
+    rows = RequestLog.objects.asked().started(slices[0].since, slices[-1].until)
     for moment, outcome in rows.values_list("started_at", "outcome")[: 2 * _FEW]:
         _add(slices, edges, moment, outcome)
 
@@ -113,13 +114,22 @@ def _measure(slices: list[Slice]) -> None:
     found = _scalars(one, [[adapt(moment)] for moment in moments])
     edges = [last + 1 if pk is None else pk for pk in found]
     pairs = list(itertools.pairwise(edges))
-    for part, (low, high) in zip(slices, pairs, strict=True):
-        part.count = max(0, high - low)
-    rows = RequestLog.objects.failed().of_range(edges[0], edges[-1]).order_by("-pk")
+    checks = _checks(pairs)
+    for part, (low, high), own in zip(slices, pairs, checks, strict=True):
+        part.count = max(0, high - low - own)
+    rows = RequestLog.objects.asked().failed().of_range(edges[0], edges[-1]).order_by("-pk")
     for pk in rows.values_list("pk", flat=True)[:_MOST_FAILED]:
         at = bisect.bisect_right(edges, pk) - 1
         if 0 <= at < len(slices):
             slices[at].failed += 1
+
+
+def _checks(pairs: list[tuple[int, int]]) -> list[int]:
+    """How many checks of targets have their row ids in each range, end excluded; by an index."""
+    if not RequestLog.objects.having("key_prefix", [CHECK]).exists():
+        return [0] * len(pairs)
+    one = "(SELECT count(*) FROM {log} WHERE key_prefix = %s AND id >= %s AND id < %s)"
+    return _scalars(one, [[CHECK, low, high] for low, high in pairs])
 
 
 def _scalars(query: str, parameters: list[list[Any]]) -> list[Any]:

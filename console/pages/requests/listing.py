@@ -83,7 +83,7 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
         "dated": _dated(state),
         "may_read_bodies": may_read_bodies(request.user),
         "selected": selected,
-        "empty_log": not RequestLog.objects.exists(),
+        "empty_log": not (RequestLog.objects.any_asked() or search.checks),
     }
     if state.group:
         found, cursor = sessions.groups(search, state.cursor)

@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 import msgspec
 from django.utils.dateparse import parse_date, parse_datetime
 
+from gateway.routing.health import CHECK
+
 # What is typed -> the log's column.
 COLUMNS = {
     "key": "key_prefix",
@@ -21,7 +23,10 @@ COLUMNS = {
     "outcome": "outcome",
     "error": "error_kind",
     "session": "session",
+    "is": "key_prefix",
 }
+# What a request can be that no client made; its name stands in the place of a key.
+KINDS = frozenset({CHECK, "shadow", "playground", "replay"})
 # Values of the time range menu, in seconds; `all` has no bound.
 RANGES = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 DEFAULT_RANGE = "24h"
@@ -61,6 +66,14 @@ class Search(msgspec.Struct, frozen=True):
         """Whether nothing but a time range narrows it."""
         return not (self.terms or self.text or self.id)
 
+    @property
+    def checks(self) -> bool:
+        """Whether it asks for checks of targets, which are left out else."""
+        return any(
+            COLUMNS[term.name] == "key_prefix" and CHECK in term.values and not term.negated
+            for term in self.terms
+        )
+
 
 def parse(text: str, span: str, now: dt.datetime) -> Search:
     """The search for a text and a value of the range menu.
@@ -73,7 +86,9 @@ def parse(text: str, span: str, now: dt.datetime) -> Search:
     found: dict[str, str] = {}
     moments: dict[str, dt.datetime] = {}
     for name, mark, value, word in _tokens(text[:MAX_QUERY]):
-        if name in COLUMNS and value:
+        if name == "is" and not KINDS.issuperset(value.split(",")):
+            wrong.append(word)
+        elif name in COLUMNS and value:
             terms.append(Term(name, tuple(filter(None, value.split(","))), mark == "!"))
         elif name in {"since", "until"} and (moment := _moment(value, now)):
             moments[name] = moment

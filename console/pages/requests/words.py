@@ -29,11 +29,30 @@ _WHY: dict[str, Promise] = {
     ),
 }
 _KILO = 1000
+# What stands for a path in rows that no client's call made.
+_NO_PATH: dict[str, Promise] = {
+    "check": gettext_lazy("Check of a target"),
+    "shadow": gettext_lazy("Shadow request"),
+    "console": gettext_lazy("Console"),
+    "cache": gettext_lazy("Look for a kept answer"),
+}
+# Where the batch was made whose answers a row sums up.
+_BATCHES = {"openai_chat": "/v1/batches", "anthropic_messages": "/v1/messages/batches"}
 
 
 def dialect_name(name: str) -> str:
     """What people call a dialect."""
     return title(name) if name else "—"
+
+
+def asked_at(row: RequestLog) -> tuple[str, str]:
+    """Method and path of the client's call; without a method, what it was instead."""
+    method, _space, path = row.endpoint.rpartition(" ")
+    if row.endpoint == "batch":
+        path = _BATCHES.get(row.client_dialect, path)
+    if not path.startswith("/"):
+        return "", str(_NO_PATH.get(path, path))
+    return method or "POST", path.replace("{id}", row.requested_model or "{id}")
 
 
 def not_stored(row: RequestLog, *, allowed: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Literal, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -17,9 +17,10 @@ from gateway.routing.snapshot import Model, Snapshot, Target
 from gateway.store.compile import is_pattern, specificity
 from gateway.store.routes import compiled
 
-Level = Literal["bad", "warn"]
+Level = Literal["bad", "warn", "todo"]
 BAD: Level = "bad"
 WARN: Level = "warn"
+LACKING: Level = "todo"
 
 
 class Fix(NamedTuple):
@@ -30,13 +31,17 @@ class Fix(NamedTuple):
 
 
 class Check(NamedTuple):
-    """One finding; `lead` is the sentence in bold, `field` where it stands in the form."""
+    """One finding; `lead` is the sentence in bold, `field` where it stands in the form.
+
+    `missing` is for what is not there, which a new route need not have from the start.
+    """
 
     level: Level
     lead: str
     rest: str = ""
     fix: Fix | None = None
     field: str = ""
+    missing: bool = False
 
 
 class Case(NamedTuple):
@@ -63,6 +68,14 @@ def blocks(checks: list[Check]) -> bool:
     return any(finding.level == BAD for finding in checks)
 
 
+def softened(checks: list[Check], left: Collection[str]) -> list[Check]:
+    """The findings of a new route: what is missing is yet to do, unless its field was `left`."""
+    return [
+        found._replace(level=LACKING) if found.missing and found.field not in left else found
+        for found in checks
+    ]
+
+
 def _fields(case: Case) -> Iterator[Check]:
     for name, words in case.draft.errors.items():
         yield Check(BAD, _("A field is not understood:"), words, field=name)
@@ -71,7 +84,7 @@ def _fields(case: Case) -> Iterator[Check]:
 def _name(case: Case) -> Iterator[Check]:
     name = case.document.name
     if not name:
-        yield Check(BAD, _("The route has no name."), field="name")
+        yield Check(BAD, _("The route has no name."), field="name", missing=True)
     elif is_pattern(name) or len(name) > 200 or any(c.isspace() for c in name):
         words = _("Names have no spaces and no wildcards; those go into “also answers to”.")
         yield Check(BAD, _("The name can not be used."), words, field="name")
@@ -134,7 +147,8 @@ def _loops(case: Case) -> Iterator[Check]:
 
 def _targets(case: Case) -> Iterator[Check]:
     if not case.document.fallbacks and not any(step.targets for step in case.document.steps):
-        yield Check(BAD, _("The route has no target."), _("Add a model to its first step."))
+        words = _("Add a model to its first step.")
+        yield Check(BAD, _("The route has no target."), words, field="targets", missing=True)
         return
     for number, step in enumerate(case.document.steps, start=1):
         if not step.targets:

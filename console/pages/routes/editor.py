@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from console.access import is_admin
 from console.forms.routes import Draft, act, document_from, draft_from, draft_of
 from console.pages.routes import present, words, yamltext
-from console.pages.routes.checks import Case, Check, blocks, check
+from console.pages.routes.checks import Case, Check, blocks, check, softened
 from console.pages.routes.figures import figures, traffic
 from console.pages.routes.trial import Trial, run, trial_from
 from gateway import models
@@ -30,13 +30,16 @@ from gateway.store.routes import Conflict, Current, current, restored, save_rout
 OVER = "save-over"
 # What a new route begins with.
 EMPTY = Document(name="", steps=(StepDoc(),))
+# What it can not be without.
+NEEDED = ("name", "targets")
 
 
 @dataclass(slots=True)
 class Bench:
     """What is worked on: the saved route (None for a new one), the draft, what came of it.
 
-    `number` is the version that the draft began with, `base` what it said.
+    `number` is the version that the draft began with, `base` what it said. `left` are the
+    fields of a new route that were left empty, all of them once somebody tried to save it.
     """
 
     row: models.Route | None
@@ -49,6 +52,7 @@ class Bench:
     checks: list[Check] = field(default_factory=list)
     said: str = ""
     review: bool = False
+    left: tuple[str, ...] = ()
     theirs: list[str] | None = None
     newer: int = 0
     status: int = 200
@@ -57,6 +61,11 @@ class Bench:
     def saved_name(self) -> str:
         """The name it has in the registry; empty for a new one."""
         return self.row.name if self.row is not None else ""
+
+    @property
+    def findings(self) -> list[Check]:
+        """The checks as they are shown."""
+        return self.checks if self.row is not None else softened(self.checks, self.left)
 
 
 def opened(row: models.Route | None) -> Bench:
@@ -77,6 +86,8 @@ def sent(request: HttpRequest, row: models.Route | None) -> Bench:
     draft.errors |= told
     bench.said = said
     bench.review = do == "review"
+    tried = do in {"save", "review"}
+    bench.left = NEEDED if tried else tuple(set(request.POST.get("left", "").split()) & {*NEEDED})
     # A result that is on the page stays, and stays true to the draft.
     again = request.POST.get("dry-ran") == "1" and request.GET.get("live") != "1"
     if do == "dry-run" or again:
@@ -155,7 +166,8 @@ def shown(request: HttpRequest, bench: Bench) -> HttpResponse:
 
 def context(request: HttpRequest, bench: Bench, *, live: bool = False) -> dict[str, Any]:
     """All that the editor's templates need."""
-    pill, counted = present.counted(bench.checks)
+    findings = bench.findings
+    pill, counted = present.counted(findings)
     done = words.changes(bench.base, bench.document)
     if not done and bench.draft.errors:
         # Something was typed, though nothing that could be saved: Save says what is wrong with it.
@@ -165,10 +177,10 @@ def context(request: HttpRequest, bench: Bench, *, live: bool = False) -> dict[s
         "bench": bench,
         "draft": bench.draft,
         "steps": present.steps(bench.draft, bench.document, bench.snapshot, figures()),
-        "checks": bench.checks,
+        "checks": findings,
         "checks_pill": pill,
         "checks_words": counted,
-        "blocked": blocks(bench.checks),
+        "blocked": blocks(findings),
         "changes": done,
         "may_edit": is_admin(request.user),
         "live": live,

@@ -303,6 +303,9 @@ def counted(checks: list[Check]) -> tuple[str, str]:
     bad = sum(found.level == "bad" for found in checks)
     if bad:
         return "bad", _("%d error") % bad if bad == 1 else _("%d errors") % bad
+    todo = sum(found.level == "todo" for found in checks)
+    if todo:
+        return "", _("%d to do") % todo
     if checks:
         many = len(checks)
         return "warn", _("%d warning") % many if many == 1 else _("%d warnings") % many
