@@ -60,3 +60,13 @@ def sniffed_bytes(head: bytes) -> str | None:
 def media_type_of(data: str, told: str | None, otherwise: str) -> str:
     """The media type to send: what the bytes show, else what was told, else `otherwise`."""
     return sniffed(data) or told or otherwise
+
+
+def text_in(data: str | None, told: str | None) -> str | None:
+    """The words of a file of plain text; None for another file, and for what is no UTF-8."""
+    if data is None or not (sniffed(data) or told or "").startswith("text/"):
+        return None
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None

@@ -201,6 +201,8 @@ def _close(out: Schema, subset: Subset, changed: dict[str, None]) -> None:
     # An object of which nothing is said is any object; closed, it is an empty one.
     if said not in (None, False) or (said is None and "properties" not in out):
         changed["additionalProperties"] = None
+    if isinstance(said, dict) and said:
+        _describe(out, {"additionalProperties": said}, ["additionalProperties"])
     out["additionalProperties"] = False
     if not subset.all_required:
         return

@@ -158,3 +158,10 @@ def _missing(call: ToolCall, report: list[Adaptation]) -> ToolResult:
         name=call.name,
         custom=call.custom,
     )
+
+
+def empty_texts(turn: Turn) -> list[Text]:
+    """The texts of a turn that say nothing, but for those that clients write beside calls."""
+    if any(isinstance(part, ToolCall) for part in turn.parts):
+        return []
+    return [part for part in turn.parts if isinstance(part, Text) and not part.text]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
 from gateway.canon.naming import tool_id, tool_names
-from gateway.canon.request import Cache, Request, ToolCall
+from gateway.canon.request import Cache, Request, Tool, ToolCall
 from gateway.canon.traits import Traits
 
 
@@ -52,6 +52,15 @@ class BaseJob:
             why = f"{wanted} clamped to {bound}, {sent}"
             self.bend(self.request.path("max_output"), why, before=wanted, after=sent)
         return sent
+
+    def allowed(self, tools: Iterable[Tool]) -> list[Tool]:
+        """The tools to send to who has no word for a choice of some of them; that is reported."""
+        choice = self.request.tool_choice
+        if choice is None or choice.mode != "allowed":
+            return list(tools)
+        why = "only the allowed tools are sent; the list changes, so prompt caches miss"
+        self.bend(self.request.path("tool_choice"), why)
+        return [tool for tool in tools if tool.name in choice.names]
 
     def unmark(self, cache: Cache | None) -> None:
         """Report, once for all of them, that cache marks are not sent."""

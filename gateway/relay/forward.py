@@ -30,7 +30,7 @@ from gateway.relay.forwarded import Forwarded
 from gateway.relay.handles import Handle
 from gateway.relay.http1 import Content
 from gateway.relay.measure import Measured
-from gateway.relay.prepare import Prepared, passed_headers, refuse_losses
+from gateway.relay.prepare import Prepared, own_headers, refuse_losses
 from gateway.relay.spool import Pieces
 from gateway.relay.watch import Watch
 from gateway.routing.snapshot import Provider, Route, Target
@@ -79,7 +79,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
         dialect=spoken,
         content=content,
         path=path,
-        headers=_headers(call, target),
+        headers=own_headers(call, target),
         # A refusal is told in the client's words where the provider has others.
         rendered=None if alike and not report else Rendered(body={}),
         report=tuple(report),
@@ -87,13 +87,6 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     if route.strict:
         refuse_losses(prepared.report)
     return prepared
-
-
-def _headers(call: Call, target: Target) -> dict[str, str]:
-    headers = passed_headers(call.headers)
-    if call.dialect.name == "anthropic_messages":
-        headers.setdefault("anthropic-version", target.model.traits.anthropic_version)
-    return headers
 
 
 def _content(call: Call, target: Target) -> tuple[bytes, list[Adaptation]]:

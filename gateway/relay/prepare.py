@@ -69,6 +69,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
         if call.heard is not None and fields is not None and target.model.traits.reasoning:
             fields = with_state(dict(fields))  # the connection's memory goes on from it
         prepared = passed(call, target.model.name, edits, path, fields)
+        prepared = msgspec.structs.replace(prepared, headers=own_headers(call, target))
         prepared = on_surface(prepared, provider, call.verb, path)
         if route.strict:
             refuse_losses(prepared.report)
@@ -191,10 +192,13 @@ def passes(call: Call, target: Target, dialect: Dialect) -> bool:
 
     A token of ours in the history stands for state that only translation unwraps.
     """
-    same = passes_through(call.dialect, dialect) and not any(t in call.body for t in TOKENS)
-    same = same and call.framing == call.dialect.framing
+    if not passes_through(call.dialect, dialect) or call.framing != call.dialect.framing:
+        return False
+    for token in TOKENS:
+        if token in call.body:
+            return False
     provider = target.model.provider
-    return same and provider.passthrough and call.fields_for(provider.name) is not None
+    return provider.passthrough and call.fields_for(provider.name) is not None
 
 
 def passes_through(client: Dialect, upstream: Dialect) -> bool:
@@ -231,6 +235,8 @@ def translated(
         report = (*report, *more)
     if verb == "count_tokens" and traits.count_form != "bare":
         body = dialect.count_body(body, traits.model)
+        # What a count leaves out again was supplied for nothing.
+        report = tuple(i for i in report if i.action != "defaulted" or i.path != "max_tokens")
     return Prepared(
         dialect=dialect,
         content=msgspec.json.encode(body),
@@ -285,6 +291,14 @@ def passed(
 def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The client's headers that are part of its dialect."""
     return {name: headers[name] for name in PASSTHROUGH_HEADERS if name in headers}
+
+
+def own_headers(call: Call, target: Target) -> dict[str, str]:
+    """The same, and the version that Anthropic demands of a client that names none."""
+    headers = passed_headers(call.headers)
+    if call.dialect.name == "anthropic_messages":
+        headers.setdefault("anthropic-version", target.model.traits.anthropic_version)
+    return headers
 
 
 def refuse_losses(report: tuple[Adaptation, ...]) -> None:

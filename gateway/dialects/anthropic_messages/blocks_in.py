@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.canon.errors import invalid
+from gateway.canon.errors import GatewayError, invalid
 from gateway.canon.media import from_data_url, media_type_of
 from gateway.canon.request import (
     Cache,
@@ -29,6 +29,8 @@ from gateway.dialects.anthropic_messages.names import NAME, SEARCH_RESULT, Json
 from gateway.dialects.fields import flag, mapping, needed_mapping, needed_text, text, wrong
 
 Reader = Callable[[Json, str, Json], Part]
+# What a system message may hold beside text (beta `mid-conversation-tool-changes`).
+_TOOL_CHANGES = frozenset({"tool_addition", "tool_removal"})
 
 
 def content_in(message: Json, at: str, rest: Json) -> tuple[Part, ...]:
@@ -44,13 +46,28 @@ def content_in(message: Json, at: str, rest: Json) -> tuple[Part, ...]:
 
 def system_in(content: Any, at: str, rest: Json) -> tuple[Text, ...]:
     """The blocks of a system text: a string, or a list of text blocks."""
-    if type(content) is str:
-        return (Text(text=content, at=at),) if content else ()
-    parts = blocks_in(content, at, rest, {"text": _text_in})
+    parts = system_message_in(content, at, rest)
     for part in parts:
         if not isinstance(part, Text):
-            raise invalid(f"{part.at}.type must be 'text'", f"{part.at}.type")
+            raise _no_text(part)
     return tuple(part for part in parts if isinstance(part, Text))
+
+
+def system_message_in(content: Any, at: str, rest: Json) -> tuple[Text | Native, ...]:
+    """The blocks of a system message: texts, and changes of what tools are on offer."""
+    if type(content) is str:
+        return (Text(text=content, at=at),) if content else ()
+    parts: list[Text | Native] = []
+    for part in blocks_in(content, at, rest, {"text": _text_in}):
+        if isinstance(part, Native) and part.data["type"] not in _TOOL_CHANGES:
+            raise _no_text(part)
+        if isinstance(part, Text | Native):
+            parts.append(part)
+    return tuple(parts)
+
+
+def _no_text(part: Part) -> GatewayError:
+    return invalid(f"{part.at}.type must be 'text'", f"{part.at}.type")
 
 
 def blocks_in(content: Any, at: str, rest: Json, readers: Mapping[str, Reader]) -> tuple[Part, ...]:

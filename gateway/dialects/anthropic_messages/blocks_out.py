@@ -24,6 +24,7 @@ from gateway.canon.signature import belongs
 from gateway.dialects.anthropic_messages.citations import can_be_replayed, citation_out
 from gateway.dialects.anthropic_messages.job import Job
 from gateway.dialects.anthropic_messages.names import NAME, SEARCH_RESULT, Json
+from gateway.dialects.fields import joined
 
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
@@ -88,7 +89,7 @@ def _image_out(job: Job, image: Image) -> Json:
     if not job.traits.images:
         return _note(job, image.at, "image", "this model takes no images")
     if image.detail not in (None, "auto"):
-        job.drop(f"{image.at}.detail", "no equivalent")
+        job.drop(joined(image.at, job.request.path("detail")), "no equivalent")
     if image.file_id is not None:
         return {"type": "image", "source": _file(job, image.file_id, image.at)}
     if image.data is not None:

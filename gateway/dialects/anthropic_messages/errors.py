@@ -107,7 +107,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
 
 def _is_spent(headers: Mapping[str, str], error: Error, wait: int | None) -> bool:
     """Whether a 429 is a spend limit: the one that comes without a time to wait."""
-    told = wait is not None or should_retry(headers) is not None
+    told = wait is not None or "retry-after" in headers or should_retry(headers) is not None
     limited = any(name.startswith(_LIMIT_HEADERS) for name in headers)
     return error.code == "rate_limit_error" and not told and not limited
 

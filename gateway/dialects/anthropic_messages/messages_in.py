@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Role, Turn
-from gateway.dialects.anthropic_messages.blocks_in import content_in, system_in
+from gateway.dialects.anthropic_messages.blocks_in import content_in, system_message_in
 from gateway.dialects.anthropic_messages.names import Json
 from gateway.dialects.anthropic_messages.thinking import effort_in
 from gateway.dialects.fields import items, text
@@ -35,5 +35,5 @@ def _turn_in(message: Json, at: str, rest: Json) -> Turn:
     if not message.keys() <= _SYSTEM:
         rest |= {f"{at}.{key}": message[key] for key in message if key not in _SYSTEM}
     path = at if type(message.get("content")) is str else f"{at}.content"
-    parts = system_in(message.get("content"), path, rest)
+    parts = system_message_in(message.get("content"), path, rest)
     return Turn(role=role, parts=parts, effort=effort_in(message, at), at=at)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.canon.errors import invalid
-from gateway.canon.request import Reasoning, Text, ToolCall, Turn
+from gateway.canon.request import Native, Reasoning, Text, ToolCall, Turn
 from gateway.canon.turns import repaired
 from gateway.dialects.anthropic_messages.blocks_out import blocks_out, text_out
 from gateway.dialects.anthropic_messages.job import Job
@@ -45,8 +45,11 @@ def messages_out(job: Job, system: list[Json]) -> list[Json]:
     """The messages; instructions that may not stand among them are added to `system`."""
     job.request, report = repaired(job.request)
     job.report += report
-    said = [item for turn in job.request.turns if (item := _said(job, turn)).blocks]
-    said = _placed(job, said, system)
+    said = [_said(job, turn) for turn in job.request.turns]
+    for item in said:
+        if not item.blocks:
+            _hold_effort(job, item.turn)
+    said = _placed(job, [item for item in said if item.blocks], system)
     messages = _merged(job, said)
     if not messages or messages[0]["role"] == "assistant":
         where = "messages[0]" if messages else "messages"
@@ -68,9 +71,9 @@ def _said(job: Job, turn: Turn) -> _Said:
         parts = tuple(part for part in parts if not isinstance(part, Reasoning | ToolCall))
     if turn.role == "system":
         for part in parts:
-            if not isinstance(part, Text):
+            if not isinstance(part, Text | Native):
                 job.drop(part.at, "a system message holds text only")
-        parts = tuple(part for part in parts if isinstance(part, Text))
+        parts = tuple(part for part in parts if isinstance(part, Text | Native))
     blocks = blocks_out(job, parts)
     if turn.role == "assistant":
         blocks = _spoken(job, turn, blocks)
@@ -109,7 +112,7 @@ def _placed(job: Job, said: list[_Said], system: list[Json]) -> list[_Said]:
         elif job.traits.mid_system and _may_stand(before, after):
             kept.append(item)
         elif after is None and before is not None and before.role == "assistant":
-            kept.append(_as_user(job, item))
+            kept += _as_user(job, item)
         else:
             _hoist(job, item, system)
     return kept
@@ -145,16 +148,25 @@ def _hoist(job: Job, item: _Said, system: list[Json]) -> None:
         )
     job.bend(item.turn.at, why)
     _hold_effort(job, item.turn)
-    system += item.blocks
+    system += _words(job, item)
 
 
-def _as_user(job: Job, item: _Said) -> _Said:
+def _as_user(job: Job, item: _Said) -> list[_Said]:
     """A last word of the system as the user's: hoisted, it would leave the model's turn last."""
     job.bend(item.turn.at, "system message after the assistant's turn sent as a user message")
     _hold_effort(job, item.turn)
-    for block in item.blocks:
+    words = _words(job, item)
+    for block in words:
         block["text"] = f"<system>\n{block['text']}\n</system>"
-    return _Said(item.turn, "user", item.blocks)
+    return [_Said(item.turn, "user", words)] if words else []
+
+
+def _words(job: Job, item: _Said) -> list[Json]:
+    """The texts of a system message that is moved: a change of tools counts in its place only."""
+    words = [block for block in item.blocks if _is_text(block)]
+    if len(words) < len(item.blocks):
+        job.drop(f"{item.turn.at}.content", "a change of tools counts where it stands")
+    return words
 
 
 def _hold_effort(job: Job, turn: Turn) -> None:

@@ -62,12 +62,13 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     rest |= {
         f"output_config.{k}": v for k, v in config.items() if k not in _CONFIG and v is not None
     }
+    turns = turns_in(body, rest)
     request = Request(
         model=needed_text(body, "model"),
         stream=flag(body, "stream") or False,
         instructions=system_in(body.get("system"), "system", rest),
-        turns=turns_in(body, rest),
-        tools=tools_in(body),
+        turns=turns,
+        tools=tools_in(body, turns),
         tool_choice=choice_in(body),
         output=output,
         thinking=thinking_in(body, rest),

@@ -181,10 +181,11 @@ def _stop_out(job: Job, body: Json) -> None:
     kept = [word for word in stop if word and not word.isspace()]
     if len(kept) < len(stop):
         job.drop(path, "whitespace-only stop sequences are not accepted upstream")
-    if kept and most is not None and len(kept) > most:
-        why = f"only the first {most} are sent" if most else f"{job.model} takes none"
-        job.bend(path, why, before=len(kept), after=most)
-        kept = kept[:most]
+    if kept and most == 0:
+        job.drop(path, f"{job.model} takes none")
+    elif most is not None and len(kept) > most:
+        job.bend(path, f"only the first {most} are sent", before=len(kept), after=most)
+    kept = kept[:most]
     if kept:
         body["stop_sequences"] = kept
 

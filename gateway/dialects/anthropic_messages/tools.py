@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, assert_never
 
 from msgspec.structs import replace
 
 from gateway.canon.errors import invalid
-from gateway.canon.request import Tool, ToolChoice
+from gateway.canon.request import Native, Tool, ToolChoice, ToolResult, Turn
 from gateway.canon.schema import can_be_enforced, for_anthropic
 from gateway.dialects import web_search
 from gateway.dialects.anthropic_messages.blocks_in import cache_in
@@ -32,9 +33,34 @@ _WORDS = ("auto", "any", "none", "tool")
 # --- tools ---------------------------------------------------------------------------
 
 
-def tools_in(body: Json) -> tuple[Tool, ...]:
-    """The tools on offer; those of a type of their own stay as they are."""
-    return tuple([_tool_in(item, f"tools[{i}]") for i, item in enumerate(items(body, "tools"))])
+def tools_in(body: Json, turns: tuple[Turn, ...]) -> tuple[Tool, ...]:
+    """The tools on offer; those of a type of their own stay as they are.
+
+    A deferred one that the conversation has loaded is on offer like any other; that it was
+    deferred is then of use to this dialect only.
+    """
+    tools = [_tool_in(item, f"tools[{i}]") for i, item in enumerate(items(body, "tools"))]
+    if not any(tool.defer for tool in tools):
+        return tuple(tools)
+    loaded = set(_loaded_in(turns))
+    return tuple([_on_offer(tool) if tool.name in loaded else tool for tool in tools])
+
+
+def _on_offer(tool: Tool) -> Tool:
+    if not tool.defer or tool.kind == "server":
+        return tool
+    return replace(tool, defer=False, dialect=NAME, extra={**tool.extra, "defer_loading": True})
+
+
+def _loaded_in(turns: tuple[Turn, ...]) -> Iterator[str]:
+    """The names of tools that a search has found or a system message has added."""
+    for turn in turns:
+        for part in turn.parts:
+            inner = part.parts if isinstance(part, ToolResult) else (part,)
+            for block in (each.data for each in inner if isinstance(each, Native)):
+                named = block.get("tool") if block["type"] == "tool_addition" else block
+                if isinstance(named, dict) and named.get("type") == "tool_reference":
+                    yield str(named.get("tool_name") or named.get("name"))
 
 
 def _tool_in(item: Json, at: str) -> Tool:
@@ -68,7 +94,7 @@ def tools_out(job: Job, body: Json) -> None:
     request, traits = job.request, job.traits
     if request.tools and not traits.tools:
         job.drop("tools", f"{job.model} takes no tools")
-    offered = _allowed(job) if traits.tools else []
+    offered = job.allowed(job.request.tools) if traits.tools else []
     tools = [item for tool in offered if (item := _tool_out(job, tool)) is not None]
     if tools:
         body["tools"] = tools
@@ -88,16 +114,6 @@ def history_tools_out(job: Job, body: Json) -> None:
     body["tools"] = [{"name": name, "input_schema": dict(_EMPTY)} for name in names]
     body["tool_choice"] = {"type": "none"}
     job.bend("tools", "the history holds calls: their tools are named, and may not be called")
-
-
-def _allowed(job: Job) -> list[Tool]:
-    """The tools to offer: all, or only those that the client allows."""
-    choice = job.request.tool_choice
-    if choice is None or choice.mode != "allowed":
-        return list(job.request.tools)
-    why = "only the allowed tools are sent; the list changes, so prompt caches miss"
-    job.bend(job.request.path("tool_choice"), why)
-    return [tool for tool in job.request.tools if tool.name in choice.names]
 
 
 def _tool_out(job: Job, tool: Tool) -> Json | None:

@@ -101,7 +101,7 @@ def is_blank(text: str) -> bool:
 def text_out(job: Job, part: Text) -> list[Json]:
     """A text block; none for a blank text, which the API refuses."""
     if is_blank(part.text):
-        # Chat clients write an empty text beside calls, which says nothing.
+        # Empty ones are told of by turn: those beside calls say nothing.
         if part.text:
             job.drop(part.at, "blank text block")
         return []

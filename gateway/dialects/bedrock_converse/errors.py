@@ -35,6 +35,7 @@ _NAMES: dict[str, str] = {
 }
 _STATUSES: dict[int, str] = {
     401: "upstream_auth",
+    402: "quota",
     403: "upstream_auth",
     404: "not_found",
     408: "timeout",
@@ -43,6 +44,7 @@ _STATUSES: dict[int, str] = {
     429: "rate_limit",
     503: "overloaded",
     504: "timeout",
+    529: "overloaded",
 }
 # Statuses of a model behind the service that tell whether and when to try again.
 _TRANSIENT = frozenset({408, 429, 503, 504})

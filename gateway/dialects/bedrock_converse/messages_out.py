@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Reasoning, Text, ToolCall, ToolResult, Turn
-from gateway.canon.turns import repaired
+from gateway.canon.turns import empty_texts, repaired
 from gateway.dialects.bedrock_converse.blocks_out import EMPTY, blocks_out
 from gateway.dialects.bedrock_converse.job import Job
 from gateway.dialects.bedrock_converse.names import Json
@@ -64,6 +64,8 @@ def messages_out(job: Job, system: list[Json]) -> list[Json]:
 
 def _said(job: Job, turn: Turn, role: str) -> list[Json]:
     """The blocks of a turn, without what its speaker can not say."""
+    for empty in empty_texts(turn):
+        job.drop(empty.at, "empty text")
     parts = turn.parts
     if role == "system":
         for part in parts:

@@ -117,16 +117,18 @@ def _enabled(job: Job, body: Json, asked: Thinking) -> None:
         return
     effort = asked.effort or ("high" if asked.mode == "auto" else "medium")
     wanted = asked.budget if asked.mode == "budget" else None
-    budget = _fitted(job, body, wanted or BUDGETS.get(effort, BUDGETS["medium"]))
+    wanted = wanted or BUDGETS.get(effort, BUDGETS["medium"])
+    budget = _fitted(job, body, wanted)
     if budget is None:
         job.drop(_path(job), "the limit leaves no room for thinking")
         return
     if asked.mode == "auto" and asked.effort is None:
         why = f"{job.model} takes a number of tokens"
         job.bend(_path(job), why, before="adaptive", after=budget)
-    elif wanted is not None and budget != wanted:
+    elif budget != wanted:
+        name = "budget" if asked.mode == "budget" else "effort"
         why = f"at least {_LEAST} tokens and fewer than the limit"
-        job.bend(job.request.path("budget"), why, before=wanted, after=budget)
+        job.bend(job.request.path(name), why, before=wanted, after=budget)
     job.more["thinking"] = {"type": "enabled", "budget_tokens": budget}
     if asked.effort is not None and job.traits.efforts:
         _put_effort(job, body, asked.effort)

@@ -30,7 +30,9 @@ def tools_out(job: Job, body: Json) -> None:
     told = _told(body["messages"])
     choice = request.tool_choice
     silent = choice is not None and choice.mode == "none"
-    offered = _offered(job) if traits.tools and not (silent and not told) else []
+    offered = []
+    if traits.tools and not (silent and not told):
+        offered = job.allowed(job.request.tools)
     tools: list[Json] = []
     for tool in offered:
         made = _tool_out(job, tool)
@@ -60,16 +62,6 @@ def _told(messages: list[Json]) -> list[str]:
 
 def _bare(name: str) -> Json:
     return {"toolSpec": {"name": name, "inputSchema": {"json": dict(_EMPTY)}}}
-
-
-def _offered(job: Job) -> list[Tool]:
-    """The tools to offer: all, or only those that the client allows."""
-    choice = job.request.tool_choice
-    if choice is None or choice.mode != "allowed":
-        return list(job.request.tools)
-    why = "only the allowed tools are sent; the list changes, so prompt caches miss"
-    job.bend(job.request.path("tool_choice"), why)
-    return [tool for tool in job.request.tools if tool.name in choice.names]
 
 
 def _tool_out(job: Job, tool: Tool) -> Json | None:

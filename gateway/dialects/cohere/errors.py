@@ -24,6 +24,7 @@ _STATUSES: dict[int, str] = {
     499: "upstream_error",
     503: "overloaded",
     504: "timeout",
+    529: "overloaded",
 }
 # Wordings that are the only sign of a kind.
 _PHRASES: tuple[tuple[str, str], ...] = (

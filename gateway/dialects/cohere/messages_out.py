@@ -10,7 +10,7 @@ from typing import assert_never
 
 from gateway.canon.arguments import written
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.canon.media import data_url, media_type_of
+from gateway.canon.media import data_url, media_type_of, text_in
 from gateway.canon.request import (
     Audio,
     Document,
@@ -25,7 +25,7 @@ from gateway.canon.request import (
     Turn,
 )
 from gateway.canon.signature import belongs
-from gateway.canon.turns import repaired
+from gateway.canon.turns import empty_texts, repaired
 from gateway.dialects.cohere.job import Job
 from gateway.dialects.cohere.names import NAME, Json
 from gateway.dialects.fields import joined
@@ -45,6 +45,8 @@ def messages_out(job: Job) -> list[Json]:
     for turn in job.request.turns:
         if turn.name is not None:
             job.drop(f"{turn.at}.name", "no equivalent")
+        for empty in empty_texts(turn):
+            job.drop(empty.at, "empty text")
         made = _turn_out(job, turn)
         messages += made
         last = turn if made else last
@@ -193,6 +195,11 @@ def _image_out(job: Job, image: Image) -> Json:
     return {"type": "image_url", "image_url": out}
 
 
+def _is_text(document: Document) -> bool:
+    held = document.text if document.parts is None else ""
+    return held is not None or text_in(document.data, document.media_type) is not None
+
+
 def _document_out(job: Job, document: Document) -> Json:
     """A document that the model may cite; only text can be one."""
     job.unmark(document.cache)
@@ -202,6 +209,8 @@ def _document_out(job: Job, document: Document) -> Json:
             if not isinstance(part, Text):
                 job.drop(part.at, "a document is text only")
         text = "\n\n".join(p.text for p in document.parts if isinstance(p, Text))
+    if text is None:
+        text = text_in(document.data, document.media_type)
     if text is None:
         raise _refused(document.at, "Cohere's chat takes documents of plain text only")
     data: Json = {"text": text}
@@ -280,7 +289,7 @@ def _result_out(job: Job, result: ToolResult) -> Json:
     job.unmark(result.cache)
     content: list[Json] = []
     for part in result.parts:
-        if isinstance(part, Document) and (part.text is not None or part.parts is not None):
+        if isinstance(part, Document) and _is_text(part):
             content.append({"type": "document", "document": _document_out(job, part)})
         elif isinstance(part, Text):
             content += _text_out(job, part)

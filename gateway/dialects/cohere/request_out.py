@@ -162,7 +162,8 @@ def _thinking_out(job: Job, body: Json) -> None:
         return
     out: Json = {"type": "enabled"}
     if (budget := _budget(asked)) is not None:
-        out["token_budget"] = budget = _fitted(job, budget, body.get("max_tokens"))
+        name = "budget" if asked.mode == "budget" else "effort"
+        out["token_budget"] = budget = _fitted(job, name, budget, body.get("max_tokens"))
     if asked.effort in {"xhigh", "max"}:
         job.bend(job.request.path("effort"), "sent as a number of tokens", after=budget)
     body["thinking"] = out
@@ -175,14 +176,13 @@ def _budget(asked: Thinking) -> int | None:
     return BUDGETS.get(asked.effort or "")
 
 
-def _fitted(job: Job, budget: int, limit: int | None) -> int:
-    """The budget, such that the limit leaves room for an answer."""
+def _fitted(job: Job, name: str, budget: int, limit: int | None) -> int:
+    """The budget, such that the limit leaves room for an answer; `name` is what asked for it."""
     if limit is None or budget <= limit - _ANSWER:
         return budget
     sent = max(1, limit - _ANSWER)
-    path = "budget" if "budget" in job.request.at else "effort"
     why = f"at least {_ANSWER} tokens of the limit are left for the answer"
-    job.bend(job.request.path(path), why, before=budget, after=sent)
+    job.bend(job.request.path(name), why, before=budget, after=sent)
     return sent
 
 

@@ -48,14 +48,16 @@ def _logprobs_in(told: Any) -> list[Json]:
 def _told(message: Json) -> Iterator[Json]:
     """The events of a stream that tell the same message."""
     content = message.get("content")
-    content = [content] if isinstance(content, str) else content
+    content = content if isinstance(content, list) else [content]
     citations = message.get("citations")
     cited = citations if isinstance(citations, list) else []
     plan = message.get("tool_plan")
-    if isinstance(plan, str) and plan:
-        yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": plan}}}
-        yield from _cited(c for c in cited if _is_plan(c))
-    for place, item in enumerate(content if isinstance(content, list) else []):
+    for place, item in enumerate([*content, None]):
+        # As in a stream, the plan follows the thoughts that led to it.
+        if plan and not _is_thought(item):
+            yield {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": plan}}}
+            yield from _cited(c for c in cited if _is_plan(c))
+            plan = None
         yield {"type": "content-delta", "index": place, "delta": {"message": {"content": item}}}
         yield from _cited(c for c in cited if not _is_plan(c) and _index(c, content) == place)
     calls = message.get("tool_calls")
@@ -66,6 +68,10 @@ def _told(message: Json) -> Iterator[Json]:
             "delta": {"message": {"tool_calls": call}},
         }
         yield {"type": "tool-call-end", "index": place}
+
+
+def _is_thought(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("type") == "thinking"
 
 
 def _is_plan(citation: Any) -> bool:

@@ -49,10 +49,11 @@ def _tool_out(job: Job, tool: Tool) -> Json | None:
         return None
     about = tool.description or ""
     if tool.kind == "custom":
-        job.bend(tool.at, "free-text tool sent as a function with one string")
         if grammar := _grammar(tool):
             job.bend(f"{tool.at}.format", "grammar is not enforced, described in text")
             about = f"{about}\n\n{grammar}".strip()
+        else:
+            job.bend(tool.at, "free-text tool sent as a function with one string")
     if tool.defer:
         job.drop(f"{tool.at}.defer_loading", "all tools are loaded from the start")
     for key in tool.extra:

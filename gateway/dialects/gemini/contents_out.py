@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from gateway.canon.errors import invalid
-from gateway.canon.request import Part, Reasoning, ToolCall, ToolResult, Turn
+from gateway.canon.request import Part, Reasoning, Text, ToolCall, ToolResult, Turn
 from gateway.canon.turns import repaired
 from gateway.dialects.gemini.job import Job
 from gateway.dialects.gemini.names import SENTINEL, Json
@@ -64,10 +64,11 @@ def contents_out(job: Job, system: list[Json]) -> tuple[list[Json], str | None]:
 def _said(job: Job, turn: Turn) -> list[Json]:
     kept: list[Part] = []
     if turn.role == "assistant":
+        called = any(isinstance(part, ToolCall) for part in turn.parts)
         for part in turn.parts:
             if isinstance(part, ToolResult):
                 job.drop(part.at, "only the user gives results")
-            else:
+            elif not (called and isinstance(part, Text) and not part.text):
                 kept.append(part)
         return parts_out(job, tuple(kept))
     for part in _in_call_order(job, turn):

@@ -43,6 +43,7 @@ _CODES: dict[int, str] = {
     499: "upstream_error",
     503: "overloaded",
     504: "timeout",
+    529: "overloaded",
 }
 # Wordings that are the only sign of a kind (wire/spec.md, section 5).
 _PHRASES: tuple[tuple[str, str], ...] = (

@@ -59,6 +59,7 @@ class Pending:
     def __init__(self) -> None:
         self.unknown: Json = {}
         self._open: list[tuple[str, str]] = []
+        self._made: set[str] = set()  # ids that calls came without
         self._content = self._calls = 0
 
     def begin(self, content: int) -> None:
@@ -67,7 +68,9 @@ class Pending:
 
     def called(self, call_id: str | None, name: str) -> str:
         """Note a call; its id, which is made where it came without one."""
-        call_id = call_id or f"call_{self._content}_{self._calls}"
+        if not call_id:
+            call_id = f"call_{self._content}_{self._calls}"
+            self._made.add(call_id)
         self._calls += 1
         self._open.append((call_id, name))
         return call_id
@@ -77,11 +80,14 @@ class Pending:
         self.unknown |= {f"{at}.{key}": value for key, value in holder.items() if key not in known}
 
     def answered(self, call_id: str | None, name: str) -> str | None:
-        """The id of the call that is answered; None where there is none of this name."""
-        for place, (known, called) in enumerate(self._open):
-            if (call_id is None and called == name) or known == call_id:
-                del self._open[place]
-                return known
+        """The id of the call that is answered; None where there is none of this name.
+
+        A result without an id is that of a call without one before it is that of another.
+        """
+        found = [known for known, called in self._open if called == name]
+        if call_id is None and found:
+            call_id = next((known for known in found if known in self._made), found[0])
+        self._open = [pair for pair in self._open if pair[0] != call_id]
         return call_id
 
 

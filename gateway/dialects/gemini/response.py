@@ -23,7 +23,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Response
+from gateway.canon.response import Finish, Response
 from gateway.canon.signature import hidden
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Exchange, Rendered
@@ -95,11 +95,19 @@ def candidate_out(
         parts += part_out(part, f"candidates[{index}].content.parts[{place}]", exchange, report)
         if isinstance(part, Text):
             cited += [(citation, part.text) for citation in part.citations]
+    note_pause(response.finish, index, report)
     candidate: Json = {"content": {"role": "model", "parts": parts}}
     candidate |= ending(response, cited)
     if tokens := tokens_of(response):
         candidate["logprobsResult"] = logprobs_out(tokens)
     return candidate | {"index": index, **response.extra.get(NAME, {}).get("candidate", {})}
+
+
+def note_pause(finish: Finish, index: int, report: list[Adaptation]) -> None:
+    """Report the one reason that has no word here but is no error."""
+    if finish.reason == "pause":
+        why = "a paused turn is shown as stopped"
+        report.append(approximated(f"candidates[{index}].finishReason", why))
 
 
 def ending(response: Response, cited: list[tuple[Citation, str]]) -> Json:

@@ -63,6 +63,7 @@ class GeminiStreamParser:
         self._open = ""  # the kind of the open block
         self._words: list[str] = []
         self._pending: Signature | None = None
+        self._sources: Any = None  # of the text that is open, told when it ends
         self._usage: Json = {}
         self._reason = ""
         self._message: Any = None
@@ -144,25 +145,36 @@ class GeminiStreamParser:
     def _refuse(self) -> list[Event]:
         """A refused prompt: words for it, as an empty answer would look like a success.
 
-        Its tokens are not told: nothing was generated, and Google bills none of them.
+        Its tokens are told where words came first: else nothing was generated, and Google
+        bills none of them.
         """
         self._over = True
         finish = Finish(
             reason="filter", explanation=_text(self._message) or None, category=self._block
         )
-        words = Delta(_BLOCKED + self._block)
-        return [BlockStart(kind="refusal"), words, BlockEnd(), End(finish)]
+        usage = usage_in(self._usage) if self._filled else None
+        events = [*self._end_block(), BlockStart(kind="refusal"), Delta(_BLOCKED + self._block)]
+        events.append(BlockEnd())
+        if usage is not None:
+            events.append(UsageUpdate(usage))
+        return [*events, End(finish)]
 
     def _candidate(self, candidate: Json) -> list[Event]:
         content = candidate.get("content")
+        parts = _list(content.get("parts")) if isinstance(content, dict) else []
+        if not all(isinstance(part, dict) for part in parts):
+            raise bad_upstream("the upstream sent a part that is no object")
+        sources = candidate.get("groundingMetadata")
+        # They are of the last text, which a signature beside it or after it may end.
+        last = max((n for n, part in enumerate(parts) if _is_said(part)), default=-1)
+        if last < 0 and self._open == "text":
+            self._sources = sources
         events: list[Event] = []
-        for part in _list(content.get("parts")) if isinstance(content, dict) else []:
-            if not isinstance(part, dict):
-                raise bad_upstream("the upstream sent a part that is no object")
+        for place, part in enumerate(parts):
+            if place == last:
+                self._sources = sources
             events += self._part(part)
-        if "groundingMetadata" in candidate and self._open == "text":
-            text = "".join(self._words)
-            events += [Cited(c) for c in citations_in(candidate["groundingMetadata"], text)]
+        events += self._cite()
         reason = candidate.get("finishReason")
         if isinstance(reason, str) and reason != "FINISH_REASON_UNSPECIFIED":
             self._reason = reason
@@ -184,10 +196,17 @@ class GeminiStreamParser:
 
     # --- blocks ------------------------------------------------------------------------
 
+    def _cite(self) -> list[Event]:
+        """The sources of the text that is open."""
+        told, self._sources = self._sources, None
+        if told is None or self._open != "text":
+            return []
+        return [Cited(citation) for citation in citations_in(told, "".join(self._words))]
+
     def _end_block(self) -> list[Event]:
         if not self._open:
             return []
-        events: list[Event] = []
+        events = self._cite() if self._open == "text" else []
         if self._open == "reasoning":
             events.append(Signed(self._pending or self._made("", "text")))
         self._open, self._pending, self._words = "", None, []
@@ -273,6 +292,11 @@ def _arguments(args: Any, *, custom: bool) -> list[Event]:
     else:
         words = msgspec.json.encode(args).decode() if args else ""
     return [Delta(words)] if words else []
+
+
+def _is_said(part: Json) -> bool:
+    """Whether it holds words of the answer itself."""
+    return bool(_text(part.get("text"))) and part.get("thought") is not True
 
 
 def _text(value: Any) -> str:

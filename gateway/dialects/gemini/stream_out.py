@@ -38,6 +38,7 @@ from gateway.dialects.gemini.response import (
     candidate_out,
     ending,
     names_of,
+    note_pause,
     part_out,
     thought_out,
 )
@@ -147,6 +148,7 @@ class GeminiStreamRenderer:
         finish = event.finish
         if finish.reason == "malformed":
             return self._fail(malformed(finish))
+        note_pause(finish, 0, self.report)
         candidate: Json = {"content": {"role": "model", "parts": [{"text": ""}]}}
         candidate |= {**ending(Response(finish=finish), self._cited), "index": 0}
         body: Json = {"candidates": [candidate]}

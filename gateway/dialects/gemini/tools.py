@@ -112,21 +112,20 @@ def tools_out(job: Job, body: Json) -> None:
 def _offered(job: Job) -> list[Tool]:
     """The tools to offer: all, or only those that the client allows without forcing one."""
     choice = job.request.tool_choice
-    if choice is None or choice.mode != "allowed" or choice.required or job.native:
+    if job.native or (choice is not None and choice.required):
         return list(job.request.tools)
-    why = "only the allowed tools are sent; the list changes, so prompt caches miss"
-    job.bend(job.request.path("tool_choice"), why)
-    return [tool for tool in job.request.tools if tool.name in choice.names]
+    return job.allowed(job.request.tools)
 
 
 def _function_out(job: Job, tool: Tool) -> Json:
     out: Json = {"name": job.name(tool.name)}
     about = tool.description or ""
     if tool.kind == "custom":
-        job.bend(tool.at, "free-text tool sent as a function with one string")
         if grammar := _grammar(tool):
             job.bend(f"{tool.at}.format", "grammar is not enforced, described in text")
             about = f"{about}\n\n{grammar}".strip()
+        else:
+            job.bend(tool.at, "free-text tool sent as a function with one string")
     if about:
         out["description"] = about
     out["parametersJsonSchema"] = _ONE_STRING if tool.kind == "custom" else _schema_out(job, tool)

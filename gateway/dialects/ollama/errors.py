@@ -23,6 +23,7 @@ _STATUSES: dict[int, str] = {
     429: "rate_limit",
     503: "overloaded",
     504: "timeout",
+    529: "overloaded",
 }
 # Wordings that are the only sign of a kind.
 _PHRASES: tuple[tuple[str, str], ...] = (

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from gateway.canon.errors import Error, GatewayError
+from gateway.canon.media import text_in
 from gateway.canon.request import (
     Audio,
     Document,
@@ -141,7 +142,8 @@ def _assistant_out(job: Job, turn: Turn) -> list[Json]:
             case _:
                 _put(job, said, part)
     _unnamed(job, turn)
-    if turn.parts and not (said.texts or thoughts or calls):
+    spoke = any(isinstance(part, Text) for part in turn.parts)
+    if turn.parts and not (spoke or said.texts or thoughts or calls):
         return []
     message = said.message("assistant")
     if thoughts:
@@ -237,11 +239,14 @@ def _put_document(job: Job, said: _Said, document: Document) -> None:
     """A document of text as text under its title; another as a note."""
     if document.citations:
         job.drop(joined(document.at, "citations"), "no equivalent in Ollama")
-    if document.text is None and document.parts is None:
+    text = document.text
+    if text is None:
+        text = text_in(document.data, document.media_type)
+    if text is None and document.parts is None:
         said.texts.append(_left_out(job, document.at, "document", "Ollama reads no files"))
         return
     job.bend(document.at, "sent as text: Ollama has no text documents")
-    words = [document.title, document.context, document.text]
+    words = [document.title, document.context, text]
     said.texts += [word for word in words if word]
     for part in document.parts or ():
         _put(job, said, part)

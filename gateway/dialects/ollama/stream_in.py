@@ -174,5 +174,7 @@ def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Resp
         raise GatewayError(error_in(body))
     if not isinstance(body, dict) or _message(body) is None:
         raise bad_upstream("the upstream's answer holds no message")
+    if body.get("done") is False:
+        raise bad_upstream(_BROKEN)
     response = fold(OllamaStreamParser(traits, rendered).line({**body, "done": True}))
     return msgspec.structs.replace(response, extra=extra_of(logprobs_in(body.get("logprobs"))))

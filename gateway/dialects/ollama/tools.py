@@ -102,8 +102,7 @@ def _tool_out(job: Job, tool: Tool) -> Json | None:
         job.drop(f"{tool.at}.strict", "the upstream has no strict tools")
     about, schema = tool.description, parameters(tool.schema)
     if tool.kind == "custom":
-        job.bend(tool.at, "free-text tool sent as a function with one string")
-        about, schema = _described(tool), _TEXT_SCHEMA
+        about, schema = _described(job, tool), _TEXT_SCHEMA
     function: Json = {"name": tool.name}
     if about is not None:
         function["description"] = about
@@ -116,13 +115,18 @@ def _tool_out(job: Job, tool: Tool) -> Json | None:
     return {"type": "function", "function": function}
 
 
-def _described(tool: Tool) -> str | None:
+def _described(job: Job, tool: Tool) -> str | None:
     """What a free-text tool is for, its grammar included."""
     grammar = (tool.format or {}).get("grammar", tool.format or {})
     words = grammar.get("definition") if isinstance(grammar, dict) else None
     if not isinstance(words, str) or not words:
+        job.bend(tool.at, "free-text tool sent as a function with one string")
         return tool.description
-    return f"{tool.description or ''}\n\nThe input must follow this grammar:\n{words}".strip()
+    job.bend(f"{tool.at}.format", "grammar is not enforced, described in text")
+    syntax = grammar.get("syntax", "")
+    return (
+        f"{tool.description or ''}\n\nThe input must match this {syntax} grammar:\n{words}".strip()
+    )
 
 
 def parameters(schema: Json | None) -> Json:

@@ -129,7 +129,7 @@ def _assistant_in(out: Conversation, message: Json, at: str) -> None:
     if (refusal := text(message, "refusal", at)) is not None:
         parts.append(Refusal(text=refusal, at=f"{at}.refusal"))
     if (audio := mapping(message, "audio", at)) is not None:
-        parts.append(Native(dialect=NAME, data={"audio": audio}, at=f"{at}.audio"))
+        parts.append(Native(dialect=NAME, data={"type": "audio", "audio": audio}, at=f"{at}.audio"))
     calls = calls_in(message, at)
     if (legacy := function_call_in(message, at)) is not None:
         calls.append(legacy)

@@ -81,6 +81,14 @@ _TIERS = (
     "on_demand",
     "performance",
 )
+# `auto` is what leaving it out means; OpenAI answers `fast` with `priority`; Groq has two
+# words of its own.
+_CANONICAL_TIERS = {
+    "auto": None,
+    "fast": "priority",
+    "on_demand": "default",
+    "performance": "priority",
+}
 
 # Where things stand; those that one may have many of below the value's own path.
 _PATHS = {
@@ -124,6 +132,9 @@ def _extra(body: Json, at: dict[str, str]) -> tuple[Json, bool | None]:
     extra = {
         k: v for k, v in body.items() if k not in _READ and v is not None and v != _USUAL.get(k)
     }
+    user = text(body, "user")
+    if user is not None and body.get("safety_identifier") not in (None, user):
+        extra["user"] = user
     options = mapping(body, "stream_options")
     if options is None:
         return extra, None
@@ -195,10 +206,7 @@ def _meta_in(body: Json, at: dict[str, str]) -> Meta:
         user_id=user_id,
         session_key=text(body, "prompt_cache_key"),
         metadata=mapping(body, "metadata"),
-        # `auto` is what leaving it out means; OpenAI answers `fast` with `priority`.
-        service_tier={"auto": None, "fast": "priority", "on_demand": "default"}.get(
-            tier or "auto", tier
-        ),
+        service_tier=_CANONICAL_TIERS.get(tier or "auto", tier),
         store=flag(body, "store"),
     )
 

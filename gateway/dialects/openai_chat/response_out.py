@@ -160,8 +160,8 @@ def _native(read: _Message, part: Native) -> None:
         kind = part.data.get("type", "unknown")
         read.note(dropped(f"content.{kind}", "no equivalent in OpenAI Chat"))
         return
-    field = part.data.get("field", "")
-    rest = {key: value for key, value in part.data.items() if key != "field"}
+    field = part.data.get("type", "")
+    rest = {key: value for key, value in part.data.items() if key != "type"}
     if field == "images":
         read.media["images"] = [*read.media.get("images", []), *rest.get("images", [])]
     elif field:

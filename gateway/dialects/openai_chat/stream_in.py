@@ -267,7 +267,7 @@ class ChatStreamParser:
             return
         if isinstance(delta.images, list):
             self._close_block(events)
-            native = {"field": "images", "images": delta.images}
+            native = {"type": "images", "images": delta.images}
             events += [
                 BlockStart(kind="native", dialect=NAME, native=native),
                 BlockEnd(),
@@ -275,7 +275,7 @@ class ChatStreamParser:
         if isinstance(delta.audio, dict):
             if self._open != "native":
                 self._close_block(events)
-                native = {"field": "audio"}
+                native = {"type": "audio"}
                 events.append(BlockStart(kind="native", dialect=NAME, native=native))
                 self._open = "native"
             events.append(NativeDelta(delta.audio))

@@ -200,8 +200,8 @@ class ChatStreamRenderer:
             kind = self._block.native.get("type", "unknown")
             self._note(dropped(f"content.{kind}", "no equivalent in OpenAI Chat"))
             return b""
-        field = self._block.native.get("field", "")
-        rest = {key: value for key, value in data.items() if key != "field"}
+        field = self._block.native.get("type", "")
+        rest = {key: value for key, value in data.items() if key != "type"}
         if not rest:
             return b""
         return self._chunk(rest if field == "images" else {field: rest})

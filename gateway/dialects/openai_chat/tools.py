@@ -104,7 +104,9 @@ def tools_out(job: Job, body: Json) -> None:
     if not traits.tools:
         job.drop("tools", f"{traits.model or 'this model'} takes no tools")
         return
-    offered = _allowed(job, _loaded(job, request.tools))
+    offered = _loaded(job, request.tools)
+    if not job.traits.allowed_tools:
+        offered = job.allowed(offered)
     out = [item for tool in offered if (item := _tool_out(job, tool, body)) is not None]
     if not out:
         _choice_without_tools(job)
@@ -132,16 +134,6 @@ def _loaded(job: Job, tools: tuple[Tool, ...]) -> list[Tool]:
             job.bend(f"{tool.at}.defer_loading", "no tool search upstream: sent at once")
         kept.append(tool)
     return kept
-
-
-def _allowed(job: Job, tools: list[Tool]) -> list[Tool]:
-    """The tools left when a subset is allowed and the target has no word for that."""
-    choice = job.request.tool_choice
-    if choice is None or choice.mode != "allowed" or job.traits.allowed_tools:
-        return tools
-    why = "only the allowed tools are sent; the list changes, so prompt caches miss"
-    job.bend(job.request.path("tool_choice"), why)
-    return [tool for tool in tools if tool.name in choice.names]
 
 
 def _tool_out(job: Job, tool: Tool, body: Json) -> Json | None:

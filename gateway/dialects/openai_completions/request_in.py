@@ -72,8 +72,7 @@ def _prompt_in(value: Any) -> Turn:
     if type(value) is list and len(value) == 1:
         value, at = value[0], "prompt[0]"
     if type(value) is str:
-        said = (Text(text=value, at=at),) if value else ()
-        return Turn(role="user", parts=said, at=at)
+        return Turn(role="user", parts=(Text(text=value, at=at),), at=at)
     if value is None:
         raise invalid("prompt is required: give a text", "prompt")
     if type(value) is not list:

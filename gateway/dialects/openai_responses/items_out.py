@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Any, assert_never
 
 from gateway.canon.arguments import written
 from gateway.canon.errors import Error, GatewayError
@@ -21,7 +21,7 @@ from gateway.canon.turns import repaired
 from gateway.dialects.fields import compact
 from gateway.dialects.openai_responses.citations import citation_out
 from gateway.dialects.openai_responses.job import Job
-from gateway.dialects.openai_responses.names import STATE, Json
+from gateway.dialects.openai_responses.names import NAME, STATE, Json
 from gateway.dialects.openai_responses.parts_out import native_out, parts_out
 
 # Claude Code's first system block: it means something to api.anthropic.com only, and
@@ -131,6 +131,9 @@ def _assistant_out(job: Job, turn: Turn, place: int) -> list[Json]:
     calls = any(isinstance(part, ToolCall) for part in turn.parts)
     for part in turn.parts:
         if isinstance(part, Text | Refusal):
+            if said and _phase(job, part) != _phase(job, said[-1]):
+                items += _said_out(job, said, f"msg_{place}_{len(items)}")
+                said = []
             # An empty message would part a call from the reasoning that led to it.
             if part.text or not calls:
                 said.append(part)
@@ -146,10 +149,18 @@ def _said_out(job: Job, said: list[Part], item_id: str) -> list[Json]:
     content = [_spoken(job, part) for part in said]
     if not content:
         return []
+    phase = _phase(job, said[0])
+    more = {} if phase is None else {"phase": phase}
     short = content[0].get("type") == "output_text" and not content[0]["annotations"]
     if len(content) == 1 and short:
-        return [{"type": "message", "role": "assistant", "content": content[0]["text"]}]
-    return [{**_message("assistant", content), "id": item_id, "status": "completed"}]
+        message = {"type": "message", "role": "assistant", "content": content[0]["text"]}
+        return [message | more]
+    return [{**_message("assistant", content), "id": item_id, "status": "completed", **more}]
+
+
+def _phase(job: Job, part: Part) -> Any:
+    """Whether a message is a comment or the answer, as a client of this dialect says it."""
+    return job.request.extra.get(NAME, {}).get(f"{part.at.partition('.content')[0]}.phase")
 
 
 def _spoken(job: Job, part: Part) -> Json:

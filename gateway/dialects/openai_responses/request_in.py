@@ -72,6 +72,9 @@ def parse_request(
     rest = {
         k: v for k, v in body.items() if k not in _READ and v is not None and v != _USUAL.get(k)
     }
+    user = text(body, "user")
+    if user is not None and body.get("safety_identifier") not in (None, user):
+        rest["user"] = user
     at = dict(PATHS)
     output = output_in(body, rest)
     thinking = thinking_in(body, rest)

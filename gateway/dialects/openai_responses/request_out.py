@@ -30,6 +30,8 @@ _UNKNOWN = (
     "seed",
     "logit_bias",
 )
+# Fields inside an item or a tool that are written in their place again.
+_PLACED = ("].description", "].phase")
 # What a count takes of a request; the rest is a 400 there.
 _COUNTED = frozenset(
     {"model", "input", "instructions", "tools", "tool_choice", "reasoning", "text", "truncation"}
@@ -149,7 +151,7 @@ def _rest_out(job: Job, body: Json) -> None:
                 job.drop(key, "no equivalent")
             elif key == "include":
                 body["include"] = [*body["include"], *value]
-            elif not _put_again(body, key, value) and not key.endswith("].description"):
+            elif not _put_again(body, key, value) and not key.endswith(_PLACED):
                 job.drop(key, "no equivalent")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
+from gateway.dialects import web_search
 from gateway.dialects.fields import (
     flag,
     items,
@@ -55,7 +56,7 @@ def _tool_in(item: Json, at: str, namespace: str | None = None) -> Tool:
         case None:
             raise invalid(f"{at}.type is required: give a string such as 'function'", f"{at}.type")
         case kind:
-            name = text(item, "name", at) or text(item, "server_label", at) or kind
+            name = text(item, "name", at) or text(item, "server_label", at) or _hosted_name(kind)
             return Tool(name=name, kind="server", dialect=NAME, native=item, at=at)
 
 
@@ -127,7 +128,12 @@ def _named_in(value: Json, at: str) -> str:
     """The tool that a choice names; one that the provider runs has no name but its type."""
     if text(value, "type", at) in {"function", "custom"}:
         return joined_name(text(value, "namespace", at), needed_text(value, "name", at))
-    return text(value, "server_label", at) or needed_text(value, "type", at)
+    return text(value, "server_label", at) or _hosted_name(needed_text(value, "type", at))
+
+
+def _hosted_name(kind: str) -> str:
+    """The name of a tool that the provider runs; a choice may name another age of the search."""
+    return web_search.NAME if kind.startswith(web_search.NAME) else kind
 
 
 def _allowed_in(value: Json, *, parallel: bool | None) -> ToolChoice:

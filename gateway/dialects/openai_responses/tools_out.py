@@ -26,7 +26,9 @@ def tools_out(job: Job, body: Json) -> None:
         job.drop("tools", f"{job.model} takes no tools")
     offered = _loaded(job) if traits.tools else []
     sent: list[tuple[Tool, Json]] = []
-    for tool in _allowed(job, offered):
+    if not job.traits.allowed_tools:
+        offered = job.allowed(offered)
+    for tool in offered:
         item = _tool_out(job, tool, body)
         if item is not None:
             sent.append((tool, item))
@@ -60,16 +62,6 @@ def _loaded(job: Job) -> list[Tool]:
             job.bend(f"{tool.at}.defer_loading", "no tool search upstream: sent at once")
         kept.append(tool)
     return kept
-
-
-def _allowed(job: Job, tools: list[Tool]) -> list[Tool]:
-    """The tools left when a subset is allowed and the target has no word for that."""
-    choice = job.request.tool_choice
-    if choice is None or choice.mode != "allowed" or job.traits.allowed_tools:
-        return tools
-    why = "only the allowed tools are sent; the list changes, so prompt caches miss"
-    job.bend(job.request.path("tool_choice"), why)
-    return [tool for tool in tools if tool.name in choice.names]
 
 
 def _tool_out(job: Job, tool: Tool, body: Json) -> Json | None:

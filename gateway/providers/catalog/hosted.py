@@ -131,6 +131,11 @@ HOSTED: tuple[Preset, ...] = (
         edits=(
             *drops("Groq refuses it", "logprobs", "top_logprobs", "logit_bias", "messages[].name"),
             *LITELLM_MARKS,
+            Edit(
+                op="map",
+                path="service_tier",
+                value={"default": "on_demand", "priority": "performance"},
+            ),
             Edit(op="max", path="n", value=1, why="Groq gives one choice"),
         ),
         prices="groq",
@@ -237,6 +242,7 @@ HOSTED: tuple[Preset, ...] = (
         # A field it does not know is a 422 (mistralai/platform-docs-public#7).
         edits=(
             Edit(op="rename", path="seed", value="random_seed"),
+            Edit(op="map", path="service_tier", value={"default": "standard"}),
             *drops("Mistral has no such field", *NEWER_FIELDS, "echo"),
         ),
         prices="mistral",

@@ -125,7 +125,7 @@ def test_a_thought_goes_back_to_its_maker_only() -> None:
         (
             Thinking(mode="budget", budget=9000),
             {"type": "enabled", "token_budget": 8976},
-            [("effort", "approximated")],
+            [("budget", "approximated")],
         ),
     ],
 )

@@ -230,7 +230,7 @@ def test_a_free_text_tool_is_a_function_with_one_string() -> None:
     assert function["parameters"]["required"] == ["input"]
     assert function["description"].endswith("g")
     assert rendered.custom == {"p"}
-    assert told(rendered.report) == [("tools[0]", "approximated")]
+    assert told(rendered.report) == [("tools[0].format", "approximated")]
 
 
 def test_images_are_told_apart_by_their_bytes() -> None:

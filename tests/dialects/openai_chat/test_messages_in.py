@@ -306,7 +306,11 @@ def test_chunks_of_one_string_are_read(chunk: dict[str, Any], part: Any):
 def test_earlier_audio_is_kept_for_the_same_dialect():
     turn = parse(said(USER, {"role": "assistant", "audio": {"id": "a1"}})).turns[1]
     assert turn.parts == (
-        Native(dialect="openai_chat", data={"audio": {"id": "a1"}}, at="messages[1].audio"),
+        Native(
+            dialect="openai_chat",
+            data={"type": "audio", "audio": {"id": "a1"}},
+            at="messages[1].audio",
+        ),
     )
 
 

@@ -492,13 +492,13 @@ def test_streamed_sound_is_joined():
         chunk({"audio": {"expires_at": 5}}),
         STOP,
     )
-    data = {"field": "audio", "id": "a", "data": "QUFB", "transcript": "A", "expires_at": 5}
+    data = {"type": "audio", "id": "a", "data": "QUFB", "transcript": "A", "expires_at": 5}
     assert found.parts == (Native(dialect="openai_chat", data=data),)
 
 
 def test_pictures_are_kept_for_clients_of_the_same_dialect():
     images = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
-    data = {"field": "images", "images": images}
+    data = {"type": "images", "images": images}
     assert read(chunk({"images": images}), STOP).parts == (
         Native(dialect="openai_chat", data=data),
     )

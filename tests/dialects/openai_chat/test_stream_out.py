@@ -202,12 +202,12 @@ def test_blocks_of_another_dialect_are_reported():
 
 def test_sound_and_pictures_come_back_where_chat_has_them():
     images = [{"type": "image_url", "image_url": {"url": "data:"}}]
-    sound = {"dialect": "openai_chat", "native": {"field": "audio"}}
+    sound = {"dialect": "openai_chat", "native": {"type": "audio"}}
     events: list[Event] = [
         BlockStart(kind="native", **sound),
         NativeDelta({"id": "a", "data": "QQ"}),
         BlockEnd(),
-        *block("native", dialect="openai_chat", native={"field": "images", "images": images}),
+        *block("native", dialect="openai_chat", native={"type": "images", "images": images}),
     ]
     assert deltas(*events) == [{"audio": {"id": "a", "data": "QQ"}}, {"images": images}]
     message = whole(*events)["message"]

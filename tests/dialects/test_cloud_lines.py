@@ -1,0 +1,271 @@
+"""Lines of the wire documentation where several things meet at Google's, Ollama's, Amazon's
+and Cohere's dialects, each by one small example through the live code.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.response import Response
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Exchange
+from gateway.providers.capabilities import traits_for
+from gateway.relay import translate
+
+Json = dict[str, Any]
+Rows = set[tuple[str, str]]
+
+HI: Json = {"role": "user", "content": "q"}
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+COMMAND, REASONER = "command-a-03-2025", "command-a-reasoning-08-2025"
+
+
+def sent(source: str, target: str, model: str, asked: Json) -> tuple[Json, Rows]:
+    """The body that goes to the provider, and what is reported of it."""
+    made = translate.request(source, target, {"model": "gw", **asked}, {}, model)
+    return made["body"], {(row["field"], row["action"]) for row in made["report"]}
+
+
+def whole(dialect: str, body: Json) -> Response:
+    """A provider's whole answer as it is understood."""
+    return DIALECTS[dialect].provider.parse_response(body, traits_for(dialect, "m"), None)
+
+
+# --- Gemini ------------------------------------------------------------------------------
+
+
+def candidate(*parts: Json, **more: Any) -> Json:
+    """A chunk with these parts."""
+    return {"candidates": [{"content": {"role": "model", "parts": list(parts)}, **more}]}
+
+
+def test_a_result_without_an_id_is_not_that_of_a_call_with_one() -> None:
+    calls = [
+        {"functionCall": {"id": "own", "name": "f", "args": {}}},
+        {"functionCall": {"name": "f", "args": {}}},
+    ]
+    results = [
+        {"functionResponse": {"name": "f", "response": {"output": "of the second"}}},
+        {"functionResponse": {"id": "own", "name": "f", "response": {"output": "of the first"}}},
+    ]
+    contents = [
+        {"role": "user", "parts": [{"text": "q"}]},
+        {"role": "model", "parts": calls},
+        {"role": "user", "parts": results},
+    ]
+    body, report = sent("gemini", "openai_chat", "gpt-4.1", {"contents": contents})
+    told = {m["tool_call_id"]: m["content"] for m in body["messages"] if m["role"] == "tool"}
+    assert told == {"own": "of the first", "call_1_1": "of the second"}
+    assert report == set()
+
+
+SOURCES = {
+    "groundingChunks": [{"web": {"uri": "https://a.org", "title": "A"}}],
+    "groundingSupports": [
+        {"segment": {"endIndex": 7, "text": "Zürich"}, "groundingChunkIndices": [0]}
+    ],
+}
+SIGNED = {"thoughtSignature": "U0lH"}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        candidate({"text": "", **SIGNED}, finishReason="STOP", groundingMetadata=SOURCES),
+        candidate({"text": ".", **SIGNED}, finishReason="STOP", groundingMetadata=SOURCES),
+        candidate(finishReason="STOP", groundingMetadata=SOURCES),
+        candidate({"functionCall": {"name": "f"}}, finishReason="STOP", groundingMetadata=SOURCES),
+    ],
+    ids=["signature after it", "signature beside it", "nothing more", "a call after it"],
+)
+def test_sources_come_though_their_text_is_over(last: Json) -> None:
+    frames = [candidate({"text": "Zürich"}), last]
+    events = translate.stream("gemini", "openai_chat", frames, "m")["events"]
+    deltas = [e["choices"][0]["delta"] for e in events if isinstance(e, dict) and e["choices"]]
+    [told] = [row for delta in deltas for row in delta.get("annotations", [])]
+    assert told["url_citation"] == {
+        "url": "https://a.org",
+        "title": "A",
+        "start_index": 0,
+        "end_index": 6,
+    }
+
+
+def test_a_block_in_the_middle_ends_the_text_and_tells_its_tokens() -> None:
+    blocked = {
+        "promptFeedback": {"blockReason": "SAFETY"},
+        "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 2},
+    }
+    frames = [candidate({"text": "hel"}), blocked]
+    events = translate.stream("gemini", "anthropic", frames, "m")["events"]
+    blocks = [
+        (e["event"], e["data"]["index"]) for e in events if e["event"].startswith("content_block_")
+    ]
+    one = ["content_block_start", "content_block_delta", "content_block_stop"]
+    assert blocks == [(name, 0) for name in one] + [(name, 1) for name in one]
+    [ended] = [e["data"] for e in events if e["event"] == "message_delta"]
+    assert ended["delta"]["stop_reason"] == "refusal"
+    assert (ended["usage"]["input_tokens"], ended["usage"]["output_tokens"]) == (5, 2)
+
+
+def test_a_paused_turn_is_reported_to_a_gemini_client() -> None:
+    shown = translate.stream("gemini", "gemini", [candidate(finishReason="CONTINUATION")], "m")
+    assert shown["events"][-1]["candidates"][0]["finishReason"] == "STOP"
+    rows = [(row["field"], row["action"]) for row in shown["report"]]
+    assert rows == [("candidates[0].finishReason", "approximated")]
+    answer = whole("gemini", candidate(finishReason="CONTINUATION"))
+    exchange = Exchange(id="1", created=1, model="m")
+    _, report = DIALECTS["gemini"].client.render_response(answer, exchange)
+    assert [row.path for row in report] == ["candidates[0].finishReason"]
+
+
+# --- several providers -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "model"),
+    [("gemini", "gemini-2.5-flash"), ("bedrock_converse", CLAUDE), ("cohere", COMMAND)],
+)
+def test_empty_texts_are_dropped_and_told_but_for_those_beside_calls(
+    target: str, model: str
+) -> None:
+    function = {"name": "f", "arguments": "{}"}
+    call = {"id": "1", "type": "function", "function": function}
+    messages = [
+        HI,
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": [{"type": "text", "text": ""}, {"type": "text", "text": "y"}]},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "r"},
+    ]
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    body, report = sent("openai_chat", target, model, {"messages": messages, "tools": tools})
+    assert report == {("messages[1]", "dropped"), ("messages[2].content[0]", "dropped")}
+    assert "''" not in str(body)
+
+
+def test_an_empty_text_stays_for_ollama() -> None:
+    messages = [HI, {"role": "assistant", "content": ""}, HI]
+    body, report = sent("openai_chat", "ollama", "llama3.2", {"messages": messages})
+    assert body["messages"][1] == {"role": "assistant", "content": ""}
+    assert report == set()
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "at"),
+    [("bedrock_converse", CLAUDE, "additionalModelRequestFields"), ("cohere", REASONER, "")],
+)
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [({"thinkingLevel": "HIGH"}, "thinkingLevel"), ({"thinkingBudget": 9000}, "thinkingBudget")],
+)
+def test_less_thinking_than_asked_for_is_told_of_the_field_that_asked(
+    target: str, model: str, at: str, asked: Json, field: str
+) -> None:
+    config = {"maxOutputTokens": 6000, "thinkingConfig": asked}
+    contents = [{"role": "user", "parts": [{"text": "q"}]}]
+    request = {"contents": contents, "generationConfig": config}
+    body, report = sent("gemini", target, model, request)
+    thinking = (body[at] if at else body)["thinking"]
+    assert 4976 in thinking.values()
+    assert report == {(f"generationConfig.thinkingConfig.{field}", "approximated")}
+
+
+TEXT_FILE = base64.b64encode("grüezi".encode()).decode()
+
+
+def test_a_file_of_plain_text_is_words_to_those_who_take_words_only() -> None:
+    part = {"inlineData": {"mimeType": "text/plain", "data": TEXT_FILE}}
+    asked = {"contents": [{"role": "user", "parts": [part, {"text": "q"}]}]}
+    body, report = sent("gemini", "cohere", COMMAND, asked)
+    assert body["documents"] == [{"id": "doc_0", "data": {"text": "grüezi"}}]
+    assert report == set()
+    body, report = sent("gemini", "ollama", "llama3.2", asked)
+    assert body["messages"] == [{"role": "user", "content": "grüezi\n\nq"}]
+    assert report == {("contents[0].parts[0]", "approximated")}
+
+
+def test_a_result_may_be_a_file_of_plain_text_at_cohere() -> None:
+    file = {"type": "input_file", "file_data": f"data:text/plain;base64,{TEXT_FILE}"}
+    items = [
+        HI,
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": [file]},
+    ]
+    body, report = sent("openai_responses", "cohere", COMMAND, {"input": items})
+    [told] = body["messages"][-1]["content"]
+    assert told["document"]["data"] == {"text": "grüezi"}
+    assert report == set()
+
+
+@pytest.mark.parametrize("file", ["JVBERi0xLjQ=", base64.b64encode(b"\xff\xfe").decode(), "%"])
+def test_what_is_no_text_is_refused_by_cohere(file: str) -> None:
+    part = {"inlineData": {"mimeType": "text/plain", "data": file}}
+    with pytest.raises(GatewayError) as refused:
+        sent("gemini", "cohere", COMMAND, {"contents": [{"parts": [part]}]})
+    assert refused.value.error.kind == "unsupported_param"
+
+
+# --- answers -----------------------------------------------------------------------------
+
+
+def test_a_plan_follows_the_thoughts_that_led_to_it() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {
+        "role": "assistant",
+        "content": [{"type": "thinking", "thinking": "t"}],
+        "tool_plan": "p",
+        "tool_calls": [call],
+    }
+    answer = whole("cohere", {"id": "1", "finish_reason": "TOOL_CALL", "message": message})
+    kinds = [type(part).__name__ for part in answer.parts]
+    assert kinds == ["Reasoning", "Text", "ToolCall"]
+
+
+def test_an_answer_that_is_not_done_is_none() -> None:
+    cut = {"model": "m", "message": {"role": "assistant", "content": "hel"}, "done": False}
+    with pytest.raises(GatewayError) as failed:
+        whole("ollama", cut)
+    assert failed.value.error.kind == "upstream_error"
+    assert whole("ollama", {**cut, "done": True, "done_reason": "stop"}).finish.reason == "stop"
+
+
+@pytest.mark.parametrize("dialect", ["gemini", "ollama", "cohere", "bedrock_converse"])
+def test_an_overloaded_upstream_is_overloaded_by_any_status_for_it(dialect: str) -> None:
+    for status in (503, 529):
+        told = translate.error(dialect, "anthropic", status, {"retry-after": "7"}, "")
+        assert told["status"] == 529
+        assert told["body"]["error"]["type"] == "overloaded_error"
+        assert told["headers"]["retry-after"] == "7"
+
+
+@pytest.mark.parametrize("dialect", ["gemini", "ollama", "cohere", "bedrock_converse"])
+def test_a_bill_that_is_not_paid_is_no_fault_of_the_request(dialect: str) -> None:
+    told = translate.error(dialect, "openai_chat", 402, {}, {"message": "no credit"})
+    assert told["status"] == 429
+    assert told["body"]["error"]["code"] == "insufficient_quota"
+
+
+@pytest.mark.parametrize(
+    ("target", "model"),
+    [
+        ("gemini", "gemini-2.5-flash"),
+        ("bedrock_converse", CLAUDE),
+        ("cohere", COMMAND),
+        ("ollama", "qwen3"),
+    ],
+)
+def test_a_free_text_tool_is_told_of_once(target: str, model: str) -> None:
+    """As golden case 06 has it: of its grammar where it has one, else of itself."""
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}
+    tools = [
+        {"type": "custom", "name": "plain", "description": "d"},
+        {"type": "custom", "name": "formal", "description": "d", "format": grammar},
+    ]
+    body, report = sent("openai_responses", target, model, {"input": [HI], "tools": tools})
+    assert report == {("tools[0]", "approximated"), ("tools[1].format", "approximated")}
+    assert r"The input must match this lark grammar:\nstart: /x/" in str(body)

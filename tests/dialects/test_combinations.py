@@ -1,0 +1,380 @@
+"""Requests that combine what is seldom met together, each by one small example.
+
+A row asks in one dialect and says what of the other's body and report must come of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import Signature
+from gateway.canon.signature import wrap
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Exchange
+from gateway.providers.capabilities import traits_for
+from gateway.relay import translate
+from tests.dialects.test_spec_lines import HI, MODELS, Json, Rows, developer, user
+
+SCHEMA = {"type": "object", "properties": {}}
+DEFERRED = {"name": "f", "input_schema": SCHEMA, "defer_loading": True}
+PLAIN = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
+ADDED = {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "f"}}
+REMOVED = {"type": "tool_removal", "tool": {"type": "tool_reference", "name": "g"}}
+CHANGES = {"role": "system", "content": [{"type": "text", "text": "x"}, ADDED, REMOVED]}
+BARE = {"role": "system", "content": [ADDED]}
+EFFORT = {"role": "system", "output_config": {"effort": "low"}}
+# A thought of another provider: with it the request is translated, not passed on.
+FOREIGN = wrap(Signature(provider="openai_responses", model="m", kind="text", value="V"))
+ANSWER = {"type": "thinking", "thinking": "", "signature": FOREIGN}
+SAID = {"role": "assistant", "content": [ANSWER, {"type": "text", "text": "a"}]}
+LOOK = {
+    "type": "image_url",
+    "image_url": {"url": "https://a.org/b.png", "detail": "high"},
+}
+
+
+def block(text: str) -> Json:
+    """A text of Anthropic's."""
+    return {"type": "text", "text": text}
+
+
+def said(role: str, *blocks: Json) -> Json:
+    """A message of Anthropic's."""
+    return {"role": role, "content": list(blocks)}
+
+
+def row(
+    about: str, source: str, target: str, asked: Json, sent: Json, report: Rows, model: str = ""
+) -> Any:
+    """One line: fields asked beside an ordinary request, and fields sent (None: not sent)."""
+    return pytest.param(source, target, model or MODELS[target], asked, sent, report, id=about)
+
+
+MESSAGES: Json = {"messages": [HI], "max_tokens": 99}
+ASKED = {
+    "anthropic": MESSAGES,
+    "openai_chat": MESSAGES,
+    "openai_responses": {"input": "hi"},
+    "openai_completions": {"prompt": "hi"},
+}
+LINES = [
+    row(
+        "a deferred tool that a system message adds is on offer in Chat",
+        "anthropic",
+        "openai_chat",
+        {"messages": [HI, CHANGES], "tools": [DEFERRED]},
+        {"messages": [HI, {"role": "system", "content": "x"}], "tools": [PLAIN]},
+        {
+            ("messages[1].content[1]", "dropped"),
+            ("messages[1].content[2]", "dropped"),
+            ("tools[0].defer_loading", "dropped"),
+        },
+    ),
+    row(
+        "a message that only changes tools is none in Responses",
+        "anthropic",
+        "openai_responses",
+        {"messages": [HI, BARE], "tools": [DEFERRED]},
+        {
+            "input": [user("hi")],
+            "tools": [{"type": "function", "name": "f", "strict": False, "parameters": SCHEMA}],
+        },
+        {("messages[1].content[0]", "dropped"), ("tools[0].defer_loading", "dropped")},
+    ),
+    row(
+        "a deferred tool that a search of the client's found is on offer, another is not",
+        "anthropic",
+        "openai_chat",
+        {
+            "messages": [
+                HI,
+                said(
+                    "assistant",
+                    {"type": "tool_use", "id": "t", "name": "ToolSearch", "input": {}},
+                ),
+                said(
+                    "user",
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "t",
+                        "content": [{"type": "tool_reference", "tool_name": "f"}],
+                    },
+                ),
+            ],
+            "tools": [DEFERRED, {**DEFERRED, "name": "g"}],
+        },
+        {"tools": [PLAIN]},
+        {
+            ("messages[2].content[0].content[0]", "dropped"),
+            ("tools[0].defer_loading", "dropped"),
+            ("tools[1]", "dropped"),
+        },
+    ),
+    row(
+        "changes of tools go to Anthropic as they came",
+        "anthropic",
+        "anthropic",
+        {"messages": [HI, CHANGES, SAID, HI], "tools": [DEFERRED]},
+        {
+            "messages": [
+                said("user", block("hi")),
+                CHANGES,
+                said("assistant", block("a")),
+                said("user", block("hi")),
+            ],
+            "tools": [DEFERRED],
+        },
+        {("messages[2].content[0]", "dropped")},
+    ),
+    row(
+        "changes of tools are not hoisted",
+        "anthropic",
+        "anthropic",
+        {"messages": [HI, CHANGES, SAID, HI], "tools": [DEFERRED]},
+        {"system": [block("x")]},
+        {
+            ("messages[1]", "approximated"),
+            ("messages[1].content", "dropped"),
+            ("messages[2].content[0]", "dropped"),
+        },
+        "claude-sonnet-5",
+    ),
+    row(
+        "changes of tools are not said by the user",
+        "anthropic",
+        "anthropic",
+        {"messages": [HI, SAID, CHANGES]},
+        {
+            "messages": [
+                said("user", block("hi")),
+                said("assistant", block("a")),
+                said("user", block("<system>\nx\n</system>")),
+            ]
+        },
+        {
+            ("messages[1].content[0]", "dropped"),
+            ("messages[2]", "approximated"),
+            ("messages[2].content", "dropped"),
+        },
+    ),
+    row(
+        "an effort in a system message that says nothing holds",
+        "anthropic",
+        "anthropic",
+        {"messages": [HI, EFFORT, SAID, HI]},
+        {"output_config": {"effort": "low"}},
+        {
+            ("messages[1].output_config.effort", "approximated"),
+            ("messages[2].content[0]", "dropped"),
+        },
+    ),
+    row(
+        "the detail of an image is named as the client wrote it",
+        "openai_chat",
+        "anthropic",
+        {"messages": [said("user", LOOK)]},
+        {},
+        {("messages[0].content[0].image_url.detail", "dropped")},
+    ),
+    row(
+        "an empty prompt is a message in Chat",
+        "openai_completions",
+        "openai_chat",
+        {"prompt": ""},
+        {"messages": [{"role": "user", "content": ""}]},
+        set(),
+    ),
+    row(
+        "an empty prompt is a message in Responses",
+        "openai_completions",
+        "openai_responses",
+        {"prompt": [""]},
+        {"input": [user("")]},
+        set(),
+    ),
+    row(
+        "a comment and an answer stay apart for OpenAI, with what each is",
+        "openai_responses",
+        "openai_responses",
+        {
+            "input": [
+                developer("d"),
+                user("hi"),
+                {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": FOREIGN},
+                {"role": "assistant", "content": "hm", "phase": "commentary"},
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "output_text", "text": "a", "annotations": []},
+                        {"type": "refusal", "refusal": "b"},
+                    ],
+                    "phase": "final_answer",
+                },
+                user("hi"),
+            ]
+        },
+        {
+            "input": [
+                user("hi"),
+                {"type": "message", "role": "assistant", "content": "hm", "phase": "commentary"},
+                {
+                    "type": "message",
+                    "role": "assistant",
+                    "content": [
+                        {"type": "output_text", "text": "a", "annotations": []},
+                        {"type": "refusal", "refusal": "b"},
+                    ],
+                    "id": "msg_1_1",
+                    "status": "completed",
+                    "phase": "final_answer",
+                },
+                user("hi"),
+            ]
+        },
+        {("input[2]", "dropped")},
+    ),
+    row(
+        "what further properties must be is said where none are allowed",
+        "openai_chat",
+        "anthropic",
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "n",
+                    "schema": {**SCHEMA, "additionalProperties": {"type": "string"}},
+                },
+            }
+        },
+        {
+            "output_config": {
+                "format": {
+                    "type": "json_schema",
+                    "schema": {
+                        **SCHEMA,
+                        "description": 'additionalProperties: {"type":"string"}',
+                        "additionalProperties": False,
+                    },
+                }
+            }
+        },
+        {
+            ("response_format.json_schema.name", "dropped"),
+            ("response_format.json_schema.schema", "approximated"),
+        },
+    ),
+    row(
+        "a search that is demanded by the older of its names",
+        "openai_responses",
+        "anthropic",
+        {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search_preview"}},
+        {
+            "tools": [{"type": "web_search_20260318", "name": "web_search"}],
+            "tool_choice": {"type": "tool", "name": "web_search"},
+        },
+        {("max_tokens", "defaulted")},
+    ),
+    row(
+        "the older name of the user is lost beside the newer one (Chat)",
+        "openai_chat",
+        "anthropic",
+        {"user": "u", "safety_identifier": "s", "service_tier": "performance"},
+        {"metadata": {"user_id": "s"}, "service_tier": "auto"},
+        {("user", "dropped"), ("service_tier", "approximated")},
+    ),
+    row(
+        "the older name of the user is lost beside the newer one (Responses)",
+        "openai_responses",
+        "openai_chat",
+        {"user": "u", "safety_identifier": "s"},
+        {"safety_identifier": "s", "user": None},
+        {("user", "dropped")},
+    ),
+    row(
+        "Mistral's word for the standard tier",
+        "anthropic",
+        "mistral",
+        {"service_tier": "standard_only"},
+        {"service_tier": "standard"},
+        set(),
+        "mistral-large-latest",
+    ),
+    row(
+        "Groq's words for tiers, for its own dialect too",
+        "openai_chat",
+        "groq",
+        {"service_tier": "priority"},
+        {"service_tier": "performance"},
+        set(),
+        "openai/gpt-oss-120b",
+    ),
+    row(
+        "stop sequences that a model has no place for are dropped, not bent",
+        "openai_chat",
+        "minimax",
+        {"stop": ["x"]},
+        {"stop_sequences": None},
+        {("stop", "dropped")},
+        "MiniMax-M2",
+    ),
+    row(
+        "a count has no limit to be told of",
+        "openai_responses_input_tokens",
+        "anthropic",
+        {"input": "hi"},
+        {"max_tokens": None},
+        set(),
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "target", "model", "asked", "sent", "report"), LINES)
+def test_a_combination_holds(
+    source: str, target: str, model: str, asked: Json, sent: Json, report: Rows
+) -> None:
+    body = {"model": "gw", **ASKED.get(source, {}), **asked}
+    found = translate.request(source, target, body, {}, model)
+    assert {name: found["body"].get(name) for name in sent} == sent
+    assert {(line["field"], line["action"]) for line in found["report"]} == report
+
+
+@pytest.mark.parametrize("source", ["anthropic", "anthropic_count_tokens"])
+def test_a_client_that_names_no_version_is_passed_on_with_one(source: str) -> None:
+    """Chapter 1.1: Anthropic demands the header."""
+    body = {"model": "gw", **MESSAGES}
+    for given, sent in (({}, "2023-06-01"), ({"anthropic-version": "2026-10-21"}, "2026-10-21")):
+        found = translate.request(source, "anthropic", body, given, MODELS["anthropic"])
+        assert (found["passthrough"], found["headers"]["anthropic-version"]) == (True, sent)
+
+
+def test_other_blocks_of_a_system_message_are_refused_by_name() -> None:
+    image = {"type": "image", "source": {"type": "url", "url": "https://a.org/b.png"}}
+    body = {"model": "gw", **MESSAGES, "messages": [HI, said("system", image)]}
+    with pytest.raises(GatewayError) as caught:
+        translate.request("anthropic", "openai_chat", body, {}, MODELS["openai_chat"])
+    assert caught.value.error.param == "messages[1].content[0].type"
+
+
+def test_a_limit_with_a_date_to_come_back_at_is_no_empty_account() -> None:
+    """Chapter 5: a 429 of Anthropic's is one only where it comes without `retry-after`."""
+    body = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}
+    headers = {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    found = translate.error("anthropic", "openai_chat", 429, headers, body)
+    assert (found["status"], found["body"]["error"]["code"]) == (429, "rate_limit_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("target", "path"), [("anthropic_messages", "content[0]"), ("openai_responses", "output.audio")]
+)
+def test_a_loss_of_sound_says_that_it_is_sound(target: str, path: str) -> None:
+    message = {"role": "assistant", "content": None, "audio": {"id": "a", "data": "QQ=="}}
+    given = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    chat = DIALECTS["openai_chat"].provider
+    answer = chat.parse_response(given, traits_for("openai", "gpt-4.1"), None)
+    exchange = Exchange(id="1", created=1, model="m")
+    _, report = DIALECTS[target].client.render_response(answer, exchange)
+    assert [(item.path, item.action) for item in report] == [(path, "dropped")]
+    assert "audio" in f"{report[0].path} {report[0].why}"
