@@ -6,15 +6,19 @@ A test that needs a part which is not on this machine skips and says how to get 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from django.utils import timezone
 from hypothesis import HealthCheck, settings
 
+from gateway.relay import journal
 from tests.waits import PATIENCE_S
 
 # How fast examples come says how busy the machine is, not whether the code is right.
@@ -24,6 +28,17 @@ settings.load_profile("tests")
 # By itself a client gives up after 5 s.
 for name in ("connect", "read", "write", "pool"):
     setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, name, PATIENCE_S)
+
+# A client reads the machine's certificates, for 30 ms: once is enough for those of all tests.
+for client in (httpx, httpx2):
+    transport = client._transports.default
+    transport.create_ssl_context = functools.cache(transport.create_ssl_context)
+
+# A row is written as it comes: hundreds of tests make one, and look for it in the log.
+journal.FLUSH_S = 0.005
+
+# Where tests start servers, browsers and a whole run on PostgreSQL.
+LONG = {"bench", "browser", "clients", "e2e", "test_databases.py"}
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
@@ -35,6 +50,28 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
     now -= dt.timedelta(days=1 if now > timezone.now() else 0)
     monkeypatch.setattr(timezone, "now", lambda: now)
     return now
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """By itself xdist begins with the files of the most tests, and those are the quickest."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among several workers the long files come spread over the others, and none at the end.
+
+    There one worker would be at it while the others have nothing left to do.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    files = dict.fromkeys(item.path for item in items)
+    place: dict[Path, float] = {}
+    for long, end in ((True, 0.6), (False, 1.0)):
+        of = [path for path in files if bool(LONG & set(path.parts)) is long]
+        place |= {path: end * number / len(of) for number, path in enumerate(of)}
+    items.sort(key=lambda item: place[item.path])
 
 
 @pytest.hookimpl(wrapper=True)

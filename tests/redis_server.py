@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
-from tests.waits import until
+from tests.waits import PATIENCE_S, until
 
 
 class RedisServer:
@@ -25,7 +25,9 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        """Where it is. On a busy machine it answers late, and is not away for that."""
+        waits = f"socket_timeout={PATIENCE_S}&socket_connect_timeout={PATIENCE_S}"
+        return f"redis://127.0.0.1:{self.port}/0?{waits}"
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]

@@ -22,3 +22,5 @@ os.environ["DRAGOMAN_DATA_DIR"] = _data_dir
 os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.config.settings"
 
 from gateway.config.settings import *  # noqa: E402, F403 - all of them, and only then
+
+PASSWORD_HASHERS = ["tests.hasher.QuickArgon2"]

@@ -19,6 +19,7 @@ import logging
 import mmap
 import os
 from collections.abc import Iterator
+from itertools import compress
 from pathlib import Path
 
 from gateway.routing.limits import RESERVED, WORDS
@@ -211,8 +212,8 @@ class Board:
         return dead
 
     def _forget_reserved(self, words: memoryview) -> None:
-        for place, mark in enumerate(self._table[_HEADER:].tolist()):
-            if mark and words[place * WORDS + RESERVED]:
+        for place in compress(range(CELLS), self._table[_HEADER:].tolist()):
+            if words[place * WORDS + RESERVED]:
                 words[place * WORDS + RESERVED] = 0
 
     def close(self) -> None:

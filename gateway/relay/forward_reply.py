@@ -154,9 +154,10 @@ class _Passing:
         await client.head(200, self._headers())
         while data:
             self._note(data)
+            watch.touch()
             watch.hold()
             await client.write(data)
-            watch.touch()
+            watch.resume()
             data = await self.answer.read()
         if (read := self.results) is not None:
             await batches.settle(self.runtime, call, provider, read.batch, read.close())

@@ -15,12 +15,18 @@ from redis.exceptions import NoScriptError
 # All keys in one slot of a cluster, as the script touches several.
 PREFIX = "{dragoman}:"
 ANSWER = "answer:"
-# Longer than any script takes: a request waits no longer for a Redis that hangs.
+# Longer than any script takes: a request waits no longer for a Redis that hangs, unless the
+# URL says so (`?socket_timeout=2`).
 TIMEOUT_S = 0.5
 _SCRIPT = (Path(__file__).parent / "shared_limiter.lua").read_text(encoding="utf-8")
 
 # The key, the answer, and for how many milliseconds.
 Kept = tuple[str, bytes, int]
+
+
+def waits_s(redis: Redis) -> float:
+    """How long a client waits for Redis at most: as the URL says, or TIMEOUT_S."""
+    return float(redis.connection_pool.connection_kwargs["socket_timeout"])
 
 
 class Wire:
@@ -30,6 +36,7 @@ class Wire:
         self.redis: Redis = Redis.from_url(
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, max_connections=64
         )
+        self._most_s = 2 * waits_s(self.redis)
         self._sha = ""
 
     async def run(self, payload: bytes, key: str, kept: list[Kept]) -> Any:
@@ -37,7 +44,7 @@ class Wire:
 
         With the key of a kept answer, that or None stands at its end.
         """
-        async with asyncio.timeout(2 * TIMEOUT_S):
+        async with asyncio.timeout(self._most_s):
             if not self._sha:
                 self._sha = await self.redis.script_load(_SCRIPT)
             try:
@@ -60,13 +67,13 @@ class Wire:
 
     async def get(self, key: str) -> bytes | None:
         """A kept answer, in a round trip of its own."""
-        async with asyncio.timeout(2 * TIMEOUT_S):
+        async with asyncio.timeout(self._most_s):
             found: Any = await self.redis.get(PREFIX + ANSWER + key)
         return bytes(found) if found is not None else None
 
     async def keep(self, key: str, blob: bytes, ttl_ms: int) -> None:
         """Keep an answer, in a round trip of its own."""
-        async with asyncio.timeout(2 * TIMEOUT_S):
+        async with asyncio.timeout(self._most_s):
             await self.redis.set(PREFIX + ANSWER + key, blob, px=ttl_ms)
 
     async def close(self) -> None:

@@ -336,7 +336,7 @@ class _Stream:
                     recorder.client(out)
                 watch.hold()
                 await self.client.write(out)
-                watch.touch()
+                watch.resume()  # comments that are passed on are no sign of life
         await self._close(call)
 
     def _read(self, events: list[Event]) -> None:

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.relay.breaker import Breaker
+from gateway.relay.redis_wire import waits_s
 from gateway.routing.health import MAX_COOLDOWN_S, TRIAL_S, State, half_open
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class SharedBreaker(Breaker):
         self._redis: Redis = Redis.from_url(
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, max_connections=8
         )
+        self._most_s = waits_s(self._redis)
         self._name = uuid.uuid4().hex
         # What was taken in from elsewhere: label -> when it ends there.
         self._theirs: dict[str, float] = {}
@@ -58,7 +60,7 @@ class SharedBreaker(Breaker):
         if not tried or self._away:
             return True
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._most_s):
                 key, most_s = TRIAL + label, int(TRIAL_S)
                 free = bool(await self._redis.set(key, self._name, nx=True, ex=most_s))
         except _FAILED:
@@ -76,7 +78,7 @@ class SharedBreaker(Breaker):
 
     async def _push(self, label: str, state: State | None) -> None:
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._most_s):
                 async with self._redis.pipeline(transaction=False) as pipe:
                     pipe.delete(TRIAL + label)
                     if state is None or not state.until:
@@ -92,7 +94,7 @@ class SharedBreaker(Breaker):
         while True:
             await asyncio.sleep(POLL_S)
             try:
-                async with asyncio.timeout(TIMEOUT_S):
+                async with asyncio.timeout(self._most_s):
                     held: Any = await self._redis.hgetall(KEY)
             except _FAILED:
                 self._lost()

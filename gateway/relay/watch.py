@@ -58,6 +58,7 @@ class Watch:
         "_due",
         "_due_reason",
         "_gone",
+        "_left_s",
         "_limit_s",
         "_listen_at",
         "_loop",
@@ -77,7 +78,7 @@ class Watch:
         self._open = open_
         self.reason: Reason | None = None
         self.next_at = _NEVER
-        self._limit_s = 0.0
+        self._limit_s = self._left_s = 0.0
         self._due = self._total_due = self._listen_at = _NEVER
         self._due_reason: Reason = "first_byte"
         self._receive: Receive | None = None
@@ -108,7 +109,13 @@ class Watch:
 
     def hold(self) -> None:
         """The wait is the client's, not the upstream's: only the total limit runs."""
+        self._left_s = self._due - self._loop.time()
         self._due = _NEVER
+
+    def resume(self) -> None:
+        """The wait is the upstream's again, and as long as it was before `hold`."""
+        self._due = self._loop.time() + self._left_s
+        self._sooner(self._due)  # a look meanwhile has found nothing to wait for
 
     def stop(self, reason: Reason) -> None:
         """End the request now, for this reason. The first reason stays."""

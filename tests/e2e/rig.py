@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,8 +38,9 @@ START_S = 60.0
 # More than the gateway takes, so that the gateway's own limit is met here.
 DAPHNE_OPTIONS = ("--websocket-max-message-size", "67108864")
 DAPHNE_OPTIONS += ("--websocket-max-frame-size", "67108864")
-# Seconds an upstream of the fault tests may be silent.
-PATIENCE_S = 1.0
+# Seconds an upstream of the fault tests may be silent where it will be, and elsewhere.
+BRIEF_S, LONG_S = 1.0, 20.0
+NEVER_ENDING = ("hang", "drip-headers", "drip-body", "stream-stall", "stream-comments-forever")
 
 
 class Gateway:
@@ -72,6 +76,9 @@ class Gateway:
 
     def start(self) -> Self:
         """Start it and wait until it is ready. Raises RuntimeError with its output."""
+        if not self.data_dir.exists() and "DATABASE_URL" not in self.environment():
+            self.data_dir.mkdir(mode=0o700)
+            shutil.copy(_empty_database(), self.data_dir)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
@@ -247,19 +254,25 @@ def strict_config(
 def chaos_config(chaos: ChaosUpstream) -> list[dict[str, Any]]:
     """`model_list` for the faults: `chat/FAULT` and `messages/FAULT`.
 
-    Only those that heal are tried twice: a retry waits, and would hide nothing here.
+    Only those that heal are tried twice: a retry waits, and would hide nothing here. Only
+    those that never end are given up soon: a busy machine is slow with the others, no more.
     """
-    patience = {"timeout": PATIENCE_S, "stream_timeout": PATIENCE_S, "max_retries": 0}
+    brief = {"timeout": BRIEF_S, "stream_timeout": BRIEF_S, "max_retries": 0}
+    patience = {"timeout": LONG_S, "stream_timeout": LONG_S, "max_retries": 0}
     again = {**patience, "max_retries": 1}
-    rows = [
-        _row("chat/heal-*", "openai/heal-*", f"{chaos.url}/v1", CHAOS_KEY, **again),
-        _row("messages/heal-*", "anthropic/heal-*", chaos.url, CHAOS_KEY, **again),
-        _row("chat/*", "openai/*", f"{chaos.url}/v1", CHAOS_KEY, **patience),
-        _row("messages/*", "anthropic/*", chaos.url, CHAOS_KEY, **patience),
-    ]
+    rows = []
+    for public, more in (
+        *((name, brief) for name in NEVER_ENDING),
+        ("heal-*", again),
+        ("*", patience),
+    ):
+        rows += [
+            _row(f"chat/{public}", f"openai/{public}", f"{chaos.url}/v1", CHAOS_KEY, **more),
+            _row(f"messages/{public}", f"anthropic/{public}", chaos.url, CHAOS_KEY, **more),
+        ]
     for name in ("refused", "not_tls", "unresolved"):
         base = getattr(chaos, name)
-        rows.append(_row(f"chat-{name}", "openai/ok", f"{base}/v1", CHAOS_KEY, **patience))
+        rows.append(_row(f"chat-{name}", "openai/ok", f"{base}/v1", CHAOS_KEY, **brief))
     for fault in ("503", "429", "rst", "invalid-json", "stream-error-first"):
         public = f"saved-from-{fault}"
         chat = f"{chaos.url}/v1"
@@ -278,6 +291,21 @@ def _row(public: str, model: str, base: str, key: str, **more: Any) -> dict[str,
 def configured(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """A whole configuration file around a `model_list`."""
     return {"model_list": rows, "general_settings": {"master_key": MASTER_KEY}}
+
+
+@functools.cache
+def _empty_database() -> Path:
+    """A database with all tables and no row: to make one takes longer than all else of a start.
+
+    That a first start makes its own is seen in `test_up`.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="dragoman-empty-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    environment = _environment(directory) | {"DRAGOMAN_DATA_DIR": str(directory / "data")}
+    migrate = [sys.executable, "manage.py", "migrate", "-v", "0"]
+    subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+    (found,) = (directory / "data").glob("dragoman.sqlite3*")
+    return found
 
 
 def _environment(directory: Path) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,6 +14,7 @@ import pytest
 from tests.e2e.rig import Gateway, configured
 from tests.fakes import StrictOpenAI
 from tests.fakes.script import Say
+from tests.waits import until
 
 pytestmark = pytest.mark.e2e
 PROMPT = "Which of you is the faster one? " * 40
@@ -44,7 +44,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 
 def post(gateway: Gateway, path: str, body: Any) -> Any:
     headers = {"authorization": f"Bearer {gateway.key}"}
-    answer = httpx.post(f"{gateway.url}/api/{path}", json=body, headers=headers, timeout=10)
+    answer = httpx.post(f"{gateway.url}/api/{path}", json=body, headers=headers, timeout=30)
     assert answer.is_success, answer.text
     return answer.json()
 
@@ -61,12 +61,7 @@ def made(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpenAI) -> str:
     way = {"name": "both", "retries": 0, "hedge_after_s": 0.1, "steps": steps}
     post(gateway, "routes", way)
     key = {"name": "mira", "budget": {"total_usd": "1"}, "margin": "2"}
-    secret = str(post(gateway, "keys", key)["key"])
-    headers, ends = {"authorization": f"Bearer {secret}"}, time.monotonic() + 10
-    while httpx.get(f"{gateway.url}/v1/models", headers=headers).status_code != 200:
-        assert time.monotonic() < ends, "the key is not known"
-        time.sleep(0.05)
-    return secret
+    return gateway.known(str(post(gateway, "keys", key)["key"]))
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
@@ -90,10 +85,7 @@ def test_both_are_paid_and_only_one_is_heard(stand: Stand, *, streamed: bool) ->
     lost, won = row["attempts"]
     assert (lost["provider"], lost["error_kind"]) == ("slow", "cancelled")
     assert (row["provider"], row["input_tokens"], won.get("error_kind")) == ("quick", 321, None)
-    ends = time.monotonic() + 5
-    while slow.requests[-1].left_at is None and time.monotonic() < ends:
-        time.sleep(0.01)
-    assert slow.requests[-1].left_at is not None, "the loser's connection is closed"
+    until(lambda: slow.requests[-1].left_at is not None)  # the loser's connection is closed
     own = Decimal(321 * 4 + 3 * 10) / 1_000_000
     # 8 tokens a sentence in o200k_base; its words are shorter than those of most texts.
     assert lost["input_tokens"] == pytest.approx(40 * 8 + 4, rel=0.25)

@@ -179,7 +179,8 @@ def _check_budget(gateway: Limited) -> None:
     assert gateway.ask(free).status_code == 200
     each = gateway.spent(free)
     assert each > 0
-    key = gateway.new_key(budget_day_usd=str(each * 40))
+    # In all: a budget of a day would begin anew at midnight.
+    key = gateway.new_key(budget_total_usd=str(each * 40))
     found: Counter[int] = Counter()
     for _ in range(20):
         found += gateway.storm(key, 6)

@@ -6,7 +6,6 @@ proxy/provider_budget_routing), with the URLs of fakes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.e2e.litellm_stand import FromFile, Upstream, running, upstreams
 from tests.fakes.openai import KEY
+from tests.waits import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -150,11 +150,14 @@ def test_a_mock_response_is_said_without_a_call(guarded: Stand) -> None:
 
 def _next(gateway: FromFile, model: str, first: str, second: str) -> None:
     """The next call is the second's, as soon as the first one is paid for."""
-    ends = time.monotonic() + 10
-    while (said := gateway.said(model, "Next")) == first:
-        assert time.monotonic() < ends
-        time.sleep(0.05)
-    assert said == second
+    said: list[str] = []
+
+    def changed() -> bool:
+        said.append(gateway.said(model, "Next"))
+        return said[-1] != first
+
+    until(changed)
+    assert said[-1] == second
 
 
 SPENT = """
@@ -182,9 +185,7 @@ def test_the_proxys_budget_ends_all_traffic_also_after_a_restart(tmp_path: Path)
         with running(tmp_path, text) as gateway:
             assert gateway.said("gpt-4o", "First") == "one"
             key = gateway.new_key()
-            ends = time.monotonic() + 10
-            while gateway.ask("gpt-4o", "Next", key=key).status_code == 200:
-                assert time.monotonic() < ends
+            until(lambda: gateway.ask("gpt-4o", "Next", key=key).status_code != 200)
             refused = gateway.ask("gpt-4o")
             assert refused.status_code == 429
             assert "the budget of the gateway of 0.01 USD a month" in refused.text

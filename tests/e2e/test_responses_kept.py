@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -171,13 +172,18 @@ def test_a_response_is_for_its_key_alone(site: Keepers, client: openai.OpenAI) -
         for model in (OWN, MESSAGES):
             made = ask(one, model=model, input="a secret of one key")
             assert one.responses.retrieve(made.id).id == made.id
-            for stranger in (other, client):
-                with pytest.raises(openai.NotFoundError):
-                    stranger.responses.retrieve(made.id)
-                with pytest.raises(openai.NotFoundError):
-                    stranger.responses.delete(made.id)
-                with pytest.raises(openai.NotFoundError):
-                    stranger.responses.input_items.list(made.id)
+            # All at once: for an id that is news each looks again for a while.
+            with ThreadPoolExecutor() as pool:
+                tried = [
+                    pool.submit(call, made.id)
+                    for stranger in (other, client)
+                    for call in (
+                        stranger.responses.retrieve,
+                        stranger.responses.delete,
+                        stranger.responses.input_items.list,
+                    )
+                ]
+            assert [type(each.exception()) for each in tried] == [openai.NotFoundError] * 6
             with pytest.raises(openai.BadRequestError) as caught:
                 ask(other, model=model, input="tell me", previous_response_id=made.id)
             assert caught.value.code == "previous_response_not_found"

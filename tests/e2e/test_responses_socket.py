@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.e2e.keepers import CHAT, MESSAGES, OWN, Keepers, keepers
 from tests.e2e.rig import Daphne, Gateway
 from tests.fakes import Call, Say
+from tests.waits import PATIENCE_S, until
 
 pytestmark = pytest.mark.e2e
 
@@ -85,17 +85,29 @@ def ask(socket: ClientConnection, body: Any) -> list[dict[str, Any]]:
 
 def heard(socket: ClientConnection) -> list[dict[str, Any]]:
     """The next events, to one that ends a turn."""
-    events = [json.loads(socket.recv(timeout=20))]
+    events = [told(socket)]
     while events[-1]["type"] not in ENDS:
-        events.append(json.loads(socket.recv(timeout=20)))
+        events.append(told(socket))
     return events
 
 
+def told(socket: ClientConnection) -> dict[str, Any]:
+    """The next event."""
+    event: dict[str, Any] = json.loads(socket.recv(timeout=PATIENCE_S))
+    return event
+
+
 def saw(site: Keepers, text: str) -> Any:
-    """The newest request with this text that a provider got."""
+    """The newest request with this text that a provider got; None if there is none yet."""
     servers = (site.openai, site.deepseek, site.anthropic)
     seen = [s for server in servers for s in server.requests if text.encode() in s.raw]
-    return max(seen, key=lambda each: each.at)
+    return max(seen, key=lambda each: each.at, default=None)
+
+
+def left(site: Keepers, text: str) -> bool:
+    """Whether the provider of this text sees its client leave, before it has said all."""
+    until(lambda: (seen := saw(site, text)) and (seen.left_at is not None or seen.finished))
+    return saw(site, text).left_at is not None
 
 
 # websockets 17.1 wants `connect` used in a way that the SDK has not learned yet.
@@ -155,8 +167,8 @@ def test_a_tool_loop_as_codex_runs_it(site: Keepers, model: str) -> None:
         }
         more = {"input": [result], "previous_response_id": first[-1]["response"]["id"]}
         second = ask(socket, message("", model, **thinking) | more)
-    told = second[-1]["response"]["output"][-1]["content"][0]["text"]
-    assert told == "Found: README.md"
+    said = second[-1]["response"]["output"][-1]["content"][0]["text"]
+    assert said == "Found: README.md"
 
 
 def test_what_was_in_memory_ends_with_the_connection(site: Keepers) -> None:
@@ -183,7 +195,8 @@ def test_a_stored_response_goes_on_elsewhere(site: Keepers, model: str) -> None:
 
 
 def test_lanes_run_side_by_side_and_each_in_its_order(site: Keepers) -> None:
-    site.anthropic.script.on("Take long", Say(text="slow", first_s=1.0))
+    overtaken = threading.Event()
+    site.anthropic.script.on("Take long", Say(text="slow", once=overtaken))
     with opened(site.gateway) as socket:
         slow = message("Take long", MESSAGES, stream_id="slow")
         after = message("after the slow one", MESSAGES, stream_id="slow")
@@ -192,11 +205,12 @@ def test_lanes_run_side_by_side_and_each_in_its_order(site: Keepers) -> None:
             socket.send(json.dumps(body))
         ended: list[str] = []
         while len(ended) < 3:
-            event = json.loads(socket.recv(timeout=20))
+            event = told(socket)
             assert event["stream_id"] in {"slow", "quick"}
             if event["type"] == "response.completed":
                 text = event["response"]["output"][0]["content"][0]["text"]
                 ended.append(f"{event['stream_id']}: {text}")
+                overtaken.set()
         hello = "Hello from the strict upstream."
         assert ended == [f"quick: {hello}", "slow: slow", f"slow: {hello}"]
 
@@ -234,11 +248,13 @@ def test_an_acknowledgement_needs_no_answer(site: Keepers) -> None:
 
 
 def test_too_many_requests_at_once_are_told(site: Keepers) -> None:
-    site.anthropic.script.on("Wait for it", Say(text="late", first_s=3))
+    refused = threading.Event()
+    site.anthropic.script.on("Wait for it", Say(text="late", once=refused))
     with opened(site.gateway) as socket:
         for _ in range(17):
             socket.send(json.dumps(message("Wait for it", MESSAGES)))
-        event = json.loads(socket.recv(timeout=5))
+        event = told(socket)
+        refused.set()
         assert (event["type"], event["status"]) == ("error", 429)
 
 
@@ -246,7 +262,7 @@ def test_a_frame_that_is_too_large_closes_the_connection(site: Keepers) -> None:
     with opened(site.gateway) as socket:
         with pytest.raises(ConnectionClosed):
             socket.send("x" * (33 * 1024 * 1024))
-            socket.recv(timeout=20)
+            socket.recv(timeout=PATIENCE_S)
         # The rest of it is not read, so the reason may be lost with a reset.
         assert socket.close_code in {1009, 4009, 1006}
     with opened(site.gateway) as socket:
@@ -257,11 +273,8 @@ def test_leaving_ends_the_call_of_the_provider(site: Keepers) -> None:
     site.anthropic.script.on("Talk over the socket", Say(text="word " * 400, pace_s=0.02))
     with opened(site.gateway) as socket:
         socket.send(json.dumps(message("Talk over the socket", MESSAGES)))
-        socket.recv(timeout=10)
-    ends = time.monotonic() + 5
-    while saw(site, "Talk over the socket").left_at is None and time.monotonic() < ends:
-        time.sleep(0.02)
-    assert saw(site, "Talk over the socket").left_at is not None
+        told(socket)
+    assert left(site, "Talk over the socket")
 
 
 def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: Keepers) -> None:
@@ -292,15 +305,15 @@ def test_a_refusal_says_why(site: Keepers, wrong: dict[str, Any], status: int, w
     """Daphne puts no words into a refused handshake, so they come as the only event."""
     try:
         with opened(site.gateway, **wrong) as socket:
-            told = json.loads(socket.recv(timeout=10))
+            event = told(socket)
             with pytest.raises(ConnectionClosed):
-                socket.recv(timeout=10)
+                socket.recv(timeout=PATIENCE_S)
             assert socket.close_code == 4008
     except InvalidStatus as refused:
-        told = json.loads(refused.response.body or b"{}")
-        told |= {"type": "error", "status": refused.response.status_code}
-    assert (told["type"], told["status"]) == ("error", status)
-    assert words in told["error"]["message"]
+        event = json.loads(refused.response.body or b"{}")
+        event |= {"type": "error", "status": refused.response.status_code}
+    assert (event["type"], event["status"]) == ("error", status)
+    assert words in event["error"]["message"]
 
 
 def test_a_page_of_this_site_may_connect(site: Keepers) -> None:
@@ -329,39 +342,44 @@ def test_a_revoked_key_ends_with_its_next_message(site: Keepers) -> None:
     with opened(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
         assert ask(socket, message("allowed", MESSAGES))[-1]["type"] == "response.completed"
         site.run("from gateway.models import ApiKey; ApiKey.objects.revoke()")
-        ends = time.monotonic() + 10
-        while (event := ask(socket, message("and now?", MESSAGES))[-1])["type"] != "error":
-            assert time.monotonic() < ends
-        assert event["status"] == 401
+        events: list[dict[str, Any]] = []
+
+        def refused() -> bool:
+            events.append(ask(socket, message("and now?", MESSAGES))[-1])
+            return events[-1]["type"] == "error"
+
+        until(refused)
+        assert events[-1]["status"] == 401
 
 
 def test_each_turn_has_its_row(site: Keepers) -> None:
-    with opened(site.gateway) as socket:
+    own = "session-of-two-turns"
+    with opened(site.gateway, headers={"session-id": own}) as socket:
         ask(socket, message("row one", MESSAGES))
         ask(socket, message("row two", MESSAGES))
-    ends = time.monotonic() + 5
-    rows: list[Any] = []
-    while len(rows) < 2 and time.monotonic() < ends:
-        found = site.gateway.api("/api/requests", session="session-of-a-socket", limit=100)
-        rows = [r for r in found["items"] if r["endpoint"] == "/v1/responses"]
-        time.sleep(0.1)
-    assert len({row["request_id"] for row in rows}) >= 2
+    site.gateway.logged()
+    rows = site.gateway.api("/api/requests", session=own, limit=100)["items"]
+    assert [row["endpoint"] for row in rows] == ["/v1/responses"] * 2
+    assert len({row["request_id"] for row in rows}) == 2
 
 
 def test_what_is_under_way_at_a_shutdown_is_finished(tmp_path: Any) -> None:
     with keepers(tmp_path) as site:
-        site.anthropic.script.on("Finish this", Say(text="done " * 20, pace_s=0.02, first_s=0.5))
+        ending = threading.Event()
+        site.anthropic.script.on("Finish this", Say(text="done " * 20, once=ending))
         with opened(site.gateway) as socket, opened(site.gateway) as idle:
             socket.send(json.dumps(message("Finish this", MESSAGES)))
-            time.sleep(0.3)
+            until(lambda: saw(site, "Finish this"))
             stopping = threading.Thread(target=site.gateway.stop)
             stopping.start()
+            with pytest.raises(ConnectionClosed):
+                idle.recv(timeout=PATIENCE_S)
+            ending.set()
             assert heard(socket)[-1]["type"] == "response.completed"
-            for each in (socket, idle):
-                with pytest.raises(ConnectionClosed):
-                    each.recv(timeout=10)
-                assert each.close_code == 1012
-            stopping.join(20)
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=PATIENCE_S)
+            assert [each.close_code for each in (socket, idle)] == [1012, 1012]
+            stopping.join(PATIENCE_S)
 
 
 @SDK
@@ -388,9 +406,9 @@ def test_daphne_ends_what_is_under_way(tmp_path: Path) -> None:
         site.anthropic.script.on("Never finish this", Say(text="go " * 2000, pace_s=0.02))
         with opened(site.gateway) as socket:
             socket.send(json.dumps(message("Never finish this", MESSAGES)))
-            assert json.loads(socket.recv(timeout=10))["type"] == "response.created"
+            assert told(socket)["type"] == "response.created"
             assert site.gateway.stop() in {0, -signal.SIGTERM}
             with pytest.raises(ConnectionClosed):
                 while True:
-                    socket.recv(timeout=10)
-        assert saw(site, "Never finish this").left_at is not None
+                    socket.recv(timeout=PATIENCE_S)
+        assert left(site, "Never finish this")

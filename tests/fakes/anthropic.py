@@ -40,7 +40,7 @@ class StrictAnthropic(Server):
             await out.reply(200, {"input_tokens": len(seen.raw) // 4}, _headers())
             return True
         say = self.script.answer(*_heard(body["messages"]))
-        await asyncio.sleep(say.first_s)
+        await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
             return True

@@ -51,7 +51,7 @@ class StrictBedrock(Server):
             await out.reply(200, {"inputTokens": len(seen.raw) // 4}, _headers())
             return True
         say = self.script.answer(*_heard(seen.body["messages"]))
-        await asyncio.sleep(say.first_s)
+        await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
             return True

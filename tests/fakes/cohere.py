@@ -35,7 +35,7 @@ class StrictCohere(Server):
             await out.reply(200, _vectors(body), {"x-debug-trace-id": "co-1"})
             return True
         say = self.script.answer(*_heard(body["messages"]))
-        await asyncio.sleep(say.first_s)
+        await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
             return True

@@ -46,7 +46,7 @@ class StrictGemini(Server):
             await out.reply(200, {"embeddings": vectors})
             return True
         say = self.script.answer(*_heard(seen.body["contents"]))
-        await asyncio.sleep(say.first_s)
+        await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
             return True

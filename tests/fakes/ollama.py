@@ -55,7 +55,7 @@ class StrictOllama(Server):
         body = seen.body
         prompts, results = _heard(body)
         say = self.script.answer(prompts, results)
-        await asyncio.sleep(say.first_s)
+        await say.due()
         if say.error is not None:
             await out.reply(say.error.status, {"error": say.error.message})
             return True

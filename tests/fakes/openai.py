@@ -52,7 +52,7 @@ class StrictOpenAI(Server):
         if seen.path == "/v1/responses":
             return await self._respond(body, out)
         say = self.script.answer(*_heard(body["messages"]))
-        await asyncio.sleep(say.first_s)
+        await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
             return True
@@ -64,7 +64,7 @@ class StrictOpenAI(Server):
     async def _respond(self, body: dict[str, Any], out: Out) -> bool:
         """Answer a request of Responses that is not refused for its form."""
         say = self.script.answer(*responses.heard(body))
-        await asyncio.sleep(say.first_s)
+        await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
             return True

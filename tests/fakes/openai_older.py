@@ -72,7 +72,7 @@ class StrictOlderOpenAI(Server):
         prompts = seen.body["prompt"]
         prompts = prompts if isinstance(prompts, list) else [prompts]
         say = self.script.answer([str(prompts[-1])], [])
-        await asyncio.sleep(say.first_s)
+        await say.due()
         if say.error is not None:
             fields = {"type": say.error.type, "param": None, "code": say.error.code}
             told = {"error": {"message": say.error.message, **fields}}

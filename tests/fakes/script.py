@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +52,7 @@ class Say:
         then: what to say once the results of the calls are there; `{results}` in its
             text stands for them.
         first_s, pace_s: waits before the answer and between its pieces.
+        once: the answer waits for this as well.
         interleaved: whether parallel calls stream their arguments in turns.
         breaks: `error` sends an error event in the middle of a stream, `cut` closes it.
         piece: how many characters a piece of a stream has.
@@ -64,6 +67,7 @@ class Say:
     error: Refusal | None = None
     first_s: float = 0.0
     pace_s: float = 0.0
+    once: threading.Event | None = None
     interleaved: bool = False
     breaks: str = ""
     piece: int = 5
@@ -71,6 +75,12 @@ class Say:
     reasoning_tokens: int = 7
     input_tokens: int = 11
     output_tokens: int = 23
+
+    async def due(self) -> None:
+        """Wait until the answer may begin."""
+        await asyncio.sleep(self.first_s)
+        while self.once is not None and not self.once.is_set():
+            await asyncio.sleep(0.01)
 
 
 class Script:

@@ -33,6 +33,7 @@ PEPPER = b"pepper"
 KEY = "sk-dgm-test"
 ADMIN = "admin-credential"
 Answering = Callable[[httpx.Request], Any]
+Part = bytes | float | Exception | Callable[[], object]
 
 
 def provider(name: str, dialect: str = "openai_chat", **changes: Any) -> Provider:
@@ -100,9 +101,12 @@ class Scripted(httpx.AsyncBaseTransport):
 
 
 class Parts(httpx.AsyncByteStream):
-    """A body in pieces: bytes are sent, numbers are waited for, exceptions raised."""
+    """A body in pieces: bytes are sent, numbers are waited for, exceptions raised.
 
-    def __init__(self, *parts: bytes | float | Exception) -> None:
+    What can be called is called, when all that stands before it has been taken.
+    """
+
+    def __init__(self, *parts: Part) -> None:
         self.parts = parts
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -111,11 +115,13 @@ class Parts(httpx.AsyncByteStream):
                 yield part
             elif isinstance(part, Exception):
                 raise part
+            elif callable(part):
+                part()
             else:
                 await asyncio.sleep(part)
 
 
-def sse(*parts: bytes | float | Exception) -> httpx.Response:
+def sse(*parts: Part) -> httpx.Response:
     return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Parts(*parts))
 
 
@@ -193,9 +199,10 @@ class Gateway:
         key: str = KEY,
         headers: dict[str, str] | None = None,
         leave_after: float | None = None,
+        leave_once: Callable[[Reply], object] | None = None,
         method: str = "POST",
     ) -> Reply:
-        """Send a request; `leave_after` seconds later the client hangs up."""
+        """Send a request; the client hangs up `leave_after` seconds later, or `leave_once`."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         lower = {"authorization": f"Bearer {key}", **(headers or {})}
         path, _, query = path.partition("?")
@@ -215,7 +222,10 @@ class Gateway:
             if not sent:
                 sent = True
                 return {"type": "http.request", "body": content, "more_body": False}
-            await asyncio.sleep(3600 if leave_after is None else leave_after)
+            if leave_once is not None:
+                await until_in_loop(lambda: leave_once(reply))
+            else:
+                await asyncio.sleep(3600 if leave_after is None else leave_after)
             return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:

@@ -227,7 +227,7 @@ async def test_a_client_that_left_says_nothing_of_the_target(tmp_path: Path) -> 
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
         live.runtime.breaker.note("a/gpt-4.1", "timeout", None, 5.0)
-        await live.post(CHAT, asking(), leave_after=0.1)
+        await live.post(CHAT, asking(), leave_once=lambda _: live.upstreams.requests)
         await live.entry()
         assert live.runtime.health["a/gpt-4.1"].failures == 1
 

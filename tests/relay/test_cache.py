@@ -32,6 +32,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
+from tests.waits import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -502,10 +503,14 @@ async def test_only_whole_and_good_answers_are_kept(
 
 
 async def test_what_a_client_did_not_wait_for_is_not_kept(live: Open) -> None:
-    one = Counting(lambda n: sse(chunk("be"), 0.4, chunk("gun"), chunk(finish="stop"), DONE))
+    one = Counting(
+        lambda n: sse(
+            chunk("be"), PATIENCE_S if n == 1 else 0.0, chunk("gun"), chunk(finish="stop"), DONE
+        )
+    )
     asked = {**ASKED, "stream": True}
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, asked, leave_after=0.1)
+        await gw.post(CHAT, asked, leave_once=lambda reply: reply.body)
         assert said(await gw.post(CHAT, asked)) == "begun"
         assert said(await gw.post(CHAT, asked)) == "begun"
     assert one.count == 2
@@ -516,7 +521,7 @@ async def test_a_client_may_leave_as_soon_as_it_has_all(live: Open) -> None:
     one = Counting(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
     asked = {**ASKED, "stream": True}
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, asked, leave_after=0.1)
+        await gw.post(CHAT, asked, leave_once=lambda reply: reply.body.endswith(DONE))
         assert (await gw.post(CHAT, asked)).headers["x-dragoman-cache"] == "hit"
 
 

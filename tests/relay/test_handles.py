@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.relay.handles import Handle, unwrapped, wrapped
@@ -24,6 +24,7 @@ def test_a_handle_survives_its_id(handle: Handle) -> None:
     assert not set(text) & set("/?#%. ")
 
 
+@example(Handle("0", 0, "00"), 98, "B")
 @given(handles, st.integers(0, 10_000), st.sampled_from("ABCxyz019-_"))
 def test_a_bent_id_is_nothing(handle: Handle, place: int, letter: str) -> None:
     text = wrapped(handle, PEPPER)

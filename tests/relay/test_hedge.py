@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,32 @@ import pytest
 from gateway.providers.profile import Price
 from gateway.relay.media import Fetching
 from gateway.routing.limits import FIRST, RESERVED, SUM, UNITS, Budget, Limits
-from gateway.routing.snapshot import Route, Snapshot, Team
+from gateway.routing.snapshot import Provider, Route, Snapshot, Team, Timeouts
 from tests.relay.harness import (
     DONE,
     Gateway,
+    Reply,
     chunk,
     completion,
     gateway,
-    provider,
     refusal,
     route,
     snapshot,
     sse,
 )
+from tests.relay.harness import provider as briefly
+from tests.waits import PATIENCE_S, until_in_loop
 
 CHAT = "/v1/chat/completions"
+LONG_S = 2 * PATIENCE_S
+
+
+def provider(name: str, **changes: Any) -> Provider:
+    """One that is waited for longer than any test lasts: nothing here is a timeout."""
+    patient = Timeouts(connect_s=LONG_S, first_byte_s=LONG_S, idle_s=LONG_S, total_s=LONG_S)
+    return briefly(name, timeouts=patient, **changes)
+
+
 A, B, C = provider("a"), provider("b"), provider("c")
 
 
@@ -36,16 +48,28 @@ def asking(**more: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **more}
 
 
-def after(seconds: float, answer: Any) -> Any:
-    async def slow(_: httpx.Request) -> Any:
-        await asyncio.sleep(seconds)
-        return answer() if callable(answer) else answer
+async def silent(_: httpx.Request) -> Any:
+    """Has not answered by the end of any test."""
+    await asyncio.sleep(LONG_S)
 
-    return slow
+
+def once(true: Callable[[], object], answer: Any) -> Any:
+    """Answers when something has happened."""
+
+    async def patient(_: httpx.Request) -> Any:
+        await until_in_loop(true)
+        return answer
+
+    return patient
 
 
 def stream(text: str) -> httpx.Response:
     return sse(chunk(text), chunk(finish="stop"), DONE)
+
+
+def heard(reply: Reply) -> object:
+    """Whether the client has got a piece of the answer."""
+    return reply.body
 
 
 def hosts(live: Gateway) -> list[str]:
@@ -56,14 +80,12 @@ def hosts(live: Gateway) -> list[str]:
 async def test_a_slow_target_is_overtaken(tmp_path: Path, streamed: bool) -> None:
     made = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
-    async with gateway(
-        tmp_path, registry, a=after(1.5, lambda: made("slow")), b=lambda _: made("quick")
-    ) as live:
+    async with gateway(tmp_path, registry, a=silent, b=lambda _: made("quick")) as live:
         reply = await live.post(CHAT, asking(stream=streamed))
         row = await live.entry()
         assert len(live.entries) == 1
     assert reply.status == 200 and reply.ended
-    assert b"quick" in reply.body and b"slow" not in reply.body
+    assert b"quick" in reply.body
     assert hosts(live) == ["a", "b"]
     lost, won = row.attempts
     assert (lost.target, lost.error_kind, lost.error) == (
@@ -79,7 +101,7 @@ async def test_a_slow_target_is_overtaken(tmp_path: Path, streamed: bool) -> Non
 
 async def test_a_stream_that_trickles_before_its_first_event_is_closed(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
-    dull = sse(b": wait\n\n", 5.0, chunk("slow"))
+    dull = sse(b": wait\n\n", LONG_S)
     async with gateway(tmp_path, registry, a=lambda _: dull, b=lambda _: stream("quick")) as live:
         reply = await live.post(CHAT, asking(stream=True))
         assert b"wait" not in reply.body and reply.body.endswith(DONE)
@@ -90,9 +112,14 @@ async def test_a_stream_that_trickles_before_its_first_event_is_closed(tmp_path:
 async def test_the_first_may_still_win(tmp_path: Path, streamed: bool) -> None:
     made = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
-    async with gateway(
-        tmp_path, registry, a=after(0.15, lambda: made("first")), b=after(2, lambda: made("second"))
-    ) as live:
+    asked: list[httpx.Request] = []
+    first = once(lambda: asked, made("first"))
+
+    def second(request: httpx.Request) -> Any:
+        asked.append(request)
+        return silent(request)
+
+    async with gateway(tmp_path, registry, a=first, b=second) as live:
         reply = await live.post(CHAT, asking(stream=streamed))
         row = await live.entry()
     assert b"first" in reply.body
@@ -100,7 +127,7 @@ async def test_the_first_may_still_win(tmp_path: Path, streamed: bool) -> None:
 
 
 async def test_a_quick_target_is_asked_alone(tmp_path: Path) -> None:
-    registry = snapshot(route("m", A, B, hedge_after_s=0.5))
+    registry = snapshot(route("m", A, B, hedge_after_s=LONG_S))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         await live.post(CHAT, asking())
         row = await live.entry()
@@ -109,7 +136,7 @@ async def test_a_quick_target_is_asked_alone(tmp_path: Path) -> None:
 
 
 async def test_a_failure_before_the_delay_is_an_ordinary_fallback(tmp_path: Path) -> None:
-    registry = snapshot(route("m", A, B, hedge_after_s=5))
+    registry = snapshot(route("m", A, B, hedge_after_s=LONG_S))
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(500), b=lambda _: completion()
     ) as live:
@@ -123,7 +150,7 @@ async def test_if_one_fails_the_other_is_waited_for(tmp_path: Path) -> None:
     async with gateway(
         tmp_path,
         registry,
-        a=after(0.4, lambda: completion("first")),
+        a=once(lambda: live.runtime.health, completion("first")),
         b=lambda _: refusal(500),
         c=lambda _: completion("never"),
     ) as live:
@@ -141,7 +168,7 @@ async def test_if_both_fail_the_next_is_tried(tmp_path: Path) -> None:
     async with gateway(
         tmp_path,
         registry,
-        a=after(0.2, refusal(500)),
+        a=once(lambda: live.runtime.health, refusal(500)),
         b=lambda _: refusal(503),
         c=lambda _: completion("third"),
     ) as live:
@@ -154,7 +181,10 @@ async def test_if_both_fail_the_next_is_tried(tmp_path: Path) -> None:
 async def test_if_all_fail_the_client_is_told_once(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     async with gateway(
-        tmp_path, registry, a=after(0.2, refusal(500)), b=lambda _: refusal(500)
+        tmp_path,
+        registry,
+        a=once(lambda: live.runtime.health, refusal(500)),
+        b=lambda _: refusal(500),
     ) as live:
         reply = await live.post(CHAT, asking())
         row = await live.entry()
@@ -165,9 +195,10 @@ async def test_if_all_fail_the_client_is_told_once(tmp_path: Path) -> None:
 
 async def test_a_client_that_leaves_closes_both(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.03))
-    slow = lambda _: sse(b": wait\n\n", 30.0)  # noqa: E731
+    begun: list[str] = []
+    slow = lambda _: sse(b": wait\n\n", lambda: begun.append("one"), LONG_S)  # noqa: E731
     async with gateway(tmp_path, registry, a=slow, b=slow) as live:
-        await live.post(CHAT, asking(stream=True), leave_after=0.2)
+        await live.post(CHAT, asking(stream=True), leave_once=lambda _: len(begun) == 2)
         row = await live.entry()
         assert len(live.entries) == 1
         assert sorted(live.upstreams.closed) == ["a", "b"]
@@ -179,10 +210,10 @@ async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: 
     async with gateway(
         tmp_path,
         registry,
-        a=after(30, lambda: stream("slow")),
-        b=lambda _: sse(chunk("begun"), 30.0),
+        a=silent,
+        b=lambda _: sse(chunk("begun"), LONG_S),
     ) as live:
-        await live.post(CHAT, asking(stream=True), leave_after=0.3)
+        await live.post(CHAT, asking(stream=True), leave_once=heard)
         row = await live.entry()
         assert len(live.entries) == 1
     assert (row.outcome, row.provider) == ("client_closed", "b")
@@ -192,9 +223,7 @@ async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: 
 async def test_what_was_reserved_is_let_go(tmp_path: Path) -> None:
     limited = [provider(n, id=i, limits=Limits(concurrency=1)) for i, n in ((1, "a"), (2, "b"))]
     registry = snapshot(route("m", *limited, hedge_after_s=0.03))
-    async with gateway(
-        tmp_path, registry, a=after(0.2, lambda: completion("a")), b=lambda _: completion("b")
-    ) as live:
+    async with gateway(tmp_path, registry, a=silent, b=lambda _: completion("b")) as live:
         for _ in range(3):
             assert (await live.post(CHAT, asking())).status == 200
         rows = await live.rows(3)
@@ -206,7 +235,7 @@ async def test_a_stream_of_the_winner_that_breaks_is_told_as_such(tmp_path: Path
     async with gateway(
         tmp_path,
         registry,
-        a=after(5, lambda: stream("slow")),
+        a=silent,
         b=lambda _: sse(chunk("begun"), httpx.ReadError("reset")),
     ) as live:
         reply = await live.post(CHAT, asking(stream=True))
@@ -263,9 +292,7 @@ async def test_what_the_loser_used_counts_for_key_team_and_route(
 ) -> None:
     ended = [chunk("quick"), chunk(finish="stop"), chunk(usage=USAGE), DONE]
     quick = (lambda _: sse(*ended)) if streamed else (lambda _: completion("quick"))
-    async with gateway(
-        tmp_path, with_budgets(priced()), a=after(30, lambda: completion("slow")), b=quick
-    ) as live:
+    async with gateway(tmp_path, with_budgets(priced()), a=silent, b=quick) as live:
         await live.post(CHAT, asking(stream=streamed))
         row = await live.entry()
         lost, _ = row.attempts
@@ -294,7 +321,7 @@ async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> No
     ) as live:
 
         async def stuck(*_: Any) -> None:
-            await asyncio.sleep(30)
+            await asyncio.sleep(LONG_S)
 
         gather = Fetching(1)
         gather.gather = lambda call, *_: stuck() if call.attempts[-1].provider == "a" else done()  # type: ignore[method-assign,assignment]
@@ -314,22 +341,29 @@ async def test_nothing_stays_reserved_however_the_race_ends(tmp_path: Path) -> N
     """Both fail; the client leaves before anybody has answered; and after."""
     names = ("key:1/tokens/day", "key:1/usd/total", "team:9/usd/total", "route:1/tokens/hour")
     names += ("provider:1/concurrency/", "provider:2/concurrency/", "provider:2/tokens/day")
-    ways: list[Any] = [
-        lambda _: refusal(500),
-        lambda _: sse(b": wait\n\n", 30.0),
-        lambda _: sse(chunk("begun"), 30.0),
+    asked: list[str] = []
+    begun: list[str] = []
+    ways: list[tuple[Callable[[], httpx.Response], Callable[[Reply], object] | None]] = [
+        (lambda: refusal(500), None),
+        (
+            lambda: sse(b": wait\n\n", lambda: begun.append("one"), LONG_S),
+            lambda _: len(begun) == 2,
+        ),
+        (lambda: sse(chunk("begun"), LONG_S), heard),
     ]
     turn = 0
 
-    async def slow(request: httpx.Request) -> Any:
-        await asyncio.sleep(0.1)
-        return ways[turn](request)
+    async def first(_: httpx.Request) -> Any:
+        await until_in_loop(lambda: len(asked) > turn)
+        return ways[turn][0]()
 
-    async with gateway(
-        tmp_path, with_budgets(priced()), a=slow, b=lambda request: ways[turn](request)
-    ) as live:
+    def second(_: httpx.Request) -> Any:
+        asked.append("b")
+        return ways[turn][0]()
+
+    async with gateway(tmp_path, with_budgets(priced()), a=first, b=second) as live:
         for turn in range(3):
-            await live.post(CHAT, asking(stream=True), leave_after=0.3 if turn else None)
+            await live.post(CHAT, asking(stream=True), leave_once=ways[turn][1])
             await live.rows(turn + 1)
         held = {name: counted(live, name)[1] for name in names}
     assert held == dict.fromkeys(names, 0)
@@ -338,10 +372,10 @@ async def test_nothing_stays_reserved_however_the_race_ends(tmp_path: Path) -> N
 async def test_a_second_target_is_not_asked_once_the_first_has_answered(tmp_path: Path) -> None:
     """While Redis is asked whether the second may be called, the first may answer."""
     registry = with_budgets(priced())
-    answered = asyncio.Event()
+    looking, answered = asyncio.Event(), asyncio.Event()
 
     async def first(_: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(0.1)
+        await looking.wait()
         answered.set()
         return completion("first")
 
@@ -351,6 +385,7 @@ async def test_a_second_target_is_not_asked_once_the_first_has_answered(tmp_path
         async def patient(call: Any, route: Any, target: Any) -> Any:
             full = await admit(call, route, target)
             if target.model.provider.name == "b":
+                looking.set()
                 await answered.wait()
                 await live.rows(1)
             return full

@@ -162,7 +162,7 @@ async def test_requests_at_a_time_are_counted_however_they_end(tmp_path: Path) -
         for stream in (False, False, True):
             await rig.post(CHAT, body(stream=stream))
             assert reserved(rig, "key:1/concurrency/") == [0]
-        await rig.post(CHAT, body(stream=True), leave_after=0.1)
+        await rig.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
         assert reserved(rig, "key:1/concurrency/") == [0]
         assert (await rig.post(CHAT, body(stream=True))).status == 200
         assert (await rig.post(CHAT, body())).status == 200
@@ -209,7 +209,7 @@ async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Pa
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
     text = "word " * 80
     async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as rig:
-        await rig.post(CHAT, body(stream=True), leave_after=0.2)
+        await rig.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
         row = await rig.entry()
         at = rig.runtime.limiter.board.cell("key:1/usd/total")
         assert at is not None
@@ -369,7 +369,7 @@ async def test_nothing_is_left_reserved_after_a_storm(tmp_path: Path) -> None:
 
         async def one(n: int) -> Reply:
             stream = n % 2 == 0
-            leave = draw.random() / 20 if n % 3 == 0 else 1.0
+            leave = draw.random() / 20 if n % 3 == 0 else 0.25
             return await rig.post(CHAT, body(stream=stream), leave_after=leave)
 
         for _ in range(6):

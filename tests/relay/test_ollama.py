@@ -23,6 +23,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
+from tests.waits import PATIENCE_S
 
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -245,9 +246,9 @@ async def test_a_wrong_question_is_told_in_its_own_words(
 
 async def test_a_client_that_leaves_closes_the_upstream(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
-    upstream = lines(line("he"), 5.0, LAST)
+    upstream = lines(line("he"), PATIENCE_S, LAST)
     async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
-        await gate.post("/api/chat", ASKED, leave_after=0.2)
+        await gate.post("/api/chat", ASKED, leave_once=lambda reply: reply.body)
         entry = await gate.entry()
         await asyncio.sleep(0)
     assert entry.outcome == "client_closed"

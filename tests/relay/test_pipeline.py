@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tests.relay.harness import (
@@ -15,6 +16,7 @@ from tests.relay.harness import (
     DONE,
     KEY,
     Parts,
+    Reply,
     chunk,
     completion,
     gateway,
@@ -24,6 +26,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
+from tests.waits import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
 A, B = provider("a"), provider("b")
@@ -138,17 +141,20 @@ async def test_an_error_as_first_event_gives_way_to_the_next(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "rest",
+    ("rest", "kind"),
     [
-        pytest.param((), id="ends"),
-        pytest.param((httpx.ReadError("reset"),), id="reset"),
-        pytest.param((5.0,), id="stalls"),
-        pytest.param((b'data: {"choices":[{"del',), id="torn event"),
-        pytest.param((b": ping\n\n", 1.2) * 4, id="comments only"),
+        pytest.param((), "upstream_error", id="ends"),
+        pytest.param((httpx.ReadError("reset"),), "upstream_error", id="reset"),
+        pytest.param((PATIENCE_S,), "timeout", id="stalls"),
+        pytest.param((b'data: {"choices":[{"del',), "upstream_error", id="torn event"),
+        pytest.param((b": ping\n\n", 0.3) * 100, "timeout", id="comments only"),
     ],
 )
-async def test_a_cut_stream_never_ends_well(tmp_path: Path, rest: tuple[Any, ...]) -> None:
-    registry = snapshot(route("m", A, B))
+async def test_a_cut_stream_never_ends_well(
+    tmp_path: Path, rest: tuple[Any, ...], kind: str
+) -> None:
+    impatient = msgspec.structs.replace(A.timeouts, idle_s=0.5)
+    registry = snapshot(route("m", msgspec.structs.replace(A, timeouts=impatient), B))
     async with gateway(
         tmp_path, registry, a=lambda _: sse(chunk("begun"), *rest), b=lambda _: completion()
     ) as live:
@@ -158,8 +164,7 @@ async def test_a_cut_stream_never_ends_well(tmp_path: Path, rest: tuple[Any, ...
     assert b"[DONE]" not in reply.body
     last = reply.body.rstrip(b"\n").rpartition(b"\n\n")[2]
     assert json.loads(last.removeprefix(b"data: "))["error"]["message"]
-    assert row.outcome == "cut"
-    assert row.error_kind
+    assert (row.outcome, row.error_kind) == ("cut", kind)
     assert len(live.upstreams.requests) == 1, "never retried after the first frame"
 
 
@@ -180,16 +185,22 @@ async def test_a_silent_upstream_is_a_504_and_the_next_is_tried(tmp_path: Path) 
 async def test_a_client_that_leaves_closes_the_upstream_at_once(
     tmp_path: Path, stream: bool
 ) -> None:
+    begun: list[float] = []
+    clock = asyncio.get_running_loop().time
+
     def slow(_: httpx.Request) -> httpx.Response:
+        first, mark = chunk("a") if stream else b"{", lambda: begun.append(clock())
         if stream:
-            return sse(chunk("a"), 30.0)
+            return sse(first, mark, PATIENCE_S)
         kind = {"content-type": "application/json"}
-        return httpx.Response(200, headers=kind, stream=Parts(b"{", 30.0))
+        return httpx.Response(200, headers=kind, stream=Parts(first, mark, PATIENCE_S))
+
+    def waited(_: Reply) -> bool:
+        return bool(begun) and clock() > begun[0] + 0.5
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
-        started = asyncio.get_running_loop().time()
-        await live.post(CHAT, asking(stream=stream), leave_after=0.5)
-        took = asyncio.get_running_loop().time() - started
+        await live.post(CHAT, asking(stream=stream), leave_once=waited)
+        took = clock() - begun[0]
         row = await live.entry()
     assert took < 10, "not when the upstream has ended"
     assert live.upstreams.closed == ["a"]

@@ -56,6 +56,10 @@ async def test_a_wait_for_the_client_is_not_the_upstreams_silence() -> None:
     watch.hold()
     await asyncio.sleep(0.1)
     assert watch.reason is None
+    watch.resume()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(5)
+    assert watch.absorb() == "idle", "what was left of it runs on"
     watch.close()
 
 
