@@ -50,20 +50,22 @@ _TOKENS = (
 Ask = Callable[["Runtime", Call, Client, Watch], Awaitable[None]]
 
 
-async def answer(
+def answer(
     runtime: Runtime, call: Call, client: Client, watch: Watch, controls: Controls, ask: Ask
-) -> None:
-    """As `ask`, from what is kept where that will do. Raises what `ask` does."""
+) -> Awaitable[None]:
+    """As `ask`, from what is kept where that will do. To be awaited; raises what `ask` does.
+
+    It is no coroutine itself: each one on the way costs every wait of a request.
+    """
     passage = call.passage = Passage(controls)
     route = call.route
     assert route is not None
-    asking = _Asking(runtime, call, client, watch, passage, ask)
-    if route.cache is None or not asking.concerns(route, route.cache):
-        await ask(runtime, call, client, watch)
-    elif asking.key:
-        await asking.look()
-    else:
-        await asking.fresh()
+    if route.cache is None:
+        return ask(runtime, call, client, watch)
+    asking = _Asking(runtime, call, client, watch, passage, ask, route, route.cache)
+    if not asking.concerns():
+        return ask(runtime, call, client, watch)
+    return asking.look() if asking.key else asking.fresh()
 
 
 class _Asking:
@@ -83,27 +85,27 @@ class _Asking:
         watch: Watch,
         passage: Passage,
         ask: Ask,
+        route: Route,
+        policy: CachePolicy,
     ) -> None:
         self.runtime, self.call, self.client, self.watch = runtime, call, client, watch
         self.passage, self._ask = passage, ask
         self.store = runtime.cache
-        self.route: Route
-        self.policy: CachePolicy
+        self.route, self.policy = route, policy
         self.base: Base
 
     # --- whether ------------------------------------------------------------------------
 
-    def concerns(self, route: Route, policy: CachePolicy) -> bool:
+    def concerns(self) -> bool:
         """Whether the cache has to do with it at all; sets the key, if one is to be looked for."""
-        call, controls = self.call, self.passage.controls
-        self.route, self.policy = route, policy
+        call, policy, controls = self.call, self.policy, self.passage.controls
         if call.verb not in policy.verbs or (policy.opt_in and not controls.opted):
             return False
         if not controls.use and not controls.keep:
             return False
         if _has_state(call) or cache_key.body_goes_on(call):
             return False
-        self.base = self.store.bases.of(call, route, policy, controls.namespace)
+        self.base = self.store.bases.of(call, self.route, policy, controls.namespace)
         if controls.use and (self._is_new() or self._find_key()):
             self.passage.state = "miss"
             return True

@@ -101,23 +101,20 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
 USUAL = Controls()
 
 
-class Passage:
+class Passage(msgspec.Struct):
     """One request's way past the cache, which its answer's headers and its row tell of.
 
     `state` is `hit`, `semantic`, `miss` or `bypass`. `key` names the answer to look up on
     Redis along with the first question about limits; what was there comes into `blob`.
     """
 
-    __slots__ = ("age_s", "blob", "controls", "kept", "key", "similarity", "state")
-
-    def __init__(self, controls: Controls) -> None:
-        self.controls = controls
-        self.state = "bypass"
-        self.kept: Kept | None = None
-        self.age_s: float | None = None
-        self.similarity: float | None = None
-        self.key = ""
-        self.blob: bytes | None = None
+    controls: Controls
+    state: str = "bypass"
+    kept: Kept | None = None
+    age_s: float | None = None
+    similarity: float | None = None
+    key: str = ""
+    blob: bytes | None = None
 
     def found(self, kept: Kept, now: float, similarity: float | None = None) -> None:
         """A kept answer is given."""
