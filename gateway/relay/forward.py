@@ -30,7 +30,7 @@ from gateway.relay.forwarded import Forwarded
 from gateway.relay.handles import Handle
 from gateway.relay.http1 import Content
 from gateway.relay.measure import Measured
-from gateway.relay.prepare import Prepared, own_headers, refuse_losses
+from gateway.relay.prepare import Prepared, name_version, passed_headers, refuse_losses
 from gateway.relay.spool import Pieces
 from gateway.relay.watch import Watch
 from gateway.routing.snapshot import Provider, Route, Target
@@ -75,11 +75,13 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     alike = spoken.name == call.dialect.name or {spoken.name, call.dialect.name} <= _OPENAI
     if state.shape:
         alike = state.shape == _shape(provider)
+    headers = passed_headers(call.headers)
+    name_version(headers, call, target)
     prepared = Prepared(
         dialect=spoken,
         content=content,
         path=path,
-        headers=own_headers(call, target),
+        headers=headers,
         # A refusal is told in the client's words where the provider has others.
         rendered=None if alike and not report else Rendered(body={}),
         report=tuple(report),

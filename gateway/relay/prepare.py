@@ -69,7 +69,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
         if call.heard is not None and fields is not None and target.model.traits.reasoning:
             fields = with_state(dict(fields))  # the connection's memory goes on from it
         prepared = passed(call, target.model.name, edits, path, fields)
-        prepared = msgspec.structs.replace(prepared, headers=own_headers(call, target))
+        name_version(prepared.headers, call, target)
         prepared = on_surface(prepared, provider, call.verb, path)
         if route.strict:
             refuse_losses(prepared.report)
@@ -293,12 +293,10 @@ def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: headers[name] for name in PASSTHROUGH_HEADERS if name in headers}
 
 
-def own_headers(call: Call, target: Target) -> dict[str, str]:
-    """The same, and the version that Anthropic demands of a client that names none."""
-    headers = passed_headers(call.headers)
+def name_version(headers: dict[str, str], call: Call, target: Target) -> None:
+    """Add the version that Anthropic demands, where its client has named none."""
     if call.dialect.name == "anthropic_messages":
         headers.setdefault("anthropic-version", target.model.traits.anthropic_version)
-    return headers
 
 
 def refuse_losses(report: tuple[Adaptation, ...]) -> None:
