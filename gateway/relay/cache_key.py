@@ -104,7 +104,8 @@ class Bases:
 
     def of(self, call: Call, route: Route, policy: CachePolicy, namespace: str) -> Base:
         """The base for a call."""
-        if call.snapshot is not self._snapshot or len(self._known) >= _KEPT:
+        full = max(len(self._known), len(self._plain)) >= _KEPT
+        if full or call.snapshot is not self._snapshot:
             self._snapshot = call.snapshot
             self._known.clear()
             self._plain.clear()

@@ -150,36 +150,32 @@ class Limiter:
         self._of_now(call.snapshot)
         if not call.admitted:
             own = self._of(call, route)
-            if own.bounds:
-                self._enter(call, own.bounds, _want(call, own) if target else _NOTHING)
+            needed = _want(call, own) if target is not None else _NOTHING
+            refused = self._reserve(call, own.bounds, needed) if own.bounds else None
+            if refused is not None:
+                raise GatewayError(refusal(refused))
             call.admitted = True
-        if target is None:
+        rules = self._of_target(target) if target is not None else _NO_RULES
+        if target is None or not rules.bounds:
             return None
-        rules = self._of_target(target)
-        if not rules.bounds:
-            return None
-        return self._begin(call, rules.bounds, _want_of(call, rules, target))
+        needed = _want_of(call, rules, target)
+        refused = self._reserve(call, rules.bounds, needed, attempt=True)
+        return refusal(refused) if refused is not None else None
 
-    def _enter(self, call: Call, bounds: Bounds, needed: Want) -> None:
+    def _reserve(
+        self, call: Call, bounds: Bounds, needed: Want, *, attempt: bool = False
+    ) -> Refused | None:
+        """Count in all of the bounds, unless one refuses; the client is told of its own."""
         now, board = self._clock(), self.board
         current = self._now(bounds, now, call.started_at)
         board.look()
         number, counts = limits.look(current.lines, board.mine, board.others, needed)
-        call.limit_headers = current.heads.of(call.dialect.name, counts, now)
+        if not attempt:
+            call.limit_headers = current.heads.of(call.dialect.name, counts, now)
         if number:
-            raise GatewayError(refusal(self._refused(bounds[number - 1], counts[-2], now)))
+            return self._refused(bounds[number - 1], counts[-2], now)
         limits.take(current.lines, board.mine, needed)
-        call.holds.append(Hold(bounds, needed, call.started_at))
-
-    def _begin(self, call: Call, bounds: Bounds, needed: Want) -> Error | None:
-        now, board = self._clock(), self.board
-        current = self._now(bounds, now, call.started_at)
-        board.look()
-        number, counts = limits.look(current.lines, board.mine, board.others, needed)
-        if number:
-            return refusal(self._refused(bounds[number - 1], counts[-2], now))
-        limits.take(current.lines, board.mine, needed)
-        call.holds.append(Hold(bounds, needed, call.started_at, attempt=True))
+        call.holds.append(Hold(bounds, needed, call.started_at, attempt=attempt))
         return None
 
     def tell(
