@@ -41,8 +41,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def prompt(self) -> int | None:
         """All prompt tokens, cached and written ones included; None if none is known."""
-        known = [n for n in (self.input, self.cache_read, self.cache_write) if n is not None]
-        return sum(known) if known else None
+        cached, written = self.cache_read, self.cache_write
+        if cached is None and written is None:
+            return self.input
+        return (self.input or 0) + (cached or 0) + (written or 0)
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,13 +51,18 @@ def reader(field: str, kind: str | None) -> Ending:
             last = _message.decode(messages[-1])
         except (msgspec.MsgspecError, UnicodeDecodeError, IndexError):
             return ""
+        if last.role != "user":
+            return ""
+        content = last.content
+        if type(content) is str and last.type is None and last.images is None:
+            return content  # as most have it
         return _said(last, kind)
 
     return ending
 
 
 def _said(message: _Message, kind: str | None) -> str:
-    if message.role != "user" or message.type not in {None, "message"} or message.images:
+    if message.type not in {None, "message"} or message.images:
         return ""
     said = message.parts if message.content is None else message.content
     if isinstance(said, str):

@@ -22,10 +22,11 @@ _NAMES = (*_FLAGS, *_SECONDS, "namespace")
 
 def read(call: Call) -> Controls:
     """What this request wishes, without its field. Raises GatewayError naming what is wrong."""
-    wishes = _header(call.headers.get("cache-control", ""))
-    raw = call.fields.pop(FIELD, None)
-    if raw is None:
+    header = call.headers.get("cache-control")
+    wishes = _header(header) if header else USUAL
+    if FIELD not in call.fields:
         return wishes
+    raw = call.fields.pop(FIELD)
     call.body = msgspec.json.encode(call.fields)
     if bytes(raw) == b"null":
         return wishes
@@ -79,8 +80,6 @@ def _whole(value: Any, least: int) -> bool:
 
 def _header(text: str) -> Controls:
     """`Cache-Control` of a request; what is not understood is ignored, as RFC 9111 has it."""
-    if not text:
-        return USUAL
     use = keep = True
     ages = []
     for directive in text.lower().split(","):

@@ -35,7 +35,7 @@ def token_from(headers: list[tuple[bytes, bytes]], query: bytes) -> str:
             value = rest if scheme.lower() == b"bearer" else value
         if text := value.strip().decode("latin-1"):
             return text
-    if b"key=" in query:
+    if query and b"key=" in query:
         return parse_qs(query.decode("latin-1")).get("key", [""])[0]
     return ""
 

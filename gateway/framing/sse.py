@@ -47,6 +47,9 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Frame]:
         """The events that `data` completes. Raises FrameTooLarge."""
+        if not self._held and data.endswith(b"\n\n") and self._plain(data):
+            # The usual case: whole events, with nothing before them.
+            return [frame for it in data[:-2].split(b"\n\n") if (frame := _frame(it)) is not None]
         data = self._normalise(data)
         if not data:
             return []
@@ -74,9 +77,14 @@ class Decoder:
         frame = _frame(block)
         return [frame] if frame is not None else []
 
+    def _plain(self, data: bytes) -> bool:
+        """Whether its line ends are LF, with no mark before it, and it is not too large."""
+        ordinary = self._mark is None and not self._after_cr
+        return ordinary and len(data) <= self._max and data.find(b"\r") < 0
+
     def _ends(self, data: bytes) -> bool:
         """Whether an event ends in `data`, or with its first byte."""
-        if b"\n\n" in data:
+        if data.find(b"\n\n") >= 0:
             return True
         return data.startswith(b"\n") and bool(self._held) and self._held[-1].endswith(b"\n")
 
@@ -96,7 +104,7 @@ class Decoder:
         if self._after_cr and data:
             self._after_cr = False
             data = data.removeprefix(b"\n")
-        if b"\r" in data:
+        if data.find(b"\r") >= 0:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data
@@ -110,7 +118,8 @@ class Decoder:
 
 
 def _frame(block: bytes) -> Frame | None:
-    if block.startswith(b"data: ") and b"\n" not in block:
+    # `find`, as `in` tries bytes as a number first, with an exception each.
+    if block.startswith(b"data: ") and block.find(b"\n") < 0:
         return Frame("", block[6:])
     event = ""
     data: list[bytes] = []

@@ -71,11 +71,23 @@ def answer(
 class _Asking:
     """One call whose answer may be kept. Without a `key` it is new, or is to be asked anew."""
 
-    request: Request | None = None
-    parsed = False
-    body_key = b""
-    key = ""
-    context: tuple[bytes, list[float]] | None = None
+    __slots__ = (
+        "_ask",
+        "base",
+        "body_key",
+        "call",
+        "client",
+        "context",
+        "key",
+        "parsed",
+        "passage",
+        "policy",
+        "request",
+        "route",
+        "runtime",
+        "store",
+        "watch",
+    )
 
     def __init__(
         self,
@@ -93,6 +105,10 @@ class _Asking:
         self.store = runtime.cache
         self.route, self.policy = route, policy
         self.base: Base
+        self.request: Request | None = None
+        self.parsed = False
+        self.body_key, self.key = b"", ""
+        self.context: tuple[bytes, list[float]] | None = None
 
     # --- whether ------------------------------------------------------------------------
 
@@ -103,7 +119,7 @@ class _Asking:
             return False
         if not controls.use and not controls.keep:
             return False
-        if _has_state(call) or cache_key.body_goes_on(call):
+        if not cache_key.STATE.isdisjoint(call.fields) or _has_state(call):
             return False
         self.base = self.store.bases.of(call, self.route, policy, controls.namespace)
         if controls.use and (self._is_new() or self._find_key()):
@@ -326,6 +342,8 @@ def _masks(call: Call) -> tuple[Mask, ...] | None:
 class _Catch:
     """What a client gets, as long as it is a good answer and not too large."""
 
+    __slots__ = ("_most", "_parts", "_size", "_whole")
+
     def __init__(self, most: int) -> None:
         self._most = most
         self._size = 0
@@ -340,8 +358,9 @@ class _Catch:
         elif self._parts is not None:
             self._parts.append(data)
 
-    def end(self) -> None:
-        """The client has got all of it."""
+    def end(self, status: int, data: bytes) -> None:
+        """The last piece, after which the client has got all of it."""
+        self.piece(status, data)
         self._whole = True
 
     def body(self) -> bytes | None:

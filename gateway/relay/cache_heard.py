@@ -71,11 +71,6 @@ class Heard:
         self._due = 0.0
         self._complete = False
 
-    @property
-    def news(self) -> bool:
-        """Whether a process of this machine has kept an answer since the last `told`."""
-        return self.notice.at != self._told
-
     def told(self) -> bool:
         """Whether a process of this machine has kept an answer since; says so once."""
         at = self.notice.at
@@ -112,9 +107,12 @@ class Heard:
             self._keys.add(int(key[-15:], 16))
             self._marks.add(mark_in(key))
 
-    def has(self, mark: str) -> bool:
-        """Whether the database may have an answer to a question of this mark."""
-        return mark in self._marks or not self._complete
+    def may_have(self, mark: str) -> bool:
+        """Whether the database may have an answer to a question of this mark.
+
+        Also if a process of this machine has kept one that was not heard of yet.
+        """
+        return mark in self._marks or not self._complete or self.notice.at != self._told
 
     def lacks(self, key: str) -> bool:
         """Whether the database has no such answer, as far as is known."""

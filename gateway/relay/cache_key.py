@@ -61,8 +61,8 @@ _IDLE = frozenset(
 )
 
 
-# What goes on from something that a server holds.
-_STATE = frozenset(
+# Outermost fields of what goes on from something that a server holds.
+STATE = frozenset(
     {"previous_response_id", "conversation", "background", "container", "cachedContent"}
 )
 
@@ -104,17 +104,15 @@ class Bases:
 
     def of(self, call: Call, route: Route, policy: CachePolicy, namespace: str) -> Base:
         """The base for a call."""
-        full = max(len(self._known), len(self._plain)) >= _KEPT
-        if full or call.snapshot is not self._snapshot:
-            self._snapshot = call.snapshot
-            self._known.clear()
-            self._plain.clear()
-            self._tagged.clear()
+        if call.snapshot is not self._snapshot:
+            self._begin(call.snapshot)
         key_id = call.key.id if call.key is not None else 0
         plain = (route.name, key_id, namespace)
         found = self._plain.get(plain)
         if found is not None:
             return found
+        if max(len(self._known), len(self._plain)) >= _KEPT:
+            self._begin(call.snapshot)
         tagged = self._tagged.get(route.name)
         if tagged is None:
             tagged = self._tagged[route.name] = _tagged(route)
@@ -133,6 +131,12 @@ class Bases:
         if key_id and not tagged:
             self._plain[plain] = found
         return found
+
+    def _begin(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._known.clear()
+        self._plain.clear()
+        self._tagged.clear()
 
 
 def scope_of(call: Call, policy: CachePolicy) -> str:
@@ -230,16 +234,11 @@ def _bound(request: Request) -> bool:
     return any(not IDLE_FIELDS.issuperset(fields) for fields in request.extra.values())
 
 
-def body_goes_on(call: Call) -> bool:
-    """The same by the outermost fields, which need no parse."""
-    return not _STATE.isdisjoint(call.fields)
-
-
 def goes_on(request: Request) -> bool:
     """Whether it goes on from what a server has kept, which its body does not hold."""
     if request.previous_response_id is not None:
         return True
-    return not all(_STATE.isdisjoint(fields) for fields in request.extra.values())
+    return not all(STATE.isdisjoint(fields) for fields in request.extra.values())
 
 
 def plain(value: Any) -> Any:

@@ -93,11 +93,11 @@ class DatabaseShelf:
     def may_have(self, mark: str) -> bool:
         """Whether it is worth a look for a question of this mark, as far as has been heard."""
         heard = self._heard
-        if heard is None or self._readers is None or self._hearing is not None or heard.news:
+        if heard is None or self._readers is None or self._hearing is not None:
             return True
         if heard.due():
             self._readers.submit(self._hear, heard)
-        return heard.has(mark)
+        return heard.may_have(mark)
 
     async def _listen(self, readers: ThreadPoolExecutor, heard: Heard) -> None:
         """Hear what this machine's processes have kept; and others', without waiting for it."""

@@ -154,8 +154,7 @@ class _Passing:
         await client.head(200, self._headers())
         while data:
             self._note(data)
-            watch.touch()
-            watch.hold()
+            watch.hold(touched=True)
             await client.write(data)
             watch.resume()
             data = await self.answer.read()
@@ -179,7 +178,7 @@ class _Passing:
             self.decoder = None
             return
         for frame in frames:
-            if b'"usage"' in frame.data:
+            if frame.data.find(b'"usage"') >= 0:
                 found = measure.read(self.operation.family, frame.data)
                 self.state.measured = found or self.state.measured
 

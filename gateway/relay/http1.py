@@ -23,13 +23,16 @@ from typing import Protocol
 import httptools
 import httpx
 
+from gateway.relay.outbox import outbox_of
+
 IDLE_S = 55.0
 MAX_IDLE_PER_ORIGIN = 1024
 MAX_HEADER_BYTES = 64 * 1024
 # Heads that are kept ready for the headers of one provider: one for each path.
 MAX_LINES = 256
 HIGH_WATER = 256 * 1024
-LOW_WATER = 64 * 1024
+# A request below this waits for the end of the loop's turn, to go out beside others.
+SMALL_BYTES = 32 * 1024
 
 CONNECT_S = 10.0
 
@@ -62,6 +65,8 @@ class Connection(asyncio.Protocol):
         self.answered = False
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
+        self._outbox = outbox_of(loop)
+        self._held = b""
         self._reset()
 
     def _reset(self) -> None:
@@ -173,11 +178,19 @@ class Connection(asyncio.Protocol):
         if self.transport is None or self.closed:
             raise httpx.ReadError("the connection is closed")
         self._reset()
-        if len(body) < 32 * 1024:
-            self.transport.write(head + body)
+        if len(body) < SMALL_BYTES:
+            self._held = head + body
+            self._outbox.add(self)
             return
         self.transport.write(head)
         self.transport.write(body)
+
+    def flush(self) -> None:
+        """Called at the end of the turn: write what is held."""
+        held, self._held = self._held, b""
+        transport = self.transport
+        if held and transport is not None and not self.closed and not transport.is_closing():
+            transport.write(held)
 
     async def send_pieces(self, head: bytes, body: Pieces) -> None:
         """The same, as fast as the upstream takes it; ends early once it has begun to answer."""
@@ -187,9 +200,10 @@ class Connection(asyncio.Protocol):
         async for piece in body:
             if self._head_done or self.error is not None:
                 return
+            self.flush()
             self.transport.write(piece)
             while self._full and not self._head_done and self.error is None:
-                await self._wait()
+                await self._woken()
         self._sending = False
 
     async def wait_head(self) -> None:
@@ -197,7 +211,7 @@ class Connection(asyncio.Protocol):
         while not self._head_done:
             if self.error is not None:
                 raise self.error
-            await self._wait()
+            await self._woken()
 
     async def read(self) -> bytes:
         """The bytes that have come since the last call; empty at the end of the body."""
@@ -206,7 +220,7 @@ class Connection(asyncio.Protocol):
                 raise self.error
             if self.complete:
                 return b""
-            await self._wait()
+            await self._woken()
         chunks = self._chunks
         data = chunks.popleft() if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -236,16 +250,14 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():  # done: whoever waited was cancelled
             waiter.set_result(None)
 
-    async def _wait(self) -> None:
-        self._waiter = self.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _woken(self) -> asyncio.Future[None]:
+        """Done with the next `_wake`."""
+        self._waiter = waiter = self.loop.create_future()
+        return waiter
 
 
 class Body(httpx.AsyncByteStream):
@@ -255,6 +267,8 @@ class Body(httpx.AsyncByteStream):
     """
 
     def __init__(self, connection: Connection, transport: Transport, origin: Origin) -> None:
+        # What has come since the last call; empty at the end.
+        self.read = connection.read
         self.status = connection.status
         self.headers = connection.headers
         self._connection = connection
@@ -266,10 +280,6 @@ class Body(httpx.AsyncByteStream):
         """Yield what comes, as it comes."""
         while data := await self._connection.read():
             yield data
-
-    async def read(self) -> bytes:
-        """What has come since the last call; empty at the end."""
-        return await self._connection.read()
 
     def close(self) -> None:
         """Give the connection back, or end it if the answer was not read to its end."""

@@ -25,9 +25,14 @@ log = logging.getLogger(__name__)
 BATCH_ITEMS = 500
 FLUSH_S = 0.2
 RETRY_S = 2.0
-# A batch of fewer rows leaves time for idle work; without one, it is done this often.
+# A batch of fewer rows leaves time for idle work, so much of it so often. Seldom, as there is
+# less to each piece of it the more is done at once; and not for long, as requests wait for it.
 QUIET_ROWS = 100
+IDLE_EVERY_S = 1.0
+IDLE_S = 0.1
+# The same where no batch leaves time.
 IDLE_AT_LEAST_S = 5.0
+IDLE_UNDER_LOAD_S = 0.05
 # A body record above this goes to the queue but not to the segment: a kill then
 # costs the body, never the row.
 SEGMENT_BODY_BYTES = 256 * 1024
@@ -35,8 +40,8 @@ SEGMENT_BODY_BYTES = 256 * 1024
 _encoder = msgspec.msgpack.Encoder()
 
 Write = Callable[[list[Entry]], None]
-# Does a piece of idle work and says how much; 0 when there is none left.
-Idle = Callable[[], int]
+# Does idle work for so many seconds and says how much; 0 when there is none left.
+Idle = Callable[[float], int]
 
 
 class Counters(msgspec.Struct):
@@ -143,8 +148,11 @@ class Journal:
             self._idle_left = self._idle_left or rows > 0
             # Idle work under load would take its time from the requests that wait; but it
             # must not wait for ever where the load never ends.
-            if rows < QUIET_ROWS or time.monotonic() - self._idled_at > IDLE_AT_LEAST_S:
-                self._guarded_idle()
+            since_s = time.monotonic() - self._idled_at
+            if rows < QUIET_ROWS and since_s > IDLE_EVERY_S:
+                self._guarded_idle(IDLE_S)
+            elif since_s > IDLE_AT_LEAST_S:
+                self._guarded_idle(IDLE_UNDER_LOAD_S)
             if self._closing and not self._queue:
                 return
 
@@ -202,12 +210,12 @@ class Journal:
             return False
         return True
 
-    def _guarded_idle(self) -> None:
+    def _guarded_idle(self, seconds: float) -> None:
         """Do idle work piece by piece, for as long as nothing waits to be written."""
         self._idled_at = time.monotonic()
         try:
             while self._idle is not None and not self._closing:
-                self._idle_left = bool(self._idle())
+                self._idle_left = bool(self._idle(seconds))
                 if self._queue or not self._idle_left:
                     return
             self._idle_left = False

@@ -122,7 +122,7 @@ class Limiter:
 
         Without a target the call gets an answer that has been kept: it uses nothing.
         """
-        self._of_now(call.snapshot)
+        self._forget_older(call.snapshot)
         own = _NO_RULES if call.admitted else self._of(call, route)
         attempt = self._of_target(target) if target is not None else _NO_RULES
         if not own.bounds and not attempt.bounds:
@@ -132,7 +132,7 @@ class Limiter:
             own_want, attempt_want = _want(call, own), _want_of(call, attempt, target)
         return Asked(own.bounds, own_want, attempt.bounds, attempt_want)
 
-    def _of_now(self, snapshot: Snapshot) -> None:
+    def _forget_older(self, snapshot: Snapshot) -> None:
         """Forget the rules of an older registry."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
@@ -147,7 +147,7 @@ class Limiter:
         Raises GatewayError (rate_limit, quota) for a limit of the key, its team or the
         route. Later attempts of the same call are asked of the provider's limits only.
         """
-        self._of_now(call.snapshot)
+        self._forget_older(call.snapshot)
         if not call.admitted:
             own = self._of(call, route)
             needed = _want(call, own) if target is not None else _NOTHING

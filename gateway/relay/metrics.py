@@ -7,8 +7,10 @@ chose: an unknown model counts under an empty route.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
+from collections import Counter as Counted
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -16,11 +18,27 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gateway.relay.entry import Entry
+from gateway.relay.entry import Attempt, Entry
 from gateway.relay.journal import Counters
 
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
+
+
+# What requests that are counted together have in common: route, provider, model, the
+# client's dialect, whether it is a stream, and the status's first digit.
+Kind = tuple[str, str, str, str, bool, int]
+
+
+class Times(Histogram):
+    """A histogram that takes many values at a time: one by one, each takes three locks."""
+
+    def observe_all(self, values: list[float]) -> None:
+        """Count these values, in seconds."""
+        bounds = self._upper_bounds
+        self._sum.inc(sum(values))
+        for index, count in Counted(bisect_left(bounds, value) for value in values).items():
+            self._buckets[index].inc(count)
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -38,13 +56,13 @@ METRICS: dict[str, Metric] = {
         Counter, "Requests answered.", (*_WHO, "dialect", "stream", "status_class")
     ),
     "dragoman_request_duration_seconds": Metric(
-        Histogram, "Whole time of a request.", (*_WHO, "stream"), _SECONDS
+        Times, "Whole time of a request.", (*_WHO, "stream"), _SECONDS
     ),
     "dragoman_time_to_first_token_seconds": Metric(
-        Histogram, "Time to the first content.", _WHO, _SECONDS
+        Times, "Time to the first content.", _WHO, _SECONDS
     ),
     "dragoman_overhead_seconds": Metric(
-        Histogram, "The gateway's own part before the first byte.", ("route",), _OVERHEAD
+        Times, "The gateway's own part before the first byte.", ("route",), _OVERHEAD
     ),
     "dragoman_in_flight_requests": Metric(Gauge, "Requests being answered now."),
     "dragoman_upstream_attempts_total": Metric(
@@ -73,11 +91,11 @@ METRICS: dict[str, Metric] = {
     "dragoman_build_info": Metric(Gauge, "Always 1.", ("version",)),
 }
 _TOKENS = (
-    ("input", "input_tokens"),
-    ("cache_read", "cache_read_tokens"),
-    ("cache_write", "cache_write_tokens"),
-    ("output", "output_tokens"),
-    ("reasoning", "reasoning_tokens"),
+    ("input", attrgetter("input_tokens")),
+    ("cache_read", attrgetter("cache_read_tokens")),
+    ("cache_write", attrgetter("cache_write_tokens")),
+    ("output", attrgetter("output_tokens")),
+    ("reasoning", attrgetter("reasoning_tokens")),
 )
 
 
@@ -104,7 +122,7 @@ class Metrics:
 
     def _make(self, name: str, row: Metric) -> MetricWrapperBase:
         options: dict[str, Any] = {"registry": self.registry}
-        if row.kind is Histogram:
+        if row.kind is Times:
             options["buckets"] = row.buckets
         if row.kind is Gauge and self._multiprocess:
             options["multiprocess_mode"] = "livesum"
@@ -132,32 +150,36 @@ class Metrics:
 
     def flush(self) -> None:
         """Count what waits. From any thread; sums, as each count takes a lock."""
-        sums: dict[tuple[str, ...], float] = defaultdict(float)
+        alike: defaultdict[Kind, list[Entry]] = defaultdict(list)
         while self._waiting:
             try:
                 entry = self._waiting.popleft()
             except IndexError:  # another thread was faster
                 break
-            self._observe(entry)
-            for key, amount in _counts(entry):
-                sums[key] += amount
+            who = entry.route, entry.provider, entry.model
+            alike[*who, entry.client_dialect, entry.stream, entry.status // 100].append(entry)
+        sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        for kind, entries in alike.items():
+            self._observe(kind, entries)
+            _count(kind, entries, sums)
         for key, amount in sums.items():
             self._child(*key).inc(amount)
         self._child("dragoman_in_flight_requests").set(self._flying)
 
-    def _observe(self, entry: Entry) -> None:
-        who = (entry.route, entry.provider, entry.model)
-        stream = "true" if entry.stream else "false"
-        if not entry.duration_ms:  # the requests of a batch, whose times nobody tells
-            return
-        duration = self._child("dragoman_request_duration_seconds", *who, stream)
-        duration.observe(entry.duration_ms / 1000)
-        if entry.first_token_ms is not None:
-            first = self._child("dragoman_time_to_first_token_seconds", *who)
-            first.observe(entry.first_token_ms / 1000)
-        if entry.overhead_ms is not None:
-            overhead = self._child("dragoman_overhead_seconds", entry.route)
-            overhead.observe(entry.overhead_ms / 1000)
+    def _observe(self, kind: Kind, entries: list[Entry]) -> None:
+        *who, _, stream, _ = kind
+        # But for the requests of a batch, whose times nobody tells.
+        timed = [entry for entry in entries if entry.duration_ms]
+        durations = [entry.duration_ms / 1000 for entry in timed]
+        firsts = [e.first_token_ms / 1000 for e in timed if e.first_token_ms is not None]
+        overheads = [e.overhead_ms / 1000 for e in timed if e.overhead_ms is not None]
+        if durations:
+            told = "true" if stream else "false"
+            self._child("dragoman_request_duration_seconds", *who, told).observe_all(durations)
+        if firsts:
+            self._child("dragoman_time_to_first_token_seconds", *who).observe_all(firsts)
+        if overheads:
+            self._child("dragoman_overhead_seconds", who[0]).observe_all(overheads)
 
     def exposition(
         self, counters: Counters, depth: int, version: int, cooling: dict[str, int]
@@ -177,32 +199,36 @@ class Metrics:
         return generate_latest(registry)
 
 
-def _counts(entry: Entry) -> Iterator[tuple[tuple[str, ...], float]]:
-    """What a finished request adds to each counter, by name and labels."""
-    who = (entry.route, entry.provider, entry.model)
-    stream = "true" if entry.stream else "false"
-    hundreds = f"{entry.status // 100}xx"
-    yield ("dragoman_requests_total", *who, entry.client_dialect, stream, hundreds), 1
-    if entry.outcome == "client_closed":
-        yield ("dragoman_client_disconnects_total", entry.route), 1
-    for direction, field in _TOKENS:
-        if count := getattr(entry, field):
-            yield ("dragoman_tokens_total", *who, direction), count
-    if entry.cost_usd:
-        yield ("dragoman_cost_usd_total", *who), float(entry.cost_usd)
-    if entry.cache:
-        yield ("dragoman_cache_requests_total", entry.route, entry.cache), 1
-        if entry.saved_usd:
-            yield ("dragoman_cache_saved_usd_total", entry.route), float(entry.saved_usd)
-    for record in entry.attempts:
-        if record.skipped is None:
-            target = (record.provider, record.model)
-            outcome = "error" if record.error_kind else "ok"
-            yield ("dragoman_upstream_attempts_total", *target, outcome), 1
-            if record.cost_usd:  # of one that was given up: no part of the request's own
-                yield ("dragoman_cost_usd_total", entry.route, *target), float(record.cost_usd)
-            if record.input_tokens:
-                told = ("dragoman_tokens_total", entry.route, *target, "input")
-                yield told, record.input_tokens
-            if record.error_kind:
-                yield ("dragoman_upstream_errors_total", *target, record.error_kind), 1
+def _count(kind: Kind, entries: list[Entry], sums: defaultdict[tuple[str, ...], float]) -> None:
+    """Add what finished requests of one kind add to each counter, by name and labels."""
+    route, provider, model, dialect, stream, hundreds = kind
+    who = route, provider, model
+    told = "true" if stream else "false"
+    sums["dragoman_requests_total", *who, dialect, told, f"{hundreds}xx"] += len(entries)
+    for direction, tokens in _TOKENS:
+        if count := sum(filter(None, map(tokens, entries))):
+            sums["dragoman_tokens_total", *who, direction] += count
+    for entry in entries:
+        if entry.outcome == "client_closed":
+            sums["dragoman_client_disconnects_total", route] += 1
+        if entry.cost_usd:
+            sums["dragoman_cost_usd_total", *who] += float(entry.cost_usd)
+        if entry.cache:
+            sums["dragoman_cache_requests_total", route, entry.cache] += 1
+            if entry.saved_usd:
+                sums["dragoman_cache_saved_usd_total", route] += float(entry.saved_usd)
+        for record in entry.attempts:
+            if record.skipped is None:
+                _count_attempt(route, record, sums)
+
+
+def _count_attempt(route: str, record: Attempt, sums: defaultdict[tuple[str, ...], float]) -> None:
+    target = record.provider, record.model
+    outcome = "error" if record.error_kind else "ok"
+    sums["dragoman_upstream_attempts_total", *target, outcome] += 1
+    if record.cost_usd:  # of one that was given up: no part of the request's own
+        sums["dragoman_cost_usd_total", route, *target] += float(record.cost_usd)
+    if record.input_tokens:
+        sums["dragoman_tokens_total", route, *target, "input"] += record.input_tokens
+    if record.error_kind:
+        sums["dragoman_upstream_errors_total", *target, record.error_kind] += 1

@@ -174,7 +174,7 @@ def _completes(call: Call, traits: Traits) -> bool:
 
 def _reasons_with_tools(call: Call) -> bool:
     """Whether a request has tools and is not told to do without reasoning."""
-    if b'"tools"' not in call.body and b'"functions"' not in call.body:
+    if call.body.find(b'"tools"') < 0 and call.body.find(b'"functions"') < 0:
         return False
     request = call.request
     thinking = request.thinking
@@ -277,7 +277,7 @@ def passed(
         fields, more = profile_edits.apply_raw(edits, fields)
         report = tuple(more)
     # A path with a query of its own (`alt=sse`) says all that the upstream has to know.
-    if "?" not in path and b"=" in call.query and b"key=" not in call.query:
+    if call.query and "?" not in path and b"=" in call.query and b"key=" not in call.query:
         path = f"{path}?{call.query.decode('ascii', 'ignore')}"
     return Prepared(
         dialect=call.dialect,

@@ -175,6 +175,8 @@ async def _send_whole(
         passed = msgspec.json.encode(body)
         call.recorder.client(passed)
     call.last = passed
+    if call.remembers:
+        await runtime.reasoning.stored()
     client.status = 200
     client.headers = [*_JSON_HEADERS, *answer_headers(call, target), *(headers or [])]
     settle(runtime, call, client)
@@ -199,6 +201,8 @@ async def _send_unfolded(
     call.recorder.client(body)
     call.last = body
     _report(call, tuple(renderer.report))
+    if call.remembers:
+        await runtime.reasoning.stored()
     client.status = 200
     client.headers = [*stream_headers(call), *answer_headers(call, target)]
     settle(runtime, call, client)
@@ -240,10 +244,11 @@ def headers_of(call: Call, label: str) -> list[Header]:
     ]
     if call.passage is not None:
         headers += call.passage.headers()
-    tried = sum(1 for attempt in call.attempts if attempt.skipped is None)
-    if tried > 1:
-        headers.append((b"x-dragoman-attempts", b"%d" % tried))
-    for action in ("dropped", "approximated"):
+    if len(call.attempts) > 1:
+        tried = sum(1 for attempt in call.attempts if attempt.skipped is None)
+        if tried > 1:
+            headers.append((b"x-dragoman-attempts", b"%d" % tried))
+    for action in ("dropped", "approximated") if call.adaptations else ():
         fields = [row["field"] for row in call.adaptations if row["action"] == action]
         if fields:
             unique = ", ".join(dict.fromkeys(fields))
@@ -318,7 +323,6 @@ class _Stream:
             for frame in _frames(self.decoder, data):
                 events += self.parser.feed(frame)
             if events:
-                watch.touch()
                 self._read(events)
             out = self._whole(data) if self.passed else b"".join(map(self.renderer.feed, events))
             if not self.client.started:
@@ -334,9 +338,11 @@ class _Stream:
             if out:
                 if not self.passed:
                     recorder.client(out)
-                watch.hold()
+                watch.hold(touched=bool(events))  # comments that are passed on are no sign of life
                 await self.client.write(out)
-                watch.resume()  # comments that are passed on are no sign of life
+                watch.resume()
+            elif events:
+                watch.touch()
         await self._close(call)
 
     def _read(self, events: list[Event]) -> None:
@@ -355,8 +361,9 @@ class _Stream:
 
         A client would choke on a torn event before it could read that the stream broke.
         """
-        if self.tail:
-            data = self.tail + data
+        if not self.decoder.pending and not self.tail:
+            return data
+        data = self.tail + data
         if not self.decoder.pending:
             self.tail = b""
             return data
@@ -403,6 +410,8 @@ class _Stream:
             call.error, call.outcome = call.tap.error, "cut"
         _report(call, tuple(self.renderer.report))
         self.watch.hold()
+        if call.remembers:
+            await self.runtime.reasoning.stored()
         settle(self.runtime, call, self.client)
         await self.client.end(out)
 

@@ -29,7 +29,7 @@ from gateway.relay.cache_store import MEMORY_BYTES
 from gateway.relay.call import Call
 from gateway.relay.entry import Entry
 from gateway.relay.http1 import FixedHeaders
-from gateway.relay.journal import Journal
+from gateway.relay.journal import Idle, Journal
 from gateway.relay.kept import Shelf
 from gateway.relay.limiter import Limiter, Spent
 from gateway.relay.load import Load
@@ -91,7 +91,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     load_snapshot: Callable[[], Snapshot]
     current_version: Callable[[], int]
     write: Callable[[list[Entry]], None]
-    idle: Callable[[], int] | None = None
+    idle: Idle | None = None
     close: Callable[[], None] | None = None
     upkeep: Callable[[], object] | None = None
     spent: Callable[[Snapshot], Spent] | None = None

@@ -86,7 +86,7 @@ def _row(call: Call, client: Client, now: float) -> Entry:
         finish=tap.finish.reason if tap.finish else "",
         duration_ms=call.ms(now),
         first_token_ms=call.ms(first) if first is not None else None,
-        overhead_ms=max(0.0, round((seen - call.started - call.waited_s) * 1000, 3)),
+        overhead_ms=max(0.0, call.ms(seen - call.waited_s)),
         attempts=call.attempts,
         adaptations=call.adaptations,
         session="" if call.shadow_of else _session(call),
@@ -202,6 +202,8 @@ def _bill_forwarded(entry: Entry, call: Call, state: Forwarded) -> None:
 
 
 def _session(call: Call) -> str:
+    if call.headers.keys().isdisjoint(SESSION_HEADERS):
+        return ""
     for name in SESSION_HEADERS:
         value: Any = call.headers.get(name)
         if value:

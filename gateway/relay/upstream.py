@@ -39,22 +39,20 @@ class Answer:
 
     async def read(self) -> bytes:
         """What has come since the last call; empty at the end. Raises GatewayError."""
-        while True:
-            data = await self._read()
-            if not data or self._inflate is None:
-                return data
-            if inflated := self._inflate.feed(data):
-                return inflated
-
-    async def _read(self) -> bytes:
         try:
-            if self._direct is not None:
-                return await self._direct.read()
-            if self._iterator is None:
-                self._iterator = aiter(self._response.stream)  # type: ignore[union-attr, arg-type]
-            return await anext(self._iterator, b"")
+            while True:
+                data = await (self._next() if self._direct is None else self._direct.read())
+                if not data or self._inflate is None:
+                    return data
+                if inflated := self._inflate.feed(data):
+                    return inflated
         except httpx.TransportError as error:
             raise GatewayError(unreachable(error)) from error
+
+    async def _next(self) -> bytes:
+        if self._iterator is None:
+            self._iterator = aiter(self._response.stream)  # type: ignore[union-attr, arg-type]
+        return await anext(self._iterator, b"")
 
     async def read_all(self, limit: int = MAX_REPLY_BYTES) -> bytes:
         """The whole body. Raises GatewayError past `limit` bytes or if it breaks off."""

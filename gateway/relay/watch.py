@@ -107,15 +107,19 @@ class Watch:
         # `next_at` may stay behind: an early look finds that nothing is due.
         self._due = self._loop.time() + self._limit_s
 
-    def hold(self) -> None:
-        """The wait is the client's, not the upstream's: only the total limit runs."""
-        self._left_s = self._due - self._loop.time()
+    def hold(self, *, touched: bool = False) -> None:
+        """The wait is the client's, not the upstream's: only the total limit runs.
+
+        `touched`: something has come, and the allowance starts again after it.
+        """
+        self._left_s = self._limit_s if touched else self._due - self._loop.time()
         self._due = _NEVER
 
     def resume(self) -> None:
         """The wait is the upstream's again, and as long as it was before `hold`."""
-        self._due = self._loop.time() + self._left_s
-        self._sooner(self._due)  # a look meanwhile has found nothing to wait for
+        self._due = due = self._loop.time() + self._left_s
+        if due < self.next_at:  # a look meanwhile has found nothing to wait for
+            self.next_at = due
 
     def stop(self, reason: Reason) -> None:
         """End the request now, for this reason. The first reason stays."""
@@ -154,7 +158,8 @@ class Watch:
         self.next_at = min(deadlines, self._listen_at)
 
     def _sooner(self, when: float) -> None:
-        self.next_at = min(self.next_at, when)
+        if when < self.next_at:
+            self.next_at = when
 
     async def _listen(self, receive: Receive) -> None:
         with contextlib.suppress(asyncio.CancelledError):

@@ -183,6 +183,8 @@ class Course:
         self._causes.setdefault(candidate.stage, set()).add(kind)
 
     def _entered(self, candidate: Candidate) -> bool:
+        if not self._causes:
+            return True
         above = self._above(candidate.stage)
         if above is None:
             return True

@@ -107,6 +107,8 @@ def decide(
     nobody could be called, they are called all the same: a call that may fail is better
     than none at all. `busy` are the requests under way, by `provider/model`.
     """
+    if facts is None and not health and len(routes) == 1 and len(routes[0].targets) == 1:
+        return _only(routes[0])
     fitting: list[Candidate] = []
     skipped: list[Skip] = []
     barred = _barred(routes, facts) if facts is not None else None
@@ -124,6 +126,16 @@ def decide(
     if resting and not _anyone(awake, resting):
         return Decision(tuple(fitting), tuple(skipped), forced=True)
     return Decision(tuple(awake), (*skipped, *resting))
+
+
+def _only(route: Route) -> Decision:
+    """Of a route with one target, whoever asks."""
+    (target,) = route.targets
+    step = None
+    if route.steps:
+        fitting = (step for step in route.steps if step.order == target.order)
+        step = next(fitting, None) or Step(order=target.order, strategy=route.strategy)
+    return Decision((Candidate(route, target, 0, step),))
 
 
 def _by_health(

@@ -8,7 +8,7 @@ A step then gets one call for each of its targets, and at least one more than it
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 from gateway.canon.errors import Error
 from gateway.routing.course import Candidate, Course, Decision, passing, times
@@ -34,13 +34,13 @@ class Stepwise(Course):
     def __init__(self, decision: Decision) -> None:
         super().__init__(decision, 0)
         self._group: Group | None = None
-        self._calls: Counter[Group] = Counter()
+        self._calls: defaultdict[Group, int] = defaultdict(int)
 
     def next(self) -> Candidate | None:
         """The one to call now; None if there is nobody left."""
         self.waits = False
         while True:
-            due = min(map(group_of, self._again), default=None)
+            due = min(map(group_of, self._again)) if self._again else None
             if self._left and (due is None or group_of(self._left[0]) <= due):
                 candidate = self._left.pop(0)
                 if self._entered(candidate):

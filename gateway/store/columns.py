@@ -70,7 +70,7 @@ def row_of(entry: Entry, *, textual: bool) -> Row:
     row = list(known.values(entry))
     for index, most in known.texts:
         text = row[index]
-        if len(text) > most or "\0" in text:
+        if text and (len(text) > most or "\0" in text):
             row[index] = text.replace("\0", "")[:most]
     for index in known.json:
         row[index] = json_text(row[index]) if row[index] else "[]"

@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 
 # A transaction of this many rows holds SQLite's write lock for about 0.1 s.
 AT_ONCE = 40
-# The writer thread comes back for the rest; rows that wait to be written go first.
-BUDGET_S = 0.5
 
 _SQLITE = "INSERT INTO gateway_requesttext (rowid, document) VALUES (%s, %s)"
 _POSTGRESQL = (
@@ -27,15 +25,16 @@ _POSTGRESQL = (
 )
 
 
-def index_pending(limit: int = 1000) -> int:
-    """Index up to `limit` requests that wait for it, within BUDGET_S; how many it did.
+def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
+    """Index up to `limit` requests that wait for it, for so long or a little longer.
 
+    How many it did. The rest is for the next time: rows that wait to be written go first.
     Several processes may do this at once: on PostgreSQL each takes rows of its own, on
     SQLite one after the other.
     """
     thread.refresh()
     done = 0
-    until = time.monotonic() + BUDGET_S
+    until = time.monotonic() + budget_s
     while done < limit and time.monotonic() < until and Unindexed.objects.exists():
         count = _index(min(AT_ONCE, limit - done))
         if not count:

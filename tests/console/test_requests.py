@@ -265,10 +265,10 @@ def test_a_search_that_runs_out_of_time_can_be_carried_on(db: None, monkeypatch:
     assert one.rows == []
     assert one.reached is not None
     assert "Look further back" in page(ada, "q=asked:nothing&range=all")
-    cursor, rounds = one.next, 0
-    while cursor is not None and rounds < 50:
-        cursor, rounds = find.page(search, cursor).next, rounds + 1
-    assert cursor is None
+    cursor = one.next
+    while cursor is not None:  # ids need not begin at 1: sequences outlive other tests
+        before, cursor = cursor, find.page(search, cursor).next
+        assert cursor is None or cursor < before
 
 
 def test_hostile_addresses_are_harmless(ada: Client):

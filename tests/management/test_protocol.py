@@ -46,23 +46,16 @@ def corked() -> tuple[Corked, Wire]:
     return Corked(wire, asyncio.get_running_loop()), wire
 
 
-async def test_head_and_body_are_one_write() -> None:
+async def test_what_is_written_in_one_turn_is_one_write() -> None:
     cork, wire = corked()
     cork.write(HEAD)
     cork.write(b"ok")
-    assert wire.writes == [HEAD + b"ok"]
-    await asyncio.sleep(0)
-    assert wire.writes == [HEAD + b"ok"]
-
-
-async def test_a_head_alone_goes_with_the_next_turn() -> None:
-    cork, wire = corked()
-    cork.write(HEAD)
     assert wire.writes == []
     await asyncio.sleep(0)
-    assert wire.writes == [HEAD]
+    assert wire.writes == [HEAD + b"ok"]
     cork.write(b"data: 1\n\n")
-    assert wire.writes == [HEAD, b"data: 1\n\n"]
+    await asyncio.sleep(0)
+    assert wire.writes == [HEAD + b"ok", b"data: 1\n\n"]
 
 
 async def test_a_head_that_is_held_waits_for_its_body() -> None:
@@ -71,7 +64,27 @@ async def test_a_head_that_is_held_waits_for_its_body() -> None:
     await asyncio.sleep(0)
     assert wire.writes == []
     cork.write(b"ok")
+    await asyncio.sleep(0)
     assert wire.writes == [HEAD + b"ok"]
+
+
+async def test_much_does_not_wait() -> None:
+    cork, wire = corked()
+    cork.write(HEAD)
+    cork.write(b"x" * 65_536)
+    assert wire.writes == [HEAD + b"x" * 65_536]
+    cork.write(b"ok")
+    await asyncio.sleep(0)
+    assert wire.writes == [HEAD + b"x" * 65_536, b"ok"]
+
+
+async def test_one_that_has_gone_does_not_keep_the_others_from_theirs() -> None:
+    corks = [corked() for _ in range(3)]
+    for cork, _ in corks:
+        cork.write(HEAD)
+    corks[1][1].closed = True
+    await asyncio.sleep(0)
+    assert [wire.writes for _, wire in corks] == [[HEAD], [], [HEAD]]
 
 
 async def test_closing_sends_what_is_held() -> None:

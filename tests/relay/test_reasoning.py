@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from gateway.canon.errors import Error
 from gateway.canon.request import Reasoning, Request, Signature, Text, ToolCall, Turn
 from gateway.canon.signature import unwrap, wrap
-from gateway.relay.reasoning import Memory, Row, _best, refuses_state
+from gateway.relay.reasoning import STORED_S, Memory, Row, _best, refuses_state
 from gateway.relay.reasoning_turns import kept_of, keys_after, keys_in, lacking, restored, stateless
 from tests.fakes import bedrock_rules, gemini_rules, responses_rules
 from tests.relay.clients import Chat, Gemini, Messages
@@ -181,6 +183,40 @@ async def test_a_row_that_comes_late_is_waited_for(upstreams: Upstreams, tmp_pat
         await ask(gateway, client, "bedrock", stream=True)
         await asyncio.to_thread(gateway.runtime.reasoning.close)
     assert RETURNED["bedrock"](upstreams.last("bedrock").body) == ["state"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+async def test_an_answer_ends_when_its_row_is_stored(
+    upstreams: Upstreams, tmp_path: Path, stream: bool
+):
+    rows = Rows()
+
+    def slow(given: list[Row]) -> None:
+        time.sleep(0.1)
+        rows.rows.extend(given)
+
+    async with process(tmp_path, upstreams) as gateway:
+        gateway.runtime.reasoning = Memory(find=rows.find, keep=slow)
+        client = Chat()
+        client.say(ASKED)
+        await ask(gateway, client, "gemini", stream=stream)
+        assert len(rows.rows) == 1, "another process may be asked now"
+        await asyncio.to_thread(gateway.runtime.reasoning.close)
+
+
+async def test_a_store_that_hangs_is_not_waited_for_twice(upstreams: Upstreams, tmp_path: Path):
+    released = threading.Event()
+    async with process(tmp_path, upstreams) as gateway:
+        memory = gateway.runtime.reasoning = Memory(keep=lambda _: (released.wait(20), None)[1])
+        for number in range(3):
+            client = Chat()
+            client.say(f"{ASKED} {number}")
+            await ask(gateway, client, "gemini", stream=False)
+            if not number:
+                began = time.monotonic()
+        assert time.monotonic() - began < STORED_S
+        released.set()
+        await asyncio.to_thread(memory.close)
 
 
 async def test_deepseek_gets_a_blank_where_nobody_knows_its_thought(

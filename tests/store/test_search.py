@@ -162,7 +162,7 @@ def test_a_damaged_body_does_not_block_the_queue(caplog: pytest.LogCaptureFixtur
 
 def test_indexing_goes_in_steps_and_ends() -> None:
     store.write([asked("hello", id=f"req_{n}") for n in range(7)])
-    assert [store.index_pending(3) for _ in range(4)] == [3, 3, 1, 0]
+    assert [store.index_pending(limit=3) for _ in range(4)] == [3, 3, 1, 0]
     assert len(found("hello")) == 7
 
 

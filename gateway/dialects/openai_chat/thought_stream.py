@@ -23,7 +23,9 @@ class ThoughtState:
     @property
     def held(self) -> bool:
         """Whether there are details that only the provider can read."""
-        return any(detail.get("signature") or detail.get("data") for detail in self._details)
+        return bool(self._details) and any(
+            detail.get("signature") or detail.get("data") for detail in self._details
+        )
 
     def sign(self, signature: Any) -> None:
         """Note a signature that stands for itself (Mistral)."""

@@ -19,26 +19,28 @@ def parse_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     details = _object(usage, "prompt_tokens_details")
-    read = _first(details, "cached_tokens")
+    read = _count(details.get("cached_tokens"))
     if read is None:
-        read = _first(usage, "prompt_cache_hit_tokens", "cached_tokens")
-    write = _first(details, "cache_write_tokens")
+        read = _count(usage.get("prompt_cache_hit_tokens"))
+    if read is None:
+        read = _count(usage.get("cached_tokens"))
+    write = _count(details.get("cache_write_tokens"))
     if write is None:
-        write = _first(usage, "cache_write_tokens")
-    output = _first(usage, "completion_tokens")
+        write = _count(usage.get("cache_write_tokens"))
+    output = _count(usage.get("completion_tokens"))
     prompt = _prompt(usage, output)
-    missed = _first(usage, "prompt_cache_miss_tokens")
+    missed = _count(usage.get("prompt_cache_miss_tokens"))
     if prompt is not None:
         missed = max(0, prompt - (read or 0) - (write or 0))
     if missed is None and output is None and read is None:
         return None
-    reasoning = _first(_object(usage, "completion_tokens_details"), "reasoning_tokens")
+    reasoning = _count(_object(usage, "completion_tokens_details").get("reasoning_tokens"))
     return Usage(
         input=missed,
         cache_read=read,
         cache_write=write,
         output=output,
-        reasoning=_first(usage, "reasoning_tokens") if reasoning is None else reasoning,
+        reasoning=_count(usage.get("reasoning_tokens")) if reasoning is None else reasoning,
         provider_cost=_cost(usage.get("cost")),
         native=usage,
     )
@@ -46,9 +48,9 @@ def parse_usage(usage: Any) -> Usage | None:
 
 def _prompt(usage: Json, output: int | None) -> int | None:
     """All prompt tokens, from the total where they are not given themselves."""
-    prompt = _first(usage, "prompt_tokens")
+    prompt = _count(usage.get("prompt_tokens"))
     if prompt is None and output is not None:
-        total = _first(usage, "total_tokens")
+        total = _count(usage.get("total_tokens"))
         return None if total is None else max(0, total - output)
     return prompt
 
@@ -58,14 +60,12 @@ def _object(usage: Json, key: str) -> Json:
     return value if isinstance(value, dict) else _NOTHING
 
 
-def _first(counts: Json, *names: str) -> int | None:
-    """The first of these fields that is a count; a whole float counts as one."""
-    for name in names:
-        value = counts.get(name)
-        if type(value) is int:
-            return value if value > 0 else 0
-        if type(value) is float and value.is_integer():
-            return max(0, int(value))
+def _count(value: Any) -> int | None:
+    """The value if it is a count; a whole float is one."""
+    if type(value) is int:
+        return value if value > 0 else 0
+    if type(value) is float and value.is_integer():
+        return max(0, int(value))
     return None
 
 

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol, with the head of an answer and its body in one packet.
 
 uvicorn writes both as they come, which is a system call and a packet each (10 us of a
-unary answer's CPU); here the head waits for the rest of the same turn of the loop. And it
+unary answer's CPU); here they wait for the end of the loop's turn (`relay.outbox`). And it
 looks at each header by itself (1 us); here they are joined first, and looked at together.
 And it sets a timer for each request (3 us) that closes the connection if none follows; here a
 connection has one, which looks how long it has been idle.
@@ -20,43 +20,48 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-_HEAD = b"HTTP/1.1 "
-# Up to here the head of an answer of known length waits for its body, however long that takes.
+from gateway.relay.outbox import outbox_of
+
+# Up to here the head of an answer of known length waits for its body, however long that
+# takes; and up to here what is written waits for the end of the turn.
 _SMALL_BYTES = 64 * 1024
 # All that a header's value may hold.
 _FINE = bytes(byte for byte in range(256) if byte == 9 or (byte > 31 and byte != 127))
 # Names that need no look: those seen that are well-formed and mean nothing to the protocol.
 _PLAIN: set[bytes] = set()
 _MOST_NAMES = 1024
+_BODY = "http.response.body"
 _MEANT = frozenset({b"connection", b"transfer-encoding"})
 _BODILESS = frozenset({204, 304})
 
 
 class Corked:
-    """A transport that holds an answer's head back until the next write, or the next turn."""
+    """A transport that gathers what is written in one turn of the loop into one write."""
 
-    __slots__ = ("_held", "_loop", "_transport")
+    __slots__ = ("_held", "_outbox", "_queued", "_transport")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
-        self._loop = loop
+        self._outbox = outbox_of(loop)
         self._held = b""
+        self._queued = False
 
     def write(self, data: bytes) -> None:
-        """Send, or hold back if it is a head."""
-        if self._held:
-            data, self._held = self._held + data, b""
-        elif data.startswith(_HEAD):
-            self._held = data
-            self._loop.call_soon(self._flush)
-            return
-        self._transport.write(data)
+        """Send at the end of the turn; at once if it is much, so that its reader is waited for."""
+        self._held = self._held + data if self._held else data
+        if len(self._held) > _SMALL_BYTES:
+            self.flush()
+        elif not self._queued:
+            self._queued = True
+            self._outbox.add(self)
 
     def hold(self, head: bytes) -> None:
-        """Hold a head back until the next write."""
-        self._held = head
+        """Hold a head back until the next write, however long that takes."""
+        self._held += head
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is held."""
+        self._queued = False
         if self._held:
             data, self._held = self._held, b""
             if not self._transport.is_closing():
@@ -64,7 +69,7 @@ class Corked:
 
     def close(self) -> None:
         """Send what is held, then close."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
@@ -75,10 +80,23 @@ class Corked:
 class Cycle(RequestResponseCycle):
     """One answer. What is out of the ordinary is left to uvicorn."""
 
+    # Whether the head went from here, and said that the body comes in chunks.
+    _chunked = False
+
     async def send(self, message: Any) -> None:
         """Send the head, or a piece of the body."""
-        if self.response_started or not self._begun(message):
+        if not (self._went(message) if self.response_started else self._begun(message)):
             await super().send(message)
+
+    def _went(self, message: Any) -> bool:
+        """Whether a piece of the body was ordinary, and is sent; the last one never is."""
+        if not self._chunked or self.response_complete or not message.get("more_body"):
+            return False
+        if self.disconnected or self.flow.write_paused or message["type"] != _BODY:
+            return False
+        if body := message.get("body"):
+            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
 
     def _begun(self, message: Any) -> bool:
         """Whether the head was ordinary, and is sent."""
@@ -103,7 +121,8 @@ class Cycle(RequestResponseCycle):
         if length is None and status not in _BODILESS:
             lines.append(b"transfer-encoding: chunked\r\n")
         self.response_started, self.waiting_for_100_continue = True, False
-        self.chunked_encoding = length is None and status not in _BODILESS
+        self._chunked = length is None and status not in _BODILESS
+        self.chunked_encoding = self._chunked
         self.expected_content_length = length or 0
         head = b"".join([STATUS_LINE[status], *lines, b"\r\n"])
         if length is not None and length <= _SMALL_BYTES:
