@@ -18,6 +18,7 @@ import pytest
 from django.utils import timezone
 from hypothesis import HealthCheck, settings
 
+from gateway.models import RequestText
 from gateway.relay import journal
 from tests.waits import PATIENCE_S
 
@@ -50,6 +51,18 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> dt.datetime:
     now -= dt.timedelta(days=1 if now > timezone.now() else 0)
     monkeypatch.setattr(timezone, "now", lambda: now)
     return now
+
+
+@pytest.fixture(autouse=True)
+def _no_words_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The full-text index is no table of Django's own: its flush after a test passes it by."""
+    marked = request.node.get_closest_marker("django_db")
+    if marked is None or not marked.kwargs.get("transaction"):
+        yield
+        return
+    request.getfixturevalue("transactional_db")
+    yield
+    RequestText.objects.all().delete()
 
 
 def pytest_configure(config: pytest.Config) -> None:

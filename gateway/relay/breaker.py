@@ -2,8 +2,9 @@
 
 One small file, mapped into memory: a number that grows with each change, and the states as
 JSON. Reading costs a look at that number; what changes a state (a failure, an answer after
-one) takes the file's lock for some microseconds. A process that can not get at the file,
-or finds it locked by one that hangs, goes on by itself. Times are the machine's monotonic
+one) takes the file's lock for some microseconds. A process that can not get at the file
+goes on by itself; one that finds it locked for long does as well, and makes its changes there
+as soon as it can. Times are the machine's monotonic
 clock, which its processes have in common; `relay.shared_breaker` is for several machines.
 """
 
@@ -29,7 +30,12 @@ _HEADER = 16
 _CHANGES, _LENGTH = 0, 1
 # What nobody has asked for since is forgotten.
 _OLD_S = 3600.0
+# So often the lock is asked for, and by a process that ends.
 _TRIES = 50
+_LAST_TRIES = 5_000
+_UNSEEN = -1
+# Of changes that could not be made yet, so many are kept.
+_MOST_OWED = 1000
 
 
 class _Board(msgspec.Struct):
@@ -51,6 +57,8 @@ class Breaker:
     ) -> None:
         self.states: dict[str, State] = {}
         self._claims: dict[str, float] = {}
+        # Changes made here that the file has not got.
+        self._owed: list[Callable[[], object]] = []
         self._clock = clock
         self._seen = 0
         self._fd = -1
@@ -168,23 +176,33 @@ class Breaker:
         if state is not None:
             self.states[label] = made(state)
 
-    def _changed(self, change: Callable[[], object] | None) -> None:
+    def _changed(self, change: Callable[[], object] | None, tries: int = _TRIES) -> None:
         """Read what is shared, make a change to it, and write it back."""
-        if self._map is None or not self._lock():
+        if self._map is None or not self._lock(tries):
             if change is not None:
                 change()
+                self._owe(change)
             return
         try:
             if self._words[_CHANGES] != self._seen:
                 self._read()
-            if change is not None:
-                change()
+            changes = [*self._owed, change] if change is not None else self._owed
+            for made in changes:
+                made()
+            if changes:
+                self._owed = []
                 self._write()
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def _lock(self) -> bool:
-        for _ in range(_TRIES):
+    def _owe(self, change: Callable[[], object]) -> None:
+        """The next look makes the change again, in what the file then says."""
+        if self._map is not None and len(self._owed) < _MOST_OWED:
+            self._owed.append(change)
+            self._seen = _UNSEEN
+
+    def _lock(self, tries: int) -> bool:
+        for _ in range(tries):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -234,6 +252,8 @@ class Breaker:
 
     def close(self) -> None:
         """Leave the file; what it says stays for the next process."""
+        if self._owed:
+            self._changed(None, _LAST_TRIES)
         self._words = memoryview(bytearray(_HEADER)).cast("q")
         self._seen = 0
         if self._map is not None:

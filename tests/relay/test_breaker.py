@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import subprocess
 import sys
 import time
@@ -40,15 +41,15 @@ def pair(tmp_path: Path) -> tuple[Breaker, Breaker, Clock]:
     return Breaker(path, clock=clock), Breaker(path, clock=clock), clock
 
 
-def fails(breaker: Breaker, times: int = FAILURES, kind: str = "timeout") -> None:
+def fails(breaker: Breaker, label: str = X, times: int = FAILURES, kind: str = "timeout") -> None:
     for _ in range(times):
-        breaker.note(X, kind, None, 5.0)
+        breaker.note(label, kind, None, 5.0)
 
 
 def test_failures_of_two_processes_count_together(tmp_path: Path) -> None:
     one, two, _ = pair(tmp_path)
-    fails(one, FAILURES - 1)
-    fails(two, 1)
+    fails(one, times=FAILURES - 1)
+    fails(two, times=1)
     one.look()
     assert one.states[X].until == two.states[X].until > 0
 
@@ -144,6 +145,33 @@ def test_a_claim_is_one_processs_for_its_time(tmp_path: Path) -> None:
     assert two.claim("c", 10)
 
 
+def test_what_happens_while_the_file_is_locked_is_told_later(tmp_path: Path) -> None:
+    one, two, clock = pair(tmp_path)
+    fails(two)
+    with (tmp_path / "breaker" / "states").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        fails(one, "p/y")
+        assert one.claim("c", 10)
+        assert "p/y" in one.states, "it goes on by itself"
+        two.look()
+        assert "p/y" not in two.states
+    one.look()
+    two.look()
+    assert one.states == two.states
+    assert sorted(two.states) == ["p/x", "p/y"]
+    assert not two.claim("c", 10)
+
+
+def test_what_is_told_later_is_told_before_the_process_ends(tmp_path: Path) -> None:
+    one, two, _ = pair(tmp_path)
+    with (tmp_path / "breaker" / "states").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        fails(one)
+    one.close()
+    two.look()
+    assert X in two.states
+
+
 _OTHER = """
 import sys
 from pathlib import Path
@@ -151,6 +179,7 @@ from gateway.relay.breaker import Breaker
 breaker = Breaker(Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
     breaker.note("p/x", "timeout", None, 60.0, failures=100_000)
+breaker.close()
 """
 
 
