@@ -27,6 +27,11 @@ def test_words_are_lower_case_and_plain(text: str, expected: list[str]) -> None:
     assert words(text) == expected
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_has_the_words_that_it_has_beside_other_letters(text: str) -> None:
+    assert [*words(text), "ж"] == words(f"{text} ж")
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

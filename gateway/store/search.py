@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -16,13 +19,11 @@ from gateway.store.words import searchable
 
 log = logging.getLogger(__name__)
 
-# A transaction of this many rows holds SQLite's write lock for about 0.1 s.
-AT_ONCE = 40
-
-_SQLITE = "INSERT INTO gateway_requesttext (rowid, document) VALUES (%s, %s)"
-_POSTGRESQL = (
-    "INSERT INTO gateway_requesttext (rowid, document) VALUES (%s, to_tsvector('simple', %s))"
-)
+# A transaction holds SQLite's only write lock: it takes so many rows at first, and then as many
+# as fit in the time. What is written together costs a third less.
+AT_FIRST = 40
+AT_MOST = 640
+TARGET_S = 0.05
 
 
 def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
@@ -33,35 +34,63 @@ def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
     SQLite one after the other.
     """
     thread.refresh()
-    done = 0
-    until = time.monotonic() + budget_s
-    while done < limit and time.monotonic() < until and Unindexed.objects.exists():
-        count = _index(min(AT_ONCE, limit - done))
+    done, size = 0, AT_FIRST
+    started = time.monotonic()
+    until = started + budget_s
+    while done < limit and started < until and Unindexed.objects.exists():
+        count = _index(min(size, limit - done))
         if not count:
             break
         done += count
+        ended = time.monotonic()
+        size = min(AT_MOST, max(1, int(size * TARGET_S / (ended - started + 1e-9))), 4 * size)
+        started = ended
     return done
 
 
 def _index(limit: int) -> int:
-    with transaction.atomic():
-        waiting = Unindexed.objects.select_for_update(skip_locked=True).order_by("pk")
-        ids = [row.pk for row in waiting[:limit]]
-        errors = dict(RequestLog.objects.filter(pk__in=ids).values_list("pk", "error"))
-        blobs = dict(RequestBody.objects.filter(pk__in=ids).values_list("pk", "blob"))
-        documents = [(pk, _document(pk, blobs.get(pk), errors.get(pk, ""))) for pk in ids]
-        RequestText.objects.filter(pk__in=ids).delete()
-        with connection.cursor() as cursor:
-            cursor.executemany(_sql(), documents)
-        Unindexed.objects.filter(pk__in=ids).delete()
-    return len(ids)
+    sql = _statements()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.waiting, [limit])
+        rows = cursor.fetchall()
+        ids = sql.among([pk for pk, _, _ in rows])
+        cursor.execute(sql.forget, [ids])
+        cursor.executemany(sql.insert, [(pk, _document(pk, *rest)) for pk, *rest in rows])
+        cursor.execute(sql.done, [ids])
+    return len(rows)
 
 
-def _sql() -> str:
-    return _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE
+class _Statements(NamedTuple):
+    """Statements of a database: the ORM would take half of the time for the same."""
+
+    waiting: str
+    forget: str
+    insert: str
+    done: str
+    # A list of ids as their parameter.
+    among: Callable[[list[int]], Any]
 
 
-def _document(pk: int, blob: Any, error: str) -> str:
+@lru_cache(maxsize=1)
+def _statements() -> _Statements:
+    postgresql = connection.vendor == "postgresql"
+    queue, text = Unindexed._meta.db_table, RequestText._meta.db_table
+    among = "= ANY(%s)" if postgresql else "IN (SELECT value FROM json_each(%s))"
+    document = "to_tsvector('simple', %s)" if postgresql else "%s"
+    return _Statements(
+        f"SELECT queue.log_id, log.error, body.blob FROM {queue} AS queue "  # noqa: S608
+        f"JOIN {RequestLog._meta.db_table} AS log ON log.id = queue.log_id "
+        f"LEFT JOIN {RequestBody._meta.db_table} AS body ON body.log_id = queue.log_id "
+        "ORDER BY queue.log_id LIMIT %s"
+        + (" FOR UPDATE OF queue SKIP LOCKED" if postgresql else ""),
+        f"DELETE FROM {text} WHERE rowid {among}",  # noqa: S608
+        f"INSERT INTO {text} (rowid, document) VALUES (%s, {document})",  # noqa: S608
+        f"DELETE FROM {queue} WHERE log_id {among}",  # noqa: S608
+        list if postgresql else json.dumps,
+    )
+
+
+def _document(pk: int, error: str, blob: Any) -> str:
     try:
         bodies = unpacked(bytes(blob)) if blob is not None else None
         return document(searchable(bodies, error))
