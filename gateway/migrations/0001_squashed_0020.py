@@ -1,0 +1,1786 @@
+"""All tables as they are now, made at once: twenty steps one by one take a second longer.
+
+A database that has taken the steps (0001 to 0020) goes on from here.
+"""
+
+from decimal import Decimal
+
+import django.core.serializers.json
+import django.core.validators
+import django.db.models.deletion
+import django.utils.timezone
+from django.conf import settings
+from django.db import migrations, models
+
+import gateway.models.log
+from gateway.migrations._full_text import create_index, drop_index
+
+
+class Migration(migrations.Migration):
+    initial = True
+    replaces = [
+        ("gateway", "0001_registry"),
+        ("gateway", "0002_request_log"),
+        ("gateway", "0003_full_text"),
+        ("gateway", "0004_request_status"),
+        ("gateway", "0005_setting"),
+        ("gateway", "0006_route_steps"),
+        ("gateway", "0007_key_limits"),
+        ("gateway", "0008_usage"),
+        ("gateway", "0009_limits"),
+        ("gateway", "0010_capability"),
+        ("gateway", "0011_response"),
+        ("gateway", "0012_reasoning"),
+        ("gateway", "0013_upload"),
+        ("gateway", "0014_routing"),
+        ("gateway", "0015_cache"),
+        ("gateway", "0016_audit"),
+        ("gateway", "0017_cost"),
+        ("gateway", "0018_projects"),
+        ("gateway", "0019_target_limits"),
+        ("gateway", "0020_batches"),
+    ]
+
+    dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="RequestLog",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("request_id", models.CharField(max_length=64)),
+                ("started_at", models.DateTimeField()),
+                ("endpoint", models.CharField(blank=True, max_length=64)),
+                ("client_dialect", models.CharField(blank=True, max_length=32)),
+                ("upstream_dialect", models.CharField(blank=True, max_length=32)),
+                ("key_id", models.BigIntegerField(null=True)),
+                ("key_prefix", models.CharField(blank=True, max_length=32)),
+                ("route", models.CharField(blank=True, max_length=200)),
+                ("requested_model", models.CharField(blank=True, max_length=200)),
+                ("provider", models.CharField(blank=True, max_length=63)),
+                ("model", models.CharField(blank=True, max_length=200)),
+                ("target_id", models.BigIntegerField(null=True)),
+                ("stream", models.BooleanField(default=False)),
+                ("passthrough", models.BooleanField(default=False)),
+                ("status", models.IntegerField(default=0)),
+                ("outcome", models.CharField(default="ok", max_length=16)),
+                ("error_kind", models.CharField(blank=True, max_length=32)),
+                ("error", models.TextField(blank=True, max_length=4000)),
+                ("finish", models.CharField(blank=True, max_length=32)),
+                ("duration_ms", models.FloatField(default=0.0)),
+                ("first_token_ms", models.FloatField(null=True)),
+                ("overhead_ms", models.FloatField(null=True)),
+                ("input_tokens", models.BigIntegerField(null=True)),
+                ("cache_read_tokens", models.BigIntegerField(null=True)),
+                ("cache_write_tokens", models.BigIntegerField(null=True)),
+                ("output_tokens", models.BigIntegerField(null=True)),
+                ("reasoning_tokens", models.BigIntegerField(null=True)),
+                ("usage_source", models.CharField(blank=True, max_length=16)),
+                ("cost_usd", models.DecimalField(decimal_places=10, max_digits=20, null=True)),
+                ("price_source", models.CharField(blank=True, max_length=100)),
+                ("charged_usd", models.DecimalField(decimal_places=10, max_digits=20, null=True)),
+                ("service_tier", models.CharField(blank=True, max_length=20)),
+                ("tags", models.JSONField(default=list)),
+                ("attempts", models.JSONField(default=list)),
+                ("adaptations", models.JSONField(default=list)),
+                ("session", models.CharField(blank=True, max_length=128)),
+                ("user_agent", models.CharField(blank=True, max_length=200)),
+                ("client_ip", models.CharField(blank=True, max_length=64)),
+                ("upstream_id", models.CharField(blank=True, max_length=128)),
+                ("no_bodies", models.CharField(blank=True, max_length=16)),
+                ("variant", models.CharField(blank=True, max_length=63)),
+                ("shadow_of", models.CharField(blank=True, max_length=64)),
+                ("cache", models.CharField(blank=True, max_length=16)),
+                ("cache_age_s", models.FloatField(null=True)),
+                ("cache_similarity", models.FloatField(null=True)),
+                ("saved_usd", models.DecimalField(decimal_places=10, max_digits=20, null=True)),
+            ],
+            options={
+                "verbose_name": "request",
+            },
+        ),
+        migrations.CreateModel(
+            name="Alias",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                ("pattern", models.CharField(max_length=200, unique=True)),
+                ("enabled", models.BooleanField(default=True)),
+            ],
+            options={
+                "verbose_name_plural": "aliases",
+                "ordering": ("pattern",),
+            },
+        ),
+        migrations.CreateModel(
+            name="ApiKey",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                (
+                    "margin",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=4,
+                        max_digits=10,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(Decimal("0")),
+                            django.core.validators.MaxValueValidator(Decimal("1000")),
+                        ],
+                    ),
+                ),
+                (
+                    "limit_rpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_concurrency",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "budget_total_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_day_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_week_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_month_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_soft_percent",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(100),
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("prefix", models.CharField(editable=False, max_length=32, unique=True)),
+                ("digest", models.BinaryField(max_length=32, unique=True)),
+                ("previous_prefix", models.CharField(blank=True, editable=False, max_length=32)),
+                ("previous_digest", models.BinaryField(max_length=32, null=True)),
+                (
+                    "previous_expires_at",
+                    models.DateTimeField(blank=True, editable=False, null=True),
+                ),
+                ("routes", models.JSONField(blank=True, default=list)),
+                ("tags", models.JSONField(blank=True, default=list)),
+                ("user", models.CharField(blank=True, max_length=200)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("log_bodies", models.BooleanField(blank=True, null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, editable=False, null=True)),
+            ],
+            options={
+                "verbose_name": "API key",
+                "ordering": ("name", "pk"),
+            },
+        ),
+        migrations.CreateModel(
+            name="BillLine",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("provider", models.CharField(max_length=63)),
+                ("since", models.DateField()),
+                ("until", models.DateField()),
+                ("model", models.CharField(blank=True, max_length=200)),
+                ("usd", models.DecimalField(decimal_places=10, max_digits=20)),
+                ("origin", models.CharField(blank=True, max_length=200)),
+                ("who", models.CharField(blank=True, max_length=150)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+            ],
+            options={
+                "ordering": ("since", "model", "pk"),
+            },
+        ),
+        migrations.CreateModel(
+            name="CachedAnswer",
+            fields=[
+                ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("route_id", models.BigIntegerField(db_index=True)),
+                ("blob", models.BinaryField()),
+                ("size", models.PositiveIntegerField(default=0)),
+                ("made_at", models.DateTimeField(db_index=True)),
+                ("ends_at", models.DateTimeField(db_index=True)),
+            ],
+            options={
+                "verbose_name": "kept answer",
+            },
+        ),
+        migrations.CreateModel(
+            name="CapabilityReport",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("model", models.CharField(max_length=200)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("running", "running"),
+                            ("done", "done"),
+                            ("silent", "no plain answer"),
+                            ("late", "out of time"),
+                            ("stopped", "stopped"),
+                        ],
+                        default="running",
+                        max_length=16,
+                    ),
+                ),
+                ("started", models.DateTimeField(auto_now_add=True)),
+                ("heard", models.DateTimeField(default=django.utils.timezone.now)),
+                ("stopping", models.BooleanField(default=False)),
+                ("document", models.JSONField(default=dict)),
+            ],
+            options={
+                "ordering": ("-started", "-pk"),
+            },
+        ),
+        migrations.CreateModel(
+            name="Change",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("who", models.CharField(blank=True, max_length=150)),
+                ("via", models.CharField(max_length=16)),
+                (
+                    "what",
+                    models.CharField(
+                        choices=[
+                            ("created", "created"),
+                            ("changed", "changed"),
+                            ("deleted", "deleted"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("kind", models.CharField(max_length=31)),
+                ("row", models.BigIntegerField()),
+                ("name", models.CharField(max_length=300)),
+                (
+                    "before",
+                    models.JSONField(
+                        encoder=django.core.serializers.json.DjangoJSONEncoder, null=True
+                    ),
+                ),
+                (
+                    "after",
+                    models.JSONField(
+                        encoder=django.core.serializers.json.DjangoJSONEncoder, null=True
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-pk",),
+            },
+        ),
+        migrations.CreateModel(
+            name="KeptAnswer",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                ("asked", models.CharField(max_length=64)),
+                ("status", models.PositiveSmallIntegerField(default=0)),
+                ("body", models.TextField(blank=True)),
+                ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="KeptReasoning",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("turn", models.CharField(db_index=True, max_length=32)),
+                ("call", models.CharField(db_index=True, max_length=32)),
+                ("data", models.BinaryField()),
+                ("created", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+            ],
+            options={
+                "ordering": ("pk",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Model",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                ("name", models.CharField(max_length=200)),
+                ("traits", models.JSONField(blank=True, default=dict)),
+                ("learned", models.JSONField(blank=True, default=dict, editable=False)),
+                ("edits", models.JSONField(blank=True, default=list)),
+                (
+                    "price_input",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_output",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_cache_read",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_cache_write",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_cache_write_1h",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_reasoning",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_input_audio",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "price_output_audio",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=8,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                ("price_above", models.JSONField(blank=True, null=True)),
+                ("price_tiers", models.JSONField(blank=True, default=dict)),
+                ("enabled", models.BooleanField(default=True)),
+            ],
+            options={
+                "ordering": ("provider__name", "name"),
+            },
+        ),
+        migrations.CreateModel(
+            name="PaceHour",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
+                ("provider", models.CharField(max_length=63)),
+                ("model", models.CharField(max_length=200)),
+                ("measure", models.CharField(max_length=8)),
+                ("bucket", models.SmallIntegerField()),
+                ("count", models.BigIntegerField(default=0)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="PriceUpdate",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                ("name", models.CharField(max_length=200)),
+                ("origin", models.CharField(max_length=200)),
+                ("taken", models.DateField()),
+                (
+                    "changes",
+                    models.JSONField(
+                        default=list, encoder=django.core.serializers.json.DjangoJSONEncoder
+                    ),
+                ),
+                ("accepted", models.JSONField(default=list)),
+                ("accepted_at", models.DateTimeField(blank=True, null=True)),
+                ("accepted_by", models.CharField(blank=True, max_length=150)),
+            ],
+            options={
+                "ordering": ("pk",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Provider",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                (
+                    "margin",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=4,
+                        max_digits=10,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(Decimal("0")),
+                            django.core.validators.MaxValueValidator(Decimal("1000")),
+                        ],
+                    ),
+                ),
+                (
+                    "limit_rpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_concurrency",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "budget_total_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_day_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_week_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_month_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_soft_percent",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(100),
+                        ],
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=63,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[a-z0-9][a-z0-9._-]{0,62}\\Z",
+                                "Lower-case letters, digits, dot, dash and underscore; it stands before the slash in provider/model.",
+                            )
+                        ],
+                    ),
+                ),
+                ("preset", models.CharField(default="custom", max_length=63)),
+                ("dialect", models.CharField(blank=True, max_length=63)),
+                ("base_url", models.CharField(blank=True, max_length=500)),
+                ("auth", models.CharField(blank=True, max_length=31)),
+                ("credential", models.TextField(blank=True, editable=False)),
+                (
+                    "credential_env",
+                    models.CharField(
+                        blank=True,
+                        max_length=200,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[A-Za-z_][A-Za-z0-9_]*\\Z", "The name of a variable."
+                            )
+                        ],
+                    ),
+                ),
+                ("headers", models.JSONField(blank=True, default=dict)),
+                ("query", models.JSONField(blank=True, null=True)),
+                ("paths", models.JSONField(blank=True, null=True)),
+                ("edits", models.JSONField(blank=True, default=list)),
+                ("timeouts", models.JSONField(blank=True, default=dict)),
+                ("passthrough", models.BooleanField(blank=True, null=True)),
+                ("drop_params", models.BooleanField(default=False)),
+                ("enabled", models.BooleanField(default=True)),
+            ],
+            options={
+                "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Registry",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("version", models.BigIntegerField(default=0)),
+            ],
+            options={
+                "verbose_name_plural": "registry",
+            },
+        ),
+        migrations.CreateModel(
+            name="Route",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                (
+                    "limit_rpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_concurrency",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, unique=True)),
+                ("strategy", models.CharField(default="ordered", max_length=31)),
+                ("retries", models.PositiveSmallIntegerField(default=1)),
+                ("retry", models.JSONField(blank=True, default=dict)),
+                ("retry_first", models.BooleanField(default=False)),
+                (
+                    "backoff_s",
+                    models.FloatField(
+                        default=0.25, validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                (
+                    "max_wait_s",
+                    models.FloatField(
+                        default=2.0, validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                (
+                    "cooldown_s",
+                    models.FloatField(
+                        default=5.0, validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                ("failures", models.PositiveSmallIntegerField(default=3)),
+                ("allowed", models.JSONField(blank=True, default=dict)),
+                ("fallbacks", models.JSONField(blank=True, default=list)),
+                ("fallbacks_on", models.JSONField(blank=True, default=dict)),
+                ("able", models.BooleanField(default=False)),
+                ("tag_match", models.CharField(default="any", max_length=3)),
+                (
+                    "hedge_after_s",
+                    models.FloatField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0.01)],
+                    ),
+                ),
+                ("shadow", models.CharField(blank=True, max_length=200)),
+                (
+                    "shadow_share",
+                    models.FloatField(
+                        default=0.0,
+                        validators=[
+                            django.core.validators.MinValueValidator(0),
+                            django.core.validators.MaxValueValidator(1),
+                        ],
+                    ),
+                ),
+                (
+                    "check_s",
+                    models.FloatField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(10)],
+                    ),
+                ),
+                ("strict", models.BooleanField(default=False)),
+                ("log_bodies", models.BooleanField(blank=True, null=True)),
+                ("default_max_output", models.PositiveIntegerField(blank=True, null=True)),
+                ("reasoning_field", models.CharField(default="reasoning_content", max_length=31)),
+                ("hidden", models.BooleanField(default=False)),
+                ("enabled", models.BooleanField(default=True)),
+                ("key_limits", models.JSONField(blank=True, default=dict)),
+                ("cache", models.JSONField(blank=True, default=dict)),
+                ("cache_generation", models.PositiveIntegerField(default=0)),
+            ],
+            options={
+                "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="RouteVersion",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("document", models.JSONField()),
+                ("who", models.CharField(blank=True, max_length=150)),
+                ("note", models.CharField(blank=True, max_length=300)),
+                ("saved_at", models.DateTimeField(auto_now_add=True)),
+            ],
+            options={
+                "ordering": ("route", "-number"),
+            },
+        ),
+        migrations.CreateModel(
+            name="Setting",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                ("name", models.CharField(max_length=63, unique=True)),
+                ("value", models.JSONField()),
+            ],
+            options={
+                "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Step",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                ("order", models.PositiveIntegerField(default=1)),
+                ("name", models.CharField(blank=True, max_length=100)),
+                ("strategy", models.CharField(default="ordered", max_length=31)),
+                ("on", models.JSONField(blank=True, default=list)),
+                ("takes", models.JSONField(blank=True, default=list)),
+                ("refuses", models.JSONField(blank=True, default=list)),
+                ("min_context", models.PositiveIntegerField(blank=True, null=True)),
+                ("max_context", models.PositiveIntegerField(blank=True, null=True)),
+                ("able", models.BooleanField(default=False)),
+                (
+                    "first_token_s",
+                    models.FloatField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0.1)],
+                    ),
+                ),
+                ("tags", models.JSONField(blank=True, default=list)),
+                ("during", models.CharField(blank=True, max_length=100)),
+            ],
+            options={
+                "ordering": ("route", "order"),
+            },
+        ),
+        migrations.CreateModel(
+            name="StoredResponse",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("response_id", models.CharField(max_length=200)),
+                ("owner", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField()),
+                ("heard_at", models.DateTimeField()),
+                ("status", models.CharField(max_length=16)),
+                ("provider", models.CharField(blank=True, max_length=63)),
+                ("maker", models.CharField(blank=True, max_length=63)),
+                ("deleted", models.BooleanField(default=False)),
+                ("blob", models.BinaryField()),
+            ],
+            options={
+                "verbose_name": "stored response",
+            },
+        ),
+        migrations.CreateModel(
+            name="Target",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                (
+                    "limit_rpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_concurrency",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "budget_total_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_day_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_week_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_month_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_soft_percent",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(100),
+                        ],
+                    ),
+                ),
+                (
+                    "weight",
+                    models.FloatField(
+                        default=1.0, validators=[django.core.validators.MinValueValidator(0)]
+                    ),
+                ),
+                ("order", models.PositiveIntegerField(default=1)),
+                ("position", models.PositiveIntegerField(default=0)),
+                ("timeouts", models.JSONField(blank=True, default=dict)),
+                ("edits", models.JSONField(blank=True, default=list)),
+                ("tags", models.JSONField(blank=True, default=list)),
+                ("variant", models.CharField(blank=True, max_length=63)),
+                ("enabled", models.BooleanField(default=True)),
+            ],
+            options={
+                "ordering": ("route", "order", "position", "pk"),
+            },
+        ),
+        migrations.CreateModel(
+            name="TargetHour",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
+                ("provider", models.CharField(max_length=63)),
+                ("model", models.CharField(max_length=200)),
+                ("tries", models.BigIntegerField(default=0)),
+                ("failed", models.BigIntegerField(default=0)),
+                ("answered", models.BigIntegerField(default=0)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Team",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "made here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "found in the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("changed", models.DateTimeField(auto_now=True)),
+                (
+                    "margin",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=4,
+                        max_digits=10,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(Decimal("0")),
+                            django.core.validators.MaxValueValidator(Decimal("1000")),
+                        ],
+                    ),
+                ),
+                (
+                    "limit_rpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_rpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpm",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tph",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_tpd",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "limit_concurrency",
+                    models.PositiveBigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "budget_total_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_day_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_week_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_month_usd",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=16,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "budget_soft_percent",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(100),
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, unique=True)),
+            ],
+            options={
+                "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Upload",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("provider", models.CharField(max_length=63)),
+                ("upstream_id", models.CharField(max_length=200)),
+                ("key_id", models.BigIntegerField()),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("batch", models.CharField(blank=True, max_length=200)),
+                ("settled_at", models.DateTimeField(null=True)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="UsageHour",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
+                ("key_id", models.BigIntegerField(default=0)),
+                ("key_prefix", models.CharField(blank=True, max_length=32)),
+                ("route", models.CharField(blank=True, max_length=200)),
+                ("provider", models.CharField(blank=True, max_length=63)),
+                ("model", models.CharField(blank=True, max_length=200)),
+                ("requests", models.BigIntegerField(default=0)),
+                ("errors", models.BigIntegerField(default=0)),
+                ("closed", models.BigIntegerField(default=0)),
+                ("input_tokens", models.BigIntegerField(default=0)),
+                ("cache_read_tokens", models.BigIntegerField(default=0)),
+                ("cache_write_tokens", models.BigIntegerField(default=0)),
+                ("output_tokens", models.BigIntegerField(default=0)),
+                ("reasoning_tokens", models.BigIntegerField(default=0)),
+                ("priced", models.BigIntegerField(default=0)),
+                ("unpriced", models.BigIntegerField(default=0)),
+                ("cost_units", models.BigIntegerField(default=0)),
+                ("charged_units", models.BigIntegerField(default=0)),
+            ],
+        ),
+        migrations.RunPython(create_index, drop_index),
+        migrations.CreateModel(
+            name="RequestText",
+            fields=[
+                (
+                    "log",
+                    models.OneToOneField(
+                        db_column="rowid",
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="text",
+                        serialize=False,
+                        to="gateway.requestlog",
+                    ),
+                ),
+                ("document", gateway.models.log.DocumentField()),
+            ],
+            options={
+                "db_table": "gateway_requesttext",
+                "managed": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="RequestBody",
+            fields=[
+                (
+                    "log",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="body",
+                        serialize=False,
+                        to="gateway.requestlog",
+                    ),
+                ),
+                ("blob", models.BinaryField()),
+            ],
+            options={
+                "verbose_name_plural": "request bodies",
+            },
+        ),
+        migrations.CreateModel(
+            name="Unindexed",
+            fields=[
+                (
+                    "log",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="unindexed",
+                        serialize=False,
+                        to="gateway.requestlog",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "unindexed",
+            },
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(fields=["started_at"], name="gateway_request_started"),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(fields=["route", "id"], name="gateway_request_route"),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(fields=["provider", "id"], name="gateway_request_provider"),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(fields=["model", "id"], name="gateway_request_model"),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(fields=["key_prefix", "id"], name="gateway_request_key"),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("status", 200), _negated=True),
+                fields=["status", "id"],
+                name="gateway_request_status",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("outcome", "ok"), _negated=True),
+                fields=["outcome", "id"],
+                name="gateway_request_failed",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("error_kind", ""), _negated=True),
+                fields=["error_kind", "id"],
+                name="gateway_request_error_kind",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("variant", ""), _negated=True),
+                fields=["variant", "started_at"],
+                name="gateway_request_variant",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("shadow_of", ""), _negated=True),
+                fields=["shadow_of"],
+                name="gateway_request_shadow",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("session", ""), _negated=True),
+                fields=["session", "id"],
+                name="gateway_request_session",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="requestlog",
+            constraint=models.UniqueConstraint(
+                fields=("request_id", "started_at"), name="gateway_request_once"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="billline",
+            index=models.Index(fields=["provider", "since"], name="gateway_bill_provider"),
+        ),
+        migrations.AddField(
+            model_name="capabilityreport",
+            name="by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="change",
+            index=models.Index(fields=["kind", "-id"], name="gateway_change_kind"),
+        ),
+        migrations.AddConstraint(
+            model_name="pacehour",
+            constraint=models.UniqueConstraint(
+                fields=("hour", "provider", "model", "measure", "bucket"),
+                name="gateway_pace_hour_once",
+            ),
+        ),
+        migrations.AddField(
+            model_name="model",
+            name="provider",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="models",
+                to="gateway.provider",
+            ),
+        ),
+        migrations.AddField(
+            model_name="capabilityreport",
+            name="provider",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="reports",
+                to="gateway.provider",
+            ),
+        ),
+        migrations.AddField(
+            model_name="alias",
+            name="route",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="aliases",
+                to="gateway.route",
+            ),
+        ),
+        migrations.AddField(
+            model_name="routeversion",
+            name="route",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="versions",
+                to="gateway.route",
+            ),
+        ),
+        migrations.AddField(
+            model_name="step",
+            name="route",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="steps",
+                to="gateway.route",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="storedresponse",
+            index=models.Index(fields=["created_at"], name="gateway_response_created"),
+        ),
+        migrations.AddConstraint(
+            model_name="storedresponse",
+            constraint=models.UniqueConstraint(
+                fields=("owner", "response_id"), name="gateway_response_once"
+            ),
+        ),
+        migrations.AddField(
+            model_name="target",
+            name="model",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="targets",
+                to="gateway.model",
+            ),
+        ),
+        migrations.AddField(
+            model_name="target",
+            name="route",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="targets",
+                to="gateway.route",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="targethour",
+            constraint=models.UniqueConstraint(
+                fields=("hour", "provider", "model"), name="gateway_target_hour_once"
+            ),
+        ),
+        migrations.AddField(
+            model_name="team",
+            name="parent",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="projects",
+                to="gateway.team",
+            ),
+        ),
+        migrations.AddField(
+            model_name="apikey",
+            name="team",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="keys",
+                to="gateway.team",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="upload",
+            index=models.Index(fields=["provider", "upstream_id"], name="gateway_upload_thing"),
+        ),
+        migrations.AddConstraint(
+            model_name="upload",
+            constraint=models.UniqueConstraint(
+                fields=("provider", "key_id", "upstream_id"), name="gateway_upload_once"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="usagehour",
+            index=models.Index(fields=["key_id", "hour"], name="gateway_usage_key"),
+        ),
+        migrations.AddConstraint(
+            model_name="usagehour",
+            constraint=models.UniqueConstraint(
+                fields=("hour", "key_id", "key_prefix", "route", "provider", "model"),
+                name="gateway_usage_hour_once",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="model",
+            constraint=models.UniqueConstraint(
+                fields=("provider", "name"), name="gateway_model_once"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="capabilityreport",
+            index=models.Index(
+                fields=["provider", "model", "-started"], name="gateway_capability_newest"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="routeversion",
+            constraint=models.UniqueConstraint(
+                fields=("route", "number"), name="gateway_route_version_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="step",
+            constraint=models.UniqueConstraint(fields=("route", "order"), name="gateway_step_once"),
+        ),
+    ]
