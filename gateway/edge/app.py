@@ -138,7 +138,7 @@ async def serve(
             if call.keeping is not None and call.keeping.background:
                 await responses.detach(runtime, call, client)
                 return
-        wishes = cache_wishes.read(call) if cache_wishes.wanted(call) else None
+        wishes = cache_wishes.read(call)
         if call.verb == "count_tokens":
             await count(runtime, call, client, watch)
         elif wishes is not None:

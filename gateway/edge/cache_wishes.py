@@ -20,12 +20,21 @@ _SECONDS = {"ttl": 1, "s-maxage": 0}
 _NAMES = (*_FLAGS, *_SECONDS, "namespace")
 
 
-def read(call: Call) -> Controls:
-    """What this request wishes, without its field. Raises GatewayError naming what is wrong."""
+def read(call: Call) -> Controls | None:
+    """What this request wishes, without its field; None where the cache has no part in it.
+
+    That is, where its route has none and it says nothing of it. Raises GatewayError naming
+    what is wrong.
+    """
+    said = FIELD in call.fields
+    if call.verb == "forward" or not (said or (call.route and call.route.cache is not None)):
+        return None
     header = call.headers.get("cache-control")
     wishes = _header(header) if header else USUAL
-    if FIELD not in call.fields:
-        return wishes
+    return _with_field(call, wishes) if said else wishes
+
+
+def _with_field(call: Call, wishes: Controls) -> Controls:
     raw = call.fields.pop(FIELD)
     call.body = msgspec.json.encode(call.fields)
     if bytes(raw) == b"null":
@@ -92,10 +101,3 @@ def _header(text: str) -> Controls:
         elif name == "max-age" and value.isascii() and value.isdigit():
             ages.append(int(value[:10]))
     return Controls(use=use, keep=keep, max_age_s=min(ages, default=None))
-
-
-def wanted(call: Call) -> bool:
-    """Whether a call has anything to do with the cache: its route has one, or it says so."""
-    if call.verb == "forward":
-        return False
-    return FIELD in call.fields or (call.route is not None and call.route.cache is not None)

@@ -65,14 +65,21 @@ def answer(
     asking = _Asking(runtime, call, client, watch, passage, ask, route, route.cache)
     if not asking.concerns():
         return ask(runtime, call, client, watch)
-    return asking.look() if asking.key else asking.fresh()
+    client.show(asking)
+    return asking.look() if asking.key else ask(runtime, call, client, watch)
 
 
 class _Asking:
-    """One call whose answer may be kept. Without a `key` it is new, or is to be asked anew."""
+    """One call whose answer may be kept. Without a `key` it is new, or is to be asked anew.
+
+    It is shown what the client gets, and keeps it when that is whole, a good answer and not
+    too large.
+    """
 
     __slots__ = (
         "_ask",
+        "_parts",
+        "_size",
         "base",
         "body_key",
         "call",
@@ -109,6 +116,8 @@ class _Asking:
         self.parsed = False
         self.body_key, self.key = b"", ""
         self.context: tuple[bytes, list[float]] | None = None
+        self._parts: list[bytes] | None = []
+        self._size = 0
 
     # --- whether ------------------------------------------------------------------------
 
@@ -173,7 +182,7 @@ class _Asking:
         if self.policy.semantic and await self._from_alike():
             return
         if not self.policy.single_flight:
-            await self.fresh()
+            await self._fresh()
             return
         await self._one_at_a_time()
 
@@ -203,16 +212,10 @@ class _Asking:
         await replay(self.runtime, self.call, self.client, kept, body)
         return True
 
-    async def fresh(self) -> None:
-        """By a target, unless Redis has it; the answer is kept."""
-        catch = _Catch(self.policy.max_bytes)
-        self.client.show(catch)
+    async def _fresh(self) -> None:
+        """By a target, unless Redis has it."""
         try:
             await self._ask(self.runtime, self.call, self.client, self.watch)
-        except asyncio.CancelledError:
-            # A client may leave as soon as it has all of it.
-            self._keep(catch)
-            raise
         except Answered:
             await self._from_redis()
         except GatewayError:
@@ -222,7 +225,6 @@ class _Asking:
             self.passage.key = ""
             if not await self._given(await self.store.load(self.key, time.time())):
                 raise
-        self._keep(catch)
 
     async def _from_redis(self) -> None:
         blob, self.passage.blob = self.passage.blob, None
@@ -242,7 +244,7 @@ class _Asking:
         if mine is not None:
             flights[self.key] = mine
         try:
-            await self.fresh()
+            await self._fresh()
         finally:
             if mine is not None:
                 del flights[self.key]
@@ -277,11 +279,24 @@ class _Asking:
 
     # --- keeping --------------------------------------------------------------------------
 
-    def _keep(self, catch: _Catch) -> None:
+    def piece(self, status: int, data: bytes) -> None:
+        """A piece that the client has got."""
+        self._size += len(data)
+        if self._size > self.policy.max_bytes or status != 200:
+            self._parts = None
+        elif self._parts is not None:
+            self._parts.append(data)
+
+    def end(self, status: int, data: bytes) -> None:
+        """The last piece: a client may leave as soon as it has it, so it is kept at once."""
+        self.piece(status, data)
+        if self._parts is not None:
+            self._keep(b"".join(self._parts))
+
+    def _keep(self, body: bytes) -> None:
         """Keep what the client got, if it is an answer to keep."""
         call, controls = self.call, self.passage.controls
-        body = catch.body()
-        if not controls.keep or self.passage.kept is not None or body is None:
+        if not controls.keep or self.passage.kept is not None:
             return
         kept = _kept(call, body, controls.ttl_s or self.policy.ttl_s)
         if kept is None or not (self.key or self._find_key()):
@@ -337,32 +352,3 @@ def _masks(call: Call) -> tuple[Mask, ...] | None:
     if key is not None and key.log_bodies is False:
         return None
     return call.snapshot.masks
-
-
-class _Catch:
-    """What a client gets, as long as it is a good answer and not too large."""
-
-    __slots__ = ("_most", "_parts", "_size", "_whole")
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._size = 0
-        self._parts: list[bytes] | None = []
-        self._whole = False
-
-    def piece(self, status: int, data: bytes) -> None:
-        """A piece that the client has got."""
-        self._size += len(data)
-        if self._size > self._most or status != 200:
-            self._parts = None
-        elif self._parts is not None:
-            self._parts.append(data)
-
-    def end(self, status: int, data: bytes) -> None:
-        """The last piece, after which the client has got all of it."""
-        self.piece(status, data)
-        self._whole = True
-
-    def body(self) -> bytes | None:
-        """All of it; None for what is not whole, no answer, or too large."""
-        return b"".join(self._parts) if self._whole and self._parts is not None else None

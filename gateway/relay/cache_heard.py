@@ -30,10 +30,14 @@ News = Callable[[float, int], list[str]]
 
 
 class Notice:
-    """When any process of the machine has last kept an answer, in a file that all map."""
+    """When any process of the machine has last kept an answer, in a file that all map.
+
+    Attributes:
+        words: one of them, the nanosecond of it; another value is news.
+    """
 
     def __init__(self, path: Path | None) -> None:
-        self._words = memoryview(bytearray(8)).cast("q")
+        self.words = memoryview(bytearray(8)).cast("q")
         if path is None:
             return
         try:
@@ -41,20 +45,15 @@ class Notice:
             held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.ftruncate(held, 8)
-                self._words = memoryview(mmap.mmap(held, 8)).cast("q")
+                self.words = memoryview(mmap.mmap(held, 8)).cast("q")
             finally:
                 os.close(held)
         except OSError:
             log.exception("kept answers can not be told of; other processes hear of them later")
 
-    @property
-    def at(self) -> int:
-        """The nanosecond of it; another value is news."""
-        return self._words[0]
-
     def tell(self) -> None:
         """Say that there is something to hear, once it is in the database."""
-        self._words[0] = time.time_ns()
+        self.words[0] = time.time_ns()
 
 
 class Heard:
@@ -73,7 +72,7 @@ class Heard:
 
     def told(self) -> bool:
         """Whether a process of this machine has kept an answer since; says so once."""
-        at = self.notice.at
+        at = self.notice.words[0]
         if at == self._told:
             return False
         self._told = at
@@ -112,7 +111,7 @@ class Heard:
 
         Also if a process of this machine has kept one that was not heard of yet.
         """
-        return mark in self._marks or not self._complete or self.notice.at != self._told
+        return mark in self._marks or not self._complete or self.notice.words[0] != self._told
 
     def lacks(self, key: str) -> bool:
         """Whether the database has no such answer, as far as is known."""

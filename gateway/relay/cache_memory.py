@@ -12,13 +12,17 @@ _ALIAS_BYTES = 200
 
 
 class Memory:
-    """Answers by key, and keys by the digests of bodies that asked for them."""
+    """Answers by key, and keys by the digests of bodies that asked for them.
+
+    Attributes:
+        marks: those of the questions whose answers are kept.
+    """
 
     def __init__(self, most_bytes: int) -> None:
         self.bytes = 0
         self._most = most_bytes
         self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self._marks: Counter[str] = Counter()
+        self.marks: Counter[str] = Counter()
         self._keys: OrderedDict[bytes, str] = OrderedDict()
         self._most_keys = max(1, most_bytes // (4 * _ALIAS_BYTES))
 
@@ -42,7 +46,7 @@ class Memory:
         if kept.size > self._most:
             return
         self._kept[key] = kept
-        self._marks[mark_in(key)] += 1
+        self.marks[mark_in(key)] += 1
         self.bytes += kept.size
         while self.bytes > self._most:
             self.drop(next(iter(self._kept)))
@@ -54,13 +58,9 @@ class Memory:
             return
         self.bytes -= old.size
         mark = mark_in(key)
-        self._marks[mark] -= 1
-        if not self._marks[mark]:
-            del self._marks[mark]
-
-    def has(self, mark: str) -> bool:
-        """Whether the question of any answer has this mark."""
-        return mark in self._marks
+        self.marks[mark] -= 1
+        if not self.marks[mark]:
+            del self.marks[mark]
 
     def key_of(self, body: bytes) -> str | None:
         """The key that a body of this digest came to."""

@@ -63,7 +63,7 @@ class CacheStore:
 
     def may_have(self, mark: str) -> bool:
         """Whether an answer to a question of this mark may be kept anywhere."""
-        if self.memory.has(mark):
+        if mark in self.memory.marks:
             return True
         return self.shelf is not None and self.shelf.may_have(mark)
 

@@ -122,7 +122,8 @@ class Limiter:
 
         Without a target the call gets an answer that has been kept: it uses nothing.
         """
-        self._forget_older(call.snapshot)
+        if call.snapshot is not self._snapshot:
+            self._forget_older(call.snapshot)
         own = _NO_RULES if call.admitted else self._of(call, route)
         attempt = self._of_target(target) if target is not None else _NO_RULES
         if not own.bounds and not attempt.bounds:
@@ -134,10 +135,9 @@ class Limiter:
 
     def _forget_older(self, snapshot: Snapshot) -> None:
         """Forget the rules of an older registry."""
-        if snapshot is not self._snapshot:
-            self._snapshot = snapshot
-            self._rules.clear()
-            self._targets.clear()
+        self._snapshot = snapshot
+        self._rules.clear()
+        self._targets.clear()
 
     # --- in -----------------------------------------------------------------------------
 
@@ -147,10 +147,11 @@ class Limiter:
         Raises GatewayError (rate_limit, quota) for a limit of the key, its team or the
         route. Later attempts of the same call are asked of the provider's limits only.
         """
-        self._forget_older(call.snapshot)
+        if call.snapshot is not self._snapshot:
+            self._forget_older(call.snapshot)
         if not call.admitted:
             own = self._of(call, route)
-            needed = _want(call, own) if target is not None else _NOTHING
+            needed = _want(call, own) if target is not None and own.needs else _NOTHING
             refused = self._reserve(call, own.bounds, needed) if own.bounds else None
             if refused is not None:
                 raise GatewayError(refusal(refused))

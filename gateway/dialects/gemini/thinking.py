@@ -48,6 +48,8 @@ def thinking_in(config: Json, rest: Json) -> Thinking | None:
     budget = whole(value, "thinkingBudget", least=-1, at=_AT)
     level = _level_in(value)
     if level is not None:
+        if budget is not None:
+            rest[f"{_AT}.thinkingBudget"] = budget  # Gemini itself refuses both
         return Thinking(effort=level, visible=visible)
     if budget is None:
         return Thinking(visible=visible) if visible else None

@@ -25,6 +25,8 @@ from gateway.canon.request import (
     Turn,
 )
 from gateway.canon.signature import wrap
+from gateway.canon.traits import Traits
+from gateway.dialects import OPENAI_CHAT
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.names import NEXT_PART, OWN_PART, SENTINEL
 from gateway.dialects.gemini.schema import for_gemini, from_google
@@ -126,6 +128,15 @@ def test_a_value_that_is_the_usual_one_is_no_loss():
 )
 def test_a_thinking_config_is_read(config: dict[str, Any], thinking: Thinking | None):
     assert parse(body(generationConfig={"thinkingConfig": config})).thinking == thinking
+
+
+def test_a_budget_beside_a_level_is_a_loss_elsewhere():
+    config = {"thinkingLevel": "LOW", "thinkingBudget": 99}
+    request = parse(body(generationConfig={"thinkingConfig": config}))
+    assert request.thinking == Thinking(effort="low")
+    told = OPENAI_CHAT.provider.render_request(request, Traits(reasoning=True)).report
+    dropped = [item.path for item in told if item.action == "dropped"]
+    assert "generationConfig.thinkingConfig.thinkingBudget" in dropped
 
 
 @pytest.mark.parametrize(
