@@ -32,6 +32,7 @@ _CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _NESTED = (("generationConfig", "maxOutputTokens"), ("options", "num_predict"))
 _SAYING = frozenset({*_CAPS, *(outer for outer, _ in _NESTED)})
 _CHOICES = ("n", "best_of")
+_TELLING = _SAYING.union(_CHOICES)
 _numbers = msgspec.json.Decoder(int | None)
 # Units of dollars for a token of input and one of output.
 Rates = tuple[int, int]
@@ -68,11 +69,12 @@ def most_output(targets: Iterable[Target]) -> int:
 
 def _output(call: Call, able: int) -> int:
     fields = call.fields
-    asked = None if _SAYING.isdisjoint(fields) else _cap(fields)
-    if asked is None and call.route is not None:
-        asked = call.route.default_max_output
+    usual = call.route.default_max_output if call.route is not None else None
+    if _TELLING.isdisjoint(fields):  # as most are
+        return able if usual is None else usual
+    asked = _cap(fields)
     if asked is None:
-        asked = able
+        asked = able if usual is None else usual
     for name in _CHOICES:
         if name in fields:
             asked *= _number(fields[name]) or 1

@@ -78,6 +78,7 @@ class Client:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
         if self._sink is not None:
             self._sink.end(self.status, data)
+            self._sink = None  # it may hold on to this
 
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
         """Send a whole answer."""

@@ -49,7 +49,8 @@ _STREAM_HEADERS: list[Header] = [
 _JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
 # Answer headers that clients of the same dialect read. Never set-cookie.
 _LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
-_PASSED = (*_LIMITS, "openai-processing-ms", "openai-version")
+_TELLING = ("openai-processing-ms", "openai-version")
+_PASSED = (*_LIMITS, *_TELLING)
 
 
 async def reply(
@@ -268,7 +269,7 @@ def passed_headers_of(answer: Answer, call: Call) -> list[Header]:
 
     An upstream's limits are not the client's where it has limits of its own here.
     """
-    wanted = _PASSED[len(_LIMITS) :] if call.limit_headers else _PASSED
+    wanted = _TELLING if call.limit_headers else _PASSED
     return [
         (name.encode("latin-1"), _ascii(value))
         for name, value in answer.headers.items()

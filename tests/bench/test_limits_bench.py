@@ -21,7 +21,7 @@ MOST = 5.0
 )
 def test_limits_budgets_and_cache_are_no_multiple_of_a_request() -> None:
     with measure.running() as rig:
-        found = limits.measured(rig, turns=3, count=150)
+        found = limits.measured(rig, rounds=3, count=150)
     lines = limits.table(found)
     print("\n".join(lines))
     assert len(lines) == len(limits.LANES) * len(limits.WAYS)
