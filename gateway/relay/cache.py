@@ -76,25 +76,13 @@ class _Asking:
     too large.
     """
 
-    __slots__ = (
-        "_ask",
-        "_parts",
-        "_size",
-        "base",
-        "body_key",
-        "call",
-        "client",
-        "context",
-        "key",
-        "parsed",
-        "passage",
-        "policy",
-        "request",
-        "route",
-        "runtime",
-        "store",
-        "watch",
-    )
+    # Most questions are new, and need none of these.
+    request: Request | None = None
+    parsed = False
+    body_key = b""
+    key = ""
+    context: tuple[bytes, list[float]] | None = None
+    _size = 0
 
     def __init__(
         self,
@@ -112,12 +100,7 @@ class _Asking:
         self.store = runtime.cache
         self.route, self.policy = route, policy
         self.base: Base
-        self.request: Request | None = None
-        self.parsed = False
-        self.body_key, self.key = b"", ""
-        self.context: tuple[bytes, list[float]] | None = None
         self._parts: list[bytes] | None = []
-        self._size = 0
 
     # --- whether ------------------------------------------------------------------------
 
@@ -128,7 +111,9 @@ class _Asking:
             return False
         if not controls.use and not controls.keep:
             return False
-        if not cache_key.STATE.isdisjoint(call.fields) or _has_state(call):
+        if not cache_key.STATE.isdisjoint(call.fields):
+            return False
+        if call.dialect.resume is not None and _has_state(call):
             return False
         self.base = self.store.bases.of(call, self.route, policy, controls.namespace)
         if controls.use and (self._is_new() or self._find_key()):

@@ -20,7 +20,6 @@ from gateway.relay.cache_key import mark_in
 
 log = logging.getLogger(__name__)
 
-AGAIN_S = 0.5
 # Answers are written some time after they are made, and clocks differ.
 BEHIND_S = 5.0
 # More than that are not remembered: then every look is one into the database.
@@ -67,7 +66,6 @@ class Heard:
         self._keys: set[int] = set()
         self._marks: set[str] = set()
         self._since = 0.0
-        self._due = 0.0
         self._complete = False
 
     def told(self) -> bool:
@@ -76,14 +74,6 @@ class Heard:
         if at == self._told:
             return False
         self._told = at
-        return True
-
-    def due(self) -> bool:
-        """Whether to `hear` now; says so to one who asks."""
-        now = time.monotonic()
-        if now < self._due:
-            return False
-        self._due = now + AGAIN_S
         return True
 
     def hear(self) -> None:

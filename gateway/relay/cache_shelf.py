@@ -24,6 +24,8 @@ MOST_WAITING = 512
 BATCH = 64
 FLUSH_S = 0.2
 CLOSE_S = 5.0
+# How long after it was heard what others have kept it is heard again, if it is asked.
+AGAIN_S = 0.5
 
 
 class Row(NamedTuple):
@@ -70,6 +72,7 @@ class DatabaseShelf:
         self._read, self._write, self._end = read, write, close
         self._heard = Heard(news, notice) if news is not None else None
         self._hearing: asyncio.Future[None] | None = None
+        self._rest: asyncio.TimerHandle | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._writer: threading.Thread | None = None
         self._waiting: queue.Queue[Row | None] = queue.Queue(MOST_WAITING)
@@ -95,8 +98,8 @@ class DatabaseShelf:
         heard = self._heard
         if heard is None or self._readers is None or self._hearing is not None:
             return True
-        if heard.due():
-            self._readers.submit(self._hear, heard)
+        if self._rest is None:
+            self._hear_beside(self._readers, heard)
         return heard.may_have(mark)
 
     async def _listen(self, readers: ThreadPoolExecutor, heard: Heard) -> None:
@@ -104,12 +107,20 @@ class DatabaseShelf:
         if heard.told():
             loop = asyncio.get_running_loop()
             self._hearing = loop.run_in_executor(readers, self._hear, heard)
-        elif self._hearing is None and heard.due():
-            readers.submit(self._hear, heard)
+        elif self._hearing is None and self._rest is None:
+            self._hear_beside(readers, heard)
         if (hearing := self._hearing) is not None:
             await asyncio.wait([hearing])
             if self._hearing is hearing:
                 self._hearing = None
+
+    def _hear_beside(self, readers: ThreadPoolExecutor, heard: Heard) -> None:
+        """Hear without a wait for it, and not again for some time."""
+        self._rest = asyncio.get_running_loop().call_later(AGAIN_S, self._rested)
+        readers.submit(self._hear, heard)
+
+    def _rested(self) -> None:
+        self._rest = None
 
     def _hear(self, heard: Heard) -> None:
         """In a reader's thread."""
@@ -161,6 +172,8 @@ class DatabaseShelf:
 
     async def close(self) -> None:
         """Write what waits, and end the threads."""
+        if self._rest is not None:
+            self._rest.cancel()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.relay import cache_heard
+from gateway.relay import cache_shelf
 from gateway.relay.cache_heard import Heard
 from gateway.relay.cache_key import mark_in
 from gateway.relay.cache_shelf import DatabaseShelf, Row
@@ -72,7 +72,7 @@ def test_of_more_than_can_be_remembered_nothing_is_said(later: bool) -> None:
 async def test_new_questions_do_not_reach_the_database(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cache_heard, "AGAIN_S", 0.02)
+    monkeypatch.setattr(cache_shelf, "AGAIN_S", 0.02)
     table = Table()
     table.made[key(0)] = time.time() - 60
     shelf = DatabaseShelf(table.read, table.write, None, table.news, tmp_path / "kept")
@@ -103,7 +103,7 @@ async def test_new_questions_do_not_reach_the_database(
 async def test_processes_of_a_machine_tell_each_other_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cache_heard, "AGAIN_S", 3600.0)
+    monkeypatch.setattr(cache_shelf, "AGAIN_S", 3600.0)
     table = Table()
     one, two = (
         DatabaseShelf(table.read, table.write, None, table.news, tmp_path / "kept")
@@ -130,7 +130,7 @@ async def test_processes_of_a_machine_tell_each_other_at_once(
 async def test_a_question_whose_mark_nobody_heard_of_is_new(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cache_heard, "AGAIN_S", 3600.0)
+    monkeypatch.setattr(cache_shelf, "AGAIN_S", 3600.0)
     table = Table()
     table.made[key(1)] = time.time() - 60
     one, two = (
