@@ -3,9 +3,9 @@
 One small file, mapped into memory: a number that grows with each change, and the states as
 JSON. Reading costs a look at that number; what changes a state (a failure, an answer after
 one) takes the file's lock for some microseconds. A process that can not get at the file
-goes on by itself; one that finds it locked for long does as well, and makes its changes there
-as soon as it can. Times are the machine's monotonic
-clock, which its processes have in common; `relay.shared_breaker` is for several machines.
+goes on by itself; one that finds it locked does as well, and makes its changes there as soon
+as it can. Times are the machine's monotonic clock, which its processes have in common;
+`relay.shared_breaker` is for several machines.
 """
 
 from __future__ import annotations
