@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
-import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
@@ -17,7 +15,6 @@ import msgspec
 import pytest
 
 from gateway.edge.keys import digest
-from gateway.relay.call import Client
 from gateway.routing.cache import CachePolicy
 from gateway.routing.limits import Limits
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Team
@@ -171,37 +168,6 @@ async def test_the_fields_of_a_body_do_not_run_into_each_other(live: Open) -> No
         await gw.post(CHAT, {**ASKED, "aa": "b", "c": "d"})
         reply = await gw.post(CHAT, {**ASKED, "a": "ab", "c": "d"})
         assert reply.headers["x-dragoman-cache"] == "miss"
-
-
-async def test_what_heard_an_answer_is_free_after_its_end() -> None:
-    """It knows the client, and so the two would wait for the collector together."""
-
-    class Sink:
-        def __init__(self, client: Client) -> None:
-            self.client = client
-            self.heard = b""
-
-        def piece(self, status: int, data: bytes) -> None:
-            self.heard += data
-
-        def end(self, status: int, data: bytes) -> None:
-            self.heard += data
-
-    async def send(message: Any) -> None:
-        pass
-
-    client = Client(send)
-    sink = Sink(client)
-    client.show(sink)
-    await client.reply(200, [], b"answer")
-    assert sink.heard == b"answer"
-    freed = weakref.ref(sink)
-    gc.disable()
-    try:
-        del client, sink
-        assert freed() is None
-    finally:
-        gc.enable()
 
 
 FORMS = {

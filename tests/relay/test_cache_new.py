@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.relay import cache_key
+from gateway.relay.call import Client
 from tests.relay.harness import gateway
 from tests.relay.test_cache import CHAT, Counting, cached, registry
 
@@ -38,3 +41,34 @@ async def test_only_what_may_be_kept_already_takes_a_key(
         again = await gw.post(CHAT, asked("one"))
     assert len(set(keys)) == 3
     assert (other.headers["x-dragoman-cache"], again.headers["x-dragoman-cache"]) == ("miss", "hit")
+
+
+async def test_what_heard_an_answer_is_free_after_its_end() -> None:
+    """It knows the client, and so the two would wait for the collector together."""
+
+    class Sink:
+        def __init__(self, client: Client) -> None:
+            self.client = client
+            self.heard = b""
+
+        def piece(self, status: int, data: bytes) -> None:
+            self.heard += data
+
+        def end(self, status: int, data: bytes) -> None:
+            self.heard += data
+
+    async def send(message: Any) -> None:
+        pass
+
+    client = Client(send)
+    sink = Sink(client)
+    client.show(sink)
+    await client.reply(200, [], b"answer")
+    assert sink.heard == b"answer"
+    freed = weakref.ref(sink)
+    gc.disable()
+    try:
+        del client, sink
+        assert freed() is None
+    finally:
+        gc.enable()
