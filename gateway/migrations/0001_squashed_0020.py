@@ -16,6 +16,83 @@ import gateway.models.log
 from gateway.migrations._full_text import create_index, drop_index
 
 
+def _id():
+    return ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"))
+
+
+def _owned():
+    return [
+        (
+            "source",
+            models.CharField(
+                choices=[
+                    ("database", "made here"),
+                    ("file", "from a configuration file"),
+                    ("environment", "found in the environment"),
+                    ("builtin", "built in"),
+                    ("code", "from configuration as code"),
+                ],
+                default="database",
+                max_length=16,
+            ),
+        ),
+        ("source_ref", models.CharField(blank=True, max_length=300)),
+        ("created", models.DateTimeField(auto_now_add=True)),
+        ("changed", models.DateTimeField(auto_now=True)),
+    ]
+
+
+def _limits():
+    of = ("rpm", "rph", "rpd", "tpm", "tph", "tpd", "concurrency")
+    return [
+        (
+            f"limit_{name}",
+            models.PositiveBigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1)]),
+        )
+        for name in of
+    ]
+
+
+def _budget():
+    spans = ("total", "day", "week", "month")
+    return [
+        *(
+            (
+                f"budget_{span}_usd",
+                models.DecimalField(
+                    blank=True,
+                    decimal_places=6,
+                    max_digits=16,
+                    null=True,
+                    validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                ),
+            )
+            for span in spans
+        ),
+        (
+            "budget_soft_percent",
+            models.PositiveSmallIntegerField(
+                blank=True,
+                null=True,
+                validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)],
+            ),
+        ),
+    ]
+
+
+def _margin():
+    return models.DecimalField(
+        blank=True,
+        decimal_places=4,
+        max_digits=10,
+        null=True,
+        validators=[
+            django.core.validators.MinValueValidator(Decimal("0")),
+            django.core.validators.MaxValueValidator(Decimal("1000")),
+        ],
+    )
+
+
 class Migration(migrations.Migration):
     initial = True
     replaces = [
@@ -49,12 +126,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="RequestLog",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("request_id", models.CharField(max_length=64)),
                 ("started_at", models.DateTimeField()),
                 ("endpoint", models.CharField(blank=True, max_length=64)),
@@ -109,29 +181,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Alias",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
+                _id(),
+                *_owned(),
                 ("pattern", models.CharField(max_length=200, unique=True)),
                 ("enabled", models.BooleanField(default=True)),
             ],
@@ -143,158 +194,17 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ApiKey",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
-                (
-                    "margin",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=4,
-                        max_digits=10,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(Decimal("0")),
-                            django.core.validators.MaxValueValidator(Decimal("1000")),
-                        ],
-                    ),
-                ),
-                (
-                    "limit_rpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_concurrency",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "budget_total_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_day_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_week_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_month_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_soft_percent",
-                    models.PositiveSmallIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(100),
-                        ],
-                    ),
-                ),
+                _id(),
+                *_owned(),
+                ("margin", _margin()),
+                *_limits(),
+                *_budget(),
                 ("name", models.CharField(max_length=200)),
                 ("prefix", models.CharField(editable=False, max_length=32, unique=True)),
                 ("digest", models.BinaryField(max_length=32, unique=True)),
                 ("previous_prefix", models.CharField(blank=True, editable=False, max_length=32)),
                 ("previous_digest", models.BinaryField(max_length=32, null=True)),
-                (
-                    "previous_expires_at",
-                    models.DateTimeField(blank=True, editable=False, null=True),
-                ),
+                ("previous_expires_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("routes", models.JSONField(blank=True, default=list)),
                 ("tags", models.JSONField(blank=True, default=list)),
                 ("user", models.CharField(blank=True, max_length=200)),
@@ -311,12 +221,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="BillLine",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("provider", models.CharField(max_length=63)),
                 ("since", models.DateField()),
                 ("until", models.DateField()),
@@ -347,12 +252,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="CapabilityReport",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("model", models.CharField(max_length=200)),
                 (
                     "state",
@@ -380,41 +280,21 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Change",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("who", models.CharField(blank=True, max_length=150)),
                 ("via", models.CharField(max_length=16)),
                 (
                     "what",
                     models.CharField(
-                        choices=[
-                            ("created", "created"),
-                            ("changed", "changed"),
-                            ("deleted", "deleted"),
-                        ],
-                        max_length=16,
+                        choices=[("created", "created"), ("changed", "changed"), ("deleted", "deleted")], max_length=16
                     ),
                 ),
                 ("kind", models.CharField(max_length=31)),
                 ("row", models.BigIntegerField()),
                 ("name", models.CharField(max_length=300)),
-                (
-                    "before",
-                    models.JSONField(
-                        encoder=django.core.serializers.json.DjangoJSONEncoder, null=True
-                    ),
-                ),
-                (
-                    "after",
-                    models.JSONField(
-                        encoder=django.core.serializers.json.DjangoJSONEncoder, null=True
-                    ),
-                ),
+                ("before", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
+                ("after", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
             ],
             options={
                 "ordering": ("-pk",),
@@ -423,12 +303,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="KeptAnswer",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("digest", models.CharField(max_length=64, unique=True)),
                 ("asked", models.CharField(max_length=64)),
                 ("status", models.PositiveSmallIntegerField(default=0)),
@@ -439,12 +314,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="KeptReasoning",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("turn", models.CharField(db_index=True, max_length=32)),
                 ("call", models.CharField(db_index=True, max_length=32)),
                 ("data", models.BinaryField()),
@@ -457,29 +327,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Model",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
+                _id(),
+                *_owned(),
                 ("name", models.CharField(max_length=200)),
                 ("traits", models.JSONField(blank=True, default=dict)),
                 ("learned", models.JSONField(blank=True, default=dict, editable=False)),
@@ -575,12 +424,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="PaceHour",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("hour", models.DateTimeField()),
                 ("provider", models.CharField(max_length=63)),
                 ("model", models.CharField(max_length=200)),
@@ -592,38 +436,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="PriceUpdate",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
+                _id(),
+                *_owned(),
                 ("name", models.CharField(max_length=200)),
                 ("origin", models.CharField(max_length=200)),
                 ("taken", models.DateField()),
-                (
-                    "changes",
-                    models.JSONField(
-                        default=list, encoder=django.core.serializers.json.DjangoJSONEncoder
-                    ),
-                ),
+                ("changes", models.JSONField(default=list, encoder=django.core.serializers.json.DjangoJSONEncoder)),
                 ("accepted", models.JSONField(default=list)),
                 ("accepted_at", models.DateTimeField(blank=True, null=True)),
                 ("accepted_by", models.CharField(blank=True, max_length=150)),
@@ -635,149 +453,11 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Provider",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
-                (
-                    "margin",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=4,
-                        max_digits=10,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(Decimal("0")),
-                            django.core.validators.MaxValueValidator(Decimal("1000")),
-                        ],
-                    ),
-                ),
-                (
-                    "limit_rpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_concurrency",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "budget_total_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_day_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_week_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_month_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_soft_percent",
-                    models.PositiveSmallIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(100),
-                        ],
-                    ),
-                ),
+                _id(),
+                *_owned(),
+                ("margin", _margin()),
+                *_limits(),
+                *_budget(),
                 (
                     "name",
                     models.CharField(
@@ -802,9 +482,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         max_length=200,
                         validators=[
-                            django.core.validators.RegexValidator(
-                                "\\A[A-Za-z_][A-Za-z0-9_]*\\Z", "The name of a variable."
-                            )
+                            django.core.validators.RegexValidator("\\A[A-Za-z_][A-Za-z0-9_]*\\Z", "The name of a variable.")
                         ],
                     ),
                 ),
@@ -824,12 +502,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Registry",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("version", models.BigIntegerField(default=0)),
             ],
             options={
@@ -839,108 +512,17 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Route",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
-                (
-                    "limit_rpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_concurrency",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
+                _id(),
+                *_owned(),
+                *_limits(),
                 ("name", models.CharField(max_length=200, unique=True)),
                 ("strategy", models.CharField(default="ordered", max_length=31)),
                 ("retries", models.PositiveSmallIntegerField(default=1)),
                 ("retry", models.JSONField(blank=True, default=dict)),
                 ("retry_first", models.BooleanField(default=False)),
-                (
-                    "backoff_s",
-                    models.FloatField(
-                        default=0.25, validators=[django.core.validators.MinValueValidator(0)]
-                    ),
-                ),
-                (
-                    "max_wait_s",
-                    models.FloatField(
-                        default=2.0, validators=[django.core.validators.MinValueValidator(0)]
-                    ),
-                ),
-                (
-                    "cooldown_s",
-                    models.FloatField(
-                        default=5.0, validators=[django.core.validators.MinValueValidator(0)]
-                    ),
-                ),
+                ("backoff_s", models.FloatField(default=0.25, validators=[django.core.validators.MinValueValidator(0)])),
+                ("max_wait_s", models.FloatField(default=2.0, validators=[django.core.validators.MinValueValidator(0)])),
+                ("cooldown_s", models.FloatField(default=5.0, validators=[django.core.validators.MinValueValidator(0)])),
                 ("failures", models.PositiveSmallIntegerField(default=3)),
                 ("allowed", models.JSONField(blank=True, default=dict)),
                 ("fallbacks", models.JSONField(blank=True, default=list)),
@@ -949,31 +531,17 @@ class Migration(migrations.Migration):
                 ("tag_match", models.CharField(default="any", max_length=3)),
                 (
                     "hedge_after_s",
-                    models.FloatField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(0.01)],
-                    ),
+                    models.FloatField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0.01)]),
                 ),
                 ("shadow", models.CharField(blank=True, max_length=200)),
                 (
                     "shadow_share",
                     models.FloatField(
                         default=0.0,
-                        validators=[
-                            django.core.validators.MinValueValidator(0),
-                            django.core.validators.MaxValueValidator(1),
-                        ],
+                        validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)],
                     ),
                 ),
-                (
-                    "check_s",
-                    models.FloatField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(10)],
-                    ),
-                ),
+                ("check_s", models.FloatField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(10)])),
                 ("strict", models.BooleanField(default=False)),
                 ("log_bodies", models.BooleanField(blank=True, null=True)),
                 ("default_max_output", models.PositiveIntegerField(blank=True, null=True)),
@@ -991,12 +559,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="RouteVersion",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("number", models.PositiveIntegerField()),
                 ("document", models.JSONField()),
                 ("who", models.CharField(blank=True, max_length=150)),
@@ -1010,29 +573,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Setting",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
+                _id(),
+                *_owned(),
                 ("name", models.CharField(max_length=63, unique=True)),
                 ("value", models.JSONField()),
             ],
@@ -1043,29 +585,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Step",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
+                _id(),
+                *_owned(),
                 ("order", models.PositiveIntegerField(default=1)),
                 ("name", models.CharField(blank=True, max_length=100)),
                 ("strategy", models.CharField(default="ordered", max_length=31)),
@@ -1077,11 +598,7 @@ class Migration(migrations.Migration):
                 ("able", models.BooleanField(default=False)),
                 (
                     "first_token_s",
-                    models.FloatField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(0.1)],
-                    ),
+                    models.FloatField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0.1)]),
                 ),
                 ("tags", models.JSONField(blank=True, default=list)),
                 ("during", models.CharField(blank=True, max_length=100)),
@@ -1093,12 +610,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="StoredResponse",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("response_id", models.CharField(max_length=200)),
                 ("owner", models.CharField(max_length=64)),
                 ("created_at", models.DateTimeField()),
@@ -1116,142 +628,11 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Target",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
-                (
-                    "limit_rpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_concurrency",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "budget_total_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_day_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_week_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_month_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_soft_percent",
-                    models.PositiveSmallIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(100),
-                        ],
-                    ),
-                ),
-                (
-                    "weight",
-                    models.FloatField(
-                        default=1.0, validators=[django.core.validators.MinValueValidator(0)]
-                    ),
-                ),
+                _id(),
+                *_owned(),
+                *_limits(),
+                *_budget(),
+                ("weight", models.FloatField(default=1.0, validators=[django.core.validators.MinValueValidator(0)])),
                 ("order", models.PositiveIntegerField(default=1)),
                 ("position", models.PositiveIntegerField(default=0)),
                 ("timeouts", models.JSONField(blank=True, default=dict)),
@@ -1267,12 +648,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="TargetHour",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("hour", models.DateTimeField()),
                 ("provider", models.CharField(max_length=63)),
                 ("model", models.CharField(max_length=200)),
@@ -1284,149 +660,11 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Team",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                (
-                    "source",
-                    models.CharField(
-                        choices=[
-                            ("database", "made here"),
-                            ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
-                            ("builtin", "built in"),
-                            ("code", "from configuration as code"),
-                        ],
-                        default="database",
-                        max_length=16,
-                    ),
-                ),
-                ("source_ref", models.CharField(blank=True, max_length=300)),
-                ("created", models.DateTimeField(auto_now_add=True)),
-                ("changed", models.DateTimeField(auto_now=True)),
-                (
-                    "margin",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=4,
-                        max_digits=10,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(Decimal("0")),
-                            django.core.validators.MaxValueValidator(Decimal("1000")),
-                        ],
-                    ),
-                ),
-                (
-                    "limit_rpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_rpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpm",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tph",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_tpd",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "limit_concurrency",
-                    models.PositiveBigIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                    ),
-                ),
-                (
-                    "budget_total_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_day_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_week_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_month_usd",
-                    models.DecimalField(
-                        blank=True,
-                        decimal_places=6,
-                        max_digits=16,
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(Decimal("0"))],
-                    ),
-                ),
-                (
-                    "budget_soft_percent",
-                    models.PositiveSmallIntegerField(
-                        blank=True,
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(100),
-                        ],
-                    ),
-                ),
+                _id(),
+                *_owned(),
+                ("margin", _margin()),
+                *_limits(),
+                *_budget(),
                 ("name", models.CharField(max_length=200, unique=True)),
             ],
             options={
@@ -1436,12 +674,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Upload",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("provider", models.CharField(max_length=63)),
                 ("upstream_id", models.CharField(max_length=200)),
                 ("key_id", models.BigIntegerField()),
@@ -1453,12 +686,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="UsageHour",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                _id(),
                 ("hour", models.DateTimeField()),
                 ("key_id", models.BigIntegerField(default=0)),
                 ("key_prefix", models.CharField(blank=True, max_length=32)),
@@ -1562,17 +790,13 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="requestlog",
             index=models.Index(
-                condition=models.Q(("status", 200), _negated=True),
-                fields=["status", "id"],
-                name="gateway_request_status",
+                condition=models.Q(("status", 200), _negated=True), fields=["status", "id"], name="gateway_request_status"
             ),
         ),
         migrations.AddIndex(
             model_name="requestlog",
             index=models.Index(
-                condition=models.Q(("outcome", "ok"), _negated=True),
-                fields=["outcome", "id"],
-                name="gateway_request_failed",
+                condition=models.Q(("outcome", "ok"), _negated=True), fields=["outcome", "id"], name="gateway_request_failed"
             ),
         ),
         migrations.AddIndex(
@@ -1594,24 +818,18 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="requestlog",
             index=models.Index(
-                condition=models.Q(("shadow_of", ""), _negated=True),
-                fields=["shadow_of"],
-                name="gateway_request_shadow",
+                condition=models.Q(("shadow_of", ""), _negated=True), fields=["shadow_of"], name="gateway_request_shadow"
             ),
         ),
         migrations.AddIndex(
             model_name="requestlog",
             index=models.Index(
-                condition=models.Q(("session", ""), _negated=True),
-                fields=["session", "id"],
-                name="gateway_request_session",
+                condition=models.Q(("session", ""), _negated=True), fields=["session", "id"], name="gateway_request_session"
             ),
         ),
         migrations.AddConstraint(
             model_name="requestlog",
-            constraint=models.UniqueConstraint(
-                fields=("request_id", "started_at"), name="gateway_request_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("request_id", "started_at"), name="gateway_request_once"),
         ),
         migrations.AddIndex(
             model_name="billline",
@@ -1621,11 +839,7 @@ class Migration(migrations.Migration):
             model_name="capabilityreport",
             name="by",
             field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
+                blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
             ),
         ),
         migrations.AddIndex(
@@ -1635,54 +849,33 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="pacehour",
             constraint=models.UniqueConstraint(
-                fields=("hour", "provider", "model", "measure", "bucket"),
-                name="gateway_pace_hour_once",
+                fields=("hour", "provider", "model", "measure", "bucket"), name="gateway_pace_hour_once"
             ),
         ),
         migrations.AddField(
             model_name="model",
             name="provider",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="models",
-                to="gateway.provider",
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="models", to="gateway.provider"),
         ),
         migrations.AddField(
             model_name="capabilityreport",
             name="provider",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="reports",
-                to="gateway.provider",
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="reports", to="gateway.provider"),
         ),
         migrations.AddField(
             model_name="alias",
             name="route",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="aliases",
-                to="gateway.route",
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="aliases", to="gateway.route"),
         ),
         migrations.AddField(
             model_name="routeversion",
             name="route",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="versions",
-                to="gateway.route",
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="versions", to="gateway.route"),
         ),
         migrations.AddField(
             model_name="step",
             name="route",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="steps",
-                to="gateway.route",
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="steps", to="gateway.route"),
         ),
         migrations.AddIndex(
             model_name="storedresponse",
@@ -1690,54 +883,34 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="storedresponse",
-            constraint=models.UniqueConstraint(
-                fields=("owner", "response_id"), name="gateway_response_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("owner", "response_id"), name="gateway_response_once"),
         ),
         migrations.AddField(
             model_name="target",
             name="model",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="targets",
-                to="gateway.model",
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="targets", to="gateway.model"),
         ),
         migrations.AddField(
             model_name="target",
             name="route",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="targets",
-                to="gateway.route",
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="targets", to="gateway.route"),
         ),
         migrations.AddConstraint(
             model_name="targethour",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "provider", "model"), name="gateway_target_hour_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("hour", "provider", "model"), name="gateway_target_hour_once"),
         ),
         migrations.AddField(
             model_name="team",
             name="parent",
             field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="projects",
-                to="gateway.team",
+                blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name="projects", to="gateway.team"
             ),
         ),
         migrations.AddField(
             model_name="apikey",
             name="team",
             field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="keys",
-                to="gateway.team",
+                blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name="keys", to="gateway.team"
             ),
         ),
         migrations.AddIndex(
@@ -1746,9 +919,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="upload",
-            constraint=models.UniqueConstraint(
-                fields=("provider", "key_id", "upstream_id"), name="gateway_upload_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("provider", "key_id", "upstream_id"), name="gateway_upload_once"),
         ),
         migrations.AddIndex(
             model_name="usagehour",
@@ -1757,27 +928,20 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="usagehour",
             constraint=models.UniqueConstraint(
-                fields=("hour", "key_id", "key_prefix", "route", "provider", "model"),
-                name="gateway_usage_hour_once",
+                fields=("hour", "key_id", "key_prefix", "route", "provider", "model"), name="gateway_usage_hour_once"
             ),
         ),
         migrations.AddConstraint(
             model_name="model",
-            constraint=models.UniqueConstraint(
-                fields=("provider", "name"), name="gateway_model_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("provider", "name"), name="gateway_model_once"),
         ),
         migrations.AddIndex(
             model_name="capabilityreport",
-            index=models.Index(
-                fields=["provider", "model", "-started"], name="gateway_capability_newest"
-            ),
+            index=models.Index(fields=["provider", "model", "-started"], name="gateway_capability_newest"),
         ),
         migrations.AddConstraint(
             model_name="routeversion",
-            constraint=models.UniqueConstraint(
-                fields=("route", "number"), name="gateway_route_version_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("route", "number"), name="gateway_route_version_once"),
         ),
         migrations.AddConstraint(
             model_name="step",
