@@ -141,9 +141,7 @@ class Gateway:
         assert self._process is not None
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-        spawned = [int(child) for child in children]
-        # multiprocessing's own tracker is a child as well, but serves nobody.
-        return [child for child in spawned if b"resource_tracker" not in _command_line(child)]
+        return [pid for pid in map(int, children) if _serves(pid)]
 
     def api(self, path: str, **params: Any) -> Any:
         """A GET of the management API with the admin credential."""
@@ -325,8 +323,12 @@ def _holds(journal: Path) -> bool:
         return False
 
 
-def _command_line(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+def _serves(pid: int) -> bool:
+    """Whether a child is a worker: multiprocessing's own tracker is one as well."""
+    try:
+        return b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it was killed, and gone before it was looked at
 
 
 def found(program: str) -> bool:
