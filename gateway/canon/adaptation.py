@@ -33,6 +33,26 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after: Any = None
 
 
+class AdaptationReport(list[Adaptation]):
+    """Adaptations in order, each of them once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: set[tuple[str, str, str, str]] = set()
+
+    def add(self, adaptation: Adaptation) -> None:
+        """Append an adaptation unless it is there."""
+        key = (
+            adaptation.path,
+            adaptation.action,
+            adaptation.why,
+            repr((adaptation.before, adaptation.after)),
+        )
+        if key not in self._keys:
+            self._keys.add(key)
+            self.append(adaptation)
+
+
 def dropped(path: str, why: str, *, before: Any = None) -> Adaptation:
     """The record of a field that was not sent at all."""
     return Adaptation(path=path, action="dropped", why=why, before=before)
@@ -48,14 +68,18 @@ def defaulted(path: str, why: str, *, after: Any = None) -> Adaptation:
     return Adaptation(path=path, action="defaulted", why=why, after=after)
 
 
-def as_report(adaptations: tuple[Adaptation, ...]) -> list[dict[str, Any]]:
+def adaptation_rows(adaptations: tuple[Adaptation, ...]) -> list[dict[str, Any]]:
     """The adaptations as JSON rows: field, action, note, and from / to where known."""
     rows = []
-    for item in adaptations:
-        row: dict[str, Any] = {"field": item.path, "action": item.action, "note": item.why}
-        if item.before is not None:
-            row["from"] = item.before
-        if item.after is not None:
-            row["to"] = item.after
+    for adaptation in adaptations:
+        row: dict[str, Any] = {
+            "field": adaptation.path,
+            "action": adaptation.action,
+            "note": adaptation.why,
+        }
+        if adaptation.before is not None:
+            row["from"] = adaptation.before
+        if adaptation.after is not None:
+            row["to"] = adaptation.after
         rows.append(row)
     return rows

@@ -30,7 +30,7 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
         user_id: the end user's opaque id.
         extra: per dialect, fields that have no place here. One with `[]` in its name holds
             a value for each input, in their order.
-        at: per canonical name, the client's path for it, for reports.
+        client_paths: per canonical name, the client's path for it, for reports.
     """
 
     model: str
@@ -41,13 +41,13 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
     task: str | None = None
     user_id: str | None = None
     extra: dict[str, dict[str, Any]] = {}
-    at: dict[str, str] = {}
+    client_paths: dict[str, str] = {}
 
-    def path(self, name: str) -> str:
+    def client_path(self, name: str) -> str:
         """The client's own path of a canonical field; the field's name if it has none."""
-        return self.at.get(name, name)
+        return self.client_paths.get(name, name)
 
-    def piece(self, start: int, stop: int) -> EmbedRequest:
+    def slice_inputs(self, start: int, stop: int) -> EmbedRequest:
         """The same request for these inputs alone."""
         extra = {
             dialect: {k: v[start:stop] if "[]" in k else v for k, v in fields.items()}
@@ -65,7 +65,7 @@ class EmbedResponse(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, dict[str, Any]] = {}
 
 
-def packed(vector: list[float]) -> str:
+def pack_vector(vector: list[float]) -> str:
     """The vector as little-endian 32-bit floats in base64."""
     numbers = array("f", vector)
     if byteorder == "big":
@@ -73,7 +73,7 @@ def packed(vector: list[float]) -> str:
     return base64.b64encode(numbers.tobytes()).decode()
 
 
-def unpacked(text: str) -> list[float] | None:
+def unpack_vector(text: str) -> list[float] | None:
     """The vector in base64 text; None for text that holds none."""
     try:
         data = base64.b64decode(text, validate=True)

@@ -20,13 +20,17 @@ BlockKind = Literal["text", "reasoning", "tool_call", "refusal", "native"]
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer has begun; `usage` where the provider counts the prompt up front."""
+    """The answer has begun; `usage` where the provider counts the prompt up front.
+
+    `prompt_tokens` is a first count that a later `UsageUpdate` replaces.
+    """
 
     id: str = ""
     model: str = ""
     created: int | None = None
     service_tier: str | None = None
     usage: Usage | None = None
+    prompt_tokens: int | None = None
     extra: dict[str, Any] = {}
 
 
@@ -48,13 +52,13 @@ class Delta(msgspec.Struct, frozen=True):
     text: str
 
 
-class Cited(msgspec.Struct, frozen=True):
+class CitationDelta(msgspec.Struct, frozen=True):
     """A source of the open text block."""
 
     citation: Citation
 
 
-class Signed(msgspec.Struct, frozen=True):
+class SignatureDelta(msgspec.Struct, frozen=True):
     """The opaque state of the open reasoning or tool-call block."""
 
     signature: Signature
@@ -80,7 +84,7 @@ class End(msgspec.Struct, frozen=True):
     """The answer is complete, and so are the `others` that were asked for beside it."""
 
     finish: Finish
-    others: tuple[Response, ...] = ()
+    alternatives: tuple[Response, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -93,8 +97,8 @@ Event = (
     Start
     | BlockStart
     | Delta
-    | Cited
-    | Signed
+    | CitationDelta
+    | SignatureDelta
     | NativeDelta
     | BlockEnd
     | UsageUpdate
@@ -108,8 +112,8 @@ GRAMMAR: dict[str, dict[type, str]] = {
     "idle": {BlockStart: "open", UsageUpdate: "idle", End: "over"},
     "open": {
         Delta: "open",
-        Cited: "open",
-        Signed: "open",
+        CitationDelta: "open",
+        SignatureDelta: "open",
         NativeDelta: "open",
         BlockEnd: "idle",
     },

@@ -6,23 +6,22 @@ fold(unfold(response)) == response      for every answer that a model can give
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, assert_never
 
-from msgspec.structs import replace
-
-from gateway.canon.arguments import parsed, written
+from gateway.canon.arguments import parse_arguments, render_arguments
 from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.events import (
     GRAMMAR,
     BlockEnd,
     BlockStart,
-    Cited,
+    CitationDelta,
     Delta,
     End,
     Event,
     Failed,
     NativeDelta,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
@@ -36,18 +35,18 @@ from gateway.canon.request import (
     Text,
     ToolCall,
 )
-from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.response import Finish, Response, Usage, merge_usage
 
 
-def fold(events: Iterable[Event]) -> Response:
+def fold_events(events: Iterable[Event]) -> Response:
     """The whole answer. Raises GatewayError if the stream failed or has no end."""
-    folder = Folder()
+    builder = ResponseBuilder()
     for event in events:
-        folder.feed(event)
-    return folder.close()
+        builder.feed(event)
+    return builder.close()
 
 
-class Folder:
+class ResponseBuilder:
     """Collects the events of one answer as they pass."""
 
     def __init__(self) -> None:
@@ -55,35 +54,35 @@ class Folder:
         self._parts: list[Part] = []
         self._usage: Usage | None = None
         self._finish: Finish | None = None
-        self._others: tuple[Response, ...] = ()
+        self._alternatives: tuple[Response, ...] = ()
         self._block = BlockStart(kind="text")
-        self._words: list[str] = []
+        self._text_chunks: list[str] = []
         self._citations: list[Citation] = []
         self._signature: Signature | None = None
-        self._native: dict[str, Any] = {}
+        self._native = _NativeBlock({})
 
     def feed(self, event: Event) -> None:
         """Take in one event. Raises GatewayError for a Failed one."""
         match event:
             case Delta():
-                self._words.append(event.text)
+                self._text_chunks.append(event.text)
             case BlockStart():
-                self._open(event)
+                self._open_block(event)
             case BlockEnd():
-                self._parts.append(self._part())
-            case Cited():
+                self._parts.append(self._build_part())
+            case CitationDelta():
                 self._citations.append(event.citation)
-            case Signed():
+            case SignatureDelta():
                 self._signature = event.signature
             case NativeDelta():
-                _grow(self._native, event.data)
+                self._native.add(event.data)
             case Start():
                 self._start = event
                 self._usage = event.usage
             case UsageUpdate():
-                self._usage = newer(self._usage, event.usage)
+                self._usage = merge_usage(self._usage, event.usage)
             case End():
-                self._finish, self._others = event.finish, event.others
+                self._finish, self._alternatives = event.finish, event.alternatives
             case Failed():
                 raise GatewayError(event.error)
             case _:
@@ -102,16 +101,16 @@ class Folder:
             created=self._start.created,
             service_tier=self._start.service_tier,
             extra=self._start.extra,
-            others=self._others,
+            alternatives=self._alternatives,
         )
 
-    def _open(self, block: BlockStart) -> None:
+    def _open_block(self, block: BlockStart) -> None:
         self._block = block
-        self._words, self._citations, self._signature = [], [], None
-        self._native = dict(block.native)
+        self._text_chunks, self._citations, self._signature = [], [], None
+        self._native = _NativeBlock(block.native)
 
-    def _part(self) -> Part:
-        block, text = self._block, "".join(self._words)
+    def _build_part(self) -> Part:
+        block, text = self._block, "".join(self._text_chunks)
         match block.kind:
             case "text":
                 return Text(text=text, citations=tuple(self._citations))
@@ -120,9 +119,9 @@ class Folder:
             case "refusal":
                 return Refusal(text=text)
             case "native":
-                return Native(dialect=block.dialect, data=_whole(self._native))
+                return Native(dialect=block.dialect, data=self._native.build())
             case "tool_call":
-                arguments, raw = (None, text) if block.custom else parsed(text)
+                arguments, raw = (None, text) if block.custom else parse_arguments(text)
                 return ToolCall(
                     id=block.id,
                     name=block.name,
@@ -136,40 +135,41 @@ class Folder:
 
 
 # Where the pieces of a native block's `input` are kept until the block ends.
-_PIECES = "partial_json"
+_PARTIAL_JSON = "partial_json"
 
 
-def _grow(native: dict[str, Any], delta: dict[str, Any]) -> None:
-    """Add a native delta: strings and lists grow, anything else is replaced."""
-    for name, value in delta.items():
-        old = native.get(name)
-        if name == "type":
-            continue
-        grows = isinstance(value, str | list) and type(value) is type(old)
-        native[name] = old + value if grows else value
+class _NativeBlock:
+    """A native block and its deltas: strings and lists grow, anything else is replaced."""
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        self._fields = dict(start)
+        # Fields that grow, in pieces that are joined at the end.
+        self._chunks: dict[str, list[Any]] = {}
+
+    def add(self, delta: dict[str, Any]) -> None:
+        """Add a delta."""
+        for name, value in delta.items():
+            if name == "type":
+                continue
+            if isinstance(value, str | list) and type(value) is type(self._fields.get(name)):
+                self._chunks.setdefault(name, [self._fields[name]]).append(value)
+            else:
+                self._chunks.pop(name, None)
+                self._fields[name] = value
+
+    def build(self) -> dict[str, Any]:
+        """The block with all its deltas."""
+        for name, chunks in self._chunks.items():
+            is_text = isinstance(chunks[0], str)
+            self._fields[name] = "".join(chunks) if is_text else [*chain.from_iterable(chunks)]
+        input_json = self._fields.pop(_PARTIAL_JSON, None)
+        if isinstance(input_json, str) and input_json:
+            arguments, raw = parse_arguments(input_json)
+            self._fields["input"] = {"_raw": raw} if arguments is None else arguments
+        return self._fields
 
 
-def _whole(native: dict[str, Any]) -> dict[str, Any]:
-    pieces = native.pop(_PIECES, None)
-    if isinstance(pieces, str) and pieces:
-        arguments, raw = parsed(pieces)
-        native["input"] = {"_raw": raw} if arguments is None else arguments
-    return native
-
-
-def newer(old: Usage | None, new: Usage) -> Usage:
-    """The later count field by field; what it leaves out keeps its value."""
-    if old is None:
-        return new
-    said = {
-        name: value
-        for name in Usage.__struct_fields__
-        if (value := getattr(new, name)) is not None and value != {}
-    }
-    return replace(old, **said)
-
-
-def unfold(response: Response) -> list[Event]:
+def unfold_response(response: Response) -> list[Event]:
     """The events that tell the same answer, one Delta a block."""
     events: list[Event] = [
         Start(
@@ -181,27 +181,32 @@ def unfold(response: Response) -> list[Event]:
         )
     ]
     for part in response.parts:
-        events += _block(part)
+        events += _part_events(part)
     if response.usage is not None:
         events.append(UsageUpdate(response.usage))
-    events.append(End(response.finish, response.others))
+    events.append(End(response.finish, response.alternatives))
     return events
 
 
-def _block(part: Part) -> list[Event]:
+def _part_events(part: Part) -> list[Event]:
     match part:
         case Text():
-            cited: list[Event] = [Cited(citation) for citation in part.citations]
-            return [BlockStart(kind="text"), *_words(part.text), *cited, BlockEnd()]
+            citation_deltas: list[Event] = [CitationDelta(citation) for citation in part.citations]
+            return [BlockStart(kind="text"), *_text_deltas(part.text), *citation_deltas, BlockEnd()]
         case Reasoning():
             start = BlockStart(kind="reasoning", redacted=part.redacted)
-            return [start, *_words(part.text), *_signed(part.signature), BlockEnd()]
+            return [start, *_text_deltas(part.text), *_signature_deltas(part.signature), BlockEnd()]
         case Refusal():
-            return [BlockStart(kind="refusal"), *_words(part.text), BlockEnd()]
+            return [BlockStart(kind="refusal"), *_text_deltas(part.text), BlockEnd()]
         case ToolCall():
             start = BlockStart(kind="tool_call", id=part.id, name=part.name, custom=part.custom)
-            words = written(part) if part.arguments != {} else ""
-            return [start, *_words(words), *_signed(part.signature), BlockEnd()]
+            arguments_json = render_arguments(part) if part.arguments != {} else ""
+            return [
+                start,
+                *_text_deltas(arguments_json),
+                *_signature_deltas(part.signature),
+                BlockEnd(),
+            ]
         case Native():
             return [
                 BlockStart(kind="native", dialect=part.dialect, native=part.data),
@@ -211,22 +216,22 @@ def _block(part: Part) -> list[Event]:
             raise ValueError(f"an answer can not hold a part of type {type(part).__name__}")
 
 
-def _words(text: str) -> list[Event]:
+def _text_deltas(text: str) -> list[Event]:
     return [Delta(text)] if text else []
 
 
-def _signed(signature: Signature | None) -> list[Event]:
-    return [Signed(signature)] if signature is not None else []
+def _signature_deltas(signature: Signature | None) -> list[Event]:
+    return [SignatureDelta(signature)] if signature is not None else []
 
 
-def check(events: Iterable[Event]) -> None:
+def check_stream(events: Iterable[Event]) -> None:
     """Raise ValueError, naming the event, unless GRAMMAR allows this whole stream."""
     state = "new"
-    for place, event in enumerate(events):
+    for index, event in enumerate(events):
         if state == "over" or (type(event) not in GRAMMAR[state] and not isinstance(event, Failed)):
-            raise ValueError(f"event {place}, {event!r}, may not stand in state {state!r}")
+            raise ValueError(f"event {index}, {event!r}, may not stand in state {state!r}")
         if isinstance(event, Delta) and not event.text:
-            raise ValueError(f"event {place} is an empty Delta")
+            raise ValueError(f"event {index} is an empty Delta")
         state = "over" if isinstance(event, Failed) else GRAMMAR[state][type(event)]
     if state != "over":
         raise ValueError(f"the stream ends in state {state!r}, without End or Failed")

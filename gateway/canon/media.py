@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import mimetypes
 
 # The first bytes of a file -> its media type.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -16,8 +17,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xfb", "audio/mpeg"),
 )
 # The kinds of RIFF files by bytes 8 to 12, and of ISO media files by the same.
+_REGISTERED = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "audio/mp3": "audio/mpeg"}
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 _ISO = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heif", b"avif": "image/avif"}
+
+
+def registered_media_type(media_type: str | None) -> str | None:
+    """A media type by its registered name, which providers demand."""
+    return _REGISTERED.get(media_type, media_type) if media_type is not None else None
 
 
 def data_url(media_type: str, data: str) -> str:
@@ -25,7 +32,7 @@ def data_url(media_type: str, data: str) -> str:
     return f"data:{media_type};base64,{data}"
 
 
-def from_data_url(url: str) -> tuple[str | None, str] | None:
+def parse_data_url(url: str) -> tuple[str | None, str] | None:
     """`(media type, base64 text)` of a data URL; None for any other URL.
 
     A data URL that is not base64 counts as another URL.
@@ -36,19 +43,19 @@ def from_data_url(url: str) -> tuple[str | None, str] | None:
     media_type, *options = head.split(";")
     if not comma or "base64" not in options:
         return None
-    return media_type.strip().lower() or None, data
+    return registered_media_type(media_type.strip().lower()) or None, data
 
 
-def sniffed(data: str) -> str | None:
+def sniff_base64(data: str) -> str | None:
     """The media type that the first bytes of base64 text show; None if unknown."""
     try:
         head = base64.b64decode(data[:24].encode("ascii"), validate=True)
     except (binascii.Error, ValueError):
         return None
-    return sniffed_bytes(head)
+    return sniff_bytes(head)
 
 
-def sniffed_bytes(head: bytes) -> str | None:
+def sniff_bytes(head: bytes) -> str | None:
     """The media type that the first bytes of a file show (16 are enough); None if unknown."""
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
@@ -57,14 +64,22 @@ def sniffed_bytes(head: bytes) -> str | None:
     return next((media for magic, media in _MAGIC if head.startswith(magic)), None)
 
 
-def media_type_of(data: str, told: str | None, otherwise: str) -> str:
+def guess_file_type(data: str, declared_type: str | None, file_name: str | None) -> str:
+    """The media type of a file: as told, by its bytes, by its name, else that of a PDF."""
+    if declared_type is not None and declared_type != "application/octet-stream":
+        return declared_type
+    type_by_name = mimetypes.guess_type(file_name)[0] if file_name else None
+    return sniff_base64(data) or type_by_name or declared_type or "application/pdf"
+
+
+def resolve_media_type(data: str, declared_type: str | None, default: str) -> str:
     """The media type to send: what the bytes show, else what was told, else `otherwise`."""
-    return sniffed(data) or told or otherwise
+    return sniff_base64(data) or registered_media_type(declared_type) or default
 
 
-def text_in(data: str | None, told: str | None) -> str | None:
+def decode_text_file(data: str | None, declared_type: str | None) -> str | None:
     """The words of a file of plain text; None for another file, and for what is no UTF-8."""
-    if data is None or not (sniffed(data) or told or "").startswith("text/"):
+    if data is None or not (sniff_base64(data) or declared_type or "").startswith("text/"):
         return None
     try:
         return base64.b64decode(data, validate=True).decode()

@@ -14,7 +14,7 @@ import msgspec
 Role = Literal["user", "assistant", "system"]
 
 
-class Cache(msgspec.Struct, frozen=True):
+class CacheBreakpoint(msgspec.Struct, frozen=True):
     """A prompt-cache mark after the value that carries it; `ttl` is '5m', '1h' or None."""
 
     ttl: str | None = None
@@ -29,16 +29,29 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
         model: the upstream model that made it.
         kind: what it is there: `signature`, `redacted`, `text`, `encrypted_content`, ...
         value: the provider's value, verbatim.
-        item: the provider's item id, where it has one.
-        words: the thought's words, where the client that carries the state is not shown them.
+        item_id: the provider's item id, where it has one.
+        reasoning_text: the reasoning, where the client that carries the state is not shown it.
     """
 
     provider: str = ""
     model: str = ""
     kind: str = "signature"
     value: str = ""
-    item: str = ""
-    words: str = ""
+    item_id: str = ""
+    reasoning_text: str = ""
+
+
+class QuoteLocation(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in a document or search result of the request a quotation stands.
+
+    `index` is the document's or result's number, `start` and `end` count pages, characters
+    or blocks, as the `kind` says.
+    """
+
+    kind: Literal["page", "char", "block", "search_result"]
+    index: int
+    start: int
+    end: int
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +62,7 @@ class Citation(msgspec.Struct, frozen=True, kw_only=True):
     quote: str | None = None
     start: int | None = None
     end: int | None = None
+    location: QuoteLocation | None = None
     dialect: str = ""
     native: dict[str, Any] = {}
 
@@ -58,8 +72,8 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     citations: tuple[Citation, ...] = ()
-    cache: Cache | None = None
-    at: str = ""
+    cache: CacheBreakpoint | None = None
+    path: str = ""
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +84,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     file_id: str | None = None
     media_type: str | None = None
     detail: str | None = None
-    cache: Cache | None = None
-    at: str = ""
+    cache: CacheBreakpoint | None = None
+    path: str = ""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +100,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None = None
     context: str | None = None
     citations: bool | None = None
-    cache: Cache | None = None
-    at: str = ""
+    cache: CacheBreakpoint | None = None
+    path: str = ""
 
 
 class Audio(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +109,7 @@ class Audio(msgspec.Struct, frozen=True, kw_only=True):
 
     data: str
     format: str
-    at: str = ""
+    path: str = ""
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,8 +125,8 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     raw: str | None = None
     custom: bool = False
     signature: Signature | None = None
-    cache: Cache | None = None
-    at: str = ""
+    cache: CacheBreakpoint | None = None
+    path: str = ""
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,8 +137,8 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     is_error: bool | None = None
     name: str | None = None
     custom: bool = False
-    cache: Cache | None = None
-    at: str = ""
+    cache: CacheBreakpoint | None = None
+    path: str = ""
 
 
 class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,14 +148,14 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature | None = None
     redacted: bool = False
     summary: bool = False
-    at: str = ""
+    path: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """The model's words for saying no."""
 
     text: str
-    at: str = ""
+    path: str = ""
 
 
 class Native(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +163,7 @@ class Native(msgspec.Struct, frozen=True, kw_only=True):
 
     dialect: str
     data: dict[str, Any]
-    at: str = ""
+    path: str = ""
 
 
 Part = Text | Image | Document | Audio | ToolCall | ToolResult | Reasoning | Refusal | Native
@@ -166,7 +180,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...] = ()
     name: str | None = None
     effort: str | None = None
-    at: str = ""
+    path: str = ""
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +192,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         format: the grammar of a custom tool, as OpenAI writes it.
         native: a server tool as its `dialect` writes it.
         defer: whether it is loaded only when a tool search finds it.
+        group_description: the description of the client's group of tools that it is in.
         extra: fields only its dialect knows.
     """
 
@@ -190,9 +205,10 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = ""
     native: dict[str, Any] | None = None
     defer: bool = False
-    cache: Cache | None = None
+    group_description: str | None = None
+    cache: CacheBreakpoint | None = None
     extra: dict[str, Any] = {}
-    at: str = ""
+    path: str = ""
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -279,11 +295,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         betas: the client's `anthropic-beta` values.
         extra: per dialect, top-level fields that this model of a request has no
             place for; sent again to the same dialect, otherwise reported.
-        at: per canonical name, the client's path for it (`max_output` ->
-            `max_completion_tokens`), for reports. The names are those of the
-            fields: `max_output`, `temperature`, `stop`, `tool_choice`,
-            `parallel`, `effort`, `thinking`, `schema`, `format`, `verbosity`,
-            `user_id`, `session_key`, `metadata`, `service_tier`, `store`, ...
+        client_paths: per canonical name, the client's path for it (`max_output` ->
+            `max_completion_tokens`), for reports. The names are field names: `max_output`,
+            `temperature`, `stop`, `tool_choice`, `parallel`, `effort`, `thinking`,
+            `schema`, `format`, `verbosity`, `user_id`, `session_key`, `metadata`,
+            `service_tier`, `store`, ...
     """
 
     model: str
@@ -299,15 +315,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     meta: Meta = Meta()
     previous_response_id: str | None = None
-    cache: Cache | None = None
+    cache: CacheBreakpoint | None = None
     version: str | None = None
     betas: tuple[str, ...] = ()
     extra: dict[str, dict[str, Any]] = {}
-    at: dict[str, str] = {}
+    client_paths: dict[str, str] = {}
 
-    def path(self, name: str) -> str:
+    def client_path(self, name: str) -> str:
         """The client's own path of a canonical field; the field's name if it has none."""
-        return self.at.get(name, name)
+        return self.client_paths.get(name, name)
 
 
 def without_paths(value: Any) -> Any:
@@ -317,6 +333,8 @@ def without_paths(value: Any) -> Any:
     if not isinstance(value, msgspec.Struct):
         return value
     changes = {name: without_paths(getattr(value, name)) for name in value.__struct_fields__}
-    if "at" in changes:
-        changes["at"] = {} if isinstance(value, Request) else ""
+    if "path" in changes:
+        changes["path"] = ""
+    if "client_paths" in changes:
+        changes["client_paths"] = {}
     return msgspec.structs.replace(value, **changes)

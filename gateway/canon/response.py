@@ -39,12 +39,58 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     native: dict[str, Any] = {}
 
     @property
-    def prompt(self) -> int | None:
+    def prompt_tokens(self) -> int | None:
         """All prompt tokens, cached and written ones included; None if none is known."""
         cached, written = self.cache_read, self.cache_write
         if cached is None and written is None:
             return self.input
         return (self.input or 0) + (cached or 0) + (written or 0)
+
+
+# More tokens than any call can use, and more dollars than any can cost.
+MAX_TOKENS = 10**12
+MAX_COST_USD = 10.0**9
+
+
+def merge_usage(old: Usage | None, new: Usage) -> Usage:
+    """The later counts field by field; what the later report leaves out keeps its value."""
+    if old is None:
+        return new
+    reported = {
+        name: value
+        for name in Usage.__struct_fields__
+        if (value := getattr(new, name)) is not None and value != {}
+    }
+    return msgspec.structs.replace(old, **reported)
+
+
+def clamp_usage(usage: Usage) -> Usage:
+    """The usage with counts and cost that can be stored, limited and billed.
+
+    Counts are clamped to 0 .. MAX_TOKENS; a cost that is negative, infinite, no number or
+    over MAX_COST_USD is unknown.
+    """
+    counts = (
+        usage.input,
+        usage.cache_read,
+        usage.cache_write,
+        usage.cache_write_1h,
+        usage.output,
+        usage.reasoning,
+    )
+    cost = usage.provider_cost
+    counts_in_range = all(count is None or 0 <= count <= MAX_TOKENS for count in counts)
+    cost_in_range = cost is None or 0 <= cost <= MAX_COST_USD
+    if counts_in_range and cost_in_range:
+        return usage
+    clamped = {
+        name: None if count is None else max(0, min(count, MAX_TOKENS))
+        for name, count in zip(_COUNTS, counts, strict=True)
+    }
+    return msgspec.structs.replace(usage, **clamped, provider_cost=cost if cost_in_range else None)
+
+
+_COUNTS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,4 +121,4 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     created: int | None = None
     service_tier: str | None = None
     extra: dict[str, dict[str, Any]] = {}
-    others: tuple[Response, ...] = ()
+    alternatives: tuple[Response, ...] = ()

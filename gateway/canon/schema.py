@@ -7,8 +7,9 @@ the description, where the model at least reads it: `minimum: 0, maximum: 150`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -16,9 +17,11 @@ import msgspec
 Schema = dict[str, Any]
 
 # Deeper schemas are left as they are from here on; no provider compiles them anyway.
-_DEEPEST = 100
+_MAX_DEPTH = 100
 # As many references are more than any provider compiles.
-_MOST_REFS = 1000
+_MAX_REFS = 1000
+# As many objects, those behind references counted once for each of these.
+_MAX_OBJECTS = 50_000
 _META = ("$schema", "$id")
 # Where schemas sit inside a schema: in a map, in a list, alone.
 _MAPS = ("properties", "$defs", "definitions")
@@ -27,24 +30,24 @@ _SINGLE = ("items",)
 
 
 class Subset(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider's structured output refuses.
+    """The JSON Schema subset of a provider's structured output.
 
     Attributes:
-        unknown: keywords it has no place for.
-        formats: the string formats it knows; None means all.
-        least_items: the largest `minItems` it takes; None means any.
+        unsupported_keywords: keywords that it rejects.
+        formats: the string formats it supports; None means all.
+        largest_min_items: the largest `minItems` it accepts; None means any.
         refs_in_all_of: whether an `allOf` may hold references.
         all_required: whether every property must be required.
     """
 
-    unknown: frozenset[str]
+    unsupported_keywords: frozenset[str]
     formats: frozenset[str] | None = None
-    least_items: int | None = None
+    largest_min_items: int | None = None
     refs_in_all_of: bool = True
     all_required: bool = False
 
 
-_NOWHERE = frozenset(
+_UNSUPPORTED_BY_ALL = frozenset(
     {
         "not",
         "if",
@@ -66,7 +69,7 @@ _NOWHERE = frozenset(
 )
 # platform.claude.com, structured outputs, 2026-08; the formats as the SDK lists them.
 ANTHROPIC = Subset(
-    unknown=_NOWHERE
+    unsupported_keywords=_UNSUPPORTED_BY_ALL
     | {
         "minimum",
         "maximum",
@@ -92,11 +95,11 @@ ANTHROPIC = Subset(
             "uuid",
         }
     ),
-    least_items=1,
+    largest_min_items=1,
     refs_in_all_of=False,
 )
 # developers.openai.com, structured outputs, 2026-08.
-OPENAI_STRICT = Subset(unknown=_NOWHERE | {"allOf"}, all_required=True)
+OPENAI_STRICT = Subset(unsupported_keywords=_UNSUPPORTED_BY_ALL | {"allOf"}, all_required=True)
 
 
 def without_meta(schema: Schema) -> Schema:
@@ -104,7 +107,16 @@ def without_meta(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key not in _META}
 
 
-def for_anthropic(schema: Schema) -> tuple[Schema, list[str]]:
+def with_description(schema: Schema, description: str | None) -> Schema:
+    """The schema with a description, if it has none of its own."""
+    return (
+        schema
+        if not description or "description" in schema
+        else {"description": description, **schema}
+    )
+
+
+def restrict_to_anthropic(schema: Schema) -> tuple[Schema, list[str]]:
     """The schema in Anthropic's subset, and the keywords that had to be changed.
 
     Closed objects (`additionalProperties: false`) are not counted as a change where
@@ -113,7 +125,7 @@ def for_anthropic(schema: Schema) -> tuple[Schema, list[str]]:
     return _in_subset(schema, ANTHROPIC)
 
 
-def for_openai_strict(schema: Schema) -> tuple[Schema, list[str]]:
+def restrict_to_openai_strict(schema: Schema) -> tuple[Schema, list[str]]:
     """The schema in OpenAI's strict subset, and the keywords that had to be changed.
 
     For output formats only: what was optional becomes required and may be null, which
@@ -123,41 +135,51 @@ def for_openai_strict(schema: Schema) -> tuple[Schema, list[str]]:
 
 
 def _in_subset(schema: Schema, subset: Subset) -> tuple[Schema, list[str]]:
-    changed: dict[str, None] = {}
-    return _fitted(schema, subset, changed, 0), list(changed)
+    changed_keywords: dict[str, None] = {}
+    return _restrict_schema(schema, subset, changed_keywords, 0), list(changed_keywords)
 
 
-def _fitted(schema: Schema, subset: Subset, changed: dict[str, None], depth: int) -> Schema:
-    if depth > _DEEPEST:
-        changed["nesting"] = None
+def _restrict_schema(
+    schema: Schema, subset: Subset, changed_keywords: dict[str, None], depth: int
+) -> Schema:
+    if depth > _MAX_DEPTH:
+        changed_keywords["nesting"] = None
         return schema
-    schema = _unwrapped(schema)
-    lost = [key for key in schema if _is_unknown(schema, key, subset)]
-    changed.update(dict.fromkeys(lost))
-    out = {k: v for k, v in schema.items() if k not in _META and k not in lost}
-    _describe(out, schema, lost)
+    schema = _unwrap_single_all_of(schema)
+    dropped_keywords = {key: None for key in schema if _is_unsupported(schema, key, subset)}
+    changed_keywords.update(dropped_keywords)
+    out = {k: v for k, v in schema.items() if k not in _META and k not in dropped_keywords}
+    _describe_dropped(out, schema, list(dropped_keywords))
     if isinstance(out.get("oneOf"), list):
-        changed["oneOf"] = None
-        out["anyOf"] = [*_list(out.get("anyOf")), *out.pop("oneOf")]
+        changed_keywords["oneOf"] = None
+        out["anyOf"] = [*_list_or_empty(out.get("anyOf")), *out.pop("oneOf")]
     for key in _MAPS:
         if isinstance(out.get(key), dict):
-            out[key] = {n: _inner(s, subset, changed, depth) for n, s in out[key].items()}
+            out[key] = {
+                n: _restrict_inner(s, subset, changed_keywords, depth) for n, s in out[key].items()
+            }
     for key in (*_LISTS, *_SINGLE):
         if key in out:
-            out[key] = _inner(out[key], subset, changed, depth)
+            out[key] = _restrict_inner(out[key], subset, changed_keywords, depth)
     if out.get("type") == "object" or isinstance(out.get("properties"), dict):
-        _close(out, subset, changed)
+        _close_object(out, subset, changed_keywords)
     return out
 
 
-def _inner(value: Any, subset: Subset, changed: dict[str, None], depth: int) -> Any:
+def _restrict_inner(
+    value: Any, subset: Subset, changed_keywords: dict[str, None], depth: int
+) -> Any:
     """A schema, or each of a list of them; `true` and `false` are schemas too."""
     if isinstance(value, list):
-        return [_inner(item, subset, changed, depth + 1) for item in value]
-    return _fitted(value, subset, changed, depth + 1) if isinstance(value, dict) else value
+        return [_restrict_inner(item, subset, changed_keywords, depth + 1) for item in value]
+    return (
+        _restrict_schema(value, subset, changed_keywords, depth + 1)
+        if isinstance(value, dict)
+        else value
+    )
 
 
-def _unwrapped(schema: Schema) -> Schema:
+def _unwrap_single_all_of(schema: Schema) -> Schema:
     """The schema with an `allOf` of one (as pydantic writes a reference) taken apart."""
     parts = schema.get("allOf")
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
@@ -165,58 +187,62 @@ def _unwrapped(schema: Schema) -> Schema:
     return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
 
 
-def _is_unknown(schema: Schema, key: str, subset: Subset) -> bool:
+def _is_unsupported(schema: Schema, key: str, subset: Subset) -> bool:
     value = schema[key]
-    if key in subset.unknown:
+    if key in subset.unsupported_keywords:
         return True
     if key == "format" and subset.formats is not None:
         return isinstance(value, str) and value not in subset.formats
-    if key == "minItems" and subset.least_items is not None:
-        return not (type(value) is int and value <= subset.least_items)
+    if key == "minItems" and subset.largest_min_items is not None:
+        return not (type(value) is int and value <= subset.largest_min_items)
     if key == "allOf" and not subset.refs_in_all_of:
-        return any("$ref" in inner for inner in _within(value))
+        return any("$ref" in inner for inner in _iter_objects(value))
     return False
 
 
-def _describe(out: Schema, schema: Schema, lost: list[str]) -> None:
+def _describe_dropped(out: Schema, schema: Schema, dropped_keywords: list[str]) -> None:
     """Say in the description what the subset has no keyword for."""
-    if not lost:
+    if not dropped_keywords:
         return
-    said = ", ".join(f"{key}: {_shown(schema[key])}" for key in lost)
-    told = out.get("description")
-    out["description"] = f"{told}\n\n{said}" if isinstance(told, str) and told else said
+    constraints = ", ".join(f"{key}: {_value_text(schema[key])}" for key in dropped_keywords)
+    description = out.get("description")
+    out["description"] = (
+        f"{description}\n\n{constraints}"
+        if isinstance(description, str) and description
+        else constraints
+    )
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _list(value: Any) -> list[Any]:
+def _list_or_empty(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _close(out: Schema, subset: Subset, changed: dict[str, None]) -> None:
+def _close_object(out: Schema, subset: Subset, changed_keywords: dict[str, None]) -> None:
     """Allow no further properties; where the subset says so, require all there are."""
-    said = out.get("additionalProperties")
+    additional = out.get("additionalProperties")
     # An object of which nothing is said is any object; closed, it is an empty one.
-    if said not in (None, False) or (said is None and "properties" not in out):
-        changed["additionalProperties"] = None
-    if isinstance(said, dict) and said:
-        _describe(out, {"additionalProperties": said}, ["additionalProperties"])
+    if additional not in (None, False) or (additional is None and "properties" not in out):
+        changed_keywords["additionalProperties"] = None
+    if isinstance(additional, dict) and additional:
+        _describe_dropped(out, {"additionalProperties": additional}, ["additionalProperties"])
     out["additionalProperties"] = False
     if not subset.all_required:
         return
     properties = out.get("properties")
     properties = out["properties"] = dict(properties) if isinstance(properties, dict) else {}
-    required = _list(out.get("required"))
+    required = {name for name in _list_or_empty(out.get("required")) if isinstance(name, str)}
     for name in properties:
         if name not in required:
-            changed["required"] = None
-            properties[name] = _nullable(properties[name])
+            changed_keywords["required"] = None
+            properties[name] = _make_nullable(properties[name])
     out["required"] = list(properties)
 
 
-def _nullable(schema: Any) -> Any:
+def _make_nullable(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     kind = schema.get("type")
@@ -232,19 +258,25 @@ def _nullable(schema: Any) -> Any:
 # --- what can not be enforced at all ---------------------------------------------------
 
 
-def can_be_enforced(schema: Schema) -> bool:
+def is_enforceable(schema: Schema) -> bool:
     """Whether a provider can compile it: root an object, no recursion, no foreign `$ref`."""
     if schema.get("type") != "object" or any(key in schema for key in ("anyOf", "oneOf", "allOf")):
         return False
     edges: dict[str, set[str]] = {}
-    open_refs = _refs(schema)
-    while open_refs:
+    objects = list(islice(_iter_objects(schema), _MAX_OBJECTS + 1))
+    remaining_objects = _MAX_OBJECTS - len(objects)
+    open_refs = _refs(objects)
+    while open_refs and remaining_objects >= 0:
         ref = open_refs.pop()
-        target = _target(schema, ref)
-        if target is None or len(edges) >= _MOST_REFS:
+        target = resolve_ref(schema, ref)
+        if target is None or len(edges) >= _MAX_REFS:
             return False
-        edges[ref] = _refs(target)
-        open_refs |= edges[ref] - edges.keys()
+        objects = list(islice(_iter_objects(target), remaining_objects + 1))
+        remaining_objects -= len(objects)
+        edges[ref] = _refs(objects)
+        open_refs.update(new_ref for new_ref in edges[ref] if new_ref not in edges)
+    if remaining_objects < 0:
+        return False
     try:
         TopologicalSorter(edges).prepare()
     except CycleError:
@@ -252,22 +284,22 @@ def can_be_enforced(schema: Schema) -> bool:
     return True
 
 
-def _refs(value: Any) -> set[str]:
-    return {ref for inner in _within(value) if isinstance(ref := inner.get("$ref"), str)}
+def _refs(objects: Iterable[Schema]) -> set[str]:
+    return {ref for inner in objects if isinstance(ref := inner.get("$ref"), str)}
 
 
-def _target(root: Schema, ref: str) -> Any:
+def resolve_ref(root: Schema, ref: str) -> Any:
     """What a reference within the schema means; None for any other."""
     if ref == "#":
         return root
-    place: Any = root if ref.startswith("#/") else None
+    node: Any = root if ref.startswith("#/") else None
     for step in ref.removeprefix("#/").split("/"):
         name = step.replace("~1", "/").replace("~0", "~")
-        place = place.get(name) if isinstance(place, dict) else None
-    return place
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
 
 
-def _within(value: Any) -> Iterator[Schema]:
+def _iter_objects(value: Any) -> Iterator[Schema]:
     """Every object in a JSON value, itself included; of any depth."""
     stack = [value]
     while stack:

@@ -21,8 +21,10 @@ from gateway.canon.request import Signature
 from gateway.canon.traits import Traits
 
 PREFIX = "dgm1."
-# How a token begins in JSON: as it is, or in base64 where a field holds bytes.
-TOKENS = (b'"dgm1.', b'"ZGdtMS')
+# How the ids of Messages blocks begin that stand for a search which another provider ran.
+FOREIGN_SEARCH = "srvtoolu_dgm_"
+# How a token begins in JSON: as it is, or in base64 where a field holds bytes; and such an id.
+TOKEN = re.compile(rb'"(?:dgm1\.|ZGdtMS|srvtoolu_dgm_)')
 _READABLE = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
 _SNAPSHOT_DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d|latest)$")
 
@@ -36,20 +38,20 @@ class _Token(msgspec.Struct, frozen=True, omit_defaults=True):
     t: str = ""
 
 
-def wrap(signature: Signature) -> str:
+def wrap_signature(signature: Signature) -> str:
     """The token that stands for `signature` towards a client of another dialect."""
     token = _Token(
         p=signature.provider,
         m=signature.model,
         k=signature.kind,
         v=signature.value,
-        i=signature.item,
-        t=signature.words,
+        i=signature.item_id,
+        t=signature.reasoning_text,
     )
     return PREFIX + base64.urlsafe_b64encode(msgspec.json.encode(token)).decode().rstrip("=")
 
 
-def unwrap(text: str) -> Signature | None:
+def unwrap_signature(text: str) -> Signature | None:
     """The state in a token; None for anything that is not one of ours."""
     if not text.startswith(PREFIX):
         return None
@@ -61,36 +63,49 @@ def unwrap(text: str) -> Signature | None:
             kind, item = "encrypted_content", kind
         else:
             item = ""
-        return Signature(provider=provider, model=model, kind=kind, value=value, item=item)
+        return Signature(provider=provider, model=model, kind=kind, value=value, item_id=item)
     try:
         raw = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
         token = msgspec.json.decode(raw, type=_Token)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         return None
     return Signature(
-        provider=token.p, model=token.m, kind=token.k, value=token.v, item=token.i, words=token.t
+        provider=token.p,
+        model=token.m,
+        kind=token.k,
+        value=token.v,
+        item_id=token.i,
+        reasoning_text=token.t,
     )
 
 
-def hidden(words: str, signature: Signature) -> Signature:
+def hide_reasoning_text(reasoning_text: str, signature: Signature) -> Signature:
     """The state of a thought whose words the client is not shown: they travel in the token."""
-    return replace(signature, words=words) if words and signature.provider else signature
+    return (
+        replace(signature, reasoning_text=reasoning_text)
+        if reasoning_text and signature.provider
+        else signature
+    )
 
 
-def recovered(words: str, signature: Signature | None) -> tuple[str, Signature | None]:
+def recover_reasoning_text(
+    reasoning_text: str, signature: Signature | None
+) -> tuple[str, Signature | None]:
     """A thought's words and state, the words taken from the token where they travelled there."""
-    if signature is None or not signature.words:
-        return words, signature
-    return words or signature.words, replace(signature, words="")
+    if signature is None or not signature.reasoning_text:
+        return reasoning_text, signature
+    return reasoning_text or signature.reasoning_text, replace(signature, reasoning_text="")
 
 
-def family(model: str) -> str:
+def model_family(model: str) -> str:
     """A model id without its vendor path and snapshot date: what state is bound to."""
     return _SNAPSHOT_DATE.sub("", model.rpartition("/")[2].lower())
 
 
-def belongs(signature: Signature | None, traits: Traits) -> bool:
+def is_from_target(signature: Signature | None, traits: Traits) -> bool:
     """Whether the chosen upstream made this state and so may see it again."""
     if signature is None or not signature.provider:
         return False
-    return signature.provider == traits.kind and family(signature.model) == family(traits.model)
+    return signature.provider == traits.kind and model_family(signature.model) == model_family(
+        traits.model
+    )

@@ -25,6 +25,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         thinking_modes: Anthropic `thinking.type` values accepted.
         thinking_always_on: whether thinking can not be turned off.
         efforts: reasoning efforts accepted, weakest first; empty: none at all.
+        effort_default: the effort that holds where a request names none; empty where unknown.
         effort_map: canonical effort -> the provider's word, where the provider
             documents a coarser scale; such a mapping is not reported.
         thinking_request: how a Chat-speaking provider is told to reason:
@@ -33,7 +34,10 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         thinking_budgets: the least and most tokens of Gemini's `thinkingBudget`; empty
             for models that take a level.
         prefill: whether the last turn may be the assistant's.
-        mid_system: whether a system turn may stand between other turns.
+        mid_system: whether a system turn may stand between other turns. A body that passes
+            through in its own dialect keeps them: many operators serve other chat templates
+            than the model's own, and who writes OpenAI's Chat to such a server means it.
+        user_after_tool: whether a user turn may follow a tool's result at once.
         structured: the strongest output form: `schema`, `json` or `none`.
         strict_tools: whether `strict` is understood on tools.
         forced_tools: whether tool_choice may force a call.
@@ -54,6 +58,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             at a time.
         count_form: `bare` where a token count takes the request's own body.
         default_max_output: what to send where the wire demands a limit.
+        agent_max_output: the same for an agent's turn: a streamed answer that may call tools.
         max_tokens_field: the Chat name of the output limit.
         responses: whether the provider also serves the model in OpenAI's Responses, at
             the same base URL.
@@ -87,7 +92,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             joined into one string (DeepSeek answers 400 to a list).
         media_chunks: whether files and sound in Chat `content` are chunks of one string
             each (`document_url`, `input_audio`), as Mistral has them.
-        plain_messages: whether Chat messages take neither `name` nor `refusal`.
+        no_name_or_refusal: whether Chat messages take neither `name` nor `refusal`.
         allowed_tools: whether `tool_choice` may name a subset of the tools; else the
             other tools are left out.
         document_urls: whether a Chat `file` may be given by URL.
@@ -95,6 +100,9 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         web_search: the server tool that searches the web, as its dialect writes it
             (`web_search_20260318`, `googleSearch`; for Chat the field that asks for it,
             or the type of a tool); empty where there is none.
+        built_in_with_functions: whether Gemini takes its built-in tools beside function
+            declarations: `none`, `flag` (with `includeServerSideToolInvocations`, which
+            Vertex AI does not know) or `plain`.
     """
 
     kind: str = ""
@@ -107,6 +115,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     thinking_modes: tuple[str, ...] = ()
     thinking_always_on: bool = False
     efforts: tuple[str, ...] = ()
+    effort_default: str = ""
     effort_map: dict[str, str] = {}
     thinking_request: Literal["reasoning_effort", "thinking", "reasoning", "none"] = (
         "reasoning_effort"
@@ -114,6 +123,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     thinking_budgets: tuple[int, ...] = ()
     prefill: bool = False
     mid_system: bool = True
+    user_after_tool: bool = True
     structured: Literal["schema", "json", "none"] = "schema"
     tools: bool = True
     strict_tools: bool = True
@@ -142,6 +152,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     embed_form: Literal["own", "predict", "content"] = "own"
     count_form: Literal["own", "bare"] = "own"
     default_max_output: int = 8192
+    agent_max_output: int = 32_000
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
     responses: bool = False
     completions: Literal["none", "too", "only"] = "none"
@@ -167,8 +178,9 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     empty_content: Literal["null", "empty", "omit"] = "null"
     text_parts: bool = True
     media_chunks: bool = False
-    plain_messages: bool = False
+    no_name_or_refusal: bool = False
     allowed_tools: bool = False
     document_urls: bool = False
     anthropic_version: str = "2023-06-01"
     web_search: str = ""
+    built_in_with_functions: Literal["none", "flag", "plain"] = "plain"

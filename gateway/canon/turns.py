@@ -7,7 +7,10 @@ calls of a history share an id. Renderers apply it first and then only print.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -17,31 +20,35 @@ from gateway.canon.request import Part, Request, Text, ToolCall, ToolResult, Tur
 NO_RESULT = "[no result provided]"
 
 
-def repaired(request: Request) -> tuple[Request, list[Adaptation]]:
+def pair_tool_results(request: Request) -> tuple[Request, list[Adaptation]]:
     """The request with calls and results paired, and what had to be changed for it."""
     if not any(isinstance(p, ToolCall | ToolResult) for t in request.turns for p in t.parts):
         return request, []
     report: list[Adaptation] = []
     turns: list[Turn] = []
-    taken: set[str] = {call.id for turn in request.turns for call in _calls([turn])}
-    met: set[str] = set()
-    for spoken, heard in _exchanges(request.turns):
-        said, calls = _with_own_ids(_one_call_turn(spoken), met, taken, report)
-        turns += said
-        turns += _answered(heard, calls, report)
+    ids = _UnusedIds(call.id for call in _calls(request.turns))
+    seen_ids: set[str] = set()
+    for assistant_turns, reply_turns in _split_exchanges(request.turns):
+        renamed_turns, calls = _deduplicate_call_ids(
+            _merge_call_turns(assistant_turns), seen_ids, ids, report
+        )
+        turns += renamed_turns
+        turns += _attach_results(reply_turns, calls, report)
     return replace(request, turns=tuple(turns)), report
 
 
-def merged(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+def merge_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
     """The turns with neighbours of one role joined; `at` and `name` are the first one's."""
-    out: list[Turn] = []
-    for turn in turns:
-        if out and out[-1].role == turn.role:
-            effort = turn.effort or out[-1].effort
-            out[-1] = replace(out[-1], parts=out[-1].parts + turn.parts, effort=effort)
-        else:
-            out.append(turn)
-    return tuple(out)
+    return tuple(_join_turns(list(group)) for _, group in groupby(turns, key=attrgetter("role")))
+
+
+def _join_turns(turns: list[Turn]) -> Turn:
+    """One turn of all parts; of several efforts the last one holds."""
+    if len(turns) == 1:
+        return turns[0]
+    effort = next((turn.effort for turn in reversed(turns) if turn.effort), turns[0].effort)
+    parts = tuple(part for turn in turns for part in turn.parts)
+    return replace(turns[0], parts=parts, effort=effort)
 
 
 def _calls(turns: Iterable[Turn]) -> Iterator[ToolCall]:
@@ -51,106 +58,124 @@ def _calls(turns: Iterable[Turn]) -> Iterator[ToolCall]:
                 yield part
 
 
-def _exchanges(turns: tuple[Turn, ...]) -> Iterator[tuple[list[Turn], list[Turn]]]:
+def _split_exchanges(turns: tuple[Turn, ...]) -> Iterator[tuple[list[Turn], list[Turn]]]:
     """Runs of assistant turns, each with the turns up to the next run."""
-    spoken: list[Turn] = []
-    heard: list[Turn] = []
+    assistant_turns: list[Turn] = []
+    reply_turns: list[Turn] = []
     for turn in turns:
         if turn.role != "assistant":
-            heard.append(turn)
+            reply_turns.append(turn)
             continue
-        if heard:
-            yield spoken, heard
-            spoken, heard = [], []
-        spoken.append(turn)
-    yield spoken, heard
+        if reply_turns:
+            yield assistant_turns, reply_turns
+            assistant_turns, reply_turns = [], []
+        assistant_turns.append(turn)
+    yield assistant_turns, reply_turns
 
 
-def _one_call_turn(spoken: list[Turn]) -> list[Turn]:
+def _merge_call_turns(assistant_turns: list[Turn]) -> list[Turn]:
     """Assistant turns such that only the last holds calls, as results must follow at once."""
-    if any(_calls(spoken[:-1])):
-        return list(merged(spoken))
-    return spoken
+    if any(_calls(assistant_turns[:-1])):
+        return list(merge_turns(assistant_turns))
+    return assistant_turns
 
 
-def _with_own_ids(
-    spoken: list[Turn], met: set[str], taken: set[str], report: list[Adaptation]
+def _deduplicate_call_ids(
+    assistant_turns: list[Turn], seen_ids: set[str], ids: _UnusedIds, report: list[Adaptation]
 ) -> tuple[list[Turn], list[tuple[str, ToolCall]]]:
     """The turns with unique call ids, and each call beside the id the client gave it."""
     calls: list[tuple[str, ToolCall]] = []
-    said: list[Turn] = []
-    for turn in spoken:
+    renamed_turns: list[Turn] = []
+    for turn in assistant_turns:
         parts: list[Part] = []
         for part in turn.parts:
             if isinstance(part, ToolCall):
                 original = part.id
-                if original in met:
-                    part = replace(part, id=_free(original, taken))
+                if original in seen_ids:
+                    part = replace(part, id=ids.create(original))
                     why = "another call of this conversation has the same id"
                     report.append(
-                        approximated(f"{part.at}.id", why, before=original, after=part.id)
+                        approximated(f"{part.path}.id", why, before=original, after=part.id)
                     )
-                met.add(part.id)
+                seen_ids.add(part.id)
                 calls.append((original, part))
             parts.append(part)
-        said.append(replace(turn, parts=tuple(parts)))
-    return said, calls
+        renamed_turns.append(replace(turn, parts=tuple(parts)))
+    return renamed_turns, calls
 
 
-def _free(call_id: str, taken: set[str]) -> str:
-    count = 2
-    while (candidate := f"{call_id}_{count}") in taken:
-        count += 1
-    taken.add(candidate)
-    return candidate
+class _UnusedIds:
+    """Ids for calls whose own id is taken: the id with the next free number."""
+
+    def __init__(self, used_ids: Iterable[str]) -> None:
+        self._used_ids = set(used_ids)
+        # An id -> the last number that was tried for it, so that none is tried again.
+        self._last_suffixes: dict[str, int] = {}
+
+    def create(self, call_id: str) -> str:
+        """A free id made from this one."""
+        number = self._last_suffixes.get(call_id, 1) + 1
+        while (candidate := f"{call_id}_{number}") in self._used_ids:
+            number += 1
+        self._last_suffixes[call_id] = number
+        self._used_ids.add(candidate)
+        return candidate
 
 
-def _answered(
-    heard: list[Turn], calls: list[tuple[str, ToolCall]], report: list[Adaptation]
+def _attach_results(
+    reply_turns: list[Turn], calls: list[tuple[str, ToolCall]], report: list[Adaptation]
 ) -> list[Turn]:
     """The turns with one result for each call at their head and no other results."""
-    owed: dict[str, list[ToolCall]] = {}
+    pending_calls: dict[str, deque[ToolCall]] = {}
     for original, call in calls:
-        owed.setdefault(original, []).append(call)
+        pending_calls.setdefault(original, deque()).append(call)
     results: list[Part] = []
-    rest: list[Turn] = []
-    other = False
-    for turn in heard:
-        kept: list[Part] = []
+    remaining_turns: list[Turn] = []
+    follows_text = False
+    for turn in reply_turns:
+        remaining_parts: list[Part] = []
         for part in turn.parts:
             if not isinstance(part, ToolResult):
-                kept.append(part)
-                other = True
-            elif owed.get(part.id):
-                results.append(_named(part, owed[part.id].pop(0)))
-                if other:
-                    report.append(approximated(part.at, "moved next to the call it answers"))
+                remaining_parts.append(part)
+                follows_text = True
+            elif pending_calls.get(part.id):
+                results.append(_match_result_to_call(part, pending_calls[part.id].popleft()))
+                if follows_text:
+                    report.append(approximated(part.path, "moved next to the call it answers"))
             else:
-                report.append(dropped(part.at, f"no call has the id {part.id[:100]!r}"))
-        if kept or not turn.parts or turn.name:
-            rest.append(replace(turn, parts=tuple(kept)) if len(kept) < len(turn.parts) else turn)
-        elif turn is heard[0] and turn.role == "user":
-            rest.append(replace(turn, parts=()))
-    results += [_missing(call, report) for calls_left in owed.values() for call in calls_left]
-    return _headed(results, rest)
+                report.append(dropped(part.path, f"no call has the id {part.id[:100]!r}"))
+        if remaining_parts or not turn.parts or turn.name:
+            remaining_turns.append(
+                replace(turn, parts=tuple(remaining_parts))
+                if len(remaining_parts) < len(turn.parts)
+                else turn
+            )
+        elif turn is reply_turns[0] and turn.role == "user":
+            remaining_turns.append(replace(turn, parts=()))
+    results += [
+        _missing_result(call, report)
+        for unanswered in pending_calls.values()
+        for call in unanswered
+    ]
+    return _prepend_results(results, remaining_turns)
 
 
-def _headed(results: list[Part], rest: list[Turn]) -> list[Turn]:
+def _prepend_results(results: list[Part], turns: list[Turn]) -> list[Turn]:
     """The turns with the results at the head of the first user turn, or in one of their own."""
-    if rest and rest[0].role == "user" and (results or not rest[0].parts):
-        first = replace(rest[0], parts=(*results, *rest[0].parts))
-        return [first, *rest[1:]] if first.parts else rest[1:]
+    if turns and turns[0].role == "user" and (results or not turns[0].parts):
+        first = replace(turns[0], parts=(*results, *turns[0].parts))
+        return [first, *turns[1:]] if first.parts else turns[1:]
     if results:
-        return [Turn(role="user", parts=tuple(results)), *rest]
-    return rest
+        return [Turn(role="user", parts=tuple(results)), *turns]
+    return turns
 
 
-def _named(result: ToolResult, call: ToolCall) -> ToolResult:
+def _match_result_to_call(result: ToolResult, call: ToolCall) -> ToolResult:
     return replace(result, id=call.id, name=result.name or call.name, custom=call.custom)
 
 
-def _missing(call: ToolCall, report: list[Adaptation]) -> ToolResult:
-    report.append(approximated(call.at, f"no result follows this call; {NO_RESULT!r} is sent"))
+def _missing_result(call: ToolCall, report: list[Adaptation]) -> ToolResult:
+    report.append(approximated(call.path, f"no result follows this call; {NO_RESULT!r} is sent"))
     return ToolResult(
         id=call.id,
         parts=(Text(text=NO_RESULT),),
@@ -160,7 +185,34 @@ def _missing(call: ToolCall, report: list[Adaptation]) -> ToolResult:
     )
 
 
-def empty_texts(turn: Turn) -> list[Text]:
+def join_cited_texts(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """The parts of an answer with texts joined that stand apart only by their sources.
+
+    Claude begins a new block in mid-sentence where a source is cited.
+    """
+    joined_parts: list[Part] = []
+    run: list[Text] = []
+    for part in parts:
+        if isinstance(part, Text) and run and (part.citations or run[-1].citations):
+            run.append(part)
+            continue
+        joined_parts += _join_texts(run)
+        run = [part] if isinstance(part, Text) else []
+        joined_parts += [] if isinstance(part, Text) else [part]
+    return (*joined_parts, *_join_texts(run))
+
+
+def _join_texts(run: list[Text]) -> list[Text]:
+    if len(run) < 2:
+        return run
+    cited = next(part for part in run if part.citations)
+    text = "".join(part.text for part in run)
+    citations = tuple(citation for part in run for citation in part.citations)
+    cache = next((part.cache for part in reversed(run) if part.cache), None)
+    return [replace(cited, text=text, citations=citations, cache=cache)]
+
+
+def find_empty_texts(turn: Turn) -> list[Text]:
     """The texts of a turn that say nothing, but for those that clients write beside calls."""
     if any(isinstance(part, ToolCall) for part in turn.parts):
         return []

@@ -1,4 +1,4 @@
-"""Every wire format that is spoken here, by name."""
+"""All supported wire formats, by name."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ DIALECTS: dict[str, Dialect] = {
     )
 }
 
-# Those that clients may speak.
-SERVED: dict[str, Dialect] = {name: found for name, found in DIALECTS.items() if found.served}
+# Dialects that clients may use.
+CLIENT_DIALECTS: dict[str, Dialect] = {
+    name: dialect for name, dialect in DIALECTS.items() if dialect.serves_clients
+}
 
-# The dialect of a provider -> the one in which it makes embeddings, where that is another.
+# Dialect of a provider -> the dialect of its embeddings, where they differ.
 EMBED_IN: dict[str, str] = {
     "openai_chat": "openai_embeddings",
     "openai_responses": "openai_embeddings",

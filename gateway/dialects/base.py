@@ -1,7 +1,7 @@
-"""The contract of a dialect: a client half we serve, a provider half we call.
+"""The contract of a dialect: an adapter for its clients and an adapter for its providers.
 
-Everything here is pure. A parser or renderer of a stream is an object with
-`feed` (and `close`) that returns what is ready; it never reads or writes.
+Everything here is pure. A stream parser or renderer is an object with `feed` (and
+`close`) that returns what is ready; it performs no input or output.
 """
 
 from __future__ import annotations
@@ -18,69 +18,76 @@ from gateway.canon.events import Event
 from gateway.canon.request import Document, Image, Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.ending import Ending
+from gateway.dialects.last_user_text import LastUserText
 from gateway.framing.sse import Frame
 
-Verb = Literal["generate", "count_tokens", "embed", "forward"]
+Verb = Literal["generate", "count_tokens", "embed", "passthrough"]
 Framing = Literal["sse", "array", "ndjson", "eventstream"]
 
 
-# A request's JSON, its headers and earlier answers by id -> the canonical request.
-Resume = Callable[[dict[str, Any], Mapping[str, str], Mapping[str, Any]], Request]
+# Top-level fields of a body, the target's traits -> the fields to send, and a report.
+PassthroughEdit = Callable[
+    [dict[str, msgspec.Raw], Traits], tuple[dict[str, msgspec.Raw], tuple[Adaptation, ...]]
+]
+# A request's JSON, its headers, earlier responses by id -> the canonical request.
+ParseContinuation = Callable[[dict[str, Any], Mapping[str, str], Mapping[str, Any]], Request]
 
 
-class Rendered(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in a provider's words.
+class RenderedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request in a provider's format.
 
     Attributes:
         body: the JSON to send.
-        report: what could not be carried exactly.
-        names: tool name sent -> tool name the client knows, where they differ.
-        custom: names (as sent) of tools that the client declared as free-text tools.
-        headers: headers that belong to this request (versions, betas), lower case.
+        report: what could not be translated exactly.
+        client_names: tool name sent -> the client's tool name, where they differ.
+        custom_tools: names (as sent) of tools that the client declared as free-text tools.
+        headers: headers that this request needs (versions, betas), lower case.
     """
 
     body: dict[str, Any]
     report: tuple[Adaptation, ...] = ()
-    names: dict[str, str] = {}
-    custom: frozenset[str] = frozenset()
+    client_names: dict[str, str] = {}
+    custom_tools: frozenset[str] = frozenset()
     headers: dict[str, str] = {}
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client's renderer must know beside the answer itself.
+class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts about a call that a client's renderer needs besides the response.
 
     Attributes:
-        id: the gateway's id for the answer, without a dialect's prefix (`msg_`, ...).
+        id: the gateway's id for the response, without a dialect's prefix (`msg_`, ...).
         created: unix seconds; a renderer has no clock.
-        model: the name the client asked for, echoed back.
-        include_usage: whether a Chat client asked for the usage chunk.
-        thinking: how reasoning is shown to the client: `none`, `summary`, `raw`.
-        reasoning_field: the Chat field that shows it: `reasoning_content`,
-            `reasoning`, or `both`; `reasoning_details` adds each thought with its state
-            to `reasoning`, for clients that send them back; `none` hides it.
-        framing: how a stream is cut where a dialect knows several ways: `sse`, or the
-            items of one JSON `array` (Gemini without `alt=sse`).
-        endpoint: the name of the path the client called, for dialects that answer in
-            different shapes on different paths.
-        echo: settings of the request that the answer tells back.
+        model: the model name the client requested, echoed back.
+        include_usage: whether a Chat client requested the usage chunk.
+        reasoning_display: how the client sees reasoning: `none`, `summary`, `raw`.
+        reasoning_field: the Chat field that carries it: `reasoning_content`,
+            `reasoning`, or `both`; `reasoning_details` adds each reasoning part with its
+            state to `reasoning`, for clients that send them back; `none` hides it.
+        framing: how the stream is framed where a dialect has several forms: `sse`, or the
+            elements of one JSON `array` (Gemini without `alt=sse`).
+        endpoint: the name of the path the client called, for dialects whose responses
+            differ by path.
+        echoed_fields: settings of the request that the response repeats.
+        prompt_tokens_estimate: for a dialect that reports prompt tokens before the upstream
+            has counted them (`Dialect.reports_early_usage`).
     """
 
     id: str
     created: int
     model: str
     include_usage: bool = False
-    thinking: Literal["none", "summary", "raw"] = "summary"
+    reasoning_display: Literal["none", "summary", "raw"] = "summary"
     reasoning_field: Literal[
         "reasoning_content", "reasoning", "both", "reasoning_details", "none"
     ] = "reasoning_content"
     framing: Framing = "sse"
     endpoint: str = ""
-    echo: dict[str, Any] = {}
+    echoed_fields: dict[str, Any] = {}
+    prompt_tokens_estimate: int | None = None
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
-    """An error as a client sees it before any answer byte: status, headers, JSON body."""
+    """An error sent before the first byte of a response: status, headers, JSON body."""
 
     status: int
     body: dict[str, Any]
@@ -94,139 +101,144 @@ class StreamParser(Protocol):
         """The events this frame completes; empty for keep-alives and empty deltas."""
 
     def close(self) -> list[Event]:
-        """What is still owed at the end of the bytes: End, or Failed for a cut stream."""
+        """The final events at the end of the bytes: End, or Failed for a truncated stream."""
 
 
 class StreamRenderer(Protocol):
     """Canonical events -> the bytes of a client's stream."""
 
-    report: list[Adaptation]
+    @property
+    def report(self) -> list[Adaptation]:
+        """What could not be expressed so far."""
 
     def feed(self, event: Event) -> bytes:
-        """The bytes this event prints, terminator included after End; may be empty."""
+        """The bytes for this event, with the terminator after End; may be empty."""
 
 
-class ClientHalf(Protocol):
-    """What it takes to serve a dialect."""
+class ClientAdapter(Protocol):
+    """Serves clients of a dialect: parses their requests, renders responses and errors."""
 
     def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         """The canonical request. Raises GatewayError naming the field at fault."""
 
     def render_response(
-        self, response: Response, exchange: Exchange
+        self, response: Response, context: ResponseContext
     ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        """The answer's JSON and what it could not say."""
+        """The response's JSON and what it could not express."""
 
-    def stream_renderer(self, exchange: Exchange) -> StreamRenderer:
-        """A fresh renderer for one stream."""
+    def stream_renderer(self, context: ResponseContext) -> StreamRenderer:
+        """A new renderer for one stream."""
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
-        """The error before the first byte of an answer."""
+        """The error as sent before the first byte of a response."""
 
     def render_count(self, tokens: int) -> dict[str, Any]:
-        """The JSON answer to a token count."""
+        """The JSON response to a token count."""
 
 
-class ProviderHalf(Protocol):
-    """What it takes to call a provider that speaks a dialect."""
+class ProviderAdapter(Protocol):
+    """Calls a provider of a dialect: renders requests, parses responses and errors."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         """The path below the provider's base URL."""
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
-        """The JSON to send and what it could not carry. Raises GatewayError."""
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
+        """The JSON to send and what it could not express. Raises GatewayError."""
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
-        """The canonical answer. Raises GatewayError for a shape that is no answer."""
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
+        """The canonical response. Raises GatewayError for a body that is no response."""
 
-    def stream_parser(self, traits: Traits, rendered: Rendered | None) -> StreamParser:
-        """A fresh parser for one stream."""
+    def stream_parser(self, traits: Traits, rendered: RenderedRequest | None) -> StreamParser:
+        """A new parser for one stream."""
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
-        """What the upstream's refusal means; headers have lower-case names."""
+        """The canonical error of an upstream's error response; header names are lower case."""
 
     def parse_count(self, body: Any) -> int:
-        """The tokens in a count answer. Raises GatewayError."""
+        """The tokens in a response to a token count. Raises GatewayError."""
 
 
-class EmbedClientHalf(Protocol):
-    """What it takes to serve a dialect's embeddings."""
+class EmbedClientAdapter(Protocol):
+    """Serves embeddings to clients of a dialect."""
 
     def parse_embed(self, body: dict[str, Any]) -> EmbedRequest:
         """The canonical request. Raises GatewayError naming the field at fault."""
 
     def render_embed(
-        self, response: EmbedResponse, request: EmbedRequest, exchange: Exchange
+        self, response: EmbedResponse, request: EmbedRequest, context: ResponseContext
     ) -> dict[str, Any]:
-        """The answer's JSON. Raises GatewayError for vectors that it can not write."""
+        """The response's JSON. Raises GatewayError for vectors that it cannot encode."""
 
 
-class EmbedProviderHalf(Protocol):
-    """What it takes to have a provider make embeddings."""
+class EmbedProviderAdapter(Protocol):
+    """Calls a provider of a dialect for embeddings."""
 
     def embed_path(self, model: str) -> str:
         """The path below the provider's base URL."""
 
-    def render_embed(self, request: EmbedRequest, traits: Traits) -> Rendered:
-        """The JSON to send and what it could not carry. Raises GatewayError."""
+    def render_embed(self, request: EmbedRequest, traits: Traits) -> RenderedRequest:
+        """The JSON to send and what it could not express. Raises GatewayError."""
 
     def parse_embed(self, body: Any) -> EmbedResponse:
-        """The vectors. Raises GatewayError for a shape that is no answer."""
+        """The vectors. Raises GatewayError for a body that is no response."""
 
-    def glance_embed(self, data: bytes) -> EmbedResponse | None:
-        """Model and counts of an answer that passes through; None to have it parsed."""
+    def peek_embed_usage(self, data: bytes) -> EmbedResponse | None:
+        """Model and usage of a passthrough response; None if it must be parsed in full."""
 
 
-class JoinedAnswers(Protocol):
-    """The streams of several answers, one after the other, as one stream."""
+class MergedStream(Protocol):
+    """Merges the consecutive streams of a split request into one stream."""
 
-    def feed(self, place: int, data: bytes) -> bytes:
-        """The bytes for the client of a piece of the answer at this place."""
+    def feed(self, index: int, chunk: bytes) -> bytes:
+        """The bytes for the client of a chunk of the response with this index."""
 
     def close(self) -> bytes:
-        """The end of all."""
+        """The bytes that end the merged stream."""
 
 
-class Several(msgspec.Struct, frozen=True):
-    """How one request for several answers becomes several requests, and back.
+class PromptSplit(msgspec.Struct, frozen=True):
+    """Splits a request with several prompts into one request each, and merges the responses.
 
     Attributes:
-        split: a request's JSON -> those to send instead; empty for an ordinary one.
-        joined: the JSON of the answers -> that of one.
-        stream: makes what joins their streams.
+        split_request: a request's JSON -> the requests to send instead; empty if it has
+            one prompt.
+        merge_responses: the JSON of the responses -> the JSON of one response.
+        new_stream: creates the merger for their streams.
     """
 
-    split: Callable[[dict[str, Any]], list[dict[str, Any]]]
-    joined: Callable[[list[dict[str, Any]]], dict[str, Any]]
-    stream: Callable[[], JoinedAnswers]
+    split_request: Callable[[dict[str, Any]], list[dict[str, Any]]]
+    merge_responses: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    new_stream: Callable[[], MergedStream]
 
 
-def _unchecked(body: bytes) -> None:
+def _accept_any_body(body: bytes) -> None:
     """Accept any body."""
 
 
-def _no_glance(body: bytes) -> Response | None:
-    """Have every answer parsed in full."""
+def _peek_nothing(body: bytes) -> Response | None:
+    """Have every response parsed in full."""
     return None
 
 
-def _needs_bytes(part: Image | Document, traits: Traits) -> bool:
-    """Whether it is a picture, for a model that looks at pictures but opens no URLs."""
+def _is_url_only_image(part: Image | Document, traits: Traits) -> bool:
+    """Whether it is an image, for a model that accepts images but not image URLs."""
     return isinstance(part, Image) and traits.images and not traits.image_urls
 
 
-def _same_body(body: dict[str, Any], model: str) -> dict[str, Any]:
-    """Count what would be sent."""
+def _unchanged_body(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """Count the tokens of the request itself."""
     return body
 
 
-def _no_ending(fields: Mapping[str, msgspec.Raw]) -> str:
-    """See no last words."""
+def _no_user_text(fields: Mapping[str, msgspec.Raw]) -> str:
+    """Read no last user text."""
     return ""
 
 
-def _no_echo(body: bytes) -> dict[str, Any]:
-    """Tell nothing back."""
+def _echo_nothing(body: bytes) -> dict[str, Any]:
+    """Echo no fields."""
     return {}
 
 
@@ -234,67 +246,84 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """A registered wire format.
 
     Attributes:
-        name: its key in DIALECTS, as the log and the API name it.
+        name: its key in DIALECTS, as in the log and the API.
         keepalive: bytes that a client of this dialect ignores in an idle stream.
-        client: the half we serve.
-        provider: the half we call.
-        check: raises GatewayError for a body that no upstream of this dialect could
-            mean; for passthrough, where nobody else reads it.
-        glance: the counts and finish of a whole answer that passes through, or None
-            to have it parsed in full.
+        client: the adapter for its clients.
+        provider: the adapter for its providers.
+        check_passthrough: raises GatewayError for a body that no upstream of this dialect
+            accepts; for passthrough, where nothing else validates it.
+        peek_usage: usage and finish reason of a complete passthrough response, or None if
+            it must be parsed in full.
         model_in_path: whether the path names the model and says whether to stream; the
-            relay then shows both to `parse_request` as `model` and `stream`, and keeps
-            the model out of a body that passes through.
-        visible: how reasoning is shown to a client that said nothing about it.
-        count_body: a request's JSON and the upstream's model -> the JSON of a token
+            relay then passes both to `parse_request` as `model` and `stream`, and keeps
+            the model out of a passthrough body.
+        default_reasoning_display: how a client sees reasoning unless it chooses otherwise.
+        token_count_body: a request's JSON and the upstream's model -> the JSON of a token
             count, where that is not the request itself.
-        framing: how its streams are cut (`gateway.framing.kinds`).
-        served: whether clients may speak it; else only providers do.
-        streams: whether a client that says nothing of `stream` means one.
-        passed_paths: the name of an endpoint -> the upstream's path for a request that
-            passes through, where it is not the one of a chat.
-        passed_only: the names of those of them that only pass through.
-        resume: `parse_request` for a request that goes on from earlier answers, which are
-            given by id, each with its own `input` (all that led to it) and `output`.
-        echo: what an answer tells back of the request's body (`Exchange.echo`).
-        embed_client, embed_provider: the two halves of its embeddings, where it has any.
-        several: how a request for several answers is taken apart where a target gives
-            one at a time; `parse_request` refuses it with the code `several`.
-        idle: the answer to a request that asks for nothing, as some clients send it to
-            have a model loaded; `parse_request` refuses it with the code `idle`.
-        carries_state: whether its clients bring opaque state back, in places of its own;
-            for others the gateway remembers it.
-        needs_bytes: whether a target of these traits has no way to be given a picture or
-            document by its URL, but could be given its bytes.
-        replays_state: whether its reasoning models take their own thoughts back; else a
-            model's traits say so (`replay_reasoning`).
-        expects_thoughts: whether its clients are shown thoughts that they did not ask for,
-            where the target gives any.
-        ending: reads a request's last words from its outermost fields.
+        framing: how its streams are framed (`gateway.framing.formats`).
+        serves_clients: whether clients may use it; else only providers do.
+        streams_by_default: whether a request without `stream` is answered with a stream.
+        passthrough_paths: endpoint name -> the upstream's path of a passthrough request,
+            where it differs from the path of a chat request.
+        passthrough_only: names of the endpoints that are never translated.
+        parse_continuation: `parse_request` for a request that continues earlier responses,
+            which are passed by id, each with its own `input` (the conversation before it)
+            and `output`.
+        read_echo: the fields of a request body that its response repeats
+            (`ResponseContext.echoed_fields`).
+        reports_early_usage: whether a stream starts with the prompt's tokens.
+        embed_client, embed_provider: the adapters for embeddings, where it has any.
+        prompt_split: how a request with several prompts is split for a target that accepts
+            one at a time; `parse_request` refuses it with the code `multiple_prompts`.
+        render_preload: the response to a request without a prompt, which some clients send
+            to have a model loaded; `parse_request` refuses it with the code `preload`.
+        carries_reasoning_state: whether its clients send opaque reasoning state back in
+            fields made for it; for others the gateway stores it.
+        needs_inline_media: whether a target with these traits cannot fetch an image or
+            document by its URL, but accepts its bytes.
+        replays_reasoning: whether its reasoning models accept their earlier reasoning; else
+            a model's traits say so (`replay_reasoning`).
+        expects_reasoning: whether its clients are sent reasoning that they did not request,
+            where the target returns any.
+        last_user_text: reads the last user text from a request's top-level fields.
+        inline_files: the fields of a passthrough body, text files written inline for a
+            target that accepts no files.
+        requires_usage: whether its responses always contain token counts.
+        replace_state_tokens: the fields of a passthrough body, each state token of the
+            gateway replaced by the target's own state or dropped, and a report of the
+            drops; None where a body with tokens is translated instead.
+        drop_reasoning_state: the fields of a passthrough body without any reasoning state,
+            after the upstream refused it, and a report of the drops; None where the request
+            is translated instead.
     """
 
     name: str
     keepalive: bytes
-    client: ClientHalf
-    provider: ProviderHalf
-    check: Callable[[bytes], None] = _unchecked
-    glance: Callable[[bytes], Response | None] = _no_glance
+    client: ClientAdapter
+    provider: ProviderAdapter
+    check_passthrough: Callable[[bytes], None] = _accept_any_body
+    peek_usage: Callable[[bytes], Response | None] = _peek_nothing
     model_in_path: bool = False
-    visible: Literal["none", "summary", "raw"] = "summary"
-    count_body: Callable[[dict[str, Any], str], dict[str, Any]] = _same_body
+    default_reasoning_display: Literal["none", "summary", "raw"] = "summary"
+    token_count_body: Callable[[dict[str, Any], str], dict[str, Any]] = _unchanged_body
     framing: Framing = "sse"
-    served: bool = True
-    streams: bool = False
-    passed_paths: dict[str, str] = {}
-    passed_only: frozenset[str] = frozenset()
-    resume: Resume | None = None
-    echo: Callable[[bytes], dict[str, Any]] = _no_echo
-    embed_client: EmbedClientHalf | None = None
-    embed_provider: EmbedProviderHalf | None = None
-    several: Several | None = None
-    idle: Callable[[dict[str, Any], Exchange], dict[str, Any]] | None = None
-    carries_state: bool = False
-    replays_state: bool = False
-    needs_bytes: Callable[[Image | Document, Traits], bool] = _needs_bytes
-    expects_thoughts: bool = False
-    ending: Ending = _no_ending
+    serves_clients: bool = True
+    streams_by_default: bool = False
+    passthrough_paths: dict[str, str] = {}
+    passthrough_only: frozenset[str] = frozenset()
+    parse_continuation: ParseContinuation | None = None
+    read_echo: Callable[[bytes], dict[str, Any]] = _echo_nothing
+    reports_early_usage: bool = False
+    embed_client: EmbedClientAdapter | None = None
+    embed_provider: EmbedProviderAdapter | None = None
+    prompt_split: PromptSplit | None = None
+    render_preload: Callable[[dict[str, Any], ResponseContext], dict[str, Any]] | None = None
+    carries_reasoning_state: bool = False
+    replays_reasoning: bool = False
+    needs_inline_media: Callable[[Image | Document, Traits], bool] = _is_url_only_image
+    expects_reasoning: bool = False
+    last_user_text: LastUserText = _no_user_text
+    inline_files: PassthroughEdit | None = None
+    requires_usage: bool = False
+    replace_state_tokens: PassthroughEdit | None = None
+    drop_reasoning_state: PassthroughEdit | None = None

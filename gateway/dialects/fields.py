@@ -12,9 +12,9 @@ import msgspec
 
 from gateway.canon.errors import GatewayError, invalid
 
-MOST_TOKENS = 100_000_000
-_LARGEST = 2**63
-_WORDS: dict[type, str] = {
+MAX_TOKENS = 100_000_000
+_MAX_INT = 2**63
+_TYPE_LABELS: dict[type, str] = {
     str: "a string",
     bool: "true or false",
     int: "a whole number",
@@ -25,133 +25,137 @@ _WORDS: dict[type, str] = {
 }
 
 
-def joined(at: str, key: str) -> str:
-    """The path of `key` in the object at `at`."""
-    return f"{at}.{key}" if at else key
+def join_path(path: str, key: str) -> str:
+    """The path of `key` in the object at `path`."""
+    return f"{path}.{key}" if path else key
 
 
-def wrong(path: str, want: str, got: Any) -> GatewayError:
-    """The error for a value of a type that the field can not have."""
-    found = _WORDS.get(type(got), type(got).__name__)
-    return invalid(f"{path} must be {want}, not {found}", path)
+def wrong_type(path: str, expected: str, value: Any) -> GatewayError:
+    """The error for a value whose type the field does not accept."""
+    actual = _TYPE_LABELS.get(type(value), type(value).__name__)
+    return invalid(f"{path} must be {expected}, not {actual}", path)
 
 
-def text(obj: dict[str, Any], key: str, at: str = "") -> str | None:
+def text(obj: dict[str, Any], key: str, path: str = "") -> str | None:
     """A string."""
     value = obj.get(key)
     if value is None or type(value) is str:
         return value
-    raise wrong(joined(at, key), "a string", value)
+    raise wrong_type(join_path(path, key), "a string", value)
 
 
-def needed_text(obj: dict[str, Any], key: str, at: str = "") -> str:
-    """A string that must be there."""
-    value = text(obj, key, at)
+def required_text(obj: dict[str, Any], key: str, path: str = "") -> str:
+    """A required string."""
+    value = text(obj, key, path)
     if value is None:
-        path = joined(at, key)
-        raise invalid(f"{path} is required: give a string", path)
+        field_path = join_path(path, key)
+        raise invalid(f"{field_path} is required and must be a string", field_path)
     return value
 
 
-def flag(obj: dict[str, Any], key: str, at: str = "") -> bool | None:
+def flag(obj: dict[str, Any], key: str, path: str = "") -> bool | None:
     """True or false."""
     value = obj.get(key)
     if value is None or type(value) is bool:
         return value
-    raise wrong(joined(at, key), "true or false", value)
+    raise wrong_type(join_path(path, key), "true or false", value)
 
 
-def whole(
+def integer(
     obj: dict[str, Any],
     key: str,
     *,
-    least: int = -_LARGEST,
-    most: int = _LARGEST,
-    at: str = "",
+    minimum: int = -_MAX_INT,
+    maximum: int = _MAX_INT,
+    path: str = "",
 ) -> int | None:
     """A whole number within bounds; `3.0` counts as 3."""
     value = obj.get(key)
     if value is None:
         return None
-    path = joined(at, key)
+    field_path = join_path(path, key)
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is not int:
-        raise wrong(path, "a whole number", value)
-    if not least <= value <= most:
-        raise invalid(f"{path} must be between {least} and {most}", path)
+        raise wrong_type(field_path, "a whole number", value)
+    if not minimum <= value <= maximum:
+        raise invalid(f"{field_path} must be between {minimum} and {maximum}", field_path)
     return value
 
 
-def number(obj: dict[str, Any], key: str, *, bound: float = 1000.0, at: str = "") -> float | None:
+def number(obj: dict[str, Any], key: str, *, bound: float = 1000.0, path: str = "") -> float | None:
     """A number between -bound and bound."""
     value = obj.get(key)
     if value is None:
         return None
-    path = joined(at, key)
+    field_path = join_path(path, key)
     if type(value) is not float and type(value) is not int:
-        raise wrong(path, "a number", value)
+        raise wrong_type(field_path, "a number", value)
     if not -bound <= value <= bound:
-        raise invalid(f"{path} must be between {-bound:g} and {bound:g}", path)
+        raise invalid(f"{field_path} must be between {-bound:g} and {bound:g}", field_path)
     return float(value)
 
 
-def mapping(obj: dict[str, Any], key: str, at: str = "") -> dict[str, Any] | None:
+def mapping(obj: dict[str, Any], key: str, path: str = "") -> dict[str, Any] | None:
     """An object."""
     value = obj.get(key)
     if value is None or type(value) is dict:
         return value
-    raise wrong(joined(at, key), "an object", value)
+    raise wrong_type(join_path(path, key), "an object", value)
 
 
-def needed_mapping(obj: dict[str, Any], key: str, at: str = "") -> dict[str, Any]:
-    """An object that must be there."""
-    value = mapping(obj, key, at)
+def required_mapping(obj: dict[str, Any], key: str, path: str = "") -> dict[str, Any]:
+    """A required object."""
+    value = mapping(obj, key, path)
     if value is None:
-        path = joined(at, key)
-        raise invalid(f"{path} is required: give an object", path)
+        field_path = join_path(path, key)
+        raise invalid(f"{field_path} is required and must be an object", field_path)
     return value
 
 
-def items(obj: dict[str, Any], key: str, at: str = "") -> list[dict[str, Any]]:
-    """A list of objects; empty where absent."""
+def objects(obj: dict[str, Any], key: str, path: str = "") -> list[dict[str, Any]]:
+    """A list of objects; empty if absent."""
     value = obj.get(key)
     if value is None:
         return []
-    path = joined(at, key)
+    field_path = join_path(path, key)
     if type(value) is not list:
-        raise wrong(path, "a list", value)
-    for place, item in enumerate(value):
+        raise wrong_type(field_path, "a list", value)
+    for index, item in enumerate(value):
         if type(item) is not dict:
-            raise wrong(f"{path}[{place}]", "an object", item)
+            raise wrong_type(f"{field_path}[{index}]", "an object", item)
     return value
 
 
-def strings(obj: dict[str, Any], key: str, at: str = "") -> tuple[str, ...]:
-    """A string or a list of strings, as a tuple; empty where absent."""
+def strings(obj: dict[str, Any], key: str, path: str = "") -> tuple[str, ...]:
+    """A string or a list of strings, as a tuple; empty if absent."""
     value = obj.get(key)
     if value is None:
         return ()
     if type(value) is str:
         return (value,)
-    path = joined(at, key)
+    field_path = join_path(path, key)
     if type(value) is not list:
-        raise wrong(path, "a string or a list of strings", value)
-    for place, item in enumerate(value):
+        raise wrong_type(field_path, "a string or a list of strings", value)
+    for index, item in enumerate(value):
         if type(item) is not str:
-            raise wrong(f"{path}[{place}]", "a string", item)
+            raise wrong_type(f"{field_path}[{index}]", "a string", item)
     return tuple(value)
 
 
-def one_of(obj: dict[str, Any], key: str, words: tuple[str, ...], at: str = "") -> str | None:
-    """One of `words`."""
-    value = text(obj, key, at)
-    if value is None or value in words:
+def enum_value(
+    obj: dict[str, Any], key: str, allowed_values: tuple[str, ...], path: str = ""
+) -> str | None:
+    """One of `allowed_values`."""
+    value = text(obj, key, path)
+    if value is None or value in allowed_values:
         return value
-    path = joined(at, key)
-    raise invalid(f"{path} must be one of {', '.join(words)}, not {value[:60]!r}", path)
+    field_path = join_path(path, key)
+    raise invalid(
+        f"{field_path} must be one of {', '.join(allowed_values)}, not {value[:60]!r}", field_path
+    )
 
 
-def compact(value: Any) -> str:
+def compact_json(value: Any) -> str:
     """The value as compact JSON."""
     return msgspec.json.encode(value).decode()

@@ -1,7 +1,7 @@
-"""Errors of OpenAI's surfaces, and of the many that borrow them, both ways.
+"""Errors of OpenAI's APIs and the many that copy them: parsed from providers, rendered.
 
-Chat, Responses and the rest tell a failure in the same JSON; a provider's may have any
-of the shapes that are known.
+All OpenAI APIs render an error as the same JSON; a provider's error may have any of the
+supported shapes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from gateway.dialects.base import ErrorReply
 from gateway.dialects.retry import retry_after, should_retry
 
 Json = dict[str, Any]
-_LONGEST = 2000
-_LONGEST_CODE = 200
+_MAX_MESSAGE_CHARS = 2000
+_MAX_CODE_CHARS = 200
 
-# What providers call a failure, in `code`, `error_type`, `type` or `status` -> kind.
-_WORDS: dict[str, str] = {
+# A provider's `code`, `error_type`, `type` or `status` -> kind.
+_KIND_BY_CODE: dict[str, str] = {
     "context_length_exceeded": "context_length",
     "token_limit_exceeded": "context_length",
     "max_tokens_exceeded": "context_length",
@@ -64,14 +64,14 @@ _WORDS: dict[str, str] = {
     "unauthenticated": "upstream_auth",
     "tool_use_failed": "malformed_output",
 }
-# Words so general that the status says more; they count where there is none.
-_GENERAL: dict[str, str] = {
+# Codes so generic that the HTTP status is more specific; used where there is none.
+_KIND_BY_GENERIC_CODE: dict[str, str] = {
     "invalid_request_error": "invalid_request",
     "invalid_argument": "invalid_request",
     "badrequesterror": "invalid_request",
     "not_found_error": "not_found",
 }
-_STATUSES: dict[int, str] = {
+_KIND_BY_STATUS: dict[int, str] = {
     401: "upstream_auth",
     402: "quota",
     403: "upstream_auth",
@@ -87,8 +87,8 @@ _STATUSES: dict[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
-# Wordings that are the only sign of a kind (wire/spec.md, section 5).
-_PHRASES: tuple[tuple[str, str], ...] = (
+# Phrases in the message that are the only sign of a kind (wire/spec.md, section 5).
+_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("prompt is too long", "context_length"),
     ("input is too long", "context_length"),
     ("too many input tokens", "context_length"),
@@ -100,10 +100,10 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("is deprecated for this model", "unsupported_param"),
     ("function tools with reasoning_effort", "unsupported_param"),
 )
-_PHRASED = frozenset({"invalid_request", "upstream_error", "too_large"})
+_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error", "too_large"})
 
 # kind -> (status, type, code) for a client.
-_SHOWN: dict[str, tuple[int, str, str | None]] = {
+_CLIENT_ERRORS: dict[str, tuple[int, str, str | None]] = {
     "invalid_request": (400, "invalid_request_error", None),
     "unsupported_param": (400, "invalid_request_error", "unsupported_parameter"),
     "context_length": (400, "invalid_request_error", "context_length_exceeded"),
@@ -122,24 +122,24 @@ _SHOWN: dict[str, tuple[int, str, str | None]] = {
     "upstream_error": (502, "server_error", "upstream_error"),
     "malformed_output": (502, "server_error", "malformed_model_output"),
 }
-# What an upstream may call the field that holds the conversation, if it names it at all.
-_PROMPTS = frozenset({None, "messages", "input"})
-# Codes of the gateway's own that say more than their kind.
-_OWN_CODES = frozenset({"previous_response_not_found"})
-# The SDK retries every 429 and 5xx unless told otherwise.
-_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
+# Values of `param` by which an upstream names the conversation.
+_PROMPT_PARAMS = frozenset({None, "messages", "input"})
+# The gateway's own codes that are more specific than their kind.
+_GATEWAY_CODES = frozenset({"previous_response_not_found"})
+# The SDK retries every 429 and 5xx unless this header says otherwise.
+_SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
 
 
-# --- a provider's ----------------------------------------------------------------------
+# --- providers' errors -----------------------------------------------------------------
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
-    """What the upstream's refusal means; headers have lower-case names."""
+    """The canonical error of an upstream's error response; header names are lower case."""
     try:
         payload = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         payload = None
-    error = error_in(payload, status=status, raw=body)
+    error = find_error(payload, status=status, raw=body)
     return msgspec.structs.replace(
         error,
         retry_after_s=retry_after(headers, payload),
@@ -149,7 +149,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
 
 
 def is_error(payload: Any) -> bool:
-    """Whether JSON that came with status 200 is an error all the same."""
+    """Whether JSON that came with status 200 is nevertheless an error."""
     if isinstance(payload, list):
         return len(payload) == 1 and is_error(payload[0])
     if not isinstance(payload, dict):
@@ -163,93 +163,100 @@ def is_error(payload: Any) -> bool:
     return isinstance(payload.get("message"), str) or bool(payload.get("detail"))
 
 
-def error_in(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload of any known shape; `raw` is shown where it has none."""
-    fields = _fields(payload)
-    message = _message(fields, payload) or _plain(raw, status)
+def find_error(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
+    """The error in a payload of any supported shape; else the message is taken from `raw`."""
+    fields = _error_fields(payload)
+    message = _message(fields, payload) or _message_from_bytes(raw, status)
     code = fields.get("code")
     if status is None:
-        status = _as_status(code)
-    words = [fields.get(name) for name in ("code", "error_type", "type", "status")]
+        status = _status_from_code(code)
+    labels = [fields.get(name) for name in ("code", "error_type", "type", "status")]
     return Error(
-        kind=_kind(status, [word.lower() for word in words if isinstance(word, str)], message),
-        message=message[:_LONGEST],
+        kind=_kind(status, [label.lower() for label in labels if isinstance(label, str)], message),
+        message=message[:_MAX_MESSAGE_CHARS],
         param=_param(fields),
-        code=str(code)[:_LONGEST_CODE] if isinstance(code, str | int) else None,
+        code=str(code)[:_MAX_CODE_CHARS] if isinstance(code, str | int) else None,
         status=status,
     )
 
 
-def _fields(payload: Any) -> Json:
-    """The object that holds the message, whatever it is wrapped in."""
+def _error_fields(payload: Any) -> Json:
+    """The object that holds the message, unwrapped."""
     if isinstance(payload, list) and payload:
         payload = payload[0]
     if not isinstance(payload, dict):
         return {}
-    inner = payload.get("error")
-    if isinstance(inner, list) and inner:
-        inner = inner[0]
-    if not isinstance(inner, dict):
+    error = payload.get("error")
+    if isinstance(error, list) and error:
+        error = error[0]
+    if not isinstance(error, dict):
         return payload
-    metadata = inner.get("metadata")
+    metadata = error.get("metadata")
     if isinstance(metadata, dict) and isinstance(metadata.get("error_type"), str):
-        return {**inner, "error_type": metadata["error_type"]}
-    return inner
+        return {**error, "error_type": metadata["error_type"]}
+    return error
 
 
 def _message(fields: Json, payload: Any) -> str | None:
     detail = fields.get("detail")
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         detail = detail[0].get("msg")
-    told = isinstance(payload, dict) and payload.get("error")
-    for words in (fields.get("message"), detail, told):
-        if isinstance(words, str) and words:
-            return _with_origin(words, fields)
+    error = isinstance(payload, dict) and payload.get("error")
+    for message in (fields.get("message"), detail, error):
+        if isinstance(message, str) and message:
+            return _with_origin(message, fields)
     return None
 
 
 def _with_origin(message: str, fields: Json) -> str:
-    """OpenRouter keeps the words of the provider behind it apart."""
+    """OpenRouter puts the original provider's message into the metadata."""
     metadata = fields.get("metadata")
     origin = metadata.get("raw") if isinstance(metadata, dict) else None
     return f"{message}: {origin[:500]}" if isinstance(origin, str) and origin else message
 
 
-def _plain(raw: bytes, status: int | None) -> str:
+def _message_from_bytes(raw: bytes, status: int | None) -> str:
     text = raw[:500].decode("utf-8", "replace").strip()
     number = f" {status}" if status is not None else ""
     if not text:
-        return f"the upstream failed{number} without a message"
+        return f"the upstream answered{number} without an error message"
     if text.startswith("<"):
         return f"the upstream answered{number} with an HTML page, not with its API"
     return text
 
 
-def _as_status(code: Any) -> int | None:
-    """Some put the HTTP status into `code`, as a number or a string."""
+def _status_from_code(code: Any) -> int | None:
+    """The HTTP status that some providers put into `code`, as a number or a string."""
     if isinstance(code, str) and code.isascii() and code.isdigit():
         code = int(code[:4])
     return code if type(code) is int and 400 <= code <= 599 else None
 
 
-def _kind(status: int | None, words: list[str], message: str) -> str:
+def _kind(status: int | None, labels: list[str], message: str) -> str:
     if status == 402:
         return "quota"
-    kind = next((_WORDS[word] for word in words if word in _WORDS), None)
+    kind = next((_KIND_BY_CODE[label] for label in labels if label in _KIND_BY_CODE), None)
     if kind is None and status is not None:
-        kind = _STATUSES.get(status) or ("invalid_request" if status < 500 else "upstream_error")
+        kind = _KIND_BY_STATUS.get(status) or (
+            "invalid_request" if status < 500 else "upstream_error"
+        )
     if kind is None:
-        kind = next((_GENERAL[word] for word in words if word in _GENERAL), "upstream_error")
-    if kind in _PHRASED:
-        told = message.lower()
-        return next((known for phrase, known in _PHRASES if phrase in told), kind)
+        kind = next(
+            (_KIND_BY_GENERIC_CODE[label] for label in labels if label in _KIND_BY_GENERIC_CODE),
+            "upstream_error",
+        )
+    if kind in _REFINED_BY_PHRASE:
+        lowered = message.lower()
+        return next(
+            (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lowered), kind
+        )
     return kind
 
 
 def _param(fields: Json) -> str | None:
     param = fields.get("param")
     if isinstance(param, str):
-        return param[:_LONGEST_CODE]
+        return param[:_MAX_CODE_CHARS]
     detail = fields.get("detail")
     first = detail[0] if isinstance(detail, list) and detail else None
     loc = first.get("loc") if isinstance(first, dict) else None
@@ -260,32 +267,32 @@ def _param(fields: Json) -> str | None:
     return path.lstrip(".") or None
 
 
-# --- a client's ------------------------------------------------------------------------
+# --- errors for clients ----------------------------------------------------------------
 
 
 def error_body(error: Error, prompt: str = "messages") -> Json:
-    """The JSON of an error, before the first byte and in the middle of a Chat stream alike.
+    """The JSON of an error, before the first byte and within a Chat stream alike.
 
     `prompt` is the field that holds the conversation.
     """
-    _, kind, code = _SHOWN[error.kind]
-    if error.code is not None and (error.kind == "not_allowed" or error.code in _OWN_CODES):
+    _, kind, code = _CLIENT_ERRORS[error.kind]
+    if error.code is not None and (error.kind == "not_allowed" or error.code in _GATEWAY_CODES):
         code = error.code
     param = error.param
-    if error.kind == "context_length" and param in _PROMPTS:
+    if error.kind == "context_length" and param in _PROMPT_PARAMS:
         param = prompt
     return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
 
 
 def render_error(error: Error, request_id: str, prompt: str = "messages") -> ErrorReply:
-    """The error before the first byte of an answer."""
-    status, _, _ = _SHOWN[error.kind]
+    """The error response, sent before the first byte of a response."""
+    status, _, _ = _CLIENT_ERRORS[error.kind]
     if error.kind == "not_allowed" and error.code == "insufficient_quota":
         status = KINDS["quota"].status
     headers: dict[str, str] = {"x-request-id": request_id}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
-    retry = error.should_retry if error.should_retry is not None else _RETRY.get(error.kind)
+    retry = error.should_retry if error.should_retry is not None else _SHOULD_RETRY.get(error.kind)
     if retry is not None:
         headers["x-should-retry"] = "true" if retry else "false"
     return ErrorReply(status=status, body=error_body(error, prompt), headers=headers)

@@ -1,7 +1,7 @@
-"""Log probabilities of a whole answer, token by token, as OpenAI's Chat and Responses tell them.
+"""Log probabilities of a complete response, in the form of OpenAI's Chat and Responses.
 
-Other dialects put theirs into this form and read it; in an answer they stand in `extra`
-under a key of their own. Streams carry none when they are translated.
+Other dialects convert theirs to this form and back; a response holds them in `extra` under
+`KEY`. Translated streams carry none.
 """
 
 from __future__ import annotations
@@ -14,31 +14,34 @@ from gateway.canon.response import Response
 
 Json = dict[str, Any]
 KEY = "openai_logprobs"
-CAN_NOT = "log probabilities can not be translated back"
-# Where clients of these surfaces ask for them.
-_ASKED = frozenset({"logprobs", "include", "generationConfig.responseLogprobs"})
+NOT_TRANSLATABLE = "log probabilities cannot be translated back"
+# The request fields by which clients of these APIs request them.
+_REQUEST_FIELDS = frozenset({"logprobs", "include", "generationConfig.responseLogprobs"})
 
 
-def can_be_told(request: Request) -> bool:
-    """Whether the client could be told the log probabilities of the answer."""
-    return request.at.get("logprobs") in _ASKED and not request.stream
+def accepts_logprobs(request: Request) -> bool:
+    """Whether the client's dialect can carry the log probabilities of the response."""
+    return request.client_paths.get("logprobs") in _REQUEST_FIELDS and not request.stream
 
 
-def token(word: Any, logprob: Any, others: Iterable[Json] = ()) -> Json:
-    """One token, with what else might have stood in its place."""
-    word = word if isinstance(word, str) else ""
+def token(text: Any, logprob: Any, alternatives: Iterable[Json] = ()) -> Json:
+    """One token with its log probability and its alternatives."""
+    text = text if isinstance(text, str) else ""
     number = logprob if isinstance(logprob, int | float) else 0.0
-    alone = [{k: v for k, v in other.items() if k != "top_logprobs"} for other in others]
-    raw = list(word.encode("utf-8", "replace"))
-    return {"token": word, "logprob": number, "bytes": raw, "top_logprobs": alone}
+    top_logprobs = [
+        {k: v for k, v in alternative.items() if k != "top_logprobs"}
+        for alternative in alternatives
+    ]
+    raw = list(text.encode("utf-8", "replace"))
+    return {"token": text, "logprob": number, "bytes": raw, "top_logprobs": top_logprobs}
 
 
-def extra_of(tokens: Any) -> dict[str, Json]:
-    """What an answer keeps of them, for its `extra`."""
+def logprobs_extra(tokens: Any) -> dict[str, Json]:
+    """The entry for a response's `extra`; empty without tokens."""
     return {KEY: {"tokens": tokens}} if isinstance(tokens, list) and tokens else {}
 
 
-def tokens_of(response: Response) -> list[Json]:
-    """The tokens with their log probabilities; empty where the answer tells none."""
+def token_logprobs(response: Response) -> list[Json]:
+    """The tokens with their log probabilities; empty if the response has none."""
     tokens: list[Json] = response.extra.get(KEY, {}).get("tokens", [])
     return tokens

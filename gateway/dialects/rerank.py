@@ -1,12 +1,12 @@
-"""Rerank: a query and documents in, their order by relevance out.
+"""Rerank: sorts documents by their relevance to a query.
 
-Three shapes of one call, of which a client speaks one and a provider another:
+The call has three shapes; client and provider may use different ones:
 
     cohere   `top_n`, `results`, `meta.billed_units`    (Cohere v2; v1 adds `return_documents`)
     jina     `top_n`, `results`, `usage.total_tokens`   (Jina, and most servers)
     voyage   `top_k`, `data`, `usage.total_tokens`
 
-What a shape has beside these goes on untouched.
+All other fields are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import openai_errors
-from gateway.dialects.base import Dialect, ErrorReply, Rendered, StreamParser, Verb
-from gateway.dialects.unserved import Unserved
+from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, StreamParser, Verb
+from gateway.dialects.provider_only import ProviderOnlyClient
 
 NAME = "rerank"
 Json = dict[str, Any]
@@ -31,54 +31,59 @@ Fields = dict[str, msgspec.Raw]
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """How one shape names things; `documents` is whether it can give them back."""
+    """The field names of one shape; `returns_documents` is whether it can return them."""
 
-    top: str = "top_n"
-    results: str = "results"
-    documents: bool = True
+    limit_field: str = "top_n"
+    results_field: str = "results"
+    returns_documents: bool = True
 
 
 SHAPES: dict[str, Shape] = {
-    "cohere": Shape(documents=False),
+    "cohere": Shape(returns_documents=False),
     "jina": Shape(),
-    "voyage": Shape(top="top_k", results="data"),
+    "voyage": Shape(limit_field="top_k", results_field="data"),
 }
-_TOPS = ("top_n", "top_k")
-_LISTS = ("results", "data")
+_LIMIT_FIELDS = ("top_n", "top_k")
+_RESULTS_FIELDS = ("results", "data")
 
 
 def shape_of(fields: Mapping[str, Any], version: str) -> str:
-    """The shape that a client speaks, by its path and the one field that tells."""
+    """The shape of a client's request, by its path version and its limit field."""
     if version == "v2":
         return "cohere"
     return "voyage" if "top_k" in fields and "top_n" not in fields else "jina"
 
 
-def request_out(fields: Fields, shape: str) -> tuple[Fields, list[Adaptation]]:
-    """The body in a provider's shape, and what of it that has no place there."""
-    to = SHAPES[shape]
+def render_request_fields(fields: Fields, shape: str) -> tuple[Fields, list[Adaptation]]:
+    """The body in a provider's shape, and a report of the fields it does not support."""
+    target_shape = SHAPES[shape]
     report: list[Adaptation] = []
     out: Fields = {}
     for name, value in fields.items():
-        if name == "return_documents" and not to.documents:
+        if name == "return_documents" and not target_shape.returns_documents:
             if bytes(value) == b"true":
-                report.append(dropped(name, "the provider gives no documents back"))
+                report.append(dropped(name, "the provider does not return documents"))
             continue
-        out[to.top if name in _TOPS else name] = value
+        out[target_shape.limit_field if name in _LIMIT_FIELDS else name] = value
     return out, report
 
 
-def response_out(body: Json, shape: str) -> Json:
-    """The answer in the client's shape."""
-    to = SHAPES[shape]
-    found = next((body[name] for name in _LISTS if isinstance(body.get(name), list)), None)
-    if found is None:
+def render_response(body: Json, shape: str) -> Json:
+    """The response in the client's shape."""
+    client_shape = SHAPES[shape]
+    results = next(
+        (body[name] for name in _RESULTS_FIELDS if isinstance(body.get(name), list)), None
+    )
+    if results is None:
         return body
-    return {to.results if name in _LISTS else name: value for name, value in body.items()}
+    return {
+        client_shape.results_field if name in _RESULTS_FIELDS else name: value
+        for name, value in body.items()
+    }
 
 
-class _Client(Unserved):
-    """Tells errors as Cohere does, whose SDK calls it."""
+class _Client(ProviderOnlyClient):
+    """Renders errors in Cohere's form, whose SDK calls this endpoint."""
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
         headers = {}
@@ -89,37 +94,39 @@ class _Client(Unserved):
 
 
 class _Provider:
-    """Reads refusals in whichever of the shapes they come; the rest is passed on unread."""
+    """Parses errors of all shapes; requests and responses are passed on unparsed."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         return "/rerank"
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
-        raise _unread()
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
+        raise _not_translated()
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
-        raise _unread()
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
+        raise _not_translated()
 
-    def stream_parser(self, traits: Traits, rendered: Rendered | None) -> StreamParser:
-        raise _unread()
+    def stream_parser(self, traits: Traits, rendered: RenderedRequest | None) -> StreamParser:
+        raise _not_translated()
 
     def parse_count(self, body: Any) -> int:
-        raise _unread()
+        raise _not_translated()
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
         try:
-            told = msgspec.json.decode(body)
+            payload = msgspec.json.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            told = None
-        if isinstance(told, dict) and isinstance(detail := told.get("detail"), str):
+            payload = None
+        if isinstance(payload, dict) and isinstance(detail := payload.get("detail"), str):
             body = msgspec.json.encode({"message": detail})
         return openai_errors.parse_error(status, headers, body)
 
 
-def _unread() -> GatewayError:
+def _not_translated() -> GatewayError:
     return bad_upstream("a rerank is passed on, not translated")
 
 
 DIALECT = Dialect(
-    name=NAME, keepalive=b"", client=_Client(NAME), provider=_Provider(), served=False
+    name=NAME, keepalive=b"", client=_Client(NAME), provider=_Provider(), serves_clients=False
 )

@@ -1,4 +1,4 @@
-"""When a client may come back: the many ways to say it -> whole seconds."""
+"""How long a client must wait before a retry: all known headers and fields -> whole seconds."""
 
 from __future__ import annotations
 
@@ -9,99 +9,110 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+# No legitimate duration, number or date is longer; anything longer is ignored.
+MAX_CHARS = 64
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST_S = 7 * 86400
-# What is left of one of OpenAI's windows, and when it opens again.
-_LEFT, _RESET = "x-ratelimit-remaining-", "x-ratelimit-reset-"
+_MAX_WAIT_S = 7 * 86400
+# Remaining requests or tokens of an OpenAI rate limit window, and when it resets.
+_REMAINING_PREFIX, _RESET_PREFIX = "x-ratelimit-remaining-", "x-ratelimit-reset-"
 
 
 def should_retry(headers: Mapping[str, str]) -> bool | None:
-    """What `x-should-retry` says."""
+    """The value of `x-should-retry`; None if absent."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
 
 
 def retry_after(headers: Mapping[str, str], payload: Any) -> int | None:
-    """Whole seconds to wait, rounded up; None where nobody said so.
+    """Whole seconds to wait, rounded up; None if not reported.
 
     In this order: `retry-after-ms`, `retry-after` (seconds, or a date, measured from
     the answer's own `date`), a used-up `x-ratelimit-*` or `anthropic-ratelimit-*`
-    window (one that tells only its reset counts as used up), Google's RetryInfo.
+    window (a window that reports only its reset counts as used up), Google's RetryInfo.
     """
     millis = _number(headers.get("retry-after-ms"))
     seconds = millis / 1000 if millis is not None else None
-    if seconds is None and (told := headers.get("retry-after")) is not None:
-        seconds = _number(told)
+    if seconds is None and (header := headers.get("retry-after")) is not None:
+        seconds = _number(header)
         if seconds is None:
-            seconds = _until(told, headers.get("date"))
+            seconds = _seconds_between(header, headers.get("date"))
     if seconds is None:
-        seconds = _window(headers)
+        seconds = _window_wait(headers)
     if seconds is None:
         seconds = _retry_info(payload)
-    return None if seconds is None else min(_LONGEST_S, max(0, math.ceil(seconds)))
+    return None if seconds is None else min(_MAX_WAIT_S, max(0, math.ceil(seconds)))
 
 
 def _number(text: str | None) -> float | None:
+    if text is None or len(text) > MAX_CHARS:
+        return None
     try:
-        value = float(text) if text is not None else None
+        value = float(text)
     except ValueError:
         return None
-    return value if value is not None and math.isfinite(value) else None
+    return value if math.isfinite(value) else None
 
 
-def _until(text: str, now: str | None) -> float | None:
-    then, base = _date(text), _date(now)
-    return (then - base).total_seconds() if then is not None and base is not None else None
+def _seconds_between(later: str, earlier: str | None) -> float | None:
+    end, start = _date(later), _date(earlier)
+    return (end - start).total_seconds() if end is not None and start is not None else None
 
 
 def _date(text: str | None) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text) if text is not None else None
-    except ValueError:
+    if text is None or len(text) > MAX_CHARS:
         return None
-    # A date without a zone can not be measured against one that has one.
-    return date if date is not None and date.tzinfo is not None else None
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    # A date without a time zone cannot be compared with one that has it.
+    return date if date.tzinfo is not None else None
 
 
-def _window(headers: Mapping[str, str]) -> float | None:
+def _window_wait(headers: Mapping[str, str]) -> float | None:
     """The longest wait among the windows that are used up."""
     waits = [
         wait
-        for name, left in headers.items()
-        if left.strip() == "0" and (wait := _until_reset(headers, name)) is not None
+        for name, remaining in headers.items()
+        if remaining.strip() == "0" and (wait := _wait_until_reset(headers, name)) is not None
     ]
     waits += [
         wait
         for name, reset in headers.items()
-        if name.startswith(_RESET)
-        and name.replace(_RESET, _LEFT) not in headers
+        if name.startswith(_RESET_PREFIX)
+        and name.replace(_RESET_PREFIX, _REMAINING_PREFIX) not in headers
         and (wait := duration(reset)) is not None
     ]
     return max(waits, default=None)
 
 
-def _until_reset(headers: Mapping[str, str], name: str) -> float | None:
-    """The wait for a window, given the header that says what is left of it."""
-    if name.startswith(_LEFT):
-        return duration(headers.get(name.replace(_LEFT, _RESET)))
-    if not name.startswith("anthropic-ratelimit-") or not name.endswith("-remaining"):
+def _wait_until_reset(headers: Mapping[str, str], remaining_header: str) -> float | None:
+    """The wait for a window, by the name of its `remaining` header."""
+    if remaining_header.startswith(_REMAINING_PREFIX):
+        return duration(headers.get(remaining_header.replace(_REMAINING_PREFIX, _RESET_PREFIX)))
+    if not remaining_header.startswith("anthropic-ratelimit-") or not remaining_header.endswith(
+        "-remaining"
+    ):
         return None
     now = _date(headers.get("date"))
     try:
-        then = datetime.fromisoformat(headers.get(name.removesuffix("remaining") + "reset", ""))
+        reset = datetime.fromisoformat(
+            headers.get(remaining_header.removesuffix("remaining") + "reset", "")
+        )
     except ValueError:
         return None
-    return None if now is None or then.tzinfo is None else (then - now).total_seconds()
+    return None if now is None or reset.tzinfo is None else (reset - now).total_seconds()
 
 
 def duration(text: Any) -> float | None:
     """The seconds in `1s`, `6m0s`, `120ms` or a bare number."""
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_CHARS:
         return None
     number = _number(text)
     if number is not None:
         return number
-    if _DURATION.sub("", text.strip()):
+    text = text.strip()
+    if _DURATION.sub("", text):
         return None
     return sum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION.findall(text))
 

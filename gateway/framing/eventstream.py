@@ -1,10 +1,10 @@
-"""AWS event streams: bytes in any split -> frames, checked by both of their checksums.
+"""AWS event streams: bytes in any split -> frames, with both checksums verified.
 
 A message is: its length, the length of its headers, the CRC-32 of these eight bytes,
-headers, payload, and the CRC-32 of all before. What kind of event it is stands in the
-headers `:event-type`, or `:exception-type` for a failure, which both become a frame's
-name; a failure's name ends in `Exception`. One of the service itself has its code and
-its words in headers, and no payload.
+headers, payload, and the CRC-32 of everything before. The header `:event-type`, or
+`:exception-type` for a failure, becomes the frame's name; the name of a failure ends in
+`Exception`. An error of the service itself has its code and message in headers, and no
+payload.
 """
 
 from __future__ import annotations
@@ -19,133 +19,142 @@ from gateway.framing.sse import MAX_EVENT_BYTES, Frame, FrameTooLarge
 
 _PRELUDE = struct.Struct(">III")
 _CRC = struct.Struct(">I")
-_LEAST = _PRELUDE.size + _CRC.size
-_STRING, _BYTES = 7, 6
-# The kinds of header values whose size does not stand before them.
-_SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
-_MOST_HEADERS = 128 * 1024
+_MIN_MESSAGE_BYTES = _PRELUDE.size + _CRC.size
+_STRING_TYPE, _BYTES_TYPE = 7, 6
+# Header value type -> size, for the types without a length prefix.
+_FIXED_VALUE_SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
+_MAX_HEADERS_BYTES = 128 * 1024
 
 
-class Corrupt(FrameTooLarge):
-    """The bytes are no event stream, or were changed on their way."""
+class CorruptMessage(FrameTooLarge):
+    """The bytes are not an event stream, or a checksum does not match."""
 
 
 class Decoder:
-    """Collects bytes and gives whole messages.
+    """Buffers bytes and returns complete messages.
 
-    `pending` tells whether bytes of an unfinished message are held.
+    `pending` is true while an incomplete message is buffered.
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._max = max_event_bytes
-        # In pieces, joined when the message ends: byte-wise input stays linear.
-        self._held: list[bytes] = []
+        self._max_bytes = max_event_bytes
+        # Chunks are joined when the message ends: byte-wise input stays linear.
+        self._chunks: list[bytes] = []
         self._size = 0
-        # How long the message is that has begun; 0 until its prelude is known.
-        self._wanted = 0
+        # The length of the buffered message; 0 until its prelude is complete.
+        self._message_length = 0
 
     @property
     def pending(self) -> bool:
-        """Whether a message has begun and not ended."""
-        return bool(self._held)
+        """Whether an incomplete message is buffered."""
+        return bool(self._chunks)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The messages that `data` completes. Raises Corrupt or FrameTooLarge."""
+        """Returns the messages that `data` completes. Raises CorruptMessage or FrameTooLarge."""
         if not data:
             return []
-        self._held.append(data)
+        self._chunks.append(data)
         self._size += len(data)
-        if self._size < (self._wanted or _PRELUDE.size):
+        if self._size < (self._message_length or _PRELUDE.size):
             return []
-        held = b"".join(self._held)
+        buffer = b"".join(self._chunks)
         frames: list[Frame] = []
-        at = 0
-        while (left := len(held) - at) >= _PRELUDE.size:
-            self._wanted = self._length(held, at)
-            if left < self._wanted:
+        offset = 0
+        while (remaining := len(buffer) - offset) >= _PRELUDE.size:
+            self._message_length = self._read_message_length(buffer, offset)
+            if remaining < self._message_length:
                 break
-            frames.append(_frame(held[at : at + self._wanted]))
-            at += self._wanted
-            self._wanted = 0
-        rest = held[at:]
-        self._held, self._size = ([rest] if rest else []), len(rest)
+            frames.append(_parse_frame(buffer[offset : offset + self._message_length]))
+            offset += self._message_length
+            self._message_length = 0
+        remainder = buffer[offset:]
+        self._chunks, self._size = (
+            ([remainder] if remainder else []),
+            len(remainder),
+        )
         return frames
 
     def close(self) -> list[Frame]:
-        """Nothing: a message that is not whole can not be trusted."""
-        self._held, self._size, self._wanted = [], 0, 0
+        """Discards an incomplete message, whose checksum cannot be verified."""
+        self._chunks, self._size, self._message_length = [], 0, 0
         return []
 
-    def _length(self, held: bytes, at: int) -> int:
-        """The length of the message at a place, once its prelude has proved right."""
-        total, headers, crc = _PRELUDE.unpack_from(held, at)
-        if zlib.crc32(held[at : at + 8]) != crc:
-            raise Corrupt("the checksum of a message's prelude is wrong")
-        if total > self._max:
-            raise FrameTooLarge(f"a message of more than {self._max} bytes")
-        if headers > min(_MOST_HEADERS, total - _LEAST) or total < _LEAST:
-            raise Corrupt("the lengths in a message's prelude do not fit")
-        return int(total)
+    def _read_message_length(self, buffer: bytes, offset: int) -> int:
+        """Verifies the prelude of the message at `offset` and returns the message's length."""
+        message_length, headers_length, crc = _PRELUDE.unpack_from(buffer, offset)
+        if zlib.crc32(buffer[offset : offset + 8]) != crc:
+            raise CorruptMessage("the checksum of a message's prelude is wrong")
+        if message_length > self._max_bytes:
+            raise FrameTooLarge(f"a message of more than {self._max_bytes} bytes")
+        if (
+            headers_length > min(_MAX_HEADERS_BYTES, message_length - _MIN_MESSAGE_BYTES)
+            or message_length < _MIN_MESSAGE_BYTES
+        ):
+            raise CorruptMessage("the lengths in a message's prelude are inconsistent")
+        return int(message_length)
 
 
-def _frame(message: bytes) -> Frame:
-    end = len(message) - _CRC.size
-    if zlib.crc32(message[:end]) != _CRC.unpack_from(message, end)[0]:
-        raise Corrupt("the checksum of a message is wrong")
-    _, length, _ = _PRELUDE.unpack_from(message)
-    start = _PRELUDE.size + length
-    headers = dict(_headers(message[_PRELUDE.size : start]))
-    kind, payload = headers.get(":message-type", "event"), message[start:end]
-    if kind == "exception":
+def _parse_frame(message: bytes) -> Frame:
+    payload_end = len(message) - _CRC.size
+    if zlib.crc32(message[:payload_end]) != _CRC.unpack_from(message, payload_end)[0]:
+        raise CorruptMessage("the checksum of a message is wrong")
+    _, headers_length, _ = _PRELUDE.unpack_from(message)
+    payload_start = _PRELUDE.size + headers_length
+    headers = dict(_parse_headers(message[_PRELUDE.size : payload_start]))
+    message_type, payload = (
+        headers.get(":message-type", "event"),
+        message[payload_start:payload_end],
+    )
+    if message_type == "exception":
         return Frame(headers.get(":exception-type", "") or "exception", payload)
-    if kind == "error":
-        told = msgspec.json.encode({"message": headers.get(":error-message", "")})
+    if message_type == "error":
+        error_payload = msgspec.json.encode({"message": headers.get(":error-message", "")})
         name = headers.get(":error-code", "").removesuffix("Exception")
-        return Frame(f"{name}Exception", payload or told)
+        return Frame(f"{name}Exception", payload or error_payload)
     return Frame(headers.get(":event-type", ""), payload)
 
 
-def _headers(data: bytes) -> Iterator[tuple[str, str]]:
-    """The headers whose value is a string; others say nothing that is asked here."""
-    at = 0
+def _parse_headers(data: bytes) -> Iterator[tuple[str, str]]:
+    """Yields the headers whose value is a string; the others are not needed here."""
+    offset = 0
     try:
-        while at < len(data):
-            size = data[at]
-            name = data[at + 1 : at + 1 + size].decode("utf-8", "replace")
-            at += 1 + size
-            kind = data[at]
-            at += 1
-            if kind in {_STRING, _BYTES}:
-                (length,) = struct.unpack_from(">H", data, at)
-                at += 2
-                if at + length > len(data):
-                    raise Corrupt("a header of a message is cut off")
-                if kind == _STRING:
-                    yield name, data[at : at + length].decode("utf-8", "replace")
-                at += length
+        while offset < len(data):
+            name_length = data[offset]
+            name = data[offset + 1 : offset + 1 + name_length].decode("utf-8", "replace")
+            offset += 1 + name_length
+            value_type = data[offset]
+            offset += 1
+            if value_type in {_STRING_TYPE, _BYTES_TYPE}:
+                (value_length,) = struct.unpack_from(">H", data, offset)
+                offset += 2
+                if offset + value_length > len(data):
+                    raise CorruptMessage("a header of a message is truncated")
+                if value_type == _STRING_TYPE:
+                    yield name, data[offset : offset + value_length].decode("utf-8", "replace")
+                offset += value_length
             else:
-                at += _SIZES[kind]
-        if at > len(data):
-            raise Corrupt("a header of a message is cut off")
+                offset += _FIXED_VALUE_SIZES[value_type]
+        if offset > len(data):
+            raise CorruptMessage("a header of a message is truncated")
     except (IndexError, KeyError, struct.error):
-        raise Corrupt("the headers of a message can not be read") from None
+        raise CorruptMessage("the headers of a message cannot be parsed") from None
 
 
 def encode(data: bytes, event: str, *, exception: bool = False) -> bytes:
-    """One message as bytes."""
-    kind = "exception" if exception else "event"
-    told = {
-        f":{kind}-type": event,
+    """Returns one message as bytes."""
+    message_type = "exception" if exception else "event"
+    message_headers = {
+        f":{message_type}-type": event,
         ":content-type": "application/json",
-        ":message-type": kind,
+        ":message-type": message_type,
     }
-    headers = b"".join(_header(name, value) for name, value in told.items())
-    lengths = struct.pack(">II", _LEAST + len(headers) + len(data), len(headers))
+    headers = b"".join(_encode_header(name, value) for name, value in message_headers.items())
+    lengths = struct.pack(">II", _MIN_MESSAGE_BYTES + len(headers) + len(data), len(headers))
     message = lengths + _CRC.pack(zlib.crc32(lengths)) + headers + data
     return message + _CRC.pack(zlib.crc32(message))
 
 
-def _header(name: str, value: str) -> bytes:
-    told, encoded = value.encode(), name.encode()
-    size = struct.pack(">BH", _STRING, len(told))
-    return bytes([len(encoded)]) + encoded + size + told
+def _encode_header(name: str, value: str) -> bytes:
+    encoded_value, encoded_name = value.encode(), name.encode()
+    type_and_length = struct.pack(">BH", _STRING_TYPE, len(encoded_value))
+    return bytes([len(encoded_name)]) + encoded_name + type_and_length + encoded_value

@@ -1,8 +1,8 @@
-"""Forms (`multipart/form-data`, RFC 7578): the parts of a body as it comes, and a body of parts.
+"""Forms (`multipart/form-data`, RFC 7578): an incremental parser and an encoder.
 
-Rules: what is passed on is written anew from what was understood, so no upstream can read
-another form than the one that was checked here; a file's bytes are not decoded, and need
-not be here: `Stretch` stands for them; what is not plainly a form is refused.
+A form is encoded again from its parsed parts, so that an upstream cannot read it
+differently from what was validated here. File bytes are not decoded and may be stored
+elsewhere: `ByteRange` refers to them. Anything ambiguous is rejected.
 """
 
 from __future__ import annotations
@@ -19,224 +19,230 @@ _BOUNDARY = re.compile(
     r"""multipart/form-data\s*;(?:[^"]*;)?\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;|$)""",
     re.IGNORECASE,
 )
-_LEGAL = re.compile(r"[0-9A-Za-z'()+_,\-./:=?]{1,70}")
+_VALID_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=?]{1,70}")
 _PARAM = re.compile(r';\s*([a-z]+)(\*?)="((?:[^"\\\r\n]|\\.)*)"|;\s*([a-z]+)(\*?)=([^\s;"]+)', re.I)
-_KIND = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\s*;[ -~]*)?")
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\s*;[ -~]*)?")
 
 
-class Malformed(ValueError):
-    """The bytes are no form; the message says why, for the client."""
+class MalformedForm(ValueError):
+    """The bytes are not a valid form; the message explains why to the client."""
 
 
-class Stretch(msgspec.Struct, frozen=True):
-    """Bytes that are kept elsewhere: `size` of them from `start` on."""
+class ByteRange(msgspec.Struct, frozen=True):
+    """A range of bytes stored elsewhere: `length` bytes from offset `start`."""
 
     start: int
-    size: int
+    length: int
 
 
 class Part(msgspec.Struct, frozen=True):
     """One field of a form.
 
-    `filename` is None for a plain value; `kind` is the content type it was sent with, or
-    empty; `data` is its bytes, or `kept` says where they are.
+    `filename` is None for a field that is not a file; `content_type` is the field's own,
+    or empty; `data` is its bytes unless `stored_range` refers to them.
     """
 
     name: str
     data: bytes | bytearray | memoryview = b""
     filename: str | None = None
-    kind: str = ""
-    kept: Stretch | None = None
+    content_type: str = ""
+    stored_range: ByteRange | None = None
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
-        return len(self.data) if self.kept is None else self.kept.size
+        """The number of bytes of the field's value."""
+        return len(self.data) if self.stored_range is None else self.stored_range.length
 
     @property
     def text(self) -> str:
-        """The value of a plain field. Raises Malformed for one that is no UTF-8, or too long."""
-        if self.kept is not None:
-            raise Malformed(f"the field `{self.name[:80]}` is too long")
+        """The value as text. Raises MalformedForm if it is not UTF-8 or is too long."""
+        if self.stored_range is not None:
+            raise MalformedForm(f"the field `{self.name[:80]}` is too long")
         try:
             return bytes(self.data).decode()
         except UnicodeDecodeError:
-            raise Malformed(f"the field `{self.name[:80]}` is not UTF-8 text") from None
+            raise MalformedForm(f"the field `{self.name[:80]}` is not UTF-8 text") from None
 
 
-def boundary_of(content_type: str) -> str | None:
-    """What stands between the parts; None where the content type is no form's."""
+def parse_boundary(content_type: str) -> str | None:
+    """Returns the boundary in a content type; None if it is not that of a form."""
     match = _BOUNDARY.match(content_type.strip())
-    found = (match[1] or match[2]) if match else None
-    return found if found is not None and _LEGAL.fullmatch(found) else None
+    boundary = (match[1] or match[2]) if match else None
+    return boundary if boundary is not None and _VALID_BOUNDARY.fullmatch(boundary) else None
 
 
 class Decoder:
-    """Reads a form as it comes: its parts, each without data, and their data in pieces."""
+    """Parses a form incrementally into parts without data, each followed by its data."""
 
     def __init__(self, boundary: str) -> None:
-        self._between = b"\r\n--" + boundary.encode("ascii")
-        # The first boundary may stand at the very beginning, without a line end before it.
-        self._held = b"\r\n"
-        self._step: Callable[[list[Part | bytes]], bool] = self._preamble
-        self._parts = 0
+        self._delimiter = b"\r\n--" + boundary.encode("ascii")
+        # The first boundary may start the body, without a line end before it.
+        self._buffer = b"\r\n"
+        self._step: Callable[[list[Part | bytes]], bool] = self._read_preamble
+        self._part_count = 0
 
     def feed(self, data: bytes) -> list[Part | bytes]:
-        """What is ready: a Part where one begins, then its bytes. Raises Malformed."""
-        self._held += data
-        found: list[Part | bytes] = []
-        while self._step(found):
+        """Returns a Part at the start of each field, then its bytes. Raises MalformedForm."""
+        self._buffer += data
+        items: list[Part | bytes] = []
+        while self._step(items):
             pass
-        return found
+        return items
 
     def close(self) -> None:
-        """The body is over. Raises Malformed if the form is not."""
-        if self._step == self._preamble:
-            raise Malformed("the form does not begin with its boundary")
-        if self._step != self._epilogue:
-            raise Malformed("the form breaks off before its last boundary")
+        """Ends the body. Raises MalformedForm if the form is incomplete."""
+        if self._step == self._read_preamble:
+            raise MalformedForm("the form does not begin with its boundary")
+        if self._step != self._discard_epilogue:
+            raise MalformedForm("the form breaks off before its last boundary")
 
-    # Each step takes what it can from what is held; true if another may go on.
+    # Each step consumes what it can of the buffer and returns whether the next may run.
 
-    def _preamble(self, found: list[Part | bytes]) -> bool:
-        end = self._held.find(self._between)
+    def _read_preamble(self, items: list[Part | bytes]) -> bool:
+        end = self._buffer.find(self._delimiter)
         if end < 0:
-            self._held = self._held[1 - len(self._between) :]
+            self._buffer = self._buffer[1 - len(self._delimiter) :]
             return False
-        self._after(end)
+        self._skip_delimiter(end)
         return True
 
-    def _after(self, end: int) -> None:
-        self._held = self._held[end + len(self._between) :]
-        self._step = self._mark
+    def _skip_delimiter(self, end: int) -> None:
+        self._buffer = self._buffer[end + len(self._delimiter) :]
+        self._step = self._read_boundary_suffix
 
-    def _mark(self, found: list[Part | bytes]) -> bool:
-        """What follows a boundary: a part, or nothing more."""
-        if len(self._held) < 2:
+    def _read_boundary_suffix(self, items: list[Part | bytes]) -> bool:
+        """Reads what follows a boundary: the start of a part or the end of the form."""
+        if len(self._buffer) < 2:
             return False
-        if self._held.startswith(b"--"):
-            self._step = self._epilogue
+        if self._buffer.startswith(b"--"):
+            self._step = self._discard_epilogue
             return True
-        if not self._held.startswith(b"\r\n"):
-            raise Malformed("a boundary of the form is not followed by a line end")
-        if self._parts >= MAX_PARTS:
-            raise Malformed(f"the form has more than {MAX_PARTS} fields")
-        self._parts += 1
-        self._step = self._head
+        if not self._buffer.startswith(b"\r\n"):
+            raise MalformedForm("a boundary of the form is not followed by a line end")
+        if self._part_count >= MAX_PARTS:
+            raise MalformedForm(f"the form has more than {MAX_PARTS} fields")
+        self._part_count += 1
+        self._step = self._read_head
         return True
 
-    def _head(self, found: list[Part | bytes]) -> bool:
-        """The head of a part, with the line end before it and the empty line after it."""
-        stop = self._held.find(b"\r\n\r\n", 2, MAX_HEAD_BYTES + 2)
-        # With the empty line's own end a boundary may begin already: that is seen only now.
-        seen = stop + 2 + len(self._between) if stop >= 0 else MAX_HEAD_BYTES + 2
-        whole = len(self._held) >= seen
-        if self._held.find(self._between, 0, seen) >= 0 or (whole and stop < 0):
-            raise Malformed("a field of the form has no head, or one that is too long")
-        if not whole:
+    def _read_head(self, items: list[Part | bytes]) -> bool:
+        """Reads the head of a part, from its line end to the empty line after it."""
+        head_end = self._buffer.find(b"\r\n\r\n", 2, MAX_HEAD_BYTES + 2)
+        # A boundary may begin with the line end of the empty line itself.
+        scan_end = head_end + 2 + len(self._delimiter) if head_end >= 0 else MAX_HEAD_BYTES + 2
+        is_complete = len(self._buffer) >= scan_end
+        if self._buffer.find(self._delimiter, 0, scan_end) >= 0 or (is_complete and head_end < 0):
+            raise MalformedForm("a field of the form has no headers, or they are too long")
+        if not is_complete:
             return False
-        found.append(_part(self._held[2:stop]))
-        self._held = self._held[stop + 4 :]
-        self._step = self._data
+        items.append(_parse_part(self._buffer[2:head_end]))
+        self._buffer = self._buffer[head_end + 4 :]
+        self._step = self._read_data
         return True
 
-    def _data(self, found: list[Part | bytes]) -> bool:
-        end = self._held.find(self._between)
+    def _read_data(self, items: list[Part | bytes]) -> bool:
+        end = self._buffer.find(self._delimiter)
         if end >= 0:
             if end:
-                found.append(self._held[:end])
-            self._after(end)
+                items.append(self._buffer[:end])
+            self._skip_delimiter(end)
             return True
-        ready = len(self._held) - len(self._between) + 1
-        if ready > 0:
-            found.append(self._held[:ready])
-            self._held = self._held[ready:]
+        ready_bytes = len(self._buffer) - len(self._delimiter) + 1
+        if ready_bytes > 0:
+            items.append(self._buffer[:ready_bytes])
+            self._buffer = self._buffer[ready_bytes:]
         return False
 
-    def _epilogue(self, found: list[Part | bytes]) -> bool:
-        self._held = b""
+    def _discard_epilogue(self, items: list[Part | bytes]) -> bool:
+        self._buffer = b""
         return False
 
 
-def _part(head: bytes) -> Part:
-    headers = _headers(head)
-    told = headers.get("content-disposition", "")
-    if not told.lower().startswith("form-data"):
-        raise Malformed("a field of the form has no `content-disposition: form-data`")
+def _parse_part(head: bytes) -> Part:
+    headers = _parse_headers(head)
+    disposition = headers.get("content-disposition", "")
+    if not disposition.lower().startswith("form-data"):
+        raise MalformedForm("a field of the form has no `content-disposition: form-data`")
     if headers.get("content-transfer-encoding", "binary").lower() not in {"binary", "8bit", "7bit"}:
-        raise Malformed("a field of the form is encoded; send its bytes as they are")
-    params = _params(told[len("form-data") :])
+        raise MalformedForm("a field of the form is encoded; send its bytes unencoded")
+    params = _parse_params(disposition[len("form-data") :])
     if not params.get("name"):
-        raise Malformed("a field of the form has no name")
-    kind = headers.get("content-type", "")
-    if kind and not _KIND.fullmatch(kind):
-        raise Malformed(f"the content type of `{params['name'][:80]}` is not legal")
-    return Part(params["name"], filename=params.get("filename"), kind=kind)
+        raise MalformedForm("a field of the form has no name")
+    content_type = headers.get("content-type", "")
+    if content_type and not _CONTENT_TYPE.fullmatch(content_type):
+        raise MalformedForm(f"the content type of `{params['name'][:80]}` is invalid")
+    return Part(params["name"], filename=params.get("filename"), content_type=content_type)
 
 
-def _headers(head: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _parse_headers(head: bytes) -> dict[str, str]:
+    headers: dict[str, str] = {}
     try:
         text = head.decode()
     except UnicodeDecodeError:
-        raise Malformed("the head of a field is not UTF-8") from None
+        raise MalformedForm("the headers of a field are not UTF-8") from None
     for line in text.split("\r\n"):
         name, colon, value = line.partition(":")
-        lower = name.lower()
-        if not colon or name != name.strip() or lower in found or "\n" in line or "\r" in line:
-            raise Malformed("the head of a field is not legal")
-        found[lower] = value.strip()
-    return found
+        lower_name = name.lower()
+        if (
+            not colon
+            or name != name.strip()
+            or lower_name in headers
+            or "\n" in line
+            or "\r" in line
+        ):
+            raise MalformedForm("the headers of a field are invalid")
+        headers[lower_name] = value.strip()
+    return headers
 
 
-def _params(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    at = 0
-    while at < len(text):
-        match = _PARAM.match(text, at)
+def _parse_params(text: str) -> dict[str, str]:
+    params: dict[str, str] = {}
+    offset = 0
+    while offset < len(text):
+        match = _PARAM.match(text, offset)
         if match is None:
-            if text[at:].strip() in {"", ";"}:
+            if text[offset:].strip() in {"", ";"}:
                 break
-            raise Malformed("the `content-disposition` of a field is not legal")
-        at = match.end()
-        name, star = (match[1] or match[4]).lower(), match[2] or match[5]
-        if star:
+            raise MalformedForm("the `content-disposition` of a field is invalid")
+        offset = match.end()
+        name, is_extended = (match[1] or match[4]).lower(), match[2] or match[5]
+        if is_extended:
             value = match[6] or match[3] or ""
-            found.setdefault(f"{name}*", unquote(value.rpartition("'")[2], errors="replace"))
+            params.setdefault(f"{name}*", unquote(value.rpartition("'")[2], errors="replace"))
             continue
-        if name in found:
-            raise Malformed("a field of the form is named twice in its head")
+        if name in params:
+            raise MalformedForm("the `content-disposition` of a field repeats a parameter")
         value = match[3] if match[3] is not None else match[6]
-        found[name] = re.sub(r'\\(["\\])', r"\1", value)
-    if "filename" not in found and "filename*" in found:
-        found["filename"] = found["filename*"]
-    return found
+        params[name] = re.sub(r'\\(["\\])', r"\1", value)
+    if "filename" not in params and "filename*" in params:
+        params["filename"] = params["filename*"]
+    return params
 
 
-def encode(parts: Iterable[Part], boundary: str) -> list[bytes | Stretch]:
-    """The body of a form, in pieces that belong together in this order.
+def encode(parts: Iterable[Part], boundary: str) -> list[bytes | ByteRange]:
+    """Returns the body of a form as consecutive segments.
 
-    `boundary` must not stand in any part: that of the form they are from.
+    `boundary` must not occur in any part: use that of the form the parts come from.
     """
-    mark = b"--" + boundary.encode("ascii")
-    out: list[bytes | Stretch] = []
-    ready = bytearray()
+    delimiter = b"--" + boundary.encode("ascii")
+    segments: list[bytes | ByteRange] = []
+    buffer = bytearray()
     for part in parts:
-        head = f'content-disposition: form-data; name="{_quoted(part.name)}"'
+        head = f'content-disposition: form-data; name="{_quote(part.name)}"'
         if part.filename is not None:
-            head += f'; filename="{_quoted(part.filename)}"'
-        if part.kind:
-            head += f"\r\ncontent-type: {part.kind}"
-        ready += b"".join((mark, b"\r\n", head.encode(), b"\r\n\r\n"))
-        if part.kept is None:
-            ready += part.data
+            head += f'; filename="{_quote(part.filename)}"'
+        if part.content_type:
+            head += f"\r\ncontent-type: {part.content_type}"
+        buffer += b"".join((delimiter, b"\r\n", head.encode(), b"\r\n\r\n"))
+        if part.stored_range is None:
+            buffer += part.data
         else:
-            out += (bytes(ready), part.kept)
-            ready.clear()
-        ready += b"\r\n"
-    return [*out, bytes(ready + mark + b"--\r\n")]
+            segments += (bytes(buffer), part.stored_range)
+            buffer.clear()
+        buffer += b"\r\n"
+    return [*segments, bytes(buffer + delimiter + b"--\r\n")]
 
 
-def _quoted(text: str) -> str:
-    """As browsers write it (WHATWG HTML, multipart/form-data): no escape but these."""
+def _quote(text: str) -> str:
+    """Escapes a name as browsers do (WHATWG HTML, multipart/form-data)."""
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

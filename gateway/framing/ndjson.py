@@ -1,72 +1,81 @@
 """JSON lines: bytes in any split -> lines, and lines -> bytes.
 
-A line ends with LF, or CR and LF; an empty one says nothing. Blanks before a line are
-part of no value, so that a relay may keep a quiet connection open with one of them.
+A line ends with LF or CRLF; empty lines are skipped. Leading white space is not part of a
+value, so a relay can send a space to keep an idle connection open.
 """
 
 from __future__ import annotations
 
 from gateway.framing.sse import MAX_EVENT_BYTES, Frame, FrameTooLarge
 
-BLANK = b" "
-_BLANKS = b" \t\r\n"
+KEEPALIVE = b" "
+_BOM = b"\xef\xbb\xbf"
+_WHITESPACE = b" \t\r\n"
+_ESCAPED_LINE_SEPARATORS = tuple((c.encode(), b"\\u%04x" % ord(c)) for c in "\u0085\u2028\u2029")
 
 
 class Decoder:
-    """Collects bytes and gives whole lines, each as a frame without a name.
+    """Buffers bytes and returns complete lines, each as a frame without a name.
 
-    `pending` tells whether bytes of an unfinished line are held.
+    `pending` is true while an incomplete line is buffered.
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._max = max_event_bytes
-        # In pieces, joined when the line ends: byte-wise input stays linear.
-        self._held: list[bytes] = []
+        self._max_bytes = max_event_bytes
+        # Chunks are joined when the line ends: byte-wise input stays linear.
+        self._chunks: list[bytes] = []
         self._size = 0
 
     @property
     def pending(self) -> bool:
-        """Whether a line has begun and not ended."""
-        return bool(self._held)
+        """Whether an incomplete line is buffered."""
+        return bool(self._chunks)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The lines that `data` completes. Raises FrameTooLarge."""
-        first, end, rest = data.partition(b"\n")
-        self._hold(first)
-        if not end:
+        """Returns the lines that `data` completes. Raises FrameTooLarge."""
+        first_line_end, terminator, remainder = data.partition(b"\n")
+        self._buffer(first_line_end)
+        if not terminator:
             return []
-        lines = [b"".join(self._held)]
-        self._held, self._size = [], 0
-        *more, last = rest.split(b"\n")
-        if any(len(line) > self._max for line in more):
+        lines = [b"".join(self._chunks)]
+        self._chunks, self._size = [], 0
+        *complete_lines, unfinished_line = remainder.split(b"\n")
+        if any(len(line) > self._max_bytes for line in complete_lines):
             raise self._too_large()
-        self._hold(last)
-        return _frames([*lines, *more])
+        self._buffer(unfinished_line)
+        return _frames([*lines, *complete_lines])
 
     def close(self) -> list[Frame]:
-        """The line that the end of the bytes completes."""
-        line = b"".join(self._held)
-        self._held, self._size = [], 0
+        """Returns the line that the end of the stream completes."""
+        line = b"".join(self._chunks)
+        self._chunks, self._size = [], 0
         return _frames([line])
 
-    def _hold(self, data: bytes) -> None:
-        if not self._held:
-            data = data.lstrip(_BLANKS)
+    def _buffer(self, data: bytes) -> None:
+        if not self._chunks:
+            data = data.lstrip(_WHITESPACE).removeprefix(_BOM)
         if not data:
             return
-        self._held.append(data)
+        self._chunks.append(data)
         self._size += len(data)
-        if self._size > self._max:
+        if self._size > self._max_bytes:
             raise self._too_large()
 
     def _too_large(self) -> FrameTooLarge:
-        return FrameTooLarge(f"a line of more than {self._max} bytes")
+        return FrameTooLarge(f"a line of more than {self._max_bytes} bytes")
 
 
 def _frames(lines: list[bytes]) -> list[Frame]:
-    return [Frame("", line) for text in lines if (line := text.strip(_BLANKS))]
+    return [Frame("", line) for text in lines if (line := text.strip(_WHITESPACE))]
 
 
 def encode(data: bytes) -> bytes:
-    """One line as bytes; `data` must hold no line break (JSON does not)."""
+    """Returns one line as bytes; `data` is JSON without line breaks.
+
+    Characters that Python's `splitlines` treats as line breaks are escaped, because the
+    ollama SDK uses it. In JSON they can only occur inside a string.
+    """
+    if not data.isascii():
+        for separator, escaped in _ESCAPED_LINE_SEPARATORS:
+            data = data.replace(separator, escaped)
     return data + b"\n"

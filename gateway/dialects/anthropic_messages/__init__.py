@@ -17,8 +17,9 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages import (
     errors,
-    glance,
-    outline,
+    passthrough_schema,
+    peek_usage,
+    reasoning_state,
     request_in,
     request_out,
     response,
@@ -26,23 +27,23 @@ from gateway.dialects.anthropic_messages import (
     stream_out,
 )
 from gateway.dialects.anthropic_messages.names import NAME
-from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
-from gateway.dialects.ending import reader
+from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, ResponseContext, Verb
+from gateway.dialects.last_user_text import last_user_text_reader
 
 
 class _Client:
-    """What it takes to serve Messages clients."""
+    """Adapter for Messages clients."""
 
     def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         return request_in.parse_request(body, headers)
 
     def render_response(
-        self, answer: Response, exchange: Exchange
+        self, answer: Response, context: ResponseContext
     ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        return response.render_response(answer, exchange)
+        return response.render_response(answer, context)
 
-    def stream_renderer(self, exchange: Exchange) -> stream_out.MessagesStreamRenderer:
-        return stream_out.MessagesStreamRenderer(exchange)
+    def stream_renderer(self, context: ResponseContext) -> stream_out.MessagesStreamRenderer:
+        return stream_out.MessagesStreamRenderer(context)
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
         return errors.render_error(error, request_id)
@@ -52,19 +53,21 @@ class _Client:
 
 
 class _Provider:
-    """What it takes to call providers that speak Messages."""
+    """Adapter for providers that speak Messages."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         return "/v1/messages/count_tokens" if verb == "count_tokens" else "/v1/messages"
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
         return request_out.render_request(request, traits)
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
         return response.parse_response(body, traits, rendered)
 
     def stream_parser(
-        self, traits: Traits, rendered: Rendered | None
+        self, traits: Traits, rendered: RenderedRequest | None
     ) -> stream_in.MessagesStreamParser:
         return stream_in.MessagesStreamParser(traits, rendered)
 
@@ -78,7 +81,7 @@ class _Provider:
         return tokens
 
 
-# What a count may hold; the API refuses a request's other fields there.
+# The fields that a token count accepts; the API rejects the others.
 _COUNTED = frozenset(
     {
         "model",
@@ -105,10 +108,14 @@ DIALECT = Dialect(
     keepalive=b'event: ping\ndata: {"type":"ping"}\n\n',
     client=_Client(),
     provider=_Provider(),
-    carries_state=True,
-    replays_state=True,
-    check=outline.check,
-    glance=glance.glance,
-    count_body=_count_body,
-    ending=reader("messages", "text"),
+    carries_reasoning_state=True,
+    replays_reasoning=True,
+    check_passthrough=passthrough_schema.check,
+    peek_usage=peek_usage.peek_usage,
+    token_count_body=_count_body,
+    requires_usage=True,
+    replace_state_tokens=reasoning_state.replace_tokens,
+    drop_reasoning_state=reasoning_state.drop_state,
+    last_user_text=last_user_text_reader("messages", "text"),
+    reports_early_usage=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,11 @@ from gateway.dialects.anthropic_messages.names import Json
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.retry import retry_after, should_retry
 
-_LONGEST = 2000
-_TOO_LONG = "prompt is too long"
+_MAX_MESSAGE_LENGTH = 2000
+_TOO_LONG_PREFIX = "prompt is too long"
 
 # The provider's type of a failure -> kind.
-_TYPES: dict[str, str] = {
+_KIND_BY_TYPE: dict[str, str] = {
     "authentication_error": "upstream_auth",
     "permission_error": "upstream_auth",
     "billing_error": "quota",
@@ -28,8 +29,8 @@ _TYPES: dict[str, str] = {
     "invalid_request_error": "invalid_request",
     "api_error": "upstream_error",
 }
-# A status that says more than the type beside it, or comes without one.
-_STATUSES: dict[int, str] = {
+# HTTP status -> kind, where it is more specific than the type, or has no type.
+_KIND_BY_STATUS: dict[int, str] = {
     401: "upstream_auth",
     402: "quota",
     403: "upstream_auth",
@@ -45,23 +46,40 @@ _STATUSES: dict[int, str] = {
     529: "overloaded",
 }
 # Wordings that are the only sign of a kind (wire/spec.md, section 5).
-_PHRASES: tuple[tuple[str, str], ...] = (
-    (_TOO_LONG, "context_length"),
+_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
+    (_TOO_LONG_PREFIX, "context_length"),
     ("input is too long", "context_length"),
     ("exceed context limit", "context_length"),
     ("too many input tokens", "context_length"),
     ("maximum context length", "context_length"),
     # It comes as a 400 too, of the type invalid_request_error.
     ("credit balance is too low", "quota"),
+    ("reached your specified api usage limits", "quota"),
     ("content filtering policy", "content_policy"),
     ("is deprecated for this model", "unsupported_param"),
     ("extra inputs are not permitted", "unsupported_param"),
 )
-_PHRASED = frozenset({"invalid_request", "upstream_error"})
-_LIMIT_HEADERS = "anthropic-ratelimit-"
+# How providers write both counts.
+_PROMPT, _LIMIT = r"(?P<prompt>[\d,]{1,12})", r"(?P<limit>[\d,]{1,12})"
+_TOKEN_COUNT_PATTERNS = tuple(
+    re.compile(template.replace("PROMPT", _PROMPT).replace("LIMIT", _LIMIT))
+    for template in (
+        # OpenAI, vLLM, OpenRouter, DeepSeek, Groq
+        r"maximum context length is LIMIT[^\d]{1,80}(?:requested|resulted in)[^\d]{0,40}PROMPT",
+        # Gemini
+        r"token count \(?PROMPT\)? exceeds the maximum number of tokens allowed \(?LIMIT",
+        # Mistral
+        r"[Pp]rompt contains PROMPT tokens.{1,60}too large for model with LIMIT",
+        # Claude behind another provider
+        r"prompt is too long: PROMPT tokens > LIMIT",
+        # llama.cpp
+        r"request \(PROMPT tokens\) exceeds the available context size \(LIMIT",
+    )
+)
+_KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
 
 # kind -> (status, type) for a client.
-_SHOWN: dict[str, tuple[int, str]] = {
+_CLIENT_STATUS_AND_TYPE: dict[str, tuple[int, str]] = {
     "invalid_request": (400, "invalid_request_error"),
     "unsupported_param": (400, "invalid_request_error"),
     "context_length": (400, "invalid_request_error"),
@@ -80,55 +98,48 @@ _SHOWN: dict[str, tuple[int, str]] = {
     "upstream_error": (500, "api_error"),
     "malformed_output": (500, "api_error"),
 }
-# The SDK retries every 408, 409, 429 and 5xx unless told otherwise.
-_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
+# The SDK retries every 408, 409, 429 and 5xx unless `x-should-retry` says otherwise.
+_SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
 
 
 # --- a provider's ----------------------------------------------------------------------
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
-    """What the upstream's refusal means; headers have lower-case names."""
+    """The canonical error of an upstream's error response; headers have lower-case names."""
     try:
         payload = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         payload = None
-    error = error_in(payload, status=status, raw=body)
-    wait = retry_after(headers, payload)
-    if error.kind == "rate_limit" and _is_spent(headers, error, wait):
-        error = msgspec.structs.replace(error, kind="quota")
+    error = parse_error_payload(payload, status=status, raw=body)
     return msgspec.structs.replace(
         error,
-        retry_after_s=wait,
+        retry_after_s=retry_after(headers, payload),
         should_retry=should_retry(headers),
         upstream_id=headers.get("request-id") or headers.get("x-request-id"),
     )
 
 
-def _is_spent(headers: Mapping[str, str], error: Error, wait: int | None) -> bool:
-    """Whether a 429 is a spend limit: the one that comes without a time to wait."""
-    told = wait is not None or "retry-after" in headers or should_retry(headers) is not None
-    limited = any(name.startswith(_LIMIT_HEADERS) for name in headers)
-    return error.code == "rate_limit_error" and not told and not limited
-
-
-def error_in(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload of any known shape; `raw` is shown where it has none."""
-    fields = _fields(payload)
+def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
+    """The error in a payload; `raw` is the message if the payload has none."""
+    fields = _error_fields(payload)
     code = fields.get("type") if fields.get("type") != "error" else None
     code = code if isinstance(code, str) else None
-    message = _message(fields, payload) or _plain(raw, status)
+    message = _error_message(fields, payload) or _fallback_message(raw, status)
     return Error(
-        kind=_kind(status, code, message), message=message[:_LONGEST], code=code, status=status
+        kind=_classify_error(status, code, message),
+        message=message[:_MAX_MESSAGE_LENGTH],
+        code=code,
+        status=status,
     )
 
 
 def is_error(payload: Any) -> bool:
-    """Whether JSON that came with status 200 is an error all the same."""
+    """Whether JSON with status 200 is an error."""
     return isinstance(payload, dict) and (payload.get("type") == "error" or "error" in payload)
 
 
-def _fields(payload: Any) -> Json:
+def _error_fields(payload: Any) -> Json:
     """The object that holds type and message."""
     if not isinstance(payload, dict):
         return {}
@@ -136,56 +147,73 @@ def _fields(payload: Any) -> Json:
     return inner if isinstance(inner, dict) else payload
 
 
-def _message(fields: Json, payload: Any) -> str | None:
+def _error_message(fields: Json, payload: Any) -> str | None:
     detail = fields.get("detail")
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         detail = detail[0].get("msg")
-    told = payload.get("error") if isinstance(payload, dict) else None
-    candidates = (fields.get("message"), detail, told)
-    return next((words for words in candidates if isinstance(words, str) and words), None)
+    error_message = payload.get("error") if isinstance(payload, dict) else None
+    candidates = (fields.get("message"), detail, error_message)
+    return next((message for message in candidates if isinstance(message, str) and message), None)
 
 
-def _plain(raw: bytes, status: int | None) -> str:
+def _fallback_message(raw: bytes, status: int | None) -> str:
     text = raw[:500].decode("utf-8", "replace").strip()
-    number = f" {status}" if status is not None else ""
+    status_text = f" {status}" if status is not None else ""
     if not text:
-        return f"the upstream failed{number} without a message"
+        return f"the upstream answered{status_text} without an error message"
     if text.startswith("<"):
-        return f"the upstream answered{number} with an HTML page, not with its API"
+        return f"the upstream answered{status_text} with an HTML page, not with its API"
     return text
 
 
-def _kind(status: int | None, code: str | None, message: str) -> str:
-    kind = _STATUSES.get(status or 0)
-    if kind is None or (kind == "upstream_auth" and code == "billing_error"):
-        kind = _TYPES.get(code or "", kind)
+def _classify_error(status: int | None, code: str | None, message: str) -> str:
+    kind = _KIND_BY_STATUS.get(status or 0)
+    if kind is None or (kind in {"upstream_auth", "rate_limit"} and code == "billing_error"):
+        kind = _KIND_BY_TYPE.get(code or "", kind)
     if kind is None:
         kind = "invalid_request" if status is not None and status < 500 else "upstream_error"
     if status is not None and status < 400:
-        kind = _TYPES.get(code or "", "upstream_error")
-    if kind not in _PHRASED:
+        kind = _KIND_BY_TYPE.get(code or "", "upstream_error")
+    if kind not in _KINDS_REFINED_BY_PHRASE:
         return kind
-    told = message.lower()
-    return next((known for phrase, known in _PHRASES if phrase in told), kind)
+    lower_message = message.lower()
+    return next(
+        (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
+    )
 
 
 # --- a client's ------------------------------------------------------------------------
 
 
-def error_body(error: Error) -> Json:
+def render_error_body(error: Error) -> Json:
     """The JSON of an error in the middle of a stream."""
-    _, kind = _shown(error)
+    _, error_type = _client_status_and_type(error)
     message = error.message
-    # Claude Code knows by these words that it has to make the conversation shorter.
-    if error.kind == "context_length" and not message.lower().startswith(_TOO_LONG):
-        message = f"{_TOO_LONG}: {message}"
-    return {"type": "error", "error": {"type": kind, "message": message}}
+    # Claude Code compacts the conversation when it reads this text.
+    if error.kind == "context_length" and not message.lower().startswith(_TOO_LONG_PREFIX):
+        message = f"{_TOO_LONG_PREFIX}: {_describe_token_counts(message)}{message}"
+    return {"type": "error", "error": {"type": error_type, "message": message}}
 
 
-def _shown(error: Error) -> tuple[int, str]:
+def _describe_token_counts(message: str) -> str:
+    """`N tokens > M maximum: `, which Claude Code parses; empty if the counts are unknown."""
+    for pattern in _TOKEN_COUNT_PATTERNS:
+        if match := pattern.search(message[:_MAX_MESSAGE_LENGTH]):
+            prompt_tokens, max_tokens = (
+                int(match[name].replace(",", "")) for name in ("prompt", "limit")
+            )
+            return (
+                f"{prompt_tokens} tokens > {max_tokens} maximum: "
+                if prompt_tokens > max_tokens
+                else ""
+            )
+    return ""
+
+
+def _client_status_and_type(error: Error) -> tuple[int, str]:
     if error.kind == "not_allowed" and error.code == "insufficient_quota":
-        return _SHOWN["quota"]
-    return _SHOWN[error.kind]
+        return _CLIENT_STATUS_AND_TYPE["quota"]
+    return _CLIENT_STATUS_AND_TYPE[error.kind]
 
 
 def render_error(error: Error, request_id: str) -> ErrorReply:
@@ -193,9 +221,11 @@ def render_error(error: Error, request_id: str) -> ErrorReply:
     headers = {"request-id": request_id}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
-    retry = error.should_retry if error.should_retry is not None else _RETRY.get(error.kind)
-    if retry is not None:
-        headers["x-should-retry"] = "true" if retry else "false"
-    status, _ = _shown(error)
-    body = {**error_body(error), "request_id": request_id}
+    retry_flag = (
+        error.should_retry if error.should_retry is not None else _SHOULD_RETRY.get(error.kind)
+    )
+    if retry_flag is not None:
+        headers["x-should-retry"] = "true" if retry_flag else "false"
+    status, _ = _client_status_and_type(error)
+    body = {**render_error_body(error), "request_id": request_id}
     return ErrorReply(status=status, body=body, headers=headers)

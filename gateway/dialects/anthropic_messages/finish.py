@@ -8,57 +8,60 @@ from msgspec.structs import replace
 
 from gateway.canon.errors import Error
 from gateway.canon.response import Finish
-from gateway.dialects.anthropic_messages.names import REASONS, STOP_REASONS, Json
+from gateway.dialects.anthropic_messages.names import FINISH_REASONS, STOP_REASONS, Json
 
 _CATEGORIES = frozenset({"cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"})
 
 
-def finish_in(said: Json, *, called: bool) -> Finish:
-    """The canonical reason; `called` says whether the answer holds a tool call.
+def parse_finish(stop_fields: Json, *, has_tool_call: bool) -> Finish:
+    """The canonical reason; `has_tool_call` says whether the response contains a tool call.
 
-    A call without the reason for it is one all the same, and a reason without a call none.
+    The tool call decides, not the reported reason.
     """
-    word = said.get("stop_reason")
-    reason: Any = REASONS.get(word, "stop") if isinstance(word, str) else "stop"
+    stop_reason = stop_fields.get("stop_reason")
+    reason: Any = (
+        FINISH_REASONS.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
+    )
     if reason in {"stop", "tool"}:
-        reason = "tool" if called else "stop"
-    details = said.get("stop_details")
+        reason = "tool" if has_tool_call else "stop"
+    details = stop_fields.get("stop_details")
     details = details if isinstance(details, dict) else {}
     return Finish(
         reason=reason,
-        stop_sequence=_text(said.get("stop_sequence")),
-        explanation=_text(details.get("explanation")),
-        category=_text(details.get("category")),
+        stop_sequence=_string_or_none(stop_fields.get("stop_sequence")),
+        explanation=_string_or_none(details.get("explanation")),
+        category=_string_or_none(details.get("category")),
     )
 
 
-def _text(value: Any) -> str | None:
+def _string_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def finish_out(finish: Finish, *, refused: bool) -> Json:
-    """`stop_reason`, `stop_sequence` and, for a refusal, what is known of its cause.
+def render_finish(finish: Finish, *, has_refusal: bool) -> Json:
+    """`stop_reason`, `stop_sequence` and, for a refusal, its details.
 
-    `refused` says whether the answer holds words of refusal.
+    `has_refusal` says whether the response contains a refusal part.
     """
-    if refused and finish.reason == "stop":
+    if has_refusal and finish.reason == "stop":
         finish = replace(finish, reason="refusal")
     out: Json = {
         "stop_reason": STOP_REASONS.get(finish.reason, "end_turn"),
         "stop_sequence": finish.stop_sequence,
     }
     if out["stop_reason"] == "refusal" and (finish.explanation or finish.category):
-        # Another provider's word for it is no category here.
-        named = finish.category in _CATEGORIES
+        # Another provider's category is not one of Anthropic's.
+        has_anthropic_category = finish.category in _CATEGORIES
         out["stop_details"] = {
             "type": "refusal",
-            "category": finish.category if named else None,
-            "explanation": finish.explanation or (None if named else finish.category),
+            "category": finish.category if has_anthropic_category else None,
+            "explanation": finish.explanation
+            or (None if has_anthropic_category else finish.category),
         }
     return out
 
 
-def malformed(finish: Finish) -> Error:
-    """The error that stands for an answer which the model garbled."""
+def malformed_output_error(finish: Finish) -> Error:
+    """The error for malformed model output."""
     message = finish.explanation or "the model's output is malformed"
     return Error(kind="malformed_output", message=message)

@@ -1,4 +1,4 @@
-"""The words of this dialect that several of its modules use, as tables."""
+"""Constants and lookup tables that several modules of this dialect use."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Json = dict[str, Any]
 VERSION = "2023-06-01"
 
 # A search result is a document with a source; this media type tells the two apart.
-SEARCH_RESULT = "application/x-search-result"
+SEARCH_RESULT_MEDIA_TYPE = "application/x-search-result"
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 # Claude Code's first system block: it means something to api.anthropic.com only, and
 # its changing version would spoil every other provider's prompt cache.
-BILLING = "x-anthropic-billing-header:"
+BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
 # canonical field -> where this dialect's clients write it, where the names differ.
-PATHS: dict[str, str] = {
+FIELD_PATHS: dict[str, str] = {
     "turns": "messages",
     "max_output": "max_tokens",
     "stop": "stop_sequences",
@@ -40,14 +40,14 @@ PATHS: dict[str, str] = {
 
 # Fields of an inner object that have no canonical place are kept under a dotted key
 # (`output_config.task_budget`), so that a report can name them.
-NESTED = ("output_config", "metadata", "thinking")
+NESTED_OBJECTS = ("output_config", "metadata", "thinking")
 
-# `thinking.display` <-> how much of the reasoning is shown.
-VISIBLE = {"omitted": "none", "summarized": "summary"}
-DISPLAY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
+# `thinking.display` <-> how much reasoning the client sees.
+VISIBILITY_BY_DISPLAY = {"omitted": "none", "summarized": "summary"}
+DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
 
-# `stop_reason` <-> canonical; what is not listed is an ordinary stop.
-REASONS = {
+# `stop_reason` <-> canonical; any other value is an ordinary stop.
+FINISH_REASONS = {
     "end_turn": "stop",
     "max_tokens": "length",
     "stop_sequence": "stop_sequence",
@@ -56,7 +56,9 @@ REASONS = {
     "refusal": "refusal",
     "model_context_window_exceeded": "context",
 }
-STOP_REASONS = {reason: word for word, reason in REASONS.items()} | {"filter": "refusal"}
+STOP_REASONS = {
+    finish_reason: stop_reason for stop_reason, finish_reason in FINISH_REASONS.items()
+} | {"filter": "refusal"}
 
 # `usage.service_tier` <-> canonical.
-TIERS = {"standard": "default", "priority": "priority", "batch": "batch"}
+SERVICE_TIERS = {"standard": "default", "priority": "priority", "batch": "batch"}

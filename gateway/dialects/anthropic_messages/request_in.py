@@ -9,25 +9,25 @@ import msgspec
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Meta, Request, Sampling
-from gateway.dialects.anthropic_messages.blocks_in import cache_in, system_in
-from gateway.dialects.anthropic_messages.messages_in import turns_in
-from gateway.dialects.anthropic_messages.names import NAME, PATHS, VERSION, Json
-from gateway.dialects.anthropic_messages.output import output_in
-from gateway.dialects.anthropic_messages.thinking import thinking_in
-from gateway.dialects.anthropic_messages.tools import choice_in, tools_in
+from gateway.dialects.anthropic_messages.blocks_in import parse_cache_control, parse_system
+from gateway.dialects.anthropic_messages.messages_in import parse_turns
+from gateway.dialects.anthropic_messages.names import FIELD_PATHS, NAME, VERSION, Json
+from gateway.dialects.anthropic_messages.output import parse_output_format
+from gateway.dialects.anthropic_messages.thinking import parse_thinking
+from gateway.dialects.anthropic_messages.tools import parse_tool_choice, parse_tools
 from gateway.dialects.fields import (
-    MOST_TOKENS,
+    MAX_TOKENS,
+    enum_value,
     flag,
+    integer,
     mapping,
-    needed_text,
     number,
-    one_of,
+    required_text,
     strings,
     text,
-    whole,
 )
 
-_KNOWN = frozenset(
+_PARSED_FIELDS = frozenset(
     {
         "model",
         "max_tokens",
@@ -48,82 +48,86 @@ _KNOWN = frozenset(
         "top_k",
     }
 )
-_CONFIG = frozenset({"effort", "format"})
+_PARSED_OUTPUT_CONFIG = frozenset({"effort", "format"})
 # The relay names the verb in a header of its own, as the path is not ours to see.
-_VERB = "x-dragoman-verb"
+_VERB_HEADER = "x-dragoman-verb"
 
 
 def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
-    rest = {key: value for key, value in body.items() if key not in _KNOWN and value is not None}
-    at = dict(PATHS)
-    output = output_in(body, at)
-    config = mapping(body, "output_config") or {}
-    rest |= {
-        f"output_config.{k}": v for k, v in config.items() if k not in _CONFIG and v is not None
+    extra = {
+        key: value for key, value in body.items() if key not in _PARSED_FIELDS and value is not None
     }
-    turns = turns_in(body, rest)
+    field_paths = dict(FIELD_PATHS)
+    output = parse_output_format(body, field_paths)
+    config = mapping(body, "output_config") or {}
+    extra |= {
+        f"output_config.{k}": v
+        for k, v in config.items()
+        if k not in _PARSED_OUTPUT_CONFIG and v is not None
+    }
+    turns = parse_turns(body, extra)
     request = Request(
-        model=needed_text(body, "model"),
+        model=required_text(body, "model"),
         stream=flag(body, "stream") or False,
-        instructions=system_in(body.get("system"), "system", rest),
+        instructions=parse_system(body.get("system"), "system", extra),
         turns=turns,
-        tools=tools_in(body, turns),
-        tool_choice=choice_in(body),
+        tools=parse_tools(body, turns),
+        tool_choice=parse_tool_choice(body),
         output=output,
-        thinking=thinking_in(body, rest),
-        max_output=_max_output_in(body, counting=headers.get(_VERB) == "count_tokens"),
-        sampling=_sampling_in(body),
-        meta=_meta_in(body, rest),
-        cache=cache_in(body),
+        thinking=parse_thinking(body, extra),
+        max_output=_parse_max_output(body, counting=headers.get(_VERB_HEADER) == "count_tokens"),
+        sampling=_parse_sampling(body),
+        meta=_parse_meta(body, extra),
+        cache=parse_cache_control(body),
         version=headers.get("anthropic-version") or VERSION,
-        betas=_betas_in(headers),
-        at=at,
+        betas=_parse_betas(headers),
+        client_paths=field_paths,
     )
-    return msgspec.structs.replace(request, extra={NAME: rest}) if rest else request
+    return msgspec.structs.replace(request, extra={NAME: extra}) if extra else request
 
 
-def _max_output_in(body: Json, *, counting: bool) -> int | None:
-    most = whole(body, "max_tokens", least=0, most=MOST_TOKENS)
-    if most is None and not counting:
+def _parse_max_output(body: Json, *, counting: bool) -> int | None:
+    max_tokens = integer(body, "max_tokens", minimum=0, maximum=MAX_TOKENS)
+    if max_tokens is None and not counting:
         raise invalid("max_tokens is required: give a whole number", "max_tokens")
-    return most
+    return max_tokens
 
 
-def _sampling_in(body: Json) -> Sampling:
+def _parse_sampling(body: Json) -> Sampling:
     return Sampling(
         temperature=number(body, "temperature"),
         top_p=number(body, "top_p"),
-        top_k=whole(body, "top_k"),
+        top_k=integer(body, "top_k"),
         stop=strings(body, "stop_sequences"),
     )
 
 
-def _meta_in(body: Json, rest: Json) -> Meta:
-    tier = one_of(body, "service_tier", ("auto", "standard_only"))
+def _parse_meta(body: Json, extra: Json) -> Meta:
+    tier = enum_value(body, "service_tier", ("auto", "standard_only"))
     metadata = mapping(body, "metadata") or {}
-    rest |= {f"metadata.{k}": v for k, v in metadata.items() if k != "user_id" and v is not None}
+    extra |= {f"metadata.{k}": v for k, v in metadata.items() if k != "user_id" and v is not None}
     user_id = text(metadata, "user_id", "metadata")
     return Meta(
         user_id=user_id,
-        session_key=_session_in(user_id),
+        session_key=_parse_session_id(user_id),
         # `auto` is what a request without the field gets.
         service_tier="default" if tier == "standard_only" else None,
     )
 
 
-def _session_in(user_id: str | None) -> str | None:
+def _parse_session_id(user_id: str | None) -> str | None:
     """The session that Claude Code puts into `user_id`, a JSON object in a string."""
     if user_id is None or not user_id.startswith("{"):
         return None
     try:
-        told: Any = msgspec.json.decode(user_id)
+        user_object: Any = msgspec.json.decode(user_id)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-    session = told.get("session_id") if isinstance(told, dict) else None
-    return session if isinstance(session, str) and session else None
+    session_id = user_object.get("session_id") if isinstance(user_object, dict) else None
+    return session_id if isinstance(session_id, str) and session_id else None
 
 
-def _betas_in(headers: Mapping[str, str]) -> tuple[str, ...]:
-    told = headers.get("anthropic-beta", "")
-    return tuple(beta for part in told.split(",") if (beta := part.strip()))
+def _parse_betas(headers: Mapping[str, str]) -> tuple[str, ...]:
+    header = headers.get("anthropic-beta", "")
+    return tuple(beta for item in header.split(",") if (beta := item.strip()))

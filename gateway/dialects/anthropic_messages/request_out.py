@@ -7,19 +7,19 @@ import hashlib
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
-from gateway.dialects.anthropic_messages.job import Job, cache_out
-from gateway.dialects.anthropic_messages.messages_out import messages_out, system_out
-from gateway.dialects.anthropic_messages.names import NAME, NESTED, VERSION, Json
-from gateway.dialects.anthropic_messages.output import output_out
-from gateway.dialects.anthropic_messages.thinking import thinking_out
-from gateway.dialects.anthropic_messages.tools import history_tools_out, tools_out
-from gateway.dialects.base import Rendered
+from gateway.dialects.anthropic_messages.messages_out import render_messages, render_system
+from gateway.dialects.anthropic_messages.names import NAME, NESTED_OBJECTS, VERSION, Json
+from gateway.dialects.anthropic_messages.output import render_output_format
+from gateway.dialects.anthropic_messages.render_context import RenderContext, render_cache_control
+from gateway.dialects.anthropic_messages.thinking import render_thinking
+from gateway.dialects.anthropic_messages.tools import render_history_tools, render_tools
+from gateway.dialects.base import RenderedRequest
 
-_LONGEST_USER_ID = 256
-_MOST_MARKS = 4
+_MAX_USER_ID_LENGTH = 256
+_MAX_CACHE_BREAKPOINTS = 4
 _FILES_BETA = "files-api-2025-04-14"
 # Sampling fields that this dialect never had.
-_UNKNOWN = (
+_UNSUPPORTED_SAMPLING = (
     "min_p",
     "frequency_penalty",
     "presence_penalty",
@@ -31,53 +31,65 @@ _UNKNOWN = (
 )
 
 
-def render_request(request: Request, traits: Traits) -> Rendered:
-    """The JSON to send and what it could not carry. Raises GatewayError."""
-    _refuse(request)
-    job = Job(request, traits)
-    body: Json = {"model": traits.model or request.model, "max_tokens": _limit(job)}
+def render_request(request: Request, traits: Traits) -> RenderedRequest:
+    """The JSON to send, and its adaptations. Raises GatewayError."""
+    _check_supported(request)
+    context = RenderContext(request, traits)
+    body: Json = {"model": traits.model or request.model, "max_tokens": _max_tokens(context)}
     if request.stream:
         body["stream"] = True
-    tools_out(job, body)
-    system = system_out(job)
-    body["messages"] = messages_out(job, system)
-    history_tools_out(job, body)
-    output_out(job, body)
-    system += [{"type": "text", "text": hint} for hint in job.hints]
+    render_tools(context, body)
+    system = render_system(context)
+    body["messages"] = render_messages(context, system)
+    render_history_tools(context, body)
+    render_output_format(context, body)
+    system += [{"type": "text", "text": hint} for hint in context.hints]
     if system:
         body["system"] = system
-    thinking_out(job, body)
-    _sampling_out(job, body)
-    _limit_report(job, body)
-    _meta_out(job, body)
-    _rest_out(job, body)
-    job.limit_marks(_MOST_MARKS - ("cache_control" in body))
-    customs = (job.names[tool.name] for tool in request.tools if tool.kind == "custom")
-    return Rendered(
+    render_thinking(context, body)
+    _render_sampling(context, body)
+    _report_max_tokens(context, body)
+    _render_metadata(context, body)
+    _render_extra_fields(context, body)
+    context.limit_cache_breakpoints(_MAX_CACHE_BREAKPOINTS - ("cache_control" in body))
+    custom_names = (
+        context.sent_names[tool.name] for tool in request.tools if tool.kind == "custom"
+    )
+    return RenderedRequest(
         body=body,
-        report=tuple(job.report),
-        names={sent: told for told, sent in job.names.items() if sent != told},
-        custom=frozenset(customs),
-        headers=_headers(job, body),
+        report=tuple(context.report),
+        client_names={
+            sent_name: client_name
+            for client_name, sent_name in context.sent_names.items()
+            if sent_name != client_name
+        },
+        custom_tools=frozenset(custom_names),
+        headers=_request_headers(context, body),
     )
 
 
-def _refuse(request: Request) -> None:
-    """Refuse what no answer of this dialect could give."""
+def _check_supported(request: Request) -> None:
+    """Rejects requests that this dialect cannot fulfil."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        _refused(request.path("n"), "a model of Anthropic's gives one answer at a time")
+        _raise_unsupported(
+            request.client_path("n"), "a model of Anthropic's gives one answer at a time"
+        )
     if request.previous_response_id is not None:
-        _refused(request.path("previous_response_id"), "the upstream keeps no earlier answers")
+        _raise_unsupported(
+            request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
+        )
 
 
-def _refused(path: str, why: str) -> None:
+def _raise_unsupported(path: str, why: str) -> None:
     raise GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
 
 
-def _headers(job: Job, body: Json) -> dict[str, str]:
-    request = job.request
-    older = job.older or any(name in body for name in ("temperature", "top_p", "top_k"))
-    version = VERSION if older else request.version or job.traits.anthropic_version
+def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:
+    request = context.request
+    uses_older_version = context.requires_older_version or any(
+        name in body for name in ("temperature", "top_p", "top_k")
+    )
+    version = VERSION if uses_older_version else request.version or context.traits.anthropic_version
     headers = {"anthropic-version": version}
     betas = dict.fromkeys(request.betas)
     if _sends_file(body):
@@ -95,165 +107,185 @@ def _sends_file(body: Json) -> bool:
 # --- the limit ---------------------------------------------------------------------------
 
 
-def _limit(job: Job) -> int:
-    """The most tokens to ask for, which the API demands to be told."""
-    most = job.traits.max_output
-    wanted = job.request.max_output
-    if wanted is None:
-        wanted = job.traits.default_max_output
-    return wanted if most is None else min(wanted, most)
+def _max_tokens(context: RenderContext) -> int:
+    """The `max_tokens` to send, which the API requires."""
+    max_output = context.traits.max_output
+    requested_tokens = context.request.max_output
+    if requested_tokens is None:
+        requested_tokens = context.default_max_tokens
+    return requested_tokens if max_output is None else min(requested_tokens, max_output)
 
 
-def _limit_report(job: Job, body: Json) -> None:
-    wanted, sent = job.request.max_output, body["max_tokens"]
-    if wanted is None:
-        job.supply("max_tokens", f"required upstream; route default {sent}", after=sent)
-    elif wanted != sent:
-        why = f"{wanted} clamped to the model's output limit {sent}"
-        job.bend(job.request.path("max_output"), why, before=wanted, after=sent)
+def _report_max_tokens(context: RenderContext, body: Json) -> None:
+    requested_tokens, sent_tokens = context.request.max_output, body["max_tokens"]
+    if requested_tokens is None:
+        context.default(
+            "max_tokens", f"required upstream; route default {sent_tokens}", after=sent_tokens
+        )
+    elif requested_tokens != sent_tokens:
+        why = f"{requested_tokens} clamped to the model's output limit {sent_tokens}"
+        context.approximate(
+            context.request.client_path("max_output"),
+            why,
+            before=requested_tokens,
+            after=sent_tokens,
+        )
 
 
 # --- sampling ----------------------------------------------------------------------------
 
 
-def _sampling_out(job: Job, body: Json) -> None:
-    _drawing_out(job, body)
-    sampling, request = job.request.sampling, job.request
-    for name in _UNKNOWN:
+def _render_sampling(context: RenderContext, body: Json) -> None:
+    _render_temperature_and_top(context, body)
+    sampling, request = context.request.sampling, context.request
+    for name in _UNSUPPORTED_SAMPLING:
         value = getattr(sampling, name)
         # A penalty of 0 is none at all; a seed of 0 is a seed.
         if value or (name == "seed" and value is not None):
-            job.drop(request.path(name), "no equivalent")
-    _stop_out(job, body)
+            context.drop(request.client_path(name), "no equivalent")
+    _render_stop(context, body)
 
 
-def _drawing_out(job: Job, body: Json) -> None:
+def _render_temperature_and_top(context: RenderContext, body: Json) -> None:
     """Temperature, top_p and top_k, where the model still takes them."""
-    sampling = job.request.sampling
-    asked = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k")}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    if not job.traits.sampling:
-        for name in asked:
-            job.drop(job.request.path(name), f"{job.model} rejects sampling parameters")
+    sampling = context.request.sampling
+    sampling_values = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k")}
+    sampling_values = {name: value for name, value in sampling_values.items() if value is not None}
+    if not context.traits.sampling:
+        for name in sampling_values:
+            context.drop(
+                context.request.client_path(name), f"{context.model} rejects sampling parameters"
+            )
         return
     if body.get("thinking", {}).get("type") in {"adaptive", "enabled"}:
-        _drawing_with_thinking(job, body, asked)
+        _render_top_with_thinking(context, body, sampling_values)
         return
-    if (temperature := asked.get("temperature")) is not None:
-        body["temperature"] = _clamped(job, temperature)
-    if "top_p" in asked:
-        if "temperature" in asked:
-            job.drop(job.request.path("top_p"), "not together with temperature")
+    if (temperature := sampling_values.get("temperature")) is not None:
+        body["temperature"] = _clamp_temperature(context, temperature)
+    if "top_p" in sampling_values:
+        if "temperature" in sampling_values:
+            context.drop(context.request.client_path("top_p"), "not together with temperature")
         else:
-            body["top_p"] = asked["top_p"]
-    if "top_k" in asked:
-        _top_k_out(job, body, asked["top_k"])
+            body["top_p"] = sampling_values["top_p"]
+    if "top_k" in sampling_values:
+        _render_top_k(context, body, sampling_values["top_k"])
 
 
-def _drawing_with_thinking(job: Job, body: Json, asked: Json) -> None:
+def _render_top_with_thinking(context: RenderContext, body: Json, sampling_values: Json) -> None:
     """While a model thinks only temperature 1 and a large top_p are taken."""
-    for name, value in asked.items():
+    for name, value in sampling_values.items():
         if name == "top_p" and value >= 0.95:
             body["top_p"] = value
         elif not (name == "temperature" and value == 1):
-            job.drop(job.request.path(name), "not together with thinking")
+            context.drop(context.request.client_path(name), "not together with thinking")
 
 
-def _clamped(job: Job, temperature: float) -> float:
-    most = job.traits.temperature_max
-    if temperature <= most:
+def _clamp_temperature(context: RenderContext, temperature: float) -> float:
+    max_temperature = context.traits.temperature_max
+    if temperature <= max_temperature:
         return temperature
-    why = f"{temperature:g} clamped to {most:g}"
-    job.bend(job.request.path("temperature"), why, before=temperature, after=most)
-    return most
+    why = f"{temperature:g} clamped to {max_temperature:g}"
+    context.approximate(
+        context.request.client_path("temperature"), why, before=temperature, after=max_temperature
+    )
+    return max_temperature
 
 
-def _top_k_out(job: Job, body: Json, top_k: int) -> None:
-    if job.traits.top_k:
+def _render_top_k(context: RenderContext, body: Json, top_k: int) -> None:
+    if context.traits.top_k:
         body["top_k"] = top_k
     else:
-        job.drop(job.request.path("top_k"), "no equivalent")
+        context.drop(context.request.client_path("top_k"), "no equivalent")
 
 
-def _stop_out(job: Job, body: Json) -> None:
-    stop, most = job.request.sampling.stop, job.traits.stop_max
-    path = job.request.path("stop")
-    kept = [word for word in stop if word and not word.isspace()]
-    if len(kept) < len(stop):
-        job.drop(path, "whitespace-only stop sequences are not accepted upstream")
-    if kept and most == 0:
-        job.drop(path, f"{job.model} takes none")
-    elif most is not None and len(kept) > most:
-        job.bend(path, f"only the first {most} are sent", before=len(kept), after=most)
-    kept = kept[:most]
-    if kept:
-        body["stop_sequences"] = kept
+def _render_stop(context: RenderContext, body: Json) -> None:
+    stop_sequences, max_stops = context.request.sampling.stop, context.traits.stop_max
+    path = context.request.client_path("stop")
+    accepted_stops = [text for text in stop_sequences if text and not text.isspace()]
+    if len(accepted_stops) < len(stop_sequences):
+        context.drop(path, "whitespace-only stop sequences are not accepted upstream")
+    if accepted_stops and max_stops == 0:
+        context.drop(path, f"{context.model} takes none")
+    elif max_stops is not None and len(accepted_stops) > max_stops:
+        context.approximate(
+            path,
+            f"only the first {max_stops} are sent",
+            before=len(accepted_stops),
+            after=max_stops,
+        )
+    accepted_stops = accepted_stops[:max_stops]
+    if accepted_stops:
+        body["stop_sequences"] = accepted_stops
 
 
 # --- the rest ------------------------------------------------------------------------------
 
 
-def _meta_out(job: Job, body: Json) -> None:
-    meta, request = job.request.meta, job.request
+def _render_metadata(context: RenderContext, body: Json) -> None:
+    meta, request = context.request.meta, context.request
     if meta.user_id is not None:
-        _user_out(job, body, meta.user_id)
-    if meta.session_key is not None and request.path("session_key") != request.path("user_id"):
-        job.drop(request.path("session_key"), "no equivalent")
+        _render_user_id(context, body, meta.user_id)
+    if meta.session_key is not None and request.client_path("session_key") != request.client_path(
+        "user_id"
+    ):
+        context.drop(request.client_path("session_key"), "no equivalent")
     if meta.metadata:
-        job.drop(request.path("metadata"), "no equivalent")
+        context.drop(request.client_path("metadata"), "no equivalent")
     if meta.store:
-        job.drop(request.path("store"), "no equivalent")
+        context.drop(request.client_path("store"), "no equivalent")
     if meta.service_tier is not None:
-        _tier_out(job, body, meta.service_tier)
+        _render_service_tier(context, body, meta.service_tier)
 
 
-def _user_out(job: Job, body: Json, user_id: str) -> None:
-    path = job.request.path("user_id")
-    if job.traits.user_field == "none":
-        job.drop(path, "no equivalent")
+def _render_user_id(context: RenderContext, body: Json, user_id: str) -> None:
+    path = context.request.client_path("user_id")
+    if context.traits.user_field == "none":
+        context.drop(path, "no equivalent")
         return
-    if len(user_id) > _LONGEST_USER_ID:
+    if len(user_id) > _MAX_USER_ID_LENGTH:
         digest = hashlib.sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()
-        job.bend(path, f"longer than {_LONGEST_USER_ID} characters: its hash is sent")
+        context.approximate(path, f"longer than {_MAX_USER_ID_LENGTH} characters: its hash is sent")
         user_id = f"sha256:{digest}"
     body["metadata"] = {"user_id": user_id}
 
 
-def _tier_out(job: Job, body: Json, tier: str) -> None:
-    path = job.request.path("service_tier")
-    if not job.traits.service_tier:
-        job.drop(path, "no equivalent")
+def _render_service_tier(context: RenderContext, body: Json, tier: str) -> None:
+    path = context.request.client_path("service_tier")
+    if not context.traits.service_tier:
+        context.drop(path, "no equivalent")
     elif tier == "default":
         body["service_tier"] = "standard_only"
     elif tier == "priority":
         body["service_tier"] = "auto"
-        job.bend(path, "priority where there is capacity of it", before=tier, after="auto")
+        context.approximate(
+            path, "priority where there is capacity of it", before=tier, after="auto"
+        )
     elif tier != "auto":
-        job.drop(path, "no equivalent")
+        context.drop(path, "no equivalent")
 
 
-def _rest_out(job: Job, body: Json) -> None:
-    """Fields without a canonical place: sent again to this dialect, else reported."""
-    request = job.request
+def _render_extra_fields(context: RenderContext, body: Json) -> None:
+    """Renders fields without a canonical equivalent for this dialect; reports those of others."""
+    request = context.request
     if request.cache is not None:
-        if job.traits.cache == "cache_control":
-            body["cache_control"] = cache_out(request.cache)
+        if context.traits.cache == "cache_control":
+            body["cache_control"] = render_cache_control(request.cache)
         else:
-            job.unmark(request.cache)
+            context.drop_cache_marks(request.cache)
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
-            if dialect != NAME or not _put(body, key, value):
-                job.drop(key, "no equivalent")
+            if dialect != NAME or not _set_extra_field(body, key, value):
+                context.drop(key, "no equivalent")
 
 
-def _put(body: Json, key: str, value: object) -> bool:
-    """Write a field under its path; False for one that was inside a message."""
-    holder, _, inner = key.partition(".")
-    if inner and holder in NESTED:
-        # What this module decided itself stands; `thinking` is only there if it is on.
-        if holder != "thinking":
-            body.setdefault(holder, {}).setdefault(inner, value)
-        return holder != "thinking" or body.get("thinking", {}).get(inner) == value
+def _set_extra_field(body: Json, key: str, value: object) -> bool:
+    """Sets a field by its path; False for a field inside a message."""
+    parent, _, child = key.partition(".")
+    if child and parent in NESTED_OBJECTS:
+        # A value set by this module stays; `thinking` exists only if it is enabled.
+        if parent != "thinking":
+            body.setdefault(parent, {}).setdefault(child, value)
+        return parent != "thinking" or body.get("thinking", {}).get(child) == value
     if "[" in key:
         return False
     body.setdefault(key, value)

@@ -1,4 +1,4 @@
-"""A whole answer: a provider's JSON -> canonical, and back for a client."""
+"""A non-streaming response: a provider's JSON -> canonical, and canonical -> a client's JSON."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated, dropped
-from gateway.canon.arguments import parsed
+from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import GatewayError, bad_upstream
-from gateway.canon.naming import tool_id
+from gateway.canon.naming import render_tool_id
 from gateway.canon.request import (
     Audio,
     Document,
@@ -24,16 +24,26 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.response import Response
-from gateway.canon.signature import hidden, wrap
+from gateway.canon.signature import hide_reasoning_text, wrap_signature
 from gateway.canon.traits import Traits
-from gateway.dialects.anthropic_messages.citations import citation_out, citations_in
-from gateway.dialects.anthropic_messages.errors import error_in, is_error
-from gateway.dialects.anthropic_messages.finish import finish_in, finish_out, malformed
+from gateway.dialects.anthropic_messages.citations import parse_citations, render_citation
+from gateway.dialects.anthropic_messages.errors import is_error, parse_error_payload
+from gateway.dialects.anthropic_messages.finish import (
+    malformed_output_error,
+    parse_finish,
+    render_finish,
+)
 from gateway.dialects.anthropic_messages.names import NAME, Json
-from gateway.dialects.anthropic_messages.usage import tier_in, tier_out, usage_in, usage_out
-from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.anthropic_messages.usage import (
+    parse_service_tier,
+    parse_usage,
+    render_service_tier,
+    render_usage,
+)
+from gateway.dialects.anthropic_messages.web_searches import render_search_blocks
+from gateway.dialects.base import RenderedRequest, ResponseContext
 
-_KNOWN = frozenset(
+_PARSED_FIELDS = frozenset(
     {
         "id",
         "type",
@@ -51,196 +61,221 @@ _KNOWN = frozenset(
 # --- a provider's ----------------------------------------------------------------------
 
 
-def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
     """The canonical answer. Raises GatewayError for a shape that is no answer."""
     if is_error(body):
-        raise GatewayError(error_in(body))
+        raise GatewayError(parse_error_payload(body))
     content = body.get("content") if isinstance(body, dict) else None
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
         raise bad_upstream("the upstream's answer is no message: it has no list of content")
-    model = text_of(body.get("model"))
-    maker = traits.model or model
-    parts = tuple([_part_in(block, traits, maker, rendered) for block in content])
+    model = string_or_empty(body.get("model"))
+    model_name = traits.model or model
+    parts = tuple([_parse_block(block, traits, model_name, rendered) for block in content])
     usage = body.get("usage")
     return Response(
-        id=text_of(body.get("id")),
+        id=string_or_empty(body.get("id")),
         model=model,
         parts=parts,
-        finish=finish_in(body, called=any(isinstance(part, ToolCall) for part in parts)),
-        usage=usage_in(usage),
-        service_tier=tier_in(usage),
-        extra=extra_in(body),
+        finish=parse_finish(body, has_tool_call=any(isinstance(part, ToolCall) for part in parts)),
+        usage=parse_usage(usage),
+        service_tier=parse_service_tier(usage),
+        extra=parse_extra_fields(body),
     )
 
 
-def text_of(value: Any) -> str:
-    """The string, or an empty one for anything else."""
+def string_or_empty(value: Any) -> str:
+    """The value if it is a string, else an empty string."""
     return value if isinstance(value, str) else ""
 
 
-def extra_in(message: Json) -> dict[str, Json]:
+def parse_extra_fields(message: Json) -> dict[str, Json]:
     """The fields of a message that only this dialect knows."""
-    extra = {k: v for k, v in message.items() if k not in _KNOWN and v is not None}
+    extra = {k: v for k, v in message.items() if k not in _PARSED_FIELDS and v is not None}
     return {NAME: extra} if extra else {}
 
 
-def made_by(traits: Traits, model: str, value: str, kind: str = "signature") -> Signature:
-    """The state under a thought, tagged with its maker."""
-    return Signature(provider=traits.kind, model=model, kind=kind, value=value)
+def tag_signature(
+    traits: Traits, model: str, signature_value: str, kind: str = "signature"
+) -> Signature:
+    """A reasoning signature, tagged with the provider and model that created it."""
+    return Signature(provider=traits.kind, model=model, kind=kind, value=signature_value)
 
 
-def _part_in(block: Any, traits: Traits, model: str, rendered: Rendered | None) -> Part:
+def _parse_block(block: Any, traits: Traits, model: str, rendered: RenderedRequest | None) -> Part:
     if not isinstance(block, dict):
         raise bad_upstream("the upstream's answer holds a content block that is no object")
     match block.get("type"):
         case "text":
-            citations = citations_in(block.get("citations"))
-            return Text(text=text_of(block.get("text")), citations=citations)
+            citations = parse_citations(block.get("citations"))
+            return Text(text=string_or_empty(block.get("text")), citations=citations)
         case "thinking":
-            signature = made_by(traits, model, text_of(block.get("signature")))
-            return Reasoning(text=text_of(block.get("thinking")), signature=signature)
+            signature = tag_signature(traits, model, string_or_empty(block.get("signature")))
+            return Reasoning(text=string_or_empty(block.get("thinking")), signature=signature)
         case "redacted_thinking":
-            state = made_by(traits, model, text_of(block.get("data")), "redacted")
+            state = tag_signature(traits, model, string_or_empty(block.get("data")), "redacted")
             return Reasoning(redacted=True, signature=state)
         case "tool_use":
-            return call_in(block, rendered)
+            return parse_tool_use(block, rendered)
         case _:
             return Native(dialect=NAME, data=block)
 
 
-def call_in(block: Json, rendered: Rendered | None) -> ToolCall:
+def parse_tool_use(block: Json, rendered: RenderedRequest | None) -> ToolCall:
     """A call under the name and in the form that the client knows."""
-    sent = text_of(block.get("name"))
-    given = block.get("input")
-    arguments, raw = parsed(given) if isinstance(given, str) else (given, None)
-    custom = rendered is not None and sent in rendered.custom
+    sent_name = string_or_empty(block.get("name"))
+    input_value = block.get("input")
+    arguments, raw = (
+        parse_arguments(input_value) if isinstance(input_value, str) else (input_value, None)
+    )
+    custom = rendered is not None and sent_name in rendered.custom_tools
     if custom:
-        arguments, raw = None, free_text(arguments, raw)
+        arguments, raw = None, unwrap_custom_input(arguments, raw)
     elif raw is None and not isinstance(arguments, dict):
         arguments = {}
-    name = rendered.names.get(sent, sent) if rendered is not None else sent
+    name = rendered.client_names.get(sent_name, sent_name) if rendered is not None else sent_name
     return ToolCall(
-        id=text_of(block.get("id")), name=name, arguments=arguments, raw=raw, custom=custom
+        id=string_or_empty(block.get("id")), name=name, arguments=arguments, raw=raw, custom=custom
     )
 
 
-def free_text(arguments: Any, raw: str | None) -> str:
-    """The input of a free-text tool that was offered as a function with one string."""
-    told = arguments.get("input") if isinstance(arguments, dict) else None
-    return told if isinstance(told, str) else raw or ""
+def unwrap_custom_input(arguments: Any, raw: str | None) -> str:
+    """The input of a free-text tool that was sent as a function with one string."""
+    input_text = arguments.get("input") if isinstance(arguments, dict) else None
+    return input_text if isinstance(input_text, str) else raw or ""
 
 
 # --- a client's ------------------------------------------------------------------------
 
 
-def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple[Adaptation, ...]]:
-    """The answer's JSON and what it could not say. Raises GatewayError if it is garbled."""
+def render_response(
+    response: Response, context: ResponseContext
+) -> tuple[Json, tuple[Adaptation, ...]]:
+    """The response's JSON and its adaptations. Raises GatewayError for malformed output."""
     if response.finish.reason == "malformed":
-        raise GatewayError(malformed(response.finish))
+        raise GatewayError(malformed_output_error(response.finish))
     report: list[Adaptation] = []
     content: list[Json] = []
-    for place, part in enumerate(_without_twins(response.parts)):
-        content += _part_out(part, f"content[{place}]", exchange, report)
-    usage = usage_out(response.usage)
-    if (tier := tier_out(response.service_tier)) is not None:
+    for index, part in enumerate(_drop_duplicate_signatures(response.parts)):
+        content += _render_part(part, f"content[{index}]", context, report)
+    usage = render_usage(response.usage)
+    if (tier := render_service_tier(response.service_tier)) is not None:
         usage["service_tier"] = tier
     refused = any(isinstance(part, Refusal) for part in response.parts)
     body = {
-        "id": f"msg_{exchange.id}",
+        "id": f"msg_{context.id}",
         "type": "message",
         "role": "assistant",
-        "model": exchange.model,
+        "model": context.model,
         "content": content,
-        **finish_out(response.finish, refused=refused),
+        **render_finish(response.finish, has_refusal=refused),
         "usage": usage,
         **response.extra.get(NAME, {}),
     }
     return body, tuple(report)
 
 
-def _without_twins(parts: tuple[Part, ...]) -> list[Part]:
-    """The parts, where a call's state is that of the thought before it without the former."""
-    told = {p.signature.value for p in parts if isinstance(p, Reasoning) and p.signature}
+def _drop_duplicate_signatures(parts: tuple[Part, ...]) -> list[Part]:
+    """The parts; a call loses its signature if a reasoning part carries the same."""
+    reasoning_signatures = {
+        p.signature.value for p in parts if isinstance(p, Reasoning) and p.signature
+    }
     return [
         replace(part, signature=None)
-        if isinstance(part, ToolCall) and part.signature and part.signature.value in told
+        if isinstance(part, ToolCall)
+        and part.signature
+        and part.signature.value in reasoning_signatures
         else part
         for part in parts
     ]
 
 
-def _part_out(part: Part, at: str, exchange: Exchange, report: list[Adaptation]) -> list[Json]:
+def _render_part(
+    part: Part, path: str, context: ResponseContext, report: list[Adaptation]
+) -> list[Json]:
     match part:
         case Text():
-            return [_text_out(part, at, report)]
+            return [_render_text(part, path, report)]
         case Refusal():
             return [{"type": "text", "text": part.text}]
         case Reasoning():
-            return [thought_out(part, exchange)]
+            return [render_reasoning(part, context)]
         case ToolCall():
-            return [_call_out(part, at, exchange, report)]
+            return [_render_tool_use(part, path, context, report)]
         case Native() if part.dialect == NAME:
             return [part.data]
         case Native():
-            report.append(no_block(at, part.data))
-            return []
+            blocks = render_search_blocks(part.data)
+            if not blocks:
+                report.append(unsupported_part(path, part.data))
+            return blocks
         case Image() | Document() | Audio() | ToolResult():
-            report.append(dropped(at, "no block of an answer for it"))
+            report.append(dropped(path, "no block of an answer for it"))
             return []
         case _:
             assert_never(part)
 
 
-def no_block(at: str, data: Json) -> Adaptation:
+def unsupported_part(path: str, data: Json) -> Adaptation:
     """The record of a part that only another dialect knows."""
-    return dropped(at, f"Anthropic's Messages have no block for a {data.get('type', '')} part")
+    return dropped(path, f"Anthropic's Messages have no block for a {data.get('type', '')} part")
 
 
-def _text_out(part: Text, at: str, report: list[Adaptation]) -> Json:
+def _render_text(part: Text, path: str, report: list[Adaptation]) -> Json:
     block: Json = {"type": "text", "text": part.text}
-    shown = [citation_out(citation) for citation in part.citations]
-    kept = [item for item in shown if item is not None]
-    if kept:
-        block["citations"] = kept
-    if len(kept) < len(shown):
-        report.append(no_url(at))
+    rendered_citations = [render_citation(citation) for citation in part.citations]
+    citations = [item for item in rendered_citations if item is not None]
+    if citations:
+        block["citations"] = citations
+    if len(citations) < len(rendered_citations):
+        report.append(citation_without_url(path))
     return block
 
 
-def no_url(at: str) -> Adaptation:
-    """The record of a source that can not be cited."""
-    return dropped(f"{at}.citations", "a source without a URL can not be cited here")
+def citation_without_url(path: str) -> Adaptation:
+    """The record of a source that cannot be cited."""
+    return dropped(f"{path}.citations", "a source without a URL cannot be cited here")
 
 
-def thought_out(part: Reasoning, exchange: Exchange) -> Json:
-    """A thinking block; its signature is a token by which its maker is known again."""
-    state = part.signature or Signature(kind="text")
+def render_reasoning(part: Reasoning, context: ResponseContext) -> Json:
+    """Renders a thinking block; its signature token identifies the provider and model."""
+    signature = part.signature or Signature(kind="text")
     if part.redacted:
-        return {"type": "redacted_thinking", "data": wrap(state)}
-    if exchange.thinking == "none":
-        return {"type": "thinking", "thinking": "", "signature": wrap(hidden(part.text, state))}
-    return {"type": "thinking", "thinking": part.text, "signature": wrap(state)}
+        return {"type": "redacted_thinking", "data": wrap_signature(signature)}
+    if context.reasoning_display == "none":
+        return {
+            "type": "thinking",
+            "thinking": "",
+            "signature": wrap_signature(hide_reasoning_text(part.text, signature)),
+        }
+    return {"type": "thinking", "thinking": part.text, "signature": wrap_signature(signature)}
 
 
-def _call_out(call: ToolCall, at: str, exchange: Exchange, report: list[Adaptation]) -> Json:
+def _render_tool_use(
+    call: ToolCall, path: str, context: ResponseContext, report: list[Adaptation]
+) -> Json:
     arguments = call.arguments
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
-        report.append(approximated(at, "the arguments are no JSON object; shown as `_raw`"))
+        report.append(approximated(path, "the arguments are no JSON object; shown as `_raw`"))
         arguments = {"_raw": call.raw or ""}
     if call.signature is not None:
-        report.append(no_slot(at))
-    return {"type": "tool_use", "id": call_id(call.id), "name": call.name, "input": arguments}
+        report.append(dropped_call_signature(path))
+    return {
+        "type": "tool_use",
+        "id": render_call_id(call.id),
+        "name": call.name,
+        "input": arguments,
+    }
 
 
-def no_slot(at: str) -> Adaptation:
-    """The record of a call's state, which this dialect can not carry."""
-    return dropped(f"{at}.signature", "a tool call has no place for its provider's state")
+def dropped_call_signature(path: str) -> Adaptation:
+    """The record of a call's state, which this dialect cannot carry."""
+    return dropped(f"{path}.signature", "a tool call has no place for its provider's state")
 
 
-def call_id(upstream_id: str) -> str:
-    """The id as it is, or without the characters that are illegal here."""
-    return tool_id("word", upstream_id)
+def render_call_id(upstream_id: str) -> str:
+    """The id without the characters that are illegal here."""
+    return render_tool_id("word", upstream_id)

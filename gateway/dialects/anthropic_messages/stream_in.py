@@ -1,53 +1,63 @@
 """A provider's stream -> canonical events.
 
 The wire says which block a delta belongs to by its index; canonically one block is
-open at a time, so what comes for others is held until their turn (`_Block.held`).
-A server's slips are forgiven where the meaning is plain: deltas before their block's
-start, a missing block end, a missing `message_stop`. An answer counts as whole once
-its `stop_reason` (or `message_stop`) came; anything less ends in Failed.
+open at a time, so events of the others are buffered (`_Block.pending_events`).
+Unambiguous protocol errors are tolerated: deltas before their block's start, a missing
+block end, a missing `message_stop`. A response is complete once its `stop_reason` (or
+`message_stop`) has arrived; otherwise the stream ends in Failed.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import msgspec
 
-from gateway.canon.arguments import parsed
+from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
-    Cited,
+    CitationDelta,
     Delta,
     End,
     Event,
     Failed,
     NativeDelta,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
 from gateway.canon.traits import Traits
-from gateway.dialects.anthropic_messages.citations import citation_in
-from gateway.dialects.anthropic_messages.errors import error_in
-from gateway.dialects.anthropic_messages.finish import finish_in
+from gateway.dialects.anthropic_messages.citations import parse_citation
+from gateway.dialects.anthropic_messages.errors import parse_error_payload
+from gateway.dialects.anthropic_messages.finish import parse_finish
 from gateway.dialects.anthropic_messages.names import NAME, Json
-from gateway.dialects.anthropic_messages.response import extra_in, free_text, made_by, text_of
-from gateway.dialects.anthropic_messages.usage import merged, tier_in, usage_in
-from gateway.dialects.base import Rendered
+from gateway.dialects.anthropic_messages.response import (
+    parse_extra_fields,
+    string_or_empty,
+    tag_signature,
+    unwrap_custom_input,
+)
+from gateway.dialects.anthropic_messages.usage import (
+    merge_usage_fields,
+    parse_service_tier,
+    parse_usage,
+)
+from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Frame
 
-_CUT = "the upstream's stream broke off before the answer was complete"
-# delta type -> the field that holds its words, and the kind of block it belongs to.
-_DELTAS = {
+_TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"
+# delta type -> the field with its content, and the kind of block it belongs to.
+_DELTA_FIELDS = {
     "text_delta": ("text", "text"),
     "thinking_delta": ("thinking", "reasoning"),
     "signature_delta": ("signature", "reasoning"),
     "input_json_delta": ("partial_json", "tool_call"),
     "citations_delta": ("citation", "text"),
 }
-_KINDS = {
+_BLOCK_KINDS = {
     "text": "text",
     "thinking": "reasoning",
     "redacted_thinking": "reasoning",
@@ -55,77 +65,87 @@ _KINDS = {
 }
 
 
-class _Text(msgspec.Struct):
+class _TextDeltaBody(msgspec.Struct):
     type: str
     text: str
 
 
-class _TextDelta(msgspec.Struct):
+class _TextDeltaEvent(msgspec.Struct):
     """The event that most frames are."""
 
     index: int
-    delta: _Text
+    delta: _TextDeltaBody
 
 
-_text_delta = msgspec.json.Decoder(_TextDelta).decode
+_decode_text_delta = msgspec.json.Decoder(_TextDeltaEvent).decode
 _decode = msgspec.json.Decoder().decode
 
 
 class _Block:
-    """A block of the wire: its kind, what was said of it, and events not yet given out."""
+    """A content block of the stream: its kind, its content, and its pending events."""
 
-    __slots__ = ("closed", "custom", "given", "held", "kind", "signature", "words")
+    __slots__ = (
+        "closed",
+        "custom",
+        "initial_input",
+        "input_fragments",
+        "kind",
+        "pending_events",
+        "signature",
+    )
 
     def __init__(self, kind: str, *, custom: bool = False) -> None:
         self.kind = kind
         self.custom = custom
         self.closed = False
-        self.given: Json | None = None
-        self.held: list[Event] = []
+        self.initial_input: Json | None = None
+        self.pending_events: list[Event] = []
         self.signature: tuple[str, str] = ("", "signature")
-        self.words: list[str] = []
+        self.input_fragments: list[str] = []
 
 
 class MessagesStreamParser:
-    """Reads one stream."""
+    """Parses one stream."""
 
-    def __init__(self, traits: Traits, rendered: Rendered | None) -> None:
+    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
         self._traits = traits
         self._rendered = rendered
         self._model = traits.model
         self._started = False
-        self._over = False
-        self._called = False
+        self._ended = False
+        self._has_tool_call = False
         self._usage: Json = {}
-        self._said: Json = {}
+        self._stop_fields: Json = {}
         # In the order they began; the first one that is not closed is the open one.
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: OrderedDict[int, _Block] = OrderedDict()
+        # The index after the highest one of blocks that have not ended.
+        self._next_index = 0
 
     def feed(self, frame: Frame) -> list[Event]:
         """The events this frame completes."""
-        if self._over:
+        if self._ended:
             return []
         if frame.event == "content_block_delta":
-            plain = self._plain_text(frame.data)
-            if plain is not None:
-                return plain
+            events = self._read_text_delta(frame.data)
+            if events is not None:
+                return events
         try:
-            return self._read(frame)
+            return self._read_event(frame)
         except GatewayError as failure:
             return self._fail(failure.error)
 
     def close(self) -> list[Event]:
-        """What is still owed at the end of the bytes: End, or Failed for a cut stream."""
-        if self._over:
+        """The final events: End, or Failed for a truncated stream."""
+        if self._ended:
             return []
-        if isinstance(self._said.get("stop_reason"), str):
-            return self._end()
-        return self._fail(Error(kind="upstream_error", message=_CUT))
+        if isinstance(self._stop_fields.get("stop_reason"), str):
+            return self._end_message()
+        return self._fail(Error(kind="upstream_error", message=_TRUNCATED_STREAM))
 
-    def _plain_text(self, data: bytes) -> list[Event] | None:
-        """A text delta of the open block, read without a detour; None for anything else."""
+    def _read_text_delta(self, data: bytes) -> list[Event] | None:
+        """Fast path for a text delta of the open block; None for anything else."""
         try:
-            event = _text_delta(data)
+            event = _decode_text_delta(data)
         except (msgspec.MsgspecError, UnicodeError):
             return None
         block = self._blocks.get(event.index)
@@ -133,11 +153,13 @@ class MessagesStreamParser:
             return None
         if event.delta.type != "text_delta":
             return None
-        return self._give(event.index, [Delta(event.delta.text)]) if event.delta.text else []
+        return (
+            self._emit_or_buffer(event.index, [Delta(event.delta.text)]) if event.delta.text else []
+        )
 
     # --- frames ------------------------------------------------------------------------
 
-    def _read(self, frame: Frame) -> list[Event]:
+    def _read_event(self, frame: Frame) -> list[Event]:
         if frame.data.strip() == b"[DONE]":
             return []
         try:
@@ -149,216 +171,229 @@ class MessagesStreamParser:
         name = data.get("type") or frame.event
         match name:
             case "content_block_delta":
-                return self._delta(data)
+                return self._block_delta(data)
             case "content_block_start":
-                return self._begin(data)
+                return self._start_block(data)
             case "content_block_stop":
-                return self._stop(self._index(data))
+                return self._stop_block(self._block_index(data))
             case "message_start":
-                return self._start(data.get("message"))
+                return self._start_message(data.get("message"))
             case "message_delta":
                 return self._message_delta(data)
             case "message_stop":
-                return self._end()
+                return self._end_message()
             case "error":
-                return self._fail(error_in(data))
+                return self._fail(parse_error_payload(data))
             case _ if isinstance(data.get("error"), dict | str):
-                return self._fail(error_in(data))
+                return self._fail(parse_error_payload(data))
             case _:
                 return []
 
-    def _start(self, message: Any) -> list[Event]:
+    def _start_message(self, message: Any) -> list[Event]:
         if self._started:
             return []
         self._started = True
         message = message if isinstance(message, dict) else {}
-        model = text_of(message.get("model"))
+        model = string_or_empty(message.get("model"))
         self._model = self._traits.model or model
-        self._usage = merged({}, message.get("usage"))
+        self._usage = merge_usage_fields({}, message.get("usage"))
         return [
             Start(
-                id=text_of(message.get("id")),
+                id=string_or_empty(message.get("id")),
                 model=model,
-                usage=usage_in(self._usage) if self._usage else None,
-                service_tier=tier_in(self._usage),
-                extra=extra_in(message),
+                usage=parse_usage(self._usage) if self._usage else None,
+                service_tier=parse_service_tier(self._usage),
+                extra=parse_extra_fields(message),
             )
         ]
 
     def _message_delta(self, data: Json) -> list[Event]:
         delta = data.get("delta")
         if isinstance(delta, dict):
-            self._said |= {key: value for key, value in delta.items() if value is not None}
-        self._usage = merged(self._usage, data.get("usage"))
+            self._stop_fields |= {key: value for key, value in delta.items() if value is not None}
+        self._usage = merge_usage_fields(self._usage, data.get("usage"))
         return []
 
-    def _end(self) -> list[Event]:
-        events = self._start(None)
+    def _end_message(self) -> list[Event]:
+        events = self._start_message(None)
         while self._blocks:
-            events += self._stop(next(iter(self._blocks)))
-        self._over = True
-        usage = usage_in(self._usage)
+            events += self._stop_block(next(iter(self._blocks)))
+        self._ended = True
+        usage = parse_usage(self._usage)
         if usage is not None:
             events.append(UsageUpdate(usage))
-        return [*events, End(finish_in(self._said, called=self._called))]
+        return [*events, End(parse_finish(self._stop_fields, has_tool_call=self._has_tool_call))]
 
     def _fail(self, error: Error) -> list[Event]:
-        self._over = True
+        self._ended = True
         return [Failed(error)]
 
     # --- blocks ------------------------------------------------------------------------
 
-    def _index(self, data: Json) -> int:
+    def _block_index(self, data: Json) -> int:
         """The wire's index; where it has none, the block that began last."""
         index = data.get("index")
         if type(index) is int:
             return index
         return next(reversed(self._blocks), 0)
 
-    def _begin(self, data: Json) -> list[Event]:
-        given = data.get("content_block")
-        if not isinstance(given, dict):
+    def _start_block(self, data: Json) -> list[Event]:
+        content_block = data.get("content_block")
+        if not isinstance(content_block, dict):
             raise bad_upstream("the upstream began a content block that is no object")
         index = data.get("index")
         if type(index) is not int:
-            index = max(self._blocks, default=-1) + 1
-        events = self._make_room(index)
-        kind = _KINDS.get(text_of(given.get("type")), "native")
-        return events + self._open(index, kind, given)
+            index = self._next_index if self._blocks else 0
+        events = self._release_index(index)
+        block_kind = _BLOCK_KINDS.get(string_or_empty(content_block.get("type")), "native")
+        return events + self._open_block(index, block_kind, content_block)
 
-    def _make_room(self, index: int) -> list[Event]:
-        """End the block that has this index, as another is to take it."""
+    def _release_index(self, index: int) -> list[Event]:
+        """Ends the block with this index so that another can use it."""
         if index not in self._blocks:
             return []
         if index != next(iter(self._blocks)):
             raise bad_upstream("the upstream used the index of a content block twice")
-        return self._stop(index)
+        return self._stop_block(index)
 
-    def _open(self, index: int, kind: str, given: Json) -> list[Event]:
-        """Begin a block, and say what its start already holds."""
-        events = [] if self._started else self._start(None)
-        block = self._blocks[index] = _Block(kind)
-        first: list[Event] = []
-        match kind:
+    def _open_block(self, index: int, block_kind: str, content_block: Json) -> list[Event]:
+        """Opens a block and emits the content of its start event."""
+        events = [] if self._started else self._start_message(None)
+        self._next_index = max(self._next_index if self._blocks else 0, index + 1)
+        block = self._blocks[index] = _Block(block_kind)
+        first_events: list[Event] = []
+        match block_kind:
             case "text":
-                first = [BlockStart(kind="text"), *_words(given.get("text"))]
-                cited = given.get("citations")
-                first += _cited(cited if isinstance(cited, list) else [])
+                first_events = [BlockStart(kind="text"), *_text_events(content_block.get("text"))]
+                citations = content_block.get("citations")
+                first_events += _citation_events(citations if isinstance(citations, list) else [])
             case "reasoning":
-                redacted = given.get("type") == "redacted_thinking"
-                state = "data" if redacted else "signature"
-                block.signature = (text_of(given.get(state)), "redacted" if redacted else state)
-                first = [BlockStart(kind="reasoning", redacted=redacted)]
-                first += _words(given.get("thinking"))
+                redacted = content_block.get("type") == "redacted_thinking"
+                signature_field = "data" if redacted else "signature"
+                block.signature = (
+                    string_or_empty(content_block.get(signature_field)),
+                    "redacted" if redacted else signature_field,
+                )
+                first_events = [BlockStart(kind="reasoning", redacted=redacted)]
+                first_events += _text_events(content_block.get("thinking"))
             case "tool_call":
-                first = [self._call(block, given)]
+                first_events = [self._start_tool_call(block, content_block)]
             case _:
-                first = [BlockStart(kind="native", dialect=NAME, native=given)]
-        return events + self._give(index, first)
+                first_events = [BlockStart(kind="native", dialect=NAME, native=content_block)]
+        return events + self._emit_or_buffer(index, first_events)
 
-    def _call(self, block: _Block, given: Json) -> Event:
-        self._called = True
-        sent = text_of(given.get("name"))
-        names = self._rendered.names if self._rendered is not None else {}
-        block.custom = self._rendered is not None and sent in self._rendered.custom
-        held = given.get("input")
-        block.given = held if isinstance(held, dict) and held else None
+    def _start_tool_call(self, block: _Block, content_block: Json) -> Event:
+        self._has_tool_call = True
+        sent_name = string_or_empty(content_block.get("name"))
+        names = self._rendered.client_names if self._rendered is not None else {}
+        block.custom = self._rendered is not None and sent_name in self._rendered.custom_tools
+        initial_input = content_block.get("input")
+        block.initial_input = (
+            initial_input if isinstance(initial_input, dict) and initial_input else None
+        )
         return BlockStart(
             kind="tool_call",
-            id=text_of(given.get("id")),
-            name=names.get(sent, sent),
+            id=string_or_empty(content_block.get("id")),
+            name=names.get(sent_name, sent_name),
             custom=block.custom,
         )
 
-    def _give(self, index: int, events: list[Event]) -> list[Event]:
-        """The events, if it is this block's turn; else they are held."""
+    def _emit_or_buffer(self, index: int, events: list[Event]) -> list[Event]:
+        """The events if this block is the open one; else buffers them."""
         if next(iter(self._blocks)) == index:
             return events
-        self._blocks[index].held += events
+        self._blocks[index].pending_events += events
         return []
 
-    def _delta(self, data: Json) -> list[Event]:
+    def _block_delta(self, data: Json) -> list[Event]:
         delta = data.get("delta")
         if not isinstance(delta, dict):
             raise bad_upstream("the upstream sent a delta that is no object")
-        index = self._index(data)
+        index = self._block_index(data)
         block = self._blocks.get(index)
         if block is not None and block.closed:
             raise bad_upstream("the upstream sent more of a content block that had ended")
         if block is not None and block.kind == "native":
-            return self._give(index, [NativeDelta(delta)])
-        field, kind = _meaning(delta)
+            return self._emit_or_buffer(index, [NativeDelta(delta)])
+        field, kind = _delta_field_and_kind(delta)
         if not kind:
             return []
         events: list[Event] = []
         if block is None or block.kind != kind:
             if kind == "tool_call":
                 raise bad_upstream("the upstream sent a tool's input without the tool's block")
-            events = self._make_room(index)
-            events += self._open(index, kind, {})
+            events = self._release_index(index)
+            events += self._open_block(index, kind, {})
             block = self._blocks[index]
-        return events + self._give(index, _told(block, field, delta.get(field)))
+        return events + self._emit_or_buffer(index, _delta_events(block, field, delta.get(field)))
 
-    def _stop(self, index: int) -> list[Event]:
-        """End a block; if it was the open one, let those that waited speak."""
+    def _stop_block(self, index: int) -> list[Event]:
+        """Ends a block; if it was the open one, emits the pending events of the next."""
         block = self._blocks.get(index)
         if block is None or block.closed:
             return []
         block.closed = True
-        events = self._give(index, self._last(block))
+        events = self._emit_or_buffer(index, self._closing_events(block))
         while self._blocks:
-            first = next(iter(self._blocks))
-            if not self._blocks[first].closed:
+            open_index = next(iter(self._blocks))
+            if not self._blocks[open_index].closed:
                 break
-            del self._blocks[first]
+            del self._blocks[open_index]
             if self._blocks:
-                waiting = self._blocks[next(iter(self._blocks))]
-                events += waiting.held
-                waiting.held = []
+                next_block = self._blocks[next(iter(self._blocks))]
+                events += next_block.pending_events
+                next_block.pending_events = []
         return events
 
-    def _last(self, block: _Block) -> list[Event]:
-        """What a block says at its end."""
+    def _closing_events(self, block: _Block) -> list[Event]:
+        """The last events of a block."""
         events: list[Event] = []
         if block.kind == "reasoning":
             value, kind = block.signature
-            events.append(Signed(made_by(self._traits, self._model, value, kind)))
+            events.append(SignatureDelta(tag_signature(self._traits, self._model, value, kind)))
         elif block.custom:
-            arguments, raw = parsed("".join(block.words)) if block.words else (block.given, None)
-            events += _words(free_text(arguments, raw))
-        elif block.given is not None and not block.words:
-            events += _words(msgspec.json.encode(block.given).decode())
+            arguments, raw = (
+                parse_arguments("".join(block.input_fragments))
+                if block.input_fragments
+                else (block.initial_input, None)
+            )
+            events += _text_events(unwrap_custom_input(arguments, raw))
+        elif block.initial_input is not None and not block.input_fragments:
+            events += _text_events(msgspec.json.encode(block.initial_input).decode())
         return [*events, BlockEnd()]
 
 
-def _meaning(delta: Json) -> tuple[str, str]:
+def _delta_field_and_kind(delta: Json) -> tuple[str, str]:
     """The field of a delta that counts and the kind of block it belongs to."""
-    known = _DELTAS.get(text_of(delta.get("type")))
-    if known is not None:
-        return known
+    field_and_kind = _DELTA_FIELDS.get(string_or_empty(delta.get("type")))
+    if field_and_kind is not None:
+        return field_and_kind
     if "type" in delta:
         return "", ""
-    return next((known for known in _DELTAS.values() if known[0] in delta), ("", ""))
+    return next(
+        (field_and_kind for field_and_kind in _DELTA_FIELDS.values() if field_and_kind[0] in delta),
+        ("", ""),
+    )
 
 
-def _told(block: _Block, field: str, value: Any) -> list[Event]:
-    """The events of one delta; a signature and a free text's JSON are kept to the end."""
+def _delta_events(block: _Block, field: str, value: Any) -> list[Event]:
+    """The events of one delta; signatures and custom tool input wait for the block's end."""
     if field == "citation":
-        return _cited([value])
+        return _citation_events([value])
     if not isinstance(value, str):
         raise bad_upstream(f"the upstream sent a delta whose {field} is no text")
     if field == "signature":
         block.signature = (value, block.signature[1])
         return []
     if field == "partial_json" and value:
-        block.words.append(value)
-    return [] if block.custom else _words(value)
+        block.input_fragments.append(value)
+    return [] if block.custom else _text_events(value)
 
 
-def _words(value: Any) -> list[Event]:
+def _text_events(value: Any) -> list[Event]:
     return [Delta(value)] if isinstance(value, str) and value else []
 
 
-def _cited(items: list[Any]) -> list[Event]:
-    found = (citation_in(item) for item in items)
-    return [Cited(citation) for citation in found if citation is not None]
+def _citation_events(items: list[Any]) -> list[Event]:
+    citations = (parse_citation(item) for item in items)
+    return [CitationDelta(citation) for citation in citations if citation is not None]

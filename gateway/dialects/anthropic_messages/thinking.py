@@ -1,4 +1,4 @@
-"""Reasoning: how much is asked for and shown, both ways."""
+"""Reasoning: requested effort or budget and its display, in both directions."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import msgspec
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Thinking
-from gateway.dialects.anthropic_messages.job import Job
 from gateway.dialects.anthropic_messages.names import (
-    DISPLAY,
+    DISPLAY_BY_VISIBILITY,
     EFFORTS,
     NAME,
-    VISIBLE,
+    VISIBILITY_BY_DISPLAY,
     Json,
 )
-from gateway.dialects.fields import mapping, one_of, text, whole
+from gateway.dialects.anthropic_messages.render_context import RenderContext
+from gateway.dialects.fields import enum_value, integer, mapping, text
 
-_TYPES = ("adaptive", "enabled", "disabled", "between_tools")
-_KNOWN = frozenset({"type", "budget_tokens", "display"})
-_LEAST = 1024
+_THINKING_TYPES = ("adaptive", "enabled", "disabled", "between_tools")
+_PARSED_FIELDS = frozenset({"type", "budget_tokens", "display"})
+_MIN_BUDGET = 1024
 # Models without an effort take tokens; the numbers are wire/spec.md's (3.6).
-BUDGETS = {
+BUDGET_BY_EFFORT = {
     "minimal": 1024,
     "low": 2048,
     "medium": 8192,
@@ -28,185 +28,217 @@ BUDGETS = {
     "xhigh": 24576,
     "max": 32000,
 }
-# The most tokens of a budget that one effort stands for.
-_LEVELS = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
+# (maximum budget in tokens, effort it corresponds to).
+_EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 # With this beta a budget may be larger than the limit of one answer.
-_INTERLEAVED = "interleaved-thinking-2025-05-14"
+_INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
 
 
-# --- what a client asks --------------------------------------------------------------
+# --- parsing a client's request-----------------------------------------------------------
 
 
-def thinking_in(body: Json, rest: Json) -> Thinking | None:
-    """What `thinking` and `output_config.effort` ask for; None if they ask nothing."""
-    effort = effort_in(body, "")
-    value = mapping(body, "thinking")
-    if value is None:
+def parse_thinking(body: Json, extra: Json) -> Thinking | None:
+    """The reasoning requested by `thinking` and `output_config.effort`; None if neither is set."""
+    effort = parse_effort(body, "")
+    thinking_object = mapping(body, "thinking")
+    if thinking_object is None:
         return None if effort is None else Thinking(effort=effort)
-    word = one_of(value, "type", _TYPES, "thinking")
-    if word is None:
+    thinking_type = enum_value(thinking_object, "type", _THINKING_TYPES, "thinking")
+    if thinking_type is None:
         path = "thinking.type"
-        raise invalid(f"{path} is required: give one of {', '.join(_TYPES)}", path)
-    budget = whole(value, "budget_tokens", least=0, at="thinking")
-    if word == "enabled" and budget is None:
+        raise invalid(f"{path} is required: give one of {', '.join(_THINKING_TYPES)}", path)
+    budget = integer(thinking_object, "budget_tokens", minimum=0, path="thinking")
+    if thinking_type == "enabled" and budget is None:
         path = "thinking.budget_tokens"
         raise invalid(f"{path} is required where thinking.type is 'enabled'", path)
-    rest |= {f"thinking.{k}": v for k, v in value.items() if k not in _KNOWN and v is not None}
-    if word == "between_tools":
-        rest["thinking.type"] = word
-    asked = Thinking(effort=effort, visible=_visible_in(value, rest))  # type: ignore[arg-type]
-    if word == "disabled":
-        return msgspec.structs.replace(asked, mode="off")
-    if word == "enabled":
-        return msgspec.structs.replace(asked, mode="budget", budget=budget)
-    return msgspec.structs.replace(asked, mode="auto")
+    extra |= {
+        f"thinking.{k}": v
+        for k, v in thinking_object.items()
+        if k not in _PARSED_FIELDS and v is not None
+    }
+    if thinking_type == "between_tools":
+        extra["thinking.type"] = thinking_type
+    thinking = Thinking(effort=effort, visible=_parse_visible(thinking_object, extra))  # type: ignore[arg-type]
+    if thinking_type == "disabled":
+        return msgspec.structs.replace(thinking, mode="off")
+    if thinking_type == "enabled":
+        return msgspec.structs.replace(thinking, mode="budget", budget=budget)
+    return msgspec.structs.replace(thinking, mode="auto")
 
 
-def effort_in(holder: Json, at: str) -> str | None:
+def parse_effort(holder: Json, path: str) -> str | None:
     """The effort in an `output_config`, a request's or a system message's."""
-    config = mapping(holder, "output_config", at)
-    path = f"{at}.output_config" if at else "output_config"
-    return None if config is None else one_of(config, "effort", EFFORTS, path)
+    config = mapping(holder, "output_config", path)
+    config_path = f"{path}.output_config" if path else "output_config"
+    return None if config is None else enum_value(config, "effort", EFFORTS, config_path)
 
 
-def _visible_in(value: Json, rest: Json) -> str | None:
-    display = text(value, "display", "thinking")
-    if display is None or display in VISIBLE:
-        return VISIBLE.get(display or "")
+def _parse_visible(thinking_object: Json, extra: Json) -> str | None:
+    display = text(thinking_object, "display", "thinking")
+    if display is None or display in VISIBILITY_BY_DISPLAY:
+        return VISIBILITY_BY_DISPLAY.get(display or "")
     # Claude Code's `updates` are summaries as they come.
-    rest["thinking.display"] = display
+    extra["thinking.display"] = display
     return "summary"
 
 
-# --- what a provider is asked --------------------------------------------------------
+# --- rendering for a provider-----------------------------------------------------
 
 
-def thinking_out(job: Job, body: Json) -> None:
-    """Write what is asked into the body, as far as the target can do it."""
-    asked = _asked(job)
-    if asked is None:
+def render_thinking(context: RenderContext, body: Json) -> None:
+    """Renders the requested reasoning into the body, as far as the target supports it."""
+    thinking = _effective_thinking(context)
+    if thinking is None:
         return
-    if asked.mode == "off":
-        _off(job, body, asked)
+    if thinking.mode == "off":
+        _render_disabled(context, body, thinking)
         return
-    if not job.traits.thinking_modes:
-        _without_control(job, body, asked)
+    if not context.traits.thinking_modes:
+        _render_without_thinking(context, body, thinking)
         return
-    if asked.mode is None and job.native:
-        _put_effort(job, body, asked.effort)
+    if thinking.mode is None and context.same_dialect:
+        _render_effort(context, body, thinking.effort)
         return
-    if "adaptive" in job.traits.thinking_modes and not _is_exact(job, asked):
-        _adaptive(job, body, asked)
+    if "adaptive" in context.traits.thinking_modes and not _accepts_budget(context, thinking):
+        _render_adaptive(context, body, thinking)
         return
-    _enabled(job, body, asked)
+    _render_budget(context, body, thinking)
 
 
-def _asked(job: Job) -> Thinking | None:
-    """What holds for the whole request: a later turn's effort counts."""
-    asked = job.request.thinking
-    effort = job.effort or (asked.effort if asked else None)
+def _effective_thinking(context: RenderContext) -> Thinking | None:
+    """The reasoning for the complete request; the effort of a later turn overrides it."""
+    thinking = context.request.thinking
+    effort = context.effort_override or (thinking.effort if thinking else None)
     if effort == "none":
-        return msgspec.structs.replace(asked or Thinking(), mode="off", effort=None)
+        return msgspec.structs.replace(thinking or Thinking(), mode="off", effort=None)
     if effort is None:
-        return asked
-    return msgspec.structs.replace(asked or Thinking(), effort=effort)
+        return thinking
+    return msgspec.structs.replace(thinking or Thinking(), effort=effort)
 
 
-def _path(job: Job) -> str:
-    """The client's field that asks for reasoning at all."""
-    at = job.request.at
-    return at.get("thinking") or at.get("effort") or "thinking"
+def _thinking_path(context: RenderContext) -> str:
+    """The path of the client's field that requests reasoning."""
+    field_paths = context.request.client_paths
+    return field_paths.get("thinking") or field_paths.get("effort") or "thinking"
 
 
-def _off(job: Job, body: Json, asked: Thinking) -> None:
-    modes = job.traits.thinking_modes
-    if job.traits.thinking_always_on:
-        job.bend(_path(job), f"{job.model} can not be told not to think")
+def _render_disabled(context: RenderContext, body: Json, thinking: Thinking) -> None:
+    modes = context.traits.thinking_modes
+    if context.traits.thinking_always_on:
+        context.approximate(_thinking_path(context), f"{context.model} cannot disable reasoning")
     elif "adaptive" in modes or "disabled" in modes:
         body["thinking"] = {"type": "disabled"}
-    if asked.effort is None:
+    if thinking.effort is None:
         return
     # The strongest two mean nothing without thinking, and are refused.
-    if asked.effort in {"xhigh", "max"}:
-        job.bend(job.request.path("effort"), "no more than high without thinking", after="high")
-    _put_effort(job, body, "high" if asked.effort in {"xhigh", "max"} else asked.effort)
+    if thinking.effort in {"xhigh", "max"}:
+        context.approximate(
+            context.request.client_path("effort"),
+            "no more than high without thinking",
+            after="high",
+        )
+    _render_effort(
+        context, body, "high" if thinking.effort in {"xhigh", "max"} else thinking.effort
+    )
 
 
-def _without_control(job: Job, body: Json, asked: Thinking) -> None:
-    if asked.mode is not None:
-        job.drop(_path(job), f"{job.model} has no thinking to control")
-    _put_effort(job, body, asked.effort)
+def _render_without_thinking(context: RenderContext, body: Json, thinking: Thinking) -> None:
+    if thinking.mode is not None:
+        context.drop(_thinking_path(context), f"{context.model} has no thinking to control")
+    _render_effort(context, body, thinking.effort)
 
 
-def _is_exact(job: Job, asked: Thinking) -> bool:
-    """Whether a budget can be sent as it is to a model that knows both forms."""
-    return asked.mode == "budget" and "enabled" in job.traits.thinking_modes
+def _accepts_budget(context: RenderContext, thinking: Thinking) -> bool:
+    """Whether the target accepts the requested budget unchanged."""
+    return thinking.mode == "budget" and "enabled" in context.traits.thinking_modes
 
 
-def _adaptive(job: Job, body: Json, asked: Thinking) -> None:
-    effort = asked.effort
-    if asked.mode == "budget" and asked.budget is not None:
-        level = next((word for most, word in _LEVELS if asked.budget <= most), "max")
+def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> None:
+    effort = thinking.effort
+    if thinking.mode == "budget" and thinking.budget is not None:
+        level = next(
+            (
+                effort_name
+                for max_budget, effort_name in _EFFORT_BY_MAX_BUDGET
+                if thinking.budget <= max_budget
+            ),
+            "max",
+        )
         effort = effort or level
-        why = f"{job.model} takes an effort, not a number of tokens"
-        job.bend(job.request.path("budget"), why, before=asked.budget, after=effort)
-    told = job.request.extra.get(NAME, {}).get("thinking.type")
-    kind = told if told in job.traits.thinking_modes else "adaptive"
-    body["thinking"] = {"type": kind}
-    visible = asked.visible if job.native else asked.visible or "summary"
-    if visible is not None and kind == "adaptive":
-        _show(job, body, visible)
-    _put_effort(job, body, effort)
+        why = f"{context.model} takes an effort, not a number of tokens"
+        context.approximate(
+            context.request.client_path("budget"), why, before=thinking.budget, after=effort
+        )
+    requested_type = context.request.extra.get(NAME, {}).get("thinking.type")
+    thinking_type = (
+        requested_type if requested_type in context.traits.thinking_modes else "adaptive"
+    )
+    body["thinking"] = {"type": thinking_type}
+    visibility = thinking.visible if context.same_dialect else thinking.visible or "summary"
+    if visibility is not None and thinking_type == "adaptive":
+        _render_display(context, body, visibility)
+    _render_effort(context, body, effort)
 
 
-def _show(job: Job, body: Json, visible: str) -> None:
-    if visible == "raw":
-        job.bend(job.request.path("visible"), "thoughts are shown as summaries")
-    body["thinking"]["display"] = DISPLAY[visible]
+def _render_display(context: RenderContext, body: Json, visibility: str) -> None:
+    if visibility == "raw":
+        context.approximate(
+            context.request.client_path("visible"), "reasoning is shown as summaries"
+        )
+    body["thinking"]["display"] = DISPLAY_BY_VISIBILITY[visibility]
 
 
-def _enabled(job: Job, body: Json, asked: Thinking) -> None:
+def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> None:
     """Thinking with a number of tokens."""
-    refusal = _why_not(body)
-    if refusal is not None:
-        job.drop(_path(job), refusal)
+    conflict = _budget_conflict(body)
+    if conflict is not None:
+        context.drop(_thinking_path(context), conflict)
         return
-    effort = asked.effort or ("high" if asked.mode == "auto" else "medium")
-    budget = asked.budget if asked.mode == "budget" else BUDGETS.get(effort)
-    fitted = _fitted(job, body, budget or BUDGETS["medium"])
-    if fitted is None:
-        job.drop(_path(job), "max_tokens leaves no room for thinking")
+    effort = thinking.effort or ("high" if thinking.mode == "auto" else "medium")
+    budget = thinking.budget if thinking.mode == "budget" else BUDGET_BY_EFFORT.get(effort)
+    sent_budget = _fit_budget(context, body, budget or BUDGET_BY_EFFORT["medium"])
+    if sent_budget is None:
+        context.drop(_thinking_path(context), "max_tokens leaves no room for thinking")
         return
-    if asked.mode == "auto" and asked.effort is None:
-        why = f"{job.model} takes a number of tokens"
-        job.bend(_path(job), why, before="adaptive", after=fitted)
-    elif fitted != budget:
-        name = "budget" if asked.mode == "budget" else "effort"
+    if thinking.mode == "auto" and thinking.effort is None:
+        why = f"{context.model} takes a number of tokens"
+        context.approximate(_thinking_path(context), why, before="adaptive", after=sent_budget)
+    elif sent_budget != budget:
+        name = "budget" if thinking.mode == "budget" else "effort"
         why = "at least 1024 tokens and fewer than max_tokens"
-        job.bend(job.request.path(name), why, before=budget, after=fitted)
-    body["thinking"] = {"type": "enabled", "budget_tokens": fitted}
-    if _is_mute(body["messages"]):
-        job.bend(_path(job), "not before this answer: the thoughts before the last calls are gone")
-    if asked.visible == "none" or (asked.visible is not None and job.native):
-        body["thinking"]["display"] = DISPLAY[asked.visible]
-    if asked.effort is not None and (job.traits.efforts or asked.mode == "budget"):
-        _put_effort(job, body, asked.effort)
+        context.approximate(
+            context.request.client_path(name), why, before=budget, after=sent_budget
+        )
+    body["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
+    if _skips_thinking(body["messages"]):
+        context.approximate(
+            _thinking_path(context),
+            "no reasoning in this response: that before the last calls is missing",
+        )
+    if thinking.visible == "none" or (thinking.visible is not None and context.same_dialect):
+        body["thinking"]["display"] = DISPLAY_BY_VISIBILITY[thinking.visible]
+    if thinking.effort is not None and (context.traits.efforts or thinking.mode == "budget"):
+        _render_effort(context, body, thinking.effort)
 
 
-def _is_mute(messages: list[Json]) -> bool:
-    """Whether the model goes on from calls whose thoughts can not be replayed.
+def _skips_thinking(messages: list[Json]) -> bool:
+    """Whether the model continues after calls whose reasoning cannot be replayed.
 
-    The API then does not think for this one answer, and says nothing of it.
+    The API then skips reasoning for this response without an error.
     """
-    last: list[Json] = next(
+    last_content: list[Json] = next(
         (m["content"] for m in reversed(messages) if m["role"] == "assistant"), []
     )
-    kinds = {block.get("type") for block in last}
-    goes_on = any(block.get("type") == "tool_result" for block in messages[-1]["content"])
-    return goes_on and "tool_use" in kinds and not kinds & {"thinking", "redacted_thinking"}
+    block_types = {block.get("type") for block in last_content}
+    has_tool_result = any(block.get("type") == "tool_result" for block in messages[-1]["content"])
+    return (
+        has_tool_result
+        and "tool_use" in block_types
+        and not block_types & {"thinking", "redacted_thinking"}
+    )
 
 
-def _why_not(body: Json) -> str | None:
+def _budget_conflict(body: Json) -> str | None:
     if body.get("tool_choice", {}).get("type") in {"any", "tool"}:
         return "not together with a forced tool"
     if body["messages"][-1]["role"] == "assistant":
@@ -214,41 +246,51 @@ def _why_not(body: Json) -> str | None:
     return None
 
 
-def _fitted(job: Job, body: Json, budget: int) -> int | None:
+def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
     """The budget between 1024 and the limit; None where that leaves nothing.
 
     A limit that the client left out is raised to hold both the thoughts and an answer.
     """
-    budget = max(_LEAST, budget)
-    if job.native and _INTERLEAVED in job.request.betas:
+    budget = max(_MIN_BUDGET, budget)
+    if context.same_dialect and _INTERLEAVED_BETA in context.request.betas:
         return budget
-    if budget >= body["max_tokens"] and job.request.max_output is None:
-        most = job.traits.max_output
-        wanted = budget + body["max_tokens"]
-        body["max_tokens"] = wanted if most is None else min(wanted, most)
+    if budget >= body["max_tokens"] and context.request.max_output is None:
+        max_output = context.traits.max_output
+        requested_tokens = budget + body["max_tokens"]
+        body["max_tokens"] = (
+            requested_tokens if max_output is None else min(requested_tokens, max_output)
+        )
     limit: int = body["max_tokens"]
     if budget < limit:
         return budget
-    return None if limit < 2 * _LEAST else max(_LEAST, limit - _LEAST)
+    return None if limit < 2 * _MIN_BUDGET else max(_MIN_BUDGET, limit - _MIN_BUDGET)
 
 
-def _put_effort(job: Job, body: Json, effort: str | None) -> None:
-    """Write the effort: itself, a documented synonym, or the next weaker one known."""
+def _render_effort(context: RenderContext, body: Json, effort: str | None) -> None:
+    """Renders the effort: itself, a documented synonym, or the next weaker supported one."""
     if effort is None:
         return
-    efforts = job.traits.efforts
-    sent = job.traits.effort_map.get(effort, effort)
-    if sent not in efforts:
+    efforts = context.traits.efforts
+    sent_effort = context.traits.effort_map.get(effort, effort)
+    if sent_effort not in efforts:
         if not efforts:
-            job.drop(job.request.path("effort"), f"{job.model} takes no effort")
+            context.drop(context.request.client_path("effort"), f"{context.model} takes no effort")
             return
-        sent = _weaker(effort, efforts)
-        why = f"{job.model} knows {', '.join(efforts)}"
-        job.bend(job.request.path("effort"), why, before=effort, after=sent)
-    body.setdefault("output_config", {})["effort"] = sent
+        sent_effort = _weaker_effort(effort, efforts)
+        why = f"{context.model} knows {', '.join(efforts)}"
+        context.approximate(
+            context.request.client_path("effort"), why, before=effort, after=sent_effort
+        )
+    body.setdefault("output_config", {})["effort"] = sent_effort
 
 
-def _weaker(effort: str, efforts: tuple[str, ...]) -> str:
+def _weaker_effort(effort: str, efforts: tuple[str, ...]) -> str:
     rank = EFFORTS.index(effort) if effort in EFFORTS else EFFORTS.index("medium")
-    weaker = [e for e in efforts if e in EFFORTS and e != "none" and EFFORTS.index(e) < rank]
-    return weaker[-1] if weaker else next((e for e in efforts if e != "none"), efforts[0])
+    weaker_efforts = [
+        e for e in efforts if e in EFFORTS and e != "none" and EFFORTS.index(e) < rank
+    ]
+    return (
+        weaker_efforts[-1]
+        if weaker_efforts
+        else next((e for e in efforts if e != "none"), efforts[0])
+    )

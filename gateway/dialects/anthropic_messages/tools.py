@@ -8,102 +8,103 @@ from typing import Any, Literal, assert_never
 from msgspec.structs import replace
 
 from gateway.canon.errors import invalid
+from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Native, Tool, ToolChoice, ToolResult, Turn
-from gateway.canon.schema import can_be_enforced, for_anthropic
+from gateway.canon.schema import is_enforceable, restrict_to_anthropic
 from gateway.dialects import web_search
-from gateway.dialects.anthropic_messages.blocks_in import cache_in
-from gateway.dialects.anthropic_messages.job import Job
+from gateway.dialects.anthropic_messages.blocks_in import parse_cache_control
 from gateway.dialects.anthropic_messages.names import NAME, Json
-from gateway.dialects.fields import flag, items, mapping, needed_text, one_of, text
-from gateway.dialects.web_search import WebSearch, located
+from gateway.dialects.anthropic_messages.render_context import RenderContext
+from gateway.dialects.fields import enum_value, flag, mapping, objects, required_text, text
+from gateway.dialects.web_search import WebSearch, user_location
 
-_FUNCTION = frozenset(
+_FUNCTION_FIELDS = frozenset(
     {"type", "name", "description", "input_schema", "strict", "defer_loading", "cache_control"}
 )
-_EMPTY: Json = {"type": "object", "properties": {}}
-_ONE_STRING: Json = {
+_EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
+_TEXT_INPUT_SCHEMA: Json = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
     "required": ["input"],
     "additionalProperties": False,
 }
-_WORDS = ("auto", "any", "none", "tool")
+_CHOICE_TYPES = ("auto", "any", "none", "tool")
 
 
 # --- tools ---------------------------------------------------------------------------
 
 
-def tools_in(body: Json, turns: tuple[Turn, ...]) -> tuple[Tool, ...]:
-    """The tools on offer; those of a type of their own stay as they are.
+def parse_tools(body: Json, turns: tuple[Turn, ...]) -> tuple[Tool, ...]:
+    """The tools; server tools stay in their native form.
 
     A deferred one that the conversation has loaded is on offer like any other; that it was
     deferred is then of use to this dialect only.
     """
-    tools = [_tool_in(item, f"tools[{i}]") for i, item in enumerate(items(body, "tools"))]
+    tools = [_parse_tool(item, f"tools[{i}]") for i, item in enumerate(objects(body, "tools"))]
     if not any(tool.defer for tool in tools):
         return tuple(tools)
-    loaded = set(_loaded_in(turns))
-    return tuple([_on_offer(tool) if tool.name in loaded else tool for tool in tools])
+    loaded = set(_loaded_tool_names(turns))
+    return tuple([_clear_defer(tool) if tool.name in loaded else tool for tool in tools])
 
 
-def _on_offer(tool: Tool) -> Tool:
+def _clear_defer(tool: Tool) -> Tool:
     if not tool.defer or tool.kind == "server":
         return tool
     return replace(tool, defer=False, dialect=NAME, extra={**tool.extra, "defer_loading": True})
 
 
-def _loaded_in(turns: tuple[Turn, ...]) -> Iterator[str]:
+def _loaded_tool_names(turns: tuple[Turn, ...]) -> Iterator[str]:
     """The names of tools that a search has found or a system message has added."""
     for turn in turns:
         for part in turn.parts:
-            inner = part.parts if isinstance(part, ToolResult) else (part,)
-            for block in (each.data for each in inner if isinstance(each, Native)):
-                named = block.get("tool") if block["type"] == "tool_addition" else block
-                if isinstance(named, dict) and named.get("type") == "tool_reference":
-                    yield str(named.get("tool_name") or named.get("name"))
+            inner_parts = part.parts if isinstance(part, ToolResult) else (part,)
+            for block in (native.data for native in inner_parts if isinstance(native, Native)):
+                reference = block.get("tool") if block["type"] == "tool_addition" else block
+                if isinstance(reference, dict) and reference.get("type") == "tool_reference":
+                    yield str(reference.get("tool_name") or reference.get("name"))
 
 
-def _tool_in(item: Json, at: str) -> Tool:
-    kind = text(item, "type", at)
-    if kind not in (None, "custom"):
-        name = text(item, "name", at) or kind
+def _parse_tool(item: Json, path: str) -> Tool:
+    tool_type = text(item, "type", path)
+    if tool_type not in (None, "custom"):
+        name = text(item, "name", path) or tool_type
         return Tool(
             name=name,
             kind="server",
             dialect=NAME,
             native=item,
-            defer=bool(flag(item, "defer_loading", at)),
-            at=at,
+            defer=bool(flag(item, "defer_loading", path)),
+            path=path,
         )
-    extra = {k: v for k, v in item.items() if k not in _FUNCTION and v is not None}
+    extra = {k: v for k, v in item.items() if k not in _FUNCTION_FIELDS and v is not None}
     return Tool(
-        name=needed_text(item, "name", at),
-        description=text(item, "description", at),
-        schema=mapping(item, "input_schema", at),
-        strict=flag(item, "strict", at),
-        defer=bool(flag(item, "defer_loading", at)),
-        cache=cache_in(item, at),
+        name=required_text(item, "name", path),
+        description=text(item, "description", path),
+        schema=mapping(item, "input_schema", path),
+        strict=flag(item, "strict", path),
+        defer=bool(flag(item, "defer_loading", path)),
+        cache=parse_cache_control(item, path),
         dialect=NAME if extra else "",
         extra=extra,
-        at=at,
+        path=path,
     )
 
 
-def tools_out(job: Job, body: Json) -> None:
-    """Write the tools, and what is said about choosing among them, into the body."""
-    request, traits = job.request, job.traits
+def render_tools(context: RenderContext, body: Json) -> None:
+    """Renders the tools and the tool choice into the body."""
+    request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        job.drop("tools", f"{job.model} takes no tools")
-    offered = job.allowed(job.request.tools) if traits.tools else []
-    tools = [item for tool in offered if (item := _tool_out(job, tool)) is not None]
+        context.drop("tools", f"{context.model} takes no tools")
+    offered = context.filter_allowed_tools(context.request.tools) if traits.tools else []
+    tools = [item for tool in offered if (item := _render_tool(context, tool)) is not None]
     if tools:
         body["tools"] = tools
-    choice = _choice_out(job, tools)
+    choice = _render_tool_choice(context, tools)
     if choice is not None:
         body["tool_choice"] = choice
 
 
-def history_tools_out(job: Job, body: Json) -> None:
+def render_history_tools(context: RenderContext, body: Json) -> None:
     """Declare the tools of calls in the history where none are offered: the API demands it."""
     if "tools" in body:
         return
@@ -111,172 +112,175 @@ def history_tools_out(job: Job, body: Json) -> None:
     names = dict.fromkeys(block["name"] for block in blocks if block.get("type") == "tool_use")
     if not names:
         return
-    body["tools"] = [{"name": name, "input_schema": dict(_EMPTY)} for name in names]
+    body["tools"] = [{"name": name, "input_schema": dict(_EMPTY_SCHEMA)} for name in names]
     body["tool_choice"] = {"type": "none"}
-    job.bend("tools", "the history holds calls: their tools are named, and may not be called")
+    context.approximate(
+        "tools", "the history holds calls: their tools are named, and may not be called"
+    )
 
 
-def _tool_out(job: Job, tool: Tool) -> Json | None:
+def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
     match tool.kind:
         case "server":
-            return _server_out(job, tool)
+            return _render_server_tool(context, tool)
         case "custom":
-            return _custom_out(job, tool)
+            return _render_custom_tool(context, tool)
         case "function":
-            return _function_out(job, tool)
+            return _render_function_tool(context, tool)
         case _:
             assert_never(tool.kind)
 
 
-def _server_out(job: Job, tool: Tool) -> Json | None:
+def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
-    search = web_search.asked(tool)
-    if search is not None and job.traits.web_search:
-        return _web_search_out(job, tool, search)
-    job.drop(tool.at, f"no equivalent for the server tool {tool.name[:60]}")
-    return None
+    search = context.find_web_search(tool)
+    return _render_web_search(context, tool, search) if search is not None else None
 
 
-def _web_search_out(job: Job, tool: Tool, search: WebSearch) -> Json:
+def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) -> Json:
     """Another dialect's web search as Anthropic's."""
-    out: Json = {"type": job.traits.web_search, "name": web_search.NAME}
+    tool_object: Json = {"type": context.traits.web_search, "name": web_search.NAME}
     if search.allowed:
-        out["allowed_domains"] = search.allowed
+        tool_object["allowed_domains"] = search.allowed
     if search.size is not None:
-        job.drop(f"{tool.at}.search_context_size", "no equivalent")
-    return out | located(search.place)
+        context.drop(f"{tool.path}.search_context_size", "no equivalent")
+    return tool_object | user_location(search.location)
 
 
-def _custom_out(job: Job, tool: Tool) -> Json:
+def _render_custom_tool(context: RenderContext, tool: Tool) -> Json:
     """A free-text tool as a function with one string."""
-    out: Json = {"name": job.name(tool.name)}
-    about = tool.description or ""
-    syntax, grammar = _grammar(tool)
+    tool_object: Json = {"name": context.sent_name(tool.name)}
+    description = tool.description or ""
+    syntax, grammar = _parse_grammar(tool)
     if grammar:
-        job.bend(f"{tool.at}.format", "grammar is not enforced, described in text")
-        about = f"{about}\n\nThe input must match this {syntax} grammar:\n{grammar}".strip()
+        context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
+        description = (
+            f"{description}\n\nThe input must match this {syntax} grammar:\n{grammar}".strip()
+        )
     else:
-        job.bend(tool.at, "free-text tool sent as a function with one string")
-    if about:
-        out["description"] = about
-    out["input_schema"] = _ONE_STRING
-    return job.mark(out, tool.cache)
+        context.approximate(tool.path, "free-text tool sent as a function with one string")
+    if description:
+        tool_object["description"] = description
+    tool_object["input_schema"] = _TEXT_INPUT_SCHEMA
+    return context.add_cache_breakpoint(tool_object, tool.cache)
 
 
-def _grammar(tool: Tool) -> tuple[str, str]:
-    """Syntax and definition of a tool's grammar, which Chat puts one level deeper."""
-    told: Any = tool.format or {}
-    told = told.get("grammar", told) if isinstance(told, dict) else {}
-    if not isinstance(told, dict) or not isinstance(told.get("definition"), str):
+def _parse_grammar(tool: Tool) -> tuple[str, str]:
+    """Syntax and definition of a tool's grammar, which Chat nests one level deeper."""
+    grammar_format: Any = tool.format or {}
+    grammar_format = (
+        grammar_format.get("grammar", grammar_format) if isinstance(grammar_format, dict) else {}
+    )
+    if not isinstance(grammar_format, dict) or not isinstance(
+        grammar_format.get("definition"), str
+    ):
         return "", ""
-    return str(told.get("syntax", "")), told["definition"]
+    return str(grammar_format.get("syntax", "")), grammar_format["definition"]
 
 
-def _function_out(job: Job, tool: Tool) -> Json:
-    out: Json = {"name": job.name(tool.name)}
+def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
+    tool_object: Json = {"name": context.sent_name(tool.name)}
     if tool.description is not None:
-        out["description"] = tool.description
-    out["input_schema"] = _schema_out(job, tool)
+        tool_object["description"] = tool.description
+    tool_object["input_schema"] = _render_schema(context, tool)
     if tool.strict:
-        _strict_out(job, tool, out)
+        _render_strict(context, tool, tool_object)
     if tool.defer:
-        out["defer_loading"] = True
+        tool_object["defer_loading"] = True
     for key, value in tool.extra.items():
         if tool.dialect == NAME:
-            out[key] = value
+            tool_object[key] = value
         else:
-            job.drop(f"{tool.at}.{key}", "no equivalent")
-    return job.mark(out, tool.cache)
+            context.drop(f"{tool.path}.{key}", "no equivalent")
+    return context.add_cache_breakpoint(tool_object, tool.cache)
 
 
-def _schema_out(job: Job, tool: Tool) -> Json:
+def _render_schema(context: RenderContext, tool: Tool) -> Json:
     """The schema as the API takes it: its root an object without alternatives."""
-    schema = tool.schema
-    if not schema:
-        return dict(_EMPTY)
-    lost = [key for key in ("oneOf", "anyOf", "allOf") if key in schema]
-    if not lost and schema.get("type") == "object":
-        return schema
-    out = {key: value for key, value in schema.items() if key not in lost}
-    if lost:
-        job.bend(tool.at, f"{', '.join(lost)} at the root of a tool's schema left out")
-    return {**out, "type": "object"}
+    schema, changed = merge_into_object(tool.schema)
+    if changed:
+        context.approximate(tool.path, changed)
+    return schema
 
 
-def _strict_out(job: Job, tool: Tool, out: Json) -> None:
-    """Ask for strictness where the schema can be enforced as it is."""
-    path = f"{tool.at}.strict"
-    if not job.traits.strict_tools:
-        job.drop(path, "the upstream has no strict tools")
+def _render_strict(context: RenderContext, tool: Tool, tool_object: Json) -> None:
+    """Renders `strict` if the schema can be enforced unchanged."""
+    path = f"{tool.path}.strict"
+    if not context.traits.strict_tools:
+        context.drop(path, "the upstream has no strict tools")
         return
-    schema, changed = for_anthropic(out["input_schema"])
-    if changed or not can_be_enforced(out["input_schema"]):
-        job.bend(path, "the schema is outside Anthropic's strict subset", before=True, after=False)
+    schema, changed = restrict_to_anthropic(tool_object["input_schema"])
+    if changed or not is_enforceable(tool_object["input_schema"]):
+        context.approximate(
+            path, "the schema is outside Anthropic's strict subset", before=True, after=False
+        )
         return
-    out["strict"] = True
-    out["input_schema"] = schema
+    tool_object["strict"] = True
+    tool_object["input_schema"] = schema
 
 
 # --- tool choice ---------------------------------------------------------------------
 
 
-def choice_in(body: Json) -> ToolChoice | None:
+def parse_tool_choice(body: Json) -> ToolChoice | None:
     """Which tools may or must be called."""
-    value = mapping(body, "tool_choice")
-    if value is None:
+    choice_object = mapping(body, "tool_choice")
+    if choice_object is None:
         return None
-    word = one_of(value, "type", _WORDS, "tool_choice")
-    if word is None:
+    choice_type = enum_value(choice_object, "type", _CHOICE_TYPES, "tool_choice")
+    if choice_type is None:
         path = "tool_choice.type"
-        raise invalid(f"{path} is required: give one of {', '.join(_WORDS)}", path)
-    single = flag(value, "disable_parallel_tool_use", "tool_choice")
+        raise invalid(f"{path} is required: give one of {', '.join(_CHOICE_TYPES)}", path)
+    single = flag(choice_object, "disable_parallel_tool_use", "tool_choice")
     parallel = None if single is None else not single
-    if word == "tool":
-        name = needed_text(value, "name", "tool_choice")
+    if choice_type == "tool":
+        name = required_text(choice_object, "name", "tool_choice")
         return ToolChoice(mode="named", names=(name,), parallel=parallel)
-    mode: Literal["auto", "any", "none"] = word  # type: ignore[assignment]
+    mode: Literal["auto", "any", "none"] = choice_type  # type: ignore[assignment]
     return ToolChoice(mode=mode, parallel=parallel)
 
 
-def _choice_out(job: Job, sent: list[Json]) -> Json | None:
-    choice, request = job.request.tool_choice, job.request
+def _render_tool_choice(context: RenderContext, sent_tools: list[Json]) -> Json | None:
+    choice, request = context.request.tool_choice, context.request
     if choice is None:
         return None
-    if not sent:
+    if not sent_tools:
         if choice.mode in {"any", "named", "allowed"}:
-            job.drop(request.path("tool_choice"), "no tools are sent")
+            context.drop(request.client_path("tool_choice"), "no tools are sent")
         return None
-    if choice.mode == "named" and _left_out(job, choice.names[0], sent):
-        job.drop(request.path("tool_choice"), "the tool that it names is not sent")
+    if choice.mode == "named" and _is_not_sent(context, choice.names[0], sent_tools):
+        context.drop(request.client_path("tool_choice"), "the tool that it names is not sent")
         choice = replace(choice, mode=None)
-    out = _mode_out(job, choice)
-    if choice.parallel is not False or (out or {}).get("type") == "none":
-        return out
-    if not job.traits.parallel_toggle:
-        job.drop(request.path("parallel"), "the upstream can not switch parallel calls off")
-        return out
-    return {**(out or {"type": "auto"}), "disable_parallel_tool_use": True}
+    choice_object = _render_choice_mode(context, choice)
+    if choice.parallel is not False or (choice_object or {}).get("type") == "none":
+        return choice_object
+    if not context.traits.parallel_toggle:
+        context.drop(
+            request.client_path("parallel"), "the upstream cannot switch parallel calls off"
+        )
+        return choice_object
+    return {**(choice_object or {"type": "auto"}), "disable_parallel_tool_use": True}
 
 
-def _left_out(job: Job, name: str, sent: list[Json]) -> bool:
+def _is_not_sent(context: RenderContext, name: str, sent_tools: list[Json]) -> bool:
     """Whether the client's tool of this name has no equivalent among those sent."""
-    if any(item.get("name") == job.name(name) for item in sent):
+    if any(item.get("name") == context.sent_name(name) for item in sent_tools):
         return False
-    return any(tool.name == name for tool in job.request.tools)
+    return any(tool.name == name for tool in context.request.tools)
 
 
-def _mode_out(job: Job, choice: ToolChoice) -> Json | None:
+def _render_choice_mode(context: RenderContext, choice: ToolChoice) -> Json | None:
     forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
-    if forced and not job.traits.forced_tools:
-        why = f"{job.model} can not be made to call a tool"
-        job.bend(job.request.path("tool_choice"), why, after="auto")
+    if forced and not context.traits.forced_tools:
+        why = f"{context.model} cannot be made to call a tool"
+        context.approximate(context.request.client_path("tool_choice"), why, after="auto")
         return {"type": "auto"}
     match choice.mode:
         case None:
             return None
         case "named":
-            return {"type": "tool", "name": job.name(choice.names[0])}
+            return {"type": "tool", "name": context.sent_name(choice.names[0])}
         case "allowed":
             return {"type": "any" if choice.required else "auto"}
         case "auto" | "any" | "none":

@@ -16,34 +16,36 @@ from gateway.canon.errors import Error, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Dialect, Rendered, Verb
+from gateway.dialects.base import Dialect, RenderedRequest, Verb
 from gateway.dialects.bedrock_converse import errors, request_out, response, stream_in
 from gateway.dialects.bedrock_converse.blocks_out import needs_bytes
 from gateway.dialects.bedrock_converse.names import NAME
-from gateway.dialects.unserved import Unserved
+from gateway.dialects.provider_only import ProviderOnlyClient
 
 # Tokens are counted by the model itself, not by an inference profile for it.
-_REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|ca|jp|global)\.(?=[a-z0-9]+\.)")
-_COUNTED = ("messages", "system", "toolConfig")
+_INFERENCE_PROFILE_PREFIX = re.compile(r"^(?:us|us-gov|eu|apac|au|ca|jp|global)\.(?=[a-z0-9]+\.)")
+_COUNTED_FIELDS = ("messages", "system", "toolConfig")
 
 
 class _Provider:
-    """What it takes to call Bedrock."""
+    """Adapter for Bedrock."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         if verb == "count_tokens":
-            return f"/model/{quote(_REGION.sub('', model), safe='')}/count-tokens"
+            return f"/model/{quote(_INFERENCE_PROFILE_PREFIX.sub('', model), safe='')}/count-tokens"
         action = "converse-stream" if stream else "converse"
         return f"/model/{quote(model, safe='')}/{action}"
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
         return request_out.render_request(request, traits)
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
         return response.parse_response(body, traits, rendered)
 
     def stream_parser(
-        self, traits: Traits, rendered: Rendered | None
+        self, traits: Traits, rendered: RenderedRequest | None
     ) -> stream_in.ConverseStreamParser:
         return stream_in.ConverseStreamParser(traits, rendered)
 
@@ -58,18 +60,18 @@ class _Provider:
 
 
 def _count_body(body: dict[str, Any], model: str) -> dict[str, Any]:
-    """A count with what counts: messages, instructions and tools."""
-    return {"input": {"converse": {key: body[key] for key in _COUNTED if key in body}}}
+    """The body of a token count: messages, instructions and tools."""
+    return {"input": {"converse": {key: body[key] for key in _COUNTED_FIELDS if key in body}}}
 
 
 DIALECT = Dialect(
     name=NAME,
     keepalive=b"",
-    client=Unserved(NAME),
+    client=ProviderOnlyClient(NAME),
     provider=_Provider(),
-    replays_state=True,
+    replays_reasoning=True,
     framing="eventstream",
-    served=False,
-    count_body=_count_body,
-    needs_bytes=needs_bytes,
+    serves_clients=False,
+    token_count_body=_count_body,
+    needs_inline_media=needs_bytes,
 )

@@ -7,10 +7,10 @@ import re
 from typing import assert_never
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.media import media_type_of, sniffed
+from gateway.canon.media import resolve_media_type, sniff_base64
 from gateway.canon.request import (
     Audio,
-    Cache,
+    CacheBreakpoint,
     Document,
     Image,
     Native,
@@ -21,76 +21,78 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.signature import belongs
+from gateway.canon.signature import is_from_target
 from gateway.canon.traits import Traits
-from gateway.dialects.bedrock_converse.job import Job
 from gateway.dialects.bedrock_converse.names import (
-    DOCUMENTS,
-    IMAGES,
+    AUDIO_FORMATS,
+    DOCUMENT_FORMATS,
+    IMAGE_FORMATS,
     NAME,
-    SEARCH_RESULT,
-    SOUNDS,
+    SEARCH_RESULT_MEDIA_TYPE,
     Json,
 )
-from gateway.dialects.fields import joined
+from gateway.dialects.bedrock_converse.render_context import RenderContext
+from gateway.dialects.fields import join_path
 
-EMPTY = "(empty)"
-_NOT_IN_TITLES = re.compile(r"[^a-zA-Z0-9()\[\] -]+")
+EMPTY_PLACEHOLDER = "(empty)"
+_INVALID_TITLE_CHARACTERS = re.compile(r"[^a-zA-Z0-9()\[\] -]+")
 _SPACES = re.compile(r"\s{2,}")
-_STORED = "s3://"
+_S3_PREFIX = "s3://"
 # Blocks that may stand in a tool's result.
-_IN_RESULTS = frozenset({"text", "image", "document", "searchResult"})
+_RESULT_BLOCK_TYPES = frozenset({"text", "image", "document", "searchResult"})
 
 
-def blocks_out(job: Job, parts: tuple[Part, ...]) -> list[Json]:
-    """The blocks to send; what the target does not take is reported."""
+def render_blocks(context: RenderContext, parts: tuple[Part, ...]) -> list[Json]:
+    """Renders the parts as blocks; reports what the target does not accept."""
     blocks: list[Json] = []
     for part in parts:
-        blocks += _part_out(job, part)
-        job.mark(blocks, _cache_of(part))
+        blocks += _render_part(context, part)
+        context.add_cache_breakpoint(blocks, _part_cache(part))
     return blocks
 
 
-def _cache_of(part: Part) -> Cache | None:
-    """The mark after a part; one inside a result stands after the result."""
-    own: Cache | None = getattr(part, "cache", None)
-    if own is None and isinstance(part, ToolResult):
-        return next((mark for inner in part.parts if (mark := _cache_of(inner))), None)
-    return own
+def _part_cache(part: Part) -> CacheBreakpoint | None:
+    """The cache breakpoint after a part; one inside a result moves after the result."""
+    part_cache: CacheBreakpoint | None = getattr(part, "cache", None)
+    if part_cache is None and isinstance(part, ToolResult):
+        return next(
+            (nested_cache for inner in part.parts if (nested_cache := _part_cache(inner))), None
+        )
+    return part_cache
 
 
-def _part_out(job: Job, part: Part) -> list[Json]:
+def _render_part(context: RenderContext, part: Part) -> list[Json]:
     match part:
         case Text():
-            return text_out(job, part)
+            return render_text(context, part)
         case Image():
-            return [_image_out(job, part)]
+            return [_render_image(context, part)]
         case Document():
-            return [_document_out(job, part)]
+            return [_render_document(context, part)]
         case Audio():
-            return [_audio_out(job, part)]
+            return [_render_audio(context, part)]
         case ToolCall():
-            return [_call_out(job, part)]
+            return [_render_tool_use(context, part)]
         case ToolResult():
-            return _result_out(job, part)
+            return _render_tool_result(context, part)
         case Reasoning():
-            return _thought_out(job, part)
+            return _render_thinking(context, part)
         case Refusal():
-            job.bend(part.at, "a refusal in the history is sent as text")
-            return text_out(job, Text(text=part.text, at=part.at))
+            context.approximate(part.path, "a refusal in the history is sent as text")
+            return render_text(context, Text(text=part.text, path=part.path))
         case Native():
             if part.dialect == NAME:
                 return [part.data]
-            job.drop(part.at, "Converse has no block for it")
+            context.drop(part.path, "Converse has no block for it")
             return []
         case _:
             assert_never(part)
 
 
-def refused(at: str, why: str) -> GatewayError:
-    """The error for a part that can not be sent at all."""
-    at = at or "messages"
-    return GatewayError(Error(kind="unsupported_param", message=f"{at}: {why}", param=at))
+def unsupported_part_error(path: str, why: str) -> GatewayError:
+    """The error for a part that cannot be sent at all."""
+    path = path or "messages"
+    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
 
 
 def is_blank(text: str) -> bool:
@@ -98,67 +100,84 @@ def is_blank(text: str) -> bool:
     return not text or text.isspace()
 
 
-def text_out(job: Job, part: Text) -> list[Json]:
+def render_text(context: RenderContext, part: Text) -> list[Json]:
     """A text block; none for a blank text, which the API refuses."""
     if is_blank(part.text):
-        # Empty ones are told of by turn: those beside calls say nothing.
+        # Empty texts are reported by turn; those next to tool calls are not.
         if part.text:
-            job.drop(part.at, "blank text block")
+            context.drop(part.path, "blank text block")
         return []
     if part.citations:
-        job.drop(f"{part.at}.citations", "sources can not be sent back")
+        context.drop(f"{part.path}.citations", "sources cannot be sent back")
     return [{"text": part.text}]
 
 
 # --- media -------------------------------------------------------------------------------
 
 
-def _note(job: Job, at: str, what: str, why: str) -> Json:
-    """A note to the model in place of media that the target does not take."""
-    job.drop(at, f"{why}; a note stands in its place")
-    return {"text": f"[{what} left out: {why}]"}
+def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
+    """A text note that replaces media the target does not accept."""
+    context.drop(path, f"{why}; a note stands in its place")
+    return {"text": f"[{media_name} left out: {why}]"}
 
 
-def _image_out(job: Job, image: Image) -> Json:
-    if not job.traits.images:
-        return _note(job, image.at, "image", "this model takes no images")
+def _render_image(context: RenderContext, image: Image) -> Json:
+    if not context.traits.images:
+        return _render_media_note(context, image.path, "image", "this model takes no images")
     if image.detail not in (None, "auto"):
-        job.drop(joined(image.at, job.request.path("detail")), "no equivalent")
+        context.drop(join_path(image.path, context.request.client_path("detail")), "no equivalent")
     if image.file_id is not None:
-        raise refused(image.at, "a file id of another provider can not be sent; send its data")
+        raise unsupported_part_error(
+            image.path, "a file id of another provider cannot be sent; send its data"
+        )
     if image.data is not None:
-        media = media_type_of(image.data, image.media_type, "image/png")
-        if media not in IMAGES:
-            raise refused(image.at, f"an image must be one of {', '.join(IMAGES)}, not {media}")
-        return {"image": {"format": IMAGES[media], "source": {"bytes": image.data}}}
+        media_type = resolve_media_type(image.data, image.media_type, "image/png")
+        if media_type not in IMAGE_FORMATS:
+            raise unsupported_part_error(
+                image.path, f"an image must be one of {', '.join(IMAGE_FORMATS)}, not {media_type}"
+            )
+        return {"image": {"format": IMAGE_FORMATS[media_type], "source": {"bytes": image.data}}}
     url = image.url or ""
-    if not url.startswith(_STORED):
-        return _note(job, image.at, "image", "this provider does not fetch URLs; send its data")
-    word = url.rpartition(".")[2].lower()
-    kind = {"jpg": "jpeg"}.get(word, word)
+    if not url.startswith(_S3_PREFIX):
+        return _render_media_note(
+            context, image.path, "image", "this provider does not fetch URLs; send its data"
+        )
+    extension = url.rpartition(".")[2].lower()
+    image_format = {"jpg": "jpeg"}.get(extension, extension)
     source = {"s3Location": {"uri": url}}
-    return {"image": {"format": kind if kind in IMAGES.values() else "png", "source": source}}
+    return {
+        "image": {
+            "format": image_format if image_format in IMAGE_FORMATS.values() else "png",
+            "source": source,
+        }
+    }
 
 
 def needs_bytes(part: Image | Document, traits: Traits) -> bool:
-    """Whether a file can only be given by its bytes: of addresses only Amazon's S3 is known."""
-    takes = traits.images if isinstance(part, Image) else traits.pdf
-    return takes and not (part.url or "").startswith(_STORED)
+    """Whether a file must be sent as bytes: only S3 URLs are supported."""
+    is_supported = traits.images if isinstance(part, Image) else traits.pdf
+    return is_supported and not (part.url or "").startswith(_S3_PREFIX)
 
 
-def _document_out(job: Job, document: Document) -> Json:
-    if document.media_type == SEARCH_RESULT and document.parts is not None:
-        return _search_result_out(document)
-    if not job.traits.pdf:
-        return _note(job, document.at, "document", "this model takes no documents")
+def _render_document(context: RenderContext, document: Document) -> Json:
+    if document.media_type == SEARCH_RESULT_MEDIA_TYPE and document.parts is not None:
+        return _render_search_result(document)
+    if not context.traits.pdf:
+        return _render_media_note(
+            context, document.path, "document", "this model takes no documents"
+        )
     if document.file_id is not None:
-        why = "a file id of another provider can not be sent; send the file's data"
-        raise refused(document.at, why)
-    if document.url is not None and not document.url.startswith(_STORED):
+        why = "a file id of another provider cannot be sent; send the file's data"
+        raise unsupported_part_error(document.path, why)
+    if document.url is not None and not document.url.startswith(_S3_PREFIX):
         why = "this provider does not fetch URLs; send its data"
-        return _note(job, document.at, "document", why)
-    kind, source = _source_out(document)
-    block: Json = {"format": kind, "name": _title(job, document), "source": source}
+        return _render_media_note(context, document.path, "document", why)
+    document_format, source = _render_document_source(document)
+    block: Json = {
+        "format": document_format,
+        "name": _document_title(context, document),
+        "source": source,
+    }
     if document.context is not None:
         block["context"] = document.context
     if document.citations:
@@ -166,115 +185,129 @@ def _document_out(job: Job, document: Document) -> Json:
     return {"document": block}
 
 
-def _title(job: Job, document: Document) -> str:
+def _document_title(context: RenderContext, document: Document) -> str:
     """A name of the few characters that are taken, which no other document has."""
-    name = _SPACES.sub(" ", _NOT_IN_TITLES.sub(" ", document.title or "")).strip()[:200]
-    return job.title(name or "Document")
+    name = _SPACES.sub(" ", _INVALID_TITLE_CHARACTERS.sub(" ", document.title or "")).strip()[:200]
+    return context.unique_title(name or "Document")
 
 
-def _source_out(document: Document) -> tuple[str, Json]:
+def _render_document_source(document: Document) -> tuple[str, Json]:
     """A document's format and where its bytes are."""
     if document.url is not None:
-        word = document.url.rpartition(".")[2].lower()
-        kind = word if word in DOCUMENTS.values() else "pdf"
-        return kind, {"s3Location": {"uri": document.url}}
+        extension = document.url.rpartition(".")[2].lower()
+        document_format = extension if extension in DOCUMENT_FORMATS.values() else "pdf"
+        return document_format, {"s3Location": {"uri": document.url}}
     if document.data is not None:
-        media = sniffed(document.data) or document.media_type or "application/pdf"
-        if media not in DOCUMENTS and media.startswith("text/"):
-            media = "text/plain"
-        if media not in DOCUMENTS:
-            raise refused(document.at, f"a document can not be of the type {media[:60]}")
-        return DOCUMENTS[media], {"bytes": document.data}
-    words = document.text
-    if words is None:
-        words = "\n\n".join(p.text for p in document.parts or () if isinstance(p, Text))
-    data = base64.b64encode((words or EMPTY).encode("utf-8", "replace")).decode()
+        media_type = sniff_base64(document.data) or document.media_type or "application/pdf"
+        if media_type not in DOCUMENT_FORMATS and media_type.startswith("text/"):
+            media_type = "text/plain"
+        if media_type not in DOCUMENT_FORMATS:
+            raise unsupported_part_error(
+                document.path, f"a document cannot be of the type {media_type[:60]}"
+            )
+        return DOCUMENT_FORMATS[media_type], {"bytes": document.data}
+    document_text = document.text
+    if document_text is None:
+        document_text = "\n\n".join(p.text for p in document.parts or () if isinstance(p, Text))
+    data = base64.b64encode(
+        (document_text or EMPTY_PLACEHOLDER).encode("utf-8", "replace")
+    ).decode()
     return "txt", {"bytes": data}
 
 
-def _search_result_out(document: Document) -> Json:
-    told = [{"text": part.text} for part in document.parts or () if isinstance(part, Text)]
+def _render_search_result(document: Document) -> Json:
+    content = [{"text": part.text} for part in document.parts or () if isinstance(part, Text)]
     block: Json = {
         "source": document.context or "",
         "title": document.title or "",
-        "content": told or [{"text": EMPTY}],
+        "content": content or [{"text": EMPTY_PLACEHOLDER}],
     }
     if document.citations is not None:
         block["citations"] = {"enabled": document.citations}
     return {"searchResult": block}
 
 
-def _audio_out(job: Job, audio: Audio) -> Json:
-    if not job.traits.audio:
-        raise refused(audio.at, f"{job.model} takes no audio")
-    if audio.format not in SOUNDS:
-        raise refused(audio.at, f"audio can not be of the format {audio.format[:20]}")
+def _render_audio(context: RenderContext, audio: Audio) -> Json:
+    if not context.traits.audio:
+        raise unsupported_part_error(audio.path, f"{context.model} takes no audio")
+    if audio.format not in AUDIO_FORMATS:
+        raise unsupported_part_error(
+            audio.path, f"audio cannot be of the format {audio.format[:20]}"
+        )
     return {"audio": {"format": audio.format, "source": {"bytes": audio.data}}}
 
 
-# --- calls, results, thoughts ------------------------------------------------------------
+# --- calls, results, reasoning---------------------------------------------------------
 
 
-def _call_out(job: Job, call: ToolCall) -> Json:
-    sent = job.call_id(call.id)
-    if sent != call.id:
+def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
+    sent_id = context.call_id(call.id)
+    if sent_id != call.id:
         why = "rewritten to 64 of the characters that the upstream takes, mapped back"
-        job.bend(f"{call.at}.id", why, before=call.id[:80], after=sent)
+        context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
     if call.signature is not None:
-        job.unsign(call)
+        context.drop_signature(call)
     arguments = call.arguments
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
-        job.bend(call.at, "the arguments are no JSON object; sent as `_raw`")
+        context.approximate(call.path, "the arguments are no JSON object; sent as `_raw`")
         arguments = {"_raw": call.raw or ""}
-    return {"toolUse": {"toolUseId": sent, "name": job.name(call.name), "input": arguments}}
+    return {
+        "toolUse": {"toolUseId": sent_id, "name": context.sent_name(call.name), "input": arguments}
+    }
 
 
-def _result_out(job: Job, result: ToolResult) -> list[Json]:
+def _render_tool_result(context: RenderContext, result: ToolResult) -> list[Json]:
     """A result; media stand inside it where the model takes them, else after it."""
-    content, after = _inside(job, result)
-    failed = bool(result.is_error)
+    content, following_blocks = _split_result_blocks(context, result)
+    is_failure = bool(result.is_error)
     if not content:
-        content = [{"text": EMPTY}]
-        path = result.at or next((p.at for p in result.parts if not isinstance(p, Native)), "")
-        job.bend(_content_path(path), f"an empty tool result is sent as {EMPTY!r}")
-    if failed and not job.traits.tool_result_status:
-        job.bend(result.at, "the failure is told in words")
+        content = [{"text": EMPTY_PLACEHOLDER}]
+        path = result.path or next((p.path for p in result.parts if not isinstance(p, Native)), "")
+        context.approximate(
+            _content_path(path), f"an empty tool result is sent as {EMPTY_PLACEHOLDER!r}"
+        )
+    if is_failure and not context.traits.tool_result_status:
+        context.approximate(result.path, "the failure is described in text")
         content.insert(0, {"text": "Error:"})
-    block: Json = {"toolUseId": job.call_id(result.id), "content": content}
-    if job.traits.tool_result_status:
-        block["status"] = "error" if failed else "success"
-    return [{"toolResult": block}, *after]
+    block: Json = {"toolUseId": context.call_id(result.id), "content": content}
+    if context.traits.tool_result_status:
+        block["status"] = "error" if is_failure else "success"
+    return [{"toolResult": block}, *following_blocks]
 
 
-def _content_path(at: str) -> str:
-    return f"{at}.content" if at and not at.endswith(".content") else at
+def _content_path(path: str) -> str:
+    return f"{path}.content" if path and not path.endswith(".content") else path
 
 
-def _inside(job: Job, result: ToolResult) -> tuple[list[Json], list[Json]]:
+def _split_result_blocks(
+    context: RenderContext, result: ToolResult
+) -> tuple[list[Json], list[Json]]:
     """The blocks of a result, and those that can only stand after it."""
-    blocks = [block for part in result.parts for block in _part_out(job, part)]
-    if job.traits.tool_result_images:
-        inner = [block for block in blocks if block.keys() <= _IN_RESULTS]
+    blocks = [block for part in result.parts for block in _render_part(context, part)]
+    if context.traits.tool_result_images:
+        nested_blocks = [block for block in blocks if block.keys() <= _RESULT_BLOCK_TYPES]
     else:
-        inner = [block for block in blocks if "text" in block]
-    after = [block for block in blocks if block not in inner]
-    if after:
-        job.bend(result.at, "media in a tool result are sent after it")
-    return inner, after
+        nested_blocks = [block for block in blocks if "text" in block]
+    following_blocks = [block for block in blocks if block not in nested_blocks]
+    if following_blocks:
+        context.approximate(result.path, "media in a tool result are sent after it")
+    return nested_blocks, following_blocks
 
 
-def _thought_out(job: Job, thought: Reasoning) -> list[Json]:
-    """A thought that goes back to the model that made it; another's is left out."""
-    state = thought.signature
-    if state is None or not belongs(state, job.traits):
-        told = "no signature available for replay" if state is None else "thought of another model"
-        job.drop(thought.at, told)
+def _render_thinking(context: RenderContext, reasoning: Reasoning) -> list[Json]:
+    """Renders reasoning of the target's own model; drops that of another model."""
+    signature = reasoning.signature
+    if signature is None or not is_from_target(signature, context.traits):
+        reason = (
+            "no signature available for replay" if signature is None else "thought of another model"
+        )
+        context.drop(reasoning.path, reason)
         return []
-    if thought.redacted:
-        return [{"reasoningContent": {"redactedContent": state.value}}]
-    inner: Json = {"text": thought.text}
-    if state.value:
-        inner["signature"] = state.value
-    return [{"reasoningContent": {"reasoningText": inner}}]
+    if reasoning.redacted:
+        return [{"reasoningContent": {"redactedContent": signature.value}}]
+    reasoning_text: Json = {"text": reasoning.text}
+    if signature.value:
+        reasoning_text["signature"] = signature.value
+    return [{"reasoningContent": {"reasoningText": reasoning_text}}]

@@ -11,10 +11,10 @@ from gateway.canon.errors import Error
 from gateway.dialects.bedrock_converse.names import Json
 from gateway.dialects.retry import retry_after, should_retry
 
-_LONGEST = 2000
+_MAX_MESSAGE_LENGTH = 2000
 
 # The exception's name, in lower case and without `exception` -> kind.
-_NAMES: dict[str, str] = {
+_KIND_BY_EXCEPTION: dict[str, str] = {
     "validation": "invalid_request",
     "servicequotaexceeded": "quota",
     "accessdenied": "upstream_auth",
@@ -33,7 +33,7 @@ _NAMES: dict[str, str] = {
     "internalfailure": "upstream_error",
     "serviceunavailable": "overloaded",
 }
-_STATUSES: dict[int, str] = {
+_KIND_BY_STATUS: dict[int, str] = {
     401: "upstream_auth",
     402: "quota",
     403: "upstream_auth",
@@ -47,9 +47,9 @@ _STATUSES: dict[int, str] = {
     529: "overloaded",
 }
 # Statuses of a model behind the service that tell whether and when to try again.
-_TRANSIENT = frozenset({408, 429, 503, 504})
+_TRANSIENT_MODEL_STATUSES = frozenset({408, 429, 503, 504})
 # Wordings that are the only sign of a kind (wire/spec.md, section 5).
-_PHRASES: tuple[tuple[str, str], ...] = (
+_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("input is too long", "context_length"),
     ("too many input tokens", "context_length"),
     ("prompt is too long", "context_length"),
@@ -60,19 +60,20 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("is deprecated for this model", "unsupported_param"),
     ("extra inputs are not permitted", "unsupported_param"),
 )
-_PHRASED = frozenset({"invalid_request", "upstream_error"})
-_SPENT = ("tokens per day", "daily")
+_KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
-    """What the upstream's refusal means; headers have lower-case names."""
+    """The canonical error of an upstream's error response; headers have lower-case names."""
     try:
         payload = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         payload = None
     fields = payload if isinstance(payload, dict) else {}
-    told = headers.get("x-amzn-errortype") or fields.get("__type")
-    error = error_in(told if isinstance(told, str) else "", fields, status=status, raw=body)
+    exception_name = headers.get("x-amzn-errortype") or fields.get("__type")
+    error = parse_error_payload(
+        exception_name if isinstance(exception_name, str) else "", fields, status=status, raw=body
+    )
     return msgspec.structs.replace(
         error,
         retry_after_s=retry_after(headers, payload),
@@ -81,45 +82,49 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     )
 
 
-def error_in(name: str, fields: Json, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error of an exception's name and its fields; `raw` is shown where it has no words."""
-    # `ValidationException:http://…` and `com.amazon.coral#ValidationException` are one.
+def parse_error_payload(
+    name: str, fields: Json, *, status: int | None = None, raw: bytes = b""
+) -> Error:
+    """The error of an exception; `raw` is the message if the fields have none."""
+    # `ValidationException:http://…` and `com.amazon.coral#ValidationException` are equal.
     name = name.partition(":")[0].rpartition("#")[2]
-    message = _message(fields) or _plain(raw, status)
-    # Of a model's own failure its status says more than the exception's.
-    told = fields.get("originalStatusCode")
-    behind = type(told) is int and told in _TRANSIENT
+    message = _error_message(fields) or _fallback_message(raw, status)
+    # For a model failure, the model's own status is more specific.
+    model_status = fields.get("originalStatusCode")
+    is_model_failure = type(model_status) is int and model_status in _TRANSIENT_MODEL_STATUSES
     return Error(
-        kind=_kind(told if behind else status, name, message),
-        message=message[:_LONGEST],
+        kind=_classify_error(model_status if is_model_failure else status, name, message),
+        message=message[:_MAX_MESSAGE_LENGTH],
         code=name or None,
         status=status,
     )
 
 
-def _message(fields: Json) -> str:
+def _error_message(fields: Json) -> str:
     candidates: list[Any] = [fields.get(key) for key in ("message", "Message", "originalMessage")]
-    return next((words for words in candidates if isinstance(words, str) and words), "")
+    return next((message for message in candidates if isinstance(message, str) and message), "")
 
 
-def _plain(raw: bytes, status: int | None) -> str:
+def _fallback_message(raw: bytes, status: int | None) -> str:
     text = raw[:500].decode("utf-8", "replace").strip()
-    number = f" {status}" if status is not None else ""
+    status_text = f" {status}" if status is not None else ""
     if not text or text == "{}":
-        return f"the upstream failed{number} without a message"
+        return f"the upstream answered{status_text} without an error message"
     if text.startswith("<"):
-        return f"the upstream answered{number} with an HTML page, not with its API"
+        return f"the upstream answered{status_text} with an HTML page, not with its API"
     return text
 
 
-def _kind(status: int | None, name: str, message: str) -> str:
-    kind = _NAMES.get(name.lower().removesuffix("exception")) or _STATUSES.get(status or 0)
+def _classify_error(status: int | None, name: str, message: str) -> str:
+    kind = _KIND_BY_EXCEPTION.get(name.lower().removesuffix("exception")) or _KIND_BY_STATUS.get(
+        status or 0
+    )
     if kind is None:
-        wrong = status is not None and 400 <= status < 500
-        kind = "invalid_request" if wrong else "upstream_error"
-    told = message.lower()
-    if kind == "rate_limit" and any(words in told for words in _SPENT):
-        return "quota"
-    if kind not in _PHRASED:
+        is_client_error = status is not None and 400 <= status < 500
+        kind = "invalid_request" if is_client_error else "upstream_error"
+    if kind not in _KINDS_REFINED_BY_PHRASE:
         return kind
-    return next((known for phrase, known in _PHRASES if phrase in told), kind)
+    lower_message = message.lower()
+    return next(
+        (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
+    )

@@ -5,24 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.canon.response import Finish
-from gateway.dialects.bedrock_converse.names import REASONS
+from gateway.dialects.bedrock_converse.names import FINISH_REASONS
 
 
-def finish_in(word: Any, more: Any, *, called: bool) -> Finish:
-    """The canonical reason; `more` are the model's own fields of the answer.
+def parse_finish(stop_reason: Any, model_fields: Any, *, has_tool_call: bool) -> Finish:
+    """The canonical reason; `model_fields` are the model-specific fields of the response.
 
-    A call without the reason for it is one all the same, and a reason without a call none.
+    The tool call decides, not the reported reason.
     """
-    reason: Any = REASONS.get(word, "stop") if isinstance(word, str) else "stop"
+    reason: Any = (
+        FINISH_REASONS.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
+    )
     if reason in {"stop", "tool"}:
-        reason = "tool" if called else "stop"
-    told = more.get("stop_sequence") if isinstance(more, dict) else None
+        reason = "tool" if has_tool_call else "stop"
+    stop_sequence = model_fields.get("stop_sequence") if isinstance(model_fields, dict) else None
     explanation = None
     if reason == "malformed":
-        explanation = f"the model's answer ended with {word}"
+        explanation = f"the model's answer ended with {stop_reason}"
     return Finish(
         reason=reason,
-        stop_sequence=told if isinstance(told, str) and reason == "stop_sequence" else None,
+        stop_sequence=stop_sequence
+        if isinstance(stop_sequence, str) and reason == "stop_sequence"
+        else None,
         explanation=explanation,
-        category=word if reason == "filter" else None,
+        category=stop_reason if reason == "filter" else None,
     )

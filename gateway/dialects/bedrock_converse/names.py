@@ -1,4 +1,4 @@
-"""The words of this dialect that several of its modules use, as tables."""
+"""Constants and lookup tables that several modules of this dialect use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Json = dict[str, Any]
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 # Fields of a model's own, which Converse hands on unread.
-MORE = "additionalModelRequestFields"
+MODEL_FIELDS = "additionalModelRequestFields"
 
 # How other dialects mark a document that is a search result.
-SEARCH_RESULT = "application/x-search-result"
+SEARCH_RESULT_MEDIA_TYPE = "application/x-search-result"
 
-# `stopReason` -> canonical; what is not listed is an ordinary stop.
-REASONS = {
+# `stopReason` -> canonical; any other value is an ordinary stop.
+FINISH_REASONS = {
     "end_turn": "stop",
     "tool_use": "tool",
     "max_tokens": "length",
@@ -29,13 +29,13 @@ REASONS = {
 }
 
 # Media type -> the format's name.
-IMAGES = {
+IMAGE_FORMATS = {
     "image/png": "png",
     "image/jpeg": "jpeg",
     "image/gif": "gif",
     "image/webp": "webp",
 }
-DOCUMENTS = {
+DOCUMENT_FORMATS = {
     "application/pdf": "pdf",
     "text/csv": "csv",
     "application/msword": "doc",
@@ -46,7 +46,7 @@ DOCUMENTS = {
     "text/plain": "txt",
     "text/markdown": "md",
 }
-SOUNDS = frozenset(
+AUDIO_FORMATS = frozenset(
     {
         "mp3",
         "opus",
@@ -65,7 +65,7 @@ SOUNDS = frozenset(
     }
 )
 # Values of `anthropic-beta` that Bedrock's models know; it refuses any other.
-BETAS = frozenset(
+SUPPORTED_BETAS = frozenset(
     {
         "interleaved-thinking-2025-05-14",
         "context-1m-2025-08-07",

@@ -6,46 +6,58 @@ import re
 
 import msgspec
 
-from gateway.canon.schema import can_be_enforced, for_anthropic, without_meta
-from gateway.dialects.bedrock_converse.job import Job
+from gateway.canon.schema import (
+    is_enforceable,
+    restrict_to_anthropic,
+    with_description,
+    without_meta,
+)
 from gateway.dialects.bedrock_converse.names import Json
+from gateway.dialects.bedrock_converse.render_context import RenderContext
 
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+_INVALID_NAME_CHARACTERS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def output_out(job: Job, body: Json) -> None:
-    """Write the form into the body, or a hint for the model where it can not be enforced."""
-    output, request = job.request.output, job.request
+def render_output_format(context: RenderContext, body: Json) -> None:
+    """Write the form into the body, or a hint for the model where it cannot be enforced."""
+    output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
-        _schema_out(job, body, output.schema)
+        _render_schema(context, body, output.schema)
     elif output.format != "text":
-        job.hints.append("Answer only with one JSON object.")
-        job.bend(request.path("format"), "no JSON mode upstream: given as an instruction")
+        context.hints.append("Answer only with one JSON object.")
+        context.approximate(
+            request.client_path("format"), "no JSON mode upstream: given as an instruction"
+        )
     if output.verbosity is not None:
-        job.drop(request.path("verbosity"), "no equivalent")
+        context.drop(request.client_path("verbosity"), "no equivalent")
 
 
-def _schema_out(job: Job, body: Json, schema: Json) -> None:
-    request, output = job.request, job.request.output
-    if job.traits.structured != "schema":
-        _hint(job, schema, "the upstream enforces no schema")
+def _render_schema(context: RenderContext, body: Json, schema: Json) -> None:
+    request, output = context.request, context.request.output
+    if context.traits.structured != "schema":
+        _add_schema_hint(context, schema, "the upstream enforces no schema")
         return
-    if not can_be_enforced(schema):
-        _hint(job, schema, "the upstream can not enforce this schema")
+    if not is_enforceable(schema):
+        _add_schema_hint(context, schema, "the upstream cannot enforce this schema")
         return
-    fitted, changed = for_anthropic(schema)
+    strict_schema, changed = restrict_to_anthropic(schema)
     if changed:
-        job.bend(request.path("schema"), f"{'/'.join(changed)} moved to descriptions")
-    told: Json = {"schema": msgspec.json.encode(fitted).decode()}
+        context.approximate(
+            request.client_path("schema"), f"{'/'.join(changed)} moved to descriptions"
+        )
+    json_schema: Json = {"schema": msgspec.json.encode(strict_schema).decode()}
     if output.name is not None:
-        told["name"] = _NOT_IN_NAMES.sub("_", output.name)[:64]
+        json_schema["name"] = _INVALID_NAME_CHARACTERS.sub("_", output.name)[:64]
     if output.description is not None:
-        told["description"] = output.description
-    form = {"type": "json_schema", "structure": {"jsonSchema": told}}
-    body.setdefault("outputConfig", {})["textFormat"] = form
+        json_schema["description"] = output.description
+    text_format = {"type": "json_schema", "structure": {"jsonSchema": json_schema}}
+    body.setdefault("outputConfig", {})["textFormat"] = text_format
 
 
-def _hint(job: Job, schema: Json, why: str) -> None:
-    words = msgspec.json.encode(without_meta(schema)).decode()
-    job.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{words}")
-    job.bend(job.request.path("schema"), f"{why}: it is given as an instruction")
+def _add_schema_hint(context: RenderContext, schema: Json, why: str) -> None:
+    described_schema = with_description(without_meta(schema), context.request.output.description)
+    schema_text = msgspec.json.encode(described_schema).decode()
+    context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
+    context.approximate(
+        context.request.client_path("schema"), f"{why}: it is given as an instruction"
+    )

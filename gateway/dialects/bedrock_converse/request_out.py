@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.naming import stable_id
+from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
-from gateway.dialects.bedrock_converse.job import Job
-from gateway.dialects.bedrock_converse.messages_out import messages_out, system_out
-from gateway.dialects.bedrock_converse.names import BETAS, MORE, Json
-from gateway.dialects.bedrock_converse.output import output_out
-from gateway.dialects.bedrock_converse.thinking import thinking_out
-from gateway.dialects.bedrock_converse.tools import tools_out
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.bedrock_converse.messages_out import render_messages, render_system
+from gateway.dialects.bedrock_converse.names import MODEL_FIELDS, SUPPORTED_BETAS, Json
+from gateway.dialects.bedrock_converse.output import render_output_format
+from gateway.dialects.bedrock_converse.render_context import RenderContext
+from gateway.dialects.bedrock_converse.thinking import render_thinking
+from gateway.dialects.bedrock_converse.tools import render_tools
 
 # Sampling fields that Converse does not have.
-_UNKNOWN = (
+_UNSUPPORTED_SAMPLING = (
     "min_p",
     "frequency_penalty",
     "presence_penalty",
@@ -27,190 +27,214 @@ _UNKNOWN = (
     "logprobs",
     "top_logprobs",
 )
-_MOST_STOPS = 2500
-_MOST_LABELS = 16
-_LONGEST_LABEL = 256
-_LABEL = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{0,256}")
-_TIERS = {"default": "default", "priority": "priority", "flex": "flex"}
+_MAX_STOPS = 2500
+_MAX_LABELS = 16
+_MAX_LABEL_LENGTH = 256
+_VALID_LABEL = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{0,256}")
+_SERVICE_TIERS = {"default": "default", "priority": "priority", "flex": "flex"}
 
 
-def render_request(request: Request, traits: Traits) -> Rendered:
-    """The JSON to send and what it could not carry. Raises GatewayError."""
-    _refuse(request)
-    job = Job(request, traits)
+def render_request(request: Request, traits: Traits) -> RenderedRequest:
+    """The JSON to send, and its adaptations. Raises GatewayError."""
+    _check_supported(request)
+    context = RenderContext(request, traits)
     body: Json = {}
-    system = system_out(job)
-    body["messages"] = messages_out(job, system)
-    tools_out(job, body)
-    _limit_out(job, body)
-    output_out(job, body)
-    system += [{"text": hint} for hint in job.hints]
+    system = render_system(context)
+    body["messages"] = render_messages(context, system)
+    render_tools(context, body)
+    _render_max_tokens(context, body)
+    render_output_format(context, body)
+    system += [{"text": hint} for hint in context.hints]
     if system:
         body["system"] = system
-    thinking_out(job, body)
-    _sampling_out(job, body)
-    _meta_out(job, body)
-    _cache_out(job, body)
-    _rest_out(job)
-    job.limit_marks(body)
-    if job.more:
-        body[MORE] = job.more
-    customs = (job.names[tool.name] for tool in request.tools if tool.kind == "custom")
-    return Rendered(
+    render_thinking(context, body)
+    _render_sampling(context, body)
+    _render_metadata(context, body)
+    _render_request_cache(context, body)
+    _render_extra_fields(context)
+    context.limit_cache_breakpoints(body)
+    if context.model_fields:
+        body[MODEL_FIELDS] = context.model_fields
+    custom_names = (
+        context.sent_names[tool.name] for tool in request.tools if tool.kind == "custom"
+    )
+    return RenderedRequest(
         body=body,
-        report=tuple(job.report),
-        names={sent: told for told, sent in job.names.items() if sent != told},
-        custom=frozenset(customs),
+        report=tuple(context.report),
+        client_names={
+            sent_name: client_name
+            for client_name, sent_name in context.sent_names.items()
+            if sent_name != client_name
+        },
+        custom_tools=frozenset(custom_names),
     )
 
 
-def _refuse(request: Request) -> None:
-    """Refuse what no answer of this dialect could give."""
+def _check_supported(request: Request) -> None:
+    """Rejects requests that this dialect cannot fulfil."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        _refused(request.path("n"), "Bedrock gives one answer at a time")
+        _raise_unsupported(request.client_path("n"), "Bedrock gives one answer at a time")
     if request.previous_response_id is not None:
-        _refused(request.path("previous_response_id"), "the upstream keeps no earlier answers")
+        _raise_unsupported(
+            request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
+        )
 
 
-def _refused(path: str, why: str) -> None:
+def _raise_unsupported(path: str, why: str) -> None:
     raise GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
 
 
 # --- limits and sampling -------------------------------------------------------------------
 
 
-def _limit_out(job: Job, body: Json) -> None:
-    wanted, most = job.request.max_output, job.traits.max_output
-    if wanted is None:
+def _render_max_tokens(context: RenderContext, body: Json) -> None:
+    requested_tokens, max_output = context.request.max_output, context.traits.max_output
+    if requested_tokens is None:
         return
-    sent = max(1, wanted if most is None else min(wanted, most))
-    if sent != wanted:
-        why = f"{wanted} clamped to the model's output limit {sent}"
-        job.bend(job.request.path("max_output"), why, before=wanted, after=sent)
-    body.setdefault("inferenceConfig", {})["maxTokens"] = sent
+    sent_tokens = max(
+        1, requested_tokens if max_output is None else min(requested_tokens, max_output)
+    )
+    if sent_tokens != requested_tokens:
+        why = f"{requested_tokens} clamped to the model's output limit {sent_tokens}"
+        context.approximate(
+            context.request.client_path("max_output"),
+            why,
+            before=requested_tokens,
+            after=sent_tokens,
+        )
+    body.setdefault("inferenceConfig", {})["maxTokens"] = sent_tokens
 
 
-def _sampling_out(job: Job, body: Json) -> None:
-    sampling, request = job.request.sampling, job.request
+def _render_sampling(context: RenderContext, body: Json) -> None:
+    sampling, request = context.request.sampling, context.request
     config: Json = body.setdefault("inferenceConfig", {})
-    _drawing_out(job, config)
-    for name in _UNKNOWN:
+    _render_temperature_and_top(context, config)
+    for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name) not in (None, False, 0, {}):
-            job.drop(request.path(name), "no equivalent")
-    _stop_out(job, config)
+            context.drop(request.client_path(name), "no equivalent")
+    _render_stop(context, config)
     if not config:
         del body["inferenceConfig"]
 
 
-def _drawing_out(job: Job, config: Json) -> None:
+def _render_temperature_and_top(context: RenderContext, config: Json) -> None:
     """Temperature, top_p and top_k, where the model still takes them."""
-    sampling, request = job.request.sampling, job.request
-    asked = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k")}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    if not job.traits.sampling:
-        for name in asked:
-            job.drop(request.path(name), f"{job.model} rejects sampling parameters")
+    sampling, request = context.request.sampling, context.request
+    sampling_values = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k")}
+    sampling_values = {name: value for name, value in sampling_values.items() if value is not None}
+    if not context.traits.sampling:
+        for name in sampling_values:
+            context.drop(request.client_path(name), f"{context.model} rejects sampling parameters")
         return
-    if job.more.get("thinking", {}).get("type") in {"adaptive", "enabled"}:
-        _drawing_with_thinking(job, config, asked)
+    if context.model_fields.get("thinking", {}).get("type") in {"adaptive", "enabled"}:
+        _render_top_with_thinking(context, config, sampling_values)
         return
-    if (temperature := asked.get("temperature")) is not None:
-        config["temperature"] = _clamped(job, "temperature", temperature)
-    if "top_p" in asked:
-        config["topP"] = _clamped(job, "top_p", asked["top_p"])
-    if "top_k" not in asked:
+    if (temperature := sampling_values.get("temperature")) is not None:
+        config["temperature"] = _clamp_sampling_value(context, "temperature", temperature)
+    if "top_p" in sampling_values:
+        config["topP"] = _clamp_sampling_value(context, "top_p", sampling_values["top_p"])
+    if "top_k" not in sampling_values:
         return
-    if job.traits.top_k:
-        job.more["top_k"] = asked["top_k"]
+    if context.traits.top_k:
+        context.model_fields["top_k"] = sampling_values["top_k"]
     else:
-        job.drop(request.path("top_k"), "no equivalent")
+        context.drop(request.client_path("top_k"), "no equivalent")
 
 
-def _drawing_with_thinking(job: Job, config: Json, asked: Json) -> None:
+def _render_top_with_thinking(context: RenderContext, config: Json, sampling_values: Json) -> None:
     """While Claude thinks only temperature 1 and a large top_p are taken."""
-    for name, value in asked.items():
+    for name, value in sampling_values.items():
         if name == "top_p" and 0.95 <= value <= 1:
             config["topP"] = value
         elif not (name == "temperature" and value == 1):
-            job.drop(job.request.path(name), "not together with thinking")
+            context.drop(context.request.client_path(name), "not together with thinking")
 
 
-def _clamped(job: Job, name: str, value: float) -> float:
-    most = job.traits.temperature_max if name == "temperature" else 1.0
-    sent = min(max(value, 0.0), most)
-    if sent != value:
-        why = f"{value:g} clamped to {sent:g}"
-        job.bend(job.request.path(name), why, before=value, after=sent)
-    return sent
+def _clamp_sampling_value(context: RenderContext, name: str, value: float) -> float:
+    max_value = context.traits.temperature_max if name == "temperature" else 1.0
+    sent_value = min(max(value, 0.0), max_value)
+    if sent_value != value:
+        why = f"{value:g} clamped to {sent_value:g}"
+        context.approximate(context.request.client_path(name), why, before=value, after=sent_value)
+    return sent_value
 
 
-def _stop_out(job: Job, config: Json) -> None:
-    stop, path = job.request.sampling.stop, job.request.path("stop")
-    most = _MOST_STOPS if job.traits.stop_max is None else job.traits.stop_max
-    kept = [word for word in stop if word and not word.isspace()]
-    if len(kept) < len(stop):
-        job.drop(path, "whitespace-only stop sequences are not accepted upstream")
-    if len(kept) > most:
-        why = f"only the first {most} are sent" if most else f"{job.model} takes none"
-        job.bend(path, why, before=len(kept), after=most)
-        kept = kept[:most]
-    if kept:
-        config["stopSequences"] = kept
+def _render_stop(context: RenderContext, config: Json) -> None:
+    stop_sequences, path = context.request.sampling.stop, context.request.client_path("stop")
+    max_stops = _MAX_STOPS if context.traits.stop_max is None else context.traits.stop_max
+    accepted_stops = [text for text in stop_sequences if text and not text.isspace()]
+    if len(accepted_stops) < len(stop_sequences):
+        context.drop(path, "whitespace-only stop sequences are not accepted upstream")
+    if len(accepted_stops) > max_stops:
+        why = f"only the first {max_stops} are sent" if max_stops else f"{context.model} takes none"
+        context.approximate(path, why, before=len(accepted_stops), after=max_stops)
+        accepted_stops = accepted_stops[:max_stops]
+    if accepted_stops:
+        config["stopSequences"] = accepted_stops
 
 
 # --- the rest ------------------------------------------------------------------------------
 
 
-def _meta_out(job: Job, body: Json) -> None:
-    meta, request = job.request.meta, job.request
+def _render_metadata(context: RenderContext, body: Json) -> None:
+    meta, request = context.request.meta, context.request
     labels: dict[str, str] = {}
     if meta.user_id is not None:
-        labels["user"] = _user(job, meta.user_id)
+        labels["user"] = _valid_user_id(context, meta.user_id)
     for key, value in (meta.metadata or {}).items():
-        path = f"{request.path('metadata')}.{key}"
-        fits = isinstance(value, str) and _fits(key) and _fits(value) and bool(key)
-        if fits and len(labels) < _MOST_LABELS:
+        path = f"{request.client_path('metadata')}.{key}"
+        is_valid = (
+            isinstance(value, str) and _is_valid_label(key) and _is_valid_label(value) and bool(key)
+        )
+        if is_valid and len(labels) < _MAX_LABELS:
             labels.setdefault(key, value)
         else:
-            job.drop(path, "not of the characters, or more than the 16 labels, that are taken")
+            context.drop(path, "unsupported characters in the label, or more than 16 labels")
     if labels:
         body["requestMetadata"] = labels
-    if meta.session_key is not None and request.path("session_key") != request.path("user_id"):
-        job.drop(request.path("session_key"), "no equivalent")
+    if meta.session_key is not None and request.client_path("session_key") != request.client_path(
+        "user_id"
+    ):
+        context.drop(request.client_path("session_key"), "no equivalent")
     if meta.store:
-        job.drop(request.path("store"), "no equivalent")
+        context.drop(request.client_path("store"), "no equivalent")
     tier = meta.service_tier
-    if tier in _TIERS and job.traits.service_tier:
-        body["serviceTier"] = {"type": _TIERS[tier]}
+    if tier in _SERVICE_TIERS and context.traits.service_tier:
+        body["serviceTier"] = {"type": _SERVICE_TIERS[tier]}
     elif tier not in (None, "auto", "default"):
-        job.drop(request.path("service_tier"), "no equivalent")
+        context.drop(request.client_path("service_tier"), "no equivalent")
 
 
-def _fits(text: str) -> bool:
-    return _LABEL.fullmatch(text) is not None
+def _is_valid_label(text: str) -> bool:
+    return _VALID_LABEL.fullmatch(text) is not None
 
 
-def _user(job: Job, user_id: str) -> str:
+def _valid_user_id(context: RenderContext, user_id: str) -> str:
     """The end user's id, or its hash where its form is none that is taken."""
-    sent = stable_id(user_id, _LONGEST_LABEL)
-    if not _fits(sent):
-        sent = stable_id(f"[{user_id}", _LONGEST_LABEL)
-    if sent != user_id:
-        job.bend(job.request.path("user_id"), "not of the form that is taken: its hash is sent")
-    return sent
+    sent_id = shorten_user_id(user_id, _MAX_LABEL_LENGTH)
+    if not _is_valid_label(sent_id):
+        sent_id = shorten_user_id(f"[{user_id}", _MAX_LABEL_LENGTH)
+    if sent_id != user_id:
+        context.approximate(
+            context.request.client_path("user_id"),
+            "not of the form that is taken: its hash is sent",
+        )
+    return sent_id
 
 
-def _cache_out(job: Job, body: Json) -> None:
-    """A mark for the whole request stands after its last message."""
-    if job.request.cache is not None:
-        job.mark(body["messages"][-1]["content"], job.request.cache)
+def _render_request_cache(context: RenderContext, body: Json) -> None:
+    """The request's cache breakpoint goes after the last message."""
+    if context.request.cache is not None:
+        context.add_cache_breakpoint(body["messages"][-1]["content"], context.request.cache)
 
 
-def _rest_out(job: Job) -> None:
-    """Fields without a place here; of the betas those that Bedrock's Claude knows."""
-    known = [beta for beta in dict.fromkeys(job.request.betas) if beta in BETAS]
-    if known and job.traits.thinking_request == "thinking":
-        job.more["anthropic_beta"] = known
-    for fields in job.request.extra.values():
+def _render_extra_fields(context: RenderContext) -> None:
+    """Renders supported betas; reports fields without an equivalent."""
+    supported_betas = [
+        beta for beta in dict.fromkeys(context.request.betas) if beta in SUPPORTED_BETAS
+    ]
+    if supported_betas and context.traits.thinking_request == "thinking":
+        context.model_fields["anthropic_beta"] = supported_betas
+    for fields in context.request.extra.values():
         for key in fields:
-            job.drop(key, "no equivalent")
+            context.drop(key, "no equivalent")

@@ -1,4 +1,4 @@
-"""Reasoning: what a provider is asked, in the words of each family of models.
+"""Reasoning: the request fields of each model family.
 
 Claude takes `thinking` as at Anthropic and its effort in `outputConfig`, Nova a
 `reasoningConfig`, OpenAI's open models a `reasoning_effort`.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import msgspec
 
 from gateway.canon.request import Thinking
-from gateway.dialects.bedrock_converse.job import Job
 from gateway.dialects.bedrock_converse.names import EFFORTS, Json
+from gateway.dialects.bedrock_converse.render_context import RenderContext
 
-_LEAST = 1024
+_MIN_BUDGET = 1024
 # Models without an effort take tokens; the numbers are wire/spec.md's (3.6).
-BUDGETS = {
+BUDGET_BY_EFFORT = {
     "minimal": 1024,
     "low": 2048,
     "medium": 8192,
@@ -22,119 +22,136 @@ BUDGETS = {
     "xhigh": 24576,
     "max": 32000,
 }
-# The most tokens of a budget that one effort stands for.
-_LEVELS = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
-_DISPLAY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
+# (maximum budget in tokens, effort it corresponds to).
+_EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
+_DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
 
 
-def thinking_out(job: Job, body: Json) -> None:
-    """Write what is asked into the body, as far as the target can do it."""
-    asked = _asked(job)
-    if asked is None:
+def render_thinking(context: RenderContext, body: Json) -> None:
+    """Renders the requested reasoning into the body, as far as the target supports it."""
+    thinking = _effective_thinking(context)
+    if thinking is None:
         return
-    match job.traits.thinking_request:
-        case "thinking" if job.traits.thinking_modes or job.traits.efforts:
-            _claude(job, body, asked)
-        case "reasoning" if job.traits.reasoning:
-            _nova(job, asked)
-        case "reasoning_effort" if job.traits.efforts:
-            effort = _fitting(job, _effort_of(asked))
-            if asked.mode == "off":
-                job.bend(_path(job), f"{job.model} can not be told not to think", after=effort)
-            job.more["reasoning_effort"] = effort
-        case _ if asked.mode != "off":
-            job.drop(_path(job), f"{job.model} has no thinking to control")
+    match context.traits.thinking_request:
+        case "thinking" if context.traits.thinking_modes or context.traits.efforts:
+            _render_claude(context, body, thinking)
+        case "reasoning" if context.traits.reasoning:
+            _render_nova(context, thinking)
+        case "reasoning_effort" if context.traits.efforts:
+            effort = _select_effort(context, _requested_effort(thinking))
+            if thinking.mode == "off":
+                context.approximate(
+                    _thinking_path(context),
+                    f"{context.model} cannot disable reasoning",
+                    after=effort,
+                )
+            context.model_fields["reasoning_effort"] = effort
+        case _ if thinking.mode != "off":
+            context.drop(_thinking_path(context), f"{context.model} has no thinking to control")
         case _:
             pass
 
 
-def _asked(job: Job) -> Thinking | None:
-    """What holds for the whole request: a later turn's effort counts."""
-    asked = job.request.thinking
-    effort = job.effort or (asked.effort if asked else None)
+def _effective_thinking(context: RenderContext) -> Thinking | None:
+    """The reasoning for the complete request; the effort of a later turn overrides it."""
+    thinking = context.request.thinking
+    effort = context.effort_override or (thinking.effort if thinking else None)
     if effort == "none":
-        return msgspec.structs.replace(asked or Thinking(), mode="off", effort=None)
+        return msgspec.structs.replace(thinking or Thinking(), mode="off", effort=None)
     if effort is None:
-        return asked
-    return msgspec.structs.replace(asked or Thinking(), effort=effort)
+        return thinking
+    return msgspec.structs.replace(thinking or Thinking(), effort=effort)
 
 
-def _path(job: Job) -> str:
-    """The client's field that asks for reasoning at all."""
-    at = job.request.at
-    return at.get("thinking") or at.get("effort") or "thinking"
+def _thinking_path(context: RenderContext) -> str:
+    """The path of the client's field that requests reasoning."""
+    field_paths = context.request.client_paths
+    return field_paths.get("thinking") or field_paths.get("effort") or "thinking"
 
 
-def _effort_of(asked: Thinking) -> str:
-    """The effort that was asked for, or the one that stands for a number of tokens."""
-    if asked.mode == "off":
+def _requested_effort(thinking: Thinking) -> str:
+    """The requested effort, or the one that corresponds to the requested budget."""
+    if thinking.mode == "off":
         return "minimal"
-    if asked.effort is None and asked.mode == "budget" and asked.budget is not None:
-        return next((word for most, word in _LEVELS if asked.budget <= most), "max")
-    return asked.effort or "medium"
+    if thinking.effort is None and thinking.mode == "budget" and thinking.budget is not None:
+        return next(
+            (
+                effort
+                for max_budget, effort in _EFFORT_BY_MAX_BUDGET
+                if thinking.budget <= max_budget
+            ),
+            "max",
+        )
+    return thinking.effort or "medium"
 
 
 # --- Claude ------------------------------------------------------------------------------
 
 
-def _claude(job: Job, body: Json, asked: Thinking) -> None:
-    modes = job.traits.thinking_modes
-    if asked.mode == "off":
-        _off(job, asked)
+def _render_claude(context: RenderContext, body: Json, thinking: Thinking) -> None:
+    modes = context.traits.thinking_modes
+    if thinking.mode == "off":
+        _render_disabled(context, thinking)
     elif not modes:
-        job.drop(_path(job), f"{job.model} has no thinking to control")
-    elif "adaptive" in modes and not (asked.mode == "budget" and "enabled" in modes):
-        _adaptive(job, body, asked)
+        context.drop(_thinking_path(context), f"{context.model} has no thinking to control")
+    elif "adaptive" in modes and not (thinking.mode == "budget" and "enabled" in modes):
+        _render_adaptive(context, body, thinking)
     else:
-        _enabled(job, body, asked)
+        _render_budget(context, body, thinking)
 
 
-def _off(job: Job, asked: Thinking) -> None:
-    if job.traits.thinking_always_on:
-        job.bend(_path(job), f"{job.model} can not be told not to think")
-    elif "adaptive" in job.traits.thinking_modes:
-        job.more["thinking"] = {"type": "disabled"}
+def _render_disabled(context: RenderContext, thinking: Thinking) -> None:
+    if context.traits.thinking_always_on:
+        context.approximate(_thinking_path(context), f"{context.model} cannot disable reasoning")
+    elif "adaptive" in context.traits.thinking_modes:
+        context.model_fields["thinking"] = {"type": "disabled"}
 
 
-def _adaptive(job: Job, body: Json, asked: Thinking) -> None:
-    effort = asked.effort
-    if asked.mode == "budget" and asked.budget is not None:
-        effort = effort or _effort_of(asked)
-        why = f"{job.model} takes an effort, not a number of tokens"
-        job.bend(job.request.path("budget"), why, before=asked.budget, after=effort)
-    if asked.visible == "raw":
-        job.bend(job.request.path("visible"), "thoughts are shown as summaries")
-    shown = _DISPLAY[asked.visible or "summary"]
-    job.more["thinking"] = {"type": "adaptive", "display": shown}
-    _put_effort(job, body, effort)
+def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> None:
+    effort = thinking.effort
+    if thinking.mode == "budget" and thinking.budget is not None:
+        effort = effort or _requested_effort(thinking)
+        why = f"{context.model} takes an effort, not a number of tokens"
+        context.approximate(
+            context.request.client_path("budget"), why, before=thinking.budget, after=effort
+        )
+    if thinking.visible == "raw":
+        context.approximate(
+            context.request.client_path("visible"), "reasoning is shown as summaries"
+        )
+    display = _DISPLAY_BY_VISIBILITY[thinking.visible or "summary"]
+    context.model_fields["thinking"] = {"type": "adaptive", "display": display}
+    _render_effort(context, body, effort)
 
 
-def _enabled(job: Job, body: Json, asked: Thinking) -> None:
+def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> None:
     """Thinking with a number of tokens."""
-    refusal = _why_not(body)
-    if refusal is not None:
-        job.drop(_path(job), refusal)
+    conflict = _budget_conflict(body)
+    if conflict is not None:
+        context.drop(_thinking_path(context), conflict)
         return
-    effort = asked.effort or ("high" if asked.mode == "auto" else "medium")
-    wanted = asked.budget if asked.mode == "budget" else None
-    wanted = wanted or BUDGETS.get(effort, BUDGETS["medium"])
-    budget = _fitted(job, body, wanted)
-    if budget is None:
-        job.drop(_path(job), "the limit leaves no room for thinking")
+    effort = thinking.effort or ("high" if thinking.mode == "auto" else "medium")
+    requested_budget = thinking.budget if thinking.mode == "budget" else None
+    requested_budget = requested_budget or BUDGET_BY_EFFORT.get(effort, BUDGET_BY_EFFORT["medium"])
+    sent_budget = _fit_budget(context, body, requested_budget)
+    if sent_budget is None:
+        context.drop(_thinking_path(context), "the limit leaves no room for thinking")
         return
-    if asked.mode == "auto" and asked.effort is None:
-        why = f"{job.model} takes a number of tokens"
-        job.bend(_path(job), why, before="adaptive", after=budget)
-    elif budget != wanted:
-        name = "budget" if asked.mode == "budget" else "effort"
-        why = f"at least {_LEAST} tokens and fewer than the limit"
-        job.bend(job.request.path(name), why, before=wanted, after=budget)
-    job.more["thinking"] = {"type": "enabled", "budget_tokens": budget}
-    if asked.effort is not None and job.traits.efforts:
-        _put_effort(job, body, asked.effort)
+    if thinking.mode == "auto" and thinking.effort is None:
+        why = f"{context.model} takes a number of tokens"
+        context.approximate(_thinking_path(context), why, before="adaptive", after=sent_budget)
+    elif sent_budget != requested_budget:
+        name = "budget" if thinking.mode == "budget" else "effort"
+        why = f"at least {_MIN_BUDGET} tokens and fewer than the limit"
+        context.approximate(
+            context.request.client_path(name), why, before=requested_budget, after=sent_budget
+        )
+    context.model_fields["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
+    if thinking.effort is not None and context.traits.efforts:
+        _render_effort(context, body, thinking.effort)
 
 
-def _why_not(body: Json) -> str | None:
+def _budget_conflict(body: Json) -> str | None:
     choice = body.get("toolConfig", {}).get("toolChoice", {})
     if choice.keys() & {"any", "tool"}:
         return "not together with a forced tool"
@@ -143,58 +160,68 @@ def _why_not(body: Json) -> str | None:
     return None
 
 
-def _fitted(job: Job, body: Json, budget: int) -> int | None:
+def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
     """The budget between 1024 and the limit; None where that leaves nothing.
 
     A limit that the client left out is made to hold both the thoughts and an answer.
     """
-    budget = max(_LEAST, budget)
+    budget = max(_MIN_BUDGET, budget)
     config = body.setdefault("inferenceConfig", {})
     if "maxTokens" not in config:
-        most = job.traits.max_output
-        wanted = budget + job.traits.default_max_output
-        config["maxTokens"] = wanted if most is None else min(wanted, most)
-        why = "the thoughts' tokens must be fewer than the limit"
-        job.supply("max_tokens", why, after=config["maxTokens"])
+        max_output = context.traits.max_output
+        requested_tokens = budget + context.default_max_tokens
+        config["maxTokens"] = (
+            requested_tokens if max_output is None else min(requested_tokens, max_output)
+        )
+        why = "the reasoning budget must be less than the limit"
+        context.default("max_tokens", why, after=config["maxTokens"])
     limit: int = config["maxTokens"]
     if budget < limit:
         return budget
-    return None if limit < 2 * _LEAST else max(_LEAST, limit - _LEAST)
+    return None if limit < 2 * _MIN_BUDGET else max(_MIN_BUDGET, limit - _MIN_BUDGET)
 
 
-def _put_effort(job: Job, body: Json, effort: str | None) -> None:
+def _render_effort(context: RenderContext, body: Json, effort: str | None) -> None:
     if effort is None:
         return
-    if not job.traits.efforts:
-        job.drop(job.request.path("effort"), f"{job.model} takes no effort")
+    if not context.traits.efforts:
+        context.drop(context.request.client_path("effort"), f"{context.model} takes no effort")
         return
-    body.setdefault("outputConfig", {})["effort"] = _fitting(job, effort)
+    body.setdefault("outputConfig", {})["effort"] = _select_effort(context, effort)
 
 
-def _fitting(job: Job, effort: str) -> str:
-    """The effort itself, a documented synonym, or the next weaker one known."""
-    known = job.traits.efforts
-    sent = job.traits.effort_map.get(effort, effort)
-    if sent in known:
-        return sent
+def _select_effort(context: RenderContext, effort: str) -> str:
+    """The effort itself, a documented synonym, or the next weaker supported one."""
+    efforts = context.traits.efforts
+    sent_effort = context.traits.effort_map.get(effort, effort)
+    if sent_effort in efforts:
+        return sent_effort
     rank = EFFORTS.index(effort) if effort in EFFORTS else EFFORTS.index("medium")
-    weaker = [word for word in known if word in EFFORTS and EFFORTS.index(word) < rank]
-    words = [word for word in known if word != "none"]
-    sent = weaker[-1] if weaker and weaker[-1] != "none" else (words or list(known))[0]
-    why = f"{job.model} knows {', '.join(known)}"
-    job.bend(job.request.path("effort"), why, before=effort, after=sent)
-    return sent
+    weaker_efforts = [name for name in efforts if name in EFFORTS and EFFORTS.index(name) < rank]
+    enabled_efforts = [name for name in efforts if name != "none"]
+    sent_effort = (
+        weaker_efforts[-1]
+        if weaker_efforts and weaker_efforts[-1] != "none"
+        else (enabled_efforts or list(efforts))[0]
+    )
+    why = f"{context.model} knows {', '.join(efforts)}"
+    context.approximate(
+        context.request.client_path("effort"), why, before=effort, after=sent_effort
+    )
+    return sent_effort
 
 
 # --- Nova --------------------------------------------------------------------------------
 
 
-def _nova(job: Job, asked: Thinking) -> None:
-    if asked.mode == "off":
-        job.more["reasoningConfig"] = {"type": "disabled"}
+def _render_nova(context: RenderContext, thinking: Thinking) -> None:
+    if thinking.mode == "off":
+        context.model_fields["reasoningConfig"] = {"type": "disabled"}
         return
-    effort = _fitting(job, _effort_of(asked))
-    if asked.mode == "budget":
-        why = f"{job.model} takes an effort, not a number of tokens"
-        job.bend(job.request.path("budget"), why, before=asked.budget, after=effort)
-    job.more["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": effort}
+    effort = _select_effort(context, _requested_effort(thinking))
+    if thinking.mode == "budget":
+        why = f"{context.model} takes an effort, not a number of tokens"
+        context.approximate(
+            context.request.client_path("budget"), why, before=thinking.budget, after=effort
+        )
+    context.model_fields["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": effort}

@@ -4,153 +4,154 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
-from gateway.canon.request import Tool, ToolChoice
-from gateway.canon.schema import can_be_enforced, for_anthropic
-from gateway.dialects.bedrock_converse.blocks_out import is_blank
-from gateway.dialects.bedrock_converse.job import Job
-from gateway.dialects.bedrock_converse.names import NAME, Json
+from msgspec.structs import replace
 
-_EMPTY: Json = {"type": "object", "properties": {}}
-_ONE_STRING: Json = {
+from gateway.canon.object_schema import merge_into_object
+from gateway.canon.request import Tool, ToolChoice
+from gateway.canon.schema import is_enforceable, restrict_to_anthropic
+from gateway.dialects.bedrock_converse.blocks_out import is_blank
+from gateway.dialects.bedrock_converse.names import NAME, Json
+from gateway.dialects.bedrock_converse.render_context import RenderContext
+
+_EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
+_TEXT_INPUT_SCHEMA: Json = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
     "required": ["input"],
 }
-_WEB_SEARCH = "web_search"
+# Fields of a search tool that ask for nothing beyond the search itself.
+_SEARCH_DEFAULTS = frozenset({"type", "name", "external_web_access"})
 
 
-def tools_out(job: Job, body: Json) -> None:
-    """Write the tools, and what is said about choosing among them, into the body.
+def render_tools(context: RenderContext, body: Json) -> None:
+    """Renders the tools and the tool choice into the body.
 
     The messages must stand there already: calls in the history demand their tools.
     """
-    request, traits = job.request, job.traits
+    request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        job.drop("tools", f"{job.model} takes no tools")
-    told = _told(body["messages"])
+        context.drop("tools", f"{context.model} takes no tools")
+    called_tools = _called_tool_names(body["messages"])
     choice = request.tool_choice
-    silent = choice is not None and choice.mode == "none"
-    offered = []
-    if traits.tools and not (silent and not told):
-        offered = job.allowed(job.request.tools)
+    forbids_calls = choice is not None and choice.mode == "none"
+    offered_tools = []
+    if traits.tools and not (forbids_calls and not called_tools):
+        offered_tools = context.filter_allowed_tools(context.load_deferred_tools())
     tools: list[Json] = []
-    for tool in offered:
-        made = _tool_out(job, tool)
-        if made is not None:
-            tools.append(made)
-            job.mark(tools, tool.cache)
-    if silent and told and tools:
+    for tool in offered_tools:
+        tool_object = _render_tool(context, tool)
+        if tool_object is not None:
+            tools.append(tool_object)
+            context.add_cache_breakpoint(tools, tool.cache)
+    if forbids_calls and called_tools and tools:
         why = "none is not expressible; tools kept because the history has calls"
-        job.bend(request.path("tool_choice"), why)
-    if not tools and told:
-        tools = [_bare(name) for name in told]
-        job.bend("tools", "the history holds calls: their tools are named")
+        context.approximate(request.client_path("tool_choice"), why)
+    if not tools and called_tools:
+        tools = [_render_undeclared_tool(name) for name in called_tools]
+        context.approximate("tools", "the history holds calls: their tools are named")
     if not tools:
-        _forget_choice(job)
+        _drop_tool_choice(context)
         return
     config: Json = {"tools": tools}
-    if not silent and (sent := _choice_out(job)) is not None:
+    if not forbids_calls and (sent := _render_tool_choice(context, tools)) is not None:
         config["toolChoice"] = sent
     body["toolConfig"] = config
 
 
-def _told(messages: list[Json]) -> list[str]:
+def _called_tool_names(messages: list[Json]) -> list[str]:
     """The names of the tools that were called in the history."""
     blocks = (block for message in messages for block in message["content"])
     return list(dict.fromkeys(block["toolUse"]["name"] for block in blocks if "toolUse" in block))
 
 
-def _bare(name: str) -> Json:
-    return {"toolSpec": {"name": name, "inputSchema": {"json": dict(_EMPTY)}}}
+def _render_undeclared_tool(name: str) -> Json:
+    return {"toolSpec": {"name": name, "inputSchema": {"json": dict(_EMPTY_SCHEMA)}}}
 
 
-def _tool_out(job: Job, tool: Tool) -> Json | None:
+def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
     match tool.kind:
         case "server":
-            return _server_out(job, tool)
+            return _render_server_tool(context, tool)
         case "custom":
-            return _custom_out(job, tool)
+            return _render_custom_tool(context, tool)
         case "function":
-            return _function_out(job, tool)
+            return _render_function_tool(context, tool)
         case _:
             assert_never(tool.kind)
 
 
-def _server_out(job: Job, tool: Tool) -> Json | None:
+def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
-    if tool.name.startswith(_WEB_SEARCH) and job.traits.web_search:
-        if (tool.native or {}).keys() - {"type", "name"}:
-            job.bend(tool.at, "the provider's search takes none of its options")
-        return {"systemTool": {"name": job.traits.web_search}}
-    job.drop(tool.at, f"no equivalent for the server tool {tool.name[:60]}")
-    return None
+    if context.find_web_search(tool) is None:
+        return None
+    if (tool.native or {}).keys() - _SEARCH_DEFAULTS:
+        context.approximate(tool.path, "the provider's search takes none of its options")
+    return {"systemTool": {"name": context.traits.web_search}}
 
 
-def _custom_out(job: Job, tool: Tool) -> Json:
+def _render_custom_tool(context: RenderContext, tool: Tool) -> Json:
     """A free-text tool as a function with one string."""
-    about = tool.description or ""
-    syntax, grammar = _grammar(tool)
+    description = tool.description or ""
+    syntax, grammar = _parse_grammar(tool)
     if grammar:
-        job.bend(f"{tool.at}.format", "grammar is not enforced, described in text")
-        about = f"{about}\n\nThe input must match this {syntax} grammar:\n{grammar}".strip()
+        context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
+        description = (
+            f"{description}\n\nThe input must match this {syntax} grammar:\n{grammar}".strip()
+        )
     else:
-        job.bend(tool.at, "free-text tool sent as a function with one string")
-    return _spec(job, tool, about, _ONE_STRING)
+        context.approximate(tool.path, "free-text tool sent as a function with one string")
+    return _render_tool_spec(context, tool, description, _TEXT_INPUT_SCHEMA)
 
 
-def _grammar(tool: Tool) -> tuple[str, str]:
-    """Syntax and definition of a tool's grammar, which Chat puts one level deeper."""
-    told: Any = tool.format or {}
-    told = told.get("grammar", told) if isinstance(told, dict) else {}
-    if not isinstance(told, dict) or not isinstance(told.get("definition"), str):
+def _parse_grammar(tool: Tool) -> tuple[str, str]:
+    """Syntax and definition of a tool's grammar, which Chat nests one level deeper."""
+    grammar_format: Any = tool.format or {}
+    grammar_format = (
+        grammar_format.get("grammar", grammar_format) if isinstance(grammar_format, dict) else {}
+    )
+    if not isinstance(grammar_format, dict) or not isinstance(
+        grammar_format.get("definition"), str
+    ):
         return "", ""
-    return str(told.get("syntax", "")), told["definition"]
+    return str(grammar_format.get("syntax", "")), grammar_format["definition"]
 
 
-def _function_out(job: Job, tool: Tool) -> Json:
-    out = _spec(job, tool, tool.description or "", _schema_out(job, tool))
+def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
+    out = _render_tool_spec(context, tool, tool.description or "", _render_schema(context, tool))
     if tool.strict:
-        _strict_out(job, tool, out["toolSpec"])
-    if tool.defer:
-        job.drop(f"{tool.at}.defer_loading", "all tools are loaded from the start")
+        _render_strict(context, tool, out["toolSpec"])
     for key in tool.extra:
-        job.drop(f"{tool.at}.{key}", "no equivalent")
+        context.drop(f"{tool.path}.{key}", "no equivalent")
     return out
 
 
-def _spec(job: Job, tool: Tool, about: str, schema: Json) -> Json:
-    spec: Json = {"name": job.name(tool.name)}
-    if not is_blank(about):
-        spec["description"] = about
+def _render_tool_spec(context: RenderContext, tool: Tool, description: str, schema: Json) -> Json:
+    spec: Json = {"name": context.sent_name(tool.name)}
+    if not is_blank(description):
+        spec["description"] = description
     spec["inputSchema"] = {"json": schema}
     return {"toolSpec": spec}
 
 
-def _schema_out(job: Job, tool: Tool) -> Json:
+def _render_schema(context: RenderContext, tool: Tool) -> Json:
     """The schema as the models take it: its root an object without alternatives."""
-    schema = tool.schema
-    if not schema:
-        return dict(_EMPTY)
-    lost = [key for key in ("oneOf", "anyOf", "allOf") if key in schema]
-    if not lost and schema.get("type") == "object":
-        return schema
-    out = {key: value for key, value in schema.items() if key not in lost}
-    if lost:
-        job.bend(tool.at, f"{', '.join(lost)} at the root of a tool's schema left out")
-    return {**out, "type": "object"}
+    schema, changed = merge_into_object(tool.schema)
+    if changed:
+        context.approximate(tool.path, changed)
+    return schema
 
 
-def _strict_out(job: Job, tool: Tool, spec: Json) -> None:
-    """Ask for strictness where the schema can be enforced as it is."""
-    path = f"{tool.at}.strict"
-    if not job.traits.strict_tools:
-        job.drop(path, "the upstream has no strict tools")
+def _render_strict(context: RenderContext, tool: Tool, spec: Json) -> None:
+    """Renders `strict` if the schema can be enforced unchanged."""
+    path = f"{tool.path}.strict"
+    if not context.traits.strict_tools:
+        context.drop(path, "the upstream has no strict tools")
         return
-    schema, changed = for_anthropic(spec["inputSchema"]["json"])
-    if changed or not can_be_enforced(spec["inputSchema"]["json"]):
+    schema, changed = restrict_to_anthropic(spec["inputSchema"]["json"])
+    if changed or not is_enforceable(spec["inputSchema"]["json"]):
         why = "the schema is outside the subset that can be enforced"
-        job.bend(path, why, before=True, after=False)
+        context.approximate(path, why, before=True, after=False)
         return
     spec["strict"] = True
     spec["inputSchema"] = {"json": schema}
@@ -159,31 +160,40 @@ def _strict_out(job: Job, tool: Tool, spec: Json) -> None:
 # --- tool choice ---------------------------------------------------------------------
 
 
-def _forget_choice(job: Job) -> None:
-    choice = job.request.tool_choice
+def _drop_tool_choice(context: RenderContext) -> None:
+    choice = context.request.tool_choice
     if choice is not None and choice.mode in {"any", "named", "allowed"}:
-        job.drop(job.request.path("tool_choice"), "no tools are sent")
+        context.drop(context.request.client_path("tool_choice"), "no tools are sent")
 
 
-def _choice_out(job: Job) -> Json | None:
-    choice = job.request.tool_choice
+def _render_tool_choice(context: RenderContext, tools: list[Json]) -> Json | None:
+    choice = context.request.tool_choice
     if choice is None:
         return None
-    out = _mode_out(job, choice)
+    if choice.mode == "named" and context.sent_name(choice.names[0]) not in _sent_tool_names(tools):
+        context.drop(
+            context.request.client_path("tool_choice"), "the tool that it names is not sent"
+        )
+        choice = replace(choice, mode=None)
+    choice_object = _render_choice_mode(context, choice)
     if choice.parallel is False:
-        _single_out(job, out)
-    return out
+        _render_single_call(context, choice_object)
+    return choice_object
 
 
-def _mode_out(job: Job, choice: ToolChoice) -> Json | None:
+def _sent_tool_names(tools: list[Json]) -> set[str]:
+    return {item["toolSpec"]["name"] for item in tools if "toolSpec" in item}
+
+
+def _render_choice_mode(context: RenderContext, choice: ToolChoice) -> Json | None:
     forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
-    if forced and not job.traits.forced_tools:
-        why = f"{job.model} can not be made to call a tool"
-        job.bend(job.request.path("tool_choice"), why, after="auto")
+    if forced and not context.traits.forced_tools:
+        why = f"{context.model} cannot be made to call a tool"
+        context.approximate(context.request.client_path("tool_choice"), why, after="auto")
         return None
     match choice.mode:
         case "named":
-            return {"tool": {"name": job.name(choice.names[0])}}
+            return {"tool": {"name": context.sent_name(choice.names[0])}}
         case "any":
             return {"any": {}}
         case "allowed":
@@ -196,15 +206,15 @@ def _mode_out(job: Job, choice: ToolChoice) -> Json | None:
             assert_never(choice.mode)
 
 
-def _single_out(job: Job, choice: Json | None) -> None:
-    """One call at a time, which only Claude can be told, in its own words."""
-    if not job.traits.parallel_toggle:
-        path = job.request.path("parallel")
-        job.drop(path, "the upstream can not switch parallel calls off")
+def _render_single_call(context: RenderContext, choice: Json | None) -> None:
+    """Disables parallel tool calls, which only Claude supports, through its model fields."""
+    if not context.traits.parallel_toggle:
+        path = context.request.client_path("parallel")
+        context.drop(path, "the upstream cannot switch parallel calls off")
         return
-    told: Json = {"type": "auto"}
+    claude_choice: Json = {"type": "auto"}
     if choice is not None and "any" in choice:
-        told = {"type": "any"}
+        claude_choice = {"type": "any"}
     elif choice is not None and "tool" in choice:
-        told = {"type": "tool", "name": choice["tool"]["name"]}
-    job.more["tool_choice"] = {**told, "disable_parallel_tool_use": True}
+        claude_choice = {"type": "tool", "name": choice["tool"]["name"]}
+    context.model_fields["tool_choice"] = {**claude_choice, "disable_parallel_tool_use": True}

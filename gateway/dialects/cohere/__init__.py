@@ -14,27 +14,29 @@ from gateway.canon.errors import Error, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Dialect, Rendered, Verb
+from gateway.dialects.base import Dialect, RenderedRequest, Verb
 from gateway.dialects.cohere import errors, request_out, response, stream_in
 from gateway.dialects.cohere.embed import EmbedProvider
 from gateway.dialects.cohere.names import NAME
-from gateway.dialects.unserved import Unserved
+from gateway.dialects.provider_only import ProviderOnlyClient
 
 
 class _Provider:
-    """What it takes to call Cohere."""
+    """Adapter for Cohere."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         return "/v2/chat"
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
         return request_out.render_request(request, traits)
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
         return response.parse_response(body, traits, rendered)
 
     def stream_parser(
-        self, traits: Traits, rendered: Rendered | None
+        self, traits: Traits, rendered: RenderedRequest | None
     ) -> stream_in.ChatStreamParser:
         return stream_in.ChatStreamParser(traits, rendered)
 
@@ -48,8 +50,8 @@ class _Provider:
 DIALECT = Dialect(
     name=NAME,
     keepalive=b"",
-    client=Unserved(NAME),
+    client=ProviderOnlyClient(NAME),
     provider=_Provider(),
-    served=False,
+    serves_clients=False,
     embed_provider=EmbedProvider(),
 )

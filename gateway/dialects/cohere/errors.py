@@ -10,9 +10,9 @@ import msgspec
 from gateway.canon.errors import Error
 from gateway.dialects.retry import retry_after, should_retry
 
-_LONGEST = 2000
+_MAX_MESSAGE_LENGTH = 2000
 
-_STATUSES: dict[int, str] = {
+_KIND_BY_STATUS: dict[int, str] = {
     401: "upstream_auth",
     402: "quota",
     403: "upstream_auth",
@@ -27,70 +27,77 @@ _STATUSES: dict[int, str] = {
     529: "overloaded",
 }
 # Wordings that are the only sign of a kind.
-_PHRASES: tuple[tuple[str, str], ...] = (
+_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("too many tokens", "context_length"),
     ("maximum context length", "context_length"),
     ("model not found", "not_found"),
     ("blocked output", "content_policy"),
     ("blocked input", "content_policy"),
 )
-_PHRASED = frozenset({"invalid_request", "upstream_error"})
-# A trial key's month is over: waiting a few seconds does not help.
-_SPENT = ("/ month", "per month", "billing")
+_KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
+# A trial key's month is over (Cohere has no code for it): waiting a few seconds does not help.
+_MONTHLY_LIMIT_PHRASES = ("calls / month", "calls per month")
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
-    """What the upstream's refusal means; headers have lower-case names."""
+    """The canonical error of an upstream's error response; headers have lower-case names."""
     payload: Any
     try:
         payload = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         payload = None
-    message = message_in(payload) or _plain(body, status)
+    message = parse_error_message(payload) or _fallback_message(body, status)
     return Error(
-        kind=_kind(status, message),
-        message=message[:_LONGEST],
+        kind=_classify_error(status, message),
+        message=message[:_MAX_MESSAGE_LENGTH],
         status=status,
         retry_after_s=retry_after(headers, payload),
         should_retry=should_retry(headers),
-        upstream_id=headers.get("x-debug-trace-id") or _id(payload),
+        upstream_id=headers.get("x-debug-trace-id") or _payload_id(payload),
     )
 
 
-def _id(payload: Any) -> str | None:
-    told = payload.get("id") if isinstance(payload, dict) else None
-    return told if isinstance(told, str) else None
+def _payload_id(payload: Any) -> str | None:
+    trace_id = payload.get("id") if isinstance(payload, dict) else None
+    return trace_id if isinstance(trace_id, str) else None
 
 
-def message_in(payload: Any) -> str:
-    """The words of an error; empty where it has none."""
+def parse_error_message(payload: Any) -> str:
+    """The message of an error; empty if it has none."""
     if not isinstance(payload, dict):
         return ""
     inner = payload.get("error")
-    candidates = (payload.get("message"), inner, _deep(inner), _deep(payload.get("data")))
-    return next((words for words in candidates if isinstance(words, str) and words), "")
+    candidates = (
+        payload.get("message"),
+        inner,
+        _nested_message(inner),
+        _nested_message(payload.get("data")),
+    )
+    return next((message for message in candidates if isinstance(message, str) and message), "")
 
 
-def _deep(value: Any) -> Any:
+def _nested_message(value: Any) -> Any:
     return value.get("message") if isinstance(value, dict) else None
 
 
-def _plain(raw: bytes, status: int) -> str:
+def _fallback_message(raw: bytes, status: int) -> str:
     text = raw[:500].decode("utf-8", "replace").strip()
     if not text:
-        return f"the upstream failed {status} without a message"
+        return f"the upstream answered {status} without an error message"
     if text.startswith("<"):
         return f"the upstream answered {status} with an HTML page, not with its API"
     return text
 
 
-def _kind(status: int, message: str) -> str:
-    kind = _STATUSES.get(status)
+def _classify_error(status: int, message: str) -> str:
+    kind = _KIND_BY_STATUS.get(status)
     if kind is None:
         kind = "invalid_request" if 400 <= status < 500 else "upstream_error"
-    told = message.lower()
-    if kind == "rate_limit" and any(words in told for words in _SPENT):
+    lower_message = message.lower()
+    if kind == "rate_limit" and any(limit in lower_message for limit in _MONTHLY_LIMIT_PHRASES):
         return "quota"
-    if kind not in _PHRASED:
+    if kind not in _KINDS_REFINED_BY_PHRASE:
         return kind
-    return next((known for phrase, known in _PHRASES if phrase in told), kind)
+    return next(
+        (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
+    )

@@ -6,21 +6,26 @@ from typing import Any
 
 from gateway.canon.errors import Error
 from gateway.canon.response import Finish
-from gateway.dialects.cohere.names import FAILURES, REASONS
+from gateway.dialects.cohere.names import FAILURE_KINDS, FINISH_REASONS
 
 
-def finish_in(word: Any, *, called: bool) -> Finish:
-    """The canonical reason; `called` says whether the answer holds a tool call."""
-    reason: Any = REASONS.get(word, "stop") if isinstance(word, str) else "stop"
+def parse_finish(finish_reason: Any, *, has_tool_call: bool) -> Finish:
+    """The canonical reason; `has_tool_call` says whether the response contains a tool call."""
+    reason: Any = (
+        FINISH_REASONS.get(finish_reason, "stop") if isinstance(finish_reason, str) else "stop"
+    )
     if reason in {"stop", "tool"}:
-        reason = "tool" if called else "stop"
+        reason = "tool" if has_tool_call else "stop"
     return Finish(reason=reason)
 
 
-def failure_in(word: Any, message: Any) -> Error | None:
-    """The error of an answer that ended as one."""
-    kind = FAILURES.get(word) if isinstance(word, str) else None
+def parse_failure(finish_reason: Any, message: Any) -> Error | None:
+    """The error of a response whose finish reason is a failure."""
+    kind = FAILURE_KINDS.get(finish_reason) if isinstance(finish_reason, str) else None
     if kind is None:
         return None
-    told = message if isinstance(message, str) and message else ""
-    return Error(kind=kind, message=(told or f"the model's answer ended with {word}")[:2000])
+    error_message = message if isinstance(message, str) and message else ""
+    return Error(
+        kind=kind,
+        message=(error_message or f"the model's answer ended with {finish_reason}")[:2000],
+    )

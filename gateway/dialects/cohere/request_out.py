@@ -7,198 +7,227 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request, Thinking
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
-from gateway.dialects.cohere.job import Job
-from gateway.dialects.cohere.messages_out import messages_out
-from gateway.dialects.cohere.names import BUDGETS, Json
-from gateway.dialects.cohere.tools import tools_out
-from gateway.dialects.openai_logprobs import CAN_NOT, can_be_told
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.cohere.messages_out import render_messages
+from gateway.dialects.cohere.names import BUDGET_BY_EFFORT, Json
+from gateway.dialects.cohere.render_context import RenderContext
+from gateway.dialects.cohere.tools import render_tools
+from gateway.dialects.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
-_UNKNOWN = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")
-_LEAST_P, _MOST_P = 0.01, 0.99
-_MOST_K = 500
+_UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")
+_MIN_P, _MAX_P = 0.01, 0.99
+_MAX_K = 500
 # The tokens that thinking must leave (docs.cohere.com/docs/reasoning).
-_ANSWER = 1024
-# What `priority` knows: 0 is the first of all.
-_PRIORITY = {"priority": 0}
+_MIN_ANSWER_TOKENS = 1024
+# `priority`: 0 is served first.
+_PRIORITY_BY_TIER = {"priority": 0}
 
 
-def render_request(request: Request, traits: Traits) -> Rendered:
-    """The JSON to send and what it could not carry. Raises GatewayError."""
-    _refuse(request)
-    job = Job(request, traits)
+def render_request(request: Request, traits: Traits) -> RenderedRequest:
+    """The JSON to send, and its adaptations. Raises GatewayError."""
+    _check_supported(request)
+    context = RenderContext(request, traits)
     body: Json = {"model": traits.model or request.model, "stream": request.stream}
-    body["messages"] = messages_out(job)
-    tools_out(job, body)
-    if job.documents:
-        body["documents"] = job.documents
-    _output_out(job, body)
-    _limit_out(job, body)
-    _sampling_out(job, body)
-    _thinking_out(job, body)
-    _meta_out(job, body)
-    job.unmark(request.cache)
+    body["messages"] = render_messages(context)
+    render_tools(context, body)
+    if context.documents:
+        body["documents"] = context.documents
+    _render_output_format(context, body)
+    _render_max_tokens(context, body)
+    _render_sampling(context, body)
+    _render_thinking(context, body)
+    _render_metadata(context, body)
+    context.drop_cache_marks(request.cache)
     for fields in request.extra.values():
         for key in fields:
-            job.drop(key, "no equivalent")
-    customs = (job.names[tool.name] for tool in request.tools if tool.kind == "custom")
-    return Rendered(
+            context.drop(key, "no equivalent")
+    custom_names = (
+        context.sent_names[tool.name] for tool in request.tools if tool.kind == "custom"
+    )
+    return RenderedRequest(
         body=body,
-        report=tuple(job.report),
-        names={sent: told for told, sent in job.names.items() if sent != told},
-        custom=frozenset(customs),
+        report=tuple(context.report),
+        client_names={
+            sent_name: client_name
+            for client_name, sent_name in context.sent_names.items()
+            if sent_name != client_name
+        },
+        custom_tools=frozenset(custom_names),
     )
 
 
-def _refuse(request: Request) -> None:
-    """Refuse what no answer of this dialect could give."""
+def _check_supported(request: Request) -> None:
+    """Rejects requests that this dialect cannot fulfil."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        _refused(request.path("n"), "Cohere gives one answer at a time")
+        _raise_unsupported(request.client_path("n"), "Cohere gives one answer at a time")
     if request.previous_response_id is not None:
-        _refused(request.path("previous_response_id"), "the upstream keeps no earlier answers")
+        _raise_unsupported(
+            request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
+        )
 
 
-def _refused(path: str, why: str) -> None:
+def _raise_unsupported(path: str, why: str) -> None:
     raise GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
 
 
-def _output_out(job: Job, body: Json) -> None:
-    output, request = job.request.output, job.request
+def _render_output_format(context: RenderContext, body: Json) -> None:
+    output, request = context.request.output, context.request
     if output.verbosity is not None:
-        job.drop(request.path("verbosity"), "no equivalent")
+        context.drop(request.client_path("verbosity"), "no equivalent")
     if output.format == "text":
         return
-    for holder in ("tools", "documents"):
-        if holder in body:
-            job.drop(request.path("format"), f"json_object cannot be combined with {holder}")
+    for field in ("tools", "documents"):
+        if field in body:
+            context.drop(
+                request.client_path("format"), f"json_object cannot be combined with {field}"
+            )
             return
-    form: Json = {"type": "json_object"}
+    response_format: Json = {"type": "json_object"}
     if output.format == "schema" and output.schema is not None:
-        form["json_schema"] = output.schema
+        response_format["json_schema"] = output.schema
         if output.description is not None:
-            form["json_schema"] = {"description": output.description, **output.schema}
+            response_format["json_schema"] = {"description": output.description, **output.schema}
         if output.name is not None:
-            job.drop(request.path("name"), "no equivalent")
-    body["response_format"] = form
+            context.drop(request.client_path("name"), "no equivalent")
+    body["response_format"] = response_format
 
 
-def _limit_out(job: Job, body: Json) -> None:
-    wanted, most = job.request.max_output, job.traits.max_output
-    if wanted is None:
+def _render_max_tokens(context: RenderContext, body: Json) -> None:
+    requested_tokens, max_output = context.request.max_output, context.traits.max_output
+    if requested_tokens is None:
         return
-    sent = wanted if most is None else min(wanted, most)
-    if sent != wanted:
-        why = f"{wanted} clamped to the model's output limit {sent}"
-        job.bend(job.request.path("max_output"), why, before=wanted, after=sent)
-    body["max_tokens"] = sent
+    sent_tokens = requested_tokens if max_output is None else min(requested_tokens, max_output)
+    if sent_tokens != requested_tokens:
+        why = f"{requested_tokens} clamped to the model's output limit {sent_tokens}"
+        context.approximate(
+            context.request.client_path("max_output"),
+            why,
+            before=requested_tokens,
+            after=sent_tokens,
+        )
+    body["max_tokens"] = sent_tokens
 
 
 # --- sampling ----------------------------------------------------------------------------
 
 
-def _sampling_out(job: Job, body: Json) -> None:
-    sampling, request = job.request.sampling, job.request
-    _clamp(job, body, "temperature", "temperature", 0.0, job.traits.temperature_max)
-    _clamp(job, body, "top_p", "p", _LEAST_P, _MOST_P)
-    _clamp(job, body, "top_k", "k", 0, _MOST_K)
+def _render_sampling(context: RenderContext, body: Json) -> None:
+    sampling, request = context.request.sampling, context.request
+    _render_clamped(
+        context, body, "temperature", "temperature", 0.0, context.traits.temperature_max
+    )
+    _render_clamped(context, body, "top_p", "p", _MIN_P, _MAX_P)
+    _render_clamped(context, body, "top_k", "k", 0, _MAX_K)
     for name in ("frequency_penalty", "presence_penalty"):
         value = getattr(sampling, name)
         if value is not None and value < 0:
-            job.drop(request.path(name), "negative value outside 0..1")
+            context.drop(request.client_path(name), "negative value outside 0..1")
         else:
-            _clamp(job, body, name, name, 0.0, 1.0)
+            _render_clamped(context, body, name, name, 0.0, 1.0)
     if sampling.seed is not None:
         body["seed"] = sampling.seed
-    if sampling.logprobs and not can_be_told(request):
-        job.drop(request.path("logprobs"), CAN_NOT)
+    if sampling.logprobs and not accepts_logprobs(request):
+        context.drop(request.client_path("logprobs"), NOT_TRANSLATABLE)
     elif sampling.logprobs is not None:
         body["logprobs"] = sampling.logprobs
-    for name in _UNKNOWN:
+    for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name) not in (None, 0, {}):
-            job.drop(request.path(name), "no equivalent")
-    _stop_out(job, body)
+            context.drop(request.client_path(name), "no equivalent")
+    _render_stop(context, body)
 
 
-def _clamp(job: Job, body: Json, name: str, key: str, least: float, most: float) -> None:
-    """Write a number between bounds; whole bounds keep a whole number whole."""
-    value = getattr(job.request.sampling, name)
+def _render_clamped(
+    context: RenderContext, body: Json, name: str, key: str, minimum: float, maximum: float
+) -> None:
+    """Renders a number clamped to its bounds; integer bounds keep integers."""
+    value = getattr(context.request.sampling, name)
     if value is None:
         return
-    sent = min(max(value, least), most)
-    if sent != value:
-        why = f"{value} clamped to {sent}"
-        job.bend(job.request.path(name), why, before=value, after=sent)
-    body[key] = sent
+    sent_value = min(max(value, minimum), maximum)
+    if sent_value != value:
+        why = f"{value} clamped to {sent_value}"
+        context.approximate(context.request.client_path(name), why, before=value, after=sent_value)
+    body[key] = sent_value
 
 
-def _stop_out(job: Job, body: Json) -> None:
-    most = job.traits.stop_max
-    kept = [word for word in job.request.sampling.stop if word]
-    if most is not None and len(kept) > most:
-        why = f"only the first {most} are sent"
-        job.bend(job.request.path("stop"), why, before=len(kept), after=most)
-        kept = kept[:most]
-    if kept:
-        body["stop_sequences"] = kept
+def _render_stop(context: RenderContext, body: Json) -> None:
+    max_stops = context.traits.stop_max
+    accepted_stops = [text for text in context.request.sampling.stop if text]
+    if max_stops is not None and len(accepted_stops) > max_stops:
+        why = f"only the first {max_stops} are sent"
+        context.approximate(
+            context.request.client_path("stop"), why, before=len(accepted_stops), after=max_stops
+        )
+        accepted_stops = accepted_stops[:max_stops]
+    if accepted_stops:
+        body["stop_sequences"] = accepted_stops
 
 
 # --- the rest ----------------------------------------------------------------------------
 
 
-def _thinking_out(job: Job, body: Json) -> None:
-    asked = job.request.thinking
-    if asked is None:
+def _render_thinking(context: RenderContext, body: Json) -> None:
+    thinking = context.request.thinking
+    if thinking is None:
         return
-    if asked.effort == "none":
-        asked = msgspec.structs.replace(asked, mode="off", effort=None)
-    at = job.request.at
-    path = at.get("thinking") or at.get("effort") or "thinking"
-    if not job.traits.reasoning:
-        if asked.mode != "off":
-            job.drop(path, f"{job.model} does not reason")
+    if thinking.effort == "none":
+        thinking = msgspec.structs.replace(thinking, mode="off", effort=None)
+    field_paths = context.request.client_paths
+    path = field_paths.get("thinking") or field_paths.get("effort") or "thinking"
+    if not context.traits.reasoning:
+        if thinking.mode != "off":
+            context.drop(path, f"{context.model} does not reason")
         return
-    if asked.mode == "off":
+    if thinking.mode == "off":
         body["thinking"] = {"type": "disabled"}
         return
-    out: Json = {"type": "enabled"}
-    if (budget := _budget(asked)) is not None:
-        name = "budget" if asked.mode == "budget" else "effort"
-        out["token_budget"] = budget = _fitted(job, name, budget, body.get("max_tokens"))
-    if asked.effort in {"xhigh", "max"}:
-        job.bend(job.request.path("effort"), "sent as a number of tokens", after=budget)
-    body["thinking"] = out
+    thinking_object: Json = {"type": "enabled"}
+    if (budget := _requested_budget(thinking)) is not None:
+        name = "budget" if thinking.mode == "budget" else "effort"
+        thinking_object["token_budget"] = budget = _fit_budget(
+            context, name, budget, body.get("max_tokens")
+        )
+    if thinking.effort in {"xhigh", "max"}:
+        context.approximate(
+            context.request.client_path("effort"), "sent as a number of tokens", after=budget
+        )
+    body["thinking"] = thinking_object
 
 
-def _budget(asked: Thinking) -> int | None:
+def _requested_budget(thinking: Thinking) -> int | None:
     """The tokens to think with; None leaves them to the model."""
-    if asked.mode == "budget" and asked.budget is not None:
-        return max(1, asked.budget)
-    return BUDGETS.get(asked.effort or "")
+    if thinking.mode == "budget" and thinking.budget is not None:
+        return max(1, thinking.budget)
+    return BUDGET_BY_EFFORT.get(thinking.effort or "")
 
 
-def _fitted(job: Job, name: str, budget: int, limit: int | None) -> int:
-    """The budget, such that the limit leaves room for an answer; `name` is what asked for it."""
-    if limit is None or budget <= limit - _ANSWER:
+def _fit_budget(context: RenderContext, name: str, budget: int, max_tokens: int | None) -> int:
+    """The budget, reduced so that the limit leaves room for an answer; `name` is its field."""
+    if max_tokens is None or budget <= max_tokens - _MIN_ANSWER_TOKENS:
         return budget
-    sent = max(1, limit - _ANSWER)
-    why = f"at least {_ANSWER} tokens of the limit are left for the answer"
-    job.bend(job.request.path(name), why, before=budget, after=sent)
-    return sent
+    sent_budget = max(1, max_tokens - _MIN_ANSWER_TOKENS)
+    why = f"at least {_MIN_ANSWER_TOKENS} tokens of the limit are left for the answer"
+    context.approximate(context.request.client_path(name), why, before=budget, after=sent_budget)
+    return sent_budget
 
 
-def _meta_out(job: Job, body: Json) -> None:
-    meta, request = job.request.meta, job.request
+def _render_metadata(context: RenderContext, body: Json) -> None:
+    meta, request = context.request.meta, context.request
     if meta.user_id is not None:
-        job.drop(request.path("user_id"), "no equivalent")
-    if meta.session_key is not None and request.path("session_key") != request.path("user_id"):
-        job.drop(request.path("session_key"), "no equivalent")
+        context.drop(request.client_path("user_id"), "no equivalent")
+    if meta.session_key is not None and request.client_path("session_key") != request.client_path(
+        "user_id"
+    ):
+        context.drop(request.client_path("session_key"), "no equivalent")
     if meta.metadata:
-        job.drop(request.path("metadata"), "no equivalent")
+        context.drop(request.client_path("metadata"), "no equivalent")
     if meta.store:
-        job.drop(request.path("store"), "no equivalent")
+        context.drop(request.client_path("store"), "no equivalent")
     tier = meta.service_tier
-    if tier in _PRIORITY:
-        body["priority"] = _PRIORITY[tier]
-        job.bend(request.path("service_tier"), "a place in the queue", before=tier, after=0)
+    if tier in _PRIORITY_BY_TIER:
+        body["priority"] = _PRIORITY_BY_TIER[tier]
+        context.approximate(
+            request.client_path("service_tier"), "a place in the queue", before=tier, after=0
+        )
     elif tier not in (None, "auto", "default"):
-        job.drop(request.path("service_tier"), "no equivalent")
+        context.drop(request.client_path("service_tier"), "no equivalent")

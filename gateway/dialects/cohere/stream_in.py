@@ -14,46 +14,46 @@ from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
-    Cited,
+    CitationDelta,
     Delta,
     End,
     Event,
     Failed,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
 from gateway.canon.request import Signature
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
-from gateway.dialects.cohere.citations import citations_in
-from gateway.dialects.cohere.errors import message_in
-from gateway.dialects.cohere.finish import failure_in, finish_in
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.cohere.citations import parse_citations
+from gateway.dialects.cohere.errors import parse_error_message
+from gateway.dialects.cohere.finish import parse_failure, parse_finish
 from gateway.dialects.cohere.names import Json
-from gateway.dialects.cohere.usage import usage_in
+from gateway.dialects.cohere.usage import parse_usage
 from gateway.framing.sse import Frame
 
-_CUT = "the upstream's stream broke off before the answer was complete"
+_TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"
 _decode = msgspec.json.Decoder().decode
 
 
 class ChatStreamParser:
-    """Reads one stream, or the events that tell a whole answer."""
+    """Parses one stream, or the equivalent events of a non-streaming response."""
 
-    def __init__(self, traits: Traits, rendered: Rendered | None) -> None:
+    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
         self._traits = traits
-        self._names = rendered.names if rendered is not None else {}
-        self._custom = rendered.custom if rendered is not None else frozenset[str]()
+        self._client_names = rendered.client_names if rendered is not None else {}
+        self._custom_tools = rendered.custom_tools if rendered is not None else frozenset[str]()
         self._started = False
-        self._over = False
-        self._called = False
-        self._open = ""  # the kind of the open block
-        self._place: object = None  # what of the wire the open block stands for
-        self._pieces: list[str] | None = None  # of a free-text tool's JSON
+        self._ended = False
+        self._has_tool_call = False
+        self._open_kind = ""  # the kind of the open block
+        self._open_index: object = None  # the stream's index of the open block
+        self._custom_input: list[str] | None = None  # of a free-text tool's JSON
 
     def feed(self, frame: Frame) -> list[Event]:
         """The events this frame completes."""
-        if self._over or frame.data.strip() in {b"[DONE]", b""}:
+        if self._ended or frame.data.strip() in {b"[DONE]", b""}:
             return []
         try:
             data = _decode(frame.data)
@@ -62,137 +62,143 @@ class ChatStreamParser:
         if not isinstance(data, dict):
             return self._fail(bad_upstream("the upstream sent an event that is no object").error)
         try:
-            return self.read(data)
+            return self.parse_event(data)
         except GatewayError as failure:
             return self._fail(failure.error)
 
-    def read(self, data: Json) -> list[Event]:
+    def parse_event(self, data: Json) -> list[Event]:
         """The events of one decoded event. Raises GatewayError."""
         name = data.get("type")
         if name == "message-start":
-            return self._start(_text(data.get("id")))
-        if name is None and (words := message_in(data)):
-            raise bad_upstream(words)
+            return self._start_message(_string_or_empty(data.get("id")))
+        if name is None and (error_message := parse_error_message(data)):
+            raise bad_upstream(error_message)
         delta = data.get("delta")
         delta = delta if isinstance(delta, dict) else {}
         message = delta.get("message")
         message = message if isinstance(message, dict) else {}
         if name == "message-end":
-            return self._start("") + self._end(delta)
-        events = self._start("")
+            return self._start_message("") + self._end_message(delta)
+        events = self._start_message("")
         match name:
             case "content-start" | "content-delta":
-                return events + self._content(data.get("index"), message.get("content"))
+                return events + self._content_delta(data.get("index"), message.get("content"))
             case "tool-plan-delta":
                 plan = {"text": message.get("tool_plan")}
-                return events + self._content("plan", plan)
+                return events + self._content_delta("plan", plan)
             case "tool-call-start":
-                return events + self._call(data.get("index"), message.get("tool_calls"))
+                return events + self._start_tool_call(data.get("index"), message.get("tool_calls"))
             case "tool-call-delta":
-                return events + self._input(message.get("tool_calls"))
+                return events + self._tool_input_delta(message.get("tool_calls"))
             case "tool-call-end":
-                return events + (self._end_block() if self._open == "tool_call" else [])
+                return events + (self._end_block() if self._open_kind == "tool_call" else [])
             case "citation-start":
-                return events + self._cited(message.get("citations"))
+                return events + self._citation_events(message.get("citations"))
             case _:
                 return events
 
     def close(self) -> list[Event]:
-        """What is still owed at the end of the bytes: Failed for a cut stream."""
-        return [] if self._over else self._fail(Error(kind="upstream_error", message=_CUT))
+        """The final events: Failed for a truncated stream."""
+        return (
+            []
+            if self._ended
+            else self._fail(Error(kind="upstream_error", message=_TRUNCATED_STREAM))
+        )
 
     # --- the answer --------------------------------------------------------------------
 
-    def _start(self, id_: str) -> list[Event]:
+    def _start_message(self, id_: str) -> list[Event]:
         if self._started:
             return []
         self._started = True
         return [Start(id=id_)]
 
-    def _end(self, delta: Json) -> list[Event]:
-        word = delta.get("finish_reason")
-        failure = failure_in(word, delta.get("error"))
+    def _end_message(self, delta: Json) -> list[Event]:
+        finish_reason = delta.get("finish_reason")
+        failure = parse_failure(finish_reason, delta.get("error"))
         if failure is not None:
             return self._fail(failure)
         events = self._end_block()
-        self._over = True
-        usage = usage_in(delta.get("usage"))
+        self._ended = True
+        usage = parse_usage(delta.get("usage"))
         if usage is not None:
             events.append(UsageUpdate(usage))
-        return [*events, End(finish_in(word, called=self._called))]
+        return [*events, End(parse_finish(finish_reason, has_tool_call=self._has_tool_call))]
 
     def _fail(self, error: Error) -> list[Event]:
-        self._over = True
+        self._ended = True
         return [Failed(error)]
 
     # --- blocks ------------------------------------------------------------------------
 
-    def _content(self, place: object, content: Any) -> list[Event]:
-        """More of a text or a thought; the first words open it."""
+    def _content_delta(self, index: object, content: Any) -> list[Event]:
+        """The events of a text or reasoning delta; the first delta opens the block."""
         if isinstance(content, str):
             content = {"text": content}
         if not isinstance(content, dict):
             return []
-        thought = _text(content.get("thinking"))
-        kind: Any = "reasoning" if thought or content.get("type") == "thinking" else "text"
-        words = thought or _text(content.get("text"))
-        if not words:
+        thinking = _string_or_empty(content.get("thinking"))
+        kind: Any = "reasoning" if thinking or content.get("type") == "thinking" else "text"
+        text = thinking or _string_or_empty(content.get("text"))
+        if not text:
             return []
         events: list[Event] = []
-        if self._open != kind or self._place != place:
+        if self._open_kind != kind or self._open_index != index:
             events = self._end_block()
-            self._open, self._place = kind, place
+            self._open_kind, self._open_index = kind, index
             events.append(BlockStart(kind=kind))
-        return [*events, Delta(words)]
+        return [*events, Delta(text)]
 
-    def _call(self, place: object, call: Any) -> list[Event]:
-        call, function = _call_of(call)
-        self._called = True
+    def _start_tool_call(self, index: object, call: Any) -> list[Event]:
+        call, function = _split_call(call)
+        self._has_tool_call = True
         events = self._end_block()
-        sent = _text(function.get("name"))
-        custom = sent in self._custom
-        self._open, self._place = "tool_call", place
-        self._pieces = [] if custom else None
-        name, id_ = self._names.get(sent, sent), _text(call.get("id"))
+        sent_name = _string_or_empty(function.get("name"))
+        custom = sent_name in self._custom_tools
+        self._open_kind, self._open_index = "tool_call", index
+        self._custom_input = [] if custom else None
+        name, id_ = self._client_names.get(sent_name, sent_name), _string_or_empty(call.get("id"))
         events.append(BlockStart(kind="tool_call", id=id_, name=name, custom=custom))
-        return events + self._input(call)
+        return events + self._tool_input_delta(call)
 
-    def _input(self, call: Any) -> list[Event]:
-        _, function = _call_of(call)
-        words = function.get("arguments")
-        if words is None or words == "":
+    def _tool_input_delta(self, call: Any) -> list[Event]:
+        _, function = _split_call(call)
+        arguments = function.get("arguments")
+        if arguments is None or arguments == "":
             return []
-        if not isinstance(words, str):
+        if not isinstance(arguments, str):
             raise bad_upstream("the upstream sent a tool's arguments that are no string")
-        if self._open != "tool_call":
+        if self._open_kind != "tool_call":
             raise bad_upstream("the upstream sent a tool's arguments without the tool's call")
-        if self._pieces is not None:
-            self._pieces.append(words)
+        if self._custom_input is not None:
+            self._custom_input.append(arguments)
             return []
-        return [Delta(words)]
+        return [Delta(arguments)]
 
-    def _cited(self, told: Any) -> list[Event]:
-        if self._open != "text":
+    def _citation_events(self, citations: Any) -> list[Event]:
+        if self._open_kind != "text":
             return []
-        listed = told if isinstance(told, list) else [told]
-        return [Cited(citation) for item in listed for citation in citations_in(item)]
+        citation_list = citations if isinstance(citations, list) else [citations]
+        return [
+            CitationDelta(citation) for item in citation_list for citation in parse_citations(item)
+        ]
 
     def _end_block(self) -> list[Event]:
-        if not self._open:
+        if not self._open_kind:
             return []
         events: list[Event] = []
-        if self._open == "reasoning":
+        if self._open_kind == "reasoning":
             # It has no signature: that it is this model's own is all there is to know.
-            made = Signature(provider=self._traits.kind, model=self._traits.model, kind="text")
-            events.append(Signed(made))
-        elif self._pieces is not None:
-            words = _free_text("".join(self._pieces))
-            events += [Delta(words)] if words else []
-        self._open, self._place, self._pieces = "", None, None
+            signature = Signature(provider=self._traits.kind, model=self._traits.model, kind="text")
+            events.append(SignatureDelta(signature))
+        elif self._custom_input is not None:
+            text = _unwrap_custom_input("".join(self._custom_input))
+            events += [Delta(text)] if text else []
+        self._open_kind, self._open_index, self._custom_input = "", None, None
         return [*events, BlockEnd()]
 
 
-def _call_of(call: Any) -> tuple[Json, Json]:
+def _split_call(call: Any) -> tuple[Json, Json]:
     """A call and its function; `tool_calls` is an object in events, a list in answers."""
     if isinstance(call, list):
         call = call[0] if call else None
@@ -201,15 +207,15 @@ def _call_of(call: Any) -> tuple[Json, Json]:
     return call, function if isinstance(function, dict) else {}
 
 
-def _text(value: Any) -> str:
+def _string_or_empty(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _free_text(told: str) -> str:
-    """The input of a free-text tool that was offered as a function with one string."""
+def _unwrap_custom_input(input_json: str) -> str:
+    """The input of a free-text tool that was sent as a function with one string."""
     try:
-        value = _decode(told) if told else {}
+        value = _decode(input_json) if input_json else {}
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return told
-    held = value.get("input") if isinstance(value, dict) else None
-    return held if isinstance(held, str) else told
+        return input_json
+    input_text = value.get("input") if isinstance(value, dict) else None
+    return input_text if isinstance(input_text, str) else input_json

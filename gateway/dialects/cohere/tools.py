@@ -4,91 +4,103 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.canon.request import Tool
-from gateway.dialects.cohere.job import Job
+from gateway.canon.object_schema import merge_into_object
+from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.cohere.names import Json
+from gateway.dialects.cohere.render_context import RenderContext
 
-_EMPTY: Json = {"type": "object", "properties": {}}
-_ONE_STRING: Json = {
+_TEXT_INPUT_SCHEMA: Json = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
     "required": ["input"],
 }
 
 
-def tools_out(job: Job, body: Json) -> None:
-    """Write the tools, and what is said about choosing among them, into the body."""
-    request, traits = job.request, job.traits
+def render_tools(context: RenderContext, body: Json) -> None:
+    """Renders the tools and the tool choice into the body."""
+    request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        job.drop("tools", f"{job.model} takes no tools")
-    offered = _offered(job) if traits.tools else []
-    tools = [made for tool in offered if (made := _tool_out(job, tool)) is not None]
+        context.drop("tools", f"{context.model} takes no tools")
+    choice = context.function_choice()
+    offered_tools = _select_tools(context, choice) if traits.tools else []
+    tools = [
+        tool_object
+        for tool in offered_tools
+        if (tool_object := _render_tool(context, tool)) is not None
+    ]
     if tools:
         body["tools"] = tools
-        if any(tool.strict for tool in offered):
+        if any(tool.strict for tool in offered_tools):
             body["strict_tools"] = True
-    _choice_out(job, body)
+    _render_tool_choice(context, body, choice)
 
 
-def _offered(job: Job) -> list[Tool]:
+def _select_tools(context: RenderContext, choice: ToolChoice | None) -> list[Tool]:
     """The tools to offer: all, or only those that may be called."""
-    choice = job.request.tool_choice
     if choice is None or choice.mode not in {"named", "allowed"}:
-        return list(job.request.tools)
+        return context.load_deferred_tools()
     why = "only the allowed tools are sent"
     if choice.mode == "named":
         why = "named choice: REQUIRED with only that tool sent"
-    job.bend(job.request.path("tool_choice"), why)
-    return [tool for tool in job.request.tools if tool.name in choice.names]
+    context.approximate(context.request.client_path("tool_choice"), why)
+    names = frozenset(choice.names)
+    return [tool for tool in context.load_deferred_tools() if tool.name in names]
 
 
-def _tool_out(job: Job, tool: Tool) -> Json | None:
-    job.unmark(tool.cache)
+def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
+    context.drop_cache_marks(tool.cache)
     if tool.kind == "server":
-        job.drop(tool.at, f"no equivalent for the server tool {tool.name[:60]}")
+        context.drop(tool.path, f"no equivalent for the server tool {tool.name[:60]}")
         return None
-    about = tool.description or ""
+    description = tool.description or ""
     if tool.kind == "custom":
-        if grammar := _grammar(tool):
-            job.bend(f"{tool.at}.format", "grammar is not enforced, described in text")
-            about = f"{about}\n\n{grammar}".strip()
+        if grammar := _describe_grammar(tool):
+            context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
+            description = f"{description}\n\n{grammar}".strip()
         else:
-            job.bend(tool.at, "free-text tool sent as a function with one string")
-    if tool.defer:
-        job.drop(f"{tool.at}.defer_loading", "all tools are loaded from the start")
+            context.approximate(tool.path, "free-text tool sent as a function with one string")
     for key in tool.extra:
-        job.drop(f"{tool.at}.{key}", "no equivalent")
-    function: Json = {"name": job.name(tool.name)}
-    if about:
-        function["description"] = about
-    schema = _ONE_STRING if tool.kind == "custom" else tool.schema
-    function["parameters"] = schema or dict(_EMPTY)
+        context.drop(f"{tool.path}.{key}", "no equivalent")
+    function: Json = {"name": context.sent_name(tool.name)}
+    if description:
+        function["description"] = description
+    schema, changed = merge_into_object(
+        _TEXT_INPUT_SCHEMA if tool.kind == "custom" else tool.schema
+    )
+    if changed:
+        context.approximate(tool.path, changed)
+    function["parameters"] = schema
     return {"type": "function", "function": function}
 
 
-def _grammar(tool: Tool) -> str:
-    """The grammar of a free-text tool, which Chat puts one level deeper."""
-    told: Any = tool.format or {}
-    told = told.get("grammar", told) if isinstance(told, dict) else {}
-    if not isinstance(told, dict) or not isinstance(told.get("definition"), str):
+def _describe_grammar(tool: Tool) -> str:
+    """The grammar of a free-text tool as text; Chat nests it one level deeper."""
+    grammar_format: Any = tool.format or {}
+    grammar_format = (
+        grammar_format.get("grammar", grammar_format) if isinstance(grammar_format, dict) else {}
+    )
+    if not isinstance(grammar_format, dict) or not isinstance(
+        grammar_format.get("definition"), str
+    ):
         return ""
-    return f"The input must match this {told.get('syntax', '')} grammar:\n{told['definition']}"
+    syntax, definition = grammar_format.get("syntax", ""), grammar_format["definition"]
+    return f"The input must match this {syntax} grammar:\n{definition}"
 
 
-def _choice_out(job: Job, body: Json) -> None:
-    choice, request = job.request.tool_choice, job.request
+def _render_tool_choice(context: RenderContext, body: Json, choice: ToolChoice | None) -> None:
+    request = context.request
     if choice is None:
         return
     if choice.parallel is False:
-        job.drop(request.path("parallel"), "parallel calls can not be switched off")
+        context.drop(request.client_path("parallel"), "parallel calls cannot be switched off")
     forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
     if "tools" not in body:
         if forced or choice.mode == "allowed":
-            job.drop(request.path("tool_choice"), "no tools are sent")
+            context.drop(request.client_path("tool_choice"), "no tools are sent")
         return
-    if forced and not job.traits.forced_tools:
-        why = f"{job.model} can not be made to call a tool"
-        job.bend(request.path("tool_choice"), why, after="auto")
+    if forced and not context.traits.forced_tools:
+        why = f"{context.model} cannot be made to call a tool"
+        context.approximate(request.client_path("tool_choice"), why, after="auto")
     elif forced:
         body["tool_choice"] = "REQUIRED"
     elif choice.mode == "none":

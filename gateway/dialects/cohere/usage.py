@@ -10,30 +10,30 @@ from typing import Any
 from gateway.canon.response import Usage
 
 
-def usage_in(told: Any) -> Usage | None:
+def parse_usage(usage: Any) -> Usage | None:
     """The tokens in a `usage` object; None where it counts nothing."""
-    if not isinstance(told, dict) or not told:
+    if not isinstance(usage, dict) or not usage:
         return None
-    read = _count(told, "input_tokens")
-    cached = _whole(told.get("cached_tokens"))
+    input_tokens = _count(usage, "input_tokens")
+    cached_tokens = _count_or_none(usage.get("cached_tokens"))
     return Usage(
-        input=None if read is None else max(0, read - (cached or 0)),
-        cache_read=cached,
-        output=_count(told, "output_tokens"),
-        native=told,
+        input=None if input_tokens is None else max(0, input_tokens - (cached_tokens or 0)),
+        cache_read=cached_tokens,
+        output=_count(usage, "output_tokens"),
+        native=usage,
     )
 
 
-def _count(told: dict[str, Any], name: str) -> int | None:
-    for holder in ("tokens", "billed_units"):
-        counts = told.get(holder)
-        value = _whole(counts.get(name)) if isinstance(counts, dict) else None
+def _count(usage: dict[str, Any], name: str) -> int | None:
+    for counts_name in ("tokens", "billed_units"):
+        counts = usage.get(counts_name)
+        value = _count_or_none(counts.get(name)) if isinstance(counts, dict) else None
         if value is not None:
             return value
     return None
 
 
-def _whole(value: Any) -> int | None:
+def _count_or_none(value: Any) -> int | None:
     """Counts are typed as floats there."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

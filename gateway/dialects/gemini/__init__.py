@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
-from gateway.dialects.ending import reader
+from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, ResponseContext, Verb
 from gateway.dialects.gemini import (
     errors,
-    outline,
+    passthrough_schema,
     request_in,
     request_out,
     response,
@@ -29,25 +27,26 @@ from gateway.dialects.gemini import (
     stream_out,
 )
 from gateway.dialects.gemini.embed import EmbedClient, EmbedProvider
-from gateway.dialects.gemini.names import NAME
+from gateway.dialects.gemini.names import NAME, resource_path, split_resource
 from gateway.dialects.gemini.parts_out import needs_bytes
+from gateway.dialects.last_user_text import last_user_text_reader
 
 _ACTIONS: dict[str, str] = {"generate": "generateContent", "count_tokens": "countTokens"}
 
 
 class _Client:
-    """What it takes to serve Gemini clients."""
+    """Adapter for Gemini clients."""
 
     def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         return request_in.parse_request(body, headers)
 
     def render_response(
-        self, answer: Response, exchange: Exchange
+        self, answer: Response, context: ResponseContext
     ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        return response.render_response(answer, exchange)
+        return response.render_response(answer, context)
 
-    def stream_renderer(self, exchange: Exchange) -> stream_out.GeminiStreamRenderer:
-        return stream_out.GeminiStreamRenderer(exchange)
+    def stream_renderer(self, context: ResponseContext) -> stream_out.GeminiStreamRenderer:
+        return stream_out.GeminiStreamRenderer(context)
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
         return errors.render_error(error, request_id)
@@ -57,23 +56,23 @@ class _Client:
 
 
 class _Provider:
-    """What it takes to call Google."""
+    """Adapter for Google's API."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         action = "streamGenerateContent" if stream and verb == "generate" else _ACTIONS[verb]
         tail = "?alt=sse" if stream and verb == "generate" else ""
-        # A tuned model has a collection of its own before its name.
-        name = model if "/" in model else f"models/{model}"
-        return f"/v1beta/{quote(name, safe='/:@')}:{action}{tail}"
+        return f"/v1beta/{resource_path(model)}:{action}{tail}"
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
         return request_out.render_request(request, traits)
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
         return response.parse_response(body, traits, rendered)
 
     def stream_parser(
-        self, traits: Traits, rendered: Rendered | None
+        self, traits: Traits, rendered: RenderedRequest | None
     ) -> stream_in.GeminiStreamParser:
         return stream_in.GeminiStreamParser(traits, rendered)
 
@@ -89,7 +88,7 @@ class _Provider:
 
 def _count_body(body: dict[str, Any], model: str) -> dict[str, Any]:
     """A count with everything that counts: instructions and tools too."""
-    return {"generateContentRequest": {"model": f"models/{model}", **body}}
+    return {"generateContentRequest": {"model": "/".join(split_resource(model)), **body}}
 
 
 DIALECT = Dialect(
@@ -98,14 +97,14 @@ DIALECT = Dialect(
     keepalive=b"\r\n",
     client=_Client(),
     provider=_Provider(),
-    check=outline.check,
+    check_passthrough=passthrough_schema.check,
     model_in_path=True,
-    carries_state=True,
-    replays_state=True,
-    visible="none",
-    count_body=_count_body,
-    needs_bytes=needs_bytes,
+    carries_reasoning_state=True,
+    replays_reasoning=True,
+    default_reasoning_display="none",
+    token_count_body=_count_body,
+    needs_inline_media=needs_bytes,
     embed_client=EmbedClient(),
     embed_provider=EmbedProvider(),
-    ending=reader("contents", None),
+    last_user_text=last_user_text_reader("contents", None),
 )

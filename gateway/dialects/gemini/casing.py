@@ -11,7 +11,7 @@ from typing import Any
 
 _SNAKE = re.compile(r"_([a-z0-9])")
 # What is inside these is the client's own: arguments, results, schemas, labels.
-_OPAQUE = frozenset(
+_CLIENT_DEFINED_FIELDS = frozenset(
     {
         "args",
         "response",
@@ -22,27 +22,27 @@ _OPAQUE = frozenset(
         "labels",
     }
 )
-_LISTS = frozenset({"contents", "parts", "tools", "functionDeclarations", "requests"})
-_DEEPEST = 40
+_LIST_FIELDS = frozenset({"contents", "parts", "tools", "functionDeclarations", "requests"})
+_MAX_DEPTH = 40
 
 
-def camel(value: Any, depth: int = 0) -> Any:
+def camel_case_keys(value: Any, depth: int = 0) -> Any:
     """The value with `camelCase` names, lists, and no nulls, wherever the names are Google's."""
     if type(value) is list:
-        return [camel(item, depth + 1) for item in value] if depth < _DEEPEST else value
-    if type(value) is not dict or depth >= _DEEPEST:
+        return [camel_case_keys(item, depth + 1) for item in value] if depth < _MAX_DEPTH else value
+    if type(value) is not dict or depth >= _MAX_DEPTH:
         return value
     out = {}
     for name, item in value.items():
         if item is None:
             continue
-        key = camel_name(name) if "_" in name else name
-        if key in _LISTS and type(item) is dict:
+        key = camel_case(name) if "_" in name else name
+        if key in _LIST_FIELDS and type(item) is dict:
             item = [item]
-        out[key] = item if key in _OPAQUE else camel(item, depth + 1)
+        out[key] = item if key in _CLIENT_DEFINED_FIELDS else camel_case_keys(item, depth + 1)
     return out
 
 
-def camel_name(name: str) -> str:
+def camel_case(name: str) -> str:
     """One name in `camelCase`."""
     return _SNAKE.sub(lambda match: match[1].upper(), name)

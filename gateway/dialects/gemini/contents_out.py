@@ -1,8 +1,8 @@
 """Instructions and turns -> a provider's `systemInstruction` and `contents`.
 
-What the API demands: roles take turns and the user begins, results stand after the turn
-with their calls and in its order, and Gemini 3 wants a signature under the first call of
-each step since the user last spoke.
+The API requires that roles alternate and the user begins, results come after the turn with
+their calls and in its order, and, for Gemini 3, a signature on the first call of each step
+since the last user turn.
 """
 
 from __future__ import annotations
@@ -11,149 +11,150 @@ import re
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Part, Reasoning, Text, ToolCall, ToolResult, Turn
-from gateway.canon.turns import repaired
-from gateway.dialects.gemini.job import Job
-from gateway.dialects.gemini.names import SENTINEL, Json
-from gateway.dialects.gemini.parts_out import parts_out
+from gateway.canon.turns import pair_tool_results
+from gateway.dialects.gemini.names import SKIP_SIGNATURE, Json
+from gateway.dialects.gemini.parts_out import render_parts
+from gateway.dialects.gemini.render_context import RenderContext
 
-START = "(conversation start)"
+PLACEHOLDER_TEXT = "(conversation start)"
 # A block of Claude Code's that changes with each version and would spoil prompt caches.
-_BILLING = "x-anthropic-billing-header:"
-_LAST_INDEX = re.compile(r"\[\d+\]$")
+_BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
+_TRAILING_INDEX = re.compile(r"\[\d+\]$")
 
 
-def system_out(job: Job) -> list[Json]:
+def render_system(context: RenderContext) -> list[Json]:
     """The parts of the instructions."""
     parts: list[Json] = []
-    for part in job.request.instructions:
-        if part.text.startswith(_BILLING):
-            job.drop(part.at, "attribution block: of use to api.anthropic.com only")
+    for part in context.request.instructions:
+        if part.text.startswith(_BILLING_HEADER_PREFIX):
+            context.drop(part.path, "attribution block: of use to api.anthropic.com only")
         else:
-            parts += parts_out(job, (part,))
+            parts += render_parts(context, (part,))
     return parts
 
 
-def contents_out(job: Job, system: list[Json]) -> tuple[list[Json], str | None]:
+def render_contents(context: RenderContext, system: list[Json]) -> tuple[list[Json], str | None]:
     """The contents, and the effort of a later turn; leading system turns go into `system`."""
-    job.request, report = repaired(job.request)
-    job.report += report
+    context.request, report = pair_tool_results(context.request)
+    context.report += report
     effort: str | None = None
     contents: list[Json] = []
-    last: Turn | None = None
-    for turn in job.request.turns:
+    last_turn: Turn | None = None
+    for turn in context.request.turns:
         if turn.name is not None:
-            job.drop(f"{turn.at}.name", "no equivalent")
+            context.drop(f"{turn.path}.name", "no equivalent")
         effort = turn.effort or effort
-        parts = _said(job, turn)
+        parts = _render_turn(context, turn)
         if turn.role == "system":
             if not contents:
-                job.bend(turn.at, "sent with the system instruction")
+                context.approximate(turn.path, "sent with the system instruction")
                 system += parts
                 continue
-            parts = _as_user(job, turn, parts)
+            parts = _render_system_as_user(context, turn, parts)
         if not parts:
             continue
-        _add(contents, "model" if turn.role == "assistant" else "user", parts)
-        last = turn
-    _begin(job, contents)
-    _check_last(job, contents, last)
-    _sign(job, contents)
+        _append_parts(contents, "model" if turn.role == "assistant" else "user", parts)
+        last_turn = turn
+    _insert_first_user_content(context, contents)
+    _check_prefill(context, contents, last_turn)
+    _add_missing_signatures(context, contents)
     return contents, effort
 
 
-def _said(job: Job, turn: Turn) -> list[Json]:
-    kept: list[Part] = []
+def _render_turn(context: RenderContext, turn: Turn) -> list[Json]:
+    sent_parts: list[Part] = []
     if turn.role == "assistant":
-        called = any(isinstance(part, ToolCall) for part in turn.parts)
+        has_tool_call = any(isinstance(part, ToolCall) for part in turn.parts)
         for part in turn.parts:
             if isinstance(part, ToolResult):
-                job.drop(part.at, "only the user gives results")
-            elif not (called and isinstance(part, Text) and not part.text):
-                kept.append(part)
-        return parts_out(job, tuple(kept))
-    for part in _in_call_order(job, turn):
-        if isinstance(part, Reasoning) and not job.native:
-            job.drop(part.at, "only the model thinks")
+                context.drop(part.path, "only the user gives results")
+            elif not (has_tool_call and isinstance(part, Text) and not part.text):
+                sent_parts.append(part)
+        return render_parts(context, tuple(sent_parts))
+    for part in _results_in_call_order(context, turn):
+        if isinstance(part, Reasoning) and not context.same_dialect:
+            context.drop(part.path, "only the model thinks")
         elif isinstance(part, ToolCall):
-            job.drop(part.at, "only the model calls tools")
+            context.drop(part.path, "only the model calls tools")
         else:
-            kept.append(part)
-    return parts_out(job, tuple(kept))
+            sent_parts.append(part)
+    return render_parts(context, tuple(sent_parts))
 
 
-def _in_call_order(job: Job, turn: Turn) -> tuple[Part, ...]:
+def _results_in_call_order(context: RenderContext, turn: Turn) -> tuple[Part, ...]:
     """The parts with the results first, in the order of their calls."""
     results = {part.id: part for part in turn.parts if isinstance(part, ToolResult)}
     if len(results) < 2:
         return turn.parts
     order = [
         part.id
-        for other in job.request.turns
-        if other.role == "assistant"
-        for part in other.parts
+        for turn_with_calls in context.request.turns
+        if turn_with_calls.role == "assistant"
+        for part in turn_with_calls.parts
         if isinstance(part, ToolCall) and part.id in results
     ]
     sorted_results = [results[call_id] for call_id in dict.fromkeys(order)]
     return (*sorted_results, *(p for p in turn.parts if not isinstance(p, ToolResult)))
 
 
-def _as_user(job: Job, turn: Turn, parts: list[Json]) -> list[Json]:
-    """A word of the system in the middle, which only a user can say here."""
-    job.bend(turn.at, "mid-conversation system message sent as the user's")
+def _render_system_as_user(context: RenderContext, turn: Turn, parts: list[Json]) -> list[Json]:
+    """Renders a mid-conversation system message as the user's."""
+    context.approximate(turn.path, "mid-conversation system message sent as the user's")
     if turn.effort is not None:
-        job.bend(f"{turn.at}.output_config.effort", "holds for the whole request")
+        context.approximate(f"{turn.path}.output_config.effort", "holds for the whole request")
     return [
         {**part, "text": f"<system>\n{part['text']}\n</system>"} if "text" in part else part
         for part in parts
     ]
 
 
-def _add(contents: list[Json], role: str, parts: list[Json]) -> None:
+def _append_parts(contents: list[Json], role: str, parts: list[Json]) -> None:
     if contents and contents[-1]["role"] == role:
         contents[-1]["parts"] += parts
     else:
         contents.append({"role": role, "parts": parts})
 
 
-def _begin(job: Job, contents: list[Json]) -> None:
+def _insert_first_user_content(context: RenderContext, contents: list[Json]) -> None:
     if contents and contents[0]["role"] == "user":
         return
-    where = job.request.turns[0].at if job.request.turns else ""
-    job.bend(where or "messages", "placeholder user turn inserted before the model's")
-    contents.insert(0, {"role": "user", "parts": [{"text": START}]})
+    context.report_placeholder(PLACEHOLDER_TEXT)
+    contents.insert(0, {"role": "user", "parts": [{"text": PLACEHOLDER_TEXT}]})
 
 
-def _check_last(job: Job, contents: list[Json], last: Turn | None) -> None:
-    if contents[-1]["role"] != "model" or job.traits.prefill or job.native:
+def _check_prefill(context: RenderContext, contents: list[Json], last_turn: Turn | None) -> None:
+    if contents[-1]["role"] != "model" or context.traits.prefill or context.same_dialect:
         return
-    path = (last.at if last else "") or "messages"
-    why = f"{job.model} does not continue an assistant message; end with a user message"
+    path = (last_turn.path if last_turn else "") or "messages"
+    why = f"{context.model} does not continue an assistant message; end with a user message"
     raise invalid(f"{path}: {why}", path)
 
 
 # --- signatures --------------------------------------------------------------------------
 
 
-def _sign(job: Job, contents: list[Json]) -> None:
-    """Put the sentinel under each step's first call that has no signature of its own."""
-    if job.traits.replay_reasoning != "required_on_tools":
+def _add_missing_signatures(context: RenderContext, contents: list[Json]) -> None:
+    """Sets the skip value on each step's first call that has no signature."""
+    if context.traits.replay_reasoning != "required_on_tools":
         return
-    paths = {p.id: p.at for t in job.request.turns for p in t.parts if isinstance(p, ToolCall)}
-    for content in contents[_current(contents) :]:
-        calls = [part for part in content["parts"] if "functionCall" in part]
-        if content["role"] != "model" or not calls or "thoughtSignature" in calls[0]:
+    paths = {
+        p.id: p.path for t in context.request.turns for p in t.parts if isinstance(p, ToolCall)
+    }
+    for content in contents[_current_turn_start(contents) :]:
+        call_parts = [part for part in content["parts"] if "functionCall" in part]
+        if content["role"] != "model" or not call_parts or "thoughtSignature" in call_parts[0]:
             continue
-        calls[0]["thoughtSignature"] = SENTINEL
-        path = _LAST_INDEX.sub("", paths.get(calls[0]["functionCall"]["id"], ""))
-        why = "no thought signature is known for this step: the validator is told to skip it"
-        job.bend(path, why)
+        call_parts[0]["thoughtSignature"] = SKIP_SIGNATURE
+        path = _TRAILING_INDEX.sub("", paths.get(call_parts[0]["functionCall"]["id"], ""))
+        why = "no thought signature is known for this step: the validator skips it"
+        context.approximate(path, why)
 
 
-def _current(contents: list[Json]) -> int:
+def _current_turn_start(contents: list[Json]) -> int:
     """Where the current turn begins: the last user content without results."""
-    for place in range(len(contents) - 1, -1, -1):
-        content = contents[place]
+    for index in range(len(contents) - 1, -1, -1):
+        content = contents[index]
         answers = any("functionResponse" in part for part in content["parts"])
         if content["role"] == "user" and not answers:
-            return place
+            return index
     return 0

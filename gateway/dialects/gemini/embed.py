@@ -11,59 +11,72 @@ from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Exchange, Rendered
-from gateway.dialects.fields import items, needed_mapping, needed_text, text, whole
-from gateway.dialects.gemini.casing import camel
-from gateway.dialects.gemini.errors import error_in, is_error
-from gateway.dialects.gemini.names import NAME, Json
-from gateway.dialects.gemini.usage import usage_in
+from gateway.dialects.base import RenderedRequest, ResponseContext
+from gateway.dialects.fields import integer, objects, required_mapping, required_text, text
+from gateway.dialects.gemini.casing import camel_case_keys
+from gateway.dialects.gemini.errors import is_error, parse_error_payload
+from gateway.dialects.gemini.names import NAME, Json, resource_path, split_resource
+from gateway.dialects.gemini.usage import parse_usage
 
-_READ = frozenset({"model", "content"})
-# What a field is called that the requests of a batch have each for itself.
-_EACH = "requests[]."
-_TASKS = {
+_PARSED_FIELDS = frozenset({"model", "content"})
+# Prefix of fields whose values differ between the requests of a batch.
+_PER_REQUEST_PREFIX = "requests[]."
+_CANONICAL_TASKS = {
     "RETRIEVAL_QUERY": "search_query",
     "RETRIEVAL_DOCUMENT": "search_document",
     "CLASSIFICATION": "classification",
     "CLUSTERING": "clustering",
 }
-_TASKS_OUT = {told: word for word, told in _TASKS.items()}
+_GOOGLE_TASKS = {
+    canonical_task: google_task for google_task, canonical_task in _CANONICAL_TASKS.items()
+}
 
 
 class EmbedClient:
-    """Serves Google's clients that want vectors."""
+    """Adapter for clients of Google's embeddings."""
 
     def parse_embed(self, body: Json) -> EmbedRequest:
         """The canonical request. Raises GatewayError naming the field at fault."""
-        body = camel(body)
-        model = needed_text(body, "model")
+        body = camel_case_keys(body)
+        model = required_text(body, "model")
         if "content" in body:
-            asked, places = [body], [""]
+            requests, paths = [body], [""]
         else:
-            asked = items(body, "requests")
-            places = [f"requests[{place}]" for place in range(len(asked))]
-        if not asked:
+            requests = objects(body, "requests")
+            paths = [f"requests[{index}]" for index in range(len(requests))]
+        if not requests:
             raise invalid("requests is required: give a list of contents to embed", "requests")
-        inputs = tuple(_words(one, at) for one, at in zip(asked, places, strict=True))
-        common, extra = _settings(asked)
-        at = places[0]
-        task = text(common, "taskType", at)
-        known = _TASKS.get(task or "")
-        dimensions = whole(common, "outputDimensionality", least=1, most=1_000_000, at=at)
-        told = {"outputDimensionality", "taskType" if known or task is None else ""}
-        extra |= {name: value for name, value in common.items() if name not in told}
-        prefix = f"{at}." if at else ""
+        inputs = tuple(
+            _content_text(embed_request, path)
+            for embed_request, path in zip(requests, paths, strict=True)
+        )
+        common_fields, extra = _split_batch_fields(requests)
+        path = paths[0]
+        task = text(common_fields, "taskType", path)
+        canonical_task = _CANONICAL_TASKS.get(task or "")
+        dimensions = integer(
+            common_fields, "outputDimensionality", minimum=1, maximum=1_000_000, path=path
+        )
+        parsed_fields = {
+            "outputDimensionality",
+            "taskType" if canonical_task or task is None else "",
+        }
+        extra |= {name: value for name, value in common_fields.items() if name not in parsed_fields}
+        prefix = f"{path}." if path else ""
         return EmbedRequest(
             model=model.removeprefix("models/"),
             inputs=inputs,
             dimensions=dimensions,
-            task=known,
+            task=canonical_task,
             extra={NAME: extra} if extra else {},
-            at={"task": f"{prefix}taskType", "dimensions": f"{prefix}outputDimensionality"},
+            client_paths={
+                "task": f"{prefix}taskType",
+                "dimensions": f"{prefix}outputDimensionality",
+            },
         )
 
     def render_embed(
-        self, response: EmbedResponse, request: EmbedRequest, exchange: Exchange
+        self, response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
     ) -> Json:
         """The answer's JSON, in the shape of the path that was called."""
         if exchange.endpoint.endswith(":embedContent"):
@@ -71,25 +84,29 @@ class EmbedClient:
         return {"embeddings": [{"values": vector} for vector in response.vectors]}
 
 
-def _settings(asked: list[Json]) -> tuple[Json, Json]:
-    """What all requests of a batch say alike, and what each says for itself, in their order."""
-    common: Json = {}
-    each: Json = {}
-    for name in dict.fromkeys(name for one in asked for name in one if name not in _READ):
-        values = [one.get(name) for one in asked]
+def _split_batch_fields(requests: list[Json]) -> tuple[Json, Json]:
+    """Splits the fields of a batch into common values and lists of values by request."""
+    common_fields: Json = {}
+    fields_by_request: Json = {}
+    for name in dict.fromkeys(
+        name for embed_request in requests for name in embed_request if name not in _PARSED_FIELDS
+    ):
+        values = [embed_request.get(name) for embed_request in requests]
         if all(value == values[0] for value in values):
-            common[name] = values[0]
+            common_fields[name] = values[0]
         else:
-            each[_EACH + name] = values
-    return common, each
+            fields_by_request[_PER_REQUEST_PREFIX + name] = values
+    return common_fields, fields_by_request
 
 
-def _words(asked: Json, at: str) -> str:
+def _content_text(embed_request: Json, path: str) -> str:
     """The text of one content."""
-    content = needed_mapping(asked, "content", at)
-    path = f"{at}.content" if at else "content"
-    parts = items(content, "parts", path)
-    return "\n".join(needed_text(p, "text", f"{path}.parts[{n}]") for n, p in enumerate(parts))
+    content = required_mapping(embed_request, "content", path)
+    content_path = f"{path}.content" if path else "content"
+    parts = objects(content, "parts", content_path)
+    return "\n".join(
+        required_text(p, "text", f"{content_path}.parts[{n}]") for n, p in enumerate(parts)
+    )
 
 
 class _Vector(msgspec.Struct):
@@ -101,67 +118,92 @@ class _Answer(msgspec.Struct):
 
 
 class EmbedProvider:
-    """Has Google make vectors."""
+    """Adapter for Google's embeddings."""
 
     def embed_path(self, model: str) -> str:
         """The path of the call, which takes any number of texts."""
-        return f"/v1beta/models/{model}:batchEmbedContents"
+        return f"/v1beta/{resource_path(model)}:batchEmbedContents"
 
-    def render_embed(self, request: EmbedRequest, traits: Traits) -> Rendered:
-        """The JSON to send and what it could not carry. Raises GatewayError for tokens."""
+    def render_embed(self, request: EmbedRequest, traits: Traits) -> RenderedRequest:
+        """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
         report: list[Adaptation] = []
-        shared, each = _shared(request, report)
-        model = f"models/{traits.model or request.model}"
-        path = request.path("input")
-        asked: list[Json] = []
-        for place, words in enumerate(request.inputs):
-            if not isinstance(words, str):
-                why = f"{path}[{place}]: Google embeds texts, not tokens; send the text"
+        common_fields, fields_by_request = _split_shared_fields(request, report)
+        model = "/".join(split_resource(traits.model or request.model))
+        path = request.client_path("input")
+        requests: list[Json] = []
+        for index, text_input in enumerate(request.inputs):
+            if not isinstance(text_input, str):
+                why = f"{path}[{index}]: Google embeds texts, not tokens; send the text"
                 raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
-            own = {name: told[place] for name, told in each.items() if told[place] is not None}
-            asked.append({"model": model, "content": {"parts": [{"text": words}]}, **shared, **own})
+            request_fields = {
+                name: values[index]
+                for name, values in fields_by_request.items()
+                if values[index] is not None
+            }
+            requests.append(
+                {
+                    "model": model,
+                    "content": {"parts": [{"text": text_input}]},
+                    **common_fields,
+                    **request_fields,
+                }
+            )
         if traits.embed_form == "predict":
             why = "one value for all texts"
-            report += [dropped(_EACH + name, why) for name in each if name not in _INSTANCE]
-            return Rendered(body=_predict(asked, shared), report=tuple(report))
+            report += [
+                dropped(_PER_REQUEST_PREFIX + name, why)
+                for name in fields_by_request
+                if name not in _INSTANCE_FIELDS
+            ]
+            return RenderedRequest(
+                body=_render_prediction_body(requests, common_fields), report=tuple(report)
+            )
         if traits.embed_form == "content":
-            alone = {name: value for name, value in asked[0].items() if name != "model"}
-            return Rendered(body=alone, report=tuple(report))
-        return Rendered(body={"requests": asked}, report=tuple(report))
+            single_request = {name: value for name, value in requests[0].items() if name != "model"}
+            return RenderedRequest(body=single_request, report=tuple(report))
+        return RenderedRequest(body={"requests": requests}, report=tuple(report))
 
     def parse_embed(self, body: Any) -> EmbedResponse:
         """The vectors. Raises GatewayError for a shape that is no answer."""
         if is_error(body):
-            raise GatewayError(error_in(body))
+            raise GatewayError(parse_error_payload(body))
         if isinstance(body, dict) and "predictions" in body:
-            return _predicted(body)
+            return _parse_predictions(body)
         if isinstance(body, dict) and "embedding" in body:
             body = {**body, "embeddings": [body["embedding"]]}
         try:
-            found = msgspec.convert(body, _Answer)
+            answer = msgspec.convert(body, _Answer)
         except (msgspec.ValidationError, RecursionError):
             raise bad_upstream("the upstream's answer holds no embeddings") from None
-        vectors = tuple(vector.values for vector in found.embeddings)
-        return EmbedResponse(vectors=vectors, usage=usage_in(body.get("usageMetadata")))
+        vectors = tuple(vector.values for vector in answer.embeddings)
+        return EmbedResponse(vectors=vectors, usage=parse_usage(body.get("usageMetadata")))
 
-    def glance_embed(self, data: bytes) -> EmbedResponse | None:
-        """Have every answer parsed: these never pass through."""
+    def peek_embed_usage(self, data: bytes) -> EmbedResponse | None:
+        """None: embeddings responses are always parsed."""
         return None
 
 
 # A field of `embedContent` -> that of an instance of a prediction, or of its parameters.
-_INSTANCE = {"taskType": "task_type", "title": "title"}
-_PARAMETERS = {"outputDimensionality": "outputDimensionality", "autoTruncate": "autoTruncate"}
+_INSTANCE_FIELDS = {"taskType": "task_type", "title": "title"}
+_PARAMETER_FIELDS = {"outputDimensionality": "outputDimensionality", "autoTruncate": "autoTruncate"}
 
 
-def _predict(asked: list[Json], shared: Json) -> Json:
-    """The same as a call of Vertex AI's `:predict`, whose path names the model."""
+def _render_prediction_body(requests: list[Json], common_fields: Json) -> Json:
+    """The body of the equivalent call of Vertex AI's `:predict`."""
     body: Json = {"instances": []}
-    for one in asked:
-        said = {"content": one["content"]["parts"][0]["text"]}
-        said |= {told: one[name] for name, told in _INSTANCE.items() if name in one}
-        body["instances"].append(said)
-    parameters = {told: shared[name] for name, told in _PARAMETERS.items() if name in shared}
+    for embed_request in requests:
+        instance = {"content": embed_request["content"]["parts"][0]["text"]}
+        instance |= {
+            instance_field: embed_request[name]
+            for name, instance_field in _INSTANCE_FIELDS.items()
+            if name in embed_request
+        }
+        body["instances"].append(instance)
+    parameters = {
+        instance_field: common_fields[name]
+        for name, instance_field in _PARAMETER_FIELDS.items()
+        if name in common_fields
+    }
     return {**body, "parameters": parameters} if parameters else body
 
 
@@ -169,52 +211,62 @@ class _Statistics(msgspec.Struct):
     token_count: float | None = None
 
 
-class _Predicted(msgspec.Struct):
+class _PredictedVector(msgspec.Struct):
     values: list[float]
     statistics: _Statistics | None = None
 
 
 class _Prediction(msgspec.Struct):
-    embeddings: _Predicted
+    embeddings: _PredictedVector
 
 
 class _Predictions(msgspec.Struct):
     predictions: list[_Prediction]
 
 
-def _predicted(body: Json) -> EmbedResponse:
+def _parse_predictions(body: Json) -> EmbedResponse:
     """The vectors of predictions, and the sum of their tokens where each was counted."""
     try:
-        found = msgspec.convert(body, _Predictions).predictions
+        predictions = msgspec.convert(body, _Predictions).predictions
     except (msgspec.ValidationError, RecursionError):
         raise bad_upstream("the upstream's answer holds no embeddings") from None
-    counts = [one.embeddings.statistics for one in found]
-    known = [int(c.token_count) for c in counts if c is not None and c.token_count is not None]
-    usage = Usage(input=sum(known), output=0) if len(known) == len(found) and known else None
-    return EmbedResponse(vectors=tuple(one.embeddings.values for one in found), usage=usage)
+    counts = [prediction.embeddings.statistics for prediction in predictions]
+    token_counts = [
+        int(c.token_count) for c in counts if c is not None and c.token_count is not None
+    ]
+    usage = (
+        Usage(input=sum(token_counts), output=0)
+        if len(token_counts) == len(predictions) and token_counts
+        else None
+    )
+    return EmbedResponse(
+        vectors=tuple(prediction.embeddings.values for prediction in predictions), usage=usage
+    )
 
 
-def _shared(request: EmbedRequest, report: list[Adaptation]) -> tuple[Json, dict[str, list[Any]]]:
-    """What is said of all texts alike, and what of each, in their order."""
-    out: Json = {}
-    each: dict[str, list[Any]] = {}
+def _split_shared_fields(
+    request: EmbedRequest, report: list[Adaptation]
+) -> tuple[Json, dict[str, list[Any]]]:
+    """Splits the fields into common values and lists of values by text."""
+    common_fields: Json = {}
+    fields_by_request: dict[str, list[Any]] = {}
     if request.dimensions is not None:
-        out["outputDimensionality"] = request.dimensions
-    task = _TASKS_OUT.get(request.task or "")
+        common_fields["outputDimensionality"] = request.dimensions
+    task = _GOOGLE_TASKS.get(request.task or "")
     if task is not None:
-        out["taskType"] = task
-    lost = ("user_id", "truncate") if task else ("user_id", "truncate", "task")
+        common_fields["taskType"] = task
+    unsupported_fields = ("user_id", "truncate") if task else ("user_id", "truncate", "task")
     report += [
-        dropped(request.path(name), "no equivalent")
-        for name in lost
+        dropped(request.client_path(name), "no equivalent")
+        for name in unsupported_fields
         if getattr(request, name) is not None
     ]
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
             if dialect != NAME:
                 report.append(dropped(key, "no equivalent"))
-            elif key.startswith(_EACH):
-                each[key.removeprefix(_EACH)] = value
+            elif key.startswith(_PER_REQUEST_PREFIX):
+                fields_by_request[key.removeprefix(_PER_REQUEST_PREFIX)] = value
             else:
-                out[key] = value
-    return out, each
+                common_fields[key] = value
+    return common_fields, fields_by_request

@@ -12,11 +12,11 @@ from gateway.dialects.base import ErrorReply
 from gateway.dialects.gemini.names import Json
 from gateway.dialects.retry import retry_after, should_retry
 
-_LONGEST = 2000
-_TYPES = "type.googleapis.com/google.rpc."
+_MAX_MESSAGE_LENGTH = 2000
+_TYPE_URL_PREFIX = "type.googleapis.com/google.rpc."
 
 # google.rpc status -> kind.
-_STATUSES: dict[str, str] = {
+_KIND_BY_RPC_STATUS: dict[str, str] = {
     "INVALID_ARGUMENT": "invalid_request",
     "OUT_OF_RANGE": "invalid_request",
     # No billing account, or a country without the free tier: another target may do.
@@ -31,8 +31,8 @@ _STATUSES: dict[str, str] = {
     "UNAVAILABLE": "overloaded",
     "DEADLINE_EXCEEDED": "timeout",
 }
-# HTTP status -> kind, where it says more than the word, or comes without one.
-_CODES: dict[int, str] = {
+# HTTP status -> kind, where it is more specific than the RPC status, or has none.
+_KIND_BY_HTTP_STATUS: dict[int, str] = {
     401: "upstream_auth",
     402: "quota",
     403: "upstream_auth",
@@ -46,15 +46,15 @@ _CODES: dict[int, str] = {
     529: "overloaded",
 }
 # Wordings that are the only sign of a kind (wire/spec.md, section 5).
-_PHRASES: tuple[tuple[str, str], ...] = (
+_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("exceeds the maximum number of tokens", "context_length"),
     ("api key not valid", "upstream_auth"),
     ("api key expired", "upstream_auth"),
     ("api_key_invalid", "upstream_auth"),
 )
 
-# kind -> (status, google.rpc word) for a client.
-_SHOWN: dict[str, tuple[int, str]] = {
+# kind -> (HTTP status, google.rpc status) for a client.
+_CLIENT_STATUSES: dict[str, tuple[int, str]] = {
     "invalid_request": (400, "INVALID_ARGUMENT"),
     "unsupported_param": (400, "INVALID_ARGUMENT"),
     "context_length": (400, "INVALID_ARGUMENT"),
@@ -79,50 +79,52 @@ _SHOWN: dict[str, tuple[int, str]] = {
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
-    """What the upstream's refusal means."""
+    """The canonical error of an upstream's error response."""
     payload: Any
     try:
         payload = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         payload = None
     return msgspec.structs.replace(
-        error_in(payload, status=status, raw=body),
+        parse_error_payload(payload, status=status, raw=body),
         retry_after_s=retry_after(headers, payload),
         should_retry=should_retry(headers),
         upstream_id=headers.get("x-request-id") or headers.get("x-goog-request-id"),
     )
 
 
-def error_in(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload of any known shape; `raw` is shown where it has none."""
-    fields = _fields(payload)
+def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
+    """The error in a payload; `raw` is the message if the payload has none."""
+    fields = _error_fields(payload)
     code = fields.get("status")
     code = code if isinstance(code, str) else None
-    number = fields.get("code")
-    told = status if status is not None else (number if type(number) is int else None)
+    error_code = fields.get("code")
+    http_status = (
+        status if status is not None else (error_code if type(error_code) is int else None)
+    )
     message = fields.get("message")
     if not isinstance(message, str) or not message:
-        message = _plain(raw, told)
+        message = _fallback_message(raw, http_status)
     return Error(
-        kind=_kind(told, code, message, fields.get("details")),
-        message=message[:_LONGEST],
+        kind=_classify_error(http_status, code, message, fields.get("details")),
+        message=message[:_MAX_MESSAGE_LENGTH],
         code=code,
         status=status,
     )
 
 
 def is_error(payload: Any) -> bool:
-    """Whether JSON that came with status 200 is an error all the same."""
-    return isinstance(_first(payload), dict) and bool(_first(payload).get("error"))
+    """Whether JSON with status 200 is an error."""
+    return isinstance(_unwrap_list(payload), dict) and bool(_unwrap_list(payload).get("error"))
 
 
-def _first(payload: Any) -> Any:
-    """The object itself, or the only one of a list, as some of Google's front ends send it."""
+def _unwrap_list(payload: Any) -> Any:
+    """The payload, or the first element of a list, as some of Google's front ends send it."""
     return payload[0] if isinstance(payload, list) and payload else payload
 
 
-def _fields(payload: Any) -> Json:
-    payload = _first(payload)
+def _error_fields(payload: Any) -> Json:
+    payload = _unwrap_list(payload)
     if not isinstance(payload, dict):
         return {}
     inner = payload.get("error")
@@ -131,34 +133,38 @@ def _fields(payload: Any) -> Json:
     return inner if isinstance(inner, dict) else payload
 
 
-def _plain(raw: bytes, status: int | None) -> str:
+def _fallback_message(raw: bytes, status: int | None) -> str:
     text = raw[:500].decode("utf-8", "replace").strip()
-    number = f" {status}" if status is not None else ""
+    status_text = f" {status}" if status is not None else ""
     if not text:
-        return f"the upstream failed{number} without a message"
+        return f"the upstream answered{status_text} without an error message"
     if text.startswith("<"):
-        return f"the upstream answered{number} with an HTML page, not with its API"
+        return f"the upstream answered{status_text} with an HTML page, not with its API"
     return text
 
 
-def _kind(status: int | None, code: str | None, message: str, details: Any) -> str:
-    kind = _CODES.get(status or 0) or _STATUSES.get(code or "")
+def _classify_error(status: int | None, code: str | None, message: str, details: Any) -> str:
+    kind = _KIND_BY_HTTP_STATUS.get(status or 0) or _KIND_BY_RPC_STATUS.get(code or "")
     if kind is None:
-        wrong = status is not None and 400 <= status < 500
-        kind = "invalid_request" if wrong else "upstream_error"
-    if kind == "rate_limit" and _is_daily(details):
+        is_client_error = status is not None and 400 <= status < 500
+        kind = "invalid_request" if is_client_error else "upstream_error"
+    if kind == "rate_limit" and _is_daily_quota(details):
         return "quota"
     if kind not in {"invalid_request", "upstream_error"}:
         return kind
-    told = message.lower()
-    return next((known for phrase, known in _PHRASES if phrase in told), kind)
+    lower_message = message.lower()
+    return next(
+        (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
+    )
 
 
-def _is_daily(details: Any) -> bool:
-    """Whether a limit is one of the day's: waiting a few seconds does not help."""
-    rows = details if isinstance(details, list) else []
-    failures = (row.get("violations") for row in rows if isinstance(row, dict))
-    violations = [v for listed in failures if isinstance(listed, list) for v in listed]
+def _is_daily_quota(details: Any) -> bool:
+    """Whether a daily quota is exhausted: retrying within seconds does not help."""
+    detail_objects = details if isinstance(details, list) else []
+    failures = (row.get("violations") for row in detail_objects if isinstance(row, dict))
+    violations = [
+        v for violation_list in failures if isinstance(violation_list, list) for v in violation_list
+    ]
     ids = [v.get("quotaId") for v in violations if isinstance(v, dict)]
     return any(isinstance(name, str) and "PerDay" in name for name in ids)
 
@@ -166,25 +172,27 @@ def _is_daily(details: Any) -> bool:
 # --- a client's --------------------------------------------------------------------------
 
 
-def error_body(error: Error) -> Json:
+def render_error_body(error: Error) -> Json:
     """The JSON of an error, before the answer or in the middle of a stream."""
-    status, word = _shown(error)
-    inner: Json = {"code": status, "message": error.message, "status": word}
+    status, status_name = _client_status(error)
+    inner: Json = {"code": status, "message": error.message, "status": status_name}
     details: list[Json] = []
     if error.param is not None:
         violation = {"field": error.param, "description": error.message}
-        details.append({"@type": f"{_TYPES}BadRequest", "fieldViolations": [violation]})
+        details.append({"@type": f"{_TYPE_URL_PREFIX}BadRequest", "fieldViolations": [violation]})
     if error.retry_after_s is not None:
-        details.append({"@type": f"{_TYPES}RetryInfo", "retryDelay": f"{error.retry_after_s}s"})
+        details.append(
+            {"@type": f"{_TYPE_URL_PREFIX}RetryInfo", "retryDelay": f"{error.retry_after_s}s"}
+        )
     if details:
         inner["details"] = details
     return {"error": inner}
 
 
-def _shown(error: Error) -> tuple[int, str]:
+def _client_status(error: Error) -> tuple[int, str]:
     if error.kind == "not_allowed" and error.code == "insufficient_quota":
-        return _SHOWN["quota"]
-    return _SHOWN[error.kind]
+        return _CLIENT_STATUSES["quota"]
+    return _CLIENT_STATUSES[error.kind]
 
 
 def render_error(error: Error, request_id: str) -> ErrorReply:
@@ -194,14 +202,14 @@ def render_error(error: Error, request_id: str) -> ErrorReply:
     """
     headers: dict[str, str] = {}
     if error.kind == "content_policy":
-        return ErrorReply(status=200, body=blocked(error.message))
+        return ErrorReply(status=200, body=render_blocked_prompt(error.message))
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
-    status, _ = _shown(error)
-    return ErrorReply(status=status, body=error_body(error), headers=headers)
+    status, _ = _client_status(error)
+    return ErrorReply(status=status, body=render_error_body(error), headers=headers)
 
 
-def blocked(message: str) -> Json:
+def render_blocked_prompt(message: str) -> Json:
     """The answer to a prompt that was refused."""
     feedback = {"blockReason": "PROHIBITED_CONTENT", "blockReasonMessage": message}
     return {"promptFeedback": feedback}

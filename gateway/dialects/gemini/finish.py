@@ -7,8 +7,8 @@ from typing import Any
 from gateway.canon.errors import Error
 from gateway.canon.response import Finish
 
-# `finishReason` -> canonical; what is not listed is an ordinary stop.
-_REASONS: dict[str, str] = {
+# `finishReason` -> canonical; any other value is an ordinary stop.
+_FINISH_REASONS: dict[str, str] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
     "CONTINUATION": "pause",
@@ -41,7 +41,7 @@ _REASONS: dict[str, str] = {
         "malformed",
     ),
 }
-_WORDS = {
+_GOOGLE_REASONS = {
     "length": "MAX_TOKENS",
     "context": "MAX_TOKENS",
     "filter": "SAFETY",
@@ -49,28 +49,30 @@ _WORDS = {
 }
 
 
-def finish_in(word: str, message: Any, *, called: bool, empty: bool) -> Finish:
+def parse_finish(
+    finish_reason: str, message: Any, *, has_tool_call: bool, is_empty: bool
+) -> Finish:
     """The canonical reason; a stop after calls is one for their sake."""
-    reason: Any = _REASONS.get(word, "stop")
-    if word == "OTHER" and empty:
+    reason: Any = _FINISH_REASONS.get(finish_reason, "stop")
+    if finish_reason == "OTHER" and is_empty:
         reason = "malformed"
-    if reason == "stop" and called:
+    if reason == "stop" and has_tool_call:
         reason = "tool"
-    told = message if isinstance(message, str) and message else None
-    if reason == "malformed" and told is None:
-        told = f"the model's answer ended with {word}"
-    category = word if reason == "filter" else None
-    return Finish(reason=reason, explanation=told, category=category)
+    explanation = message if isinstance(message, str) and message else None
+    if reason == "malformed" and explanation is None:
+        explanation = f"the model's answer ended with {finish_reason}"
+    category = finish_reason if reason == "filter" else None
+    return Finish(reason=reason, explanation=explanation, category=category)
 
 
-def finish_out(finish: Finish) -> str:
-    """The reason in this dialect's words; a filter of its own keeps its name."""
-    if finish.reason == "filter" and _REASONS.get(finish.category or "") == "filter":
+def render_finish(finish: Finish) -> str:
+    """The `finishReason`; a Google filter keeps its name."""
+    if finish.reason == "filter" and _FINISH_REASONS.get(finish.category or "") == "filter":
         return finish.category or ""
-    return _WORDS.get(finish.reason, "STOP")
+    return _GOOGLE_REASONS.get(finish.reason, "STOP")
 
 
-def malformed(finish: Finish) -> Error:
-    """The error that stands for an answer which the model garbled."""
+def malformed_output_error(finish: Finish) -> Error:
+    """The error for malformed model output."""
     message = finish.explanation or "the model's output is malformed"
     return Error(kind="malformed_output", message=message)

@@ -8,30 +8,50 @@ from gateway.dialects.gemini.names import Json
 from gateway.dialects.openai_logprobs import token
 
 
-def logprobs_in(told: Any) -> list[Json]:
-    """The tokens of an answer, each with the likeliest in its place."""
-    result = told if isinstance(told, dict) else {}
-    places = [_objects(place.get("candidates")) for place in _objects(result.get("topCandidates"))]
-    chosen = _objects(result.get("chosenCandidates"))
-    places += [[]] * (len(chosen) - len(places))
-    return [_token(one, others) for one, others in zip(chosen, places, strict=False)]
+def parse_logprobs(logprobs_result: Any) -> list[Json]:
+    """The tokens of a response, each with its top alternatives."""
+    result_fields = logprobs_result if isinstance(logprobs_result, dict) else {}
+    top_candidates = [
+        _dict_items(position.get("candidates"))
+        for position in _dict_items(result_fields.get("topCandidates"))
+    ]
+    chosen = _dict_items(result_fields.get("chosenCandidates"))
+    top_candidates += [[]] * (len(chosen) - len(top_candidates))
+    return [
+        _parse_candidate(candidate, alternatives)
+        for candidate, alternatives in zip(chosen, top_candidates, strict=False)
+    ]
 
 
-def _token(one: Json, others: list[Json]) -> Json:
-    alike = [_token(other, []) for other in others]
-    return token(one.get("token"), one.get("logProbability"), alike)
+def _parse_candidate(candidate: Json, alternatives: list[Json]) -> Json:
+    alternative_tokens = [_parse_candidate(alternative, []) for alternative in alternatives]
+    return token(candidate.get("token"), candidate.get("logProbability"), alternative_tokens)
 
 
-def _objects(value: Any) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+def _dict_items(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def logprobs_out(tokens: list[Json]) -> Json:
+def render_logprobs(tokens: list[Json]) -> Json:
     """The `logprobsResult` for a client."""
-    tops = [{"candidates": [_shown(other) for other in t.get("top_logprobs", [])]} for t in tokens]
-    chosen: Json = {"chosenCandidates": [_shown(one) for one in tokens]}
-    return {**chosen, "topCandidates": tops} if any(t["candidates"] for t in tops) else chosen
+    top_candidates = [
+        {
+            "candidates": [
+                _render_candidate(alternative)
+                for alternative in token_object.get("top_logprobs", [])
+            ]
+        }
+        for token_object in tokens
+    ]
+    chosen: Json = {
+        "chosenCandidates": [_render_candidate(token_object) for token_object in tokens]
+    }
+    return (
+        {**chosen, "topCandidates": top_candidates}
+        if any(token_object["candidates"] for token_object in top_candidates)
+        else chosen
+    )
 
 
-def _shown(one: Json) -> Json:
-    return {"token": one.get("token"), "logProbability": one.get("logprob")}
+def _render_candidate(token_object: Json) -> Json:
+    return {"token": token_object.get("token"), "logProbability": token_object.get("logprob")}

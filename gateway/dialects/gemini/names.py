@@ -1,29 +1,33 @@
-"""The words of this dialect that several of its modules use, as tables."""
+"""Constants and lookup tables that several modules of this dialect use."""
 
 from __future__ import annotations
 
 import base64
 from typing import Any
 
+from gateway.canon.model_names import encode_segment
+
 NAME = "gemini"
 Json = dict[str, Any]
+# Collections of models; a tuned model's name includes its collection.
+COLLECTIONS = ("models", "tunedModels")
 
 # Gemini 3 demands a signature under the first call of each step and takes this value
 # where there is none (ai.google.dev, thought signatures).
-SENTINEL = base64.b64encode(b"skip_thought_signature_validator").decode()
+SKIP_SIGNATURE = base64.b64encode(b"skip_thought_signature_validator").decode()
 
-# A signature that stood under the part after a thought, and one under the part itself.
-NEXT_PART = "thoughtSignature@0"
-OWN_PART = "thoughtSignature"
+# Signature kinds: of the part after the reasoning, and of the reasoning part itself.
+NEXT_PART_SIGNATURE = "thoughtSignature@0"
+SAME_PART_SIGNATURE = "thoughtSignature"
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-LEVELS = ("MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")
+THINKING_LEVELS = ("MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")
 
-CONFIG = "generationConfig"
-CALLING = "toolConfig.functionCallingConfig"
+GENERATION_CONFIG = "generationConfig"
+CALLING_CONFIG = "toolConfig.functionCallingConfig"
 
 # canonical field -> where this dialect's clients write it.
-PATHS: dict[str, str] = {
+FIELD_PATHS: dict[str, str] = {
     "max_output": "generationConfig.maxOutputTokens",
     "temperature": "generationConfig.temperature",
     "top_p": "generationConfig.topP",
@@ -35,7 +39,7 @@ PATHS: dict[str, str] = {
     "n": "generationConfig.candidateCount",
     "logprobs": "generationConfig.responseLogprobs",
     "top_logprobs": "generationConfig.logprobs",
-    "tool_choice": CALLING,
+    "tool_choice": CALLING_CONFIG,
     "thinking": "generationConfig.thinkingConfig",
     "budget": "generationConfig.thinkingConfig.thinkingBudget",
     "effort": "generationConfig.thinkingConfig.thinkingLevel",
@@ -50,5 +54,17 @@ PATHS: dict[str, str] = {
 }
 
 # `serviceTier` <-> canonical.
-TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
-TIERS_OUT = {told: word for word, told in TIERS.items()}
+SERVICE_TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
+WIRE_TIERS = {canonical_tier: wire_tier for wire_tier, canonical_tier in SERVICE_TIERS.items()}
+
+
+def split_resource(model: str) -> tuple[str, str]:
+    """The collection and the id of a model: `models` for a name that has no collection."""
+    collection, slash, name = model.partition("/")
+    return (collection, name) if slash and collection in COLLECTIONS else ("models", model)
+
+
+def resource_path(model: str) -> str:
+    """The model as two segments of a path: collection and encoded id."""
+    collection, name = split_resource(model)
+    return f"{collection}/{encode_segment(name)}"

@@ -6,47 +6,47 @@ from typing import Any
 
 from gateway.canon.request import Output
 from gateway.dialects.fields import mapping, text
-from gateway.dialects.gemini.job import Job
-from gateway.dialects.gemini.names import CONFIG, Json
-from gateway.dialects.gemini.schema import for_gemini, from_google
+from gateway.dialects.gemini.names import GENERATION_CONFIG, Json
+from gateway.dialects.gemini.render_context import RenderContext
+from gateway.dialects.gemini.schema import from_google_schema, to_gemini_schema
 
-_JSON = "application/json"
+_JSON_MEDIA_TYPE = "application/json"
 
 
-def output_in(config: Json, at: dict[str, str], rest: Json) -> Output:
+def parse_output_format(config: Json, field_paths: dict[str, str], extra: Json) -> Output:
     """The form that a client asks for, its schema in either of the two spellings."""
-    media = text(config, "responseMimeType", CONFIG)
-    schema: Any = mapping(config, "responseJsonSchema", CONFIG)
+    media_type = text(config, "responseMimeType", GENERATION_CONFIG)
+    schema: Any = mapping(config, "responseJsonSchema", GENERATION_CONFIG)
     if schema is not None:
-        at["schema"] = f"{CONFIG}.responseJsonSchema"
+        field_paths["schema"] = f"{GENERATION_CONFIG}.responseJsonSchema"
     else:
-        schema = from_google(mapping(config, "responseSchema", CONFIG))
-    if media not in (None, "text/plain", _JSON):
-        # `text/x.enum` and whatever comes: only Google knows what it means.
-        rest[f"{CONFIG}.responseMimeType"] = media
+        schema = from_google_schema(mapping(config, "responseSchema", GENERATION_CONFIG))
+    if media_type not in (None, "text/plain", _JSON_MEDIA_TYPE):
+        # Other types, such as `text/x.enum`, are specific to Google.
+        extra[f"{GENERATION_CONFIG}.responseMimeType"] = media_type
         if schema is not None:
-            rest[f"{CONFIG}.responseJsonSchema"] = schema
+            extra[f"{GENERATION_CONFIG}.responseJsonSchema"] = schema
         return Output()
     if schema is not None:
         return Output(format="schema", schema=schema)
-    return Output(format="json") if media == _JSON else Output()
+    return Output(format="json") if media_type == _JSON_MEDIA_TYPE else Output()
 
 
-def output_out(job: Job, config: Json) -> None:
+def render_output_format(context: RenderContext, config: Json) -> None:
     """Write the form into the generation config."""
-    output, request = job.request.output, job.request
+    output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
-        schema, changed = for_gemini(output.schema)
+        schema, changed = to_gemini_schema(output.schema)
         if output.description is not None:
             schema.setdefault("description", output.description)
         if changed:
-            why = f"{'/'.join(changed)}: not in Gemini's JSON Schema, told in descriptions"
-            job.bend(request.path("schema"), why)
-        config["responseMimeType"] = _JSON
+            why = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
+            context.approximate(request.client_path("schema"), why)
+        config["responseMimeType"] = _JSON_MEDIA_TYPE
         config["responseJsonSchema"] = schema
     elif output.format != "text":
-        config["responseMimeType"] = _JSON
+        config["responseMimeType"] = _JSON_MEDIA_TYPE
     if output.name is not None:
-        job.drop(request.path("name"), "no equivalent")
+        context.drop(request.client_path("name"), "no equivalent")
     if output.verbosity is not None:
-        job.drop(request.path("verbosity"), "no equivalent")
+        context.drop(request.client_path("verbosity"), "no equivalent")

@@ -7,131 +7,146 @@ from typing import Any
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
-from gateway.dialects.gemini.contents_out import contents_out, system_out
-from gateway.dialects.gemini.job import Job
-from gateway.dialects.gemini.names import CALLING, CONFIG, NAME, TIERS_OUT, Json
-from gateway.dialects.gemini.output import output_out
-from gateway.dialects.gemini.thinking import thinking_out
-from gateway.dialects.gemini.tools import tools_out
-from gateway.dialects.openai_logprobs import CAN_NOT, can_be_told
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.gemini.contents_out import render_contents, render_system
+from gateway.dialects.gemini.names import CALLING_CONFIG, GENERATION_CONFIG, NAME, WIRE_TIERS, Json
+from gateway.dialects.gemini.output import render_output_format
+from gateway.dialects.gemini.render_context import RenderContext
+from gateway.dialects.gemini.thinking import render_thinking
+from gateway.dialects.gemini.tools import render_tools
+from gateway.dialects.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
 # canonical sampling field -> ours, where the target's traits let it pass.
-_DRAWING = {
+_SAMPLING_FIELDS = {
     "top_p": "topP",
     "top_k": "topK",
     "frequency_penalty": "frequencyPenalty",
     "presence_penalty": "presencePenalty",
     "seed": "seed",
 }
-_UNKNOWN = ("min_p", "repetition_penalty", "logit_bias")
+_UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias")
 
 
-def render_request(request: Request, traits: Traits) -> Rendered:
-    """The JSON to send and what it could not carry. Raises GatewayError."""
+def render_request(request: Request, traits: Traits) -> RenderedRequest:
+    """The JSON to send, and its adaptations. Raises GatewayError."""
     if request.previous_response_id is not None:
-        path = request.path("previous_response_id")
+        path = request.client_path("previous_response_id")
         message = f"{path}: the upstream keeps no earlier answers"
         raise GatewayError(Error(kind="unsupported_param", message=message, param=path))
-    job = Job(request, traits)
+    context = RenderContext(request, traits)
     body: Json = {}
-    system = system_out(job)
-    body["contents"], effort = contents_out(job, system)
+    system = render_system(context)
+    body["contents"], effort = render_contents(context, system)
     if system:
         body["systemInstruction"] = {"parts": system}
-    tools_out(job, body)
+    render_tools(context, body)
     config: Json = {}
-    _limit_out(job, config)
-    _sampling_out(job, config)
-    output_out(job, config)
-    thinking_out(job, config, effort)
+    _render_max_tokens(context, config)
+    _render_sampling(context, config)
+    render_output_format(context, config)
+    render_thinking(context, config, effort)
     if config:
-        body[CONFIG] = config
-    _meta_out(job, body)
-    job.unmark(request.cache)
-    _rest_out(job, body)
-    customs = (job.names[tool.name] for tool in request.tools if tool.kind == "custom")
-    return Rendered(
+        body[GENERATION_CONFIG] = config
+    _render_metadata(context, body)
+    context.drop_cache_marks(request.cache)
+    _render_extra_fields(context, body)
+    custom_names = (
+        context.sent_names[tool.name] for tool in request.tools if tool.kind == "custom"
+    )
+    return RenderedRequest(
         body=body,
-        report=tuple(job.report),
-        names={sent: told for told, sent in job.names.items() if sent != told},
-        custom=frozenset(customs),
+        report=tuple(context.report),
+        client_names={
+            sent_name: client_name
+            for client_name, sent_name in context.sent_names.items()
+            if sent_name != client_name
+        },
+        custom_tools=frozenset(custom_names),
     )
 
 
-def _limit_out(job: Job, config: Json) -> None:
-    wanted, most = job.request.max_output, job.traits.max_output
-    if wanted is None:
+def _render_max_tokens(context: RenderContext, config: Json) -> None:
+    requested_tokens, max_output = context.request.max_output, context.traits.max_output
+    if requested_tokens is None:
         return
-    if most is not None and wanted > most:
-        why = f"{wanted} clamped to the model's output limit {most}"
-        job.bend(job.request.path("max_output"), why, before=wanted, after=most)
-        wanted = most
-    config["maxOutputTokens"] = wanted
+    if max_output is not None and requested_tokens > max_output:
+        why = f"{requested_tokens} clamped to the model's output limit {max_output}"
+        context.approximate(
+            context.request.client_path("max_output"),
+            why,
+            before=requested_tokens,
+            after=max_output,
+        )
+        requested_tokens = max_output
+    config["maxOutputTokens"] = requested_tokens
 
 
-def _sampling_out(job: Job, config: Json) -> None:
-    sampling, request, traits = job.request.sampling, job.request, job.traits
-    _temperature_out(job, config)
-    taken = {
+def _render_sampling(context: RenderContext, config: Json) -> None:
+    sampling, request, traits = context.request.sampling, context.request, context.traits
+    _render_temperature(context, config)
+    supported_fields = {
         "top_p": traits.sampling,
         "top_k": traits.top_k,
         "frequency_penalty": traits.penalties,
         "presence_penalty": traits.penalties,
         "seed": traits.seed,
     }
-    for name, key in _DRAWING.items():
+    for name, key in _SAMPLING_FIELDS.items():
         value = getattr(sampling, name)
-        if value is not None and taken[name]:
+        if value is not None and supported_fields[name]:
             config[key] = value
         elif value is not None:
-            job.drop(request.path(name), f"{job.model} does not take it")
-    for name in _UNKNOWN:
+            context.drop(request.client_path(name), f"{context.model} does not take it")
+    for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name) not in (None, {}):
-            job.drop(request.path(name), "no equivalent")
-    _stop_out(job, config)
-    _choices_out(job, config)
+            context.drop(request.client_path(name), "no equivalent")
+    _render_stop(context, config)
+    _render_candidates_and_logprobs(context, config)
 
 
-def _temperature_out(job: Job, config: Json) -> None:
-    value, most = job.request.sampling.temperature, job.traits.temperature_max
+def _render_temperature(context: RenderContext, config: Json) -> None:
+    value, max_temperature = context.request.sampling.temperature, context.traits.temperature_max
     if value is None:
         return
-    path = job.request.path("temperature")
-    if not job.traits.sampling:
-        job.drop(path, f"{job.model} does not take it")
+    path = context.request.client_path("temperature")
+    if not context.traits.sampling:
+        context.drop(path, f"{context.model} does not take it")
         return
-    if value > most:
-        job.bend(path, f"{value:g} clamped to {most:g}", before=value, after=most)
-    config["temperature"] = min(value, most)
+    if value > max_temperature:
+        context.approximate(
+            path, f"{value:g} clamped to {max_temperature:g}", before=value, after=max_temperature
+        )
+    config["temperature"] = min(value, max_temperature)
 
 
-def _stop_out(job: Job, config: Json) -> None:
-    stop, most = job.request.sampling.stop, job.traits.stop_max
-    kept = [word for word in stop if word]
-    if kept and most is not None and len(kept) > most:
-        why = f"only the first {most} are sent"
-        job.bend(job.request.path("stop"), why, before=len(kept), after=most)
-        kept = kept[:most]
-    if kept:
-        config["stopSequences"] = kept
+def _render_stop(context: RenderContext, config: Json) -> None:
+    stop, max_stops = context.request.sampling.stop, context.traits.stop_max
+    accepted_stops = [text for text in stop if text]
+    if accepted_stops and max_stops is not None and len(accepted_stops) > max_stops:
+        why = f"only the first {max_stops} are sent"
+        context.approximate(
+            context.request.client_path("stop"), why, before=len(accepted_stops), after=max_stops
+        )
+        accepted_stops = accepted_stops[:max_stops]
+    if accepted_stops:
+        config["stopSequences"] = accepted_stops
 
 
-def _choices_out(job: Job, config: Json) -> None:
+def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> None:
     """How many answers, and how likely their tokens were."""
-    sampling, request, traits = job.request.sampling, job.request, job.traits
+    sampling, request, traits = context.request.sampling, context.request, context.traits
     if sampling.n is not None:
-        sent = min(sampling.n, traits.n_max)
-        if sent != sampling.n:
-            why = f"{job.model} gives at most {sent} answers"
-            job.bend(request.path("n"), why, before=sampling.n, after=sent)
-        config["candidateCount"] = sent
-    told = job.native or can_be_told(request)
-    if not traits.logprobs or not told:
-        why = CAN_NOT if traits.logprobs else f"{job.model} does not tell them"
+        sent_count = min(sampling.n, traits.n_max)
+        if sent_count != sampling.n:
+            why = f"{context.model} gives at most {sent_count} answers"
+            context.approximate(request.client_path("n"), why, before=sampling.n, after=sent_count)
+        config["candidateCount"] = sent_count
+    accepts_client_logprobs = context.same_dialect or accepts_logprobs(request)
+    if not traits.logprobs or not accepts_client_logprobs:
+        why = NOT_TRANSLATABLE if traits.logprobs else f"{context.model} does not return them"
         for name in ("logprobs", "top_logprobs"):
             if getattr(sampling, name):
-                job.drop(request.path(name), why)
+                context.drop(request.client_path(name), why)
         return
     if sampling.logprobs is not None:
         config["responseLogprobs"] = sampling.logprobs
@@ -142,47 +157,49 @@ def _choices_out(job: Job, config: Json) -> None:
 # --- the rest ----------------------------------------------------------------------------
 
 
-def _meta_out(job: Job, body: Json) -> None:
-    meta, request, traits = job.request.meta, job.request, job.traits
+def _render_metadata(context: RenderContext, body: Json) -> None:
+    meta, request, traits = context.request.meta, context.request, context.traits
     if meta.user_id is not None:
-        job.drop(request.path("user_id"), "no equivalent")
-    if meta.session_key is not None and request.path("session_key") != request.path("user_id"):
-        job.drop(request.path("session_key"), "no equivalent")
+        context.drop(request.client_path("user_id"), "no equivalent")
+    if meta.session_key is not None and request.client_path("session_key") != request.client_path(
+        "user_id"
+    ):
+        context.drop(request.client_path("session_key"), "no equivalent")
     if meta.metadata and traits.metadata:
         body["labels"] = meta.metadata
     elif meta.metadata:
-        job.drop(request.path("metadata"), "only Vertex AI takes labels")
+        context.drop(request.client_path("metadata"), "only Vertex AI takes labels")
     if meta.store is not None and traits.store:
         body["store"] = meta.store
     elif meta.store:
-        job.drop(request.path("store"), "no equivalent")
+        context.drop(request.client_path("store"), "no equivalent")
     if meta.service_tier is None:
         return
-    tier = TIERS_OUT.get(meta.service_tier)
+    tier = WIRE_TIERS.get(meta.service_tier)
     if tier is None or not traits.service_tier:
-        job.drop(request.path("service_tier"), "no equivalent")
+        context.drop(request.client_path("service_tier"), "no equivalent")
     else:
         body["serviceTier"] = tier
 
 
-def _rest_out(job: Job, body: Json) -> None:
-    """Fields without a canonical place: sent again to this dialect, else reported."""
-    for dialect, fields in job.request.extra.items():
+def _render_extra_fields(context: RenderContext, body: Json) -> None:
+    """Renders fields without a canonical equivalent for this dialect; reports those of others."""
+    for dialect, fields in context.request.extra.items():
         for key, value in fields.items():
             # A key with a bracket is the path of a field inside a part.
             if dialect == NAME and "[" not in key:
-                _put(body, key, value)
+                _set_extra_field(body, key, value)
             else:
-                job.drop(key, "no equivalent")
+                context.drop(key, "no equivalent")
 
 
-def _put(body: Json, key: str, value: Any) -> None:
-    """Write a field under its dotted path; one that is decided already stands."""
-    *holders, last = key.split(".")
-    place = body
-    for holder in holders:
-        place = place.setdefault(holder, {})
-    if key == f"{CALLING}.mode":
-        place[last] = value
+def _set_extra_field(body: Json, key: str, value: Any) -> None:
+    """Sets a field by its dotted path; an existing value stays."""
+    *parent_keys, last_key = key.split(".")
+    parent = body
+    for parent_key in parent_keys:
+        parent = parent.setdefault(parent_key, {})
+    if key == f"{CALLING_CONFIG}.mode":
+        parent[last_key] = value
     else:
-        place.setdefault(last, value)
+        parent.setdefault(last_key, value)

@@ -1,4 +1,4 @@
-"""Opaque state in `thoughtSignature`, which is base64 and so is the gateway's token there.
+"""Opaque state in `thoughtSignature`, which is base64, as is the gateway's token in it.
 
 The official SDKs decode the field, so a bare token would not pass them.
 """
@@ -12,19 +12,19 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from gateway.canon.request import Part, Reasoning, Signature, Turn
-from gateway.canon.signature import belongs, unwrap, wrap
+from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.canon.traits import Traits
-from gateway.dialects.gemini.names import NEXT_PART, OWN_PART
+from gateway.dialects.gemini.names import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 
 
-def signature_in(value: str | None, kind: str = OWN_PART) -> Signature | None:
-    """A gateway token's state, or the native value as it came."""
+def parse_signature(value: str | None, kind: str = SAME_PART_SIGNATURE) -> Signature | None:
+    """The signature inside a gateway token, or the native value itself."""
     if not value:
         return None
-    return unwrap(_plain(value)) or Signature(kind=kind, value=value)
+    return unwrap_signature(_decode_base64_text(value)) or Signature(kind=kind, value=value)
 
 
-def _plain(value: str) -> str:
+def _decode_base64_text(value: str) -> str:
     """The text under the base64 of either alphabet; empty where it is no text."""
     try:
         padded = value + "=" * (-len(value) % 4)
@@ -33,72 +33,83 @@ def _plain(value: str) -> str:
         return ""
 
 
-def signature_out(signature: Signature) -> str:
+def render_signature(signature: Signature) -> str:
     """The token that stands for the state towards a client."""
-    return base64.b64encode(wrap(signature).encode()).decode()
+    return base64.b64encode(wrap_signature(signature).encode()).decode()
 
 
 def is_gemini(signature: Signature) -> bool:
     """Whether the value is a signature as Gemini writes it, whichever dialect carried it."""
-    return signature.kind in {NEXT_PART, OWN_PART, "thought_signature"}
+    return signature.kind in {NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE, "thought_signature"}
 
 
-def may_go_back(signature: Signature | None, traits: Traits, *, native: bool) -> bool:
+def can_be_replayed(signature: Signature | None, traits: Traits, *, native: bool) -> bool:
     """Whether the target may see this state again.
 
     A client of this dialect may bring values that passed through to it unwrapped.
     """
     if signature is None or not signature.value or not is_gemini(signature):
         return False
-    return belongs(signature, traits) or (native and not signature.provider)
+    return is_from_target(signature, traits) or (native and not signature.provider)
 
 
-def gathered(turns: Sequence[Turn]) -> tuple[Turn, ...]:
-    """The turns, each thought whole again whose pieces a client kept as they streamed in.
+def merge_split_reasoning(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Joins reasoning that a client stored as the fragments of a stream.
 
     The last piece of a thought of another dialect's model has no words, but the token that
     all of them are signed by; chats of Google's SDK keep every chunk as a content of its own.
     """
-    out: list[Turn] = []
-    pieces: list[tuple[int, int]] = []  # unsigned thoughts that nothing else followed: turn, part
+    merged_turns: list[Turn] = []
+    unsigned_fragments: list[
+        tuple[int, int]
+    ] = []  # (turn, part) of the preceding unsigned reasoning
     for turn in turns:
         parts: list[Part] = []
         if turn.role != "assistant":
-            pieces = []
+            unsigned_fragments = []
         for part in turn.parts:
             if not isinstance(part, Reasoning):
-                pieces = []
+                unsigned_fragments = []
             elif part.signature is None:
-                pieces.append((len(out), len(parts)))
+                unsigned_fragments.append((len(merged_turns), len(parts)))
             else:
-                part = _whole(part, out, parts, pieces)
-                pieces = []
+                part = _join_reasoning(part, merged_turns, parts, unsigned_fragments)
+                unsigned_fragments = []
             parts.append(part)
-        out.append(replace(turn, parts=tuple(parts)))
-    return tuple(replace(t, parts=_kept(t.parts)) for t in out)
+        merged_turns.append(replace(turn, parts=tuple(parts)))
+    return tuple(replace(t, parts=_drop_merged_parts(t.parts)) for t in merged_turns)
 
 
-_TAKEN = Reasoning(text="", at="taken")
+_MERGED_PART = Reasoning(text="", path="taken")
 
 
-def _whole(
-    last: Reasoning, turns: list[Turn], parts: list[Part], pieces: list[tuple[int, int]]
+def _join_reasoning(
+    last_fragment: Reasoning,
+    turns: list[Turn],
+    parts: list[Part],
+    unsigned_fragments: list[tuple[int, int]],
 ) -> Reasoning:
-    """The thought that ends with this piece; the pieces before it are taken from their places."""
-    state = last.signature
-    if last.text or last.redacted or state is None or not state.provider or is_gemini(state):
-        return last
-    words: list[str] = []
-    for turn, place in pieces:
-        held = list(turns[turn].parts) if turn < len(turns) else parts
-        piece = held[place]
-        assert isinstance(piece, Reasoning)
-        words.append(piece.text)
-        held[place] = _TAKEN
+    """The complete reasoning that ends with this fragment; the earlier fragments are removed."""
+    signature = last_fragment.signature
+    if (
+        last_fragment.text
+        or last_fragment.redacted
+        or signature is None
+        or not signature.provider
+        or is_gemini(signature)
+    ):
+        return last_fragment
+    texts: list[str] = []
+    for turn, part_index in unsigned_fragments:
+        turn_parts = list(turns[turn].parts) if turn < len(turns) else parts
+        fragment = turn_parts[part_index]
+        assert isinstance(fragment, Reasoning)
+        texts.append(fragment.text)
+        turn_parts[part_index] = _MERGED_PART
         if turn < len(turns):
-            turns[turn] = replace(turns[turn], parts=tuple(held))
-    return replace(last, text="".join(words))
+            turns[turn] = replace(turns[turn], parts=tuple(turn_parts))
+    return replace(last_fragment, text="".join(texts))
 
 
-def _kept(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    return tuple(part for part in parts if part is not _TAKEN)
+def _drop_merged_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    return tuple(part for part in parts if part is not _MERGED_PART)

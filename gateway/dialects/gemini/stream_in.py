@@ -1,9 +1,8 @@
 """A provider's stream -> canonical events.
 
-Text comes in pieces, calls come whole, and nothing says that a part is over but the next
-one. A signature under a call belongs to the thought before it: the thought's block is
-held open for it, and one without words is made where there was none. There is no last
-frame, so the answer ends with the bytes.
+Text arrives in fragments, calls arrive complete, and a part ends when the next one begins.
+A signature on a call belongs to the reasoning before it: that block stays open for it, or
+an empty one is created. There is no final frame, so the response ends with the stream.
 """
 
 from __future__ import annotations
@@ -12,296 +11,334 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon.alternatives import AlternativeParsers
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
-    Cited,
+    CitationDelta,
     Delta,
     End,
     Event,
     Failed,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
-from gateway.canon.others import Others
 from gateway.canon.request import Signature
 from gateway.canon.response import Finish
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
-from gateway.dialects.gemini.citations import citations_in
-from gateway.dialects.gemini.errors import error_in, is_error
-from gateway.dialects.gemini.finish import finish_in
-from gateway.dialects.gemini.names import CONFIG, NAME, NEXT_PART, OWN_PART, Json
-from gateway.dialects.gemini.usage import usage_in
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.gemini.citations import extract_sources, parse_citations
+from gateway.dialects.gemini.errors import is_error, parse_error_payload
+from gateway.dialects.gemini.finish import parse_finish
+from gateway.dialects.gemini.names import (
+    GENERATION_CONFIG,
+    NAME,
+    NEXT_PART_SIGNATURE,
+    SAME_PART_SIGNATURE,
+    Json,
+)
+from gateway.dialects.gemini.usage import parse_usage
 from gateway.framing.sse import Frame
 
-_CUT = "the upstream's stream broke off before the answer was complete"
-_BLOCKED = "Blocked by provider: "
+_TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"
+_BLOCKED_PREFIX = "Blocked by provider: "
 _decode = msgspec.json.Decoder().decode
-_SIGNATURES = ("thoughtSignature", "thought_signature")
+_SIGNATURE_FIELDS = ("thoughtSignature", "thought_signature")
 
 
 class GeminiStreamParser:
-    """Reads one stream, or one whole answer as a stream of a single frame."""
+    """Parses one stream, or a non-streaming response as a stream of one frame."""
 
-    def __init__(self, traits: Traits, rendered: Rendered | None) -> None:
+    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
         self._traits = traits
-        several = _asks_for_several(rendered)
-        self._others = Others(lambda: GeminiStreamParser(traits, rendered)) if several else None
-        self._names = rendered.names if rendered is not None else {}
-        self._custom = rendered.custom if rendered is not None else frozenset[str]()
-        # Where the answer will stand among the contents.
-        self._place = len(rendered.body.get("contents", ())) if rendered is not None else 0
+        requests_several = _requests_several_candidates(rendered)
+        self._extra_candidates = (
+            AlternativeParsers(lambda: GeminiStreamParser(traits, rendered))
+            if requests_several
+            else None
+        )
+        self._client_names = rendered.client_names if rendered is not None else {}
+        self._custom_tools = rendered.custom_tools if rendered is not None else frozenset[str]()
+        # The position of the response among the contents.
+        self._content_index = len(rendered.body.get("contents", ())) if rendered is not None else 0
         self._started = False
-        self._over = False
-        self._id = ""
+        self._ended = False
+        self._response_id = ""
         self._model = traits.model
-        self._calls = 0
-        self._filled = False
-        self._open = ""  # the kind of the open block
-        self._words: list[str] = []
-        self._pending: Signature | None = None
-        self._sources: Any = None  # of the text that is open, told when it ends
+        self._call_count = 0
+        self._has_content = False
+        self._open_kind = ""  # the kind of the open block
+        self._open_text: list[str] = []
+        self._pending_signature: Signature | None = None
+        self._sources: Any = None  # sources of the open text, emitted when it ends
         self._usage: Json = {}
-        self._reason = ""
-        self._message: Any = None
-        self._block = ""  # why the prompt was refused
+        self._finish_reason = ""
+        self._finish_message: Any = None
+        self._block_reason = ""  # why the prompt was refused
 
     def feed(self, frame: Frame) -> list[Event]:
         """The events this frame completes."""
-        if self._over or frame.data.strip() in {b"[DONE]", b""}:
+        if self._ended or frame.data.strip() in {b"[DONE]", b""}:
             return []
         try:
             data = _decode(frame.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._fail(bad_upstream("the upstream sent an event that is not JSON").error)
         try:
-            return self.read(data)
+            return self.parse_event(data)
         except GatewayError as failure:
             return self._fail(failure.error)
 
-    def read(self, data: Any) -> list[Event]:
+    def parse_event(self, data: Any) -> list[Event]:
         """The events of one decoded answer. Raises GatewayError for what is none."""
         if is_error(data):
-            raise GatewayError(error_in(data))
+            raise GatewayError(parse_error_payload(data))
         if not isinstance(data, dict):
             raise bad_upstream("the upstream sent an event that is no object")
-        events = self._start(data)
-        told = data.get("usageMetadata")
-        if isinstance(told, dict):
-            self._usage |= told
+        usage = data.get("usageMetadata")
+        if isinstance(usage, dict):
+            self._usage |= usage
+        events = self._start_message(data)
         feedback = data.get("promptFeedback")
         if isinstance(feedback, dict) and isinstance(feedback.get("blockReason"), str):
-            self._block = feedback["blockReason"]
-            self._message = feedback.get("blockReasonMessage")
-        for candidate in _list(data.get("candidates")):
-            place = candidate.get("index", 0) if isinstance(candidate, dict) else None
-            if place == 0:
-                events += self._candidate(candidate)
-            elif self._others is not None and type(place) is int:
-                parser, gathered = self._others.at(place)
-                gathered += parser.read({**data, "candidates": [{**candidate, "index": 0}]})
+            self._block_reason = feedback["blockReason"]
+            self._finish_message = feedback.get("blockReasonMessage")
+        for candidate in _list_or_empty(data.get("candidates")):
+            index = candidate.get("index", 0) if isinstance(candidate, dict) else None
+            if index == 0:
+                events += self._read_candidate(candidate)
+            elif self._extra_candidates is not None and type(index) is int:
+                parser, candidate_events = self._extra_candidates.parser_for(index)
+                candidate_events += parser.parse_event(
+                    {**data, "candidates": [{**candidate, "index": 0}]}
+                )
         return events
 
     def close(self) -> list[Event]:
-        """What is still owed at the end of the bytes: End, or Failed for a cut stream."""
-        if self._over:
+        """The final events: End, or Failed for a truncated stream."""
+        if self._ended:
             return []
-        if self._block and not self._reason:
-            return self._refuse()
-        if not self._reason:
-            return self._fail(Error(kind="upstream_error", message=_CUT))
+        if self._block_reason and not self._finish_reason:
+            return self._end_with_refusal()
+        if not self._finish_reason:
+            return self._fail(Error(kind="upstream_error", message=_TRUNCATED_STREAM))
         try:
-            others = self._others.close(GeminiStreamParser.close) if self._others else ()
+            extra_responses = (
+                self._extra_candidates.close(GeminiStreamParser.close)
+                if self._extra_candidates
+                else ()
+            )
         except GatewayError as failure:
             return self._fail(failure.error)
         events = self._end_block()
-        self._over = True
-        usage = usage_in(self._usage)
+        self._ended = True
+        usage = parse_usage(self._usage)
         if usage is not None:
             events.append(UsageUpdate(usage))
-        finish = finish_in(
-            self._reason, self._message, called=bool(self._calls), empty=not self._filled
+        finish = parse_finish(
+            self._finish_reason,
+            self._finish_message,
+            has_tool_call=bool(self._call_count),
+            is_empty=not self._has_content,
         )
-        return [*events, End(finish, others)]
+        return [*events, End(finish, extra_responses)]
 
     # --- the answer --------------------------------------------------------------------
 
-    def _start(self, data: Json) -> list[Event]:
+    def _start_message(self, data: Json) -> list[Event]:
         if self._started:
             return []
         self._started = True
-        self._id = _text(data.get("responseId"))
-        model = _text(data.get("modelVersion"))
+        self._response_id = _string_or_empty(data.get("responseId"))
+        model = _string_or_empty(data.get("modelVersion"))
         self._model = self._traits.model or model
-        return [Start(id=self._id, model=model)]
+        usage = parse_usage(self._usage)
+        prompt_tokens = usage.prompt_tokens if usage is not None else None
+        return [Start(id=self._response_id, model=model, prompt_tokens=prompt_tokens)]
 
     def _fail(self, error: Error) -> list[Event]:
-        self._over = True
+        self._ended = True
         return [Failed(error)]
 
-    def _refuse(self) -> list[Event]:
-        """A refused prompt: words for it, as an empty answer would look like a success.
+    def _end_with_refusal(self) -> list[Event]:
+        """Ends with a refusal block, as an empty response would look like a success.
 
-        Its tokens are told where words came first: else nothing was generated, and Google
-        bills none of them.
+        Usage is reported only if content came first: otherwise nothing was generated, and
+        Google bills nothing.
         """
-        self._over = True
+        self._ended = True
         finish = Finish(
-            reason="filter", explanation=_text(self._message) or None, category=self._block
+            reason="filter",
+            explanation=_string_or_empty(self._finish_message) or None,
+            category=self._block_reason,
         )
-        usage = usage_in(self._usage) if self._filled else None
-        events = [*self._end_block(), BlockStart(kind="refusal"), Delta(_BLOCKED + self._block)]
+        usage = parse_usage(self._usage) if self._has_content else None
+        events = [
+            *self._end_block(),
+            BlockStart(kind="refusal"),
+            Delta(_BLOCKED_PREFIX + self._block_reason),
+        ]
         events.append(BlockEnd())
         if usage is not None:
             events.append(UsageUpdate(usage))
         return [*events, End(finish)]
 
-    def _candidate(self, candidate: Json) -> list[Event]:
+    def _read_candidate(self, candidate: Json) -> list[Event]:
         content = candidate.get("content")
-        parts = _list(content.get("parts")) if isinstance(content, dict) else []
+        parts = _list_or_empty(content.get("parts")) if isinstance(content, dict) else []
         if not all(isinstance(part, dict) for part in parts):
             raise bad_upstream("the upstream sent a part that is no object")
-        sources = candidate.get("groundingMetadata")
-        # They are of the last text, which a signature beside it or after it may end.
-        last = max((n for n, part in enumerate(parts) if _is_said(part)), default=-1)
-        if last < 0 and self._open == "text":
+        sources = extract_sources(candidate)
+        # Sources belong to the last text, which a signature next to it or after it may end.
+        last_text_index = max(
+            (n for n, part in enumerate(parts) if _is_answer_text(part)), default=-1
+        )
+        if last_text_index < 0 and self._open_kind == "text":
             self._sources = sources
         events: list[Event] = []
-        for place, part in enumerate(parts):
-            if place == last:
+        for index, part in enumerate(parts):
+            if index == last_text_index:
                 self._sources = sources
-            events += self._part(part)
-        events += self._cite()
+            events += self._read_part(part)
+        events += self._citation_events()
         reason = candidate.get("finishReason")
         if isinstance(reason, str) and reason != "FINISH_REASON_UNSPECIFIED":
-            self._reason = reason
-            self._message = candidate.get("finishMessage")
+            self._finish_reason = reason
+            self._finish_message = candidate.get("finishMessage")
         return events
 
-    def _part(self, part: Json) -> list[Event]:
-        state = next((part[name] for name in _SIGNATURES if isinstance(part.get(name), str)), "")
+    def _read_part(self, part: Json) -> list[Event]:
+        signature_value = next(
+            (part[name] for name in _SIGNATURE_FIELDS if isinstance(part.get(name), str)), ""
+        )
         call = part.get("functionCall")
         if isinstance(call, dict):
-            return self._call(call, state)
+            return self._tool_call_events(call, signature_value)
         if isinstance(part.get("text"), str):
             if part.get("thought") is True:
-                return self._thought(part["text"], state)
-            return self._text(part["text"], state)
-        if state and part.keys() <= {*_SIGNATURES, "thought"}:
-            return self._trailing(state)
-        return self._native(part)
+                return self._reasoning_events(part["text"], signature_value)
+            return self._text_events(part["text"], signature_value)
+        if signature_value and part.keys() <= {*_SIGNATURE_FIELDS, "thought"}:
+            return self._trailing_signature_events(signature_value)
+        return self._native_events(part)
 
     # --- blocks ------------------------------------------------------------------------
 
-    def _cite(self) -> list[Event]:
+    def _citation_events(self) -> list[Event]:
         """The sources of the text that is open."""
-        told, self._sources = self._sources, None
-        if told is None or self._open != "text":
+        sources, self._sources = self._sources, None
+        if sources is None or self._open_kind != "text":
             return []
-        return [Cited(citation) for citation in citations_in(told, "".join(self._words))]
+        return [
+            CitationDelta(citation)
+            for citation in parse_citations(sources, "".join(self._open_text))
+        ]
 
     def _end_block(self) -> list[Event]:
-        if not self._open:
+        if not self._open_kind:
             return []
-        events = self._cite() if self._open == "text" else []
-        if self._open == "reasoning":
-            events.append(Signed(self._pending or self._made("", "text")))
-        self._open, self._pending, self._words = "", None, []
+        events = self._citation_events() if self._open_kind == "text" else []
+        if self._open_kind == "reasoning":
+            events.append(
+                SignatureDelta(self._pending_signature or self._new_signature("", "text"))
+            )
+        self._open_kind, self._pending_signature, self._open_text = "", None, []
         return [*events, BlockEnd()]
 
-    def _begin(self, kind: Any) -> list[Event]:
-        """Open a block of this kind, unless it is the one that is open."""
-        if self._open == kind:
+    def _ensure_open_block(self, kind: Any) -> list[Event]:
+        """The events that open a block of this kind; none if it is open already."""
+        if self._open_kind == kind:
             return []
         events = self._end_block()
-        self._open = kind
+        self._open_kind = kind
         return [*events, BlockStart(kind=kind)]
 
-    def _made(self, value: str, kind: str) -> Signature:
+    def _new_signature(self, value: str, kind: str) -> Signature:
         return Signature(provider=self._traits.kind, model=self._model, kind=kind, value=value)
 
-    def _thought(self, words: str, state: str) -> list[Event]:
-        if not words and not state:
+    def _reasoning_events(self, text: str, signature_value: str) -> list[Event]:
+        if not text and not signature_value:
             return []
-        events = self._begin("reasoning")
-        if state:
-            self._pending = self._made(state, OWN_PART)
-        return [*events, Delta(words)] if words else events
+        events = self._ensure_open_block("reasoning")
+        if signature_value:
+            self._pending_signature = self._new_signature(signature_value, SAME_PART_SIGNATURE)
+        return [*events, Delta(text)] if text else events
 
-    def _text(self, words: str, state: str) -> list[Event]:
-        if not words:
-            return self._trailing(state) if state else []
-        self._filled = True
-        events = self._begin("text")
-        self._words.append(words)
-        events.append(Delta(words))
-        return events + self._trailing(state) if state else events
+    def _text_events(self, text: str, signature_value: str) -> list[Event]:
+        if not text:
+            return self._trailing_signature_events(signature_value) if signature_value else []
+        self._has_content = True
+        events = self._ensure_open_block("text")
+        self._open_text.append(text)
+        events.append(Delta(text))
+        return (
+            events + self._trailing_signature_events(signature_value) if signature_value else events
+        )
 
-    def _trailing(self, state: str) -> list[Event]:
-        """A signature under a text: a thought without words after it carries it."""
-        events = self._end_block() if self._open != "reasoning" else []
-        events += self._begin("reasoning")
-        self._pending = self._made(state, OWN_PART)
+    def _trailing_signature_events(self, signature_value: str) -> list[Event]:
+        """The events of a signature on a text part: an empty reasoning block carries it."""
+        events = self._end_block() if self._open_kind != "reasoning" else []
+        events += self._ensure_open_block("reasoning")
+        self._pending_signature = self._new_signature(signature_value, SAME_PART_SIGNATURE)
         return events + self._end_block()
 
-    def _call(self, call: Json, state: str) -> list[Event]:
-        sent = _text(call.get("name"))
-        if not sent:
-            return []  # a piece of arguments, which nobody asked to have in pieces
-        self._filled = True
+    def _tool_call_events(self, call: Json, signature_value: str) -> list[Event]:
+        sent_name = _string_or_empty(call.get("name"))
+        if not sent_name:
+            return []  # an argument fragment, which the gateway does not request
+        self._has_content = True
         events: list[Event] = []
-        if state:
-            events += self._begin("reasoning")
-            self._pending = self._made(state, NEXT_PART)
+        if signature_value:
+            events += self._ensure_open_block("reasoning")
+            self._pending_signature = self._new_signature(signature_value, NEXT_PART_SIGNATURE)
         events += self._end_block()
-        call_id = _text(call.get("id")) or self._made_id()
-        self._calls += 1
-        custom = sent in self._custom
-        name = self._names.get(sent, sent)
+        call_id = _string_or_empty(call.get("id")) or self._generate_call_id()
+        self._call_count += 1
+        custom = sent_name in self._custom_tools
+        name = self._client_names.get(sent_name, sent_name)
         events.append(BlockStart(kind="tool_call", id=call_id, name=name, custom=custom))
-        events += _arguments(call.get("args"), custom=custom)
-        if state:
-            events.append(Signed(self._made(state, OWN_PART)))
+        events += _argument_events(call.get("args"), custom=custom)
+        if signature_value:
+            events.append(SignatureDelta(self._new_signature(signature_value, SAME_PART_SIGNATURE)))
         return [*events, BlockEnd()]
 
-    def _made_id(self) -> str:
-        """An id for a call that came without one: the answer's id or place, and its number."""
-        return f"call_{self._id or self._place}_{self._calls}"
+    def _generate_call_id(self) -> str:
+        """A call id made of the response's id, or its position, and the call's number."""
+        return f"call_{self._response_id or self._content_index}_{self._call_count}"
 
-    def _native(self, part: Json) -> list[Event]:
+    def _native_events(self, part: Json) -> list[Event]:
         if not any(value is not None for value in part.values()):
             return []
-        self._filled = True
+        self._has_content = True
         start = BlockStart(kind="native", dialect=NAME, native=part)
         return [*self._end_block(), start, BlockEnd()]
 
 
-def _asks_for_several(rendered: Rendered | None) -> bool:
-    config = rendered.body.get(CONFIG, {}) if rendered is not None else {}
+def _requests_several_candidates(rendered: RenderedRequest | None) -> bool:
+    config = rendered.body.get(GENERATION_CONFIG, {}) if rendered is not None else {}
     return bool(config.get("candidateCount", 1) > 1)
 
 
-def _arguments(args: Any, *, custom: bool) -> list[Event]:
+def _argument_events(args: Any, *, custom: bool) -> list[Event]:
     args = args if isinstance(args, dict) else {}
     if custom:
-        told = args.get("input")
-        words = told if isinstance(told, str) else ""
+        input_value = args.get("input")
+        arguments_json = input_value if isinstance(input_value, str) else ""
     else:
-        words = msgspec.json.encode(args).decode() if args else ""
-    return [Delta(words)] if words else []
+        arguments_json = msgspec.json.encode(args).decode() if args else ""
+    return [Delta(arguments_json)] if arguments_json else []
 
 
-def _is_said(part: Json) -> bool:
-    """Whether it holds words of the answer itself."""
-    return bool(_text(part.get("text"))) and part.get("thought") is not True
+def _is_answer_text(part: Json) -> bool:
+    """Whether the part is text of the answer itself."""
+    return bool(_string_or_empty(part.get("text"))) and part.get("thought") is not True
 
 
-def _text(value: Any) -> str:
+def _string_or_empty(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _list(value: Any) -> list[Any]:
+def _list_or_empty(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []

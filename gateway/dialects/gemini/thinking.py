@@ -1,4 +1,4 @@
-"""Reasoning: how much is asked for and shown, both ways.
+"""Reasoning: requested effort or budget and its display, in both directions.
 
 Models of 2.5 take a number of tokens, later ones a level; both together are a 400.
 """
@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 
 from gateway.canon.request import Thinking
-from gateway.dialects.fields import flag, mapping, one_of, whole
-from gateway.dialects.gemini.job import Job
-from gateway.dialects.gemini.names import CONFIG, EFFORTS, LEVELS, Json
+from gateway.dialects.fields import enum_value, flag, integer, mapping
+from gateway.dialects.gemini.names import EFFORTS, GENERATION_CONFIG, THINKING_LEVELS, Json
+from gateway.dialects.gemini.render_context import RenderContext
 
-_AT = f"{CONFIG}.thinkingConfig"
-_KNOWN = frozenset({"includeThoughts", "thinkingBudget", "thinkingLevel"})
-_UNSAID = "THINKING_LEVEL_UNSPECIFIED"
+_THINKING_PATH = f"{GENERATION_CONFIG}.thinkingConfig"
+_PARSED_FIELDS = frozenset({"includeThoughts", "thinkingBudget", "thinkingLevel"})
+_UNSPECIFIED_LEVEL = "THINKING_LEVEL_UNSPECIFIED"
 # An effort in tokens, for models without levels (wire/spec.md, 3.6).
-BUDGETS = {
+BUDGET_BY_EFFORT = {
     "minimal": 512,
     "low": 1024,
     "medium": 8192,
@@ -26,30 +26,30 @@ BUDGETS = {
     "xhigh": 24_576,
     "max": 32_768,
 }
-# The most tokens of a budget that one effort stands for.
-_STEPS = ((1500, "low"), (6000, "medium"), (16_000, "high"), (28_000, "xhigh"))
+# (maximum budget in tokens, effort it corresponds to).
+_EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16_000, "high"), (28_000, "xhigh"))
 
 
-# --- what a client asks ------------------------------------------------------------------
+# --- parsing a client's request---------------------------------------------------------------
 
 
-def thinking_in(config: Json, rest: Json) -> Thinking | None:
-    """What `thinkingConfig` asks for; None if it asks nothing."""
-    value = mapping(config, "thinkingConfig", CONFIG)
-    if value is None:
+def parse_thinking(config: Json, extra: Json) -> Thinking | None:
+    """The reasoning requested by `thinkingConfig`; None if it requests nothing."""
+    thinking_config = mapping(config, "thinkingConfig", GENERATION_CONFIG)
+    if thinking_config is None:
         return None
-    rest |= {
-        f"{_AT}.{key}": told
-        for key, told in value.items()
-        if key not in _KNOWN and told is not None
+    extra |= {
+        f"{_THINKING_PATH}.{key}": field_value
+        for key, field_value in thinking_config.items()
+        if key not in _PARSED_FIELDS and field_value is not None
     }
-    shown = flag(value, "includeThoughts", _AT)
-    visible: Any = None if shown is None else ("summary" if shown else "none")
-    budget = whole(value, "thinkingBudget", least=-1, at=_AT)
-    level = _level_in(value)
+    include_thoughts = flag(thinking_config, "includeThoughts", _THINKING_PATH)
+    visible: Any = None if include_thoughts is None else ("summary" if include_thoughts else "none")
+    budget = integer(thinking_config, "thinkingBudget", minimum=-1, path=_THINKING_PATH)
+    level = _parse_level(thinking_config)
     if level is not None:
         if budget is not None:
-            rest[f"{_AT}.thinkingBudget"] = budget  # Gemini itself refuses both
+            extra[f"{_THINKING_PATH}.thinkingBudget"] = budget  # Gemini itself refuses both
         return Thinking(effort=level, visible=visible)
     if budget is None:
         return Thinking(visible=visible) if visible else None
@@ -60,98 +60,128 @@ def thinking_in(config: Json, rest: Json) -> Thinking | None:
     return Thinking(mode="budget", budget=budget, visible=visible)
 
 
-def _level_in(value: Json) -> str | None:
-    level = value.get("thinkingLevel")
-    upper = {**value, "thinkingLevel": level.upper() if isinstance(level, str) else level}
-    told = one_of(upper, "thinkingLevel", (*LEVELS, _UNSAID), _AT)
-    return None if told in (None, _UNSAID) else told.lower()
+def _parse_level(thinking_config: Json) -> str | None:
+    level = thinking_config.get("thinkingLevel")
+    upper = {**thinking_config, "thinkingLevel": level.upper() if isinstance(level, str) else level}
+    level_name = enum_value(
+        upper, "thinkingLevel", (*THINKING_LEVELS, _UNSPECIFIED_LEVEL), _THINKING_PATH
+    )
+    return None if level_name in (None, _UNSPECIFIED_LEVEL) else level_name.lower()
 
 
-# --- what a provider is asked ------------------------------------------------------------
+# --- rendering for a provider---------------------------------------------------------
 
 
-def thinking_out(job: Job, config: Json, effort: str | None) -> None:
-    """Write what is asked into the generation config; `effort` is a later turn's own."""
-    asked = job.request.thinking
+def render_thinking(context: RenderContext, config: Json, effort: str | None) -> None:
+    """Renders the requested reasoning into the config; `effort` is that of a later turn."""
+    thinking = context.request.thinking
     if effort is not None:
-        asked = msgspec.structs.replace(asked or Thinking(), effort=effort)
-    if asked is None:
+        thinking = msgspec.structs.replace(thinking or Thinking(), effort=effort)
+    if thinking is None:
         return
-    if asked.effort == "none":
-        asked = msgspec.structs.replace(asked, mode="off", effort=None)
-    if not job.traits.reasoning:
-        if asked.mode != "off":
-            job.drop(_path(job), f"{job.model} does not reason")
+    if thinking.effort == "none":
+        thinking = msgspec.structs.replace(thinking, mode="off", effort=None)
+    if not context.traits.reasoning:
+        if thinking.mode != "off":
+            context.drop(_thinking_path(context), f"{context.model} does not reason")
         return
-    out = _with_tokens(job, asked) if job.traits.thinking_budgets else _with_level(job, asked)
-    shown = asked.visible
-    if shown is None and not job.native and asked.mode != "off":
-        shown = "summary"
-    if shown == "raw":
-        job.bend(job.request.path("visible"), "thoughts are shown as summaries")
-    if shown is not None and (shown != "none" or job.native):
-        out["includeThoughts"] = shown != "none"
-    if out:
-        config["thinkingConfig"] = out
+    thinking_config = (
+        _render_budget(context, thinking)
+        if context.traits.thinking_budgets
+        else _render_level(context, thinking)
+    )
+    visibility = thinking.visible
+    if visibility is None and not context.same_dialect and thinking.mode != "off":
+        visibility = "summary"
+    if visibility == "raw":
+        context.approximate(
+            context.request.client_path("visible"), "reasoning is shown as summaries"
+        )
+    if visibility is not None and (visibility != "none" or context.same_dialect):
+        thinking_config["includeThoughts"] = visibility != "none"
+    if thinking_config:
+        config["thinkingConfig"] = thinking_config
 
 
-def _path(job: Job) -> str:
-    """The client's field that asks for reasoning at all."""
-    at = job.request.at
-    return at.get("thinking") or at.get("effort") or "thinking"
+def _thinking_path(context: RenderContext) -> str:
+    """The path of the client's field that requests reasoning."""
+    field_paths = context.request.client_paths
+    return field_paths.get("thinking") or field_paths.get("effort") or "thinking"
 
 
-def _with_tokens(job: Job, asked: Thinking) -> Json:
-    """A budget, within what the model takes."""
-    least, most = job.traits.thinking_budgets
-    if asked.mode == "off":
-        if not job.traits.thinking_always_on:
+def _render_budget(context: RenderContext, thinking: Thinking) -> Json:
+    """A budget, clamped to the model's range."""
+    min_budget, max_budget = context.traits.thinking_budgets
+    if thinking.mode == "off":
+        if not context.traits.thinking_always_on:
             return {"thinkingBudget": 0}
-        job.bend(_path(job), f"{job.model} can not be told not to think", after=least)
-        return {"thinkingBudget": least}
-    if asked.mode == "budget" and asked.budget is not None:
-        wanted, path = asked.budget, job.request.path("budget")
-    elif asked.effort is not None:
-        wanted, path = BUDGETS.get(asked.effort, BUDGETS["medium"]), job.request.path("effort")
+        context.approximate(
+            _thinking_path(context),
+            f"{context.model} cannot disable reasoning",
+            after=min_budget,
+        )
+        return {"thinkingBudget": min_budget}
+    if thinking.mode == "budget" and thinking.budget is not None:
+        requested_budget, path = thinking.budget, context.request.client_path("budget")
+    elif thinking.effort is not None:
+        requested_budget, path = (
+            BUDGET_BY_EFFORT.get(thinking.effort, BUDGET_BY_EFFORT["medium"]),
+            context.request.client_path("effort"),
+        )
     else:
-        return {"thinkingBudget": -1} if asked.mode == "auto" else {}
-    sent = min(max(wanted, least), most)
-    if sent != wanted:
-        why = f"{job.model} takes {least} to {most} tokens"
-        job.bend(path, why, before=wanted, after=sent)
-    return {"thinkingBudget": sent}
+        return {"thinkingBudget": -1} if thinking.mode == "auto" else {}
+    sent_budget = min(max(requested_budget, min_budget), max_budget)
+    if sent_budget != requested_budget:
+        why = f"{context.model} takes {min_budget} to {max_budget} tokens"
+        context.approximate(path, why, before=requested_budget, after=sent_budget)
+    return {"thinkingBudget": sent_budget}
 
 
-def _with_level(job: Job, asked: Thinking) -> Json:
-    """A level: the effort's own, or the nearest that the model knows."""
-    levels = job.traits.efforts
-    if asked.mode == "off":
-        sent = levels[0] if levels else "low"
-        if sent == "none":
+def _render_level(context: RenderContext, thinking: Thinking) -> Json:
+    """A level: that of the effort, or the nearest one that the model supports."""
+    levels = context.traits.efforts
+    if thinking.mode == "off":
+        sent_level = levels[0] if levels else "low"
+        if sent_level == "none":
             return {"thinkingBudget": 0}
-        job.bend(_path(job), f"{job.model} can not be told not to think", after=sent.upper())
-        return {"thinkingLevel": sent.upper()}
-    effort, path = asked.effort, job.request.path("effort")
-    if effort is None and asked.mode == "budget" and asked.budget is not None:
-        path = job.request.path("budget")
-        effort = next((word for upto, word in _STEPS if asked.budget <= upto), "max")
-        sent = _nearest(effort, levels)
-        why = f"{job.model} takes a level, not a number of tokens"
-        job.bend(path, why, before=asked.budget, after=sent.upper())
-        return {"thinkingLevel": sent.upper()}
+        context.approximate(
+            _thinking_path(context),
+            f"{context.model} cannot disable reasoning",
+            after=sent_level.upper(),
+        )
+        return {"thinkingLevel": sent_level.upper()}
+    effort, path = thinking.effort, context.request.client_path("effort")
+    if effort is None and thinking.mode == "budget" and thinking.budget is not None:
+        path = context.request.client_path("budget")
+        effort = next(
+            (
+                effort_name
+                for max_budget, effort_name in _EFFORT_BY_MAX_BUDGET
+                if thinking.budget <= max_budget
+            ),
+            "max",
+        )
+        sent_level = _nearest_effort(effort, levels)
+        why = f"{context.model} takes a level, not a number of tokens"
+        context.approximate(path, why, before=thinking.budget, after=sent_level.upper())
+        return {"thinkingLevel": sent_level.upper()}
     if effort is None:
         return {}
-    sent = job.traits.effort_map.get(effort) or _nearest(effort, levels)
-    if sent != effort:
-        job.bend(path, f"{job.model} knows {', '.join(levels)}", before=effort, after=sent)
-    return {"thinkingLevel": sent.upper()}
+    sent_level = context.traits.effort_map.get(effort) or _nearest_effort(effort, levels)
+    if sent_level != effort:
+        context.approximate(
+            path, f"{context.model} knows {', '.join(levels)}", before=effort, after=sent_level
+        )
+    return {"thinkingLevel": sent_level.upper()}
 
 
-def _nearest(effort: str, known: tuple[str, ...]) -> str:
-    """The effort itself, the next weaker one that is known, or the weakest of all."""
-    words = [word for word in known if word != "none"]
-    if effort in words or not words:
-        return effort if effort in words else "low"
+def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str:
+    """The effort itself, the next weaker supported one, or the weakest."""
+    enabled_efforts = [name for name in efforts if name != "none"]
+    if effort in enabled_efforts or not enabled_efforts:
+        return effort if effort in enabled_efforts else "low"
     rank = EFFORTS.index(effort) if effort in EFFORTS else EFFORTS.index("medium")
-    weaker = [word for word in words if word in EFFORTS and EFFORTS.index(word) < rank]
-    return weaker[-1] if weaker else words[0]
+    weaker_efforts = [
+        name for name in enabled_efforts if name in EFFORTS and EFFORTS.index(name) < rank
+    ]
+    return weaker_efforts[-1] if weaker_efforts else enabled_efforts[0]

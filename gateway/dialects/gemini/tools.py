@@ -4,76 +4,82 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
-from gateway.canon.request import Tool, ToolChoice
-from gateway.dialects.fields import items, mapping, needed_text, one_of, strings, text
-from gateway.dialects.gemini.casing import camel_name
-from gateway.dialects.gemini.job import Job
-from gateway.dialects.gemini.names import CALLING, NAME, Json
-from gateway.dialects.gemini.schema import for_gemini, from_google
+from msgspec.structs import replace
 
-_FUNCTION = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
+from gateway.canon.request import Tool, ToolChoice
+from gateway.dialects.fields import enum_value, mapping, objects, required_text, strings, text
+from gateway.dialects.gemini.casing import camel_case
+from gateway.dialects.gemini.names import CALLING_CONFIG, NAME, Json
+from gateway.dialects.gemini.render_context import RenderContext
+from gateway.dialects.gemini.schema import from_google_schema, to_gemini_schema
+
+_FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
 _DECLARATIONS = "functionDeclarations"
-_MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
-_ONE_STRING: Json = {
+_CALLING_MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
+_TEXT_INPUT_SCHEMA: Json = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
     "required": ["input"],
 }
-# A search of the web, in the word that other dialects know it by.
+# Web search: its canonical name, and Google's.
 _WEB_SEARCH, _GOOGLE_SEARCH = "web_search", "googleSearch"
+# Fields of a search tool that ask for nothing beyond the search itself.
+_SEARCH_DEFAULTS = frozenset({"type", "name", "external_web_access"})
 
 
 # --- a client's --------------------------------------------------------------------------
 
 
-def tools_in(body: Json) -> tuple[Tool, ...]:
-    """The tools on offer; those that Google runs stay as they are."""
+def parse_tools(body: Json) -> tuple[Tool, ...]:
+    """The tools; those that Google runs stay in their native form."""
     tools: list[Tool] = []
-    for place, item in enumerate(items(body, "tools")):
-        at = f"tools[{place}]"
-        for number, function in enumerate(items(item, _DECLARATIONS, at)):
-            tools.append(_function_in(function, f"{at}.{_DECLARATIONS}[{number}]"))
+    for index, item in enumerate(objects(body, "tools")):
+        tool_path = f"tools[{index}]"
+        for function_index, function in enumerate(objects(item, _DECLARATIONS, tool_path)):
+            tools.append(
+                _parse_function(function, f"{tool_path}.{_DECLARATIONS}[{function_index}]")
+            )
         tools += [
-            _server_in(key, value, at)
+            _parse_server(key, value, tool_path)
             for key, value in item.items()
             if key != _DECLARATIONS and value is not None
         ]
     return tuple(tools)
 
 
-def _function_in(function: Json, at: str) -> Tool:
-    schema = mapping(function, "parametersJsonSchema", at)
+def _parse_function(function: Json, path: str) -> Tool:
+    schema = mapping(function, "parametersJsonSchema", path)
     if schema is None:
-        schema = from_google(mapping(function, "parameters", at))
-    extra = {k: v for k, v in function.items() if k not in _FUNCTION and v is not None}
+        schema = from_google_schema(mapping(function, "parameters", path))
+    extra = {k: v for k, v in function.items() if k not in _FUNCTION_FIELDS and v is not None}
     return Tool(
-        name=needed_text(function, "name", at),
-        description=text(function, "description", at),
+        name=required_text(function, "name", path),
+        description=text(function, "description", path),
         schema=schema,
         dialect=NAME if extra else "",
         extra=extra,
-        at=at,
+        path=path,
     )
 
 
-def _server_in(key: str, value: Any, at: str) -> Tool:
-    name = _WEB_SEARCH if camel_name(key) == _GOOGLE_SEARCH else key
-    return Tool(name=name, kind="server", dialect=NAME, native={key: value}, at=f"{at}.{key}")
+def _parse_server(key: str, value: Any, path: str) -> Tool:
+    name = _WEB_SEARCH if camel_case(key) == _GOOGLE_SEARCH else key
+    return Tool(name=name, kind="server", dialect=NAME, native={key: value}, path=f"{path}.{key}")
 
 
-def choice_in(body: Json, rest: Json) -> ToolChoice | None:
-    """Which functions may or must be called; what else is configured is kept beside it."""
+def parse_tool_choice(body: Json, extra: Json) -> ToolChoice | None:
+    """Which functions may or must be called; other settings go into `extra`."""
     config = mapping(body, "toolConfig") or {}
-    rest |= {
+    extra |= {
         f"toolConfig.{k}": v
         for k, v in config.items()
         if k != "functionCallingConfig" and v is not None
     }
-    value = mapping(config, "functionCallingConfig", "toolConfig")
-    if value is None:
+    calling_config = mapping(config, "functionCallingConfig", "toolConfig")
+    if calling_config is None:
         return None
-    mode = one_of(value, "mode", _MODES, CALLING)
-    names = strings(value, "allowedFunctionNames", CALLING)
+    mode = enum_value(calling_config, "mode", _CALLING_MODES, CALLING_CONFIG)
+    names = strings(calling_config, "allowedFunctionNames", CALLING_CONFIG)
     match mode:
         case "ANY" if len(names) == 1:
             return ToolChoice(mode="named", names=names)
@@ -84,7 +90,7 @@ def choice_in(body: Json, rest: Json) -> ToolChoice | None:
         case "NONE":
             return ToolChoice(mode="none")
         case "VALIDATED":
-            rest[f"{CALLING}.mode"] = mode
+            extra[f"{CALLING_CONFIG}.mode"] = mode
             return ToolChoice(mode="allowed", names=names) if names else ToolChoice(mode="auto")
         case _:
             return ToolChoice(mode="auto") if mode == "AUTO" else None
@@ -93,105 +99,140 @@ def choice_in(body: Json, rest: Json) -> ToolChoice | None:
 # --- a provider's ------------------------------------------------------------------------
 
 
-def tools_out(job: Job, body: Json) -> None:
-    """Write the tools, and what is said about choosing among them, into the body."""
-    request, traits = job.request, job.traits
+def render_tools(context: RenderContext, body: Json) -> None:
+    """Renders the tools and the tool choice into the body."""
+    request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        job.drop("tools", f"{job.model} takes no tools")
-    offered = _offered(job) if traits.tools else []
-    functions = [_function_out(job, tool) for tool in offered if tool.kind != "server"]
+        context.drop("tools", f"{context.model} takes no tools")
+    offered_tools = _select_tools(context) if traits.tools else []
+    functions = [_render_function(context, tool) for tool in offered_tools if tool.kind != "server"]
     tools: list[Json] = [{_DECLARATIONS: functions}] if functions else []
-    tools += [item for t in offered if t.kind == "server" and (item := _server_out(job, t))]
+    built_in = [t for t in offered_tools if t.kind == "server"]
+    if functions and traits.built_in_with_functions == "none" and not context.same_dialect:
+        for tool in built_in:
+            context.drop(tool.path, f"{context.model} takes no built-in tools beside functions")
+        built_in = []
+    built_in_objects = [item for tool in built_in if (item := _render_server_tool(context, tool))]
+    tools += built_in_objects
     if tools:
         body["tools"] = tools
-    config = _choice_out(job, offered=bool(functions))
+    has_both_kinds = bool(functions and built_in_objects) and not context.same_dialect
+    needs_invocation_flag = has_both_kinds and traits.built_in_with_functions == "flag"
+    config = _render_tool_choice(context, {function["name"] for function in functions})
+    if needs_invocation_flag and config == {"mode": "AUTO"}:
+        config = None  # not taken with both; the default there (VALIDATED) leaves the choice too
     if config is not None:
         body["toolConfig"] = {"functionCallingConfig": config}
+    if needs_invocation_flag:
+        body.setdefault("toolConfig", {})["includeServerSideToolInvocations"] = True
 
 
-def _offered(job: Job) -> list[Tool]:
+def _select_tools(context: RenderContext) -> list[Tool]:
     """The tools to offer: all, or only those that the client allows without forcing one."""
-    choice = job.request.tool_choice
-    if job.native or (choice is not None and choice.required):
-        return list(job.request.tools)
-    return job.allowed(job.request.tools)
+    choice = context.request.tool_choice
+    loaded = context.load_deferred_tools()
+    if context.same_dialect or (choice is not None and choice.required):
+        return loaded
+    return context.filter_allowed_tools(loaded)
 
 
-def _function_out(job: Job, tool: Tool) -> Json:
-    out: Json = {"name": job.name(tool.name)}
-    about = tool.description or ""
+def _render_function(context: RenderContext, tool: Tool) -> Json:
+    declaration: Json = {"name": context.sent_name(tool.name)}
+    description = tool.description or ""
     if tool.kind == "custom":
-        if grammar := _grammar(tool):
-            job.bend(f"{tool.at}.format", "grammar is not enforced, described in text")
-            about = f"{about}\n\n{grammar}".strip()
+        if grammar := _describe_grammar(tool):
+            context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
+            description = f"{description}\n\n{grammar}".strip()
         else:
-            job.bend(tool.at, "free-text tool sent as a function with one string")
-    if about:
-        out["description"] = about
-    out["parametersJsonSchema"] = _ONE_STRING if tool.kind == "custom" else _schema_out(job, tool)
-    job.unmark(tool.cache)
-    if tool.defer:
-        job.drop(f"{tool.at}.defer_loading", "all tools are loaded from the start")
+            context.approximate(tool.path, "free-text tool sent as a function with one string")
+    if description:
+        declaration["description"] = description
+    declaration["parametersJsonSchema"] = (
+        _TEXT_INPUT_SCHEMA if tool.kind == "custom" else _render_schema(context, tool)
+    )
+    context.drop_cache_marks(tool.cache)
     for key, value in tool.extra.items():
         if tool.dialect == NAME:
-            out[key] = value
+            declaration[key] = value
         else:
-            job.drop(f"{tool.at}.{key}", "no equivalent")
-    return out
+            context.drop(f"{tool.path}.{key}", "no equivalent")
+    return declaration
 
 
-def _schema_out(job: Job, tool: Tool) -> Json:
+def _render_schema(context: RenderContext, tool: Tool) -> Json:
     if not tool.schema:
         return {"type": "object", "properties": {}}
-    schema, changed = for_gemini(tool.schema)
+    schema, changed = to_gemini_schema(tool.schema)
     if changed:
-        inner = job.request.at.get("tool_schema")
-        why = f"{'/'.join(changed)}: not in Gemini's JSON Schema, told in descriptions"
-        job.bend(f"{tool.at}.{inner}" if inner else tool.at, why)
+        schema_field = context.request.client_paths.get("tool_schema")
+        why = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
+        context.approximate(f"{tool.path}.{schema_field}" if schema_field else tool.path, why)
     return schema
 
 
-def _grammar(tool: Tool) -> str:
-    """The grammar of a free-text tool, which Chat puts one level deeper."""
-    told: Any = tool.format or {}
-    told = told.get("grammar", told) if isinstance(told, dict) else {}
-    if not isinstance(told, dict) or not isinstance(told.get("definition"), str):
+def _describe_grammar(tool: Tool) -> str:
+    """The grammar of a free-text tool as text; Chat nests it one level deeper."""
+    grammar_format: Any = tool.format or {}
+    grammar_format = (
+        grammar_format.get("grammar", grammar_format) if isinstance(grammar_format, dict) else {}
+    )
+    if not isinstance(grammar_format, dict) or not isinstance(
+        grammar_format.get("definition"), str
+    ):
         return ""
-    syntax = told.get("syntax", "")
-    return f"The input must match this {syntax} grammar:\n{told['definition']}"
+    syntax = grammar_format.get("syntax", "")
+    return f"The input must match this {syntax} grammar:\n{grammar_format['definition']}"
 
 
-def _server_out(job: Job, tool: Tool) -> Json | None:
+def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
-    if tool.name.startswith(_WEB_SEARCH) and job.traits.web_search:
-        lost = {"type", "name"} ^ (tool.native or {}).keys()
-        if lost - {"type", "name"}:
-            job.bend(tool.at, "Google's search takes none of its options")
-        return {job.traits.web_search: {}}
-    job.drop(tool.at, f"no equivalent for the server tool {tool.name[:60]}")
-    return None
+    if context.find_web_search(tool) is None:
+        return None
+    if (tool.native or {}).keys() - _SEARCH_DEFAULTS:
+        context.approximate(tool.path, "Google's search takes none of its options")
+    return {context.traits.web_search: {}}
 
 
-def _choice_out(job: Job, *, offered: bool) -> Json | None:
-    """The calling config; None where the default holds."""
-    choice, request = job.request.tool_choice, job.request
+def _render_tool_choice(context: RenderContext, declared: set[str]) -> Json | None:
+    """The calling config; None where the default holds. `declared` are the functions sent."""
+    choice, request = context.request.tool_choice, context.request
     strict = [tool for tool in request.tools if tool.strict]
     if choice is not None and choice.parallel is False:
-        job.drop(request.path("parallel"), "parallel calls can not be switched off")
-    if not offered:
+        context.drop(request.client_path("parallel"), "parallel calls cannot be switched off")
+    if not declared:
         if choice is not None and choice.mode in {"any", "named", "allowed"}:
-            job.drop(request.path("tool_choice"), "no tools are sent")
+            context.drop(request.client_path("tool_choice"), "no tools are sent")
         return None
-    out = _mode_out(job, choice)
-    if strict and (out is None or out["mode"] == "AUTO"):
+    calling_config = _render_choice_mode(context, _restrict_choice(context, choice, declared))
+    if strict and (calling_config is None or calling_config["mode"] == "AUTO"):
         for tool in strict:
-            job.bend(f"{tool.at}.strict", "calls are held to their schemas (VALIDATED)")
-        return {**(out or {}), "mode": "VALIDATED"}
-    return out
+            context.approximate(
+                f"{tool.path}.strict", "calls are held to their schemas (VALIDATED)"
+            )
+        return {**(calling_config or {}), "mode": "VALIDATED"}
+    return calling_config
 
 
-def _mode_out(job: Job, choice: ToolChoice | None) -> Json | None:
+def _restrict_choice(
+    context: RenderContext, choice: ToolChoice | None, declared: set[str]
+) -> ToolChoice | None:
+    """The choice among functions that are sent: only declared ones may be named."""
+    if choice is None or choice.mode not in {"named", "allowed"}:
+        return choice
+    names = tuple(name for name in choice.names if context.sent_name(name) in declared)
+    if names == choice.names:
+        return choice
+    if names:
+        context.approximate(
+            context.request.client_path("tool_choice"), "tools that are not sent are not named"
+        )
+        return replace(choice, names=names)
+    context.drop(context.request.client_path("tool_choice"), "the tool that it names is not sent")
+    return replace(choice, mode=None)
+
+
+def _render_choice_mode(context: RenderContext, choice: ToolChoice | None) -> Json | None:
     if choice is None:
         return None
     match choice.mode:
@@ -204,13 +245,15 @@ def _mode_out(job: Job, choice: ToolChoice | None) -> Json | None:
         case "none":
             return {"mode": "NONE"}
         case "named":
-            return {"mode": "ANY", "allowedFunctionNames": [job.name(choice.names[0])]}
+            return {"mode": "ANY", "allowedFunctionNames": [context.sent_name(choice.names[0])]}
         case "allowed":
-            names = [job.name(name) for name in choice.names]
+            names = [context.sent_name(name) for name in choice.names]
             if choice.required:
                 return {"mode": "ANY", "allowedFunctionNames": names}
             return (
-                {"mode": "AUTO", "allowedFunctionNames": names} if job.native else {"mode": "AUTO"}
+                {"mode": "AUTO", "allowedFunctionNames": names}
+                if context.same_dialect
+                else {"mode": "AUTO"}
             )
         case _:
             assert_never(choice.mode)

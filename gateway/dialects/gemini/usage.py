@@ -8,43 +8,47 @@ from gateway.canon.response import Usage
 from gateway.dialects.gemini.names import Json
 
 
-def usage_in(told: Any) -> Usage | None:
+def parse_usage(usage: Any) -> Usage | None:
     """The tokens in a `usageMetadata`; None where it counts nothing."""
-    if not isinstance(told, dict) or not told:
+    if not isinstance(usage, dict) or not usage:
         return None
-    prompt = _count(told, "promptTokenCount")
-    cached = _count(told, "cachedContentTokenCount")
-    tools = _count(told, "toolUsePromptTokenCount")
-    thoughts = _count(told, "thoughtsTokenCount")
-    said = _count(told, "candidatesTokenCount")
-    known = [count for count in (said, thoughts) if count is not None]
-    fresh = None if prompt is None else max(0, prompt - (cached or 0)) + (tools or 0)
+    prompt_tokens = _count(usage, "promptTokenCount")
+    cached_tokens = _count(usage, "cachedContentTokenCount")
+    tool_tokens = _count(usage, "toolUsePromptTokenCount")
+    reasoning_tokens = _count(usage, "thoughtsTokenCount")
+    answer_tokens = _count(usage, "candidatesTokenCount")
+    output_counts = [count for count in (answer_tokens, reasoning_tokens) if count is not None]
+    uncached_tokens = (
+        None
+        if prompt_tokens is None
+        else max(0, prompt_tokens - (cached_tokens or 0)) + (tool_tokens or 0)
+    )
     return Usage(
-        input=fresh,
-        cache_read=cached,
-        output=sum(known) if known else None,
-        reasoning=thoughts,
-        native=told,
+        input=uncached_tokens,
+        cache_read=cached_tokens,
+        output=sum(output_counts) if output_counts else None,
+        reasoning=reasoning_tokens,
+        native=usage,
     )
 
 
-def _count(told: Json, name: str) -> int | None:
-    value = told.get(name)
+def _count(usage: Json, name: str) -> int | None:
+    value = usage.get(name)
     return max(0, value) if type(value) is int else None
 
 
-def usage_out(usage: Usage | None) -> Json | None:
-    """The `usageMetadata` for a client; what is not known is left out."""
-    if usage is None or (usage.prompt is None and usage.output is None):
+def render_usage(usage: Usage | None) -> Json | None:
+    """The `usageMetadata` for a client, without unknown counts."""
+    if usage is None or (usage.prompt_tokens is None and usage.output is None):
         return None
     out: Json = {}
-    if usage.prompt is not None:
-        out["promptTokenCount"] = usage.prompt
+    if usage.prompt_tokens is not None:
+        out["promptTokenCount"] = usage.prompt_tokens
     if usage.cache_read is not None:
         out["cachedContentTokenCount"] = usage.cache_read
     if usage.output is not None:
         out["candidatesTokenCount"] = max(0, usage.output - (usage.reasoning or 0))
     if usage.reasoning is not None:
         out["thoughtsTokenCount"] = usage.reasoning
-    out["totalTokenCount"] = (usage.prompt or 0) + (usage.output or 0)
+    out["totalTokenCount"] = (usage.prompt_tokens or 0) + (usage.output or 0)
     return out

@@ -17,11 +17,11 @@ from gateway.canon.errors import Error, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
-from gateway.dialects.ending import reader
+from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, ResponseContext, Verb
+from gateway.dialects.last_user_text import last_user_text_reader
 from gateway.dialects.ollama import (
     errors,
-    outline,
+    passthrough_schema,
     request_in,
     request_out,
     response_out,
@@ -30,23 +30,23 @@ from gateway.dialects.ollama import (
 )
 from gateway.dialects.ollama.embed import EmbedClient, EmbedProvider
 from gateway.dialects.ollama.messages_out import needs_bytes
-from gateway.dialects.ollama.names import CHAT, EMBEDDINGS, GENERATE, NAME
-from gateway.framing.ndjson import BLANK
+from gateway.dialects.ollama.names import CHAT_PATH, EMBEDDINGS_PATH, GENERATE_PATH, NAME
+from gateway.framing.ndjson import KEEPALIVE
 
 
 class _Client:
-    """What it takes to serve Ollama clients."""
+    """Adapter for Ollama clients."""
 
     def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         return request_in.parse_request(body, headers)
 
     def render_response(
-        self, response: Response, exchange: Exchange
+        self, response: Response, context: ResponseContext
     ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        return response_out.render_response(response, exchange)
+        return response_out.render_response(response, context)
 
-    def stream_renderer(self, exchange: Exchange) -> stream_out.OllamaStreamRenderer:
-        return stream_out.OllamaStreamRenderer(exchange)
+    def stream_renderer(self, context: ResponseContext) -> stream_out.OllamaStreamRenderer:
+        return stream_out.OllamaStreamRenderer(context)
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
         return errors.render_error(error, request_id)
@@ -56,19 +56,21 @@ class _Client:
 
 
 class _Provider:
-    """What it takes to call an Ollama."""
+    """Adapter for an Ollama server."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
-        return CHAT
+        return CHAT_PATH
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
         return request_out.render_request(request, traits)
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
         return stream_in.parse_response(body, traits, rendered)
 
     def stream_parser(
-        self, traits: Traits, rendered: Rendered | None
+        self, traits: Traits, rendered: RenderedRequest | None
     ) -> stream_in.OllamaStreamParser:
         return stream_in.OllamaStreamParser(traits, rendered)
 
@@ -81,16 +83,16 @@ class _Provider:
 
 DIALECT = Dialect(
     name=NAME,
-    keepalive=BLANK,
+    keepalive=KEEPALIVE,
     framing="ndjson",
     client=_Client(),
     provider=_Provider(),
-    needs_bytes=needs_bytes,
+    needs_inline_media=needs_bytes,
     embed_client=EmbedClient(),
     embed_provider=EmbedProvider(),
-    check=outline.check,
-    streams=True,
-    idle=response_out.idle,
-    passed_paths={GENERATE: GENERATE, EMBEDDINGS: EMBEDDINGS},
-    ending=reader("messages", None),
+    check_passthrough=passthrough_schema.check,
+    streams_by_default=True,
+    render_preload=response_out.render_empty_answer,
+    passthrough_paths={GENERATE_PATH: GENERATE_PATH, EMBEDDINGS_PATH: EMBEDDINGS_PATH},
+    last_user_text=last_user_text_reader("messages", None),
 )

@@ -11,17 +11,17 @@ from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Exchange, Rendered
-from gateway.dialects.fields import flag, needed_text, strings, text, whole
-from gateway.dialects.ollama.errors import error_in, is_error
-from gateway.dialects.ollama.names import EMBED, EMBEDDINGS, NAME, Json
-from gateway.dialects.ollama.usage import usage_in
+from gateway.dialects.base import RenderedRequest, ResponseContext
+from gateway.dialects.fields import flag, integer, required_text, strings, text
+from gateway.dialects.ollama.errors import is_error, parse_error_payload
+from gateway.dialects.ollama.names import EMBED_PATH, EMBEDDINGS_PATH, NAME, Json
+from gateway.dialects.ollama.usage import parse_usage
 
-_READ = frozenset({"model", "input", "prompt", "dimensions", "truncate"})
+_PARSED_FIELDS = frozenset({"model", "input", "prompt", "dimensions", "truncate"})
 
 
 class EmbedClient:
-    """Serves Ollama clients that want vectors."""
+    """Adapter for clients of Ollama's embeddings."""
 
     def parse_embed(self, body: Json) -> EmbedRequest:
         """The canonical request. Raises GatewayError naming the field at fault."""
@@ -30,24 +30,24 @@ class EmbedClient:
             inputs = (prompt,)
         if not inputs:
             raise invalid("input is required: give a text or a list of texts", "input")
-        extra = {k: v for k, v in body.items() if k not in _READ and v is not None}
+        extra = {k: v for k, v in body.items() if k not in _PARSED_FIELDS and v is not None}
         return EmbedRequest(
-            model=needed_text(body, "model"),
+            model=required_text(body, "model"),
             inputs=inputs,
-            dimensions=whole(body, "dimensions", least=1, most=1_000_000),
+            dimensions=integer(body, "dimensions", minimum=1, maximum=1_000_000),
             truncate=flag(body, "truncate"),
             extra={NAME: extra} if extra else {},
         )
 
     def render_embed(
-        self, response: EmbedResponse, request: EmbedRequest, exchange: Exchange
+        self, response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
     ) -> Json:
         """The answer's JSON, in the shape of the path that was called."""
-        if exchange.endpoint == EMBEDDINGS:
+        if exchange.endpoint == EMBEDDINGS_PATH:
             return {"embedding": response.vectors[0]}
         body: Json = {"model": exchange.model, "embeddings": list(response.vectors)}
-        if response.usage is not None and response.usage.prompt is not None:
-            body["prompt_eval_count"] = response.usage.prompt
+        if response.usage is not None and response.usage.prompt_tokens is not None:
+            body["prompt_eval_count"] = response.usage.prompt_tokens
         for name, value in (response.usage.native if response.usage else {}).items():
             if name.endswith("_duration"):
                 body[name] = value
@@ -55,18 +55,18 @@ class EmbedClient:
 
 
 class EmbedProvider:
-    """Has an Ollama make vectors."""
+    """Adapter for an Ollama server's embeddings."""
 
     def embed_path(self, model: str) -> str:
         """The path of the call."""
-        return EMBED
+        return EMBED_PATH
 
-    def render_embed(self, request: EmbedRequest, traits: Traits) -> Rendered:
-        """The JSON to send and what it could not carry. Raises GatewayError for tokens."""
-        path = request.path("input")
-        for place, item in enumerate(request.inputs):
-            if not isinstance(item, str):
-                why = f"{path}[{place}]: Ollama embeds texts, not tokens; send the text"
+    def render_embed(self, request: EmbedRequest, traits: Traits) -> RenderedRequest:
+        """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
+        path = request.client_path("input")
+        for index, text_input in enumerate(request.inputs):
+            if not isinstance(text_input, str):
+                why = f"{path}[{index}]: Ollama embeds texts, not tokens; send the text"
                 raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
         body: Json = {"model": traits.model or request.model, "input": list(request.inputs)}
         if request.dimensions is not None:
@@ -74,7 +74,7 @@ class EmbedProvider:
         if request.truncate is not None:
             body["truncate"] = request.truncate
         report: list[Adaptation] = [
-            dropped(request.path(name), "no equivalent")
+            dropped(request.client_path(name), "no equivalent")
             for name in ("user_id", "task")
             if getattr(request, name) is not None
         ]
@@ -84,31 +84,35 @@ class EmbedProvider:
                     body.setdefault(key, value)
                 else:
                     report.append(dropped(key, "no equivalent"))
-        return Rendered(body=body, report=tuple(report))
+        return RenderedRequest(body=body, report=tuple(report))
 
     def parse_embed(self, body: Any) -> EmbedResponse:
         """The vectors. Raises GatewayError for a shape that is no answer."""
         if is_error(body):
-            raise GatewayError(error_in(body))
+            raise GatewayError(parse_error_payload(body))
         if isinstance(body, dict) and "embedding" in body:
             body = {**body, "embeddings": [body["embedding"]]}
         try:
-            found = msgspec.convert(body, _Answer)
+            answer = msgspec.convert(body, _Answer)
         except (msgspec.ValidationError, RecursionError):
             raise bad_upstream("the upstream's answer holds no embeddings") from None
-        told = usage_in(body)
-        usage = Usage(input=told.input, output=0, native=told.native) if told else None
-        return EmbedResponse(model=found.model, vectors=tuple(found.embeddings), usage=usage)
+        answer_usage = parse_usage(body)
+        usage = (
+            Usage(input=answer_usage.input, output=0, native=answer_usage.native)
+            if answer_usage
+            else None
+        )
+        return EmbedResponse(model=answer.model, vectors=tuple(answer.embeddings), usage=usage)
 
-    def glance_embed(self, data: bytes) -> EmbedResponse | None:
+    def peek_embed_usage(self, data: bytes) -> EmbedResponse | None:
         """Model and counts of an answer that passes through; None to have it parsed in full."""
         try:
-            found = _decoder.decode(data)
+            answer = _decoder.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        counted = found.prompt_eval_count
-        usage = Usage(input=counted, output=0) if counted is not None else None
-        return EmbedResponse(model=found.model, usage=usage)
+        prompt_tokens = answer.prompt_eval_count
+        usage = Usage(input=prompt_tokens, output=0) if prompt_tokens is not None else None
+        return EmbedResponse(model=answer.model, usage=usage)
 
 
 class _Answer(msgspec.Struct):
@@ -116,10 +120,10 @@ class _Answer(msgspec.Struct):
     model: str = ""
 
 
-class _Glance(msgspec.Struct):
+class _UsagePeek(msgspec.Struct):
     embeddings: msgspec.Raw
     model: str = ""
     prompt_eval_count: int | None = None
 
 
-_decoder = msgspec.json.Decoder(_Glance)
+_decoder = msgspec.json.Decoder(_UsagePeek)

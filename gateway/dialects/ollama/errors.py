@@ -1,4 +1,4 @@
-"""Errors: `{"error": "words"}`, both ways."""
+"""Errors: `{"error": "message"}`, both ways."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gateway.dialects.base import ErrorReply
 from gateway.dialects.ollama.names import Json
 from gateway.dialects.retry import retry_after, should_retry
 
-_LONGEST = 2000
-_STATUSES: dict[int, str] = {
+_MAX_MESSAGE_LENGTH = 2000
+_KIND_BY_STATUS: dict[int, str] = {
     401: "upstream_auth",
     402: "quota",
     403: "upstream_auth",
@@ -26,7 +26,7 @@ _STATUSES: dict[int, str] = {
     529: "overloaded",
 }
 # Wordings that are the only sign of a kind.
-_PHRASES: tuple[tuple[str, str], ...] = (
+_KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     ("exceeds context", "context_length"),
     ("exceeds the available context", "context_length"),
     ("exceeds maximum context", "context_length"),
@@ -37,17 +37,17 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("not found", "not_found"),
     ("too many requests", "rate_limit"),
 )
-_PHRASED = frozenset({"invalid_request", "upstream_error"})
+_KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
-    """What the upstream's refusal means."""
+    """The canonical error of an upstream's error response."""
     try:
         payload = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         payload = None
     return msgspec.structs.replace(
-        error_in(payload, status=status, raw=body),
+        parse_error_payload(payload, status=status, raw=body),
         retry_after_s=retry_after(headers, payload),
         should_retry=should_retry(headers),
         upstream_id=headers.get("x-request-id"),
@@ -55,46 +55,57 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
 
 
 def is_error(payload: Any) -> bool:
-    """Whether JSON that came with status 200 is an error all the same."""
+    """Whether JSON with status 200 is an error."""
     return isinstance(payload, dict) and bool(payload.get("error"))
 
 
-def error_in(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
-    """The error in a payload; `raw` is shown where it has no words."""
-    told: Any = payload.get("error") if isinstance(payload, dict) else None
+def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
+    """The error in a payload; `raw` is the message if it has none."""
+    error_value: Any = payload.get("error") if isinstance(payload, dict) else None
     code: Any = None
-    if isinstance(told, dict):
-        told, code = told.get("message"), told.get("code") or told.get("type")
-    message = told if isinstance(told, str) and told else _plain(raw, status)
+    if isinstance(error_value, dict):
+        error_value, code = (
+            error_value.get("message"),
+            error_value.get("code") or error_value.get("type"),
+        )
+    message = (
+        error_value
+        if isinstance(error_value, str) and error_value
+        else _fallback_message(raw, status)
+    )
     return Error(
-        kind=_kind(status, message),
-        message=message[:_LONGEST],
+        kind=_classify_error(status, message),
+        message=message[:_MAX_MESSAGE_LENGTH],
         code=str(code)[:200] if isinstance(code, str | int) else None,
         status=status,
     )
 
 
-def _kind(status: int | None, message: str) -> str:
+def _classify_error(status: int | None, message: str) -> str:
     kind = "upstream_error"
     if status is not None:
-        kind = _STATUSES.get(status) or ("invalid_request" if status < 500 else "upstream_error")
-    if kind not in _PHRASED:
+        kind = _KIND_BY_STATUS.get(status) or (
+            "invalid_request" if status < 500 else "upstream_error"
+        )
+    if kind not in _KINDS_REFINED_BY_PHRASE:
         return kind
-    told = message.lower()
-    return next((known for phrase, known in _PHRASES if phrase in told), kind)
+    lower_message = message.lower()
+    return next(
+        (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
+    )
 
 
-def _plain(raw: bytes, status: int | None) -> str:
+def _fallback_message(raw: bytes, status: int | None) -> str:
     text = raw[:500].decode("utf-8", "replace").strip()
-    number = f" {status}" if status is not None else ""
+    status_text = f" {status}" if status is not None else ""
     if not text:
-        return f"the upstream failed{number} without a message"
+        return f"the upstream answered{status_text} without an error message"
     if text.startswith("<"):
-        return f"the upstream answered{number} with an HTML page, not with its API"
+        return f"the upstream answered{status_text} with an HTML page, not with its API"
     return text
 
 
-def error_body(error: Error) -> Json:
+def render_error_body(error: Error) -> Json:
     """The JSON of an error, before the first byte and in the middle of a stream alike."""
     return {"error": error.message}
 
@@ -105,4 +116,4 @@ def render_error(error: Error, request_id: str) -> ErrorReply:
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
     status = KINDS[error.kind].status
-    return ErrorReply(status=status, body=error_body(error), headers=headers)
+    return ErrorReply(status=status, body=render_error_body(error), headers=headers)

@@ -7,27 +7,27 @@ from typing import Any
 from gateway.canon.errors import Error
 from gateway.canon.response import Finish
 
-_LOADED = {
+_LOAD_EXPLANATIONS = {
     "load": "the upstream loaded the model and did not answer",
     "unload": "the upstream unloaded the model and did not answer",
 }
 
 
-def finish_in(word: Any, *, calls: bool) -> Finish:
-    """The canonical finish; `stop` is said of calls too."""
-    if isinstance(word, str) and word in _LOADED:
-        return Finish(reason="malformed", explanation=_LOADED[word])
-    if word == "length":
+def parse_finish(done_reason: Any, *, has_tool_call: bool) -> Finish:
+    """The canonical finish; Ollama reports `stop` for tool calls too."""
+    if isinstance(done_reason, str) and done_reason in _LOAD_EXPLANATIONS:
+        return Finish(reason="malformed", explanation=_LOAD_EXPLANATIONS[done_reason])
+    if done_reason == "length":
         return Finish(reason="length")
-    return Finish(reason="tool" if calls else "stop")
+    return Finish(reason="tool" if has_tool_call else "stop")
 
 
-def finish_out(finish: Finish) -> str:
+def render_finish(finish: Finish) -> str:
     """The `done_reason` for a client."""
     return "length" if finish.reason in {"length", "context"} else "stop"
 
 
-def malformed(finish: Finish) -> Error:
-    """The error that stands for an answer which the model garbled."""
+def malformed_output_error(finish: Finish) -> Error:
+    """The error for malformed model output."""
     message = finish.explanation or "the model's output is malformed"
     return Error(kind="malformed_output", message=message)

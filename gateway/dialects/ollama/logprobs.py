@@ -8,15 +8,18 @@ from gateway.dialects.ollama.names import Json
 from gateway.dialects.openai_logprobs import token
 
 
-def logprobs_in(told: Any) -> list[Json]:
+def parse_logprobs(tokens: Any) -> list[Json]:
     """The tokens; what the upstream leaves out of one is filled in."""
-    return [_token(one) for one in _objects(told)]
+    return [_parse_token(token_object) for token_object in _dict_items(tokens)]
 
 
-def _token(one: Json) -> Json:
-    others = [token(o.get("token"), o.get("logprob")) for o in _objects(one.get("top_logprobs"))]
-    return token(one.get("token"), one.get("logprob"), others)
+def _parse_token(token_object: Json) -> Json:
+    alternatives = [
+        token(alternative.get("token"), alternative.get("logprob"))
+        for alternative in _dict_items(token_object.get("top_logprobs"))
+    ]
+    return token(token_object.get("token"), token_object.get("logprob"), alternatives)
 
 
-def _objects(value: Any) -> list[Json]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+def _dict_items(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""Instructions and turns -> a provider's messages. A message holds one text and pictures."""
+"""Instructions and turns -> a provider's messages, each with one text and images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.media import text_in
+from gateway.canon.media import decode_text_file
 from gateway.canon.request import (
     Audio,
     Document,
@@ -20,26 +20,26 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.canon.signature import belongs
+from gateway.canon.signature import is_from_target
 from gateway.canon.traits import Traits
-from gateway.canon.turns import repaired
-from gateway.dialects.fields import joined
-from gateway.dialects.ollama.job import Job
+from gateway.canon.turns import join_cited_texts, pair_tool_results
+from gateway.dialects.fields import join_path
 from gateway.dialects.ollama.names import Json
+from gateway.dialects.ollama.render_context import RenderContext
 
 # Claude Code's first system block: it means something to api.anthropic.com only, and
 # its changing version would spoil every prompt cache.
-_BILLING = "x-anthropic-billing-header:"
+_BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
 
-class _Said:
-    """What a message comes to: its texts, its pictures."""
+class _MessageContent:
+    """The texts and images of one message."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.images: list[str] = []
 
-    def message(self, role: str) -> Json:
+    def to_message(self, role: str) -> Json:
         """The message of this role."""
         out: Json = {"role": role, "content": "\n\n".join(self.texts)}
         if self.images:
@@ -47,216 +47,232 @@ class _Said:
         return out
 
 
-def messages_out(job: Job, body: Json) -> None:
+def render_messages(context: RenderContext, body: Json) -> None:
     """Write the messages into the body."""
-    request, report = repaired(job.request)
-    job.request = request
-    job.report += report
-    messages = _system_out(job)
-    order: dict[str, int] = {}
-    for turn in request.turns:
+    request, report = pair_tool_results(context.request)
+    context.request = request
+    context.report += report
+    if not context.traits.mid_system:
+        context.move_system_first()
+    messages = _render_system(context)
+    call_order: dict[str, int] = {}
+    for turn in context.request.turns:
         match turn.role:
             case "user":
-                messages += _user_out(job, turn, order)
+                messages += _render_user_turn(context, turn, call_order)
             case "assistant":
-                messages += _assistant_out(job, turn)
+                messages += _render_assistant_turn(context, turn)
                 calls = (part for part in turn.parts if isinstance(part, ToolCall))
-                order = {call.id: place for place, call in enumerate(calls)}
+                call_order = {call.id: index for index, call in enumerate(calls)}
             case "system":
-                messages += [_said(job, turn.parts).message("system")]
-                _unnamed(job, turn)
+                messages += [_render_content(context, turn.parts).to_message("system")]
+                _drop_turn_name(context, turn)
             case _:
                 assert_never(turn.role)
-    _continue_last(job, messages)
+    _check_prefill(context, messages)
     body["messages"] = messages
 
 
-def _system_out(job: Job) -> list[Json]:
-    said = _Said()
-    for block in job.request.instructions:
-        if block.text.startswith(_BILLING):
-            job.drop(block.at, "attribution block: of use to api.anthropic.com only")
+def _render_system(context: RenderContext) -> list[Json]:
+    content = _MessageContent()
+    for block in context.request.instructions:
+        if block.text.startswith(_BILLING_HEADER_PREFIX):
+            context.drop(block.path, "attribution block: of use to api.anthropic.com only")
         else:
-            _put(job, said, block)
-    said.texts += job.hints
-    return [said.message("system")] if said.texts else []
+            _append_part(context, content, block)
+    content.texts += context.hints
+    return [content.to_message("system")] if content.texts else []
 
 
-def _unnamed(job: Job, turn: Turn) -> None:
+def _drop_turn_name(context: RenderContext, turn: Turn) -> None:
     if turn.name is not None:
-        job.drop(joined(turn.at, "name"), "no equivalent in Ollama")
+        context.drop(join_path(turn.path, "name"), "no equivalent in Ollama")
 
 
-def _user_out(job: Job, turn: Turn, order: dict[str, int]) -> list[Json]:
-    """Tool messages first, in the order of the calls, as no ids tell whose they are."""
+def _render_user_turn(context: RenderContext, turn: Turn, call_order: dict[str, int]) -> list[Json]:
+    """Renders tool messages first, in the order of their calls, as they have no ids."""
     results = [part for part in turn.parts if isinstance(part, ToolResult)]
-    results.sort(key=lambda result: order.get(result.id, len(order)))
-    after = _Said()
-    messages = [_result_out(job, result, after) for result in results]
-    others = [part for part in turn.parts if not isinstance(part, ToolResult)]
-    _unnamed(job, turn)
-    for part in others:
-        _put(job, after, part)
-    if after.texts or after.images or not results:
-        messages.append(after.message("user"))
+    results.sort(key=lambda result: call_order.get(result.id, len(call_order)))
+    user_content = _MessageContent()
+    messages = [_render_tool_result(context, result, user_content) for result in results]
+    message_parts = [part for part in turn.parts if not isinstance(part, ToolResult)]
+    _drop_turn_name(context, turn)
+    for part in message_parts:
+        _append_part(context, user_content, part)
+    if user_content.texts or user_content.images or not results:
+        messages.append(user_content.to_message("user"))
     return messages
 
 
-def _result_out(job: Job, result: ToolResult, after: _Said) -> Json:
-    """A tool's message; its pictures follow in the next user's."""
-    said = _Said()
-    count = 0
+def _render_tool_result(
+    context: RenderContext, result: ToolResult, user_content: _MessageContent
+) -> Json:
+    """Renders a tool message; its images move to the next user message."""
+    content = _MessageContent()
+    image_count = 0
     for part in result.parts:
-        if isinstance(part, Image) and part.data is not None and job.traits.images:
-            count += 1
-            said.texts.append(f"[image {count} of this result is attached to the next message]")
-            job.bend(part.at, "image in tool result moved to a following user message")
-            after.texts.append(f"[image {count} from the result of {result.name or 'the tool'}]")
-            after.images.append(part.data)
+        if isinstance(part, Image) and part.data is not None and context.traits.images:
+            image_count += 1
+            content.texts.append(
+                f"[image {image_count} of this result is attached to the next message]"
+            )
+            context.approximate(part.path, "image in tool result moved to a following user message")
+            user_content.texts.append(
+                f"[image {image_count} from the result of {result.name or 'the tool'}]"
+            )
+            user_content.images.append(part.data)
         else:
-            _put(job, said, part)
+            _append_part(context, content, part)
     if result.is_error:
-        first = f"Error: {said.texts[0]}" if said.texts else "Error"
-        said.texts[:1] = [first]
-        if result.at:
-            job.bend(f"{result.at}.is_error", "text prefixed with 'Error: '")
-    job.unmark(result.cache)
-    message = said.message("tool")
+        first_text = f"Error: {content.texts[0]}" if content.texts else "Error"
+        content.texts[:1] = [first_text]
+        if result.path:
+            context.approximate(f"{result.path}.is_error", "text prefixed with 'Error: '")
+    context.drop_cache_marks(result.cache)
+    message = content.to_message("tool")
     if result.name:
         message["tool_name"] = result.name
     return message
 
 
-def _assistant_out(job: Job, turn: Turn) -> list[Json]:
-    said = _Said()
-    thoughts = ""
+def _render_assistant_turn(context: RenderContext, turn: Turn) -> list[Json]:
+    content = _MessageContent()
+    reasoning_text = ""
     calls: list[Json] = []
-    for part in turn.parts:
+    for part in join_cited_texts(turn.parts):
         match part:
             case Reasoning():
-                thoughts += _thought_out(job, part)
+                reasoning_text += _render_reasoning(context, part)
             case ToolCall():
-                calls.append(_call_out(job, part))
+                calls.append(_render_tool_call(context, part))
             case Image():
-                job.drop(part.at, "assistant messages hold text only in Ollama")
+                context.drop(part.path, "assistant messages hold text only in Ollama")
             case _:
-                _put(job, said, part)
-    _unnamed(job, turn)
-    spoke = any(isinstance(part, Text) for part in turn.parts)
-    if turn.parts and not (spoke or said.texts or thoughts or calls):
+                _append_part(context, content, part)
+    _drop_turn_name(context, turn)
+    has_text_part = any(isinstance(part, Text) for part in turn.parts)
+    if turn.parts and not (has_text_part or content.texts or reasoning_text or calls):
         return []
-    message = said.message("assistant")
-    if thoughts:
-        message["thinking"] = thoughts
+    message = content.to_message("assistant")
+    if reasoning_text:
+        message["thinking"] = reasoning_text
     if calls:
         message["tool_calls"] = calls
     return [message]
 
 
-def _thought_out(job: Job, thought: Reasoning) -> str:
-    """A thought's text if it may go to this target."""
-    signature = thought.signature
+def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> str:
+    """The text of reasoning if it may be sent to this target."""
+    signature = reasoning.signature
     # A text without an origin comes from a client that got plain text to begin with.
-    own = signature is None or belongs(signature, job.traits)
-    if job.traits.replay_reasoning != "ignored" and own and not thought.redacted:
-        return thought.text
-    job.drop(thought.at, "thinking block of another model")
+    is_replayable = signature is None or is_from_target(signature, context.traits)
+    if context.traits.replay_reasoning != "ignored" and is_replayable and not reasoning.redacted:
+        return reasoning.text
+    context.drop(reasoning.path, "thinking block of another model")
     return ""
 
 
-def _call_out(job: Job, call: ToolCall) -> Json:
+def _render_tool_call(context: RenderContext, call: ToolCall) -> Json:
     arguments = call.arguments
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
         arguments = {"_raw": call.raw or ""}
-        job.bend(call.at, "the arguments are no JSON object: sent as text inside one")
+        context.approximate(call.path, "the arguments are no JSON object: sent as text inside one")
     if call.signature is not None:
-        job.unsign(call)
-    job.unmark(call.cache)
+        context.drop_signature(call)
+    context.drop_cache_marks(call.cache)
     return {"function": {"name": call.name, "arguments": arguments}}
 
 
-def _said(job: Job, parts: Iterable[Part]) -> _Said:
-    said = _Said()
+def _render_content(context: RenderContext, parts: Iterable[Part]) -> _MessageContent:
+    content = _MessageContent()
     for part in parts:
-        _put(job, said, part)
-    return said
+        _append_part(context, content, part)
+    return content
 
 
-def _put(job: Job, said: _Said, part: Part) -> None:
+def _append_part(context: RenderContext, content: _MessageContent, part: Part) -> None:
     """Add a part to a message; what the target does not take is reported."""
     match part:
         case Text():
             if part.citations:
-                job.drop(joined(part.at, "citations"), "Ollama takes no sources as input")
-            job.unmark(part.cache)
-            said.texts += [part.text] if part.text else []
+                context.drop(join_path(part.path, "citations"), "Ollama takes no sources as input")
+            context.drop_cache_marks(part.cache)
+            content.texts += [part.text] if part.text else []
         case Image():
-            job.unmark(part.cache)
-            _put_image(job, said, part)
+            context.drop_cache_marks(part.cache)
+            _append_image(context, content, part)
         case Document():
-            job.unmark(part.cache)
-            _put_document(job, said, part)
+            context.drop_cache_marks(part.cache)
+            _append_document(context, content, part)
         case Audio():
-            said.texts.append(_left_out(job, part.at, "audio", "Ollama takes no sound"))
+            content.texts.append(
+                _render_media_note(context, part.path, "audio", "Ollama takes no audio")
+            )
         case Refusal():
-            job.bend(part.at, "a refusal is sent as text")
-            said.texts += [part.text] if part.text else []
+            context.approximate(part.path, "a refusal is sent as text")
+            content.texts += [part.text] if part.text else []
         case Native():
-            kind = part.data.get("type", "unknown")
-            job.drop(part.at, f"Ollama has no part for a {kind} block")
+            block_type = part.data.get("type", "unknown")
+            context.drop(part.path, f"Ollama has no part for a {block_type} block")
         case ToolCall() | ToolResult() | Reasoning():
-            job.drop(part.at, "this part can not stand here in Ollama")
+            context.drop(part.path, "this part cannot stand here in Ollama")
         case _:
             assert_never(part)
 
 
-def _left_out(job: Job, at: str, what: str, why: str) -> str:
-    """A note to the model in place of media that the target does not take."""
-    job.drop(at, f"{why}; a note stands in its place")
-    return f"[{what} left out: {why}]"
+def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> str:
+    """A text note that replaces media the target does not accept."""
+    context.drop(path, f"{why}; a note stands in its place")
+    return f"[{media_name} left out: {why}]"
 
 
 def needs_bytes(part: Image | Document, traits: Traits) -> bool:
-    """Whether it is a picture for a model that looks at them: files are not read there."""
+    """Whether a file must be sent as bytes: only images are supported."""
     return isinstance(part, Image) and traits.images
 
 
-def _put_image(job: Job, said: _Said, image: Image) -> None:
-    if not job.traits.images:
-        said.texts.append(_left_out(job, image.at, "image", "this model takes no images"))
+def _append_image(context: RenderContext, content: _MessageContent, image: Image) -> None:
+    if not context.traits.images:
+        content.texts.append(
+            _render_media_note(context, image.path, "image", "this model takes no images")
+        )
     elif image.data is not None:
-        said.images.append(image.data)
+        content.images.append(image.data)
         if image.detail is not None:
-            path = job.request.at.get("detail", "detail")
-            job.drop(joined(image.at, path), "no equivalent in Ollama")
+            path = context.request.client_paths.get("detail", "detail")
+            context.drop(join_path(image.path, path), "no equivalent in Ollama")
     else:
-        said.texts.append(_left_out(job, image.at, "image", "Ollama takes image data only"))
+        content.texts.append(
+            _render_media_note(context, image.path, "image", "Ollama takes image data only")
+        )
 
 
-def _put_document(job: Job, said: _Said, document: Document) -> None:
+def _append_document(context: RenderContext, content: _MessageContent, document: Document) -> None:
     """A document of text as text under its title; another as a note."""
     if document.citations:
-        job.drop(joined(document.at, "citations"), "no equivalent in Ollama")
+        context.drop(join_path(document.path, "citations"), "no equivalent in Ollama")
     text = document.text
     if text is None:
-        text = text_in(document.data, document.media_type)
+        text = decode_text_file(document.data, document.media_type)
     if text is None and document.parts is None:
-        said.texts.append(_left_out(job, document.at, "document", "Ollama reads no files"))
+        content.texts.append(
+            _render_media_note(context, document.path, "document", "Ollama reads no files")
+        )
         return
-    job.bend(document.at, "sent as text: Ollama has no text documents")
-    words = [document.title, document.context, text]
-    said.texts += [word for word in words if word]
+    context.approximate(document.path, "sent as text: Ollama has no text documents")
+    document_texts = [document.title, document.context, text]
+    content.texts += [document_text for document_text in document_texts if document_text]
     for part in document.parts or ():
-        _put(job, said, part)
+        _append_part(context, content, part)
 
 
-def _continue_last(job: Job, messages: list[Json]) -> None:
-    """A last assistant message is continued by models whose template allows it."""
+def _check_prefill(context: RenderContext, messages: list[Json]) -> None:
+    """Checks that the model can continue a final assistant message."""
     if not messages or messages[-1]["role"] != "assistant":
         return
-    path = job.request.turns[-1].at or "messages"
-    if not job.traits.prefill:
-        why = f"{path}: {job.model} can not continue an assistant message; end with a user message"
-        raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
+    path = context.request.turns[-1].path or "messages"
+    if not context.traits.prefill:
+        why = f"{context.model} cannot continue an assistant message; end with a user message"
+        raise GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))

@@ -1,4 +1,4 @@
-"""What the parts of this dialect agree on: its name, its paths, how it writes a time."""
+"""Constants that several modules of this dialect use, and its timestamp format."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Any
 NAME = "ollama"
 Json = dict[str, Any]
 
-CHAT, GENERATE, EMBED, EMBEDDINGS = "/api/chat", "/api/generate", "/api/embed", "/api/embeddings"
+CHAT_PATH, GENERATE_PATH, EMBED_PATH, EMBEDDINGS_PATH = (
+    "/api/chat",
+    "/api/generate",
+    "/api/embed",
+    "/api/embeddings",
+)
 
 # A canonical field -> where a client of this dialect writes it.
-PATHS: dict[str, str] = {
+FIELD_PATHS: dict[str, str] = {
     "max_output": "options.num_predict",
     "temperature": "options.temperature",
     "top_p": "options.top_p",
@@ -31,11 +36,11 @@ PATHS: dict[str, str] = {
     "tool_schema": "function.parameters",
 }
 # Fields of /api/generate that a chat has no place for.
-PROMPT_ONLY = frozenset({"suffix", "template", "context", "raw", "width", "height", "steps"})
+PROMPT_ONLY_FIELDS = frozenset({"suffix", "template", "context", "raw", "width", "height", "steps"})
 # The figures at the end of an answer, in nanoseconds.
 DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 
 
-def created_at(seconds: int) -> str:
+def format_timestamp(seconds: int) -> str:
     """A time as this dialect writes it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,150 +7,167 @@ from typing import Any
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Output, Request, Thinking
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
-from gateway.dialects.fields import compact
-from gateway.dialects.ollama.job import Job
-from gateway.dialects.ollama.messages_out import messages_out
-from gateway.dialects.ollama.names import NAME, PROMPT_ONLY, Json
-from gateway.dialects.ollama.tools import parameters, tools_out
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.fields import compact_json
+from gateway.dialects.ollama.messages_out import render_messages
+from gateway.dialects.ollama.names import NAME, PROMPT_ONLY_FIELDS, Json
+from gateway.dialects.ollama.render_context import RenderContext
+from gateway.dialects.ollama.tools import parameters_schema, render_tools
 
 _EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 # The most tokens of a thinking budget that one effort stands for.
-_BUDGETS = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
+_EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 
 
-def render_request(request: Request, traits: Traits) -> Rendered:
-    """The JSON to send and what it could not carry. Raises GatewayError."""
+def render_request(request: Request, traits: Traits) -> RenderedRequest:
+    """The JSON to send, and its adaptations. Raises GatewayError."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        path = request.path("n")
+        path = request.client_path("n")
         message = f"{path}: Ollama gives one answer at a time"
         raise GatewayError(Error(kind="unsupported_param", message=message, param=path))
-    job = Job(request, traits)
+    context = RenderContext(request, traits)
     # Left out it would mean a stream.
     body: Json = {"model": traits.model or request.model, "stream": request.stream}
-    _output_out(job, body)
-    messages_out(job, body)
-    tools_out(job, body)
-    _thinking_out(job, body)
-    options = _options(job)
-    _logprobs_out(job, body)
-    _meta_report(job)
-    _rest_out(job, body, options)
+    _render_output_format(context, body)
+    render_messages(context, body)
+    render_tools(context, body)
+    _render_thinking(context, body)
+    options = _render_options(context)
+    _render_logprobs(context, body)
+    _report_metadata(context)
+    _render_extra_fields(context, body, options)
     if options:
         body["options"] = options
-    customs = (tool.name for tool in request.tools if tool.kind == "custom")
-    return Rendered(body=body, report=tuple(job.report), custom=frozenset(customs))
+    custom_names = (tool.name for tool in request.tools if tool.kind == "custom")
+    return RenderedRequest(
+        body=body, report=tuple(context.report), custom_tools=frozenset(custom_names)
+    )
 
 
 # --- the form of the answer ----------------------------------------------------------------
 
 
-def _output_out(job: Job, body: Json) -> None:
-    output, request = job.request.output, job.request
+def _render_output_format(context: RenderContext, body: Json) -> None:
+    output, request = context.request.output, context.request
     if output.verbosity is not None:
-        job.drop(request.path("verbosity"), "no equivalent", before=output.verbosity)
+        context.drop(request.client_path("verbosity"), "no equivalent", before=output.verbosity)
     if output.format == "text":
         return
     if output.format == "schema" and output.description is not None:
-        job.drop(request.path("description"), "no equivalent")
-    if job.traits.structured == "none":
-        _hint(job, output)
-    elif output.format == "schema" and output.schema and job.traits.structured == "schema":
+        context.drop(request.client_path("description"), "no equivalent")
+    if context.traits.structured == "none":
+        _add_format_hint(context, output)
+    elif output.format == "schema" and output.schema and context.traits.structured == "schema":
         body["format"] = {k: v for k, v in output.schema.items() if k != "$schema"}
     else:
         body["format"] = "json"
         if output.schema:
-            _hint(job, output)
+            _add_format_hint(context, output)
 
 
-def _hint(job: Job, output: Output) -> None:
-    """Say in the instructions what the target has no field for."""
+def _add_format_hint(context: RenderContext, output: Output) -> None:
+    """Adds the format to the instructions, as the target has no field for it."""
     if output.schema:
-        words = compact(parameters(output.schema))
-        job.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{words}")
-        path, what = job.request.path("schema"), "knows no schema"
+        schema_text = compact_json(parameters_schema(output.schema))
+        context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
+        path, limitation = context.request.client_path("schema"), "knows no schema"
     else:
-        job.hints.append("Answer only with one JSON object.")
-        path, what = job.request.path("format"), "has no JSON mode"
-    job.bend(path, f"the upstream {what}: it is given as an instruction")
+        context.hints.append("Answer only with one JSON object.")
+        path, limitation = context.request.client_path("format"), "has no JSON mode"
+    context.approximate(path, f"the upstream {limitation}: it is given as an instruction")
 
 
 # --- thinking ------------------------------------------------------------------------------
 
 
-def _thinking_out(job: Job, body: Json) -> None:
-    request, traits = job.request, job.traits
-    asked = _asked(request)
-    if asked is None or (asked.mode is None and asked.effort is None):
+def _render_thinking(context: RenderContext, body: Json) -> None:
+    request, traits = context.request, context.traits
+    thinking = _effective_thinking(request)
+    if thinking is None or (thinking.mode is None and thinking.effort is None):
         return
-    name = "effort" if asked.effort is not None else "thinking"
-    path = request.path("budget" if asked.budget is not None and name == "thinking" else name)
-    if asked.mode == "off" or asked.effort == "none":
-        _off(job, body, path)
+    name = "effort" if thinking.effort is not None else "thinking"
+    path = request.client_path(
+        "budget" if thinking.budget is not None and name == "thinking" else name
+    )
+    if thinking.mode == "off" or thinking.effort == "none":
+        _render_disabled(context, body, path)
     elif not traits.reasoning:
-        job.drop(path, f"{job.model} is not a reasoning model", before=asked.effort)
+        context.drop(path, f"{context.model} is not a reasoning model", before=thinking.effort)
     else:
-        body["think"] = _level(job, asked, path)
+        body["think"] = _select_think_value(context, thinking, path)
 
 
-def _asked(request: Request) -> Thinking | None:
-    """What holds now: a turn's own effort counts from that turn on."""
-    later = next((turn.effort for turn in reversed(request.turns) if turn.effort), None)
-    return request.thinking if later is None else Thinking(effort=later)
+def _effective_thinking(request: Request) -> Thinking | None:
+    """The reasoning for this request; the last turn's effort overrides it."""
+    turn_effort = next((turn.effort for turn in reversed(request.turns) if turn.effort), None)
+    return request.thinking if turn_effort is None else Thinking(effort=turn_effort)
 
 
-def _off(job: Job, body: Json, path: str) -> None:
-    if not job.traits.reasoning:
+def _render_disabled(context: RenderContext, body: Json, path: str) -> None:
+    if not context.traits.reasoning:
         return
-    if job.traits.thinking_always_on:
-        job.bend(path, f"{job.model} always reasons", before="off")
+    if context.traits.thinking_always_on:
+        context.approximate(path, f"{context.model} always reasons", before="off")
     else:
         body["think"] = False
 
 
-def _level(job: Job, asked: Thinking, path: str) -> bool | str:
+def _select_think_value(context: RenderContext, thinking: Thinking, path: str) -> bool | str:
     """`true`, or an effort where the model has degrees of it."""
-    effort, efforts = asked.effort, job.traits.efforts
-    if effort is None and asked.budget is not None:
-        effort = next((word for most, word in _BUDGETS if asked.budget <= most), "max")
-        told = effort if efforts else "true"
+    effort, efforts = thinking.effort, context.traits.efforts
+    if effort is None and thinking.budget is not None:
+        effort = next(
+            (
+                effort_name
+                for max_budget, effort_name in _EFFORT_BY_MAX_BUDGET
+                if thinking.budget <= max_budget
+            ),
+            "max",
+        )
+        fallback = effort if efforts else "true"
         why = "this model takes no number of tokens"
-        job.bend(path, why, before=asked.budget, after=_nearest(effort, efforts) or told)
-        return _nearest(effort, efforts) or True
+        context.approximate(
+            path, why, before=thinking.budget, after=_nearest_effort(effort, efforts) or fallback
+        )
+        return _nearest_effort(effort, efforts) or True
     if effort is None:
         return True
-    sent = _nearest(effort, efforts)
-    if sent is None:
-        job.bend(path, f"{job.model} thinks or does not: it has no efforts", before=effort)
+    sent_effort = _nearest_effort(effort, efforts)
+    if sent_effort is None:
+        context.approximate(
+            path, f"{context.model} thinks or does not: it has no efforts", before=effort
+        )
         return True
-    # Less than the least there is, is the least: that is documented and no loss.
-    if sent != effort and effort != "minimal":
-        job.bend(path, f"{job.model} knows {', '.join(efforts)}", before=effort, after=sent)
-    return sent
+    # `minimal` below the lowest supported effort is documented and not reported.
+    if sent_effort != effort and effort != "minimal":
+        context.approximate(
+            path, f"{context.model} knows {', '.join(efforts)}", before=effort, after=sent_effort
+        )
+    return sent_effort
 
 
-def _nearest(effort: str, efforts: tuple[str, ...]) -> str | None:
+def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str | None:
     """The effort itself, else the next one down, else the weakest there is."""
     if effort in efforts or not efforts:
         return effort if efforts else None
-    known = [word for word in efforts if word in _EFFORTS]
-    if effort not in _EFFORTS or not known:
+    ranked_efforts = [name for name in efforts if name in _EFFORTS]
+    if effort not in _EFFORTS or not ranked_efforts:
         return efforts[0]
     rank = _EFFORTS.index(effort)
-    lower = [word for word in known if _EFFORTS.index(word) < rank]
-    return lower[-1] if lower else known[0]
+    lower_efforts = [name for name in ranked_efforts if _EFFORTS.index(name) < rank]
+    return lower_efforts[-1] if lower_efforts else ranked_efforts[0]
 
 
 # --- options -------------------------------------------------------------------------------
 
 
-def _options(job: Job) -> Json:
-    request, traits, sampling = job.request, job.traits, job.request.sampling
+def _render_options(context: RenderContext) -> Json:
+    request, traits, sampling = context.request, context.traits, context.request.sampling
     options: Json = {}
-    rejects = f"{job.model} rejects sampling parameters"
+    drop_reason = f"{context.model} rejects sampling parameters"
     if request.max_output is not None:
-        options["num_predict"] = _limited(job, request.max_output)
-    for name, sent, taken in (
+        options["num_predict"] = _clamp_max_tokens(context, request.max_output)
+    for name, option_name, is_supported in (
         ("temperature", "temperature", traits.sampling),
         ("top_p", "top_p", traits.sampling),
         ("top_k", "top_k", traits.sampling and traits.top_k),
@@ -161,79 +178,87 @@ def _options(job: Job) -> Json:
         ("seed", "seed", traits.seed),
     ):
         value = getattr(sampling, name)
-        if value is not None and taken:
-            options[sent] = value
+        if value is not None and is_supported:
+            options[option_name] = value
         elif value is not None:
-            job.drop(request.path(name), rejects, before=value)
-    _stop_out(job, options)
+            context.drop(request.client_path(name), drop_reason, before=value)
+    _render_stop(context, options)
     if sampling.logit_bias is not None:
-        job.drop(request.path("logit_bias"), "no equivalent")
+        context.drop(request.client_path("logit_bias"), "no equivalent")
     return options
 
 
-def _limited(job: Job, wanted: int) -> int:
-    most = job.traits.max_output
-    if most is None or wanted <= most:
-        return wanted
-    why = f"{wanted} clamped to the model's output limit {most}"
-    job.bend(job.request.path("max_output"), why, before=wanted, after=most)
-    return most
+def _clamp_max_tokens(context: RenderContext, requested_tokens: int) -> int:
+    max_output = context.traits.max_output
+    if max_output is None or requested_tokens <= max_output:
+        return requested_tokens
+    why = f"{requested_tokens} clamped to the model's output limit {max_output}"
+    context.approximate(
+        context.request.client_path("max_output"), why, before=requested_tokens, after=max_output
+    )
+    return max_output
 
 
-def _stop_out(job: Job, options: Json) -> None:
-    stop, most = job.request.sampling.stop, job.traits.stop_max
+def _render_stop(context: RenderContext, options: Json) -> None:
+    stop, max_stops = context.request.sampling.stop, context.traits.stop_max
     if not stop:
         return
-    if most is not None and len(stop) > most:
-        why = f"only the first {most} are sent"
-        job.bend(job.request.path("stop"), why, before=len(stop), after=most)
-        stop = stop[:most]
+    if max_stops is not None and len(stop) > max_stops:
+        why = f"only the first {max_stops} are sent"
+        context.approximate(
+            context.request.client_path("stop"), why, before=len(stop), after=max_stops
+        )
+        stop = stop[:max_stops]
     if stop:
         options["stop"] = list(stop)
 
 
-def _logprobs_out(job: Job, body: Json) -> None:
-    sampling, request = job.request.sampling, job.request
+def _render_logprobs(context: RenderContext, body: Json) -> None:
+    sampling, request = context.request.sampling, context.request
     if not sampling.logprobs:
         return
     for name in ("logprobs", "top_logprobs"):
         value = getattr(sampling, name)
         if value is None:
             continue
-        if job.traits.logprobs and not request.stream:
+        if context.traits.logprobs and not request.stream:
             body[name] = value
         else:
-            job.drop(request.path(name), "a translated stream carries no log probabilities")
+            context.drop(
+                request.client_path(name), "a translated stream carries no log probabilities"
+            )
 
 
 # --- the rest ------------------------------------------------------------------------------
 
 
-def _meta_report(job: Job) -> None:
-    """Nobody but the gateway sees who asks: there is no field for any of it."""
-    meta, request = job.request.meta, job.request
-    told: dict[str, Any] = {
+def _report_metadata(context: RenderContext) -> None:
+    """Reports the metadata fields, for which Ollama has no equivalent."""
+    meta, request = context.request.meta, context.request
+    metadata_fields: dict[str, Any] = {
         "user_id": meta.user_id,
         "metadata": meta.metadata,
         "service_tier": meta.service_tier,
         "store": meta.store or None,
     }
-    if request.path("session_key") != request.path("user_id"):
-        told["session_key"] = meta.session_key
-    for name, value in told.items():
+    if request.client_path("session_key") != request.client_path("user_id"):
+        metadata_fields["session_key"] = meta.session_key
+    for name, value in metadata_fields.items():
         if value is not None:
-            job.drop(request.path(name), "no equivalent")
+            context.drop(request.client_path(name), "no equivalent")
     if request.previous_response_id is not None:
-        job.drop(request.path("previous_response_id"), "the upstream keeps no earlier answers")
-    job.unmark(request.cache)
+        context.drop(
+            request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
+        )
+    context.drop_cache_marks(request.cache)
 
 
-def _rest_out(job: Job, body: Json, options: Json) -> None:
-    """Fields without a canonical place: sent again to this dialect, else reported."""
-    for dialect, fields in job.request.extra.items():
+def _render_extra_fields(context: RenderContext, body: Json, options: Json) -> None:
+    """Renders fields without a canonical equivalent for this dialect; reports those of others."""
+    for dialect, fields in context.request.extra.items():
         for key, value in fields.items():
-            if dialect != NAME or "[" in key or key in PROMPT_ONLY:
-                job.drop(key, "no equivalent")
+            if dialect != NAME or "[" in key or key in PROMPT_ONLY_FIELDS:
+                context.drop(key, "no equivalent")
             elif key.startswith("options."):
                 options.setdefault(key.removeprefix("options."), value)
             else:

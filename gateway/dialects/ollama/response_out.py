@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from gateway.canon.adaptation import Adaptation, dropped
-from gateway.canon.arguments import written
+from gateway.canon.adaptation import Adaptation, AdaptationReport, dropped
+from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockStart
 from gateway.canon.request import (
@@ -21,89 +21,95 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.response import Response
-from gateway.dialects.base import Exchange
-from gateway.dialects.ollama.finish import malformed
-from gateway.dialects.ollama.names import GENERATE, Json, created_at
-from gateway.dialects.ollama.stream_out import call_shown, note, shown_finish
-from gateway.dialects.ollama.usage import usage_out
-from gateway.dialects.openai_logprobs import tokens_of
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.ollama.finish import malformed_output_error
+from gateway.dialects.ollama.names import GENERATE_PATH, Json, format_timestamp
+from gateway.dialects.ollama.stream_out import render_done_reason, render_tool_call
+from gateway.dialects.ollama.usage import render_usage
+from gateway.dialects.openai_logprobs import token_logprobs
 
 
 class _Message:
-    """The message as its parts are read."""
+    """The message while its parts are added."""
 
     def __init__(self) -> None:
         self.text = ""
-        self.thoughts = ""
+        self.reasoning_text = ""
         self.calls: list[Json] = []
-        self.report: list[Adaptation] = []
+        self.report = AdaptationReport()
 
 
-def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple[Adaptation, ...]]:
-    """The answer's JSON and what it could not say. Raises GatewayError for a garbled one."""
+def render_response(
+    response: Response, context: ResponseContext
+) -> tuple[Json, tuple[Adaptation, ...]]:
+    """The response's JSON and its adaptations. Raises GatewayError for malformed output."""
     finish = response.finish
     if finish.reason == "malformed":
-        raise GatewayError(malformed(finish))
-    read = _Message()
+        raise GatewayError(malformed_output_error(finish))
+    message = _Message()
     for part in response.parts:
-        _read(read, part)
-    if not read.text and finish.reason in {"filter", "refusal"}:
-        read.text = finish.explanation or ""
+        _add_part(message, part)
+    if not message.text and finish.reason in {"filter", "refusal"}:
+        message.text = finish.explanation or ""
     body: Json = {
-        "model": exchange.model,
-        "created_at": created_at(exchange.created),
-        **_said(read, exchange),
+        "model": context.model,
+        "created_at": format_timestamp(context.created),
+        **_render_message(message, context),
         "done": True,
-        "done_reason": shown_finish(finish, read.report),
-        **usage_out(response.usage),
+        "done_reason": render_done_reason(finish, message.report),
+        **render_usage(response.usage),
     }
-    if tokens := tokens_of(response):
+    if tokens := token_logprobs(response):
         body["logprobs"] = tokens
-    return body, tuple(read.report)
+    return body, tuple(message.report)
 
 
-def idle(body: Json, exchange: Exchange) -> Json:
-    """The answer to a request that asks for nothing: the model is there, or let go."""
-    reason = "unload" if body.get("keep_alive") in {0, "0", "0s"} else "load"
+def render_empty_answer(body: Json, context: ResponseContext) -> Json:
+    """The response to a request without input: the model is loaded or unloaded."""
+    done_reason = "unload" if body.get("keep_alive") in {0, "0", "0s"} else "load"
     return {
-        "model": exchange.model,
-        "created_at": created_at(exchange.created),
-        **_said(_Message(), exchange),
+        "model": context.model,
+        "created_at": format_timestamp(context.created),
+        **_render_message(_Message(), context),
         "done": True,
-        "done_reason": reason,
+        "done_reason": done_reason,
     }
 
 
-def _said(read: _Message, exchange: Exchange) -> Json:
-    shown: Json = {}
-    if read.thoughts and exchange.thinking != "none":
-        shown["thinking"] = read.thoughts
-    if read.calls:
-        shown["tool_calls"] = read.calls
-    if exchange.endpoint == GENERATE:
-        return {"response": read.text, **shown}
-    return {"message": {"role": "assistant", "content": read.text, **shown}}
+def _render_message(message: _Message, context: ResponseContext) -> Json:
+    message_fields: Json = {}
+    if message.reasoning_text and context.reasoning_display != "none":
+        message_fields["thinking"] = message.reasoning_text
+    if message.calls:
+        message_fields["tool_calls"] = message.calls
+    if context.endpoint == GENERATE_PATH:
+        return {"response": message.text, **message_fields}
+    return {"message": {"role": "assistant", "content": message.text, **message_fields}}
 
 
-def _read(read: _Message, part: Part) -> None:
+def _add_part(message: _Message, part: Part) -> None:
     match part:
         case Text():
-            read.text += part.text
+            message.text += part.text
             if part.citations:
-                note(read.report, dropped("citations", "no equivalent in Ollama"))
+                message.report.add(dropped("citations", "no equivalent in Ollama"))
         case Refusal():
-            read.text += part.text
+            message.text += part.text
         case Reasoning():
-            read.thoughts += part.text
+            message.reasoning_text += part.text
         case ToolCall():
             block = BlockStart(kind="tool_call", id=part.id, name=part.name, custom=part.custom)
-            words = part.raw or "" if part.custom else written(part)
-            read.calls.append(call_shown(block, words, len(read.calls), read.report))
+            arguments = part.raw or "" if part.custom else render_arguments(part)
+            message.calls.append(
+                render_tool_call(block, arguments, len(message.calls), message.report)
+            )
         case Native():
-            kind = part.data.get("type", "unknown")
-            note(read.report, dropped(f"content.{kind}", "no equivalent in Ollama"))
+            block_type = part.data.get("type", "unknown")
+            message.report.add(dropped(f"content.{block_type}", "no equivalent in Ollama"))
         case Image() | Document() | Audio() | ToolResult():
-            kind = type(part).__name__.lower()
-            note(read.report, dropped(f"content.{kind}", "no equivalent in an Ollama answer"))
+            block_type = type(part).__name__.lower()
+            message.report.add(
+                dropped(f"content.{block_type}", "no equivalent in an Ollama answer")
+            )
         case _:
             assert_never(part)

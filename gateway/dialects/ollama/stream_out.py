@@ -9,158 +9,157 @@ from typing import assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
-from gateway.canon.arguments import parsed
+from gateway.canon.adaptation import AdaptationReport, approximated, dropped
+from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
-    Cited,
+    CitationDelta,
     Delta,
     End,
     Event,
     Failed,
     NativeDelta,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import newer
-from gateway.canon.response import Finish, Usage
-from gateway.dialects.base import Exchange
-from gateway.dialects.ollama.errors import error_body
-from gateway.dialects.ollama.finish import finish_out, malformed
-from gateway.dialects.ollama.names import GENERATE, Json, created_at
-from gateway.dialects.ollama.usage import usage_out
+from gateway.canon.response import Finish, Usage, merge_usage
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.ollama.errors import render_error_body
+from gateway.dialects.ollama.finish import malformed_output_error, render_finish
+from gateway.dialects.ollama.names import GENERATE_PATH, Json, format_timestamp
+from gateway.dialects.ollama.usage import render_usage
 from gateway.framing.ndjson import encode
 
 _encode = msgspec.json.encode
 
 
-def call_shown(block: BlockStart, words: str, index: int, report: list[Adaptation]) -> Json:
-    """A call as a client sees it; arguments that are no object are text inside one."""
-    arguments, raw = ({"input": words}, None) if block.custom else parsed(words)
+def render_tool_call(
+    block: BlockStart, arguments_text: str, index: int, report: AdaptationReport
+) -> Json:
+    """Renders a tool call; arguments that are not a JSON object are wrapped in one."""
+    arguments, raw = (
+        ({"input": arguments_text}, None) if block.custom else parse_arguments(arguments_text)
+    )
     if arguments is None:
         arguments = {"_raw": raw}
         why = "the arguments are no JSON object: shown as text inside one"
-        note(report, approximated(f"message.tool_calls[{index}]", why))
+        report.add(approximated(f"message.tool_calls[{index}]", why))
     function = {"index": index, "name": block.name, "arguments": arguments}
     return {"id": block.id, "function": function}
 
 
-def note(report: list[Adaptation], item: Adaptation) -> None:
-    """Report a loss once."""
-    if item not in report:
-        report.append(item)
-
-
-def shown_finish(finish: Finish, report: list[Adaptation]) -> str:
-    """The `done_reason`; what it can not say is reported."""
+def render_done_reason(finish: Finish, report: AdaptationReport) -> str:
+    """Renders the `done_reason`; reports what it cannot express."""
     if finish.reason in {"pause", "filter", "refusal"}:
-        why = f"Ollama has no word for {finish.reason}: shown as stopped"
-        note(report, approximated("done_reason", why))
-    return finish_out(finish)
+        reason = f"Ollama has no word for {finish.reason}: shown as stopped"
+        report.add(approximated("done_reason", reason))
+    return render_finish(finish)
 
 
 class OllamaStreamRenderer:
-    """Prints one answer as lines."""
+    """Renders one response as lines."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.report: list[Adaptation] = []
-        self._bare = exchange.endpoint == GENERATE
-        self._hidden = exchange.thinking == "none"
-        self._head: Json = {
-            "model": exchange.model,
-            "created_at": created_at(exchange.created),
+    def __init__(self, context: ResponseContext) -> None:
+        self.report = AdaptationReport()
+        self._is_generate = context.endpoint == GENERATE_PATH
+        self._hides_reasoning = context.reasoning_display == "none"
+        self._common_fields: Json = {
+            "model": context.model,
+            "created_at": format_timestamp(context.created),
         }
         self._usage: Usage | None = None
         self._block = BlockStart(kind="text")
-        self._words: list[str] = []
-        self._calls = 0
-        self._spoke = False
-        self._over = False
+        self._argument_fragments: list[str] = []
+        self._call_count = 0
+        self._has_text = False
+        self._ended = False
 
     def feed(self, event: Event) -> bytes:
         """The bytes this event prints."""
-        if self._over:
+        if self._ended:
             return b""
         match event:
             case Delta():
-                return self._delta(event.text)
+                return self._render_delta(event.text)
             case BlockStart():
-                return self._open(event)
+                return self._open_block(event)
             case BlockEnd():
-                return self._close()
+                return self._close_block()
             case Start():
                 self._usage = event.usage
                 return b""
             case UsageUpdate():
-                self._usage = newer(self._usage, event.usage)
+                self._usage = merge_usage(self._usage, event.usage)
                 return b""
-            case Cited():
-                note(self.report, dropped("citations", "no equivalent in Ollama"))
+            case CitationDelta():
+                self.report.add(dropped("citations", "no equivalent in Ollama"))
                 return b""
-            case Signed() | NativeDelta():
+            case SignatureDelta() | NativeDelta():
                 return b""
             case End():
-                return self._end(event.finish)
+                return self._end_message(event.finish)
             case Failed():
                 return self._fail(event.error)
             case _:
                 assert_never(event)
 
-    def _line(self, **said: object) -> bytes:
-        """One line that says this much more."""
-        if self._bare:
-            fields = {"response": said.pop("content", ""), **said}
+    def _render_line(self, **message_fields: object) -> bytes:
+        """Renders one line with more of the message."""
+        if self._is_generate:
+            fields = {"response": message_fields.pop("content", ""), **message_fields}
         else:
-            fields = {"message": {"role": "assistant", "content": "", **said}}
-        return encode(_encode({**self._head, **fields, "done": False}))
+            fields = {"message": {"role": "assistant", "content": "", **message_fields}}
+        return encode(_encode({**self._common_fields, **fields, "done": False}))
 
-    def _delta(self, text: str) -> bytes:
+    def _render_delta(self, text: str) -> bytes:
         match self._block.kind:
             case "text" | "refusal":
-                self._spoke = True
-                return self._line(content=text)
+                self._has_text = True
+                return self._render_line(content=text)
             case "reasoning":
-                return b"" if self._hidden else self._line(thinking=text)
+                return b"" if self._hides_reasoning else self._render_line(thinking=text)
             case "tool_call":
-                self._words.append(text)
+                self._argument_fragments.append(text)
                 return b""
             case _:
                 return b""
 
-    def _open(self, block: BlockStart) -> bytes:
-        self._block, self._words = block, []
+    def _open_block(self, block: BlockStart) -> bytes:
+        self._block, self._argument_fragments = block, []
         if block.kind == "native":
             kind = block.native.get("type", "unknown")
-            note(self.report, dropped(f"content.{kind}", "no equivalent in Ollama"))
+            self.report.add(dropped(f"content.{kind}", "no equivalent in Ollama"))
         return b""
 
-    def _close(self) -> bytes:
+    def _close_block(self) -> bytes:
         if self._block.kind != "tool_call":
             return b""
-        call = call_shown(self._block, "".join(self._words), self._calls, self.report)
-        self._calls += 1
-        return self._line(tool_calls=[call])
+        call = render_tool_call(
+            self._block, "".join(self._argument_fragments), self._call_count, self.report
+        )
+        self._call_count += 1
+        return self._render_line(tool_calls=[call])
 
-    def _end(self, finish: Finish) -> bytes:
+    def _end_message(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
-            return self._fail(malformed(finish))
+            return self._fail(malformed_output_error(finish))
         out = b""
-        if finish.explanation and not self._spoke and finish.reason in {"filter", "refusal"}:
-            out = self._line(content=finish.explanation)
-        self._over = True
+        if finish.explanation and not self._has_text and finish.reason in {"filter", "refusal"}:
+            out = self._render_line(content=finish.explanation)
+        self._ended = True
         message = {"role": "assistant", "content": ""}
         last = {
-            **self._head,
-            **({"response": ""} if self._bare else {"message": message}),
+            **self._common_fields,
+            **({"response": ""} if self._is_generate else {"message": message}),
             "done": True,
-            "done_reason": shown_finish(finish, self.report),
-            **usage_out(self._usage),
+            "done_reason": render_done_reason(finish, self.report),
+            **render_usage(self._usage),
         }
         return out + encode(_encode(last))
 
     def _fail(self, error: Error) -> bytes:
-        self._over = True
-        return encode(_encode(error_body(error)))
+        self._ended = True
+        return encode(_encode(render_error_body(error)))

@@ -1,9 +1,9 @@
-"""OpenAI Chat Completions, and the many providers that speak it with an accent.
+"""OpenAI Chat Completions, and the many providers whose API is a variant of it.
 
-Inverse pairs stand side by side: `request_in` and `request_out` (with `messages_*`
-for the history), `stream_in` and `stream_out` (a whole answer is read as a stream of
-one chunk; `response_out` writes it), and both ways in one file for `parts`, `calls`,
-`tools`, `reasoning`, `output`, `usage`, `finish`, `citations`.
+Inverse pairs: `request_in` and `request_out` (with `messages_*` for the history),
+`stream_in` and `stream_out` (a complete response is parsed as a stream of one chunk;
+`response_out` renders it). `parts`, `tool_calls`, `tools`, `reasoning`, `output`, `usage`,
+`finish` and `citations` hold both directions.
 """
 
 from __future__ import annotations
@@ -17,33 +17,34 @@ from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import openai_errors as errors
-from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
-from gateway.dialects.ending import reader
+from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, ResponseContext, Verb
+from gateway.dialects.last_user_text import last_user_text_reader
 from gateway.dialects.openai_chat import (
-    glance,
-    outline,
+    legacy_functions,
+    passthrough_schema,
+    peek_usage,
     request_in,
     request_out,
     response_out,
     stream_in,
     stream_out,
 )
-from gateway.dialects.openai_chat.parts import NAME, needs_bytes
+from gateway.dialects.openai_chat.parts import NAME, inline_files, needs_inline_media
 
 
 class _Client:
-    """What it takes to serve Chat clients."""
+    """Adapter for Chat clients."""
 
     def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         return request_in.parse_request(body, headers)
 
     def render_response(
-        self, response: Response, exchange: Exchange
+        self, response: Response, context: ResponseContext
     ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        return response_out.render_response(response, exchange)
+        return response_out.render_response(response, context)
 
-    def stream_renderer(self, exchange: Exchange) -> stream_out.ChatStreamRenderer:
-        return stream_out.ChatStreamRenderer(exchange)
+    def stream_renderer(self, context: ResponseContext) -> stream_out.ChatStreamRenderer:
+        return stream_out.ChatStreamRenderer(context)
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
         return errors.render_error(error, request_id)
@@ -53,19 +54,21 @@ class _Client:
 
 
 class _Provider:
-    """What it takes to call providers that speak Chat."""
+    """Adapter for Chat providers."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         return "/chat/completions"
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
         return request_out.render_request(request, traits)
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
         return stream_in.parse_response(body, traits, rendered)
 
     def stream_parser(
-        self, traits: Traits, rendered: Rendered | None
+        self, traits: Traits, rendered: RenderedRequest | None
     ) -> stream_in.ChatStreamParser:
         return stream_in.ChatStreamParser(traits, rendered)
 
@@ -81,9 +84,11 @@ DIALECT = Dialect(
     keepalive=b": keep-alive\n\n",
     client=_Client(),
     provider=_Provider(),
-    check=outline.check,
-    glance=glance.glance,
-    needs_bytes=needs_bytes,
-    expects_thoughts=True,
-    ending=reader("messages", "text"),
+    check_passthrough=passthrough_schema.check,
+    peek_usage=peek_usage.peek_usage,
+    read_echo=legacy_functions.read_functions_echo,
+    needs_inline_media=needs_inline_media,
+    inline_files=inline_files,
+    expects_reasoning=True,
+    last_user_text=last_user_text_reader("messages", "text"),
 )

@@ -1,4 +1,4 @@
-"""Sources of an answer's text: `annotations` <-> canonical citations."""
+"""Sources of a response's text: `annotations` <-> canonical citations."""
 
 from __future__ import annotations
 
@@ -11,11 +11,28 @@ Json = dict[str, Any]
 
 
 def citations_in(annotations: Any) -> tuple[Citation, ...]:
-    """The citations in a provider's `annotations`; what is no citation is left out."""
+    """The citations in a provider's `annotations`; anything else is ignored."""
     if not isinstance(annotations, list):
         return ()
-    found = (_citation_in(item) for item in annotations)
-    return tuple(citation for citation in found if citation is not None)
+    citations = (_citation_in(item) for item in annotations)
+    return tuple(citation for citation in citations if citation is not None)
+
+
+def listed_citations_in(urls: Any, results: Any) -> list[Citation]:
+    """The sources that Perplexity and xAI list with a response, without text positions."""
+    rows = [*_list(results), *({"url": url} for url in _list(urls))]
+    citations: dict[str, Citation] = {}
+    for row in rows:
+        url = row.get("url") if isinstance(row, dict) else None
+        if isinstance(url, str) and url not in citations:
+            citations[url] = Citation(
+                url=url, title=_text(row.get("title")), quote=_text(row.get("snippet"))
+            )
+    return list(citations.values())
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _citation_in(item: Any) -> Citation | None:
@@ -26,8 +43,8 @@ def _citation_in(item: Any) -> Citation | None:
         url=inner["url"],
         title=_text(inner.get("title")),
         quote=_text(inner.get("content")),
-        start=_place(inner.get("start_index")),
-        end=_place(inner.get("end_index")),
+        start=_position(inner.get("start_index")),
+        end=_position(inner.get("end_index")),
         dialect=NAME,
         native=item,
     )
@@ -37,7 +54,7 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _place(value: Any) -> int | None:
+def _position(value: Any) -> int | None:
     return value if type(value) is int else None
 
 

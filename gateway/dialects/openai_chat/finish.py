@@ -1,10 +1,11 @@
-"""Why an answer ended: a provider's `finish_reason` <-> canonical."""
+"""Why a response ended: a provider's `finish_reason` <-> canonical."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from gateway.canon.response import Finish, FinishReason
+from gateway.dialects.openai_chat.legacy_functions import FUNCTION_CALL
 
 # `eos` is Together's, `model_length` Mistral's, `error` OpenRouter's and Mistral's.
 _IN: dict[str, FinishReason] = {
@@ -20,7 +21,7 @@ _IN: dict[str, FinishReason] = {
     "function_call": "tool",
     "content_filter": "filter",
     "error": "malformed",
-    # DeepSeek's word for an answer that it broke off itself.
+    # DeepSeek aborted the response itself.
     "insufficient_system_resource": "malformed",
 }
 _OUT: dict[FinishReason, str] = {
@@ -36,13 +37,13 @@ _OUT: dict[FinishReason, str] = {
 }
 
 
-def finish_in(word: Any, *, calls: bool, refused: bool, stop: Any = None) -> Finish:
-    """The canonical finish of an answer that holds calls, or words of refusal.
+def finish_in(finish_reason: Any, *, calls: bool, refused: bool, stop: Any = None) -> Finish:
+    """The canonical finish of a response with these properties.
 
-    A model that called a tool has finished for it, whatever word the provider has.
+    A response with tool calls has finished for them, whatever the provider's reason is.
     `stop` is the sequence that ended it, where the provider says so (vLLM).
     """
-    reason = _IN.get(word, "stop") if isinstance(word, str) else "stop"
+    reason = _IN.get(finish_reason, "stop") if isinstance(finish_reason, str) else "stop"
     if calls and reason == "stop":
         reason = "tool"
     elif reason == "tool" and not calls:
@@ -51,15 +52,20 @@ def finish_in(word: Any, *, calls: bool, refused: bool, stop: Any = None) -> Fin
         reason = "refusal"
     if reason == "stop" and isinstance(stop, str) and stop:
         return Finish(reason="stop_sequence", stop_sequence=stop)
-    told = f"the model's answer ended with {word}" if reason == "malformed" else None
-    return Finish(reason=reason, explanation=told)
+    explanation = (
+        f"the model's answer ended with {finish_reason}" if reason == "malformed" else None
+    )
+    return Finish(reason=reason, explanation=explanation)
 
 
-def finish_out(finish: Finish, *, refused: bool) -> str:
-    """The `finish_reason` for a client; `refused` says whether the model's own words say no.
+def finish_out(finish: Finish, *, refused: bool, functions: bool = False) -> str:
+    """The `finish_reason` for a client; `refused`: whether the model wrote a refusal.
 
-    A refusal without words is the provider's filter, not the model's politeness.
+    `functions`: whether the client accepts calls in the legacy form only.
+    A refusal without text comes from the provider's filter, not from the model.
     """
     if finish.reason == "refusal" and not refused:
         return "content_filter"
+    if functions and finish.reason == "tool":
+        return FUNCTION_CALL
     return _OUT[finish.reason]

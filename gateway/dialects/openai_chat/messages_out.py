@@ -15,146 +15,170 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.canon.turns import repaired
-from gateway.dialects.openai_chat.calls import call_out, results_out
-from gateway.dialects.openai_chat.job import Job
-from gateway.dialects.openai_chat.parts import NAME, Json, content_out, parts_out, words_out
-from gateway.dialects.openai_chat.reasoning import thoughts_out
+from gateway.canon.turns import join_cited_texts, pair_tool_results
+from gateway.dialects.openai_chat.parts import NAME, Json, content_out, parts_out, text_parts_out
+from gateway.dialects.openai_chat.reasoning import reasoning_out
+from gateway.dialects.openai_chat.render_context import ChatRenderContext
+from gateway.dialects.openai_chat.tool_calls import call_out, results_out
 
-# Claude Code's first system block: it means something to api.anthropic.com only, and
-# its changing version would spoil every prompt cache.
-BILLING = "x-anthropic-billing-header:"
+# Claude Code's first system block: only api.anthropic.com uses it, and its changing
+# version would invalidate every prompt cache.
+BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
+BRIDGE_TEXT = "I have the tool results."
 
 
-def messages_out(job: Job, body: Json) -> None:
+def messages_out(context: ChatRenderContext, body: Json) -> None:
     """Write the messages into the body."""
-    request, report = repaired(job.request)
-    job.request = request
-    job.report += report
-    instructions = list(request.instructions)
-    turns: list[Turn] = []
-    for turn in request.turns:
-        if turn.role == "system" and not job.traits.mid_system:
-            why = f"system message moved to the front: {job.traits.model} takes none later"
-            job.bend(turn.at, why)
-            instructions += [part for part in turn.parts if isinstance(part, Text)]
-        else:
-            turns.append(turn)
-    messages = _system_out(job, instructions)
-    for turn in turns:
-        messages += _turn_out(job, turn)
-    _continue_last(job, turns, messages, body)
+    request, report = pair_tool_results(context.request)
+    context.request = request
+    context.report += report
+    if not context.traits.mid_system:
+        context.move_system_first(in_results=not context.traits.user_after_tool)
+    messages = _system_out(context)
+    for turn in context.request.turns:
+        for message in _turn_out(context, turn):
+            if message["role"] == "user" and messages and messages[-1]["role"] == "tool":
+                messages += _bridge_messages(context, turn)
+            messages.append(message)
+    if len(messages) == 1 and messages[0]["role"] == "system" and not context.traits.mid_system:
+        context.send_instructions_as_user(messages[0])
+    _continue_last(context, messages, body)
     body["messages"] = messages
 
 
-def _system_out(job: Job, instructions: list[Text]) -> list[Json]:
-    kept: list[Part] = []
-    for block in instructions:
-        if block.text.startswith(BILLING):
-            job.drop(block.at, "attribution block: of use to api.anthropic.com only")
+def _bridge_messages(context: ChatRenderContext, turn: Turn) -> list[Json]:
+    """The assistant message required between a tool's result and the user's message."""
+    if context.traits.user_after_tool:
+        return []
+    why = "an assistant message is inserted: the target takes no user message after a result"
+    context.approximate(turn.path, why)
+    return [{"role": "assistant", "content": BRIDGE_TEXT}]
+
+
+def _system_out(context: ChatRenderContext) -> list[Json]:
+    instructions: list[Part] = []
+    for block in context.request.instructions:
+        if block.text.startswith(BILLING_HEADER_PREFIX):
+            context.drop(block.path, "attribution block: of use to api.anthropic.com only")
         else:
-            kept.append(block)
-    items = parts_out(job, (*kept, *(Text(text=hint) for hint in job.hints)))
+            instructions.append(block)
+    items = parts_out(context, (*instructions, *(Text(text=hint) for hint in context.hints)))
     if not items:
         return []
-    return [{"role": job.traits.system_role, "content": content_out(job, items)}]
+    return [{"role": context.traits.system_role, "content": content_out(context, items)}]
 
 
-def _turn_out(job: Job, turn: Turn) -> list[Json]:
+def _turn_out(context: ChatRenderContext, turn: Turn) -> list[Json]:
     match turn.role:
         case "user":
-            return _user_out(job, turn)
+            return _user_out(context, turn)
         case "assistant":
-            return _assistant_out(job, turn)
+            return _assistant_out(context, turn)
         case "system":
-            items = words_out(job, turn.parts, "system")
-            content = content_out(job, items)
-            return [_named(job, turn, {"role": job.traits.system_role}, content)] if items else []
+            items = text_parts_out(context, turn.parts, "system")
+            content = content_out(context, items)
+            return (
+                [
+                    _with_name_and_content(
+                        context, turn, {"role": context.traits.system_role}, content
+                    )
+                ]
+                if items
+                else []
+            )
         case _:
             assert_never(turn.role)
 
 
-def _named(job: Job, turn: Turn, message: Json, content: Any) -> Json:
-    _name_out(job, turn, message)
+def _with_name_and_content(
+    context: ChatRenderContext, turn: Turn, message: Json, content: Any
+) -> Json:
+    _render_name(context, turn, message)
     message["content"] = content
     return message
 
 
-def _name_out(job: Job, turn: Turn, message: Json) -> None:
+def _render_name(context: ChatRenderContext, turn: Turn, message: Json) -> None:
     if turn.name is None:
         return
-    if job.traits.plain_messages:
-        job.drop(f"{turn.at}.name", "no equivalent")
+    if context.traits.no_name_or_refusal:
+        context.drop(f"{turn.path}.name", "no equivalent")
     else:
         message["name"] = turn.name
 
 
-def _user_out(job: Job, turn: Turn) -> list[Json]:
-    """Tool messages first, with nothing between them; then what else the user says."""
+def _user_out(context: ChatRenderContext, turn: Turn) -> list[Json]:
+    """Tool messages first, with nothing between them; then the user's other content."""
     results = [part for part in turn.parts if isinstance(part, ToolResult)]
-    others = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
-    messages, moved = results_out(job, results) if results else ([], [])
-    items = moved + parts_out(job, others)
+    other_parts = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
+    messages, moved_parts = results_out(context, results) if results else ([], [])
+    items = moved_parts + parts_out(context, other_parts)
     if not items:
         return messages
-    # One text in a list stays in a list: what was cached under one shape is found again.
-    listed = isinstance(others[0], Text) and others[0].at.endswith("]") if others else False
-    listed = listed and not _is_message(others[0].at)
-    message = _named(job, turn, {"role": "user"}, content_out(job, items, listed=listed))
+    # One text in a list stays in a list: prompt caches depend on the exact form.
+    as_list = (
+        isinstance(other_parts[0], Text) and other_parts[0].path.endswith("]")
+        if other_parts
+        else False
+    )
+    as_list = as_list and not _is_message_path(other_parts[0].path)
+    message = _with_name_and_content(
+        context, turn, {"role": "user"}, content_out(context, items, as_list=as_list)
+    )
     return [*messages, message]
 
 
-def _is_message(at: str) -> bool:
-    """Whether a path is that of a whole message: its content was a plain string."""
-    return at.count("[") < 2
+def _is_message_path(path: str) -> bool:
+    """Whether the path is that of a message, whose content was a string."""
+    return path.count("[") < 2
 
 
-def _assistant_out(job: Job, turn: Turn) -> list[Json]:
-    said: list[Part] = []
+def _assistant_out(context: ChatRenderContext, turn: Turn) -> list[Json]:
+    content_parts: list[Part] = []
     message: Json = {"role": "assistant"}
     calls: list[ToolCall] = []
-    for part in turn.parts:
+    for part in join_cited_texts(turn.parts):
         match part:
             case ToolCall():
                 calls.append(part)
             case Reasoning():
                 pass
-            case Refusal() if job.traits.plain_messages:
-                job.bend(part.at, "a refusal in the history is sent as text")
-                said.append(Text(text=part.text, at=part.at))
+            case Refusal() if context.traits.no_name_or_refusal:
+                context.approximate(part.path, "a refusal in the history is sent as text")
+                content_parts.append(Text(text=part.text, path=part.path))
             case Refusal():
                 message["refusal"] = message.get("refusal", "") + part.text
             case Native() if part.dialect == NAME and "audio" in part.data:
                 message["audio"] = part.data["audio"]
             case _:
-                said.append(part)
-    _name_out(job, turn, message)
-    items = words_out(job, said, "assistant")
-    chunks = thoughts_out(job, turn, message, has_calls=bool(calls))
+                content_parts.append(part)
+    _render_name(context, turn, message)
+    items = text_parts_out(context, content_parts, "assistant")
+    chunks = reasoning_out(context, turn, message, has_calls=bool(calls))
     if calls:
-        message["tool_calls"] = [call_out(job, call) for call in calls]
+        message["tool_calls"] = [call_out(context, call) for call in calls]
     if chunks:
         message["content"] = [*chunks, *items]
     elif items:
-        message["content"] = content_out(job, items)
-    elif not message.keys() & _SAYING:
-        # Nothing is left of what the client sent; or the client sent nothing, as a turn of its own.
+        message["content"] = content_out(context, items)
+    elif not message.keys() & _CONTENT_FIELDS:
+        # All parts of the turn were dropped; a turn that was sent empty is kept.
         if turn.parts:
             return []
         message["content"] = ""
     else:
-        _empty_content(job, message)
+        _render_empty_content(context, message)
     return [message]
 
 
-_SAYING = frozenset(
+_CONTENT_FIELDS = frozenset(
     {"tool_calls", "refusal", "audio", "reasoning", "reasoning_content", "reasoning_details"}
 )
 
 
-def _empty_content(job: Job, message: Json) -> None:
-    """The content of a message that speaks by other fields."""
-    match job.traits.empty_content:
+def _render_empty_content(context: ChatRenderContext, message: Json) -> None:
+    """The `content` of a message whose content is in other fields."""
+    match context.traits.empty_content:
         case "empty":
             message["content"] = ""
         case "null":
@@ -162,21 +186,21 @@ def _empty_content(job: Job, message: Json) -> None:
         case "omit":
             return
         case _:
-            assert_never(job.traits.empty_content)
+            assert_never(context.traits.empty_content)
 
 
-def _continue_last(job: Job, turns: list[Turn], messages: list[Json], body: Json) -> None:
+def _continue_last(context: ChatRenderContext, messages: list[Json], body: Json) -> None:
     """Ask for a last assistant message to be continued, where the target can do that."""
     if not messages or messages[-1]["role"] != "assistant":
         return
-    if not job.traits.prefill:
-        path = turns[-1].at or "messages"
+    if not context.traits.prefill:
+        path = context.request.turns[-1].path or "messages"
         why = (
-            f"{path}: {job.traits.model or 'this model'} can not continue an assistant message; "
+            f"{path}: {context.traits.model or 'this model'} cannot continue an assistant message; "
             "end with a user message"
         )
         raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
-    match job.traits.prefill_field:
+    match context.traits.prefill_field:
         case "prefix":
             messages[-1]["prefix"] = True
         case "continue_final_message":
@@ -185,4 +209,4 @@ def _continue_last(job: Job, turns: list[Turn], messages: list[Json], body: Json
         case "none":
             return
         case _:
-            assert_never(job.traits.prefill_field)
+            assert_never(context.traits.prefill_field)

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, assert_never
 
+import msgspec
+from msgspec.structs import replace
+
+from gateway.canon.adaptation import Adaptation, approximated
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.canon.media import data_url, from_data_url, media_type_of, sniffed
+from gateway.canon.media import (
+    data_url,
+    decode_text_file,
+    guess_file_type,
+    parse_data_url,
+    resolve_media_type,
+    sniff_base64,
+)
 from gateway.canon.request import (
     Audio,
     Document,
@@ -21,114 +32,118 @@ from gateway.canon.request import (
 )
 from gateway.canon.traits import Traits
 from gateway.dialects.fields import (
-    joined,
-    needed_mapping,
-    needed_text,
+    join_path,
+    required_mapping,
+    required_text,
     text,
 )
-from gateway.dialects.fields import wrong as _wrong
-from gateway.dialects.openai_chat import chunks
-from gateway.dialects.openai_chat.job import Job, cache_in
+from gateway.dialects.fields import wrong_type as _wrong
+from gateway.dialects.openai_chat import mistral_media
+from gateway.dialects.openai_chat.render_context import ChatRenderContext, cache_in
 
 NAME = "openai_chat"
 Json = dict[str, Any]
+Fields = dict[str, msgspec.Raw]
+_AS_TEXT = "sent as text: OpenAI Chat has no text documents"
+_FILE_DATA = b'"file_data"'
+_messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def content_in(message: Json, at: str) -> tuple[Part, ...]:
+def content_in(message: Json, path: str) -> tuple[Part, ...]:
     """The parts of a message's `content`: a string, a list of parts, or nothing."""
     content = message.get("content")
     if type(content) is str:
-        return (Text(text=content, at=at),)
+        return (Text(text=content, path=path),)
     if content is None:
         return ()
-    path = f"{at}.content"
+    field_path = f"{path}.content"
     if type(content) is not list:
-        raise _wrong(path, "a string or a list of parts", content)
-    return tuple([_part_in(part, f"{path}[{i}]") for i, part in enumerate(content)])
+        raise _wrong(field_path, "a string or a list of parts", content)
+    return tuple([_part_in(part, f"{field_path}[{i}]") for i, part in enumerate(content)])
 
 
-def _part_in(part: Any, at: str) -> Part:
+def _part_in(part: Any, path: str) -> Part:
     if type(part) is not dict:
-        raise _wrong(at, "an object with a type", part)
+        raise _wrong(path, "an object with a type", part)
     kind = part.get("type")
     if type(kind) is not str:
-        raise invalid(f"{at}.type is required: give a string such as 'text'", f"{at}.type")
+        raise invalid(f"{path}.type is required: a string such as 'text'", f"{path}.type")
     reader = _READERS.get(kind)
     if reader is None:
-        return Native(dialect=NAME, data=part, at=at)
-    return reader(part, at)
+        return Native(dialect=NAME, data=part, path=path)
+    return reader(part, path)
 
 
-def _text_in(part: Json, at: str) -> Text:
+def _text_in(part: Json, path: str) -> Text:
     value = part.get("text")
     if type(value) is not str:
-        value = needed_text(part, "text", at)
-    return Text(text=value, cache=cache_in(part) if len(part) > 2 else None, at=at)
+        value = required_text(part, "text", path)
+    return Text(text=value, cache=cache_in(part) if len(part) > 2 else None, path=path)
 
 
-def _image_in(part: Json, at: str) -> Image:
+def _image_in(part: Json, path: str) -> Image:
     value = part.get("image_url")
     if type(value) is str:
         url, detail = value, None
     else:
-        image = needed_mapping(part, "image_url", at)
-        url = needed_text(image, "url", f"{at}.image_url")
-        detail = text(image, "detail", f"{at}.image_url")
+        image = required_mapping(part, "image_url", path)
+        url = required_text(image, "url", f"{path}.image_url")
+        detail = text(image, "detail", f"{path}.image_url")
     cache = cache_in(part)
-    held = from_data_url(url)
-    if held is None:
-        return Image(url=url, detail=detail, cache=cache, at=at)
-    told, data = held
-    media_type = media_type_of(data, told, "image/png")
-    return Image(data=data, media_type=media_type, detail=detail, cache=cache, at=at)
+    decoded = parse_data_url(url)
+    if decoded is None:
+        return Image(url=url, detail=detail, cache=cache, path=path)
+    declared_type, data = decoded
+    media_type = resolve_media_type(data, declared_type, "image/png")
+    return Image(data=data, media_type=media_type, detail=detail, cache=cache, path=path)
 
 
-def _audio_in(part: Json, at: str) -> Audio:
+def _audio_in(part: Json, path: str) -> Audio:
     if type(part.get("input_audio")) is str:
-        return chunks.audio_in(part["input_audio"], at)
-    audio = needed_mapping(part, "input_audio", at)
-    path = f"{at}.input_audio"
+        return mistral_media.audio_in(part["input_audio"], path)
+    audio = required_mapping(part, "input_audio", path)
+    field_path = f"{path}.input_audio"
     return Audio(
-        data=needed_text(audio, "data", path),
-        format=needed_text(audio, "format", path),
-        at=at,
+        data=required_text(audio, "data", field_path),
+        format=required_text(audio, "format", field_path),
+        path=path,
     )
 
 
-def _file_in(part: Json, at: str) -> Document:
-    # Mistral has the id in the part itself.
-    file = part if "file_id" in part else needed_mapping(part, "file", at)
-    path = f"{at}.file"
-    data, file_id = text(file, "file_data", path), text(file, "file_id", path)
-    title, cache = text(file, "filename", path), cache_in(part)
+def _file_in(part: Json, path: str) -> Document:
+    # Mistral puts the id into the part itself.
+    file = part if "file_id" in part else required_mapping(part, "file", path)
+    field_path = f"{path}.file"
+    data, file_id = text(file, "file_data", field_path), text(file, "file_id", field_path)
+    title, cache = text(file, "filename", field_path), cache_in(part)
     if file_id is not None:
-        return Document(file_id=file_id, title=title, cache=cache, at=at)
+        return Document(file_id=file_id, title=title, cache=cache, path=path)
     if data is None:
-        raise invalid(f"{path} must hold file_data or file_id", path)
+        raise invalid(f"{field_path} must hold file_data or file_id", field_path)
     if data.startswith(("https://", "http://")):
-        return Document(url=data, title=title, cache=cache, at=at)
-    told, data = from_data_url(data) or (None, data)
-    media_type = told or sniffed(data) or "application/pdf"
-    return Document(data=data, media_type=media_type, title=title, cache=cache, at=at)
+        return Document(url=data, title=title, cache=cache, path=path)
+    declared_type, data = parse_data_url(data) or (None, data)
+    media_type = guess_file_type(data, declared_type, title)
+    return Document(data=data, media_type=media_type, title=title, cache=cache, path=path)
 
 
-def _refusal_in(part: Json, at: str) -> Refusal:
-    return Refusal(text=needed_text(part, "refusal", at), at=at)
+def _refusal_in(part: Json, path: str) -> Refusal:
+    return Refusal(text=required_text(part, "refusal", path), path=path)
 
 
-def _thinking_in(part: Json, at: str) -> Reasoning:
-    """Mistral's chunk of thoughts, which its clients send back."""
-    return Reasoning(text=thought_text(part.get("thinking")), at=at)
+def _thinking_in(part: Json, path: str) -> Reasoning:
+    """Mistral's thinking chunk, which its clients send back."""
+    return Reasoning(text=thinking_text(part.get("thinking")), path=path)
 
 
-def thought_text(thinking: Any) -> str:
-    """The words of a thinking chunk: a string, or a list of text chunks."""
+def thinking_text(thinking: Any) -> str:
+    """The text of a thinking chunk: a string, or a list of text chunks."""
     if isinstance(thinking, str):
         return thinking
     if not isinstance(thinking, list):
         return ""
-    words = (chunk.get("text") for chunk in thinking if isinstance(chunk, dict))
-    return "".join(word for word in words if isinstance(word, str))
+    texts = (chunk.get("text") for chunk in thinking if isinstance(chunk, dict))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 _READERS: dict[str, Callable[[Json, str], Part]] = {
@@ -136,175 +151,245 @@ _READERS: dict[str, Callable[[Json, str], Part]] = {
     "image_url": _image_in,
     "input_audio": _audio_in,
     "file": _file_in,
-    "document_url": chunks.document_in,
+    "document_url": mistral_media.document_in,
     "refusal": _refusal_in,
     "thinking": _thinking_in,
 }
 
 
-def words_out(job: Job, parts: Iterable[Part], role: str) -> list[Json]:
-    """The content parts of a message that holds words only; other parts are reported."""
-    kept: list[Part] = []
+def text_parts_out(context: ChatRenderContext, parts: Iterable[Part], role: str) -> list[Json]:
+    """The content parts of a message that accepts text only; other parts are reported."""
+    text_parts: list[Part] = []
     for part in parts:
         if isinstance(part, Image | Document | Audio):
-            job.drop(part.at, f"{role} messages hold text only in OpenAI Chat")
+            context.drop(part.path, f"{role} messages hold text only in OpenAI Chat")
         else:
-            kept.append(part)
-    return parts_out(job, kept)
+            text_parts.append(part)
+    return parts_out(context, text_parts)
 
 
-def parts_out(job: Job, parts: Iterable[Part]) -> list[Json]:
-    """The content parts to send; what the target does not take is reported."""
-    return [item for part in parts for item in _part_out(job, part)]
+def parts_out(context: ChatRenderContext, parts: Iterable[Part]) -> list[Json]:
+    """The content parts to send; parts that the target does not accept are reported."""
+    return [item for part in parts for item in _part_out(context, part)]
 
 
-def _part_out(job: Job, part: Part) -> list[Json]:
+def _part_out(context: ChatRenderContext, part: Part) -> list[Json]:
     match part:
         case Text():
             if part.citations:
-                job.drop(joined(part.at, "citations"), "OpenAI Chat takes no sources as input")
-            return [job.mark(_text(part.text), part.cache)]
+                context.drop(
+                    join_path(part.path, "citations"), "OpenAI Chat takes no sources as input"
+                )
+            return [context.with_cache_breakpoint(_text_part(part.text), part.cache)]
         case Image():
-            return [job.mark(_image_out(job, part), part.cache)]
+            return [context.with_cache_breakpoint(_image_out(context, part), part.cache)]
         case Document():
-            return _document_out(job, part)
+            return _document_out(context, part)
         case Audio():
-            return [_audio_out(job, part)]
+            return [_audio_out(context, part)]
         case Refusal():
             return [{"type": "refusal", "refusal": part.text}]
         case Native():
-            return _native_out(job, part)
+            return _native_out(context, part)
         case ToolCall() | ToolResult() | Reasoning():
-            job.drop(part.at, "this part can not stand here in OpenAI Chat")
+            context.drop(part.path, "this part is not allowed here in OpenAI Chat")
             return []
         case _:
             assert_never(part)
 
 
-def _text(words: str) -> Json:
-    return {"type": "text", "text": words}
+def _text_part(text: str) -> Json:
+    return {"type": "text", "text": text}
 
 
-def _left_out(job: Job, at: str, what: str, why: str) -> Json:
-    """A note to the model in place of media that the target does not take."""
-    job.drop(at, f"{why}; a note stands in its place")
-    return _text(f"[{what} left out: {why}]")
+def _dropped_media_note(context: ChatRenderContext, path: str, media_kind: str, why: str) -> Json:
+    """A note to the model in place of media that the target does not accept."""
+    context.drop(path, f"{why}; a note stands in its place")
+    return _text_part(f"[{media_kind} left out: {why}]")
 
 
-def _image_out(job: Job, image: Image) -> Json:
-    traits = job.traits
+def _image_out(context: ChatRenderContext, image: Image) -> Json:
+    traits = context.traits
     if not traits.images:
-        return _left_out(job, image.at, "image", "this model takes no images")
+        return _dropped_media_note(context, image.path, "image", "this model takes no images")
     if image.file_id is not None:
-        raise _refused(image.at, "an image by file id can not go to this provider; send its data")
+        raise _refused(
+            image.path, "an image by file id cannot be sent to this provider; send its data"
+        )
     if image.data is not None:
-        url = data_url(media_type_of(image.data, image.media_type, "image/png"), image.data)
+        url = data_url(resolve_media_type(image.data, image.media_type, "image/png"), image.data)
     elif traits.image_urls:
         url = image.url or ""
     else:
-        return _left_out(job, image.at, "image", "this provider takes no image URLs")
+        return _dropped_media_note(
+            context, image.path, "image", "this provider takes no image URLs"
+        )
     inner: Json = {"url": url}
     if image.detail is not None:
         inner["detail"] = image.detail
     return {"type": "image_url", "image_url": inner}
 
 
-def needs_bytes(part: Image | Document, traits: Traits) -> bool:
-    """Whether this target opens no URLs of such a part, but takes its bytes."""
+def needs_inline_media(part: Image | Document, traits: Traits) -> bool:
+    """Whether the target fetches no URLs of such a part, but accepts its bytes."""
     if isinstance(part, Image):
         return traits.images and not traits.image_urls
     return traits.pdf and not traits.document_urls
 
 
-def _audio_out(job: Job, audio: Audio) -> Json:
-    if not job.traits.audio:
-        return _left_out(job, audio.at, "audio", "this model takes no audio")
-    if job.traits.media_chunks:
-        return chunks.audio_out(audio)
+def _audio_out(context: ChatRenderContext, audio: Audio) -> Json:
+    if not context.traits.audio:
+        return _dropped_media_note(context, audio.path, "audio", "this model takes no audio")
+    if context.traits.media_chunks:
+        return mistral_media.audio_out(audio)
     return {
         "type": "input_audio",
         "input_audio": {"data": audio.data, "format": audio.format},
     }
 
 
-def _native_out(job: Job, part: Native) -> list[Json]:
-    if part.dialect == NAME and job.traits.text_parts:
+def _native_out(context: ChatRenderContext, part: Native) -> list[Json]:
+    if part.dialect == NAME and context.traits.text_parts:
         return [part.data]
     kind = part.data.get("type", "unknown")
     if part.dialect == NAME:
-        job.drop(part.at, f"this provider takes text only, no {kind} part")
+        context.drop(part.path, f"this provider takes text only, no {kind} part")
         return []
-    job.drop(part.at, f"OpenAI Chat has no part for a {kind} block")
+    context.drop(part.path, f"OpenAI Chat has no part for a {kind} block")
     return []
 
 
-def _document_out(job: Job, document: Document) -> list[Json]:
+def _document_out(context: ChatRenderContext, document: Document) -> list[Json]:
     if document.citations:
-        job.drop(joined(document.at, "citations"), "no equivalent in OpenAI Chat")
+        context.drop(join_path(document.path, "citations"), "no equivalent in OpenAI Chat")
+    if (
+        not context.traits.pdf
+        and (document_text := decode_text_file(document.data, document.media_type)) is not None
+    ):
+        document = replace(document, text=document_text, data=None)
     if document.text is not None or document.parts is not None:
-        return _document_as_text(job, document)
+        return _document_as_text(context, document)
     if document.context is not None:
-        job.drop(joined(document.at, "context"), "no equivalent in OpenAI Chat")
-    if not job.traits.pdf:
-        left_out = _left_out(job, document.at, "document", "this model takes no documents")
-        return [job.mark(left_out, document.cache)]
-    if job.traits.media_chunks and document.file_id is None:
-        return [job.mark(chunks.document_out(job, document), document.cache)]
-    file = _file_out(job, document)
-    held = {"file_id": file["file_id"]} if job.traits.media_chunks else {"file": file}
-    return [job.mark({"type": "file", **held}, document.cache)]
+        context.drop(join_path(document.path, "context"), "no equivalent in OpenAI Chat")
+    if not context.traits.pdf:
+        note = _dropped_media_note(
+            context, document.path, "document", "this model takes no documents"
+        )
+        return [context.with_cache_breakpoint(note, document.cache)]
+    if context.traits.media_chunks and document.file_id is None:
+        return [
+            context.with_cache_breakpoint(
+                mistral_media.document_out(context, document), document.cache
+            )
+        ]
+    file = _file_out(context, document)
+    file_fields = {"file_id": file["file_id"]} if context.traits.media_chunks else {"file": file}
+    return [context.with_cache_breakpoint({"type": "file", **file_fields}, document.cache)]
 
 
-def _file_out(job: Job, document: Document) -> Json:
+def _file_out(context: ChatRenderContext, document: Document) -> Json:
     if document.data is not None:
-        media_type = document.media_type or sniffed(document.data) or "application/pdf"
+        media_type = document.media_type or sniff_base64(document.data) or "application/pdf"
         name = document.title or f"document.{media_type.rpartition('/')[2]}"
         return {"filename": name, "file_data": data_url(media_type, document.data)}
-    # `version` is set for Anthropic clients only: a foreign id names nothing upstream.
-    if document.file_id is not None and job.request.version is None:
+    # `version` is set for Anthropic clients only: their file ids do not exist upstream.
+    if document.file_id is not None and context.request.version is None:
         file: Json = {"file_id": document.file_id}
         return file if document.title is None else {**file, "filename": document.title}
     if document.file_id is not None:
         raise _refused(
-            document.at,
-            "a document by file id can not go to this provider; send its data",
+            document.path,
+            "a document by file id cannot be sent to this provider; send its data",
         )
-    if job.traits.document_urls:
+    if context.traits.document_urls:
         return {"filename": document.title or "document.pdf", "file_data": document.url}
     raise _refused(
-        document.at,
+        document.path,
         "this provider takes no documents by URL; send the document as base64",
     )
 
 
-def _document_as_text(job: Job, document: Document) -> list[Json]:
-    """A text document as ordinary content under its title."""
-    job.bend(document.at, "sent as text: OpenAI Chat has no text documents")
-    head = "\n".join(word for word in (document.title, document.context) if word)
+def _document_as_text(context: ChatRenderContext, document: Document) -> list[Json]:
+    """A text document as text content under its title."""
+    context.approximate(document.path, _AS_TEXT)
+    heading = "\n".join(line for line in (document.title, document.context) if line)
     if document.text is not None:
-        body = f"{head}\n\n{document.text}" if head else document.text
-        return [job.mark(_text(body), document.cache)]
-    inner = parts_out(job, document.parts or ())
-    items = [_text(head), *inner] if head else inner
+        return [
+            context.with_cache_breakpoint(
+                _text_part(_with_heading(heading, document.text)), document.cache
+            )
+        ]
+    inner = parts_out(context, document.parts or ())
+    items = [_text_part(heading), *inner] if heading else inner
     if items:
-        job.mark(items[-1], document.cache)
+        context.with_cache_breakpoint(items[-1], document.cache)
     return items
 
 
-def _refused(at: str, why: str) -> GatewayError:
-    return GatewayError(Error(kind="unsupported_param", message=f"{at}: {why}", param=at))
+def _with_heading(heading: str, text: str) -> str:
+    return f"{heading}\n\n{text}" if heading else text
 
 
-def content_out(job: Job, items: list[Json], *, listed: bool = False) -> str | list[Json]:
-    """A message's content: a string where one plain text says it all.
+def inline_files(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The fields of a passthrough body, text files written inline as text.
 
-    `listed` keeps one text in a list, as the client wrote it. A target that takes
-    strings only gets all texts in one.
+    For a target that accepts no files; other files are passed on, as it may accept them.
     """
-    plain = all(len(item) == 2 and item.get("type") == "text" for item in items)
-    if plain and not job.traits.text_parts:
+    raw = b"" if traits.pdf else bytes(fields.get("messages", b""))
+    if raw.find(_FILE_DATA) < 0:
+        return fields, ()
+    report: list[Adaptation] = []
+    try:
+        messages = [_with_inline_files(m, n, report) for n, m in enumerate(_messages(raw))]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, GatewayError):
+        return fields, ()  # the provider reports what is wrong with it
+    if not report:
+        return fields, ()
+    return {**fields, "messages": msgspec.Raw(msgspec.json.encode(messages))}, tuple(report)
+
+
+def _with_inline_files(message: msgspec.Raw, index: int, report: list[Adaptation]) -> Any:
+    if bytes(message).find(_FILE_DATA) < 0:
+        return message
+    decoded = msgspec.json.decode(message)
+    content = decoded.get("content") if isinstance(decoded, dict) else None
+    if not isinstance(content, list):
+        return message
+    parts = [
+        _file_as_text(part, f"messages[{index}].content[{n}]", report)
+        for n, part in enumerate(content)
+    ]
+    return {**decoded, "content": parts}
+
+
+def _file_as_text(part: Any, path: str, report: list[Adaptation]) -> Any:
+    if not isinstance(part, dict) or part.get("type") != "file" or "file_id" in part:
+        return part
+    document = _file_in(part, path)
+    document_text = decode_text_file(document.data, document.media_type)
+    if document_text is None:
+        return part
+    report.append(approximated(path, _AS_TEXT))
+    cache_fields = {"cache_control": part["cache_control"]} if "cache_control" in part else {}
+    return {**_text_part(_with_heading(document.title or "", document_text)), **cache_fields}
+
+
+def _refused(path: str, why: str) -> GatewayError:
+    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
+
+
+def content_out(
+    context: ChatRenderContext, items: list[Json], *, as_list: bool = False
+) -> str | list[Json]:
+    """A message's content: a string if it is a single text.
+
+    `as_list` keeps a single text in a list, as the client wrote it. A target that accepts
+    strings only gets all texts joined.
+    """
+    all_text = all(len(item) == 2 and item.get("type") == "text" for item in items)
+    if all_text and not context.traits.text_parts:
         return "\n\n".join(item["text"] for item in items)
-    if plain and len(items) == 1 and not listed:
-        words: str = items[0]["text"]
-        return words
+    if all_text and len(items) == 1 and not as_list:
+        text: str = items[0]["text"]
+        return text
     return items or ""

@@ -1,4 +1,4 @@
-"""Reasoning: how much is asked for, and thoughts that come back in the history."""
+"""Reasoning: the requested effort or budget, and reasoning parts in the history."""
 
 from __future__ import annotations
 
@@ -8,369 +8,396 @@ import msgspec
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
-from gateway.canon.signature import belongs, unwrap, wrap
+from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.dialects.fields import (
-    compact,
+    compact_json,
     flag,
-    items,
+    integer,
     mapping,
+    objects,
     text,
-    whole,
-    wrong,
+    wrong_type,
 )
-from gateway.dialects.openai_chat.job import Job
+from gateway.dialects.openai_chat.render_context import ChatRenderContext
 
 Json = dict[str, Any]
 DETAILS = "reasoning_details"
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-# Words of single providers for the same thing.
-_SYNONYMS = {"med": "medium", "ultra": "max", "disabled": "none"}
-# Stands for a thought that is demanded and was not kept: no words that the model might copy,
-# but not empty either, which DeepSeek may take for absent.
-_BLANK = " "
-# The most tokens of a thinking budget that one effort stands for.
-_BUDGETS = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
+# Provider-specific names of efforts.
+_EFFORT_SYNONYMS = {"med": "medium", "ultra": "max", "disabled": "none"}
+# Sent for required reasoning that is missing: no text that the model might copy, but not
+# empty either, which DeepSeek may treat as absent.
+_PLACEHOLDER_TEXT = " "
+# Upper bound of a thinking budget -> the effort that replaces it.
+_MAX_BUDGET_BY_EFFORT = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 
 
-# --- what is asked for -----------------------------------------------------
+# --- requested reasoning ---------------------------------------------------
 
 
-def thinking_in(body: Json, at: dict[str, str]) -> Thinking | None:
-    """What a client asks in any of the fields that Chat clients use; notes their paths.
+def thinking_in(body: Json, paths: dict[str, str]) -> Thinking | None:
+    """The reasoning a client requests, by any of the known fields; records their paths.
 
     `reasoning_effort` is OpenAI's, `reasoning` OpenRouter's, `thinking` DeepSeek's.
     """
-    asked = Thinking()
+    thinking = Thinking()
     if body.get("thinking") is not None:
-        asked = _from_thinking(body, at)
+        thinking = _from_thinking(body, paths)
     if body.get("reasoning") is not None:
-        asked = _from_reasoning(body, at)
+        thinking = _from_reasoning(body, paths)
     if body.get("reasoning_effort") is not None:
-        effort = _effort(text(body, "reasoning_effort"), "reasoning_effort")
-        at["effort"] = "reasoning_effort"
-        asked = _with_effort(asked, effort)
+        effort = _parse_effort(text(body, "reasoning_effort"), "reasoning_effort")
+        paths["effort"] = "reasoning_effort"
+        thinking = _with_effort(thinking, effort)
     if flag(body, "include_reasoning") is False:
-        asked = msgspec.structs.replace(asked, visible="none")
-    return asked if asked != Thinking() else None
+        thinking = msgspec.structs.replace(thinking, visible="none")
+    return thinking if thinking != Thinking() else None
 
 
-def _with_effort(asked: Thinking, effort: str | None) -> Thinking:
+def _with_effort(thinking: Thinking, effort: str | None) -> Thinking:
     if effort == "none":
-        return msgspec.structs.replace(asked, mode="off", effort=None, budget=None)
-    return msgspec.structs.replace(asked, effort=effort)
+        return msgspec.structs.replace(thinking, mode="off", effort=None, budget=None)
+    return msgspec.structs.replace(thinking, effort=effort)
 
 
-def _effort(word: str | None, path: str) -> str | None:
-    if word is None or word == "default":
+def _parse_effort(effort: str | None, path: str) -> str | None:
+    if effort is None or effort == "default":
         return None
-    word = _SYNONYMS.get(word, word)
-    if word not in EFFORTS:
-        raise invalid(f"{path} must be one of {', '.join(EFFORTS)}, not {word[:40]!r}", path)
-    return word
+    effort = _EFFORT_SYNONYMS.get(effort, effort)
+    if effort not in EFFORTS:
+        raise invalid(f"{path} must be one of {', '.join(EFFORTS)}, not {effort[:40]!r}", path)
+    return effort
 
 
-def _from_thinking(body: Json, at: dict[str, str]) -> Thinking:
+def _from_thinking(body: Json, paths: dict[str, str]) -> Thinking:
     value = body["thinking"]
-    at["thinking"] = "thinking"
+    paths["thinking"] = "thinking"
     if type(value) is bool:
         return Thinking(mode="auto" if value else "off")
     if type(value) is not dict:
-        raise wrong("thinking", "an object with a type", value)
-    at["budget"] = "thinking.budget_tokens"
-    budget = whole(value, "budget_tokens", least=0, at="thinking")
+        raise wrong_type("thinking", "an object with a type", value)
+    paths["budget"] = "thinking.budget_tokens"
+    budget = integer(value, "budget_tokens", minimum=0, path="thinking")
     if text(value, "type", "thinking") == "disabled":
         return Thinking(mode="off")
     return Thinking(mode="budget" if budget else "auto", budget=budget or None)
 
 
-def _from_reasoning(body: Json, at: dict[str, str]) -> Thinking:
+def _from_reasoning(body: Json, paths: dict[str, str]) -> Thinking:
     value = mapping(body, "reasoning") or {}
-    at["thinking"], at["effort"], at["budget"] = (
+    paths["thinking"], paths["effort"], paths["budget"] = (
         "reasoning",
         "reasoning.effort",
         "reasoning.max_tokens",
     )
-    effort = _effort(text(value, "effort", "reasoning"), "reasoning.effort")
-    budget = whole(value, "max_tokens", least=0, at="reasoning")
+    effort = _parse_effort(text(value, "effort", "reasoning"), "reasoning.effort")
+    budget = integer(value, "max_tokens", minimum=0, path="reasoning")
     enabled = flag(value, "enabled", "reasoning")
     visible = "none" if flag(value, "exclude", "reasoning") else None
     if visible is None and text(value, "summary", "reasoning") is not None:
         visible = "summary"
-    asked = Thinking(visible=visible)  # type: ignore[arg-type]
+    thinking = Thinking(visible=visible)  # type: ignore[arg-type]
     if enabled is False:
-        return msgspec.structs.replace(asked, mode="off")
+        return msgspec.structs.replace(thinking, mode="off")
     if budget:
-        return msgspec.structs.replace(asked, mode="budget", budget=budget, effort=effort)
+        return msgspec.structs.replace(thinking, mode="budget", budget=budget, effort=effort)
     if enabled:
-        asked = msgspec.structs.replace(asked, mode="auto")
-    return _with_effort(asked, effort)
+        thinking = msgspec.structs.replace(thinking, mode="auto")
+    return _with_effort(thinking, effort)
 
 
-def thinking_out(job: Job, body: Json) -> None:
-    """Write what is asked into the body, in the words of the target."""
-    request, traits = job.request, job.traits
-    asked = _asked(request)
+def thinking_out(context: ChatRenderContext, body: Json) -> None:
+    """Write the requested reasoning into the body, by the target's field."""
+    request, traits = context.request, context.traits
+    thinking = _effective_thinking(request)
     if traits.responses_required_with_tools and body.get("tools"):
-        _without_reasoning(job, body, asked)
+        _disable_reasoning(context, body, thinking)
         return
-    if asked is None:
+    if thinking is None:
         return
     if not traits.reasoning or traits.thinking_request == "none":
-        _drop_thinking(job, asked)
+        _drop_thinking(context, thinking)
         return
-    if asked.mode == "off" and traits.thinking_always_on and not traits.efforts:
-        job.bend(request.path("thinking"), f"{traits.model} always reasons", before="off")
+    if thinking.mode == "off" and traits.thinking_always_on and not traits.efforts:
+        context.approximate(
+            request.client_path("thinking"), f"{traits.model} always reasons", before="off"
+        )
         return
     match traits.thinking_request:
         case "reasoning":
-            _reasoning_object(job, body, asked)
+            _render_reasoning_object(context, body, thinking)
         case "thinking":
-            if asked.mode is not None:
-                body["thinking"] = {"type": "disabled" if asked.mode == "off" else "enabled"}
-            if asked.mode != "off":
-                _put_effort(job, body, asked)
+            if thinking.mode is not None:
+                body["thinking"] = {"type": "disabled" if thinking.mode == "off" else "enabled"}
+            if thinking.mode != "off":
+                _render_effort(context, body, thinking)
         case _:
-            _put_effort(job, body, asked)
+            _render_effort(context, body, thinking)
 
 
-def _asked(request: Request) -> Thinking | None:
-    """What holds now: a turn's own effort counts from that turn on."""
-    later = next((turn.effort for turn in reversed(request.turns) if turn.effort), None)
-    if later is None:
+def _effective_thinking(request: Request) -> Thinking | None:
+    """The reasoning setting in effect: a turn's own effort applies from that turn on."""
+    turn_effort = next((turn.effort for turn in reversed(request.turns) if turn.effort), None)
+    if turn_effort is None:
         return request.thinking
-    return msgspec.structs.replace(request.thinking or Thinking(), effort=later)
+    return msgspec.structs.replace(request.thinking or Thinking(), effort=turn_effort)
 
 
-def _without_reasoning(job: Job, body: Json, asked: Thinking | None) -> None:
-    """Some models take tools here only if told not to reason (the error's own advice)."""
-    efforts = job.traits.efforts
+def _disable_reasoning(context: ChatRenderContext, body: Json, thinking: Thinking | None) -> None:
+    """Turn reasoning off: some models accept tools here only without it."""
+    efforts = context.traits.efforts
     if efforts and "none" not in efforts:
         return
     body["reasoning_effort"] = "none"
-    if asked is None or asked.mode != "off":
-        name = "effort" if asked is None or asked.effort else "thinking"
-        why = f"{job.traits.model} takes function tools in this API only without reasoning"
-        before = asked.effort if asked else None
-        job.bend(job.request.path(name), why, before=before, after="none")
+    if thinking is None or thinking.mode != "off":
+        name = "effort" if thinking is None or thinking.effort else "thinking"
+        why = f"{context.traits.model} takes function tools in this API only without reasoning"
+        before = thinking.effort if thinking else None
+        context.approximate(context.request.client_path(name), why, before=before, after="none")
 
 
-def _drop_thinking(job: Job, asked: Thinking) -> None:
-    model = job.traits.model or "the model"
+def _drop_thinking(context: ChatRenderContext, thinking: Thinking) -> None:
+    model = context.traits.model or "the model"
     why = f"{model} is not a reasoning model"
-    if job.traits.reasoning:
+    if context.traits.reasoning:
         why = f"{model} has no control for it"
-    if asked.effort is not None:
-        job.drop(job.request.path("effort"), why, before=asked.effort)
-    if asked.mode in {"auto", "budget"}:
-        job.drop(job.request.path("thinking"), why)
+    if thinking.effort is not None:
+        context.drop(context.request.client_path("effort"), why, before=thinking.effort)
+    if thinking.mode in {"auto", "budget"}:
+        context.drop(context.request.client_path("thinking"), why)
 
 
-def _put_effort(job: Job, body: Json, asked: Thinking) -> None:
-    name, level = _level(job, asked)
+def _render_effort(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:
+    name, level = _requested_effort(context, thinking)
     if level is None:
         return
-    sent = _nearest(job, name, level)
+    sent = _nearest_effort(context, name, level)
     if sent is not None:
         body["reasoning_effort"] = sent
 
 
-def _level(job: Job, asked: Thinking) -> tuple[str, str | None]:
-    """The effort wanted, and the canonical name of the field that says so."""
-    if asked.mode == "off":
+def _requested_effort(context: ChatRenderContext, thinking: Thinking) -> tuple[str, str | None]:
+    """The canonical name of the field that sets the effort, and the effort."""
+    if thinking.mode == "off":
         return "thinking", "none"
-    if asked.effort is not None:
-        if asked.budget is not None:
-            job.drop(
-                job.request.path("budget"),
+    if thinking.effort is not None:
+        if thinking.budget is not None:
+            context.drop(
+                context.request.client_path("budget"),
                 "an effort is sent instead",
-                before=asked.budget,
+                before=thinking.budget,
             )
-        return "effort", asked.effort
-    if asked.budget is None:
+        return "effort", thinking.effort
+    if thinking.budget is None:
         return "effort", None
-    level = next((word for most, word in _BUDGETS if asked.budget <= most), "max")
+    level = next(
+        (effort for max_budget, effort in _MAX_BUDGET_BY_EFFORT if thinking.budget <= max_budget),
+        "max",
+    )
     why = "this model takes an effort, not a number of tokens"
-    job.bend(job.request.path("budget"), why, before=asked.budget, after=level)
+    context.approximate(
+        context.request.client_path("budget"), why, before=thinking.budget, after=level
+    )
     return "budget", level
 
 
-def _nearest(job: Job, name: str, level: str) -> str | None:
-    """The target's word for an effort: itself, a documented synonym, or the next one down."""
-    traits = job.traits
+def _nearest_effort(context: ChatRenderContext, name: str, level: str) -> str | None:
+    """The effort to send: itself, its mapping for the target, or the next lower one."""
+    traits = context.traits
     if level in traits.effort_map:
         return traits.effort_map[level]
     if level in traits.efforts:
         return level
     if not traits.efforts:
-        job.drop(job.request.path(name), f"{traits.model} takes no effort", before=level)
+        context.drop(
+            context.request.client_path(name), f"{traits.model} takes no effort", before=level
+        )
         return None
-    sent = _next_down(level, traits.efforts)
-    why = f"{traits.model} knows {', '.join(traits.efforts)}"
-    job.bend(job.request.path(name), why, before=level, after=sent)
+    sent = _next_lower_effort(level, traits.efforts)
+    why = f"{traits.model} supports {', '.join(traits.efforts)}"
+    context.approximate(context.request.client_path(name), why, before=level, after=sent)
     return sent
 
 
-def _next_down(level: str, efforts: tuple[str, ...]) -> str:
-    """The strongest effort below `level`, else the weakest there is.
+def _next_lower_effort(level: str, efforts: tuple[str, ...]) -> str:
+    """The highest effort below `level`, else the lowest supported one.
 
-    "None" is no weak effort: thinking a little comes nearer to what was asked.
+    `none` does not count as an effort: a little reasoning is closer to the request.
     """
-    known = [effort for effort in efforts if effort in EFFORTS and effort != "none"]
-    if level not in EFFORTS or not known:
+    supported = [effort for effort in efforts if effort in EFFORTS and effort != "none"]
+    if level not in EFFORTS or not supported:
         return efforts[0]
     rank = EFFORTS.index(level)
-    lower = [effort for effort in known if EFFORTS.index(effort) < rank]
-    return lower[-1] if lower else known[0]
+    lower = [effort for effort in supported if EFFORTS.index(effort) < rank]
+    return lower[-1] if lower else supported[0]
 
 
-def _reasoning_object(job: Job, body: Json, asked: Thinking) -> None:
-    """OpenRouter's `reasoning`: an effort or a number of tokens, never both."""
+def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:
+    """Write OpenRouter's `reasoning`: an effort or a token budget, never both."""
     out: Json = {}
-    if asked.mode == "off":
+    if thinking.mode == "off":
         out["effort"] = "none"
-    elif asked.budget is not None and asked.effort is None:
-        out["max_tokens"] = asked.budget
-    elif asked.effort is not None:
-        _, level = _level(job, asked)
-        sent = _nearest(job, "effort", level or "medium") if job.traits.efforts else level
+    elif thinking.budget is not None and thinking.effort is None:
+        out["max_tokens"] = thinking.budget
+    elif thinking.effort is not None:
+        _, level = _requested_effort(context, thinking)
+        sent = (
+            _nearest_effort(context, "effort", level or "medium")
+            if context.traits.efforts
+            else level
+        )
         out["effort"] = sent
-    elif asked.mode == "auto":
+    elif thinking.mode == "auto":
         out["enabled"] = True
-    if asked.visible == "none":
+    if thinking.visible == "none":
         out["exclude"] = True
     if out:
         body["reasoning"] = out
 
 
-# --- thoughts in the history ---------------------------------------------------------
+# --- reasoning in the history --------------------------------------------------------
 
 
-def thought_in(message: Json, at: str) -> list[Reasoning]:
-    """The thoughts that a client sends back, in any of the three fields."""
-    words = text(message, "reasoning_content", at)
+def reasoning_in(message: Json, path: str) -> list[Reasoning]:
+    """The reasoning that a client sends back, in any of the three fields."""
+    reasoning_text = text(message, "reasoning_content", path)
     field = "reasoning_content"
-    if words is None:
-        words, field = text(message, "reasoning", at), "reasoning"
-    details = items(message, DETAILS, at)
-    if own := _own_details(details, f"{at}.{DETAILS}"):
-        return own
+    if reasoning_text is None:
+        reasoning_text, field = text(message, "reasoning", path), "reasoning"
+    details = objects(message, DETAILS, path)
+    if wrapped_parts := _wrapped_details(details, f"{path}.{DETAILS}"):
+        return wrapped_parts
     if details:
-        told = words if words else details_text(details)
-        path = f"{at}.{DETAILS}"
-        return [Reasoning(text=told, signature=_details_signature(details), at=path)]
-    return [Reasoning(text=words, at=f"{at}.{field}")] if words else []
+        part_text = reasoning_text if reasoning_text else details_text(details)
+        field_path = f"{path}.{DETAILS}"
+        return [Reasoning(text=part_text, signature=_details_signature(details), path=field_path)]
+    return [Reasoning(text=reasoning_text, path=f"{path}.{field}")] if reasoning_text else []
 
 
-def detail_out(words: str, signature: Signature, place: int, *, redacted: bool) -> Json:
-    """One thought with its state, for a client that sends both back."""
-    token, head = wrap(signature), {"format": "dragoman-v1", "index": place}
+def detail_out(reasoning_text: str, signature: Signature, index: int, *, redacted: bool) -> Json:
+    """One reasoning part with its state, for a client that sends both back."""
+    token, common_fields = wrap_signature(signature), {"format": "dragoman-v1", "index": index}
     if redacted:
-        return {"type": "reasoning.encrypted", "data": token, **head}
-    return {"type": "reasoning.text", "text": words, "signature": token, **head}
+        return {"type": "reasoning.encrypted", "data": token, **common_fields}
+    return {"type": "reasoning.text", "text": reasoning_text, "signature": token, **common_fields}
 
 
-def _own_details(details: list[Json], at: str) -> list[Reasoning]:
-    """The thoughts in details that the gateway gave out; each is whole by itself."""
-    found: list[Reasoning] = []
-    for place, detail in enumerate(details):
+def _wrapped_details(details: list[Json], path: str) -> list[Reasoning]:
+    """The reasoning parts in details that the gateway created; each is complete."""
+    parts: list[Reasoning] = []
+    for index, detail in enumerate(details):
         token = detail.get("signature") or detail.get("data")
-        state = unwrap(token) if isinstance(token, str) else None
+        state = unwrap_signature(token) if isinstance(token, str) else None
         if state is None or detail.get("format") != "dragoman-v1":
             continue
-        words = detail.get("text")
-        told = words if isinstance(words, str) else ""
+        detail_text = detail.get("text")
+        part_text = detail_text if isinstance(detail_text, str) else ""
         redacted = detail.get("type") == "reasoning.encrypted"
-        where = f"{at}[{place}]"
-        found.append(Reasoning(text=told, signature=state, redacted=redacted, at=where))
-    return found
+        detail_path = f"{path}[{index}]"
+        parts.append(
+            Reasoning(text=part_text, signature=state, redacted=redacted, path=detail_path)
+        )
+    return parts
 
 
 def details_text(details: list[Json]) -> str:
-    """The words in `reasoning_details`."""
-    words = (detail.get("text") or detail.get("summary") for detail in details)
-    return "".join(word for word in words if isinstance(word, str))
+    """The text in `reasoning_details`."""
+    texts = (detail.get("text") or detail.get("summary") for detail in details)
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _details_signature(details: list[Json]) -> Signature:
     for detail in details:
         for value in (detail.get("data"), detail.get("signature")):
-            known = unwrap(value) if isinstance(value, str) else None
-            if known is not None:
-                return known
-    return Signature(kind=DETAILS, value=compact(details))
+            signature = unwrap_signature(value) if isinstance(value, str) else None
+            if signature is not None:
+                return signature
+    return Signature(kind=DETAILS, value=compact_json(details))
 
 
-def thoughts_out(job: Job, turn: Turn, message: Json, *, has_calls: bool) -> list[Json]:
-    """Put a turn's thoughts into its message where the target wants them back.
+def reasoning_out(
+    context: ChatRenderContext, turn: Turn, message: Json, *, has_calls: bool
+) -> list[Json]:
+    """Put a turn's reasoning into its message, where the target accepts it.
 
-    Gives chunks of content for those that want them there.
+    Returns content chunks for targets that expect it in the content.
     """
-    thoughts = [part for part in turn.parts if isinstance(part, Reasoning)]
-    traits = job.traits
-    demanded = traits.replay_reasoning == "required_on_tools" and has_calls
+    reasoning_parts = [part for part in turn.parts if isinstance(part, Reasoning)]
+    traits = context.traits
+    required = traits.replay_reasoning == "required_on_tools" and has_calls
     if traits.reasoning_field == "none" or traits.replay_reasoning == "ignored":
-        for thought in thoughts:
-            job.drop(thought.at, "thinking block: the upstream takes no reasoning as input")
+        for thought in reasoning_parts:
+            context.drop(thought.path, "thinking block: the upstream accepts no reasoning as input")
         return []
     if traits.reasoning_field == "thinking":
-        return [chunk for thought in thoughts for chunk in _thinking_chunk(job, thought)]
+        return [chunk for thought in reasoning_parts for chunk in _thinking_chunk(context, thought)]
     field = traits.reasoning_field
     if field == DETAILS:
         field = "reasoning"
-        details, thoughts = _native_details(job, thoughts)
+        details, reasoning_parts = _native_details(context, reasoning_parts)
         if details:
             message[DETAILS] = details
-    words = "".join(_words(job, thought, demanded=demanded) for thought in thoughts)
-    if demanded and not words:
-        words = _BLANK
-        job.supply(turn.at, f"{traits.model} demands {field} beside tool calls", after=_BLANK)
-    if words:
-        message[field] = words
+    reasoning_text = "".join(
+        _replayable_text(context, thought, required=required) for thought in reasoning_parts
+    )
+    if required and not reasoning_text:
+        reasoning_text = _PLACEHOLDER_TEXT
+        context.default(
+            turn.path, f"{traits.model} requires {field} with tool calls", after=_PLACEHOLDER_TEXT
+        )
+    if reasoning_text:
+        message[field] = reasoning_text
     return []
 
 
-def _thinking_chunk(job: Job, thought: Reasoning) -> list[Json]:
-    """Mistral's chunk of content for a thought, if it may go to this target."""
-    words = _words(job, thought, demanded=False)
-    if not words:
+def _thinking_chunk(context: ChatRenderContext, part: Reasoning) -> list[Json]:
+    """Mistral's thinking chunk for a reasoning part; empty if the target may not get it."""
+    reasoning_text = _replayable_text(context, part, required=False)
+    if not reasoning_text:
         return []
-    chunk: Json = {"type": "thinking", "thinking": [{"type": "text", "text": words}]}
-    if thought.signature is not None and thought.signature.value:
-        chunk["signature"] = thought.signature.value
+    chunk: Json = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning_text}]}
+    if part.signature is not None and part.signature.value:
+        chunk["signature"] = part.signature.value
     return [{**chunk, "closed": True}]
 
 
-def _words(job: Job, thought: Reasoning, *, demanded: bool) -> str:
-    """A thought's text if it may go to this target."""
-    signature = thought.signature
-    # A text without a wrapped origin comes from a client that got plain text to begin with.
-    plain = signature is None or (not signature.provider and signature.kind == DETAILS)
-    if plain or belongs(signature, job.traits):
-        return thought.text
-    if demanded and thought.text:
-        job.bend(thought.at, "thoughts of another model, sent as this one's text")
-        return thought.text
-    job.drop(thought.at, "thinking block of another model")
+def _replayable_text(context: ChatRenderContext, part: Reasoning, *, required: bool) -> str:
+    """The text of a reasoning part; empty if the target may not get it."""
+    signature = part.signature
+    # Text without a wrapped origin comes from a client that received text only.
+    is_unsigned = signature is None or (not signature.provider and signature.kind == DETAILS)
+    if is_unsigned or is_from_target(signature, context.traits):
+        return part.text
+    if required and part.text:
+        context.approximate(part.path, "reasoning of another model, sent as this model's text")
+        return part.text
+    context.drop(part.path, "thinking block of another model")
     return ""
 
 
-def _native_details(job: Job, thoughts: list[Reasoning]) -> tuple[list[Json], list[Reasoning]]:
-    """The target's own `reasoning_details`, and the thoughts that hold none."""
+def _native_details(
+    context: ChatRenderContext, reasoning_parts: list[Reasoning]
+) -> tuple[list[Json], list[Reasoning]]:
+    """The target's own `reasoning_details`, and the parts without them."""
     details: list[Json] = []
-    others: list[Reasoning] = []
-    for thought in thoughts:
-        signature = thought.signature
-        if signature and signature.kind == DETAILS and belongs(signature, job.traits):
-            details += _decoded(job, thought, signature.value)
+    remaining_parts: list[Reasoning] = []
+    for part in reasoning_parts:
+        signature = part.signature
+        # Details without a token reached the client by passthrough, and return unchanged.
+        is_native = is_from_target(signature, context.traits) or (
+            signature and not signature.provider
+        )
+        if signature and signature.kind == DETAILS and is_native:
+            details += _decode_details(context, part, signature.value)
         else:
-            others.append(thought)
-    return details, others
+            remaining_parts.append(part)
+    return details, remaining_parts
 
 
-def _decoded(job: Job, thought: Reasoning, value: str) -> list[Json]:
-    """The details in a token. A client carries it and may have changed it."""
+def _decode_details(context: ChatRenderContext, part: Reasoning, value: str) -> list[Json]:
+    """The details in a token, which the client may have changed."""
     try:
         return msgspec.json.decode(value, type=list[dict[str, Any]])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        job.drop(thought.at, "the reasoning state does not read as what was given out")
+        context.drop(part.path, "the reasoning state was changed and cannot be decoded")
         return []

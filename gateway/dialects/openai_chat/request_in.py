@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.canon.request import Cache, Meta, Request, Sampling
+from gateway.canon.request import CacheBreakpoint, Meta, Request, Sampling
 from gateway.dialects.fields import (
-    MOST_TOKENS,
+    MAX_TOKENS,
+    enum_value,
     flag,
+    integer,
     mapping,
-    needed_text,
     number,
-    one_of,
+    required_text,
     strings,
     text,
-    whole,
-    wrong,
+    wrong_type,
 )
-from gateway.dialects.openai_chat.job import cache_in
 from gateway.dialects.openai_chat.messages_in import messages_in
 from gateway.dialects.openai_chat.output import output_in
 from gateway.dialects.openai_chat.parts import NAME, Json
 from gateway.dialects.openai_chat.reasoning import thinking_in
+from gateway.dialects.openai_chat.render_context import cache_in
 from gateway.dialects.openai_chat.tools import choice_in, tools_in
 
-_READ = frozenset(
+_PARSED_FIELDS = frozenset(
     [
         "model",
         "messages",
@@ -67,10 +67,10 @@ _READ = frozenset(
         "cache_control",
     ]
 )
-# Values that say no more than leaving the field out: no loss where it has no equivalent.
-_USUAL = {"modalities": ["text"]}
-# Fields that we hand on unread, where a wrong type can still be named here and now.
-_OBJECTS = ("audio", "prediction", "prompt_cache_options", "moderation")
+# Default values: dropping them loses nothing where the field has no equivalent.
+_DEFAULT_VALUES = {"modalities": ["text"]}
+# Fields that are passed on unparsed; only their type is checked here.
+_OBJECT_FIELDS = ("audio", "prediction", "prompt_cache_options", "moderation")
 _TIERS = (
     "auto",
     "default",
@@ -81,8 +81,8 @@ _TIERS = (
     "on_demand",
     "performance",
 )
-# `auto` is what leaving it out means; OpenAI answers `fast` with `priority`; Groq has two
-# words of its own.
+# `auto` equals an absent field; OpenAI answers `fast` with `priority`; Groq has two values
+# of its own.
 _CANONICAL_TIERS = {
     "auto": None,
     "fast": "priority",
@@ -90,7 +90,7 @@ _CANONICAL_TIERS = {
     "performance": "priority",
 }
 
-# Where things stand; those that one may have many of below the value's own path.
+# Canonical field -> path; for repeated values, the path below the value's own path.
 _PATHS = {
     "turns": "messages",
     "logprobs": "logprobs",
@@ -102,35 +102,37 @@ _PATHS = {
 
 def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
-    at: dict[str, str] = dict(_PATHS)
+    paths: dict[str, str] = dict(_PATHS)
     conversation = messages_in(body)
-    extra, include_usage = _extra(body, at)
-    extra |= conversation.unknown
+    extra, include_usage = _extra_fields(body, paths)
+    extra |= conversation.unknown_fields
     return Request(
-        model=needed_text(body, "model"),
+        model=required_text(body, "model"),
         stream=bool(flag(body, "stream")),
         include_usage=include_usage,
         instructions=tuple(conversation.instructions),
         turns=tuple(conversation.turns),
         tools=tools_in(body),
-        tool_choice=choice_in(body, at),
-        output=output_in(body, at),
-        thinking=thinking_in(body, at),
-        max_output=_max_output(body, at),
+        tool_choice=choice_in(body, paths),
+        output=output_in(body, paths),
+        thinking=thinking_in(body, paths),
+        max_output=_max_output(body, paths),
         sampling=_sampling_in(body),
-        meta=_meta_in(body, at),
+        meta=_meta_in(body, paths),
         cache=_cache_in(body),
         extra={NAME: extra} if extra else {},
-        at=at,
+        client_paths=paths,
     )
 
 
-def _extra(body: Json, at: dict[str, str]) -> tuple[Json, bool | None]:
-    """The fields that have no canonical place, and whether a usage chunk is asked for."""
-    for key in _OBJECTS:
+def _extra_fields(body: Json, paths: dict[str, str]) -> tuple[Json, bool | None]:
+    """The fields without a canonical equivalent, and whether a usage chunk is requested."""
+    for key in _OBJECT_FIELDS:
         mapping(body, key)
     extra = {
-        k: v for k, v in body.items() if k not in _READ and v is not None and v != _USUAL.get(k)
+        k: v
+        for k, v in body.items()
+        if k not in _PARSED_FIELDS and v is not None and v != _DEFAULT_VALUES.get(k)
     }
     user = text(body, "user")
     if user is not None and body.get("safety_identifier") not in (None, user):
@@ -138,20 +140,20 @@ def _extra(body: Json, at: dict[str, str]) -> tuple[Json, bool | None]:
     options = mapping(body, "stream_options")
     if options is None:
         return extra, None
-    at["include_usage"] = "stream_options"
+    paths["include_usage"] = "stream_options"
     include_usage = flag(options, "include_usage", "stream_options")
-    others = {k: v for k, v in options.items() if k != "include_usage" and v is not None}
-    if others:
-        extra["stream_options"] = others
+    other_options = {k: v for k, v in options.items() if k != "include_usage" and v is not None}
+    if other_options:
+        extra["stream_options"] = other_options
     return extra, include_usage
 
 
-def _max_output(body: Json, at: dict[str, str]) -> int | None:
-    """The newer name counts where both are given; they mean the same."""
+def _max_output(body: Json, paths: dict[str, str]) -> int | None:
+    """The output limit; the newer name wins if both are sent, as they mean the same."""
     for name in ("max_completion_tokens", "max_tokens"):
-        value = whole(body, name, least=0, most=MOST_TOKENS)
+        value = integer(body, name, minimum=0, maximum=MAX_TOKENS)
         if value is not None:
-            at["max_output"] = name
+            paths["max_output"] = name
             return value
     return None
 
@@ -161,14 +163,14 @@ def _sampling_in(body: Json) -> Sampling:
     return Sampling(
         temperature=number(body, "temperature"),
         top_p=number(body, "top_p"),
-        top_k=whole(body, "top_k", least=-1, most=MOST_TOKENS),
+        top_k=integer(body, "top_k", minimum=-1, maximum=MAX_TOKENS),
         min_p=number(body, "min_p"),
         frequency_penalty=number(body, "frequency_penalty"),
         presence_penalty=number(body, "presence_penalty"),
         repetition_penalty=number(body, "repetition_penalty"),
-        seed=whole(body, "seed"),
+        seed=integer(body, "seed"),
         stop=strings(body, "stop"),
-        n=whole(body, "n", least=1, most=128),
+        n=integer(body, "n", minimum=1, maximum=128),
         logprobs=logprobs,
         top_logprobs=top_logprobs,
         logit_bias=_logit_bias_in(body),
@@ -176,12 +178,12 @@ def _sampling_in(body: Json) -> Sampling:
 
 
 def _logprobs_in(body: Json) -> tuple[bool | None, int | None]:
-    """Together's clients give `logprobs` as the number of alternatives."""
-    top = whole(body, "top_logprobs", least=0, most=1000)
+    """`logprobs` and `top_logprobs`; Together's clients send `logprobs` as the number of both."""
+    top_logprobs = integer(body, "top_logprobs", minimum=0, maximum=1000)
     value = body.get("logprobs")
     if type(value) is int:
-        return True, value if top is None else top
-    return flag(body, "logprobs"), top
+        return True, value if top_logprobs is None else top_logprobs
+    return flag(body, "logprobs"), top_logprobs
 
 
 def _logit_bias_in(body: Json) -> dict[str, float] | None:
@@ -190,18 +192,18 @@ def _logit_bias_in(body: Json) -> dict[str, float] | None:
         return None
     for token, bias in biases.items():
         if type(bias) is not int and type(bias) is not float:
-            raise wrong(f"logit_bias.{token}", "a number", bias)
+            raise wrong_type(f"logit_bias.{token}", "a number", bias)
     return biases
 
 
-def _meta_in(body: Json, at: dict[str, str]) -> Meta:
+def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
     user_id = text(body, "safety_identifier")
-    at["user_id"] = "safety_identifier"
+    paths["user_id"] = "safety_identifier"
     if user_id is None:
         user_id = text(body, "user")
-        at["user_id"] = "user"
-    at["session_key"] = "prompt_cache_key"
-    tier = one_of(body, "service_tier", _TIERS)
+        paths["user_id"] = "user"
+    paths["session_key"] = "prompt_cache_key"
+    tier = enum_value(body, "service_tier", _TIERS)
     return Meta(
         user_id=user_id,
         session_key=text(body, "prompt_cache_key"),
@@ -211,6 +213,6 @@ def _meta_in(body: Json, at: dict[str, str]) -> Meta:
     )
 
 
-def _cache_in(body: Json) -> Cache | None:
-    """OpenRouter's mark for the whole request."""
+def _cache_in(body: Json) -> CacheBreakpoint | None:
+    """OpenRouter's cache breakpoint for the entire request."""
     return cache_in(body) if mapping(body, "cache_control") is not None else None

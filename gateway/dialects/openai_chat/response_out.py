@@ -1,11 +1,11 @@
-"""A whole canonical answer -> a client's chat completion."""
+"""A complete canonical response -> a client's chat completion."""
 
 from __future__ import annotations
 
 from typing import Any, assert_never
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
-from gateway.canon.arguments import written
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
     Audio,
@@ -20,50 +20,62 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.response import Response
-from gateway.dialects.base import Exchange
-from gateway.dialects.openai_chat.calls import shown_signature
+from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_chat.citations import citation_out
 from gateway.dialects.openai_chat.finish import finish_out
+from gateway.dialects.openai_chat.legacy_functions import (
+    FUNCTION_CALL,
+    ONLY_FIRST_CALL,
+    uses_functions,
+)
 from gateway.dialects.openai_chat.parts import NAME
 from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out
-from gateway.dialects.openai_chat.stream_out import malformed, reasoning_fields
+from gateway.dialects.openai_chat.stream_out import malformed_output_error, reasoning_fields
+from gateway.dialects.openai_chat.tool_calls import wrapped_extra_content
 from gateway.dialects.openai_chat.usage import render_usage
-from gateway.dialects.openai_logprobs import tokens_of
+from gateway.dialects.openai_logprobs import token_logprobs
 
 Json = dict[str, Any]
 
 
-class _Message:
-    """The message as its parts are read; what is lost goes into the report."""
+class _MessageBuilder:
+    """Collects the fields of one message; losses go into the report."""
 
-    def __init__(self, report: list[Adaptation]) -> None:
+    def __init__(self, report: AdaptationReport) -> None:
         self.text: str | None = None
         self.refusal: str | None = None
-        self.thoughts = ""
+        self.reasoning = ""
         self.details: list[Json] = []
         self.calls: list[Json] = []
         self.annotations: list[Json] = []
         self.media: Json = {}
         self.report = report
 
-    def note(self, item: Adaptation) -> None:
+    def record_loss(self, item: Adaptation) -> None:
         """Report a loss once."""
-        if item not in self.report:
-            self.report.append(item)
+        self.report.add(item)
 
 
-def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple[Adaptation, ...]]:
-    """The answer's JSON and what it could not say. Raises GatewayError for a garbled one."""
+def render_response(
+    response: Response, context: ResponseContext
+) -> tuple[Json, tuple[Adaptation, ...]]:
+    """The response's JSON and what it could not express.
+
+    Raises GatewayError for a response that the model malformed.
+    """
     if response.finish.reason == "malformed":
-        raise GatewayError(malformed(response.finish))
-    report: list[Adaptation] = []
-    answers = (response, *response.others)
+        raise GatewayError(malformed_output_error(response.finish))
+    report = AdaptationReport()
+    responses = (response, *response.alternatives)
     body: Json = {
-        "id": f"chatcmpl-{exchange.id}",
+        "id": f"chatcmpl-{context.id}",
         "object": "chat.completion",
-        "created": exchange.created,
-        "model": exchange.model,
-        "choices": [_choice(answer, i, exchange, report) for i, answer in enumerate(answers)],
+        "created": context.created,
+        "model": context.model,
+        "choices": [
+            _choice(choice_response, i, context, report)
+            for i, choice_response in enumerate(responses)
+        ],
     }
     if (usage := render_usage(response.usage)) is not None:
         body["usage"] = usage
@@ -75,73 +87,85 @@ def render_response(response: Response, exchange: Exchange) -> tuple[Json, tuple
     return body, tuple(report)
 
 
-def _choice(response: Response, index: int, exchange: Exchange, report: list[Adaptation]) -> Json:
-    finish, tokens = response.finish, tokens_of(response)
-    read = _Message(report)
+def _choice(
+    response: Response, index: int, context: ResponseContext, report: AdaptationReport
+) -> Json:
+    finish, tokens = response.finish, token_logprobs(response)
+    builder = _MessageBuilder(report)
     for part in response.parts:
-        _read(read, part)
+        _add_part(builder, part)
     if finish.reason == "pause":
-        read.note(approximated("finish_reason", "a paused turn is shown as stopped"))
-    refused = read.refusal is not None
+        builder.record_loss(approximated("finish_reason", "a paused turn is shown as stopped"))
+    refused = builder.refusal is not None
     if not refused and finish.reason in {"filter", "refusal"}:
-        read.refusal = finish.explanation
+        builder.refusal = finish.explanation
     return {
         "index": index,
-        "message": _message(read, exchange),
+        "message": _message(builder, context),
         "logprobs": {"content": tokens, "refusal": None} if tokens else None,
-        "finish_reason": finish_out(finish, refused=refused),
+        "finish_reason": finish_out(finish, refused=refused, functions=uses_functions(context)),
     }
 
 
-def _message(read: _Message, exchange: Exchange) -> Json:
-    message: Json = {"role": "assistant", "content": read.text, "refusal": read.refusal}
-    if read.thoughts:
-        message |= dict.fromkeys(reasoning_fields(exchange), read.thoughts)
-    if read.details and exchange.reasoning_field == DETAILS and exchange.thinking != "none":
-        message[DETAILS] = read.details
-    if read.annotations:
-        message["annotations"] = read.annotations
-    if read.calls:
-        message["tool_calls"] = read.calls
-    return message | read.media
+def _message(builder: _MessageBuilder, context: ResponseContext) -> Json:
+    message: Json = {"role": "assistant", "content": builder.text, "refusal": builder.refusal}
+    if builder.reasoning:
+        message |= dict.fromkeys(reasoning_fields(context), builder.reasoning)
+    if (
+        builder.details
+        and context.reasoning_field == DETAILS
+        and context.reasoning_display != "none"
+    ):
+        message[DETAILS] = builder.details
+    if builder.annotations:
+        message["annotations"] = builder.annotations
+    if builder.calls and uses_functions(context):
+        message[FUNCTION_CALL] = builder.calls[0]["function"]
+        if len(builder.calls) > 1:
+            builder.record_loss(ONLY_FIRST_CALL)
+    elif builder.calls:
+        message["tool_calls"] = builder.calls
+    return message | builder.media
 
 
-def _read(read: _Message, part: Part) -> None:
+def _add_part(builder: _MessageBuilder, part: Part) -> None:
     match part:
         case Text():
-            start = len(read.text or "")
-            read.text = (read.text or "") + part.text
-            _cite(read, part, start, len(read.text))
+            start = len(builder.text or "")
+            builder.text = (builder.text or "") + part.text
+            _add_citations(builder, part, start, len(builder.text))
         case Reasoning():
-            read.thoughts += part.text
+            builder.reasoning += part.text
             if part.signature is not None:
-                place = len(read.details)
-                detail = detail_out(part.text, part.signature, place, redacted=part.redacted)
-                read.details.append(detail)
+                index = len(builder.details)
+                detail = detail_out(part.text, part.signature, index, redacted=part.redacted)
+                builder.details.append(detail)
         case Refusal():
-            read.refusal = (read.refusal or "") + part.text
+            builder.refusal = (builder.refusal or "") + part.text
         case ToolCall():
-            read.calls.append(_call(part))
+            builder.calls.append(_tool_call(part))
         case Native():
-            _native(read, part)
+            _add_native(builder, part)
         case Image() | Document() | Audio() | ToolResult():
             kind = type(part).__name__.lower()
-            read.note(dropped(f"content.{kind}", "no equivalent in an OpenAI Chat answer"))
+            builder.record_loss(
+                dropped(f"content.{kind}", "no equivalent in an OpenAI Chat response")
+            )
         case _:
             assert_never(part)
 
 
-def _cite(read: _Message, text: Text, start: int, end: int) -> None:
+def _add_citations(builder: _MessageBuilder, text: Text, start: int, end: int) -> None:
     for citation in text.citations:
-        item = citation_out(citation, start, end)
-        if item is not None:
-            read.annotations.append(item)
+        annotation = citation_out(citation, start, end)
+        if annotation is not None:
+            builder.annotations.append(annotation)
         else:
-            why = "a source without a URL has no place in OpenAI Chat"
-            read.note(dropped("citations", why))
+            why = "OpenAI Chat has no sources without a URL"
+            builder.record_loss(dropped("citations", why))
 
 
-def _call(call: ToolCall) -> Json:
+def _tool_call(call: ToolCall) -> Json:
     out: Json = {"id": call.id, "type": "function"}
     if call.custom:
         out |= {
@@ -149,20 +173,20 @@ def _call(call: ToolCall) -> Json:
             "custom": {"name": call.name, "input": call.raw or ""},
         }
     else:
-        out["function"] = {"name": call.name, "arguments": written(call)}
+        out["function"] = {"name": call.name, "arguments": render_arguments(call)}
     if call.signature is not None:
-        out["extra_content"] = shown_signature(call.signature)
+        out["extra_content"] = wrapped_extra_content(call.signature)
     return out
 
 
-def _native(read: _Message, part: Native) -> None:
+def _add_native(builder: _MessageBuilder, part: Native) -> None:
     if part.dialect != NAME:
         kind = part.data.get("type", "unknown")
-        read.note(dropped(f"content.{kind}", "no equivalent in OpenAI Chat"))
+        builder.record_loss(dropped(f"content.{kind}", "no equivalent in OpenAI Chat"))
         return
     field = part.data.get("type", "")
-    rest = {key: value for key, value in part.data.items() if key != "type"}
+    fields = {key: value for key, value in part.data.items() if key != "type"}
     if field == "images":
-        read.media["images"] = [*read.media.get("images", []), *rest.get("images", [])]
+        builder.media["images"] = [*builder.media.get("images", []), *fields.get("images", [])]
     elif field:
-        read.media[field] = rest
+        builder.media[field] = fields

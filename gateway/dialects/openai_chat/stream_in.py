@@ -1,11 +1,11 @@
-"""A provider's answer, streamed or whole -> canonical events.
+"""A provider's response, streamed or complete -> canonical events.
 
-Providers differ in every detail that the official description leaves open; what a
-chunk may hold is in `_Chunk` and `_Delta`, and anything else is left out. What is no
-chunk at all ends the stream as Failed: never an exception, never a clean end.
+Providers differ in every detail that the official reference leaves open; `_Chunk` and
+`_Delta` list the supported fields, and others are ignored. A frame that is no chunk ends
+the stream as Failed: never an exception, never a clean end.
 
-The finish is held until the usage or the end of the bytes has come, because the
-usage may stand on any chunk, before or after the finish.
+The finish is buffered until the usage or the end of the bytes has arrived, because any
+chunk may carry the usage, before or after the finish.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon.alternatives import AlternativeParsers
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
-    Cited,
+    CitationDelta,
     Delta,
     End,
     Event,
     Failed,
     NativeDelta,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import fold, newer
-from gateway.canon.others import Others
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Citation
-from gateway.canon.response import Response, Usage
+from gateway.canon.response import Response, Usage, merge_usage
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
-from gateway.dialects.openai_chat.call_stream import CallStream
-from gateway.dialects.openai_chat.citations import citations_in
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.openai_chat.citations import citations_in, listed_citations_in
 from gateway.dialects.openai_chat.finish import finish_in
-from gateway.dialects.openai_chat.parts import NAME, thought_text
+from gateway.dialects.openai_chat.parts import NAME, thinking_text
 from gateway.dialects.openai_chat.reasoning import details_text
-from gateway.dialects.openai_chat.thought_stream import ThoughtState
+from gateway.dialects.openai_chat.reasoning_state import ReasoningStateCollector
+from gateway.dialects.openai_chat.tool_call_stream import ToolCallStream
 from gateway.dialects.openai_chat.usage import parse_usage
-from gateway.dialects.openai_errors import error_in, is_error
-from gateway.dialects.openai_logprobs import extra_of
+from gateway.dialects.openai_errors import find_error, is_error
+from gateway.dialects.openai_logprobs import logprobs_extra
 from gateway.framing.sse import Frame
 
-_BAD = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 class _Delta(msgspec.Struct):
-    """A delta, or the message of a whole answer."""
+    """A delta, or the message of a complete response."""
 
     content: Any = None
     reasoning_content: Any = None
@@ -86,6 +86,8 @@ class _Chunk(msgspec.Struct):
     error: Any = None
     x_groq: _Groq | None = None
     service_tier: Any = None
+    citations: Any = None
+    search_results: Any = None
     system_fingerprint: Any = None
 
 
@@ -93,19 +95,24 @@ _decoder = msgspec.json.Decoder(_Chunk)
 
 
 class ChatStreamParser:
-    """One stream of chunks -> events. Further choices that were asked for wait for the end."""
+    """One stream of chunks -> events. Further requested choices are emitted at the end."""
 
-    def __init__(self, traits: Traits, rendered: Rendered | None) -> None:
-        several = _asks_for_several(rendered)
-        self._others = Others(lambda: ChatStreamParser(traits, rendered)) if several else None
+    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+        wants_choices = _wants_multiple_choices(rendered)
+        self._others = (
+            AlternativeParsers(lambda: ChatStreamParser(traits, rendered))
+            if wants_choices
+            else None
+        )
         self._kind, self._model = traits.kind, traits.model
-        self._calls = CallStream(rendered)
+        self._calls = ToolCallStream(rendered)
         self._started = False
-        self._over = False
-        self._open = ""
-        self._late: list[tuple[str, str]] = []
-        self._thought = ThoughtState()
-        self._cited: list[Citation] = []
+        self._ended = False
+        self._open_kind = ""
+        self._deferred_text: list[tuple[str, str]] = []
+        self._reasoning_state = ReasoningStateCollector()
+        self._pending_citations: list[Citation] = []
+        self._listed_citations: list[Citation] = []
         self._refused = False
         self._finish: Any = None
         self._stop: Any = None
@@ -113,31 +120,31 @@ class ChatStreamParser:
 
     def feed(self, frame: Frame) -> list[Event]:
         """The events this frame completes."""
-        if self._over:
+        if self._ended:
             return []
         data = frame.data
         if data[:6] == b"[DONE]":
-            return self._end(told=True)
+            return self._end(done_received=True)
         try:
             chunk = _decoder.decode(data)
-        except _BAD:
-            error = _odd(data)
+        except _DECODE_ERRORS:
+            error = _error_in_frame(data)
             return self._fail(error) if error is not None else []
         if frame.event == "error":
-            return self._fail(error_in(_loose(data)))
+            return self._fail(find_error(_decode_or_none(data)))
         if not chunk.choices and chunk.error is None and chunk.usage is None:
             # A keep-alive, Azure's prompt filter results, or an error in another shape.
-            value = _loose(data)
+            value = _decode_or_none(data)
             if is_error(value):
-                return self._fail(error_in(value))
+                return self._fail(find_error(value))
         return self._chunk(chunk)
 
     def close(self) -> list[Event]:
-        """End where the finish has been seen, else Failed."""
-        return [] if self._over else self._end(told=False)
+        """End if the finish reason was received, else Failed."""
+        return [] if self._ended else self._end(done_received=False)
 
-    def whole(self, chunk: _Chunk) -> list[Event]:
-        """The events of a whole answer."""
+    def feed_complete(self, chunk: _Chunk) -> list[Event]:
+        """The events of a complete response."""
         return self._chunk(chunk) + self.close()
 
     # --- chunks ----------------------------------------------------------------------
@@ -146,47 +153,41 @@ class ChatStreamParser:
         groq = chunk.x_groq
         error = chunk.error or (groq.error if groq is not None else None)
         if error:
-            return self._fail(error_in({"error": error}))
+            return self._fail(find_error({"error": error}))
         usage = chunk.usage or (groq.usage if groq is not None else None)
         if usage is not None:
-            self._note_usage(usage)
+            self._add_usage(usage)
+        if chunk.citations or chunk.search_results:
+            self._listed_citations = listed_citations_in(chunk.citations, chunk.search_results)
         choices = chunk.choices
         if not choices:
             return []
         events: list[Event] = []
         if not self._started:
-            self._start(chunk, events)
+            self._emit_start(chunk, events)
         for choice in choices:
             if choice is None:
                 continue
             if not choice.index:
                 self._choice(choice, events)
             elif self._others is not None and type(choice.index) is int:
-                parser, gathered = self._others.at(choice.index)
-                gathered += parser._chunk(_alone(chunk, choice))
+                parser, other_events = self._others.parser_for(choice.index)
+                other_events += parser._chunk(_single_choice_chunk(chunk, choice))
         return events
 
-    def _note_usage(self, usage: Any) -> None:
-        found = parse_usage(usage)
-        if found is not None:
-            self._usage = newer(self._usage, found)
+    def _add_usage(self, usage: Any) -> None:
+        parsed = parse_usage(usage)
+        if parsed is not None:
+            self._usage = merge_usage(self._usage, parsed)
 
-    def _start(self, chunk: _Chunk, events: list[Event]) -> None:
+    def _emit_start(self, chunk: _Chunk, events: list[Event]) -> None:
         self._started = True
-        answer_id = chunk.id if isinstance(chunk.id, str) else ""
+        response_id = chunk.id if isinstance(chunk.id, str) else ""
         model = chunk.model if isinstance(chunk.model, str) else ""
         self._model = self._model or model
-        self._calls.answer_id = "".join(c for c in answer_id if c.isalnum() or c in "-_")
-        self._calls.signer = (self._kind, self._model)
-        tier = chunk.service_tier
-        events.append(
-            Start(
-                id=answer_id,
-                model=model,
-                created=chunk.created if type(chunk.created) is int else None,
-                service_tier=tier if isinstance(tier, str) else None,
-            )
-        )
+        self._calls.response_id = "".join(c for c in response_id if c.isalnum() or c in "-_")
+        self._calls.state_origin = (self._kind, self._model)
+        events.append(_start_event(chunk, response_id, model, self._usage))
 
     def _choice(self, choice: _Choice, events: list[Event]) -> None:
         delta = choice.delta or choice.message
@@ -194,76 +195,76 @@ class ChatStreamParser:
             self._delta(delta, events)
         if choice.finish_reason is not None:
             self._finish, self._stop = choice.finish_reason, choice.stop_reason
-            self._settle(events)
+            self._close_all(events)
 
     def _delta(self, delta: _Delta, events: list[Event]) -> None:
-        thought = delta.reasoning_content or delta.reasoning
-        if thought or delta.reasoning_details:
-            self._reasoning(thought, delta.reasoning_details, events)
+        reasoning_text = delta.reasoning_content or delta.reasoning
+        if reasoning_text or delta.reasoning_details:
+            self._reasoning(reasoning_text, delta.reasoning_details, events)
         content = delta.content
         if content:
             if type(content) is str:
-                self._say("text", content, events)
+                self._emit_text("text", content, events)
             else:
                 self._content_list(content, events)
         if delta.refusal and isinstance(delta.refusal, str):
             self._refused = True
-            self._say("refusal", delta.refusal, events)
+            self._emit_text("refusal", delta.refusal, events)
         if delta.annotations:
             self._annotations(delta.annotations, events)
         if delta.audio or delta.images:
             self._media(delta, events)
         if delta.tool_calls or delta.function_call:
-            self._call_pieces(delta, events)
+            self._call_deltas(delta, events)
 
     # --- text ------------------------------------------------------------------------
 
-    def _say(self, kind: Any, text: str, events: list[Event]) -> None:
-        """More text; while calls are open it waits, as their arguments may go on."""
-        if self._open != kind:
-            if self._calls.open:
-                self._late.append((kind, text))
+    def _emit_text(self, kind: Any, text: str, events: list[Event]) -> None:
+        """Emit text; defer it while calls are open, as their arguments may continue."""
+        if self._open_kind != kind:
+            if self._calls.has_open_call:
+                self._deferred_text.append((kind, text))
                 return
             self._close_block(events)
             events.append(BlockStart(kind=kind))
-            self._open = kind
-            if kind == "text" and self._cited:
-                events += [Cited(citation) for citation in self._cited]
-                self._cited = []
+            self._open_kind = kind
+            if kind == "text" and self._pending_citations:
+                events += [CitationDelta(citation) for citation in self._pending_citations]
+                self._pending_citations = []
         events.append(Delta(text))
 
     def _content_list(self, content: Any, events: list[Event]) -> None:
-        """Mistral's content: a list of chunks, thoughts among them."""
+        """Mistral's content: a list of text and thinking chunks."""
         for part in content if isinstance(content, list) else []:
             if not isinstance(part, dict):
                 continue
             if part.get("type") == "thinking":
-                self._thought.sign(part.get("signature"))
-                if words := thought_text(part.get("thinking")):
-                    self._say("reasoning", words, events)
+                self._reasoning_state.set_signature(part.get("signature"))
+                if thinking := thinking_text(part.get("thinking")):
+                    self._emit_text("reasoning", thinking, events)
             elif isinstance(part.get("text"), str) and part["text"]:
-                self._say("text", part["text"], events)
+                self._emit_text("text", part["text"], events)
 
-    def _reasoning(self, thought: Any, details: Any, events: list[Event]) -> None:
+    def _reasoning(self, reasoning_text: Any, details: Any, events: list[Event]) -> None:
         if isinstance(details, list):
             details = [detail for detail in details if isinstance(detail, dict)]
-            thought = thought or details_text(details)
+            reasoning_text = reasoning_text or details_text(details)
         else:
             details = []
-        if isinstance(thought, str) and thought:
-            self._say("reasoning", thought, events)
-        self._thought.add(details)
+        if isinstance(reasoning_text, str) and reasoning_text:
+            self._emit_text("reasoning", reasoning_text, events)
+        self._reasoning_state.add(details)
 
     def _annotations(self, annotations: Any, events: list[Event]) -> None:
         citations = citations_in(annotations)
-        if self._open == "text":
-            events += [Cited(citation) for citation in citations]
+        if self._open_kind == "text":
+            events += [CitationDelta(citation) for citation in citations]
         else:
-            self._cited += citations
+            self._pending_citations += citations
 
     def _media(self, delta: _Delta, events: list[Event]) -> None:
-        """Sound and pictures, which have no canonical place in an answer."""
-        if self._calls.open:
+        """Audio and images, which have no canonical form in a response."""
+        if self._calls.has_open_call:
             return
         if isinstance(delta.images, list):
             self._close_block(events)
@@ -273,131 +274,153 @@ class ChatStreamParser:
                 BlockEnd(),
             ]
         if isinstance(delta.audio, dict):
-            if self._open != "native":
+            if self._open_kind != "native":
                 self._close_block(events)
                 native = {"type": "audio"}
                 events.append(BlockStart(kind="native", dialect=NAME, native=native))
-                self._open = "native"
+                self._open_kind = "native"
             events.append(NativeDelta(delta.audio))
 
     # --- calls and block ends ----------------------------------------------------------
 
-    def _call_pieces(self, delta: _Delta, events: list[Event]) -> None:
-        pieces = delta.tool_calls or []
-        pieces = [pieces] if isinstance(pieces, dict) else pieces
-        older = delta.function_call
-        if isinstance(older, dict):
-            name = older.get("name")
-            call_id = f"call_{self._calls.answer_id or 'g'}_0" if name else None
-            pieces = [{"index": -1, "id": call_id, "function": older}]
-        if not isinstance(pieces, list) or not pieces:
+    def _call_deltas(self, delta: _Delta, events: list[Event]) -> None:
+        call_deltas = delta.tool_calls or []
+        call_deltas = [call_deltas] if isinstance(call_deltas, dict) else call_deltas
+        function_call = delta.function_call
+        if isinstance(function_call, dict):
+            name = function_call.get("name")
+            call_id = f"call_{self._calls.response_id or 'g'}_0" if name else None
+            call_deltas = [{"index": -1, "id": call_id, "function": function_call}]
+        if not isinstance(call_deltas, list) or not call_deltas:
             return
         self._close_block(events)
-        for piece in pieces:
-            self._calls.feed(piece, events)
+        for call_delta in call_deltas:
+            self._calls.feed(call_delta, events)
 
     def _close_block(self, events: list[Event]) -> None:
-        if self._open == "reasoning":
-            events.append(self._signed())
-        if self._open:
+        if self._open_kind == "reasoning":
+            events.append(self._take_signature())
+        if self._open_kind == "text":
+            events += [CitationDelta(citation) for citation in self._listed_citations]
+            self._listed_citations = []
+        if self._open_kind:
             events.append(BlockEnd())
-            self._open = ""
-        if self._thought.held and not self._calls.open:
-            # State without words, or state that came after them.
+            self._open_kind = ""
+        if self._reasoning_state.has_state and not self._calls.has_open_call:
+            # State without text, or state that arrived after the text.
             redacted = BlockStart(kind="reasoning", redacted=True)
-            events += [redacted, self._signed(), BlockEnd()]
+            events += [redacted, self._take_signature(), BlockEnd()]
 
-    def _signed(self) -> Signed:
-        return Signed(self._thought.take(self._kind, self._model))
+    def _take_signature(self) -> SignatureDelta:
+        return SignatureDelta(self._reasoning_state.take_signature(self._kind, self._model))
 
-    def _settle(self, events: list[Event]) -> None:
-        """Close all that is open; text that waited for calls follows them."""
+    def _close_all(self, events: list[Event]) -> None:
+        """Close all open blocks; text that was deferred by calls follows them."""
         self._close_block(events)
         self._calls.close(events)
-        late, self._late = self._late, []
-        for kind, text in late:
-            self._say(kind, text, events)
+        deferred_text, self._deferred_text = self._deferred_text, []
+        for kind, text in deferred_text:
+            self._emit_text(kind, text, events)
         self._close_block(events)
 
     # --- ends ------------------------------------------------------------------------
 
-    def _end(self, *, told: bool) -> list[Event]:
-        """The end: clean if the provider said so in any way, else a cut stream."""
-        if not self._started or (self._finish is None and not told):
+    def _end(self, *, done_received: bool) -> list[Event]:
+        """The end: clean if the provider signalled it in any way, else a truncated stream."""
+        if not self._started or (self._finish is None and not done_received):
             why = "the upstream's stream broke off before the answer was complete"
             return self._fail(bad_upstream(why).error)
         events: list[Event] = []
-        self._settle(events)
-        self._over = True
+        self._close_all(events)
+        self._ended = True
         if self._usage is not None:
             events.append(UsageUpdate(self._usage))
-        calls = self._calls.any
+        calls = self._calls.has_calls
         finish = finish_in(self._finish, calls=calls, refused=self._refused, stop=self._stop)
         try:
-            others = self._others.close(lambda each: each._end(told=told)) if self._others else ()
+            others = (
+                self._others.close(lambda each: each._end(done_received=done_received))
+                if self._others
+                else ()
+            )
         except GatewayError as failure:
             return self._fail(failure.error)
         return [*events, End(finish, others)]
 
     def _fail(self, error: Error) -> list[Event]:
-        self._over = True
+        self._ended = True
         return [Failed(error)]
 
 
-def _asks_for_several(rendered: Rendered | None) -> bool:
+def _start_event(chunk: _Chunk, response_id: str, model: str, usage: Usage | None) -> Start:
+    tier = chunk.service_tier
+    return Start(
+        id=response_id,
+        model=model,
+        created=chunk.created if type(chunk.created) is int else None,
+        service_tier=tier if isinstance(tier, str) else None,
+        prompt_tokens=usage.prompt_tokens if usage is not None else None,
+    )
+
+
+def _wants_multiple_choices(rendered: RenderedRequest | None) -> bool:
     return rendered is not None and rendered.body.get("n", 1) > 1
 
 
-def _alone(chunk: _Chunk, choice: _Choice) -> _Chunk:
-    """The chunk with this choice only, as if it were the first."""
+def _single_choice_chunk(chunk: _Chunk, choice: _Choice) -> _Chunk:
+    """The chunk with this choice only, at index 0."""
     choice = msgspec.structs.replace(choice, index=0)
     return msgspec.structs.replace(chunk, choices=[choice], usage=None, x_groq=None)
 
 
-def _odd(data: bytes) -> Error | None:
-    """What is wrong with a frame that is no chunk; None for an empty one."""
+def _error_in_frame(data: bytes) -> Error | None:
+    """The error for a frame that is no chunk; None for an empty frame."""
     if not data.strip():
         return None
-    value = _loose(data)
+    value = _decode_or_none(data)
     if is_error(value):
-        return error_in(value)
+        return find_error(value)
     return bad_upstream("the upstream sent an event that is no chat chunk").error
 
 
-def _loose(data: bytes) -> Any:
+def _decode_or_none(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)
-    except _BAD:
+    except _DECODE_ERRORS:
         return None
 
 
-def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Response:
-    """The canonical answer. Raises GatewayError for a shape that is no answer."""
+def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+    """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
-        raise GatewayError(error_in(body))
+        raise GatewayError(find_error(body))
     try:
         chunk = msgspec.convert(body, _Chunk)
     except (msgspec.MsgspecError, RecursionError):
         raise bad_upstream("the upstream's answer is no chat completion") from None
-    first, *more = chunk.choices or [None]
-    if first is None:
+    first_choice, *other_choices = chunk.choices or [None]
+    if first_choice is None:
         raise bad_upstream("the upstream's answer holds no choices")
-    answer = _answer(chunk, first, traits, rendered)
-    if not _asks_for_several(rendered):
-        return answer
+    response = _choice_response(chunk, first_choice, traits, rendered)
+    if not _wants_multiple_choices(rendered):
+        return response
     chunk.usage = None
-    others = tuple(_answer(chunk, choice, traits, rendered) for choice in more if choice)
-    return msgspec.structs.replace(answer, others=others)
+    others = tuple(
+        _choice_response(chunk, choice, traits, rendered) for choice in other_choices if choice
+    )
+    return msgspec.structs.replace(response, alternatives=others)
 
 
-def _answer(chunk: _Chunk, choice: _Choice, traits: Traits, rendered: Rendered | None) -> Response:
+def _choice_response(
+    chunk: _Chunk, choice: _Choice, traits: Traits, rendered: RenderedRequest | None
+) -> Response:
     if choice.message is None and choice.delta is None:
         raise bad_upstream("the upstream's answer holds no message")
     choice.index, choice.finish_reason = 0, choice.finish_reason or "stop"
     chunk.choices = [choice]
-    told = choice.logprobs
-    extra = extra_of(told.get("content") if isinstance(told, dict) else None)
+    logprobs = choice.logprobs
+    extra = logprobs_extra(logprobs.get("content") if isinstance(logprobs, dict) else None)
     if chunk.system_fingerprint is not None:
         extra[NAME] = {"system_fingerprint": chunk.system_fingerprint}
-    response = fold(ChatStreamParser(traits, rendered).whole(chunk))
+    response = fold_events(ChatStreamParser(traits, rendered).feed_complete(chunk))
     return msgspec.structs.replace(response, extra=extra)

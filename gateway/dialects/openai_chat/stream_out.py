@@ -1,7 +1,7 @@
 """Canonical events -> a client's Chat stream.
 
-All chunks of an answer begin with the same bytes; they are made once. An error is
-the last event and no `[DONE]` follows it, or clients would take it for success.
+All chunks of a response start with the same bytes, encoded once. An error is the last
+event and no `[DONE]` follows it, or clients would treat the response as successful.
 """
 
 from __future__ import annotations
@@ -10,83 +10,89 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
 from gateway.canon.errors import Error
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
-    Cited,
+    CitationDelta,
     Delta,
     End,
     Event,
     Failed,
     NativeDelta,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import newer, unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import Citation
-from gateway.canon.response import Finish, Response, Usage
-from gateway.dialects.base import Exchange
-from gateway.dialects.openai_chat.calls import shown_signature
+from gateway.canon.response import Finish, Response, Usage, merge_usage
+from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_chat.citations import citation_out
 from gateway.dialects.openai_chat.finish import finish_out
+from gateway.dialects.openai_chat.legacy_functions import (
+    FUNCTION_CALL,
+    ONLY_FIRST_CALL,
+    uses_functions,
+)
 from gateway.dialects.openai_chat.parts import NAME
 from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out
+from gateway.dialects.openai_chat.tool_calls import wrapped_extra_content
 from gateway.dialects.openai_chat.usage import render_usage
 from gateway.dialects.openai_errors import error_body
 
 Json = dict[str, Any]
 _encode = msgspec.json.encode
-_GOES_ON = b',"finish_reason":null}]}\n\n'
+_CHUNK_END = b',"finish_reason":null}]}\n\n'
 _DONE = b"data: [DONE]\n\n"
 
 
-def reasoning_fields(exchange: Exchange) -> tuple[str, ...]:
-    """The fields that show reasoning to this client; none where it is hidden."""
-    if exchange.thinking == "none" or exchange.reasoning_field == "none":
+def reasoning_fields(context: ResponseContext) -> tuple[str, ...]:
+    """The fields that show reasoning to this client; empty if it is hidden."""
+    if context.reasoning_display == "none" or context.reasoning_field == "none":
         return ()
-    if exchange.reasoning_field == "both":
+    if context.reasoning_field == "both":
         return ("reasoning_content", "reasoning")
-    if exchange.reasoning_field == DETAILS:
+    if context.reasoning_field == DETAILS:
         return ("reasoning",)
-    return (exchange.reasoning_field,)
+    return (context.reasoning_field,)
 
 
 class ChatStreamRenderer:
-    """Prints one answer as chunks."""
+    """Renders one response as chunks."""
 
-    def __init__(self, exchange: Exchange, index: int = 0) -> None:
-        self.report: list[Adaptation] = []
-        self._exchange = exchange
+    def __init__(self, context: ResponseContext, index: int = 0) -> None:
+        self.report = AdaptationReport()
+        self._context = context
         head = {
-            "id": f"chatcmpl-{exchange.id}",
+            "id": f"chatcmpl-{context.id}",
             "object": "chat.completion.chunk",
-            "created": exchange.created,
-            "model": exchange.model,
+            "created": context.created,
+            "model": context.model,
         }
         self._head = b"data: " + _encode(head)[:-1]
         self._prefix = self._head + b',"choices":[{"index":%d,"delta":' % index
         self._text = self._prefix + b'{"content":'
-        self._include_usage = exchange.include_usage
-        self._reasoning = reasoning_fields(exchange)
-        self._details = exchange.reasoning_field == DETAILS and bool(self._reasoning)
-        self._thought: list[str] = []
-        self._told = 0
+        self._include_usage = context.include_usage
+        self._reasoning_fields = reasoning_fields(context)
+        self._with_details = context.reasoning_field == DETAILS and bool(self._reasoning_fields)
+        self._reasoning_texts: list[str] = []
+        self._detail_count = 0
+        self._uses_functions = uses_functions(context)
         self._usage: Usage | None = None
         self._block = BlockStart(kind="text")
-        self._calls = 0
-        self._empty = True
+        self._call_count = 0
+        self._call_is_empty = True
         self._refused = False
-        self._length = 0
-        self._begun_at = 0
-        self._cited: list[Citation] = []
-        self._over = False
+        self._text_length = 0
+        self._block_start = 0
+        self._pending_citations: list[Citation] = []
+        self._ended = False
 
     def feed(self, event: Event) -> bytes:
-        """The bytes this event prints."""
-        if self._over:
+        """The bytes for this event."""
+        if self._ended:
             return b""
         if type(event) is Delta:
             return self._delta(event.text)
@@ -95,16 +101,16 @@ class ChatStreamRenderer:
                 self._usage = event.usage
                 return self._chunk({"role": "assistant", "content": ""})
             case BlockStart():
-                return self._open(event)
+                return self._block_start_event(event)
             case BlockEnd():
-                return self._close()
+                return self._block_end()
             case UsageUpdate():
-                self._usage = newer(self._usage, event.usage)
+                self._usage = merge_usage(self._usage, event.usage)
                 return b""
-            case Cited():
-                self._cited.append(event.citation)
+            case CitationDelta():
+                self._pending_citations.append(event.citation)
                 return b""
-            case Signed():
+            case SignatureDelta():
                 return self._signed(event)
             case NativeDelta():
                 return self._native(event.data)
@@ -118,33 +124,35 @@ class ChatStreamRenderer:
                 assert_never(event)
 
     def _chunk(self, delta: Json) -> bytes:
-        return self._prefix + _encode(delta) + _GOES_ON
+        return self._prefix + _encode(delta) + _CHUNK_END
 
     def _delta(self, text: str) -> bytes:
         kind = self._block.kind
         if kind == "text":
-            self._length += len(text)
-            return self._text + _encode(text) + b"}" + _GOES_ON
+            self._text_length += len(text)
+            return self._text + _encode(text) + b"}" + _CHUNK_END
         if kind == "tool_call":
-            self._empty = False
-            return self._call_piece(text)
+            self._call_is_empty = False
+            return self._call_arguments(text)
         if kind == "refusal":
             return self._refusal(text)
-        if kind == "reasoning" and self._reasoning:
-            self._thought.append(text)
-            return self._chunk(dict.fromkeys(self._reasoning, text))
+        if kind == "reasoning" and self._reasoning_fields:
+            self._reasoning_texts.append(text)
+            return self._chunk(dict.fromkeys(self._reasoning_fields, text))
         return b""
 
-    def _open(self, block: BlockStart) -> bytes:
+    def _block_start_event(self, block: BlockStart) -> bytes:
         self._block = block
-        self._begun_at = self._length
+        self._block_start = self._text_length
         if block.kind == "native":
             return self._native(block.native)
         if block.kind != "tool_call":
             return b""
-        self._calls += 1
-        self._empty = True
-        call: Json = {"index": self._calls - 1, "id": block.id}
+        self._call_count += 1
+        self._call_is_empty = True
+        if self._uses_functions:
+            return self._function_call({"name": block.name, "arguments": ""})
+        call: Json = {"index": self._call_count - 1, "id": block.id}
         if block.custom:
             call |= {"type": "custom", "custom": {"name": block.name, "input": ""}}
         else:
@@ -154,57 +162,72 @@ class ChatStreamRenderer:
             }
         return self._chunk({"tool_calls": [call]})
 
-    def _call_piece(self, text: str) -> bytes:
+    def _function_call(self, call: Json) -> bytes:
+        """A call or a fragment of one in the legacy form, which holds the first call only."""
+        if self._call_count > 1:
+            self._record_loss(ONLY_FIRST_CALL)
+            return b""
+        return self._chunk({FUNCTION_CALL: call})
+
+    def _call_arguments(self, text: str) -> bytes:
+        if self._uses_functions:
+            return self._function_call({"arguments": text})
         inner = (
             {"custom": {"input": text}} if self._block.custom else {"function": {"arguments": text}}
         )
-        return self._chunk({"tool_calls": [{"index": self._calls - 1, **inner}]})
+        return self._chunk({"tool_calls": [{"index": self._call_count - 1, **inner}]})
 
-    def _close(self) -> bytes:
+    def _block_end(self) -> bytes:
         block = self._block
-        if block.kind == "tool_call" and self._empty and not block.custom:
-            return self._call_piece("{}")
-        if block.kind == "text" and self._cited:
+        if block.kind == "tool_call" and self._call_is_empty and not block.custom:
+            return self._call_arguments("{}")
+        if block.kind == "text" and self._pending_citations:
             return self._annotations()
         return b""
 
     def _annotations(self) -> bytes:
-        """The sources of the block, whose extent is known only now."""
-        cited, self._cited = self._cited, []
-        shown = [citation_out(citation, self._begun_at, self._length) for citation in cited]
-        annotations = [item for item in shown if item is not None]
-        if len(annotations) < len(shown):
-            self._note(dropped("citations", "a source without a URL has no place in OpenAI Chat"))
+        """The sources of the block, whose end position is known only now."""
+        citations, self._pending_citations = self._pending_citations, []
+        rendered = [
+            citation_out(citation, self._block_start, self._text_length) for citation in citations
+        ]
+        annotations = [annotation for annotation in rendered if annotation is not None]
+        if len(annotations) < len(rendered):
+            self._record_loss(dropped("citations", "OpenAI Chat has no sources without a URL"))
         return self._chunk({"annotations": annotations}) if annotations else b""
 
-    def _signed(self, event: Signed) -> bytes:
-        """A call's state travels with it; a thought's where the route shows details."""
+    def _signed(self, event: SignatureDelta) -> bytes:
+        """The state of a call; that of reasoning only if the route shows details."""
         if self._block.kind != "tool_call":
-            if not self._details:
+            if not self._with_details:
                 return b""
-            words, self._thought = "".join(self._thought), []
-            detail = detail_out(words, event.signature, self._told, redacted=self._block.redacted)
-            self._told += 1
+            reasoning_text, self._reasoning_texts = "".join(self._reasoning_texts), []
+            detail = detail_out(
+                reasoning_text, event.signature, self._detail_count, redacted=self._block.redacted
+            )
+            self._detail_count += 1
             return self._chunk({DETAILS: [detail]})
+        if self._uses_functions:
+            return b""
         # The openai SDK's stream helper fails on a delta of a call without its content.
         inner = {"custom": {"input": ""}} if self._block.custom else {"function": {"arguments": ""}}
-        slot = {
-            "index": self._calls - 1,
+        call_delta = {
+            "index": self._call_count - 1,
             **inner,
-            "extra_content": shown_signature(event.signature),
+            "extra_content": wrapped_extra_content(event.signature),
         }
-        return self._chunk({"tool_calls": [slot]})
+        return self._chunk({"tool_calls": [call_delta]})
 
     def _native(self, data: Json) -> bytes:
         if self._block.dialect != NAME:
             kind = self._block.native.get("type", "unknown")
-            self._note(dropped(f"content.{kind}", "no equivalent in OpenAI Chat"))
+            self._record_loss(dropped(f"content.{kind}", "no equivalent in OpenAI Chat"))
             return b""
         field = self._block.native.get("type", "")
-        rest = {key: value for key, value in data.items() if key != "type"}
-        if not rest:
+        fields = {key: value for key, value in data.items() if key != "type"}
+        if not fields:
             return b""
-        return self._chunk(rest if field == "images" else {field: rest})
+        return self._chunk(fields if field == "images" else {field: fields})
 
     def _refusal(self, text: str) -> bytes:
         self._refused = True
@@ -212,45 +235,47 @@ class ChatStreamRenderer:
 
     def _end(self, event: End) -> bytes:
         if event.finish.reason == "malformed":
-            return self._fail(malformed(event.finish))
-        out = self._finished(event.finish)
-        for index, other in enumerate(event.others, 1):
-            out += self._other(other, index)
+            return self._fail(malformed_output_error(event.finish))
+        other_choices = [
+            self._complete_choice(response, index)
+            for index, response in enumerate(event.alternatives, 1)
+        ]
+        out = b"".join((self._finish_chunk(event.finish), *other_choices))
         usage = render_usage(self._usage) if self._include_usage else None
         if usage is not None:
             out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
-        self._over = True
+        self._ended = True
         return out + _DONE
 
-    def _other(self, other: Response, index: int) -> bytes:
-        """Another answer, in one go: they are complete together."""
-        renderer = ChatStreamRenderer(self._exchange, index)
-        events = unfold(other)
+    def _complete_choice(self, response: Response, index: int) -> bytes:
+        """All chunks of a further choice, which is complete."""
+        renderer = ChatStreamRenderer(self._context, index)
+        events = unfold_response(response)
         out = b"".join(renderer.feed(event) for event in events[:-1])
-        self.report += [item for item in renderer.report if item not in self.report]
-        return out + renderer._finished(other.finish)
+        for adaptation in renderer.report:
+            self.report.add(adaptation)
+        return out + renderer._finish_chunk(response.finish)
 
-    def _finished(self, finish: Finish) -> bytes:
+    def _finish_chunk(self, finish: Finish) -> bytes:
         """The last chunk of a choice."""
         if finish.reason == "pause":
-            self._note(approximated("finish_reason", "a paused turn is shown as stopped"))
+            self._record_loss(approximated("finish_reason", "a paused turn is shown as stopped"))
         out = b""
         refused = self._refused
         if not refused and finish.explanation and finish.reason in {"filter", "refusal"}:
             out = self._refusal(finish.explanation)
-        word = _encode(finish_out(finish, refused=refused))
-        return out + self._prefix + b'{},"finish_reason":' + word + b"}]}\n\n"
+        finish_reason = _encode(finish_out(finish, refused=refused, functions=self._uses_functions))
+        return out + self._prefix + b'{},"finish_reason":' + finish_reason + b"}]}\n\n"
 
     def _fail(self, error: Error) -> bytes:
-        self._over = True
+        self._ended = True
         return b"data: " + _encode(error_body(error)) + b"\n\n"
 
-    def _note(self, item: Adaptation) -> None:
-        if item not in self.report:
-            self.report.append(item)
+    def _record_loss(self, adaptation: Adaptation) -> None:
+        self.report.add(adaptation)
 
 
-def malformed(finish: Finish) -> Error:
-    """The error that stands for an answer which the model garbled."""
+def malformed_output_error(finish: Finish) -> Error:
+    """The error for a response that the model malformed."""
     message = finish.explanation or "the model's output is malformed"
     return Error(kind="malformed_output", message=message)

@@ -2,351 +2,362 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects import web_search
 from gateway.dialects.fields import (
+    enum_value,
     flag,
-    items,
     mapping,
-    needed_mapping,
-    needed_text,
-    one_of,
+    objects,
+    required_mapping,
+    required_text,
     text,
-    wrong,
+    wrong_type,
 )
-from gateway.dialects.openai_chat.job import Job, cache_control_of, cache_in
+from gateway.dialects.openai_chat.legacy_functions import offers_functions
 from gateway.dialects.openai_chat.parts import NAME, Json
-from gateway.dialects.openai_schema import made_strict, tool_parameters
-from gateway.dialects.web_search import WebSearch, located
+from gateway.dialects.openai_chat.render_context import ChatRenderContext, cache_control, cache_in
+from gateway.dialects.openai_schema import strict_schema, tool_parameters
+from gateway.dialects.web_search import WebSearch, user_location
 
-# OpenAI's field for a search of the web.
-_OPTIONS = "web_search_options"
-_FUNCTION = frozenset({"name", "description", "parameters", "strict"})
-_ITEM = frozenset({"type", "function", "cache_control", "defer_loading"})
+# OpenAI's field for web search.
+_SEARCH_OPTIONS = "web_search_options"
+_FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
+_TOOL_FIELDS = frozenset({"type", "function", "cache_control", "defer_loading"})
 
 
 # --- tools ---------------------------------------------------------------------------
 
 
 def tools_in(body: Json) -> tuple[Tool, ...]:
-    """The tools on offer, in any of the three fields that hold some."""
-    tools = [_tool_in(item, f"tools[{i}]") for i, item in enumerate(items(body, "tools"))]
-    for i, item in enumerate(items(body, "functions")):
+    """The offered tools, from all three fields that hold tools."""
+    tools = [_tool_in(item, f"tools[{i}]") for i, item in enumerate(objects(body, "tools"))]
+    for i, item in enumerate(objects(body, "functions")):
         tools.append(_function_in({"function": item}, item, f"functions[{i}]", f"functions[{i}]"))
-    if (search := mapping(body, _OPTIONS)) is not None:
-        native = {_OPTIONS: search}
+    if (search := mapping(body, _SEARCH_OPTIONS)) is not None:
+        native = {_SEARCH_OPTIONS: search}
         tools.append(
-            Tool(name=web_search.NAME, kind="server", dialect=NAME, native=native, at=_OPTIONS)
+            Tool(
+                name=web_search.NAME,
+                kind="server",
+                dialect=NAME,
+                native=native,
+                path=_SEARCH_OPTIONS,
+            )
         )
     return tuple(tools)
 
 
-def _tool_in(item: Json, at: str) -> Tool:
-    kind = text(item, "type", at)
-    if kind == "function" or (kind is None and "function" in item):
-        return _function_in(item, needed_mapping(item, "function", at), f"{at}.function", at)
+def _tool_in(tool: Json, path: str) -> Tool:
+    kind = text(tool, "type", path)
+    if kind == "function" or (kind is None and "function" in tool):
+        return _function_in(
+            tool, required_mapping(tool, "function", path), f"{path}.function", path
+        )
     if kind == "custom":
-        return _custom_in(item, at)
+        return _custom_in(tool, path)
     if kind is None:
-        raise invalid(f"{at}.type is required: give 'function' or 'custom'", f"{at}.type")
-    name = item.get("name")
+        raise invalid(f"{path}.type is required: 'function' or 'custom'", f"{path}.type")
+    name = tool.get("name")
     return Tool(
         name=name if isinstance(name, str) else kind,
         kind="server",
         dialect=NAME,
-        native=item,
-        at=at,
+        native=tool,
+        path=path,
     )
 
 
-def _function_in(item: Json, function: Json, inner: str, at: str) -> Tool:
-    extra = {} if function.keys() <= _FUNCTION else _others(function, _FUNCTION)
-    if not item.keys() <= _ITEM:
-        extra |= _others(item, _ITEM)
+def _function_in(tool: Json, function: Json, function_path: str, path: str) -> Tool:
+    extra = (
+        {} if function.keys() <= _FUNCTION_FIELDS else _fields_except(function, _FUNCTION_FIELDS)
+    )
+    if not tool.keys() <= _TOOL_FIELDS:
+        extra |= _fields_except(tool, _TOOL_FIELDS)
     return Tool(
-        name=needed_text(function, "name", inner),
-        description=text(function, "description", inner),
-        schema=mapping(function, "parameters", inner),
-        strict=flag(function, "strict", inner),
-        defer=bool(flag(item, "defer_loading", at)),
-        cache=cache_in(item),
+        name=required_text(function, "name", function_path),
+        description=text(function, "description", function_path),
+        schema=mapping(function, "parameters", function_path),
+        strict=flag(function, "strict", function_path),
+        defer=bool(flag(tool, "defer_loading", path)),
+        cache=cache_in(tool),
         dialect=NAME if extra else "",
         extra=extra,
-        at=at,
+        path=path,
     )
 
 
-def _others(obj: Json, known: frozenset[str]) -> Json:
-    return {key: value for key, value in obj.items() if key not in known}
+def _fields_except(obj: Json, excluded: frozenset[str]) -> Json:
+    return {key: value for key, value in obj.items() if key not in excluded}
 
 
-def _custom_in(item: Json, at: str) -> Tool:
-    custom = needed_mapping(item, "custom", at)
-    path = f"{at}.custom"
+def _custom_in(tool: Json, path: str) -> Tool:
+    custom = required_mapping(tool, "custom", path)
+    field_path = f"{path}.custom"
     return Tool(
-        name=needed_text(custom, "name", path),
+        name=required_text(custom, "name", field_path),
         kind="custom",
-        description=text(custom, "description", path),
-        format=mapping(custom, "format", path),
-        at=at,
+        description=text(custom, "description", field_path),
+        format=mapping(custom, "format", field_path),
+        path=path,
     )
 
 
-def tools_out(job: Job, body: Json) -> None:
-    """Write the tools, and what is said about choosing among them, into the body."""
-    request, traits = job.request, job.traits
+def tools_out(context: ChatRenderContext, body: Json) -> None:
+    """Write the tools and the tool choice into the body."""
+    request, traits = context.request, context.traits
     if not request.tools:
-        _choice_without_tools(job)
+        _choice_without_tools(context)
         return
     if not traits.tools:
-        job.drop("tools", f"{traits.model or 'this model'} takes no tools")
+        context.drop("tools", f"{traits.model or 'this model'} takes no tools")
         return
-    offered = _loaded(job, request.tools)
-    if not job.traits.allowed_tools:
-        offered = job.allowed(offered)
-    out = [item for tool in offered if (item := _tool_out(job, tool, body)) is not None]
+    offered = context.load_deferred_tools()
+    if not context.traits.allowed_tools:
+        offered = context.filter_allowed_tools(offered)
+    out = [item for tool in offered if (item := _tool_out(context, tool, body)) is not None]
     if not out:
-        _choice_without_tools(job)
+        _choice_without_tools(context)
         return
     body["tools"] = out
-    _choice_out(job, body)
+    _choice_out(context, body)
 
 
-def _loaded(job: Job, tools: tuple[Tool, ...]) -> list[Tool]:
-    """The tools that can be sent without a tool search.
-
-    With a search tool in the list the deferred ones are real and all sent at once;
-    without one they are placeholders that the client itself would fill later, unless
-    the choice names them.
-    """
-    searched = any(tool.kind == "server" and "tool_search" in tool.name for tool in tools)
-    choice = job.request.tool_choice
-    chosen = choice.names if choice is not None else ()
-    kept: list[Tool] = []
-    for tool in tools:
-        if tool.defer and not searched and tool.name not in chosen:
-            job.drop(tool.at, "defer_loading tool without tool search")
-            continue
-        if tool.defer:
-            job.bend(f"{tool.at}.defer_loading", "no tool search upstream: sent at once")
-        kept.append(tool)
-    return kept
-
-
-def _tool_out(job: Job, tool: Tool, body: Json) -> Json | None:
+def _tool_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None:
     match tool.kind:
         case "server":
-            return _server_out(job, tool, body)
-        case "custom" if job.traits.custom_tools:
-            job.unmark(tool.cache)
-            custom = {"name": job.name(tool.name), **_said(tool)}
+            return _server_out(context, tool, body)
+        case "custom" if context.traits.custom_tools:
+            context.drop_cache_marks(tool.cache)
+            custom = {"name": context.sent_name(tool.name), **_description(tool)}
             if tool.format is not None:
                 custom["format"] = tool.format
             return {"type": "custom", "custom": custom}
         case "custom":
-            return _custom_as_function(job, tool)
+            return _custom_as_function(context, tool)
         case "function":
-            return _function_out(job, tool)
+            return _function_out(context, tool)
         case _:
             assert_never(tool.kind)
 
 
-def _said(tool: Tool) -> Json:
+def _description(tool: Tool) -> Json:
     return {"description": tool.description} if tool.description is not None else {}
 
 
-def _server_out(job: Job, tool: Tool, body: Json) -> Json | None:
+def _server_out(context: ChatRenderContext, tool: Tool, body: Json) -> Json | None:
     if tool.dialect != NAME or tool.native is None:
-        search = web_search.asked(tool)
-        if search is not None and job.traits.web_search:
-            return _web_search_out(job, tool, search, body)
-        job.drop(tool.at, f"no equivalent for the server tool {tool.name}")
-        return None
-    if tool.name == web_search.NAME and _OPTIONS in tool.native:
+        search = context.find_web_search(tool)
+        return _web_search_out(context, tool, search, body) if search is not None else None
+    if tool.name == web_search.NAME and _SEARCH_OPTIONS in tool.native:
         body.update(tool.native)
         return None
     return tool.native
 
 
-def _web_search_out(job: Job, tool: Tool, search: WebSearch, body: Json) -> Json | None:
-    """Another dialect's web search: a field of OpenAI's search models, a tool of OpenRouter's."""
-    sized = {"search_context_size": search.size} if search.size is not None else {}
+def _web_search_out(
+    context: ChatRenderContext, tool: Tool, search: WebSearch, body: Json
+) -> Json | None:
+    """Another dialect's web search: a field for OpenAI's models, a tool for OpenRouter."""
+    size_fields = {"search_context_size": search.size} if search.size is not None else {}
     if search.uses is not None:
-        job.drop(f"{tool.at}.max_uses", "no equivalent")
-    if job.traits.web_search != _OPTIONS:
+        context.drop(f"{tool.path}.max_uses", "no equivalent")
+    if context.traits.web_search != _SEARCH_OPTIONS:
         domains = {"allowed_domains": search.allowed, "excluded_domains": search.blocked}
-        told = {name: listed for name, listed in domains.items() if listed}
-        parameters = told | sized | located(search.place)
-        return {"type": job.traits.web_search, "parameters": parameters}
-    for name, listed in (("allowed", search.allowed), ("blocked", search.blocked)):
-        if listed:
-            job.drop(f"{tool.at}.{name}_domains", "no equivalent")
-    place = {"user_location": {"type": "approximate", "approximate": search.place}}
-    body[_OPTIONS] = sized | (place if search.place else {})
+        domain_fields = {name: domain_list for name, domain_list in domains.items() if domain_list}
+        parameters = domain_fields | size_fields | user_location(search.location)
+        return {"type": context.traits.web_search, "parameters": parameters}
+    for name, domain_list in (("allowed", search.allowed), ("blocked", search.blocked)):
+        if domain_list:
+            context.drop(f"{tool.path}.{name}_domains", "no equivalent")
+    location = {"user_location": {"type": "approximate", "approximate": search.location}}
+    body[_SEARCH_OPTIONS] = size_fields | (location if search.location else {})
     return None
 
 
-def _function_out(job: Job, tool: Tool) -> Json:
-    schema, lost = tool_parameters(tool.schema)
-    if lost:
-        job.bend(tool.at, lost)
-    function: Json = {"name": job.name(tool.name), **_said(tool), "parameters": schema}
-    _strict_out(job, tool, function)
+def _function_out(context: ChatRenderContext, tool: Tool) -> Json:
+    schema, schema_change = tool_parameters(tool.schema)
+    if schema_change:
+        context.approximate(tool.path, schema_change)
+    function: Json = {
+        "name": context.sent_name(tool.name),
+        **_description(tool),
+        "parameters": schema,
+    }
+    _strict_out(context, tool, function)
     out: Json = {"type": "function", "function": function}
     for key, value in tool.extra.items():
         if tool.dialect == NAME:
             function[key] = value
         else:
-            job.drop(f"{tool.at}.{key}", "no equivalent in OpenAI Chat")
-    if tool.cache is not None and job.traits.cache == "cache_control":
-        out["cache_control"] = cache_control_of(tool.cache)
+            context.drop(f"{tool.path}.{key}", "no equivalent in OpenAI Chat")
+    if tool.cache is not None and context.traits.cache == "cache_control":
+        out["cache_control"] = cache_control(tool.cache)
     else:
-        job.unmark(tool.cache)
+        context.drop_cache_marks(tool.cache)
     return out
 
 
-def _strict_out(job: Job, tool: Tool, function: Json) -> None:
+def _strict_out(context: ChatRenderContext, tool: Tool, function: Json) -> None:
     if tool.strict is None:
         return
-    if not job.traits.strict_tools:
+    if not context.traits.strict_tools:
         if tool.strict:
-            job.drop(f"{tool.at}.strict", "the upstream has no strict tools")
+            context.drop(f"{tool.path}.strict", "the upstream has no strict tools")
         return
-    made = made_strict(function["parameters"]) if tool.strict else None
-    strict = made is not None and not made[1]
+    strict_result = strict_schema(function["parameters"]) if tool.strict else None
+    strict = strict_result is not None and not strict_result[1]
     function["strict"] = strict
-    if made is not None and strict:
-        # Strict mode wants what the schema leaves unsaid: objects without further properties.
-        function["parameters"] = made[0]
+    if strict_result is not None and strict:
+        # Strict mode requires `additionalProperties: false`, which the schema may omit.
+        function["parameters"] = strict_result[0]
     if strict is not tool.strict:
         why = "the schema is outside OpenAI's strict subset"
-        job.bend(f"{tool.at}.strict", why, before=True, after=False)
+        context.approximate(f"{tool.path}.strict", why, before=True, after=False)
 
 
-def _custom_as_function(job: Job, tool: Tool) -> Json:
-    """A free-text tool as a function with one string."""
-    job.bend(tool.at, "free-text tool sent as a function with one string")
-    about = tool.description or ""
+def _custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
+    """A free-text tool as a function with one string argument."""
+    context.approximate(tool.path, "free-text tool sent as a function with one string")
+    description = tool.description or ""
     if tool.format is not None and tool.format.get("type") == "grammar":
         grammar: Any = tool.format.get("grammar")
-        words = grammar.get("definition", "") if isinstance(grammar, dict) else ""
-        about = f"{about}\n\nThe input must follow this grammar:\n{words}".strip()
+        definition = grammar.get("definition", "") if isinstance(grammar, dict) else ""
+        description = f"{description}\n\nThe input must follow this grammar:\n{definition}".strip()
     schema: Json = {
         "type": "object",
         "properties": {"input": {"type": "string"}},
         "required": ["input"],
         "additionalProperties": False,
     }
-    function: Json = {"name": job.name(tool.name), "parameters": schema}
-    if about:
-        function["description"] = about
+    function: Json = {"name": context.sent_name(tool.name), "parameters": schema}
+    if description:
+        function["description"] = description
     return {"type": "function", "function": function}
 
 
 # --- tool choice ---------------------------------------------------------------------
 
 
-def choice_in(body: Json, at: dict[str, str]) -> ToolChoice | None:
-    """Which tools may or must be called, in the present or the older form."""
+def choice_in(body: Json, paths: dict[str, str]) -> ToolChoice | None:
+    """The tool choice, in the current or the legacy form."""
     parallel = flag(body, "parallel_tool_calls")
-    at["parallel"] = "parallel_tool_calls"
+    paths["parallel"] = "parallel_tool_calls"
     value = body.get("tool_choice")
     if value is None and body.get("function_call") is not None:
-        value = _older_choice(body["function_call"])
-        at["tool_choice"] = "function_call"
+        value = _legacy_choice(body["function_call"])
+        paths["tool_choice"] = "function_call"
+    if parallel is None and offers_functions(body):
+        # The legacy form holds one call, so parallel calls are disabled.
+        parallel, paths["parallel"] = False, ""
     if value is None:
         return None if parallel is None else ToolChoice(parallel=parallel)
     if type(value) is str:
-        word = one_of({"tool_choice": value}, "tool_choice", ("none", "auto", "required", "any"))
-        mode = "any" if word == "required" else word
+        mode_name = enum_value(
+            {"tool_choice": value}, "tool_choice", ("none", "auto", "required", "any")
+        )
+        mode = "any" if mode_name == "required" else mode_name
         return ToolChoice(mode=mode, parallel=parallel)  # type: ignore[arg-type]
     if type(value) is not dict:
-        raise wrong("tool_choice", "a string or an object", value)
+        raise wrong_type("tool_choice", "a string or an object", value)
     if value.get("type") == "allowed_tools":
         return _allowed_in(value, parallel=parallel)
-    return ToolChoice(mode="named", names=(_named_in(value, "tool_choice"),), parallel=parallel)
+    return ToolChoice(mode="named", names=(_tool_name_in(value, "tool_choice"),), parallel=parallel)
 
 
-def _older_choice(value: Any) -> Any:
+def _legacy_choice(value: Any) -> Any:
     return {"type": "function", "function": value} if type(value) is dict else value
 
 
-def _named_in(value: Json, at: str) -> str:
+def _tool_name_in(value: Json, path: str) -> str:
     kind = "custom" if value.get("type") == "custom" else "function"
-    return needed_text(needed_mapping(value, kind, at), "name", f"{at}.{kind}")
+    return required_text(required_mapping(value, kind, path), "name", f"{path}.{kind}")
 
 
 def _allowed_in(value: Json, *, parallel: bool | None) -> ToolChoice:
     path = "tool_choice.allowed_tools"
-    allowed = needed_mapping(value, "allowed_tools", "tool_choice")
-    mode = one_of(allowed, "mode", ("auto", "required"), path)
-    listed = items(allowed, "tools", path)
-    names = tuple(_named_in(item, f"{path}.tools[{i}]") for i, item in enumerate(listed))
+    allowed = required_mapping(value, "allowed_tools", "tool_choice")
+    mode = enum_value(allowed, "mode", ("auto", "required"), path)
+    tool_refs = objects(allowed, "tools", path)
+    names = tuple(_tool_name_in(item, f"{path}.tools[{i}]") for i, item in enumerate(tool_refs))
     return ToolChoice(mode="allowed", names=names, required=mode == "required", parallel=parallel)
 
 
-def _choice_without_tools(job: Job) -> None:
-    choice = job.request.tool_choice
+def _choice_without_tools(context: ChatRenderContext) -> None:
+    choice = context.request.tool_choice
     if choice is not None and choice.mode in {"any", "named", "allowed"}:
-        job.drop(job.request.path("tool_choice"), "no tools are sent")
+        context.drop(context.request.client_path("tool_choice"), "no tools are sent")
 
 
-def _choice_out(job: Job, body: Json) -> None:
-    choice, traits = job.request.tool_choice, job.traits
+def _choice_out(context: ChatRenderContext, body: Json) -> None:
+    choice, traits = context.request.tool_choice, context.traits
     if choice is None:
         return
-    if choice.mode == "named" and _left_out(job, body, choice.names[0]):
-        job.drop(job.request.path("tool_choice"), "the tool that it names is not sent")
-    elif choice.mode is not None:
-        body["tool_choice"] = _mode_out(job, choice)
+    choice = _sent_choice(context, body, choice)
+    if choice.mode is not None:
+        body["tool_choice"] = _mode_out(context, choice)
     if choice.parallel is None:
         return
     if traits.parallel_toggle:
         body["parallel_tool_calls"] = choice.parallel
     elif not choice.parallel:
-        job.drop(
-            job.request.path("parallel"),
-            "the upstream can not switch parallel calls off",
+        context.drop(
+            context.request.client_path("parallel"),
+            "the upstream cannot disable parallel calls",
         )
 
 
-def _left_out(job: Job, body: Json, name: str) -> bool:
-    """Whether the client's tool of this name has no equivalent among those sent."""
-    sent = [item.get("function") or item.get("custom") or item for item in body["tools"]]
-    if any(item.get("name") in {name, job.name(name)} for item in sent):
-        return False
-    return any(tool.name == name for tool in job.request.tools)
+def _sent_choice(context: ChatRenderContext, body: Json, choice: ToolChoice) -> ToolChoice:
+    """The choice without the tools that are not sent."""
+    if choice.mode not in {"named", "allowed"}:
+        return choice
+    sent_tools = [item.get("function") or item.get("custom") or item for item in body["tools"]]
+    sent = {item.get("name") for item in sent_tools}
+    dropped_names = {
+        tool.name for tool in context.request.tools if context.sent_name(tool.name) not in sent
+    } - sent
+    names = tuple(name for name in choice.names if name not in dropped_names)
+    if names == choice.names:
+        return choice
+    path = context.request.client_path("tool_choice")
+    if not names:
+        context.drop(path, "the tool that it names is not sent")
+        return replace(choice, mode=None)
+    context.approximate(path, "the tools that are not sent are removed")
+    return replace(choice, names=names)
 
 
-def _mode_out(job: Job, choice: ToolChoice) -> Any:
-    traits = job.traits
+def _mode_out(context: ChatRenderContext, choice: ToolChoice) -> Any:
+    traits = context.traits
     forced = choice.mode in {"any", "named"} or choice.required
     if forced and not traits.forced_tools:
-        why = f"{traits.model} can not be made to call a tool"
-        job.bend(job.request.path("tool_choice"), why, after="auto")
+        why = f"{traits.model} cannot be forced to call a tool"
+        context.approximate(context.request.client_path("tool_choice"), why, after="auto")
         return "auto"
     match choice.mode:
         case "any":
             return traits.tool_choice_any
         case "named":
-            return _named_out(job, choice.names[0])
+            return _tools_by_name(context, choice.names)[0]
         case "allowed" if traits.allowed_tools:
             mode = "required" if choice.required else "auto"
-            tools = [_named_out(job, name) for name in choice.names]
-            return {
-                "type": "allowed_tools",
-                "allowed_tools": {"mode": mode, "tools": tools},
-            }
+            allowed = {"mode": mode, "tools": _tools_by_name(context, choice.names)}
+            return {"type": "allowed_tools", "allowed_tools": allowed}
         case "allowed":
             return traits.tool_choice_any if choice.required else "auto"
         case _:
             return choice.mode
 
 
-def _named_out(job: Job, name: str) -> Json:
-    custom = any(tool.name == name and tool.kind == "custom" for tool in job.request.tools)
-    kind = "custom" if custom and job.traits.custom_tools else "function"
-    return {"type": kind, kind: {"name": job.name(name)}}
+def _tools_by_name(context: ChatRenderContext, names: Iterable[str]) -> list[Json]:
+    """The tools of a choice."""
+    tools = context.request.tools if context.traits.custom_tools else ()
+    customs = {tool.name for tool in tools if tool.kind == "custom"}
+    kinds = ((name, "custom" if name in customs else "function") for name in names)
+    return [{"type": kind, kind: {"name": context.sent_name(name)}} for name, kind in kinds]

@@ -1,7 +1,7 @@
-"""OpenAI's older text completions: a prompt in, its continuation out.
+"""OpenAI's legacy text completions: a prompt in, its continuation out.
 
-`request_in` and `request_out`, `stream_in` and `answer_out` are inverse pairs; `usage`
-and `finish` hold both ways.
+`request_in` and `request_out`, `stream_in` and `response_out` are inverse pairs; `usage`
+and `finish` hold both directions.
 """
 
 from __future__ import annotations
@@ -15,31 +15,38 @@ from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import openai_errors
-from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Several, Verb
+from gateway.dialects.base import (
+    Dialect,
+    ErrorReply,
+    PromptSplit,
+    RenderedRequest,
+    ResponseContext,
+    Verb,
+)
 from gateway.dialects.openai_completions import (
-    answer_out,
-    outline,
+    passthrough_schema,
+    prompt_split,
     request_in,
     request_out,
-    several,
+    response_out,
     stream_in,
 )
 from gateway.dialects.openai_completions.names import NAME
 
 
 class _Client:
-    """What it takes to serve clients that send a prompt."""
+    """Adapter for completion clients."""
 
     def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         return request_in.parse_request(body, headers)
 
     def render_response(
-        self, response: Response, exchange: Exchange
+        self, response: Response, context: ResponseContext
     ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        return answer_out.render_response(response, exchange)
+        return response_out.render_response(response, context)
 
-    def stream_renderer(self, exchange: Exchange) -> answer_out.CompletionStreamRenderer:
-        return answer_out.CompletionStreamRenderer(exchange)
+    def stream_renderer(self, context: ResponseContext) -> response_out.CompletionStreamRenderer:
+        return response_out.CompletionStreamRenderer(context)
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
         return openai_errors.render_error(error, request_id, "prompt")
@@ -49,19 +56,21 @@ class _Client:
 
 
 class _Provider:
-    """What it takes to call providers that continue a prompt."""
+    """Adapter for completion providers."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         return "/completions"
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
         return request_out.render_request(request, traits)
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
         return stream_in.parse_response(body, traits, rendered)
 
     def stream_parser(
-        self, traits: Traits, rendered: Rendered | None
+        self, traits: Traits, rendered: RenderedRequest | None
     ) -> stream_in.CompletionStreamParser:
         return stream_in.CompletionStreamParser(traits, rendered)
 
@@ -77,6 +86,10 @@ DIALECT = Dialect(
     keepalive=b": keep-alive\n\n",
     client=_Client(),
     provider=_Provider(),
-    check=outline.check,
-    several=Several(several.split, several.joined, several.JoinedStream),
+    check_passthrough=passthrough_schema.check,
+    prompt_split=PromptSplit(
+        prompt_split.split_request,
+        prompt_split.merge_responses,
+        prompt_split.MergedCompletionStream,
+    ),
 )

@@ -1,4 +1,4 @@
-"""Why an answer ended, both ways. There are no calls here."""
+"""Why a response ended, parsed and rendered. There are no tool calls here."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from gateway.canon.response import Finish
 _FILTERED = frozenset({"filter", "refusal"})
 
 
-def finish_in(word: Any) -> Finish:
+def finish_in(finish_reason: Any) -> Finish:
     """The canonical finish."""
-    match word:
+    match finish_reason:
         case "length" | "max_tokens":
             return Finish(reason="length")
         case "content_filter":
@@ -23,16 +23,16 @@ def finish_in(word: Any) -> Finish:
             return Finish(reason="stop")
 
 
-def finish_out(finish: Finish, *, spoke: bool) -> str:
-    """The `finish_reason` for a client; `spoke` says whether there are words of refusal."""
+def finish_out(finish: Finish, *, has_refusal_text: bool) -> str:
+    """The `finish_reason` for a client; `has_refusal_text` if it contains a refusal."""
     if finish.reason in {"length", "context"}:
         return "length"
-    if finish.reason == "filter" or (finish.reason == "refusal" and not spoke):
+    if finish.reason == "filter" or (finish.reason == "refusal" and not has_refusal_text):
         return "content_filter"
     return "stop"
 
 
-def malformed(finish: Finish) -> Error:
-    """The error that stands for an answer which the model garbled."""
+def malformed_output_error(finish: Finish) -> Error:
+    """The error for a response that the model malformed."""
     message = finish.explanation or "the model's output is malformed"
     return Error(kind="malformed_output", message=message)

@@ -1,4 +1,4 @@
-"""What the parts of this dialect agree on."""
+"""Names that the modules of this dialect share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ Json = dict[str, Any]
 
 
 def refused(path: str, why: str, code: str | None = None) -> GatewayError:
-    """The error for what this dialect can say and a translation can not carry."""
+    """The error for a value that cannot be translated to other dialects."""
     message = f"{path}: {why}"
     return GatewayError(Error(kind="unsupported_param", message=message, param=path, code=code))

@@ -1,7 +1,7 @@
-"""OpenAI's embeddings, and the many providers that speak them.
+"""OpenAI's embeddings, and the many providers with the same API.
 
-`request` and `response` hold both ways. The dialect has no answers: what generates is
-refused in words.
+`request` and `response` hold both directions. The dialect cannot generate: such requests
+are refused.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from gateway.dialects import openai_errors
 from gateway.dialects.base import (
     Dialect,
     ErrorReply,
-    Exchange,
-    Rendered,
+    RenderedRequest,
+    ResponseContext,
     StreamParser,
     StreamRenderer,
     Verb,
 )
-from gateway.dialects.openai_embeddings import outline, request, response
+from gateway.dialects.openai_embeddings import passthrough_schema, request, response
 from gateway.dialects.openai_embeddings.names import NAME, PATH
 
 
-def _no_answers() -> NoReturn:
+def _refuse_generation() -> NoReturn:
     raise GatewayError(
-        Error(kind="unsupported_param", message="this provider makes embeddings only")
+        Error(kind="unsupported_param", message="this provider supports embeddings only")
     )
 
 
 class _Client:
-    """What it takes to serve clients that want vectors."""
+    """Adapter for embeddings clients."""
 
     def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
-        _no_answers()
+        _refuse_generation()
 
     def render_response(
-        self, answer: Response, exchange: Exchange
+        self, response: Response, context: ResponseContext
     ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        _no_answers()
+        _refuse_generation()
 
-    def stream_renderer(self, exchange: Exchange) -> StreamRenderer:
-        _no_answers()
+    def stream_renderer(self, context: ResponseContext) -> StreamRenderer:
+        _refuse_generation()
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
         return openai_errors.render_error(error, request_id, "input")
@@ -59,25 +59,27 @@ class _Client:
         return request.parse_embed(body)
 
     def render_embed(
-        self, answer: EmbedResponse, asked: EmbedRequest, exchange: Exchange
+        self, answer: EmbedResponse, embed_request: EmbedRequest, context: ResponseContext
     ) -> dict[str, Any]:
-        return response.render_embed(answer, asked, exchange)
+        return response.render_embed(answer, embed_request, context)
 
 
 class _Provider:
-    """What it takes to have a provider make vectors."""
+    """Adapter for embeddings providers."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         return PATH
 
-    def render_request(self, asked: Request, traits: Traits) -> Rendered:
-        _no_answers()
+    def render_request(self, generate_request: Request, traits: Traits) -> RenderedRequest:
+        _refuse_generation()
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
-        _no_answers()
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
+        _refuse_generation()
 
-    def stream_parser(self, traits: Traits, rendered: Rendered | None) -> StreamParser:
-        _no_answers()
+    def stream_parser(self, traits: Traits, rendered: RenderedRequest | None) -> StreamParser:
+        _refuse_generation()
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
         return openai_errors.parse_error(status, headers, body)
@@ -88,14 +90,14 @@ class _Provider:
     def embed_path(self, model: str) -> str:
         return PATH
 
-    def render_embed(self, asked: EmbedRequest, traits: Traits) -> Rendered:
-        return request.render_embed(asked, traits)
+    def render_embed(self, embed_request: EmbedRequest, traits: Traits) -> RenderedRequest:
+        return request.render_embed(embed_request, traits)
 
     def parse_embed(self, body: Any) -> EmbedResponse:
         return response.parse_embed(body)
 
-    def glance_embed(self, data: bytes) -> EmbedResponse | None:
-        return response.glance_embed(data)
+    def peek_embed_usage(self, data: bytes) -> EmbedResponse | None:
+        return response.peek_embed_usage(data)
 
 
 _CLIENT, _PROVIDER = _Client(), _Provider()
@@ -104,7 +106,7 @@ DIALECT = Dialect(
     keepalive=b"",
     client=_CLIENT,
     provider=_PROVIDER,
-    check=outline.check,
+    check_passthrough=passthrough_schema.check,
     embed_client=_CLIENT,
     embed_provider=_PROVIDER,
 )

@@ -18,34 +18,35 @@ from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import openai_errors
-from gateway.dialects.base import Dialect, ErrorReply, Exchange, Rendered, Verb
-from gateway.dialects.ending import reader
+from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, ResponseContext, Verb
+from gateway.dialects.last_user_text import last_user_text_reader
 from gateway.dialects.openai_responses import (
-    glance,
-    outline,
+    passthrough_schema,
+    peek_usage,
     request_in,
     request_out,
     response_out,
+    state_tokens,
     stream_in,
     stream_out,
 )
-from gateway.dialects.openai_responses.echo import echo
+from gateway.dialects.openai_responses.echo import read_echo
 from gateway.dialects.openai_responses.names import COMPACT, NAME
 
 
 class _Client:
-    """What it takes to serve Responses clients."""
+    """Adapter for Responses clients."""
 
     def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         return request_in.parse_request(body, headers)
 
     def render_response(
-        self, response: Response, exchange: Exchange
+        self, response: Response, context: ResponseContext
     ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        return response_out.render_response(response, exchange)
+        return response_out.render_response(response, context)
 
-    def stream_renderer(self, exchange: Exchange) -> stream_out.ResponsesStreamRenderer:
-        return stream_out.ResponsesStreamRenderer(exchange)
+    def stream_renderer(self, context: ResponseContext) -> stream_out.ResponsesStreamRenderer:
+        return stream_out.ResponsesStreamRenderer(context)
 
     def render_error(self, error: Error, request_id: str) -> ErrorReply:
         return openai_errors.render_error(error, request_id, prompt="input")
@@ -55,19 +56,21 @@ class _Client:
 
 
 class _Provider:
-    """What it takes to call providers that speak Responses."""
+    """Adapter for Responses providers."""
 
     def path(self, model: str, *, stream: bool, verb: Verb) -> str:
         return "/responses/input_tokens" if verb == "count_tokens" else "/responses"
 
-    def render_request(self, request: Request, traits: Traits) -> Rendered:
+    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
         return request_out.render_request(request, traits)
 
-    def parse_response(self, body: Any, traits: Traits, rendered: Rendered | None) -> Response:
+    def parse_response(
+        self, body: Any, traits: Traits, rendered: RenderedRequest | None
+    ) -> Response:
         return stream_in.parse_response(body, traits, rendered)
 
     def stream_parser(
-        self, traits: Traits, rendered: Rendered | None
+        self, traits: Traits, rendered: RenderedRequest | None
     ) -> stream_in.ResponsesStreamParser:
         return stream_in.ResponsesStreamParser(traits, rendered)
 
@@ -86,13 +89,14 @@ DIALECT = Dialect(
     keepalive=b": keep-alive\n\n",
     client=_Client(),
     provider=_Provider(),
-    replays_state=True,
-    check=outline.check,
-    glance=glance.glance,
-    count_body=request_out.count_body,
-    passed_paths={COMPACT: "/responses/compact"},
-    passed_only=frozenset({COMPACT}),
-    resume=request_in.parse_request,
-    echo=echo,
-    ending=reader("input", "input_text"),
+    replays_reasoning=True,
+    check_passthrough=passthrough_schema.check,
+    peek_usage=peek_usage.peek_usage,
+    token_count_body=request_out.token_count_body,
+    passthrough_paths={COMPACT: "/responses/compact"},
+    passthrough_only=frozenset({COMPACT}),
+    parse_continuation=request_in.parse_request,
+    read_echo=read_echo,
+    replace_state_tokens=state_tokens.replace_tokens,
+    last_user_text=last_user_text_reader("input", "input_text"),
 )

@@ -9,14 +9,14 @@ from gateway.dialects.openai_responses.names import NAME, Json
 
 
 def citation_in(item: Any) -> Citation | None:
-    """The citation in an annotation; None for what is no object."""
+    """The citation in an annotation; None if it is not an object."""
     if not isinstance(item, dict):
         return None
     return Citation(
         url=_text(item.get("url")),
         title=_text(item.get("title")) or _text(item.get("filename")),
-        start=_place(item.get("start_index")),
-        end=_place(item.get("end_index")),
+        start=_position(item.get("start_index")),
+        end=_position(item.get("end_index")),
         dialect=NAME,
         native=item,
     )
@@ -26,15 +26,15 @@ def citations_in(annotations: Any) -> tuple[Citation, ...]:
     """The citations in a list of annotations."""
     if not isinstance(annotations, list):
         return ()
-    found = (citation_in(item) for item in annotations)
-    return tuple(citation for citation in found if citation is not None)
+    citations = (citation_in(item) for item in annotations)
+    return tuple(citation for citation in citations if citation is not None)
 
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _place(value: Any) -> int | None:
+def _position(value: Any) -> int | None:
     return value if type(value) is int else None
 
 

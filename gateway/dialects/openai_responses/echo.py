@@ -1,4 +1,4 @@
-"""What an answer tells back of its request, as far as the client sent it."""
+"""The request settings that a response echoes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.dialects.openai_responses.names import Json
 
-# In the order of the official response object; what is missing has the API's own default.
+# In the order of the official response object; the values are the API's defaults.
 _DEFAULTS: dict[str, Any] = {
     "instructions": None,
     "max_output_tokens": None,
@@ -28,12 +28,14 @@ _DEFAULTS: dict[str, Any] = {
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def echo(body: bytes) -> Json:
-    """The settings of the request, for the answer. Values stay as the client wrote them."""
-    told = _decoder.decode(body)
-    return {name: _told(told.get(name), default) for name, default in _DEFAULTS.items()}
+def read_echo(body: bytes) -> Json:
+    """The settings of the request, as the client wrote them, for the response."""
+    fields = _decoder.decode(body)
+    return {
+        name: _value_or_default(fields.get(name), default) for name, default in _DEFAULTS.items()
+    }
 
 
-def _told(raw: msgspec.Raw | None, default: Any) -> Any:
+def _value_or_default(raw: msgspec.Raw | None, default: Any) -> Any:
     value = msgspec.json.decode(raw) if raw is not None else None
     return default if value is None else value

@@ -1,14 +1,14 @@
-"""Errors in this dialect's own places: an answer that failed, and a stream's end."""
+"""Errors in failed responses and in `error` events of a stream."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from gateway.canon.errors import Error
-from gateway.dialects.openai_errors import error_in
+from gateway.dialects.openai_errors import find_error
 from gateway.dialects.openai_responses.names import Json
 
-# kind -> the code of a failed answer; the official SDK knows no others for these.
+# kind -> the code of a failed response; the official SDK defines no others for these.
 _CODES = {
     "rate_limit": "rate_limit_exceeded",
     "quota": "rate_limit_exceeded",
@@ -21,12 +21,12 @@ _CODES = {
 
 
 def failure_in(response: Any) -> Error | None:
-    """What went wrong with an answer; None for one that did not fail."""
+    """The error of a response; None if it did not fail."""
     if not isinstance(response, dict):
         return None
-    told = response.get("error")
-    if told:
-        return error_in({"error": told})
+    error = response.get("error")
+    if error:
+        return find_error({"error": error})
     status = response.get("status")
     if status == "failed" or status == "cancelled":
         message = f"the upstream's answer has the status {status}"
@@ -34,20 +34,20 @@ def failure_in(response: Any) -> Error | None:
     return None
 
 
-def failed(response: Any) -> Error:
-    """What went wrong with an answer that is said to have failed."""
+def failure_or_default(response: Any) -> Error:
+    """The error of a failed response, or a default if it contains none."""
     message = "the upstream's answer failed without a message"
     return failure_in(response) or Error(kind="upstream_error", message=message)
 
 
 def event_error(data: Json) -> Error:
-    """What an `error` event says, in either of its forms."""
+    """The error of an `error` event, in either of its forms."""
     inner = data.get("error")
     if isinstance(inner, dict):
-        return error_in({"error": inner})
-    return error_in({"error": {key: value for key, value in data.items() if key != "type"}})
+        return find_error({"error": inner})
+    return find_error({"error": {key: value for key, value in data.items() if key != "type"}})
 
 
 def failure_out(error: Error) -> Json:
-    """The `error` of a failed answer."""
+    """The `error` field of a failed response."""
     return {"code": _CODES.get(error.kind, "server_error"), "message": error.message}

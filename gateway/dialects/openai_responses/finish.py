@@ -1,4 +1,4 @@
-"""Why an answer ended: `status` and `incomplete_details` <-> canonical."""
+"""Why a response ended: `status` and `incomplete_details` <-> canonical."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REASONS: dict[str, FinishReason] = {
     "content_filter": "filter",
     "steered": "stop",
 }
-# canonical -> the reason of an incomplete answer; what is not listed is completed.
+# canonical -> the reason of an incomplete response; others are completed.
 _INCOMPLETE: dict[FinishReason, str] = {
     "length": "max_output_tokens",
     "context": "max_output_tokens",
@@ -22,40 +22,44 @@ _INCOMPLETE: dict[FinishReason, str] = {
 }
 
 
-def finish_in(response: Json, *, called: bool, refused: bool) -> Finish:
-    """The canonical finish of an answer that holds calls, or words of refusal.
+def finish_in(response: Json, *, has_calls: bool, refused: bool) -> Finish:
+    """The canonical finish of a response with these properties.
 
-    A background answer that is still to come counts as paused.
+    A background response that is not finished counts as paused.
     """
     status: Any = response.get("status")
     if status == "queued" or status == "in_progress":
         return Finish(reason="pause")
     if status == "incomplete":
         details = response.get("incomplete_details")
-        word = details.get("reason") if isinstance(details, dict) else None
-        reason = _REASONS.get(word, "length") if isinstance(word, str) else "length"
+        incomplete_reason = details.get("reason") if isinstance(details, dict) else None
+        reason = (
+            _REASONS.get(incomplete_reason, "length")
+            if isinstance(incomplete_reason, str)
+            else "length"
+        )
         if reason != "stop":
             return Finish(reason=reason)
-    if called:
+    if has_calls:
         return Finish(reason="tool")
     return Finish(reason="refusal" if refused else "stop")
 
 
 def finish_out(finish: Finish, *, refused: bool) -> Json:
-    """`status` and `incomplete_details`; `refused` says whether the answer says so in words.
+    """`status` and `incomplete_details`; `refused`: whether the response has refusal text.
 
-    A refusal without any is shown as the filter's: else it would look like a whole answer.
+    A refusal without text becomes `content_filter`; else it would look complete.
     """
     reason = finish.reason
     if reason == "refusal" and not refused:
         reason = "filter"
-    word = _INCOMPLETE.get(reason)
-    if word is None:
+    incomplete_reason = _INCOMPLETE.get(reason)
+    if incomplete_reason is None:
         return {"status": "completed", "incomplete_details": None}
-    return {"status": "incomplete", "incomplete_details": {"reason": word}}
+    return {"status": "incomplete", "incomplete_details": {"reason": incomplete_reason}}
 
 
-def malformed(finish: Finish) -> Error:
-    """The error that stands for an answer which the model garbled."""
+def malformed_output_error(finish: Finish) -> Error:
+    """The error for a response that the model malformed."""
     message = finish.explanation or "the model's output is malformed"
     return Error(kind="malformed_output", message=message)

@@ -1,18 +1,18 @@
 """A client's input items -> instructions and turns.
 
 System and developer messages before the first other item are instructions; later ones
-are turns of their own. What the model made (messages, reasoning, calls) is one assistant
-turn until something else comes; results in a row are one user turn.
+are turns of their own. Consecutive items of the model (messages, reasoning, calls) form one
+assistant turn; consecutive results form one user turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from gateway.canon.arguments import parsed
+from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import invalid
 from gateway.canon.request import (
     Native,
@@ -25,192 +25,225 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.canon.signature import recovered, unwrap
-from gateway.dialects.fields import items, needed_text, text, wrong
-from gateway.dialects.openai_responses.names import NAME, STATE, Json, joined_name
+from gateway.canon.signature import recover_reasoning_text, unwrap_signature
+from gateway.dialects.fields import objects, required_text, text, wrong_type
+from gateway.dialects.openai_responses.names import NAME, STATE_KIND, Json, join_name
 from gateway.dialects.openai_responses.parts_in import content_in
-from gateway.dialects.openai_responses.tools_in import listed_in
+from gateway.dialects.openai_responses.tools_in import tools_in
 
-Placed = tuple[Any, str]
+PathedItem = tuple[Any, str]
 
 
 class Conversation:
-    """What the items come to; filled by `conversation_in`."""
+    """The parsed items; filled by `conversation_in`."""
 
-    def __init__(self, known: dict[str, Json]) -> None:
+    def __init__(self, items_by_id: dict[str, Json]) -> None:
         self.instructions: list[Text] = []
         self.turns: list[Turn] = []
         self.tools: list[Tool] = []
-        # Fields of items that no dialect knows, by path.
-        self.unknown: Json = {}
-        # Items of earlier answers by id, for references.
-        self.known = known
-        self._customs: set[str] = set()
-        # Whose turn the last one is, where another item may still join it.
-        self._open = ""
+        # Fields of items that no dialect supports, by path.
+        self.unknown_fields: Json = {}
+        # Items of earlier responses by id, for references.
+        self.items_by_id = items_by_id
+        self._custom_call_ids: set[str] = set()
+        # The open turn: its role, parts and path, and the index of the first call with
+        # each id.
+        self._role: Literal["", "assistant", "user"] = ""
+        self._parts: list[Part] = []
+        self._path = ""
+        self._call_indexes: dict[str, int] = {}
 
-    def speak(self, part: Part, at: str) -> None:
+    @property
+    def begun(self) -> bool:
+        """Whether there is a turn."""
+        return bool(self.turns or self._parts)
+
+    def speak(self, part: Part, path: str) -> None:
         """Add to the assistant's turn."""
-        if self._open != "assistant":
-            self.turns.append(Turn(role="assistant", at=at))
-            self._open = "assistant"
-        if isinstance(part, Reasoning) and self._signs_a_call(part):
+        self._open_turn("assistant", path)
+        if isinstance(part, Reasoning) and self._attach_call_state(part):
             return
-        self._join(part)
-        if isinstance(part, ToolCall) and part.custom:
-            self._customs.add(part.id)
+        if isinstance(part, ToolCall):
+            self._call_indexes.setdefault(part.id, len(self._parts))
+            if part.custom:
+                self._custom_call_ids.add(part.id)
+        self._parts.append(part)
 
-    def _signs_a_call(self, thought: Reasoning) -> bool:
-        """Give a call of this turn the state that stands after it as reasoning without words."""
-        state, turn = thought.signature, self.turns[-1]
-        if thought.text or state is None or not state.item:
+    def _attach_call_state(self, reasoning: Reasoning) -> bool:
+        """Attach state that follows a call as reasoning without text to the call."""
+        state = reasoning.signature
+        if reasoning.text or state is None or not state.item_id:
             return False
-        for place, part in enumerate(turn.parts):
-            if isinstance(part, ToolCall) and part.id == state.item:
-                signed = replace(part, signature=replace(state, item=""))
-                parts = (*turn.parts[:place], signed, *turn.parts[place + 1 :])
-                self.turns[-1] = replace(turn, parts=parts)
-                return True
-        return False
+        call_index = self._call_indexes.get(state.item_id)
+        if call_index is None:
+            return False
+        self._parts[call_index] = replace(
+            self._parts[call_index], signature=replace(state, item_id="")
+        )
+        return True
 
-    def answer(self, result: ToolResult, at: str) -> None:
+    def answer(self, result: ToolResult, path: str) -> None:
         """Add to the turn of results."""
-        if self._open != "results":
-            self.turns.append(Turn(role="user", at=at))
-            self._open = "results"
-        self._join(replace(result, custom=result.custom or result.id in self._customs))
+        self._open_turn("user", path)
+        self._parts.append(
+            replace(result, custom=result.custom or result.id in self._custom_call_ids)
+        )
 
     def turn(self, turn: Turn) -> None:
-        """Add a turn that stands for itself."""
+        """Add a complete turn."""
+        self.close()
         self.turns.append(turn)
-        self._open = ""
 
-    def _join(self, part: Part) -> None:
-        self.turns[-1] = replace(self.turns[-1], parts=(*self.turns[-1].parts, part))
+    def _open_turn(self, role: Literal["assistant", "user"], path: str) -> None:
+        """Start a turn unless the open one has this role."""
+        if self._role != role:
+            self.close()
+            self._role, self._path = role, path
+
+    def close(self) -> None:
+        """End the open turn."""
+        if self._role:
+            self.turns.append(Turn(role=self._role, parts=tuple(self._parts), path=self._path))
+            self._role, self._parts, self._call_indexes = "", [], {}
 
 
-def placed_in(body: Json) -> list[Placed]:
-    """The items of a body with their paths; a string is a user's message."""
-    given = body.get("input")
-    if given is None:
+def pathed_items_in(body: Json) -> list[PathedItem]:
+    """The input items of a body with their paths; a string is a user's message."""
+    input_value = body.get("input")
+    if input_value is None:
         return []
-    if type(given) is str:
-        return [({"role": "user", "content": given}, "input")]
-    if type(given) is not list:
-        raise wrong("input", "a string or a list of items", given)
-    return [(item, f"input[{i}]") for i, item in enumerate(given)]
+    if type(input_value) is str:
+        return [({"role": "user", "content": input_value}, "input")]
+    if type(input_value) is not list:
+        raise wrong_type("input", "a string or a list of items", input_value)
+    return [(item, f"input[{i}]") for i, item in enumerate(input_value)]
 
 
-def conversation_in(placed: Iterable[Placed], known: dict[str, Json]) -> Conversation:
+def conversation_in(
+    pathed_items: Iterable[PathedItem], items_by_id: dict[str, Json]
+) -> Conversation:
     """The conversation in items. Raises GatewayError naming the item at fault."""
-    out = Conversation(known)
-    for item, at in placed:
-        _item_in(out, item, at)
-    return out
+    conversation = Conversation(items_by_id)
+    for item, path in pathed_items:
+        _item_in(conversation, item, path)
+    conversation.close()
+    return conversation
 
 
-def _item_in(out: Conversation, item: Any, at: str) -> None:
+def _item_in(conversation: Conversation, item: Any, path: str) -> None:
     if type(item) is not dict:
-        raise wrong(at, "an object", item)
-    kind = text(item, "type", at)
+        raise wrong_type(path, "an object", item)
+    kind = text(item, "type", path)
     if kind is None:
         kind = "message" if "role" in item else "item_reference"
     reader = _READERS.get(kind)
     if reader is None:
-        out.speak(Native(dialect=NAME, data=item, at=at), at)
+        conversation.speak(Native(dialect=NAME, data=item, path=path), path)
     else:
-        reader(out, item, at)
+        reader(conversation, item, path)
 
 
-def _message_in(out: Conversation, item: Json, at: str) -> None:
+def _message_in(conversation: Conversation, item: Json, path: str) -> None:
     role = item.get("role")
     if item.get("phase") is not None:
-        out.unknown[f"{at}.phase"] = item["phase"]
+        conversation.unknown_fields[f"{path}.phase"] = item["phase"]
     match role:
         case "user":
-            out.turn(Turn(role="user", parts=content_in(item, "content", at), at=at))
+            conversation.turn(Turn(role="user", parts=content_in(item, "content", path), path=path))
         case "assistant":
-            for part in content_in(item, "content", at) or (Text(text="", at=at),):
-                out.speak(part, at)
+            for part in content_in(item, "content", path) or (Text(text="", path=path),):
+                conversation.speak(part, path)
         case "system" | "developer":
-            _system_in(out, item, at)
+            _system_in(conversation, item, path)
         case _:
-            path = f"{at}.role"
-            told = "missing" if role is None else f"not {role!r}"[:60]
-            known = "user, assistant, system, developer"
-            raise invalid(f"{path} must be one of {known}; it is {told}", path)
+            field_path = f"{path}.role"
+            problem = "missing" if role is None else f"not {role!r}"[:60]
+            supported_roles = "user, assistant, system, developer"
+            raise invalid(
+                f"{field_path} must be one of {supported_roles}; it is {problem}", field_path
+            )
 
 
-def _system_in(out: Conversation, item: Json, at: str) -> None:
-    parts = content_in(item, "content", at)
+def _system_in(conversation: Conversation, item: Json, path: str) -> None:
+    parts = content_in(item, "content", path)
     texts = tuple(part for part in parts if isinstance(part, Text))
-    if not out.turns and len(texts) == len(parts):
-        out.instructions += texts
+    if not conversation.begun and len(texts) == len(parts):
+        conversation.instructions += texts
     else:
-        out.turn(Turn(role="system", parts=parts, at=at))
+        conversation.turn(Turn(role="system", parts=parts, path=path))
 
 
-def _reasoning_in(out: Conversation, item: Json, at: str) -> None:
-    """A thought: its summary, or its own words where there is none (`content` may be null)."""
-    said = [words for key in ("summary", "content") if (words := _words(item, key, at))]
-    value = text(item, "encrypted_content", at)
-    item_id = text(item, "id", at) or ""
+def _reasoning_in(conversation: Conversation, item: Json, path: str) -> None:
+    """Reasoning: its summary, or else its content, which may be null."""
+    texts = [
+        part_text for key in ("summary", "content") if (part_text := _parts_text(item, key, path))
+    ]
+    value = text(item, "encrypted_content", path)
+    item_id = text(item, "id", path) or ""
     signature = None
     if value:
-        signature = unwrap(value) or Signature(kind=STATE, value=value, item=item_id)
-    told, signature = recovered(said[0] if said else "", signature)
+        signature = unwrap_signature(value) or Signature(
+            kind=STATE_KIND, value=value, item_id=item_id
+        )
+    reasoning_text, signature = recover_reasoning_text(texts[0] if texts else "", signature)
     redacted = signature is not None and signature.kind == "redacted"
-    out.speak(Reasoning(text=told, signature=signature, redacted=redacted, at=at), at)
+    conversation.speak(
+        Reasoning(text=reasoning_text, signature=signature, redacted=redacted, path=path), path
+    )
 
 
-def _words(item: Json, key: str, at: str) -> str:
-    parts = items(item, key, at)
-    return "\n\n".join(needed_text(p, "text", f"{at}.{key}[{i}]") for i, p in enumerate(parts))
+def _parts_text(item: Json, key: str, path: str) -> str:
+    parts = objects(item, key, path)
+    return "\n\n".join(required_text(p, "text", f"{path}.{key}[{i}]") for i, p in enumerate(parts))
 
 
-def _call_in(out: Conversation, item: Json, at: str) -> None:
-    arguments, raw = _arguments_in(item, at)
-    name = joined_name(text(item, "namespace", at), needed_text(item, "name", at))
-    call_id = needed_text(item, "call_id", at)
-    out.speak(ToolCall(id=call_id, name=name, arguments=arguments, raw=raw, at=at), at)
+def _call_in(conversation: Conversation, item: Json, path: str) -> None:
+    arguments, raw = _arguments_in(item, path)
+    name = join_name(text(item, "namespace", path), required_text(item, "name", path))
+    call_id = required_text(item, "call_id", path)
+    conversation.speak(
+        ToolCall(id=call_id, name=name, arguments=arguments, raw=raw, path=path), path
+    )
 
 
-def _arguments_in(item: Json, at: str) -> tuple[Json | None, str | None]:
+def _arguments_in(item: Json, path: str) -> tuple[Json | None, str | None]:
     """A call's arguments, which some clients send as an object instead of a string."""
     value = item.get("arguments")
     if value is None or type(value) is dict:
         return value or {}, None
     if type(value) is not str:
-        raise wrong(f"{at}.arguments", "a string of JSON", value)
-    return parsed(value)
+        raise wrong_type(f"{path}.arguments", "a string of JSON", value)
+    return parse_arguments(value)
 
 
-def _custom_call_in(out: Conversation, item: Json, at: str) -> None:
-    name = joined_name(text(item, "namespace", at), needed_text(item, "name", at))
-    call_id, raw = needed_text(item, "call_id", at), text(item, "input", at) or ""
-    out.speak(ToolCall(id=call_id, name=name, raw=raw, custom=True, at=at), at)
+def _custom_call_in(conversation: Conversation, item: Json, path: str) -> None:
+    name = join_name(text(item, "namespace", path), required_text(item, "name", path))
+    call_id, raw = required_text(item, "call_id", path), text(item, "input", path) or ""
+    conversation.speak(ToolCall(id=call_id, name=name, raw=raw, custom=True, path=path), path)
 
 
-def _result_in(out: Conversation, item: Json, at: str) -> None:
-    call_id = text(item, "call_id", at)
+def _result_in(conversation: Conversation, item: Json, path: str) -> None:
+    call_id = text(item, "call_id", path)
     if call_id is None:
-        raise invalid(f"{at}.call_id is required: give a string", f"{at}.call_id")
-    parts = () if item.get("output") == "" else content_in(item, "output", at)
+        raise invalid(f"{path}.call_id is required and must be a string", f"{path}.call_id")
+    parts = () if item.get("output") == "" else content_in(item, "output", path)
     custom = item.get("type") == "custom_tool_call_output"
-    out.answer(ToolResult(id=call_id, parts=parts, custom=custom, at=at), at)
+    conversation.answer(ToolResult(id=call_id, parts=parts, custom=custom, path=path), path)
 
 
-def _reference_in(out: Conversation, item: Json, at: str) -> None:
-    path = f"{at}.id"
-    found = out.known.get(needed_text(item, "id", at))
-    if found is None or found.get("type") == "item_reference":
-        raise invalid(f"{path}: no item with the id {item['id'][:100]!r} is kept here", path)
-    _item_in(out, found, at)
+def _reference_in(conversation: Conversation, item: Json, path: str) -> None:
+    field_path = f"{path}.id"
+    referenced_item = conversation.items_by_id.get(required_text(item, "id", path))
+    if referenced_item is None or referenced_item.get("type") == "item_reference":
+        raise invalid(
+            f"{field_path}: no item with the id {item['id'][:100]!r} is stored here", field_path
+        )
+    _item_in(conversation, referenced_item, path)
 
 
-def _tools_in(out: Conversation, item: Json, at: str) -> None:
-    """Tools that Codex hands in as an item; they are on offer like any other."""
-    out.tools += listed_in(item, at, out.unknown)
+def _tools_in(conversation: Conversation, item: Json, path: str) -> None:
+    """Tools that Codex sends as an item; they are offered like any other."""
+    conversation.tools += tools_in(item, path)
 
 
 _READERS: dict[str, Callable[[Conversation, Json, str], None]] = {

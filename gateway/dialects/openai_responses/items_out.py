@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
-from gateway.canon.arguments import written
+from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import (
     Native,
@@ -16,53 +16,58 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.canon.signature import belongs
-from gateway.canon.turns import repaired
-from gateway.dialects.fields import compact
+from gateway.canon.signature import is_from_target
+from gateway.canon.turns import pair_tool_results
+from gateway.dialects.fields import compact_json
 from gateway.dialects.openai_responses.citations import citation_out
-from gateway.dialects.openai_responses.job import Job
-from gateway.dialects.openai_responses.names import NAME, STATE, Json
+from gateway.dialects.openai_responses.names import NAME, STATE_KIND, Json
 from gateway.dialects.openai_responses.parts_out import native_out, parts_out
+from gateway.dialects.openai_responses.render_context import ResponsesRenderContext
+from gateway.dialects.openai_responses.web_searches import searches_out
 
-# Claude Code's first system block: it means something to api.anthropic.com only, and
-# its changing version would spoil every prompt cache.
-BILLING = "x-anthropic-billing-header:"
-_MADE = frozenset({"message", "function_call", "custom_tool_call", "reasoning"})
+# Claude Code's first system block: only api.anthropic.com uses it, and its changing
+# version would invalidate every prompt cache.
+BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
+_MODEL_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call", "reasoning"})
 
 
-def input_out(job: Job, body: Json) -> None:
+def input_out(context: ResponsesRenderContext, body: Json) -> None:
     """Write instructions and items into the body."""
-    job.request, report = repaired(job.request)
-    job.report += report
-    items = _instructions_out(job, body)
-    for place, turn in enumerate(job.request.turns):
+    context.request, report = pair_tool_results(context.request)
+    context.report += report
+    if not context.traits.mid_system:
+        context.move_system_first()
+    items = _instructions_out(context, body)
+    for index, turn in enumerate(context.request.turns):
         if turn.name is not None:
-            job.drop(f"{turn.at}.name" if turn.at else "", "no equivalent")
-        items += _turn_out(job, turn, place)
-    _refuse_prefill(job, items)
+            context.drop(f"{turn.path}.name" if turn.path else "", "no equivalent")
+        items += _turn_out(context, turn, index)
+    _refuse_prefill(context, items)
     if not items and "instructions" in body:
-        # The API demands an input; instructions alone are one as a message.
+        # The API requires an input; instructions without turns are sent as a message.
         text = {"type": "input_text", "text": body.pop("instructions")}
         items = [_message("developer", [text])]
-    body["input"] = _paired(job, items)
+    body["input"] = _drop_orphaned_reasoning(context, items)
 
 
-def _instructions_out(job: Job, body: Json) -> list[Json]:
-    """The instructions as one text; as a message where they have to stand among the items."""
-    kept: list[Text] = []
-    for block in job.request.instructions:
-        if block.text.startswith(BILLING):
-            job.drop(block.at, "attribution block: of use to api.anthropic.com only")
+def _instructions_out(context: ResponsesRenderContext, body: Json) -> list[Json]:
+    """Write the instructions as one text, or return them as a message item."""
+    instructions: list[Text] = []
+    for block in context.request.instructions:
+        if block.text.startswith(BILLING_HEADER_PREFIX):
+            context.drop(block.path, "attribution block: of use to api.anthropic.com only")
         else:
-            kept.append(block)
-    kept += [Text(text=hint) for hint in job.hints]
-    marked = any(block.cache for block in kept) and job.traits.cache == "breakpoints"
-    if kept and (marked or job.all_in_items):
-        return [_message("developer", parts_out(job, kept))]
-    for block in kept:
-        job.unmark(block.cache)
-    if kept:
-        body["instructions"] = "\n\n".join(block.text for block in kept)
+            instructions.append(block)
+    instructions += [Text(text=hint) for hint in context.hints]
+    has_cache_breakpoints = (
+        any(block.cache for block in instructions) and context.traits.cache == "breakpoints"
+    )
+    if instructions and (has_cache_breakpoints or context.all_in_items):
+        return [_message("developer", parts_out(context, instructions))]
+    for block in instructions:
+        context.drop_cache_marks(block.cache)
+    if instructions:
+        body["instructions"] = "\n\n".join(block.text for block in instructions)
     return []
 
 
@@ -70,178 +75,186 @@ def _message(role: str, content: list[Json]) -> Json:
     return {"type": "message", "role": role, "content": content}
 
 
-def _turn_out(job: Job, turn: Turn, place: int) -> list[Json]:
+def _turn_out(context: ResponsesRenderContext, turn: Turn, turn_index: int) -> list[Json]:
     match turn.role:
         case "user":
-            return _user_out(job, turn)
+            return _user_out(context, turn)
         case "assistant":
-            return _assistant_out(job, turn, place)
+            return _assistant_out(context, turn, turn_index)
         case "system":
-            content = parts_out(job, turn.parts)
+            content = parts_out(context, turn.parts)
             return [_message("developer", content)] if content else []
         case _:
             assert_never(turn.role)
 
 
-def _user_out(job: Job, turn: Turn) -> list[Json]:
-    """Results first, each an item of its own; then what else the user says."""
-    results = [_result_out(job, part) for part in turn.parts if isinstance(part, ToolResult)]
-    others = [part for part in turn.parts if not isinstance(part, ToolResult)]
-    content = parts_out(job, others)
+def _user_out(context: ResponsesRenderContext, turn: Turn) -> list[Json]:
+    """Results first, each as an item; then the user's other content."""
+    results = [_result_out(context, part) for part in turn.parts if isinstance(part, ToolResult)]
+    other_parts = [part for part in turn.parts if not isinstance(part, ToolResult)]
+    content = parts_out(context, other_parts)
     return [*results, _message("user", content)] if content else results
 
 
-def _result_out(job: Job, result: ToolResult) -> Json:
-    content = parts_out(job, result.parts)
+def _result_out(context: ResponsesRenderContext, result: ToolResult) -> Json:
+    content = parts_out(context, result.parts)
     if content:
-        job.mark(content[-1], result.cache)
+        context.with_cache_breakpoint(content[-1], result.cache)
     else:
-        job.unmark(result.cache)
+        context.drop_cache_marks(result.cache)
     if result.is_error:
-        _say_error(job, result, content)
-    plain = [item for item in content if item.keys() == {"type", "text"}]
+        _prefix_error(context, result, content)
+    text_parts = [item for item in content if item.keys() == {"type", "text"}]
     kind = "function_call_output"
-    if result.custom and job.traits.custom_tools:
+    if result.custom and context.traits.custom_tools:
         kind = "custom_tool_call_output"
     output: str | list[Json] = content
     if not content:
         output = ""
-    elif len(content) == len(plain) == 1 and plain[0]["text"]:
-        output = plain[0]["text"]
-    return {"type": kind, "call_id": job.call_id(result.id), "output": output}
+    elif len(content) == len(text_parts) == 1 and text_parts[0]["text"]:
+        output = text_parts[0]["text"]
+    return {"type": kind, "call_id": context.call_id(result.id), "output": output}
 
 
-def _say_error(job: Job, result: ToolResult, content: list[Json]) -> None:
+def _prefix_error(context: ResponsesRenderContext, result: ToolResult, content: list[Json]) -> None:
     if content and content[0].get("type") == "input_text":
-        words = content[0]["text"]
-        content[0]["text"] = f"Error: {words}" if words else "Error"
+        text = content[0]["text"]
+        content[0]["text"] = f"Error: {text}" if text else "Error"
     else:
         content.insert(0, {"type": "input_text", "text": "Error:" if content else "Error"})
-    if result.at:
-        job.bend(f"{result.at}.is_error", "text prefixed with 'Error: '")
+    if result.path:
+        context.approximate(f"{result.path}.is_error", "text prefixed with 'Error: '")
 
 
-# --- the assistant's ---------------------------------------------------------------------
+# --- assistant turns ---------------------------------------------------------------------
 
 
-def _assistant_out(job: Job, turn: Turn, place: int) -> list[Json]:
-    """The items of a turn in order; words that follow each other are one message."""
+def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int) -> list[Json]:
+    """The items of a turn in order; consecutive texts form one message."""
     items: list[Json] = []
-    said: list[Part] = []
+    message_parts: list[Part] = []
+    searches = searches_out(context, turn.parts)
     calls = any(isinstance(part, ToolCall) for part in turn.parts)
     for part in turn.parts:
         if isinstance(part, Text | Refusal):
-            if said and _phase(job, part) != _phase(job, said[-1]):
-                items += _said_out(job, said, f"msg_{place}_{len(items)}")
-                said = []
-            # An empty message would part a call from the reasoning that led to it.
+            if message_parts and _phase(context, part) != _phase(context, message_parts[-1]):
+                items += _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
+                message_parts = []
+            # An empty message would separate a call from the reasoning before it.
             if part.text or not calls:
-                said.append(part)
+                message_parts.append(part)
             continue
-        items += _said_out(job, said, f"msg_{place}_{len(items)}")
-        said = []
-        items += _item_out(job, part)
-    return items + _said_out(job, said, f"msg_{place}_{len(items)}")
+        items += _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
+        message_parts = []
+        items += searches[id(part)] if id(part) in searches else _item_out(context, part)
+    return items + _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
 
 
-def _said_out(job: Job, said: list[Part], item_id: str) -> list[Json]:
-    """A message: in the short form where one text says it all, as ids are made up here."""
-    content = [_spoken(job, part) for part in said]
+def _message_out(
+    context: ResponsesRenderContext, message_parts: list[Part], item_id: str
+) -> list[Json]:
+    """A message, in the short form for a single text, as its id would be generated."""
+    content = [_content_part(context, part) for part in message_parts]
     if not content:
         return []
-    phase = _phase(job, said[0])
-    more = {} if phase is None else {"phase": phase}
-    short = content[0].get("type") == "output_text" and not content[0]["annotations"]
-    if len(content) == 1 and short:
+    phase = _phase(context, message_parts[0])
+    phase_fields = {} if phase is None else {"phase": phase}
+    is_plain_text = content[0].get("type") == "output_text" and not content[0]["annotations"]
+    if len(content) == 1 and is_plain_text:
         message = {"type": "message", "role": "assistant", "content": content[0]["text"]}
-        return [message | more]
-    return [{**_message("assistant", content), "id": item_id, "status": "completed", **more}]
+        return [message | phase_fields]
+    return [
+        {**_message("assistant", content), "id": item_id, "status": "completed", **phase_fields}
+    ]
 
 
-def _phase(job: Job, part: Part) -> Any:
-    """Whether a message is a comment or the answer, as a client of this dialect says it."""
-    return job.request.extra.get(NAME, {}).get(f"{part.at.partition('.content')[0]}.phase")
+def _phase(context: ResponsesRenderContext, part: Part) -> Any:
+    """The `phase` of a message, if a client of this dialect sent one."""
+    return context.request.extra.get(NAME, {}).get(f"{part.path.partition('.content')[0]}.phase")
 
 
-def _spoken(job: Job, part: Part) -> Json:
+def _content_part(context: ResponsesRenderContext, part: Part) -> Json:
     if isinstance(part, Refusal):
         return {"type": "refusal", "refusal": part.text}
     assert isinstance(part, Text)
-    job.unmark(part.cache)
-    shown = [citation_out(citation, 0, len(part.text)) for citation in part.citations]
-    annotations = [item for item in shown if item is not None]
-    if len(annotations) < len(shown):
-        job.drop(f"{part.at}.citations", "a source without a URL has no place in a message")
+    context.drop_cache_marks(part.cache)
+    rendered = [citation_out(citation, 0, len(part.text)) for citation in part.citations]
+    annotations = [annotation for annotation in rendered if annotation is not None]
+    if len(annotations) < len(rendered):
+        context.drop(f"{part.path}.citations", "a message has no sources without a URL")
     return {"type": "output_text", "text": part.text, "annotations": annotations}
 
 
-def _item_out(job: Job, part: Part) -> list[Json]:
+def _item_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
     match part:
         case ToolCall():
-            return [_call_out(job, part)]
+            return [_call_out(context, part)]
         case Reasoning():
-            return _thought_out(job, part)
+            return _reasoning_out(context, part)
         case Native():
-            return native_out(job, part)
+            return native_out(context, part)
         case _:
-            job.drop(part.at, "an assistant's message holds text only in OpenAI's Responses")
+            context.drop(part.path, "an assistant's message holds text only in OpenAI's Responses")
             return []
 
 
-def _call_out(job: Job, call: ToolCall) -> Json:
-    job.unmark(call.cache)
+def _call_out(context: ResponsesRenderContext, call: ToolCall) -> Json:
+    context.drop_cache_marks(call.cache)
     if call.signature is not None:
-        job.unsign(call)
-    sent_id = job.call_id(call.id)
+        context.drop_signature(call)
+    sent_id = context.call_id(call.id)
     if sent_id != call.id:
         why = "rewritten to the form the upstream demands, mapped back"
-        job.bend(f"{call.at}.id", why, before=call.id[:80], after=sent_id)
-    named = {"call_id": sent_id, **job.sent_name(call.name)}
-    if call.custom and job.traits.custom_tools:
-        return {"type": "custom_tool_call", **named, "input": call.raw or ""}
-    words = compact({"input": call.raw or ""}) if call.custom else written(call)
-    return {"type": "function_call", **named, "arguments": words}
+        context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
+    common_fields = {"call_id": sent_id, **context.sent_name(call.name)}
+    if call.custom and context.traits.custom_tools:
+        return {"type": "custom_tool_call", **common_fields, "input": call.raw or ""}
+    arguments = compact_json({"input": call.raw or ""}) if call.custom else render_arguments(call)
+    return {"type": "function_call", **common_fields, "arguments": arguments}
 
 
-def _thought_out(job: Job, thought: Reasoning) -> list[Json]:
-    """A thought that goes back to the model that made it; another's is left out."""
-    state = thought.signature
-    if state is None or not belongs(state, job.traits):
-        job.drop(thought.at, "reasoning of another model, or without its state")
+def _reasoning_out(context: ResponsesRenderContext, reasoning: Reasoning) -> list[Json]:
+    """The reasoning item, if the target's model created it; else it is dropped."""
+    state = reasoning.signature
+    if state is None or not is_from_target(state, context.traits):
+        context.drop(reasoning.path, "reasoning of another model, or without its state")
         return []
-    if state.kind != STATE or not state.value:
-        job.drop(thought.at, "the provider gave no state by which it would know it again")
+    if state.kind != STATE_KIND or not state.value:
+        context.drop(reasoning.path, "the provider returned no state to identify it by")
         return []
-    summary = [{"type": "summary_text", "text": thought.text}] if thought.text else []
+    summary = [{"type": "summary_text", "text": reasoning.text}] if reasoning.text else []
     item: Json = {"type": "reasoning", "summary": summary, "encrypted_content": state.value}
-    return [{**item, "id": state.item} if state.item else item]
+    return [{**item, "id": state.item_id} if state.item_id else item]
 
 
-def _paired(job: Job, items: list[Json]) -> list[Json]:
-    """The items without reasoning that what it led to does not follow: that is refused."""
+def _drop_orphaned_reasoning(context: ResponsesRenderContext, items: list[Json]) -> list[Json]:
+    """The items without reasoning that is not followed by its item, which OpenAI rejects."""
     out: list[Json] = []
     for item in reversed(items):
-        if item.get("type") != "reasoning" or (out and _is_made(out[-1])):
+        if item.get("type") != "reasoning" or (out and _is_model_item(out[-1])):
             out.append(item)
         else:
-            job.drop(f"{job.request.path('turns')}", "reasoning without the item that it led to")
+            context.drop(
+                f"{context.request.client_path('turns')}",
+                "reasoning without the item that it led to",
+            )
     out.reverse()
     return out
 
 
-def _is_made(item: Json) -> bool:
-    """Whether an item is one that a model makes."""
+def _is_model_item(item: Json) -> bool:
+    """Whether an item was created by a model."""
     kind = item.get("type", "message")
     if kind == "message":
         return item.get("role") == "assistant"
-    return kind in _MADE or kind.endswith("_call")
+    return kind in _MODEL_ITEM_TYPES or kind.endswith("_call")
 
 
-def _refuse_prefill(job: Job, items: list[Json]) -> None:
-    """Refuse a last message of the assistant's: this API begins a new one, whatever it says."""
-    last = items[-1] if items else {}
-    if last.get("type") != "message" or last.get("role") != "assistant" or job.native:
+def _refuse_prefill(context: ResponsesRenderContext, items: list[Json]) -> None:
+    """Refuse a last assistant message: this API cannot continue it."""
+    last_item = items[-1] if items else {}
+    if last_item.get("type") != "message" or last_item.get("role") != "assistant" or context.native:
         return
-    path = job.request.turns[-1].at or job.request.path("turns")
-    why = f"{path}: {job.model} can not continue an assistant message; end with a user message"
+    path = context.request.turns[-1].path or context.request.client_path("turns")
+    why = f"{path}: {context.model} cannot continue an assistant message; end with a user message"
     raise GatewayError(Error(kind="unsupported_param", message=why, param=path))

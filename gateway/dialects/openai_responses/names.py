@@ -1,28 +1,28 @@
-"""The words of this dialect that several of its modules use, as tables."""
+"""Names and tables that several modules of this dialect share."""
 
 from __future__ import annotations
 
 from typing import Any
 
 NAME = "openai_responses"
-# The call that only providers of this dialect know, by the name of its endpoint.
+# The endpoint that only providers of this dialect support.
 COMPACT = "/v1/responses/compact"
 Json = dict[str, Any]
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
-# What stands between a namespace and the tool in it where both have to be one name. No
-# name of a tool may hold it, so the two can be told apart again.
-IN = "/"
+# Separates namespace and tool where both form one name. Tool names cannot contain it, so
+# the name can be split again.
+NAMESPACE_SEPARATOR = "/"
 
-# `include` values that the gateway sees to itself.
+# `include` values that the gateway handles itself.
 ENCRYPTED = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
 
 # The kind of the state in a reasoning item.
-STATE = "encrypted_content"
+STATE_KIND = "encrypted_content"
 
-# canonical field -> where this dialect's clients write it, where the names differ.
+# canonical field -> its path in this dialect, where the names differ.
 PATHS: dict[str, str] = {
     "turns": "input",
     "max_output": "max_output_tokens",
@@ -43,19 +43,19 @@ PATHS: dict[str, str] = {
     "tool_schema": "parameters",
     "detail": "detail",
 }
-# Fields of an inner object that have no canonical place are kept under a dotted key.
+# Objects whose unknown fields are stored in `extra` under a dotted key.
 NESTED = ("reasoning", "text")
 
-# The parts of a message that are its own words, by the field that holds them.
-WORDS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
+# Type of a text part -> the field with its text.
+TEXT_FIELDS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 
 
-def joined_name(namespace: str | None, name: str) -> str:
-    """The one name of a tool in a namespace."""
-    return f"{namespace}{IN}{name}" if namespace else name
+def join_name(namespace: str | None, name: str) -> str:
+    """The combined name of a namespace and its tool."""
+    return f"{namespace}{NAMESPACE_SEPARATOR}{name}" if namespace else name
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """`(namespace, name)`; the namespace is empty for a tool outside all."""
-    namespace, _, inner = name.rpartition(IN)
+    """`(namespace, name)`; the namespace is empty for a tool without one."""
+    namespace, _, inner = name.rpartition(NAMESPACE_SEPARATOR)
     return namespace, inner

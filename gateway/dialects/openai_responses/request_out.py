@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.canon.naming import stable_id
+from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
-from gateway.dialects.openai_logprobs import CAN_NOT, can_be_told
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.dialects.openai_responses.items_out import input_out
-from gateway.dialects.openai_responses.job import Job, refused
 from gateway.dialects.openai_responses.names import ENCRYPTED, LOGPROBS, NAME, NESTED, Json
 from gateway.dialects.openai_responses.output import output_out
-from gateway.dialects.openai_responses.thinking import thinking_out
+from gateway.dialects.openai_responses.reasoning import thinking_out
+from gateway.dialects.openai_responses.render_context import ResponsesRenderContext, refused
 from gateway.dialects.openai_responses.tools_out import tools_out
 
 # OpenAI's limits (safety_identifier: 128 characters; prompt_cache_key: 64).
-_ID_LIMIT = 128
 _KEY_LIMIT = 64
-_LEAST_OUTPUT = 16
-# Sampling fields that this dialect never had.
-_UNKNOWN = (
+_MIN_OUTPUT_TOKENS = 16
+# Sampling fields that this dialect does not have.
+_UNSUPPORTED_SAMPLING = (
     "top_k",
     "min_p",
     "frequency_penalty",
@@ -30,92 +29,106 @@ _UNKNOWN = (
     "seed",
     "logit_bias",
 )
-# Fields inside an item or a tool that are written in their place again.
-_PLACED = ("].description", "].phase")
-# What a count takes of a request; the rest is a 400 there.
-_COUNTED = frozenset(
+# The field inside an item that is restored to its item.
+_ITEM_FIELD_SUFFIX = "].phase"
+# The fields that a token count accepts; others are a 400 there.
+_TOKEN_COUNT_FIELDS = frozenset(
     {"model", "input", "instructions", "tools", "tool_choice", "reasoning", "text", "truncation"}
 )
 
 
-def render_request(request: Request, traits: Traits) -> Rendered:
-    """The JSON to send and what it could not carry. Raises GatewayError."""
+def render_request(request: Request, traits: Traits) -> RenderedRequest:
+    """The JSON to send and what it could not express. Raises GatewayError."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        raise refused(request.path("n"), "OpenAI's Responses give one answer at a time")
-    job = Job(request, traits)
+        raise refused(request.client_path("n"), "OpenAI's Responses give one answer at a time")
+    context = ResponsesRenderContext(request, traits)
     body: Json = {"model": traits.model or request.model}
     if request.stream:
         body["stream"] = True
-    # Nothing is kept at the provider: the gateway keeps answers itself, and reasoning
-    # comes back by its encrypted state.
+    # The provider stores nothing: the gateway stores responses itself, and reasoning is
+    # restored from its encrypted state.
     body |= {"store": False, "include": [ENCRYPTED]}
-    output_out(job, body)
-    input_out(job, body)
-    tools_out(job, body)
-    thinking_out(job, body)
-    if (limit := job.limit(_LEAST_OUTPUT)) is not None:
+    output_out(context, body)
+    input_out(context, body)
+    tools_out(context, body)
+    thinking_out(context, body)
+    if (limit := context.clamp_max_tokens(_MIN_OUTPUT_TOKENS)) is not None:
         body["max_output_tokens"] = limit
-    _sampling_out(job, body)
-    _meta_out(job, body)
-    _rest_out(job, body)
-    customs = {
-        job.names[tool.name]
+    _sampling_out(context, body)
+    _meta_out(context, body)
+    _extra_out(context, body)
+    custom_tools = {
+        context.sent_names[tool.name]
         for tool in request.tools
         if tool.kind == "custom" and not traits.custom_tools
     }
-    return Rendered(
+    return RenderedRequest(
         body=body,
-        report=tuple(job.report),
-        names={sent: told for told, sent in job.names.items() if sent != told},
-        custom=frozenset(customs),
+        report=tuple(context.report),
+        client_names={
+            sent: client_name
+            for client_name, sent in context.sent_names.items()
+            if sent != client_name
+        },
+        custom_tools=frozenset(custom_tools),
     )
 
 
-def count_body(body: Json, model: str) -> Json:
-    """The body of a token count, from that of the request to count."""
-    return {key: value for key, value in body.items() if key in _COUNTED}
+def token_count_body(body: Json, model: str) -> Json:
+    """The body of a token count, from the body of the request."""
+    return {key: value for key, value in body.items() if key in _TOKEN_COUNT_FIELDS}
 
 
-def _sampling_out(job: Job, body: Json) -> None:
-    sampling, traits, request = job.request.sampling, job.traits, job.request
-    # OpenAI's reasoning models take sampling fields when told not to reason.
-    free = traits.sampling or body.get("reasoning", {}).get("effort") == "none"
-    rejects = f"{job.model} rejects sampling parameters"
-    _put_temperature(job, body, free=free, why=rejects)
-    _put(job, body, "top_p", sampling.top_p, taken=free, why=rejects)
-    for name in _UNKNOWN:
+def _sampling_out(context: ResponsesRenderContext, body: Json) -> None:
+    sampling, traits, request = context.request.sampling, context.traits, context.request
+    # OpenAI's reasoning models accept sampling fields when reasoning is off.
+    accepts_sampling = traits.sampling or body.get("reasoning", {}).get("effort") == "none"
+    rejects = f"{context.model} rejects sampling parameters"
+    _temperature_out(context, body, accepts_sampling=accepts_sampling, why=rejects)
+    _put_if_supported(
+        context, body, "top_p", sampling.top_p, supported=accepts_sampling, why=rejects
+    )
+    for name in _UNSUPPORTED_SAMPLING:
         value = getattr(sampling, name)
-        _put(job, body, name, value, taken=False, why="no equivalent in OpenAI's Responses")
+        _put_if_supported(
+            context, body, name, value, supported=False, why="no equivalent in OpenAI's Responses"
+        )
     if sampling.stop:
-        job.drop(request.path("stop"), "OpenAI's Responses take no stop sequences")
+        context.drop(request.client_path("stop"), "OpenAI's Responses take no stop sequences")
     if sampling.logprobs or sampling.top_logprobs:
-        _logprobs_out(job, body)
+        _logprobs_out(context, body)
 
 
-def _put(job: Job, body: Json, name: str, value: Any, *, taken: bool, why: str) -> None:
-    """Write a field, or report it where the target does not take it."""
+def _put_if_supported(
+    context: ResponsesRenderContext, body: Json, name: str, value: Any, *, supported: bool, why: str
+) -> None:
+    """Write a field, or report it if the target does not support it."""
     if value is None:
         return
-    if taken:
+    if supported:
         body[name] = value
     else:
         before = value if not isinstance(value, dict) else None
-        job.drop(job.request.path(name), why, before=before)
+        context.drop(context.request.client_path(name), why, before=before)
 
 
-def _put_temperature(job: Job, body: Json, *, free: bool, why: str) -> None:
-    value, most = job.request.sampling.temperature, job.traits.temperature_max
-    if value is not None and free and value > most:
-        told = f"clamped to the largest temperature accepted, {most:g}"
-        job.bend(job.request.path("temperature"), told, before=value, after=most)
-        value = most
-    _put(job, body, "temperature", value, taken=free, why=why)
+def _temperature_out(
+    context: ResponsesRenderContext, body: Json, *, accepts_sampling: bool, why: str
+) -> None:
+    value, maximum = context.request.sampling.temperature, context.traits.temperature_max
+    if value is not None and accepts_sampling and value > maximum:
+        reason = f"clamped to the largest temperature accepted, {maximum:g}"
+        context.approximate(
+            context.request.client_path("temperature"), reason, before=value, after=maximum
+        )
+        value = maximum
+    _put_if_supported(context, body, "temperature", value, supported=accepts_sampling, why=why)
 
 
-def _logprobs_out(job: Job, body: Json) -> None:
-    sampling = job.request.sampling
-    if not job.traits.logprobs or not can_be_told(job.request):
-        job.drop(job.request.path("logprobs"), CAN_NOT)
+def _logprobs_out(context: ResponsesRenderContext, body: Json) -> None:
+    sampling = context.request.sampling
+    if not context.traits.logprobs or not accepts_logprobs(context.request):
+        context.drop(context.request.client_path("logprobs"), NOT_TRANSLATABLE)
         return
     if sampling.logprobs:
         body["include"] = [*body["include"], LOGPROBS]
@@ -123,45 +136,51 @@ def _logprobs_out(job: Job, body: Json) -> None:
         body["top_logprobs"] = sampling.top_logprobs
 
 
-def _meta_out(job: Job, body: Json) -> None:
-    meta, traits, request = job.request.meta, job.traits, job.request
+def _meta_out(context: ResponsesRenderContext, body: Json) -> None:
+    meta, traits, request = context.request.meta, context.traits, context.request
     if meta.user_id is not None:
         if traits.user_field == "none":
-            job.drop(request.path("user_id"), "no equivalent")
+            context.drop(request.client_path("user_id"), "no equivalent")
         else:
-            body[traits.user_field] = stable_id(meta.user_id, _ID_LIMIT)
+            body[traits.user_field] = context.user_id(meta.user_id)
     if meta.session_key is not None and traits.session_field != "none":
-        body[traits.session_field] = stable_id(meta.session_key, _KEY_LIMIT)
-    elif meta.session_key is not None and request.path("session_key") != request.path("user_id"):
-        job.drop(request.path("session_key"), "no equivalent")
-    _put(job, body, "metadata", meta.metadata, taken=traits.metadata, why="no equivalent")
+        body[traits.session_field] = shorten_user_id(meta.session_key, _KEY_LIMIT)
+    elif meta.session_key is not None and request.client_path("session_key") != request.client_path(
+        "user_id"
+    ):
+        context.drop(request.client_path("session_key"), "no equivalent")
+    _put_if_supported(
+        context, body, "metadata", meta.metadata, supported=traits.metadata, why="no equivalent"
+    )
     tier = meta.service_tier
-    _put(job, body, "service_tier", tier, taken=traits.service_tier, why="no equivalent")
+    _put_if_supported(
+        context, body, "service_tier", tier, supported=traits.service_tier, why="no equivalent"
+    )
     if meta.store:
-        job.drop(request.path("store"), "the provider is told to keep nothing")
+        context.drop(request.client_path("store"), "the provider must not store responses")
 
 
-def _rest_out(job: Job, body: Json) -> None:
-    """Fields without a canonical place: sent again to this dialect, else reported."""
-    request = job.request
-    job.unmark(request.cache)
+def _extra_out(context: ResponsesRenderContext, body: Json) -> None:
+    """Send fields without a canonical equivalent to this dialect; report all others."""
+    request = context.request
+    context.drop_cache_marks(request.cache)
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
             if dialect != NAME:
-                job.drop(key, "no equivalent")
+                context.drop(key, "no equivalent")
             elif key == "include":
                 body["include"] = [*body["include"], *value]
-            elif not _put_again(body, key, value) and not key.endswith(_PLACED):
-                job.drop(key, "no equivalent")
+            elif not _restore_field(body, key, value) and not key.endswith(_ITEM_FIELD_SUFFIX):
+                context.drop(key, "no equivalent")
 
 
-def _put_again(body: Json, key: str, value: Any) -> bool:
-    """Write a field under its path; False for one that was inside an item."""
+def _restore_field(body: Json, key: str, value: Any) -> bool:
+    """Write a field under its path; False if it was inside an item."""
     if "[" in key:
         return False
     holder, _, inner = key.partition(".")
     if inner and holder in NESTED:
-        # What this module decided itself stands; `reasoning` is only there if it is on.
+        # Fields that are already set win; `reasoning` exists only if reasoning is on.
         if inner != "summary":
             body.setdefault(holder, {}).setdefault(inner, value)
         return True

@@ -1,9 +1,8 @@
-"""A provider's answer, streamed or whole -> canonical events.
+"""A provider's response, streamed or complete -> canonical events.
 
-The wire says which item a delta belongs to by its `output_index`; canonically one block is
-open at a time, so what comes for later items is held until their turn. An item may begin
-with any event of its own. What ends the stream is the answer's own last event; anything
-less is a cut stream.
+The `output_index` of a delta identifies its item; canonically one block is open at a time,
+so events of later items are buffered until their turn. An item may start with any of its
+events. Only the last event of a response ends the stream; otherwise it was truncated.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import Folder
+from gateway.canon.fold import ResponseBuilder
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
-from gateway.dialects.openai_logprobs import extra_of
-from gateway.dialects.openai_responses.errors import event_error, failed, failure_in
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.openai_logprobs import logprobs_extra
+from gateway.dialects.openai_responses.errors import event_error, failure_in, failure_or_default
 from gateway.dialects.openai_responses.finish import finish_in
-from gateway.dialects.openai_responses.item_in import Item, part_kind, text_of
 from gateway.dialects.openai_responses.item_queue import ItemQueue
-from gateway.dialects.openai_responses.names import NAME, Json, joined_name
+from gateway.dialects.openai_responses.names import NAME, Json, join_name
+from gateway.dialects.openai_responses.stream_item import StreamItem, part_kind, text_of
 from gateway.dialects.openai_responses.usage import usage_in
 from gateway.framing.sse import Frame
 
-_CUT = "the upstream's stream broke off before the answer was complete"
+_TRUNCATED = "the upstream's stream broke off before the answer was complete"
 _TEXT_DELTA = "response.output_text.delta"
-# event -> (kind of block, field of the number of its part, field of its words).
-_WORDS: dict[str, tuple[BlockKind, str, str]] = {
+# event -> (kind of block, field with the index of its part, field with its text).
+_TEXT_EVENTS: dict[str, tuple[BlockKind, str, str]] = {
     _TEXT_DELTA: ("text", "content_index", "delta"),
     "response.output_text.done": ("text", "content_index", "text"),
     "response.refusal.delta": ("refusal", "content_index", "delta"),
@@ -53,12 +52,17 @@ _WORDS: dict[str, tuple[BlockKind, str, str]] = {
     "response.custom_tool_call_input.delta": ("tool_call", "", "delta"),
     "response.custom_tool_call_input.done": ("tool_call", "", "input"),
 }
-# Fields of an answer that no other dialect has and that are not the request's told back.
-_OWN = ("moderation", "tool_usage", "input_transformations", "prompt_cache_diagnostics")
+# Response fields that exist in this dialect only and that do not echo the request.
+_RESPONSE_ONLY_FIELDS = (
+    "moderation",
+    "tool_usage",
+    "input_transformations",
+    "prompt_cache_diagnostics",
+)
 
 
 class _TextDelta(msgspec.Struct):
-    """The event that most frames are."""
+    """The most frequent event."""
 
     output_index: int
     delta: str
@@ -70,56 +74,61 @@ _decode = msgspec.json.Decoder().decode
 
 
 class ResponsesStreamParser:
-    """Reads one stream."""
+    """Parses one stream."""
 
-    def __init__(self, traits: Traits, rendered: Rendered | None) -> None:
+    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
         self._traits = traits
         self._rendered = rendered
         self._model = traits.model
         self._id = ""
         self._started = False
-        self._over = False
-        self._called = False
+        self._ended = False
+        self._has_calls = False
         self._refused = False
         self._items = ItemQueue()
 
     def feed(self, frame: Frame) -> list[Event]:
         """The events this frame completes."""
-        if self._over:
+        if self._ended:
             return []
         if frame.event == _TEXT_DELTA:
-            plain = self._plain_text(frame.data)
-            if plain is not None:
-                return plain
+            events = self._read_text_delta(frame.data)
+            if events is not None:
+                return events
         try:
             return self._read(frame)
         except GatewayError as failure:
             return self._fail(failure.error)
 
     def close(self) -> list[Event]:
-        """Failed for a stream that its own last event has not ended."""
-        if self._over:
+        """Failed for a stream without a last event."""
+        if self._ended:
             return []
-        return self._fail(Error(kind="upstream_error", message=_CUT))
+        return self._fail(Error(kind="upstream_error", message=_TRUNCATED))
 
-    def whole(self, response: Json) -> list[Event]:
-        """The events of a whole answer."""
+    def feed_complete(self, response: Json) -> list[Event]:
+        """The events of a complete response."""
         try:
             return self._end(response)
         except GatewayError as failure:
             return self._fail(failure.error)
 
-    def _plain_text(self, data: bytes) -> list[Event] | None:
-        """A text delta of the open part, read without a detour; None for anything else."""
+    def _read_text_delta(self, data: bytes) -> list[Event] | None:
+        """A text delta of the open part, by a fast path; None for anything else."""
         try:
             event = _text_delta(data)
         except (msgspec.MsgspecError, UnicodeError):
             return None
         item = self._items.get(event.output_index)
-        if item is None or item.closed or item.block != "text" or item.part != event.content_index:
+        if (
+            item is None
+            or item.closed
+            or item.block_kind != "text"
+            or item.part_index != event.content_index
+        ):
             return None
-        item.said += len(event.delta)
-        return self._items.give(event.output_index, [Delta(event.delta)]) if event.delta else []
+        item.emitted_length += len(event.delta)
+        return self._items.release(event.output_index, [Delta(event.delta)]) if event.delta else []
 
     # --- frames ------------------------------------------------------------------------
 
@@ -130,32 +139,34 @@ class ResponsesStreamParser:
         name = text_of(data.get("type")) or frame.event
         if self._items.is_late(name, data.get("output_index")):
             return []
-        if name in _WORDS:
-            return self._words(data, *_WORDS[name])
+        if name in _TEXT_EVENTS:
+            return self._read_text(data, *_TEXT_EVENTS[name])
         match name:
             case "response.output_item.added":
-                return self._begin(self._items.index_of(data), data.get("item"))
+                return self._begin_item(self._items.index_of(data), data.get("item"))
             case "response.output_item.done":
-                return self._done(self._items.index_of(data), data.get("item"))
+                return self._item_done(self._items.index_of(data), data.get("item"))
             case "response.content_part.added" | "response.content_part.done":
-                return self._part(data, whole=name.endswith("done"))
+                return self._read_part(data, is_done=name.endswith("done"))
             case "response.output_text.annotation.added":
                 index = self._items.index_of(data)
                 item, events = self._open_item(index, "text")
-                return events + self._items.give(index, item.cite([data.get("annotation")]))
+                return events + self._items.release(
+                    index, item.emit_citations([data.get("annotation")])
+                )
             case _:
-                return self._read_frame_of_all(name, data)
+                return self._read_response_event(name, data)
 
-    def _read_frame_of_all(self, name: str, data: Json) -> list[Event]:
-        """An event of the answer as a whole."""
+    def _read_response_event(self, name: str, data: Json) -> list[Event]:
+        """An event about the entire response."""
         match name:
             case "response.created" | "response.in_progress" | "response.queued":
                 return self._start(data.get("response"))
             case "response.completed" | "response.incomplete":
-                told = _mapping(data.get("response"))
-                return self._end({**told, "status": name.removeprefix("response.")})
+                response = _mapping(data.get("response"))
+                return self._end({**response, "status": name.removeprefix("response.")})
             case "response.failed":
-                return self._fail(failed(data.get("response")))
+                return self._fail(failure_or_default(data.get("response")))
             case "error":
                 return self._fail(event_error(data))
             case _ if data.get("error") and "response" not in data:
@@ -173,14 +184,14 @@ class ResponsesStreamParser:
         created, tier = response.get("created_at"), response.get("service_tier")
         if isinstance(created, float) and created.is_integer():
             created = int(created)
-        own = {key: response[key] for key in _OWN if response.get(key)}
+        response_fields = {key: response[key] for key in _RESPONSE_ONLY_FIELDS if response.get(key)}
         return [
             Start(
                 id=self._id,
                 model=model,
                 created=created if type(created) is int else None,
                 service_tier=tier if isinstance(tier, str) else None,
-                extra={NAME: own} if own else {},
+                extra={NAME: response_fields} if response_fields else {},
             )
         ]
 
@@ -191,110 +202,118 @@ class ResponsesStreamParser:
         events = self._start(response)
         if not self._items.count:
             output = response.get("output")
-            for place, item in enumerate(output if isinstance(output, list) else []):
-                events += self._done(place, item)
-        while (index := self._items.first) is not None:
-            events += self._stop(index)
-        self._over = True
+            for item_index, item in enumerate(output if isinstance(output, list) else []):
+                events += self._item_done(item_index, item)
+        while (index := self._items.first_index) is not None:
+            events += self._end_item(index)
+        self._ended = True
         usage = usage_in(response.get("usage"))
         if usage is not None:
             events.append(UsageUpdate(usage))
-        return [*events, End(finish_in(response, called=self._called, refused=self._refused))]
+        return [*events, End(finish_in(response, has_calls=self._has_calls, refused=self._refused))]
 
     def _fail(self, error: Error) -> list[Event]:
-        self._over = True
+        self._ended = True
         return [Failed(error)]
 
     # --- items -------------------------------------------------------------------------
 
-    def _begin(self, index: int, given: Any) -> list[Event]:
-        """Begin an item; a message opens its blocks with its parts."""
-        if not isinstance(given, dict):
+    def _begin_item(self, index: int, item_data: Any) -> list[Event]:
+        """Start an item; a message opens its blocks with its parts."""
+        if not isinstance(item_data, dict):
             raise bad_upstream("the upstream sent an output item that is no object")
         if self._items.get(index) is not None:
             return []
         events = self._start(None)
-        item = self._items.add(index, Item(given))
+        item = self._items.add(index, StreamItem(item_data))
         if item.kind == "tool_call":
-            events += self._items.give(index, [self._call(item, given)])
+            events += self._items.release(index, [self._call_start(item, item_data)])
         elif item.kind == "reasoning":
-            events += self._items.give(index, item.open("reasoning", None))
+            events += self._items.release(index, item.open("reasoning", None))
         return events
 
-    def _call(self, item: Item, given: Json) -> Event:
-        self._called = True
-        item.block = "tool_call"
-        sent = joined_name(text_of(given.get("namespace")), text_of(given.get("name")))
+    def _call_start(self, item: StreamItem, item_data: Json) -> Event:
+        self._has_calls = True
+        item.block_kind = "tool_call"
+        sent_name = join_name(text_of(item_data.get("namespace")), text_of(item_data.get("name")))
         rendered = self._rendered
-        item.unwraps = rendered is not None and sent in rendered.custom
-        call_id = text_of(given.get("call_id")) or text_of(given.get("id"))
+        item.is_wrapped_custom = rendered is not None and sent_name in rendered.custom_tools
+        call_id = text_of(item_data.get("call_id")) or text_of(item_data.get("id"))
         return BlockStart(
             kind="tool_call",
             id=call_id or f"call_{self._id}_{self._items.count}",
-            name=rendered.names.get(sent, sent) if rendered is not None else sent,
-            custom=item.unwraps or given.get("type") == "custom_tool_call",
+            name=rendered.client_names.get(sent_name, sent_name)
+            if rendered is not None
+            else sent_name,
+            custom=item.is_wrapped_custom or item_data.get("type") == "custom_tool_call",
         )
 
-    def _open_item(self, index: int, kind: BlockKind) -> tuple[Item, list[Event]]:
-        """The item at an index, begun now if its beginning has not come."""
+    def _open_item(self, index: int, kind: BlockKind) -> tuple[StreamItem, list[Event]]:
+        """The item at an index, started now if its start was not received."""
         events: list[Event] = []
         if self._items.get(index) is None:
             if kind == "tool_call":
-                raise bad_upstream("the upstream sent arguments without the call they are for")
-            events = self._begin(index, {"type": "reasoning" if kind == "reasoning" else "message"})
+                raise bad_upstream("the upstream sent arguments without their call")
+            events = self._begin_item(
+                index, {"type": "reasoning" if kind == "reasoning" else "message"}
+            )
         item = self._items.get(index)
         assert item is not None
         if (item.kind == "tool_call") != (kind == "tool_call") or item.kind is None:
-            raise bad_upstream("the upstream sent words for an output item of another kind")
+            raise bad_upstream("the upstream sent text for an output item of another kind")
         self._refused = self._refused or kind == "refusal"
         return item, events
 
-    def _done(self, index: int, given: Any) -> list[Event]:
-        """An item is whole."""
-        events = self._begin(index, given)
+    def _item_done(self, index: int, item_data: Any) -> list[Event]:
+        """Handle the end of an item."""
+        events = self._begin_item(index, item_data)
         item = self._items.get(index)
         if item is None or item.closed:
             return events
-        found = item.whole(given)
-        refusals = (e for e in found if isinstance(e, BlockStart) and e.kind == "refusal")
+        item_events = item.emit_remaining(item_data)
+        refusals = (e for e in item_events if isinstance(e, BlockStart) and e.kind == "refusal")
         self._refused = self._refused or any(True for _ in refusals)
-        return events + self._items.give(index, found) + self._stop(index)
+        return events + self._items.release(index, item_events) + self._end_item(index)
 
-    def _stop(self, index: int) -> list[Event]:
-        """End an item, if it has not ended."""
+    def _end_item(self, index: int) -> list[Event]:
+        """End an item, unless it has ended."""
         item = self._items.get(index)
         if item is None or item.closed:
             return []
-        return self._items.stop(index, item.last((self._traits.kind, self._model)))
+        return self._items.end(index, item.emit_end((self._traits.kind, self._model)))
 
     # --- parts -------------------------------------------------------------------------
 
-    def _words(self, data: Json, kind: BlockKind, place: str, field: str) -> list[Event]:
-        """More of a part, or all of it."""
-        words = data.get(field)
-        if not isinstance(words, str):
+    def _read_text(self, data: Json, kind: BlockKind, index_field: str, field: str) -> list[Event]:
+        """A text delta, or the complete text of a part."""
+        text = data.get(field)
+        if not isinstance(text, str):
             raise bad_upstream(f"the upstream sent an event whose {field} is no text")
-        if not words:
+        if not text:
             return []
         index = self._items.index_of(data)
         item, events = self._open_item(index, kind)
-        say = item.more if field == "delta" else item.whole_part
-        return events + self._items.give(index, say(kind, _place(data, place), words))
+        emit = item.emit_delta if field == "delta" else item.emit_unsent_text
+        return events + self._items.release(index, emit(kind, _part_index(data, index_field), text))
 
-    def _part(self, data: Json, *, whole: bool) -> list[Event]:
-        """A part of a message begins, or is whole."""
-        part, place = data.get("part"), _place(data, "content_index")
+    def _read_part(self, data: Json, *, is_done: bool) -> list[Event]:
+        """A message part starts or is complete."""
+        part, part_index = data.get("part"), _part_index(data, "content_index")
         kind = part_kind(part)
         if kind is None:
             return []
         index = self._items.index_of(data)
         item, events = self._open_item(index, kind)
-        found = item.whole_content(_mapping(part), place) if whole else item.turn(kind, place)
-        return events + self._items.give(index, found)
+        part_events = (
+            item.emit_content_part(_mapping(part), part_index)
+            if is_done
+            else item.switch_block(kind, part_index)
+        )
+        return events + self._items.release(index, part_events)
 
 
 def _object(data: bytes) -> Json | None:
-    """The JSON of an event; None for what says nothing."""
+    """The JSON of an event; None for an empty frame or `[DONE]`."""
     stripped = data.strip()
     if not stripped or stripped == b"[DONE]":
         return None
@@ -311,25 +330,30 @@ def _mapping(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _place(data: Json, field: str) -> int:
-    """The number of a part of an item."""
-    place = data.get(field)
-    return place if type(place) is int else 0
+def _part_index(data: Json, field: str) -> int:
+    """The index of a part in its item."""
+    part_index = data.get(field)
+    return part_index if type(part_index) is int else 0
 
 
-def parse_response(body: Any, traits: Traits, rendered: Rendered | None) -> Response:
-    """The canonical answer. Raises GatewayError for a shape that is no answer."""
+def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+    """The canonical response. Raises GatewayError for a body that is no response."""
     failure = failure_in(body)
     if failure is not None:
         raise GatewayError(failure)
     if not isinstance(body, dict) or not isinstance(body.get("output"), list):
         raise bad_upstream("the upstream's answer is no response: it has no list of output")
-    folder = Folder()
-    for event in ResponsesStreamParser(traits, rendered).whole(body):
+    folder = ResponseBuilder()
+    for event in ResponsesStreamParser(traits, rendered).feed_complete(body):
         folder.feed(event)
     response = folder.close()
     contents = [item.get("content") for item in body["output"] if isinstance(item, dict)]
     parts = [part for content in contents if isinstance(content, list) for part in content]
-    told = [part.get("logprobs") for part in parts if isinstance(part, dict)]
-    tokens = [token for listed in told if isinstance(listed, list) for token in listed]
-    return msgspec.structs.replace(response, extra=response.extra | extra_of(tokens))
+    logprob_lists = [part.get("logprobs") for part in parts if isinstance(part, dict)]
+    tokens = [
+        token
+        for logprob_list in logprob_lists
+        if isinstance(logprob_list, list)
+        for token in logprob_list
+    ]
+    return msgspec.structs.replace(response, extra=response.extra | logprobs_extra(tokens))

@@ -6,12 +6,12 @@ from typing import Any, assert_never
 
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects import web_search
-from gateway.dialects.openai_responses.job import Job
 from gateway.dialects.openai_responses.names import NAME, Json, split_name
-from gateway.dialects.openai_schema import made_strict, tool_parameters
-from gateway.dialects.web_search import WebSearch, located
+from gateway.dialects.openai_responses.render_context import ResponsesRenderContext
+from gateway.dialects.openai_schema import strict_schema, tool_parameters
+from gateway.dialects.web_search import WebSearch, user_location
 
-_ONE_STRING: Json = {
+_FREE_TEXT_SCHEMA: Json = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
     "required": ["input"],
@@ -19,221 +19,212 @@ _ONE_STRING: Json = {
 }
 
 
-def tools_out(job: Job, body: Json) -> None:
-    """Write the tools, and what is said about choosing among them, into the body."""
-    request, traits = job.request, job.traits
+def tools_out(context: ResponsesRenderContext, body: Json) -> None:
+    """Write the tools and the tool choice into the body."""
+    request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        job.drop("tools", f"{job.model} takes no tools")
-    offered = _loaded(job) if traits.tools else []
+        context.drop("tools", f"{context.model} takes no tools")
+    # A client of this dialect handles deferred tools itself.
+    load_result = list(request.tools) if context.native else context.load_deferred_tools()
+    offered = load_result if traits.tools else []
     sent: list[tuple[Tool, Json]] = []
-    if not job.traits.allowed_tools:
-        offered = job.allowed(offered)
+    if not context.traits.allowed_tools:
+        offered = context.filter_allowed_tools(offered)
     for tool in offered:
-        item = _tool_out(job, tool, body)
+        item = _tool_out(context, tool, body)
         if item is not None:
             sent.append((tool, item))
     if not sent:
         choice = request.tool_choice
         if choice is not None and choice.mode in {"any", "named", "allowed"}:
-            job.drop(request.path("tool_choice"), "no tools are sent")
+            context.drop(request.client_path("tool_choice"), "no tools are sent")
         return
-    body["tools"] = _in_namespaces(job, sent)
-    _choice_out(job, body, {tool.name: item for tool, item in sent})
+    body["tools"] = _in_namespaces(context, sent)
+    _choice_out(context, body, {tool.name: item for tool, item in sent})
 
 
-def _loaded(job: Job) -> list[Tool]:
-    """The tools that can be sent without a tool search; a client of ours sees to that itself.
-
-    With a search tool in the list the deferred ones are real and all sent at once; without
-    one they are placeholders that the client would fill later, unless the choice names them.
-    """
-    tools = list(job.request.tools)
-    if job.native:
-        return tools
-    searched = any(tool.kind == "server" and "tool_search" in tool.name for tool in tools)
-    choice = job.request.tool_choice
-    chosen = choice.names if choice is not None else ()
-    kept: list[Tool] = []
-    for tool in tools:
-        if tool.defer and not searched and tool.name not in chosen:
-            job.drop(tool.at, "defer_loading tool without tool search")
-            continue
-        if tool.defer:
-            job.bend(f"{tool.at}.defer_loading", "no tool search upstream: sent at once")
-        kept.append(tool)
-    return kept
-
-
-def _tool_out(job: Job, tool: Tool, body: Json) -> Json | None:
-    job.unmark(tool.cache)
+def _tool_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
+    context.drop_cache_marks(tool.cache)
     match tool.kind:
         case "server":
-            return _server_out(job, tool, body)
-        case "custom" if job.traits.custom_tools:
-            out: Json = {"type": "custom", **_named(job, tool)}
+            return _server_out(context, tool, body)
+        case "custom" if context.traits.custom_tools:
+            out: Json = {"type": "custom", **_name_and_description(context, tool)}
             if tool.format is not None:
                 out["format"] = _format_out(tool.format)
-            return _with_extra(job, tool, out)
+            return _with_extra(context, tool, out)
         case "custom":
-            return _custom_as_function(job, tool)
+            return _custom_as_function(context, tool)
         case "function":
-            return _function_out(job, tool)
+            return _function_out(context, tool)
         case _:
             assert_never(tool.kind)
 
 
-def _named(job: Job, tool: Tool) -> Json:
-    out: Json = {"name": job.sent_name(tool.name)["name"]}
+def _name_and_description(context: ResponsesRenderContext, tool: Tool) -> Json:
+    out: Json = {"name": context.sent_name(tool.name)["name"]}
     if tool.description is not None:
         out["description"] = tool.description
     return out
 
 
-def _with_extra(job: Job, tool: Tool, out: Json) -> Json:
-    if tool.defer and job.native:
+def _with_extra(context: ResponsesRenderContext, tool: Tool, out: Json) -> Json:
+    if tool.defer and context.native:
         out["defer_loading"] = True
     for key, value in tool.extra.items():
         if tool.dialect == NAME:
             out[key] = value
         else:
-            job.drop(f"{tool.at}.{key}", "no equivalent in OpenAI's Responses")
+            context.drop(f"{tool.path}.{key}", "no equivalent in OpenAI's Responses")
     return out
 
 
-def _function_out(job: Job, tool: Tool) -> Json:
-    schema, lost = tool_parameters(tool.schema)
-    if lost:
-        job.bend(tool.at, lost)
-    out: Json = {"type": "function", **_named(job, tool), "strict": False, "parameters": schema}
-    # Left out, the API tries to be strict: what is not asked for is said not to be.
-    if tool.strict and not job.traits.strict_tools:
-        job.drop(f"{tool.at}.strict", "the upstream has no strict tools")
+def _function_out(context: ResponsesRenderContext, tool: Tool) -> Json:
+    schema, schema_change = tool_parameters(tool.schema)
+    if schema_change:
+        context.approximate(tool.path, schema_change)
+    out: Json = {
+        "type": "function",
+        **_name_and_description(context, tool),
+        "strict": False,
+        "parameters": schema,
+    }
+    # Without the field, the API tries to be strict, so it is always set.
+    if tool.strict and not context.traits.strict_tools:
+        context.drop(f"{tool.path}.strict", "the upstream has no strict tools")
     elif tool.strict:
-        made = made_strict(schema)
-        if made is not None and not made[1]:
-            out |= {"strict": True, "parameters": made[0]}
+        strict_result = strict_schema(schema)
+        if strict_result is not None and not strict_result[1]:
+            out |= {"strict": True, "parameters": strict_result[0]}
         else:
             why = "the schema is outside OpenAI's strict subset"
-            job.bend(f"{tool.at}.strict", why, before=True, after=False)
-    return _with_extra(job, tool, out)
+            context.approximate(f"{tool.path}.strict", why, before=True, after=False)
+    return _with_extra(context, tool, out)
 
 
 def _format_out(form: Json) -> Json:
-    """A grammar, which the canonical tool holds one level deeper."""
+    """A grammar, which the canonical tool nests one level deeper."""
     grammar = form.get("grammar")
     return {"type": "grammar", **grammar} if isinstance(grammar, dict) else form
 
 
-def _custom_as_function(job: Job, tool: Tool) -> Json:
-    """A free-text tool as a function with one string."""
-    job.bend(tool.at, "free-text tool sent as a function with one string")
-    out: Json = {"type": "function", **_named(job, tool)}
+def _custom_as_function(context: ResponsesRenderContext, tool: Tool) -> Json:
+    """A free-text tool as a function with one string argument."""
+    context.approximate(tool.path, "free-text tool sent as a function with one string")
+    out: Json = {"type": "function", **_name_and_description(context, tool)}
     grammar: Any = (tool.format or {}).get("grammar")
     if isinstance(grammar, dict) and grammar.get("definition"):
-        told = f"The input must match this grammar:\n{grammar['definition']}"
-        out["description"] = f"{tool.description or ''}\n\n{told}".strip()
-    return {**out, "strict": False, "parameters": _ONE_STRING}
+        grammar_note = f"The input must match this grammar:\n{grammar['definition']}"
+        out["description"] = f"{tool.description or ''}\n\n{grammar_note}".strip()
+    return {**out, "strict": False, "parameters": _FREE_TEXT_SCHEMA}
 
 
-def _in_namespaces(job: Job, sent: list[tuple[Tool, Json]]) -> list[Json]:
-    """The tools, those of a client's namespace in one again."""
+def _in_namespaces(context: ResponsesRenderContext, sent: list[tuple[Tool, Json]]) -> list[Json]:
+    """The tools, grouped into the client's namespaces again."""
     out: list[Json] = []
-    made: dict[str, Json] = {}
+    namespaces: dict[str, Json] = {}
     for tool, item in sent:
-        namespace = split_name(tool.name)[0] if job.native else ""
+        namespace = split_name(tool.name)[0] if context.native else ""
         if not namespace:
             out.append(item)
             continue
-        if namespace not in made:
-            about = job.request.extra.get(NAME, {}).get(f"{_holder(tool.at)}.description")
-            told: Json = {"type": "namespace", "name": namespace, "description": about or namespace}
-            made[namespace] = {**told, "tools": []}
-            out.append(made[namespace])
-        made[namespace]["tools"].append(item)
+        if namespace not in namespaces:
+            description = tool.group_description or namespace
+            namespace_fields: Json = {
+                "type": "namespace",
+                "name": namespace,
+                "description": description,
+            }
+            namespaces[namespace] = {**namespace_fields, "tools": []}
+            out.append(namespaces[namespace])
+        namespaces[namespace]["tools"].append(item)
     return out
-
-
-def _holder(at: str) -> str:
-    """The path of the namespace that holds the tool at a path."""
-    return at.rpartition(".tools[")[0]
 
 
 # --- tools that the provider runs --------------------------------------------------------
 
 
-def _server_out(job: Job, tool: Tool, body: Json) -> Json | None:
+def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
-    search = web_search.asked(tool)
+    search = web_search.parse_web_search(tool)
     if search is not None:
-        return _web_search_out(job, tool, search, body)
-    job.drop(tool.at, f"no equivalent for the server tool {tool.name[:60]}")
+        return _web_search_out(context, tool, search, body)
+    context.drop(tool.path, f"no equivalent for the server tool {tool.name[:60]}")
     return None
 
 
-def _web_search_out(job: Job, tool: Tool, search: WebSearch, body: Json) -> Json:
+def _web_search_out(
+    context: ResponsesRenderContext, tool: Tool, search: WebSearch, body: Json
+) -> Json:
     """Another dialect's web search."""
     out: Json = {"type": web_search.NAME}
     if search.allowed:
         out["filters"] = {"allowed_domains": search.allowed}
-    out |= located(search.place)
+    if not search.live:
+        out["external_web_access"] = False
+    out |= user_location(search.location)
     if search.size is not None:
         out["search_context_size"] = search.size
     if search.blocked:
-        job.drop(f"{tool.at}.blocked_domains", "no equivalent")
+        context.drop(f"{tool.path}.blocked_domains", "no equivalent")
     if search.uses is not None:
         body["max_tool_calls"] = search.uses
         why = "max_tool_calls counts all built-in tools"
-        job.bend(f"{tool.at}.max_uses", why, before=search.uses)
+        context.approximate(f"{tool.path}.max_uses", why, before=search.uses)
     return out
 
 
 # --- tool choice ---------------------------------------------------------------------
 
 
-def _choice_out(job: Job, body: Json, sent: dict[str, Json]) -> None:
-    choice, request = job.request.tool_choice, job.request
+def _choice_out(context: ResponsesRenderContext, body: Json, sent: dict[str, Json]) -> None:
+    choice, request = context.request.tool_choice, context.request
     parallel = choice.parallel if choice is not None else None
-    if parallel is False and not job.traits.parallel_toggle:
-        job.drop(request.path("parallel"), "the upstream can not switch parallel calls off")
-    elif job.traits.parallel_toggle:
+    if parallel is False and not context.traits.parallel_toggle:
+        context.drop(request.client_path("parallel"), "the upstream cannot disable parallel calls")
+    elif context.traits.parallel_toggle:
         body["parallel_tool_calls"] = parallel is not False
     if choice is None or choice.mode is None:
         return
-    if choice.mode == "named" and choice.names[0] not in sent:
-        job.drop(request.path("tool_choice"), "the tool that it names is not sent")
+    if choice.mode in {"named", "allowed"} and not any(name in sent for name in choice.names):
+        context.drop(request.client_path("tool_choice"), "the tool that it names is not sent")
         return
-    body["tool_choice"] = _mode_out(job, choice, sent)
+    body["tool_choice"] = _mode_out(context, choice, sent)
 
 
-def _mode_out(job: Job, choice: ToolChoice, sent: dict[str, Json]) -> Any:
+def _mode_out(context: ResponsesRenderContext, choice: ToolChoice, sent: dict[str, Json]) -> Any:
     forced = choice.mode in {"any", "named"} or choice.required
-    if forced and not job.traits.forced_tools:
-        why = f"{job.model} can not be made to call a tool"
-        job.bend(job.request.path("tool_choice"), why, after="auto")
+    if forced and not context.traits.forced_tools:
+        why = f"{context.model} cannot be forced to call a tool"
+        context.approximate(context.request.client_path("tool_choice"), why, after="auto")
         return "auto"
     match choice.mode:
         case "any":
             return "required"
         case "named":
-            named = _named_out(job, choice.names[0], sent)
-            # The API names no such tool in a choice, but takes it among the allowed ones.
-            if named["type"] != web_search.NAME or job.native or not job.traits.allowed_tools:
-                return named
-            return {"type": "allowed_tools", "mode": "required", "tools": [named]}
+            tool_ref = _tool_ref(context, choice.names[0], sent)
+            # The API accepts this tool only in a list of allowed tools.
+            if (
+                tool_ref["type"] != web_search.NAME
+                or context.native
+                or not context.traits.allowed_tools
+            ):
+                return tool_ref
+            return {"type": "allowed_tools", "mode": "required", "tools": [tool_ref]}
         case "allowed":
             mode = "required" if choice.required else "auto"
-            if not job.traits.allowed_tools:
+            if not context.traits.allowed_tools:
                 return mode
-            tools = [_named_out(job, name, sent) for name in choice.names if name in sent]
+            tools = [_tool_ref(context, name, sent) for name in choice.names if name in sent]
             return {"type": "allowed_tools", "mode": mode, "tools": tools}
         case _:
             return choice.mode
 
 
-def _named_out(job: Job, name: str, sent: dict[str, Json]) -> Json:
+def _tool_ref(context: ResponsesRenderContext, name: str, sent: dict[str, Json]) -> Json:
     item = sent[name]
     if item["type"] in {"function", "custom"}:
-        return {"type": item["type"], **job.sent_name(name)}
+        return {"type": item["type"], **context.sent_name(name)}
     label = item.get("server_label")
     return {"type": item["type"], "server_label": label} if label else {"type": item["type"]}

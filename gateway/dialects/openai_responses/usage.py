@@ -7,39 +7,42 @@ from typing import Any
 from gateway.canon.response import Usage
 from gateway.dialects.openai_responses.names import Json
 
-_NOTHING: Json = {}
+_EMPTY_OBJECT: Json = {}
 
 
 def usage_in(usage: Any) -> Usage | None:
-    """The counts in a `usage` object; None where it says nothing.
+    """The counts in a `usage` object; None if it contains none.
 
-    `input_tokens` includes what was read from and written to a cache.
+    `input_tokens` includes tokens read from and written to a cache.
     """
     if not isinstance(usage, dict):
         return None
     details = _object(usage, "input_tokens_details")
-    prompt, output = _count(usage, "input_tokens"), _count(usage, "output_tokens")
-    read, write = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
+    prompt, output = _token_count(usage, "input_tokens"), _token_count(usage, "output_tokens")
+    cache_read, cache_write = (
+        _token_count(details, "cached_tokens"),
+        _token_count(details, "cache_write_tokens"),
+    )
     if prompt is None and output is None:
         return None
     split = _object(details, "cache_write_tokens_details")
     return Usage(
-        input=None if prompt is None else max(0, prompt - (read or 0) - (write or 0)),
-        cache_read=read,
-        cache_write=write,
-        cache_write_1h=_count(split, "ttl_12h_tokens"),
+        input=None if prompt is None else max(0, prompt - (cache_read or 0) - (cache_write or 0)),
+        cache_read=cache_read,
+        cache_write=cache_write,
+        cache_write_1h=_token_count(split, "ttl_12h_tokens"),
         output=output,
-        reasoning=_count(_object(usage, "output_tokens_details"), "reasoning_tokens"),
+        reasoning=_token_count(_object(usage, "output_tokens_details"), "reasoning_tokens"),
         native=usage,
     )
 
 
 def _object(holder: Json, key: str) -> Json:
     value = holder.get(key)
-    return value if isinstance(value, dict) else _NOTHING
+    return value if isinstance(value, dict) else _EMPTY_OBJECT
 
 
-def _count(counts: Json, name: str) -> int | None:
+def _token_count(counts: Json, name: str) -> int | None:
     value = counts.get(name)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -47,14 +50,13 @@ def _count(counts: Json, name: str) -> int | None:
 
 
 def usage_out(usage: Usage | None) -> Json | None:
-    """The `usage` object for a client; None where neither side of it is known.
+    """The `usage` object for a client; None if neither count is known.
 
-    The official SDK types all its counts as plain integers, so the unknown ones of a known
-    usage are 0.
+    The official SDK types all counts as plain integers, so missing counts are 0.
     """
-    if usage is None or (usage.prompt is None and usage.output is None):
+    if usage is None or (usage.prompt_tokens is None and usage.output is None):
         return None
-    prompt, output = usage.prompt or 0, usage.output or 0
+    prompt, output = usage.prompt_tokens or 0, usage.output or 0
     details: Json = {
         "cached_tokens": usage.cache_read or 0,
         "cache_write_tokens": usage.cache_write or 0,

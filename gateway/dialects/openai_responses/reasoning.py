@@ -1,0 +1,142 @@
+"""Requested effort and visibility of reasoning: `reasoning`, parsed and rendered."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from gateway.canon.request import Request, Thinking
+from gateway.dialects.fields import enum_value, mapping, text
+from gateway.dialects.openai_responses.names import EFFORTS, NAME, Json
+from gateway.dialects.openai_responses.render_context import ResponsesRenderContext
+
+_PARSED_FIELDS = frozenset({"effort", "summary", "generate_summary"})
+# Upper bound of a thinking budget -> the effort that replaces it.
+_MAX_BUDGET_BY_EFFORT = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
+_SUMMARY_PATH = "reasoning.summary"
+_DEFAULT_SUMMARY = "auto"
+
+
+def thinking_in(body: Json, extra: Json) -> Thinking | None:
+    """The requested reasoning; unknown fields of `reasoning` go to `extra`."""
+    reasoning = mapping(body, "reasoning")
+    if reasoning is None:
+        return None
+    extra |= {
+        f"reasoning.{k}": v
+        for k, v in reasoning.items()
+        if k not in _PARSED_FIELDS and v is not None
+    }
+    effort = enum_value(reasoning, "effort", EFFORTS, "reasoning")
+    summary = text(reasoning, "summary", "reasoning") or text(
+        reasoning, "generate_summary", "reasoning"
+    )
+    if summary not in (None, _DEFAULT_SUMMARY):
+        extra[_SUMMARY_PATH] = summary
+    thinking = Thinking(visible="summary" if summary is not None else None)
+    if effort == "none":
+        thinking = replace(thinking, mode="off")
+    elif effort is not None:
+        thinking = replace(thinking, effort=effort)
+    return thinking if thinking != Thinking() else None
+
+
+def thinking_out(context: ResponsesRenderContext, body: Json) -> None:
+    """Write the requested reasoning into the body."""
+    thinking = _effective_thinking(context.request)
+    if thinking is None:
+        return
+    if not context.traits.reasoning:
+        _drop_thinking(context, thinking)
+        return
+    out: Json = {}
+    name, level = _requested_effort(context, thinking)
+    if level is not None and (sent := _nearest_effort(context, name, level)) is not None:
+        out["effort"] = sent
+    if thinking.mode != "off" and (summary := _summary(context, thinking)) is not None:
+        out["summary"] = summary
+    if out:
+        body["reasoning"] = out
+
+
+def _effective_thinking(request: Request) -> Thinking | None:
+    """The reasoning setting in effect: a turn's own effort applies from that turn on."""
+    turn_effort = next((turn.effort for turn in reversed(request.turns) if turn.effort), None)
+    if turn_effort is None:
+        return request.thinking
+    return replace(request.thinking or Thinking(), effort=turn_effort)
+
+
+def _drop_thinking(context: ResponsesRenderContext, thinking: Thinking) -> None:
+    why = f"{context.model} is not a reasoning model"
+    if thinking.effort is not None:
+        context.drop(context.request.client_path("effort"), why, before=thinking.effort)
+    if thinking.mode in {"auto", "budget"}:
+        context.drop(context.request.client_path("thinking"), why)
+
+
+def _summary(context: ResponsesRenderContext, thinking: Thinking) -> str | None:
+    """The summary to request.
+
+    A request with only an effort gets none: not every account may request summaries. For
+    models that allow it (`Traits.reasoning_summaries`) the relay requests one.
+    """
+    client_summary = context.request.extra.get(NAME, {}).get(_SUMMARY_PATH)
+    if thinking.visible in {"summary", "raw"}:
+        return client_summary if isinstance(client_summary, str) else _DEFAULT_SUMMARY
+    if thinking.visible is None and thinking.mode in {"auto", "budget"}:
+        return "auto"
+    return None
+
+
+def _requested_effort(
+    context: ResponsesRenderContext, thinking: Thinking
+) -> tuple[str, str | None]:
+    """The canonical name of the field that sets the effort, and the effort."""
+    if thinking.mode == "off":
+        return "thinking", "none"
+    if thinking.effort is not None:
+        if thinking.budget is not None:
+            why = "an effort is sent instead"
+            context.drop(context.request.client_path("budget"), why, before=thinking.budget)
+        return "effort", thinking.effort
+    if thinking.budget is None:
+        return "effort", None
+    level = next(
+        (effort for max_budget, effort in _MAX_BUDGET_BY_EFFORT if thinking.budget <= max_budget),
+        "max",
+    )
+    why = f"{context.model} takes an effort, not a number of tokens"
+    context.approximate(
+        context.request.client_path("budget"), why, before=thinking.budget, after=level
+    )
+    return "budget", level
+
+
+def _nearest_effort(context: ResponsesRenderContext, name: str, level: str) -> str | None:
+    """The effort to send: itself, its mapping for the target, or the next lower one."""
+    traits = context.traits
+    if level in traits.effort_map:
+        return traits.effort_map[level]
+    if level in traits.efforts:
+        return level
+    path = context.request.client_path(name)
+    if not traits.efforts:
+        context.drop(path, f"{context.model} takes no effort", before=level)
+        return None
+    sent = _next_lower_effort(level, traits.efforts)
+    context.approximate(
+        path, f"{context.model} supports {', '.join(traits.efforts)}", before=level, after=sent
+    )
+    return sent
+
+
+def _next_lower_effort(level: str, efforts: tuple[str, ...]) -> str:
+    """The highest effort below `level`, else the lowest supported one.
+
+    `none` does not count as an effort: a little reasoning is closer to the request.
+    """
+    supported = [effort for effort in efforts if effort in EFFORTS and effort != "none"]
+    if level not in EFFORTS or not supported:
+        return efforts[0]
+    lower = [effort for effort in supported if EFFORTS.index(effort) < EFFORTS.index(level)]
+    return lower[-1] if lower else supported[0]

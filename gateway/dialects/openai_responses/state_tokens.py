@@ -1,0 +1,37 @@
+"""State tokens in passthrough items: replaced by the target's reasoning state, or dropped."""
+
+from __future__ import annotations
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.signature import is_from_target, unwrap_signature
+from gateway.canon.traits import Traits
+from gateway.dialects import state_tokens
+from gateway.dialects.openai_responses.names import STATE_KIND, Json
+from gateway.dialects.state_tokens import Fields, foreign_reasoning_drop, is_token
+
+
+def replace_tokens(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The body with the target's own reasoning for each token, and a report of the drops."""
+    return state_tokens.replace_tokens(fields, "input", _replace_item_token, traits)
+
+
+def _replace_item_token(
+    item: Json, path: str, traits: Traits, report: list[Adaptation]
+) -> Json | None:
+    token = item.get("encrypted_content")
+    if item.get("type") != "reasoning" or not is_token(token):
+        return item
+    state = unwrap_signature(str(token))
+    if (
+        state is None
+        or not is_from_target(state, traits)
+        or state.kind != STATE_KIND
+        or not state.value
+    ):
+        report.append(foreign_reasoning_drop(path))
+        return None
+    native_item = {**item, "encrypted_content": state.value}
+    if state.item_id:
+        return {**native_item, "id": state.item_id}
+    native_item.pop("id", None)  # an id of the gateway, which the provider does not know
+    return native_item

@@ -1,0 +1,202 @@
+"""Stored responses: their input and output items, pages of them, and their fields.
+
+An item that a client sent without an id gets one that contains its response's id, for
+paging and references; upstreams receive the item as the client sent it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import Error, invalid
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.openai_responses.errors import failure_out
+from gateway.dialects.openai_responses.names import ENCRYPTED, Json
+from gateway.dialects.openai_responses.output_items import response_object
+
+# The last event of a complete stream.
+END_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+MAX_PAGE_ITEMS = 100
+_PREFIX = "resp_"
+_PREFIXES = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "function_call_output": "fc",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctc",
+}
+# Role of a message -> type of its text part.
+_TEXT_TYPE_BY_ROLE = {"assistant": "output_text"}
+_NO_TOKENS: Json = {
+    "input_tokens": 0,
+    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+    "output_tokens": 0,
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "total_tokens": 0,
+}
+RawFields = dict[str, msgspec.Raw]
+_fields_decoder = msgspec.json.Decoder(RawFields)
+
+
+class ResponseHead(msgspec.Struct):
+    """The fields of a response that storing it requires."""
+
+    id: str
+    status: str = "completed"
+    store: bool | None = None
+
+
+class StreamEvent(msgspec.Struct):
+    """The fields of a stream event that storing its response requires."""
+
+    type: str = ""
+    sequence_number: int | None = None
+    response: msgspec.Raw = msgspec.Raw(b"")
+
+
+read_response_head = msgspec.json.Decoder(ResponseHead).decode
+read_event = msgspec.json.Decoder(StreamEvent).decode
+
+
+def last_response(stream: bytes) -> bytes:
+    """The response in the last event of a stream; empty for an incomplete stream."""
+    for line in reversed(stream.split(b"\n")):
+        if line.startswith(b"data:"):
+            try:
+                event = read_event(line[5:])
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                return b""
+            return bytes(event.response) if event.type in END_EVENTS else b""
+    return b""
+
+
+def input_items(earlier_items: bytes, request_input: bytes) -> list[Json]:
+    """The input items of a response, unchanged: the earlier ones and its request's."""
+    items: list[Json] = msgspec.json.decode(earlier_items) if earlier_items else []
+    new_items = msgspec.json.decode(request_input) if request_input else []
+    if isinstance(new_items, str):
+        new_items = [{"role": "user", "content": new_items}]
+    return [*items, *(new_items or [])]
+
+
+def output_items(response: bytes) -> list[Json]:
+    """The items of a response."""
+    return msgspec.json.decode(response).get("output") or []
+
+
+def items_with_ids(items: list[Json], response_id: str) -> list[Json]:
+    """The items in their complete form, each with an id."""
+    tag = response_id.removeprefix(_PREFIX)
+    return [_with_id(item, tag, index) for index, item in enumerate(items)]
+
+
+def _with_id(item: Json, tag: str, index: int) -> Json:
+    kind = item.get("type") or ("message" if "role" in item else "item_reference")
+    item_with_id = {"id": f"{_PREFIXES.get(kind, 'item')}_{tag}_in{index}", **item, "type": kind}
+    if not item_with_id.get("id"):
+        item_with_id["id"] = f"{_PREFIXES.get(kind, 'item')}_{tag}_in{index}"
+    if kind in _PREFIXES and kind != "reasoning":
+        item_with_id.setdefault("status", "completed")
+    if kind == "message":
+        content = item.get("content")
+        if isinstance(content, str):
+            item_with_id["content"] = [_text_part(item.get("role"), content)]
+    return item_with_id
+
+
+def _text_part(role: Any, text: str) -> Json:
+    kind = _TEXT_TYPE_BY_ROLE.get(str(role), "input_text")
+    part: Json = {"type": kind, "text": text}
+    return {**part, "annotations": []} if kind == "output_text" else part
+
+
+def response_id_of_item(item_id: str) -> str | None:
+    """The id of the response in an item's id; None if the gateway did not create it."""
+    _, _, suffix = item_id.partition("_")
+    tag, _, index = suffix.rpartition("_")
+    if not tag or not index.removeprefix("in").isdigit():
+        return None
+    return _PREFIX + tag
+
+
+def page(items: list[Json], *, limit: int, order: str, after: str) -> Json:
+    """A page of items as the API lists them. Raises GatewayError for an unknown `after`."""
+    if order == "desc":
+        items = items[::-1]
+    start = 0
+    if after:
+        matches = [index for index, item in enumerate(items) if item["id"] == after]
+        if not matches:
+            raise invalid(f"after: the response has no item with the id {after[:100]!r}", "after")
+        start = matches[0] + 1
+    page_items = items[start : start + limit]
+    return {
+        "object": "list",
+        "data": page_items,
+        "first_id": page_items[0]["id"] if page_items else "",
+        "last_id": page_items[-1]["id"] if page_items else "",
+        "has_more": start + limit < len(items),
+    }
+
+
+def self_contained_body(fields: RawFields, items: list[Json]) -> RawFields | None:
+    """The request with all earlier items inline; None if that is not possible.
+
+    Reasoning without its encrypted state exists at its provider only.
+    """
+    if any(item.get("type") == "reasoning" and not _has_state(item) for item in items):
+        return None
+    new_items = input_items(b"", bytes(fields["input"])) if "input" in fields else []
+    other_fields = {name: raw for name, raw in fields.items() if name != "previous_response_id"}
+    return other_fields | {"input": msgspec.Raw(msgspec.json.encode([*items, *new_items]))}
+
+
+def with_encrypted_reasoning(fields: RawFields) -> RawFields:
+    """The request, with encrypted reasoning included if the provider must not store it.
+
+    Without that state, no provider could continue the response.
+    """
+    if bytes(fields.get("store", b"")) != b"false":
+        return fields
+    include = msgspec.json.decode(fields["include"]) if "include" in fields else None
+    if not isinstance(include, list | None) or ENCRYPTED in (include or ()):
+        return fields
+    return fields | {"include": msgspec.Raw(msgspec.json.encode([*(include or ()), ENCRYPTED]))}
+
+
+def _has_state(item: Json) -> bool:
+    return bool(item.get("encrypted_content"))
+
+
+def with_fields(response: bytes, **fields: Any) -> bytes:
+    """The response with some fields changed; all others keep their bytes."""
+    raw_fields = _fields_decoder.decode(response)
+    raw_fields |= {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
+    return msgspec.json.encode(raw_fields)
+
+
+def with_response_fields(event: bytes, **fields: Any) -> bytes:
+    """The event, with fields of its response changed, if it contains one."""
+    raw_fields = _fields_decoder.decode(event)
+    if "response" not in raw_fields:
+        return event
+    raw_fields["response"] = msgspec.Raw(with_fields(bytes(raw_fields["response"]), **fields))
+    return msgspec.json.encode(raw_fields)
+
+
+def started_response(context: ResponseContext, status: str) -> bytes:
+    """A response without output yet."""
+    return msgspec.json.encode(response_object(context, status, [], usage=None))
+
+
+def empty_response(context: ResponseContext) -> Json:
+    """A completed response without output, for `generate: false`."""
+    return response_object(context, "completed", [], usage=_NO_TOKENS)
+
+
+def failed_response(response: bytes, error: Error) -> bytes:
+    """The response as failed, with this error."""
+    return with_fields(response, status="failed", error=failure_out(error))

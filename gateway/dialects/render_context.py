@@ -1,0 +1,287 @@
+"""The state of rendering one request for a provider: its report, tool names, call ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
+from gateway.canon.naming import (
+    LONG_USER_REASON,
+    USER_LIMIT,
+    assign_tool_names,
+    is_json_id,
+    render_tool_id,
+    shorten_user_id,
+)
+from gateway.canon.request import CacheBreakpoint, Request, Tool, ToolCall, ToolChoice
+from gateway.canon.system_turns import merge_system_turns
+from gateway.canon.traits import Traits
+from gateway.dialects import web_search
+from gateway.dialects.web_search import WebSearch
+
+
+class BaseRenderContext:
+    """The request, the traits of its target, and the adaptations reported so far.
+
+    `keep_groups` is for a target that accepts tool groups in the client's form.
+    """
+
+    def __init__(self, request: Request, traits: Traits, *, keep_groups: bool = False) -> None:
+        self.request = request if keep_groups else prepend_group_descriptions(request)
+        self.traits = traits
+        self.report: list[Adaptation] = []
+        self._cache_drop_reported = False
+
+    @property
+    def model(self) -> str:
+        """The model's name for messages."""
+        return self.traits.model or "the model"
+
+    def drop(self, path: str, why: str, *, before: Any = None) -> None:
+        """Report a field that is not sent, unless the client did not write it."""
+        self._record(dropped(path, why, before=before))
+
+    def approximate(self, path: str, why: str, *, before: Any = None, after: Any = None) -> None:
+        """Report a field that is sent as an approximation."""
+        self._record(approximated(path, why, before=before, after=after))
+
+    def default(self, path: str, why: str, *, after: Any = None) -> None:
+        """Report a value that the upstream requires and the client omitted."""
+        self._record(defaulted(path, why, after=after))
+
+    def _record(self, adaptation: Adaptation) -> None:
+        if adaptation.path:
+            self.report.append(adaptation)
+
+    @property
+    def default_max_tokens(self) -> int:
+        """The output limit to send where the client set none and the target requires one."""
+        is_agent = self.request.stream and bool(self.request.tools)
+        return self.traits.agent_max_output if is_agent else self.traits.default_max_output
+
+    def user_id(self, user_id: str) -> str:
+        """The end user's id to send: its hash where it is too long or is structured.
+
+        Claude Code's id, which is JSON, is never sent unchanged; only the hashing of an
+        unstructured id is reported.
+        """
+        sent = shorten_user_id(user_id, USER_LIMIT)
+        if sent != user_id and not is_json_id(user_id):
+            self.approximate(self.request.client_path("user_id"), LONG_USER_REASON, after=sent)
+        return sent
+
+    def move_system_first(self, *, in_results: bool = False) -> None:
+        """Turn later system messages into text of the user's turns, and report that."""
+        self.request, report = merge_system_turns(self.request, in_results=in_results)
+        for adaptation in report:
+            self._record(adaptation)
+
+    def send_instructions_as_user(self, message: dict[str, Any]) -> None:
+        """Send instructions without any turn as the user's message, and report that."""
+        message["role"] = "user"
+        why = "instructions alone are sent as the user's message: the target requires one"
+        self.approximate(
+            self.request.instructions[0].path if self.request.instructions else "", why
+        )
+
+    def report_placeholder(self, text: str) -> None:
+        """Report that a user's message with this text is inserted before all others."""
+        turns, instructions = self.request.turns, self.request.instructions
+        if turns or not instructions:
+            why = "placeholder user turn inserted before leading assistant turn"
+            field = (turns[0].path.partition("[")[0] if turns else "") or "messages"
+            self.approximate(f"{field}[0]" if turns else field, why)
+            return
+        why = "placeholder user turn inserted: the target requires one besides the instructions"
+        self.default(instructions[0].path, why, after=text)
+
+    def clamp_max_tokens(self, minimum: int) -> int | None:
+        """The output limit to send, between `minimum` and the model's own limit."""
+        requested, model_limit = self.request.max_output, self.traits.max_output
+        if requested is None:
+            return None
+        sent = max(minimum, requested if model_limit is None else min(requested, model_limit))
+        if sent != requested:
+            bound = (
+                "the model's output limit" if sent < requested else "the minimum that is accepted"
+            )
+            why = f"{requested} clamped to {bound}, {sent}"
+            self.approximate(
+                self.request.client_path("max_output"), why, before=requested, after=sent
+            )
+        return sent
+
+    def load_deferred_tools(self) -> list[Tool]:
+        """The tools to send to a target without tool search; dropped tools are reported.
+
+        With a search tool in the list, the deferred tools are real and all are sent at once;
+        without one, they are placeholders that the client would fill in later, unless the
+        tool choice names them.
+        """
+        tools, choice = self.request.tools, self.request.tool_choice
+        has_tool_search = any(
+            tool.kind == "server" and "tool_search" in tool.name for tool in tools
+        )
+        chosen_names = frozenset(choice.names if choice is not None else ())
+        sendable: list[Tool] = []
+        for tool in tools:
+            if tool.defer and not has_tool_search and tool.name not in chosen_names:
+                self.drop(tool.path, "defer_loading tool without tool search")
+                continue
+            if tool.defer:
+                self.approximate(
+                    f"{tool.path}.defer_loading", "no tool search upstream: sent at once"
+                )
+            sendable.append(tool)
+        return sendable
+
+    def filter_allowed_tools(self, tools: Iterable[Tool]) -> list[Tool]:
+        """The tools to send to a target without an `allowed` tool choice; this is reported."""
+        choice = self.request.tool_choice
+        if choice is None or choice.mode != "allowed":
+            return list(tools)
+        why = "only the allowed tools are sent; the list changes, so prompt caches miss"
+        self.approximate(self.request.client_path("tool_choice"), why)
+        names = frozenset(choice.names)
+        return [tool for tool in tools if tool.name in names]
+
+    def function_choice(self) -> ToolChoice | None:
+        """The tool choice for a target that accepts functions only.
+
+        A choice that names a server tool is dropped with the tool and reported; the
+        functions are still sent.
+        """
+        choice = self.request.tool_choice
+        if choice is None or choice.mode != "named":
+            return choice
+        tools = self.request.tools
+        if not any(tool.name in choice.names and tool.kind == "server" for tool in tools):
+            return choice
+        self.drop(self.request.client_path("tool_choice"), "the tool that it names is not sent")
+        return replace(choice, mode=None)
+
+    def find_web_search(self, tool: Tool) -> WebSearch | None:
+        """The web search to request for a server tool; None, reported, if the target has none.
+
+        A search that must stay off the live web (`external_web_access: false`, which Codex
+        sends by default) is not replaced by a search that always reads it.
+        """
+        search = web_search.parse_web_search(tool)
+        if search is None or not self.traits.web_search:
+            self.drop(tool.path, f"no equivalent for the server tool {tool.name[:60]}")
+            return None
+        if not search.live:
+            why = "external_web_access is false; the provider can only search the live web"
+            self.drop(tool.path, why)
+            return None
+        return search
+
+    def drop_cache_marks(self, cache: CacheBreakpoint | None) -> None:
+        """Report, once per request, that cache breakpoints are not sent."""
+        if cache is not None and not self._cache_drop_reported:
+            self._cache_drop_reported = True
+            self.drop(
+                self.request.client_paths.get("cache", "cache_control"), self._cache_drop_reason()
+            )
+
+    def _cache_drop_reason(self) -> str:
+        return f"{self.model} caches implicitly"
+
+    def drop_signature(self, call: ToolCall) -> None:
+        """Report that the opaque state of a call is not sent."""
+        path = f"{call.path}.{self.request.client_path('signature')}" if call.path else ""
+        self.drop(path, "the state belongs to another model")
+
+
+class DeduplicatingRenderContext(BaseRenderContext):
+    """A render context that reports each field once, however often it occurs in the request."""
+
+    def __init__(self, request: Request, traits: Traits) -> None:
+        super().__init__(request, traits)
+        self._recorded: set[tuple[str, str]] = set()
+
+    def _record(self, adaptation: Adaptation) -> None:
+        if adaptation.path and (adaptation.path, adaptation.action) not in self._recorded:
+            self._recorded.add((adaptation.path, adaptation.action))
+            self.report.append(adaptation)
+
+
+class ToolNamingRenderContext(BaseRenderContext):
+    """A render context for targets whose tool names have at most 64 letters, digits, `_`, `-`.
+
+    `sent_names` maps the client's tool names to those sent.
+    """
+
+    _NAME_LIMIT = 64
+
+    def __init__(self, request: Request, traits: Traits) -> None:
+        super().__init__(request, traits)
+        self.sent_names = assign_tool_names(tool_names_in(request), self._NAME_LIMIT)
+
+    def sent_name(self, client_name: str) -> str:
+        """The tool name to send."""
+        sent = self.sent_names.get(client_name)
+        if sent is not None:
+            return sent
+        return assign_tool_names([client_name], self._NAME_LIMIT)[client_name]
+
+
+class CallIds:
+    """Maps the client's call ids to the target's form, consistently across all turns.
+
+    Where two ids map to the same id, the later one in the history is numbered; then only
+    its first `prefix_length` characters are used.
+    """
+
+    def __init__(self, rule: str, prefix_length: int | None = None) -> None:
+        self._rule = rule
+        self._prefix_length = prefix_length
+        self._ids: dict[str, str] = {}
+        self._used_ids: set[str] = set()
+        # Prefix of an id -> the last number tried after it.
+        self._last_numbers: dict[str, int] = {}
+
+    def upstream_id(self, client_id: str) -> str:
+        """The call id to send."""
+        sent = self._ids.get(client_id)
+        if sent is None:
+            sent = render_tool_id(self._rule, client_id)
+            if sent in self._used_ids:
+                sent = self._numbered_id(sent[: self._prefix_length])
+            self._ids[client_id] = sent
+            self._used_ids.add(sent)
+        return sent
+
+    def _numbered_id(self, prefix: str) -> str:
+        number = self._last_numbers.get(prefix, 1) + 1
+        while (sent := f"{prefix}_{number}") in self._used_ids:
+            number += 1
+        self._last_numbers[prefix] = number
+        return sent
+
+
+def prepend_group_descriptions(request: Request) -> Request:
+    """The request, each tool's description prefixed with that of its group.
+
+    Every tool gets it, as any of them may be dropped later.
+    """
+    if all(tool.group_description is None for tool in request.tools):
+        return request
+    return replace(request, tools=tuple(_with_group_description(tool) for tool in request.tools))
+
+
+def _with_group_description(tool: Tool) -> Tool:
+    if tool.group_description is None:
+        return tool
+    description = "\n\n".join(filter(None, (tool.group_description, tool.description)))
+    return replace(tool, description=description, group_description=None)
+
+
+def tool_names_in(request: Request) -> Iterator[str]:
+    """All tool names: of the offered tools, and of calls to tools no longer offered."""
+    yield from (tool.name for tool in request.tools)
+    for turn in request.turns:
+        yield from (part.name for part in turn.parts if isinstance(part, ToolCall))

@@ -1,0 +1,64 @@
+"""Stream formats by name: how each delimits its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.framing import eventstream, ndjson, sse
+from gateway.framing.sse import Frame
+
+
+class FrameDecoder(Protocol):
+    """Buffers bytes and returns complete frames."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether an incomplete frame is buffered."""
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Returns the frames that `data` completes. Raises FrameTooLarge."""
+
+    def close(self) -> list[Frame]:
+        """Returns the frames that the end of the stream completes."""
+
+
+class StreamFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream format.
+
+    Attributes:
+        content_type: the `content-type` header of a stream in this format.
+        content_type_marker: the substring of an upstream's `content-type` that
+            identifies the format.
+        frame_terminators: the byte sequences that end a frame.
+        new_decoder: creates a decoder for one stream.
+    """
+
+    content_type: bytes
+    content_type_marker: str
+    frame_terminators: tuple[bytes, ...]
+    new_decoder: Callable[[], FrameDecoder]
+
+
+STREAM_FORMATS: dict[str, StreamFormat] = {
+    "sse": StreamFormat(
+        content_type=b"text/event-stream; charset=utf-8",
+        content_type_marker="event-stream",
+        frame_terminators=(b"\n\n", b"\r\n\r\n", b"\r\r"),
+        new_decoder=sse.Decoder,
+    ),
+    "ndjson": StreamFormat(
+        content_type=b"application/x-ndjson",
+        content_type_marker="ndjson",
+        frame_terminators=(b"\n",),
+        new_decoder=ndjson.Decoder,
+    ),
+    "eventstream": StreamFormat(
+        content_type=b"application/vnd.amazon.eventstream",
+        content_type_marker="amazon.eventstream",
+        frame_terminators=(),
+        new_decoder=eventstream.Decoder,
+    ),
+}
