@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from typing import Any, Self
 
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Max
+from django.utils import timezone
 
 Json = dict[str, Any]
 
 PAGE_ROWS = 30
 # Runs kept for each person; the oldest go first.
-KEEP_RUNS = 1000
+MAX_RUNS = 1000
+# A run whose process has not been heard of for so long ended with it.
+STALE_AFTER = dt.timedelta(seconds=15)
 
 
 class RunQuerySet(models.QuerySet["PlaygroundRun"]):
@@ -31,19 +35,19 @@ class RunQuerySet(models.QuerySet["PlaygroundRun"]):
         """Those that are older than one."""
         return self if pk is None else self.filter(pk__lt=pk)
 
-    def prune(self, owner: int, keep: int = KEEP_RUNS) -> int:
+    def prune(self, owner: int, keep: int = MAX_RUNS) -> int:
         """Drop a person's oldest runs; how many went."""
         own = self.filter(owner_id=owner).order_by("-pk")
         last = own.values_list("pk", flat=True)[keep : keep + 1].first()
         return 0 if last is None else self.filter(owner_id=owner, pk__lte=last).delete()[0]
 
-    def add_stop(self, run: uuid.UUID, column: str) -> None:
+    def request_stop(self, run: uuid.UUID, column: str) -> None:
         """Ask the process that has this run at work to stop a column, or `*` for all."""
         with transaction.atomic():
-            row = self.select_for_update().only("pk", "stops").filter(uuid=run).first()
-            if row is not None and column not in row.stops:
-                row.stops = [*row.stops, column]
-                row.save(update_fields=["stops"])
+            row = self.select_for_update().only("pk", "stop_requests").filter(uuid=run).first()
+            if row is not None and column not in row.stop_requests:
+                row.stop_requests = [*row.stop_requests, column]
+                row.save(update_fields=["stop_requests"])
 
 
 class PlaygroundRun(models.Model):
@@ -51,7 +55,7 @@ class PlaygroundRun(models.Model):
 
     `document` is the page's JSON; `events` the stream (`console.playground.events`),
     empty while the run is at work; `stops` are columns that another process is asked to
-    stop.
+    stop; `heartbeat` is when the process that has it at work last said so.
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
@@ -60,10 +64,11 @@ class PlaygroundRun(models.Model):
     title = models.CharField(max_length=200, blank=True)
     events = models.BinaryField(default=b"")
     summary = models.JSONField(default=dict)
-    stops = models.JSONField(default=list)
+    stop_requests = models.JSONField(default=list)
     cost_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
-    created = models.DateTimeField(auto_now_add=True)
-    ended = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)
 
     objects = RunQuerySet.as_manager()
 
@@ -73,6 +78,12 @@ class PlaygroundRun(models.Model):
     def __str__(self) -> str:
         return self.title or str(self.uuid)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether it has no end and its process is gone."""
+        last = self.heartbeat_at or self.created_at
+        return self.ended_at is None and timezone.now() - last > STALE_AFTER
+
 
 class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
     """Kept settings."""
@@ -81,11 +92,11 @@ class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
         """A person's own."""
         return self.filter(owner_id=user.pk)
 
-    def numbered(self, pk: int) -> Self:
+    def with_id(self, pk: int) -> Self:
         """The one with this id."""
         return self.filter(pk=pk)
 
-    def named(self, name: str) -> Self:
+    def by_name(self, name: str) -> Self:
         """All versions of a name."""
         return self.filter(name=name)
 
@@ -95,7 +106,7 @@ class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
         same = latest.filter(owner=models.OuterRef("owner"), name=models.OuterRef("name"))
         return self.filter(version=models.Subquery(same[:1])).order_by("name")
 
-    def keep(self, user: Any, name: str, document: Json) -> PlaygroundPreset:
+    def save_version(self, user: Any, name: str, document: Json) -> PlaygroundPreset:
         """Save as the next version of a name."""
         with transaction.atomic():
             own = self.select_for_update().filter(owner_id=user.pk, name=name)
@@ -110,7 +121,7 @@ class PlaygroundPreset(models.Model):
     name = models.CharField(max_length=100)
     version = models.PositiveIntegerField(default=1)
     document = models.JSONField()
-    created = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True)
 
     objects = PresetQuerySet.as_manager()
 
@@ -150,7 +161,7 @@ class Vote(models.Model):
     candidates = models.JSONField()
     winner = models.CharField(max_length=400, blank=True)
     tie = models.BooleanField(default=False)
-    created = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True)
 
     objects = VoteQuerySet.as_manager()
 

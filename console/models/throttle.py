@@ -28,10 +28,10 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
             self._forget(now)
             for name, limit in limits:
                 row = self._row(name, now)
-                if row.count >= limit:
+                if row.attempts >= limit:
                     transaction.set_rollback(True)
-                    return row.since + WINDOW - now
-                self.filter(pk=row.pk).update(count=F("count") + 1)
+                    return row.window_start + WINDOW - now
+                self.filter(pk=row.pk).update(attempts=F("attempts") + 1)
         return None
 
     def clear(self, names: Iterable[str]) -> None:
@@ -39,14 +39,14 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
         self.filter(pk__in=[_key(name) for name in names]).delete()
 
     def _row(self, name: str, now: dt.datetime) -> Throttle:
-        self.bulk_create([Throttle(key=_key(name), since=now)], ignore_conflicts=True)
+        self.bulk_create([Throttle(key=_key(name), window_start=now)], ignore_conflicts=True)
         # On PostgreSQL this waits for others who count the same.
         return self.select_for_update().get(pk=_key(name))
 
     def _forget(self, now: dt.datetime) -> None:
-        self.filter(since__lte=now - WINDOW).delete()
+        self.filter(window_start__lte=now - WINDOW).delete()
         if self.count() > MAX_ROWS:
-            oldest = self.order_by("since").values_list("pk", flat=True)[: MAX_ROWS // 10]
+            oldest = self.order_by("window_start").values_list("pk", flat=True)[: MAX_ROWS // 10]
             self.filter(pk__in=list(oldest)).delete()
 
 
@@ -54,13 +54,13 @@ class Throttle(models.Model):
     """Attempts since a moment. `key` is a digest: what was typed may be a password."""
 
     key = models.CharField(max_length=64, primary_key=True)
-    count = models.PositiveIntegerField(default=0)
-    since = models.DateTimeField(db_index=True)
+    attempts = models.PositiveIntegerField(default=0)
+    window_start = models.DateTimeField(db_index=True)
 
     objects = ThrottleQuerySet.as_manager()
 
     def __str__(self) -> str:
-        return f"{self.count} since {self.since}"
+        return f"{self.attempts} since {self.window_start}"
 
 
 def _key(name: str) -> str:

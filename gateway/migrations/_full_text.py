@@ -5,7 +5,7 @@ import sqlite3
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-# SQLite deletes from an index that keeps no text since 3.43; before, the text is kept.
+# Since 3.43 SQLite can delete from an index that stores no text; older versions store the text.
 FTS5 = """
 CREATE VIRTUAL TABLE gateway_requesttext USING fts5(
     document, tokenize = 'unicode61 remove_diacritics 0'{without_text}
@@ -19,7 +19,7 @@ TSVECTOR = (
 
 
 def create_index(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Make the table in the database's own way."""
+    """Create the index in the form that the database supports."""
     if schema_editor.connection.vendor == "postgresql":
         for statement in TSVECTOR:
             schema_editor.execute(statement)
@@ -29,5 +29,5 @@ def create_index(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> No
 
 
 def drop_index(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Remove it again."""
+    """Drop the index."""
     schema_editor.execute("DROP TABLE gateway_requesttext")

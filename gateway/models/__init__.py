@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from gateway.models.audit import Change
-from gateway.models.cache import CachedAnswer
+from gateway.models.cache import CachedResponse
 from gateway.models.capability import CapabilityReport
 from gateway.models.cost import BillLine, PriceUpdate
-from gateway.models.idempotency import KeptAnswer
+from gateway.models.fingerprint import Fingerprint
+from gateway.models.idempotency import IdempotentResponse
 from gateway.models.key import ApiKey
-from gateway.models.log import RequestBody, RequestLog, RequestText, Unindexed
+from gateway.models.log import RequestBody, RequestLog, RequestText, UnindexedRequest
 from gateway.models.provider import Model, Provider
-from gateway.models.reasoning import KeptReasoning
+from gateway.models.reasoning import ReasoningState
 from gateway.models.registry import Registry, RegistryRow, Source
 from gateway.models.response import StoredResponse
 from gateway.models.route import Alias, Route, RouteVersion, Step, Target
 from gateway.models.setting import Setting
 from gateway.models.team import Team
-from gateway.models.upload import Upload
-from gateway.models.usage import PaceHour, TargetHour, UsageHour
+from gateway.models.upload import ProviderResource
+from gateway.models.usage import LatencyHour, TargetHour, UsageHour
 
 __all__ = [
     "Alias",
     "ApiKey",
     "BillLine",
-    "CachedAnswer",
+    "CachedResponse",
     "CapabilityReport",
     "Change",
-    "KeptAnswer",
-    "KeptReasoning",
+    "Fingerprint",
+    "IdempotentResponse",
+    "LatencyHour",
     "Model",
-    "PaceHour",
     "PriceUpdate",
     "Provider",
+    "ProviderResource",
+    "ReasoningState",
     "Registry",
     "RegistryRow",
     "RequestBody",
@@ -46,7 +49,6 @@ __all__ = [
     "Target",
     "TargetHour",
     "Team",
-    "Unindexed",
-    "Upload",
+    "UnindexedRequest",
     "UsageHour",
 ]

@@ -25,26 +25,26 @@ class ChangeQuerySet(models.QuerySet[Row]):
         *,
         kind: str = "",
         name: str = "",
-        who: str = "",
+        actor: str = "",
         since: dt.datetime | None = None,
     ) -> Self:
         """Those of a kind of row, of names with `name` in them, by somebody; empty is any."""
         found = self
-        if any("\0" in text for text in (kind, name, who)):
+        if any("\0" in text for text in (kind, name, actor)):
             return self.none()
         if kind:
             found = found.filter(kind=kind)
         if name:
             found = found.filter(name__icontains=name)
-        if who:
-            found = found.filter(who=who)
+        if actor:
+            found = found.filter(actor=actor)
         if since is not None:
-            found = found.filter(at__gte=since)
+            found = found.filter(changed_at__gte=since)
         return found
 
-    def people(self) -> list[str]:
+    def actors(self) -> list[str]:
         """Everybody who has changed something, by name."""
-        return list(self.order_by("who").values_list("who", flat=True).distinct())
+        return list(self.order_by("actor").values_list("actor", flat=True).distinct())
 
 
 class Change(models.Model):
@@ -55,19 +55,19 @@ class Change(models.Model):
     that was changed the columns that differ.
     """
 
-    class What(models.TextChoices):
+    class Action(models.TextChoices):
         """What was done."""
 
         CREATED = "created", "created"
         CHANGED = "changed", "changed"
         DELETED = "deleted", "deleted"
 
-    at = models.DateTimeField(default=timezone.now)
-    who = models.CharField(max_length=150, blank=True)
+    changed_at = models.DateTimeField(default=timezone.now)
+    actor = models.CharField(max_length=150, blank=True)
     via = models.CharField(max_length=16)
-    what = models.CharField(max_length=16, choices=What.choices)
+    action = models.CharField(max_length=16, choices=Action.choices)
     kind = models.CharField(max_length=31)
-    row = models.BigIntegerField()
+    row_id = models.BigIntegerField()
     name = models.CharField(max_length=300)
     before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
     after = models.JSONField(null=True, encoder=DjangoJSONEncoder)
@@ -79,4 +79,4 @@ class Change(models.Model):
         indexes: ClassVar = [models.Index(fields=["kind", "-id"], name="gateway_change_kind")]
 
     def __str__(self) -> str:
-        return f"{self.what} {self.kind} {self.name}"
+        return f"{self.action} {self.kind} {self.name}"

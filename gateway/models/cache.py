@@ -12,7 +12,7 @@ from django.db.models import Count, Sum
 Row = TypeVar("Row", bound=models.Model)
 
 
-class CachedAnswerQuerySet(models.QuerySet[Row]):
+class CachedResponseQuerySet(models.QuerySet[Row]):
     """Kept answers."""
 
     def of_routes(self, ids: Iterable[int]) -> Self:
@@ -21,33 +21,34 @@ class CachedAnswerQuerySet(models.QuerySet[Row]):
 
     def expired(self, now: dt.datetime) -> Self:
         """Those that may no longer be given."""
-        return self.filter(ends_at__lte=now)
+        return self.filter(expires_at__lte=now)
 
     def by_route(self) -> dict[int, tuple[int, int]]:
         """How many each route has, and their bytes, by the route's row id."""
-        found = self.order_by().values("route_id").annotate(n=Count("pk"), bytes=Sum("size"))
+        found = self.order_by().values("route_id").annotate(n=Count("pk"), bytes=Sum("size_bytes"))
         return {row["route_id"]: (row["n"], row["bytes"]) for row in found}
 
 
-class CachedAnswer(models.Model):
+class CachedResponse(models.Model):
     """One kept answer.
 
-    `key` is a keyed digest of the question and of who may get the answer, `blob` a
-    `gateway.relay.cache_value.Kept`, compressed as the bodies of requests are.
+    `key` is a keyed digest of the request and of who may get the response, `blob` a
+    `gateway.relay.exchange.cached_response.CachedResponse`, compressed like the bodies of
+    requests.
     """
 
     key = models.CharField(max_length=64, primary_key=True)
     # No foreign key: an answer may come after its route has been deleted.
     route_id = models.BigIntegerField(db_index=True)
     blob = models.BinaryField()
-    size = models.PositiveIntegerField(default=0)
-    made_at = models.DateTimeField(db_index=True)
-    ends_at = models.DateTimeField(db_index=True)
+    size_bytes = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_index=True)
+    expires_at = models.DateTimeField(db_index=True)
 
-    objects = CachedAnswerQuerySet["CachedAnswer"].as_manager()
+    objects = CachedResponseQuerySet["CachedResponse"].as_manager()
 
     class Meta:
-        verbose_name = "kept answer"
+        verbose_name = "cached response"
 
     def __str__(self) -> str:
         return f"{self.key[:12]} of route {self.route_id}"

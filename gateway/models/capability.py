@@ -14,9 +14,9 @@ from gateway.models.provider import Provider
 Row = TypeVar("Row", bound=models.Model)
 
 # An examination whose process has said nothing for so long will not go on.
-LOST_AFTER = dt.timedelta(seconds=30)
+STALE_AFTER = dt.timedelta(seconds=30)
 # So many examinations of a model are kept.
-KEPT = 10
+MAX_REPORTS = 10
 
 
 class CapabilityReportQuerySet(models.QuerySet[Row]):
@@ -26,23 +26,23 @@ class CapabilityReportQuerySet(models.QuerySet[Row]):
         """Those of one model, by its name: it needs no row of its own."""
         return self.filter(provider=provider, model=model)
 
-    def at_work(self) -> Self:
+    def running(self) -> Self:
         """Those that are running now, in whichever process."""
-        since = timezone.now() - LOST_AFTER
-        return self.filter(state=CapabilityReport.State.RUNNING, heard__gte=since)
+        since = timezone.now() - STALE_AFTER
+        return self.filter(state=CapabilityReport.State.RUNNING, heartbeat_at__gte=since)
 
     def newest(self, provider: Provider) -> dict[str, CapabilityReport]:
         """The newest of each model of a provider, by the model's name."""
-        rows = self.filter(provider=provider).order_by("started", "pk")
+        rows = self.filter(provider=provider).order_by("started_at", "pk")
         return {row.model: row for row in rows}  # type: ignore[attr-defined, misc]
 
-    def ask_to_stop(self) -> int:
+    def request_stop(self) -> int:
         """Have them stopped, by the processes that run them."""
-        return self.filter(state=CapabilityReport.State.RUNNING).update(stopping=True)
+        return self.filter(state=CapabilityReport.State.RUNNING).update(stop_requested=True)
 
     def prune(self, provider: Provider, model: str) -> None:
         """Forget all of a model but the newest."""
-        kept = self.of(provider, model).values_list("pk", flat=True)[:KEPT]
+        kept = self.of(provider, model).values_list("pk", flat=True)[:MAX_REPORTS]
         self.of(provider, model).exclude(pk__in=list(kept)).delete()
 
 
@@ -50,12 +50,12 @@ class CapabilityReport(models.Model):
     """An examination of `provider/model`.
 
     `document` has the dialect, the time it took and the findings as
-    `relay.doctor.Finding` writes them, also while it runs. `heard` moves as long as its
-    process lives; `stopping` asks that process to end it.
+    `gateway.doctor.values.Finding` writes them, also while it runs. `heartbeat_at` is renewed
+    while its process lives; `stop_requested` asks that process to end it.
     """
 
     class State(models.TextChoices):
-        """How far it is; the words of `relay.doctor.Examination.ended`, and two more."""
+        """Its progress: the values of `gateway.doctor.values.Examination.ended`, and two more."""
 
         RUNNING = "running", "running"
         DONE = "done", "done"
@@ -66,10 +66,10 @@ class CapabilityReport(models.Model):
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="reports")
     model = models.CharField(max_length=200)
     state = models.CharField(max_length=16, choices=State.choices, default=State.RUNNING)
-    started = models.DateTimeField(auto_now_add=True)
-    heard = models.DateTimeField(default=timezone.now)
-    stopping = models.BooleanField(default=False)
-    by = models.ForeignKey(
+    started_at = models.DateTimeField(auto_now_add=True)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    stop_requested = models.BooleanField(default=False)
+    started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     document = models.JSONField(default=dict)
@@ -77,20 +77,20 @@ class CapabilityReport(models.Model):
     objects = CapabilityReportQuerySet["CapabilityReport"].as_manager()
 
     class Meta:
-        ordering: ClassVar = ("-started", "-pk")
+        ordering: ClassVar = ("-started_at", "-pk")
         indexes = (
             models.Index(
-                fields=["provider", "model", "-started"], name="gateway_capability_newest"
+                fields=["provider", "model", "-started_at"], name="gateway_capability_newest"
             ),
         )
 
     def __str__(self) -> str:
-        return f"{self.provider.name}/{self.model} {self.started:%Y-%m-%d %H:%M}"
+        return f"{self.provider.name}/{self.model} {self.started_at:%Y-%m-%d %H:%M}"
 
     @property
     def running(self) -> bool:
         """Whether it goes on."""
-        lost = timezone.now() - self.heard > LOST_AFTER
+        lost = timezone.now() - self.heartbeat_at > STALE_AFTER
         return self.state == self.State.RUNNING and not lost
 
     @property

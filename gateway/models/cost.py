@@ -16,7 +16,7 @@ from gateway.querysets import RegistryRowQuerySet
 if TYPE_CHECKING:
     import datetime as dt
 
-MOST_MARGIN = 1000
+MAX_MARGIN = 1000
 
 
 def _margin() -> models.DecimalField[Decimal | None, Decimal | None]:
@@ -26,7 +26,7 @@ def _margin() -> models.DecimalField[Decimal | None, Decimal | None]:
         decimal_places=4,
         null=True,
         blank=True,
-        validators=[MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(MOST_MARGIN))],
+        validators=[MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(MAX_MARGIN))],
     )
 
 
@@ -56,8 +56,8 @@ class BillLine(models.Model):
     model = models.CharField(max_length=200, blank=True)
     usd = models.DecimalField(max_digits=20, decimal_places=10)
     origin = models.CharField(max_length=200, blank=True)
-    who = models.CharField(max_length=150, blank=True)
-    at = models.DateTimeField(default=timezone.now)
+    created_by = models.CharField(max_length=150, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
 
     objects = models.Manager["BillLine"]()
 
@@ -78,7 +78,7 @@ class PriceUpdate(RegistryRow):
 
     name = models.CharField(max_length=200)
     origin = models.CharField(max_length=200)
-    taken = models.DateField()
+    list_date = models.DateField()
     changes = models.JSONField(default=list, encoder=DjangoJSONEncoder)
     accepted = models.JSONField(default=list)
     accepted_at = models.DateTimeField(null=True, blank=True)

@@ -10,30 +10,30 @@ from django.utils import timezone
 
 Row = TypeVar("Row", bound=models.Model)
 
-KEPT_FOR = dt.timedelta(hours=24)
+RETENTION = dt.timedelta(hours=24)
 
 
-class KeptAnswerQuerySet(models.QuerySet[Row]):
+class IdempotentResponseQuerySet(models.QuerySet[Row]):
     """Answers by the digest of who asked for what under which key."""
 
     def stale(self) -> Self:
         """Those whose time is over."""
-        return self.filter(at__lt=timezone.now() - KEPT_FOR)
+        return self.filter(created_at__lt=timezone.now() - RETENTION)
 
 
-class KeptAnswer(models.Model):
+class IdempotentResponse(models.Model):
     """One answer. `status` is 0 while the request is under way; `body` is sealed.
 
     `asked` is a digest of the body, so that a key is not used for two things.
     """
 
-    digest = models.CharField(max_length=64, unique=True)
-    asked = models.CharField(max_length=64)
+    key_digest = models.CharField(max_length=64, unique=True)
+    request_digest = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField(default=0)
     body = models.TextField(blank=True)
-    at = models.DateTimeField(default=timezone.now, db_index=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
-    objects = KeptAnswerQuerySet["KeptAnswer"].as_manager()
+    objects = IdempotentResponseQuerySet["IdempotentResponse"].as_manager()
 
     def __str__(self) -> str:
-        return f"{self.status} of {self.at:%Y-%m-%d %H:%M}"
+        return f"{self.status} of {self.created_at:%Y-%m-%d %H:%M}"

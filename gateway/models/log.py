@@ -13,13 +13,16 @@ from gateway.querysets import RequestBodyQuerySet, RequestLogQuerySet
 
 
 class RequestLog(models.Model):
-    """One finished request. The fields are those of `gateway.relay.entry.Entry`.
+    """One finished request. The fields are those of `gateway.relay.exchange.log_record.LogRecord`.
 
-    The client may choose `request_id` and use it twice, so a replay is known by id
-    and time together. Nothing here is a foreign key: the log outlives the registry.
+    `request_id` is the gateway's own; `client_request_id` is what the client chose, if it
+    did, and says nothing of which row is meant. Nothing here is a foreign key: the log
+    outlives the registry.
     """
 
     request_id = models.CharField(max_length=64)
+    # With a default of the database: older nodes of a rolling upgrade know no such column.
+    client_request_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     started_at = models.DateTimeField()
     endpoint = models.CharField(max_length=64, blank=True)
     client_dialect = models.CharField(max_length=32, blank=True)
@@ -58,7 +61,7 @@ class RequestLog(models.Model):
     user_agent = models.CharField(max_length=200, blank=True)
     client_ip = models.CharField(max_length=64, blank=True)
     upstream_id = models.CharField(max_length=128, blank=True)
-    no_bodies = models.CharField(max_length=16, blank=True)
+    bodies_omitted = models.CharField(max_length=16, blank=True)
     variant = models.CharField(max_length=63, blank=True)
     shadow_of = models.CharField(max_length=64, blank=True)
     cache = models.CharField(max_length=16, blank=True)
@@ -109,6 +112,20 @@ class RequestLog(models.Model):
                 condition=~models.Q(shadow_of=""),
             ),
             models.Index(
+                fields=["provider", "started_at"],
+                name="gateway_request_doubtful",
+                condition=models.Q(cost_usd=None)
+                | ~models.Q(outcome="ok")
+                | ~models.Q(shadow_of="")
+                | ~models.Q(service_tier="")
+                | models.Q(usage_source__in=("estimated", "estimated_size")),
+            ),
+            models.Index(
+                fields=["client_request_id"],
+                name="gateway_request_client_id",
+                condition=~models.Q(client_request_id=""),
+            ),
+            models.Index(
                 fields=["session", "id"],
                 name="gateway_request_session",
                 condition=~models.Q(session=""),
@@ -119,7 +136,7 @@ class RequestLog(models.Model):
         return self.request_id
 
     @property
-    def lost_usd(self) -> Decimal | None:
+    def hedge_loser_usd(self) -> Decimal | None:
         """What is charged beside it for targets that were given up; None if nothing known."""
         found = [one["charged_usd"] for one in self.attempts if "charged_usd" in one]
         return sum(map(Decimal, found), Decimal(0)) if found else None
@@ -128,8 +145,8 @@ class RequestLog(models.Model):
 class RequestBody(models.Model):
     """What went over the four wires of one request.
 
-    `blob` is a msgpack `gateway.relay.entry.Bodies`, compressed with zlib where that is
-    worth it (`store.load_bodies` reads it).
+    `blob` is a msgpack `gateway.relay.exchange.log_record.Bodies`, compressed with zlib where
+    that is worth it (`store.load_bodies` reads it).
     """
 
     log = models.OneToOneField(
@@ -146,7 +163,7 @@ class RequestBody(models.Model):
         return f"bodies of {self.log_id}"
 
 
-class Unindexed(models.Model):
+class UnindexedRequest(models.Model):
     """A request whose text is not in the full-text index yet.
 
     A queue rather than a high-water mark of ids: on PostgreSQL a lower id may become

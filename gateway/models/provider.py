@@ -10,6 +10,7 @@ from django.db import models
 from gateway.models.cost import Margined
 from gateway.models.limits import Budgeted, Limited
 from gateway.models.registry import RegistryRow
+from gateway.models.sealed import SealedPairs
 from gateway.querysets import ModelQuerySet, RegistryRowQuerySet
 
 provider_name = RegexValidator(
@@ -25,7 +26,8 @@ class Provider(Limited, Budgeted, Margined, RegistryRow):
 
     A blank text and a null mean "as the preset says"; an empty object means "none".
     `credential` is ciphertext (`store.set_credential` writes it), `credential_env` the
-    name of a variable to read instead.
+    name of a variable to read instead. Values of `headers` and `query` are sealed as they
+    are saved, but for references to variables.
     """
 
     name = models.CharField(max_length=63, unique=True, validators=[provider_name])
@@ -35,13 +37,13 @@ class Provider(Limited, Budgeted, Margined, RegistryRow):
     auth = models.CharField(max_length=31, blank=True)
     credential = models.TextField(blank=True, editable=False)
     credential_env = models.CharField(max_length=200, blank=True, validators=[variable_name])
-    headers = models.JSONField(default=dict, blank=True)
-    query = models.JSONField(null=True, blank=True)
+    headers = SealedPairs(default=dict, blank=True)
+    query = SealedPairs(null=True, blank=True)
     paths = models.JSONField(null=True, blank=True)
     edits = models.JSONField(default=list, blank=True)
     timeouts = models.JSONField(default=dict, blank=True)
     passthrough = models.BooleanField(null=True, blank=True)
-    drop_params = models.BooleanField(default=False)
+    drop_params = models.BooleanField(default=True)
     enabled = models.BooleanField(default=True)
 
     objects = RegistryRowQuerySet["Provider"].as_manager()

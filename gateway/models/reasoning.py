@@ -13,38 +13,38 @@ from django.utils import timezone
 Row = TypeVar("Row", bound=models.Model)
 
 
-class KeptReasoningQuerySet(models.QuerySet[Row]):
+class ReasoningStateQuerySet(models.QuerySet[Row]):
     """Kept turns, the oldest first."""
 
-    def known_by(self, turns: Iterable[str], calls: Iterable[str]) -> Self:
+    def matching_digests(self, turns: Iterable[str], calls: Iterable[str]) -> Self:
         """Those that any of these keys fits."""
-        return self.filter(Q(turn__in=list(turns)) | Q(call__in=list(calls)))
+        return self.filter(Q(turn_digest__in=list(turns)) | Q(call_digest__in=list(calls)))
 
     def younger_than(self, age: dt.timedelta) -> Self:
         """Those that are not too old."""
-        return self.filter(created__gt=timezone.now() - age)
+        return self.filter(created_at__gt=timezone.now() - age)
 
     def prune(self, age: dt.timedelta) -> int:
         """Forget those of that age; how many rows."""
-        return self.filter(created__lte=timezone.now() - age).delete()[0]
+        return self.filter(created_at__lte=timezone.now() - age).delete()[0]
 
 
-class KeptReasoning(models.Model):
+class ReasoningState(models.Model):
     """One turn's thoughts and signatures, sealed with the encryption key.
 
-    `turn` and `call` are the two digests that `relay.reasoning_turns` knows a turn by; the
+    `turn_digest` and `call_digest` identify the turn (`relay.exchange.reasoning_turns`); the
     API key is part of both.
     """
 
-    turn = models.CharField(max_length=32, db_index=True)
-    call = models.CharField(max_length=32, db_index=True)
-    data = models.BinaryField()
-    created = models.DateTimeField(default=timezone.now, db_index=True)
+    turn_digest = models.CharField(max_length=32, db_index=True)
+    call_digest = models.CharField(max_length=32, db_index=True)
+    ciphertext = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
-    objects = KeptReasoningQuerySet["KeptReasoning"].as_manager()
+    objects = ReasoningStateQuerySet["ReasoningState"].as_manager()
 
     class Meta:
         ordering = ("pk",)
 
     def __str__(self) -> str:
-        return self.turn
+        return self.turn_digest

@@ -44,8 +44,8 @@ class RegistryRow(models.Model):
 
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.DATABASE)
     source_ref = models.CharField(max_length=300, blank=True)
-    created = models.DateTimeField(auto_now_add=True)
-    changed = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         abstract = True
@@ -57,9 +57,11 @@ class RegistryRow(models.Model):
         the `Registry` row too, as a whole dump does.
         """
         with transaction.atomic(using=kwargs.get("using")):
-            before = self._now() if self.pk else None
+            before = self._current_values() if self.pk else None
             super().save(*args, **kwargs)
-            audit.note(self._meta.model_name or "", self.pk, str(self), before, self._now())
+            audit.note(
+                self._meta.model_name or "", self.pk, str(self), before, self._current_values()
+            )
             bump()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
@@ -74,7 +76,7 @@ class RegistryRow(models.Model):
         """Whether a file or the environment owns it, so that only a copy is changed here."""
         return self.source in {Source.FILE, Source.ENVIRONMENT, Source.CODE}
 
-    def _now(self) -> audit.Values | None:
+    def _current_values(self) -> audit.Values | None:
         """What the table says of this row."""
         return audit.read(type(self), [self.pk]).get(self.pk)
 

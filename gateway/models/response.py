@@ -8,7 +8,9 @@ from gateway.querysets import StoredResponseQuerySet
 
 
 class StoredResponse(models.Model):
-    """One response; what was said is in `blob`. The fields are those of `relay.kept.Kept`.
+    """One stored response; its content is in `blob`.
+
+    The fields are those of `gateway.relay.exchange.stored_response.StoredResponse`.
 
     A deleted one stays as a row without words until it is too old: what another process
     is about to write must not bring it back.
@@ -17,10 +19,10 @@ class StoredResponse(models.Model):
     response_id = models.CharField(max_length=200)
     owner = models.CharField(max_length=64)
     created_at = models.DateTimeField()
-    heard_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
     status = models.CharField(max_length=16)
     provider = models.CharField(max_length=63, blank=True)
-    maker = models.CharField(max_length=63, blank=True)
+    native_provider = models.CharField(max_length=63, blank=True)
     deleted = models.BooleanField(default=False)
     blob = models.BinaryField()
 

@@ -17,23 +17,25 @@ class Route(Limited, RegistryRow):
     name = models.CharField(max_length=200, unique=True)
     strategy = models.CharField(max_length=31, default="ordered")
     retries = models.PositiveSmallIntegerField(default=1)
-    retry = models.JSONField(default=dict, blank=True)
-    retry_first = models.BooleanField(default=False)
+    retries_by_kind = models.JSONField(default=dict, blank=True)
+    retry_before_fallback = models.BooleanField(default=False)
     backoff_s = models.FloatField(default=0.25, validators=[MinValueValidator(0)])
     max_wait_s = models.FloatField(default=2.0, validators=[MinValueValidator(0)])
     cooldown_s = models.FloatField(default=5.0, validators=[MinValueValidator(0)])
-    failures = models.PositiveSmallIntegerField(default=3)
-    allowed = models.JSONField(default=dict, blank=True)
+    cooldown_after = models.PositiveSmallIntegerField(default=3)
+    cooldown_after_by_kind = models.JSONField(default=dict, blank=True)
     fallbacks = models.JSONField(default=list, blank=True)
-    fallbacks_on = models.JSONField(default=dict, blank=True)
-    able = models.BooleanField(default=False)
+    fallbacks_by_kind = models.JSONField(default=dict, blank=True)
+    require_capabilities = models.BooleanField(default=False)
     tag_match = models.CharField(max_length=3, default="any")
     hedge_after_s = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.01)])
     shadow = models.CharField(max_length=200, blank=True)
     shadow_share = models.FloatField(
         default=0.0, validators=[MinValueValidator(0), MaxValueValidator(1)]
     )
-    check_s = models.FloatField(null=True, blank=True, validators=[MinValueValidator(10)])
+    health_check_interval_s = models.FloatField(
+        null=True, blank=True, validators=[MinValueValidator(10)]
+    )
     strict = models.BooleanField(default=False)
     log_bodies = models.BooleanField(null=True, blank=True)
     default_max_output = models.PositiveIntegerField(null=True, blank=True)
@@ -42,7 +44,7 @@ class Route(Limited, RegistryRow):
     enabled = models.BooleanField(default=True)
     # What each key may use of it, as `routing.limits.Limits`; what is not said is no limit.
     key_limits = models.JSONField(default=dict, blank=True)
-    # A `routing.cache.CachePolicy`; empty: no answer is kept.
+    # A `routing.cache_policy.CachePolicy`; empty: no answer is kept.
     cache = models.JSONField(default=dict, blank=True)
     # One more each time that what it kept is thrown away.
     cache_generation = models.PositiveIntegerField(default=0)
@@ -83,15 +85,15 @@ class Step(RegistryRow):
     order = models.PositiveIntegerField(default=1)
     name = models.CharField(max_length=100, blank=True)
     strategy = models.CharField(max_length=31, default="ordered")
-    on = models.JSONField(default=list, blank=True)
-    takes = models.JSONField(default=list, blank=True)
-    refuses = models.JSONField(default=list, blank=True)
+    fallback_on = models.JSONField(default=list, blank=True)
+    requires = models.JSONField(default=list, blank=True)
+    excludes = models.JSONField(default=list, blank=True)
     min_context = models.PositiveIntegerField(null=True, blank=True)
     max_context = models.PositiveIntegerField(null=True, blank=True)
-    able = models.BooleanField(default=False)
+    require_capabilities = models.BooleanField(default=False)
     first_token_s = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.1)])
     tags = models.JSONField(default=list, blank=True)
-    during = models.CharField(max_length=100, blank=True)
+    active_hours = models.CharField(max_length=100, blank=True)
 
     objects = RegistryRowQuerySet["Step"].as_manager()
 
@@ -141,7 +143,7 @@ class RouteVersion(models.Model):
     route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
     document = models.JSONField()
-    who = models.CharField(max_length=150, blank=True)
+    saved_by = models.CharField(max_length=150, blank=True)
     note = models.CharField(max_length=300, blank=True)
     saved_at = models.DateTimeField(auto_now_add=True)
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from gateway.usage_querysets import PaceHourQuerySet, TargetHourQuerySet, UsageHourQuerySet
+from gateway.usage_querysets import LatencyHourQuerySet, TargetHourQuerySet, UsageHourQuerySet
 
 
 def _sum() -> models.BigIntegerField[int, int]:
@@ -28,14 +28,14 @@ class UsageHour(models.Model):
     SUMS: ClassVar = (
         "requests",
         "errors",
-        "closed",
+        "client_closed",
         "input_tokens",
         "cache_read_tokens",
         "cache_write_tokens",
         "output_tokens",
         "reasoning_tokens",
-        "priced",
-        "unpriced",
+        "priced_requests",
+        "unpriced_requests",
         "cost_units",
         "charged_units",
     )
@@ -48,14 +48,14 @@ class UsageHour(models.Model):
     model = models.CharField(max_length=200, blank=True)
     requests = _sum()
     errors = _sum()
-    closed = _sum()
+    client_closed = _sum()
     input_tokens = _sum()
     cache_read_tokens = _sum()
     cache_write_tokens = _sum()
     output_tokens = _sum()
     reasoning_tokens = _sum()
-    priced = _sum()
-    unpriced = _sum()
+    priced_requests = _sum()
+    unpriced_requests = _sum()
     cost_units = _sum()
     charged_units = _sum()
 
@@ -78,14 +78,14 @@ class TargetHour(models.Model):
     """How often one target was called in one hour, and how often that failed by its fault."""
 
     KEYS: ClassVar = ("hour", "provider", "model")
-    SUMS: ClassVar = ("tries", "failed", "answered")
+    SUMS: ClassVar = ("attempts", "failures", "successes")
 
     hour = models.DateTimeField()
     provider = models.CharField(max_length=63)
     model = models.CharField(max_length=200)
-    tries = _sum()
-    failed = _sum()
-    answered = _sum()
+    attempts = _sum()
+    failures = _sum()
+    successes = _sum()
 
     objects = TargetHourQuerySet["TargetHour"].as_manager()
 
@@ -100,10 +100,10 @@ class TargetHour(models.Model):
         return f"{self.hour:%Y-%m-%d %H}h {self.provider}/{self.model}"
 
 
-class PaceHour(models.Model):
+class LatencyHour(models.Model):
     """How many answers of a target in one hour took about so long.
 
-    `measure` is `first` (its first token) or `whole` (its answer), `bucket` as
+    `measure` is `first_token` or `total` (the complete response), `bucket` as
     `usage_querysets.bucket_of` says.
     """
 
@@ -113,17 +113,17 @@ class PaceHour(models.Model):
     hour = models.DateTimeField()
     provider = models.CharField(max_length=63)
     model = models.CharField(max_length=200)
-    measure = models.CharField(max_length=8)
+    measure = models.CharField(max_length=16)
     bucket = models.SmallIntegerField()
     count = _sum()
 
-    objects = PaceHourQuerySet["PaceHour"].as_manager()
+    objects = LatencyHourQuerySet["LatencyHour"].as_manager()
 
     class Meta:
         constraints = (
             models.UniqueConstraint(
                 fields=["hour", "provider", "model", "measure", "bucket"],
-                name="gateway_pace_hour_once",
+                name="gateway_latency_hour_once",
             ),
         )
 

@@ -6,6 +6,7 @@ be called from any thread.
 
 from __future__ import annotations
 
+from gateway.models.sealed import Undecryptable
 from gateway.store.batches import batch_of, has_results, settle_batch
 from gateway.store.bodies import load_bodies
 from gateway.store.cache import (
@@ -16,13 +17,14 @@ from gateway.store.cache import (
     write_answers,
 )
 from gateway.store.credentials import (
-    Undecryptable,
     credential_hint,
     credential_of,
     rotate_credentials,
     set_credential,
 )
+from gateway.store.fingerprints import WrongSecrets, accept_secrets, check_secrets
 from gateway.store.keys import digest, end_grace, make_key, pepper, rotate_key
+from gateway.store.last import Unusable, store_snapshot, stored_snapshot
 from gateway.store.options import load_options, set_options
 from gateway.store.reasoning import find_reasoning, keep_reasoning
 from gateway.store.responses import (
@@ -41,10 +43,14 @@ from gateway.store.version import bump, current_version
 
 __all__ = [
     "Undecryptable",
+    "Unusable",
+    "WrongSecrets",
+    "accept_secrets",
     "batch_of",
     "beat_responses",
     "bump",
     "cancel_response",
+    "check_secrets",
     "credential_hint",
     "credential_of",
     "current_version",
@@ -75,6 +81,8 @@ __all__ = [
     "set_options",
     "settle_batch",
     "spent",
+    "store_snapshot",
+    "stored_snapshot",
     "write",
     "write_answers",
 ]

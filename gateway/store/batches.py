@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from gateway.models import Upload
-from gateway.relay.entry import Entry
-from gateway.relay.ledger import Rows
+from gateway.models import ProviderResource
+from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.journal.batch_costs import BuildRows
 from gateway.store import thread
 from gateway.store.rows import write
 
@@ -14,16 +14,16 @@ from gateway.store.rows import write
 def has_results(provider: str, file: str, batch: str, owner: int) -> None:
     """Remember that a file of a provider has the results of a batch."""
     thread.refresh()
-    Upload.objects.has_results(provider, file, batch, owner)
+    ProviderResource.objects.has_results(provider, file, batch, owner)
 
 
 def batch_of(provider: str, file: str) -> str:
     """The batch whose results a file has; empty for none."""
     thread.refresh()
-    return Upload.objects.batch_of(provider, file)
+    return ProviderResource.objects.batch_of(provider, file)
 
 
-def settle_batch(provider: str, batch: str, owner: int, rows: Rows) -> list[Entry]:
+def settle_batch(provider: str, batch: str, owner: int, rows: BuildRows) -> list[LogRecord]:
     """Write the rows of a batch, unless that was done before; what was written.
 
     `rows` makes them for the key that made the batch: `owner`, where nobody remembers
@@ -31,7 +31,7 @@ def settle_batch(provider: str, batch: str, owner: int, rows: Rows) -> list[Entr
     """
     thread.refresh()
     with transaction.atomic():
-        key_id = Upload.objects.claim(provider, batch, owner)
+        key_id = ProviderResource.objects.claim(provider, batch, owner)
         if key_id is None:
             return []
         found = rows(key_id)

@@ -7,7 +7,7 @@ import zlib
 import msgspec
 
 from gateway.models import RequestBody
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
 
 # Less gains little, and costs 30 us where an event loop is busy: zlib gives Python's lock away.
 COMPRESS_BYTES = 2048

@@ -11,15 +11,15 @@ from django.db import models, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from gateway.models import CachedAnswer, Route
-from gateway.relay.cache_shelf import Row
+from gateway.models import CachedResponse, Route
+from gateway.relay.cache.backend import CacheRow
 from gateway.store import thread
 
 # What all answers together may take; the oldest go first.
 MOST_BYTES = 1024 * 1024 * 1024
 PRUNE_S = 300.0
 _PRUNE_ROWS = 500
-_UPDATED = ("route_id", "blob", "size", "made_at", "ends_at")
+_UPDATED = ("route_id", "blob", "size_bytes", "created_at", "expires_at")
 
 
 class _Next:
@@ -32,7 +32,7 @@ class _Next:
 def read_answer(key: str) -> bytes | None:
     """The blob of a key, if its time is not over."""
     thread.refresh()
-    found = CachedAnswer.objects.filter(pk=key, ends_at__gt=timezone.now())
+    found = CachedResponse.objects.filter(pk=key, expires_at__gt=timezone.now())
     blob = found.values_list("blob", flat=True).first()
     return None if blob is None else bytes(blob)
 
@@ -40,22 +40,24 @@ def read_answer(key: str) -> bytes | None:
 def new_answers(since: float, most: int) -> list[str]:
     """The keys of answers made since (unix seconds), but for those whose time is over."""
     thread.refresh()
-    found = CachedAnswer.objects.filter(made_at__gt=_moment(since), ends_at__gt=timezone.now())
-    return list(found.order_by("-made_at").values_list("pk", flat=True)[:most])
+    found = CachedResponse.objects.filter(
+        created_at__gt=_moment(since), expires_at__gt=timezone.now()
+    )
+    return list(found.order_by("-created_at").values_list("pk", flat=True)[:most])
 
 
-def write_answers(rows: Sequence[Row]) -> None:
+def write_answers(rows: Sequence[CacheRow]) -> None:
     """Write answers over older ones of the same keys; now and then delete what is over."""
     thread.refresh()
-    CachedAnswer.objects.bulk_create(
+    CachedResponse.objects.bulk_create(
         [
-            CachedAnswer(
+            CachedResponse(
                 key=row.key,
                 route_id=row.route_id,
                 blob=row.blob,
-                size=len(row.blob),
-                made_at=_moment(row.made_at),
-                ends_at=_moment(row.ends_at),
+                size_bytes=len(row.blob),
+                created_at=_moment(row.created_at),
+                expires_at=_moment(row.expires_at),
             )
             for row in rows
         ],
@@ -77,19 +79,21 @@ def _moment(seconds: float) -> dt.datetime:
 
 def prune_answers(most_bytes: int = MOST_BYTES) -> int:
     """Delete what is over, and the oldest of what is too much; how many."""
-    gone, _ = CachedAnswer.objects.expired(timezone.now()).delete()
-    total = CachedAnswer.objects.aggregate(all=models.Sum("size"))["all"] or 0
+    gone, _ = CachedResponse.objects.expired(timezone.now()).delete()
+    total = CachedResponse.objects.aggregate(all=models.Sum("size_bytes"))["all"] or 0
     while total > most_bytes:
-        oldest = list(CachedAnswer.objects.order_by("made_at").values("pk", "size")[:_PRUNE_ROWS])
+        oldest = list(
+            CachedResponse.objects.order_by("created_at").values("pk", "size_bytes")[:_PRUNE_ROWS]
+        )
         chosen = []
         for row in oldest:
             if total <= most_bytes:
                 break
-            total -= row["size"]
+            total -= row["size_bytes"]
             chosen.append(row["pk"])
         if not chosen:
             break
-        gone += CachedAnswer.objects.filter(pk__in=chosen).delete()[0]
+        gone += CachedResponse.objects.filter(pk__in=chosen).delete()[0]
     return gone
 
 
@@ -103,5 +107,5 @@ def purge_answers(route: str = "") -> int:
         routes = Route.objects.filter(name=route) if route else Route.objects.all()
         ids = list(routes.values_list("pk", flat=True))
         routes.update(cache_generation=F("cache_generation") + 1)
-        gone = CachedAnswer.objects.of_routes(ids) if route else CachedAnswer.objects.all()
+        gone = CachedResponse.objects.of_routes(ids) if route else CachedResponse.objects.all()
         return gone.delete()[0]

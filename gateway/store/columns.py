@@ -18,7 +18,7 @@ import msgspec
 from django.db import models
 
 from gateway.models import RequestLog
-from gateway.relay.entry import Entry
+from gateway.relay.exchange.log_record import LogRecord
 
 Row = list[Any]
 
@@ -39,7 +39,7 @@ class Columns(msgspec.Struct, frozen=True):
     """
 
     names: tuple[str, ...]
-    values: Callable[[Entry], tuple[Any, ...]]
+    values: Callable[[LogRecord], tuple[Any, ...]]
     texts: tuple[tuple[int, int], ...]
     json: tuple[int, ...]
     fields: tuple[Any, ...]
@@ -60,11 +60,11 @@ def columns() -> Columns:
         json=tuple(i for i, f in enumerate(fields) if isinstance(f, models.JSONField)),
         fields=fields,
         started=names.index("started_at"),
-        costs=tuple(names.index(name) for name in ("cost_usd", "charged_usd")),
+        costs=tuple(i for i, f in enumerate(fields) if isinstance(f, models.DecimalField)),
     )
 
 
-def row_of(entry: Entry, *, textual: bool) -> Row:
+def row_of(entry: LogRecord, *, textual: bool) -> Row:
     """An entry's row. `textual` gives times and costs as SQLite keeps them."""
     known = columns()
     row = list(known.values(entry))

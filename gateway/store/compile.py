@@ -6,7 +6,6 @@ Each raises ValueError with words for a person; none shows a value that may be s
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,39 +13,50 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.models.sealed import REFERENCE, Undecryptable, refuse_sealed
 from gateway.providers import edits as edit_rules
-from gateway.providers.profile import Edit
-from gateway.routing.course import CLASSES
-from gateway.routing.hours import hours
-from gateway.routing.plan import FEATURES
-from gateway.routing.snapshot import LEAST_CHECK_S, Step, Timeouts
+from gateway.providers.auth import headers_for
+from gateway.providers.profile import Edit, Secret
+from gateway.routing.active_hours import hours
+from gateway.routing.candidates import FEATURES
+from gateway.routing.retry_plan import CLASSES
+from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S, Step, Timeouts
 from gateway.routing.strategies import STRATEGIES
+from gateway.store.credentials import variable_value
 
 Pairs = tuple[tuple[str, str], ...]
+
+
+class InvalidField(ValueError):
+    """A value that cannot be used; `field` is the row's field it stands in."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
 
 # What a step says of itself, in its row as in a document.
 STEP_FIELDS = tuple(name for name in Step.__struct_fields__ if name != "order")
 # What a route says of its retries and the like, in its row as in a document.
 WAY_FIELDS = (
-    "retry",
-    "retry_first",
+    "retries_by_kind",
+    "retry_before_fallback",
     "backoff_s",
     "max_wait_s",
-    "failures",
-    "allowed",
-    "fallbacks_on",
-    "able",
+    "cooldown_after",
+    "cooldown_after_by_kind",
+    "fallbacks_by_kind",
+    "require_capabilities",
     "tag_match",
     "hedge_after_s",
     "shadow",
     "shadow_share",
-    "check_s",
+    "health_check_interval_s",
 )
 MOST_TIMES = 100
 TAG_MATCHES = ("any", "all")
 MAX_TAGS, MAX_TAG = 50, 128
 
-REFERENCE = "os.environ/"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # They frame the message; a row that sets one would break the connection or worse.
 _FRAMING = frozenset(
@@ -58,36 +68,58 @@ _BAD_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 def base_url(text: str) -> str:
     """A base URL without its trailing slash."""
     if not text:
-        raise ValueError("it has no base URL, and its preset has none either")
+        raise InvalidField("base_url", "it has no base URL, and its preset has none either")
     if _BAD_URL.search(text):
-        raise ValueError("the base URL has characters that no URL may have")
-    parts = urlsplit(text)
+        raise InvalidField("base_url", "the base URL has characters that no URL may have")
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises ValueError if it is no port
+    except ValueError as error:
+        raise InvalidField("base_url", f"the base URL is not a URL: {error}") from None
     # `demo` is the provider in process.
     if parts.scheme not in {"http", "https", "demo"} or not parts.hostname:
-        raise ValueError(f"the base URL must be http:// or https:// and a host, not `{text[:80]}`")
+        raise InvalidField(
+            "base_url", f"the base URL must be http:// or https:// and a host, not `{text[:80]}`"
+        )
     if parts.username is not None or parts.password is not None:
-        raise ValueError("the base URL must not hold a user or a password")
+        raise InvalidField("base_url", "the base URL must not hold a user or a password")
     if parts.query or parts.fragment:
-        raise ValueError("the base URL must not hold a query; that is a field of its own")
-    parts.port  # noqa: B018 - raises ValueError if it is no port
+        raise InvalidField(
+            "base_url", "the base URL must not hold a query; that is a field of its own"
+        )
     return text.rstrip("/")
+
+
+def check_provider_name(name: str) -> None:
+    """Raise InvalidField for a name that cannot stand before the slash of `provider/model`."""
+    if not name or "/" in name or is_pattern(name):
+        message = "its name must not be empty and not hold a slash or a wildcard"
+        raise InvalidField("name", message)
+
+
+def check_credential(auth: str, credential: Secret) -> None:
+    """Raise InvalidField for a credential that cannot be shown in this way."""
+    try:
+        headers_for(auth, credential)
+    except ValueError as error:
+        raise InvalidField("credential", str(error)) from None
 
 
 def texts(value: Any, field: str) -> tuple[str, ...]:
     """A list of texts."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{field} must be a list of texts")
+        raise InvalidField(field, f"{field} must be a list of texts")
     return tuple(value)
 
 
 def pairs(value: Any, field: str) -> Pairs:
     """An object of texts, as pairs; numbers are taken as text."""
     if not isinstance(value, dict):
-        raise ValueError(f"{field} must be an object")
+        raise InvalidField(field, f"{field} must be an object")
     found = []
     for name, content in value.items():
         if isinstance(content, bool) or not isinstance(content, str | int | float):
-            raise ValueError(f"{field}: the value of `{name}` must be a text")
+            raise InvalidField(field, f"{field}: the value of `{name}` must be a text")
         found.append((str(name), str(content)))
     return tuple(found)
 
@@ -97,24 +129,41 @@ def headers(base: Pairs, value: Any) -> Pairs:
 
     `os.environ/NAME` as a value is looked up, so that a secret need not be in the row.
     """
-    own = tuple((name, _looked_up(content)) for name, content in pairs(value, "headers"))
+    own = looked_up(pairs(value, "headers"), "headers")
     for name, content in own:
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _FRAMING:
-            raise ValueError(f"headers: `{name[:80]}` may not be set")
+            raise InvalidField("headers", f"headers: `{name[:80]}` may not be set")
         if not content.isascii() or not content.isprintable():
-            raise ValueError(f"headers: the value of `{name}` has characters not allowed there")
+            message = f"headers: the value of `{name}` has characters not allowed there"
+            raise InvalidField("headers", message)
     named = {name.lower() for name, _ in own}
     return (*(pair for pair in base if pair[0].lower() not in named), *own)
 
 
-def _looked_up(content: str) -> str:
-    if not content.startswith(REFERENCE):
-        return content
-    name = content.removeprefix(REFERENCE)
-    value = os.environ.get(name)
-    if not value:
-        raise ValueError(f"headers: the environment variable `{name[:80]}` is not set")
-    return value
+def query(value: Any) -> Pairs:
+    """The parameters of a query; `os.environ/NAME` as a value is looked up."""
+    return looked_up(pairs(value, "query"), "query")
+
+
+def looked_up(given: Pairs, field: str) -> Pairs:
+    """The pairs with the values of the variables that they refer to.
+
+    Raises:
+        InvalidField: a variable is not set, or is the gateway's own.
+    """
+    return tuple((name, _looked_up(name, content, field)) for name, content in given)
+
+
+def _looked_up(name: str, content: str, field: str) -> str:
+    try:
+        refuse_sealed(content)
+        if not content.startswith(REFERENCE):
+            return content
+        return variable_value(content.removeprefix(REFERENCE))
+    except LookupError as error:
+        raise InvalidField(field, f"{field}: `{name[:80]}`: {error.args[0]}") from None
+    except Undecryptable as error:
+        raise InvalidField(field, f"{field}: `{name[:80]}`: {error}") from None
 
 
 def paths(base: dict[str, str], value: Any) -> dict[str, str]:
@@ -124,7 +173,7 @@ def paths(base: dict[str, str], value: Any) -> dict[str, str]:
     found = dict(pairs(value, "paths"))
     for verb, path in found.items():
         if not path.startswith("/") or _BAD_URL.search(path):
-            raise ValueError(f"paths: `{verb}` must start with a slash")
+            raise InvalidField("paths", f"paths: `{verb}` must start with a slash")
     return found
 
 
@@ -133,37 +182,42 @@ def edits(value: Any) -> tuple[Edit, ...]:
     try:
         found = msgspec.convert(value, tuple[Edit, ...])
     except msgspec.ValidationError as error:
-        raise ValueError(f"edits: {error}") from None
+        raise InvalidField("edits", f"edits: {error}") from None
     for edit in found:
-        edit_rules.check(edit)
+        try:
+            edit_rules.check(edit)
+        except ValueError as error:
+            raise InvalidField("edits", str(error)) from None
     return found
 
 
 def timeouts(base: Timeouts, value: Any) -> Timeouts:
     """The timeouts with some of them changed."""
     if not isinstance(value, dict):
-        raise ValueError("timeouts must be an object")
+        raise InvalidField("timeouts", "timeouts must be an object")
     known = set(Timeouts.__struct_fields__)
     for name, seconds in value.items():
         if name not in known:
-            raise ValueError(f"timeouts: `{name}` is not one of {_listed(known)}")
+            raise InvalidField("timeouts", f"timeouts: `{name}` is not one of {_listed(known)}")
         if not _positive(seconds):
-            raise ValueError(f"timeouts: `{name}` must be a number of seconds above 0")
+            raise InvalidField(
+                "timeouts", f"timeouts: `{name}` must be a number of seconds above 0"
+            )
     changes = {name: float(seconds) for name, seconds in value.items()}
     return msgspec.structs.replace(base, **changes)
 
 
 def step(order: int, said: Mapping[str, Any]) -> Step:
     """A step whose conditions (STEP_FIELDS) are all known ones."""
-    takes, refuses = (_all_of(said[name], FEATURES, name) for name in ("takes", "refuses"))
-    both = set(takes) & set(refuses)
+    requires, excludes = (_all_of(said[name], FEATURES, name) for name in ("requires", "excludes"))
+    both = set(requires) & set(excludes)
     if both:
         raise ValueError(f"it can not be both for and without {_listed(both)}")
     seconds = said["first_token_s"]
     if seconds is not None and not _positive(seconds):
         raise ValueError("first_token_s must be a number of seconds above 0")
-    if said["during"]:
-        hours(said["during"])
+    if said["active_hours"]:
+        hours(said["active_hours"])
     fewest, most = said["min_context"], said["max_context"]
     if fewest is not None and most is not None and fewest > most:
         raise ValueError("its fewest tokens are more than its most")
@@ -171,15 +225,15 @@ def step(order: int, said: Mapping[str, Any]) -> Step:
         order=order,
         name=said["name"],
         strategy=one_of(said["strategy"], STRATEGIES, "the strategy"),
-        on=_all_of(said["on"], CLASSES, "on"),
-        takes=takes,
-        refuses=refuses,
+        fallback_on=_all_of(said["fallback_on"], CLASSES, "fallback_on"),
+        requires=requires,
+        excludes=excludes,
         min_context=fewest,
         max_context=most,
-        able=said["able"],
+        require_capabilities=said["require_capabilities"],
         first_token_s=seconds,
         tags=tags(said["tags"]),
-        during=said["during"],
+        active_hours=said["active_hours"],
     )
 
 
@@ -194,9 +248,9 @@ def tags(value: Any) -> tuple[str, ...]:
 def way(said: Mapping[str, Any]) -> dict[str, Any]:
     """What a route says of retries, hedging, shadows and checks (WAY_FIELDS), all checked."""
     found = {name: said[name] for name in WAY_FIELDS}
-    for name in ("retry", "allowed"):
+    for name in ("retries_by_kind", "cooldown_after_by_kind"):
         found[name] = _times(said[name], name)
-    found["fallbacks_on"] = fallbacks_on(said["fallbacks_on"])
+    found["fallbacks_by_kind"] = fallbacks_by_kind(said["fallbacks_by_kind"])
     one_of(said["tag_match"], TAG_MATCHES, "tag_match")
     for name in ("backoff_s", "max_wait_s"):
         if said[name] != 0 and not _positive(said[name]):
@@ -205,21 +259,23 @@ def way(said: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("hedge_after_s must be a number of seconds above 0")
     if not 0 <= said["shadow_share"] <= 1:
         raise ValueError("shadow_share must be a part of the requests, from 0 to 1")
-    every = said["check_s"]
-    if every is not None and not (_positive(every) and every >= LEAST_CHECK_S):
-        raise ValueError(f"check_s must be at least {LEAST_CHECK_S:g} seconds")
+    every = said["health_check_interval_s"]
+    if every is not None and not (_positive(every) and every >= MIN_HEALTH_CHECK_INTERVAL_S):
+        raise ValueError(
+            f"health_check_interval_s must be at least {MIN_HEALTH_CHECK_INTERVAL_S:g} seconds"
+        )
     return found
 
 
-def fallbacks_on(value: Any) -> dict[str, tuple[str, ...]]:
+def fallbacks_by_kind(value: Any) -> dict[str, tuple[str, ...]]:
     """Names of routes by the class of a failure."""
     if not isinstance(value, dict):
-        raise ValueError("fallbacks_on must be an object of lists")
+        raise ValueError("fallbacks_by_kind must be an object of lists")
     found = {}
     for name, routes in value.items():
-        one_of(name, CLASSES, "fallbacks_on")
+        one_of(name, CLASSES, "fallbacks_by_kind")
         named = list(routes) if isinstance(routes, tuple) else routes
-        found[name] = texts(named, f"fallbacks_on.{name}")
+        found[name] = texts(named, f"fallbacks_by_kind.{name}")
     return {name: routes for name, routes in found.items() if routes}
 
 
@@ -251,7 +307,8 @@ def _listed(names: Iterable[str]) -> str:
 def one_of(value: str, known: Iterable[str], field: str) -> str:
     """The value, if it is a known one."""
     if value not in known:
-        raise ValueError(f"{field} `{value[:80]}` is not one of {_listed(known)}")
+        message = f"{field} `{value[:80]}` is not one of {_listed(known)}"
+        raise InvalidField(field.removeprefix("the ").replace(" ", "_"), message)
     return value
 
 

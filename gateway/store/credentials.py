@@ -1,39 +1,32 @@
-"""Provider credentials at rest: sealed, bound to their row and field, or a variable's name.
-
-A sealed text is `<key id>:<Fernet token>`. The key id tells which of ENCRYPTION_KEYS
-made it; inside, the credential follows the row and field it belongs to, so that a
-ciphertext copied to another row opens nothing.
-"""
+"""Provider credentials at rest: sealed, bound to their row and field, or a variable's name."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 
 from gateway.models import Provider
+from gateway.models.sealed import (
+    Undecryptable,
+    is_sealed_with,
+    is_sealed_without,
+    key_id,
+    seal_for,
+    unseal_for,
+)
 
 # Dragoman's own secrets are no provider's credentials, whatever a row says.
 _OWN = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL")
 _HINT_CHARS = 4
+# The sealed columns as they are in the database, by the name they are read under.
+_RAW = {"raw_headers": "headers", "raw_query": "query"}
 # Of a shorter credential four characters would tell too much.
 _HINT_LEAST = 16
-
-
-class Undecryptable(ValueError):
-    """A sealed credential that no encryption key opens, or that is another row's."""
-
-
-def _key_id(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:8]
-
-
-def _cipher() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
 
 
 def _place(provider_id: int) -> str:
@@ -45,12 +38,6 @@ def seal(provider_id: int, plain: str) -> str:
     return seal_for(_place(provider_id), plain)
 
 
-def seal_for(place: str, plain: str) -> str:
-    """A text, encrypted for one place, which `unseal_for` must name again."""
-    token = _cipher().encrypt(f"{place}\n{plain}".encode()).decode()
-    return f"{_key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
-
-
 def unseal(provider_id: int, sealed: str) -> str:
     """The credential that was sealed for this row.
 
@@ -58,20 +45,6 @@ def unseal(provider_id: int, sealed: str) -> str:
         Undecryptable: no key opens it, or it was sealed for another row.
     """
     return unseal_for(_place(provider_id), sealed)
-
-
-def unseal_for(wanted: str, sealed: str) -> str:
-    """The text that was sealed for this place. Raises Undecryptable."""
-    key_id, _, token = sealed.rpartition(":")
-    try:
-        place, _, plain = _cipher().decrypt(token.encode()).decode().partition("\n")
-    except (InvalidToken, ValueError):
-        known = key_id in {_key_id(key) for key in settings.ENCRYPTION_KEYS}
-        why = "is damaged" if known else f"was sealed with another encryption key ({key_id})"
-        raise Undecryptable(f"the credential {why}; enter it again") from None
-    if place != wanted:
-        raise Undecryptable("the credential was sealed for another row; enter it again")
-    return plain
 
 
 def set_credential(provider: Provider, plain: str) -> None:
@@ -92,10 +65,15 @@ def credential_of(provider: Provider) -> str:
     """
     if provider.credential:
         return unseal(provider.pk, provider.credential)
-    return _variable(provider.credential_env) if provider.credential_env else ""
+    return variable_value(provider.credential_env) if provider.credential_env else ""
 
 
-def _variable(name: str) -> str:
+def variable_value(name: str) -> str:
+    """The value of a variable, or of the file that `NAME_FILE` names.
+
+    Raises:
+        LookupError: it is not set, or is one of Dragoman's own.
+    """
     if name.upper().startswith(_OWN):
         raise LookupError(f"the variable {name} is Dragoman's own and is given to no provider")
     value = os.environ.get(name, "").strip()
@@ -107,7 +85,15 @@ def _variable(name: str) -> str:
             raise LookupError(f"the file that {name}_FILE names can not be read") from None
     if not value:
         raise LookupError(f"the variable {name} is not set")
+    if value in _own_secrets():
+        raise LookupError(f"the variable {name} holds a secret of Dragoman's own")
     return value
+
+
+def _own_secrets() -> set[str]:
+    """What no provider is ever sent, whatever the variable is called that holds it."""
+    own = {settings.SECRET_KEY, settings.MASTER_KEY, settings.ADMIN_KEY, *settings.ENCRYPTION_KEYS}
+    return (own | {settings.DATABASE_URL, settings.REDIS_URL}) - {""}
 
 
 def credential_hint(provider: Provider) -> str:
@@ -126,7 +112,7 @@ def rotate_credentials() -> int:
 
     Those that can not be opened stay as they are: the snapshot warns of them.
     """
-    newest = _key_id(settings.ENCRYPTION_KEYS[0])
+    newest = key_id(settings.ENCRYPTION_KEYS[0])
     renewed = 0
     for provider in Provider.objects.exclude(credential=""):
         if provider.credential.startswith(f"{newest}:"):
@@ -136,5 +122,33 @@ def rotate_credentials() -> int:
         except Undecryptable:
             continue
         set_credential(provider, plain)
+        renewed += 1
+    return renewed + _rotate_pairs(newest)
+
+
+def is_sealing_key_used(sealing_key: str) -> bool:
+    """Whether anything of a provider is sealed with the encryption key of this id."""
+    if Provider.objects.filter(credential__startswith=f"{sealing_key}:").exists():
+        return True
+    return any(
+        not is_sealed_without(getattr(row, name) or "", sealing_key)
+        for row in _with_raw_pairs()
+        for name in _RAW
+    )
+
+
+def _with_raw_pairs() -> QuerySet[Provider]:
+    """Providers with their sealed columns as the database has them."""
+    return Provider.objects.annotate(**{raw: Cast(name, TextField()) for raw, name in _RAW.items()})
+
+
+def _rotate_pairs(newest: str) -> int:
+    """The same for secret headers and query parameters, which are sealed as they are saved."""
+    renewed = 0
+    for provider in _with_raw_pairs():
+        raw = [getattr(provider, name) or "" for name in _RAW]
+        if all(is_sealed_with(text, newest) for text in raw):
+            continue
+        provider.save()
         renewed += 1
     return renewed

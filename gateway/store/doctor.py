@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from gateway import models
 from gateway.canon.traits import Traits
-from gateway.relay.doctor import Advice, Examination, Finding, advice, examine
+from gateway.doctor import Advice, Examination, Finding, advice, examine
 from gateway.routing.snapshot import Snapshot, Target, model_of
 from gateway.store.compile import is_pattern
 
@@ -52,9 +52,9 @@ def begin(provider: models.Provider, model: str, *, by: int | None = None) -> Re
     """The row of an examination that is about to run. Raises Busy."""
     with transaction.atomic():
         models.Provider.objects.select_for_update().get(pk=provider.pk)
-        if Report.objects.of(provider, model).at_work().exists():
+        if Report.objects.of(provider, model).running().exists():
             raise Busy
-        row = Report.objects.create(provider=provider, model=model, by_id=by)
+        row = Report.objects.create(provider=provider, model=model, started_by_id=by)
     Report.objects.prune(provider, model)
     return row
 
@@ -78,7 +78,7 @@ async def run(
         told(finding)
 
     beating = asyncio.create_task(_beat(report.pk, dialect, found))
-    asking = asyncio.create_task(examine(target, told=heard))
+    asking = asyncio.create_task(examine(target, on_finding=heard))
     partly = Examination(target=target.model.label, dialect=dialect, ended="stopped")
     result = partly
     try:
@@ -112,14 +112,14 @@ async def _beat(pk: int, dialect: str, found: list[Finding]) -> None:
 def _told(pk: int, document: dict[str, Any]) -> bool:
     """Keep the findings; whether that is to be the end."""
     rows = Report.objects.filter(pk=pk)
-    rows.update(document=document, heard=timezone.now())
-    return rows.values_list("stopping", flat=True).first() is not False
+    rows.update(document=document, heartbeat_at=timezone.now())
+    return rows.values_list("stop_requested", flat=True).first() is not False
 
 
 def _end(pk: int, result: Examination) -> None:
     document = _document(result.dialect, result.findings) | {"ms": result.ms}
     Report.objects.filter(pk=pk).update(
-        state=result.ended, document=document, heard=timezone.now(), stopping=False
+        state=result.ended, document=document, heartbeat_at=timezone.now(), stop_requested=False
     )
 
 

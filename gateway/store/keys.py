@@ -62,8 +62,8 @@ def make_key(
 
 def fresh_row(**values: Any) -> tuple[ApiKey, str]:
     """A key's row that is not saved yet, and the secret it was made for."""
-    plain = keys.fresh()
-    return ApiKey(prefix=keys.public_part(plain), digest=digest(plain), **values), plain
+    plain = keys.generate_key()
+    return ApiKey(prefix=keys.public_prefix(plain), digest=digest(plain), **values), plain
 
 
 def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
@@ -75,7 +75,7 @@ def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
     Raises:
         ValueError: the key has been revoked.
     """
-    plain = keys.fresh()
+    plain = keys.generate_key()
     with transaction.atomic():
         held = ApiKey.objects.select_for_update().get(pk=row.pk)
         if held.revoked_at is not None:
@@ -84,7 +84,7 @@ def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
         held.previous_prefix = held.prefix if kept else ""
         held.previous_digest = bytes(held.digest) if kept else None
         held.previous_expires_at = timezone.now() + grace if kept else None
-        held.prefix, held.digest = keys.public_part(plain), digest(plain)
+        held.prefix, held.digest = keys.public_prefix(plain), digest(plain)
         held.save()
     row.refresh_from_db()
     return plain

@@ -14,25 +14,29 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from gateway.models import RequestLog
-from gateway.relay.entry import LOST, Attempt
+from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt
 
 
 def lost(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
     """Those of a row's attempts that used something in vain."""
     for attempt in attempts:
-        if attempt.error_kind == LOST and (attempt.cost_usd is not None or attempt.input_tokens):
+        if attempt.error_kind == HEDGE_LOSER and (
+            attempt.cost_usd is not None or attempt.input_tokens
+        ):
             yield attempt
 
 
 def lost_in(stored: list[dict[str, Any]]) -> list[Attempt]:
     """The same of attempts as the log's column has them."""
-    mine = [one for one in stored if one.get("error_kind") == LOST]
+    mine = [one for one in stored if one.get("error_kind") == HEDGE_LOSER]
     return list(lost(msgspec.convert(mine, list[Attempt]))) if mine else []
 
 
 def lost_of(rows: QuerySet[RequestLog]) -> Iterator[Attempt]:
     """The same of some rows of the log; those without any are not read."""
-    told = rows.annotate(told=Cast("attempts", TextField())).filter(told__contains=f'"{LOST}"')
+    told = rows.annotate(told=Cast("attempts", TextField())).filter(
+        told__contains=f'"{HEDGE_LOSER}"'
+    )
     for stored in told.values_list("attempts", flat=True).iterator():
         yield from lost_in(stored)
 

@@ -16,6 +16,7 @@ import msgspec
 from gateway.models import Model
 from gateway.providers.batch_prices import times
 from gateway.providers.profile import RATES, Price
+from gateway.store.compile import InvalidField
 
 MOST_TIERS = 20
 _MOST_NAME = 20
@@ -25,7 +26,7 @@ def price_value(listed: Price, row: Model) -> Price:
     """The list price with what the row says in its place. Raises ValueError."""
     own = {name: value for name in RATES if (value := getattr(row, f"price_{name}")) is not None}
     if any(value < 0 for value in own.values()):
-        raise ValueError("a price must not be negative")
+        raise InvalidField("prices", "a price must not be negative")
     if not own and row.price_above is None and not row.price_tiers:
         return listed
     rest = any(getattr(listed, name) is not None for name in RATES if name not in own)
@@ -43,16 +44,16 @@ def price_value(listed: Price, row: Model) -> Price:
 def above_value(given: Any, base: Price) -> tuple[tuple[int, Price], ...]:
     """Prices of long prompts; what one does not say is as `base`. Raises ValueError."""
     if not isinstance(given, list):
-        raise ValueError("prices.above: it must be a list")
+        raise _invalid("prices.above", "it must be a list")
     found: dict[int, Price] = {}
     for number, item in enumerate(given):
         place = f"prices.above[{number}]"
         if not isinstance(item, Mapping):
-            raise ValueError(f"{place}: it must be an object with `tokens` and prices")
+            raise _invalid(place, "it must be an object with `tokens` and prices")
         rates = dict(item)
         tokens = rates.pop("tokens", None)
         if type(tokens) is not int or tokens < 1 or tokens in found:
-            raise ValueError(f"{place}.tokens: it must be a whole number above 0, each one once")
+            raise _invalid(f"{place}.tokens", "it must be a whole number above 0, each one once")
         told = {name: getattr(base, name) for name in RATES} | _rates(rates, place)
         found[tokens] = Price(**told, source=base.source)
     return tuple(sorted(found.items(), key=lambda pair: pair[0]))
@@ -61,12 +62,12 @@ def above_value(given: Any, base: Price) -> tuple[tuple[int, Price], ...]:
 def tiers_value(given: Any, base: Price) -> dict[str, Price]:
     """Prices of service tiers, from factors or prices. Raises ValueError."""
     if not isinstance(given, Mapping) or len(given) > MOST_TIERS:
-        raise ValueError(f"prices.tiers: it must be an object of at most {MOST_TIERS} tiers")
+        raise _invalid("prices.tiers", f"it must be an object of at most {MOST_TIERS} tiers")
     found = {}
     for name, told in given.items():
         place = f"prices.tiers.{name}"
         if not isinstance(name, str) or not 0 < len(name) <= _MOST_NAME:
-            raise ValueError(f"prices.tiers: a name has 1 to {_MOST_NAME} characters")
+            raise _invalid("prices.tiers", f"a name has 1 to {_MOST_NAME} characters")
         source = f"{base.source}; tier {name}"
         if isinstance(told, Mapping):
             rates = {rate: getattr(base, rate) for rate in RATES} | _rates(told, place)
@@ -79,7 +80,7 @@ def tiers_value(given: Any, base: Price) -> dict[str, Price]:
 def _rates(given: Mapping[str, Any], place: str) -> dict[str, Decimal]:
     for name in given:
         if name not in RATES:
-            raise ValueError(f"{place}.{name}: there is no such price; {', '.join(RATES)}")
+            raise _invalid(f"{place}.{name}", f"there is no such price; {', '.join(RATES)}")
     return {n: _number(v, f"{place}.{n}") for n, v in given.items() if v is not None}
 
 
@@ -89,7 +90,11 @@ def _number(value: Any, place: str) -> Decimal:
             raise InvalidOperation
         found = Decimal(str(value))
     except InvalidOperation:
-        raise ValueError(f"{place}: it must be a number") from None
+        raise _invalid(place, "it must be a number") from None
     if not found.is_finite() or not 0 <= found < 10**8:
-        raise ValueError(f"{place}: it must be a number that is not negative")
+        raise _invalid(place, "it must be a number that is not negative")
     return found
+
+
+def _invalid(field: str, why: str) -> InvalidField:
+    return InvalidField(field, f"{field}: {why}")

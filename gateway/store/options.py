@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 
 from gateway.models import Setting, Source
-from gateway.models.cost import MOST_MARGIN
+from gateway.models.cost import MAX_MARGIN
 from gateway.providers.masks import Mask, mask
 from gateway.routing.limits import Budget, Limits
 from gateway.store.key_values import sound, within, without_none
@@ -88,8 +88,8 @@ def _margin(value: Any) -> str | None:
         found = Decimal(str(value))
     except InvalidOperation:
         found = Decimal("nan")
-    if isinstance(value, bool) or not found.is_finite() or not 0 <= found <= MOST_MARGIN:
-        raise ValueError(f"must be a number from 0 to {MOST_MARGIN}, such as 1.2")
+    if isinstance(value, bool) or not found.is_finite() or not 0 <= found <= MAX_MARGIN:
+        raise ValueError(f"must be a number from 0 to {MAX_MARGIN}, such as 1.2")
     return f"{found.normalize():f}"
 
 

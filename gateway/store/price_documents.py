@@ -121,7 +121,7 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[Written]:
 
 
 def _save(pairs: list[tuple[str, Update]], mine: list[PriceUpdate], owner: Owner) -> None:
-    row, *others = mine or [PriceUpdate(taken=timezone.now().date())]
+    row, *others = mine or [PriceUpdate(list_date=timezone.now().date())]
     for other in others:
         other.delete()
     if not pairs:

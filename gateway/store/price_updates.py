@@ -264,7 +264,7 @@ def propose(found: Book, name: str) -> PriceUpdate:
     row = PriceUpdate(
         name=name[:200] or found.source[:200],
         origin=found.source[:200],
-        taken=dt.date.fromisoformat(found.taken),
+        list_date=dt.date.fromisoformat(found.taken),
         changes=msgspec.to_builtins(changes),
     )
     row.save()

@@ -9,9 +9,9 @@ import time
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-from gateway.models import KeptReasoning
-from gateway.relay.reasoning import Row
-from gateway.relay.reasoning_turns import Keys
+from gateway.models import ReasoningState
+from gateway.relay.exchange.reasoning_turns import TurnKeys
+from gateway.relay.state.reasoning import ReasoningRow
 from gateway.store import thread
 
 log = logging.getLogger(__name__)
@@ -27,21 +27,24 @@ class _Pruned:
     at = 0.0
 
 
-def keep_reasoning(rows: list[Row]) -> None:
+def keep_reasoning(rows: list[ReasoningRow]) -> None:
     """Write kept turns, and delete old ones now and then. Nothing if none are to be kept."""
     if not settings.REASONING_HOURS:
         return
     thread.refresh()
     cipher = _cipher()
-    KeptReasoning.objects.bulk_create(
-        KeptReasoning(turn=row.turn, call=row.call, data=cipher.encrypt(row.data)) for row in rows
+    ReasoningState.objects.bulk_create(
+        ReasoningState(
+            turn_digest=row.turn, call_digest=row.call, ciphertext=cipher.encrypt(row.data)
+        )
+        for row in rows
     )
     if time.monotonic() - _Pruned.at > PRUNE_S:
         _Pruned.at = time.monotonic()
-        KeptReasoning.objects.all().prune(_age())
+        ReasoningState.objects.all().prune(_age())
 
 
-def find_reasoning(keys: list[Keys]) -> list[Row]:
+def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
     """The kept turns that any of the keys fits, the oldest first.
 
     Of a very long history those at its end are looked for.
@@ -51,11 +54,12 @@ def find_reasoning(keys: list[Keys]) -> list[Row]:
     thread.refresh()
     keys = keys[-MOST_TURNS:]
     cipher = _cipher()
-    found = KeptReasoning.objects.known_by((k.turn for k in keys), (k.call for k in keys))
-    rows: list[Row] = []
-    for turn, call, data in found.younger_than(_age()).values_list("turn", "call", "data"):
+    found = ReasoningState.objects.matching_digests((k.turn for k in keys), (k.call for k in keys))
+    rows: list[ReasoningRow] = []
+    columns = ("turn_digest", "call_digest", "ciphertext")
+    for turn, call, ciphertext in found.younger_than(_age()).values_list(*columns):
         try:
-            rows.append(Row(turn, call, cipher.decrypt(bytes(data))))
+            rows.append(ReasoningRow(turn, call, cipher.decrypt(bytes(ciphertext))))
         except InvalidToken:
             log.warning("kept reasoning was sealed with another encryption key")
     return rows

@@ -18,15 +18,23 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from gateway.models import StoredResponse
-from gateway.relay.kept import Kept
+from gateway.models import StoredResponse as ResponseRow
+from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.store import thread
 from gateway.store.bodies import COMPRESS_BYTES, UNPACK_BYTES
 
 log = logging.getLogger(__name__)
 
 _COLUMNS = (
-    *("owner", "response_id", "created_at", "heard_at", "status", "provider", "maker"),
+    *(
+        "owner",
+        "response_id",
+        "created_at",
+        "heartbeat_at",
+        "status",
+        "provider",
+        "native_provider",
+    ),
     *("deleted", "blob"),
 )
 _encoder = msgspec.msgpack.Encoder()
@@ -44,7 +52,7 @@ class _Said(msgspec.Struct, omit_defaults=True):
 _decoder = msgspec.msgpack.Decoder(_Said)
 
 
-def keep_responses(responses: Iterable[Kept]) -> None:
+def keep_responses(responses: Iterable[StoredResponse]) -> None:
     """Write what a batch of the journal holds of them.
 
     Raises:
@@ -84,7 +92,7 @@ def _name(row: list[Any]) -> tuple[str, str]:
 
 @lru_cache(maxsize=1)
 def _sql() -> str:
-    table = StoredResponse._meta.db_table
+    table = ResponseRow._meta.db_table
     names, marks = ", ".join(_COLUMNS), ", ".join(["%s"] * len(_COLUMNS))
     news = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
     return (
@@ -95,8 +103,8 @@ def _sql() -> str:
     )
 
 
-def _row(kept: Kept) -> list[Any]:
-    created, heard = kept.created_at, kept.heard_at or kept.created_at
+def _row(kept: StoredResponse) -> list[Any]:
+    created, heard = kept.created_at, kept.heartbeat_at or kept.created_at
     return [
         kept.owner,
         kept.id.replace("\0", "")[:200],
@@ -104,7 +112,7 @@ def _row(kept: Kept) -> list[Any]:
         _moment(heard),
         kept.status,
         kept.provider,
-        kept.maker,
+        kept.native_provider,
         kept.deleted,
         b"" if kept.deleted else _packed(kept),
     ]
@@ -114,8 +122,8 @@ def _moment(seconds: float) -> Any:
     return connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(seconds, UTC))
 
 
-def _packed(kept: Kept) -> bytes:
-    plain = _encoder.encode(_Said(kept.earlier, kept.input, kept.response, kept.events))
+def _packed(kept: StoredResponse) -> bytes:
+    plain = _encoder.encode(_Said(kept.previous_items, kept.input, kept.response, kept.events))
     return b"z" + zlib.compress(plain, 1) if len(plain) > COMPRESS_BYTES else b"p" + plain
 
 
@@ -129,22 +137,22 @@ def _unpacked(blob: bytes) -> _Said:
     return _decoder.decode(plain)
 
 
-def load_response(owner: str, response_id: str) -> Kept | None:
+def load_response(owner: str, response_id: str) -> StoredResponse | None:
     """The response of this owner, a deleted one too; None if there is none."""
     thread.refresh()
-    row = StoredResponse.objects.of(owner, response_id[:200]).first()
+    row = ResponseRow.objects.of(owner, response_id[:200]).first()
     if row is None:
         return None
     said = _unpacked(bytes(row.blob))
-    return Kept(
+    return StoredResponse(
         id=row.response_id,
         owner=row.owner,
         created_at=row.created_at.timestamp(),
-        heard_at=row.heard_at.timestamp(),
+        heartbeat_at=row.heartbeat_at.timestamp(),
         status=row.status,
         provider=row.provider,
-        maker=row.maker,
-        earlier=said.earlier,
+        native_provider=row.native_provider,
+        previous_items=said.earlier,
         input=said.input,
         response=said.response,
         events=said.events,
@@ -152,7 +160,7 @@ def load_response(owner: str, response_id: str) -> Kept | None:
     )
 
 
-def save_response(kept: Kept) -> None:
+def save_response(kept: StoredResponse) -> None:
     """Write one at once, not by way of the journal."""
     thread.refresh()
     _write([_row(kept)])
@@ -161,7 +169,7 @@ def save_response(kept: Kept) -> None:
 def cancel_response(owner: str, response_id: str) -> None:
     """Mark a response that still runs as cancelled; the process it runs in sees that."""
     thread.refresh()
-    StoredResponse.objects.of(owner, response_id).running().update(status="cancelled")
+    ResponseRow.objects.of(owner, response_id).running().update(status="cancelled")
 
 
 def beat_responses(running: list[tuple[str, str]]) -> list[str]:
@@ -170,7 +178,7 @@ def beat_responses(running: list[tuple[str, str]]) -> list[str]:
     named = Q(pk__in=())
     for owner, response_id in running:
         named |= Q(owner=owner, response_id=response_id)
-    mine = StoredResponse.objects.filter(named)
-    mine.running().update(heard_at=timezone.now())
+    mine = ResponseRow.objects.filter(named)
+    mine.running().update(heartbeat_at=timezone.now())
     stopped = mine.filter(Q(status="cancelled") | Q(deleted=True))
     return list(stopped.values_list("response_id", flat=True))

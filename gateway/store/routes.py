@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from gateway.models import Alias, Model, Route, RouteVersion, Source, Step, Target
 from gateway.providers.profile import Edit
 from gateway.routing import snapshot as values
-from gateway.routing.cache import policy
+from gateway.routing.cache_policy import policy
 from gateway.routing.document import Document, StepDoc, TargetDoc, as_json, from_json
 from gateway.routing.snapshot import Snapshot, Timeouts
 from gateway.store import compile as made
@@ -61,7 +61,7 @@ class Conflict(Exception):
 def document_of(route: Route) -> Document:
     """What the rows of a route say."""
     plain = {name: getattr(route, name) for name in PLAIN}
-    plain["fallbacks_on"] = {name: tuple(to) for name, to in route.fallbacks_on.items()}
+    plain["fallbacks_by_kind"] = {name: tuple(to) for name, to in route.fallbacks_by_kind.items()}
     return Document(
         name=route.name,
         aliases=tuple(alias.pattern for alias in route.aliases.order_by("pk") if alias.enabled),
@@ -87,7 +87,7 @@ def _step(row: Step | None, route: Route, targets: tuple[TargetDoc, ...]) -> Ste
     if row is None:
         return StepDoc(strategy=route.strategy, targets=targets)
     said: dict[str, Any] = {name: getattr(row, name) for name in made.STEP_FIELDS}
-    said |= {name: tuple(said[name]) for name in ("on", "takes", "refuses", "tags")}
+    said |= {name: tuple(said[name]) for name in ("fallback_on", "requires", "excludes", "tags")}
     return StepDoc(targets=targets, **said)
 
 
@@ -158,7 +158,7 @@ def _locked(route: Route | None, number: int) -> Route:
 def _kept(row: Route, number: int, who: str, note: str) -> RouteVersion:
     document = as_json(document_of(row))
     return RouteVersion.objects.create(
-        route=row, number=number + 1, document=document, who=who, note=note
+        route=row, number=number + 1, document=document, saved_by=who, note=note
     )
 
 
@@ -186,14 +186,14 @@ def _write(row: Route, document: Document) -> None:
 def _rename_in_others(old: str, new: str) -> None:
     """Other routes that fall back to this one still mean it."""
     for other in Route.objects.all():
-        before = (other.fallbacks, other.fallbacks_on, other.shadow)
+        before = (other.fallbacks, other.fallbacks_by_kind, other.shadow)
         other.fallbacks = [new if name == old else name for name in other.fallbacks]
-        other.fallbacks_on = {
+        other.fallbacks_by_kind = {
             kind: [new if name == old else name for name in names]
-            for kind, names in other.fallbacks_on.items()
+            for kind, names in other.fallbacks_by_kind.items()
         }
         other.shadow = new if other.shadow == old else other.shadow
-        if (other.fallbacks, other.fallbacks_on, other.shadow) != before:
+        if (other.fallbacks, other.fallbacks_by_kind, other.shadow) != before:
             other.save()
 
 
@@ -258,9 +258,9 @@ def compiled(document: Document, snapshot: Snapshot) -> values.Route:
     plain = {name: getattr(document, name) for name in PLAIN if name != "enabled"}
     plain |= made.way(plain)
     plain["shadow"] = plain["shadow"] if plain["shadow"] in snapshot.routes else ""
-    plain["fallbacks_on"] = {
+    plain["fallbacks_by_kind"] = {
         kind: tuple(name for name in names if name in snapshot.routes)
-        for kind, names in plain["fallbacks_on"].items()
+        for kind, names in plain["fallbacks_by_kind"].items()
     }
     return values.Route(
         id=0,

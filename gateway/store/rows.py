@@ -18,8 +18,10 @@ from typing import Any
 
 from django.db import OperationalError, connection, models, transaction
 
-from gateway.models import ApiKey, RequestBody, RequestLog, Unindexed
-from gateway.relay.entry import Attempt, Entry
+from gateway.database import deadline
+from gateway.models import ApiKey, RequestBody, RequestLog, UnindexedRequest
+from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.journal.storable import drop_details, make_storable
 from gateway.store import thread, usage
 from gateway.store.bodies import packed
 from gateway.store.columns import Row, columns, mended, row_of
@@ -27,6 +29,8 @@ from gateway.store.responses import keep_responses
 
 log = logging.getLogger(__name__)
 
+# How long one step of a batch may take, in seconds; it is tried again.
+WRITE_S = 10.0
 KEY_USED = timedelta(hours=1)
 # Rows in one statement on SQLite, within what its oldest versions bind (999 values). For each
 # statement Python gives its lock away, and a busy event loop gives it back late: that cost
@@ -39,7 +43,7 @@ Written = tuple[Row, bytes | None, list[Attempt]]
 Known = tuple[str, Any]
 
 
-def write(entries: list[Entry]) -> None:
+def write(entries: list[LogRecord]) -> None:
     """Write a batch in one transaction.
 
     Raises:
@@ -47,6 +51,11 @@ def write(entries: list[Entry]) -> None:
     """
     if not entries:
         return
+    with deadline.within(WRITE_S):
+        _write(entries)
+
+
+def _write(entries: list[LogRecord]) -> None:
     thread.refresh()
     try:
         _insert(_rows(entries))
@@ -56,10 +65,10 @@ def write(entries: list[Entry]) -> None:
         RequestLog.objects.exists()  # raises if it is not the rows' fault
         log.warning("a batch of the request log was refused; writing it row by row")
         _one_by_one(entries)
-    keep_responses(entry.kept for entry in entries if entry.kept is not None)
+    keep_responses(entry.stored_response for entry in entries if entry.stored_response is not None)
 
 
-def _rows(entries: list[Entry]) -> list[Written]:
+def _rows(entries: list[LogRecord]) -> list[Written]:
     textual = connection.vendor == "sqlite"
     return [
         (
@@ -71,7 +80,7 @@ def _rows(entries: list[Entry]) -> list[Written]:
     ]
 
 
-def _one_by_one(entries: list[Entry]) -> None:
+def _one_by_one(entries: list[LogRecord]) -> None:
     for entry in entries:
         try:
             _alone(entry)
@@ -84,14 +93,29 @@ def _one_by_one(entries: list[Entry]) -> None:
             )
 
 
-def _alone(entry: Entry) -> None:
-    rows = _rows([entry])
+def _alone(entry: LogRecord) -> None:
+    """Write one entry; what the database refuses in it is left out bit by bit."""
+    if _accepted(_rows, entry):
+        return
+    make_storable(entry)
+    if _accepted(_mended_rows, entry):
+        return
+    drop_details(entry)
+    _insert(_mended_rows([entry]))
+
+
+def _accepted(rows: Callable[[list[LogRecord]], list[Written]], entry: LogRecord) -> bool:
     try:
-        _insert(rows)
+        _insert(rows([entry]))
     except OperationalError:
         raise
     except Exception:
-        _insert([(mended(row), blob, attempts) for row, blob, attempts in rows])
+        return False
+    return True
+
+
+def _mended_rows(entries: list[LogRecord]) -> list[Written]:
+    return [(mended(row), blob, attempts) for row, blob, attempts in _rows(entries)]
 
 
 def _insert(rows: list[Written]) -> None:
@@ -157,7 +181,7 @@ def _body_sql(rows: int) -> str:
 
 @lru_cache(maxsize=2)
 def _queue_sql(rows: int) -> str:
-    return f"INSERT INTO {_table(Unindexed)} (log_id) VALUES {_marks(1, rows)}"  # noqa: S608
+    return f"INSERT INTO {_table(UnindexedRequest)} (log_id) VALUES {_marks(1, rows)}"  # noqa: S608
 
 
 @lru_cache(maxsize=1)
@@ -214,7 +238,7 @@ def _fresh_sql() -> str:
         "SELECT fresh.id, batch.blob FROM fresh JOIN gateway_batch AS batch "
         "USING (request_id, started_at) WHERE batch.blob IS NOT NULL "
         "ON CONFLICT DO NOTHING RETURNING log_id), "
-        f"queued AS (INSERT INTO {_table(Unindexed)} (log_id) "
+        f"queued AS (INSERT INTO {_table(UnindexedRequest)} (log_id) "
         "SELECT log_id FROM kept UNION SELECT id FROM fresh WHERE error <> '') "
         "SELECT request_id, started_at FROM fresh"
     )

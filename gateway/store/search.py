@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from gateway.fulltext import document
-from gateway.models import RequestBody, RequestLog, RequestText, Unindexed
+from gateway.models import RequestBody, RequestLog, RequestText, UnindexedRequest
 from gateway.store import thread
 from gateway.store.bodies import unpacked
 from gateway.store.words import searchable
@@ -37,7 +37,7 @@ def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
     done, size = 0, AT_FIRST
     started = time.monotonic()
     until = started + budget_s
-    while done < limit and started < until and Unindexed.objects.exists():
+    while done < limit and started < until and UnindexedRequest.objects.exists():
         count = _index(min(size, limit - done))
         if not count:
             break
@@ -74,7 +74,7 @@ class _Statements(NamedTuple):
 @lru_cache(maxsize=1)
 def _statements() -> _Statements:
     postgresql = connection.vendor == "postgresql"
-    queue, text = Unindexed._meta.db_table, RequestText._meta.db_table
+    queue, text = UnindexedRequest._meta.db_table, RequestText._meta.db_table
     among = "= ANY(%s)" if postgresql else "IN (SELECT value FROM json_each(%s))"
     document = "to_tsvector('simple', %s)" if postgresql else "%s"
     return _Statements(

@@ -15,12 +15,13 @@ from django.conf import settings
 
 from gateway import models
 from gateway.dialects import DIALECTS
-from gateway.providers.auth import AUTH, headers_for
-from gateway.providers.capabilities import edits_for, merge, traits_for
+from gateway.models.sealed import Undecryptable
+from gateway.providers.auth import AUTH
+from gateway.providers.capabilities import edits_for, merge, stated_traits, traits_for
 from gateway.providers.catalog import resolve
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Preset, Secret
-from gateway.routing.cache import CachePolicy, policy
+from gateway.routing.cache_policy import CachePolicy, policy
 from gateway.routing.snapshot import (
     Model,
     Provider,
@@ -34,7 +35,7 @@ from gateway.routing.snapshot import Warning as LeftOut
 from gateway.routing.strategies import STRATEGIES
 from gateway.store import compile as made
 from gateway.store import thread
-from gateway.store.credentials import Undecryptable, credential_of
+from gateway.store.credentials import credential_of
 from gateway.store.key_values import (
     budget_value,
     by_digest,
@@ -166,15 +167,12 @@ class _Compiler:
         self.warnings.append(LeftOut(row=f"{kind} `{row}`{place}", why=why))
 
     def _provider(self, row: models.Provider, entered: str | None = None) -> Provider:
-        preset = resolve(row.preset)
-        if preset is None:
-            raise ValueError(f"the preset `{row.preset}` is not in the catalogue")
-        if not row.name or "/" in row.name or made.is_pattern(row.name):
-            raise ValueError("its name must not be empty and not hold a slash or a wildcard")
+        preset = _preset_of(row)
+        made.check_provider_name(row.name)
         auth = made.one_of(row.auth or preset.auth, AUTH, "auth")
         credential = self._credential(row) if entered is None else Secret(entered)
-        headers_for(auth, credential)
-        query = preset.query if row.query is None else made.pairs(row.query, "query")
+        made.check_credential(auth, credential)
+        query = preset.query if row.query is None else made.query(row.query)
         return Provider(
             id=row.pk or 0,
             name=row.name,
@@ -214,12 +212,12 @@ class _Compiler:
             return None
         if not row.name:
             raise ValueError("it has no name")
-        told = traits_for(provider.preset, row.name)
         return Model(
             id=row.pk,
             provider=provider,
             name=row.name,
-            traits=merge(merge(told, row.learned), row.traits),
+            traits=merge(merge(traits_for(provider.preset, row.name), row.learned), row.traits),
+            stated=stated_traits(provider.preset, row.name).union(row.learned, row.traits),
             price=price_value(price_for(provider.preset, row.name), row),
             edits=(*edits_for(provider.preset, row.name), *made.edits(row.edits)),
         )
@@ -305,7 +303,10 @@ class _Compiler:
             return None
 
     def _with_known_fallbacks(self, route: Route, routes: dict[str, Route]) -> Route:
-        named = [*route.fallbacks, *(n for names in route.fallbacks_on.values() for n in names)]
+        named = [
+            *route.fallbacks,
+            *(n for names in route.fallbacks_by_kind.values() for n in names),
+        ]
         unknown = [name for name in dict.fromkeys(named) if name not in routes]
         lost = bool(route.shadow) and route.shadow not in routes
         if not unknown and not lost:
@@ -319,12 +320,12 @@ class _Compiler:
             self.warnings.append(LeftOut(row=place, why=why))
         on = {
             name: tuple(n for n in names if n in routes)
-            for name, names in route.fallbacks_on.items()
+            for name, names in route.fallbacks_by_kind.items()
         }
         return msgspec.structs.replace(
             route,
             fallbacks=tuple(name for name in route.fallbacks if name in routes),
-            fallbacks_on={name: names for name, names in on.items() if names},
+            fallbacks_by_kind={name: names for name, names in on.items() if names},
             shadow="" if lost else route.shadow,
         )
 
@@ -344,6 +345,13 @@ class _Compiler:
 
 def _step(row: models.Step) -> Step:
     return made.step(row.order, {name: getattr(row, name) for name in made.STEP_FIELDS})
+
+
+def _preset_of(row: models.Provider) -> Preset:
+    preset = resolve(row.preset)
+    if preset is None:
+        raise made.InvalidField("preset", f"the preset `{row.preset}` is not in the catalogue")
+    return preset
 
 
 def _passthrough(row: models.Provider, preset: Preset) -> bool:

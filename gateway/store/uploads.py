@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from gateway.models import Upload
+from gateway.models import ProviderResource
 from gateway.store import thread
 
 
 def keep(provider: str, owner: int, ids: list[str]) -> None:
     """Remember that these ids of a provider are a key's; known ones stay as they are."""
     thread.refresh()
-    Upload.objects.remember(provider, owner, ids)
+    ProviderResource.objects.remember(provider, owner, ids)
 
 
 def kept(provider: str, owner: int, ids: list[str]) -> set[str]:
     """Those of these ids of a provider that are the key's."""
     thread.refresh()
-    return Upload.objects.of_key(provider, owner, ids)
+    return ProviderResource.objects.of_key(provider, owner, ids)

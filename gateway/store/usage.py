@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 from django.db import connection, models, transaction
 
-from gateway.models import PaceHour, RequestLog, TargetHour, UsageHour
-from gateway.relay.entry import Attempt
-from gateway.routing.health import CHECK
+from gateway.models import LatencyHour, RequestLog, TargetHour, UsageHour
+from gateway.relay.exchange.log_record import Attempt
+from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.store.columns import Row, columns
 from gateway.store.lost import counts as lost_counts
 from gateway.store.lost import lost
@@ -93,7 +93,7 @@ class Tally:
             _add(sums, lost_counts(one), one.cost_usd, one.charged_usd)
         if provider:
             # One word, asked by nobody, says nothing of how long answers take.
-            if prefix == CHECK:
+            if prefix == HEALTH_CHECK_KEY:
                 first = whole = None
             self._target(hour, provider, model, outcome, first, whole, attempts)
 
@@ -121,7 +121,7 @@ class Tally:
             return
         self.targets.setdefault((hour, provider, model), [0, 0, 0])[2] += 1
         # As the target took: what earlier tries cost is not its doing.
-        for measure, ms in (("first", first), ("whole", whole)):
+        for measure, ms in (("first_token", first), ("total", whole)):
             if ms is not None and isfinite(ms):
                 bucket = bucket_of(ms - began)
                 self.pace.setdefault((hour, provider, model, measure, bucket), [0])[0] += 1
@@ -187,7 +187,7 @@ def count(cursor: Any, rows: Iterable[tuple[Row, list[Attempt]]]) -> None:
 
 
 def _save(cursor: Any, tally: Tally) -> None:
-    tables = ((UsageHour, tally.usage), (TargetHour, tally.targets), (PaceHour, tally.pace))
+    tables = ((UsageHour, tally.usage), (TargetHour, tally.targets), (LatencyHour, tally.pace))
     for model, sums in tables:
         if sums:  # sorted: in one order, or two writers could deadlock
             rows = [(_stored(name[0]), *name[1:], *sums[name]) for name in sorted(sums)]
@@ -199,7 +199,7 @@ def _stored(hour: Hour) -> Any:
 
 
 @lru_cache(maxsize=3)
-def _add_sql(model: type[UsageHour | TargetHour | PaceHour]) -> str:
+def _add_sql(model: type[UsageHour | TargetHour | LatencyHour]) -> str:
     table, names = model._meta.db_table, (*model.KEYS, *model.SUMS)
     listed = ", ".join(f'"{name}"' for name in names)
     marks = ", ".join(["%s"] * len(names))
@@ -249,7 +249,7 @@ def _rebuild_hour(hour: datetime) -> bool:
         logged = sum(sums[0] for sums in tally.usage.values())
         if logged < UsageHour.objects.between(hour, until).logged():
             return False
-        for model in (UsageHour, TargetHour, PaceHour):
+        for model in (UsageHour, TargetHour, LatencyHour):
             model.objects.between(hour, until).delete()
         _save(cursor, tally)
     return True
@@ -259,6 +259,6 @@ def _keep_writers_out(cursor: Any) -> None:
     # SQLite's transaction is the only writer anyway. On PostgreSQL a writer adds its sums
     # last: one that waits here has rows that are not visible to us yet.
     if connection.vendor == "postgresql":
-        tables: tuple[type[models.Model], ...] = (UsageHour, TargetHour, PaceHour)
+        tables: tuple[type[models.Model], ...] = (UsageHour, TargetHour, LatencyHour)
         names = ", ".join(model._meta.db_table for model in tables)
         cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from gateway.database import deadline
 from gateway.models import Registry
 from gateway.store import thread
+
+# The look by which a process finds out that its connection is dead, in seconds.
+LOOK_S = 3.0
 
 
 def current_version() -> int:
     """The number of changes of the registry so far."""
     thread.refresh()
-    return Registry.objects.version()
+    with deadline.within(LOOK_S):
+        return Registry.objects.version()
 
 
 def bump() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
 
 # Characters of one request that are indexed, half of them for the answer.
 MAX_CHARS = 32_000

@@ -9,6 +9,7 @@ from gateway.providers.capabilities import merge, traits_for
 from gateway.providers.prices import price_for
 from gateway.providers.profile import RATES
 from gateway.store import compile as made
+from gateway.store.compile import InvalidField
 from gateway.store.documents.shape import (
     ModelDoc,
     Prices,
@@ -80,6 +81,5 @@ def _compiles(row: Model) -> None:
 def _priced(row: Model) -> None:
     try:
         price_value(price_for(row.provider.preset, row.name), row)
-    except ValueError as error:
-        place, _, why = str(error).rpartition(": ")
-        raise Refused(place or "prices", why) from None
+    except InvalidField as error:
+        raise Refused(error.field, str(error)) from None

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 from django.db import transaction
 
 from gateway.models import Provider
+from gateway.models.sealed import Undecryptable
 from gateway.providers.catalog import resolve
+from gateway.store.compile import InvalidField
 from gateway.store.credentials import set_credential
 from gateway.store.documents.shape import (
     HIDDEN,
@@ -37,20 +39,6 @@ _PLAIN = (
     "drop_params",
     "enabled",
 )
-# Where a refusal belongs, by how its words begin.
-_PLACES = (
-    ("the preset", "preset"),
-    ("the base URL", "base_url"),
-    ("it has no base URL", "base_url"),
-    ("its name", "name"),
-    ("dialect", "dialect"),
-    ("auth", "auth"),
-    ("headers", "headers"),
-    ("query", "query"),
-    ("paths", "paths"),
-    ("timeouts", "timeouts"),
-    ("the credential", "credential"),
-)
 
 
 def read_provider(row: Provider) -> dict[str, Any]:
@@ -77,23 +65,24 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     given = shaped(document, ProviderDoc)
     row = row or Provider()
     claim(row)
-    was = _origin(row) if row.credential else None
-    headers = with_values(given.headers, row.headers or {}, "headers")
-    row.query = None if given.query is None else with_values(given.query, row.query or {}, "query")
-    row.headers = headers
+    was = origin_of(row) if row.pk else None
     for name in _PLAIN:
         setattr(row, name, getattr(given, name))
+    entered = _credential(row, given.credential, was)
+    moved = was is not None and origin_of(row) != was
+    row.headers = with_values(given.headers, row.headers or {}, "headers", moved=moved)
+    held = row.query or {}
+    row.query = None
+    if given.query is not None:
+        row.query = with_values(given.query, held, "query", moved=moved)
     set_limits(row, given.limits)
     set_budget(row, given.budget)
     row.margin = given.margin
-    entered = _credential(row, given.credential, was)
     checked(row)
     try:
         provider_value(row, entered)
     except ValueError as error:
-        words = str(error)
-        place = next((field for start, field in _PLACES if words.startswith(start)), "")
-        raise Refused(place, words) from None
+        raise Refused(field_of(error), str(error)) from None
     with transaction.atomic():
         row.save()
         if entered:
@@ -106,7 +95,7 @@ def _credential(row: Provider, given: str, was: tuple[str, str] | None) -> str |
     if given == HIDDEN:
         if not row.credential:
             raise Refused("credential", f"{HIDDEN} stands for a key that is stored; none is")
-        if _origin(row) != was:
+        if origin_of(row) != was:
             raise Refused(
                 "credential", "the server is another one now: give the key again, meant for it"
             )
@@ -116,7 +105,15 @@ def _credential(row: Provider, given: str, was: tuple[str, str] | None) -> str |
     return given if given and not given.startswith("$") else None
 
 
-def _origin(row: Provider) -> tuple[str, str]:
+def field_of(error: ValueError) -> str:
+    """The field of a provider that an error of `provider_value` is about; empty for none."""
+    if isinstance(error, Undecryptable):
+        return "credential"
+    return error.field if isinstance(error, InvalidField) else ""
+
+
+def origin_of(row: Provider) -> tuple[str, str]:
+    """The scheme and host that a provider's secrets are sent to."""
     preset = resolve(row.preset)
     url = row.base_url or (preset.base_url if preset is not None else "")
     try:

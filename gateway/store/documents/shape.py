@@ -15,11 +15,11 @@ from django.db import models
 
 from gateway.models import RegistryRow, Source
 from gateway.models.limits import BUDGETS, LIMITS
+from gateway.models.sealed import REFERENCE
 from gateway.routing.document import Document as RouteWay
 from gateway.routing.limits import Budget, Limits
 
 HIDDEN = "***"
-_REFERENCE = "os.environ/"
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -59,7 +59,7 @@ class ProviderDoc(msgspec.Struct, kw_only=True):
     edits: list[dict[str, Any]] = []
     timeouts: dict[str, float] = {}
     passthrough: bool | None = None
-    drop_params: bool = False
+    drop_params: bool = True
     limits: Limits = Limits()
     budget: Budget = Budget()
     margin: Decimal | None = None
@@ -249,16 +249,26 @@ def _said(column: str) -> str:
 def without_values(pairs: Mapping[str, str]) -> dict[str, str]:
     """Pairs whose values can not be read, but for references to variables."""
     return {
-        name: value if isinstance(value, str) and value.startswith(_REFERENCE) else HIDDEN
+        name: value if isinstance(value, str) and value.startswith(REFERENCE) else HIDDEN
         for name, value in pairs.items()
     }
 
 
-def with_values(given: Mapping[str, str], held: Mapping[str, str], field: str) -> dict[str, str]:
-    """Pairs as written, a hidden value being the one that is held. Raises Refused."""
+def with_values(
+    given: Mapping[str, str], held: Mapping[str, str], field: str, *, moved: bool = False
+) -> dict[str, str]:
+    """Pairs as written, a hidden value being the one that is held.
+
+    `moved` says that they go to another server than before: hidden values stay behind.
+
+    Raises:
+        Refused: there is no such hidden value, or it was meant for another server.
+    """
     found = {}
     for name, value in given.items():
         if value == HIDDEN and name not in held:
             raise Refused(f"{field}.{name}", f"{HIDDEN} stands for a value that is there; none is")
+        if value == HIDDEN and moved:
+            raise Refused(f"{field}.{name}", "the server is another one now: give the value again")
         found[name] = held[name] if value == HIDDEN else value
     return found

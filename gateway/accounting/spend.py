@@ -34,7 +34,7 @@ _COUNTS = (
     "cache_write_tokens",
     "output_tokens",
     "reasoning_tokens",
-    "unpriced",
+    "unpriced_requests",
 )
 COLUMNS = (*_COUNTS[:-1], "cost_usd", "charged_usd", "requests_without_price")
 _FACTS = (

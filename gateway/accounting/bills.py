@@ -10,13 +10,12 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 import msgspec
 from django.db import transaction
-from django.db.models import Q, Sum, TextField
+from django.db.models import Sum, TextField
 from django.db.models.functions import Cast
 
 from gateway import audit
@@ -165,7 +164,7 @@ def enter(provider: str, lines: Sequence[Line], *, origin: str, who: str) -> int
                 model=line.model,
                 usd=line.usd,
                 origin=origin[:200],
-                who=who,
+                created_by=who,
             )
             for line in lines
         )
@@ -226,30 +225,59 @@ def _computed(
 ) -> dict[tuple[dt.date, str], Totals]:
     parts: dict[tuple[dt.date, str], list[Totals]] = {}
     rows = UsageHour.objects.between(since, until).filter(provider=provider)
-    for hour, name, totals in rows.by_hour_and("model"):
-        parts.setdefault((hour.astimezone(dt.UTC).date(), name[1]), []).append(totals)
+    for day, name, totals in rows.by_step_and("day", "model"):
+        parts.setdefault((day.astimezone(dt.UTC).date(), name[1]), []).append(totals)
     return {name: added(found) for name, found in parts.items()}
 
 
 def _doubts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Doubt]:
-    rows = RequestLog.objects.started(since, until).filter(provider=provider)
-    spent = Q(input_tokens__gt=0) | Q(output_tokens__gt=0)
-    found = [
-        _doubt(rows.filter(spent, cost_usd=None), "unknown"),
-        _doubt(rows.filter(usage_source__startswith="estimated"), "estimated"),
-        _doubt(rows.filter(price_source__contains="standard price, none known"), "tier"),
-        _doubt(rows.filter(cost_usd__gt=0, outcome="cut"), "cut"),
-        _doubt(rows.filter(cost_usd__gt=0, outcome="client_closed"), "closed"),
-        _doubt(rows.filter(cost_usd__gt=0, outcome="error"), "failed"),
-        _doubt(rows.exclude(shadow_of=""), "shadow"),
-        *_attempts(provider, since, until),
-    ]
+    rows = RequestLog.objects.started(since, until).filter(provider=provider).doubtful()
+    costs: dict[str, list[Decimal | None]] = {why: [] for why in _WHYS}
+    # One walk for all; SQLite adds decimals as floating point, so they are added here.
+    for row in rows.values_list(*_DOUBT_FIELDS).order_by()[:MOST_READ].iterator():
+        for why in _whys(*row):
+            costs[why].append(row[0])
+    found = [_doubt(why, listed) for why, listed in costs.items()]
+    found += _attempts(provider, since, until)
     return [doubt for doubt in found if doubt.requests]
 
 
-def _doubt(rows: Any, why: str) -> Doubt:
-    # SQLite adds decimals as floating point: they are added here.
-    costs = list(rows.values_list("cost_usd", flat=True)[:MOST_READ])
+_DOUBT_FIELDS = (
+    "cost_usd",
+    "outcome",
+    "usage_source",
+    "price_source",
+    "shadow_of",
+    "input_tokens",
+    "output_tokens",
+)
+_OUTCOMES = {"cut": "cut", "client_closed": "closed", "error": "failed"}
+_WHYS = ("unknown", "estimated", "tier", *_OUTCOMES.values(), "shadow")
+
+
+def _whys(
+    cost: Decimal | None,
+    outcome: str,
+    usage_source: str,
+    price_source: str,
+    shadow_of: str,
+    prompt: int | None,
+    answer: int | None,
+) -> Iterator[str]:
+    """Why the cost of a request is not certain."""
+    if cost is None and ((prompt or 0) > 0 or (answer or 0) > 0):
+        yield "unknown"
+    if usage_source.startswith("estimated"):
+        yield "estimated"
+    if "standard price, none known" in price_source:
+        yield "tier"
+    if cost is not None and cost > 0 and outcome in _OUTCOMES:
+        yield _OUTCOMES[outcome]
+    if shadow_of:
+        yield "shadow"
+
+
+def _doubt(why: str, costs: list[Decimal | None]) -> Doubt:
     known = [usd for usd in costs if usd is not None]
     return Doubt(why, len(costs), sum(known, Decimal(0)) if known else None)
 

@@ -1,0 +1,1 @@
+"""What requests cost: spend, batch bills, prices and their updates."""

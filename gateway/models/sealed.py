@@ -1,0 +1,109 @@
+"""Encryption of texts at rest, and a column of names and values whose values are sealed.
+
+A sealed text is `<key id>:<Fernet token>`. The key id tells which of ENCRYPTION_KEYS
+made it; inside, the text follows the place it belongs to, so that a ciphertext copied to
+another place opens nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+# A value that begins so is the name of a variable, which is no secret.
+REFERENCE = "os.environ/"
+_SEALED_PREFIX = "sealed:"
+
+
+class Undecryptable(ValueError):
+    """A sealed text that no encryption key opens, or that belongs to another place."""
+
+
+def key_id(key: str) -> str:
+    """What tells an encryption key from others, and nothing of the key."""
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
+
+
+def seal_for(place: str, plain: str) -> str:
+    """A text, encrypted for one place, which `unseal_for` must name again."""
+    token = _cipher().encrypt(f"{place}\n{plain}".encode()).decode()
+    return f"{key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
+
+
+def unseal_for(wanted: str, sealed: str) -> str:
+    """The text that was sealed for this place. Raises Undecryptable."""
+    sealed_with, _, token = sealed.rpartition(":")
+    try:
+        place, _, plain = _cipher().decrypt(token.encode()).decode().partition("\n")
+    except (InvalidToken, ValueError):
+        known = sealed_with in {key_id(key) for key in settings.ENCRYPTION_KEYS}
+        why = "is damaged" if known else f"was sealed with another encryption key ({sealed_with})"
+        raise Undecryptable(f"the credential {why}; enter it again") from None
+    if place != wanted:
+        raise Undecryptable("the credential was sealed for another row; enter it again")
+    return plain
+
+
+def _cipher() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
+
+
+def is_sealed_with(column: str, wanted: str) -> bool:
+    """Whether all sealed values of a column's text were sealed with the key of this id."""
+    return column.count(_SEALED_PREFIX) == column.count(f"{_SEALED_PREFIX}{wanted}:")
+
+
+def is_sealed_without(column: str, wanted: str) -> bool:
+    """Whether no sealed value of a column's text was sealed with the key of this id."""
+    return f"{_SEALED_PREFIX}{wanted}:" not in column
+
+
+class SealedPairs(models.JSONField):
+    """Names and values; in the database all values but references to variables are sealed.
+
+    A value that cannot be opened stays sealed: whoever uses it calls `refuse_sealed`.
+    """
+
+    def get_prep_value(self, value: Any) -> Any:
+        """The pairs as the database has them."""
+        return super().get_prep_value(self._mapped(value, self._sealed))
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        """The pairs as they are used."""
+        return self._mapped(super().from_db_value(value, expression, connection), self._opened)
+
+    def value_to_string(self, obj: models.Model) -> Any:
+        """For serializers, which write files: sealed."""
+        return self._mapped(self.value_from_object(obj), self._sealed)
+
+    def _mapped(self, value: Any, change: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: change(name, text) for name, text in value.items()}
+
+    def _place(self, name: str) -> str:
+        return f"provider:{self.name}:{name}"
+
+    def _sealed(self, name: str, text: Any) -> Any:
+        if not isinstance(text, str) or text.startswith((REFERENCE, _SEALED_PREFIX)):
+            return text
+        return _SEALED_PREFIX + seal_for(self._place(name), text)
+
+    def _opened(self, name: str, text: Any) -> Any:
+        if not isinstance(text, str) or not text.startswith(_SEALED_PREFIX):
+            return text
+        try:
+            return unseal_for(self._place(name), text.removeprefix(_SEALED_PREFIX))
+        except Undecryptable:
+            return text
+
+
+def refuse_sealed(text: str) -> None:
+    """Raise Undecryptable for a value that could not be opened."""
+    if text.startswith(_SEALED_PREFIX):
+        raise Undecryptable("it was sealed with another encryption key; enter it again")

@@ -1,0 +1,78 @@
+"""Whether this node has the secrets of its fellows: their fingerprints are in the database.
+
+With another DRAGOMAN_SECRET_KEY a node refuses all API keys, and the others refuse those that
+it makes. With other encryption keys it cannot open the providers' credentials.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from django.conf import settings
+from django.db import transaction
+
+from gateway.models import Fingerprint
+from gateway.models.sealed import key_id
+from gateway.store.credentials import is_sealing_key_used, rotate_credentials
+
+_SECRET_KEY, _ENCRYPTION = "secret key", "encryption keys"
+_KEY_DIFFERS = (
+    "DRAGOMAN_SECRET_KEY of this node is not the one that this database is used with: it would "
+    "refuse every API key. Give all nodes the same value (the file `secret_key` of the data "
+    "directory of a node that works has it). To change it on purpose, stop all nodes and run "
+    "`manage.py acceptsecrets`: all API keys have to be made anew then"
+)
+_ENCRYPTION_DIFFERS = (
+    "DRAGOMAN_ENCRYPTION_KEYS of this node has none of the keys that this database is used with: "
+    "it could not open the providers' credentials. Give all nodes the same value (the file "
+    "`encryption_key` of the data directory of a node that works has it); to rotate, set "
+    "`NEW,OLD`. If the old key is lost, run `manage.py acceptsecrets` and enter the credentials "
+    "again"
+)
+
+
+class WrongSecrets(Exception):
+    """This node has other secrets than those that its database is used with."""
+
+
+def check_secrets() -> None:
+    """Compare this node's secrets with those of its fellows; the first node sets them.
+
+    An encryption key that is new here is added, as in a rotation (`NEW,OLD`), and one that
+    this node has no more is forgotten when nothing is sealed with it.
+
+    Raises:
+        WrongSecrets: they differ; says what to do.
+    """
+    with transaction.atomic():
+        own = _secret_key()
+        row, _ = Fingerprint.objects.get_or_create(purpose=_SECRET_KEY, defaults={"values": [own]})
+        if own not in row.values:
+            raise WrongSecrets(_KEY_DIFFERS)
+        known = [key_id(key) for key in settings.ENCRYPTION_KEYS]
+        row, _ = Fingerprint.objects.get_or_create(
+            purpose=_ENCRYPTION, defaults={"values": known[:1]}
+        )
+        if not set(known) & set(row.values):
+            raise WrongSecrets(_ENCRYPTION_DIFFERS)
+        kept = [key for key in row.values if key in known or is_sealing_key_used(key)]
+        values = list(dict.fromkeys([known[0], *kept]))
+        if values != row.values:
+            row.values = values
+            row.save()
+
+
+def accept_secrets() -> int:
+    """Make this node's secrets those of the database; how many credentials were sealed anew."""
+    with transaction.atomic():
+        renewed = rotate_credentials()
+        encryption = [key_id(settings.ENCRYPTION_KEYS[0])]
+        for purpose, values in ((_SECRET_KEY, [_secret_key()]), (_ENCRYPTION, encryption)):
+            Fingerprint.objects.update_or_create(purpose=purpose, defaults={"values": values})
+    return renewed
+
+
+def _secret_key() -> str:
+    purpose = b"dragoman: fingerprint of the secret key"
+    return hmac.new(settings.SECRET_KEY.encode(), purpose, hashlib.sha256).hexdigest()[:16]

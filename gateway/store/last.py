@@ -1,0 +1,130 @@
+"""The last snapshot in the data directory: a node starts with it while its database is away.
+
+The whole file is sealed with the encryption keys, as it has the providers' credentials in it.
+One that another version of the program wrote is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any, get_origin
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+from gateway.providers.profile import Secret
+from gateway.routing.snapshot import Snapshot
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "last-registry"
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A snapshot as it was stored.
+
+    Attributes:
+        form: which version of the program stored it.
+        at: unix seconds.
+    """
+
+    form: str
+    at: float
+    snapshot: Snapshot
+
+
+class Unusable(Exception):
+    """There is no stored snapshot that can be used; says why."""
+
+
+def store_snapshot(snapshot: Snapshot) -> None:
+    """Store a snapshot in place of the last one. Raises OSError."""
+    stored = Stored(_form(), time.time(), snapshot)
+    sealed = _cipher().encrypt(msgspec.msgpack.encode(stored, enc_hook=_plain))
+    path = _path()
+    new = path.with_name(f".{NAME}.{secrets.token_hex(8)}")
+    try:
+        held = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(held, "wb") as file:
+            file.write(sealed)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def stored_snapshot() -> tuple[Snapshot, float]:
+    """The last snapshot that was stored, and when in unix seconds. Raises Unusable.
+
+    Who is let in without a key is for the present settings to say.
+    """
+    try:
+        plain = _cipher().decrypt(_path().read_bytes())
+        form = msgspec.msgpack.decode(plain, type=_Form).form
+        if form != _form():
+            raise Unusable("the registry in the data directory is of another version")
+        stored = msgspec.msgpack.decode(plain, type=Stored, dec_hook=_typed)
+    except FileNotFoundError:
+        raise Unusable("there is no registry in the data directory") from None
+    except OSError as error:
+        raise Unusable(f"the registry in the data directory: {error.strerror}") from None
+    except InvalidToken:
+        raise Unusable(
+            "the registry in the data directory was sealed with another encryption key"
+        ) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Unusable(f"the registry in the data directory can not be read: {error}") from None
+    return msgspec.structs.replace(stored.snapshot, open=settings.OPEN), stored.at
+
+
+class _Form(msgspec.Struct, frozen=True):
+    form: str
+
+
+# Where the types of a snapshot are.
+_TYPES = (
+    "gateway/routing/*.py",
+    "gateway/canon/traits.py",
+    "gateway/providers/profile.py",
+)
+
+
+@cache
+def _form() -> str:
+    """What tells versions of the program apart: its tables, and the types of a snapshot."""
+    digest = hashlib.sha256()
+    for path in sorted(ROOT.glob("*/migrations/[0-9]*.py")):
+        digest.update(path.name.encode() + b"\n")
+    for pattern in _TYPES:
+        for path in sorted(ROOT.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _cipher() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
+
+
+def _path() -> Path:
+    return Path(settings.DATA_DIR) / NAME
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, re.Pattern):
+        return value.pattern, value.flags
+    raise TypeError(f"a snapshot has a {type(value).__name__}")
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    if kind is Secret:
+        return Secret(value)
+    if re.Pattern in (kind, get_origin(kind)):
+        return re.compile(*value)
+    raise TypeError(f"a snapshot has a {kind}")
