@@ -13,11 +13,11 @@ import msgspec
 from django.db import transaction
 
 from gateway import store
-from gateway.litellm.apply import apply
-from gateway.litellm.keys import SECTIONS
-from gateway.litellm.parse import read
-from gateway.litellm.reader import MAX_BYTES, Mistake, Node, read_file
-from gateway.litellm.rows import Config
+from gateway.compat.litellm.config.apply import apply
+from gateway.compat.litellm.config.keys import SECTIONS
+from gateway.compat.litellm.config.parse import read
+from gateway.compat.litellm.config.reader import MAX_BYTES, Mistake, Node, read_file
+from gateway.compat.litellm.config.rows import Config
 from gateway.models import Source
 
 NAME = "litellm_config.yaml"

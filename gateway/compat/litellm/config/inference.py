@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.litellm.reader import Node
+from gateway.compat.litellm.config.reader import Node
 from gateway.providers.catalog import PRESETS
 from gateway.providers.catalog.spelling import PREFIXES, meant
 from gateway.providers.profile import Preset

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from gateway.compat.litellm.config import clouds
+from gateway.compat.litellm.config.inference import Named, NotYet
+from gateway.compat.litellm.config.reader import REFERENCE, Node
+from gateway.compat.litellm.config.report import Report
+from gateway.compat.litellm.config.rows import ProviderRow
 from gateway.dialects import DIALECTS
-from gateway.litellm import clouds
-from gateway.litellm.inference import Named, NotYet
-from gateway.litellm.reader import REFERENCE, Node
-from gateway.litellm.report import Report
-from gateway.litellm.rows import ProviderRow
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 

@@ -1,10 +1,10 @@
-"""The table of keys as Markdown: `python -m gateway.litellm.table` prints it for the docs."""
+"""The table of keys as Markdown, for docs/litellm.md: run it with `python -m`."""
 
 from __future__ import annotations
 
 import sys
 
-from gateway.litellm.keys import FAMILIES, SECTIONS
+from gateway.compat.litellm.config.keys import FAMILIES, SECTIONS
 
 _TITLES = {"": "The file", "model_list[]": "An entry of model_list"}
 

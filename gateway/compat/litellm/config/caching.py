@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.litellm.reader import Node
-from gateway.litellm.report import Report
-from gateway.litellm.rows import Config
-from gateway.routing.cache import MOST_TTL_S
+from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.report import Report
+from gateway.compat.litellm.config.rows import Config
+from gateway.routing.cache_policy import MAX_TTL_S
 
 # Its `type`s that compare questions by meaning, and the keys that name the model for it.
 _SEMANTIC = "-semantic"
@@ -56,7 +56,7 @@ def read_cache(config: Config, files: list[Node], report: Report) -> None:
 
 
 def _policy(params: Node, report: Report) -> dict[str, Any] | None:
-    """The fields of a `routing.cache.CachePolicy`; None if no call is to be kept."""
+    """The fields of a `routing.cache_policy.CachePolicy`; None if no call is to be kept."""
     report.keys(params, "cache_params")
     said: dict[str, Any] = {"ttl_s": _ttl(params)}
     if (namespace := params.get("namespace")) is not None:
@@ -82,7 +82,7 @@ def _ttl(params: Node) -> int:
     node = params.get(*_TTLS)
     if node is None:
         return 600
-    return max(1, node.whole(most=MOST_TTL_S))
+    return max(1, node.whole(most=MAX_TTL_S))
 
 
 def _semantic(params: Node, said: dict[str, Any], report: Report) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.litellm.reader import Node
-from gateway.litellm.report import Report
-from gateway.litellm.rows import Config, RouteRow, SettingRow, TargetRow
+from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.report import Report
+from gateway.compat.litellm.config.rows import Config, RouteRow, SettingRow, TargetRow
 from gateway.providers.catalog.spelling import presets_of
 
 Budget = dict[str, Decimal]

@@ -115,7 +115,7 @@ PARAMS: dict[str, Key] = {
     **_differs("stream_timeout", "the wait between two pieces of a stream"),
     **_differs("max_retries num_retries", "of the route: the highest of its entries"),
     **_differs("cooldown_time", "of the route: the longest of its entries"),
-    **_differs("drop_params", "always so: what a model does not take is left out and reported"),
+    **_differs("drop_params", "on by default: what a model does not take is left out and reported"),
     **_yes("additional_drop_params"),
     **_yes("input_cost_per_token output_cost_per_token cache_read_input_token_cost"),
     **_yes("cache_creation_input_token_cost cache_creation_input_token_cost_above_1hr"),
@@ -278,7 +278,7 @@ _FALLBACKS: dict[str, Key] = {
 
 LITELLM: dict[str, Key] = {
     **_FALLBACKS,
-    **_differs("drop_params", "always so: what a model does not take is left out and reported"),
+    **_differs("drop_params", "on by default: what a model does not take is left out and reported"),
     **_differs("request_timeout", "as `timeout` of an entry"),
     **_yes("model_alias_map"),
     **_yes("use_chat_completions_url_for_anthropic_messages", "always so"),

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from gateway.canon.traits import Traits
-from gateway.litellm.clouds import settled
-from gateway.litellm.endpoint import endpoint, own_base
-from gateway.litellm.inference import ELSEWHERE, Named, NotYet, named
-from gateway.litellm.limits import budget, deployment_limits
-from gateway.litellm.reader import Node
-from gateway.litellm.report import Report
-from gateway.litellm.rows import ModelRow, ProviderRow, TargetRow
+from gateway.compat.litellm.config.clouds import settled
+from gateway.compat.litellm.config.endpoint import endpoint, own_base
+from gateway.compat.litellm.config.inference import ELSEWHERE, Named, NotYet, named
+from gateway.compat.litellm.config.limits import budget, deployment_limits
+from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.report import Report
+from gateway.compat.litellm.config.rows import ModelRow, ProviderRow, TargetRow
 from gateway.providers.capabilities import traits_for
 from gateway.providers.prices import price_for
 from gateway.routing.snapshot import Timeouts

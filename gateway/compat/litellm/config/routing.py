@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.litellm.limits import ENFORCED
-from gateway.litellm.reader import Node
-from gateway.litellm.report import Report
-from gateway.litellm.rows import Config, RouteRow
-from gateway.routing.snapshot import LEAST_CHECK_S
+from gateway.compat.litellm.config.limits import ENFORCED
+from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.report import Report
+from gateway.compat.litellm.config.rows import Config, RouteRow
+from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S
 
 STRATEGIES = {
     "simple-shuffle": "weighted",
@@ -55,7 +55,7 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
             _numbers(route, section)
     for route in routes:
         # LiteLLM retries among the deployments of a model before it falls back to another.
-        route.ways["retry_first"] = True
+        route.ways["retry_before_fallback"] = True
     _strategy(routes, _first(sections, "routing_strategy"), report)
     _affinity(routes, _first(sections, "optional_pre_call_checks"), report)
     _tags(routes, sections)
@@ -66,9 +66,9 @@ def read_checks(config: Config, general: Node) -> None:
     wanted, every = general.get("background_health_checks"), general.get("health_check_interval")
     if wanted is None or not wanted.flag():
         return
-    seconds = max(LEAST_CHECK_S, every.number() if every is not None else _CHECK_S)
+    seconds = max(MIN_HEALTH_CHECK_INTERVAL_S, every.number() if every is not None else _CHECK_S)
     for route in config.routes.values():
-        route.ways.setdefault("check_s", seconds)
+        route.ways.setdefault("health_check_interval_s", seconds)
 
 
 def _first(sections: list[Node], name: str) -> Node | None:
@@ -78,13 +78,13 @@ def _first(sections: list[Node], name: str) -> Node | None:
 def _numbers(route: RouteRow, section: Node) -> None:
     if (node := section.get("allowed_fails")) is not None:
         # LiteLLM rests a deployment with the failure after those.
-        route.ways.setdefault("failures", node.whole(most=_MOST) + 1)
+        route.ways.setdefault("cooldown_after", node.whole(most=_MOST) + 1)
     if (node := section.get("retry_after")) is not None:
         # The shortest pause is half of the usual one.
         route.ways.setdefault("backoff_s", 2 * node.number())
     for name in ("enable_pre_call_checks", "enable_pre_call_check"):
         if (node := section.get(name)) is not None:
-            route.ways.setdefault("able", node.flag())
+            route.ways.setdefault("require_capabilities", node.flag())
 
 
 def limit_fallbacks(config: Config, sections: list[Node]) -> None:
@@ -103,10 +103,10 @@ def _policies(config: Config, section: Node, report: Report) -> None:
         if route is None:
             report.say(policy, f"there is no model_name `{name}`")
             continue
-        route.ways.setdefault("retry", _counts(policy, "Retries", report))
+        route.ways.setdefault("retries_by_kind", _counts(policy, "Retries", report))
     for key, ending, way, more in (
-        ("retry_policy", "Retries", "retry", 0),
-        ("allowed_fails_policy", "AllowedFails", "allowed", 1),
+        ("retry_policy", "Retries", "retries_by_kind", 0),
+        ("allowed_fails_policy", "AllowedFails", "cooldown_after_by_kind", 1),
     ):
         if (node := section.get(key)) is None:
             continue
@@ -137,7 +137,7 @@ def _fallbacks_on(config: Config, node: Node, kind: str, report: Report) -> None
                 report.say(targets, f"there is no model_name `{name}`")
                 continue
             names = [to.text() for to in targets.list() if to.text() != route.name]
-            held: dict[str, Any] = route.ways.setdefault("fallbacks_on", {})
+            held: dict[str, Any] = route.ways.setdefault("fallbacks_by_kind", {})
             held.setdefault(kind, names)
 
 

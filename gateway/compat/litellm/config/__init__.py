@@ -6,8 +6,8 @@ the registry. `keys.SECTIONS` says of every key what becomes of it.
 
 from __future__ import annotations
 
-from gateway.litellm.parse import read
-from gateway.litellm.reader import Mistake
-from gateway.litellm.rows import Config
+from gateway.compat.litellm.config.parse import read
+from gateway.compat.litellm.config.reader import Mistake
+from gateway.compat.litellm.config.rows import Config
 
 __all__ = ["Config", "Mistake", "read"]

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.litellm.inference import Named
-from gateway.litellm.reader import Node
-from gateway.litellm.report import Report
+from gateway.compat.litellm.config.inference import Named
+from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.report import Report
 from gateway.providers.catalog import PRESETS
 from gateway.providers.sigv4 import in_region
 

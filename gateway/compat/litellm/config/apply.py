@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from django.db import transaction
 
 from gateway import store
-from gateway.litellm.rows import (
+from gateway.compat.litellm.config.rows import (
     AliasRow,
     Config,
     ModelRow,

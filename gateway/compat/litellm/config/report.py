@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.litellm.keys import known, near
-from gateway.litellm.reader import Node
+from gateway.compat.litellm.config.keys import known, near
+from gateway.compat.litellm.config.reader import Node
 
 _WHEN = {"later": "not supported yet", "never": "not supported"}
 

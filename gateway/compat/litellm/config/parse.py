@@ -8,14 +8,20 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.litellm.deployment import LIMITS, MAX_NAME, SHARES, Deployment, read_deployment
-from gateway.litellm.endpoint import label
-from gateway.litellm.inference import NotYet, families
-from gateway.litellm.limits import note_key_limits
-from gateway.litellm.reader import File, Mistake, Node, Unset, read_file, resolved
-from gateway.litellm.report import Report
-from gateway.litellm.rows import AliasRow, Config, RouteRow, TargetRow
-from gateway.litellm.settings import MAX_RETRIES, read_settings
+from gateway.compat.litellm.config.deployment import (
+    LIMITS,
+    MAX_NAME,
+    SHARES,
+    Deployment,
+    read_deployment,
+)
+from gateway.compat.litellm.config.endpoint import label
+from gateway.compat.litellm.config.inference import NotYet, families
+from gateway.compat.litellm.config.limits import note_key_limits
+from gateway.compat.litellm.config.reader import File, Mistake, Node, Unset, read_file, resolved
+from gateway.compat.litellm.config.report import Report
+from gateway.compat.litellm.config.rows import AliasRow, Config, RouteRow, TargetRow
+from gateway.compat.litellm.config.settings import MAX_RETRIES, read_settings
 
 MAX_INCLUDES = 32
 
@@ -119,7 +125,7 @@ class _Reading:
 
     def _whole(self, params: Node) -> Node:
         """An entry with what it leaves to others; its own words win."""
-        found = dict(params.value)
+        found = dict(params.items())
         named = params.get("litellm_credential_name")
         if named is not None:
             credential = self._credentials.get(named.text())

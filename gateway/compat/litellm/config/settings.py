@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.litellm.caching import read_cache
-from gateway.litellm.deployment import MAX_NAME, timeouts
-from gateway.litellm.limits import read_limits
-from gateway.litellm.reader import Node
-from gateway.litellm.report import Report
-from gateway.litellm.routing import limit_fallbacks, read_checks, read_routing
-from gateway.litellm.rows import AliasRow, Config, RouteRow
+from gateway.compat.litellm.config.caching import read_cache
+from gateway.compat.litellm.config.deployment import MAX_NAME, timeouts
+from gateway.compat.litellm.config.limits import read_limits
+from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.report import Report
+from gateway.compat.litellm.config.routing import limit_fallbacks, read_checks, read_routing
+from gateway.compat.litellm.config.rows import AliasRow, Config, RouteRow
 
 # LiteLLM's own numbers, where neither an entry nor a section says one.
 RETRIES = 2

@@ -1,0 +1,1 @@
+"""LiteLLM: its configuration files and its management API."""

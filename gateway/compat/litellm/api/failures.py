@@ -1,0 +1,95 @@
+"""What the LiteLLM-shaped endpoints say when they will not, in LiteLLM's shape.
+
+    {"error": {"message": "...", "type": "bad_request_error", "param": "duration", "code": "400"}}
+
+That is `ProxyException.to_dict` of litellm/proxy/_types.py (1.106.2): `code` is the status as
+text, `param` the field that is meant, or null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from django.db import transaction
+from django.db.models import ProtectedError
+from django.http import HttpRequest, HttpResponse
+
+from gateway.store.documents import Owned, Refused
+
+# LiteLLM's words for a status (`ProxyErrorTypes`).
+_TYPES = {
+    400: "bad_request_error",
+    401: "auth_error",
+    403: "key_model_access_denied",
+    404: "not_found_error",
+    409: "bad_request_error",
+    413: "bad_request_error",
+}
+MAX_BODY = 1024 * 1024
+
+
+class Wrong(Exception):
+    """A request that is refused: the status, why, and the field that is meant, if one is."""
+
+    def __init__(self, status: int, why: str, param: str = "", type_: str = "") -> None:
+        super().__init__(why)
+        self.status, self.why, self.param = status, why, param
+        self.type = type_ or _TYPES.get(status, "internal_error")
+
+
+def reply(value: Any, status: int = 200) -> HttpResponse:
+    """JSON."""
+    return HttpResponse(msgspec.json.encode(value), status=status, content_type="application/json")
+
+
+def failure(wrong: Wrong) -> HttpResponse:
+    """The refusal as LiteLLM would tell it."""
+    said = {
+        "message": wrong.why,
+        "type": wrong.type,
+        "param": wrong.param or None,
+        "code": str(wrong.status),
+    }
+    return reply({"error": said}, wrong.status)
+
+
+def body_of(request: HttpRequest) -> dict[str, Any]:
+    """The request's JSON object. Raises Wrong."""
+    if len(request.body) > MAX_BODY:
+        raise Wrong(413, f"the body is larger than {MAX_BODY} bytes")
+    try:
+        found = msgspec.json.decode(request.body or b"{}")
+    except msgspec.DecodeError as error:
+        raise Wrong(400, f"the body is not valid JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Wrong(400, "the body must be a JSON object")
+    return found
+
+
+def guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
+    """What `act` answers, done whole or not at all; or why it would not, in LiteLLM's shape."""
+    try:
+        with transaction.atomic():
+            return act()
+    except Wrong as wrong:
+        return failure(wrong)
+    except Owned as error:
+        return failure(Wrong(409, error.why, error.field))
+    except Refused as error:
+        return failure(Wrong(400, error.why, error.field))
+    except ProtectedError as error:
+        others = sorted({str(row) for row in error.protected_objects})
+        return failure(Wrong(409, f"others stand on it: {', '.join(others[:5])}"))
+
+
+def reshaped(answer: HttpResponse) -> HttpResponse:
+    """An answer of `idempotency.once`: its own refusals in LiteLLM's shape too."""
+    if answer.status_code < 400:
+        return answer
+    said = msgspec.json.decode(answer.content)
+    if "detail" not in said:
+        return answer
+    status = 400 if answer.status_code == 422 else answer.status_code
+    return failure(Wrong(status, said["detail"], said.get("field", "")))

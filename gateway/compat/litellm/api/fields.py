@@ -1,0 +1,308 @@
+"""The fields of a LiteLLM key, and what each is of a key here.
+
+    to_document({"key_alias": "ci", "max_budget": 5, "budget_duration": "30d"})
+        -> {"name": "ci", "budget": {"month_usd": "5"}}
+
+The names and their meaning are those of `GenerateKeyRequest` and `UpdateKeyRequest`
+(litellm/proxy/_types.py, 1.106.2) and docs.litellm.ai/docs/proxy/virtual_keys. A field that
+can mean nothing here is refused if it says something; one that only describes is told as a
+note in the answer. Nothing is dropped without a word.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from gateway.compat.litellm.api.failures import Wrong
+
+Fields = dict[str, Any]
+
+# LiteLLM's windows that start with the calendar's, as budgets do here. It resets 30d and 1mo
+# on the first of the month, 7d on Monday, 24h at midnight (the docstring of /key/info).
+WINDOWS = {
+    "1d": "day",
+    "24h": "day",
+    "daily": "day",
+    "7d": "week",
+    "1w": "week",
+    "weekly": "week",
+    "30d": "month",
+    "1mo": "month",
+    "monthly": "month",
+}
+# How a window is told.
+TOLD_WINDOWS = {"day": "1d", "week": "7d", "month": "30d"}
+SPANS = ("total", "day", "week", "month")
+LIMITS = {
+    "rpm_limit": "requests_per_minute",
+    "tpm_limit": "tokens_per_minute",
+    "tpd_limit": "tokens_per_day",
+    "max_parallel_requests": "concurrency",
+}
+# What is read here; `key`, `duration` and `blocked` by `litellm_keys`.
+UNDERSTOOD = frozenset(
+    {
+        *LIMITS,
+        "key_alias",
+        "models",
+        "team_id",
+        "user_id",
+        "tags",
+        "metadata",
+        "max_budget",
+        "budget_duration",
+        "budget_limits",
+        "soft_budget",
+        "duration",
+        "blocked",
+        "key",
+    }
+)
+_PER_MODEL = "limits and budgets of one model are those of its route: set them on the route"
+_NOBODY = "keys belong to teams here; a project is a team too: say it as team_id"
+_ELSEWHERE = "routes say which model answers: set it on the route"
+_GUARD = "there are no guardrails, policies or prompts here"
+_ENDPOINTS = "a key may call every endpoint for models, and none of management"
+REFUSED: dict[str, str] = {
+    **dict.fromkeys(("model_max_budget", "model_rpm_limit", "model_tpm_limit"), _PER_MODEL),
+    **dict.fromkeys(("mcp_rpm_limit", "tag_rpm_limit"), "limits are those of keys and teams"),
+    **dict.fromkeys(("organization_id", "project_id", "agent_id", "access_group_ids"), _NOBODY),
+    **dict.fromkeys(("budget_id", "end_user_budget_id"), "say the budget itself: max_budget"),
+    **dict.fromkeys(("aliases", "config", "router_settings", "budget_fallbacks"), _ELSEWHERE),
+    **dict.fromkeys(
+        ("guardrails", "policies", "prompts", "disable_global_guardrails", "permissions"), _GUARD
+    ),
+    **dict.fromkeys(("object_permission", "allowed_vector_store_indexes"), _GUARD),
+    **dict.fromkeys(
+        ("allowed_routes", "allowed_passthrough_routes", "denied_passthrough_routes"), _ENDPOINTS
+    ),
+    **dict.fromkeys(("auto_rotate", "rotation_interval"), "POST /api/keys/NAME/rotate rotates it"),
+    **dict.fromkeys(
+        ("temp_budget_increase", "temp_budget_expiry"), "change max_budget, and change it back"
+    ),
+    "allowed_cache_controls": "every key may say what the cache is to do",
+    "enforced_params": "requests are taken as they are",
+    "enable_prompt_caching": "cache marks are passed on, never made up",
+    "throttle_on_budget_exceeded": "a budget that is used up refuses",
+    "default_estimated_output_tokens": "what a request may use is read from it",
+    "default_estimated_output_tokens_per_model": "what a request may use is read from it",
+    "send_invite_email": "no mail is sent from here",
+    "spend": "what a key has spent is what the log says; it can not be set",
+}
+# Words that change nothing, by the field that may say them.
+USUAL: dict[str, frozenset[str]] = {
+    "key_type": frozenset({"default", "llm_api"}),
+    "rpm_limit_type": frozenset({"best_effort_throughput"}),
+    "tpm_limit_type": frozenset({"best_effort_throughput"}),
+}
+# Of `metadata`: what has an effect in LiteLLM.
+_EFFECTIVE = frozenset({*REFUSED, *USUAL, "logging", "tag_budget_config"})
+_NOTHING: tuple[Any, ...] = (None, "", [], {}, False, 0)
+_SPECIAL = {
+    "all-proxy-models": "",
+    "all-team-models": "teams name no models here: name the key's, or none for all",
+    "no-default-models": "a key without models may use all of them: revoke it instead",
+}
+_DURATION = re.compile(r"(\d{1,9})(mo|[smhdw]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_MONTHS = 1200
+# What the columns of budgets hold.
+MAX_USD = 1_000_000_000
+_PLACES = Decimal("1e-6")
+
+
+def check(fields: Mapping[str, Any]) -> list[str]:
+    """Notes on fields that only describe. Raises Wrong for what can not be meant here."""
+    for name, value in fields.items():
+        if name in UNDERSTOOD:
+            continue
+        if name in USUAL:
+            if value is not None and value not in USUAL[name]:
+                usual = ", ".join(sorted(USUAL[name]))
+                raise Wrong(400, f"{name}: only {usual} can be meant here", name)
+        elif name not in REFUSED:
+            raise Wrong(400, f"{name}: there is no such field", name)
+        elif value not in _NOTHING:
+            raise Wrong(400, f"{name}: {REFUSED[name]}", name)
+    return _metadata_notes(fields.get("metadata"))
+
+
+def _metadata_notes(metadata: Any) -> list[str]:
+    if metadata is None:
+        return []
+    if not isinstance(metadata, dict):
+        raise Wrong(400, "metadata: must be an object", "metadata")
+    for name, value in metadata.items():
+        if name in _EFFECTIVE and value not in _NOTHING:
+            why = REFUSED.get(name, "it has no meaning here")
+            raise Wrong(400, f"metadata.{name}: {why}", "metadata")
+    left = sorted(name for name in metadata if name != "tags" and metadata[name] not in _NOTHING)
+    return [f"metadata.{name}: is not kept: keys have a name and tags" for name in left]
+
+
+def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
+    """What the fields say of a key's document, and notes. Raises Wrong."""
+    document: dict[str, Any] = {
+        "routes": _models(fields.get("models")),
+        "tags": _tags(fields),
+        "team": _text(fields, "team_id"),
+        "user": _text(fields, "user_id"),
+        "limits": {name: _count(fields, field) for field, name in LIMITS.items()},
+    }
+    if alias := _text(fields, "key_alias"):
+        document["name"] = alias
+    document["budget"], notes = _budget(fields)
+    return document, notes
+
+
+def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
+    """When a key of this `duration` ends; None is never. Raises Wrong."""
+    if duration is None or duration == "-1":  # LiteLLM's word for never, in /key/update
+        return None
+    match = _DURATION.fullmatch(duration.strip()) if isinstance(duration, str) else None
+    if match is None or int(match[1]) == 0:
+        why = 'must be a number and s, m, h, d, w or mo, such as "30d"; "-1" is for ever'
+        raise Wrong(400, f"duration: {why}", "duration")
+    count, unit = int(match[1]), match[2]
+    try:
+        if unit == "mo":
+            return _months_on(now, count)
+        return now + dt.timedelta(seconds=count * _SECONDS[unit])
+    except (OverflowError, ValueError):
+        raise Wrong(400, "duration: is longer than a calendar goes", "duration") from None
+
+
+def _months_on(now: dt.datetime, count: int) -> dt.datetime:
+    """The same day so many months later, or that month's last."""
+    if count > _MONTHS:
+        raise ValueError
+    year, month = divmod(now.year * 12 + now.month - 1 + count, 12)
+    first_after = dt.datetime(year + (month + 1) // 12, (month + 1) % 12 + 1, 1, tzinfo=dt.UTC)
+    last = (first_after - dt.timedelta(days=1)).day
+    return now.replace(year=year, month=month + 1, day=min(now.day, last))
+
+
+def _models(given: Any) -> list[str]:
+    if given is None:
+        return []
+    if not _are_texts(given):
+        raise Wrong(400, "models: must be a list of names", "models")
+    for name in given:
+        if _SPECIAL.get(name):
+            raise Wrong(400, f"models: {name}: {_SPECIAL[name]}", "models")
+    return [] if "all-proxy-models" in given else list(dict.fromkeys(given))
+
+
+def _tags(fields: Fields) -> list[str]:
+    """`tags`, or those of `metadata`, where LiteLLM keeps them."""
+    given = fields.get("tags")
+    if given is None:
+        given = (fields.get("metadata") or {}).get("tags")
+    if given is None:
+        return []
+    if not _are_texts(given):
+        raise Wrong(400, "tags: must be a list of words", "tags")
+    return list(given)
+
+
+def _are_texts(value: Any) -> bool:
+    """Whether it is a list of texts that a database can hold."""
+    texts = value if isinstance(value, list) else [None]
+    return all(isinstance(text, str) and "\0" not in text for text in texts)
+
+
+def _text(fields: Fields, name: str) -> str:
+    value = fields.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or "\0" in value:
+        raise Wrong(400, f"{name}: must be a text", name)
+    return value
+
+
+def _count(fields: Fields, name: str) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Wrong(400, f"{name}: must be a whole number", name)
+    if value < 1:
+        raise Wrong(400, f"{name}: must be at least 1; `blocked` refuses every request", name)
+    return value
+
+
+def _budget(fields: Fields) -> tuple[dict[str, Any], list[str]]:
+    found: dict[str, Any] = {}
+    top = money(fields, "max_budget")
+    span = _span(fields.get("budget_duration"), "budget_duration")
+    if top is not None:
+        found[f"{span}_usd"] = f"{top:f}"
+    elif fields.get("budget_duration") is not None:
+        raise Wrong(400, "budget_duration: needs a max_budget", "budget_duration")
+    for window, usd in _windows(fields.get("budget_limits")):
+        if f"{window}_usd" in found:
+            raise Wrong(400, f"budget_limits: says the budget of a {window} twice", "budget_limits")
+        found[f"{window}_usd"] = f"{usd:f}"
+    soft = money(fields, "soft_budget")
+    if soft is None:
+        return found, []
+    if not top:
+        raise Wrong(400, "soft_budget: needs a max_budget, of which it is a part", "soft_budget")
+    percent = math.floor(soft * 100 / top)
+    if not 1 <= percent <= 100:
+        raise Wrong(400, "soft_budget: must be 1 to 100 percent of max_budget", "soft_budget")
+    found["soft_percent"] = percent
+    exact = soft * 100 == top * percent
+    return found, [] if exact else [f"soft_budget: is kept as {percent} percent of max_budget"]
+
+
+def _span(duration: Any, param: str) -> str:
+    """The window of a budget; `total` for one that never starts anew."""
+    if duration is None:
+        return "total"
+    span = WINDOWS.get(duration.strip().lower()) if isinstance(duration, str) else None
+    if span is None:
+        why = f"must be one of {', '.join(WINDOWS)}: budgets start anew with a day, week or month"
+        raise Wrong(400, f"{param}: {why}", param)
+    return span
+
+
+def _windows(given: Any) -> list[tuple[str, Decimal]]:
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+        raise Wrong(400, "budget_limits: must be a list of objects", "budget_limits")
+    found = []
+    for item in given:
+        if unknown := set(item) - {"budget_duration", "max_budget", "reset_at"}:
+            raise Wrong(400, f"budget_limits: there is no `{min(unknown)}`", "budget_limits")
+        usd = money(item, "max_budget", "budget_limits")
+        if usd is None or item.get("budget_duration") is None:
+            why = "each needs a budget_duration and a max_budget"
+            raise Wrong(400, f"budget_limits: {why}", "budget_limits")
+        found.append((_span(item["budget_duration"], "budget_limits"), usd))
+    return found
+
+
+def money(fields: Mapping[str, Any], name: str, param: str = "") -> Decimal | None:
+    """US dollars, to the millionth; None and an empty text are none. Raises Wrong."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Wrong(400, f"{name}: must be a number of US dollars", param or name)
+    try:
+        usd = Decimal(str(value))
+    except InvalidOperation:
+        raise Wrong(400, f"{name}: must be a number of US dollars", param or name) from None
+    if not usd.is_finite() or usd < 0:
+        raise Wrong(400, f"{name}: must be at least 0 US dollars", param or name)
+    if usd > MAX_USD:
+        raise Wrong(400, f"{name}: must be at most {MAX_USD} US dollars", param or name)
+    # Clients compute in binary: 0.1 + 0.2. The answer tells what is kept.
+    return usd.quantize(_PLACES).normalize() + 0

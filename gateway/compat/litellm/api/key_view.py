@@ -1,0 +1,101 @@
+"""A key as LiteLLM tells it: `LiteLLM_VerificationToken` of litellm/models (1.106.2).
+
+`token` is the public part of the secret, where LiteLLM has a hash of all of it: it names the
+key wherever LiteLLM takes a hash.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from gateway.compat.litellm.api.fields import LIMITS, SPANS, TOLD_WINDOWS
+from gateway.models import ApiKey, UsageHour
+from gateway.routing.limits import began, calendar
+from gateway.store.documents import KINDS
+
+_KEYS = KINDS["keys"]
+
+
+class Spending:
+    """What keys have spent in the windows of budgets, each looked up once."""
+
+    def __init__(self) -> None:
+        self._now = timezone.now().timestamp()
+        self._sums: dict[str, dict[int, Decimal]] = {}
+
+    def of(self, row: ApiKey, span: str) -> float:
+        """US dollars, as far as known."""
+        if span not in self._sums:
+            since = began(self._now, span) if span != "total" else None
+            self._sums[span] = UsageHour.objects.spend_by_key(since=since)
+        return float(self._sums[span].get(row.pk, Decimal(0)))
+
+    def resets_at(self, span: str) -> dt.datetime | None:
+        """When a window of a budget ends; None for all time."""
+        ends = calendar(self._now, span)[1]
+        return dt.datetime.fromtimestamp(ends, dt.UTC) if ends is not None else None
+
+
+def settings_of(row: ApiKey) -> dict[str, Any]:
+    """What a client may set, in LiteLLM's words; `to_document` takes it back."""
+    document = _KEYS.read(row)
+    limits, budget = document["limits"], document["budget"]
+    windows = [(span, float(usd)) for span in SPANS if (usd := budget[f"{span}_usd"]) is not None]
+    top = windows[0] if windows else None
+    percent = budget["soft_percent"]
+    return {
+        "key_alias": None if row.name == row.prefix else row.name,
+        "models": document["routes"],
+        "tags": document["tags"],
+        "team_id": document["team"] or None,
+        "user_id": document["user"] or None,
+        **{field: limits[name] for field, name in LIMITS.items()},
+        "max_budget": top[1] if top else None,
+        "budget_duration": TOLD_WINDOWS.get(top[0]) if top else None,
+        "budget_limits": [
+            {"budget_duration": TOLD_WINDOWS[span], "max_budget": usd} for span, usd in windows[1:]
+        ]
+        or None,
+        "soft_budget": top[1] * percent / 100 if top and percent is not None else None,
+    }
+
+
+def told(row: ApiKey, spending: Spending) -> dict[str, Any]:
+    """All that is told of a key."""
+    said = settings_of(row)
+    span = next((s for s, word in TOLD_WINDOWS.items() if word == said["budget_duration"]), "total")
+    for item in said["budget_limits"] or ():
+        window = next(s for s, word in TOLD_WINDOWS.items() if word == item["budget_duration"])
+        item["reset_at"] = spending.resets_at(window)
+    return {
+        "token": row.prefix,
+        "token_id": row.prefix,
+        "key_name": f"{row.prefix}...",
+        **said,
+        "spend": spending.of(row, span),
+        "total_spend": spending.of(row, "total"),
+        "budget_reset_at": spending.resets_at(span),
+        "expires": row.expires_at,
+        "blocked": row.revoked_at is not None,
+        "status": status_of(row),
+        "metadata": {"tags": said["tags"]} if said["tags"] else {},
+        "aliases": {},
+        "config": {},
+        "permissions": {},
+        "model_max_budget": {},
+        "model_spend": {},
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "last_active": row.last_used_at,
+    }
+
+
+def status_of(row: ApiKey) -> str:
+    """`active`, `expired` or `revoked`: each key is one of them, as in LiteLLM."""
+    if row.revoked_at is not None:
+        return "revoked"
+    return "expired" if row.expired else "active"

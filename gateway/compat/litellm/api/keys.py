@@ -1,0 +1,367 @@
+"""LiteLLM's endpoints for keys: made, changed, deleted and told in its words.
+
+As litellm/proxy/management_endpoints/key_management_endpoints.py (1.106.2) has them. For
+admins only, but for `/key/info` about the key that asks. `key` and `keys` take a whole key,
+or its `token`: here that is its public part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Query, Router, Schema
+
+from gateway import store
+from gateway.api.auth import Admin, Reader
+from gateway.api.idempotency import once
+from gateway.compat.litellm.api.callers import Caller, Holder
+from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply, reshaped
+from gateway.compat.litellm.api.fields import LIMITS, SPANS, check, expires_at, to_document
+from gateway.compat.litellm.api.key_view import Spending, settings_of, told
+from gateway.models import Alias, ApiKey
+from gateway.routing.snapshot import ApiKey as Key
+from gateway.store.documents import KINDS, Owned, Refused, merged, owned
+from gateway.store.keys import fresh_row
+
+router = Router(tags=["litellm"])
+
+MAX_PAGE = 100
+_KEYS = KINDS["keys"]
+# Fields of a document that have another name in LiteLLM.
+_PARAMS = {
+    "name": "key_alias",
+    "routes": "models",
+    "team": "team_id",
+    "user": "user_id",
+    **{f"limits.{name}": field for field, name in LIMITS.items()},
+    **{f"budget.{span}_usd": "max_budget" for span in SPANS},
+    "budget.soft_percent": "soft_budget",
+}
+_SORTS = {
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+    "key_alias": "name",
+    "expires": "expires_at",
+    "last_active": "last_used_at",
+    "token": "prefix",
+}
+_GENERATE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "key_alias": {"type": "string"},
+        "models": {"type": "array", "items": {"type": "string"}},
+        "duration": {"type": "string", "example": "30d"},
+        "max_budget": {"type": "number"},
+        "soft_budget": {"type": "number"},
+        "budget_duration": {"type": "string", "example": "30d"},
+        "budget_limits": {"type": "array", "items": {"type": "object"}},
+        **{name: {"type": "integer"} for name in LIMITS},
+        "team_id": {"type": "string"},
+        "user_id": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "metadata": {"type": "object"},
+        "blocked": {"type": "boolean"},
+    },
+}
+_UPDATE = {"type": "object", "properties": {"key": {"type": "string"}, **_GENERATE["properties"]}}
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_DELETE = {"type": "object", "properties": {"keys": _NAMES, "key_aliases": _NAMES}}
+
+
+def _wants(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+# --- making, changing and deleting ------------------------------------------------------
+
+
+@router.post(
+    "/key/generate",
+    auth=Admin(),
+    operation_id="litellm_key_generate",
+    openapi_extra=_wants(_GENERATE),
+)
+def generate(request: HttpRequest) -> HttpResponse:
+    """Make a key. `key` in the answer is told this once; `notes` say what is not kept."""
+    return reshaped(once(request, lambda: guarded(lambda: _generated(body_of(request)))))
+
+
+@router.post(
+    "/key/update", auth=Admin(), operation_id="litellm_key_update", openapi_extra=_wants(_UPDATE)
+)
+def update(request: HttpRequest) -> HttpResponse:
+    """Change what is said of a key, `key` or `key_alias`; null is no limit."""
+    return guarded(lambda: _updated(body_of(request)))
+
+
+@router.post(
+    "/key/delete", auth=Admin(), operation_id="litellm_key_delete", openapi_extra=_wants(_DELETE)
+)
+def delete(request: HttpRequest) -> HttpResponse:
+    """Delete all of `keys`, or of `key_aliases`; none of them if one is not there."""
+    return guarded(lambda: _deleted(body_of(request)))
+
+
+def _generated(given: dict[str, Any]) -> HttpResponse:
+    if given.get("key") not in (None, ""):
+        raise Wrong(400, "key: keys are made here, so that nobody can guess one", "key")
+    row, plain = fresh_row()
+    notes = check(given)
+    document, more = to_document(given)
+    document.setdefault("name", row.prefix)
+    _write(document, row, given)
+    answer = {"key": plain, **told(row, Spending())}
+    return reply({**answer, "notes": [*notes, *more]})
+
+
+def _updated(given: dict[str, Any]) -> HttpResponse:
+    named = given.get("key") or given.get("key_alias")
+    if not isinstance(named, str) or not named:
+        raise Wrong(400, "key: says which key is meant; or its key_alias", "key")
+    row = found_by(named) if given.get("key") else _aliased(named)
+    notes = check(given)
+    # LiteLLM takes an empty team for one that is not said.
+    said = {name: value for name, value in given.items() if (name, value) != ("team_id", "")}
+    if "metadata" in said and "tags" not in said and said["metadata"] is not None:
+        held = settings_of(row)["tags"]
+        said["tags"] = said["metadata"].get("tags", held)
+    document, more = to_document({**_held(row, said), **said})
+    if said.get("key_alias", "-") in (None, ""):
+        document["name"] = row.prefix
+    unchanged = _KEYS.read(row)
+    # Budgets are said as a whole; of limits there are more here than LiteLLM has words for.
+    budget = document.pop("budget")
+    whole = {**merged(unchanged, document), "budget": budget}
+    _write(whole, row, said)
+    return reply({"key": named, **told(row, Spending()), "notes": [*notes, *more]})
+
+
+def _held(row: ApiKey, said: dict[str, Any]) -> dict[str, Any]:
+    """What a key says now; its soft budget goes where its budget goes."""
+    held = settings_of(row)
+    if said.get("max_budget", 0) is None:
+        held |= {"budget_duration": None, "soft_budget": None}
+    return held
+
+
+def _write(document: dict[str, Any], row: ApiKey, given: dict[str, Any]) -> None:
+    """Write a key, its end and whether it is blocked. Raises Wrong."""
+    _check_names(document, row)
+    try:
+        _KEYS.write(document, row)
+    except Owned:
+        raise
+    except Refused as error:
+        param = _PARAMS.get(error.field, error.field)
+        raise Wrong(400, f"{param}: {error.why}" if param else error.why, param) from None
+    blocked = given.get("blocked")
+    if blocked is not None and not isinstance(blocked, bool):
+        raise Wrong(400, "blocked: must be true or false", "blocked")
+    before = (row.expires_at, row.revoked_at)
+    if "duration" in given:
+        row.expires_at = expires_at(given["duration"], timezone.now())
+    if blocked is not None:
+        row.revoked_at = (row.revoked_at or timezone.now()) if blocked else None
+    if (row.expires_at, row.revoked_at) == before:
+        return
+    row.save()
+    if blocked:
+        store.end_grace(row)
+
+
+def _check_names(document: dict[str, Any], row: ApiKey) -> None:
+    """Raise Wrong for a name that is taken, and for models that are other names."""
+    name = document.get("name", "")
+    if ApiKey.objects.named([name]).exclude(pk=row.pk).exists():
+        raise Wrong(400, f"key_alias: `{name[:200]}` is the name of another key", "key_alias")
+    routes = [route for route in document["routes"] if "\0" not in route]
+    other = Alias.objects.filter(pattern__in=routes).select_related("route").first()
+    if other is not None and other.route.name not in routes:
+        why = f"`{other.pattern}` is another name of `{other.route.name}`: name that"
+        raise Wrong(400, f"models: {why}", "models")
+
+
+def _deleted(given: dict[str, Any]) -> HttpResponse:
+    if unknown := set(given) - {"keys", "key_aliases"}:
+        raise Wrong(400, f"{min(unknown)}: there is no such field", min(unknown))
+    keys, aliases = _names(given, "keys"), _names(given, "key_aliases")
+    if not keys and not aliases:
+        raise Wrong(400, "keys: at least one of keys and key_aliases must be given", "keys")
+    # As LiteLLM has it: aliases count only where no keys are named.
+    rows = [found_by(name) for name in keys] or [_aliased(name) for name in aliases]
+    for row in {row.pk: row for row in rows}.values():
+        if place := owned(row):
+            raise Owned("", f"{row} is owned by {place}: take it out there")
+        row.delete()
+    return reply({"deleted_keys": keys or aliases})
+
+
+def _names(given: dict[str, Any], field: str) -> list[str]:
+    names = given.get(field) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Wrong(400, f"{field}: must be a list of texts", field)
+    return names
+
+
+def found_by(name: str) -> ApiKey:
+    """The key that this is, whole or by its public part. Raises Wrong (404)."""
+    rows = ApiKey.objects.select_related("team")
+    if "\0" not in name:
+        digest = store.digest(name)
+        found = rows.filter(Q(prefix=name) | Q(digest=digest) | Q(previous_digest=digest)).first()
+        if found is not None:
+            return found
+    raise Wrong(404, "there is no such key", "key", "token_not_found_in_db")
+
+
+def token_of_key(name: str) -> str:
+    """The public part of a key, by which the log knows it, be the key gone by now."""
+    try:
+        return found_by(name).prefix
+    except Wrong:
+        return name
+
+
+def _aliased(name: str) -> ApiKey:
+    rows = list(ApiKey.objects.named([name]).select_related("team")[:2])
+    if not rows:
+        raise Wrong(404, f"there is no key with the alias `{name[:200]}`", "key_alias")
+    if len(rows) > 1:
+        raise Wrong(
+            400, f"several keys have the alias `{name[:200]}`: name one by key", "key_alias"
+        )
+    return rows[0]
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+@router.get("/key/info", auth=Holder(), operation_id="litellm_key_info")
+def info(request: HttpRequest, key: str = "") -> HttpResponse:
+    """A key by `key`; without it the one that asks. Another's is told to admins only."""
+    return guarded(lambda: _informed(request.auth, key))  # type: ignore[attr-defined]
+
+
+def _informed(caller: Caller, named: str) -> HttpResponse:
+    if not named and caller.key is None:
+        raise Wrong(400, "key: says which key is meant", "key")
+    if caller.admin:
+        row = found_by(named)
+    elif caller.key is None:
+        raise Wrong(403, "key: only an admin may read keys", "key", "auth_error")
+    else:
+        row = _own(caller.key, named)
+    return reply({"key": named or row.prefix, "info": told(row, Spending())})
+
+
+def _own(key: Key, named: str) -> ApiKey:
+    """The row of the key that asks. Raises Wrong where another is named."""
+    row = ApiKey.objects.select_related("team").get(pk=key.id)
+    if named and named not in (row.prefix, key.prefix) and store.digest(named) != key.digest:
+        raise Wrong(403, "key: another key is told to admins only", "key", "auth_error")
+    return row
+
+
+class KeyFilters(Schema):
+    """Which keys to list, as LiteLLM's /key/list has it; empty is any."""
+
+    page: int = 1
+    size: int = 10
+    team_id: str = ""
+    user_id: str = ""
+    key_hash: str = ""
+    key_alias: str = ""
+    search: str = ""
+    substring_matching: bool = False
+    status: str = ""
+    expires: str = ""
+    sort_by: str = ""
+    sort_order: str = "desc"
+    return_full_object: bool = False
+    include_team_keys: bool = False
+    include_created_by_keys: bool = False
+
+
+@router.get("/key/list", auth=Reader(), operation_id="litellm_key_list")
+def list_keys(request: HttpRequest, filters: Query[KeyFilters]) -> HttpResponse:
+    """A page of keys, the newest first: their tokens, or with `return_full_object` all of each."""
+    unknown = set(request.GET) - set(KeyFilters.model_fields)
+    return guarded(lambda: _listed(filters, unknown))
+
+
+def _listed(filters: KeyFilters, unknown: Iterable[str]) -> HttpResponse:
+    for name in sorted(unknown):
+        raise Wrong(400, f"{name}: keys are not found by it here", name)
+    if filters.page < 1 or not 1 <= filters.size <= MAX_PAGE:
+        raise Wrong(400, f"page must be at least 1 and size 1 to {MAX_PAGE}", "size")
+    rows = _sorted(_matching(filters), filters)
+    count = rows.count()
+    start = (filters.page - 1) * filters.size
+    page = list(rows[start : start + filters.size])
+    spending = Spending()
+    keys = [told(row, spending) if filters.return_full_object else row.prefix for row in page]
+    return reply(
+        {
+            "keys": keys,
+            "total_count": count,
+            "current_page": filters.page,
+            "total_pages": -(-count // filters.size),
+        }
+    )
+
+
+def _matching(filters: KeyFilters) -> QuerySet[ApiKey]:
+    texts = (
+        filters.team_id,
+        filters.user_id,
+        filters.key_hash,
+        filters.key_alias,
+        filters.search,
+    )
+    rows = ApiKey.objects.select_related("team")
+    if any("\0" in text for text in texts):
+        return rows.none()
+    if filters.team_id:
+        rows = rows.filter(team__name=filters.team_id)
+    if filters.key_hash:
+        rows = rows.filter(Q(prefix=filters.key_hash) | Q(digest=store.digest(filters.key_hash)))
+    how = "__icontains" if filters.substring_matching else ""
+    if filters.key_alias:
+        rows = rows.filter(**{f"name{how}": filters.key_alias})
+    if filters.user_id:
+        rows = rows.filter(**{f"user{how}": filters.user_id})
+    if filters.search:
+        rows = rows.filter(Q(prefix=filters.search) | Q(name__icontains=filters.search))
+    return _in_state(_in_state(rows, filters.status, "status"), filters.expires, "expires")
+
+
+def _in_state(rows: QuerySet[ApiKey], state: str, param: str) -> QuerySet[ApiKey]:
+    """The keys in a state; of `expires` blocked ones too. Raises Wrong."""
+    over = Q(expires_at__lte=timezone.now())
+    if param == "status" and state:
+        if state == "revoked":
+            return rows.exclude(revoked_at=None)
+        rows = rows.filter(revoked_at=None)
+    match state:
+        case "":
+            return rows
+        case "active":
+            return rows.exclude(over)
+        case "expired":
+            return rows.filter(over)
+    known = "active or expired" + (" or revoked" if param == "status" else "")
+    raise Wrong(400, f"{param}: must be {known}; deleted keys are not kept", param)
+
+
+def _sorted(rows: QuerySet[ApiKey], filters: KeyFilters) -> QuerySet[ApiKey]:
+    column = _SORTS.get(filters.sort_by or "created_at")
+    if column is None:
+        raise Wrong(400, f"sort_by: must be one of {', '.join(_SORTS)}", "sort_by")
+    if filters.sort_order not in {"asc", "desc"}:
+        raise Wrong(400, "sort_order: must be asc or desc", "sort_order")
+    sign = "-" if filters.sort_order == "desc" else ""
+    return rows.order_by(f"{sign}{column}", f"{sign}pk")

@@ -1,0 +1,204 @@
+"""LiteLLM's lists of models: what agents read a model's context and price from.
+
+`/model/info` has a row for each target of each name, `/model_group/info` one for each name,
+as litellm/proxy/proxy_server.py and `ModelGroupInfo` of litellm/types/router.py (1.106.2) have
+them. What is not known is null, never 0. A key is told of the routes that it may use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from gateway.canon.traits import Traits
+from gateway.compat.litellm.api.callers import Caller, Holder, caller_of
+from gateway.compat.litellm.api.failures import Wrong, guarded, reply
+from gateway.edge.listing import visible_names
+from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Price
+from gateway.routing.snapshot import Model, Route, Target
+
+router = Router(tags=["litellm"])
+
+_MILLION = 1_000_000
+# LiteLLM's names of prices -> ours; US dollars, of one token there.
+_COSTS = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cache_read",
+    "cache_creation_input_token_cost": "cache_write",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "output_cost_per_reasoning_token": "reasoning",
+    "input_cost_per_audio_token": "input_audio",
+    "output_cost_per_audio_token": "output_audio",
+}
+# LiteLLM's names of abilities.
+_ABLE: dict[str, Callable[[Traits], bool]] = {
+    "supports_system_messages": lambda _traits: True,
+    "supports_vision": lambda traits: traits.images,
+    "supports_function_calling": lambda traits: traits.tools,
+    "supports_parallel_function_calling": lambda traits: traits.tools and traits.parallel_toggle,
+    "supports_tool_choice": lambda traits: traits.tools and traits.forced_tools,
+    "supports_response_schema": lambda traits: traits.structured == "schema",
+    "supports_reasoning": lambda traits: traits.reasoning,
+    "supports_pdf_input": lambda traits: traits.pdf,
+    "supports_audio_input": lambda traits: traits.audio,
+    "supports_prompt_caching": lambda traits: traits.cache != "none",
+    "supports_assistant_prefill": lambda traits: traits.prefill,
+    "supports_web_search": lambda traits: bool(traits.web_search),
+}
+# Chat parameters that some models have not.
+_PARAMS: dict[str, Callable[[Traits], bool]] = {
+    "temperature": lambda traits: traits.sampling,
+    "top_p": lambda traits: traits.sampling,
+    "top_k": lambda traits: traits.top_k,
+    "frequency_penalty": lambda traits: traits.penalties,
+    "presence_penalty": lambda traits: traits.penalties,
+    "seed": lambda traits: traits.seed,
+    "stop": lambda traits: traits.stop_max != 0,
+    "n": lambda traits: traits.n_max > 1,
+    "logprobs": lambda traits: traits.logprobs,
+    "top_logprobs": lambda traits: traits.logprobs,
+    "logit_bias": lambda traits: traits.logit_bias,
+    "tools": lambda traits: traits.tools,
+    "tool_choice": lambda traits: traits.tools,
+    "parallel_tool_calls": lambda traits: traits.tools and traits.parallel_toggle,
+    "response_format": lambda traits: traits.structured != "none",
+    "reasoning_effort": lambda traits: bool(traits.efforts),
+    "verbosity": lambda traits: traits.verbosity,
+}
+_ALWAYS = ("max_tokens", "max_completion_tokens", "stream", "stream_options", "user")
+
+
+@router.get("/model/info", auth=Holder(), operation_id="litellm_model_info")
+def model_info(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
+    """Each target of each model, with its context, abilities and price; or the one of an id."""
+    return guarded(lambda: _models(caller_of(request), litellm_model_id))
+
+
+@router.get("/v1/model/info", auth=Holder(), operation_id="litellm_model_info_v1")
+def model_info_v1(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
+    """The same."""
+    return guarded(lambda: _models(caller_of(request), litellm_model_id))
+
+
+@router.get("/model_group/info", auth=Holder(), operation_id="litellm_model_group_info")
+def model_group_info(request: HttpRequest, model_group: str = "") -> HttpResponse:
+    """Each model by its name, its targets taken together; or the one of a name."""
+    return guarded(lambda: _groups(caller_of(request), model_group))
+
+
+def _models(caller: Caller, wanted: str) -> HttpResponse:
+    rows = [
+        _entry(name, target, admin=caller.admin)
+        for name, route in _routes(caller)
+        for target in route.targets
+    ]
+    if wanted:
+        rows = [row for row in rows if row["model_info"]["id"] == wanted]
+        if not rows:
+            why = f"there is no model with the id `{wanted[:200]}`"
+            raise Wrong(400, why, "litellm_model_id")
+    return reply({"data": rows})
+
+
+def _groups(caller: Caller, wanted: str) -> HttpResponse:
+    if not wanted:
+        return reply({"data": [_group(name, route) for name, route in _routes(caller)]})
+    route = caller.snapshot.route(wanted)
+    found = [_group(wanted, route)] if route is not None and caller.may(route) else []
+    return reply({"data": found})
+
+
+def _routes(caller: Caller) -> Iterable[tuple[str, Route]]:
+    """The names that may be asked for, as /v1/models lists them, and what is behind each."""
+    for name in visible_names(caller.snapshot, caller.key):
+        route = caller.snapshot.route(name)
+        if route is not None and route.targets:
+            yield name, route
+
+
+# --- a target ---------------------------------------------------------------------------
+
+
+def prefix_of(model: Model) -> str:
+    """LiteLLM's word for a model's provider; our name of it where LiteLLM has none."""
+    preset = PRESETS.get(model.provider.preset)
+    return preset.litellm[0] if preset is not None and preset.litellm else model.provider.name
+
+
+def _entry(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
+    model = target.model
+    prefix = prefix_of(model)
+    params: dict[str, Any] = {"model": f"{prefix}/{model.name}", "custom_llm_provider": prefix}
+    params |= {"weight": target.weight, "order": target.order}
+    if target.tags:
+        params["tags"] = list(target.tags)
+    if admin:  # where a call goes is nobody else's business
+        params["api_base"] = model.provider.base_url
+    traits = model.traits
+    info = {
+        "id": str(target.id) if target.id else model.label,
+        "db_model": False,
+        "key": model.name,
+        "litellm_provider": prefix,
+        "mode": "embedding" if traits.embeddings == "only" else "chat",
+        "max_tokens": traits.max_output,
+        "max_input_tokens": traits.context_window,
+        "max_output_tokens": traits.max_output,
+        **_costs(model.price),
+        **{able: holds(traits) for able, holds in _ABLE.items()},
+        "supported_openai_params": _supported(traits),
+    }
+    return {"model_name": name, "litellm_params": params, "model_info": info}
+
+
+def _costs(price: Price) -> dict[str, float | None]:
+    return {name: per_token(getattr(price, ours)) for name, ours in _COSTS.items()}
+
+
+def per_token(usd: Decimal | None) -> float | None:
+    """US dollars of one token, of those of a million."""
+    return None if usd is None else float(usd / _MILLION)
+
+
+def _supported(traits: Traits) -> list[str]:
+    return [*_ALWAYS, *(name for name, holds in _PARAMS.items() if holds(traits))]
+
+
+# --- a name -----------------------------------------------------------------------------
+
+
+def _group(name: str, route: Route) -> dict[str, Any]:
+    """As LiteLLM: the largest of each number, and what any of them can do."""
+    models = [target.model for target in route.targets]
+    traits = [model.traits for model in models]
+    prices = [_costs(model.price) for model in models]
+    supported = {param for each in traits for param in _supported(each)}
+    return {
+        "model_group": name,
+        "providers": sorted({prefix_of(model) for model in models}),
+        "max_input_tokens": _most(each.context_window for each in traits),
+        "max_output_tokens": _most(each.max_output for each in traits),
+        **{cost: _most(price[cost] for price in prices) for cost in _COSTS},
+        "mode": "embedding" if all(t.embeddings == "only" for t in traits) else "chat",
+        "tpm": route.limits.tokens_per_minute,
+        "rpm": route.limits.requests_per_minute,
+        **{able: any(holds(each) for each in traits) for able, holds in _ABLE.items()},
+        "supported_reasoning_efforts": _efforts(traits),
+        "supported_openai_params": sorted(supported),
+        "configurable_clientside_auth_params": None,
+    }
+
+
+def _most(numbers: Iterable[Any]) -> Any:
+    return max((number for number in numbers if number is not None), default=None)
+
+
+def _efforts(traits: Iterable[Traits]) -> list[str] | None:
+    found = dict.fromkeys(effort for each in traits for effort in each.efforts)
+    return list(found) or None

@@ -1,0 +1,230 @@
+"""LiteLLM's `/utils`: count a request's tokens, and show what a provider would be sent.
+
+As `TokenCountRequest`, `TokenCountResponse` and `TransformRequestBody` of LiteLLM 1.106.2
+(litellm/proxy/_types.py, litellm/types/utils.py). Counting calls nobody; what a provider is
+sent names its URL, so that is for admins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from gateway import store
+from gateway.api.auth import Admin
+from gateway.canon.errors import GatewayError
+from gateway.compat.litellm.api.callers import Caller, Holder, caller_of
+from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply
+from gateway.dialects.base import Verb
+from gateway.providers.auth import headers_for
+from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Secret
+from gateway.providers.redact import MASK
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.token_count import count_tokens
+from gateway.relay.run import embeddings
+from gateway.relay.translate.prepare import Prepared, prepare
+from gateway.routing.snapshot import Provider, Snapshot
+from gateway.simulate.dry_run import build_call
+
+router = Router(tags=["litellm"])
+
+# `call_type` -> the dialect of the body, and what is asked.
+_CALLS: dict[str, tuple[str, Verb]] = {
+    "completion": ("openai_chat", "generate"),
+    "acompletion": ("openai_chat", "generate"),
+    "text_completion": ("openai_completions", "generate"),
+    "atext_completion": ("openai_completions", "generate"),
+    "anthropic_messages": ("anthropic_messages", "generate"),
+    "responses": ("openai_responses", "generate"),
+    "aresponses": ("openai_responses", "generate"),
+    "embedding": ("openai_embeddings", "embed"),
+    "aembedding": ("openai_embeddings", "embed"),
+}
+_COUNTED = frozenset({"model", "prompt", "messages", "contents", "tools", "system"})
+_COUNT_SHAPE = {
+    "type": "object",
+    "required": ["model"],
+    "properties": {
+        "model": {"type": "string"},
+        "messages": {"type": "array", "items": {"type": "object"}},
+        "prompt": {"type": "string"},
+        "contents": {"type": "array", "items": {"type": "object"}},
+        "tools": {"type": "array", "items": {"type": "object"}},
+        "system": {},
+    },
+}
+_RAW_SHAPE = {
+    "type": "object",
+    "required": ["call_type", "request_body"],
+    "properties": {
+        "call_type": {"type": "string", "enum": list(_CALLS)},
+        "request_body": {"type": "object"},
+    },
+}
+
+
+def _wants(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+# --- tokens -----------------------------------------------------------------------------
+
+
+@router.post(
+    "/utils/token_counter",
+    auth=Holder(),
+    operation_id="litellm_token_counter",
+    openapi_extra=_wants(_COUNT_SHAPE),
+)
+def token_counter(request: HttpRequest, call_endpoint: bool = False) -> HttpResponse:  # noqa: FBT001, FBT002 - a query parameter
+    """About how many tokens `messages`, a `prompt` or `contents` are for a model."""
+    return guarded(
+        lambda: _counted(caller_of(request), body_of(request), call_endpoint=call_endpoint)
+    )
+
+
+def _counted(caller: Caller, given: dict[str, Any], *, call_endpoint: bool) -> HttpResponse:
+    if call_endpoint:
+        why = "counts are made here; POST /v1/messages/count_tokens asks the provider"
+        raise Wrong(400, f"call_endpoint: {why}", "call_endpoint")
+    for name in sorted(set(given) - _COUNTED):
+        raise Wrong(400, f"{name}: is not counted; there is no such field", name)
+    model = given.get("model")
+    if not isinstance(model, str) or not model:
+        raise Wrong(400, "model: is required", "model")
+    used = _used(caller, model)
+    try:
+        found = count_tokens(_question(caller.snapshot, given).request, used)
+    except GatewayError as error:
+        raise Wrong(400, error.error.message, error.error.param or "") from None
+    return reply(
+        {
+            "total_tokens": found.tokens,
+            "request_model": model,
+            "model_used": used,
+            "tokenizer_type": found.vocabulary or "estimate",
+            "count_source": "local",
+            "original_response": None,
+            "error": False,
+            "error_message": None,
+            "status_code": None,
+        }
+    )
+
+
+def _used(caller: Caller, name: str) -> str:
+    """The model whose vocabulary counts; a name of none is counted as it is, as there."""
+    route = caller.snapshot.route(name)
+    if route is None or not route.targets:
+        return name
+    if not caller.may(route):
+        raise Wrong(403, f"this API key may not use the model `{name[:200]}`", "model")
+    return route.targets[0].model.name
+
+
+def _question(snapshot: Snapshot, given: dict[str, Any]) -> Call:
+    """The text to count as a request, in the dialect that its fields are of. Raises Wrong."""
+    asked = [name for name in ("messages", "prompt", "contents") if given.get(name) is not None]
+    if len(asked) != 1:
+        raise Wrong(400, "give one of messages, prompt and contents", "messages")
+    body = {name: value for name, value in given.items() if value is not None}
+    match asked[0]:
+        case "contents":
+            if "system" in body:
+                body["systemInstruction"] = body.pop("system")
+            return build_call(snapshot, "gemini", body)
+        case "prompt":
+            for name in ("tools", "system"):
+                if name in body:
+                    raise Wrong(400, f"{name}: goes with messages, not with a prompt", name)
+            return build_call(snapshot, "openai_completions", body)
+    if "system" in body or _anthropic(body.get("tools")):
+        return build_call(snapshot, "anthropic_messages", {"max_tokens": 1, **body})
+    return build_call(snapshot, "openai_chat", body)
+
+
+def _anthropic(tools: Any) -> bool:
+    """Whether tools are written as Anthropic's: without a `function` around them."""
+    return isinstance(tools, list) and any(
+        isinstance(tool, dict) and "input_schema" in tool for tool in tools
+    )
+
+
+# --- what a provider would be sent ------------------------------------------------------
+
+
+@router.post(
+    "/utils/transform_request",
+    auth=Admin(),
+    operation_id="litellm_transform_request",
+    openapi_extra=_wants(_RAW_SHAPE),
+)
+def transform_request(request: HttpRequest) -> HttpResponse:
+    """The URL, body and headers for the first target of a model; nobody is called."""
+    return guarded(lambda: _transformed(body_of(request)))
+
+
+def _transformed(given: dict[str, Any]) -> HttpResponse:
+    body, kind = given.get("request_body"), given.get("call_type")
+    for name in sorted(set(given) - {"request_body", "call_type"}):
+        raise Wrong(400, f"{name}: there is no such field", name)
+    if not isinstance(body, dict):
+        raise Wrong(400, "request_body: must be an object", "request_body")
+    if not isinstance(kind, str) or kind not in _CALLS:
+        raise Wrong(400, f"call_type: must be one of {', '.join(_CALLS)}", "call_type")
+    dialect, verb = _CALLS[kind]
+    snapshot = store.load_snapshot()
+    try:
+        provider, prepared = _prepared(snapshot, dialect, verb, body)
+    except GatewayError as error:
+        # LiteLLM answers 200 here, with nothing but the reason.
+        empty = {"raw_request_api_base": None, "raw_request_body": None}
+        return reply({**empty, "raw_request_headers": None, "error": error.error.message})
+    return reply(
+        {
+            "raw_request_api_base": _url(provider, prepared.path),
+            "raw_request_body": msgspec.json.decode(prepared.content),
+            "raw_request_headers": _headers(provider, prepared),
+            "error": None,
+        }
+    )
+
+
+def _prepared(
+    snapshot: Snapshot, dialect: str, verb: Verb, body: dict[str, Any]
+) -> tuple[Provider, Prepared]:
+    """What the first target is sent, and its provider. Raises GatewayError, Wrong."""
+    call = build_call(snapshot, dialect, body)
+    call.verb = verb
+    route = snapshot.route(call.model)
+    if route is None or not route.targets:
+        why = f"there is no model `{call.model[:200]}`"
+        raise Wrong(404, f"request_body.model: {why}", "request_body.model")
+    call.route = route
+    call.dialect.check_passthrough(call.body)
+    target = route.targets[0]
+    made = embeddings.prepare if verb == "embed" else prepare
+    return target.model.provider, made(call, route, target)
+
+
+def _url(provider: Provider, path: str) -> str:
+    """Where it goes; what an operator's own query says may be secret."""
+    url = provider.base_url + path
+    preset = PRESETS.get(provider.preset)
+    public = {name for name, _ in preset.query} if preset is not None else set()
+    shown = [(name, value if name in public else MASK) for name, value in provider.query]
+    query = urlencode(shown, safe="*")
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+
+def _headers(provider: Provider, prepared: Prepared) -> dict[str, str]:
+    """What is sent, credentials hidden; an operator's own headers may be some."""
+    shown = {name: MASK for name, _ in provider.headers}
+    secret = headers_for(provider.auth, Secret(MASK)) if provider.credential else ()
+    shown |= {name.decode(): value.decode() for name, value in secret}
+    return {"content-type": "application/json", **shown, **prepared.headers}

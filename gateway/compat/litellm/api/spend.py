@@ -1,0 +1,187 @@
+"""LiteLLM's `/spend/logs`: what requests cost, row by row or summed by day.
+
+As litellm/proxy/spend_tracking/spend_management_endpoints.py and `SpendLogsPayload` of
+litellm/proxy/_types.py (1.106.2): with `start_date` and `end_date` (midnights, UTC) sums by
+day, unless `summarize=false`; else rows, the newest first, at most 10,000, which a header says.
+`spend` is a number there: what nobody knows counts 0, and the row's `metadata` says so.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router, Schema
+
+from gateway.api.auth import Admin
+from gateway.compat.litellm.api.failures import Wrong, guarded, reply
+from gateway.compat.litellm.api.keys import token_of_key
+from gateway.models import ApiKey, RequestLog, UsageHour
+
+router = Router(tags=["litellm"])
+
+MOST = 10_000
+_TRUNCATED = "x-litellm-spend-logs-truncated"
+_DAYS = 366
+# What an endpoint is called there.
+_CALLS = {
+    "/v1/chat/completions": "acompletion",
+    "/v1/completions": "atext_completion",
+    "/v1/messages": "anthropic_messages",
+    "/v1/responses": "aresponses",
+    "/v1/embeddings": "aembedding",
+}
+_HITS = frozenset({"hit", "semantic"})
+
+
+class SpendFilters(Schema):
+    """Which requests; empty is any. `api_key` is a whole key, or its token."""
+
+    api_key: str = ""
+    user_id: str = ""
+    request_id: str = ""
+    start_date: str = ""
+    end_date: str = ""
+    summarize: bool = True
+
+
+@router.get("/spend/logs", auth=Admin(), operation_id="litellm_spend_logs")
+def spend_logs(request: HttpRequest, filters: Query[SpendFilters]) -> HttpResponse:
+    """Requests and what they cost, or sums by day between two dates."""
+    unknown = sorted(set(request.GET) - set(SpendFilters.model_fields))
+    return guarded(lambda: _answer(filters, unknown))
+
+
+def _answer(filters: SpendFilters, unknown: list[str]) -> HttpResponse:
+    if unknown:
+        raise Wrong(400, f"{unknown[0]}: requests are not found by it here", unknown[0])
+    since, until = _day(filters.start_date, "start_date"), _day(filters.end_date, "end_date")
+    if (since is None) != (until is None):
+        missing = "end_date" if until is None else "start_date"
+        raise Wrong(400, f"{missing}: start_date and end_date go together", missing)
+    if since is not None and until is not None and filters.summarize:
+        return reply(_summary(filters, since, until))
+    key = token_of_key(filters.api_key) if filters.api_key else None
+    rows = RequestLog.objects.matching(since=since, until=until, key=key)
+    if filters.request_id:
+        rows = rows.identified(filters.request_id)
+    owners = _owners()
+    if filters.user_id:
+        rows = rows.filter(key_id__in=_keys_of(filters.user_id, owners))
+    found = list(rows.newest(MOST + 1))
+    answer = reply([_row(row, owners) for row in found[:MOST]])
+    if len(found) > MOST:
+        answer[_TRUNCATED] = "true"
+    return answer
+
+
+# Row ids of keys -> whom each was given to, and its team; either may be empty.
+Owners = dict[int, tuple[str, str]]
+
+
+def _owners() -> Owners:
+    rows = ApiKey.objects.values_list("pk", "user", "team__name")
+    return {pk: (user, team or "") for pk, user, team in rows}
+
+
+def _keys_of(user: str, owners: Owners) -> list[int]:
+    """The keys that a user has now."""
+    return [pk for pk, (name, _) in owners.items() if name == user]
+
+
+def _day(text: str, param: str) -> dt.datetime | None:
+    if not text:
+        return None
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC)
+    except ValueError:
+        raise Wrong(400, f"{param}: must be a day such as 2026-01-31", param) from None
+
+
+def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> list[dict[str, Any]]:
+    """A row for each day with requests, and for those after the last of them."""
+    if not 0 <= (until - since).days <= _DAYS:
+        raise Wrong(400, f"end_date: must be 0 to {_DAYS} days after start_date", "end_date")
+    if filters.request_id:
+        raise Wrong(400, "request_id: is for rows: say summarize=false", "request_id")
+    hours = UsageHour.objects.between(since, until)
+    if filters.api_key:
+        hours = hours.filter(key_prefix=token_of_key(filters.api_key))
+    owners = _owners()
+    if filters.user_id:
+        hours = hours.filter(key_id__in=_keys_of(filters.user_id, owners))
+    days: dict[dt.date, dict[str, Any]] = {}
+    for hour, (_, model), sums in hours.by_hour_and("model"):
+        day, usd = hour.date(), float(sums.charged or 0)
+        row = days.setdefault(day, _empty(day))
+        row["spend"] += usd
+        row["models"][model] = row["models"].get(model, 0.0) + usd
+    for hour, (key_id, prefix), sums in hours.by_hour_and("key"):
+        row, usd = days[hour.date()], float(sums.charged or 0)
+        if prefix:
+            row[prefix] = row.get(prefix, 0.0) + usd
+        if user := owners.get(key_id, ("", ""))[0]:
+            row["users"][user] = row["users"].get(user, 0.0) + usd
+    # As there: days without requests are told only after the last with some.
+    last = max(days, default=until.date())
+    for number in range(1, (until.date() - last).days + 1):
+        day = last + dt.timedelta(days=number)
+        days[day] = _empty(day)
+    return [days[day] for day in sorted(days)]
+
+
+def _empty(day: dt.date) -> dict[str, Any]:
+    return {"startTime": day, "spend": 0.0, "users": {}, "models": {}}
+
+
+def _row(row: RequestLog, owners: Owners) -> dict[str, Any]:
+    user, team = owners.get(row.key_id or 0, ("", ""))
+    prompt = [row.input_tokens, row.cache_read_tokens, row.cache_write_tokens]
+    into, out = sum(number or 0 for number in prompt), row.output_tokens or 0
+    first = row.first_token_ms
+    spend = row.charged_usd if row.charged_usd is not None else row.cost_usd
+    return {
+        "request_id": row.request_id,
+        "call_type": _CALLS.get(row.endpoint, row.endpoint),
+        "api_key": row.key_prefix,
+        "spend": float((spend or 0) + (row.hedge_loser_usd or 0)),
+        "total_tokens": into + out,
+        "prompt_tokens": into,
+        "completion_tokens": out,
+        "startTime": row.started_at,
+        "endTime": row.started_at + dt.timedelta(milliseconds=row.duration_ms),
+        "completionStartTime": (
+            row.started_at + dt.timedelta(milliseconds=first) if first is not None else None
+        ),
+        "request_duration_ms": round(row.duration_ms),
+        "model": row.model or row.requested_model,
+        "model_id": str(row.target_id) if row.target_id else None,
+        "model_group": row.route or None,
+        "custom_llm_provider": row.provider or None,
+        "api_base": "",
+        "user": user,
+        "metadata": _metadata(row),
+        "cache_hit": str(row.cache in _HITS),
+        "cache_key": "",
+        "request_tags": [],
+        "team_id": team or None,
+        "organization_id": None,
+        "end_user": None,
+        "requester_ip_address": row.client_ip or None,
+        "messages": {},
+        "response": {},
+        "session_id": row.session or None,
+        "status": "success" if row.outcome == "ok" else "failure",
+        "litellm_call_id": row.request_id,
+    }
+
+
+def _metadata(row: RequestLog) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "spend_known": row.cost_usd is not None or row.charged_usd is not None,
+        "usage_known": row.output_tokens is not None or row.input_tokens is not None,
+    }
+    if row.error_kind:
+        found["error_information"] = {"error_class": row.error_kind, "error_code": str(row.status)}
+    return found
