@@ -63,23 +63,33 @@ def _guarded(view: View, allowed: Callable[[Person], bool]) -> View:
     return now
 
 
+def refused(request: HttpRequest) -> HttpResponse:
+    """The page that says that only admins may see this."""
+    return render(request, "console/refused.html", {"page": ""}, status=403)
+
+
 def _refused(request: HttpRequest, user: Person) -> HttpResponse:
     """The way to the sign-in page, or a page that says what is missing."""
-    if user.is_authenticated:
-        return render(request, "console/refused.html", {"page": ""}, status=403)
-    where = sign_in_url(request)
+    return refused(request) if user.is_authenticated else to_sign_in(request)
+
+
+def to_sign_in(request: HttpRequest) -> HttpResponse:
+    """The way to the sign-in page, for pages and for parts of them."""
+    url = sign_in_url(request)
     if request.headers.get("HX-Request"):
         # A redirect would put the sign-in page into a corner of this one.
-        return HttpResponse(status=401, headers={"HX-Redirect": where})
-    return HttpResponseRedirect(where)
+        return HttpResponse(status=401, headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)
 
 
 def sign_in_url(request: HttpRequest) -> str:
     """The sign-in page, which leads back to where the person is now."""
     back = request.get_full_path()
-    if request.headers.get("HX-Request"):
-        # A part of a page is no place to come back to; the page that asked for it is.
-        url = request.headers.get("HX-Current-URL", "")
+    part = bool(request.headers.get("HX-Request"))
+    if part or request.method not in {"GET", "HEAD"}:
+        # A part of a page, or what a form is sent to, is no place to come back to; the page
+        # that it was on is.
+        url = request.headers.get("HX-Current-URL" if part else "Referer", "")
         base = f"{request.scheme}://{request.get_host()}"
         back = url.removeprefix(base) if url.startswith(base + "/") else reverse("overview")
     return f"{reverse('sign-in')}?{urlencode({'next': back})}"

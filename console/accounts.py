@@ -54,7 +54,7 @@ def make_first_admin(name: str, password: str) -> User:
         if admin_exists():
             raise AdminExists
         user = User.objects.create_superuser(name, password=password)
-        audit.note("user", user.pk, name, None, _said(user))
+        audit.note("user", user.pk, name, None, _audit_snapshot(user))
     return user
 
 
@@ -62,33 +62,33 @@ def make(name: str, password: str, *, admin: bool, bodies: bool) -> User:
     """A new account."""
     with transaction.atomic():
         user = User.objects.create_user(name, password=password, is_staff=admin, is_superuser=admin)
-        _set_grant(user, given=bodies and not admin)
-        audit.note("user", user.pk, name, None, _said(user))
+        _set_grant(user, granted=bodies and not admin)
+        audit.note("user", user.pk, name, None, _audit_snapshot(user))
     return user
 
 
 def set_role(user: User, *, admin: bool, bodies: bool) -> None:
     """Make somebody an admin or a viewer. Raises LastAdmin."""
-    with _noted(user):
+    with _audit_changes(user):
         if not admin:
-            _check_others(user)
+            _check_other_admins(user)
         user.is_staff = user.is_superuser = admin
         user.save(update_fields=["is_staff", "is_superuser"])
-        _set_grant(user, given=bodies and not admin)
+        _set_grant(user, granted=bodies and not admin)
 
 
 def set_active(user: User, *, active: bool) -> None:
     """Let somebody in or keep them out; their sessions end with it. Raises LastAdmin."""
-    with _noted(user):
+    with _audit_changes(user):
         if not active:
-            _check_others(user)
+            _check_other_admins(user)
         user.is_active = active
         user.save(update_fields=["is_active"])
 
 
 def set_password(user: User, password: str) -> None:
     """Give somebody another password; sessions made with the old one end."""
-    with _noted(user):
+    with _audit_changes(user):
         user.set_password(password)
         user.save(update_fields=["password"])
 
@@ -96,22 +96,39 @@ def set_password(user: User, password: str) -> None:
 def delete(user: User) -> None:
     """Remove an account with the playground's runs and presets of theirs. Raises LastAdmin."""
     with transaction.atomic():
-        _check_others(user)
-        audit.note("user", user.pk, user.get_username(), _said(user), None)
+        _check_other_admins(user)
+        audit.note("user", user.pk, user.get_username(), _audit_snapshot(user), None)
         user.delete()
 
 
 @contextmanager
-def _noted(user: User) -> Iterator[None]:
+def audited() -> Iterator[None]:
+    """One transaction; the audit log has an entry of each account that differs after it."""
+    with transaction.atomic():
+        before = {
+            user.pk: (user.get_username(), _audit_snapshot(user)) for user in User.objects.all()
+        }
+        yield
+        after = {
+            user.pk: (user.get_username(), _audit_snapshot(user)) for user in User.objects.all()
+        }
+        for pk in before.keys() | after.keys():
+            name = (after.get(pk) or before[pk])[0]
+            old, new = (accounts[pk][1] if pk in accounts else None for accounts in (before, after))
+            audit.note("user", pk, name, old, new)
+
+
+@contextmanager
+def _audit_changes(user: User) -> Iterator[None]:
     """One transaction that the audit log has an entry of."""
     with transaction.atomic():
-        before = _said(User.objects.get(pk=user.pk))
+        before = _audit_snapshot(User.objects.get(pk=user.pk))
         yield
-        after = _said(User.objects.get(pk=user.pk))
+        after = _audit_snapshot(User.objects.get(pk=user.pk))
         audit.note("user", user.pk, user.get_username(), before, after)
 
 
-def _said(user: User) -> dict[str, Any]:
+def _audit_snapshot(user: User) -> dict[str, Any]:
     """An account as the audit log shows it."""
     return {
         "admin": user.is_superuser,
@@ -121,7 +138,7 @@ def _said(user: User) -> dict[str, Any]:
     }
 
 
-def _check_others(user: User) -> None:
+def _check_other_admins(user: User) -> None:
     """Raise LastAdmin if there is no other admin; two admins can not demote each other."""
     ids = set(admins().select_for_update().values_list("pk", flat=True))
     if ids <= {user.pk} and user.pk in ids:
@@ -133,8 +150,8 @@ def _grant() -> Permission:
     return Permission.objects.get(content_type__app_label=label, codename=codename)
 
 
-def _set_grant(user: User, *, given: bool) -> None:
-    if given:
+def _set_grant(user: User, *, granted: bool) -> None:
+    if granted:
         user.user_permissions.add(_grant())
     else:
         user.user_permissions.remove(_grant())

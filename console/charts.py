@@ -115,26 +115,26 @@ def columns(
     return Columns(width, height, tuple(bars), lines, top)
 
 
-def ticks(most: float, *, about: int = 3) -> tuple[float, ...]:
+def ticks(highest: float, *, about: int = 3) -> tuple[float, ...]:
     """Round values from zero to at least `most`: 0, 50, 100, 150."""
-    if not most > 0 or not math.isfinite(most):
+    if not highest > 0 or not math.isfinite(highest):
         return (0.0, 1.0)
-    raw = most / about
+    raw = highest / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= raw * 0.999)
-    count = math.ceil(most / step - 1e-9)
+    count = math.ceil(highest / step - 1e-9)
     return tuple(round(n * step, 12) for n in range(count + 1))
 
 
-def parts(named: Sequence[tuple[str, float]]) -> tuple[Part, ...]:
+def parts(values_by_name: Sequence[tuple[str, float]]) -> tuple[Part, ...]:
     """Each with its share of the largest, for bars below each other."""
-    most = max((value for _, value in named), default=0.0)
-    return tuple(Part(name, value, percent(value, most)) for name, value in named)
+    largest = max((value for _, value in values_by_name), default=0.0)
+    return tuple(Part(name, value, percent(value, largest)) for name, value in values_by_name)
 
 
-def percent(value: float, whole: float) -> float:
+def percent(value: float, total: float) -> float:
     """How much of the whole, from 0 to 100 with one decimal."""
-    return round(min(max(value / whole, 0.0), 1.0) * 100, 1) if whole else 0.0
+    return round(min(max(value / total, 0.0), 1.0) * 100, 1) if total else 0.0
 
 
 def level(requests: int, failed: int) -> str:
@@ -148,8 +148,8 @@ def level(requests: int, failed: int) -> str:
 
 
 def _scaled(value: float, top: float, height: float, *, inset: float = 0.0) -> float:
-    room = height - 2 * inset
-    return _round(height - inset - (value / top if top else 0.0) * room)
+    drawable = height - 2 * inset
+    return _round(height - inset - (value / top if top else 0.0) * drawable)
 
 
 def _round(value: float) -> float:

@@ -10,10 +10,11 @@ import re
 from typing import NamedTuple
 
 from console.dialects import title
+from console.shell import quote
 from console.snippets import CLIENTS
 
-KEY = "DRAGOMAN_KEY"
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+KEY = "DRAGOMAN_API_KEY"
+_KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Panel(NamedTuple):
@@ -29,12 +30,12 @@ class Panel(NamedTuple):
 
 def panels(base: str, route: str, key: str = "") -> list[Panel]:
     """Every client's text for this address and route, with a key in place of the variable."""
-    given = {
+    substitutions = {
         "base": base,
         "key": KEY,
-        "base_json": json.dumps(base),
+        "base_json": json.dumps(base, ensure_ascii=False),
         "route": _shell(route),
-        "route_json": json.dumps(route),
+        "route_json": json.dumps(route, ensure_ascii=False),
     }
     return [
         Panel(
@@ -42,7 +43,7 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
             c.name,
             c.language,
             title(c.speaks),
-            with_key(c.text.format_map(_in(c.language, given)), KEY, key),
+            with_key(c.text.format_map(_quote_for_language(c.language, substitutions)), KEY, key),
             c.install,
         )
         for c in CLIENTS
@@ -54,7 +55,7 @@ def with_key(text: str, variable: str, key: str) -> str:
 
     A key of the gateway is letters, digits, `-` and `_`, which no quoting changes.
     """
-    if not key or not _PLAIN.fullmatch(key):
+    if not key or not _KEY_PATTERN.fullmatch(key):
         return text
     for form in (
         f'os.environ["{variable}"]',
@@ -65,13 +66,13 @@ def with_key(text: str, variable: str, key: str) -> str:
     return text.replace(f"${variable}", key)
 
 
-def _in(language: str, given: dict[str, str]) -> dict[str, str]:
+def _quote_for_language(language: str, substitutions: dict[str, str]) -> dict[str, str]:
     """In a shell the JSON stands between single quotes."""
     if language != "bash":
-        return given
-    return {**given, "route_json": given["route_json"].replace("'", "'\\''")}
+        return substitutions
+    return {**substitutions, "route_json": substitutions["route_json"].replace("'", "'\\''")}
 
 
 def _shell(text: str) -> str:
-    plain = text.replace("/", "").replace("-", "").replace(".", "").replace("_", "")
-    return text if plain.isalnum() else "'" + text.replace("'", "'\\''") + "'"
+    significant = text.replace("/", "").replace("-", "").replace(".", "").replace("_", "")
+    return text if significant.isalnum() else quote(text)

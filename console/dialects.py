@@ -1,6 +1,6 @@
 """The dialects as the console names them, asks in them and reads them back.
 
-Clients may speak all of `gateway.dialects.SERVED`. `OFFERED` are those of them in which
+Clients may speak all of `gateway.dialects.CLIENT_DIALECTS`. `OFFERED` are those of them in which
 a conversation can be had: the playground and the dry run ask in these. Embeddings have
 no conversation, so they are named here but not offered.
 """
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from gateway.dialects import DIALECTS, SERVED
+from gateway.dialects import CLIENT_DIALECTS, DIALECTS
 from gateway.dialects.base import Dialect
 
 Json = dict[str, Any]
@@ -28,10 +28,10 @@ TITLES: dict[str, str | Promise] = {
     "bedrock_converse": "Bedrock Converse",
     "cohere": "Cohere",
     "ollama": "Ollama",
-    "forward": _("Passed on"),
+    "forward": _("Pass-through"),
 }
 OFFERED: dict[str, Dialect] = {
-    name: SERVED[name]
+    name: CLIENT_DIALECTS[name]
     for name in (
         "openai_chat",
         "openai_responses",
@@ -81,10 +81,3 @@ def as_read(name: str, body: Json, model: str, *, stream: bool) -> Json:
     if not DIALECTS[name].model_in_path:
         return body
     return {**body, "model": model, "stream": stream}
-
-
-def as_sent(name: str, body: Json) -> Json:
-    """The inverse of `as_read`: a body as it is on the wire."""
-    if not DIALECTS[name].model_in_path:
-        return body
-    return {key: value for key, value in body.items() if key not in {"model", "stream"}}

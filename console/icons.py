@@ -24,13 +24,13 @@ _TITLE = re.compile(r"<title>.*?</title>|<!--.*?-->", re.S)
 
 def used(folders: Iterable[Path]) -> set[str]:
     """The names of all icons that templates, scripts and modules ask for."""
-    found: set[str] = set()
+    names: set[str] = set()
     for folder in folders:
         for path in folder.rglob("*"):
             if path.suffix in _SUFFIXES and "vendor" not in path.parts:
                 text = path.read_text(encoding="utf-8")
-                found.update(name for pattern in _USES for name in pattern.findall(text))
-    return found
+                names.update(name for pattern in _USES for name in pattern.findall(text))
+    return names
 
 
 def sprite(drawings: dict[str, Path]) -> str:
@@ -41,15 +41,15 @@ def sprite(drawings: dict[str, Path]) -> str:
 
 def logos(folder: Path) -> dict[str, Path]:
     """The drawing of each preset's logo, where there is one in `folder`."""
-    wanted = {preset.logo or preset.name for preset in PRESETS.values()}
-    return {name: path for name in wanted if (path := folder / f"{name}.svg").exists()}
+    logo_names = {preset.logo or preset.name for preset in PRESETS.values()}
+    return {name: path for name in logo_names if (path := folder / f"{name}.svg").exists()}
 
 
 def _symbol(name: str, path: Path) -> str:
-    found = _OUTER.search(_TITLE.sub("", path.read_text(encoding="utf-8")))
-    if found is None:
+    match = _OUTER.search(_TITLE.sub("", path.read_text(encoding="utf-8")))
+    if match is None:
         raise ValueError(f"{path} is no SVG")
-    attributes, inner = found.groups()
+    attributes, inner = match.groups()
     box = _VIEW_BOX.search(attributes)
     # Logos are filled, icons are drawn with a pen, and one of these stands among the logos.
     pen = ' fill="none" stroke="currentColor" stroke-width="2"' if "stroke=" in attributes else ""

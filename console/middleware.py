@@ -10,6 +10,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
 
+from console.hashing import Busy
 from gateway import audit
 
 # No inline script or style and no eval: what a model says can not become code. Images
@@ -30,6 +31,8 @@ POLICY = "; ".join(
 )
 # What of our files gets smaller; fonts and pictures are compressed already.
 _STATIC = (".css", ".js", ".svg")
+# Kinds of answers that nobody keeps, if they do not say otherwise: pages and the API's.
+_PRIVATE = ("text/html", "application/json", "application/x-ndjson", "text/csv")
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -43,7 +46,7 @@ class Compression(GZipMiddleware):
         """Answer; in the loop, as a page takes a millisecond and a thread's turn more."""
         response = await cast("Any", self.get_response)(request)
         if response.streaming and request.path.endswith(_STATIC) and response.status_code == 200:
-            response = await _whole(response)
+            response = await _read_stream(response)
         return self.process_response(request, response)
 
     def process_response(
@@ -56,12 +59,12 @@ class Compression(GZipMiddleware):
         return compressed
 
 
-async def _whole(response: StreamingHttpResponse) -> HttpResponse:
+async def _read_stream(response: StreamingHttpResponse) -> HttpResponse:
     """A file's answer that has no more pieces."""
-    pieces = [piece async for piece in cast("Any", response.streaming_content)]
+    chunks = [chunk async for chunk in cast("Any", response.streaming_content)]
     headers = dict(response.headers)
     headers.pop("Content-Length", None)
-    return HttpResponse(b"".join(pieces), headers=headers)
+    return HttpResponse(b"".join(chunks), headers=headers)
 
 
 class _Middleware:
@@ -103,12 +106,21 @@ class SecurityHeaders(_Middleware):
         """The answer with the headers."""
         return _with_headers(request, response)
 
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Have somebody come back who sets a password while too many are being checked."""
+        if not isinstance(error, Busy):
+            return None
+        return HttpResponse(
+            error.message, status=503, content_type="text/plain", headers={"Retry-After": 5}
+        )
+
 
 def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        # What a page shows is for one person; the back button after signing out shows nothing.
+    kind = response.headers.get("Content-Type", "")
+    if kind.startswith(_PRIVATE) or request.path.startswith("/api/"):
+        # What is shown is for one person; the back button after signing out shows nothing.
         response.headers.setdefault("Cache-Control", "no-store")
     if request.is_secure():
         for cookie in response.cookies.values():
@@ -121,10 +133,10 @@ class Audited(_Middleware):
 
     def during(self, request: HttpRequest) -> AbstractContextManager[None]:
         """Act as whoever asks."""
-        return _as_asked(request)
+        return _audit_actor(request)
 
 
-def _as_asked(request: HttpRequest) -> AbstractContextManager[None]:
+def _audit_actor(request: HttpRequest) -> AbstractContextManager[None]:
     # LiteLLM's endpoints for keys stand at the root.
     via: audit.Via = "api" if request.path.startswith(("/api/", "/key/")) else "console"
     return audit.acting(lambda: _who(request), via)

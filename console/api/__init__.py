@@ -1,12 +1,12 @@
-"""What of the management API stands on the console: people, health, the doctor and so on.
+"""Management API of users, health, capability reports and other parts of the console.
 
-`gateway.config.urls` adds these routers to `gateway.api.api`, which knows nothing of them.
+`gateway.config.urls` adds these routers to `gateway.api.api`, which does not import them.
 """
 
 from __future__ import annotations
 
 from console.api import (
-    examinations,
+    capability_reports,
     health,
     imports,
     playground,
@@ -20,7 +20,7 @@ ROUTERS = (
     settings.router,
     health.router,
     providers.router,
-    examinations.router,
+    capability_reports.router,
     imports.router,
     playground.router,
 )

@@ -1,11 +1,10 @@
-"""Health over the API: how each target does, and the facts of the process that answers."""
+"""Health over the API: targets, and the status of the responding process."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any
 
-import msgspec
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
@@ -16,34 +15,36 @@ from gateway.api.pages import page
 from gateway.api.resources import reply
 
 router = Router(tags=["health"])
-_FACTS = tuple(name for name in process.Facts.__struct_fields__ if name != "journal")
+_PROCESS_FIELDS = tuple(
+    name for name in process.ProcessStatus.__struct_fields__ if name != "journal"
+)
 
 
 class FailureOut(Schema):
-    """The last call of a target that failed; `request` is its row in the log."""
+    """The last failed attempt of a target; `request` is its row in the log."""
 
     request: int
-    at: dt.datetime
-    kind: str
-    words: str
+    failed_at: dt.datetime
+    error_kind: str
+    message: str
     status: int | None
 
 
 class TargetOut(Schema):
-    """How a target did in the last 24 hours; times are milliseconds, null where unknown.
+    """Health of a target in the last 24 hours; times are milliseconds, null if unknown.
 
-    `state` is `resting` (for `rests_s` seconds more), `failing`, `ok`, or `quiet` if it
-    was not called. State and rest are those of the process that answers.
+    `state` is `cooldown` (for `cooldown_remaining_s` seconds), `failing`, `degraded`, `ok`,
+    or `quiet` without requests. State and cooldown are those of the responding process.
     """
 
     target: str
     provider: str
     model: str
     state: str
-    rests_s: int
+    cooldown_remaining_s: int
     reason: str
-    tries: int
-    failed: int
+    attempts: int
+    failures: int
     first_token_p50_ms: float | None
     first_token_p95_ms: float | None
     duration_p50_ms: float | None
@@ -52,24 +53,35 @@ class TargetOut(Schema):
 
 
 class TargetPage(Schema):
-    """Targets, those in trouble first; and how many providers are well."""
+    """Targets, unhealthy ones first, and the number of healthy providers."""
 
     healthy_providers: int
     providers: int
-    sick_providers: list[str]
+    unhealthy_providers: list[str]
     items: list[TargetOut]
     next: int | None
 
 
 class JournalOut(Schema):
-    """What waits for the database, and what was lost since the process began."""
+    """Log rows queued for the database, and dropped ones since the start of the process.
+
+    `on_disk` of the waiting rows are on disk only, where the journal uses `disk_bytes`.
+    """
 
     waiting: int
-    lost: bool
+    has_dropped: bool
+    rows_dropped: int
+    bodies_dropped: int
+    on_disk: int
+    disk_bytes: int
+    disk_full: bool
 
 
 class ProcessOut(Schema):
-    """The process that answers; sizes are bytes. `journal` is null before its first request."""
+    """The responding process; sizes are bytes. `journal` is null before its first request.
+
+    `problems` lists its current problems as sentences.
+    """
 
     pid: int
     started_at: dt.datetime
@@ -82,6 +94,7 @@ class ProcessOut(Schema):
     data_bytes: int
     free_bytes: int
     journal: JournalOut | None
+    problems: list[str]
 
 
 class ResetIn(Schema):
@@ -91,7 +104,7 @@ class ResetIn(Schema):
 
 
 class ResetOut(Schema):
-    """Whether it rested: `reset` is false if there was nothing to end."""
+    """`reset` is false if the target was not in cooldown."""
 
     target: str
     reset: bool
@@ -99,55 +112,78 @@ class ResetOut(Schema):
 
 @router.get("/health/targets", auth=Reader(), response=TargetPage)
 def list_targets(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
-    """A page of the targets of all routes, and of what else was called."""
-    registry = targets.snapshot()
-    well, shown = targets.summary(registry), page(targets.healths(registry), cursor, limit)
+    """A page of the targets of all routes and of directly called models."""
+    registry = targets.registry_snapshot()
+    summary, target_page = (
+        targets.health_summary(registry),
+        page(targets.target_healths(registry), cursor, limit),
+    )
     return {
-        "healthy_providers": well.healthy,
-        "providers": well.total,
-        "sick_providers": list(well.sick),
-        "items": [_told(found) for found in shown["items"]],
-        "next": shown["next"],
+        "healthy_providers": summary.healthy,
+        "providers": summary.total,
+        "unhealthy_providers": list(summary.unhealthy),
+        "items": [_target_out(target_health) for target_health in target_page["items"]],
+        "next": target_page["next"],
     }
 
 
 @router.get("/health/process", auth=Reader(), response=ProcessOut)
 def get_process(request: HttpRequest) -> Any:
-    """Facts of the process that answers."""
-    facts = process.facts()
+    """Status of the responding process."""
+    facts = process.process_status()
     journal = facts.journal
-    told = {name: getattr(facts, name) for name in _FACTS}
-    held = None if journal is None else {"waiting": journal.waiting, "lost": journal.lost}
-    return {**told, "journal": held}
+    process_facts = {name: getattr(facts, name) for name in _PROCESS_FIELDS}
+    journal_out = None
+    if journal is not None:
+        status = journal.status
+        journal_out = {
+            "waiting": journal.waiting,
+            "has_dropped": journal.has_dropped,
+            "rows_dropped": journal.counters.rows_dropped,
+            "bodies_dropped": journal.counters.bodies_dropped,
+            "on_disk": status.on_disk,
+            "disk_bytes": status.disk_bytes,
+            "disk_full": status.disk_full,
+        }
+    return {**process_facts, "journal": journal_out, "problems": process.active_problems()}
 
 
 @router.post("/health/targets/reset", response=ResetOut)
 def reset_target(request: HttpRequest, payload: ResetIn) -> HttpResponse:
-    """Let a target that rests be tried again at once, in the process that answers."""
+    """End the cooldown of a target in the responding process."""
     label = payload.target
-    known = {found.label for found in targets.healths(targets.snapshot())}
-    reset = targets.reset(label)
-    if not reset and label not in known:
+    labels = {
+        target_health.label for target_health in targets.target_healths(targets.registry_snapshot())
+    }
+    reset = targets.reset_cooldown(label)
+    if not reset and label not in labels:
         return failure(404, f"there is no target `{label[:200]}`", "target")
     return reply(200, {"target": label, "reset": reset})
 
 
-def _told(found: targets.Health) -> dict[str, Any]:
+def _target_out(target_health: targets.TargetHealth) -> dict[str, Any]:
     error = None
-    if found.error is not None:
-        error = {**msgspec.structs.asdict(found.error), "request": found.error.pk}
+    if target_health.error is not None:
+        failure_row = target_health.error
+        error = {
+            "request": failure_row.pk,
+            "failed_at": failure_row.failed_at,
+            "error_kind": failure_row.error_kind,
+            "message": failure_row.message,
+            "status": failure_row.status,
+        }
     return {
-        "target": found.label,
-        "provider": found.provider,
-        "model": found.model,
-        "state": found.state,
-        "rests_s": found.left_s,
-        "reason": found.reason,
-        "tries": found.tries,
-        "failed": found.failed,
-        "first_token_p50_ms": found.first_p50,
-        "first_token_p95_ms": found.first_p95,
-        "duration_p50_ms": found.whole_p50,
-        "routes": list(found.routes),
+        "target": target_health.label,
+        "provider": target_health.provider,
+        "model": target_health.model,
+        "state": target_health.state,
+        "cooldown_remaining_s": target_health.cooldown_remaining_s,
+        "reason": target_health.reason,
+        "attempts": target_health.attempts,
+        "failures": target_health.failed,
+        "first_token_p50_ms": target_health.ttft_p50,
+        "first_token_p95_ms": target_health.ttft_p95,
+        "duration_p50_ms": target_health.duration_p50,
+        "routes": list(target_health.routes),
         "last_failure": error,
     }

@@ -1,4 +1,4 @@
-"""A LiteLLM file over the API: first what would become of it, then the import."""
+"""A LiteLLM file over the API: a preview, then the import."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.debug import sensitive_variables
 from ninja import Router, Schema
 
-from gateway import litellm
 from gateway.api.idempotency import once
 from gateway.api.resources import guarded, reply
-from gateway.litellm.rows import Config
-from gateway.litellm.upload import import_config, preview, read_upload
+from gateway.compat.litellm import config as litellm_config
+from gateway.compat.litellm.config.rows import Config
+from gateway.compat.litellm.config.upload import import_config, preview, read_upload
 from gateway.store.documents import Refused
 
 router = Router(tags=["import"])
@@ -26,7 +26,7 @@ class ImportIn(Schema):
 
 
 class ImportLine(Schema):
-    """What becomes of one thing in the file, and where it stands there.
+    """The outcome of one entry of the file, and its position there.
 
     `fate` is `taken`, `changed` (taken over with a difference) or `left`.
     """
@@ -38,13 +38,13 @@ class ImportLine(Schema):
 
 
 class PreviewOut(Schema):
-    """All that an import would do. Nothing has been written."""
+    """Everything an import would do. Nothing has been written."""
 
     items: list[ImportLine]
 
 
 class ImportOut(Schema):
-    """What was imported, and remarks on what could not be as the file has it."""
+    """What was imported, and notes on differences from the file."""
 
     providers: list[str]
     models: int
@@ -55,7 +55,7 @@ class ImportOut(Schema):
 
 @router.post("/imports/litellm/preview", response=PreviewOut)
 def preview_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
-    """What an import of this file would do, found by doing it and undoing it."""
+    """Preview an import: it is run and rolled back."""
 
     def act() -> HttpResponse:
         lines = preview(_config(payload.text), payload.text)
@@ -67,27 +67,27 @@ def preview_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
 
 @router.post("/imports/litellm", response={201: ImportOut})
 def make_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
-    """Make providers, models, routes and aliases of the file; they are the database's then."""
-    return once(request, lambda: guarded(lambda: _imported(payload.text)))
+    """Import providers, models, routes and aliases into the database."""
+    return once(request, lambda: guarded(lambda: _import_text(payload.text)))
 
 
 @sensitive_variables()
-def _imported(text: str) -> HttpResponse:
+def _import_text(text: str) -> HttpResponse:
     config = _config(text)
     notes = import_config(config)
-    made = {
+    created = {
         "providers": list(config.providers),
         "models": len(config.models),
         "routes": list(config.routes),
         "aliases": list(config.aliases),
         "notes": [*config.notes, *notes],
     }
-    return reply(201, made)
+    return reply(201, created)
 
 
 def _config(text: str) -> Config:
     """The file as rows. Raises Refused naming line and field."""
     try:
         return read_upload(text)
-    except litellm.Mistake as mistake:
+    except litellm_config.Mistake as mistake:
         raise Refused("text", str(mistake)) from None

@@ -23,7 +23,7 @@ _MAX_ID = 2**62
 
 
 class PresetIn(Schema):
-    """Settings of the playground under a name; each save is a version of its own."""
+    """Playground settings under a name; each save creates a version."""
 
     name: str
     document: dict[str, Any]
@@ -36,11 +36,11 @@ class PresetOut(Schema):
     name: str
     version: int
     owner: str
-    created: dt.datetime
+    created_at: dt.datetime
 
 
 class PresetDocument(PresetOut):
-    """A version of a preset with what it says."""
+    """A version of a preset with its settings."""
 
     document: dict[str, Any]
 
@@ -53,19 +53,19 @@ class PresetPage(Schema):
 
 
 class RunOut(Schema):
-    """A run of the playground, without what was said; `summary` has the columns' figures."""
+    """A playground run without its messages; `summary` has the metrics of the columns."""
 
     uuid: uuid.UUID
     title: str
     owner: str
-    created: dt.datetime
-    ended: dt.datetime | None
+    created_at: dt.datetime
+    ended_at: dt.datetime | None
     cost_usd: Decimal | None
     summary: dict[str, Any]
 
 
 class RunDocument(RunOut):
-    """A run with what was sent."""
+    """A run with its request."""
 
     document: dict[str, Any]
 
@@ -80,32 +80,32 @@ class RunPage(Schema):
 @router.get("/playground/presets", auth=Reader(), response=PresetPage)
 def list_presets(request: HttpRequest, cursor: int | None = None, limit: int = 50) -> Any:
     """A page of the newest versions of one's own presets; of everybody's with the master key."""
-    found = _presets(request).newest().select_related("owner").order_by("-pk")
+    presets = _presets(request).newest().select_related("owner").order_by("-pk")
     if cursor is not None:
-        found = found.filter(pk__lt=min(max(cursor, 0), _MAX_ID))
-    return _page(found, limit, _preset)
+        presets = presets.filter(pk__lt=min(max(cursor, 0), _MAX_ID))
+    return _page(presets, limit, _preset)
 
 
 @router.post("/playground/presets", auth=Person(), response={201: PresetDocument})
-def make_preset(request: HttpRequest, payload: PresetIn) -> HttpResponse:
+def create_preset(request: HttpRequest, payload: PresetIn) -> HttpResponse:
     """Save the next version of a preset of one's own."""
-    return once(request, lambda: guarded(lambda: _kept(request, payload)))
+    return once(request, lambda: guarded(lambda: _save_preset(request, payload)))
 
 
 @router.get("/playground/presets/{int:number}", auth=Reader(), response=PresetDocument)
 def get_preset(request: HttpRequest, number: int) -> Any:
     """One version of a preset."""
-    row = _presets(request).numbered(min(number, _MAX_ID)).select_related("owner").first()
+    row = _presets(request).with_id(min(number, _MAX_ID)).select_related("owner").first()
     return _no_preset(number) if row is None else {**_preset(row), "document": row.document}
 
 
 @router.delete("/playground/presets/{int:number}", auth=Person(), response={204: None})
 def delete_preset(request: HttpRequest, number: int) -> HttpResponse:
     """Remove a preset with all versions of its name."""
-    row = _presets(request).numbered(min(number, _MAX_ID)).first()
+    row = _presets(request).with_id(min(number, _MAX_ID)).first()
     if row is None:
         return _no_preset(number)
-    PlaygroundPreset.objects.filter(owner_id=row.owner_id).named(row.name).delete()
+    PlaygroundPreset.objects.filter(owner_id=row.owner_id).by_name(row.name).delete()
     return HttpResponse(status=204)
 
 
@@ -118,47 +118,47 @@ def list_runs(request: HttpRequest, cursor: int | None = None, limit: int = 50) 
 
 @router.get("/playground/runs/{uuid:run}", auth=Reader(), response=RunDocument)
 def get_run(request: HttpRequest, run: uuid.UUID) -> Any:
-    """One run, with what was sent."""
+    """One run, with its request."""
     row = _runs(request).filter(uuid=run).select_related("owner").first()
     if row is None:
         return failure(404, f"there is no run {run}")
     return {**_run(row), "document": row.document}
 
 
-def _kept(request: HttpRequest, given: PresetIn) -> HttpResponse:
-    user = _who(request)
+def _save_preset(request: HttpRequest, preset_in: PresetIn) -> HttpResponse:
+    user = _requesting_user(request)
     if user is None:
-        raise Refused("", "a preset is a person's: sign in at the console to save one")
-    name = given.name.strip()
+        raise Refused("", "a preset belongs to a user: sign in to the console to save one")
+    name = preset_in.name.strip()
     if not 0 < len(name) <= 100:
         raise Refused("name", "must have 1 to 100 characters")
-    row = PlaygroundPreset.objects.keep(user, name, given.document)
+    row = PlaygroundPreset.objects.save_version(user, name, preset_in.document)
     return reply(201, {**_preset(row), "document": row.document})
 
 
-def _who(request: HttpRequest) -> Any:
-    """The person who asks; None for the master key."""
+def _requesting_user(request: HttpRequest) -> Any:
+    """The authenticated user; None for the master key."""
     auth = request.auth  # type: ignore[attr-defined]
     return None if isinstance(auth, str) else auth
 
 
 def _presets(request: HttpRequest) -> Any:
-    user = _who(request)
-    found = PlaygroundPreset.objects
-    return found.all() if user is None else found.owned_by(user)
+    user = _requesting_user(request)
+    presets = PlaygroundPreset.objects
+    return presets.all() if user is None else presets.owned_by(user)
 
 
 def _runs(request: HttpRequest) -> Any:
-    user = _who(request)
-    found = PlaygroundRun.objects
-    return found.all() if user is None else found.visible_to(user)
+    user = _requesting_user(request)
+    runs = PlaygroundRun.objects
+    return runs.all() if user is None else runs.visible_to(user)
 
 
-def _page(found: Any, limit: int, told: Any) -> dict[str, Any]:
+def _page(queryset: Any, limit: int, render: Any) -> dict[str, Any]:
     size = min(max(limit, 1), MAX_PAGE)
-    rows = list(found[: size + 1])
-    shown, more = rows[:size], len(rows) > size
-    return {"items": [told(row) for row in shown], "next": shown[-1].pk if more else None}
+    rows = list(queryset[: size + 1])
+    page_rows, more = rows[:size], len(rows) > size
+    return {"items": [render(row) for row in page_rows], "next": page_rows[-1].pk if more else None}
 
 
 def _no_preset(number: int) -> HttpResponse:
@@ -171,7 +171,7 @@ def _preset(row: PlaygroundPreset) -> dict[str, Any]:
         "name": row.name,
         "version": row.version,
         "owner": row.owner.get_username(),
-        "created": row.created,
+        "created_at": row.created_at,
     }
 
 
@@ -180,8 +180,8 @@ def _run(row: PlaygroundRun) -> dict[str, Any]:
         "uuid": row.uuid,
         "title": row.title,
         "owner": row.owner.get_username(),
-        "created": row.created,
-        "ended": row.ended,
+        "created_at": row.created_at,
+        "ended_at": row.ended_at,
         "cost_usd": row.cost_usd,
         "summary": row.summary,
     }

@@ -1,4 +1,4 @@
-"""Providers over the API: whether one answers, and its own list of models against ours."""
+"""Providers over the API: connection tests, and their model lists compared with ours."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
+from console.pages.providers.connection_test import ConnectionTest, run_connection_test
 from console.pages.providers.fetch import PRICES, add_listed, compare, take_prices
-from console.pages.providers.trial import Trial, attempt
 from gateway import store
 from gateway.api.failures import Problem, failure
 from gateway.api.idempotency import once
 from gateway.api.resources import guarded, missing, reply
 from gateway.models import Provider
-from gateway.relay.catalogue import Catalogue, Listed, list_models
-from gateway.relay.upstream import Upstreams
+from gateway.relay.passthrough.model_catalog import ListedModel, ModelCatalog, list_models
+from gateway.relay.upstream.client import Upstreams
 from gateway.routing.snapshot import Provider as ProviderValue
 from gateway.store.documents import KINDS, Refused
 
@@ -28,38 +28,38 @@ _PROVIDERS = KINDS["providers"]
 
 
 class TestIn(Schema):
-    """The model that is asked for one word; empty asks for the list of models."""
+    """The model to send a short prompt to; empty to list the models."""
 
     model: str = ""
 
 
 class NewTestIn(TestIn):
-    """A provider's document, which is tested without being saved."""
+    """A provider document to test without saving it."""
 
     provider: dict[str, Any]
 
 
 class TestOut(Schema):
-    """What came of a test.
+    """The result of a connection test.
 
     Attributes:
         ms: how long it took; null if nothing was sent.
-        words: the upstream's own about a failure, or the model's answer.
-        asked: the model that was asked; empty if the list of models was.
-        models: how many are on the list.
-        status: the upstream's, where the list was refused.
+        message: the upstream's error message, or the model's reply.
+        model: the prompted model; empty if the models were listed.
+        model_count: number of listed models; null if a model was prompted.
+        status: the HTTP status of a failed request.
     """
 
     ok: bool
     ms: float | None
-    words: str
-    asked: str
-    models: int | None
+    message: str
+    model: str
+    model_count: int | None
     status: int | None
 
 
 class ListedOut(Schema):
-    """A model on the provider's list. Prices: US dollars per million tokens."""
+    """A model on the provider's list; prices in US dollars per million tokens."""
 
     name: str
     context_window: int | None
@@ -67,49 +67,49 @@ class ListedOut(Schema):
 
 
 class RepricedOut(ListedOut):
-    """A model of both lists, of which theirs has another price: `before` is ours."""
+    """A model with a different price on the provider's list; `before` is the current price."""
 
     before: dict[str, Decimal | None]
 
 
 class CatalogueOut(Schema):
-    """Their list against ours: what is new, what theirs has no more, what has another price.
+    """Differences between the provider's list and the registry.
 
-    Where `ok` is false the list could not be read: `words` and `status` say why.
+    If `ok` is false the list could not be read: `message` and `status` say why.
     """
 
     ok: bool
     ms: float
-    words: str
+    message: str
     status: int | None
     new: list[ListedOut]
-    gone: list[str]
+    missing: list[str]
     changed: list[RepricedOut]
-    same: int
+    unchanged: int
 
 
-class TakeIn(Schema):
-    """Names on the list: models to `add`, prices to take over, and ours to `drop`.
+class ModelImportIn(Schema):
+    """Names of models to `add`, to update the `price` of, and to `delete`.
 
-    Only what is gone from the list can be dropped.
+    Only models that are missing from the list can be deleted.
     """
 
     add: list[str] = []
     price: list[str] = []
-    drop: list[str] = []
+    delete: list[str] = []
 
 
-class TakenOut(Schema):
-    """How many rows were made, given other prices, and deleted."""
+class ModelImportOut(Schema):
+    """Number of models added, repriced and deleted."""
 
     added: int
-    priced: int
-    dropped: int
+    repriced: int
+    deleted: int
 
 
 @router.post("/test-provider", response=TestOut)
 def test_new_provider(request: HttpRequest, payload: NewTestIn) -> HttpResponse:
-    """Test a provider that is not there yet. Nothing is kept."""
+    """Test a provider without saving it."""
     values: list[ProviderValue] = []
 
     def act() -> HttpResponse:
@@ -121,23 +121,23 @@ def test_new_provider(request: HttpRequest, payload: NewTestIn) -> HttpResponse:
     answer = guarded(act)
     if not values:
         return answer
-    return _tested(values[0], payload.model)
+    return _run_test(values[0], payload.model)
 
 
 @router.post("/providers/{path:name}/test", response=TestOut)
 def test_provider(request: HttpRequest, name: str, payload: TestIn) -> HttpResponse:
-    """Test a provider as it is: it lists its models, or `model` says one word."""
-    return _with(name, lambda row: _tested(_value(row), payload.model))
+    """Test a saved provider: list its models, or send a short prompt to `model`."""
+    return _with_provider(name, lambda row: _run_test(_value(row), payload.model))
 
 
-@router.post("/providers/{path:name}/listed", response=CatalogueOut)
-def list_provider_models(request: HttpRequest, name: str) -> HttpResponse:
-    """Ask the provider for its models, and tell what differs from ours. Nothing changes."""
-    return _with(name, lambda row: reply(200, _against(row, _asked(row))))
+@router.post("/providers/{path:name}/upstream-models", response=CatalogueOut)
+def list_upstream_models(request: HttpRequest, name: str) -> HttpResponse:
+    """List the provider's models and compare them with the registry, without changes."""
+    return _with_provider(name, lambda row: reply(200, _catalogue_out(row, _fetch_catalogue(row))))
 
 
-def _with(name: str, act: Callable[[Provider], HttpResponse]) -> HttpResponse:
-    """What `act` answers for a provider. In no transaction: it asks the provider itself."""
+def _with_provider(name: str, act: Callable[[Provider], HttpResponse]) -> HttpResponse:
+    """Run `act` for a provider, without a transaction, as it calls the provider."""
     row: Provider | None = _PROVIDERS.find(name)
     if row is None:
         return missing(_PROVIDERS, name)
@@ -147,62 +147,64 @@ def _with(name: str, act: Callable[[Provider], HttpResponse]) -> HttpResponse:
         return failure(422, error.why, error.field)
 
 
-@router.post("/providers/{path:name}/take", response={200: TakenOut, 502: Problem})
-def take_provider_models(request: HttpRequest, name: str, payload: TakeIn) -> HttpResponse:
-    """Ask for the list again, and take over what is named of it: all of it, or nothing."""
-    return once(request, lambda: _with(name, lambda row: _taken(row, payload)))
+@router.post("/providers/{path:name}/import-models", response={200: ModelImportOut, 502: Problem})
+def import_provider_models(request: HttpRequest, name: str, payload: ModelImportIn) -> HttpResponse:
+    """Fetch the list again and apply the selection to the registry, all or nothing."""
+    return once(request, lambda: _with_provider(name, lambda row: _import_selection(row, payload)))
 
 
-def _taken(row: Provider, given: TakeIn) -> HttpResponse:
-    found = _asked(row)
-    if not found.ok:
-        return failure(502, f"the provider's list could not be read: {found.detail}")
-    listed = {model.name: model for model in found.models}
-    return guarded(lambda: _take_over(row, listed, given))
+def _import_selection(row: Provider, selection: ModelImportIn) -> HttpResponse:
+    catalogue = _fetch_catalogue(row)
+    if not catalogue.ok:
+        return failure(502, f"the provider's list could not be read: {catalogue.detail}")
+    listed = {model.name: model for model in catalogue.models}
+    return guarded(lambda: _apply_selection(row, listed, selection))
 
 
-def _take_over(row: Provider, listed: dict[str, Listed], given: TakeIn) -> HttpResponse:
+def _apply_selection(
+    row: Provider, listed: dict[str, ListedModel], selection: ModelImportIn
+) -> HttpResponse:
     for field in ("add", "price"):
-        for place, name in enumerate(getattr(given, field)):
+        for index, name in enumerate(getattr(selection, field)):
             if name not in listed:
-                raise Refused(f"{field}[{place}]", f"`{name[:200]}` is not on the list")
-    ours = {held.name: held for held in row.models.all()}
-    for place, name in enumerate(given.drop):
-        if name not in ours or name in listed:
-            raise Refused(f"drop[{place}]", f"`{name[:200]}` is not a model that is gone")
-    added = add_listed(row, [listed[name] for name in given.add])
-    priced = take_prices(row, [listed[name] for name in given.price])
-    for name in given.drop:
-        ours[name].delete()
-    return reply(200, {"added": added, "priced": priced, "dropped": len(given.drop)})
+                raise Refused(f"{field}[{index}]", f"`{name[:200]}` is not on the provider's list")
+    existing = {row_of_model.name: row_of_model for row_of_model in row.models.all()}
+    for index, name in enumerate(selection.delete):
+        if name not in existing or name in listed:
+            raise Refused(f"delete[{index}]", f"`{name[:200]}` is not missing from the list")
+    added = add_listed(row, [listed[name] for name in selection.add])
+    repriced = take_prices(row, [listed[name] for name in selection.price])
+    for name in selection.delete:
+        existing[name].delete()
+    return reply(200, {"added": added, "repriced": repriced, "deleted": len(selection.delete)})
 
 
 def _value(row: Provider) -> ProviderValue:
-    """The provider as it would be called. Raises Refused."""
+    """The provider as the gateway would call it. Raises Refused."""
     try:
         return store.provider_value(row)
     except ValueError as error:
         raise Refused("", str(error)) from None
 
 
-def _tested(value: ProviderValue, model: str) -> HttpResponse:
-    found: Trial = async_to_sync(attempt)(value, model.strip()[:200])
-    told = {
-        "ok": found.ok,
-        "ms": found.ms,
-        "words": found.words,
-        "asked": found.asked,
-        "models": found.count,
-        "status": found.status,
+def _run_test(value: ProviderValue, model: str) -> HttpResponse:
+    result: ConnectionTest = async_to_sync(run_connection_test)(value, model.strip()[:200])
+    test_out = {
+        "ok": result.ok,
+        "ms": result.ms,
+        "message": result.message,
+        "model": result.model,
+        "model_count": result.model_count,
+        "status": result.status,
     }
-    return reply(200, told)
+    return reply(200, test_out)
 
 
-def _asked(row: Provider) -> Catalogue:
+def _fetch_catalogue(row: Provider) -> ModelCatalog:
     return async_to_sync(_list)(_value(row))
 
 
-async def _list(value: ProviderValue) -> Catalogue:
+async def _list(value: ProviderValue) -> ModelCatalog:
     upstreams = Upstreams()
     try:
         return await list_models(upstreams, value)
@@ -210,26 +212,26 @@ async def _list(value: ProviderValue) -> Catalogue:
         await upstreams.close()
 
 
-def _against(row: Provider, found: Catalogue) -> dict[str, Any]:
-    rows = list(row.models.order_by("name")) if found.ok else []
-    diff = compare(found.models, rows, row.preset)
+def _catalogue_out(row: Provider, catalogue: ModelCatalog) -> dict[str, Any]:
+    rows = list(row.models.order_by("name")) if catalogue.ok else []
+    diff = compare(catalogue.models, rows, row.preset)
     changed = [
-        {**_listed(change.listed), "before": {name: change.before[name] for name in PRICES}}
+        {**_listed_out(change.listed), "before": {name: change.before[name] for name in PRICES}}
         for change in diff.changed
     ]
     return {
-        "ok": found.ok,
-        "ms": found.ms,
-        "words": found.detail,
-        "status": found.status,
-        "new": [_listed(model) for model in diff.new],
-        "gone": [gone.name for gone in diff.gone],
+        "ok": catalogue.ok,
+        "ms": catalogue.ms,
+        "message": catalogue.detail,
+        "status": catalogue.status,
+        "new": [_listed_out(model) for model in diff.new],
+        "missing": [gone.name for gone in diff.gone],
         "changed": changed,
-        "same": diff.same,
+        "unchanged": diff.same,
     }
 
 
-def _listed(model: Listed) -> dict[str, Any]:
+def _listed_out(model: ListedModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "context_window": model.context_window,

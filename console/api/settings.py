@@ -1,4 +1,4 @@
-"""Settings over the API: what holds and where it is from; those that are open can be changed."""
+"""Settings over the API: values with their origin; open settings can be changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
-from console.pace import slow
 from console.pages.settings import ROWS
+from console.pattern_speed import is_slow
 from gateway import store
 from gateway.api.resources import body_of, guarded, reply
 from gateway.models import Setting
@@ -24,11 +24,11 @@ class SettingOut(Schema):
     """A setting.
 
     Attributes:
-        value: null for a secret, and for what may hold one.
+        value: null for a secret, and for what may contain one.
         origin: `environment`, `file`, `database` or `default`.
-        ref: the variable or the place in a file that decides it.
+        ref: the variable or the position in a file that sets it.
         open: whether PATCH can change it.
-        problem: why what is kept can not be used, so that the default holds.
+        problem: why the stored value is invalid, so that the default is used.
     """
 
     name: str
@@ -46,7 +46,7 @@ class SettingsOut(Schema):
 
 
 class SettingsChange(Schema):
-    """Some of the settings that are open; null sets one back to the usual."""
+    """Some of the open settings; null resets one to its default."""
 
     log_bodies: bool | None = None
     row_days: int | None = None
@@ -58,7 +58,7 @@ class SettingsChange(Schema):
 
 @router.get("/settings", response=SettingsOut)
 def list_settings(request: HttpRequest) -> Any:
-    """What holds now, and where it is from. No secret is told."""
+    """Current settings and their origin, without secrets."""
     return _all()
 
 
@@ -73,22 +73,22 @@ _BODY = {
 @router.patch("/settings", response=SettingsOut, openapi_extra=_BODY)
 def change_settings(request: HttpRequest) -> HttpResponse:
     """Change some (a JSON merge patch). Every process uses it within a second."""
-    return guarded(lambda: _changed(body_of(request)))
+    return guarded(lambda: _apply_changes(body_of(request)))
 
 
-def _changed(given: dict[str, Any]) -> HttpResponse:
-    held = store.load_options().held
-    for name, value in given.items():
+def _apply_changes(changes: dict[str, Any]) -> HttpResponse:
+    options = store.load_options().held
+    for name, value in changes.items():
         if name not in OPTIONS:
-            raise Refused(name[:200], "there is no such setting, or it is the environment's")
-        if not held[name].open:
-            raise Owned(name, f"{held[name].ref} decides it: change it there")
+            raise Refused(name[:200], "there is no such setting, or only the environment sets it")
+        if not options[name].open:
+            raise Owned(name, f"{options[name].ref} sets it: change it there")
         if value is not None:
             _check(name, value)
     with transaction.atomic():
-        store.set_options({name: value for name, value in given.items() if value is not None})
-        usual = [name for name, value in given.items() if value is None]
-        for row in Setting.objects.filter(name__in=usual):
+        store.set_options({name: value for name, value in changes.items() if value is not None})
+        reset_names = [name for name, value in changes.items() if value is None]
+        for row in Setting.objects.filter(name__in=reset_names):
             row.delete()
     return reply(200, _all())
 
@@ -98,34 +98,36 @@ def _check(name: str, value: Any) -> None:
         OPTIONS[name].check(value)
     except ValueError as error:
         raise Refused(name, str(error)) from None
-    for place, pattern in enumerate(value if name == "masks" else ()):
-        if slow(mask(pattern)):
-            raise Refused(f"masks[{place}]", "it takes too long on long bodies; make it more exact")
+    for index, pattern in enumerate(value if name == "masks" else ()):
+        if is_slow(mask(pattern)):
+            raise Refused(f"masks[{index}]", "too slow on long bodies; use a more specific pattern")
 
 
 def _all() -> dict[str, Any]:
-    options = [
+    rows = [
         {
             "name": name,
-            "value": list(held.value) if isinstance(held.value, tuple) else held.value,
-            "origin": held.origin,
-            "ref": held.ref,
-            "open": held.open,
-            "problem": held.problem,
+            "value": list(option.value) if isinstance(option.value, tuple) else option.value,
+            "origin": option.origin,
+            "ref": option.ref,
+            "open": option.open,
+            "problem": option.problem,
         }
-        for name, held in store.load_options().held.items()
+        for name, option in store.load_options().held.items()
     ]
-    ours = {option.variable for option in OPTIONS.values()}
-    return {"items": options + [_variable(row) for row in ROWS if row.variable not in ours]}
+    option_variables = {setting.variable for setting in OPTIONS.values()}
+    return {
+        "items": rows + [_variable(row) for row in ROWS if row.variable not in option_variables]
+    }
 
 
 def _variable(row: Any) -> dict[str, Any]:
     origin = origin_of(row.variable)
     value = row.value
-    plain = value if isinstance(value, bool | int | float | None) else str(value)
+    scalar = value if isinstance(value, bool | int | float | None) else str(value)
     return {
         "name": row.variable,
-        "value": [str(item) for item in value] if isinstance(value, list | tuple) else plain,
+        "value": [str(item) for item in value] if isinstance(value, list | tuple) else scalar,
         "origin": "file" if row.generated and origin == "default" else origin,
         "ref": row.variable + ("_FILE" if origin == "file" else ""),
         "open": False,

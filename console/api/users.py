@@ -1,4 +1,4 @@
-"""People over the API: who may sign in, and what they may see."""
+"""User accounts over the API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_PASSWORD = 1000
 
 
 class UserIn(Schema):
-    """A new account. `bodies` is a viewer's grant to read what clients and models said."""
+    """A new account. `bodies` permits a viewer to read prompts and responses."""
 
     name: str
     password: str
@@ -36,7 +36,7 @@ class UserIn(Schema):
 
 
 class UserChange(Schema):
-    """What is to be different; what is left out or null stays.
+    """Changes of an account; fields that are omitted or null are unchanged.
 
     Sessions end with a new password, and with `active: false`.
     """
@@ -68,31 +68,31 @@ class UserPage(Schema):
 
 @router.get("/users", response=UserPage)
 def list_users(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
-    """A page of everybody."""
+    """A page of all accounts."""
     size = min(max(limit, 1), MAX_PAGE)
     rows = list(User.objects.filter(pk__gt=min(max(cursor, 0), 2**31)).order_by("pk")[: size + 1])
-    granted, shown = accounts.granted(), rows[:size]
-    items = [_told(row, granted) for row in shown]
-    return {"items": items, "next": shown[-1].pk if len(rows) > size else None}
+    granted, page_rows = accounts.granted(), rows[:size]
+    items = [_user_out(row, granted) for row in page_rows]
+    return {"items": items, "next": page_rows[-1].pk if len(rows) > size else None}
 
 
 @router.post("/users", response={201: UserOut})
-def make_user(request: HttpRequest, payload: UserIn) -> HttpResponse:
-    """Make an account. With an `Idempotency-Key`, only once, however often it is sent."""
-    return once(request, lambda: guarded(lambda: _made(payload)))
+def create_user(request: HttpRequest, payload: UserIn) -> HttpResponse:
+    """Create an account; once per `Idempotency-Key`."""
+    return once(request, lambda: guarded(lambda: _create_user(payload)))
 
 
 @router.get("/users/{name}", response=UserOut)
 def get_user(request: HttpRequest, name: str) -> Any:
     """One account, by its name."""
     row = _find(name)
-    return _missing(name) if row is None else _told(row, accounts.granted())
+    return _missing(name) if row is None else _user_out(row, accounts.granted())
 
 
 @router.patch("/users/{name}", response=UserOut)
 def change_user(request: HttpRequest, name: str, payload: UserChange) -> HttpResponse:
-    """Change role, grant, access or password: all that is given, or nothing."""
-    return _acted(name, lambda row: _changed(row, payload))
+    """Change role, permission, access or password, all or nothing."""
+    return _with_user(name, lambda row: _change_user(row, payload))
 
 
 @router.delete("/users/{name}", response={204: None})
@@ -103,53 +103,53 @@ def delete_user(request: HttpRequest, name: str) -> HttpResponse:
         accounts.delete(row)
         return HttpResponse(status=204)
 
-    return _acted(name, act)
+    return _with_user(name, act)
 
 
-def _acted(name: str, act: Any) -> HttpResponse:
-    """What `act` makes of the account, or why it can not be."""
+def _with_user(name: str, act: Any) -> HttpResponse:
+    """Run `act` for the account; the last admin is protected."""
     row = _find(name)
     if row is None:
         return _missing(name)
     try:
         return guarded(lambda: act(row))
     except accounts.LastAdmin:
-        return failure(409, "this is the only admin: make somebody else admin first", "role")
+        return failure(409, "this is the only admin: make another user an admin first", "role")
 
 
-def _made(given: UserIn) -> HttpResponse:
+def _create_user(user_in: UserIn) -> HttpResponse:
     try:
-        UnicodeUsernameValidator()(given.name)
+        UnicodeUsernameValidator()(user_in.name)
     except ValidationError as error:
         raise Refused("name", " ".join(error.messages)) from None
-    if len(given.name) > 150:
+    if len(user_in.name) > 150:
         raise Refused("name", "must have at most 150 characters")
-    if User.objects.filter(username__iexact=given.name).exists():
-        raise Refused("name", "somebody has this name already")
-    _check_password(given.password, User(username=given.name))
+    if User.objects.filter(username__iexact=user_in.name).exists():
+        raise Refused("name", "this name is already taken")
+    _check_password(user_in.password, User(username=user_in.name))
     try:
         with transaction.atomic():
             row = accounts.make(
-                given.name, given.password, admin=given.role == "admin", bodies=given.bodies
+                user_in.name, user_in.password, admin=user_in.role == "admin", bodies=user_in.bodies
             )
     except IntegrityError:
-        raise Refused("name", "somebody has this name already") from None
-    return reply(201, _told(row, accounts.granted()))
+        raise Refused("name", "this name is already taken") from None
+    return reply(201, _user_out(row, accounts.granted()))
 
 
-def _changed(row: User, given: UserChange) -> HttpResponse:
-    if given.password is not None:
-        _check_password(given.password, row)
-    if given.role is not None or given.bodies is not None:
-        admin = row.is_superuser if given.role is None else given.role == "admin"
-        held = row.pk in accounts.granted()
-        bodies = held if given.bodies is None else given.bodies
+def _change_user(row: User, change: UserChange) -> HttpResponse:
+    if change.password is not None:
+        _check_password(change.password, row)
+    if change.role is not None or change.bodies is not None:
+        admin = row.is_superuser if change.role is None else change.role == "admin"
+        granted = row.pk in accounts.granted()
+        bodies = granted if change.bodies is None else change.bodies
         accounts.set_role(row, admin=admin, bodies=bodies)
-    if given.active is not None:
-        accounts.set_active(row, active=given.active)
-    if given.password is not None:
-        accounts.set_password(row, given.password)
-    return reply(200, _told(row, accounts.granted()))
+    if change.active is not None:
+        accounts.set_active(row, active=change.active)
+    if change.password is not None:
+        accounts.set_password(row, change.password)
+    return reply(200, _user_out(row, accounts.granted()))
 
 
 def _check_password(password: str, user: User) -> None:
@@ -169,7 +169,7 @@ def _missing(name: str) -> HttpResponse:
     return failure(404, f"there is no user `{name[:200]}`")
 
 
-def _told(row: User, granted: set[int]) -> dict[str, Any]:
+def _user_out(row: User, granted: set[int]) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.get_username(),

@@ -1,4 +1,4 @@
-"""A provider's bill: a sum of some days, or its CSV file; and a newer price list."""
+"""Forms of the cost page: a provider's bill, the markup, and a newer price list."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.forms.limits import margin_field
+from gateway.accounting.bills import Line, read_csv
 from gateway.providers.prices import Book
-from gateway.store.bills import Line, read_csv
 from gateway.store.price_updates import MOST_BYTES, read_book
 
-_MOST_CSV = 4 * 1024 * 1024
+_MAX_CSV_BYTES = 4 * 1024 * 1024
 
 
-def _day() -> forms.DateInput:
+def _date_input() -> forms.DateInput:
     return forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 
 
 class BillForm(forms.Form):
-    """One sum for some days, or a file with a line for each day and model."""
+    """A bill: one amount for a period, or a file with a line for each day and model."""
 
-    since = forms.DateField(label=_("First day"), required=False, widget=_day())
-    until = forms.DateField(label=_("Last day"), required=False, widget=_day())
+    since = forms.DateField(label=_("Start date"), required=False, widget=_date_input())
+    until = forms.DateField(label=_("End date"), required=False, widget=_date_input())
     usd = forms.DecimalField(
-        label=_("Sum, in USD"),
+        label=_("Amount (USD)"),
         required=False,
         max_digits=20,
         decimal_places=10,
@@ -38,32 +38,38 @@ class BillForm(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        """Either of both; the lines are in `lines`."""
-        found = super().clean() or {}
-        upload = found.get("file")
+        """Read the amount or the file into `lines`."""
+        cleaned_data = super().clean() or {}
+        upload = cleaned_data.get("file")
         try:
-            found["lines"] = _uploaded(upload) if upload else self._typed(found)
+            cleaned_data["lines"] = (
+                _read_bill_upload(upload) if upload else self._entered_line(cleaned_data)
+            )
         except ValueError as error:
             self.add_error("file" if upload else "usd", str(error))
-        return found
+        return cleaned_data
 
-    def _typed(self, found: dict[str, Any]) -> list[Line]:
-        since, until, usd = found.get("since"), found.get("until"), found.get("usd")
+    def _entered_line(self, cleaned_data: dict[str, Any]) -> list[Line]:
+        since, until, usd = (
+            cleaned_data.get("since"),
+            cleaned_data.get("until"),
+            cleaned_data.get("usd"),
+        )
         if since is None or until is None or usd is None:
-            raise ValueError(_("Give both days and the sum, or a file."))
+            raise ValueError(_("Enter both dates and the amount, or choose a file."))
         if until < since:
-            raise ValueError(_("The last day is before the first."))
+            raise ValueError(_("The end date is before the start date."))
         return [Line(since, until, usd)]
 
     @property
-    def origin(self) -> str:
-        """The name of the file; empty for a sum that was typed in."""
+    def file_name(self) -> str:
+        """The name of the file; empty for an entered amount."""
         upload = self.cleaned_data.get("file")
         return str(upload.name)[:200] if upload else ""
 
 
-def _uploaded(upload: Any) -> list[Line]:
-    if upload.size > _MOST_CSV:
+def _read_bill_upload(upload: Any) -> list[Line]:
+    if upload.size > _MAX_CSV_BYTES:
         raise ValueError(_("The file is larger than 4 MB."))
     try:
         text = upload.read().decode("utf-8-sig")
@@ -71,12 +77,12 @@ def _uploaded(upload: Any) -> list[Line]:
         raise ValueError(_("The file is not UTF-8 text.")) from None
     lines = read_csv(text)
     if not lines:
-        raise ValueError(_("The file has no line but its head."))
+        raise ValueError(_("The file contains only a header."))
     return lines
 
 
 class MarginForm(forms.Form):
-    """What a dollar of cost is charged as, where nothing more exact says."""
+    """The default markup: what a dollar of cost is charged as."""
 
     margin = margin_field()
 
@@ -86,16 +92,16 @@ class PriceListForm(forms.Form):
 
     file = forms.FileField(
         label=_("Price list"),
-        help_text=_("A prices.json, as buildprices of a newer version writes it."),
+        help_text=_("A prices.json file written by buildprices of a newer version."),
     )
 
     @property
-    def origin(self) -> str:
+    def file_name(self) -> str:
         """The name of the file."""
         return str(getattr(self.files.get("file"), "name", ""))
 
     def clean_file(self) -> Book:
-        """The list, read."""
+        """The parsed price list."""
         upload = self.cleaned_data["file"]
         if upload.size > MOST_BYTES:
             raise forms.ValidationError(_("The file is larger than 8 MB."))

@@ -1,4 +1,4 @@
-"""A LiteLLM file: uploaded or pasted, then kept sealed between preview and import."""
+"""A LiteLLM file, uploaded or pasted, and encrypted between preview and import."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from gateway import litellm
-from gateway.litellm.reader import MAX_BYTES
-from gateway.litellm.upload import read_upload
+from gateway.compat.litellm import config as litellm_config
+from gateway.compat.litellm.config.reader import MAX_BYTES
+from gateway.compat.litellm.config.upload import read_upload
 
-# How long a preview may be looked at.
+# Lifetime of a preview.
 DRAFT_S = 3600
 
 
 class ImportForm(forms.Form):
-    """The file. Its keys are in it, so that no preview shows it again."""
+    """The file. It contains keys, so no preview displays it again."""
 
     file = forms.FileField(
         label=_("File"),
@@ -27,7 +27,7 @@ class ImportForm(forms.Form):
         widget=forms.ClearableFileInput(attrs={"accept": ".yaml,.yml,.txt", "class": "input"}),
     )
     text = forms.CharField(
-        label=_("Or its text"),
+        label=_("Or paste its contents"),
         required=False,
         max_length=MAX_BYTES,
         strip=False,
@@ -44,27 +44,27 @@ class ImportForm(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        """Read it: `config` and `text` are what it says, an error names the line."""
-        found = super().clean() or {}
+        """Parse the file into `config` and `text`; an error names the line."""
+        cleaned_data = super().clean() or {}
         if self.errors:
-            return found
-        upload = found.get("file")
+            return cleaned_data
+        upload = cleaned_data.get("file")
         field = "file" if upload else "text"
         try:
-            text = _decoded(upload) if upload else found["text"]
+            text = _decode_upload(upload) if upload else cleaned_data["text"]
             if not text.strip():
-                raise forms.ValidationError(_("Choose a file, or paste its text."))
-            found["config"] = read_upload(text)
-        except litellm.Mistake as mistake:
+                raise forms.ValidationError(_("Choose a file or paste its contents."))
+            cleaned_data["config"] = read_upload(text)
+        except litellm_config.Mistake as mistake:
             self.add_error(field, str(mistake))
         except forms.ValidationError as error:
             self.add_error(field, error)
         else:
-            found["text"] = text
-        return found
+            cleaned_data["text"] = text
+        return cleaned_data
 
 
-def _decoded(upload: Any) -> str:
+def _decode_upload(upload: Any) -> str:
     if upload.size > MAX_BYTES:
         raise forms.ValidationError(_("The file is larger than 1 MB."))
     try:
@@ -78,15 +78,17 @@ def _cipher() -> MultiFernet:
 
 
 def seal(text: str) -> str:
-    """The text for a hidden field: nobody who sees the page's source reads it."""
+    """Encrypt the text for a hidden field, so that the page source does not reveal it."""
     return _cipher().encrypt(zlib.compress(text.encode())).decode()
 
 
 def unseal(draft: str) -> str | None:
-    """The text again; None if the draft is too old or not ours."""
+    """Decrypt the text; None if the draft has expired or was not encrypted here."""
     try:
         inflater = zlib.decompressobj()
-        plain = inflater.decompress(_cipher().decrypt(draft.encode(), ttl=DRAFT_S), MAX_BYTES * 4)
+        text_bytes = inflater.decompress(
+            _cipher().decrypt(draft.encode(), ttl=DRAFT_S), MAX_BYTES * 4
+        )
     except (InvalidToken, zlib.error, UnicodeEncodeError):
         return None
-    return plain.decode()
+    return text_bytes.decode()

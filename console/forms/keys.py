@@ -1,4 +1,4 @@
-"""What may be set of an API key."""
+"""Forms of an API key: its settings, and the rotation of its secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.forms.limits import BudgetFields, LimitFields, plain
+from console.forms.limits import BudgetFields, LimitFields, trim_decimals
 from gateway.models import ApiKey, Route
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.store.compile import MAX_TAG, MAX_TAGS
@@ -21,24 +21,24 @@ GRACE: dict[str, timedelta] = {
     "week": timedelta(days=7),
     "month": timedelta(days=30),
 }
-_GRACE_WORDS = (
-    ("none", _("It ends at once")),
+_GRACE_CHOICES = (
+    ("none", _("Revoke immediately")),
     ("hour", _("1 hour")),
     ("day", _("24 hours")),
     ("week", _("7 days")),
     ("month", _("30 days")),
 )
-_BODIES = (("", _("As the route and the settings say")), ("yes", _("Yes")), ("no", _("No")))
-_MOMENT = "%Y-%m-%dT%H:%M"
+_BODIES_CHOICES = (("", _("Use the route and global settings")), ("yes", _("Yes")), ("no", _("No")))
+_DATETIME_FORMAT = "%Y-%m-%dT%H:%M"
 MAX_PATTERNS = 200
 
 
 class KeyForm(BudgetFields, LimitFields):
-    """A key but for its secret. `chosen` and `patterns` together are the row's `routes`."""
+    """Settings of a key. `chosen` and `patterns` together form the row's `routes`."""
 
     scope = forms.ChoiceField(
-        label=_("May use"),
-        choices=(("all", _("Every route")), ("some", _("Only these"))),
+        label=_("Route access"),
+        choices=(("all", _("All routes")), ("some", _("Selected routes"))),
         widget=forms.RadioSelect,
         initial="all",
     )
@@ -46,31 +46,31 @@ class KeyForm(BudgetFields, LimitFields):
         label=_("Routes"), required=False, widget=forms.CheckboxSelectMultiple
     )
     patterns = forms.CharField(
-        label=_("Other names and patterns"),
+        label=_("More names and patterns"),
         required=False,
         max_length=4000,
-        help_text=_("With commas between: claude-*, openai/gpt-5"),
+        help_text=_("Comma-separated: claude-*, openai/gpt-5"),
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
     )
     expires_at = forms.DateTimeField(
-        label=_("Good until"),
+        label=_("Expires"),
         required=False,
-        input_formats=[_MOMENT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
-        widget=forms.DateTimeInput(format=_MOMENT, attrs={"type": "datetime-local"}),
-        help_text=_("UTC. Empty: for good."),
+        input_formats=[_DATETIME_FORMAT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
+        widget=forms.DateTimeInput(format=_DATETIME_FORMAT, attrs={"type": "datetime-local"}),
+        help_text=_("In UTC. Leave empty to never expire."),
     )
     tags = forms.CharField(
         label=_("Tags"),
         required=False,
         max_length=4000,
-        help_text=_("With commas between. Routes may choose their targets by them."),
+        help_text=_("Comma-separated. Routes can select targets by tag."),
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
     )
     bodies = forms.ChoiceField(
         label=_("Store bodies"),
-        choices=_BODIES,
+        choices=_BODIES_CHOICES,
         required=False,
-        help_text=_("What its clients send and what models answer."),
+        help_text=_("Prompts and responses of requests with this key."),
     )
 
     class Meta:
@@ -79,71 +79,81 @@ class KeyForm(BudgetFields, LimitFields):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        plain(self.initial)
+        trim_decimals(self.initial)
         names = list(Route.objects.values_list("name", flat=True).order_by("name"))
         self.fields["chosen"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
-        self.fields["name"].help_text = _("Who or what uses it.")
+        self.fields["name"].help_text = _("Describes who or what uses the key.")
         self.fields["team"].label = _("Team or project")
-        self.fields["team"].help_text = _("Its budget and limits hold beside the key's own.")
-        self.fields["user"].label = _("User")
-        self.fields["user"].help_text = _("Whom it was given to: a person, an agent, a service.")
-        allowed = _texts(self.instance.routes)
+        self.fields["team"].help_text = _(
+            "Its budget and limits apply in addition to the key's own."
+        )
+        self.fields["user"].label = _("Owner")
+        self.fields["user"].help_text = _("The person, agent or service that holds the key.")
+        allowed_routes = _string_items(self.instance.routes)
         bodies = self.instance.log_bodies
         self.initial = {
             **self.initial,
-            "scope": "some" if allowed else "all",
-            "chosen": [name for name in allowed if name in names],
-            "patterns": ", ".join(name for name in allowed if name not in names),
-            "tags": ", ".join(_texts(self.instance.tags)),
+            "scope": "some" if allowed_routes else "all",
+            "chosen": [name for name in allowed_routes if name in names],
+            "patterns": ", ".join(name for name in allowed_routes if name not in names),
+            "tags": ", ".join(_string_items(self.instance.tags)),
             "bodies": "" if bodies is None else "yes" if bodies else "no",
         }
 
     def clean_expires_at(self) -> Any:
-        """A time to come, unless it is the one that was there."""
-        moment = self.cleaned_data["expires_at"]
-        if moment and "expires_at" in self.changed_data and moment <= timezone.now():
-            raise forms.ValidationError(_("This time is over. To end a key now, revoke it."))
-        return moment
+        """Require a future time, unless the stored one is unchanged."""
+        expires_at = self.cleaned_data["expires_at"]
+        if expires_at and "expires_at" in self.changed_data and expires_at <= timezone.now():
+            raise forms.ValidationError(
+                _("This time is in the past. To disable the key now, revoke it.")
+            )
+        return expires_at
 
     def clean_patterns(self) -> list[str]:
-        """The names, each once."""
-        given = (text.strip() for text in self.cleaned_data["patterns"].split(","))
-        found = list(dict.fromkeys(text for text in given if text))
-        if len(found) > MAX_PATTERNS or any(len(text) > 200 for text in found):
-            raise forms.ValidationError(_("At most 200 names of 200 characters."))
-        return found
+        """The names without duplicates."""
+        entries = (text.strip() for text in self.cleaned_data["patterns"].split(","))
+        patterns = list(dict.fromkeys(text for text in entries if text))
+        if len(patterns) > MAX_PATTERNS or any(len(text) > 200 for text in patterns):
+            raise forms.ValidationError(_("Enter at most 200 names of up to 200 characters."))
+        return patterns
 
     def clean_tags(self) -> list[str]:
-        """The tags, each once."""
-        given = (text.strip() for text in self.cleaned_data["tags"].split(","))
-        found = list(dict.fromkeys(text for text in given if text))
-        if len(found) > MAX_TAGS or any(len(text) > MAX_TAG for text in found):
-            words = {"count": MAX_TAGS, "most": MAX_TAG}
-            raise forms.ValidationError(_("At most %(count)d tags of %(most)d characters.") % words)
-        return found
+        """The tags without duplicates."""
+        entries = (text.strip() for text in self.cleaned_data["tags"].split(","))
+        tags = list(dict.fromkeys(text for text in entries if text))
+        if len(tags) > MAX_TAGS or any(len(text) > MAX_TAG for text in tags):
+            params = {"count": MAX_TAGS, "length": MAX_TAG}
+            raise forms.ValidationError(
+                _("Enter at most %(count)d tags of up to %(length)d characters.") % params
+            )
+        return tags
 
     def clean(self) -> dict[str, Any]:
-        """Only some routes means at least one."""
-        found = super().clean() or {}
-        if found.get("scope") == "some" and not self._allowed() and "patterns" in found:
-            self.add_error("scope", _("Choose at least one route, or every route."))
-        return found
+        """Require a route if access is limited to selected routes."""
+        cleaned_data = super().clean() or {}
+        if (
+            cleaned_data.get("scope") == "some"
+            and not self._allowed_routes()
+            and "patterns" in cleaned_data
+        ):
+            self.add_error("scope", _("Choose at least one route, or allow all routes."))
+        return cleaned_data
 
-    def _allowed(self) -> list[str]:
-        given = self.cleaned_data
-        return [*given.get("chosen", ()), *given.get("patterns", ())]
+    def _allowed_routes(self) -> list[str]:
+        cleaned_data = self.cleaned_data
+        return [*cleaned_data.get("chosen", ()), *cleaned_data.get("patterns", ())]
 
     @property
-    def values(self) -> dict[str, Any]:
-        """The fields of the row, for a key that is not there yet."""
+    def row_values(self) -> dict[str, Any]:
+        """Column values for a new key."""
         names = [name for name in self.Meta.fields if name != "name"]
-        found = {name: self.cleaned_data[name] for name in names}
+        column_values = {name: self.cleaned_data[name] for name in names}
         tags = self.cleaned_data["tags"]
         routes = self._routes()
-        return {**found, "routes": routes, "tags": tags, "log_bodies": self._log_bodies()}
+        return {**column_values, "routes": routes, "tags": tags, "log_bodies": self._log_bodies()}
 
     def _routes(self) -> list[str]:
-        return self._allowed() if self.cleaned_data["scope"] == "some" else []
+        return self._allowed_routes() if self.cleaned_data["scope"] == "some" else []
 
     def _log_bodies(self) -> bool | None:
         return {"yes": True, "no": False}.get(self.cleaned_data["bodies"])
@@ -158,16 +168,16 @@ class KeyForm(BudgetFields, LimitFields):
 
 
 class RotateForm(forms.Form):
-    """How long the secret that a key has now stays good."""
+    """How long the current secret stays valid after rotation."""
 
-    grace = forms.ChoiceField(label=_("The old secret stays good for"), choices=_GRACE_WORDS)
+    grace = forms.ChoiceField(label=_("Keep the old secret valid for"), choices=_GRACE_CHOICES)
 
     @property
-    def span(self) -> timedelta:
-        """The chosen time."""
+    def grace_period(self) -> timedelta:
+        """The selected grace period."""
         return GRACE[self.cleaned_data["grace"]]
 
 
-def _texts(value: Any) -> list[str]:
-    """The row's names; a row may hold anything."""
+def _string_items(value: Any) -> list[str]:
+    """The strings of a JSON column, which may contain anything."""
     return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

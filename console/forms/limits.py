@@ -1,4 +1,4 @@
-"""The fields of limits and budgets, for the forms of whatever has them."""
+"""Fields of limits and budgets, shared by several forms."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from gateway.models.cost import MOST_MARGIN
+from gateway.models.cost import MAX_MARGIN
 from gateway.models.limits import BUDGETS, LIMITS
 
 
-def _usd(label: Any) -> forms.DecimalField:
+def _usd_field(label: Any) -> forms.DecimalField:
     return forms.DecimalField(
         label=label,
         required=False,
@@ -24,21 +24,21 @@ def _usd(label: Any) -> forms.DecimalField:
     )
 
 
-def count(label: Any) -> forms.IntegerField:
-    """A number that must not be passed."""
+def limit_field(label: Any) -> forms.IntegerField:
+    """A field for an upper limit."""
     return forms.IntegerField(label=label, required=False, min_value=1, max_value=2**53)
 
 
 class LimitFields(forms.ModelForm):  # type: ignore[type-arg]
-    """Requests and tokens in a time, and requests at a time."""
+    """Limits of requests and tokens per period, and of concurrent requests."""
 
-    limit_rpm = count(_("Requests a minute"))
-    limit_rph = count(_("Requests an hour"))
-    limit_rpd = count(_("Requests a day"))
-    limit_tpm = count(_("Tokens a minute"))
-    limit_tph = count(_("Tokens an hour"))
-    limit_tpd = count(_("Tokens a day"))
-    limit_concurrency = count(_("Requests at a time"))
+    limit_rpm = limit_field(_("Requests per minute"))
+    limit_rph = limit_field(_("Requests per hour"))
+    limit_rpd = limit_field(_("Requests per day"))
+    limit_tpm = limit_field(_("Tokens per minute"))
+    limit_tph = limit_field(_("Tokens per hour"))
+    limit_tpd = limit_field(_("Tokens per day"))
+    limit_concurrency = limit_field(_("Concurrent requests"))
 
     @property
     def limit_fields(self) -> list[forms.BoundField]:
@@ -47,35 +47,35 @@ class LimitFields(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def margin_field() -> forms.DecimalField:
-    """What a dollar of cost is charged as."""
+    """The markup: what a dollar of cost is charged as."""
     return forms.DecimalField(
-        label=_("Charged, times cost"),
+        label=_("Markup (x cost)"),
         required=False,
         min_value=0,
-        max_value=MOST_MARGIN,
+        max_value=MAX_MARGIN,
         max_digits=10,
         decimal_places=4,
         widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal", "placeholder": "1"}),
         help_text=_(
-            "1.2 is a fifth more. A key's counts before its team's, a provider's, the "
-            "settings'. Budgets count what is charged."
+            "1.2 charges 20% more than cost. The key's markup takes precedence, then the "
+            "team's, the provider's and the global one. Budgets use the charged amount."
         ),
     )
 
 
 class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
-    """US dollars for a day, a week, a month and in all."""
+    """Budgets in US dollars: daily, weekly, monthly and total."""
 
-    budget_day_usd = _usd(_("A day, in USD"))
-    budget_week_usd = _usd(_("A week, in USD"))
-    budget_month_usd = _usd(_("A month, in USD"))
-    budget_total_usd = _usd(_("In all, in USD"))
+    budget_day_usd = _usd_field(_("Daily (USD)"))
+    budget_week_usd = _usd_field(_("Weekly (USD)"))
+    budget_month_usd = _usd_field(_("Monthly (USD)"))
+    budget_total_usd = _usd_field(_("Total (USD)"))
     budget_soft_percent = forms.IntegerField(
-        label=_("Warn from, in percent"),
+        label=_("Warn at (%)"),
         required=False,
         min_value=1,
         max_value=100,
-        help_text=_("Of any of them. Answers then say so in x-dragoman-budget."),
+        help_text=_("Share of any budget. Responses then carry x-dragoman-budget."),
     )
 
     margin = margin_field()
@@ -86,8 +86,8 @@ class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
         return [self[name] for name in (*BUDGETS, "margin") if name in self.fields]
 
 
-def plain(initial: MutableMapping[str, Any]) -> None:
-    """Write decimals without the zeros of their column."""
+def trim_decimals(initial: MutableMapping[str, Any]) -> None:
+    """Remove trailing zeros from decimals, in place."""
     for name, value in initial.items():
         if isinstance(value, Decimal):
             initial[name] = f"{value.normalize():f}"

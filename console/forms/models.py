@@ -1,4 +1,4 @@
-"""What may be changed of a model. What is empty is as the tables have it."""
+"""Forms of a model. An empty field uses the value of the built-in tables."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from django import forms
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
-from console.facts import FACTS, PRICES, TRAITS, Fact, Value, facts_of, rate_of
-from console.forms.price_lines import above_of, above_text, tiers_of, tiers_text
+from console.forms.price_lines import (
+    long_prompt_text,
+    parse_long_prompt_prices,
+    parse_tiers,
+    tiers_text,
+)
+from console.model_facts import FACTS, PRICES, TRAITS, Fact, Value, facts_of, rate_of
 from gateway.models import Model, Provider
 from gateway.providers.prices import price_for
 from gateway.store.model_prices import above_value, tiers_value
@@ -19,7 +24,7 @@ _FLAGS = {"yes": True, "no": False}
 
 
 class FactsForm(forms.Form):
-    """One field for each fact, by its name; `model` is changed by `save`."""
+    """One field for each fact, by its name; `save` changes `model`."""
 
     def __init__(self, *args: Any, model: Model, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -27,47 +32,47 @@ class FactsForm(forms.Form):
         self.values = facts_of(model)
         for fact in FACTS:
             value = self.values[fact.name]
-            self.fields[fact.name] = _field(fact, value)
+            self.fields[fact.name] = _fact_field(fact, value)
             if value.source.origin == "own":
-                self.initial[fact.name] = _shown(fact, value.value)
-        self.fields["tiers"] = _text(
+                self.initial[fact.name] = _form_value(fact, value.value)
+        self.fields["tiers"] = _lines_field(
             _("Service tiers"),
-            _("One a line: flex 0.5 (a share of the prices above), or priority input=4 output=20."),
+            _("One per line: flex 0.5 (factor on prices above), or priority input=4 output=20."),
         )
-        self.fields["above"] = _text(
+        self.fields["above"] = _lines_field(
             _("Long prompts"),
-            _("One a line: 200000 input=6 output=22.5. All tokens of a longer prompt cost that."),
+            _("One per line: 200000 input=6 output=22.5. Applies to all tokens of longer prompts."),
         )
         self.initial["tiers"] = tiers_text(model.price_tiers)
-        self.initial["above"] = above_text(model.price_above)
+        self.initial["above"] = long_prompt_text(model.price_above)
 
     def clean(self) -> dict[str, Any]:
-        """The lines of prices, tried on the model's list price."""
-        found = super().clean() or {}
-        listed = price_for(self.model.provider.preset, self.model.name)
-        ways: tuple[tuple[str, Any, Any], ...] = (
-            ("tiers", tiers_of, tiers_value),
-            ("above", above_of, above_value),
+        """Parse the price lines and validate them against the model's list price."""
+        cleaned_data = super().clean() or {}
+        list_price = price_for(self.model.provider.preset, self.model.name)
+        price_fields: tuple[tuple[str, Any, Any], ...] = (
+            ("tiers", parse_tiers, tiers_value),
+            ("above", parse_long_prompt_prices, above_value),
         )
-        for name, read, value in ways:
+        for name, parse, validate in price_fields:
             try:
-                told = read(found.get(name, ""))
-                value([] if told is None else told, listed)
+                prices = parse(cleaned_data.get(name, ""))
+                validate([] if prices is None else prices, list_price)
             except ValueError as error:
                 self.add_error(name, str(error))
             else:
-                found[name] = told
-        return found
+                cleaned_data[name] = prices
+        return cleaned_data
 
     def save(self) -> Model:
-        """Keep what was filled in; traits that have no field here stay as they are."""
+        """Store the entered values; traits without a field here are unchanged."""
         row = self.model
         traits = dict(row.traits) if isinstance(row.traits, dict) else {}
         for fact in TRAITS:
-            given = self.cleaned_data[fact.name]
+            entered = self.cleaned_data[fact.name]
             traits.pop(fact.name, None)
-            if given not in (None, ""):
-                traits[fact.name] = _FLAGS[given] if fact.kind == "flag" else given
+            if entered not in (None, ""):
+                traits[fact.name] = _FLAGS[entered] if fact.kind == "flag" else entered
         row.traits = traits
         for fact in PRICES:
             setattr(row, f"price_{rate_of(fact)}", self.cleaned_data[fact.name])
@@ -77,21 +82,21 @@ class FactsForm(forms.Form):
         return row
 
 
-def _text(label: Any, words: Any) -> forms.CharField:
+def _lines_field(label: Any, help_text: Any) -> forms.CharField:
     attrs = {"class": "input mono", "rows": 3, "spellcheck": "false", "wrap": "off"}
     return forms.CharField(
         label=label,
         required=False,
         max_length=4000,
-        help_text=words,
+        help_text=help_text,
         widget=forms.Textarea(attrs=attrs),
     )
 
 
-def _field(fact: Fact, value: Value) -> forms.Field:
+def _fact_field(fact: Fact, value: Value) -> forms.Field:
     default = value.source if value.source.origin == "learned" else value.default
     if fact.kind == "tokens":
-        attrs = {"placeholder": _plain(default.value), "inputmode": "numeric"}
+        attrs = {"placeholder": _number_text(default.value), "inputmode": "numeric"}
         return forms.IntegerField(
             label=fact.label,
             required=False,
@@ -100,7 +105,7 @@ def _field(fact: Fact, value: Value) -> forms.Field:
             widget=forms.NumberInput(attrs=attrs),
         )
     if fact.kind == "usd":
-        attrs = {"placeholder": _plain(default.value), "inputmode": "decimal", "step": "any"}
+        attrs = {"placeholder": _number_text(default.value), "inputmode": "decimal", "step": "any"}
         return forms.DecimalField(
             label=fact.label,
             required=False,
@@ -110,34 +115,34 @@ def _field(fact: Fact, value: Value) -> forms.Field:
             widget=forms.NumberInput(attrs=attrs),
         )
     choices = fact.choices or (("yes", _("Yes")), ("no", _("No")))
-    words = dict(choices).get(str(_shown(fact, default.value)), "")
-    first = ("", _t("Default: %(value)s") % {"value": str(words).lower()})
-    return forms.ChoiceField(label=fact.label, required=False, choices=(first, *choices))
+    default_label = dict(choices).get(str(_form_value(fact, default.value)), "")
+    default_choice = ("", _t("Default: %(value)s") % {"value": str(default_label).lower()})
+    return forms.ChoiceField(label=fact.label, required=False, choices=(default_choice, *choices))
 
 
-def _shown(fact: Fact, value: Any) -> Any:
-    """A value as its field has it."""
+def _form_value(fact: Fact, value: Any) -> Any:
+    """A value in the form that its field uses."""
     if fact.kind == "flag":
         return "yes" if value else "no"
-    return _plain(value) if fact.kind == "usd" else value
+    return _number_text(value) if fact.kind == "usd" else value
 
 
-def _plain(value: Any) -> str:
-    """A number without needless zeros."""
+def _number_text(value: Any) -> str:
+    """A number without trailing zeros."""
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     return "" if value is None else str(value)
 
 
 class NewModelForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A model by the name that its provider calls it."""
+    """A new model, by the provider's model ID."""
 
     class Meta:
         model = Model
         fields = ("provider", "name")
         labels = {"provider": _("Provider"), "name": _("Model")}
         help_texts = {
-            "name": _("As the provider writes it, such as gpt-5-mini. * stands for any name."),
+            "name": _("The provider's model ID, such as gpt-5-mini. * matches any name."),
         }
         widgets = {
             "name": forms.TextInput(
@@ -150,8 +155,10 @@ class NewModelForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["provider"].queryset = Provider.objects.order_by("name")  # type: ignore[attr-defined]
 
     def clean_name(self) -> str:
-        """A name that can be written on one line."""
+        """The name, which must be printable on one line."""
         name = str(self.cleaned_data["name"]).strip()
         if not name.isprintable():
-            raise forms.ValidationError(_("A name has no line breaks or control characters."))
+            raise forms.ValidationError(
+                _("Names cannot contain line breaks or control characters.")
+            )
         return name

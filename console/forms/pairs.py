@@ -1,4 +1,4 @@
-"""A field of names and values, one pair a line."""
+"""A field of names and values, one pair per line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from gateway.providers.redact import MASK, SECRET_HEADERS, scrub
+from gateway.models.sealed import REFERENCE
+from gateway.providers.redact import MASK, is_secret_name, scrub
 
-REFERENCE = "os.environ/"
 MAX_CHARS = 8000
-_TELLTALE = ("key", "token", "secret", "auth", "cookie", "password")
 
 
 class PairsField(forms.CharField):
@@ -25,7 +24,7 @@ class PairsField(forms.CharField):
         )
 
     def prepare_value(self, value: Any) -> Any:
-        """A dictionary as lines; what was typed stays as it is."""
+        """A dictionary as lines; entered text is unchanged."""
         if not isinstance(value, dict):
             return value
         gap = " " if self.separator == ":" else ""
@@ -33,34 +32,32 @@ class PairsField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """The pairs. Raises ValidationError for a line without a separator."""
-        found: dict[str, str] = {}
+        pairs: dict[str, str] = {}
         for line in str(super().to_python(value) or "").splitlines():
             if not line.strip():
                 continue
             name, separator, text = line.partition(self.separator)
             if not separator or not name.strip():
                 raise forms.ValidationError(
-                    _("“%(line)s” has no “%(mark)s”."),
-                    params={"line": line.strip()[:60], "mark": self.separator},
+                    _("“%(line)s” has no “%(separator)s”."),
+                    params={"line": line.strip()[:60], "separator": self.separator},
                 )
-            found[name.strip()] = text.strip()
-        return found
+            pairs[name.strip()] = text.strip()
+        return pairs
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Whether the lines mean something else than before."""
+        """Whether the pairs differ from the initial ones."""
         return bool((initial or {}) != self.to_python(data))
 
 
-def hidden(pairs: Any) -> dict[str, str]:
-    """The pairs with what may be a secret as `***`; a reference to a variable is none."""
+def mask_pairs(pairs: Any) -> dict[str, str]:
+    """The pairs with possible secrets as `***`; a reference to a variable is no secret."""
     if not isinstance(pairs, dict):
         return {}
-    return {str(name): _shown(str(name), str(text)) for name, text in pairs.items()}
+    return {str(name): _mask_value(str(name), str(text)) for name, text in pairs.items()}
 
 
-def _shown(name: str, text: str) -> str:
+def _mask_value(name: str, text: str) -> str:
     if text.startswith(REFERENCE):
         return text
-    lower = name.lower()
-    told = lower in SECRET_HEADERS or any(part in lower for part in _TELLTALE)
-    return MASK if told or scrub(text) != text else text
+    return MASK if is_secret_name(name) or scrub(text) != text else text

@@ -1,7 +1,7 @@
 """Prices of service tiers and of long prompts as lines of text, and back.
 
 flex 0.5                       half the standard price
-priority input=4 output=20     prices; the rest as the standard
+priority input=4 output=20     prices; others as the standard
 200000 input=6 output=22.5     prompts longer than so many tokens
 """
 
@@ -16,61 +16,65 @@ Rates = dict[str, str]
 
 
 def tiers_text(tiers: Any) -> str:
-    """The lines of a row's tiers."""
-    held = tiers if isinstance(tiers, Mapping) else {}
-    return "\n".join(f"{name} {_told(value)}" for name, value in held.items())
+    """Lines of the prices of service tiers."""
+    tier_prices = tiers if isinstance(tiers, Mapping) else {}
+    return "\n".join(f"{name} {_rates_text(value)}" for name, value in tier_prices.items())
 
 
-def above_text(above: Any) -> str:
-    """The lines of a row's prices of long prompts."""
+def long_prompt_text(above: Any) -> str:
+    """Lines of the prices of long prompts."""
     lines = []
-    for item in above if isinstance(above, list) else []:
-        rest = {name: value for name, value in item.items() if name != "tokens"}
-        lines.append(f"{item.get('tokens', '')} {_told(rest)}")
+    for threshold in above if isinstance(above, list) else []:
+        rates = {name: value for name, value in threshold.items() if name != "tokens"}
+        lines.append(f"{threshold.get('tokens', '')} {_rates_text(rates)}")
     return "\n".join(lines)
 
 
-def _told(value: Any) -> str:
+def _rates_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{name}={price}" for name, price in value.items() if price is not None)
     return str(value)
 
 
-def tiers_of(text: str) -> dict[str, str | Rates]:
-    """The tiers of some lines. Raises ValueError, which names the line."""
-    found: dict[str, str | Rates] = {}
-    for name, rest in _lines(text):
-        found[name] = rest[0] if len(rest) == 1 and "=" not in rest[0] else _rates(name, rest)
-    return found
+def parse_tiers(text: str) -> dict[str, str | Rates]:
+    """Parse lines of service tiers. Raises ValueError, which names the line."""
+    tiers: dict[str, str | Rates] = {}
+    for name, terms in _split_lines(text):
+        tiers[name] = (
+            terms[0] if len(terms) == 1 and "=" not in terms[0] else _parse_rates(name, terms)
+        )
+    return tiers
 
 
-def above_of(text: str) -> list[dict[str, Any]] | None:
-    """The prices of long prompts; None if nothing is said. Raises ValueError."""
-    found: list[dict[str, Any]] = []
-    for name, rest in _lines(text):
-        if not (name.isascii() and name.isdecimal()):
-            raise ValueError(_("%(name)s: a number of tokens comes first.") % {"name": name[:40]})
-        found.append({"tokens": int(name), **_rates(name, rest)})
-    return found or None
+def parse_long_prompt_prices(text: str) -> list[dict[str, Any]] | None:
+    """Parse lines of long-prompt prices; None if there are none. Raises ValueError."""
+    thresholds: list[dict[str, Any]] = []
+    for tokens, terms in _split_lines(text):
+        if not (tokens.isascii() and tokens.isdecimal()):
+            raise ValueError(
+                _("%(name)s: start the line with a number of tokens.") % {"name": tokens[:40]}
+            )
+        thresholds.append({"tokens": int(tokens), **_parse_rates(tokens, terms)})
+    return thresholds or None
 
 
-def _lines(text: str) -> list[tuple[str, list[str]]]:
-    found = []
+def _split_lines(text: str) -> list[tuple[str, list[str]]]:
+    lines = []
     for line in text.splitlines():
-        name, *rest = line.split() or [""]
-        if name and not rest:
-            raise ValueError(_("%(name)s: its price is missing.") % {"name": name[:40]})
+        name, *terms = line.split() or [""]
+        if name and not terms:
+            raise ValueError(_("%(name)s: add a price.") % {"name": name[:40]})
         if name:
-            found.append((name, rest))
-    return found
+            lines.append((name, terms))
+    return lines
 
 
-def _rates(name: str, words: list[str]) -> Rates:
-    found = {}
-    for word in words:
-        rate, sign, price = word.partition("=")
-        if not sign:
-            said = _("%(name)s: a price is written as input=1.5.")
-            raise ValueError(said % {"name": name[:40]})
-        found[rate] = price
-    return found
+def _parse_rates(name: str, terms: list[str]) -> Rates:
+    rates = {}
+    for term in terms:
+        rate, separator, price = term.partition("=")
+        if not separator:
+            message = _("%(name)s: write prices as input=1.5.")
+            raise ValueError(message % {"name": name[:40]})
+        rates[rate] = price
+    return rates

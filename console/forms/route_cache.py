@@ -1,6 +1,6 @@
-"""How a route keeps its answers, as typed in the editor: how long, and who shares them.
+"""Response cache of a route, as entered in the editor: its TTL and scope.
 
-What the editor does not show travels with it as JSON.
+Options that the editor does not display are carried along as JSON.
 """
 
 from __future__ import annotations
@@ -12,35 +12,37 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateway.routing.cache import MOST_TTL_S, TTL_S, policy
+from gateway.routing.cache_policy import MAX_TTL_S, TTL_S, policy
 
 SCOPES: dict[str, str | Promise] = {
-    "key": gettext_lazy("each key its own"),
-    "team": gettext_lazy("the keys of a team share"),
-    "route": gettext_lazy("all keys share"),
+    "key": gettext_lazy("Per key"),
+    "team": gettext_lazy("Per team"),
+    "route": gettext_lazy("Shared by all keys"),
 }
-Typed = tuple[str, str, str]
+CacheFields = tuple[str, str, str]
 
 
-def typed(cache: dict[str, Any]) -> Typed:
-    """The seconds, the scope, and the rest as JSON; no seconds where nothing is kept."""
-    rest = {name: value for name, value in cache.items() if name not in {"ttl_s", "scope"}}
+def cache_fields(cache: dict[str, Any]) -> CacheFields:
+    """TTL, scope and the other options as JSON; an empty TTL if the cache is off."""
+    extra = {name: value for name, value in cache.items() if name not in {"ttl_s", "scope"}}
     seconds = str(cache.get("ttl_s", TTL_S)) if cache else ""
-    return seconds, str(cache.get("scope", "key")), json.dumps(rest, sort_keys=True)
+    return seconds, str(cache.get("scope", "key")), json.dumps(extra, sort_keys=True)
 
 
-def told(seconds: str, scope: str, rest: str) -> dict[str, Any]:
-    """What a row holds. Raises ValueError in words for a person."""
-    plain = seconds.replace(" ", "").replace(",", "")
-    if not plain or plain == "0":
+def parse_cache(seconds: str, scope: str, extra_json: str) -> dict[str, Any]:
+    """The cache options of the document. Raises ValueError with a message for the form."""
+    digits = seconds.replace(" ", "").replace(",", "")
+    if not digits or digits == "0":
         return {}
-    if not (plain.isascii() and plain.isdigit() and 0 < int(plain[:12]) <= MOST_TTL_S):
-        raise ValueError(_("a number from 1 to %(most)d, or nothing") % {"most": MOST_TTL_S})
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:12]) <= MAX_TTL_S):
+        raise ValueError(
+            _("Enter a number from 1 to %(maximum)d, or leave it empty.") % {"maximum": MAX_TTL_S}
+        )
     try:
-        kept = json.loads(rest)
+        extra = json.loads(extra_json)
     except ValueError:
-        kept = {}
-    found = kept if isinstance(kept, dict) else {}
-    found |= {"ttl_s": int(plain), "scope": scope if scope in SCOPES else "key"}
-    policy(found)
-    return found
+        extra = {}
+    cache = extra if isinstance(extra, dict) else {}
+    cache |= {"ttl_s": int(digits), "scope": scope if scope in SCOPES else "key"}
+    policy(cache)
+    return cache

@@ -1,7 +1,7 @@
-"""The draft of a route: what stands in the editor, as typed, and what its buttons do to it.
+"""The draft of a route: the editor's fields as entered, and the actions of its buttons.
 
-The whole draft travels in the form, so nothing is lost and nothing is kept on the server.
-`item` fields say the order: `step:<key>` and, after it, the `target:<key>` of that step;
+The form carries the complete draft, so the server stores nothing between requests.
+`item` fields define the order: `step:<key>` and, after it, the `target:<key>` of that step;
 a page that moves a row moves its field with it.
 """
 
@@ -16,22 +16,22 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from console.forms import route_cache
-from console.forms.route_way import (
-    WayDraft,
-    sent_way,
-    typed_hours,
-    typed_number,
-    typed_tags,
-    way_draft,
-    way_values,
+from console.forms.route_policy import (
+    PolicyDraft,
+    parse_hours,
+    parse_number,
+    parse_tags,
+    policy_draft,
+    policy_from_form,
+    policy_values,
 )
-from gateway.routing.course import CLASSES
+from gateway.routing.candidates import FEATURES
 from gateway.routing.document import Document, StepDoc, TargetDoc
-from gateway.routing.plan import FEATURES
+from gateway.routing.retry_plan import CLASSES
 
 MAX_STEPS, MAX_TARGETS = 20, 60
-# What the editor does not show of a target, and what it usually is.
-_UNSHOWN: dict[str, Any] = {
+# Fields of a target that the editor does not display, with their defaults.
+_EXTRA_DEFAULTS: dict[str, Any] = {
     name: msgspec.to_builtins(getattr(TargetDoc(model=""), name))
     for name in ("timeouts", "edits", "limits", "budget")
 }
@@ -40,39 +40,39 @@ WITH, WITHOUT = "with", "without"
 
 @dataclass(slots=True)
 class TargetDraft:
-    """A target as typed; `kept` is JSON of what the editor does not show."""
+    """A target as entered; `kept` is JSON of what the editor does not show."""
 
     key: str
     model: str
     weight: str = "1"
     enabled: bool = True
-    kept: str = "{}"
+    extra_json: str = "{}"
     tags: str = ""
     variant: str = ""
 
 
 @dataclass(slots=True)
 class StepDraft:
-    """A step as typed; `needs` maps a feature to `with`, `without` or nothing."""
+    """A step as entered; `needs` maps a feature to `with`, `without` or nothing."""
 
     key: str
     name: str = ""
     strategy: str = "ordered"
-    on: list[str] = field(default_factory=list)
+    fallback_on: list[str] = field(default_factory=list)
     needs: dict[str, str] = field(default_factory=dict)
     min_context: str = ""
     max_context: str = ""
-    able: bool = False
+    require_capabilities: bool = False
     first_token_s: str = ""
     tags: str = ""
-    during: str = ""
+    active_hours: str = ""
     open: bool = False
     targets: list[TargetDraft] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Draft:
-    """All of a route as typed. `errors` are by the name of the form's field."""
+    """A route as entered. `errors` maps form field names to messages."""
 
     name: str = ""
     aliases: list[str] = field(default_factory=list)
@@ -86,9 +86,9 @@ class Draft:
     reasoning_field: str = "reasoning_content"
     cache_ttl: str = ""
     cache_scope: str = "key"
-    cache_kept: str = "{}"
+    cache_extra_json: str = "{}"
     fallbacks: list[str] = field(default_factory=list)
-    way: WayDraft = field(default_factory=WayDraft)
+    policy: PolicyDraft = field(default_factory=PolicyDraft)
     steps: list[StepDraft] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -96,7 +96,7 @@ class Draft:
         """The step with this key."""
         return next((step for step in self.steps if step.key == key), None)
 
-    def fresh(self, prefix: str) -> str:
+    def new_key(self, prefix: str) -> str:
         """A key that is not in use."""
         used = {s.key for s in self.steps} | {t.key for s in self.steps for t in s.targets}
         number = 1
@@ -108,8 +108,8 @@ class Draft:
 # From a document
 
 
-def draft_of(document: Document) -> Draft:
-    """The draft that says what the document says."""
+def draft_from_document(document: Document) -> Draft:
+    """The draft of a document."""
     draft = Draft(
         name=document.name,
         aliases=list(document.aliases),
@@ -118,61 +118,63 @@ def draft_of(document: Document) -> Draft:
         hidden=document.hidden,
         log_bodies={True: "yes", False: "no", None: ""}[document.log_bodies],
         retries=str(document.retries),
-        cooldown_s=_typed(document.cooldown_s),
-        default_max_output=_typed(document.default_max_output),
+        cooldown_s=_number_text(document.cooldown_s),
+        default_max_output=_number_text(document.default_max_output),
         reasoning_field=document.reasoning_field,
         fallbacks=list(document.fallbacks),
-        way=way_draft(document),
+        policy=policy_draft(document),
     )
-    draft.cache_ttl, draft.cache_scope, draft.cache_kept = route_cache.typed(document.cache)
+    draft.cache_ttl, draft.cache_scope, draft.cache_extra_json = route_cache.cache_fields(
+        document.cache
+    )
     for step in document.steps:
-        draft.steps.append(_step_draft(draft.fresh("s"), step))
+        draft.steps.append(_step_draft(draft.new_key("s"), step))
         for target in step.targets:
-            draft.steps[-1].targets.append(_target_draft(draft.fresh("t"), target))
+            draft.steps[-1].targets.append(_target_draft(draft.new_key("t"), target))
     return draft
 
 
 def _step_draft(key: str, step: StepDoc) -> StepDraft:
-    needs = dict.fromkeys(step.takes, WITH) | dict.fromkeys(step.refuses, WITHOUT)
+    needs = dict.fromkeys(step.requires, WITH) | dict.fromkeys(step.excludes, WITHOUT)
     return StepDraft(
         key=key,
         name=step.name,
         strategy=step.strategy,
-        on=list(step.on),
+        fallback_on=list(step.fallback_on),
         needs=needs,
-        min_context=_typed(step.min_context),
-        max_context=_typed(step.max_context),
-        able=step.able,
-        first_token_s=_typed(step.first_token_s),
+        min_context=_number_text(step.min_context),
+        max_context=_number_text(step.max_context),
+        require_capabilities=step.require_capabilities,
+        first_token_s=_number_text(step.first_token_s),
         tags=", ".join(step.tags),
-        during=step.during,
+        active_hours=step.active_hours,
     )
 
 
 def _target_draft(key: str, target: TargetDoc) -> TargetDraft:
-    said = {name: getattr(target, name) for name in _UNSHOWN}
-    plain = {name: msgspec.to_builtins(value) for name, value in said.items()}
-    used = {name: value for name, value in plain.items() if value != _UNSHOWN[name]}
+    extra = {name: getattr(target, name) for name in _EXTRA_DEFAULTS}
+    json_values = {name: msgspec.to_builtins(value) for name, value in extra.items()}
+    changed = {name: value for name, value in json_values.items() if value != _EXTRA_DEFAULTS[name]}
     return TargetDraft(
         key,
         target.model,
-        _typed(target.weight),
+        _number_text(target.weight),
         target.enabled,
-        json.dumps(used, sort_keys=True),
+        json.dumps(changed, sort_keys=True),
         ", ".join(target.tags),
         target.variant,
     )
 
 
-def _typed(number: float | None) -> str:
+def _number_text(number: float | None) -> str:
     return "" if number is None else f"{number:.10g}"
 
 
 # From a form
 
 
-def draft_from(data: QueryDict) -> Draft:
-    """The draft as it was sent. What is not understood is read as not there."""
+def draft_from_form(data: QueryDict) -> Draft:
+    """The draft from form data. Input that cannot be parsed is ignored."""
     draft = Draft(
         name=data.get("name", "").strip(),
         aliases=_names(data.getlist("alias")),
@@ -186,53 +188,53 @@ def draft_from(data: QueryDict) -> Draft:
         reasoning_field=data.get("reasoning_field", ""),
         cache_ttl=data.get("cache_ttl", "").strip(),
         cache_scope=data.get("cache_scope", "key"),
-        cache_kept=data.get("cache_kept", "{}"),
+        cache_extra_json=data.get("cache_extra", "{}"),
         fallbacks=_names(data.getlist("fallback")),
-        way=sent_way(data),
+        policy=policy_from_form(data),
     )
-    count = 0
+    target_count = 0
     for item in data.getlist("item"):
         kind, _colon, key = item.partition(":")
         if kind == "step" and len(draft.steps) < MAX_STEPS:
-            draft.steps.append(_sent_step(data, key))
-        elif kind == "target" and draft.steps and count < MAX_TARGETS:
-            draft.steps[-1].targets.append(_sent_target(data, key))
-            count += 1
+            draft.steps.append(_step_from_form(data, key))
+        elif kind == "target" and draft.steps and target_count < MAX_TARGETS:
+            draft.steps[-1].targets.append(_target_from_form(data, key))
+            target_count += 1
     return draft
 
 
 def _names(values: list[str]) -> list[str]:
-    """Names apart by spaces or commas, each once."""
-    found = " ".join(values).replace(",", " ").split()
-    return list(dict.fromkeys(found))
+    """Names separated by spaces or commas, without duplicates."""
+    names = " ".join(values).replace(",", " ").split()
+    return list(dict.fromkeys(names))
 
 
-def _sent_step(data: QueryDict, key: str) -> StepDraft:
-    def said(name: str) -> str:
+def _step_from_form(data: QueryDict, key: str) -> StepDraft:
+    def text(name: str) -> str:
         return data.get(f"{key}-{name}", "").strip()
 
     return StepDraft(
         key=key,
-        name=said("name")[:100],
-        strategy=said("strategy") or "ordered",
-        on=[name for name in data.getlist(f"{key}-on") if name in CLASSES],
-        needs={f: said(f) for f in FEATURES if said(f) in {WITH, WITHOUT}},
-        min_context=said("min_context"),
-        max_context=said("max_context"),
-        able=said("able") == "1",
-        first_token_s=said("first_token_s"),
-        tags=said("tags"),
-        during=said("during"),
+        name=text("name")[:100],
+        strategy=text("strategy") or "ordered",
+        fallback_on=[n for n in data.getlist(f"{key}-fallback_on") if n in CLASSES],
+        needs={f: text(f) for f in FEATURES if text(f) in {WITH, WITHOUT}},
+        min_context=text("min_context"),
+        max_context=text("max_context"),
+        require_capabilities=text("require_capabilities") == "1",
+        first_token_s=text("first_token_s"),
+        tags=text("tags"),
+        active_hours=text("active_hours"),
     )
 
 
-def _sent_target(data: QueryDict, key: str) -> TargetDraft:
+def _target_from_form(data: QueryDict, key: str) -> TargetDraft:
     return TargetDraft(
         key=key,
         model=data.get(f"{key}-model", ""),
         weight=data.get(f"{key}-weight", "1").strip(),
         enabled=data.get(f"{key}-off") != "1",
-        kept=data.get(f"{key}-kept", "{}"),
+        extra_json=data.get(f"{key}-extra", "{}"),
         tags=data.get(f"{key}-tags", "").strip(),
         variant=data.get(f"{key}-variant", "").strip()[:63],
     )
@@ -242,7 +244,7 @@ def _sent_target(data: QueryDict, key: str) -> TargetDraft:
 
 
 def document_from(draft: Draft) -> Document:
-    """What the draft says; fields that can not be read are told in `draft.errors`."""
+    """The document of a draft; invalid fields are reported in `draft.errors`."""
     draft.errors = {}
     return Document(
         name=draft.name,
@@ -253,18 +255,18 @@ def document_from(draft: Draft) -> Document:
         enabled=draft.enabled,
         hidden=draft.hidden,
         log_bodies={"yes": True, "no": False}.get(draft.log_bodies),
-        retries=int(_number(draft, "retries", draft.retries, whole=True, most=10) or 0),
-        cooldown_s=_number(draft, "cooldown_s", draft.cooldown_s, most=3600) or 0.0,
-        default_max_output=_whole(draft, "default_max_output", draft.default_max_output),
+        retries=int(_number(draft, "retries", draft.retries, integer=True, maximum=10) or 0),
+        cooldown_s=_number(draft, "cooldown_s", draft.cooldown_s, maximum=3600) or 0.0,
+        default_max_output=_integer(draft, "default_max_output", draft.default_max_output),
         reasoning_field=draft.reasoning_field or "reasoning_content",
         cache=_cache(draft),
-        **way_values(draft.way, draft.errors),
+        **policy_values(draft.policy, draft.errors),
     )
 
 
 def _cache(draft: Draft) -> dict[str, Any]:
     try:
-        return route_cache.told(draft.cache_ttl, draft.cache_scope, draft.cache_kept)
+        return route_cache.parse_cache(draft.cache_ttl, draft.cache_scope, draft.cache_extra_json)
     except ValueError as error:
         draft.errors["cache_ttl"] = str(error)
         return {}
@@ -272,21 +274,21 @@ def _cache(draft: Draft) -> dict[str, Any]:
 
 def _step_doc(draft: Draft, step: StepDraft) -> StepDoc:
     def context(name: str) -> int | None:
-        return _whole(draft, f"{step.key}-{name}", getattr(step, name))
+        return _integer(draft, f"{step.key}-{name}", getattr(step, name))
 
-    seconds = _number(draft, f"{step.key}-first_token_s", step.first_token_s, least=0.1)
+    seconds = _number(draft, f"{step.key}-first_token_s", step.first_token_s, minimum=0.1)
     return StepDoc(
         name=step.name,
         strategy=step.strategy,
-        on=tuple(step.on),
-        takes=tuple(f for f in FEATURES if step.needs.get(f) == WITH),
-        refuses=tuple(f for f in FEATURES if step.needs.get(f) == WITHOUT),
+        fallback_on=tuple(step.fallback_on),
+        requires=tuple(f for f in FEATURES if step.needs.get(f) == WITH),
+        excludes=tuple(f for f in FEATURES if step.needs.get(f) == WITHOUT),
         min_context=context("min_context"),
         max_context=context("max_context"),
-        able=step.able,
+        require_capabilities=step.require_capabilities,
         first_token_s=seconds,
-        tags=typed_tags(step.tags),
-        during=typed_hours(step.during, f"{step.key}-during", draft.errors),
+        tags=parse_tags(step.tags),
+        active_hours=parse_hours(step.active_hours, f"{step.key}-active_hours", draft.errors),
         targets=tuple(_target_doc(draft, target) for target in step.targets),
     )
 
@@ -294,44 +296,44 @@ def _step_doc(draft: Draft, step: StepDraft) -> StepDoc:
 def _target_doc(draft: Draft, target: TargetDraft) -> TargetDoc:
     weight = _number(draft, f"{target.key}-weight", target.weight)
     return msgspec.structs.replace(
-        _kept(target.kept),
+        _parse_extra(target.extra_json),
         model=target.model,
         weight=1.0 if weight is None else weight,
         enabled=target.enabled,
-        tags=typed_tags(target.tags),
+        tags=parse_tags(target.tags),
         variant=target.variant,
     )
 
 
-def _kept(text: str) -> TargetDoc:
-    """What the editor does not show of a target; as usual where it can not be read."""
+def _parse_extra(text: str) -> TargetDoc:
+    """Fields of a target that the editor does not display; defaults if they are invalid."""
     try:
-        found = msgspec.json.decode(text, type=dict[str, Any])
-        shown = {name: value for name, value in found.items() if name in _UNSHOWN}
-        return msgspec.convert({"model": "", **shown}, TargetDoc)
+        extra = msgspec.json.decode(text, type=dict[str, Any])
+        fields = {name: value for name, value in extra.items() if name in _EXTRA_DEFAULTS}
+        return msgspec.convert({"model": "", **fields}, TargetDoc)
     except msgspec.MsgspecError:
         return TargetDoc(model="")
 
 
-def _whole(draft: Draft, name: str, text: str) -> int | None:
-    found = _number(draft, name, text, whole=True, least=1)
-    return None if found is None else int(found)
+def _integer(draft: Draft, name: str, text: str) -> int | None:
+    number = _number(draft, name, text, integer=True, minimum=1)
+    return None if number is None else int(number)
 
 
 def _number(draft: Draft, name: str, text: str, **bounds: Any) -> float | None:
-    return typed_number(draft.errors, name, text, **bounds)
+    return parse_number(draft.errors, name, text, **bounds)
 
 
-# What the buttons do
+# Actions of the buttons
 
 
-def act(draft: Draft, do: str, data: QueryDict) -> str:
-    """Do what a button says to the draft; the words for it, empty if it is no such button."""
-    verb, _colon, key = do.partition(":")
+def apply_action(draft: Draft, action: str, data: QueryDict) -> str:
+    """Apply a button's action to the draft. Returns a status message, empty if unsupported."""
+    verb, _colon, key = action.partition(":")
     if verb in {"up", "down"}:
         return _move(draft, key, -1 if verb == "up" else 1)
     if verb == "add-step":
-        draft.steps.append(StepDraft(draft.fresh("s")))
+        draft.steps.append(StepDraft(draft.new_key("s")))
         return _("Step %(number)d added") % {"number": len(draft.steps)}
     if verb == "add-target":
         return _add_target(draft, key, data.get(f"{key}-new", ""))
@@ -340,9 +342,9 @@ def act(draft: Draft, do: str, data: QueryDict) -> str:
     if verb == "drop-alias" and key in draft.aliases:
         draft.aliases.remove(key)
         return _("%(name)s removed") % {"name": key}
-    if verb in {"able", "text-only"} and (step := draft.step(key)):
-        if verb == "able":
-            step.able = True
+    if verb in {"require_capabilities", "text-only"} and (step := draft.step(key)):
+        if verb == "require_capabilities":
+            step.require_capabilities = True
         else:
             step.needs["images"] = WITHOUT
         step.open = True
@@ -357,7 +359,7 @@ def _add_target(draft: Draft, key: str, model: str) -> str:
     if not model:
         draft.errors[f"{key}-new"] = _("choose a model first")
         return ""
-    step.targets.append(TargetDraft(draft.fresh("t"), model))
+    step.targets.append(TargetDraft(draft.new_key("t"), model))
     return _("%(model)s added") % {"model": model}
 
 
@@ -374,34 +376,34 @@ def _drop(draft: Draft, key: str) -> str:
     return ""
 
 
-def _move(draft: Draft, key: str, by: int) -> str:
+def _move(draft: Draft, key: str, offset: int) -> str:
     step = draft.step(key)
     if step is not None:
-        at = draft.steps.index(step)
-        draft.steps.insert(max(0, at + by), draft.steps.pop(at))
-        return _("Step moved to place %(place)d") % {"place": draft.steps.index(step) + 1}
-    for number, home in enumerate(draft.steps):
-        for target in home.targets:
+        index = draft.steps.index(step)
+        draft.steps.insert(max(0, index + offset), draft.steps.pop(index))
+        return _("Step moved to position %(position)d") % {"position": draft.steps.index(step) + 1}
+    for number, candidate in enumerate(draft.steps):
+        for target in candidate.targets:
             if target.key == key:
-                return _move_target(draft, number, target, by)
+                return _move_target(draft, number, target, offset)
     return ""
 
 
-def _move_target(draft: Draft, number: int, target: TargetDraft, by: int) -> str:
-    """Within its step, or at its edge into the next one, so that no place is out of reach."""
-    home = draft.steps[number].targets
-    place = home.index(target) + by
-    if 0 <= place < len(home):
-        home.remove(target)
-        home.insert(place, target)
-    elif 0 <= number + by < len(draft.steps):
-        home.remove(target)
-        number += by
+def _move_target(draft: Draft, number: int, target: TargetDraft, offset: int) -> str:
+    """Move within the step, or at its edge into the neighbouring step."""
+    siblings = draft.steps[number].targets
+    position = siblings.index(target) + offset
+    if 0 <= position < len(siblings):
+        siblings.remove(target)
+        siblings.insert(position, target)
+    elif 0 <= number + offset < len(draft.steps):
+        siblings.remove(target)
+        number += offset
         neighbours = draft.steps[number].targets
-        neighbours.insert(len(neighbours) if by < 0 else 0, target)
-        place = neighbours.index(target)
-    return _("%(model)s moved to step %(step)d, place %(place)d") % {
+        neighbours.insert(len(neighbours) if offset < 0 else 0, target)
+        position = neighbours.index(target)
+    return _("%(model)s moved to step %(step)d, position %(position)d") % {
         "model": target.model,
         "step": number + 1,
-        "place": max(0, place) + 1,
+        "position": max(0, position) + 1,
     }

@@ -1,4 +1,4 @@
-"""Signing in, and one's own password."""
+"""Forms to sign in and to change one's own password."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NEW_PASSWORD = forms.PasswordInput(attrs={"autocomplete": "new-password", "class
 
 
 class SignInForm(forms.Form):
-    """Name and password. What is wrong of the two is not told."""
+    """Username and password. Errors do not reveal which of the two is wrong."""
 
     username = forms.CharField(
-        label=_("Name"),
+        label=_("Username"),
         max_length=150,
         widget=forms.TextInput(
             attrs={
@@ -36,17 +36,17 @@ class SignInForm(forms.Form):
 
 
 class NewPasswordForm(forms.Form):
-    """A new password, twice. `user` is whose it will be: it must not be like their name."""
+    """A new password and its confirmation. It must not resemble the name of `user`."""
 
     password = forms.CharField(
         label=_("New password"),
         max_length=1000,
         strip=False,
         widget=NEW_PASSWORD,
-        help_text=_("At least 8 characters. A few words are easier to keep than signs."),
+        help_text=_("Use at least 8 characters. A passphrase works well."),
     )
-    again = forms.CharField(
-        label=_("The same again"), max_length=1000, strip=False, widget=NEW_PASSWORD
+    confirmation = forms.CharField(
+        label=_("Confirm password"), max_length=1000, strip=False, widget=NEW_PASSWORD
     )
 
     def __init__(self, *args: Any, user: User | None = None, **kwargs: Any) -> None:
@@ -54,20 +54,24 @@ class NewPasswordForm(forms.Form):
         self.user = user
 
     def clean(self) -> dict[str, Any]:
-        """Check it against the rules, and against its repetition."""
-        found = super().clean() or {}
+        """Check the password against the rules and its confirmation."""
+        cleaned_data = super().clean() or {}
         check_password(self, "password", self.user)
-        if "password" in found and "again" in found and found["password"] != found["again"]:
-            self.add_error("again", _("This is not the same password."))
-        return found
+        if (
+            "password" in cleaned_data
+            and "confirmation" in cleaned_data
+            and cleaned_data["password"] != cleaned_data["confirmation"]
+        ):
+            self.add_error("confirmation", _("The passwords do not match."))
+        return cleaned_data
 
 
 class ChangePasswordForm(NewPasswordForm):
-    """The same by oneself: the present password comes first."""
+    """Change one's own password, which needs the current one."""
 
-    field_order = ("current", "password", "again")
+    field_order = ("current", "password", "confirmation")
     current = forms.CharField(
-        label=_("Present password"),
+        label=_("Current password"),
         max_length=1000,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "class": "input"}),
@@ -75,7 +79,7 @@ class ChangePasswordForm(NewPasswordForm):
 
 
 def check_password(form: forms.Form, field: str, user: User | None) -> None:
-    """Put what the rules have against a password beside its field."""
+    """Add the violated password rules to the field's errors."""
     value = form.cleaned_data.get(field)
     if not value:
         return

@@ -1,4 +1,4 @@
-"""What is kept in the log, and for how long."""
+"""What the log stores, and for how long."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from console.pace import slow
+from console.pattern_speed import is_slow
 from gateway.providers.masks import mask
 from gateway.store.options import MAX_DAYS, MAX_MASKS, Options
 
@@ -15,30 +15,30 @@ DAYS = {"class": "input", "inputmode": "numeric", "min": 0, "max": MAX_DAYS}
 
 
 class LogForm(forms.Form):
-    """The settings of the log. Fields that the environment decides are disabled."""
+    """The settings of the log. Fields set by the environment are disabled."""
 
     log_bodies = forms.BooleanField(
         label=_("Store bodies"),
         required=False,
-        help_text=_("What clients sent and models answered. A key or a route may say otherwise."),
+        help_text=_("Prompts and responses. A key or a route can override this."),
     )
     row_days = forms.IntegerField(
-        label=_("Keep requests for (days)"),
+        label=_("Keep requests (days)"),
         min_value=0,
         max_value=MAX_DAYS,
         widget=forms.NumberInput(attrs=DAYS),
-        help_text=_("Route, model, tokens, cost and times of each request."),
+        help_text=_("Route, model, tokens, cost and latency of each request."),
     )
     body_days = forms.IntegerField(
-        label=_("Keep bodies for (days)"),
+        label=_("Keep bodies (days)"),
         min_value=0,
         max_value=MAX_DAYS,
         required=False,
         widget=forms.NumberInput(attrs=DAYS),
-        help_text=_("Empty: as long as the requests."),
+        help_text=_("Leave empty to keep them as long as requests."),
     )
     masks = forms.CharField(
-        label=_("Mask in bodies"),
+        label=_("Mask patterns"),
         required=False,
         max_length=30_000,
         strip=False,
@@ -46,8 +46,8 @@ class LogForm(forms.Form):
             attrs={"class": "input mono", "rows": 5, "spellcheck": "false", "wrap": "off"}
         ),
         help_text=_(
-            "One regular expression a line; what it matches is stored as asterisks. "
-            "Keys of known providers are masked anyway."
+            "One regular expression per line. Matches are stored as asterisks. "
+            "Keys of supported providers are always masked."
         ),
     )
 
@@ -58,31 +58,33 @@ class LogForm(forms.Form):
             field.disabled = not options.held[name].open
 
     def clean_masks(self) -> tuple[str, ...]:
-        """The patterns, each one tried: the error names the line."""
+        """Parse the patterns and measure each; an error names the line."""
         if self.fields["masks"].disabled:
             return tuple(str(self.initial["masks"]).splitlines())
-        found = []
+        patterns = []
         for number, line in enumerate(self.cleaned_data["masks"].splitlines(), start=1):
             if not line.strip():
                 continue
             try:
-                too_slow = slow(mask(line))
+                too_slow = is_slow(mask(line))
             except ValueError as error:
                 raise forms.ValidationError(
                     _("Line %(number)s: %(why)s"), params={"number": number, "why": error}
                 ) from None
             if too_slow:
                 raise forms.ValidationError(
-                    _("Line %(number)s: it takes too long on long bodies; make it more exact."),
+                    _("Line %(number)s: too slow on long bodies. Use a more specific pattern."),
                     params={"number": number},
                 )
-            found.append(line)
-        if len(found) > MAX_MASKS:
-            raise forms.ValidationError(_("At most %(most)s patterns."), params={"most": MAX_MASKS})
-        return tuple(found)
+            patterns.append(line)
+        if len(patterns) > MAX_MASKS:
+            raise forms.ValidationError(
+                _("Enter at most %(count)s patterns."), params={"count": MAX_MASKS}
+            )
+        return tuple(patterns)
 
     def values(self) -> dict[str, Any]:
-        """What is to be kept; nothing of what is disabled."""
+        """Values to store, without disabled fields."""
         return {
             name: self.cleaned_data[name]
             for name, field in self.fields.items()
@@ -91,11 +93,11 @@ class LogForm(forms.Form):
 
 
 def _initial(options: Options) -> dict[str, Any]:
-    values = {name: held.value for name, held in options.held.items()}
+    values = {name: option.value for name, option in options.held.items()}
     return {**values, "masks": "\n".join(values["masks"])}
 
 
 class RetentionForm(LogForm):
-    """The first run's question: the same without patterns."""
+    """Log settings of the setup wizard, without patterns."""
 
     masks = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""What may be set of a team, and the limits of routes, targets, providers and all requests."""
+"""Forms of teams, and of the limits of routes, targets, providers and all requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django import forms
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from console.forms.limits import BudgetFields, LimitFields, count, plain
+from console.forms.limits import BudgetFields, LimitFields, limit_field, trim_decimals
 from gateway.models import ApiKey, Provider, Route, Target, Team
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.store.options import Options
@@ -31,20 +31,20 @@ class TeamForm(BudgetFields, LimitFields):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        plain(self.initial)
-        self.fields["name"].help_text = _("A team, a project: whatever shares a budget.")
+        trim_decimals(self.initial)
+        self.fields["name"].help_text = _("A team or project whose keys share a budget.")
         teams = Team.objects.outermost().exclude(pk=self.instance.pk)
-        self.fields["parent"].label = _("Project of")
+        self.fields["parent"].label = _("Parent team")
         self.fields["parent"].queryset = teams  # type: ignore[attr-defined]
-        self.fields["parent"].empty_label = _("No team: it is one itself")  # type: ignore[attr-defined]
-        self.fields["parent"].help_text = _("The team's budget and limits hold beside its own.")
-        free = ApiKey.objects.free_for(self.instance.pk)
-        self.fields["members"].queryset = free  # type: ignore[attr-defined]
+        self.fields["parent"].empty_label = _("None")  # type: ignore[attr-defined]
+        self.fields["parent"].help_text = _("The parent's budget and limits apply in addition.")
+        available_keys = ApiKey.objects.free_for(self.instance.pk)
+        self.fields["members"].queryset = available_keys  # type: ignore[attr-defined]
         if self.instance.pk:
             self.initial["members"] = [key.pk for key in ApiKey.objects.of_team(self.instance.pk)]
 
     def save(self, commit: bool = True) -> Team:  # noqa: FBT001, FBT002 - Django's signature
-        """Write the row, and whose keys are its."""
+        """Write the row and the membership of its keys."""
         with transaction.atomic():
             saved: Team = super().save(commit=commit)
             ApiKey.objects.join(saved.pk, [key.pk for key in self.cleaned_data["members"]])
@@ -52,11 +52,11 @@ class TeamForm(BudgetFields, LimitFields):
 
 
 class RouteLimitsForm(LimitFields):
-    """The limits of a route, and those of each key on it."""
+    """The limits of a route, and of each key that uses it."""
 
-    each_rpm = count(_("Requests a minute, each key"))
-    each_tpm = count(_("Tokens a minute, each key"))
-    _EACH = {"each_rpm": "requests_per_minute", "each_tpm": "tokens_per_minute"}
+    each_rpm = limit_field(_("Requests per minute, per key"))
+    each_tpm = limit_field(_("Tokens per minute, per key"))
+    _KEY_LIMITS = {"each_rpm": "requests_per_minute", "each_tpm": "tokens_per_minute"}
 
     class Meta:
         model = Route
@@ -64,40 +64,44 @@ class RouteLimitsForm(LimitFields):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        held = self.instance.key_limits
-        self.initial.update({name: held.get(limit) for name, limit in self._EACH.items()})
+        key_limits = self.instance.key_limits
+        self.initial.update(
+            {name: key_limits.get(limit) for name, limit in self._KEY_LIMITS.items()}
+        )
 
     @property
     def limit_fields(self) -> list[forms.BoundField]:
-        """The fields of limits, those of each key last."""
-        return [*super().limit_fields, *(self[name] for name in self._EACH)]
+        """The fields of limits, per-key fields last."""
+        return [*super().limit_fields, *(self[name] for name in self._KEY_LIMITS)]
 
     def save(self, commit: bool = True) -> Route:  # noqa: FBT001, FBT002 - Django's signature
-        """Write the row; what is said of each key and not shown stays."""
-        said = {limit: self.cleaned_data[name] for name, limit in self._EACH.items()}
-        held = {**self.instance.key_limits, **said}
-        self.instance.key_limits = {limit: most for limit, most in held.items() if most}
+        """Write the row; per-key limits that are not displayed are unchanged."""
+        entered = {limit: self.cleaned_data[name] for name, limit in self._KEY_LIMITS.items()}
+        key_limits = {**self.instance.key_limits, **entered}
+        self.instance.key_limits = {
+            limit: maximum for limit, maximum in key_limits.items() if maximum
+        }
         saved: Route = super().save(commit=commit)
         return saved
 
 
-class _PlainForm(BudgetFields, LimitFields):
-    """Limits and budgets, with decimals as a person writes them."""
+class _BudgetLimitsForm(BudgetFields, LimitFields):
+    """Limits and budgets, with decimals without trailing zeros."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        plain(self.initial)
+        trim_decimals(self.initial)
 
 
-class ProviderLimitsForm(_PlainForm):
-    """The limits and budgets of a provider, and its margin."""
+class ProviderLimitsForm(_BudgetLimitsForm):
+    """The limits, budgets and markup of a provider."""
 
     class Meta:
         model = Provider
         fields = (*LIMITS, *BUDGETS, "margin")
 
 
-class TargetLimitsForm(_PlainForm):
+class TargetLimitsForm(_BudgetLimitsForm):
     """The limits and budgets of one target of a route."""
 
     margin = None  # type: ignore[assignment]
@@ -111,13 +115,13 @@ class AllLimitsForm(forms.Form):
     """The limits and budgets of all requests together, which are settings."""
 
     def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
-        kwargs.setdefault("initial", _columns(options))
+        kwargs.setdefault("initial", _initial_limits(options))
         super().__init__(*args, **kwargs)
         fields = {**LimitFields.base_fields, **BudgetFields.base_fields}
         for name in (*LIMITS, *BUDGETS):
             self.fields[name] = deepcopy(fields[name])
-            held = options.held["limits" if name in LIMITS else "budget"]
-            self.fields[name].disabled = not held.open
+            option = options.held["limits" if name in LIMITS else "budget"]
+            self.fields[name].disabled = not option.open
 
     @property
     def limit_fields(self) -> list[forms.BoundField]:
@@ -130,20 +134,20 @@ class AllLimitsForm(forms.Form):
         return [self[name] for name in BUDGETS]
 
     def values(self) -> dict[str, dict[str, Any]]:
-        """The settings that are to be kept."""
+        """Values of the settings to store."""
         return {
             setting: {
-                said: self.cleaned_data[name]
-                for name, said in columns.items()
+                limit: self.cleaned_data[name]
+                for name, limit in columns.items()
                 if self.cleaned_data[name] is not None
             }
             for setting, columns in (("limits", LIMITS), ("budget", BUDGETS))
         }
 
 
-def _columns(options: Options) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _initial_limits(options: Options) -> dict[str, Any]:
+    initial: dict[str, Any] = {}
     for setting, columns in (("limits", LIMITS), ("budget", BUDGETS)):
-        held = options.held[setting].value
-        found |= {name: held.get(said) for name, said in columns.items()}
-    return found
+        limits = options.held[setting].value
+        initial |= {name: limits.get(limit) for name, limit in columns.items()}
+    return initial

@@ -1,4 +1,4 @@
-"""Accounts of other people."""
+"""Forms of user accounts."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from django.utils.translation import gettext_lazy as _
 from console.forms.session import NEW_PASSWORD, check_password
 
 ROLES = (
-    ("viewer", _("Viewer: sees pages and figures, no credentials, changes nothing")),
-    ("admin", _("Admin: may change everything")),
+    ("viewer", _("Viewer: read-only access, without credentials")),
+    ("admin", _("Admin: full access")),
 )
 
 
 class RoleForm(forms.Form):
-    """Who somebody is."""
+    """The role of a user."""
 
     role = forms.ChoiceField(
         label=_("Role"), choices=ROLES, initial="viewer", widget=forms.RadioSelect
     )
     bodies = forms.BooleanField(
-        label=_("May read bodies"),
+        label=_("Can read bodies"),
         required=False,
-        help_text=_("What clients sent and models answered. Admins always may."),
+        help_text=_("Prompts and responses. Admins can always read them."),
     )
 
 
@@ -35,7 +35,7 @@ class NewUserForm(RoleForm):
 
     field_order = ("username", "password", "role", "bodies")
     username = forms.CharField(
-        label=_("Name"),
+        label=_("Username"),
         max_length=150,
         validators=[UnicodeUsernameValidator()],
         help_text=_("Letters, digits and @ . + - _"),
@@ -49,36 +49,36 @@ class NewUserForm(RoleForm):
         ),
     )
     password = forms.CharField(
-        label=_("First password"),
+        label=_("Initial password"),
         max_length=1000,
         strip=False,
         widget=NEW_PASSWORD,
-        help_text=_("At least 8 characters. They can change it after signing in."),
+        help_text=_("Use at least 8 characters. The user can change it after signing in."),
     )
 
     def clean_username(self) -> str:
-        """A name that nobody has yet; case makes no difference."""
+        """Require an unused name; case is ignored."""
         name = str(self.cleaned_data["username"])
         if User.objects.filter(username__iexact=name).exists():
-            raise forms.ValidationError(_("Somebody has this name already."))
+            raise forms.ValidationError(_("This username is already taken."))
         return name
 
     def clean(self) -> dict[str, Any]:
         """Check the password against the rules."""
-        found = super().clean() or {}
-        check_password(self, "password", User(username=found.get("username", "")))
-        return found
+        cleaned_data = super().clean() or {}
+        check_password(self, "password", User(username=cleaned_data.get("username", "")))
+        return cleaned_data
 
 
 class ResetForm(forms.Form):
-    """Another password for somebody else."""
+    """A new password for another user."""
 
     password = forms.CharField(
         label=_("New password"),
         max_length=1000,
         strip=False,
         widget=NEW_PASSWORD,
-        help_text=_("Their sessions end. Tell it to them on a way you trust."),
+        help_text=_("Ends all their sessions. Share it over a secure channel."),
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
@@ -87,6 +87,6 @@ class ResetForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Check the password against the rules."""
-        found = super().clean() or {}
+        cleaned_data = super().clean() or {}
         check_password(self, "password", self.user)
-        return found
+        return cleaned_data

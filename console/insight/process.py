@@ -1,4 +1,4 @@
-"""Facts about the running process: how long, on what, and how much room is left."""
+"""Status of the running process: uptime, versions, disk space, journal."""
 
 from __future__ import annotations
 
@@ -14,30 +14,63 @@ import msgspec
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from gateway.relay import runtime
-from gateway.relay.journal import Counters
+from gateway.relay.journal.backlog import JournalCounters
+from gateway.relay.journal.journal import WriterStatus
+from gateway.relay.run import readiness
 
-# More files than a data directory has; the walk ends there whatever it meets.
-_MOST_FILES = 20_000
-_LOADED = time.time()
+# More files than a data directory has; the walk ends there.
+_MAX_FILES = 20_000
+_IMPORTED_AT = time.time()
 
 
-class Journal(msgspec.Struct, frozen=True):
-    """The way of finished requests to the database: what waits, and what was lost."""
+# What is wrong by its code in `gateway.relay.run.readiness`, for a person.
+PROBLEMS = {
+    "draining": gettext_lazy("This process is shutting down and accepts no new requests."),
+    "log_not_on_disk": gettext_lazy(
+        "Neither the database nor the disk accepts finished requests, so they are only in "
+        "memory and are lost if this process ends. Free space in the data directory."
+    ),
+    "database_away": gettext_lazy(
+        "The database cannot be reached. Requests are served with the last known "
+        "configuration, and log rows wait."
+    ),
+    "redis_away": gettext_lazy(
+        "Redis cannot be reached. Limits, budgets and cooldowns apply to this machine only."
+    ),
+    "registry_stored": gettext_lazy(
+        "This process started without its database and uses the configuration stored in the "
+        "data directory."
+    ),
+    "log_writes_failing": gettext_lazy("The request log cannot be written. Writing is retried."),
+    "log_disk_full": gettext_lazy(
+        "The journal has no disk space left: finished requests are stored without bodies. "
+        "Free space in the data directory, or raise DRAGOMAN_JOURNAL_DISK_BYTES."
+    ),
+    "log_rows_dropped": gettext_lazy(
+        "Requests are answered but not logged, because too many wait for the database."
+    ),
+}
+
+
+class JournalStatus(msgspec.Struct, frozen=True):
+    """Queue of finished requests for the database: waiting and dropped entries."""
 
     waiting: int
-    counters: Counters
+    counters: JournalCounters
+    status: WriterStatus
 
     @property
-    def lost(self) -> bool:
-        """Whether anything was dropped or could not be written."""
-        held = self.counters
-        return bool(held.bodies_dropped or held.rows_dropped or held.failed_batches)
+    def has_dropped(self) -> bool:
+        """Whether anything was dropped; retries do not count."""
+        counters = self.counters
+        return bool(counters.bodies_dropped or counters.rows_dropped)
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """One process. Sizes are bytes; `database_bytes` is None where nobody can say."""
+class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One process. Sizes are bytes; `database_bytes` is None if unknown."""
 
     pid: int
     started_at: dt.datetime
@@ -49,49 +82,57 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: str
     data_bytes: int
     free_bytes: int
-    journal: Journal | None
+    journal: JournalStatus | None
 
 
-def facts() -> Facts:
-    """This process now."""
+def process_status() -> ProcessStatus:
+    """Current status of this process."""
     running = runtime.current()
     directory = Path(settings.DATA_DIR)
-    name, size = _database()
-    return Facts(
+    name, size = _database_info()
+    return ProcessStatus(
         pid=os.getpid(),
-        started_at=dt.datetime.fromtimestamp(_started(), tz=timezone.get_current_timezone()),
+        started_at=dt.datetime.fromtimestamp(_process_start(), tz=timezone.get_current_timezone()),
         version=running.config.version if running is not None else "",
         python=platform.python_version(),
         django=django.get_version(),
         database=name,
         database_bytes=size,
         data_dir=str(directory),
-        data_bytes=_used(directory),
+        data_bytes=_disk_usage(directory),
         free_bytes=shutil.disk_usage(directory).free,
-        journal=journal(),
+        journal=journal_status(),
     )
 
 
-def journal() -> Journal | None:
+def journal_status() -> JournalStatus | None:
     """The journal of this process, if it has served a request yet."""
     running = runtime.current()
     if running is None:
         return None
-    return Journal(running.journal.depth, msgspec.structs.replace(running.journal.counters))
+    journal = running.journal
+    return JournalStatus(journal.depth, msgspec.structs.replace(journal.counters), journal.status)
 
 
-def _started() -> float:
-    """When the process began, in unix seconds; where the system keeps it to itself, its import."""
+def active_problems() -> list[str]:
+    """What is wrong with this process, in sentences; see `gateway.relay.run.readiness`."""
+    running = runtime.current()
+    problems = readiness.find_problems(running) if running is not None else []
+    return [str(PROBLEMS.get(problem.code, problem.code)) for problem in problems]
+
+
+def _process_start() -> float:
+    """Start of the process in unix seconds; the import time where the system hides it."""
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         lines = Path("/proc/stat").read_text().splitlines()
-        booted = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
-        return booted + ticks / os.sysconf("SC_CLK_TCK")
+        booted_at = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+        return booted_at + ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, StopIteration):
-        return _LOADED
+        return _IMPORTED_AT
 
 
-def _database() -> tuple[str, int | None]:
+def _database_info() -> tuple[str, int | None]:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
@@ -107,10 +148,10 @@ def _database() -> tuple[str, int | None]:
         return f"SQLite {version}", size
 
 
-def _used(directory: Path) -> int:
+def _disk_usage(directory: Path) -> int:
     total = 0
     for number, path in enumerate(directory.rglob("*")):
-        if number > _MOST_FILES:
+        if number > _MAX_FILES:
             break
         try:
             total += path.lstat().st_blocks * 512

@@ -1,4 +1,4 @@
-"""Usage over time, split by what asked or answered: lines of a table, bars of a chart."""
+"""Usage over time by a dimension such as model or key, as table rows and chart series."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.charts import percent
-from console.insight.spans import Span, before, caption, start_of, starts
+from console.insight.spans import Span, caption, previous_start, step_start, step_starts
 from console.templatetags.ui import count, tokens, usd
+from gateway.accounting.spend import parts
 from gateway.models import ApiKey, Provider, UsageHour
-from gateway.store.spend import parts
 from gateway.usage_querysets import Name, Totals, added
 
 DIMENSIONS: dict[str, str | Promise] = {
@@ -28,9 +29,9 @@ DIMENSIONS: dict[str, str | Promise] = {
     "project": gettext_lazy("Project"),
     "user": gettext_lazy("User"),
 }
-# Those that a request has by its key, as the key is now.
-_OF_KEYS = frozenset({"team", "project", "user"})
-_NONE: dict[str, Promise] = {
+# Dimensions that derive from the current settings of the request's key.
+_KEY_DIMENSIONS = frozenset({"team", "project", "user"})
+_EMPTY_LABELS: dict[str, Promise] = {
     "model": gettext_lazy("no model was called"),
     "key": gettext_lazy("no key"),
     "provider": gettext_lazy("no provider was called"),
@@ -39,18 +40,18 @@ _NONE: dict[str, Promise] = {
     "project": gettext_lazy("no project"),
     "user": gettext_lazy("no user"),
 }
-# Colours that can be told apart; the rest is summed up.
-MOST_SERIES = 7
+# Number of distinguishable colours; further series are combined.
+MAX_SERIES = 7
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """A number of a table: as it is written, and what is to be said beside it."""
+    """A formatted number of a table, with an optional note."""
 
     text: str
-    beside: str = ""
+    note: str = ""
 
 
-class Line(msgspec.Struct, frozen=True):
+class UsageRow(msgspec.Struct, frozen=True):
     """One model, key, provider or route over the whole range.
 
     `colour` is its number in the charts, from 1; 0 is what they sum up as others.
@@ -65,12 +66,12 @@ class Line(msgspec.Struct, frozen=True):
 
     @property
     def cost(self) -> Cell:
-        """The cost as the table has it."""
+        """Formatted cost."""
         return cell(self.totals, "cost")
 
 
 class Series(msgspec.Struct, frozen=True):
-    """A line's sums in each step."""
+    """Totals of a row in each step."""
 
     name: str
     colour: int
@@ -78,189 +79,205 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """All that the page shows of a range."""
+    """Usage of a range, as the page displays it."""
 
     span: Span
     dimension: str
     starts: tuple[dt.datetime, ...]
-    lines: tuple[Line, ...]
+    rows: tuple[UsageRow, ...]
     series: tuple[Series, ...]
-    whole: Totals
-    earlier: Totals
+    total: Totals
+    previous: Totals
 
     @property
     def captions(self) -> list[str]:
-        """The names of the steps."""
+        """Names of the steps."""
         return [caption(self.span.step, start) for start in self.starts]
 
     @property
     def by_step(self) -> list[Totals]:
-        """Everything in each step."""
+        """Totals of each step."""
         if not self.series:
             return [Totals()] * len(self.starts)
         return [added(column) for column in zip(*(s.totals for s in self.series), strict=True)]
 
 
 def usage(
-    span: Span, dimension: str, now: dt.datetime | None = None, *, summed: bool = True
+    span: Span, dimension: str, now: dt.datetime | None = None, *, combine_small: bool = True
 ) -> Usage:
     """Usage of a range that ends now; `summed` makes one series of the many small ones."""
-    begins = starts(span, now)
+    starts = step_starts(span, now)
     cells: dict[Name, dict[dt.datetime, list[Totals]]] = {}
     step_of: dict[dt.datetime, dt.datetime] = {}
-    for hour, name, totals in _by_hour(dimension, begins[0]):
+    # The database adds up days and months of UTC, which are the console's time zone's too.
+    step = span.step if timezone.get_current_timezone_name() == "UTC" else "hour"
+    for hour, name, totals in _hourly_totals(step, dimension, starts[0]):
         if hour not in step_of:
-            step_of[hour] = start_of(span.step, hour)
+            step_of[hour] = step_start(span.step, hour)
         cells.setdefault(name, {}).setdefault(step_of[hour], []).append(totals)
     sums = {
-        name: {step: added(found) for step, found in steps.items()} for name, steps in cells.items()
+        name: {step: added(hour_totals) for step, hour_totals in steps.items()}
+        for name, steps in cells.items()
     }
-    wholes = {name: added(steps.values()) for name, steps in sums.items()}
-    ranked = _ranked(wholes)
-    earlier = UsageHour.objects.between(before(span, begins[0]), begins[0]).totals()
+    totals_by_name = {name: added(steps.values()) for name, steps in sums.items()}
+    ranked = _rank_names(totals_by_name)
+    previous = UsageHour.objects.between(previous_start(span, starts[0]), starts[0]).totals()
     return Usage(
         span=span,
         dimension=dimension,
-        starts=tuple(begins),
-        lines=_lines(dimension, ranked, wholes),
-        series=_series(dimension, ranked, sums, begins, summed=summed),
-        whole=added(wholes.values()),
-        earlier=earlier,
+        starts=tuple(starts),
+        rows=_usage_rows(dimension, ranked, totals_by_name),
+        series=_series(dimension, ranked, sums, starts, combine_small=combine_small),
+        total=added(totals_by_name.values()),
+        previous=previous,
     )
 
 
-def _by_hour(dimension: str, since: dt.datetime) -> Iterable[tuple[dt.datetime, Name, Totals]]:
+def _hourly_totals(
+    step: str, dimension: str, since: dt.datetime
+) -> Iterable[tuple[dt.datetime, Name, Totals]]:
     rows = UsageHour.objects.between(since)
-    if dimension not in _OF_KEYS:
-        return rows.by_hour_and(dimension)
-    of = {key.pk: _of_key(key, dimension) for key in ApiKey.objects.select_related("team__parent")}
-    by_key = rows.by_hour_and("key")
-    return ((hour, (of.get(name[0], ""),), totals) for hour, name, totals in by_key)
+    if dimension not in _KEY_DIMENSIONS:
+        return rows.by_step_and(step, dimension)
+    value_by_key = {
+        key.pk: _key_dimension_value(key, dimension)
+        for key in ApiKey.objects.select_related("team__parent")
+    }
+    by_key = rows.by_step_and(step, "key")
+    return ((hour, (value_by_key.get(name[0], ""),), totals) for hour, name, totals in by_key)
 
 
-def _of_key(key: ApiKey, dimension: str) -> str:
+def _key_dimension_value(key: ApiKey, dimension: str) -> str:
     if dimension == "user":
         return key.user
     project, team = parts(key.team)
     return team if dimension == "team" else project
 
 
-def _ranked(wholes: dict[Name, Totals]) -> list[Name]:
-    """By what they cost, and what costs nothing or unknown by tokens; one order everywhere."""
+def _rank_names(totals_by_name: dict[Name, Totals]) -> list[Name]:
+    """Names by cost, then by tokens and requests."""
     return sorted(
-        wholes,
-        key=lambda name: (wholes[name].cost_units, wholes[name].tokens, wholes[name].requests),
+        totals_by_name,
+        key=lambda name: (
+            totals_by_name[name].cost_units,
+            totals_by_name[name].tokens,
+            totals_by_name[name].requests,
+        ),
         reverse=True,
     )
 
 
-def _lines(dimension: str, ranked: list[Name], wholes: dict[Name, Totals]) -> tuple[Line, ...]:
+def _usage_rows(
+    dimension: str, ranked: list[Name], totals_by_name: dict[Name, Totals]
+) -> tuple[UsageRow, ...]:
     names = _names(dimension, ranked)
     presets = dict(Provider.objects.values_list("name", "preset"))
-    most = max((totals.cost_units for totals in wholes.values()), default=0)
-    tokens = max((totals.tokens for totals in wholes.values()), default=0)
-    found = []
+    max_cost = max((totals.cost_units for totals in totals_by_name.values()), default=0)
+    max_tokens = max((totals.tokens for totals in totals_by_name.values()), default=0)
+    rows = []
     for index, name in enumerate(ranked):
-        totals = wholes[name]
-        share = percent(totals.cost_units, most) if most else percent(totals.tokens, tokens)
+        totals = totals_by_name[name]
+        share = (
+            percent(totals.cost_units, max_cost) if max_cost else percent(totals.tokens, max_tokens)
+        )
         # Only models and providers have a logo; the provider is the first of their columns.
         provider = str(name[0]) if dimension in ("model", "provider") else ""
-        found.append(
-            Line(
+        rows.append(
+            UsageRow(
                 name=names[name],
                 totals=totals,
                 colour=_colour(index, len(ranked)),
                 share=share,
                 preset=presets.get(provider, provider),
-                query=_query(dimension, name),
+                query=_log_query(dimension, name),
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
 def _colour(index: int, count: int) -> int:
-    shown = MOST_SERIES if count <= MOST_SERIES else MOST_SERIES - 1
-    return index + 1 if index < shown else 0
+    max_shown = MAX_SERIES if count <= MAX_SERIES else MAX_SERIES - 1
+    return index + 1 if index < max_shown else 0
 
 
 def _series(
     dimension: str,
     ranked: list[Name],
     sums: dict[Name, dict[dt.datetime, Totals]],
-    begins: list[dt.datetime],
+    step_starts: list[dt.datetime],
     *,
-    summed: bool,
+    combine_small: bool,
 ) -> tuple[Series, ...]:
     names, none = _names(dimension, ranked), Totals()
-    found, rest = [], []
+    series, small_rows = [], []
     for index, name in enumerate(ranked):
-        row = tuple(sums[name].get(start, none) for start in begins)
+        row = tuple(sums[name].get(start, none) for start in step_starts)
         colour = _colour(index, len(ranked))
-        if colour or not summed:
-            found.append(Series(names[name], colour, row))
+        if colour or not combine_small:
+            series.append(Series(names[name], colour, row))
         else:
-            rest.append(row)
-    if rest:
-        others = tuple(added(column) for column in zip(*rest, strict=True))
-        found.append(Series(_("%(n)d others") % {"n": len(rest)}, 0, others))
-    return tuple(found)
+            small_rows.append(row)
+    if small_rows:
+        combined = tuple(added(column) for column in zip(*small_rows, strict=True))
+        series.append(Series(_("%(n)d others") % {"n": len(small_rows)}, 0, combined))
+    return tuple(series)
 
 
 def _names(dimension: str, ranked: list[Name]) -> dict[Name, str]:
-    none = str(_NONE[dimension])
+    none = str(_EMPTY_LABELS[dimension])
     if dimension != "key":
         return {name: "/".join(str(part) for part in name if part) or none for name in ranked}
     keys = ApiKey.objects.in_bulk([name[0] for name in ranked if name[0]])
     return {name: keys[name[0]].name if name[0] in keys else name[1] or none for name in ranked}
 
 
-def _query(dimension: str, name: Name) -> str:
-    """The search of the request log that finds these requests."""
-    if dimension in _OF_KEYS:
+def _log_query(dimension: str, name: Name) -> str:
+    """Query for the request log that finds these requests."""
+    if dimension in _KEY_DIMENSIONS:
         return ""
-    words = {"model": ("provider", "model"), "key": (None, "key")}.get(dimension, (dimension,))
-    pairs = zip(words, name, strict=True)
-    return " ".join(_term(word, str(value)) for word, value in pairs if word and value)
+    fields = {"model": ("provider", "model"), "key": (None, "key")}.get(dimension, (dimension,))
+    pairs = zip(fields, name, strict=True)
+    return " ".join(_term(field, str(value)) for field, value in pairs if field and value)
 
 
-def _term(word: str, value: str) -> str:
-    return f'{word}:"{value}"' if " " in value else f"{word}:{value}"
+def _term(field: str, value: str) -> str:
+    return f'{field}:"{value}"' if " " in value else f"{field}:{value}"
 
 
 def cell(totals: Totals, measure: str) -> Cell:
-    """Cost or tokens; an unknown cost is said, a dash means that nothing was asked for."""
+    """Cost or tokens as text; a dash means that there was no request."""
     if not totals.requests and not totals.tokens:
         return Cell("—")
     if measure != "cost":
         return Cell(tokens(totals.tokens))
-    if not (totals.unpriced and totals.priced):
+    if not (totals.unpriced_requests and totals.priced_requests):
         return Cell(usd(totals.cost))
-    return Cell(usd(totals.cost), _("and %(n)s unknown") % {"n": count(totals.unpriced)})
+    return Cell(usd(totals.cost), _("and %(n)s unknown") % {"n": count(totals.unpriced_requests)})
 
 
-def chart(found: Usage, measure: str) -> dict[str, Any]:
-    """What the script draws: a row of values for each series, and how each is written."""
+def chart(usage: Usage, measure: str) -> dict[str, Any]:
+    """Data of the chart: values and formatted labels of each series."""
     return {
-        "captions": found.captions,
+        "captions": usage.captions,
         "series": [
             {
                 "name": series.name,
                 "colour": series.colour,
                 "values": [float(value(totals, measure) or 0) for totals in series.totals],
-                "words": [_words(totals, measure) for totals in series.totals],
+                "labels": [_cell_text(totals, measure) for totals in series.totals],
             }
-            for series in found.series
+            for series in usage.series
         ],
-        "totals": [_words(totals, measure) for totals in found.by_step],
+        "totals": [_cell_text(totals, measure) for totals in usage.by_step],
         "unit": "usd" if measure == "cost" else "tokens",
     }
 
 
-def _words(totals: Totals, measure: str) -> str:
-    found = cell(totals, measure)
-    return f"{found.text} {found.beside}".strip()
+def _cell_text(totals: Totals, measure: str) -> str:
+    text_cell = cell(totals, measure)
+    return f"{text_cell.text} {text_cell.note}".strip()
 
 
 def value(totals: Totals, measure: str) -> Decimal | int | None:
-    """The number that a chart shows; None if it is not known."""
+    """Number for the chart; None if unknown."""
     return totals.cost if measure == "cost" else totals.tokens

@@ -1,7 +1,7 @@
-"""Time ranges of charts: how far back they reach, and the steps they are cut into.
+"""Time ranges of charts and their steps.
 
-Days and months are the reader's. The sums below them are by whole hours of UTC, so that
-where midnight is at half past, half an hour counts for the day before.
+Days and months are in the user's time zone. The stored sums are by hours of UTC, so in a
+time zone with an offset of half an hour, half an hour counts for the day before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Step = Literal["hour", "day", "month"]
 
 
 class Span(msgspec.Struct, frozen=True):
-    """A range that ends now: so many steps, the running one included."""
+    """A range that ends now, with `count` steps including the current one."""
 
     name: str
     title: str | Promise
@@ -42,26 +42,26 @@ _HOUR = dt.timedelta(hours=1)
 
 
 def span_of(name: str) -> Span:
-    """The range of this name, or the usual one."""
+    """Range by name, or the default."""
     return SPANS.get(name, SPANS[DEFAULT])
 
 
-def starts(span: Span, now: dt.datetime | None = None) -> list[dt.datetime]:
-    """When each step begins, oldest first."""
-    last = start_of(span.step, now or timezone.now())
-    found = [last]
+def step_starts(span: Span, now: dt.datetime | None = None) -> list[dt.datetime]:
+    """Start of each step, oldest first."""
+    last = step_start(span.step, now or timezone.now())
+    beginnings = [last]
     for _number in range(span.count - 1):
         # From a step's beginning, its predecessor is where a moment before it lies.
-        found.append(start_of(span.step, found[-1] - dt.timedelta(seconds=1)))
-    return found[::-1]
+        beginnings.append(step_start(span.step, beginnings[-1] - dt.timedelta(seconds=1)))
+    return beginnings[::-1]
 
 
-def before(span: Span, first: dt.datetime) -> dt.datetime:
-    """When the range of the same length before this one begins."""
-    return starts(span, first - dt.timedelta(seconds=1))[0]
+def previous_start(span: Span, first: dt.datetime) -> dt.datetime:
+    """Start of the preceding range of the same length."""
+    return step_starts(span, first - dt.timedelta(seconds=1))[0]
 
 
-def start_of(step: Step, moment: dt.datetime) -> dt.datetime:
+def step_start(step: Step, moment: dt.datetime) -> dt.datetime:
     """The beginning of the hour, day or month that a moment lies in, in UTC.
 
     In UTC, since local times of one zone are equal where clocks read the same twice.
@@ -81,7 +81,7 @@ def caption(step: Step, start: dt.datetime) -> str:
     return date_format(local, "M j" if step == "day" else "M Y")
 
 
-def hours(count: int, now: dt.datetime | None = None) -> list[dt.datetime]:
-    """The beginnings of the last hours, the running one last."""
-    last = start_of("hour", now or timezone.now())
+def hour_starts(count: int, now: dt.datetime | None = None) -> list[dt.datetime]:
+    """Start of each of the last hours, the current one last."""
+    last = step_start("hour", now or timezone.now())
     return [last - _HOUR * n for n in range(count - 1, -1, -1)]

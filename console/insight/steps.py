@@ -1,4 +1,4 @@
-"""What to do next: a short list made of what the registry and the log hold."""
+"""Setup steps for the overview, marked as done from the registry and the request log."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ from django.utils.translation import gettext_lazy as _
 
 from gateway.models import ApiKey, Provider, RequestLog, Target
 
-# The provider in process: good to look around with, but no model answers there.
-DEMO = "demo"
+# The built-in provider for demonstrations; it has no real models.
+DEMO_PRESET = "demo"
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One thing to do: the page where it is done, and whether it has been."""
+    """One setup step: its page, its reason, and whether it is done."""
 
     page: str
     title: str | Promise
-    why: str | Promise
+    reason: str | Promise
     done: bool
 
 
 def steps() -> tuple[Step, ...]:
-    """All of them, in the order in which they make sense."""
+    """All steps in order."""
     return (
         Step(
             "providers",
             _("Add a provider"),
-            _("Its key stays here, encrypted; clients never see it."),
-            _real(Provider.objects.values_list("preset", flat=True)),
+            _("Its API key is stored encrypted. Clients never see it."),
+            _has_real_provider(Provider.objects.values_list("preset", flat=True)),
         ),
         Step(
             "routes",
-            _("Make a route"),
-            _("A name that clients use, and the models behind it with their fallbacks."),
-            _real(Target.objects.live().values_list("model__provider__preset", flat=True)),
+            _("Create a route"),
+            _("A model name for clients, with its providers and fallbacks."),
+            _has_real_provider(
+                Target.objects.live().values_list("model__provider__preset", flat=True)
+            ),
         ),
         Step(
             "keys",
-            _("Make a key"),
-            _("One for each client, each with its own limits."),
+            _("Create an API key"),
+            _("One for each client, with its own limits."),
             ApiKey.objects.live().exists(),
         ),
         Step(
@@ -53,5 +55,5 @@ def steps() -> tuple[Step, ...]:
     )
 
 
-def _real(presets: Iterable[str]) -> bool:
-    return bool(set(presets) - {DEMO})
+def _has_real_provider(presets: Iterable[str]) -> bool:
+    return bool(set(presets) - {DEMO_PRESET})

@@ -1,10 +1,11 @@
-"""How each target does: its hours from the roll-ups, its rest from this process's health."""
+"""Health of each target: hourly sums, and the circuit breaker of this process."""
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 from django.utils import timezone
@@ -13,35 +14,29 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.charts import level
-from console.insight.spans import hours
+from console.error_labels import error_label
+from console.insight.spans import hour_starts
 from gateway import store
-from gateway.models import PaceHour, Provider, RequestLog, TargetHour
+from gateway.models import LatencyHour, Provider, RequestLog, TargetHour
 from gateway.relay import runtime
-from gateway.routing.health import State, half_open
+from gateway.routing.circuit_breaker import CircuitState, half_open
 from gateway.routing.snapshot import Snapshot
 from gateway.store.usage import FAULTS
 from gateway.usage_querysets import quantile
 
 HOURS = 24
-# Rows of the log that are looked through for the last error of each target.
+# Rows of the log that are searched for the last error of each target.
 RECENT_ROWS = 500
-# A provider is called unhealthy at this share of failed calls in the last two hours, a
-# target in the newest hours that have so many calls; less than that is degraded.
-SICK_SHARE, SICK_TRIES = 0.5, 3
-WEAK_SHARE = 0.1
-Target = tuple[str, str]
+# Limits of the search for failures that are older.
+_MAX_MISSING, _MAX_HOURS, _MAX_ROWS_PER_HOUR = 20, 3, 3000
+_COLUMNS = ("pk", "started_at", "attempts")
+# A provider is unhealthy at this share of failed calls in the last two hours, a target in
+# the newest hours that have MIN_ATTEMPTS calls; above DEGRADED_SHARE it is degraded.
+UNHEALTHY_SHARE, MIN_ATTEMPTS = 0.5, 3
+DEGRADED_SHARE = 0.1
+TargetName = tuple[str, str]
 
-_KINDS: dict[str, str | Promise] = {
-    "rate_limit": gettext_lazy("rate limit"),
-    "quota": gettext_lazy("out of quota"),
-    "upstream_auth": gettext_lazy("credential refused"),
-    "upstream_error": gettext_lazy("upstream error"),
-    "timeout": gettext_lazy("timeout"),
-    "overloaded": gettext_lazy("overloaded"),
-    "malformed_output": gettext_lazy("malformed output"),
-}
-
-# What a target is that fails by this kind, and the tone of it; others are just failing.
+# Error kind -> label and tone of a failing target; other kinds are "Failing".
 _FAILING: dict[str, tuple[str | Promise, str]] = {
     "rate_limit": (gettext_lazy("Rate limited"), "warn"),
     "quota": (gettext_lazy("Out of quota"), "bad"),
@@ -52,39 +47,39 @@ _FAILING: dict[str, tuple[str | Promise, str]] = {
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The last call of a target that failed; `fault` is its error kind, `kind` says it."""
+    """The last failed call of a target; `kind` is the label of its `error_kind`."""
 
     pk: int
-    at: dt.datetime
-    fault: str
+    failed_at: dt.datetime
+    error_kind: str
     kind: str
-    words: str
+    message: str
     status: int | None
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
+class TargetHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One target.
 
     Attributes:
-        state: `resting`, `failing` (its newest calls failed, or it has not answered since its
-            rest), `degraded` (some of them did), `ok`, or `quiet` where it was not called.
-        left_s: seconds until it is tried again.
-        reason: the error kind that made it rest or fail.
-        cells: one an hour, oldest first, for the strip.
-        routes: names of the routes it serves; empty if it is called by its own name.
+        state: `cooldown`, `failing` (its newest calls failed, or it has not answered since its
+            cooldown), `degraded` (some of them failed), `ok`, or `quiet` if it was not called.
+        cooldown_remaining_s: seconds until it is tried again.
+        reason: the error kind of the cooldown or failure.
+        cells: one per hour, oldest first.
+        routes: names of its routes; empty if it is only called directly.
     """
 
     provider: str
     model: str
     preset: str
     state: str
-    left_s: int = 0
+    cooldown_remaining_s: int = 0
     reason: str = ""
-    tries: int = 0
+    attempts: int = 0
     failed: int = 0
-    first_p50: float | None = None
-    first_p95: float | None = None
-    whole_p50: float | None = None
+    ttft_p50: float | None = None
+    ttft_p95: float | None = None
+    duration_p50: float | None = None
     cells: tuple[dict[str, str], ...] = ()
     routes: tuple[str, ...] = ()
     error: Failure | None = None
@@ -96,183 +91,238 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failing(self) -> tuple[str | Promise, str]:
-        """What to call it while it fails, and the tone of that."""
+        """Label and tone while it fails."""
         return _FAILING.get(self.reason, (_("Failing"), "bad"))
 
     @property
     def error_rate(self) -> float | None:
-        """The share of its calls that failed by its fault."""
-        return self.failed / self.tries if self.tries else None
+        """Share of calls that failed through the target's fault."""
+        return self.failed / self.attempts if self.attempts else None
 
 
-def states() -> Mapping[str, State]:
-    """The states of this process; empty before its first request."""
+def circuit_states() -> Mapping[str, CircuitState]:
+    """Circuit breaker states of this process; empty before its first request."""
     running = runtime.current()
     return dict(running.health) if running is not None else {}
 
 
-def snapshot() -> Snapshot:
+def registry_snapshot() -> Snapshot:
     """The registry that this process uses."""
     running = runtime.current()
     return running.snapshot if running is not None else store.load_snapshot()
 
 
-def healths(registry: Snapshot, count: int = HOURS) -> list[Health]:
-    """All targets of routes, and what else was called; those in trouble first."""
-    begins = hours(count)
-    since = begins[0]
+def target_healths(registry: Snapshot, count: int = HOURS) -> list[TargetHealth]:
+    """All targets of routes and all called targets, unhealthy ones first."""
+    starts = hour_starts(count)
+    since = starts[0]
     calls = TargetHour.objects.between(since).by_target_and_hour()
-    first = PaceHour.objects.between(since).measured("first").by_target()
-    whole = PaceHour.objects.between(since).measured("whole").by_target()
-    known, failures, routes = states(), last_failures(), _routes(registry)
+    ttft = LatencyHour.objects.between(since).of_measure("first_token").by_target()
+    durations = LatencyHour.objects.between(since).of_measure("total").by_target()
+    circuit_state_by_label, routes = circuit_states(), _routes(registry)
+    failures = _add_older_failures(last_failures(), calls)
     presets = dict(Provider.objects.values_list("name", "preset"))
-    found = []
+    healths = []
     for provider, model in {*calls, *routes}:
         target = (provider, model)
         by_hour = calls.get(target, {})
-        tries = sum(sums["tries"] for sums in by_hour.values())
-        state = known.get(f"{provider}/{model}")
-        left = max(0.0, state.until - time.monotonic()) if state else 0.0
+        attempts = sum(sums["attempts"] for sums in by_hour.values())
+        state = circuit_state_by_label.get(f"{provider}/{model}")
+        remaining_s = max(0.0, state.open_until - time.monotonic()) if state else 0.0
         error = failures.get(target)
-        fault = state.kind if state and state.kind else error.fault if error else ""
-        found.append(
-            Health(
+        error_kind = state.kind if state and state.kind else error.error_kind if error else ""
+        healths.append(
+            TargetHealth(
                 provider=provider,
                 model=model,
                 preset=presets.get(provider, provider),
                 state=_state(state, by_hour),
-                left_s=int(left + 0.999),
-                reason=fault,
-                tries=tries,
-                failed=sum(sums["failed"] for sums in by_hour.values()),
-                first_p50=quantile(first.get(target, {}), 0.5),
-                first_p95=quantile(first.get(target, {}), 0.95),
-                whole_p50=quantile(whole.get(target, {}), 0.5),
-                cells=tuple(_cell(begin, by_hour.get(begin)) for begin in begins),
+                cooldown_remaining_s=int(remaining_s + 0.999),
+                reason=error_kind,
+                attempts=attempts,
+                failed=sum(sums["failures"] for sums in by_hour.values()),
+                ttft_p50=quantile(ttft.get(target, {}), 0.5),
+                ttft_p95=quantile(ttft.get(target, {}), 0.95),
+                duration_p50=quantile(durations.get(target, {}), 0.5),
+                cells=tuple(_cell(begin, by_hour.get(begin)) for begin in starts),
                 routes=routes.get(target, ()),
                 error=error,
             )
         )
-    order = {"resting": 0, "failing": 1, "degraded": 2, "ok": 3, "quiet": 4}
-    return sorted(found, key=lambda row: (order[row.state], -row.tries, row.label))
+    order = {"cooldown": 0, "failing": 1, "degraded": 2, "ok": 3, "quiet": 4}
+    return sorted(healths, key=lambda row: (order[row.state], -row.attempts, row.label))
 
 
-def _routes(registry: Snapshot) -> dict[Target, tuple[str, ...]]:
-    found: dict[Target, tuple[str, ...]] = {}
+def _routes(registry: Snapshot) -> dict[TargetName, tuple[str, ...]]:
+    routes_by_target: dict[TargetName, tuple[str, ...]] = {}
     for route in registry.routes.values():
         for target in route.targets:
             name = (target.model.provider.name, target.model.name)
-            if "*" not in target.model.name and route.name not in found.get(name, ()):
-                found[name] = (*found.get(name, ()), route.name)
-    return found
+            if "*" not in target.model.name and route.name not in routes_by_target.get(name, ()):
+                routes_by_target[name] = (*routes_by_target.get(name, ()), route.name)
+    return routes_by_target
 
 
-def _state(state: State | None, by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> str:
+def _state(state: CircuitState | None, by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> str:
     now = time.monotonic()
-    if state is not None and state.until > now:
-        return "resting"
-    if state is not None and (state.failures or half_open(state, now)):
+    if state is not None and state.open_until > now:
+        return "cooldown"
+    if state is not None and (state.consecutive_failures or half_open(state, now)):
         return "failing"
-    tries, failed = _newest(by_hour)
-    share = failed / tries if tries else 0.0
-    enough = tries >= SICK_TRIES
-    if share == 1 or (enough and share >= SICK_SHARE):
+    attempts, failed = _newest_counts(by_hour)
+    share = failed / attempts if attempts else 0.0
+    has_enough = attempts >= MIN_ATTEMPTS
+    if share == 1 or (has_enough and share >= UNHEALTHY_SHARE):
         return "failing"
-    if enough and share >= WEAK_SHARE:
+    if has_enough and share >= DEGRADED_SHARE:
         return "degraded"
-    return "ok" if tries or state is not None else "quiet"
+    return "ok" if attempts or state is not None else "quiet"
 
 
-def _newest(by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> tuple[int, int]:
-    """Calls and failures of the newest hours that together have enough to go by."""
-    tries = failed = 0
+def _newest_counts(by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> tuple[int, int]:
+    """Calls and failures of the newest hours that have MIN_ATTEMPTS calls together."""
+    attempts = failed = 0
     for hour in sorted(by_hour, reverse=True):
-        if tries >= SICK_TRIES:
+        if attempts >= MIN_ATTEMPTS:
             break
-        tries += by_hour[hour]["tries"]
-        failed += by_hour[hour]["failed"]
-    return tries, failed
+        attempts += by_hour[hour]["attempts"]
+        failed += by_hour[hour]["failures"]
+    return attempts, failed
 
 
 def _cell(begin: dt.datetime, sums: dict[str, int] | None) -> dict[str, str]:
     hour = f"{timezone.localtime(begin):%H:%M}"
-    if not sums or not sums["tries"]:
+    if not sums or not sums["attempts"]:
         return {"level": "", "label": _("%(hour)s: not called") % {"hour": hour}}
-    calls = ngettext("%(n)d call", "%(n)d calls", sums["tries"]) % {"n": sums["tries"]}
-    words = _("%(hour)s: %(calls)s, %(failed)d failed")
+    calls = ngettext("%(n)d call", "%(n)d calls", sums["attempts"]) % {"n": sums["attempts"]}
+    label = _("%(hour)s: %(calls)s, %(failed)d failed")
     return {
-        "level": level(sums["tries"], sums["failed"]),
-        "label": words % {"hour": hour, "calls": calls, "failed": sums["failed"]},
+        "level": level(sums["attempts"], sums["failures"]),
+        "label": label % {"hour": hour, "calls": calls, "failed": sums["failures"]},
     }
 
 
-def last_failures() -> dict[Target, Failure]:
-    """The newest call of each target that failed by its fault, whoever answered then."""
-    columns = ("pk", "started_at", "attempts")
-    found: dict[Target, Failure] = {}
-    recent = RequestLog.objects.newest(RECENT_ROWS).values_list(*columns)
-    older = RequestLog.objects.failed().newest(RECENT_ROWS).values_list(*columns)
-    for pk, at, attempts in (*recent, *older):
+def last_failures() -> dict[TargetName, Failure]:
+    """The newest call of each target that failed through its fault."""
+    recent = RequestLog.objects.newest(RECENT_ROWS).values_list(*_COLUMNS)
+    older = RequestLog.objects.failed().newest(RECENT_ROWS).values_list(*_COLUMNS)
+    failures: dict[TargetName, Failure] = {}
+    _collect_failures(failures, (*recent, *older))
+    return failures
+
+
+def _add_older_failures(
+    failures: dict[TargetName, Failure],
+    calls: Mapping[TargetName, Mapping[dt.datetime, Mapping[str, int]]],
+) -> dict[TargetName, Failure]:
+    """Add failures of targets that are older than the newest rows.
+
+    Searches rows that ended at the target first, then the hours of its last failures.
+    """
+    missing = [name for name in _last_failed_hours(calls) if name not in failures]
+    for provider, model in missing[:_MAX_MISSING]:
+        target_rows = RequestLog.objects.having("model", [model]).having("provider", [provider])
+        _collect_failures(failures, target_rows.failed().newest(1).values_list(*_COLUMNS))
+    begins = {hour for name, hour in _last_failed_hours(calls).items() if name not in failures}
+    for begin in sorted(begins, reverse=True)[:_MAX_HOURS]:
+        rows = RequestLog.objects.started(begin, begin + dt.timedelta(hours=1))
+        _collect_failures(failures, rows.newest(_MAX_ROWS_PER_HOUR).values_list(*_COLUMNS))
+    return failures
+
+
+def _last_failed_hours(
+    calls: Mapping[TargetName, Mapping[dt.datetime, Mapping[str, int]]],
+) -> dict[TargetName, dt.datetime]:
+    """The newest hour with a failure of each target that has one."""
+    failed = {
+        name: [h for h, sums in hours_of_target.items() if sums["failures"]]
+        for name, hours_of_target in calls.items()
+    }
+    return {
+        name: max(hours_of_target) for name, hours_of_target in failed.items() if hours_of_target
+    }
+
+
+def _collect_failures(
+    failures: dict[TargetName, Failure], rows: Iterable[tuple[int, dt.datetime, Any]]
+) -> None:
+    """Add failed attempts from rows (newest first) for targets without one."""
+    for pk, started_at, attempts in rows:
         for attempt in attempts:
             name = (attempt.get("provider", ""), attempt.get("model", ""))
-            kind = attempt.get("error_kind")
-            if kind in FAULTS and name not in found:
-                found[name] = Failure(
+            error_kind = attempt.get("error_kind")
+            if error_kind in FAULTS and name not in failures:
+                failures[name] = Failure(
                     pk=pk,
-                    at=at,
-                    fault=kind,
-                    kind=str(_KINDS.get(kind, kind)),
-                    words=attempt.get("error") or "",
+                    failed_at=started_at,
+                    error_kind=error_kind,
+                    kind=error_label(error_kind),
+                    message=attempt.get("error") or "",
                     status=attempt.get("status"),
                 )
-    return found
 
 
-class Summary(msgspec.Struct, frozen=True):
-    """How many providers are well, for the sidebar."""
+class HealthSummary(msgspec.Struct, frozen=True):
+    """Number of healthy providers and failing targets, for the sidebar."""
 
     healthy: int
     total: int
-    sick: tuple[str, ...]
+    unhealthy: tuple[str, ...]
+    failing: int = 0
 
     @property
     def level(self) -> str:
         """`ok`, `warn`, `bad`; empty without any provider."""
         if not self.total:
             return ""
-        if not self.sick:
-            return "ok"
+        if not self.unhealthy:
+            return "warn" if self.failing else "ok"
         return "warn" if self.healthy else "bad"
 
     @property
-    def words(self) -> str:
-        """A line for people."""
+    def message(self) -> str:
+        """One-line summary."""
         if not self.total:
             return _("No providers yet")
-        return ngettext(
+        providers = ngettext(
             "%(healthy)d of %(total)d provider healthy",
             "%(healthy)d of %(total)d providers healthy",
             self.total,
         ) % {"healthy": self.healthy, "total": self.total}
+        if not self.failing:
+            return providers
+        targets = ngettext("%(n)d target failing", "%(n)d targets failing", self.failing)
+        return f"{providers}, {targets % {'n': self.failing}}"
 
 
-def summary(registry: Snapshot) -> Summary:
-    """Providers, without those a target of which rests or that mostly fail just now."""
+def health_summary(registry: Snapshot) -> HealthSummary:
+    """Healthy providers: without a target in cooldown, and below UNHEALTHY_SHARE of failures."""
     now = time.monotonic()
-    sick = {label.partition("/")[0] for label, state in states().items() if state.until > now}
-    sums: dict[str, list[int]] = {}
-    for (provider, _model), row in TargetHour.objects.between(hours(2)[0]).by_target().items():
-        held = sums.setdefault(provider, [0, 0])
-        held[0] += row["tries"]
-        held[1] += row["failed"]
-    for provider, (tries, failed) in sums.items():
-        if tries >= SICK_TRIES and failed / tries >= SICK_SHARE:
-            sick.add(provider)
+    unhealthy = {
+        label.partition("/")[0]
+        for label, state in circuit_states().items()
+        if state.open_until > now
+    }
+    counts_by_provider: dict[str, list[int]] = {}
+    failing = 0
+    for (provider, model), row in TargetHour.objects.between(hour_starts(2)[0]).by_target().items():
+        counts = counts_by_provider.setdefault(provider, [0, 0])
+        counts[0] += row["attempts"]
+        counts[1] += row["failures"]
+        is_failing = (
+            row["attempts"] >= MIN_ATTEMPTS and row["failures"] / row["attempts"] >= UNHEALTHY_SHARE
+        )
+        failing += is_failing and provider in registry.providers and bool(model)
+    for provider, (attempts, failed) in counts_by_provider.items():
+        if attempts >= MIN_ATTEMPTS and failed / attempts >= UNHEALTHY_SHARE:
+            unhealthy.add(provider)
     names = set(registry.providers)
-    return Summary(len(names - sick), len(names), tuple(sorted(names & sick)))
+    return HealthSummary(
+        len(names - unhealthy), len(names), tuple(sorted(names & unhealthy)), failing
+    )
 
 
-def reset(label: str) -> bool:
-    """End a target's rest in this process; False if nothing was known of it."""
+def reset_cooldown(label: str) -> bool:
+    """End a target's cooldown in this process; False if it has no state."""
     running = runtime.current()
-    return running is not None and running.breaker.forget(label)
+    return running is not None and running.run_in_loop(lambda: running.breaker.reset(label))

@@ -19,14 +19,16 @@ from console.forms.teams import RouteLimitsForm
 from gateway.models import Change, Team
 
 PAGE = "changes"
-SIZE = 50
-# Columns that say nothing to a person: the title of the change does.
-_OWN = frozenset(
+# Actor that the audit log records for the master key or the generated admin key.
+MASTER_KEY_ACTOR = "master key"
+PAGE_SIZE = 50
+# Internal columns; the title of the change identifies the row.
+_INTERNAL_COLUMNS = frozenset(
     {"source", "source_ref", "prefix", "previous_prefix", "digest"}
     | {"route_id", "model_id", "provider_id", "order", "position"}
 )
-_TEAMS = frozenset({"team_id", "parent_id"})
-_LONG = 300
+_TEAM_COLUMNS = frozenset({"team_id", "parent_id"})
+_MAX_TEXT_LENGTH = 300
 
 KINDS: dict[str, Promise] = {
     "provider": _("Provider"),
@@ -42,34 +44,34 @@ KINDS: dict[str, Promise] = {
     "priceupdate": _("Price list"),
     "billline": _("Bill"),
 }
-VIAS: dict[str, Promise] = {
+CHANNELS: dict[str, Promise] = {
     "console": _("in the console"),
-    "api": _("over the API"),
+    "api": _("via the API"),
     "command": _("by a command"),
-    "start": _("at the start"),
-    "gateway": _("by the gateway itself"),
+    "start": _("at startup"),
+    "gateway": _("by the gateway"),
 }
 
 
-# What the forms call a column; others go by their own names.
+# Labels of columns, as in the forms; others are derived from their names.
 _LABELS: dict[str, Any] = {
     **{name: field.label for name, field in BudgetFields.base_fields.items()},
     **{name: field.label for name, field in RouteLimitsForm.base_fields.items()},
     "base_url": _("Base URL"),
     "log_bodies": _("Store bodies"),
-    "parent_id": _("Project of"),
+    "parent_id": _("Parent team"),
     "team_id": _("Team"),
-    "usd": _("Sum, in USD"),
-    "retry_first": _("Retries before fallbacks"),
+    "usd": _("Amount (USD)"),
+    "retry_before_fallback": _("Retries before fallbacks"),
     "is_superuser": _("Admin"),
-    "is_active": _("May sign in"),
+    "is_active": _("Active"),
 }
-# The end of a column's name says its unit.
-_UNITS = (("_usd", _("in USD")), ("_s", _("in seconds")), ("_percent", _("in percent")))
+# Suffix of a column's name -> unit.
+_UNITS = (("_usd", _("USD")), ("_s", _("s")), ("_percent", "%"))
 
 
 class Field(NamedTuple):
-    """A column that differs, as text; empty for nothing."""
+    """A changed column with both values as text; empty for an empty value."""
 
     name: str
     before: str
@@ -77,48 +79,55 @@ class Field(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A change as the page shows it."""
+    """A change as the page displays it."""
 
     row: Change
     kind: Promise | str
     via: Promise | str
+    actor: Promise | str
     fields: list[Field]
 
 
 @require_safe
 @admin
 def changes(request: HttpRequest) -> HttpResponse:
-    """A page of changes; with htmx only the rows and what leads to more."""
-    wanted = {name: request.GET.get(name, "").strip()[:200] for name in ("kind", "name", "who")}
+    """A page of changes; with htmx only the rows and the link to more."""
+    filters = {name: request.GET.get(name, "").strip()[:200] for name in ("kind", "name", "actor")}
     before = request.GET.get("before", "")
     cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
-    found = list(
-        Change.objects.matching(kind=wanted["kind"], name=wanted["name"], who=wanted["who"]).page(
-            cursor, SIZE + 1
-        )
+    rows = list(
+        Change.objects.matching(
+            kind=filters["kind"], name=filters["name"], actor=filters["actor"]
+        ).page(cursor, PAGE_SIZE + 1)
     )
     teams = dict(Team.objects.values_list("pk", "name"))
-    entries = [_entry(row, teams) for row in found[:SIZE]]
+    entries = [_entry(row, teams) for row in rows[:PAGE_SIZE]]
     context = {
         "page": PAGE,
         "entries": entries,
-        "next": found[SIZE - 1].pk if len(found) > SIZE else None,
+        "next": rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else None,
         "more": cursor is not None,
-        "wanted": wanted,
-        "filtered": any(wanted.values()),
+        "filters": filters,
+        "filtered": any(filters.values()),
         "kinds": KINDS,
-        "people": [name for name in Change.objects.people() if name],
+        "actors": [(name, actor_label(name)) for name in Change.objects.actors() if name],
     }
     rows_only = request.htmx and not request.htmx.boosted  # type: ignore[attr-defined]
     name = "console/changes_rows.html" if rows_only else "console/changes.html"
     return render(request, name, context)
 
 
+def actor_label(who: str) -> str | Promise:
+    """Display name of the person or credential that made a change."""
+    return _("Admin key") if who == MASTER_KEY_ACTOR else who
+
+
 def _entry(row: Change, teams: Mapping[int, str]) -> Entry:
     return Entry(
         row,
         KINDS.get(row.kind, row.kind),
-        VIAS.get(row.via, row.via),
+        CHANNELS.get(row.via, row.via),
+        actor_label(row.actor),
         _fields(row.before, row.after, teams),
     )
 
@@ -126,22 +135,24 @@ def _entry(row: Change, teams: Mapping[int, str]) -> Entry:
 def _fields(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, teams: Mapping[int, str]
 ) -> list[Field]:
-    """What differs; of a row that was made or deleted, what it said at all."""
+    """Changed columns; for a created or deleted row all columns with a value."""
     old, new = before or {}, after or {}
-    whole = before is None or after is None
-    found = []
+    created_or_deleted = before is None or after is None
+    fields = []
     for name in dict.fromkeys((*old, *new)):
-        one, other = old.get(name), new.get(name)
-        if whole and (name in _OWN or (_nothing(one) and _nothing(other))):
+        old_value, new_value = old.get(name), new.get(name)
+        if created_or_deleted and (
+            name in _INTERNAL_COLUMNS or (_is_empty(old_value) and _is_empty(new_value))
+        ):
             continue
-        if name in _TEAMS:
-            one, other = (_team(value, teams) for value in (one, other))
-        found.append(Field(_label(name), _text(one), _text(other)))
-    return found
+        if name in _TEAM_COLUMNS:
+            old_value, new_value = (_team(value, teams) for value in (old_value, new_value))
+        fields.append(Field(_label(name), _text(old_value), _text(new_value)))
+    return fields
 
 
 def _team(value: Any, teams: Mapping[int, str]) -> Any:
-    """What a team is called, or its number where it has been deleted."""
+    """Name of a team, or its id if it has been deleted."""
     return teams.get(value, value) if isinstance(value, int) else value
 
 
@@ -150,15 +161,15 @@ def _label(name: str) -> str:
         return str(_LABELS[name])
     for end, unit in _UNITS:
         if name.endswith(end):
-            return f"{_words(name.removesuffix(end))}, {unit}"
-    return _words(name)
+            return f"{_readable_name(name.removesuffix(end))} ({unit})"
+    return _readable_name(name)
 
 
-def _words(name: str) -> str:
+def _readable_name(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _nothing(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     return value in (None, "", [], {}, False)
 
 
@@ -167,16 +178,18 @@ def _text(value: Any) -> str:
         return str(_("yes") if value else _("no"))
     if value in (None, "", [], {}):
         return ""
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(element, str) for element in value):
         text = ", ".join(value)
-    elif isinstance(value, dict) and not any(isinstance(one, dict) for one in value.values()):
-        text = "; ".join(f"{name}: {_text(one)}" for name, one in value.items())
+    elif isinstance(value, dict) and not any(
+        isinstance(element, dict) for element in value.values()
+    ):
+        text = "; ".join(f"{name}: {_text(element)}" for name, element in value.items())
     elif isinstance(value, float):
         text = f"{value:g}"
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if len(text) <= _LONG:
+    if len(text) <= _MAX_TEXT_LENGTH:
         return text
     if isinstance(value, list):
         return ngettext("%(n)d entry", "%(n)d entries", len(value)) % {"n": len(value)}
-    return f"{text[:_LONG]}…"
+    return f"{text[:_MAX_TEXT_LENGTH]}…"

@@ -17,7 +17,7 @@ from gateway.models import RequestLog, Route
 
 PAGE = "connect"
 DEMO = "demo"
-_MOST_NAME = 200
+_MAX_NAME_LENGTH = 200
 
 
 @require_safe
@@ -26,11 +26,11 @@ def connect(request: HttpRequest) -> HttpResponse:
     """All panels, for the route that is chosen."""
     context = {
         "page": PAGE,
-        **connecting(request),
-        "light": light_context(newest_row()),
+        **connect_context(request),
+        "light": light_context(newest_row_id()),
         "may_insert": is_admin(request.user),
     }
-    name = "connect_panels.html" if is_part(request) else "connect.html"
+    name = "connect_panels.html" if is_partial(request) else "connect.html"
     return render(request, f"console/{name}", context)
 
 
@@ -42,22 +42,22 @@ def connect_key(request: HttpRequest) -> HttpResponse:
 
     It is put nowhere: no page can show it again. Scripts that want JSON get the key alone.
     """
-    wanted = request.POST.get("route", "")[:_MOST_NAME]
-    context = connecting(request, wanted)
+    requested_route = request.POST.get("route", "")[:_MAX_NAME_LENGTH]
+    context = connect_context(request, requested_route)
     # The playground's columns may be models by their own name, which are no rows.
-    route = wanted if store.load_snapshot().route(wanted) else context["route"]
-    name = f"{request.user.get_username()}, {route}"[:_MOST_NAME]
-    row, plain = store.make_key(name, routes=[route])
+    route = requested_route if store.load_snapshot().route(requested_route) else context["route"]
+    name = f"{request.user.get_username()}, {route}"[:_MAX_NAME_LENGTH]
+    row, secret = store.make_key(name, routes=[route])
     if "application/json" in request.headers.get("Accept", ""):
-        return JsonResponse({"key": plain, "name": row.name, "route": route})
+        return JsonResponse({"key": secret, "name": row.name, "route": route})
     context |= {
         "page": PAGE,
         "made": row,
         "may_insert": True,
-        "panels": panels(context["base"], context["route"], plain),
-        "light": light_context(newest_row()),
+        "panels": panels(context["base"], context["route"], secret),
+        "light": light_context(newest_row_id()),
     }
-    page = "connect_panels.html" if is_part(request) else "connect.html"
+    page = "connect_panels.html" if is_partial(request) else "connect.html"
     return render(request, f"console/{page}", context)
 
 
@@ -66,18 +66,20 @@ def connect_key(request: HttpRequest) -> HttpResponse:
 def connect_light(request: HttpRequest) -> HttpResponse:
     """The light alone: waiting, or what the first call after `since` was."""
     since = request.GET.get("since", "")
-    number = int(since) if since.isascii() and since.isdigit() and len(since) < 19 else newest_row()
+    number = (
+        int(since) if since.isascii() and since.isdigit() and len(since) < 19 else newest_row_id()
+    )
     context = {"light": light_context(number)}
     return render(request, "console/connect_light.html", context)
 
 
-def connecting(request: HttpRequest, preferred: str = "") -> dict[str, Any]:
+def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]:
     """What the panels need: address, routes, the one that is chosen, each client's text."""
     routes = [route.name for route in Route.objects.live() if "*" not in route.name]
-    wanted = request.GET.get("route") or preferred
+    requested_route = request.GET.get("route") or preferred
     # The demo comes last: who has made another route means that one.
     routes.sort(key=lambda name: (name == DEMO, name))
-    route = wanted if wanted in routes else next(iter(routes), "provider/model")
+    route = requested_route if requested_route in routes else next(iter(routes), "provider/model")
     base = f"{request.scheme}://{request.get_host()}"
     return {
         "base": base,
@@ -94,12 +96,12 @@ def light_context(since: int) -> dict[str, Any]:
     return {"since": since, "call": RequestLog.objects.first_client_call(since)}
 
 
-def newest_row() -> int:
+def newest_row_id() -> int:
     """The id of the newest row of the log, after which a first call is waited for."""
     return RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
-def is_part(request: HttpRequest) -> bool:
+def is_partial(request: HttpRequest) -> bool:
     """Whether htmx asks for a part of the page."""
     wants_all = ("HX-Boosted", "HX-History-Restore-Request")
     return "HX-Request" in request.headers and not any(n in request.headers for n in wants_all)

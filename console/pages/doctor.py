@@ -1,4 +1,4 @@
-"""The doctor: what a model can do, asked live; and the facts that should be others."""
+"""The doctor: checks the capabilities of a model with live requests and proposes corrections."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from django.views.decorators.vary import vary_on_headers
 
 from console.access import admin, is_admin, viewer
 from gateway import store
+from gateway.doctor import PROBES, TRAIT_OF, VERDICTS, Advice, estimate
 from gateway.models import CapabilityReport, Model, Provider
-from gateway.models.capability import KEPT
-from gateway.relay.doctor import PROBES, TRAIT_OF, VERDICTS, Advice, estimate
+from gateway.models.capability import MAX_REPORTS
 from gateway.routing.snapshot import Target
 from gateway.store import doctor
 from gateway.store.compile import is_pattern
@@ -28,10 +28,10 @@ from gateway.store.compile import is_pattern
 log = logging.getLogger(__name__)
 
 PAGE = "models"
-# So many models stand side by side in the table of a provider.
+# Maximum number of models in the comparison table of a provider.
 SIDE_BY_SIDE = 8
 LEVELS = {"supported": "ok", "refused": "", "wrong": "bad", "unclear": "warn"}
-WORDS = {
+VERDICT_LABELS = {
     "supported": gettext_lazy("Supported"),
     "refused": gettext_lazy("Refused"),
     "wrong": gettext_lazy("Wrong"),
@@ -44,15 +44,15 @@ _running: set[asyncio.Task[Any]] = set()
 @viewer
 @vary_on_headers("HX-Request")
 def model_doctor(request: HttpRequest, pk: int) -> HttpResponse:
-    """The newest examination of a model, or an older one; while it runs, how far it is."""
+    """The latest report of a model, or an older one; while it runs, its progress."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     reports = CapabilityReport.objects.of(row.provider, row.name)
-    asked = request.GET.get("report", "")
-    report = get_object_or_404(reports, pk=asked) if asked.isdigit() else reports.first()
+    report_id = request.GET.get("report", "")
+    report = get_object_or_404(reports, pk=report_id) if report_id.isdigit() else reports.first()
     if not request.headers.get("HX-Request") or request.headers.get("HX-Boosted"):
         return _page(request, row, report)
     if report is None or not report.running:
-        # It is over: the page has more to show than its progress.
+        # The run has ended: reload to display the results.
         return HttpResponse(headers={"HX-Refresh": "true"})
     return render(request, "console/doctor_live.html", _progress(row, report))
 
@@ -66,7 +66,7 @@ def _page(
     problem: str = "",
 ) -> HttpResponse:
     target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
-    advised = _advised(row, report, target)
+    advised = _advice_rows(row, report, target)
     context = {
         "page": PAGE,
         **_progress(row, report),
@@ -77,35 +77,35 @@ def _page(
         "fixed": doctor.fixed(row),
         "stands_for_many": is_pattern(row.name),
         "problem": problem,
-        "may": is_admin(request.user),
-        "older": CapabilityReport.objects.of(row.provider, row.name)[:KEPT],
+        "can_edit": is_admin(request.user),
+        "older": CapabilityReport.objects.of(row.provider, row.name)[:MAX_REPORTS],
     }
     return render(request, "console/doctor.html", context, status=status)
 
 
 def _progress(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
-    found = report.findings if report is not None else []
-    costs = [f["cost_usd"] for f in found if f.get("cost_usd") is not None]
+    findings = report.findings if report is not None else []
+    costs = [f["cost_usd"] for f in findings if f.get("cost_usd") is not None]
     return {
         "row": row,
         "report": report,
         "running": report is not None and report.running,
-        "asked": len(found),
-        "of": len(PROBES),
+        "probes_done": len(findings),
+        "probe_count": len(PROBES),
         "tally": _tally(report),
-        "marks": _marks(report),
+        "probes": _probe_verdicts(report),
         "cost": sum(costs) if costs else None,
     }
 
 
-def _marks(report: CapabilityReport | None) -> list[dict[str, Any]]:
-    """Every probe by its title, with its verdict as soon as there is one."""
-    found = report.verdicts if report is not None else {}
+def _probe_verdicts(report: CapabilityReport | None) -> list[dict[str, Any]]:
+    """All probes with their verdicts so far."""
+    verdicts = report.verdicts if report is not None else {}
     return [
         {
             "title": probe.title,
-            "level": LEVELS.get(found.get(probe.name, ""), ""),
-            "label": WORDS.get(found.get(probe.name, ""), ""),
+            "level": LEVELS.get(verdicts.get(probe.name, ""), ""),
+            "label": VERDICT_LABELS.get(verdicts.get(probe.name, ""), ""),
         }
         for probe in PROBES
     ]
@@ -116,28 +116,32 @@ def _titles() -> dict[str, str]:
 
 
 def _tally(report: CapabilityReport | None) -> list[dict[str, Any]]:
-    """How often each verdict was given."""
-    given = list(report.verdicts.values()) if report is not None else []
+    """Number of probes by verdict."""
+    verdicts = list(report.verdicts.values()) if report is not None else []
     return [
-        {"words": WORDS[verdict], "level": LEVELS[verdict], "count": given.count(verdict)}
+        {
+            "label": VERDICT_LABELS[verdict],
+            "level": LEVELS[verdict],
+            "count": verdicts.count(verdict),
+        }
         for verdict in VERDICTS
-        if verdict in given
+        if verdict in verdicts
     ]
 
 
 def _groups(
     report: CapabilityReport | None, target: Target | None, advised: list[dict[str, Any]]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The table of probes under its headings, with what was found and what the tables say."""
-    found = {f["name"]: f for f in report.findings} if report is not None else {}
-    differ = {name for item in advised for name in item["advice"].because}
+    """Probes by group, with their findings and the recorded properties."""
+    findings = {f["name"]: f for f in report.findings} if report is not None else {}
+    contradicted = {name for item in advised for name in item["advice"].because}
     rows = [
         {
             "probe": probe,
-            "finding": _shown(found.get(probe.name)),
+            "finding": _finding_view(findings.get(probe.name)),
             "trait": TRAIT_OF.get(probe.name, ""),
-            "says": _says(probe.name, target),
-            "differs": probe.name in differ,
+            "says": _current_value(probe.name, target),
+            "differs": probe.name in contradicted,
         }
         for probe in PROBES
     ]
@@ -146,23 +150,27 @@ def _groups(
     ]
 
 
-def _shown(finding: dict[str, Any] | None) -> dict[str, Any] | None:
+def _finding_view(finding: dict[str, Any] | None) -> dict[str, Any] | None:
     if finding is None:
         return None
     verdict = str(finding["verdict"])
-    return {**finding, "label": WORDS.get(verdict, verdict), "level": LEVELS.get(verdict, "")}
+    return {
+        **finding,
+        "label": VERDICT_LABELS.get(verdict, verdict),
+        "level": LEVELS.get(verdict, ""),
+    }
 
 
-def _says(probe: str, target: Target | None) -> str:
-    """What the tables say now of what a probe asks; empty if they say nothing."""
+def _current_value(probe: str, target: Target | None) -> str:
+    """The recorded property that a probe checks; empty if there is none."""
     trait = TRAIT_OF.get(probe)
     if trait is None or target is None:
         return ""
-    return words_of(getattr(target.model.traits, trait))
+    return value_label(getattr(target.model.traits, trait))
 
 
-def words_of(value: Any) -> str:
-    """A trait's value for a person."""
+def value_label(value: Any) -> str:
+    """A trait's value as text."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if value is None:
@@ -172,20 +180,20 @@ def words_of(value: Any) -> str:
     return str(value)
 
 
-def _advised(
+def _advice_rows(
     row: Model, report: CapabilityReport | None, target: Target | None
 ) -> list[dict[str, Any]]:
-    """What differs; a fact that was changed by hand is not offered."""
+    """Proposed corrections; custom properties cannot be applied."""
     if report is None or report.running or target is None:
         return []
-    own = row.traits if isinstance(row.traits, dict) else {}
+    operator_traits = row.traits if isinstance(row.traits, dict) else {}
     return [
         {
             "advice": item,
-            "now": words_of(item.now),
-            "proposed": words_of(item.proposed),
+            "now": value_label(item.now),
+            "proposed": value_label(item.proposed),
             "titles": [_titles()[name] for name in item.because],
-            "own": item.trait in own,
+            "set_by_operator": item.trait in operator_traits,
         }
         for item in doctor.differences(report, target.model.traits)
     ]
@@ -194,73 +202,79 @@ def _advised(
 @require_POST
 @admin
 async def doctor_start(request: HttpRequest, pk: int) -> HttpResponse:
-    """Begin an examination; it goes on when this answer is sent."""
+    """Start the checks, which continue after this response."""
     user = await request.auser()
-    return await _started(request, pk, user.pk)
+    return await _start_report(request, pk, user.pk)
 
 
-async def _started(request: HttpRequest, pk: int, by: int | None) -> HttpResponse:
-    report, target, problem = await sync_to_async(_begun)(pk, by)
+async def _start_report(request: HttpRequest, pk: int, by: int | None) -> HttpResponse:
+    report, target, problem = await sync_to_async(_create_report)(pk, by)
     if report is None or target is None:
         await sync_to_async(messages.error)(request, problem)
         return redirect("model-doctor", pk=pk)
     task = asyncio.create_task(doctor.run(report, target))
     _running.add(task)
-    task.add_done_callback(_ended)
+    task.add_done_callback(_forget_task)
     return redirect("model-doctor", pk=pk)
 
 
-def _begun(pk: int, by: int | None) -> tuple[CapabilityReport | None, Target | None, str]:
+def _create_report(pk: int, by: int | None) -> tuple[CapabilityReport | None, Target | None, str]:
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
     if target is None:
-        return None, None, _("Its provider can not be called now.")
+        return None, None, _("The provider is disabled or misconfigured.")
     if is_pattern(row.name):
-        return None, None, _("It stands for many models. Add one of them by its name.")
+        return None, None, _("This entry is a wildcard. Add a specific model first.")
     try:
         return doctor.begin(row.provider, row.name, by=by), target, ""
     except doctor.Busy:
-        return None, None, _("It is being examined already.")
+        return None, None, _("Checks are already running.")
 
 
-def _ended(task: asyncio.Task[Any]) -> None:
+def _forget_task(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled() and task.exception() is not None:
-        log.error("an examination broke off", exc_info=task.exception())
+        log.error("capability checks failed", exc_info=task.exception())
 
 
 @require_POST
 @admin
 def doctor_stop(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask the process that runs it to end it."""
+    """Ask the process that runs the checks to stop."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
-    stopped = CapabilityReport.objects.of(row.provider, row.name).ask_to_stop()
-    said = _("It stops within a second.") if stopped else _("Nothing was running.")
-    messages.success(request, said)
+    stopped = CapabilityReport.objects.of(row.provider, row.name).request_stop()
+    message = _("The checks stop within a second.") if stopped else _("No checks were running.")
+    messages.success(request, message)
     return redirect("model-doctor", pk=pk)
 
 
 @require_POST
 @admin
 def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
-    """Write the facts that were chosen into the model."""
+    """Write the selected properties to the model."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     report = get_object_or_404(
         CapabilityReport.objects.of(row.provider, row.name), pk=_number(request.POST.get("report"))
     )
     target = doctor.target_of(store.load_snapshot(), row.provider.name, row.name)
-    wanted = set(request.POST.getlist("trait"))
-    offered = [item["advice"] for item in _advised(row, report, target) if not item["own"]]
-    chosen: list[Advice] = [item for item in offered if item.trait in wanted]
+    selected = set(request.POST.getlist("trait"))
+    offered = [
+        item["advice"] for item in _advice_rows(row, report, target) if not item["set_by_operator"]
+    ]
+    chosen: list[Advice] = [item for item in offered if item.trait in selected]
     if not chosen:
-        return _page(request, row, report, status=422, problem=_("Choose at least one."))
+        return _page(request, row, report, status=422, problem=_("Select at least one property."))
     try:
         doctor.learn(row.provider, row.name, chosen)
     except doctor.Fixed:
-        problem = _("A file or the environment owns this model. Copy it to the database first.")
+        problem = _(
+            "This model is managed by a file or the environment. Copy it to the database first."
+        )
         return _page(request, row, report, status=409, problem=problem)
     names = ", ".join(item.trait for item in chosen)
-    messages.success(request, _("Written: %(names)s. It holds within a second.") % {"names": names})
+    messages.success(
+        request, _("Applied: %(names)s. Takes effect within a second.") % {"names": names}
+    )
     return redirect("model-doctor", pk=pk)
 
 
@@ -271,25 +285,27 @@ def _number(text: str | None) -> int:
 @require_safe
 @viewer
 def provider_doctor(request: HttpRequest, pk: int) -> HttpResponse:
-    """The newest examinations of all models of a provider, side by side."""
+    """The latest reports of all models of a provider, side by side."""
     provider = get_object_or_404(Provider, pk=pk)
     newest = CapabilityReport.objects.newest(provider)
     names = doctor.models_of(provider)
     rows = {row.name: row for row in provider.models.all() if row.name in set(names)}
-    told = [_line(rows[name], newest.get(name)) for name in names]
-    seen = [line for line in told if line["report"] is not None][:SIDE_BY_SIDE]
+    lines = [_model_line(rows[name], newest.get(name)) for name in names]
+    columns = [line for line in lines if line["report"] is not None][:SIDE_BY_SIDE]
     context = {
         "page": "providers",
         "provider": provider,
-        "lines": told,
-        "seen": seen,
-        "matrix": [(probe, [_cell(line, probe.name) for line in seen]) for probe in PROBES],
-        "may": is_admin(request.user),
+        "lines": lines,
+        "columns": columns,
+        "matrix": [
+            (probe, [_verdict_cell(line, probe.name) for line in columns]) for probe in PROBES
+        ],
+        "can_edit": is_admin(request.user),
     }
     return render(request, "console/doctor_provider.html", context)
 
 
-def _line(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
+def _model_line(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
     return {
         "row": row,
         "report": report,
@@ -298,11 +314,11 @@ def _line(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
     }
 
 
-def _cell(line: dict[str, Any], probe: str) -> dict[str, Any]:
+def _verdict_cell(line: dict[str, Any], probe: str) -> dict[str, Any]:
     verdict = line["verdicts"].get(probe, "")
     return {
         "model": line["row"].name,
         "level": LEVELS.get(verdict, ""),
-        "label": WORDS.get(verdict, ""),
+        "label": VERDICT_LABELS.get(verdict, ""),
         "verdict": verdict,
     }

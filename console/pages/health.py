@@ -1,4 +1,4 @@
-"""Health: how each target does, what waits and what was lost, and facts of the process."""
+"""Health: status of the targets, of the journal and of this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = "health"
 @require_safe
 @viewer
 def health(request: HttpRequest) -> HttpResponse:
-    """The page, or the part of it that is renewed every few seconds."""
+    """The page, or the part that refreshes every few seconds."""
     part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
     name = "health_live.html" if part else "health.html"
     response = render(request, f"console/{name}", _context())
@@ -31,42 +31,47 @@ def health(request: HttpRequest) -> HttpResponse:
 @require_POST
 @admin
 def health_reset(request: HttpRequest) -> HttpResponse:
-    """Let a target be tried again at once, in this process."""
+    """End the cooldown of a target in this process."""
     label = request.POST.get("target", "")
-    known = targets.reset(label)
-    words = _("%(target)s is tried again from now on.") if known else _("%(target)s does not rest.")
+    was_in_cooldown = targets.reset_cooldown(label)
+    message = (
+        _("%(target)s is available again.")
+        if was_in_cooldown
+        else _("%(target)s is not in cooldown.")
+    )
     if request.headers.get("HX-Request"):
-        context = {**_context(), "said": words % {"target": label}}
+        context = {**_context(), "status_message": message % {"target": label}}
         return render(request, "console/health_live.html", context)
-    messages.success(request, words % {"target": label})
+    messages.success(request, message % {"target": label})
     return HttpResponseRedirect(reverse("health"))
 
 
 @require_safe
 @viewer
 def health_light(request: HttpRequest) -> HttpResponse:
-    """How many providers are well: a line for the sidebar, or JSON for who asks for it."""
-    found = targets.summary(targets.snapshot())
+    """Number of healthy providers: a line for the sidebar, or JSON."""
+    summary = targets.health_summary(targets.registry_snapshot())
     if request.headers.get("HX-Request"):
-        return render(request, "console/health_light.html", {"providers": found})
+        return render(request, "console/health_light.html", {"providers": summary})
     return JsonResponse(
         {
-            "healthy": found.healthy,
-            "total": found.total,
-            "sick": found.sick,
-            "level": found.level,
-            "words": found.words,
+            "healthy": summary.healthy,
+            "total": summary.total,
+            "unhealthy": summary.unhealthy,
+            "level": summary.level,
+            "message": summary.message,
         }
     )
 
 
 def _context() -> dict[str, Any]:
-    registry = targets.snapshot()
+    registry = targets.registry_snapshot()
     return {
         "page": PAGE,
-        "targets": targets.healths(registry),
-        "providers": targets.summary(registry),
+        "targets": targets.target_healths(registry),
+        "providers": targets.health_summary(registry),
         "warnings": registry.warnings,
-        "facts": process.facts(),
+        "facts": process.process_status(),
+        "wrong": process.active_problems(),
         "hours": targets.HOURS,
     }

@@ -10,11 +10,11 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods
 
-from console import progress
+from console import setup_progress
 from console.access import admin
 from console.forms.imports import ImportForm, seal, unseal
-from gateway import litellm
-from gateway.litellm.upload import Line, import_config, preview, read_upload
+from gateway.compat.litellm import config as litellm_config
+from gateway.compat.litellm.config.upload import Line, import_config, preview, read_upload
 
 PAGE = "providers"
 
@@ -24,7 +24,7 @@ PAGE = "providers"
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def imports(request: HttpRequest) -> HttpResponse:
-    """Upload or paste, look, import."""
+    """Upload or paste a file, preview it, import it."""
     if "draft" in request.POST:
         return _import(request, request.POST["draft"])
     if request.method != "POST":
@@ -42,7 +42,7 @@ def imports(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, form: ImportForm, status: int = 200) -> HttpResponse:
-    context = {"page": PAGE, "form": form, "first_run": progress.pending(request.user)}
+    context = {"page": PAGE, "form": form, "first_run": setup_progress.pending(request.user)}
     return render(request, "console/import.html", context, status=status)
 
 
@@ -51,29 +51,29 @@ def _import(request: HttpRequest, draft: str) -> HttpResponse:
     text = unseal(draft)
     form = ImportForm()
     if text is None:
-        messages.error(request, _("The preview is more than an hour old. Give the file again."))
+        messages.error(request, _("The preview has expired. Choose the file again."))
         return _page(request, form, status=422)
     try:
         config = read_upload(text)
-    except litellm.Mistake as mistake:  # a variable of the environment went meanwhile
+    except litellm_config.Mistake as mistake:  # a variable of the environment went meanwhile
         messages.error(request, str(mistake))
         return _page(request, form, status=422)
     import_config(config)
     count = len(config.routes)
-    said = ngettext("Imported: %(count)d route.", "Imported: %(count)d routes.", count)
-    messages.success(request, said % {"count": count})
-    if progress.pending(request.user):
-        progress.advance("key", route=next(iter(config.routes), ""))
+    message = ngettext("Imported: %(count)d route.", "Imported: %(count)d routes.", count)
+    messages.success(request, message % {"count": count})
+    if setup_progress.pending(request.user):
+        setup_progress.advance("key", route=next(iter(config.routes), ""))
         return redirect("setup")
     return redirect("providers")
 
 
 def _groups(lines: list[Line]) -> list[dict[str, object]]:
-    """The lines by what becomes of them, each group once."""
+    """The preview lines grouped by outcome."""
     titles = {
-        "taken": (_("Taken over"), _("Becomes"), "ok"),
-        "changed": (_("Taken over, with a difference"), _("Difference"), "warn"),
-        "left": (_("Not taken over"), _("Why"), "bad"),
+        "taken": (_("Imported"), _("Result"), "ok"),
+        "changed": (_("Imported with changes"), _("Change"), "warn"),
+        "left": (_("Not imported"), _("Reason"), "bad"),
     }
     return [
         {

@@ -1,4 +1,4 @@
-"""The overview: the day so far, what needs a look, and what to do next."""
+"""The overview: today's traffic, problems, and next steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from console.access import is_admin, viewer
 from console.insight import process, targets
 from console.insight.steps import steps
 from console.insight.today import today
-from console.pages.requests.find import page
-from console.pages.requests.lines import lines
+from console.pages.requests.log_lines import lines
+from console.pages.requests.log_search import page
 from console.pages.requests.query import Search
 from gateway.models import RequestLog
 
@@ -25,7 +25,7 @@ ERRORS = 5
 @require_safe
 @viewer
 def overview(request: HttpRequest) -> HttpResponse:
-    """The page, or the part of it that is renewed every few seconds."""
+    """The page, or the part that refreshes every few seconds."""
     part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
     name = "overview_live.html" if part else "overview.html"
     response = render(request, f"console/{name}", _context(request))
@@ -34,22 +34,22 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 def _context(request: HttpRequest) -> dict[str, Any]:
-    registry = targets.snapshot()
+    registry = targets.registry_snapshot()
     todo = steps() if is_admin(request.user) else ()
-    found = {
+    context = {
         "page": PAGE,
         "steps": todo,
-        "left": sum(not step.done for step in todo),
+        "remaining_steps": sum(not step.done for step in todo),
         "done": sum(step.done for step in todo),
-        "providers": targets.summary(registry),
+        "providers": targets.health_summary(registry),
         "warnings": registry.warnings,
-        "journal": process.journal(),
+        "journal": process.journal_status(),
         "base": f"{request.scheme}://{request.get_host()}",
         "route": next(iter(sorted(registry.routes)), "demo/echo"),
         "used": RequestLog.objects.any_asked(),
     }
-    if found["used"]:
-        found["today"] = today()
-        found["newest"] = lines(page(Search(), size=NEWEST).rows)
-        found["errors"] = lines(RequestLog.objects.asked().failed().newest(ERRORS))
-    return found
+    if context["used"]:
+        context["today"] = today()
+        context["newest"] = lines(page(Search(), size=NEWEST).rows)
+        context["errors"] = lines(RequestLog.objects.asked().failed().newest(ERRORS))
+    return context

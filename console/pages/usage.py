@@ -15,13 +15,13 @@ from django.views.decorators.http import require_safe
 from console.access import viewer
 from console.insight import series
 from console.insight.spans import SPANS, span_of
-from console.insight.variants import compared
+from console.insight.variants import compare_variants
 from gateway.models import UsageHour
 from gateway.usage_querysets import UNITS, Totals
 
 PAGE = "usage"
-# A spreadsheet takes a cell that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet treats a cell with such a prefix as a formula.
+_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 _TITLES = {
     "model": gettext_lazy("By model"),
     "key": gettext_lazy("By key"),
@@ -46,17 +46,17 @@ _COLUMNS = (
 @viewer
 def usage(request: HttpRequest) -> HttpResponse:
     """The page for a range and a dimension."""
-    found = _usage(request)
+    usage_data = _usage(request)
     context = {
         "page": PAGE,
-        "usage": found,
+        "usage": usage_data,
         "spans": SPANS.values(),
         "dimensions": series.DIMENSIONS.items(),
-        "dimension_title": series.DIMENSIONS[found.dimension],
-        "lines_title": _TITLES[found.dimension],
-        "charts": _charts(found),
-        "variants": compared(found.starts[0]),
-        "ever": bool(found.lines) or UsageHour.objects.exists(),
+        "dimension_title": series.DIMENSIONS[usage_data.dimension],
+        "lines_title": _TITLES[usage_data.dimension],
+        "charts": _charts(usage_data),
+        "variants": compare_variants(usage_data.starts[0]),
+        "ever": bool(usage_data.rows) or UsageHour.objects.exists(),
     }
     return render(request, "console/usage.html", context)
 
@@ -65,24 +65,26 @@ def usage(request: HttpRequest) -> HttpResponse:
 @viewer
 def usage_csv(request: HttpRequest) -> HttpResponse:
     """Every step and line of the range; an unknown cost is an empty cell."""
-    found = _usage(request, everything=True)
+    usage_data = _usage(request, everything=True)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
-    name = f"usage-{found.dimension}-{found.span.name}.csv"
+    name = f"usage-{usage_data.dimension}-{usage_data.span.name}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     writer = csv.writer(response)
-    writer.writerow(["start", found.dimension, *_COLUMNS, "cost_usd", "requests_without_price"])
-    for line in found.series:
-        for start, totals in zip(found.starts, line.totals, strict=True):
+    writer.writerow(
+        ["start", usage_data.dimension, *_COLUMNS, "cost_usd", "requests_without_price"]
+    )
+    for line in usage_data.series:
+        for start, totals in zip(usage_data.starts, line.totals, strict=True):
             if totals.requests or totals.tokens:
                 writer.writerow([timezone.localtime(start).isoformat(), *_cells(line.name, totals)])
     return response
 
 
 def _cells(name: str, totals: Totals) -> list[Any]:
-    safe = f"'{name}" if name.startswith(_FORMULA) else name
-    # Fixed point: a spreadsheet reads 1E-7 as it likes.
+    safe = f"'{name}" if name.startswith(_FORMULA_PREFIXES) else name
+    # Fixed point: spreadsheets disagree about 1E-7.
     cost = "" if totals.cost is None else f"{totals.cost:.{len(str(UNITS)) - 1}f}"
-    return [safe, *(getattr(totals, column) for column in _COLUMNS), cost, totals.unpriced]
+    return [safe, *(getattr(totals, column) for column in _COLUMNS), cost, totals.unpriced_requests]
 
 
 def _usage(request: HttpRequest, *, everything: bool = False) -> series.Usage:
@@ -90,13 +92,13 @@ def _usage(request: HttpRequest, *, everything: bool = False) -> series.Usage:
     return series.usage(
         span_of(request.GET.get("span", "")),
         dimension if dimension in series.DIMENSIONS else "model",
-        summed=not everything,
+        combine_small=not everything,
     )
 
 
-def _charts(found: series.Usage) -> list[dict[str, Any]]:
+def _charts(usage_data: series.Usage) -> list[dict[str, Any]]:
     """The two charts: their title, what the script draws, and the table below."""
-    per = {"hour": _("hour"), "day": _("day"), "month": _("month")}[found.span.step]
+    per = {"hour": _("hour"), "day": _("day"), "month": _("month")}[usage_data.span.step]
     titles = {
         "cost": _("Cost per %(step)s") % {"step": per},
         "tokens": _("Tokens per %(step)s") % {"step": per},
@@ -106,19 +108,21 @@ def _charts(found: series.Usage) -> list[dict[str, Any]]:
             "id": f"{measure}-chart",
             "title": title,
             "measure": measure,
-            "data": series.chart(found, measure),
-            "rows": _rows(found, measure),
+            "data": series.chart(usage_data, measure),
+            "rows": _rows(usage_data, measure),
         }
         for measure, title in titles.items()
     ]
 
 
-def _rows(found: series.Usage, measure: str) -> list[dict[str, Any]]:
-    """The steps in which something was used, newest first."""
-    columns = zip(*(line.totals for line in found.series), strict=True)
+def _rows(usage_data: series.Usage, measure: str) -> list[dict[str, Any]]:
+    """The steps with usage, newest first."""
+    columns = zip(*(line.totals for line in usage_data.series), strict=True)
     rows = [
-        {"caption": caption, "cells": [series.cell(t, measure) for t in (*column, together)]}
-        for caption, column, together in zip(found.captions, columns, found.by_step, strict=False)
-        if together.requests or together.tokens
+        {"caption": caption, "cells": [series.cell(t, measure) for t in (*column, total)]}
+        for caption, column, total in zip(
+            usage_data.captions, columns, usage_data.by_step, strict=False
+        )
+        if total.requests or total.tokens
     ]
     return rows[::-1]

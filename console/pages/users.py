@@ -1,4 +1,4 @@
-"""The people who may sign in: who they are, and what they may see."""
+"""User accounts: roles, permissions, passwords."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE = "users"
 @require_safe
 @admin
 def users(request: HttpRequest) -> HttpResponse:
-    """Everybody, with role and grant."""
+    """All accounts with role and permission."""
     context = {"page": PAGE, "people": accounts.people(), "granted": accounts.granted()}
     return render(request, "console/users.html", context)
 
@@ -34,14 +34,14 @@ def user_add(request: HttpRequest) -> HttpResponse:
     """A new account."""
     form = NewUserForm(request.POST or None)
     if form.is_valid():
-        given = form.cleaned_data
+        account = form.cleaned_data
         accounts.make(
-            given["username"],
-            given["password"],
-            admin=given["role"] == "admin",
-            bodies=given["bodies"],
+            account["username"],
+            account["password"],
+            admin=account["role"] == "admin",
+            bodies=account["bodies"],
         )
-        messages.success(request, _("%(name)s may sign in now.") % {"name": given["username"]})
+        messages.success(request, _("%(name)s can sign in now.") % {"name": account["username"]})
         return redirect("users")
     status = 422 if request.method == "POST" else 200
     return render(request, "console/users_add.html", {"page": PAGE, "form": form}, status=status)
@@ -50,20 +50,20 @@ def user_add(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def user_edit(request: HttpRequest, pk: int) -> HttpResponse:
-    """One account: role and grant; beside it password and access."""
+    """One account: role and permission, password, access."""
     person = get_object_or_404(User, pk=pk)
     if request.method != "POST":
         return _page(request, person, {"role": RoleForm(initial=_role(person))})
     form = RoleForm(request.POST)
     if not form.is_valid():
         return _page(request, person, {"role": form}, status=422)
-    given = form.cleaned_data
+    account = form.cleaned_data
     try:
-        accounts.set_role(person, admin=given["role"] == "admin", bodies=given["bodies"])
+        accounts.set_role(person, admin=account["role"] == "admin", bodies=account["bodies"])
     except accounts.LastAdmin:
-        form.add_error("role", _("This is the only admin. Make somebody else admin first."))
+        form.add_error("role", _("This is the only admin. Make another user an admin first."))
         return _page(request, get_object_or_404(User, pk=pk), {"role": form}, status=422)
-    messages.success(request, _("Saved. It holds from their next page on."))
+    messages.success(request, _("Saved. Takes effect on the next page they open."))
     return redirect("users")
 
 
@@ -71,29 +71,33 @@ def user_edit(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin
 def user_password(request: HttpRequest, pk: int) -> HttpResponse:
-    """Give somebody another password."""
+    """Set a user's password."""
     person = get_object_or_404(User, pk=pk)
     form = ResetForm(request.POST, user=person)
     if not form.is_valid():
         return _page(request, person, {"reset": form}, status=422)
     accounts.set_password(person, form.cleaned_data["password"])
-    messages.success(request, _("%(name)s has a new password.") % {"name": person.username})
+    messages.success(
+        request, _("The password of %(name)s has been changed.") % {"name": person.username}
+    )
     return redirect("users")
 
 
 @require_POST
 @admin
 def user_active(request: HttpRequest, pk: int) -> HttpResponse:
-    """Keep somebody out, or let them in again."""
+    """Deactivate or reactivate a user."""
     person = get_object_or_404(User, pk=pk)
     active = request.POST.get("active") == "yes"
     try:
         accounts.set_active(person, active=active)
     except accounts.LastAdmin:
-        why = _("This is the only admin. Make somebody else admin first.")
-        return _page(request, get_object_or_404(User, pk=pk), {"why": why}, status=422)
-    said = _("%(name)s may sign in again.") if active else _("%(name)s is signed out and kept out.")
-    messages.success(request, said % {"name": person.username})
+        problem = _("This is the only admin. Make another user an admin first.")
+        return _page(request, get_object_or_404(User, pk=pk), {"why": problem}, status=422)
+    message = (
+        _("%(name)s can sign in again.") if active else _("%(name)s is signed out and deactivated.")
+    )
+    messages.success(request, message % {"name": person.username})
     return redirect("users")
 
 
@@ -105,7 +109,7 @@ def _role(person: User) -> dict[str, Any]:
 
 
 def _page(
-    request: HttpRequest, person: User, given: dict[str, Any], status: int = 200
+    request: HttpRequest, person: User, forms: dict[str, Any], status: int = 200
 ) -> HttpResponse:
     context = {
         "page": PAGE,
@@ -113,6 +117,6 @@ def _page(
         "myself": person.pk == cast("User", request.user).pk,
         "role": RoleForm(initial=_role(person)),
         "reset": ResetForm(user=person),
-        **given,
+        **forms,
     }
     return render(request, "console/users_edit.html", context, status=status)

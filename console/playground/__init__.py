@@ -1,10 +1,13 @@
 """The playground: what a run is and does, without HTTP.
 
-    document   the page's JSON -> Plan (columns)    wire       Plan -> requests and translation
-    run, lane  a Plan at work, one answer of it     events     the stream, kept and re-read
-    takes      events -> what each answer came to   verdicts   schema and tools
-    repeat, matrix, scoreboard                      several answers compared
-    code, export, share, boot, budget               what the page offers beside
+    plan_parser      page JSON -> Plan (module plan)
+    client_request   Plan -> client requests; translation: an answer in another dialect
+    run, column_run  runs a Plan; one answer of one column
+    events           event stream of a run: live, stored, replayed
+    results          events -> AnswerResult of each answer
+    verdicts         checks of structured output and tool calls
+    column_stats, matrix, scoreboard                several answers compared
+    code, export, prefill, boot, budget, history    other features of the page
 
-Runs go through `gateway.relay.inside`, the way of any agent's call, and land in the log.
+Runs go through `gateway.relay.run.playground_calls`, like every internal call, and are logged.
 """

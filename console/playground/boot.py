@@ -1,4 +1,4 @@
-"""What the playground's page knows when it opens: models, dialects, presets, samples."""
+"""Initial data of the playground page: models, dialects, code languages, sample prompts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from gateway.routing.snapshot import Model, Route, Snapshot
 Json = dict[str, Any]
 
 
-def models(snapshot: Snapshot) -> list[Json]:
-    """All that a column may be: the routes first, then the models behind their providers."""
-    routes = [_route(route) for route in snapshot.routes.values() if _is_concrete(route)]
-    found = [m for m in snapshot.models.values() if "*" not in m.name]
-    rows = [_facts(model, kind="model", id_=model.label, label=model.name) for model in found]
-    return sorted(routes, key=_name) + sorted(rows, key=_name)
+def list_models(snapshot: Snapshot) -> list[Json]:
+    """Choices for a column: routes first, then models as `provider/model`."""
+    routes = [_route_entry(route) for route in snapshot.routes.values() if _is_concrete(route)]
+    concrete_models = [m for m in snapshot.models.values() if "*" not in m.name]
+    rows = [
+        _model_entry(model, kind="model", id_=model.label, label=model.name)
+        for model in concrete_models
+    ]
+    return sorted(routes, key=_sort_key) + sorted(rows, key=_sort_key)
 
 
-def _name(row: Json) -> str:
+def _sort_key(row: Json) -> str:
     return str(row["id"]).lower()
 
 
@@ -31,19 +34,19 @@ def _is_concrete(route: Route) -> bool:
     return not route.hidden and bool(route.targets) and not any("*" in name for name in names)
 
 
-def _route(route: Route) -> Json:
-    """A route by its first target: what answers unless something is wrong."""
+def _route_entry(route: Route) -> Json:
+    """Entry of a route, described by its first target, which answers by default."""
     first = min(route.targets, key=lambda target: target.order).model
-    row = _facts(first, kind="route", id_=route.name, label=route.name)
-    others = [target.model.traits for target in route.targets]
-    # A fallback that can less than the first one fails where the first would not.
-    row["images"] = all(traits.images for traits in others)
-    row["tools"] = all(traits.tools for traits in others)
+    row = _model_entry(first, kind="route", id_=route.name, label=route.name)
+    traits_of_targets = [target.model.traits for target in route.targets]
+    # A feature counts only if every target supports it: any of them may answer.
+    row["images"] = all(traits.images for traits in traits_of_targets)
+    row["tools"] = all(traits.tools for traits in traits_of_targets)
     row["targets"] = [target.model.label for target in route.targets]
     return row
 
 
-def _facts(model: Model, *, kind: str, id_: str, label: str) -> Json:
+def _model_entry(model: Model, *, kind: str, id_: str, label: str) -> Json:
     traits: Traits = model.traits
     price = model.price
     return {
@@ -64,18 +67,18 @@ def _facts(model: Model, *, kind: str, id_: str, label: str) -> Json:
     }
 
 
-def dialects() -> list[Json]:
-    """The dialects in which a client may ask."""
+def list_dialects() -> list[Json]:
+    """Client dialects."""
     return [{"id": name, "label": title(name)} for name in OFFERED]
 
 
-def languages() -> list[Json]:
-    """The languages in which "Get code" writes."""
+def list_languages() -> list[Json]:
+    """Languages of "Get code"."""
     return [{"id": name, "label": label} for name, label in code.TITLES.items()]
 
 
-def samples() -> list[Json]:
-    """Examples to begin with, one for each thing that the page judges."""
+def sample_prompts() -> list[Json]:
+    """Sample prompts, one for each feature that the page checks."""
     city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     person = {
         "type": "object",

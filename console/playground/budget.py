@@ -1,7 +1,6 @@
-"""What a person may spend in the playground a day. It never touches the rest of the console.
+"""Daily budget of a user for playground runs and replays of logged requests.
 
-Counted from the request log, where stopped answers stand too: a run that is stopped at
-its last word has cost what it has cost.
+Spend is summed from the request log, which also has the cost of stopped answers.
 """
 
 from __future__ import annotations
@@ -16,35 +15,38 @@ from django.utils.translation import gettext as _
 
 from gateway.models import RequestLog
 
-# What stands for the key in the log.
-WHO = "playground"
+# `key_prefix` of these calls in the request log.
+PLAYGROUND_KEY_PREFIX = "playground"
+REPLAY_KEY_PREFIX = "replay"
 
 
 def session_prefix(owner: int) -> str:
-    """What the log's session of a person's calls begins with."""
-    return f"{WHO}-{owner}-"
+    """Prefix of the log's `session` for the calls of a user."""
+    return f"{PLAYGROUND_KEY_PREFIX}-{owner}-"
 
 
 def limit_usd() -> Decimal:
-    """US dollars a person and day; 0 means that only what is free may be used."""
+    """US dollars per user and day; 0 allows free models only."""
     return Decimal(str(settings.PLAYGROUND_USD_PER_DAY))
 
 
 def spent_usd(owner: int) -> Decimal:
-    """What a person's runs have cost since midnight UTC, as far as the prices are known."""
+    """Known cost of a user's runs and replays since midnight UTC."""
     midnight = timezone.now().astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     rows = RequestLog.objects.filter(
-        key_prefix=WHO, started_at__gte=midnight, session__startswith=session_prefix(owner)
+        key_prefix__in=(PLAYGROUND_KEY_PREFIX, REPLAY_KEY_PREFIX),
+        started_at__gte=midnight,
+        session__startswith=session_prefix(owner),
     )
     return rows.aggregate(total=Sum("cost_usd"))["total"] or Decimal(0)
 
 
-def left_usd(owner: int) -> Decimal:
-    """What is left for today; never negative."""
+def remaining_usd(owner: int) -> Decimal:
+    """Remaining budget for today; never negative."""
     return max(limit_usd() - spent_usd(owner), Decimal(0))
 
 
-def spent_words() -> str:
-    """What somebody is told whose money for today is spent."""
-    words = _("Today's budget of the playground, $%s, is spent. It starts anew at midnight UTC.")
-    return words % f"{limit_usd():g}"
+def budget_exceeded_message() -> str:
+    """Error message for a user whose budget for today is spent."""
+    message = _("The daily playground budget of $%s is used up. It resets at midnight UTC.")
+    return message % f"{limit_usd():g}"

@@ -1,22 +1,22 @@
-"""The code that asks what a column asks: curl, and the SDK of each dialect.
+"""Client code for the request of a column: curl, and the SDK of each dialect.
 
-The key is a variable in it, never a value; the page may put one in for its reader.
+The code reads the API key from an environment variable; the page may insert a new key.
 """
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 from typing import Any
 
 from console.dialects import headers_of, path_of
-from console.playground import wire
-from console.playground.columns import Case, Column
+from console.playground import client_request
+from console.playground.plan import Case, Column
+from console.shell import quote
 
 Json = dict[str, Any]
 
-KEY = "DRAGOMAN_API_KEY"
+KEY_VARIABLE = "DRAGOMAN_API_KEY"
 _ANTHROPIC = "anthropic_messages"
 _CHAT = "openai_chat"
 _RESPONSES = "openai_responses"
@@ -24,23 +24,25 @@ _GEMINI = "gemini"
 _OLLAMA = "ollama"
 
 
-def written(lang: str, base: str, dialect: str, column: Column, case: Case) -> str:
-    """The code in a language of LANGS. Raises GatewayError, and KeyError for no language."""
-    return LANGS[lang](base.rstrip("/"), dialect, column, case)
+def render_code(lang: str, base: str, dialect: str, column: Column, case: Case) -> str:
+    """Code in a language of RENDERERS. Raises GatewayError, and KeyError for an unknown one."""
+    return RENDERERS[lang](base.rstrip("/"), dialect, column, case)
 
 
 def _body(dialect: str, column: Column, case: Case) -> Json:
-    return wire.rendered(dialect, wire.request(column, case, stream=True))[0]
+    return client_request.render_body(
+        dialect, client_request.build_request(column, case, stream=True)
+    )[0]
 
 
 def _curl(base: str, dialect: str, column: Column, case: Case) -> str:
     body = _body(dialect, column, case)
     path = path_of(dialect, column.model, stream=True)
-    lines = [f"curl -N {shlex.quote(base + path)}"]
+    lines = [f"curl -N {quote(base + path)}"]
     # Double quotes: the shell puts the key in.
-    lines += [f'-H "{header}"' for header in headers_of(dialect, f"${KEY}")]
+    lines += [f'-H "{header}"' for header in headers_of(dialect, f"${KEY_VARIABLE}")]
     lines += ['-H "Content-Type: application/json"']
-    lines += [f"-d {shlex.quote(json.dumps(body, ensure_ascii=False, indent=2))}"]
+    lines += [f"-d {quote(json.dumps(body, ensure_ascii=False, indent=2))}"]
     return " \\\n  ".join(lines) + "\n"
 
 
@@ -50,10 +52,10 @@ def _python_openai(base: str, dialect: str, column: Column, case: Case) -> str:
 
 from openai import OpenAI
 
-client = OpenAI(base_url={base + "/v1"!r}, api_key=os.environ[{KEY!r}])
+client = OpenAI(base_url={base + "/v1"!r}, api_key=os.environ[{KEY_VARIABLE!r}])
 
 stream = client.chat.completions.create(
-{_keywords(body, _CHAT)}
+{_python_arguments(body, _CHAT)}
 )
 for chunk in stream:
     if chunk.choices:
@@ -67,10 +69,10 @@ def _python_responses(base: str, dialect: str, column: Column, case: Case) -> st
 
 from openai import OpenAI
 
-client = OpenAI(base_url={base + "/v1"!r}, api_key=os.environ[{KEY!r}])
+client = OpenAI(base_url={base + "/v1"!r}, api_key=os.environ[{KEY_VARIABLE!r}])
 
 stream = client.responses.create(
-{_keywords(body, _RESPONSES)}
+{_python_arguments(body, _RESPONSES)}
 )
 for event in stream:
     if event.type == "response.output_text.delta":
@@ -85,10 +87,10 @@ def _python_anthropic(base: str, dialect: str, column: Column, case: Case) -> st
 
 import anthropic
 
-client = anthropic.Anthropic(base_url={base!r}, api_key=os.environ[{KEY!r}])
+client = anthropic.Anthropic(base_url={base!r}, api_key=os.environ[{KEY_VARIABLE!r}])
 
 with client.messages.stream(
-{_keywords(body, _ANTHROPIC)}
+{_python_arguments(body, _ANTHROPIC)}
 ) as stream:
     for text in stream.text_stream:
         print(text, end="", flush=True)
@@ -96,23 +98,25 @@ with client.messages.stream(
 
 
 def _python_gemini(base: str, dialect: str, column: Column, case: Case) -> str:
-    """The SDK's `config` holds what the wire has beside the contents and in two places."""
+    """The SDK's `config` merges `generationConfig` with the other fields of the body."""
     body = _body(_GEMINI, column, case)
     contents = body.pop("contents")
     config = {**body.pop("generationConfig", {}), **body}
-    asked = {"model": column.model, "contents": contents, "config": config or None}
-    given = "\n".join(f"    {n}={_literal(v, 1)}," for n, v in asked.items() if v is not None)
+    arguments = {"model": column.model, "contents": contents, "config": config or None}
+    argument_lines = "\n".join(
+        f"    {n}={_python_literal(v, 1)}," for n, v in arguments.items() if v is not None
+    )
     return f"""import os
 
 from google import genai
 
 client = genai.Client(
-    api_key=os.environ[{KEY!r}],
+    api_key=os.environ[{KEY_VARIABLE!r}],
     http_options={{"base_url": {base!r}}},
 )
 
 for chunk in client.models.generate_content_stream(
-{given}
+{argument_lines}
 ):
     print(chunk.text or "", end="", flush=True)
 """
@@ -126,11 +130,11 @@ from ollama import Client
 
 client = Client(
     host={base!r},
-    headers={{"Authorization": "Bearer " + os.environ[{KEY!r}]}},
+    headers={{"Authorization": "Bearer " + os.environ[{KEY_VARIABLE!r}]}},
 )
 
 for part in client.chat(
-{_keywords(body, _OLLAMA)}
+{_python_arguments(body, _OLLAMA)}
 ):
     print(part.message.content or "", end="", flush=True)
 """
@@ -139,7 +143,7 @@ for part in client.chat(
 def _javascript(base: str, dialect: str, column: Column, case: Case) -> str:
     body = _body(_CHAT, column, case)
     return f"""{_client_js(base)}
-const stream = await client.chat.completions.create({_object(body)});
+const stream = await client.chat.completions.create({_js_object(body)});
 for await (const chunk of stream) {{
   process.stdout.write(chunk.choices[0]?.delta?.content ?? "");
 }}
@@ -149,7 +153,7 @@ for await (const chunk of stream) {{
 def _javascript_responses(base: str, dialect: str, column: Column, case: Case) -> str:
     body = _body(_RESPONSES, column, case)
     return f"""{_client_js(base)}
-const stream = await client.responses.create({_object(body)});
+const stream = await client.responses.create({_js_object(body)});
 for await (const event of stream) {{
   if (event.type === "response.output_text.delta") process.stdout.write(event.delta);
 }}
@@ -161,16 +165,16 @@ def _client_js(base: str) -> str:
 
 const client = new OpenAI({{
   baseURL: {json.dumps(base + "/v1")},
-  apiKey: process.env.{KEY},
+  apiKey: process.env.{KEY_VARIABLE},
 }});
 """
 
 
-def _object(body: Json) -> str:
+def _js_object(body: Json) -> str:
     return json.dumps(body, ensure_ascii=False, indent=2)
 
 
-LANGS: dict[str, Callable[[str, str, Column, Case], str]] = {
+RENDERERS: dict[str, Callable[[str, str, Column, Case], str]] = {
     "curl": _curl,
     "python-openai": _python_openai,
     "python-responses": _python_responses,
@@ -190,31 +194,33 @@ TITLES = {
     "javascript": "JavaScript, OpenAI Chat",
     "javascript-responses": "JavaScript, OpenAI Responses",
 }
-# What an SDK has no argument for goes into its free part of the body: Chat fields of
-# other vendors, and what Anthropic's SDK dropped with version 2 but its API still takes.
-_EXTRA: dict[str, set[str]] = {
+# Fields without an argument in the SDK go into `extra_body`: Chat fields of other vendors,
+# and fields that Anthropic's SDK removed in version 2 but its API still accepts.
+_EXTRA_BODY_FIELDS: dict[str, set[str]] = {
     _CHAT: {"top_k", "min_p", "repetition_penalty"},
     _ANTHROPIC: {"temperature", "top_p", "top_k"},
 }
 
 
-def _keywords(body: Json, dialect: str) -> str:
-    """The body as the arguments of a Python call."""
-    extra = {k: v for k, v in body.items() if k in _EXTRA.get(dialect, ())}
-    plain = {k: v for k, v in body.items() if k not in extra}
+def _python_arguments(body: Json, dialect: str) -> str:
+    """Body fields as keyword arguments of a Python call."""
+    extra = {k: v for k, v in body.items() if k in _EXTRA_BODY_FIELDS.get(dialect, ())}
+    arguments = {k: v for k, v in body.items() if k not in extra}
     if extra:
-        plain["extra_body"] = extra
-    return "\n".join(f"    {name}={_literal(value, 1)}," for name, value in plain.items())
+        arguments["extra_body"] = extra
+    return "\n".join(
+        f"    {name}={_python_literal(value, 1)}," for name, value in arguments.items()
+    )
 
 
-def _literal(value: Any, depth: int) -> str:
-    """A JSON value in Python, over several lines where it is long."""
+def _python_literal(value: Any, depth: int) -> str:
+    """JSON value as a Python literal, over several lines if it is long."""
     flat = repr(value)
     if len(flat) + 4 * depth <= 88 or not isinstance(value, dict | list) or not value:
         return flat
     pad, end = "    " * (depth + 1), "    " * depth
     if isinstance(value, dict):
-        inner = [f"{pad}{k!r}: {_literal(v, depth + 1)}," for k, v in value.items()]
+        inner = [f"{pad}{k!r}: {_python_literal(v, depth + 1)}," for k, v in value.items()]
         return "{\n" + "\n".join(inner) + f"\n{end}}}"
-    inner = [f"{pad}{_literal(item, depth + 1)}," for item in value]
+    inner = [f"{pad}{_python_literal(item, depth + 1)}," for item in value]
     return "[\n" + "\n".join(inner) + f"\n{end}]"

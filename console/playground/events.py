@@ -1,4 +1,4 @@
-"""The events of one run: numbered, kept, followed while they come, packed for the database."""
+"""Event stream of one run: numbered, followed live, compressed for the database."""
 
 from __future__ import annotations
 
@@ -11,84 +11,84 @@ import msgspec
 
 Json = dict[str, Any]
 
-# What a packed stream may unpack to, whatever it says of itself.
-UNPACK_BYTES = 256 * 1024 * 1024
-# So much of a stream is kept; what comes later is shown but can not be read again.
-KEEP_BYTES = 32 * 1024 * 1024
+# Limit for the decompressed size of a stored stream.
+MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
+# Limit for the stored part of a stream; later events are sent but not stored.
+MAX_STORED_BYTES = 32 * 1024 * 1024
 
 
-class Log:
-    """A run's events. Their ids count from 1, so that `after` is a place in the list."""
+class EventLog:
+    """Events of a run. Ids count from 1, so the id of an event is also its index in the list."""
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.size = 0
         self.closed = False
-        self._news = asyncio.Event()
+        self._appended = asyncio.Event()
 
     def add(self, kind: str, data: Json) -> None:
-        """One more event, for all who follow."""
-        frame = encoded(len(self.frames) + 1, kind, data)
+        """Append an event and wake all followers."""
+        frame = encode_event(len(self.frames) + 1, kind, data)
         self.frames.append(frame)
         self.size += len(frame)
-        self._wake()
+        self._notify_followers()
 
     def close(self) -> None:
-        """No event comes after this."""
+        """Mark the log as complete."""
         self.closed = True
-        self._wake()
+        self._notify_followers()
 
-    def _wake(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+    def _notify_followers(self) -> None:
+        appended, self._appended = self._appended, asyncio.Event()
+        appended.set()
 
     async def follow(self, after: int = 0) -> AsyncIterator[bytes]:
-        """The events after one, as they come, joined where several are ready."""
-        place = max(after, 0)
+        """Yield events after an id as they arrive; available events are joined."""
+        position = max(after, 0)
         while True:
-            news = self._news
-            if place < len(self.frames):
-                ready = self.frames[place:]
-                place += len(ready)
+            appended = self._appended
+            if position < len(self.frames):
+                ready = self.frames[position:]
+                position += len(ready)
                 yield b"".join(ready)
             elif self.closed:
                 return
             else:
-                await news.wait()
+                await appended.wait()
 
 
-def encoded(number: int, kind: str, data: Json) -> bytes:
-    """An event on the wire; JSON has no raw line breaks, so it is one `data` line."""
+def encode_event(number: int, kind: str, data: Json) -> bytes:
+    """Encode an SSE event; JSON has no raw line breaks, so one `data` line is enough."""
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, kind.encode(), msgspec.json.encode(data))
 
 
-def packed(frames: list[bytes]) -> bytes:
-    """The stream as one blob; cut at a whole event where it is larger than is kept."""
-    size, kept = 0, len(frames)
-    for place, frame in enumerate(frames):
+def compress_frames(frames: list[bytes]) -> bytes:
+    """Compress frames to one blob; drops complete events above MAX_STORED_BYTES."""
+    size, frame_count = 0, len(frames)
+    for index, frame in enumerate(frames):
         size += len(frame)
-        if size > KEEP_BYTES:
-            kept = place
+        if size > MAX_STORED_BYTES:
+            frame_count = index
             break
-    return zlib.compress(b"".join(frames[:kept]), 3)
+    return zlib.compress(b"".join(frames[:frame_count]), 3)
 
 
-def unpacked(blob: bytes) -> list[bytes]:
-    """The events of a blob. Raises ValueError for a damaged one."""
+def decompress_frames(blob: bytes) -> list[bytes]:
+    """Frames of a compressed blob. Raises ValueError if it is damaged."""
     if not blob:
         return []
     inflater = zlib.decompressobj()
     try:
-        plain = inflater.decompress(blob, UNPACK_BYTES)
+        stream = inflater.decompress(blob, MAX_DECOMPRESSED_BYTES)
     except zlib.error as error:
-        raise ValueError(f"the stored run can not be read: {error}") from None
+        raise ValueError(f"the stored run cannot be read: {error}") from None
     if not inflater.eof:
-        raise ValueError("the stored run is cut short")
-    return [part + b"\n\n" for part in plain.split(b"\n\n") if part]
+        raise ValueError("the stored run is incomplete")
+    return [frame + b"\n\n" for frame in stream.split(b"\n\n") if frame]
 
 
-def decoded(frames: list[bytes]) -> Iterator[tuple[str, Json]]:
-    """Name and data of each event."""
+def decode_events(frames: list[bytes]) -> Iterator[tuple[str, Json]]:
+    """Yield name and data of each event."""
     for frame in frames:
         _, name, data = frame.rstrip(b"\n").split(b"\n", 2)
         yield name.removeprefix(b"event: ").decode(), msgspec.json.decode(data[6:])

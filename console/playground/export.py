@@ -1,8 +1,4 @@
-"""A finished run as JSON, CSV or Markdown: one row an answer.
-
-The columns are those that comparisons are asked for: provider, model, answer, length,
-time, tokens, valid structured output, accuracy of tool calls, cost.
-"""
+"""Exports a finished run as JSON, CSV or Markdown, one row per answer."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from console.playground.takes import Take, Takes
+from console.playground.results import AnswerResult, RunResults
 
 Json = dict[str, Any]
 
@@ -43,7 +39,7 @@ HEADER = (
     "error",
     "request_id",
 )
-# What a spreadsheet takes for a formula.
+# A spreadsheet reads text that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MARKDOWN = (
     "column",
@@ -60,24 +56,24 @@ _MARKDOWN = (
 MARKDOWN_ANSWER_CHARS = 500
 
 
-def rows(takes: Takes) -> list[Json]:
-    """A row an answer, by HEADER."""
-    return [_row(take) for take in takes.all.values()]
+def rows(results: RunResults) -> list[Json]:
+    """One row per answer, with the fields of HEADER."""
+    return [_row(answer) for answer in results.by_key.values()]
 
 
-def _row(take: Take) -> Json:
-    end: Json = take.end or {}
-    schema, tools = take.verdicts.get("schema"), take.verdicts.get("tools")
+def _row(answer: AnswerResult) -> Json:
+    end: Json = answer.end or {}
+    schema, tools = answer.verdicts.get("schema"), answer.verdicts.get("tools")
     values = (
-        take.col,
-        take.case,
-        take.n + 1,
+        answer.col,
+        answer.case,
+        answer.n + 1,
         end.get("provider"),
-        take.model,
+        answer.model,
         end.get("upstream_model"),
         end.get("status", "unfinished"),
-        take.text or take.refusal,
-        len(take.text or take.refusal),
+        answer.text or answer.refusal,
+        len(answer.text or answer.refusal),
         end.get("ttft_ms"),
         end.get("total_ms"),
         end.get("tok_s"),
@@ -85,7 +81,7 @@ def _row(take: Take) -> Json:
         end.get("output"),
         end.get("cached"),
         end.get("reasoning"),
-        [{"name": call.name, "arguments": call.arguments} for call in take.calls],
+        [{"name": call.name, "arguments": call.arguments} for call in answer.calls],
         schema and schema.get("ok"),
         schema and " ".join(filter(None, (schema.get("path"), schema.get("message")))),
         tools and tools.get("ok"),
@@ -99,25 +95,30 @@ def _row(take: Take) -> Json:
 
 
 def accuracy(tools: Json | None) -> float | None:
-    """The share of expected calls that were made as expected; None if none was expected."""
+    """Share of expected calls that were correct; None if no call was expected."""
     return None if tools is None else tools.get("accuracy")
 
 
-def as_json(run: Json, takes: Takes) -> bytes:
-    """The run with its settings, every answer in full, and the summary."""
+def as_json(run: Json, results: RunResults) -> bytes:
+    """Run with its settings, full answers and summary."""
     answers = [
-        {**row, "reasoning": take.reasoning, "verdicts": take.verdicts, "attempts": take.attempts}
-        for row, take in zip(rows(takes), takes.all.values(), strict=True)
+        {
+            **row,
+            "reasoning": answer.reasoning,
+            "verdicts": answer.verdicts,
+            "attempts": answer.attempts,
+        }
+        for row, answer in zip(rows(results), results.by_key.values(), strict=True)
     ]
     return msgspec.json.format(msgspec.json.encode({**run, "answers": answers}), indent=2)
 
 
-def as_csv(takes: Takes) -> str:
-    """A table for spreadsheets; no cell of it is read as a formula."""
+def as_csv(results: RunResults) -> str:
+    """Table for spreadsheets; cells that look like formulas are escaped."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(HEADER)
-    for row in rows(takes):
+    for row in rows(results):
         writer.writerow([_cell(row[name]) for name in HEADER])
     return out.getvalue()
 
@@ -134,16 +135,16 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def as_markdown(title: str, takes: Takes) -> str:
-    """A table to paste into a text; the answers in full below it."""
-    found = rows(takes)
+def as_markdown(title: str, results: RunResults) -> str:
+    """Markdown table, with long answers in full below it."""
+    answer_rows = rows(results)
     lines = [f"# {_line(title) or 'Playground run'}", ""]
     lines.append("| " + " | ".join(name.replace("_", " ") for name in _MARKDOWN) + " |")
     lines.append("|" + " --- |" * len(_MARKDOWN))
-    for row in found:
+    for row in answer_rows:
         cells = (_markdown_cell(row[name]) for name in _MARKDOWN)
         lines += ["| " + " | ".join(cells) + " |"]
-    for row in found:
+    for row in answer_rows:
         answer = str(row["answer"])
         if len(answer) > MARKDOWN_ANSWER_CHARS:
             fence = _fence(answer)
@@ -166,7 +167,7 @@ def _markdown_cell(value: Any) -> str:
 
 
 def _fence(text: str) -> str:
-    """A fence that the text does not contain."""
+    """Code fence that does not occur in the text."""
     ticks = "```"
     while ticks in text:
         ticks += "`"

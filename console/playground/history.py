@@ -1,4 +1,4 @@
-"""The list of runs, without their documents and events."""
+"""Lists past runs, without their documents and events."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from django.utils.translation import ngettext
 
 from console.models import PlaygroundRun
 from console.models.playground import PAGE_ROWS
-from console.playground.reading import Json
+from console.playground.validation import Json
 
 
 def page(user: Any, before: int | None) -> Callable[[], Json]:
-    """A function (it asks the database) that gives a page; `next` is where the rest begins."""
+    """Function that queries one page of runs; `next` is the cursor of the next page."""
 
     def read() -> Json:
-        found = PlaygroundRun.objects.visible_to(user).listed().before(before)
-        rows = list(found.select_related("owner")[: PAGE_ROWS + 1])
+        runs = PlaygroundRun.objects.visible_to(user).listed().before(before)
+        rows = list(runs.select_related("owner")[: PAGE_ROWS + 1])
         more = len(rows) > PAGE_ROWS
-        shown = rows[:PAGE_ROWS]
+        displayed_rows = rows[:PAGE_ROWS]
         return {
-            "runs": [_row(row, user) for row in shown],
-            "next": shown[-1].pk if more else None,
+            "runs": [_row(row, user) for row in displayed_rows],
+            "next": displayed_rows[-1].pk if more else None,
         }
 
     return read
@@ -35,11 +35,11 @@ def _row(row: PlaygroundRun, user: Any) -> Json:
         "id": str(row.uuid),
         "at": row.pk,
         "title": row.title,
-        "created": row.created.isoformat(),
-        "ended": row.ended.isoformat() if row.ended else None,
+        "created_at": row.created_at.isoformat(),
+        "ended_at": row.ended_at.isoformat() if row.ended_at else None,
         "mine": row.owner_id == user.pk,
         "owner": str(row.owner),
-        "status": _status(row, columns),
+        "status": _status_label(row, columns),
         "models": [column["model"] for column in columns] or row.summary.get("models", []),
         "columns": columns,
         "fastest": row.summary.get("fastest"),
@@ -48,15 +48,15 @@ def _row(row: PlaygroundRun, user: Any) -> Json:
     }
 
 
-def _status(row: PlaygroundRun, columns: list[Json]) -> str:
-    """What is to be said of a run; nothing where all went well."""
-    if row.ended is None:
-        return _("at work or lost")
+def _status_label(row: PlaygroundRun, columns: list[Json]) -> str:
+    """Status label of a run; empty if all answers succeeded."""
+    if row.ended_at is None:
+        return _("Interrupted") if row.interrupted else _("Running")
     failed = sum(column["failed"] for column in columns)
     stopped = sum(column["stopped"] for column in columns)
-    words = []
+    labels = []
     if failed:
-        words.append(ngettext("%d failed", "%d failed", failed) % failed)
+        labels.append(ngettext("%d failed", "%d failed", failed) % failed)
     if stopped:
-        words.append(ngettext("%d stopped", "%d stopped", stopped) % stopped)
-    return ", ".join(words)
+        labels.append(ngettext("%d stopped", "%d stopped", stopped) % stopped)
+    return ", ".join(labels)

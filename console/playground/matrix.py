@@ -1,4 +1,4 @@
-"""Cases x columns: which case failed somewhere, and where the answers differ."""
+"""Summary of a matrix (cases x columns): failed cases and differing answers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 import msgspec
 
-from console.playground.columns import Plan
-from console.playground.takes import Take, Takes
-from console.playground.verdicts import arguments_of, same
+from console.playground.plan import Plan
+from console.playground.results import AnswerResult, RunResults
+from console.playground.verdicts import json_equal, parse_call_arguments
 
 Json = dict[str, Any]
 
 
-def summary(plan: Plan, takes: Takes) -> Json:
-    """Each case with the columns that failed it, and whether the columns differ."""
-    rows = [_row(number, case.name, takes) for number, case in enumerate(plan.cases)]
+def summary(plan: Plan, results: RunResults) -> Json:
+    """Failed columns of each case, and whether the answers of the columns differ."""
+    rows = [_case_row(number, case.name, results) for number, case in enumerate(plan.cases)]
     return {
         "cases": rows,
         "failures": sum(bool(row["failed"]) for row in rows),
@@ -23,34 +23,45 @@ def summary(plan: Plan, takes: Takes) -> Json:
     }
 
 
-def _row(number: int, name: str, takes: Takes) -> Json:
-    of_case = [take for take in takes.all.values() if take.case == number]
-    by_column: dict[str, list[Take]] = {}
-    for take in of_case:
-        by_column.setdefault(take.col, []).append(take)
-    failed = [col for col, found in by_column.items() if any(take.failed for take in found)]
-    firsts = [found[0] for found in by_column.values()]
-    return {"case": number, "name": name, "failed": failed, "different": different(firsts)}
+def _case_row(number: int, name: str, results: RunResults) -> Json:
+    case_answers = [answer for answer in results.by_key.values() if answer.case == number]
+    by_column: dict[str, list[AnswerResult]] = {}
+    for answer in case_answers:
+        by_column.setdefault(answer.col, []).append(answer)
+    failed = [
+        col
+        for col, column_answers in by_column.items()
+        if any(answer.failed for answer in column_answers)
+    ]
+    first_answers = [column_answers[0] for column_answers in by_column.values()]
+    return {
+        "case": number,
+        "name": name,
+        "failed": failed,
+        "different": answers_differ(first_answers),
+    }
 
 
-def different(takes: list[Take]) -> bool:
-    """Whether not all of them say the same: as JSON, as calls, or as words."""
-    return any(not alike(takes[0], take) for take in takes[1:])
+def answers_differ(results: list[AnswerResult]) -> bool:
+    """Whether the answers differ in JSON, tool calls or text."""
+    return any(not is_equivalent(results[0], answer) for answer in results[1:])
 
 
-def alike(left: Take, right: Take) -> bool:
-    """Whether two answers say the same; layout and the order of keys do not count."""
+def is_equivalent(left: AnswerResult, right: AnswerResult) -> bool:
+    """Whether two answers are equivalent; whitespace and the order of keys are ignored."""
     if (left.end or {}).get("status") != (right.end or {}).get("status"):
         return False
     if len(left.calls) != len(right.calls):
         return False
-    for one, other in zip(left.calls, right.calls, strict=True):
-        if one.name != other.name or not same(arguments_of(one), arguments_of(other)):
+    for left_call, right_call in zip(left.calls, right.calls, strict=True):
+        if left_call.name != right_call.name or not json_equal(
+            parse_call_arguments(left_call), parse_call_arguments(right_call)
+        ):
             return False
-    return same(_meaning(left.text), _meaning(right.text))
+    return json_equal(_normalize_text(left.text), _normalize_text(right.text))
 
 
-def _meaning(text: str) -> Any:
+def _normalize_text(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

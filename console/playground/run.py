@@ -1,8 +1,7 @@
-"""A plan at work: columns side by side, each one's cases and repetitions in turn.
+"""Executes a plan: columns run in parallel, the cases and repetitions of each in sequence.
 
-A run belongs to the process that began it and lives as long as somebody reads its
-stream. `stop` of another process comes through the run's row, which is looked at while
-the run lasts.
+A run belongs to the process that started it and ends when nobody reads its stream. A
+stop through another process is stored in the run's row, which is polled.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
-from console.playground import matrix, repeat
-from console.playground.budget import session_prefix, spent_words
-from console.playground.columns import Case, Column, Plan
-from console.playground.events import Log
-from console.playground.lane import Lane
-from console.playground.takes import Takes
+from console.playground import column_stats, matrix
+from console.playground.budget import budget_exceeded_message, session_prefix
+from console.playground.column_run import ColumnRun
+from console.playground.events import EventLog
+from console.playground.plan import Case, Column, Plan
+from console.playground.results import RunResults
 
 log = logging.getLogger(__name__)
 
@@ -29,43 +28,43 @@ TICK_S = 0.25
 STOP_POLL_S = 0.5
 
 
-class Store(Protocol):
-    """Where a run is kept. Both may touch a database: they are called in a thread."""
+class RunStore(Protocol):
+    """Storage of a run. Both methods may query a database: they are called in a thread."""
 
     def save(self, run: Run) -> None:
-        """Keep the finished run."""
+        """Store the finished run."""
 
     def stops(self, run: Run) -> list[str]:
-        """The columns that somebody stopped from elsewhere; `*` is all of them."""
+        """Columns stopped through another process; `*` means all."""
 
 
 class Run:
-    """One run. `stream` begins it, and ends it when its reader is gone."""
+    """One run. `stream` starts it, and stops it when its reader disconnects."""
 
     def __init__(
-        self, id_: str, plan: Plan, store: Store, *, owner: int = 0, left_usd: float = 1e9
+        self, id_: str, plan: Plan, store: RunStore, *, owner: int = 0, remaining_usd: float = 1e9
     ) -> None:
         self.id = id_
         self.owner = owner
         self.plan = plan
-        self.log = Log()
-        self.takes = Takes()
+        self.log = EventLog()
+        self.results = RunResults()
         self.summary: Json = {}
-        self.lanes: list[Lane] = []
+        self.column_runs: list[ColumnRun] = []
         self._store = store
-        self._left_usd = left_usd
+        self._remaining_usd = remaining_usd
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._main: asyncio.Task[None] | None = None
 
     @property
     def cost(self) -> float:
-        """What its answers have cost so far, in US dollars."""
-        return sum(lane.cost for lane in self.lanes)
+        """Cost of all answers so far, in US dollars."""
+        return sum(column_run.cost for column_run in self.column_runs)
 
-    # --- for those who hold it ---------------------------------------------------------
+    # --- control -----------------------------------------------------------------------
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Its events; the run ends early if this is not read to its end."""
+        """Yield the events; the run stops if the reader disconnects."""
         self.begin()
         try:
             async for frames in self.log.follow():
@@ -75,121 +74,123 @@ class Run:
 
     def begin(self) -> None:
         """Start all columns at once."""
-        _running[self.id] = self
+        _active_runs[self.id] = self
         columns = [column.id for column in self.plan.columns]
-        shown = random.sample(columns, len(columns)) if self.plan.blind else columns
-        self.emit("run", {"id": self.id, "columns": columns, "order": shown})
+        display_order = random.sample(columns, len(columns)) if self.plan.blind else columns
+        self.emit("run", {"id": self.id, "columns": columns, "order": display_order})
         for column in self.plan.columns:
             self._tasks[column.id] = asyncio.create_task(self._column(column))
-        self._main = asyncio.create_task(self._whole())
+        self._main = asyncio.create_task(self._run_to_end())
         _background.add(self._main)
         self._main.add_done_callback(_background.discard)
 
     def stop(self, column: str | None = None) -> None:
-        """End one column or all; the upstream's connection is closed at once."""
+        """Stop one column or all; closes upstream connections at once."""
         for id_, task in self._tasks.items():
             if column in (None, id_):
                 task.cancel()
 
     async def wait(self) -> None:
-        """Until it is over and kept."""
+        """Wait until the run has ended and is stored."""
         if self._main is not None:
             await asyncio.shield(self._main)
 
     def emit(self, kind: str, data: Json) -> None:
-        """Tell one event to all who read."""
-        self.takes.apply(kind, data)
+        """Append an event for all followers."""
+        self.results.apply(kind, data)
         self.log.add(kind, data)
 
-    # --- its own work ------------------------------------------------------------------
+    # --- execution ---------------------------------------------------------------------
 
     async def _column(self, column: Column) -> None:
         for number, case in enumerate(self.plan.cases):
             for n in range(self.plan.repeat):
-                lane = self._lane(column, case, number, n)
-                self.lanes.append(lane)
-                await lane.go()
+                column_run = self._create_column_run(column, case, number, n)
+                self.column_runs.append(column_run)
+                await column_run.run()
 
-    def _lane(self, column: Column, case: Case, number: int, n: int) -> Lane:
-        place: Json = {"col": column.id, "n": n}
+    def _create_column_run(
+        self, column: Column, case: Case, case_index: int, repetition: int
+    ) -> ColumnRun:
+        scope: Json = {"col": column.id, "n": repetition}
         if self.plan.matrix:
-            place["case"] = number
-        return Lane(
+            scope["case"] = case_index
+        return ColumnRun(
             self.emit,
             column,
             case,
             dialect=self.plan.dialect,
-            place=place,
+            scope=scope,
             session=f"{session_prefix(self.owner)}{self.id}-{column.id}",
             stream=self.plan.stream,
-            allowed=self._allowed,
+            budget_refusal=self._budget_refusal,
         )
 
-    def _allowed(self) -> str | None:
-        """Why no further call may be made; None if it may."""
-        return None if self.cost < self._left_usd else spent_words()
+    def _budget_refusal(self) -> str | None:
+        """Reason to refuse further calls; None within the budget."""
+        return None if self.cost < self._remaining_usd else budget_exceeded_message()
 
-    async def _whole(self) -> None:
-        clock = asyncio.create_task(self._clock())
+    async def _run_to_end(self) -> None:
+        polling = asyncio.create_task(self._poll())
         try:
-            ended = await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            for failure in ended:
+            outcomes = await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            for failure in outcomes:
                 if isinstance(failure, Exception):
-                    self._broke(failure)
+                    self._fail_columns(failure)
             self._summarise()
         finally:
-            clock.cancel()
+            polling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await clock
-            await self._keep()
+                await polling
+            await self._save()
             self.emit("done", {"id": self.id})
             self.log.close()
-            _running.pop(self.id, None)
+            _active_runs.pop(self.id, None)
 
-    def _broke(self, failure: Exception) -> None:
-        """A fault of ours: the columns that it left without an end are told one."""
+    def _fail_columns(self, failure: Exception) -> None:
+        """Handle an internal failure: end all columns that have not ended."""
         log.error("a playground run failed", exc_info=failure, extra={"run": self.id})
-        for lane in self.lanes:
-            lane.broke()
+        for column_run in self.column_runs:
+            column_run.fail()
 
     def _summarise(self) -> None:
         columns = [column.id for column in self.plan.columns]
-        self.summary = repeat.summary(columns, self.takes)
+        self.summary = column_stats.summary(columns, self.results)
         if self.plan.matrix:
-            self.summary |= matrix.summary(self.plan, self.takes)
+            self.summary |= matrix.summary(self.plan, self.results)
         self.summary["cost"] = self.cost
         self.emit("summary", self.summary)
 
-    async def _keep(self) -> None:
+    async def _save(self) -> None:
         try:
             await asyncio.to_thread(self._store.save, self)
         except Exception:
-            log.exception("a playground run could not be kept", extra={"run": self.id})
+            log.exception("a playground run could not be stored", extra={"run": self.id})
 
-    async def _clock(self) -> None:
-        """Say which columns are quiet, and hear of stops from other processes."""
-        asked_at = time.perf_counter()
+    async def _poll(self) -> None:
+        """Report silent columns, and poll for stops through other processes."""
+        last_poll = time.perf_counter()
         while True:
             await asyncio.sleep(TICK_S)
             now = time.perf_counter()
-            for lane in self.lanes:
-                lane.tick(now)
-            if now - asked_at >= STOP_POLL_S:
-                asked_at = now
+            for column_run in self.column_runs:
+                column_run.report_silence(now)
+            if now - last_poll >= STOP_POLL_S:
+                last_poll = now
                 for column in await asyncio.to_thread(self._store.stops, self):
                     self.stop(None if column == "*" else column)
 
 
-# The runs of this process; a task that nobody holds may be collected while it works.
-_running: dict[str, Run] = {}
+# Runs of this process. References keep running tasks from being garbage-collected.
+_active_runs: dict[str, Run] = {}
 _background: set[asyncio.Task[None]] = set()
 
 
-def running(id_: str) -> Run | None:
-    """The run, if it is at work in this process."""
-    return _running.get(id_)
+def active_run(id_: str) -> Run | None:
+    """The run if it is active in this process."""
+    return _active_runs.get(id_)
 
 
-def running_for(owner: int) -> int:
-    """How many runs of a person are at work in this process."""
-    return sum(run.owner == owner for run in _running.values())
+def count_running_for(owner: int) -> int:
+    """Number of active runs of a user in this process."""
+    return sum(run.owner == owner for run in _active_runs.values())

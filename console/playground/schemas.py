@@ -1,9 +1,9 @@
-"""JSON Schema by the jsonschema library, within bounds: no reach, no endless work.
+"""JSON Schema validation with limits for time and without network access.
 
-A schema is a program that somebody else wrote, and it is run in the loop of the
-gateway. References are looked up in the document only (left alone, the library fetches
-them over the network), patterns have a time limit, and so has the whole check: a schema
-of a few lines can refer to itself a billion times.
+Schemas are untrusted input and are checked in the event loop of the gateway. References
+resolve within the document only (by default the library fetches them over the network).
+Patterns and the complete check have time limits: a schema of a few lines can refer to
+itself a billion times.
 """
 
 from __future__ import annotations
@@ -20,137 +20,152 @@ from jsonschema.validators import Draft202012Validator, extend, validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from console.playground.partial import Path
+from console.playground.partial_json import Path
 
 Schema = dict[str, Any]
 Keyword = Callable[..., Iterator[ValidationError] | None]
 
-# A schema larger than this is no form that a model fills in.
 SCHEMA_BYTES = 100_000
 CHECK_S = 0.2
 PATTERN_S = 0.05
-# To tell whether so many items differ, some of them objects, takes the square of it.
+# Comparing this many items, some of them objects, takes quadratic time.
 UNIQUE_ITEMS = 1_000
-# The library follows references for these inside one step, where no clock is looked at.
-_UNBOUNDED = ("unevaluatedProperties", "unevaluatedItems")
-# What a checker may say of the type of an unfinished value and be right.
-_CERTAIN = {"type", "additionalProperties", "maxItems", "maxProperties"}
+# The library resolves references for these in one step, which has no time limit.
+_UNSUPPORTED_KEYWORDS = ("unevaluatedProperties", "unevaluatedItems")
+# Keywords whose errors are certain even for an incomplete value.
+_FINAL_KEYWORDS = {"type", "additionalProperties", "maxItems", "maxProperties"}
 _MESSAGE_CHARS = 300
 
 
-class TooMuch(Exception):
-    """The check was given up."""
+class CheckTimeout(Exception):
+    """The check exceeded its time limit."""
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """The first thing that is wrong: a JSON pointer into the value, and words."""
+class SchemaViolation(msgspec.Struct, frozen=True, kw_only=True):
+    """First violation of a schema: a JSON pointer into the value, and a message."""
 
     path: str
     message: str
 
 
-def wrong_schema(schema: Any) -> str | None:
-    """Why this is no JSON Schema; None if it is one."""
+def schema_error(schema: Any) -> str | None:
+    """Why this is not a valid JSON Schema; None if it is valid."""
     if not isinstance(schema, dict):
-        return "a JSON Schema is an object"
+        return "a JSON Schema must be an object"
     text = msgspec.json.encode(schema)
     if len(text) > SCHEMA_BYTES:
-        return f"it has more than {SCHEMA_BYTES // 1000} kB"
-    for keyword in _UNBOUNDED:
+        return f"it is larger than {SCHEMA_BYTES // 1000} kB"
+    for keyword in _UNSUPPORTED_KEYWORDS:
         if b'"%s":' % keyword.encode() in text:
-            return f"{keyword} is not checked here"
+            return f"{keyword} is not supported"
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
     except SchemaError as error:
-        place = pointer(tuple(error.absolute_path))
-        return f"{place}: {error.message[:_MESSAGE_CHARS]}" if place else error.message
+        pointer = json_pointer(tuple(error.absolute_path))
+        return f"{pointer}: {error.message[:_MESSAGE_CHARS]}" if pointer else error.message
     except (RecursionError, Unresolvable) as error:
         return str(error)[:_MESSAGE_CHARS] or "it is nested too deeply"
     return None
 
 
-def fault(value: Any, schema: Schema, still_open: frozenset[Path]) -> Fault | None:
-    """The first error of a value; of its unfinished parts only what can not heal any more."""
-    kind = _bounded(validator_for(schema, default=Draft202012Validator))
-    checker: Any = kind(schema, registry=Registry())
-    _Clock.due = time.thread_time() + CHECK_S
+def first_violation(
+    value: Any, schema: Schema, incomplete_paths: frozenset[Path]
+) -> SchemaViolation | None:
+    """First error of a value; in incomplete parts only errors that are certain."""
+    checker_class = _with_time_limit(validator_for(schema, default=Draft202012Validator))
+    checker: Any = checker_class(schema, registry=Registry())
+    _Deadline.cpu_time = time.thread_time() + CHECK_S
     try:
-        errors = [e for e in checker.iter_errors(value) if _counts(e, still_open)]
+        errors = [e for e in checker.iter_errors(value) if _is_final(e, incomplete_paths)]
     except Unresolvable as error:
-        return Fault(path="", message=f"the schema has a reference without a target: {error.ref}")
+        return SchemaViolation(
+            path="", message=f"the schema has a reference without a target: {error.ref}"
+        )
     except RecursionError:
-        return Fault(path="", message="the schema refers to itself without an end")
-    except TooMuch as given_up:
-        return Fault(path="", message=f"it takes too long to check by this schema: {given_up}")
-    return _first(errors, still_open) if errors else None
+        return SchemaViolation(path="", message="the schema refers to itself endlessly")
+    except CheckTimeout as timeout:
+        return SchemaViolation(path="", message=f"checking takes too long: {timeout}")
+    return _first_error(errors, incomplete_paths) if errors else None
 
 
-def _first(errors: list[ValidationError], still_open: frozenset[Path]) -> Fault:
+def _first_error(
+    errors: list[ValidationError], incomplete_paths: frozenset[Path]
+) -> SchemaViolation:
     errors.sort(key=lambda error: [str(step) for step in error.absolute_path])
-    # Of an `anyOf` the alternative that came nearest says more than "matches none".
-    told = best_match(errors[:1]) or errors[0]
-    if still_open and not _counts(told, still_open):
-        told = errors[0]
-    return Fault(path=pointer(tuple(told.absolute_path)), message=told.message[:_MESSAGE_CHARS])
+    # For `anyOf`, the error of the best matching alternative is more helpful.
+    reported_error = best_match(errors[:1]) or errors[0]
+    if incomplete_paths and not _is_final(reported_error, incomplete_paths):
+        reported_error = errors[0]
+    return SchemaViolation(
+        path=json_pointer(tuple(reported_error.absolute_path)),
+        message=reported_error.message[:_MESSAGE_CHARS],
+    )
 
 
-def _counts(error: ValidationError, still_open: frozenset[Path]) -> bool:
+def _is_final(error: ValidationError, incomplete_paths: frozenset[Path]) -> bool:
     path = tuple(error.absolute_path)
-    if path not in still_open:
+    if path not in incomplete_paths:
         return True
-    if error.validator not in _CERTAIN:
+    if error.validator not in _FINAL_KEYWORDS:
         return False
     return not isinstance(error.instance, int | float | None)
 
 
-def pointer(path: Path) -> str:
-    """A JSON pointer (RFC 6901)."""
+def json_pointer(path: Path) -> str:
+    """JSON pointer (RFC 6901)."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 # --- bounds ------------------------------------------------------------------------------
 
 
-class _Clock:
-    """The CPU time by which the check under way must be done; checks never run side by side.
+class _Deadline:
+    """CPU time at which the running check must end; checks never run in parallel.
 
-    By the wall's clock a busy machine would be told of as a schema that takes too long.
+    With wall-clock time, a busy machine would make schemas time out.
     """
 
-    due = 0.0
+    cpu_time = 0.0
 
 
 @lru_cache(maxsize=16)
-def _bounded(kind: Any) -> Any:
-    """The checker of a draft with every keyword looking at the clock."""
-    own: dict[str, Keyword] = {"pattern": _pattern, "uniqueItems": _unique(kind)}
-    keywords = {**kind.VALIDATORS, **{k: v for k, v in own.items() if k in kind.VALIDATORS}}
-    # Both match patterns by themselves, in ways that have no limit.
+def _with_time_limit(kind: Any) -> Any:
+    """Validator class of a draft in which every keyword checks the deadline."""
+    replacements: dict[str, Keyword] = {"pattern": _pattern, "uniqueItems": _unique_items(kind)}
+    keywords = {
+        **kind.VALIDATORS,
+        **{k: v for k, v in replacements.items() if k in kind.VALIDATORS},
+    }
+    # By default both match patterns without a time limit.
     keywords["patternProperties"] = _pattern_properties
-    keywords["additionalProperties"] = _additional(kind)
-    return extend(kind, validators={name: _timed(check) for name, check in keywords.items()})
+    keywords["additionalProperties"] = _additional_properties(kind)
+    return extend(
+        kind, validators={name: _check_deadline(check) for name, check in keywords.items()}
+    )
 
 
-def _timed(check: Keyword) -> Keyword:
-    def timed(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        if time.thread_time() > _Clock.due:
-            raise TooMuch("it refers to itself too often")
+def _check_deadline(check: Keyword) -> Keyword:
+    def check_with_deadline(
+        validator: Any, value: Any, instance: Any, schema: Any
+    ) -> Iterator[ValidationError]:
+        if time.thread_time() > _Deadline.cpu_time:
+            raise CheckTimeout("the schema refers to itself too often")
         yield from check(validator, value, instance, schema) or ()
 
-    return timed
+    return check_with_deadline
 
 
-def _found(pattern: str, text: str) -> bool:
+def _matches_pattern(pattern: str, text: str) -> bool:
     try:
         return regex.search(pattern, text, timeout=PATTERN_S) is not None
     except TimeoutError:
-        raise TooMuch(f"the pattern {pattern[:80]}") from None
+        raise CheckTimeout(f"the pattern {pattern[:80]}") from None
     except regex.error as error:
-        raise TooMuch(f"the pattern {pattern[:80]} is not one: {error}") from None
+        raise CheckTimeout(f"invalid pattern {pattern[:80]}: {error}") from None
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not _found(pattern, instance):
+    if isinstance(instance, str) and not _matches_pattern(pattern, instance):
         yield ValidationError(f"{instance[:80]!r} does not match {pattern[:80]!r}")
 
 
@@ -161,24 +176,26 @@ def _pattern_properties(
         return
     for pattern, inner in patterns.items():
         for name, value in instance.items():
-            if _found(pattern, name):
+            if _matches_pattern(pattern, name):
                 yield from validator.descend(value, inner, path=name, schema_path=pattern)
 
 
-def _additional(kind: Any) -> Keyword:
-    """The draft's own, unless the schema has patterns, which it would match without limit."""
-    usual: Keyword = kind.VALIDATORS["additionalProperties"]
+def _additional_properties(kind: Any) -> Keyword:
+    """The draft's default check, unless the schema has patterns, which need a time limit."""
+    default_check: Keyword = kind.VALIDATORS["additionalProperties"]
 
     def additional(
         validator: Any, allowed: Any, instance: Any, schema: Any
     ) -> Iterator[ValidationError]:
         patterns = schema.get("patternProperties")
         if not patterns or not isinstance(instance, dict):
-            yield from usual(validator, allowed, instance, schema) or ()
+            yield from default_check(validator, allowed, instance, schema) or ()
             return
-        known = schema.get("properties") or {}
+        declared_properties = schema.get("properties") or {}
         for name, value in instance.items():
-            if name in known or any(_found(pattern, name) for pattern in patterns):
+            if name in declared_properties or any(
+                _matches_pattern(pattern, name) for pattern in patterns
+            ):
                 continue
             if allowed is False:
                 yield ValidationError(f"{name[:80]!r} is not one of the properties")
@@ -188,14 +205,14 @@ def _additional(kind: Any) -> Keyword:
     return additional
 
 
-def _unique(kind: Any) -> Keyword:
-    usual: Keyword = kind.VALIDATORS["uniqueItems"]
+def _unique_items(kind: Any) -> Keyword:
+    default_check: Keyword = kind.VALIDATORS["uniqueItems"]
 
     def unique(
-        validator: Any, wanted: Any, instance: Any, schema: Any
+        validator: Any, must_be_unique: Any, instance: Any, schema: Any
     ) -> Iterator[ValidationError]:
         if isinstance(instance, list) and len(instance) > UNIQUE_ITEMS:
-            raise TooMuch(f"uniqueItems of more than {UNIQUE_ITEMS}")
-        yield from usual(validator, wanted, instance, schema) or ()
+            raise CheckTimeout(f"uniqueItems of more than {UNIQUE_ITEMS}")
+        yield from default_check(validator, must_be_unique, instance, schema) or ()
 
     return unique

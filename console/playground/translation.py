@@ -1,7 +1,7 @@
-"""One answer of a run, as a client of another dialect would have asked for it and got it.
+"""Shows one answer of a run as request and response of any client dialect.
 
-Nothing is sent: the request goes through the relay's own `prepare` towards the target
-that answered, and the stored answer through the dialect's own renderer.
+Nothing is sent: the relay's `prepare` renders the request for the target that answered,
+and the dialect's renderer converts the stored answer.
 """
 
 from __future__ import annotations
@@ -11,60 +11,64 @@ from typing import Any
 import msgspec
 
 from console.dialects import path_of
-from console.playground import wire
-from console.playground.columns import Case, Column
-from console.playground.takes import Called, Take
-from gateway.canon.adaptation import as_report
-from gateway.canon.arguments import parsed
+from console.playground import client_request
+from console.playground.plan import Case, Column
+from console.playground.results import AnswerResult, ReceivedToolCall
+from gateway.canon.adaptation import adaptation_rows
+from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import Part, Reasoning, Refusal, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Dialect, Exchange
-from gateway.framing.kinds import CUTS
-from gateway.relay.call import Call
-from gateway.relay.prepare import prepare
-from gateway.relay.translate import ANSWER_ID, CREATED, REQUEST_ID
+from gateway.dialects.base import Dialect, ResponseContext
+from gateway.framing.formats import STREAM_FORMATS
+from gateway.relay.exchange.call import Call
+from gateway.relay.translate.prepare import prepare
 from gateway.routing.snapshot import Route, Snapshot, Target
+from gateway.simulate.translate import ANSWER_ID, CREATED, REQUEST_ID
 
 Json = dict[str, Any]
 
 
-def translated(
-    snapshot: Snapshot, dialect: str, column: Column, case: Case, take: Take | None
+def translate_answer(
+    snapshot: Snapshot, dialect: str, column: Column, case: Case, answer: AnswerResult | None
 ) -> Json:
-    """Both sides of request and answer in a dialect. Raises GatewayError."""
+    """Client and upstream side of request and response. Raises GatewayError."""
     client = DIALECTS[dialect]
-    body, notes = wire.rendered(dialect, wire.request(column, case, stream=True))
-    route, target = _target(snapshot, column.model, take)
+    body, notes = client_request.render_body(
+        dialect, client_request.build_request(column, case, stream=True)
+    )
+    route, target = _target(snapshot, column.model, answer)
     call = _call(client, snapshot, body, column.model)
     prepared = prepare(call, msgspec.structs.replace(route, strict=False), target)
-    told: Json = {
+    request_part: Json = {
         "dialect": dialect,
         "client_request": body,
         "client_path": path_of(dialect, column.model, stream=True),
-        "settings_lost": notes,
+        "dropped_settings": notes,
         "upstream_dialect": prepared.dialect.name,
         "target": target.model.label,
         "upstream_path": prepared.path,
         "upstream_request": msgspec.json.decode(prepared.content),
         "passthrough": prepared.rendered is None,
-        "adaptations": as_report(prepared.report),
+        "adaptations": adaptation_rows(prepared.report),
     }
-    return told | _answer(client, column.model, take)
+    return request_part | _answer(client, column.model, answer)
 
 
-def _target(snapshot: Snapshot, model: str, take: Take | None) -> tuple[Route, Target]:
-    """The target that answered, if the route still has it, else the first."""
+def _target(snapshot: Snapshot, model: str, answer: AnswerResult | None) -> tuple[Route, Target]:
+    """The target that answered if the route still has it, else the first one."""
     route = snapshot.route(model)
     if route is None or not route.targets:
-        message = f"the model `{model[:200]}` does not exist any more"
+        message = f"the model `{model[:200]}` no longer exists"
         raise GatewayError(Error(kind="not_found", message=message, param="model"))
-    tries = take.attempts if take else []
-    answered = {a["target"] for a in tries if not a.get("error_kind") and not a.get("skipped")}
+    attempts = answer.attempts if answer else []
+    answered_labels = {
+        a["target"] for a in attempts if not a.get("error_kind") and not a.get("skipped")
+    }
     first = min(route.targets, key=lambda target: target.order)
-    return route, next((t for t in route.targets if t.model.label in answered), first)
+    return route, next((t for t in route.targets if t.model.label in answered_labels), first)
 
 
 def _call(client: Dialect, snapshot: Snapshot, body: Json, model: str) -> Call:
@@ -83,40 +87,40 @@ def _call(client: Dialect, snapshot: Snapshot, body: Json, model: str) -> Call:
     return call
 
 
-def _answer(client: Dialect, model: str, take: Take | None) -> Json:
-    """The stored answer whole and as a stream; nothing where there is none."""
-    if take is None or take.end is None or take.end["status"] != "ok":
+def _answer(client: Dialect, model: str, answer: AnswerResult | None) -> Json:
+    """The stored answer as complete response and as stream; empty if there is none."""
+    if answer is None or answer.end is None or answer.end["status"] != "ok":
         return {"response": None, "response_adaptations": [], "stream": []}
-    response = _response(take)
-    exchange = Exchange(id=ANSWER_ID, created=CREATED, model=model, include_usage=True)
-    whole, report = client.client.render_response(response, exchange)
+    response = _response(answer)
+    exchange = ResponseContext(id=ANSWER_ID, created=CREATED, model=model, include_usage=True)
+    complete_response, report = client.client.render_response(response, exchange)
     renderer = client.client.stream_renderer(exchange)
-    out = b"".join(renderer.feed(event) for event in unfold(response))
-    decoder = CUTS[client.framing].decoder()
-    frames = [*decoder.feed(out), *decoder.close()]
+    stream_bytes = b"".join(renderer.feed(event) for event in unfold_response(response))
+    decoder = STREAM_FORMATS[client.framing].new_decoder()
+    frames = [*decoder.feed(stream_bytes), *decoder.close()]
     return {
-        "response": whole,
-        "response_adaptations": as_report(report),
+        "response": complete_response,
+        "response_adaptations": adaptation_rows(report),
         "stream": [{"event": f.event, "data": f.data.decode()} for f in frames],
     }
 
 
-def _response(take: Take) -> Response:
-    """The canonical answer of a stored one; of a tool loop its last round's calls too."""
-    end: Json = take.end or {}
+def _response(answer: AnswerResult) -> Response:
+    """Canonical response of a stored answer, with the unanswered calls of the last round."""
+    end: Json = answer.end or {}
     parts: list[Part] = []
-    if take.reasoning:
-        parts.append(Reasoning(text=take.reasoning))
-    if take.text:
-        parts.append(Text(text=take.text))
-    if take.refusal:
-        parts.append(Refusal(text=take.refusal))
-    parts += [_call_part(call) for call in take.calls if call.result is None]
+    if answer.reasoning:
+        parts.append(Reasoning(text=answer.reasoning))
+    if answer.text:
+        parts.append(Text(text=answer.text))
+    if answer.refusal:
+        parts.append(Refusal(text=answer.refusal))
+    parts += [_call_part(call) for call in answer.calls if call.result is None]
     usage = Usage(input=end.get("input"), output=end.get("output"), reasoning=end.get("reasoning"))
     finish: Any = end.get("finish") or "stop"
     return Response(parts=tuple(parts), finish=Finish(reason=finish), usage=usage)
 
 
-def _call_part(call: Called) -> ToolCall:
-    arguments, raw = parsed(call.arguments)
+def _call_part(call: ReceivedToolCall) -> ToolCall:
+    arguments, raw = parse_arguments(call.arguments)
     return ToolCall(id=call.id, name=call.name, arguments=arguments, raw=raw)

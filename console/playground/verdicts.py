@@ -1,4 +1,4 @@
-"""Judges answers: does structured output follow its schema, were the right tools called."""
+"""Checks answers: structured output against its schema, tool calls against expected ones."""
 
 from __future__ import annotations
 
@@ -7,99 +7,109 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext as _
 
-from console.playground.columns import Expected, Tool
-from console.playground.partial import Broken, read
-from console.playground.schemas import Fault, fault
-from console.playground.takes import Called
+from console.playground.partial_json import InvalidJson, parse_partial
+from console.playground.plan import ExpectedCall, Tool
+from console.playground.results import ReceivedToolCall
+from console.playground.schemas import SchemaViolation, first_violation
 
 Json = dict[str, Any]
 Schema = dict[str, Any]
 
-# Reading alone takes a millisecond for 20,000 characters, and nothing else runs meanwhile.
-MOST_CHARS = 500_000
+# Parsing takes a millisecond per 20,000 characters and blocks the event loop.
+MAX_CHARS = 500_000
 
 
 # --- structured output -----------------------------------------------------------------
 
 
-def while_written(text: str, schema: Schema) -> Json:
-    """What can be said before the end: `ok` until something is wrong for good."""
+def check_partial_text(text: str, schema: Schema) -> Json:
+    """Verdict while text arrives: `ok` until an error is certain."""
     try:
-        partial = read(text)
-    except Broken as broken:
-        return _schema_verdict(_no_json(text, broken.place), final=False)
-    found = None if partial.empty else fault(partial.value, schema, partial.open)
-    return _schema_verdict(found, final=False) | _fields(partial.value, schema)
+        partial = parse_partial(text)
+    except InvalidJson as invalid:
+        return _schema_verdict(_invalid_json_violation(text, invalid.offset), final=False)
+    violation = (
+        None if partial.empty else first_violation(partial.value, schema, partial.incomplete_paths)
+    )
+    return _schema_verdict(violation, final=False) | _fields(partial.value, schema)
 
 
-def at_the_end(text: str, schema: Schema) -> Json:
-    """The verdict on the whole answer."""
-    if len(text) > MOST_CHARS:
-        return _schema_verdict(Fault(path="", message=_("too long to be checked")), final=True)
+def check_complete_text(text: str, schema: Schema) -> Json:
+    """Verdict on the complete answer."""
+    if len(text) > MAX_CHARS:
+        return _schema_verdict(
+            SchemaViolation(path="", message=_("too long to be checked")), final=True
+        )
     try:
         value = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _schema_verdict(_cut_or_broken(text), final=True)
-    verdict = _schema_verdict(fault(value, schema, frozenset()), final=True)
+        return _schema_verdict(_json_violation(text), final=True)
+    verdict = _schema_verdict(first_violation(value, schema, frozenset()), final=True)
     return verdict | _fields(value, schema)
 
 
 def _fields(value: Any, schema: Schema) -> Json:
-    """How many of the schema's own fields the answer has; nothing where it names none."""
-    known = schema.get("properties")
-    if not isinstance(known, dict) or not known:
+    """Number of the schema's top-level properties in the answer; empty if it has none."""
+    declared_fields = schema.get("properties")
+    if not isinstance(declared_fields, dict) or not declared_fields:
         return {}
-    present = len(known.keys() & value.keys()) if isinstance(value, dict) else 0
-    return {"fields": present, "total": len(known)}
+    present = len(declared_fields.keys() & value.keys()) if isinstance(value, dict) else 0
+    return {"fields": present, "total": len(declared_fields)}
 
 
-def _cut_or_broken(text: str) -> Fault:
+def _json_violation(text: str) -> SchemaViolation:
     try:
-        read(text)
-    except Broken as broken:
-        return _no_json(text, broken.place)
-    words = "the answer is empty" if not text.strip() else "the JSON ends before it is complete"
-    return Fault(path="", message=words)
+        parse_partial(text)
+    except InvalidJson as invalid:
+        return _invalid_json_violation(text, invalid.offset)
+    message = "the answer is empty" if not text.strip() else "the JSON ends before it is complete"
+    return SchemaViolation(path="", message=message)
 
 
-def _no_json(text: str, place: int) -> Fault:
-    seen = text[place : place + 20]
-    return Fault(path="", message=f"this is not JSON from character {place + 1} on: {seen!r}")
+def _invalid_json_violation(text: str, offset: int) -> SchemaViolation:
+    excerpt = text[offset : offset + 20]
+    return SchemaViolation(
+        path="", message=f"this is not JSON from character {offset + 1} on: {excerpt!r}"
+    )
 
 
-def _schema_verdict(found: Fault | None, *, final: bool) -> Json:
-    verdict: Json = {"what": "schema", "ok": found is None, "final": final}
-    if found is not None:
-        verdict |= {"path": found.path, "message": found.message}
+def _schema_verdict(violation: SchemaViolation | None, *, final: bool) -> Json:
+    verdict: Json = {"check": "schema", "ok": violation is None, "final": final}
+    if violation is not None:
+        verdict |= {"path": violation.path, "message": violation.message}
     return verdict
 
 
 # --- tools -----------------------------------------------------------------------------
 
-# A model that calls without end is judged by its first calls.
-MOST_CALLS = 64
-# From best to worst: the arguments are equal, only right by the tool's schema, wrong, or
-# nobody made the call.
+# Further calls of an endless loop are ignored.
+MAX_JUDGED_CALLS = 64
+# From best to worst: equal arguments, arguments valid by the tool's schema, invalid
+# arguments, or no such call.
 GRADES = ("equal", "types", "wrong", "missing")
 
 
-def tools(
-    calls: list[Called], offered: tuple[Tool, ...], expected: tuple[Expected, ...], *, final: bool
+def check_tool_calls(
+    calls: list[ReceivedToolCall],
+    offered_tools: tuple[Tool, ...],
+    expected: tuple[ExpectedCall, ...],
+    *,
+    final: bool,
 ) -> Json | None:
-    """The verdict on the calls; None where there is nothing to judge.
+    """Verdict on the calls; None if there is nothing to check.
 
-    With expectations each needs a call of its own, and there may be no others. Without
-    them a call must only be of a tool on offer and follow that tool's schema.
+    With expected calls, each needs a call of its own and no other calls are allowed.
+    Without them, a call must name an offered tool and follow its schema.
     """
-    calls = calls[:MOST_CALLS]
-    judged = [_judged(call, offered) for call in calls]
-    verdict: Json = {"what": "tools", "final": final, "called": bool(calls), "calls": judged}
+    calls = calls[:MAX_JUDGED_CALLS]
+    judged = [_check_call(call, offered_tools) for call in calls]
+    verdict: Json = {"check": "tools", "final": final, "called": bool(calls), "calls": judged}
     if not expected:
         return verdict | {"ok": all(call["ok"] for call in judged)} if calls else None
-    matches = _matched(calls, judged, expected)
+    matches = _match_expectations(calls, judged, expected)
     grades = [match["arguments"] for match in matches]
     correct = grades.count("equal")
-    extra = _mark_extra(judged, matches)
+    extra = _flag_unexpected_calls(judged, matches)
     missing = [match["tool"] for match in matches if match["arguments"] == "missing"]
     verdict |= {
         "ok": correct == len(expected) and not extra,
@@ -116,23 +126,23 @@ def tools(
     return verdict
 
 
-def _judged(call: Called, offered: tuple[Tool, ...]) -> Json:
-    """Whether a call is of a tool on offer and its arguments follow that tool's schema."""
-    tool = next((tool for tool in offered if tool.name == call.name), None)
-    value, readable = arguments_of(call)
-    told: Json = {"id": call.id, "name": call.name, "ok": False}
+def _check_call(call: ReceivedToolCall, offered_tools: tuple[Tool, ...]) -> Json:
+    """Check that a call names an offered tool and its arguments follow the tool's schema."""
+    tool = next((tool for tool in offered_tools if tool.name == call.name), None)
+    value, readable = parse_call_arguments(call)
+    verdict: Json = {"id": call.id, "name": call.name, "ok": False}
     if tool is None:
-        return told | {"problem": "name", "message": _("no tool of this name was offered")}
+        return verdict | {"problem": "name", "message": _("no tool of this name was offered")}
     if not readable:
-        return told | {"problem": "json", "message": _("the arguments are not a JSON object")}
-    found = fault(value, tool.schema, frozenset()) if tool.schema else None
-    if found is not None:
-        return told | {"problem": "schema", "path": found.path, "message": found.message}
-    return told | {"ok": True}
+        return verdict | {"problem": "json", "message": _("the arguments are not a JSON object")}
+    violation = first_violation(value, tool.schema, frozenset()) if tool.schema else None
+    if violation is not None:
+        return verdict | {"problem": "schema", "path": violation.path, "message": violation.message}
+    return verdict | {"ok": True}
 
 
-def arguments_of(call: Called) -> tuple[Any, bool]:
-    """The arguments, and whether they are a JSON object at all."""
+def parse_call_arguments(call: ReceivedToolCall) -> tuple[Any, bool]:
+    """Arguments of a call, and whether they are a JSON object."""
     if not call.arguments.strip():
         return {}, True
     try:
@@ -142,60 +152,64 @@ def arguments_of(call: Called) -> tuple[Any, bool]:
     return value, isinstance(value, dict)
 
 
-def _matched(calls: list[Called], judged: list[Json], expected: tuple[Expected, ...]) -> list[Json]:
-    """For each expectation the best call that no other has taken, equal ones first."""
-    free = list(range(len(calls)))
-    found: dict[int, Json] = {}
-    for wanted in GRADES[:-1]:
+def _match_expectations(
+    calls: list[ReceivedToolCall], judged: list[Json], expected: tuple[ExpectedCall, ...]
+) -> list[Json]:
+    """Match each expected call with the best unmatched call, equal ones first."""
+    unmatched = list(range(len(calls)))
+    matches: dict[int, Json] = {}
+    for grade in GRADES[:-1]:
         for number, expectation in enumerate(expected):
-            if number in found:
+            if number in matches:
                 continue
-            for place in free:
-                if _grade(calls[place], judged[place], expectation) == wanted:
-                    free.remove(place)
-                    found[number] = _match(expectation, wanted, place)
+            for index in unmatched:
+                if _grade(calls[index], judged[index], expectation) == grade:
+                    unmatched.remove(index)
+                    matches[number] = _match(expectation, grade, index)
                     break
-    for match in found.values():
+    for match in matches.values():
         if match["arguments"] == "types":
             words = _("the arguments are of the right types, but not those expected")
             judged[match["call"]] |= {"ok": False, "problem": "arguments", "message": words}
     return [
-        found.get(number) or _match(expectation, "missing", None)
+        matches.get(number) or _match(expectation, "missing", None)
         for number, expectation in enumerate(expected)
     ]
 
 
-def _match(expectation: Expected, grade: str, place: int | None) -> Json:
-    """`call` is the number of the call that was taken for the expectation."""
-    return {"tool": expectation.name, "arguments": grade, "call": place}
+def _match(expectation: ExpectedCall, grade: str, call_index: int | None) -> Json:
+    """Result of one expected call; `call` is the index of the matched call."""
+    return {"tool": expectation.name, "arguments": grade, "call": call_index}
 
 
-def _mark_extra(judged: list[Json], matches: list[Json]) -> int:
-    """Mark the calls that nobody expected; how many they are."""
-    taken = {match["call"] for match in matches}
-    extra = [call for place, call in enumerate(judged) if place not in taken]
+def _flag_unexpected_calls(judged: list[Json], matches: list[Json]) -> int:
+    """Flag unexpected calls as errors; returns their number."""
+    matched_indexes = {match["call"] for match in matches}
+    extra = [call for index, call in enumerate(judged) if index not in matched_indexes]
     for call in extra:
         if call["ok"]:
-            call |= {"ok": False, "problem": "unexpected", "message": _("nobody expected it")}
+            call |= {"ok": False, "problem": "unexpected", "message": _("unexpected call")}
     return len(extra)
 
 
-def _grade(call: Called, judged: Json, expectation: Expected) -> str | None:
+def _grade(call: ReceivedToolCall, judged: Json, expectation: ExpectedCall) -> str | None:
     if call.name != expectation.name:
         return None
-    value, readable = arguments_of(call)
-    wanted = expectation.arguments
-    if readable and (same(value, wanted) if wanted is not None else judged["ok"]):
+    value, readable = parse_call_arguments(call)
+    expected_arguments = expectation.arguments
+    if readable and (
+        json_equal(value, expected_arguments) if expected_arguments is not None else judged["ok"]
+    ):
         return "equal"
     return "types" if judged["ok"] else "wrong"
 
 
-def same(left: Any, right: Any) -> bool:
-    """Equal as JSON: 1 and 1.0 are, 1 and true are not, the order of keys does not count."""
+def json_equal(left: Any, right: Any) -> bool:
+    """Whether two JSON values are equal: 1 and 1.0 are, 1 and true are not."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
+        return left.keys() == right.keys() and all(json_equal(left[k], right[k]) for k in left)
     if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
+        return len(left) == len(right) and all(map(json_equal, left, right))
     return bool(left == right)

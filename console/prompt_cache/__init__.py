@@ -1,1 +1,1 @@
-"""The prompt-cache guard: where a session's prefix changed, and what that cost."""
+"""Prompt cache analysis: where the prefix of a session changed, and the extra cost."""

@@ -1,8 +1,8 @@
-"""Compares the requests of a session, each with the turn before it, and prices what was lost.
+"""Compares each request of a session with its previous turn and prices cache misses.
 
-Worked out when a person looks, over the newest requests only, and never on the way of a
-request. A session may hold several conversations at once (an agent and its sub-agents):
-each request is compared with the one that it goes on from, or with none.
+Computed when the page is opened, for the newest requests only. A session may interleave
+several conversations (an agent and its sub-agents): each request is compared with the
+request that it continues, if there is one.
 """
 
 from __future__ import annotations
@@ -13,233 +13,274 @@ from typing import Any, Literal
 
 import msgspec
 
-from console.prompt_cache.prefix import Piece, differing, pieces, split
+from console.prompt_cache.prefix import Segment, common_prefix, prompt_segments, text_difference
 from gateway.models import RequestLog
 from gateway.providers.profile import Price
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
 
 Kind = Literal[
-    "target", "order", "tool", "system", "message", "marks", "unmarked", "expired", "missed"
+    "target",
+    "order",
+    "tool",
+    "system",
+    "message",
+    "breakpoints_removed",
+    "no_breakpoint",
+    "expired",
+    "missed",
 ]
-# How many of a session's newest requests are read, and how many bytes of bodies in all.
-MOST_ROWS = 60
-MOST_BYTES = 48 * 1024 * 1024
-# How many turns back the one it goes on from may be.
-_BACK = 8
-# Less than that is no loss: caches count in steps, and begin at some hundreds.
-_LEAST_LOST = 1024
-_SHARE = 0.1
-# How long a cache lives unused, as providers say (Anthropic: 5 minutes unless marked for an
-# hour; OpenAI: 5 to 10 minutes; 2026).
-_LIVES_S = 300
+# Number of newest requests of a session that are read, and total bytes of their bodies.
+MAX_ROWS = 60
+MAX_BYTES = 48 * 1024 * 1024
+# How many turns back the previous turn may be.
+_MAX_TURN_DISTANCE = 8
+# Smaller misses are ignored: caches count in blocks and have a minimum size.
+_MIN_MISSED_TOKENS = 1024
+_MIN_MISSED_SHARE = 0.1
+# Lifetime of an unused cache entry (Anthropic: 5 minutes, or an hour on request; OpenAI: 5 to
+# 10 minutes; 2026).
+_CACHE_LIFETIME_S = 300
 _MILLION = Decimal(1_000_000)
 
-Bodied = Callable[[int], Bodies | None]
-Priced = Callable[[RequestLog], Price]
+LoadBodies = Callable[[int], Bodies | None]
+LookUpPrice = Callable[[RequestLog], Price]
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A request, and the pieces of its prompt."""
+    """A request and the segments of its prompt."""
 
     row: RequestLog
-    pieces: list[Piece]
-    opening: frozenset[str]
+    segments: list[Segment]
+    opening_texts: frozenset[str]
 
     @property
-    def prompt(self) -> int:
-        """All tokens of the prompt."""
+    def prompt_tokens(self) -> int:
+        """Number of prompt tokens, including cached ones."""
         row = self.row
         parts = (row.input_tokens, row.cache_read_tokens, row.cache_write_tokens)
         return sum(part or 0 for part in parts)
 
     @property
     def target(self) -> tuple[str, str]:
-        """Who answered."""
+        """Provider and model that answered."""
         return self.row.provider, self.row.model
 
 
-class Break(msgspec.Struct, frozen=True, kw_only=True):
+class CacheBreak(msgspec.Struct, frozen=True, kw_only=True):
     """One turn that the cache did not serve as it could have.
 
     Attributes:
         row: the request.
-        before: the one it goes on from.
-        kind: why; `missed` is that nothing in the prompt says why.
-        part: `tools`, `system` or `messages`, and `place` and `name` where it changed.
-        lead, old, new, rest: the text around the change, what stood there, what does now.
-        expected: tokens that the turn before had in its prompt, all of which could be cached.
-        cached: tokens that were read from the cache; None where the provider does not say.
-        lost: those that were paid in full instead.
-        usd: what that cost beyond reading them from the cache; None where a price is unknown.
+        previous_row: the request that it continues.
+        kind: the cause; `missed` if nothing in the prompt explains it.
+        part: `tools`, `system` or `messages`; `path` and `name` say where it changed.
+        prefix_text, old_text, new_text, suffix_text: the change and the text around it.
+        expected_tokens: prompt tokens of the previous turn, all of which could be cached.
+        cached_tokens: tokens read from the cache; None if the provider does not report them.
+        missed_tokens: those that were billed in full instead.
+        extra_usd: what that cost beyond reading them from the cache; None without a price.
         idle_s: seconds since the turn before.
     """
 
     row: RequestLog
-    before: RequestLog
+    previous_row: RequestLog
     kind: Kind
     part: str = ""
-    place: str = ""
+    path: str = ""
     name: str = ""
-    lead: str = ""
-    old: str = ""
-    new: str = ""
-    rest: str = ""
-    expected: int = 0
-    cached: int | None = None
-    lost: int | None = None
-    usd: Decimal | None = None
+    prefix_text: str = ""
+    old_text: str = ""
+    new_text: str = ""
+    suffix_text: str = ""
+    expected_tokens: int = 0
+    cached_tokens: int | None = None
+    missed_tokens: int | None = None
+    extra_usd: Decimal | None = None
     idle_s: float = 0.0
     reason: str = ""
 
 
-def breaks(rows: Iterable[RequestLog], bodied: Bodied, priced: Priced) -> list[Break]:
-    """Where a session lost its cache, oldest first; `rows` are its requests, oldest first."""
+def find_cache_breaks(
+    rows: Iterable[RequestLog], load_bodies: LoadBodies, look_up_price: LookUpPrice
+) -> list[CacheBreak]:
+    """Cache breaks of a session, oldest first; `rows` are its requests, oldest first."""
     turns: list[Turn] = []
-    found: list[Break] = []
-    for turn in _turns(list(rows)[-MOST_ROWS:], bodied):
-        before = _goes_on_from(turn, turns)
-        if before is not None and (broken := _compared(before, turn, priced)) is not None:
-            found.append(broken)
+    breaks: list[CacheBreak] = []
+    for turn in _readable_turns(list(rows)[-MAX_ROWS:], load_bodies):
+        previous = _previous_turn(turn, turns)
+        if (
+            previous is not None
+            and (cache_break := _find_break(previous, turn, look_up_price)) is not None
+        ):
+            breaks.append(cache_break)
         turns.append(turn)
-    return found
+    return breaks
 
 
-def _turns(rows: list[RequestLog], bodied: Bodied) -> list[Turn]:
-    """Those that an upstream answered and whose bodies are kept, the newest first to be read."""
-    found, left = [], MOST_BYTES
+def _readable_turns(rows: list[RequestLog], load_bodies: LoadBodies) -> list[Turn]:
+    """Turns that an upstream answered and whose bodies are stored; reads the newest first."""
+    turns, remaining_bytes = [], MAX_BYTES
     for row in reversed(rows):
         if not row.provider or row.cache in ("hit", "semantic") or row.status >= 400:
             continue
-        bodies = bodied(row.pk)
+        bodies = load_bodies(row.pk)
         data = (bodies.upstream_request or bodies.client_request) if bodies is not None else None
         if data is None or "upstream_request" in (bodies.truncated if bodies else ()):
             continue
-        left -= len(data)
-        if left < 0:
+        remaining_bytes -= len(data)
+        if remaining_bytes < 0:
             break
-        said = pieces(_json(data))
-        opening = [piece.text for piece in said if piece.part == "messages"][:3]
-        found.append(Turn(row, said, frozenset(opening)))
-    found.reverse()
-    return found
+        segments = prompt_segments(_decode_json(data))
+        opening_texts = [segment.text for segment in segments if segment.part == "messages"][:3]
+        turns.append(Turn(row, segments, frozenset(opening_texts)))
+    turns.reverse()
+    return turns
 
 
-def _json(data: bytes) -> Any:
+def _decode_json(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _goes_on_from(turn: Turn, earlier: list[Turn]) -> Turn | None:
-    """The turn whose prompt this one goes on with; None for the first of a conversation."""
-    best: tuple[int, int] | None = None
-    chosen = None
-    for number, other in enumerate(earlier[-_BACK:]):
-        if other.row.requested_model != turn.row.requested_model or not other.pieces:
+def _previous_turn(turn: Turn, earlier_turns: list[Turn]) -> Turn | None:
+    """The turn that this one continues; None for the first of a conversation."""
+    best_rank: tuple[int, int] | None = None
+    best_turn = None
+    for number, candidate in enumerate(earlier_turns[-_MAX_TURN_DISTANCE:]):
+        if candidate.row.requested_model != turn.row.requested_model or not candidate.segments:
             continue
-        alike = split(other.pieces, turn.pieces)
-        whole = sum(len(piece.text) for piece in other.pieces)
-        kin = not other.opening.isdisjoint(turn.opening) or alike.size * 2 >= whole
-        if kin and len(turn.pieces) >= len(other.pieces) - 1:
-            rank = (alike.size, number)
-            if best is None or rank > best:
-                best, chosen = rank, other
-    return chosen
+        shared = common_prefix(candidate.segments, turn.segments)
+        candidate_size = sum(len(segment.text) for segment in candidate.segments)
+        is_related = (
+            not candidate.opening_texts.isdisjoint(turn.opening_texts)
+            or shared.size * 2 >= candidate_size
+        )
+        if is_related and len(turn.segments) >= len(candidate.segments) - 1:
+            rank = (shared.size, number)
+            if best_rank is None or rank > best_rank:
+                best_rank, best_turn = rank, candidate
+    return best_turn
 
 
-def _compared(before: Turn, turn: Turn, priced: Priced) -> Break | None:
-    expected = min(before.prompt, turn.prompt)
-    cached = turn.row.cache_read_tokens
-    lost = None if cached is None else max(0, expected - cached)
-    if lost is not None and lost < max(_LEAST_LOST, expected * _SHARE):
+def _find_break(previous: Turn, turn: Turn, look_up_price: LookUpPrice) -> CacheBreak | None:
+    expected_tokens = min(previous.prompt_tokens, turn.prompt_tokens)
+    cached_tokens = turn.row.cache_read_tokens
+    missed_tokens = None if cached_tokens is None else max(0, expected_tokens - cached_tokens)
+    if missed_tokens is not None and missed_tokens < max(
+        _MIN_MISSED_TOKENS, expected_tokens * _MIN_MISSED_SHARE
+    ):
         return None
-    seen = _change(before, turn)
-    if lost is None and seen["kind"] in ("missed", "expired", "unmarked"):
+    change = _find_change(previous, turn)
+    if missed_tokens is None and change["kind"] in ("missed", "expired", "no_breakpoint"):
         return None
-    usd = None if lost is None else _extra(turn.row, lost, priced(turn.row))
-    return Break(
+    extra_usd = (
+        None
+        if missed_tokens is None
+        else _extra_cost(turn.row, missed_tokens, look_up_price(turn.row))
+    )
+    return CacheBreak(
         row=turn.row,
-        before=before.row,
-        expected=expected,
-        cached=cached,
-        lost=lost,
-        usd=usd,
-        idle_s=_idle(before, turn),
-        **seen,
+        previous_row=previous.row,
+        expected_tokens=expected_tokens,
+        cached_tokens=cached_tokens,
+        missed_tokens=missed_tokens,
+        extra_usd=extra_usd,
+        idle_s=_idle_seconds(previous, turn),
+        **change,
     )
 
 
-def _change(before: Turn, turn: Turn) -> dict[str, Any]:
-    """What changed, the cause that lies furthest to the front first."""
-    if before.target != turn.target:
+def _find_change(previous: Turn, turn: Turn) -> dict[str, Any]:
+    """The first change in the prompt, or another reason for the miss."""
+    if previous.target != turn.target:
         return {
             "kind": "target",
-            "old": "/".join(before.target),
-            "new": "/".join(turn.target),
-            "reason": _switched(turn.row),
+            "old_text": "/".join(previous.target),
+            "new_text": "/".join(turn.target),
+            "reason": _fallback_reason(turn.row),
         }
-    at = split(before.pieces, turn.pieces).pieces
-    if at < len(before.pieces):
-        return _difference(before.pieces, turn.pieces, at)
-    was, now = (any(piece.marked for piece in t.pieces) for t in (before, turn))
-    if was and not now:
-        return {"kind": "marks"}
-    if turn.row.upstream_dialect == "anthropic_messages" and not now:
-        return {"kind": "unmarked"}
-    return {"kind": "expired" if _idle(before, turn) > _LIVES_S else "missed"}
+    index = common_prefix(previous.segments, turn.segments).segments
+    if index < len(previous.segments):
+        return _describe_difference(previous.segments, turn.segments, index)
+    had_breakpoint, has_breakpoint = (
+        any(segment.has_breakpoint for segment in t.segments) for t in (previous, turn)
+    )
+    if had_breakpoint and not has_breakpoint:
+        return {"kind": "breakpoints_removed"}
+    if turn.row.upstream_dialect == "anthropic_messages" and not has_breakpoint:
+        return {"kind": "no_breakpoint"}
+    return {"kind": "expired" if _idle_seconds(previous, turn) > _CACHE_LIFETIME_S else "missed"}
 
 
-def _difference(before: list[Piece], after: list[Piece], at: int) -> dict[str, Any]:
-    old = before[at]
-    new = after[at] if at < len(after) else None
-    if old.part == "tools" or (new is not None and new.part == "tools"):
-        return _tools(before, after, old, new)
-    lead, gone, come, rest = differing(old.text, new.text if new is not None else "")
-    kind: Kind = "system" if old.part == "system" else "message"
-    told = {"kind": kind, "part": old.part, "place": (new or old).place, "name": old.name}
-    return {**told, "lead": lead, "old": gone, "new": come, "rest": rest}
-
-
-def _tools(
-    before: list[Piece], after: list[Piece], old: Piece, new: Piece | None
+def _describe_difference(
+    old_segments: list[Segment], new_segments: list[Segment], index: int
 ) -> dict[str, Any]:
-    """Of tools it matters whether they are the same in another order."""
-    was = [piece for piece in before if piece.part == "tools"]
-    now = [piece for piece in after if piece.part == "tools"]
-    place = (new or old).place
-    if sorted(p.text for p in was) == sorted(p.text for p in now):
-        names = (", ".join(p.name for p in those)[:240] for those in (was, now))
-        return {"kind": "order", "part": "tools", "place": place} | dict(
-            zip(("old", "new"), names, strict=True)
+    old = old_segments[index]
+    new = new_segments[index] if index < len(new_segments) else None
+    if old.part == "tools" or (new is not None and new.part == "tools"):
+        return _describe_tool_change(old_segments, new_segments, old, new)
+    prefix_text, old_text, new_text, suffix_text = text_difference(
+        old.text, new.text if new is not None else ""
+    )
+    kind: Kind = "system" if old.part == "system" else "message"
+    location = {"kind": kind, "part": old.part, "path": (new or old).path, "name": old.name}
+    return {
+        **location,
+        "prefix_text": prefix_text,
+        "old_text": old_text,
+        "new_text": new_text,
+        "suffix_text": suffix_text,
+    }
+
+
+def _describe_tool_change(
+    old_segments: list[Segment], new_segments: list[Segment], old: Segment, new: Segment | None
+) -> dict[str, Any]:
+    """Describe reordered, added, removed or changed tools."""
+    old_tools = [segment for segment in old_segments if segment.part == "tools"]
+    new_tools = [segment for segment in new_segments if segment.part == "tools"]
+    path = (new or old).path
+    if sorted(p.text for p in old_tools) == sorted(p.text for p in new_tools):
+        names = (", ".join(p.name for p in tools)[:240] for tools in (old_tools, new_tools))
+        return {"kind": "order", "part": "tools", "path": path} | dict(
+            zip(("old_text", "new_text"), names, strict=True)
         )
-    held, asked = {p.name for p in was}, {p.name for p in now}
-    told: dict[str, Any] = {"kind": "tool", "part": "tools", "place": place}
-    if held != asked:
-        gone, come = sorted(held - asked), sorted(asked - held)
-        return told | {"old": ", ".join(gone)[:240], "new": ", ".join(come)[:240]}
-    lead, gone_text, come_text, rest = differing(old.text, new.text if new is not None else "")
-    words = {"lead": lead, "old": gone_text, "new": come_text, "rest": rest}
-    return told | {"name": old.name} | words
+    old_names, new_names = {p.name for p in old_tools}, {p.name for p in new_tools}
+    change: dict[str, Any] = {"kind": "tool", "part": "tools", "path": path}
+    if old_names != new_names:
+        removed, added = sorted(old_names - new_names), sorted(new_names - old_names)
+        return change | {"old_text": ", ".join(removed)[:240], "new_text": ", ".join(added)[:240]}
+    prefix_text, old_text, new_text, suffix_text = text_difference(
+        old.text, new.text if new is not None else ""
+    )
+    excerpt = {
+        "prefix_text": prefix_text,
+        "old_text": old_text,
+        "new_text": new_text,
+        "suffix_text": suffix_text,
+    }
+    return change | {"name": old.name} | excerpt
 
 
-def _switched(row: RequestLog) -> str:
-    """The failure for which another target was asked; empty if there was none."""
+def _fallback_reason(row: RequestLog) -> str:
+    """The failure that caused a fallback; empty if there was none."""
     for attempt in row.attempts:
         if attempt.get("error_kind"):
             return f"{attempt.get('target', '')}: {attempt['error_kind']}"[:200]
     return ""
 
 
-def _idle(before: Turn, turn: Turn) -> float:
-    return (turn.row.started_at - before.row.started_at).total_seconds()
+def _idle_seconds(previous: Turn, turn: Turn) -> float:
+    return (turn.row.started_at - previous.row.started_at).total_seconds()
 
 
-def _extra(row: RequestLog, lost: int, price: Price) -> Decimal | None:
-    """What those tokens cost beyond being read from the cache."""
-    written = min(lost, max(row.cache_write_tokens or 0, 0))
-    lines = ((written, price.cache_write), (lost - written, price.input))
+def _extra_cost(row: RequestLog, missed_tokens: int, price: Price) -> Decimal | None:
+    """Extra cost of the missed tokens compared with reading them from the cache."""
+    written_tokens = min(missed_tokens, max(row.cache_write_tokens or 0, 0))
+    lines = ((written_tokens, price.cache_write), (missed_tokens - written_tokens, price.input))
     if price.cache_read is None or any(count and rate is None for count, rate in lines):
         return None
     paid = sum((count * (rate or 0) for count, rate in lines), Decimal(0))
-    return max(Decimal(0), paid - lost * price.cache_read) / _MILLION
+    return max(Decimal(0), paid - missed_tokens * price.cache_read) / _MILLION

@@ -1,8 +1,8 @@
-"""A request's body as the pieces of its prompt, in the order in which caches see them.
+"""Splits the body of a request into prompt segments, in the order in which caches read them.
 
-Providers keep the longest part of a prompt that is the same as before: tools first, then
-the system prompt, then the messages. Marks that say where to keep (`cache_control`) are
-no part of what is compared: clients move them forward with each turn.
+Providers cache the longest unchanged prefix of a prompt: tools first, then the system
+prompt, then the messages. Cache breakpoints (`cache_control`) are excluded from the
+comparison, because clients move them forward with each turn.
 """
 
 from __future__ import annotations
@@ -13,48 +13,50 @@ from typing import Any, NamedTuple
 import msgspec
 
 _encoder = msgspec.json.Encoder(order="sorted")
-_MARKS = frozenset({"cache_control", "cachePoint"})
-_MOST_DEPTH = 60
-_MOST_WORD = 32
+_BREAKPOINT_FIELDS = frozenset({"cache_control", "cachePoint"})
+_MAX_DEPTH = 60
+_MAX_WORD_LENGTH = 32
 
 
-class Piece(NamedTuple):
-    """One part of a prompt: where it stands, what it says, and whether it is marked.
+class Segment(NamedTuple):
+    """One segment of a prompt: its path, its text, and whether it has a cache breakpoint.
 
     `part` is `tools`, `system` or `messages`; `name` a tool's name or a message's role.
     """
 
     part: str
-    place: str
+    path: str
     name: str
     text: str
-    marked: bool = False
+    has_breakpoint: bool = False
 
 
-class Split(NamedTuple):
-    """Where two prompts part: the number of equal pieces, and of bytes in them."""
+class CommonPrefix(NamedTuple):
+    """Common prefix of two prompts: number of equal segments, and of characters."""
 
-    pieces: int
+    segments: int
     size: int
 
 
-def pieces(body: Any) -> list[Piece]:
-    """The pieces of a body of any dialect; none of what is not understood."""
+def prompt_segments(body: Any) -> list[Segment]:
+    """Segments of a body of any dialect; empty if the format is unknown."""
     if not isinstance(body, dict):
         return []
     inner = body.get("toolConfig")
     tools = body.get("tools")
     if tools is None and isinstance(inner, dict):
         tools = inner.get("tools")
-    return [*_tools(tools), *_system(body), *_messages(body)]
+    return [*_tool_segments(tools), *_system_segments(body), *_message_segments(body)]
 
 
-def _tools(tools: Any) -> Iterator[Piece]:
+def _tool_segments(tools: Any) -> Iterator[Segment]:
     for number, tool in enumerate(tools if isinstance(tools, list) else []):
-        declared = tool.get("functionDeclarations") if isinstance(tool, dict) else None
-        for at, one in enumerate(declared if isinstance(declared, list) else [tool]):
-            place = f"tools[{number}]" if one is tool else f"tools[{number}].{at}"
-            yield _piece("tools", place, _tool_name(one), one)
+        declarations = tool.get("functionDeclarations") if isinstance(tool, dict) else None
+        for index, declaration in enumerate(
+            declarations if isinstance(declarations, list) else [tool]
+        ):
+            path = f"tools[{number}]" if declaration is tool else f"tools[{number}].{index}"
+            yield _segment("tools", path, _tool_name(declaration), declaration)
 
 
 def _tool_name(tool: Any) -> str:
@@ -66,121 +68,133 @@ def _tool_name(tool: Any) -> str:
     return str(tool.get("type", ""))
 
 
-def _system(body: dict[str, Any]) -> Iterator[Piece]:
+def _system_segments(body: dict[str, Any]) -> Iterator[Segment]:
     for field in ("system", "instructions", "systemInstruction"):
         value = body.get(field)
         if isinstance(value, dict):
             value = value.get("parts")
         if value:
-            yield from _blocks("system", field, "system", value)
+            yield from _block_segments("system", field, "system", value)
 
 
-def _messages(body: dict[str, Any]) -> Iterator[Piece]:
+def _message_segments(body: dict[str, Any]) -> Iterator[Segment]:
     for field in ("messages", "input", "contents"):
         value = body.get(field)
         if isinstance(value, str):
-            yield _piece("messages", field, "user", value)
+            yield _segment("messages", field, "user", value)
         for number, item in enumerate(value if isinstance(value, list) else []):
-            yield from _message(f"{field}[{number}]", item)
+            yield from _segments_of_message(f"{field}[{number}]", item)
 
 
-def _message(place: str, item: Any) -> Iterator[Piece]:
+def _segments_of_message(path: str, item: Any) -> Iterator[Segment]:
     if not isinstance(item, dict):
-        yield _piece("messages", place, "", item)
+        yield _segment("messages", path, "", item)
         return
     role = str(item.get("role") or item.get("type") or "")
     part = "system" if role in ("system", "developer") else "messages"
-    inner = "content" if "content" in item else "parts"
-    rest = {name: value for name, value in item.items() if name not in (inner, "role")}
-    if item.get(inner) is not None:
-        yield from _blocks(part, f"{place}.{inner}", role, item[inner])
-    if rest.keys() - _MARKS:
-        yield _piece(part, place, role, rest)
+    content_field = "content" if "content" in item else "parts"
+    other_fields = {
+        name: value for name, value in item.items() if name not in (content_field, "role")
+    }
+    if item.get(content_field) is not None:
+        yield from _block_segments(part, f"{path}.{content_field}", role, item[content_field])
+    if other_fields.keys() - _BREAKPOINT_FIELDS:
+        yield _segment(part, path, role, other_fields)
 
 
-def _blocks(part: str, place: str, name: str, value: Any) -> Iterator[Piece]:
-    """A text, or the blocks of a list; one block of text is the same as that text."""
+def _block_segments(part: str, path: str, name: str, value: Any) -> Iterator[Segment]:
+    """Segments of a text or a list of blocks; a single text block equals its text."""
     if not isinstance(value, list):
-        yield _piece(part, place, name, value)
+        yield _segment(part, path, name, value)
         return
     for number, block in enumerate(value):
-        yield _piece(part, f"{place}[{number}]", name, block)
+        yield _segment(part, f"{path}[{number}]", name, block)
 
 
-def _piece(part: str, place: str, name: str, value: Any) -> Piece:
-    marked = _is_marked(value)
-    plain = _without_marks(value, 0) if marked else value
-    is_text = isinstance(plain, dict) and plain.keys() <= {"type", "text"}
-    if is_text and isinstance(plain.get("text"), str):
-        plain = plain["text"]
-    text = plain if isinstance(plain, str) else _encoder.encode(plain).decode("utf-8", "replace")
-    return Piece(part, place, name, text, marked)
+def _segment(part: str, path: str, name: str, value: Any) -> Segment:
+    has_breakpoint = _has_breakpoint(value)
+    content = _drop_breakpoints(value, 0) if has_breakpoint else value
+    is_text = isinstance(content, dict) and content.keys() <= {"type", "text"}
+    if is_text and isinstance(content.get("text"), str):
+        content = content["text"]
+    text = (
+        content if isinstance(content, str) else _encoder.encode(content).decode("utf-8", "replace")
+    )
+    return Segment(part, path, name, text, has_breakpoint)
 
 
-def _is_marked(value: Any) -> bool:
-    """Whether a mark stands in the block, or in one inside it (a tool's result)."""
+def _has_breakpoint(value: Any) -> bool:
+    """Whether the block, or a block inside it (tool result), has a cache breakpoint."""
     if not isinstance(value, dict):
         return False
     inner = value.get("content")
-    return not _MARKS.isdisjoint(value) or (
-        isinstance(inner, list) and any(_is_marked(one) for one in inner)
+    return not _BREAKPOINT_FIELDS.isdisjoint(value) or (
+        isinstance(inner, list) and any(_has_breakpoint(block) for block in inner)
     )
 
 
-def _without_marks(value: Any, depth: int) -> Any:
-    if depth > _MOST_DEPTH:
+def _drop_breakpoints(value: Any, depth: int) -> Any:
+    if depth > _MAX_DEPTH:
         return value
     if isinstance(value, dict):
-        return {k: _without_marks(v, depth + 1) for k, v in value.items() if k not in _MARKS}
+        return {
+            k: _drop_breakpoints(v, depth + 1)
+            for k, v in value.items()
+            if k not in _BREAKPOINT_FIELDS
+        }
     if isinstance(value, list):
-        return [_without_marks(one, depth + 1) for one in value]
+        return [_drop_breakpoints(child, depth + 1) for child in value]
     return value
 
 
-def split(before: list[Piece], after: list[Piece]) -> Split:
-    """How far two prompts are the same."""
+def common_prefix(before: list[Segment], after: list[Segment]) -> CommonPrefix:
+    """Length of the common prefix of two prompts."""
     count = size = 0
     for old, new in zip(before, after, strict=False):
         if (old.part, old.name, old.text) != (new.part, new.name, new.text):
-            size += _common(old.text, new.text) if old.part == new.part else 0
+            size += _common_prefix_length(old.text, new.text) if old.part == new.part else 0
             break
         count += 1
         size += len(old.text)
-    return Split(count, size)
+    return CommonPrefix(count, size)
 
 
-def _common(one: str, other: str) -> int:
-    """The length of what two texts begin with alike."""
-    low, high = 0, min(len(one), len(other))
+def _common_prefix_length(first_text: str, second_text: str) -> int:
+    """Length of the common prefix of two texts."""
+    low, high = 0, min(len(first_text), len(second_text))
     while low < high:
         middle = (low + high + 1) // 2
-        if one[:middle] == other[:middle]:
+        if first_text[:middle] == second_text[:middle]:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def differing(old: str, new: str, around: int = 60, most: int = 240) -> tuple[str, str, str, str]:
-    """The place where two texts differ: what stands before it, the old, the new, and after.
+def text_difference(
+    old: str, new: str, context_chars: int = 60, max_length: int = 240
+) -> tuple[str, str, str, str]:
+    """Text before the difference, old text, new text, and text after it.
 
-    Whole words are shown: of two dates not only the digit that differs.
+    Extends to complete words, so that of two dates not only one digit is displayed.
     """
-    start = _common(old, new)
-    tail = _common(old[start:][::-1], new[start:][::-1])
-    start -= _word(new[max(0, start - _MOST_WORD) : start][::-1])
-    tail -= _word(new[len(new) - tail :][:_MOST_WORD])
-    gone, come = old[start : len(old) - tail], new[start : len(new) - tail]
-    lead = new[max(0, start - around) : start]
-    rest = new[len(new) - tail :][:around] if tail else ""
-    return lead, _cut(gone, most), _cut(come, most), rest
+    start = _common_prefix_length(old, new)
+    tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
+    start -= _leading_word_length(new[max(0, start - _MAX_WORD_LENGTH) : start][::-1])
+    tail -= _leading_word_length(new[len(new) - tail :][:_MAX_WORD_LENGTH])
+    removed, added = old[start : len(old) - tail], new[start : len(new) - tail]
+    prefix_text = new[max(0, start - context_chars) : start]
+    suffix_text = new[len(new) - tail :][:context_chars] if tail else ""
+    return prefix_text, _truncate(removed, max_length), _truncate(added, max_length), suffix_text
 
 
-def _word(text: str) -> int:
-    """How many characters a text begins with before a space; 0 for more than a word."""
-    found = next((at for at, sign in enumerate(text) if sign.isspace()), len(text))
-    return found if found < _MOST_WORD else 0
+def _leading_word_length(text: str) -> int:
+    """Length of the first word of a text; 0 if it is longer than a word."""
+    word_length = next(
+        (index for index, character in enumerate(text) if character.isspace()), len(text)
+    )
+    return word_length if word_length < _MAX_WORD_LENGTH else 0
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}…"
+def _truncate(text: str, max_length: int) -> str:
+    return text if len(text) <= max_length else f"{text[:max_length]}…"

@@ -1,4 +1,4 @@
-"""Small charts in templates: each tag gives a shape to a component that draws it."""
+"""Template tags for small charts; each renders a component."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ register = template.Library()
 
 @register.inclusion_tag("components/_spark.html")
 def spark(values: Sequence[charts.Value], label: str, tone: str = "") -> dict[str, Any]:
-    """A sparkline; `label` says in words what it shows."""
+    """A sparkline; `label` is its text alternative."""
     return {"spark": charts.spark(values), "label": label, "tone": tone}
 
 
 @register.inclusion_tag("components/_strip.html")
 def strip(cells: Sequence[dict[str, str]], label: str) -> dict[str, Any]:
-    """A row of small cells, one an hour: each has a `level` and a `label`."""
+    """A row of small cells, one per hour, each with a `level` and a `label`."""
     return {"cells": cells, "label": label, "width": len(cells) * 6 - 1}
 
 
 @register.filter
 def times(value: float, factor: float) -> float:
-    """A product, for places in a view box."""
+    """Product, for coordinates in a view box."""
     return round(float(value) * float(factor), 2)
 
 
 @register.filter
-def in_percent(value: float, whole: float) -> str:
-    """A place as CSS and SVG take it, never localised: `12.5%`."""
-    return f"{round(100 * float(value) / float(whole), 2) if whole else 0:g}%"
+def in_percent(value: float, total: float) -> str:
+    """Percentage for CSS and SVG, not localised: `12.5%`."""
+    return f"{round(100 * float(value) / float(total), 2) if total else 0:g}%"

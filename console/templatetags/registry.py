@@ -1,4 +1,4 @@
-"""How prices and sizes of models are written: exactly, without needless noughts."""
+"""Formats prices and sizes of models: exact, without trailing zeros."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 from django import template
 from django.utils.formats import number_format
 
-from console.facts import PRICES
+from console.model_facts import PRICES
 
 register = template.Library()
 
@@ -32,14 +32,14 @@ def price(value: Decimal | None) -> str:
 
 @register.filter
 def rate(name: str) -> str:
-    """What people call a price: `Cached input, prompts above 200000`."""
-    first, comma, where = name.partition(",")
-    return f"{_RATES.get(first, first)}{comma}{where}"
+    """Label of a price: `Cached input, prompts above 200000`."""
+    first, comma, condition = name.partition(",")
+    return f"{_RATES.get(first, first)}{comma}{condition}"
 
 
 @register.filter
 def size(value: int | None) -> str:
-    """A count, shortened to what people call it: `800`, `128k`, `1.05M`."""
+    """Shortened count: `800`, `128k`, `1.05M`."""
     if value is None:
         return UNKNOWN
     for unit, letter in _UNITS:

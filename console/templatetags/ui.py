@@ -1,4 +1,4 @@
-"""Icons, logos, and how numbers and times are written on every page."""
+"""Icons, logos, and formatting of numbers and times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.providers.catalog import PRESETS
 register = template.Library()
 
 UNKNOWN = "—"
-# Below this, two figures of a cent's part are shown instead of two decimals.
+# Smaller amounts have two significant digits instead of two decimals.
 _SMALL_USD = Decimal("0.1")
 _MINUTE_S = 60
 
@@ -64,7 +64,7 @@ def ms(value: float | None) -> str:
 
 @register.filter
 def seconds(value: float | None) -> str:
-    """Seconds, as `ms` writes them; of a minute and more only what counts."""
+    """Seconds formatted like `ms`; from one minute on only the largest unit."""
     if value is None or value < _MINUTE_S:
         return ms(None if value is None else value * 1000)
     moment = timezone.now()
@@ -73,7 +73,7 @@ def seconds(value: float | None) -> str:
 
 @register.filter
 def usd(value: Decimal | float | str | None) -> str:
-    """US dollars with as many digits as it takes; unknown is said, never shown as 0."""
+    """US dollars with as many digits as needed; None is "unknown", never 0."""
     if value is None or value == "":
         return _("unknown")
     amount = Decimal(str(value))
@@ -88,12 +88,12 @@ def usd(value: Decimal | float | str | None) -> str:
 
 @register.filter
 def more_usd(value: Decimal | None) -> str:
-    """A difference in US dollars: what is more has a plus."""
+    """A difference in US dollars with its sign."""
     return f"+{usd(value)}" if value is not None and value > 0 else usd(value)
 
 
 def _rounded(amount: Decimal, digits: int) -> Decimal:
-    """`number_format` cuts where a person would round."""
+    """Round an amount; `number_format` would truncate it."""
     return amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
@@ -128,17 +128,17 @@ def ago(moment: dt.datetime | None) -> SafeString | str:
     """How long ago, with the exact time as the title."""
     if moment is None:
         return _("never")
-    past = timezone.now() - moment
-    words = (
+    elapsed = timezone.now() - moment
+    text = (
         _("just now")
-        if past < dt.timedelta(minutes=1)
+        if elapsed < dt.timedelta(minutes=1)
         else _("%(time)s ago") % {"time": timesince(moment, depth=1)}
     )
-    return _time(moment, words)
+    return _time(moment, text)
 
 
 @register.filter
-def at(moment: dt.datetime | None) -> SafeString | str:
+def timestamp(moment: dt.datetime | None) -> SafeString | str:
     """Day and time, to the second."""
     if moment is None:
         return UNKNOWN
@@ -152,9 +152,9 @@ def clock(moment: dt.datetime) -> SafeString:
     return _time(moment, f"{timezone.localtime(moment):%H:%M:%S}")
 
 
-def _time(moment: dt.datetime, words: str) -> SafeString:
+def _time(moment: dt.datetime, text: str) -> SafeString:
     title = f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), title, words)
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), title, text)
 
 
 @register.filter

@@ -1,26 +1,15 @@
 // On every page: theme, copying, dialogs, menus, keyboard, widths of bars.
 import { bindKeyboard } from "./keyboard.js";
+import "./drafts.js";
+import "./network.js";
+
+export { toast } from "./toast.js";
 
 const root = document.documentElement;
 
 export function say(text) {
   const live = document.getElementById("live");
   if (live) live.textContent = text;
-}
-
-export function toast(text, kind = "") {
-  let list = document.querySelector(".toasts");
-  if (!list) {
-    list = document.createElement("ul");
-    list.className = "toasts";
-    list.setAttribute("role", "status");
-    document.body.append(list);
-  }
-  const item = document.createElement("li");
-  item.className = `toast ${kind}`;
-  item.textContent = text;
-  list.append(item);
-  setTimeout(() => item.remove(), 6000);
 }
 
 function switchTheme() {

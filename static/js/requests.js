@@ -65,6 +65,12 @@ function choose() {
   if (narrow.matches && shown) window.scrollTo({ top: 0 });
 }
 
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open], details.menu[open]")) return;
+  if (event.target.closest("input, textarea, select")) return;
+  document.querySelector("#detail:not([hidden]) [data-close-detail]")?.click();
+});
+
 live?.addEventListener("click", () => {
   const next = !on();
   live.setAttribute("aria-pressed", String(next));

@@ -55,6 +55,10 @@ document.addEventListener("htmx:after:swap", () => {
     const twin = busy.id.replace(/^(up|down)-/, (_, way) => (way === "up" ? "down-" : "up-"));
     (again && !again.disabled ? again : document.getElementById(twin))?.focus();
   }
+  // Enter has made a chip of what was typed; a morph leaves the text in its field.
+  const alias = form().querySelector("[data-alias]");
+  const chips = [...form().querySelectorAll("input[type=hidden][name=alias]")].map((chip) => chip.value);
+  if (alias && chips.includes(alias.value.trim())) alias.value = "";
   if (words("said")) {
     say(words("said"));
     form().dataset.said = "";
@@ -84,6 +88,10 @@ document.addEventListener("keydown", (event) => {
 
 // Leaving with changes is asked about, unless they are being saved or dropped on purpose.
 let leaving = false;
+// The session has ended: the way to the sign-in page is not one that anybody chose.
+document.addEventListener("htmx:before:response", (event) => {
+  if (event.detail.ctx.response.status === 401) leaving = true;
+});
 document.addEventListener("submit", () => (leaving = true));
 document.addEventListener("click", (event) => {
   leaving = Boolean(event.target.closest("[data-discard], [data-save]"));

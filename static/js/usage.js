@@ -71,8 +71,8 @@ function tip(plot) {
     const title = document.createElement("strong");
     title.textContent = plot.data.captions[index];
     const rows = plot.data.series
-      .filter((series) => series.words[index] !== "—")
-      .map((series) => cell(series.name, series.words[index], series.colour))
+      .filter((series) => series.labels[index] !== "—")
+      .map((series) => cell(series.name, series.labels[index], series.colour))
       .reverse();
     box.replaceChildren(title, ...rows, cell("", plot.data.totals[index]));
     const left = u.over.offsetLeft + u.cursor.left;

@@ -12,12 +12,12 @@ from console import icons
 
 
 class Command(BaseCommand):
-    """For developers, after a page uses a new icon."""
+    """For developers: run it when a page uses a new icon."""
 
     help = "Writes static/vendor/icons and logos from unpacked lucide-static and lobehub packages."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Where the packages were unpacked."""
+        """Add the folders of the unpacked packages."""
         parser.add_argument("lucide", type=Path, help="the folder of lucide-static")
         parser.add_argument("logos", type=Path, help="the folder of @lobehub/icons-static-svg")
 
@@ -28,9 +28,11 @@ class Command(BaseCommand):
         drawings = {name: options["lucide"] / "icons" / f"{name}.svg" for name in names}
         if missing := sorted(name for name, path in drawings.items() if not path.exists()):
             raise CommandError(f"Lucide has no {', '.join(missing)}")
-        own = {"custom": options["lucide"] / "icons" / "plug.svg"}
-        found = icons.logos(options["logos"] / "icons")
+        custom_logo = {"custom": options["lucide"] / "icons" / "plug.svg"}
+        provider_logos = icons.logos(options["logos"] / "icons")
         vendor = base / "static" / "vendor"
         (vendor / "icons" / "icons.svg").write_text(icons.sprite(drawings), encoding="utf-8")
-        (vendor / "logos" / "logos.svg").write_text(icons.sprite(found | own), encoding="utf-8")
-        self.stdout.write(f"{len(drawings)} icons, {len(found)} logos")
+        (vendor / "logos" / "logos.svg").write_text(
+            icons.sprite(provider_logos | custom_logo), encoding="utf-8"
+        )
+        self.stdout.write(f"{len(drawings)} icons, {len(provider_logos)} logos")

@@ -20,42 +20,42 @@ from django.views.decorators.http import require_POST, require_safe
 from console.access import admin, is_admin, viewer
 from console.forms.cost import BillForm, MarginForm
 from gateway import store
+from gateway.accounting.bills import enter, reconcile
+from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
 from gateway.models import Provider, UsageHour
-from gateway.store.bills import enter, reconcile
-from gateway.store.spend import DIMENSIONS, as_csv, period, spend
 
 PAGE = "cost"
-MOST_DAYS = 400
-DOUBTS: dict[str, tuple[Promise, Promise]] = {
+MAX_DAYS = 400
+DOUBT_LABELS: dict[str, tuple[Promise, Promise]] = {
     "unknown": (
-        gettext_lazy("No price known"),
-        gettext_lazy("They are billed, and missing in the sum here."),
+        gettext_lazy("Unknown price"),
+        gettext_lazy("Billed, but missing from the computed cost."),
     ),
     "estimated": (
         gettext_lazy("Tokens estimated"),
-        gettext_lazy("The provider did not count them; the gateway did."),
+        gettext_lazy("The provider reported no usage, so the gateway estimated it."),
     ),
     "tier": (
         gettext_lazy("Service tier without a price"),
-        gettext_lazy("Computed at the standard price. Set the tier's price on the model."),
+        gettext_lazy("Computed at the standard price. Set the price of the tier on the model."),
     ),
     "cut": (
-        gettext_lazy("Streams that broke off"),
-        gettext_lazy("What had come by then is in the sum; a provider may bill more."),
+        gettext_lazy("Interrupted streams"),
+        gettext_lazy("Included up to that point. The provider may bill more."),
     ),
     "closed": (
-        gettext_lazy("Clients that left"),
-        gettext_lazy("What had come by then is in the sum; a provider may bill more."),
+        gettext_lazy("Client disconnects"),
+        gettext_lazy("Included up to that point. The provider may bill more."),
     ),
-    "failed": (gettext_lazy("Failed, and billed"), gettext_lazy("They are in the sum.")),
-    "shadow": (gettext_lazy("Shadow requests"), gettext_lazy("They are in the sum.")),
+    "failed": (gettext_lazy("Failed but billed"), gettext_lazy("Included in the computed cost.")),
+    "shadow": (gettext_lazy("Shadow requests"), gettext_lazy("Included in the computed cost.")),
     "hedged": (
-        gettext_lazy("Given up for a faster target"),
-        gettext_lazy("An estimate, and in the sum."),
+        gettext_lazy("Hedge losers"),
+        gettext_lazy("Estimated, and included in the computed cost."),
     ),
     "broken": (
-        gettext_lazy("Attempts that broke off before another answered"),
-        gettext_lazy("They may be billed, and are not in the sum."),
+        gettext_lazy("Failed attempts before a retry"),
+        gettext_lazy("May be billed, but are not included in the computed cost."),
     ),
 }
 
@@ -78,11 +78,11 @@ def bill_enter(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, form, status=422)
     lines = form.cleaned_data["lines"]
-    gone = enter(provider, lines, origin=form.origin, who=request.user.get_username())
-    said = ngettext("%(n)d line taken in.", "%(n)d lines taken in.", len(lines))
-    messages.success(request, said % {"n": len(lines)})
-    if gone:
-        messages.info(request, _("What stood there for the same days is replaced."))
+    replaced = enter(provider, lines, origin=form.file_name, who=request.user.get_username())
+    message = ngettext("%(n)d line imported.", "%(n)d lines imported.", len(lines))
+    messages.success(request, message % {"n": len(lines)})
+    if replaced:
+        messages.info(request, _("Existing entries for the same days were replaced."))
     days = {
         "provider": provider,
         "since": min(line.since for line in lines).isoformat(),
@@ -101,7 +101,7 @@ def margin_set(request: HttpRequest) -> HttpResponse:
         return redirect("cost")
     margin = form.cleaned_data["margin"]
     store.set_options({"margin": None if margin is None else str(margin)})
-    messages.success(request, _("Saved. It holds within a second."))
+    messages.success(request, _("Saved. Takes effect within a second."))
     return redirect("cost")
 
 
@@ -109,8 +109,8 @@ def margin_set(request: HttpRequest) -> HttpResponse:
 @viewer
 def spend_export(request: HttpRequest) -> HttpResponse:
     """The spend of a period as a file."""
-    wanted = [name for name in DIMENSIONS if name in request.GET.getlist("by")]
-    names = wanted or ["day"]
+    selected = [name for name in DIMENSIONS if name in request.GET.getlist("by")]
+    names = selected or ["day"]
     try:
         since, until = _period(request)
     except ValueError as error:
@@ -129,24 +129,24 @@ def spend_export(request: HttpRequest) -> HttpResponse:
 
 
 def _period(request: HttpRequest) -> tuple[dt.datetime, dt.datetime]:
-    asked = request.GET if request.method != "POST" else request.POST
-    since, until = period(asked.get("since", ""), asked.get("until", ""), timezone.now())
-    if (until - since).days > MOST_DAYS:
-        raise ValueError(_("At most %(n)d days at a time.") % {"n": MOST_DAYS})
+    params = request.GET if request.method != "POST" else request.POST
+    since, until = period(params.get("since", ""), params.get("until", ""), timezone.now())
+    if (until - since).days > MAX_DAYS:
+        raise ValueError(_("Choose a period of at most %(n)d days.") % {"n": MAX_DAYS})
     return since, until
 
 
-def _providers() -> list[str]:
-    """Those of the registry, and those that were used before."""
-    used = UsageHour.objects.exclude(provider="").order_by().values_list("provider", flat=True)
-    return sorted({*Provider.objects.values_list("name", flat=True), *used.distinct()})
+def _providers() -> dict[str, int]:
+    """Those of the registry, and those that were used before, by name; each with its cost."""
+    names = Provider.objects.values_list("name", flat=True)
+    return dict(sorted((dict.fromkeys(names, 0) | UsageHour.objects.cost_by_provider()).items()))
 
 
 def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> HttpResponse:
     names = _providers()
-    asked = request.GET if request.method != "POST" else request.POST
-    provider = asked.get("provider", "")
-    provider = provider if provider in names else _dearest(names)
+    params = request.GET if request.method != "POST" else request.POST
+    provider = params.get("provider", "")
+    provider = provider if provider in names else _most_expensive(names)
     problem = ""
     try:
         since, until = _period(request)
@@ -154,7 +154,7 @@ def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> Htt
         problem = str(error)
         since, until = period("", "", timezone.now())
     first, last = since.date(), (until - dt.timedelta(days=1)).date()
-    found = reconcile(provider, since, until)
+    reconciliation = reconcile(provider, since, until)
     context: dict[str, Any] = {
         "page": PAGE,
         "form": form or BillForm(initial={"since": first, "until": last}),
@@ -163,8 +163,8 @@ def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> Htt
         "provider": provider,
         "since": first.isoformat(),
         "until": last.isoformat(),
-        "found": found,
-        "doubts": [(*DOUBTS[doubt.why], doubt) for doubt in found.doubts],
+        "reconciliation": reconciliation,
+        "doubts": [(*DOUBT_LABELS[doubt.why], doubt) for doubt in reconciliation.doubts],
         "dimensions": DIMENSIONS,
         "may_change": is_admin(request.user),
         "margin_form": MarginForm(initial={"margin": store.load_options().margin}),
@@ -172,7 +172,6 @@ def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> Htt
     return render(request, "console/cost.html", context, status=status)
 
 
-def _dearest(names: list[str]) -> str:
+def _most_expensive(costs: dict[str, int]) -> str:
     """The provider of whom most is used: the one whose bill one asks for first."""
-    sums = UsageHour.objects.all().by("provider")
-    return max(names, key=lambda n: sums[n,].cost_units if (n,) in sums else -1, default="")
+    return max(costs, key=lambda name: costs[name], default="")

@@ -19,7 +19,7 @@ from gateway.store.price_updates import EFFECT_DAYS, changes_of, effects, lines_
 
 PAGE = "cost"
 # Changes that are shown at once; those of models in use come first.
-MOST_SHOWN = 300
+MAX_DISPLAYED = 300
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -29,7 +29,7 @@ def prices(request: HttpRequest) -> HttpResponse:
     form = PriceListForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         try:
-            row = propose(form.cleaned_data["file"], form.origin)
+            row = propose(form.cleaned_data["file"], form.file_name)
         except ValueError as error:
             form.add_error("file", str(error))
         else:
@@ -51,26 +51,26 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(PriceUpdate, pk=pk)
     changes = changes_of(row)
     used = effects(changes)
-    everything = request.GET.get("all") == "1"
-    places = sorted(range(len(changes)), key=lambda n: (n not in used, n))
-    shown = [n for n in places if everything or n in used][:MOST_SHOWN]
+    show_all = request.GET.get("all") == "1"
+    indexes = sorted(range(len(changes)), key=lambda n: (n not in used, n))
+    displayed = [n for n in indexes if show_all or n in used][:MAX_DISPLAYED]
     context: dict[str, Any] = {
         "page": PAGE,
         "row": row,
-        "everything": everything,
+        "everything": show_all,
         "count": len(changes),
         "in_use": len(used),
-        "hidden": len(changes) - len(shown),
+        "hidden": len(changes) - len(displayed),
         "days": EFFECT_DAYS,
         "entries": [
             {
-                "place": n,
+                "index": n,
                 "change": changes[n],
                 "lines": lines_of(changes[n]),
                 "used": used.get(n, []),
                 "accepted": n in row.accepted,
             }
-            for n in shown
+            for n in displayed
         ],
     }
     return render(request, "console/price_update.html", context)
@@ -82,26 +82,26 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     """Let all of them hold, or the chosen ones, or none."""
     row = get_object_or_404(PriceUpdate, pk=pk)
     if row.fixed:
-        messages.error(request, _("%(ref)s owns it: change it there.") % {"ref": row.source_ref})
+        messages.error(request, _("Managed by %(ref)s. Change it there.") % {"ref": row.source_ref})
         return redirect("price-update", pk=pk)
     who = request.user.get_username()
-    what = request.POST.get("what", "")
-    if what == "drop":
+    action = request.POST.get("what", "")
+    if action == "drop":
         row.delete()
-        messages.success(request, _("The list is gone; the prices before it hold."))
+        messages.success(request, _("List discarded. The previous prices apply."))
         return redirect("prices")
-    sendable = [n for n, change in enumerate(changes_of(row)) if change.new is not None]
-    chosen = {int(text) for text in request.POST.getlist("place") if text.isdecimal()}
-    shown = {int(text) for text in request.POST.getlist("shown") if text.isdecimal()}
+    acceptable = [n for n, change in enumerate(changes_of(row)) if change.new is not None]
+    chosen = {int(text) for text in request.POST.getlist("index") if text.isdecimal()}
+    displayed = {int(text) for text in request.POST.getlist("shown") if text.isdecimal()}
     # What was not on the page stays as it was.
-    kept = {n for n in row.accepted if n not in shown}
-    places = sendable if what == "all" else [n for n in sendable if n in chosen | kept]
-    row.accept(places, who)
+    retained = {n for n in row.accepted if n not in displayed}
+    accepted = acceptable if action == "all" else [n for n in acceptable if n in chosen | retained]
+    row.accept(accepted, who)
     count = len(row.accepted)
-    said = ngettext(
-        "%(n)d price of this list holds within a second.",
-        "%(n)d prices of this list hold within a second.",
+    message = ngettext(
+        "%(n)d price of this list takes effect within a second.",
+        "%(n)d prices of this list take effect within a second.",
         count,
     )
-    messages.success(request, said % {"n": count})
+    messages.success(request, message % {"n": count})
     return redirect("price-update", pk=pk)

@@ -21,8 +21,8 @@ def add(request: HttpRequest) -> HttpResponse:
     """Make a key."""
     form = KeyForm(request.POST or None)
     if form.is_valid():
-        row, plain = store.make_key(form.cleaned_data["name"], **form.values)
-        return _shown(request, row, plain)
+        row, secret = store.make_key(form.cleaned_data["name"], **form.row_values)
+        return _secret_page(request, row, secret)
     status = 422 if request.method == "POST" else 200
     return render(request, "console/key_add.html", {"page": PAGE, "form": form}, status=status)
 
@@ -38,10 +38,10 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     if fixed(row):
         return key_page(request, row, KeyForm(instance=row), status=409)
     try:
-        plain = store.rotate_key(row, grace=form.span)
+        secret = store.rotate_key(row, grace=form.grace_period)
     except ValueError:  # somebody has revoked it
         return key_page(request, row, KeyForm(instance=row), status=409)
-    return _shown(request, row, plain, rotated=True)
+    return _secret_page(request, row, secret, rotated=True)
 
 
 @require_POST
@@ -50,11 +50,13 @@ def end_grace(request: HttpRequest, pk: int) -> HttpResponse:
     """Refuse the old secret of a rotated key from now on."""
     row = get_object_or_404(ApiKey, pk=pk)
     store.end_grace(row)
-    messages.success(request, _("The old secret is refused from now on."))
+    messages.success(request, _("The old secret has been revoked."))
     return redirect("key-edit", pk=pk)
 
 
-def _shown(request: HttpRequest, row: ApiKey, plain: str, *, rotated: bool = False) -> HttpResponse:
+def _secret_page(
+    request: HttpRequest, row: ApiKey, secret: str, *, rotated: bool = False
+) -> HttpResponse:
     """The answer to the POST itself: the secret is put nowhere, so no page can show it again."""
-    context = {"page": PAGE, "key": row, "plain": plain, "rotated": rotated}
+    context = {"page": PAGE, "key": row, "secret": secret, "rotated": rotated}
     return render(request, "console/key_secret.html", context)

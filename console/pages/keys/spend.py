@@ -18,26 +18,26 @@ SPANS: tuple[tuple[str, Promise], ...] = (
     ("day", _("Today")),
     ("week", _("This week")),
     ("month", _("This month")),
-    ("total", _("In all")),
+    ("total", _("Total")),
 )
 # From this share on a bar warns, where its owner says nothing else.
-NEARLY = 80
+DEFAULT_WARNING_PERCENT = 80
 
 
 class Gauge(NamedTuple):
     """One span's spending; `share` is a percentage of the budget, None without one.
 
-    From `soft` percent on its bar warns.
+    From `warning_percent` on its bar warns.
     """
 
     span: str
     label: Promise
     spent: Decimal
     budget: Decimal | None
-    soft: int = NEARLY
+    warning_percent: int = DEFAULT_WARNING_PERCENT
 
     @property
-    def left(self) -> Decimal | None:
+    def remaining(self) -> Decimal | None:
         """What may still be spent; never below zero."""
         return None if self.budget is None else max(self.budget - self.spent, Decimal(0))
 
@@ -54,7 +54,7 @@ class Gauge(NamedTuple):
     def level(self) -> str:
         """The class of its bar: how near the end is."""
         share = self.share or 0
-        return "bad" if share >= 100 else "warn" if share >= self.soft else ""
+        return "bad" if share >= 100 else "warn" if share >= self.warning_percent else ""
 
 
 def gauges(keys: Sequence[ApiKey], now: datetime) -> dict[int, list[Gauge]]:
@@ -69,8 +69,8 @@ def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
     for span, _label in SPANS:
         by_key = _spent(span, now)
         sums = spent[span] = {}
-        for key_id, of in members.items():
-            for team_id in of:
+        for key_id, team_ids in members.items():
+            for team_id in team_ids:
                 sums[team_id] = sums.get(team_id, Decimal(0)) + by_key.get(key_id, Decimal(0))
     return _gauges(teams, spent)
 
@@ -84,7 +84,7 @@ def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[G
     return _gauges(rows, spent)
 
 
-def whole_gauges(budget: Budget, now: datetime) -> list[Gauge]:
+def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
     """The same of all requests together, whoever asked for what."""
     return [
         Gauge(
@@ -92,7 +92,7 @@ def whole_gauges(budget: Budget, now: datetime) -> list[Gauge]:
             label,
             _charged(UsageHour.objects.between(began(now.timestamp(), span)).totals()),
             getattr(budget, f"{span}_usd"),
-            budget.soft_percent or NEARLY,
+            budget.soft_percent or DEFAULT_WARNING_PERCENT,
         )
         for span, label in SPANS
         if span != "week" or budget.week_usd is not None
@@ -114,7 +114,7 @@ def _gauges(
                 label,
                 spent[span].get(row.pk, Decimal(0)),
                 _budget(row, span),
-                row.budget_soft_percent or NEARLY,
+                row.budget_soft_percent or DEFAULT_WARNING_PERCENT,
             )
             for span, label in SPANS
             # Few have a budget for it, and few think in it.
@@ -124,10 +124,10 @@ def _gauges(
     }
 
 
-def tightest(found: Sequence[Gauge]) -> Gauge:
+def tightest(gauges: Sequence[Gauge]) -> Gauge:
     """The gauge that ends first; this month's where there is no budget at all."""
-    bound = [gauge for gauge in found if gauge.budget is not None]
-    return max(bound, key=lambda gauge: gauge.share or 0) if bound else found[-2]
+    bound = [gauge for gauge in gauges if gauge.budget is not None]
+    return max(bound, key=lambda gauge: gauge.share or 0) if bound else gauges[-2]
 
 
 def _spent(span: str, now: datetime) -> dict[int, Decimal]:
@@ -135,5 +135,5 @@ def _spent(span: str, now: datetime) -> dict[int, Decimal]:
 
 
 def _budget(row: ApiKey | Team | Provider, span: str) -> Decimal | None:
-    found: Decimal | None = getattr(row, f"budget_{span}_usd")
-    return found
+    amount: Decimal | None = getattr(row, f"budget_{span}_usd")
+    return amount

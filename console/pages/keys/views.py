@@ -27,16 +27,18 @@ _SLACK_S = 5
 @viewer
 def keys(request: HttpRequest) -> HttpResponse:
     """All keys, those that were revoked apart."""
-    gone = request.GET.get("show") == "revoked"
-    wanted = ApiKey.objects.revoked() if gone else ApiKey.objects.live().order_by("name", "pk")
-    rows = list(wanted.select_related("team"))
+    show_revoked = request.GET.get("show") == "revoked"
+    selected = (
+        ApiKey.objects.revoked() if show_revoked else ApiKey.objects.live().order_by("name", "pk")
+    )
+    rows = list(selected.select_related("team"))
     spent = gauges(rows, timezone.now())
     context = {
         "page": PAGE,
         "rows": [{"key": row, "gauge": tightest(spent[row.pk])} for row in rows],
-        "gone": gone,
+        "show_revoked": show_revoked,
         "live_count": ApiKey.objects.live().count(),
-        "gone_count": ApiKey.objects.revoked().count(),
+        "revoked_count": ApiKey.objects.revoked().count(),
         "undo": _just_revoked(request),
         "undo_s": UNDO_S,
     }
@@ -70,7 +72,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return key_page(request, get_object_or_404(ApiKey, pk=pk), form, status=422)
     form.save()
-    messages.success(request, _("Saved. It holds within a second."))
+    messages.success(request, _("Saved. Takes effect within a second."))
     return redirect("key-edit", pk=pk)
 
 
@@ -117,10 +119,10 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(ApiKey, pk=pk)
     since = timezone.now() - timedelta(seconds=UNDO_S + _SLACK_S)
     if ApiKey.objects.only_row(pk).restore(revoked_since=since):
-        messages.success(request, _("%(name)s is good again.") % {"name": row.name})
+        messages.success(request, _("%(name)s restored.") % {"name": row.name})
     else:
-        late = _("Too late: %(name)s stays revoked. Make a new key instead.")
-        messages.error(request, late % {"name": row.name})
+        message = _("Too late: %(name)s stays revoked. Create a new key instead.")
+        messages.error(request, message % {"name": row.name})
     return redirect("keys")
 
 
@@ -134,7 +136,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method != "POST":
         return render(request, "console/key_delete.html", {"page": PAGE, "key": row})
     row.delete()
-    messages.success(request, _("%(name)s is deleted.") % {"name": row.name})
+    messages.success(request, _("%(name)s deleted.") % {"name": row.name})
     return redirect("keys")
 
 
@@ -146,5 +148,5 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     if fixed(row):
         row.source, row.source_ref = Source.DATABASE, ""
         row.save()
-        messages.success(request, _("%(name)s can be changed here now.") % {"name": row.name})
+        messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
     return redirect("key-edit", pk=pk)

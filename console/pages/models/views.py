@@ -13,14 +13,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from console.access import admin, viewer
-from console.facts import ABILITIES, PRICES, SHOWN, SIZES, TRAITS, facts_of, rate_of
 from console.forms.models import FactsForm, NewModelForm
+from console.model_facts import ABILITIES, ICON_FACTS, PRICES, SIZES, TRAITS, facts_of, rate_of
 from gateway.models import Model, Provider, Source
 from gateway.providers.prices import price_for
 
 PAGE = "models"
 # Beyond this the list asks for a narrower filter.
-MOST = 300
+MAX_ROWS = 300
 
 
 @require_safe
@@ -28,42 +28,46 @@ MOST = 300
 @vary_on_headers("HX-Request")
 def models(request: HttpRequest) -> HttpResponse:
     """All models that the filter in the address lets through."""
-    wanted = {
+    filters = {
         "q": request.GET.get("q", "").strip()[:100],
         "provider": request.GET.get("provider", ""),
         "state": request.GET.get("state", ""),
-        "can": [fact.name for fact in SHOWN if fact.name in request.GET.getlist("can")],
+        "can": [fact.name for fact in ICON_FACTS if fact.name in request.GET.getlist("can")],
     }
-    rows = [row for row in _rows(wanted) if all(row["facts"][name].able for name in wanted["can"])]
+    rows = [
+        row
+        for row in _rows(filters)
+        if all(row["facts"][name].supported for name in filters["can"])
+    ]
     context = {
         "page": PAGE,
-        "rows": rows[:MOST],
+        "rows": rows[:MAX_ROWS],
         "count": len(rows),
         "total": Model.objects.count(),
-        "wanted": wanted,
-        "abilities": SHOWN,
+        "filters": filters,
+        "abilities": ICON_FACTS,
         "providers": Provider.objects.order_by("name"),
-        "has_filter": any(wanted.values()),
+        "has_filter": any(filters.values()),
     }
-    part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
-    name = "console/models_rows.html" if part else "console/models.html"
+    is_partial = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
+    name = "console/models_rows.html" if is_partial else "console/models.html"
     return render(request, name, context)
 
 
-def _rows(wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    found = Model.objects.matching(
-        text=wanted["q"], provider=wanted["provider"], state=wanted["state"]
+def _rows(filters: dict[str, Any]) -> list[dict[str, Any]]:
+    matching = Model.objects.matching(
+        text=filters["q"], provider=filters["provider"], state=filters["state"]
     )
-    rows = found.select_related("provider").annotate(target_count=Count("targets"))
-    return [_told(row) for row in rows.order_by("provider__name", "name")]
+    rows = matching.select_related("provider").annotate(target_count=Count("targets"))
+    return [_model_view(row) for row in rows.order_by("provider__name", "name")]
 
 
-def _told(row: Model) -> dict[str, Any]:
+def _model_view(row: Model) -> dict[str, Any]:
     facts = facts_of(row)
     return {
         "row": row,
         "facts": facts,
-        "shown": [facts[fact.name] for fact in SHOWN],
+        "abilities": [facts[fact.name] for fact in ICON_FACTS],
         "changed": any(value.source.origin == "own" for value in facts.values()),
     }
 
@@ -72,11 +76,11 @@ def _told(row: Model) -> dict[str, Any]:
 @admin
 def add(request: HttpRequest) -> HttpResponse:
     """A model that is on no list, or not yet."""
-    given = request.GET.get("provider", "")
-    form = NewModelForm(request.POST or None, initial={"provider": given})
+    provider_id = request.GET.get("provider", "")
+    form = NewModelForm(request.POST or None, initial={"provider": provider_id})
     if form.is_valid():
         row = form.save()
-        messages.success(request, _("%(name)s is added.") % {"name": row.name})
+        messages.success(request, _("%(name)s added.") % {"name": row.name})
         return redirect("model-edit", pk=row.pk)
     status = 422 if request.method == "POST" else 200
     return render(request, "console/model_add.html", {"page": PAGE, "form": form}, status=status)
@@ -95,7 +99,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return _page(request, row, form, status=422)
     form.save()
-    messages.success(request, _("Saved. It holds within a second."))
+    messages.success(request, _("Saved. Takes effect within a second."))
     return redirect("model-edit", pk=pk)
 
 
@@ -112,8 +116,8 @@ def _page(request: HttpRequest, row: Model, form: FactsForm, *, status: int = 20
         "fixed": fixed(row),
         "groups": [
             (_("Size"), _("tokens"), _lines(form, SIZES)),
-            (_("Price"), _("US dollars for a million tokens"), _lines(form, PRICES)),
-            (_("Abilities"), "", _lines(form, ABILITIES)),
+            (_("Price"), _("USD per 1M tokens"), _lines(form, PRICES)),
+            (_("Capabilities"), "", _lines(form, ABILITIES)),
         ],
         "changed": any(value.changed for value in form.values.values())
         or bool(row.price_tiers)
@@ -151,15 +155,15 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
     if not only:
         row.price_tiers, row.price_above = {}, None
     row.save()
-    messages.success(request, _("It is as the tables say again."))
+    messages.success(request, _("Reset to the built-in values."))
     return redirect("model-edit", pk=pk)
 
 
 def _without(values: Any, only: str) -> dict[str, Any]:
     """The object without one fact, or without all that this page shows."""
-    gone = {only} if only else {fact.name for fact in TRAITS}
-    held = values if isinstance(values, dict) else {}
-    return {name: value for name, value in held.items() if name not in gone}
+    removed = {only} if only else {fact.name for fact in TRAITS}
+    stored = values if isinstance(values, dict) else {}
+    return {name: value for name, value in stored.items() if name not in removed}
 
 
 @require_POST
@@ -169,8 +173,8 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Model, pk=pk)
     row.enabled = request.POST.get("on") == "yes"
     row.save()
-    said = _("%(name)s is on.") if row.enabled else _("%(name)s is off. Routes go past it.")
-    messages.success(request, said % {"name": row.name})
+    message = _("%(name)s enabled.") if row.enabled else _("%(name)s disabled. Routes skip it.")
+    messages.success(request, message % {"name": row.name})
     return redirect("model-edit", pk=pk)
 
 
@@ -182,7 +186,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     if fixed(row):
         row.source, row.source_ref = Source.DATABASE, ""
         row.save()
-        messages.success(request, _("%(name)s can be changed here now.") % {"name": row.name})
+        messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
     return redirect("model-edit", pk=pk)
 
 
@@ -195,7 +199,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         return _page(request, row, FactsForm(model=row), status=409)
     if request.method == "POST":
         row.delete()
-        messages.success(request, _("%(name)s is deleted.") % {"name": row.name})
+        messages.success(request, _("%(name)s deleted.") % {"name": row.name})
         return redirect("models")
     targets = row.targets.select_related("route").order_by("route__name")
     context = {"page": PAGE, "row": row, "targets": targets}

@@ -1,4 +1,4 @@
-"""The provider's own list of models against ours: what is new, gone, or has another price."""
+"""Compares a provider's model list with the registry: new, missing and repriced models."""
 
 from __future__ import annotations
 
@@ -23,51 +23,55 @@ from gateway import store
 from gateway.models import Model, Provider
 from gateway.providers.capabilities import traits_for
 from gateway.providers.prices import price_for
-from gateway.relay.catalogue import Catalogue, Listed, list_models
-from gateway.relay.upstream import Upstreams
+from gateway.relay.passthrough.model_catalog import ListedModel, ModelCatalog, list_models
+from gateway.relay.upstream.client import Upstreams
 
 _SALT = "dragoman: a fetched list of models"
-_KEPT_S = 3600
+_TOKEN_TTL_S = 3600
 PRICES = ("input", "output", "cache_read", "cache_write")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A model of both lists, of which theirs says another price."""
+    """A model of both lists with a different price."""
 
     row: Any
-    listed: Listed
+    listed: ListedModel
     before: dict[str, Decimal | None]
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
-    """Their list against ours."""
+    """Differences between the provider's list and the registry."""
 
-    new: list[Listed]
+    new: list[ListedModel]
     gone: list[Any]
     changed: list[Change]
     same: int
 
 
-def compare(listed: tuple[Listed, ...], rows: list[Model], preset: str) -> Diff:
+def compare(listed: tuple[ListedModel, ...], rows: list[Model], preset: str) -> Diff:
     """The difference; a row that is a wildcard is on nobody's list."""
-    theirs = {model.name: model for model in listed}
-    ours = {row.name: row for row in rows}
-    both = [(ours[name], theirs[name]) for name in theirs if name in ours]
-    changed = [found for row, model in both if (found := _change(row, model, preset))]
+    listed_by_name = {model.name: model for model in listed}
+    rows_by_name = {row.name: row for row in rows}
+    both = [
+        (rows_by_name[name], listed_by_name[name])
+        for name in listed_by_name
+        if name in rows_by_name
+    ]
+    changed = [change for row, model in both if (change := _change(row, model, preset))]
     return Diff(
-        new=[model for model in listed if model.name not in ours],
-        gone=[row for row in rows if row.name not in theirs and "*" not in row.name],
+        new=[model for model in listed if model.name not in rows_by_name],
+        gone=[row for row in rows if row.name not in listed_by_name and "*" not in row.name],
         changed=changed,
         same=len(both) - len(changed),
     )
 
 
-def _change(row: Model, listed: Listed, preset: str) -> Change | None:
-    known = price_for(preset, row.name)
+def _change(row: Model, listed: ListedModel, preset: str) -> Change | None:
+    list_price = price_for(preset, row.name)
     before = {}
     for name in PRICES:
-        own = getattr(row, f"price_{name}")
-        before[name] = getattr(known, name) if own is None else own
+        custom_price = getattr(row, f"price_{name}")
+        before[name] = getattr(list_price, name) if custom_price is None else custom_price
     differs = any(before[name] != price for name, price in listed.prices.items())
     return Change(row=row, listed=listed, before=before) if differs else None
 
@@ -77,130 +81,134 @@ def _change(row: Model, listed: Listed, preset: str) -> Change | None:
 async def fetch(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the list and show the difference; POST takes over what was ticked."""
     if request.method == "POST":
-        return await sync_to_async(_take_over)(request, pk)
+        return await sync_to_async(_apply_selection)(request, pk)
     row = await sync_to_async(get_object_or_404)(Provider, pk=pk)
     try:
         provider = await sync_to_async(store.provider_value)(row)
     except ValueError as error:
-        found = Catalogue(ok=False, ms=0.0, detail=str(error))
+        catalogue = ModelCatalog(ok=False, ms=0.0, detail=str(error))
     else:
         upstreams = Upstreams()
         try:
-            found = await list_models(upstreams, provider)
+            catalogue = await list_models(upstreams, provider)
         finally:
             await upstreams.close()
-    return await sync_to_async(_page)(request, row, found)
+    return await sync_to_async(_page)(request, row, catalogue)
 
 
-def _page(request: HttpRequest, row: Provider, found: Catalogue) -> HttpResponse:
+def _page(request: HttpRequest, row: Provider, catalogue: ModelCatalog) -> HttpResponse:
     rows = list(row.models.order_by("name"))
-    diff = compare(found.models, rows, row.preset) if found.ok else None
+    diff = compare(catalogue.models, rows, row.preset) if catalogue.ok else None
     context = {
         "page": PAGE,
         "row": row,
-        "found": found,
+        "catalogue": catalogue,
         "diff": diff,
-        "new": [_new(row.preset, model) for model in diff.new] if diff else [],
-        "token": _sealed(row, found.models),
+        "new": [_new_model_view(row.preset, model) for model in diff.new] if diff else [],
+        "token": _sign_list(row, catalogue.models),
         "ticked": diff is not None and not rows and len(diff.new) <= 20,
     }
     return render(request, "console/provider_fetch.html", context)
 
 
-def _new(preset: str, listed: Listed) -> dict[str, Any]:
+def _new_model_view(preset: str, listed: ListedModel) -> dict[str, Any]:
     """A model that we have not, with what the tables know where the list is silent."""
-    known = price_for(preset, listed.name)
+    list_price = price_for(preset, listed.name)
     traits = traits_for(preset, listed.name)
     return {
         "name": listed.name,
         "context": listed.context_window or traits.context_window,
-        "input": listed.prices.get("input", known.input),
-        "output": listed.prices.get("output", known.output),
+        "input": listed.prices.get("input", list_price.input),
+        "output": listed.prices.get("output", list_price.output),
     }
 
 
-def _sealed(row: Provider, models: tuple[Listed, ...]) -> str:
+def _sign_list(row: Provider, models: tuple[ListedModel, ...]) -> str:
     """The list for the way through the browser, so that what comes back is what was shown."""
-    plain = [
+    entries = [
         [m.name, m.context_window, {name: str(price) for name, price in m.prices.items()}]
         for m in models
     ]
-    return signing.dumps([row.pk, plain], salt=_SALT, compress=True)
+    return signing.dumps([row.pk, entries], salt=_SALT, compress=True)
 
 
-def _opened(row: Provider, token: str) -> dict[str, Listed]:
+def _read_token(row: Provider, token: str) -> dict[str, ListedModel]:
     """The list again. Raises signing.BadSignature."""
-    pk, plain = signing.loads(token, salt=_SALT, max_age=_KEPT_S)
+    pk, entries = signing.loads(token, salt=_SALT, max_age=_TOKEN_TTL_S)
     if pk != row.pk:
         raise signing.BadSignature
     return {
-        name: Listed(
+        name: ListedModel(
             name=name,
             context_window=window,
             prices={field: Decimal(price) for field, price in prices.items()},
         )
-        for name, window, prices in plain
+        for name, window, prices in entries
     }
 
 
-def _take_over(request: HttpRequest, pk: int) -> HttpResponse:
+def _apply_selection(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Provider, pk=pk)
     try:
-        listed = _opened(row, request.POST.get("token", ""))
+        listed = _read_token(row, request.POST.get("token", ""))
     except signing.BadSignature:
-        messages.error(request, _("This list is too old. Here is a fresh one."))
+        messages.error(request, _("The list has expired and was refreshed."))
         return redirect("provider-fetch", pk=pk)
     with transaction.atomic():
         added = add_listed(row, [listed[n] for n in request.POST.getlist("add") if n in listed])
         priced = take_prices(row, [listed[n] for n in request.POST.getlist("price") if n in listed])
-        dropped = _drop(row, request.POST.getlist("drop"), set(listed))
-    messages.success(request, _told(added, priced, dropped))
+        dropped = _delete_selected(row, request.POST.getlist("drop"), set(listed))
+    messages.success(request, _summary(added, priced, dropped))
     return redirect(f"{reverse('models')}?provider={row.name}")
 
 
-def add_listed(row: Provider, listed: list[Listed]) -> int:
+def add_listed(row: Provider, listed: list[ListedModel]) -> int:
     """New rows; what the tables know is left to them, so that it stays current."""
-    ours = set(row.models.values_list("name", flat=True))
-    fresh = [model for model in listed if model.name not in ours]
-    Model.objects.bulk_create([_fresh(row, model) for model in fresh])
-    return len(fresh)
+    existing = set(row.models.values_list("name", flat=True))
+    new_models = [model for model in listed if model.name not in existing]
+    Model.objects.bulk_create([_new_row(row, model) for model in new_models])
+    return len(new_models)
 
 
-def _fresh(row: Provider, listed: Listed) -> Model:
-    known = price_for(row.preset, listed.name)
+def _new_row(row: Provider, listed: ListedModel) -> Model:
+    list_price = price_for(row.preset, listed.name)
     window = listed.context_window
-    told = traits_for(row.preset, listed.name).context_window
-    learned = {"context_window": window} if window and told != window else {}
+    table_window = traits_for(row.preset, listed.name).context_window
+    learned = {"context_window": window} if window and table_window != window else {}
     prices = {
         f"price_{name}": price
         for name, price in listed.prices.items()
-        if getattr(known, name) != price
+        if getattr(list_price, name) != price
     }
     return Model(provider=row, name=listed.name, learned=learned, **prices)
 
 
-def take_prices(row: Provider, listed: list[Listed]) -> int:
+def take_prices(row: Provider, listed: list[ListedModel]) -> int:
     """Take over their prices."""
     count = 0
     for model in listed:
-        for held in row.models.named(model.name):
+        for model_row in row.models.named(model.name):
             for name, price in model.prices.items():
-                setattr(held, f"price_{name}", price)
-            held.save()
+                setattr(model_row, f"price_{name}", price)
+            model_row.save()
             count += 1
     return count
 
 
-def _drop(row: Provider, pks: list[str], listed: set[str]) -> int:
+def _delete_selected(row: Provider, pks: list[str], listed: set[str]) -> int:
     """Delete rows that were ticked and are not on their list."""
-    wanted = {int(text) for text in pks if text.isdecimal() and len(text) < 19}
-    gone = [held for held in row.models.all() if held.pk in wanted and held.name not in listed]
-    for held in gone:
-        held.delete()
+    selected = {int(text) for text in pks if text.isdecimal() and len(text) < 19}
+    gone = [
+        model_row
+        for model_row in row.models.all()
+        if model_row.pk in selected and model_row.name not in listed
+    ]
+    for model_row in gone:
+        model_row.delete()
     return len(gone)
 
 
-def _told(added: int, priced: int, dropped: int) -> str:
+def _summary(added: int, priced: int, dropped: int) -> str:
     parts = []
     if added:
         parts.append(ngettext("%d model added", "%d models added", added) % added)
@@ -208,4 +216,4 @@ def _told(added: int, priced: int, dropped: int) -> str:
         parts.append(ngettext("%d price changed", "%d prices changed", priced) % priced)
     if dropped:
         parts.append(ngettext("%d model removed", "%d models removed", dropped) % dropped)
-    return f"{', '.join(parts)}." if parts else _("Nothing was ticked, so nothing has changed.")
+    return f"{', '.join(parts)}." if parts else _("Nothing selected. No changes made.")

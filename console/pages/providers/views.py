@@ -33,23 +33,23 @@ CUSTOM = ("custom", "custom-anthropic")
 def providers(request: HttpRequest) -> HttpResponse:
     """All providers: key, models, state."""
     rows = Provider.objects.annotate(model_count=Count("models")).order_by("name")
-    told = rows_of(rows, admin=is_admin(request.user))
-    for row in told:
+    row_views = rows_of(rows, admin=is_admin(request.user))
+    for row in row_views:
         row["preset"] = preset_of(row["row"])
         row["dialect"] = title(row["row"].dialect or row["preset"].dialect)
         row["fixed"] = fixed(row["row"])
-    return render(request, "console/providers.html", {"page": PAGE, "rows": told})
+    return render(request, "console/providers.html", {"page": PAGE, "rows": row_views})
 
 
 @require_safe
 @admin
 def presets(request: HttpRequest) -> HttpResponse:
     """The presets to choose from."""
-    shown = [preset for preset in PRESETS.values() if preset.name not in CUSTOM]
+    listed = [preset for preset in PRESETS.values() if preset.name not in CUSTOM]
     context = {
         "page": PAGE,
-        "hosted": [_tile(preset) for preset in shown if not preset.local],
-        "local": [_tile(preset) for preset in shown if preset.local],
+        "hosted": [_tile(preset) for preset in listed if not preset.local],
+        "local": [_tile(preset) for preset in listed if preset.local],
         "custom": [_tile(PRESETS[name]) for name in CUSTOM],
     }
     return render(request, "console/provider_presets.html", context)
@@ -58,7 +58,7 @@ def presets(request: HttpRequest) -> HttpResponse:
 def _tile(preset: Preset) -> dict[str, Any]:
     return {
         "preset": preset,
-        "found": next((name for name in preset.env if variable_is_set(name)), ""),
+        "variable": next((name for name in preset.env if variable_is_set(name)), ""),
     }
 
 
@@ -72,7 +72,7 @@ def add(request: HttpRequest, preset: str) -> HttpResponse:
     if not form.is_valid():
         return form_page(request, form, status=422 if request.method == "POST" else 200)
     row = form.save()
-    messages.success(request, _("%(name)s is added. Fetch its models next.") % {"name": row.name})
+    messages.success(request, _("%(name)s added. Next, fetch its models.") % {"name": row.name})
     return redirect("provider-edit", pk=row.pk)
 
 
@@ -98,26 +98,26 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return form_page(request, form, status=422)
     form.save()
-    messages.success(request, _("Saved. It holds within a second."))
+    messages.success(request, _("Saved. Takes effect within a second."))
     return redirect("provider-edit", pk=pk)
 
 
 def form_page(
-    request: HttpRequest, form: ProviderForm, *, status: int = 200, trial: Any = None
+    request: HttpRequest, form: ProviderForm, *, status: int = 200, test_result: Any = None
 ) -> HttpResponse:
     """The page of a provider that is there, or of one to be."""
-    held = Provider.objects.filter(pk=form.instance.pk).first() if form.instance.pk else None
+    row = Provider.objects.filter(pk=form.instance.pk).first() if form.instance.pk else None
     context = {
         "page": PAGE,
         "form": form,
         "preset": form.preset,
-        "row": held,
-        "trial": trial,
-        "models": held.models.order_by("name") if held else (),
-        "fixed": held is not None and fixed(held),
-        "health": healths([held])[held.pk] if held else None,
-        "gauges": provider_gauges([held], timezone.now())[held.pk] if held else (),
-        "credential": credential(held, admin=True) if held else None,
+        "row": row,
+        "test_result": test_result,
+        "models": row.models.order_by("name") if row else (),
+        "fixed": row is not None and fixed(row),
+        "health": healths([row])[row.pk] if row else None,
+        "gauges": provider_gauges([row], timezone.now())[row.pk] if row else (),
+        "credential": credential(row, admin=True) if row else None,
         "variable": _variable(form["credential_env"].value() or ""),
     }
     return render(request, "console/provider_edit.html", context, status=status)
@@ -147,8 +147,8 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Provider, pk=pk)
     row.enabled = request.POST.get("on") == "yes"
     row.save()
-    said = _("%(name)s is on.") if row.enabled else _("%(name)s is off. Routes go past it.")
-    messages.success(request, said % {"name": row.name})
+    message = _("%(name)s enabled.") if row.enabled else _("%(name)s disabled. Routes skip it.")
+    messages.success(request, message % {"name": row.name})
     return redirect("providers")
 
 
@@ -162,7 +162,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
             row.models.from_source(row.source).update(source=Source.DATABASE, source_ref="")
             row.source, row.source_ref = Source.DATABASE, ""
             row.save()
-        messages.success(request, _("%(name)s can be changed here now.") % {"name": row.name})
+        messages.success(request, _("%(name)s can now be edited here.") % {"name": row.name})
     return redirect("provider-edit", pk=pk)
 
 
@@ -175,19 +175,19 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         return form_page(request, ProviderForm(instance=row, preset=preset_of(row)), status=409)
     if request.method == "POST":
         row.delete()
-        messages.success(request, _("%(name)s is deleted.") % {"name": row.name})
+        messages.success(request, _("%(name)s deleted.") % {"name": row.name})
         return redirect("providers")
-    context = {"page": PAGE, "row": row, "preset": preset_of(row), **_standing_on(row)}
+    context = {"page": PAGE, "row": row, "preset": preset_of(row), **_dependents(row)}
     return render(request, "console/provider_delete.html", context)
 
 
-def _standing_on(row: Provider) -> dict[str, Any]:
+def _dependents(row: Provider) -> dict[str, Any]:
     """The models and routes that lose something with a provider."""
     emptied: list[Route] = []
     thinned: list[Route] = []
     for route in Route.objects.prefetch_related("targets__model").order_by("name"):
-        own = {target.model.provider_id == row.pk for target in route.targets.all()}
-        if True in own:
-            (thinned if False in own else emptied).append(route)
+        provider_matches = {target.model.provider_id == row.pk for target in route.targets.all()}
+        if True in provider_matches:
+            (thinned if False in provider_matches else emptied).append(route)
     models = list(row.models.order_by("name"))
     return {"models": models, "emptied": emptied, "thinned": thinned}

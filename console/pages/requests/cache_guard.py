@@ -1,4 +1,4 @@
-"""The guard's findings about a session, in words for its page."""
+"""Messages for the prompt cache breaks of a session."""
 
 from __future__ import annotations
 
@@ -9,47 +9,54 @@ from typing import NamedTuple
 from django.utils.translation import gettext as _
 
 from console.pages.requests.sessions import Session
-from console.prompt_cache.guard import MOST_ROWS, Break, breaks
+from console.prompt_cache.guard import MAX_ROWS, CacheBreak, find_cache_breaks
 from gateway import store
 from gateway.models import Model, Provider, RequestLog
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Price
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
 from gateway.store.model_prices import price_value
 
 _TIME = re.compile(r"\d{4}-\d\d|\d{1,2}:\d\d|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b", re.I)
 
 
 class Finding(NamedTuple):
-    """One break: what happened, what to do about it, and what it cost."""
+    """One cache break: what happened and how to avoid it."""
 
-    broken: Break
+    cache_break: CacheBreak
     title: str
     advice: str
 
 
 class Guard(NamedTuple):
-    """All of a session's, and what they cost together as far as known."""
+    """The cache breaks of a session and their total cost, as far as known."""
 
     findings: list[Finding]
     usd: Decimal | None
-    looked_at: int
+    request_count: int
 
 
 def guard_of(session: Session) -> Guard:
-    """What the guard finds in the session's newest requests."""
+    """Find the cache breaks in the latest requests of a session."""
     rows = [step.row for step in session.steps]
     prices: dict[tuple[str, str], Price] = {}
 
-    def priced(row: RequestLog) -> Price:
+    def price_of(row: RequestLog) -> Price:
         name = (row.provider, row.model)
         if name not in prices:
             prices[name] = _price(*name)
         return prices[name]
 
-    found = [Finding(one, *_words(one)) for one in breaks(rows, _bodies, priced)]
-    known = [finding.broken.usd for finding in found if finding.broken.usd is not None]
-    return Guard(found, sum(known, Decimal(0)) if known else None, min(len(rows), MOST_ROWS))
+    findings = [
+        Finding(cache_break, *_describe(cache_break))
+        for cache_break in find_cache_breaks(rows, _bodies, price_of)
+    ]
+    costs = [
+        finding.cache_break.extra_usd
+        for finding in findings
+        if finding.cache_break.extra_usd is not None
+    ]
+    return Guard(findings, sum(costs, Decimal(0)) if costs else None, min(len(rows), MAX_ROWS))
 
 
 def _bodies(pk: int) -> Bodies | None:
@@ -60,87 +67,87 @@ def _bodies(pk: int) -> Bodies | None:
 
 
 def _price(provider: str, name: str) -> Price:
-    """Today's price of a model as the log names it."""
-    row = Model.objects.select_related("provider").filter(provider__name=provider, name=name)
-    held = row.first()
+    """The current price of a model by its name in the log."""
+    rows = Model.objects.select_related("provider").filter(provider__name=provider, name=name)
+    model = rows.first()
     try:
-        if held is not None:
-            return price_value(price_for(held.provider.preset, name), held)
+        if model is not None:
+            return price_value(price_for(model.provider.preset, name), model)
     except ValueError:
         return Price()
     preset = Provider.objects.filter(name=provider).values_list("preset", flat=True).first()
     return price_for(preset or "", name)
 
 
-def _words(broken: Break) -> tuple[str, str]:
-    """What happened, and what to do about it."""
+def _describe(broken: CacheBreak) -> tuple[str, str]:
+    """Title and advice."""
     match broken.kind:
         case "target":
             return (
-                _("Another model answered: %(new)s instead of %(old)s")
-                % {"new": broken.new, "old": broken.old},
+                _("Served by another model: %(new)s instead of %(old)s")
+                % {"new": broken.new_text, "old": broken.old_text},
                 _(
-                    "Each model has a cache of its own. The strategy `sticky` keeps a session "
+                    "Each model has its own cache. The `sticky` strategy keeps a session "
                     "on one target."
                 )
                 if not broken.reason
-                else _("It was a fallback (%(why)s); each model has a cache of its own.")
+                else _("A fallback served it (%(why)s). Each model has its own cache.")
                 % {"why": broken.reason},
             )
         case "order":
             return (
-                _("The same tools came in another order"),
-                _("Tools stand at the very front: send them sorted, by name for example."),
+                _("The order of the tools changed"),
+                _("Tools come first in the prompt. Send them in a stable order."),
             )
         case "tool":
             return (
                 _("The tools changed"),
                 _(
-                    "Tools stand at the very front, so everything after them is read anew. Keep "
-                    "the list the same for a whole session."
+                    "Tools come first in the prompt, so all that follows misses the cache. Keep "
+                    "the list unchanged during a session."
                 ),
             )
         case "system":
             return _("The system prompt changed"), _advice(broken)
         case "message":
             return _("An earlier message changed"), _advice(broken)
-        case "marks":
+        case "breakpoints_removed":
             return (
-                _("The marks for the cache are gone"),
-                _("The turn before had `cache_control`, this one has none: nothing was kept."),
+                _("The cache breakpoints are missing"),
+                _("The previous turn had `cache_control`, this one has none."),
             )
-        case "unmarked":
+        case "no_breakpoint":
             return (
-                _("Nothing is marked for the cache"),
-                _("This provider keeps only what `cache_control` marks."),
+                _("No cache breakpoints"),
+                _("This provider caches only content marked with `cache_control`."),
             )
         case "expired":
             minutes = round(broken.idle_s / 60)
             return (
                 _("The cache had expired"),
                 _(
-                    "The prompt is the same, but %(n)d minutes had passed; a cache lives about "
-                    "5 minutes unless it is marked for an hour."
+                    "The prompt is unchanged, but %(n)d minutes had passed. Caches expire after "
+                    "about 5 minutes unless their TTL is set to an hour."
                 )
                 % {"n": minutes},
             )
     return (
         _("The provider did not use its cache"),
         _(
-            "The prompt goes on from the one before without a change: it is the provider's doing, "
-            "or another of its machines answered."
+            "The prompt extends the previous one without changes. The provider evicted its cache "
+            "or routed the request to another machine."
         ),
     )
 
 
-def _advice(broken: Break) -> str:
-    changed = f"{broken.old} {broken.new} {broken.lead[-20:]}"
+def _advice(broken: CacheBreak) -> str:
+    changed = f"{broken.old_text} {broken.new_text} {broken.prefix_text[-20:]}"
     if _TIME.search(changed):
         return _(
-            "A date or a time stands there: put it at the end, into the last message, "
-            "so that what comes before stays the same."
+            "It contains a date or time. Move it to the end, into the last message, "
+            "so that the prefix stays the same."
         )
     return _(
-        "Everything after this place is read anew. Put what changes as far to the end "
-        "as it can stand."
+        "Everything after this change misses the cache. Move changing content as close to "
+        "the end as possible."
     )

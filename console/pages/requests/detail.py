@@ -1,4 +1,4 @@
-"""`/console/requests/<id>`: one request, its tabs, and the way back to the list."""
+"""`/console/requests/<id>`: one request with its tabs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from django.views.decorators.http import require_safe
 from console import curl
 from console.access import may_read_bodies, viewer
 from console.dialects import path_of
-from console.pages.requests import find, sessions, streams, translation, words
+from console.pages.requests import labels, log_search, sessions, streams, translation
 from console.pages.requests.cache_guard import guard_of
-from console.pages.requests.lines import lines, prompt_tokens
-from console.pages.requests.listing import list_context, search_of, state_of
+from console.pages.requests.listing import list_context, search_of, state_with
+from console.pages.requests.log_lines import lines, prompt_tokens
 from console.pages.requests.replays import original_of, replays_of
 from gateway import store
+from gateway.canon import model_names
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect
 from gateway.models import Alias, RequestLog, Route
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
 from gateway.routing.snapshot import Provider
 
 TABS = (
@@ -40,16 +41,16 @@ TABS = (
     ("session", gettext_lazy("Session")),
 )
 _DEFAULT = "overview"
-_MOST_SHOWN = 200_000
+_MAX_DISPLAYED_BYTES = 200_000
 
 
 @viewer
 @require_safe
 def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
-    """One request: beside the list, or alone where htmx asks for that part only."""
-    row = find.row_of(request_id)
+    """One request, next to the list; with htmx only the request."""
+    row = log_search.find_request(request_id)
     part = _wants_part(request)
-    state = state_of(request)
+    state = state_with(request, row)
     context = detail_context(request, row)
     if part:
         response = render(request, "console/requests/_detail.html", context)
@@ -66,13 +67,13 @@ def _wants_part(request: HttpRequest) -> bool:
 
 
 def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
-    """What every tab needs, and what the chosen one does."""
-    state, allowed = state_of(request), may_read_bodies(request.user)
+    """Template context shared by all tabs, and that of the selected tab."""
+    state, allowed = state_with(request, row), may_read_bodies(request.user)
     tab = request.GET.get("tab", "")
     tab = tab if tab in dict(TABS) else _DEFAULT
     bodies, damaged = _bodies(row) if allowed else (None, "")
-    newer, older = find.neighbours(search_of(state), row.pk)
-    why = damaged or words.not_stored(row, allowed=allowed)
+    newer, older = log_search.neighbours(search_of(state, request.user), row.pk)
+    reason = damaged or labels.missing_bodies_reason(row, allowed=allowed)
     context = {
         "page": "requests",
         "state": state,
@@ -83,15 +84,15 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "tabs": _tabs(row, tab, state.address(), bodies),
         "newer": newer,
         "older": older,
-        "tries": words.tries(row),
-        "speed": words.speed(row),
+        "attempts": labels.attempt_bars(row),
+        "speed": labels.output_speed(row),
         "prompt": prompt_tokens(row),
-        "asked_at": words.asked_at(row),
-        "client_name": words.dialect_name(row.client_dialect),
-        "upstream_name": words.dialect_name(row.upstream_dialect),
+        "endpoint_label": labels.called_endpoint(row),
+        "client_name": labels.dialect_name(row.client_dialect),
+        "upstream_name": labels.dialect_name(row.upstream_dialect),
         "alias_of": _alias_of(row),
         "bodies": bodies,
-        "not_stored": "" if bodies is not None else why,
+        "not_stored": "" if bodies is not None else reason,
         "may_read_bodies": allowed,
         "playground": _playground(row) if allowed else "",
         "curls": _curls(request, row, bodies),
@@ -99,7 +100,7 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "original": original_of(row),
         "replays": replays_of(row),
     }
-    return {**context, **_FILL[tab](request, row, bodies)}
+    return {**context, **_TAB_CONTEXTS[tab](request, row, bodies)}
 
 
 def _bodies(row: RequestLog) -> tuple[Bodies | None, str]:
@@ -116,7 +117,7 @@ def _tabs(row: RequestLog, tab: str, address: str, bodies: Bodies | None) -> lis
     if row.session:
         count = RequestLog.objects.having("session", [row.session]).count()
         pills["session"] = (str(count), "")
-    shown = [
+    tabs = [
         (name, title)
         for name, title in TABS
         if (name != "stream" or row.stream) and (name != "session" or row.session)
@@ -129,21 +130,21 @@ def _tabs(row: RequestLog, tab: str, address: str, bodies: Bodies | None) -> lis
             "current": name == tab,
             "pill": pills.get(name),
         }
-        for name, title in shown
+        for name, title in tabs
     ]
 
 
 def _alias_of(row: RequestLog) -> str:
-    """How the name that was asked for relates to the route."""
+    """How the requested model name relates to the route."""
     if not row.route:
-        return _("no route of this name")
+        return _("no matching route")
     if row.requested_model == row.route:
         return (
-            _("route") if Route.objects.filter(name=row.route).exists() else _("model by its name")
+            _("route") if Route.objects.filter(name=row.route).exists() else _("model by full name")
         )
     if Alias.objects.filter(pattern=row.requested_model).exists():
         return _("alias of route %(route)s") % {"route": row.route}
-    return _("by a pattern of route %(route)s") % {"route": row.route}
+    return _("pattern of route %(route)s") % {"route": row.route}
 
 
 def _playground(row: RequestLog) -> str:
@@ -157,19 +158,19 @@ def _curls(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> list
     """The client's and the upstream's request as commands, where their bodies are stored."""
     if bodies is None:
         return []
-    made = []
+    commands = []
     if bodies.client_request and "client_request" not in bodies.truncated:
         url = f"{request.scheme}://{request.get_host()}{_client_path(row)}"
         text = bodies.client_request.decode("utf-8", "replace")
-        shown = curl.command(url, bodies.client_headers, text, "DRAGOMAN_API_KEY")
-        made.append({"id": "client", "title": _("As the client sent it"), "text": shown})
+        command = curl.command(url, bodies.client_headers, text, "DRAGOMAN_API_KEY")
+        commands.append({"id": "client", "title": _("Client request"), "text": command})
     if bodies.upstream_request and "upstream_request" not in bodies.truncated:
-        made.append(_upstream_curl(row, bodies, bodies.upstream_request))
-    return made
+        commands.append(_upstream_curl(row, bodies, bodies.upstream_request))
+    return commands
 
 
 def _client_path(row: RequestLog) -> str:
-    """Where the client called, with the model where the path holds it."""
+    """The path of the client's request, including the model where the path contains it."""
     template = row.endpoint.rpartition(" ")[2]
     if not template.startswith("/"):
         return path_of(row.client_dialect, row.requested_model, stream=row.stream)
@@ -180,31 +181,31 @@ def _client_path(row: RequestLog) -> str:
 def _upstream_curl(row: RequestLog, bodies: Bodies, body: bytes) -> dict[str, str]:
     provider = store.load_snapshot().providers.get(row.provider)
     base = provider.base_url if provider else "https://UPSTREAM"
-    known = DIALECTS.get(row.upstream_dialect)
-    path = _upstream_path(row, known, provider) if known else ""
+    dialect = DIALECTS.get(row.upstream_dialect)
+    path = _upstream_path(row, dialect, provider) if dialect else ""
     headers = dict(bodies.upstream_headers)
     if provider is not None and provider.auth in {"x-api-key", "api-key", "x-goog-api-key"}:
         headers[provider.auth] = curl.MASK
     text = curl.command(base + path, headers, body.decode("utf-8", "replace"), "PROVIDER_API_KEY")
-    return {"id": "upstream", "title": _("As the upstream got it"), "text": text}
+    return {"id": "upstream", "title": _("Upstream request"), "text": text}
 
 
-def _upstream_path(row: RequestLog, known: Dialect, provider: Provider | None) -> str:
+def _upstream_path(row: RequestLog, dialect: Dialect, provider: Provider | None) -> str:
     """The upstream's path, by the provider's own paths where it has some."""
     verb = translation.verb_of(row)
     paths = provider.paths if provider else {}
     streamed = "stream" if row.stream and verb == "generate" else verb
     template = paths.get(streamed) or paths.get(verb)
     if template is not None:
-        return template.replace("{model}", row.model)
-    if verb == "embed" and known.embed_provider is not None:
-        return known.embed_provider.embed_path(row.model)
-    return known.provider.path(row.model, stream=row.stream, verb=verb)
+        return model_names.expand_path_template(template, row.model)
+    if verb == "embed" and dialect.embed_provider is not None:
+        return dialect.embed_provider.embed_path(row.model)
+    return dialect.provider.path(row.model, stream=row.stream, verb=verb)
 
 
-# What each tab needs beside the common part
+# Additional context of each tab
 
-Fill = Callable[[HttpRequest, RequestLog, Bodies | None], dict[str, Any]]
+TabContext = Callable[[HttpRequest, RequestLog, Bodies | None], dict[str, Any]]
 
 
 def _overview(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
@@ -227,7 +228,7 @@ def _response(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> d
     return {
         "answer": streams.answer(row, bodies),
         "raw": _pretty(client),
-        "raw_size": words.size(client),
+        "raw_size": labels.size_label(client),
     }
 
 
@@ -236,21 +237,21 @@ def _pretty(data: bytes | None) -> str:
         return ""
     with contextlib.suppress(msgspec.MsgspecError, RecursionError):
         data = msgspec.json.format(data, indent=2)
-    text = data[:_MOST_SHOWN].decode("utf-8", "replace")
-    return text if len(data) <= _MOST_SHOWN else f"{text}…"
+    text = data[:_MAX_DISPLAYED_BYTES].decode("utf-8", "replace")
+    return text if len(data) <= _MAX_DISPLAYED_BYTES else f"{text}…"
 
 
 def _stream(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
-    return {} if bodies is None else {"stream": streams.shown(row, bodies)}
+    return {} if bodies is None else {"stream": streams.stream_view(row, bodies)}
 
 
 def _headers(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
     if bodies is None:
         return {}
     groups = (
-        (_("The client sent"), bodies.client_headers),
-        (_("The upstream got"), bodies.upstream_headers),
-        (_("The client got"), bodies.response_headers),
+        (_("Client request"), bodies.client_headers),
+        (_("Upstream request"), bodies.upstream_headers),
+        (_("Client response"), bodies.response_headers),
     )
     return {"header_groups": [(title, sorted(headers.items())) for title, headers in groups]}
 
@@ -258,12 +259,15 @@ def _headers(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> di
 def _session(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
     if not row.session:
         return {}
-    found = sessions.session(row.session)
-    # What it compares are bodies: for those who may read them.
-    return {"session": found, "guard": guard_of(found) if may_read_bodies(request.user) else None}
+    session = sessions.session(row.session)
+    # The analysis reveals bodies, so it needs the permission to read them.
+    return {
+        "session": session,
+        "guard": guard_of(session) if may_read_bodies(request.user) else None,
+    }
 
 
-_FILL: dict[str, Fill] = {
+_TAB_CONTEXTS: dict[str, TabContext] = {
     "overview": _overview,
     "translation": _translation,
     "response": _response,

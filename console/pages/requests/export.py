@@ -12,25 +12,32 @@ from typing import Any
 import msgspec
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponseBadRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponseBadRequest,
+    HttpResponseBase,
+    HttpResponseForbidden,
+    StreamingHttpResponse,
+)
 from django.views.decorators.http import require_safe
 
 from console.access import viewer
-from console.pages.requests.find import walk
 from console.pages.requests.listing import search_of, state_of
+from console.pages.requests.log_search import walk
 from console.pages.requests.query import Search
 from gateway.models import RequestLog
 
-MOST_ROWS = 100_000
+MAX_ROWS = 100_000
 BUDGET_S = 60.0
-_PIECE_ROWS = 500
-_HIDDEN = {"client_ip", "target_id", "key_id"}
+_CHUNK_ROWS = 500
+_OMITTED = {"client_ip", "target_id", "key_id"}
 FIELDS = tuple(
-    field.attname for field in RequestLog._meta.concrete_fields if field.attname not in _HIDDEN
+    field.attname for field in RequestLog._meta.concrete_fields if field.attname not in _OMITTED
 )
 _NESTED = {"attempts", "adaptations"}
+_NO_GRANT = "Searching the text of requests needs the permission to read bodies.\n"
 # A spreadsheet takes a cell that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 
 
 @viewer
@@ -40,38 +47,41 @@ def requests_export(request: HttpRequest, kind: str) -> HttpResponseBase:
     writer = {"jsonl": _jsonl, "csv": _csv}.get(kind)
     if writer is None:
         return HttpResponseBadRequest()
-    rows = _rows(search_of(state_of(request)))
+    search = search_of(state_of(request), request.user)
+    if search.text_refused:
+        return HttpResponseForbidden(_NO_GRANT, content_type="text/plain; charset=utf-8")
+    rows = _rows(search)
     types = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
     parts: Any = writer(rows)
     if isinstance(request, ASGIRequest):
-        parts = _asynchronous(parts)
+        parts = _iterate_async(parts)
     response = StreamingHttpResponse(parts, content_type=types[kind])
     response["Content-Disposition"] = f'attachment; filename="requests.{kind}"'
     return response
 
 
-async def _asynchronous(parts: Iterator[Any]) -> AsyncIterator[bytes]:
+async def _iterate_async(parts: Iterator[Any]) -> AsyncIterator[bytes]:
     """The same in pieces, made outside the event loop: it would be collected whole otherwise."""
 
-    def piece() -> bytes:
-        found = islice(parts, _PIECE_ROWS)
-        return b"".join(p if isinstance(p, bytes) else p.encode() for p in found)
+    def next_chunk() -> bytes:
+        chunk = islice(parts, _CHUNK_ROWS)
+        return b"".join(p if isinstance(p, bytes) else p.encode() for p in chunk)
 
-    while data := await sync_to_async(piece)():
+    while data := await sync_to_async(next_chunk)():
         yield data
 
 
 def _rows(search: Search) -> Iterator[Any]:
     until = time.monotonic() + BUDGET_S
-    left = MOST_ROWS
+    remaining = MAX_ROWS
     values: Any = RequestLog.objects.values_list(*FIELDS, named=True)
     if search.id:
-        yield from values.identified(search.id).newest(left)
+        yield from values.identified(search.id).newest(remaining)
         return
     for rows, _ in walk(search, None, values):
-        yield from rows[:left]
-        left -= len(rows)
-        if left <= 0 or time.monotonic() > until:
+        yield from rows[:remaining]
+        remaining -= len(rows)
+        if remaining <= 0 or time.monotonic() > until:
             return
 
 
@@ -88,7 +98,7 @@ def _csv(rows: Iterable[Any]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    if isinstance(value, str) and value.startswith(_FORMULA_PREFIXES):
         return f"'{value}"
     return value
 

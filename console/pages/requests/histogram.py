@@ -16,15 +16,15 @@ from typing import Any
 import msgspec
 from django.db import connection
 
-from console.pages.requests.find import bounds_of, moment_of, walk
+from console.pages.requests.log_search import bounds_of, start_time_of, walk
 from console.pages.requests.query import Search
 from gateway.models import RequestLog
-from gateway.routing.health import CHECK
+from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 
 SLICES = 60
 BUDGET_S = 0.05
-_FEW = 20_000
-_MOST_FAILED = 50_000
+_MAX_COUNTED_ROWS = 20_000
+_MAX_FAILED_ROWS = 50_000
 
 
 class Slice(msgspec.Struct):
@@ -40,7 +40,7 @@ class Histogram(msgspec.Struct, frozen=True):
     """Slices, oldest first, and the highest count among them."""
 
     slices: list[Slice]
-    most: int
+    max_count: int
 
     @property
     def total(self) -> int:
@@ -70,10 +70,10 @@ def histogram(search: Search, now: dt.datetime) -> Histogram | None:
     edges = [part.since for part in slices]
     if not search.empty:
         _count_newest(search, slices, edges)
-    elif _few(search):
+    elif _is_short_range(search):
         _count_rows(slices, edges)
     else:
-        _measure(slices)
+        _count_by_ids(slices)
     return Histogram(slices, max((part.count or 0 for part in slices), default=0))
 
 
@@ -82,62 +82,62 @@ def _slices(since: dt.datetime, until: dt.datetime) -> list[Slice]:
     return [Slice(since + step * n, since + step * (n + 1)) for n in range(SLICES)]
 
 
-def _few(search: Search) -> bool:
+def _is_short_range(search: Search) -> bool:
     bounds = bounds_of(search)
-    return bounds.high - bounds.low <= _FEW
+    return bounds.high - bounds.low <= _MAX_COUNTED_ROWS
 
 
-def _place(edges: list[dt.datetime], moment: dt.datetime) -> int:
+def _slice_index(edges: list[dt.datetime], moment: dt.datetime) -> int:
     return bisect.bisect_right(edges, moment) - 1
 
 
 def _count_rows(slices: list[Slice], edges: list[dt.datetime]) -> None:
     rows = RequestLog.objects.asked().started(slices[0].since, slices[-1].until)
-    for moment, outcome in rows.values_list("started_at", "outcome")[: 2 * _FEW]:
+    for moment, outcome in rows.values_list("started_at", "outcome")[: 2 * _MAX_COUNTED_ROWS]:
         _add(slices, edges, moment, outcome)
 
 
 def _add(slices: list[Slice], edges: list[dt.datetime], moment: dt.datetime, outcome: str) -> None:
-    at = _place(edges, moment)
-    if 0 <= at < len(slices):
-        part = slices[at]
+    index = _slice_index(edges, moment)
+    if 0 <= index < len(slices):
+        part = slices[index]
         part.count = (part.count or 0) + 1
         part.failed += outcome != "ok"
 
 
-def _measure(slices: list[Slice]) -> None:
+def _count_by_ids(slices: list[Slice]) -> None:
     """Counts by row ids at the edges: rows that started later have, by and large, higher ids."""
-    one = "(SELECT id FROM {log} WHERE started_at >= %s ORDER BY started_at LIMIT 1)"
+    query = "(SELECT id FROM {log} WHERE started_at >= %s ORDER BY started_at LIMIT 1)"
     adapt = connection.ops.adapt_datetimefield_value
     moments = [part.since for part in slices] + [slices[-1].until]
     last = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    found = _scalars(one, [[adapt(moment)] for moment in moments])
-    edges = [last + 1 if pk is None else pk for pk in found]
+    edge_ids = _run_scalars(query, [[adapt(moment)] for moment in moments])
+    edges = [last + 1 if pk is None else pk for pk in edge_ids]
     pairs = list(itertools.pairwise(edges))
-    checks = _checks(pairs)
-    for part, (low, high), own in zip(slices, pairs, checks, strict=True):
-        part.count = max(0, high - low - own)
+    checks = _count_checks(pairs)
+    for part, (low, high), check_count in zip(slices, pairs, checks, strict=True):
+        part.count = max(0, high - low - check_count)
     rows = RequestLog.objects.asked().failed().of_range(edges[0], edges[-1]).order_by("-pk")
-    for pk in rows.values_list("pk", flat=True)[:_MOST_FAILED]:
-        at = bisect.bisect_right(edges, pk) - 1
-        if 0 <= at < len(slices):
-            slices[at].failed += 1
+    for pk in rows.values_list("pk", flat=True)[:_MAX_FAILED_ROWS]:
+        index = bisect.bisect_right(edges, pk) - 1
+        if 0 <= index < len(slices):
+            slices[index].failed += 1
 
 
-def _checks(pairs: list[tuple[int, int]]) -> list[int]:
+def _count_checks(pairs: list[tuple[int, int]]) -> list[int]:
     """How many checks of targets have their row ids in each range, end excluded; by an index."""
-    if not RequestLog.objects.having("key_prefix", [CHECK]).exists():
+    if not RequestLog.objects.having("key_prefix", [HEALTH_CHECK_KEY]).exists():
         return [0] * len(pairs)
-    one = "(SELECT count(*) FROM {log} WHERE key_prefix = %s AND id >= %s AND id < %s)"
-    return _scalars(one, [[CHECK, low, high] for low, high in pairs])
+    query = "(SELECT count(*) FROM {log} WHERE key_prefix = %s AND id >= %s AND id < %s)"
+    return _run_scalars(query, [[HEALTH_CHECK_KEY, low, high] for low, high in pairs])
 
 
-def _scalars(query: str, parameters: list[list[Any]]) -> list[Any]:
+def _run_scalars(query: str, parameters: list[list[Any]]) -> list[Any]:
     """The result of one small query for each list of parameters, in one round."""
-    one = query.format(log=connection.ops.quote_name(RequestLog._meta.db_table))
+    subquery = query.format(log=connection.ops.quote_name(RequestLog._meta.db_table))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {', '.join([one] * len(parameters))}",
+            f"SELECT {', '.join([subquery] * len(parameters))}",
             [value for values in parameters for value in values],
         )
         return list(cursor.fetchone())
@@ -150,7 +150,7 @@ def _count_newest(search: Search, slices: list[Slice], edges: list[dt.datetime])
         for row in rows:
             _add(slices, edges, row.started_at, row.outcome)
         if time.monotonic() > stop:
-            reached = moment_of(low) or slices[-1].until
-            for part in slices[: max(0, _place(edges, reached) + 1)]:
+            reached = start_time_of(low) or slices[-1].until
+            for part in slices[: max(0, _slice_index(edges, reached) + 1)]:
                 part.count = None
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -11,12 +12,20 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from console.access import may_read_bodies, viewer
-from console.pages.requests import find, sessions
+from console.access import Person, may_read_bodies, viewer
+from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import Histogram, histogram
-from console.pages.requests.lines import lines
+from console.pages.requests.log_lines import lines
 from console.pages.requests.menus import menus
-from console.pages.requests.query import DEFAULT_RANGE, RANGES, Search, State, parse, without
+from console.pages.requests.query import (
+    DEFAULT_RANGE,
+    FILTERS,
+    RANGES,
+    Search,
+    State,
+    parse,
+    without,
+)
 from gateway.models import RequestLog
 
 SPANS = (
@@ -29,10 +38,10 @@ SPANS = (
     ("all", _("All")),
 )
 # Rows that one tick of the live tail brings; more are a reload away.
-TAIL = 40
+TAIL_ROWS = 40
 _ID_DIGITS = 19
 # Height of the histogram's picture, in its own units.
-_HEIGHT = 28
+_CHART_HEIGHT = 28
 
 
 def state_of(request: HttpRequest) -> State:
@@ -46,13 +55,30 @@ def state_of(request: HttpRequest) -> State:
     )
 
 
+def state_with(request: HttpRequest, row: RequestLog) -> State:
+    """What the address says; without a range one that has the row in it."""
+    state = state_of(request)
+    if request.GET.get("range"):
+        return state
+    age_s = (timezone.now() - row.started_at).total_seconds()
+    spans = list(RANGES)[list(RANGES).index(DEFAULT_RANGE) :]
+    span = next((name for name in spans if age_s < RANGES[name]), "all")
+    return msgspec.structs.replace(state, span=span)
+
+
 def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() and 0 < len(text) < _ID_DIGITS else None
 
 
-def search_of(state: State) -> Search:
-    """The state as a search, its times counted from now."""
-    return parse(state.q, state.span, timezone.now())
+def search_of(state: State, user: Person) -> Search:
+    """The state as a search of this person's, its times counted from now.
+
+    Words are looked up in bodies, so that only who may read those may search by them.
+    """
+    search = parse(state.q, state.span, timezone.now())
+    if search.text and not may_read_bodies(user):
+        return msgspec.structs.replace(search, text="", text_refused=True)
+    return search
 
 
 @viewer
@@ -68,45 +94,46 @@ def requests_list(request: HttpRequest) -> HttpResponse:
 
 def list_context(request: HttpRequest, state: State, selected: int | None = None) -> dict[str, Any]:
     """What the list's template needs; `selected` is the row whose detail is beside it."""
-    search = search_of(state)
+    search = search_of(state, request.user)
     path = reverse("requests")
     common = {
         "page": "requests",
         "state": state,
         "search": search,
+        "filters": FILTERS,
         "chips": _chips(state, search, path),
         "menus": list(menus(state, search, path)),
         "spans": SPANS,
-        "histogram": _picture(histogram(search, timezone.now())),
+        "histogram": _histogram_chart(histogram(search, timezone.now())),
         "address": state.address(),
         "newest_id": _newest_id(),
-        "dated": _dated(state),
+        "dated": _shows_dates(state),
         "may_read_bodies": may_read_bodies(request.user),
         "selected": selected,
-        "empty_log": not (RequestLog.objects.any_asked() or search.checks),
+        "empty_log": not (RequestLog.objects.any_asked() or search.includes_checks),
     }
     if state.group:
-        found, cursor = sessions.groups(search, state.cursor)
-        group_lines = lines(group.newest for group in found)
-        listed: dict[str, Any] = {
-            "groups": list(zip(found, group_lines, strict=True)),
+        sessions_page, cursor = sessions.groups(search, state.cursor)
+        group_lines = lines(group.newest for group in sessions_page)
+        page_context: dict[str, Any] = {
+            "groups": list(zip(sessions_page, group_lines, strict=True)),
             "next": cursor,
         }
     else:
-        page = find.page(search, _start(search, state, selected))
-        listed = {"lines": lines(page.rows), "next": page.next, "reached": page.reached}
-    return {**common, **listed}
+        page = log_search.page(search, _first_cursor(search, state, selected))
+        page_context = {"lines": lines(page.rows), "next": page.next, "reached": page.reached}
+    return {**common, **page_context}
 
 
-def _start(search: Search, state: State, selected: int | None) -> int | None:
+def _first_cursor(search: Search, state: State, selected: int | None) -> int | None:
     """Where the list begins: a selected row that is not on the first page leads its own."""
     if state.cursor is not None or selected is None:
         return state.cursor
-    near = find.newer(search, selected, find.PAGE)
-    return selected + 1 if len(near) >= find.PAGE else None
+    near = log_search.newer(search, selected, log_search.PAGE)
+    return selected + 1 if len(near) >= log_search.PAGE else None
 
 
-def _dated(state: State) -> bool:
+def _shows_dates(state: State) -> bool:
     """Whether the rows may be of more than one day."""
     return state.span in {"7d", "30d", "all"} or bool(state.cursor)
 
@@ -122,26 +149,30 @@ def _chips(state: State, search: Search, path: str) -> list[dict[str, Any]]:
     ]
 
 
-def _picture(found: Histogram | None) -> dict[str, Any] | None:
+def _histogram_chart(data: Histogram | None) -> dict[str, Any] | None:
     """The histogram as bars: x, y, height, and the part of it that failed."""
-    if found is None:
+    if data is None:
         return None
-    most = found.most or 1
+    highest = data.max_count or 1
     bars = []
-    for at, part in enumerate(found.slices):
-        height = 0.0 if not part.count else max(1.5, part.count / most * _HEIGHT)
-        failed = 0.0 if not part.failed else min(max(2.0, part.failed / most * _HEIGHT), _HEIGHT)
+    for index, part in enumerate(data.slices):
+        height = 0.0 if not part.count else max(1.5, part.count / highest * _CHART_HEIGHT)
+        failed = (
+            0.0
+            if not part.failed
+            else min(max(2.0, part.failed / highest * _CHART_HEIGHT), _CHART_HEIGHT)
+        )
         bars.append(
             {
-                "x": at * 4,
-                "y": round(_HEIGHT - height, 2),
+                "x": index * 4,
+                "y": round(_CHART_HEIGHT - height, 2),
                 "h": round(height, 2),
-                "failed_y": round(_HEIGHT - failed, 2),
+                "failed_y": round(_CHART_HEIGHT - failed, 2),
                 "failed_h": round(failed, 2),
                 "part": part,
             }
         )
-    return {"bars": bars, "width": len(bars) * 4 - 1, "height": _HEIGHT, "of": found}
+    return {"bars": bars, "width": len(bars) * 4 - 1, "height": _CHART_HEIGHT, "data": data}
 
 
 @viewer
@@ -149,18 +180,18 @@ def _picture(found: Histogram | None) -> dict[str, Any] | None:
 def requests_tail(request: HttpRequest) -> HttpResponse:
     """What came since `after`: rows for the top of the list, or with `peek` their number."""
     state = state_of(request)
-    search = search_of(state)
+    search = search_of(state, request.user)
     after = _number(request.GET.get("after", "")) or 0
-    rows = find.newer(search, after, TAIL + 1)
+    rows = log_search.newer(search, after, TAIL_ROWS + 1)
     peek = "peek" in request.GET
     context = {
         "state": state,
         "address": state.address(),
-        "dated": _dated(state),
-        "lines": [] if peek else lines(rows[:TAIL]),
+        "dated": _shows_dates(state),
+        "lines": [] if peek else lines(rows[:TAIL_ROWS]),
         "waiting": len(rows) if peek else 0,
-        "most": TAIL,
-        "missed": not peek and len(rows) > TAIL,
+        "limit": TAIL_ROWS,
+        "missed": not peek and len(rows) > TAIL_ROWS,
         "newest_id": after if peek or not rows else rows[0].pk,
     }
     return render(request, "console/requests/_tail.html", context)

@@ -11,14 +11,14 @@ from django.utils.translation import gettext_lazy as _
 from console.pages.requests.query import COLUMNS, Search, State, with_term
 from gateway.models import ApiKey, RequestLog
 
-MOST = 40
+MAX_CHOICES = 40
 STATUSES = (
-    ("2xx", _("2xx answered")),
-    ("!2xx", _("all but 2xx")),
-    ("4xx", _("4xx refused")),
+    ("2xx", _("2xx success")),
+    ("!2xx", _("not 2xx")),
+    ("4xx", _("4xx client error")),
     ("429", _("429 rate limit")),
-    ("499", _("499 client left")),
-    ("5xx", _("5xx failed")),
+    ("499", _("499 client disconnected")),
+    ("5xx", _("5xx server error")),
 )
 MENUS = (
     ("status", _("Status")),
@@ -33,18 +33,18 @@ def menus(state: State, search: Search, path: str) -> Iterator[dict[str, Any]]:
     """One menu a filter: its title, the value that is set, and the links."""
     chosen = {term.name: str(term).partition(":")[2] for term in search.terms}
     for name, title in MENUS:
-        now = chosen.get(name, "")
+        current = chosen.get(name, "")
         choices = _choices(name)
         links = [
             {
                 "label": label,
-                "current": value == now,
+                "current": value == current,
                 "url": f"{path}?{state.address(q=with_term(state.q, name, value))}",
             }
             for value, label in choices
         ]
-        clear = f"{path}?{state.address(q=with_term(state.q, name, ''))}" if now else ""
-        yield {"name": name, "title": title, "now": now, "links": links, "clear": clear}
+        clear = f"{path}?{state.address(q=with_term(state.q, name, ''))}" if current else ""
+        yield {"name": name, "title": title, "now": current, "links": links, "clear": clear}
 
 
 def _choices(name: str) -> list[tuple[str, Any]]:
@@ -65,7 +65,7 @@ def distinct(column: str) -> list[str]:
         f"WITH RECURSIVE known(value) AS (SELECT min({name}) FROM {table} WHERE {name} > '' "  # noqa: S608
         f"UNION ALL SELECT (SELECT min({name}) FROM {table} WHERE {name} > known.value) "
         f"FROM known WHERE known.value IS NOT NULL) "
-        f"SELECT value FROM known WHERE value IS NOT NULL LIMIT {MOST}"
+        f"SELECT value FROM known WHERE value IS NOT NULL LIMIT {MAX_CHOICES}"
     )
     with connection.cursor() as cursor:
         cursor.execute(sql)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from urllib.parse import urlencode
 
 import msgspec
 from django.utils.dateparse import parse_date, parse_datetime
 
-from gateway.routing.health import CHECK
+from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 
 # What is typed -> the log's column.
 COLUMNS = {
@@ -18,48 +19,93 @@ COLUMNS = {
     "model": "model",
     "provider": "provider",
     "route": "route",
-    "asked": "requested_model",
+    "requested": "requested_model",
     "status": "status",
     "outcome": "outcome",
     "error": "error_kind",
     "session": "session",
+    "dialect": "client_dialect",
     "is": "key_prefix",
 }
+# Filters that compare a number (`cost:>0.01`) -> the log's column.
+AMOUNTS = {
+    "cost": "cost_usd",
+    "latency": "duration_ms",
+    "ttft": "first_token_ms",
+    "tokens": "tokens",
+    "status": "status",
+}
+FILTERS = (*dict.fromkeys([*COLUMNS, *AMOUNTS]), "id", "since", "until")
 # What a request can be that no client made; its name stands in the place of a key.
-KINDS = frozenset({CHECK, "shadow", "playground", "replay"})
+KINDS = frozenset({HEALTH_CHECK_KEY, "shadow", "playground", "replay"})
+# Other values of `is:`, each short for a filter on the outcome.
+_OUTCOMES = {"ok": False, "error": True}
 # Values of the time range menu, in seconds; `all` has no bound.
 RANGES = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 DEFAULT_RANGE = "24h"
 MAX_QUERY = 1000
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_TOKEN = re.compile(r'(?:([a-z_]+):)(!?)("[^"]*"|\S*)|"[^"]*"|\S+')
+_TOKEN = re.compile(
+    r'(?:([a-z_]+):(?!//)|(cost|latency|ttft|tokens|status)(?=[<>]))(!?(?:[<>]=?)?)("[^"]*"|\S*)|"[^"]*"|\S+'
+)
+_NUMBER = re.compile(r"\$?(\d{1,15}(?:\.\d{1,10})?)(ms|s|m|k|M)?")
+_FACTORS = {
+    "latency": {"": 1000, "ms": 1, "s": 1000, "m": 60_000},
+    "ttft": {"": 1000, "ms": 1, "s": 1000, "m": 60_000},
+    "tokens": {"": 1, "k": 1000, "M": 1_000_000, "m": 1_000_000},
+    "cost": {"": 1},
+    "status": {"": 1},
+}
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _ID = re.compile(r"req_[A-Za-z0-9._\-]{3,60}")
 
 
 class Term(msgspec.Struct, frozen=True):
-    """One filter: the word before the colon, its values (any of them), and a `!`."""
+    """One filter: the word before the colon, its values (any of them), and a `!`.
+
+    With an `op` (`>`, `>=`, `<`, `<=`) the value is a number in the unit of the column.
+    """
 
     name: str
     values: tuple[str, ...]
     negated: bool = False
+    op: str = ""
+
+    @property
+    def amount(self) -> Decimal:
+        """The number to compare with, in the unit of the column."""
+        amount = amount_of(self.name, self.values[0])
+        assert amount is not None
+        return amount
 
     def __str__(self) -> str:
         joined = ",".join(self.values)
         value = f'"{joined}"' if " " in joined else joined
-        return f"{self.name}:{'!' if self.negated else ''}{value}"
+        return f"{self.name}:{'!' if self.negated else ''}{self.op}{value}"
+
+
+def amount_of(name: str, text: str) -> Decimal | None:
+    """The number that `text` says of a filter of AMOUNTS; None if it says none."""
+    match = _NUMBER.fullmatch(text)
+    factor = _FACTORS[name].get(match[2] or "") if match else None
+    return None if match is None or factor is None else Decimal(match[1]) * factor
 
 
 class Search(msgspec.Struct, frozen=True):
-    """A search as understood. `wrong` names what was typed and means nothing."""
+    """A search as understood. `unrecognized` names what was typed and means nothing.
+
+    `text_refused` says that words were typed by somebody who may not read bodies: they are
+    not looked up, as the rows that they find would tell what stands in the bodies.
+    """
 
     terms: tuple[Term, ...] = ()
     text: str = ""
     id: str = ""
     since: dt.datetime | None = None
     until: dt.datetime | None = None
-    wrong: tuple[str, ...] = ()
+    unrecognized: tuple[str, ...] = ()
+    text_refused: bool = False
 
     @property
     def empty(self) -> bool:
@@ -67,10 +113,12 @@ class Search(msgspec.Struct, frozen=True):
         return not (self.terms or self.text or self.id)
 
     @property
-    def checks(self) -> bool:
+    def includes_checks(self) -> bool:
         """Whether it asks for checks of targets, which are left out else."""
         return any(
-            COLUMNS[term.name] == "key_prefix" and CHECK in term.values and not term.negated
+            COLUMNS.get(term.name) == "key_prefix"
+            and HEALTH_CHECK_KEY in term.values
+            and not term.negated
             for term in self.terms
         )
 
@@ -81,41 +129,56 @@ def parse(text: str, span: str, now: dt.datetime) -> Search:
     A time in the text wins over the menu; an id looks through all of the log.
     """
     terms: list[Term] = []
-    words: list[str] = []
-    wrong: list[str] = []
-    found: dict[str, str] = {}
-    moments: dict[str, dt.datetime] = {}
-    for name, mark, value, word in _tokens(text[:MAX_QUERY]):
-        if name == "is" and not KINDS.issuperset(value.split(",")):
-            wrong.append(word)
-        elif name in COLUMNS and value:
-            terms.append(Term(name, tuple(filter(None, value.split(","))), mark == "!"))
-        elif name in {"since", "until"} and (moment := _moment(value, now)):
-            moments[name] = moment
+    text_terms: list[str] = []
+    unrecognized: list[str] = []
+    identified: dict[str, str] = {}
+    times: dict[str, dt.datetime] = {}
+    for name, operator, value, token in _tokens(text[:MAX_QUERY]):
+        if (term := _term(name, operator, value)) is not None:
+            terms.append(term)
+        elif name in {"since", "until"} and (parsed_time := _parse_time(value, now)):
+            times[name] = parsed_time
         elif name == "id" and value:
-            found["id"] = value
-        elif name in {*COLUMNS, "since", "until", "id"}:
-            wrong.append(word)
-        elif _ID.fullmatch(word):
-            found["id"] = word
+            identified["id"] = value
+        elif name:
+            unrecognized.append(token)
+        elif _ID.fullmatch(token):
+            identified["id"] = token
         else:
-            words.append(word)
-    if "id" in found:
-        return Search(id=found["id"], wrong=tuple(wrong))
-    since, until = moments.get("since"), moments.get("until")
+            text_terms.append(token)
+    if "id" in identified:
+        return Search(id=identified["id"], unrecognized=tuple(unrecognized))
+    since, until = times.get("since"), times.get("until")
     if since is None and until is None and span in RANGES:
         since = now - dt.timedelta(seconds=RANGES[span])
-    usable = tuple(term for term in terms if term.values)
-    return Search(usable, " ".join(words), "", since, until, tuple(wrong))
+    return Search(tuple(terms), " ".join(text_terms), "", since, until, tuple(unrecognized))
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, str, str]]:
     for match in _TOKEN.finditer(text):
-        name, mark, value = match[1] or "", match[2] or "", (match[3] or "").strip('"')
-        yield name, mark, value, match[0]
+        name, operator = match[1] or match[2] or "", match[3] or ""
+        value = (match[4] or "").strip('"')
+        yield name, operator, value, match[0]
 
 
-def _moment(text: str, now: dt.datetime) -> dt.datetime | None:
+def _term(name: str, operator: str, value: str) -> Term | None:
+    """The filter of a token; None for what is none, or says nothing."""
+    negated, op = operator.startswith("!"), operator.lstrip("!")
+    if op or (name in AMOUNTS and name not in COLUMNS):
+        # A number without an operator is a lower bound: nobody knows the exact cost.
+        usable = name in AMOUNTS and not negated and amount_of(name, value) is not None
+        return Term(name, (value,), op=op or ">=") if usable else None
+    values = tuple(filter(None, value.split(",")))
+    if name not in COLUMNS or not values:
+        return None
+    if name != "is":
+        return Term(name, values, negated)
+    if len(values) == 1 and values[0] in _OUTCOMES:
+        return Term("outcome", ("ok",), _OUTCOMES[values[0]] is not negated)
+    return Term(name, values, negated) if KINDS.issuperset(values) else None
+
+
+def _parse_time(text: str, now: dt.datetime) -> dt.datetime | None:
     """A time: `90m` or `2d` before now, a date, or a date and time (UTC unless it says)."""
     if ago := _AGO.fullmatch(text):
         try:
@@ -136,17 +199,18 @@ def _moment(text: str, now: dt.datetime) -> dt.datetime | None:
 
 def with_term(text: str, name: str, value: str) -> str:
     """The text with this filter in place of others of its name; an empty value takes it out."""
-    kept = [word for found, _, _, word in _tokens(text[:MAX_QUERY]) if found != name]
+    tokens = [token for token_name, _, _, token in _tokens(text[:MAX_QUERY]) if token_name != name]
     if value:
-        kept.append(str(Term(name, (value,))))
-    return " ".join(kept)
+        tokens.append(str(Term(name, (value,))))
+    return " ".join(tokens)
 
 
 def without(text: str, term: Term) -> str:
     """The text without one filter."""
-    wanted = str(term)
-    kept = [word for _, _, _, word in _tokens(text[:MAX_QUERY]) if word != wanted]
-    return " ".join(kept)
+    tokens = _tokens(text[:MAX_QUERY])
+    return " ".join(
+        token for name, operator, value, token in tokens if _term(name, operator, value) != term
+    )
 
 
 class State(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Sending a logged request once more, to the same route or another."""
+"""Replays a logged request, to the same route or another."""
 
 from __future__ import annotations
 
@@ -16,77 +16,102 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from console.access import may_read_bodies, viewer
-from console.pages.requests.find import row_of
+from console.pages.requests.log_search import find_request
 from console.pages.requests.translation import verb_of
+from console.playground import budget
 from gateway import store
 from gateway.dialects import DIALECTS
 from gateway.models import RequestLog
-from gateway.relay import inside
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
+from gateway.relay.run import playground_calls
 
-WHO = "replay"
+KEY_PREFIX = budget.REPLAY_KEY_PREFIX
 # The log's user agent of a replay names its original.
-_AGENT = "replay of {}"
-_OF = re.compile(r"replay of ([A-Za-z0-9._\-]{1,64})")
-_MOST_REPLAYS = 200
+_USER_AGENT = "replay of {}"
+_REPLAY_PATTERN = re.compile(r"replay of ([A-Za-z0-9._\-]{1,64})")
+_MAX_REPLAYS = 200
 _WAIT_S = 4.0
-_LOOK_S = 0.1
-_KEPT_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
+_POLL_S = 0.1
+# Users with a running replay in this process; the budget is checked before each.
+_running_users: set[int] = set()
+_FORWARDED_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 
 
 def original_of(row: RequestLog) -> RequestLog | None:
     """The request that this one repeats."""
-    match = _OF.fullmatch(row.user_agent) if row.key_prefix == WHO else None
+    match = _REPLAY_PATTERN.fullmatch(row.user_agent) if row.key_prefix == KEY_PREFIX else None
     if match is None:
         return None
-    return RequestLog.objects.identified(match[1]).before(row.pk).newest(1).first()
+    return RequestLog.objects.before(row.pk).addressed(match[1])
 
 
 def replays_of(row: RequestLog) -> list[RequestLog]:
     """Newer repeats of this request, as far as the last replays go back."""
-    repeats = RequestLog.objects.having("key_prefix", [WHO]).after(row.pk).newest(_MOST_REPLAYS)
-    return [other for other in repeats if other.user_agent == _AGENT.format(row.request_id)]
+    repeats = (
+        RequestLog.objects.having("key_prefix", [KEY_PREFIX]).after(row.pk).newest(_MAX_REPLAYS)
+    )
+    return [replay for replay in repeats if replay.user_agent == _USER_AGENT.format(row.request_id)]
 
 
 @viewer
 @require_POST
 async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
-    """Ask again, then show the new row."""
+    """Send the request again, then open the new row."""
     user = await request.auser()
     if not await sync_to_async(may_read_bodies)(user):
         raise PermissionDenied
     row, bodies = await sync_to_async(_load)(request_id)
-    here = reverse("request", args=[row.pk])
+    original_url = reverse("request", args=[row.pk])
     route = request.POST.get("route", "").strip()
     body = _body(row, bodies, route)
     if body is None:
-        words = _("This request can not be sent again: its body is not stored whole.")
-        await sync_to_async(messages.error)(request, words)
-        return _to(request, here)
-    headers = {"user-agent": _AGENT.format(row.request_id)}
+        message = _("This request cannot be replayed: its body is not stored completely.")
+        await sync_to_async(messages.error)(request, message)
+        return _redirect(request, original_url)
+    owner = user.pk or 0
+    if owner in _running_users:
+        await sync_to_async(messages.error)(request, _("One of your replays is still running."))
+        return _redirect(request, original_url)
+    _running_users.add(owner)
+    try:
+        if await sync_to_async(budget.remaining_usd)(owner) <= 0:
+            await sync_to_async(messages.error)(request, budget.budget_exceeded_message())
+            return _redirect(request, original_url)
+        session = f"{budget.session_prefix(owner)}{KEY_PREFIX}"
+        replay_pk = await _send_replay(row, bodies, body, route, session)
+    finally:
+        _running_users.discard(owner)
+    if replay_pk is None:
+        message = _("Replayed. The new request will appear in the list shortly.")
+        await sync_to_async(messages.info)(request, message)
+        return _redirect(request, reverse("requests"))
+    return _redirect(request, f"{reverse('request', args=[replay_pk])}?range=all")
+
+
+async def _send_replay(
+    row: RequestLog, bodies: Bodies | None, body: bytes, route: str, session: str
+) -> int | None:
+    """The row of the repeated request, which the person's budget pays; None if it comes late."""
+    headers = {"user-agent": _USER_AGENT.format(row.request_id)}
     if bodies is not None:
-        kept = {n: v for n, v in bodies.client_headers.items() if n in _KEPT_HEADERS}
-        headers = {**kept, **headers}
-    entry = await inside.ask(
+        forwarded = {n: v for n, v in bodies.client_headers.items() if n in _FORWARDED_HEADERS}
+        headers = {**forwarded, **headers}
+    entry = await playground_calls.run_playground_call(
         dialect=row.client_dialect,
         body=body,
-        who=WHO,
+        caller=KEY_PREFIX,
         headers=headers,
+        session=session,
         model=route or row.requested_model,
         stream=row.stream,
         endpoint=row.endpoint,
         verb=verb_of(row),
     )
-    written = await _written(entry.id)
-    if written is None:
-        words = _("Sent again; the log is behind, so its row will appear in the list shortly.")
-        await sync_to_async(messages.info)(request, words)
-        return _to(request, reverse("requests"))
-    return _to(request, f"{reverse('request', args=[written])}?range=all")
+    return await _wait_for_row(entry.id)
 
 
 def _load(request_id: str) -> tuple[RequestLog, Bodies | None]:
-    row = row_of(request_id)
+    row = find_request(request_id)
     try:
         return row, store.load_bodies(row.pk)
     except ValueError:
@@ -108,18 +133,18 @@ def _body(row: RequestLog, bodies: Bodies | None, route: str) -> bytes | None:
     return msgspec.json.encode({**fields, "model": route})
 
 
-async def _written(request_id: str) -> int | None:
+async def _wait_for_row(request_id: str) -> int | None:
     """The row of a request that has just ended, once the log's writer has it."""
-    rows = RequestLog.objects.identified(request_id).values_list("pk", flat=True)
-    for _again in range(int(_WAIT_S / _LOOK_S)):
+    rows = RequestLog.objects.filter(request_id=request_id).values_list("pk", flat=True)
+    for _attempt in range(int(_WAIT_S / _POLL_S)):
         pk = await rows.afirst()
         if pk is not None:
             return int(pk)
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     return None
 
 
-def _to(request: HttpRequest, where: str) -> HttpResponse:
+def _redirect(request: HttpRequest, url: str) -> HttpResponse:
     if request.headers.get("HX-Request"):
-        return HttpResponse(headers={"HX-Redirect": where})
-    return HttpResponseRedirect(where)
+        return HttpResponse(headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from console.pages.requests.find import BUDGET_S, PAGE, walk
+from console.pages.requests.log_search import BUDGET_S, PAGE, walk
 from console.pages.requests.query import Search
 from gateway.models import RequestLog
 
-MOST_STEPS = 200
+MAX_STEPS = 200
 
 
 class Group(msgspec.Struct):
@@ -29,44 +29,44 @@ def groups(search: Search, cursor: int | None) -> tuple[list[Group], int | None]
     an earlier page.
     """
     until = time.monotonic() + BUDGET_S
-    found: dict[str, Group] = {}
+    sessions: dict[str, Group] = {}
     low: int | None = None
     for rows, floor in walk(search, cursor):
         for row in rows:
-            if row.session in found:
-                found[row.session].count += 1
-            elif row.session and len(found) < PAGE:
-                found[row.session] = Group(row, 1)
+            if row.session in sessions:
+                sessions[row.session].count += 1
+            elif row.session and len(sessions) < PAGE:
+                sessions[row.session] = Group(row, 1)
             elif row.session:
-                return _counted(found, cursor), row.pk + 1
+                return _count_groups(sessions, cursor), row.pk + 1
         low = floor
         if time.monotonic() > until:
-            return _counted(found, cursor), low
-    return _counted(found, cursor), None
+            return _count_groups(sessions, cursor), low
+    return _count_groups(sessions, cursor), None
 
 
-def _counted(found: dict[str, Group], cursor: int | None) -> list[Group]:
-    kept = []
-    for name, group in found.items():
+def _count_groups(sessions: dict[str, Group], cursor: int | None) -> list[Group]:
+    counted = []
+    for name, group in sessions.items():
         rows = RequestLog.objects.having("session", [name])
         if cursor is not None and rows.after(cursor - 1).exists():
             continue
         group.total = rows.count()
-        kept.append(group)
-    return kept
+        counted.append(group)
+    return counted
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One request of a session. `new` are the input tokens beyond those of the step before."""
+    """One request of a session. `added_input` counts input tokens beyond the previous step."""
 
     row: RequestLog
     input: int
     cached: int
     output: int
-    new: int | None
+    added_input: int | None
 
     @property
-    def fresh(self) -> int:
+    def uncached_input(self) -> int:
         """Input tokens that were not read from the cache."""
         return max(0, self.input - self.cached)
 
@@ -79,15 +79,15 @@ class Session(msgspec.Struct, frozen=True):
     earlier: bool = False
 
     @property
-    def most(self) -> int:
+    def max_tokens(self) -> int:
         """The largest step, in tokens: the scale of the bars."""
         return max((step.input + step.output for step in self.steps), default=0) or 1
 
     @property
     def cost(self) -> Any:
         """US dollars of the steps whose cost is known; None if none is."""
-        known = [step.row.cost_usd for step in self.steps if step.row.cost_usd is not None]
-        return sum(known) if known else None
+        costs = [step.row.cost_usd for step in self.steps if step.row.cost_usd is not None]
+        return sum(costs) if costs else None
 
     @property
     def output(self) -> int:
@@ -97,14 +97,14 @@ class Session(msgspec.Struct, frozen=True):
 
 def session(name: str) -> Session:
     """The session's newest requests. `input` counts cached tokens too."""
-    rows = list(RequestLog.objects.having("session", [name]).newest(MOST_STEPS + 1))
-    earlier = len(rows) > MOST_STEPS
+    rows = list(RequestLog.objects.having("session", [name]).newest(MAX_STEPS + 1))
+    earlier = len(rows) > MAX_STEPS
     steps: list[Step] = []
-    before: int | None = None
-    for row in reversed(rows[:MOST_STEPS]):
+    previous_input: int | None = None
+    for row in reversed(rows[:MAX_STEPS]):
         cached = row.cache_read_tokens or 0
-        entire = (row.input_tokens or 0) + cached + (row.cache_write_tokens or 0)
-        new = None if before is None else entire - before
-        steps.append(Step(row, entire, cached, row.output_tokens or 0, new))
-        before = entire
+        input_tokens = (row.input_tokens or 0) + cached + (row.cache_write_tokens or 0)
+        added = None if previous_input is None else input_tokens - previous_input
+        steps.append(Step(row, input_tokens, cached, row.output_tokens or 0, added))
+        previous_input = input_tokens
     return Session(name, steps, earlier)

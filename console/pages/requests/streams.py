@@ -4,53 +4,59 @@ from __future__ import annotations
 
 from typing import Any
 
-from console.pages.requests.translation import asked_of, decoded, framings, way_of
-from console.tracing_stream import Event, density, events, timeline
+from console.pages.requests.translation import client_request_of, decoded, framings, translators_of
+from console.tracing.stream_timeline import Event, build_timeline, density, parse_events
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockStart, Delta
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.framing.sse import Frame
 from gateway.models import RequestLog
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
 
 _AXIS_HEIGHT = 16
-_MOST_TEXT = 600
+_MAX_TEXT_LENGTH = 600
 
 
-def shown(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
+def stream_view(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
     """The two sides of a stored stream, joined, with pictures of both on one axis."""
-    theirs, ours = framings(row, bodies)
-    upstream = events(bodies.upstream_response or b"", bodies.upstream_chunks, theirs)
-    client = events(bodies.client_response or b"", bodies.client_chunks, ours)
+    upstream_framing, client_framing = framings(row, bodies)
+    upstream = parse_events(
+        bodies.upstream_response or b"", bodies.upstream_chunks, upstream_framing
+    )
+    client = parse_events(bodies.client_response or b"", bodies.client_chunks, client_framing)
     feed = None
-    asked = asked_of(row, bodies)
-    if not bodies.same_response and asked is not None and (way := way_of(row, bodies)):
+    client_request = client_request_of(row, bodies)
+    if (
+        not bodies.same_response
+        and client_request is not None
+        and (translators := translators_of(row, bodies))
+    ):
         try:
-            feed = way.feed(asked)
+            feed = translators.stream_translator(client_request)
         except GatewayError:
             feed = None
-    passed = bodies.same_response
-    line = timeline(upstream, client, feed if not passed else None)
+    same_response = bodies.same_response
+    line = build_timeline(upstream, client, feed if not same_response else None)
     return {
         "line": line,
-        "linked": passed or feed is not None,
-        "passed": passed,
+        "linked": same_response or feed is not None,
+        "passthrough": same_response,
         "axes": [
             _axis(upstream, line.last_ms),
-            _axis(upstream if passed else client, line.last_ms),
+            _axis(upstream if same_response else client, line.last_ms),
         ],
         "cut": [name for name in bodies.truncated if name.endswith("response")],
-        "most": _MOST_TEXT,
+        "limit": _MAX_TEXT_LENGTH,
     }
 
 
-def _axis(found: list[Event], last_ms: float) -> list[dict[str, float]]:
+def _axis(events: list[Event], last_ms: float) -> list[dict[str, float]]:
     """Bars of how many events came when."""
-    times = [event.at_ms for event in found if event.at_ms is not None]
+    times = [event.at_ms for event in events if event.at_ms is not None]
     slots = density(times, last_ms) if last_ms > 0 else []
-    most = max(slots, default=0)
+    highest = max(slots, default=0)
     return [
-        {"x": n, "h": (high := round(max(2.0, count / most * _AXIS_HEIGHT), 1)), "y": 16 - high}
+        {"x": n, "h": (high := round(max(2.0, count / highest * _AXIS_HEIGHT), 1)), "y": 16 - high}
         for n, count in enumerate(slots)
         if count
     ]
@@ -59,27 +65,29 @@ def _axis(found: list[Event], last_ms: float) -> list[dict[str, float]]:
 def answer(row: RequestLog, bodies: Bodies) -> list[dict[str, str]]:
     """What the model said, part by part; empty where that can not be read."""
     data = bodies.upstream_response
-    way = way_of(row, bodies)
-    if way is None or not data:
+    translators = translators_of(row, bodies)
+    if translators is None or not data:
         return []
-    provider = way.upstream_dialect.provider
+    provider = translators.upstream_dialect.provider
     try:
-        whole = decoded(data)
-        if whole is not None:
-            return _parts(unfold(provider.parse_response(whole, way.traits, None)))
-        parser = provider.stream_parser(way.traits, None)
-        found: list[Any] = []
-        for event in events(data, bodies.upstream_chunks, framings(row, bodies)[0]):
-            found += parser.feed(Frame(event.wire, event.text.encode()))
-        return _parts(found)
+        response = decoded(data)
+        if response is not None:
+            return _parts(
+                unfold_response(provider.parse_response(response, translators.traits, None))
+            )
+        parser = provider.stream_parser(translators.traits, None)
+        canonical_events: list[Any] = []
+        for event in parse_events(data, bodies.upstream_chunks, framings(row, bodies)[0]):
+            canonical_events += parser.feed(Frame(event.event_name, event.text.encode()))
+        return _parts(canonical_events)
     except (GatewayError, ValueError, KeyError, TypeError, AttributeError):
         return []
 
 
-def _parts(found: list[Any]) -> list[dict[str, str]]:
+def _parts(events: list[Any]) -> list[dict[str, str]]:
     """The blocks of a canonical stream, whole or broken off."""
     parts: list[dict[str, str]] = []
-    for event in found:
+    for event in events:
         if isinstance(event, BlockStart):
             parts.append({"kind": event.kind, "name": event.name, "text": ""})
         elif isinstance(event, Delta) and parts:

@@ -9,29 +9,30 @@ import msgspec
 from django.utils.translation import gettext as _
 
 from console.dialects import as_read
-from console.pages.requests.words import dialect_name, missing, size
-from console.tracing import Trace, compared, trace
-from console.tracing_lines import aligned, lines, visible
-from console.tracing_notes import notes
-from console.tracing_ways import Way
+from console.pages.requests.labels import dialect_name, missing_body_reason, size_label
+from console.tracing.changes import Trace, compare_bodies
+from console.tracing.diff_lines import align_lines, json_lines, visible_leaves
+from console.tracing.notes import change_notes
+from console.tracing.tracer import trace
+from console.tracing.translation_path import TranslationPath
 from gateway import store
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Verb
-from gateway.edge.endpoints import find
+from gateway.edge.endpoints import find_endpoint
 from gateway.models import RequestLog
 from gateway.providers.capabilities import traits_for
 from gateway.providers.catalog import resolve
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
 from gateway.routing.snapshot import model_of
 
 KINDS = ("moved", "converted", "added", "dropped")
 # A body this long is shown as it is: its lines would be too many to read.
-MOST_BYTES = 1_500_000
+MAX_BYTES = 1_500_000
 _VERBS: dict[str, Verb] = {"count_tokens": "count_tokens", "embed": "embed"}
 
 
-def way_of(row: RequestLog, bodies: Bodies | None) -> Way | None:
+def translators_of(row: RequestLog, bodies: Bodies | None) -> TranslationPath | None:
     """The translators of a request, by today's registry; None for dialects not spoken here."""
     if row.client_dialect not in DIALECTS or row.upstream_dialect not in DIALECTS:
         return None
@@ -45,11 +46,14 @@ def way_of(row: RequestLog, bodies: Bodies | None) -> Way | None:
     preset = resolve(row.provider)
     traits = model.traits if model else traits_for(preset.name if preset else "", row.model)
     if route is not None and route.default_max_output is not None:
-        traits = msgspec.structs.replace(traits, default_max_output=route.default_max_output)
+        max_output = route.default_max_output
+        traits = msgspec.structs.replace(
+            traits, default_max_output=max_output, agent_max_output=max_output
+        )
     edits = (
         (*model.provider.edits, *model.edits) if model else tuple(preset.edits if preset else ())
     )
-    return Way(
+    return TranslationPath(
         client=row.client_dialect,
         upstream=row.upstream_dialect,
         traits=traits,
@@ -65,24 +69,25 @@ def way_of(row: RequestLog, bodies: Bodies | None) -> Way | None:
 
 
 def verb_of(row: RequestLog) -> Verb:
-    """What was called, by the name of the path."""
-    endpoint = find(row.endpoint)
+    """The operation of a row: `generate` too for those that the gateway made itself."""
+    path = row.endpoint.rpartition(" ")[2]
+    endpoint = find_endpoint(path) if path.startswith("/") else None
     return _VERBS.get(endpoint.action, "generate") if endpoint is not None else "generate"
 
 
 def framings(row: RequestLog, bodies: Bodies) -> tuple[str, str]:
     """How the streams of the upstream and of the client are cut."""
     upstream, client = DIALECTS.get(row.upstream_dialect), DIALECTS.get(row.client_dialect)
-    shown = client.framing if client else "sse"
+    client_framing = client.framing if client else "sse"
     # Google's clients get an array where they did not ask for events.
-    if shown == "sse" and "json" in bodies.response_headers.get("content-type", ""):
-        shown = "array"
-    return (upstream.framing if upstream else "sse"), shown
+    if client_framing == "sse" and "json" in bodies.response_headers.get("content-type", ""):
+        client_framing = "array"
+    return (upstream.framing if upstream else "sse"), client_framing
 
 
 def decoded(data: bytes | None) -> Any:
     """A stored body's JSON; None for one that is none, or was cut."""
-    if data is None or len(data) > MOST_BYTES:
+    if data is None or len(data) > MAX_BYTES:
         return None
     try:
         body = msgspec.json.decode(data)
@@ -91,7 +96,7 @@ def decoded(data: bytes | None) -> Any:
     return body if isinstance(body, dict) else None
 
 
-def asked_of(row: RequestLog, bodies: Bodies) -> Any:
+def client_request_of(row: RequestLog, bodies: Bodies) -> Any:
     """The client's JSON as its dialect reads it, with what stood in the path; None if unknown."""
     body = decoded(bodies.client_request)
     if body is None or row.passthrough or row.client_dialect not in DIALECTS:
@@ -99,107 +104,148 @@ def asked_of(row: RequestLog, bodies: Bodies) -> Any:
     return as_read(row.client_dialect, body, row.requested_model, stream=row.stream)
 
 
+def _side_note(dialect: str, body: bytes | None) -> str:
+    """The dialect of one side and the size of its body."""
+    return f"{dialect_name(dialect)} · {size_label(body)}"
+
+
 def request_sides(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
     """Client sent, upstream got."""
-    sent, got = asked_of(row, bodies), decoded(bodies.upstream_request)
+    client_request, upstream_request = (
+        client_request_of(row, bodies),
+        decoded(bodies.upstream_request),
+    )
     labels = {
         "left_title": _("Client sent"),
-        "left_note": f"{dialect_name(row.client_dialect)} · {size(bodies.client_request)}",
-        "right_title": _("Upstream got"),
-        "right_note": f"{dialect_name(row.upstream_dialect)} · {size(bodies.upstream_request)}",
+        "left_note": _side_note(row.client_dialect, bodies.client_request),
+        "right_title": _("Upstream received"),
+        "right_note": _side_note(row.upstream_dialect, bodies.upstream_request),
     }
     if bodies.upstream_request is None:
-        return {**labels, "left_only": sent, "missing": missing("upstream_request", row)}
-    if sent is None or got is None:
+        return {
+            **labels,
+            "left_only": client_request,
+            "missing": missing_body_reason("upstream_request", row),
+        }
+    if client_request is None or upstream_request is None:
         return {**labels, "unreadable": _unreadable(bodies, "request")}
-    found, told = _request_trace(row, bodies, sent, got)
+    request_trace, notice = _request_trace(row, bodies, client_request, upstream_request)
     adaptations = row.adaptations
-    return {**labels, **_sides(found, sent, got, adaptations), "told": told}
+    return {
+        **labels,
+        **_sides(request_trace, client_request, upstream_request, adaptations),
+        "notice": notice,
+    }
 
 
 def _request_trace(
-    row: RequestLog, bodies: Bodies, sent: dict[str, Any], got: dict[str, Any]
+    row: RequestLog,
+    bodies: Bodies,
+    client_request: dict[str, Any],
+    upstream_request: dict[str, Any],
 ) -> tuple[Trace, str]:
     """The marks, and a sentence where they may not be of that very translation."""
     if row.passthrough:
-        return compared(sent, got), _("Passed through: both sides speak the same dialect.")
-    way = way_of(row, bodies)
-    if way is None:
-        return Trace({}, {}, complete=False), _(
-            "This gateway no longer speaks one of the dialects."
+        return compare_bodies(client_request, upstream_request), _(
+            "Pass-through: both sides use the same dialect."
         )
+    translators = translators_of(row, bodies)
+    if translators is None:
+        return Trace({}, {}, complete=False), _("One of the dialects is no longer supported.")
     try:
-        found = trace(sent, way.request, visible(sent), {("model",): ("model",)})
-    except GatewayError as error:
-        told = _("Marks are missing: today's settings refuse this request (%(why)s).")
-        return Trace({}, {}, complete=False), told % {"why": error.error.message}
-    again = way.request(sent)
-    if "model" in got:
-        again["model"] = got["model"]
-    if again != got:
-        return found, _(
-            "Settings or tables have changed since: the marks come from translating it again "
-            "today, and may differ from that day's in places."
+        request_trace = trace(
+            client_request,
+            translators.translate_request,
+            visible_leaves(client_request),
+            {("model",): ("model",)},
         )
-    return found, "" if found.complete else _("A large body: not every value was followed.")
+    except GatewayError as error:
+        notice = _("Changes are not marked: the current settings reject this request (%(why)s).")
+        return Trace({}, {}, complete=False), notice % {"why": error.error.message}
+    retranslated = translators.translate_request(client_request)
+    if "model" in upstream_request:
+        retranslated["model"] = upstream_request["model"]
+    if retranslated != upstream_request:
+        return request_trace, _(
+            "Settings have changed since. The marks come from translating the request again "
+            "now and may differ from the original translation."
+        )
+    return request_trace, "" if request_trace.complete else _(
+        "Large body: not every value is traced."
+    )
 
 
 def response_sides(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
     """Upstream answered, client got, of an answer that was not streamed."""
     client = bodies.upstream_response if bodies.same_response else bodies.client_response
-    answered, shown = decoded(bodies.upstream_response), decoded(client)
+    upstream_response, client_response = decoded(bodies.upstream_response), decoded(client)
     labels = {
-        "left_title": _("Upstream answered"),
-        "left_note": f"{dialect_name(row.upstream_dialect)} · {size(bodies.upstream_response)}",
-        "right_title": _("Client got"),
-        "right_note": f"{dialect_name(row.client_dialect)} · {size(client)}",
+        "left_title": _("Upstream sent"),
+        "left_note": _side_note(row.upstream_dialect, bodies.upstream_response),
+        "right_title": _("Client received"),
+        "right_note": _side_note(row.client_dialect, client),
     }
     if not bodies.upstream_response:
         return {
             **labels,
             "left_only": None,
-            "right_only": shown,
-            "missing": missing("upstream_response", row),
+            "right_only": client_response,
+            "missing": missing_body_reason("upstream_response", row),
         }
-    if row.stream and (answered is None or shown is None):
+    if row.stream and (upstream_response is None or client_response is None):
         return {**labels, "streamed": True}
-    if answered is None or shown is None:
+    if upstream_response is None or client_response is None:
         return {**labels, "unreadable": _unreadable(bodies, "response")}
-    found, told = _response_trace(row, bodies, answered, shown)
-    return {**labels, **_sides(found, answered, shown, []), "told": told}
+    response_trace, notice = _response_trace(row, bodies, upstream_response, client_response)
+    return {
+        **labels,
+        **_sides(response_trace, upstream_response, client_response, []),
+        "notice": notice,
+    }
 
 
 def _response_trace(
-    row: RequestLog, bodies: Bodies, answered: dict[str, Any], shown: dict[str, Any]
+    row: RequestLog,
+    bodies: Bodies,
+    upstream_response: dict[str, Any],
+    client_response: dict[str, Any],
 ) -> tuple[Trace, str]:
     if bodies.same_response:
-        return compared(answered, shown), _("Passed through as it came.")
-    way, asked = way_of(row, bodies), asked_of(row, bodies)
-    if way is None or asked is None:
+        return compare_bodies(upstream_response, client_response), _("Passed through unchanged.")
+    translators, client_request = translators_of(row, bodies), client_request_of(row, bodies)
+    if translators is None or client_request is None:
         return Trace({}, {}, complete=False), ""
     try:
-        return trace(answered, way.response(asked), visible(answered)), ""
+        return trace(
+            upstream_response,
+            translators.response_translator(client_request),
+            visible_leaves(upstream_response),
+        ), ""
     except (GatewayError, ValueError, TypeError, KeyError, AttributeError):
         # A refusal: its words went through the errors' translation, which is short enough.
-        return Trace({}, {}, complete=False), _("An error: it was put into the client's words.")
+        return Trace({}, {}, complete=False), _(
+            "Error response, translated to the client's format."
+        )
 
 
-def _sides(found: Trace, left: Any, right: Any, adaptations: list[Any]) -> dict[str, Any]:
-    kept = [row for row in adaptations if isinstance(row, dict)]
-    told = notes(found, kept, left, right)
+def _sides(side_trace: Trace, left: Any, right: Any, adaptations: list[Any]) -> dict[str, Any]:
+    adaptation_rows = [row for row in adaptations if isinstance(row, dict)]
+    note_list = change_notes(side_trace, adaptation_rows, left, right)
     counts: Counter[str] = Counter()
-    for note in told:
-        counts[note.kind] += note.times
+    for note in note_list:
+        counts[note.kind] += note.count
     return {
-        "rows": aligned(lines(left, found.source), lines(right, found.target), found),
-        "notes": told,
+        "rows": align_lines(
+            json_lines(left, side_trace.source), json_lines(right, side_trace.target), side_trace
+        ),
+        "notes": note_list,
         "counts": [(kind, counts[kind]) for kind in KINDS if counts[kind]],
-        "complete": found.complete,
+        "complete": side_trace.complete,
     }
 
 
 def _unreadable(bodies: Bodies, which: str) -> str:
     cut = [name for name in bodies.truncated if name.endswith(which)]
     if cut:
-        return _("Too large to be stored whole, so the two sides can not be compared.")
-    return _("Not JSON, so the two sides can not be compared.")
+        return _("The body was too large to store completely, so the sides cannot be compared.")
+    return _("Not JSON, so the sides cannot be compared.")

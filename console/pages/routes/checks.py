@@ -1,4 +1,4 @@
-"""What is wrong with a draft: errors keep it from being saved, warnings do not."""
+"""Checks of a route draft: errors prevent saving, warnings do not."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 from django.utils.translation import gettext as _
 
 from console.forms.routes import Draft
-from console.pages.routes.words import FEATURES
+from console.pages.routes.labels import FEATURES
 from gateway.providers.catalog import resolve
+from gateway.routing.candidates import supports_feature
 from gateway.routing.document import Document, StepDoc
-from gateway.routing.plan import able
 from gateway.routing.snapshot import Model, Snapshot, Target
 from gateway.store.compile import is_pattern, specificity
 from gateway.store.routes import compiled
@@ -20,25 +20,25 @@ from gateway.store.routes import compiled
 Level = Literal["bad", "warn", "todo"]
 BAD: Level = "bad"
 WARN: Level = "warn"
-LACKING: Level = "todo"
+INCOMPLETE: Level = "todo"
 
 
 class Fix(NamedTuple):
-    """A button that mends it: what it does to the draft, and its words."""
+    """A button that fixes the finding: its action on the draft, and its label."""
 
-    do: str
+    action: str
     label: str
 
 
 class Check(NamedTuple):
-    """One finding; `lead` is the sentence in bold, `field` where it stands in the form.
+    """One finding; `title` is the sentence in bold, `field` where it stands in the form.
 
     `missing` is for what is not there, which a new route need not have from the start.
     """
 
     level: Level
-    lead: str
-    rest: str = ""
+    title: str
+    detail: str = ""
     fix: Fix | None = None
     field: str = ""
     missing: bool = False
@@ -59,26 +59,28 @@ class Case(NamedTuple):
 
 def check(case: Case) -> list[Check]:
     """All findings, errors first."""
-    found = [finding for rule in _RULES for finding in rule(case)]
-    return sorted(found, key=lambda finding: finding.level != BAD)
+    findings = [finding for rule in _RULES for finding in rule(case)]
+    return sorted(findings, key=lambda finding: finding.level != BAD)
 
 
 def blocks(checks: list[Check]) -> bool:
-    """Whether the draft must not be saved."""
+    """Whether the findings prevent saving."""
     return any(finding.level == BAD for finding in checks)
 
 
-def softened(checks: list[Check], left: Collection[str]) -> list[Check]:
+def soften_new_route(checks: list[Check], submitted_fields: Collection[str]) -> list[Check]:
     """The findings of a new route: what is missing is yet to do, unless its field was `left`."""
     return [
-        found._replace(level=LACKING) if found.missing and found.field not in left else found
-        for found in checks
+        finding._replace(level=INCOMPLETE)
+        if finding.missing and finding.field not in submitted_fields
+        else finding
+        for finding in checks
     ]
 
 
 def _fields(case: Case) -> Iterator[Check]:
-    for name, words in case.draft.errors.items():
-        yield Check(BAD, _("A field is not understood:"), words, field=name)
+    for name, message in case.draft.errors.items():
+        yield Check(BAD, _("Invalid value:"), message, field=name)
 
 
 def _name(case: Case) -> Iterator[Check]:
@@ -86,80 +88,89 @@ def _name(case: Case) -> Iterator[Check]:
     if not name:
         yield Check(BAD, _("The route has no name."), field="name", missing=True)
     elif is_pattern(name) or len(name) > 200 or any(c.isspace() for c in name):
-        words = _("Names have no spaces and no wildcards; those go into “also answers to”.")
-        yield Check(BAD, _("The name can not be used."), words, field="name")
+        detail = _("Names cannot contain spaces or wildcards. Add patterns as aliases.")
+        yield Check(BAD, _("This name is not allowed."), detail, field="name")
     elif name != case.saved_name and name in case.snapshot.routes:
-        yield Check(BAD, _("There is a route %s already.") % name, field="name")
+        yield Check(BAD, _("A route named %s already exists.") % name, field="name")
     elif case.saved_name and name != case.saved_name:
-        words = _("Clients that ask for %s get an error, unless you add it as another name.")
-        yield Check(WARN, _("The route gets a new name."), words % case.saved_name)
+        detail = _("Clients that request %s will get an error, unless you add it as an alias.")
+        yield Check(WARN, _("The route will be renamed."), detail % case.saved_name)
 
 
 def _aliases(case: Case) -> Iterator[Check]:
-    others = {a: r for a, r in case.snapshot.aliases.items() if r != case.saved_name}
-    wild = [(p, r) for p, r in case.snapshot.wildcards if r != case.saved_name]
-    taken = {**others, **dict(wild)}
+    exact = {a: r for a, r in case.snapshot.aliases.items() if r != case.saved_name}
+    wildcards = [(p, r) for p, r in case.snapshot.wildcards if r != case.saved_name]
+    used = {**exact, **dict(wildcards)}
     for alias in case.document.aliases:
-        holder = taken.get(alias)
+        holder = used.get(alias)
         if holder is not None:
-            words = _("One name leads to one route: remove it here or there.")
-            yield Check(BAD, _("%(a)s leads to %(r)s.") % {"a": alias, "r": holder}, words)
+            detail = _("An alias can belong to only one route. Remove it from one of them.")
+            yield Check(BAD, _("%(a)s is an alias of %(r)s.") % {"a": alias, "r": holder}, detail)
         elif alias in case.snapshot.routes and alias != case.saved_name:
-            words = _("The route answers first, so this name would never be used.")
-            yield Check(BAD, _("%s is a route of its own.") % alias, words)
+            detail = _("Route names take precedence, so this alias would never match.")
+            yield Check(BAD, _("%s is the name of another route.") % alias, detail)
         elif alias == case.document.name:
-            yield Check(WARN, _("%s is the name of the route anyway.") % alias)
+            yield Check(WARN, _("%s is already the name of this route.") % alias)
         elif is_pattern(alias):
-            yield from _overlaps(case, alias, wild, others)
+            yield from _overlaps(case, alias, wildcards, exact)
 
 
 def _overlaps(
-    case: Case, pattern: str, wild: list[tuple[str, str]], exact: dict[str, str]
+    case: Case, pattern: str, wildcards: list[tuple[str, str]], exact: dict[str, str]
 ) -> Iterator[Check]:
-    """Names for which more than one route is meant, and who gets them."""
-    for other, route in wild:
-        if fnmatch.fnmatchcase(other.replace("*", "x"), pattern) or fnmatch.fnmatchcase(
-            pattern.replace("*", "x"), other
+    """Names that match more than one route, and which route takes precedence."""
+    for other_pattern, route in wildcards:
+        if fnmatch.fnmatchcase(other_pattern.replace("*", "x"), pattern) or fnmatch.fnmatchcase(
+            pattern.replace("*", "x"), other_pattern
         ):
-            first = min(pattern, other, key=specificity)
-            words = _("The more specific one, %s, goes first.") % first
-            lead = _("%(a)s and %(b)s of %(r)s overlap.") % {"a": pattern, "b": other, "r": route}
-            yield Check(WARN, lead, words)
-    named = [*case.snapshot.routes, *exact]
-    held = [n for n in named if n != case.saved_name and fnmatch.fnmatchcase(n, pattern)]
-    if held:
-        lead = _("%(a)s leaves out %(names)s.") % {"a": pattern, "names": ", ".join(held[:3])}
-        yield Check(WARN, lead, _("They are names of other routes."))
+            first = min(pattern, other_pattern, key=specificity)
+            detail = _("The more specific pattern, %s, takes precedence.") % first
+            title = _("%(a)s and %(b)s of %(r)s overlap.") % {
+                "a": pattern,
+                "b": other_pattern,
+                "r": route,
+            }
+            yield Check(WARN, title, detail)
+    exact_names = [*case.snapshot.routes, *exact]
+    shadowed = [n for n in exact_names if n != case.saved_name and fnmatch.fnmatchcase(n, pattern)]
+    if shadowed:
+        title = _("%(a)s does not match %(names)s.") % {
+            "a": pattern,
+            "names": ", ".join(shadowed[:3]),
+        }
+        yield Check(WARN, title, _("These are names of other routes."))
 
 
 def _loops(case: Case) -> Iterator[Check]:
     for name in case.document.fallbacks:
-        other = case.snapshot.routes.get(name)
+        fallback = case.snapshot.routes.get(name)
         if name in {case.document.name, case.saved_name}:
             yield Check(BAD, _("The route falls back to itself."), field="fallback")
-        elif other is None:
-            words = _("Only routes can be fallen back to.")
-            yield Check(BAD, _("There is no route %s.") % name, words, field="fallback")
-        elif case.saved_name in other.fallbacks:
-            words = _("Each is tried once, so it ends, but not as one might think.")
-            yield Check(WARN, _("%s falls back to this route too.") % name, words)
+        elif fallback is None:
+            detail = _("A fallback must be an existing route.")
+            yield Check(BAD, _("Route %s does not exist.") % name, detail, field="fallback")
+        elif case.saved_name in fallback.fallbacks:
+            detail = _("Each route is tried only once.")
+            yield Check(WARN, _("%s also falls back to this route.") % name, detail)
 
 
 def _targets(case: Case) -> Iterator[Check]:
     if not case.document.fallbacks and not any(step.targets for step in case.document.steps):
-        words = _("Add a model to its first step.")
-        yield Check(BAD, _("The route has no target."), words, field="targets", missing=True)
+        detail = _("Add a model to the first step.")
+        yield Check(BAD, _("The route has no target."), detail, field="targets", missing=True)
         return
     for number, step in enumerate(case.document.steps, start=1):
         if not step.targets:
-            yield Check(BAD, _("Step %d has no target.") % number, _("Add one or remove the step."))
+            yield Check(
+                BAD, _("Step %d has no target.") % number, _("Add a target or remove the step.")
+            )
         labels = [target.model for target in step.targets]
         for label in dict.fromkeys(labels):
             if labels.count(label) > 1:
-                yield Check(WARN, _("%s stands twice in one step.") % _short(label))
+                yield Check(WARN, _("%s is in this step twice.") % _short(label))
             if case.model(label) is None:
-                words = _("It is not among the models, or it or its provider is switched off.")
-                yield Check(BAD, _("%s can not be called.") % label, words)
+                detail = _("The model does not exist, or it or its provider is disabled.")
+                yield Check(BAD, _("%s is not available.") % label, detail)
 
 
 def _keys(case: Case) -> Iterator[Check]:
@@ -174,8 +185,8 @@ def _keys(case: Case) -> Iterator[Check]:
     ]
     level = BAD if len(missing) == len(providers) else WARN
     for provider in missing:
-        words = _("Its calls would be refused. Add the key on the page Providers.")
-        yield Check(level, _("%s has no key.") % provider.name, words)
+        detail = _("Its requests would be refused. Add an API key under Providers.")
+        yield Check(level, _("%s has no API key.") % provider.name, detail)
 
 
 def _weights(case: Case) -> Iterator[Check]:
@@ -184,13 +195,13 @@ def _weights(case: Case) -> Iterator[Check]:
             continue
         live = [target for target in step.targets if target.enabled]
         if live and not any(target.weight > 0 for target in live):
-            words = _("At least one target needs a weight above 0.")
-            yield Check(BAD, _("All weights of step %d are 0.") % number, words)
+            detail = _("At least one target needs a weight above 0.")
+            yield Check(BAD, _("All weights of step %d are 0.") % number, detail)
 
 
 def _gaps(case: Case) -> Iterator[Check]:
     for step, draft in zip(case.document.steps, case.draft.steps, strict=True):
-        if step.able:
+        if step.require_capabilities:
             continue
         for target in step.targets:
             model = case.model(target.model)
@@ -200,48 +211,58 @@ def _gaps(case: Case) -> Iterator[Check]:
 
 def _gap(step: StepDoc, key: str, model: Model) -> Iterator[Check]:
     target = Target(id=0, model=model)
-    missing = [f for f in FEATURES if f not in step.refuses and not able(target, f)]
+    missing = [f for f in FEATURES if f not in step.excludes and not supports_feature(target, f)]
     if not missing:
         return
-    named = _(" or ").join(str(FEATURES[feature]) for feature in missing)
-    lead = _("%(model)s can not take %(what)s.") % {"model": model.name, "what": named}
+    features = _(" or ").join(str(FEATURES[feature]) for feature in missing)
+    title = _("%(model)s does not support %(features)s.") % {
+        "model": model.name,
+        "features": features,
+    }
     if missing == ["images"]:
-        rest, fix = _("They would be dropped."), Fix(f"text-only:{key}", _("Limit to text"))
+        detail, fix = _("They would be dropped."), Fix(f"text-only:{key}", _("Limit to text"))
     else:
-        rest = _("A request that uses it would lose it.")
-        fix = Fix(f"able:{key}", _("Skip it for such requests"))
-    yield Check(WARN, lead, rest, fix)
+        detail = _("It would be dropped from requests that use it.")
+        fix = Fix(f"require_capabilities:{key}", _("Skip for these requests"))
+    yield Check(WARN, title, detail, fix)
 
 
 def _context(case: Case) -> Iterator[Check]:
-    above: int | None = None
+    largest_above: int | None = None
     for number, step in enumerate(case.document.steps, start=1):
         windows = [m.traits.context_window for t in step.targets if (m := case.model(t.model))]
-        known = [window for window in windows if window is not None]
+        window_sizes = [window for window in windows if window is not None]
         for target in step.targets:
             model = case.model(target.model)
             window = model.traits.context_window if model is not None else None
             if window is not None and step.min_context is not None and window < step.min_context:
-                words = _("It has %(has)s tokens, the step starts at %(least)s.") % {
-                    "has": f"{window:,}",
-                    "least": f"{step.min_context:,}",
+                detail = _(
+                    "It has %(window)s tokens, but the step requires at least %(minimum)s."
+                ) % {
+                    "window": f"{window:,}",
+                    "minimum": f"{step.min_context:,}",
                 }
-                lead = _("The context of %s is too small.") % _short(target.model)
-                yield Check(BAD, lead, words)
-        if "context_length" in step.on and above and known and max(known) <= above:
-            words = _("No target of it takes more than those above.")
-            yield Check(WARN, _("Step %d does not help a long context.") % number, words)
-        above = max([above or 0, *known])
+                title = _("The context window of %s is too small.") % _short(target.model)
+                yield Check(BAD, title, detail)
+        if (
+            "context_length" in step.fallback_on
+            and largest_above
+            and window_sizes
+            and max(window_sizes) <= largest_above
+        ):
+            detail = _("None of its targets has a larger context window than those above.")
+            yield Check(WARN, _("Step %d does not help with long contexts.") % number, detail)
+        largest_above = max([largest_above or 0, *window_sizes])
 
 
 def _conditions(case: Case) -> Iterator[Check]:
-    if case.document.steps and case.document.steps[0].on:
-        words = _("Nothing stands above it that could fail.")
-        yield Check(WARN, _("The first step has failures to be entered on."), words)
+    if case.document.steps and case.document.steps[0].fallback_on:
+        detail = _("There is no step before it that could fail.")
+        yield Check(WARN, _("The first step has error conditions."), detail)
     try:
         compiled(case.document, case.snapshot)
     except ValueError as error:
-        yield Check(BAD, _("The route can not be used:"), str(error))
+        yield Check(BAD, _("This route is invalid:"), str(error))
 
 
 def _short(label: str) -> str:

@@ -9,52 +9,59 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.access import is_admin
-from console.forms.routes import Draft, act, document_from, draft_from, draft_of
-from console.pages.routes import present, words, yamltext
-from console.pages.routes.checks import Case, Check, blocks, check, softened
-from console.pages.routes.figures import figures, traffic
-from console.pages.routes.trial import Trial, run, trial_from
+from console.forms.routes import (
+    Draft,
+    apply_action,
+    document_from,
+    draft_from_document,
+    draft_from_form,
+)
+from console.pages.routes import labels, presentation, yamltext
+from console.pages.routes.checks import Case, Check, blocks, check, soften_new_route
+from console.pages.routes.dry_run import DryRunPanel, panel_from_form, run
+from console.pages.routes.metrics import target_metrics, traffic
 from gateway import models
 from gateway.routing.document import Document, StepDoc
 from gateway.routing.snapshot import Snapshot
 from gateway.store import load_snapshot
 from gateway.store.routes import Conflict, Current, current, restored, save_route
 
-OVER = "save-over"
+SAVE_OVER = "save-over"
 # What a new route begins with.
 EMPTY = Document(name="", steps=(StepDoc(),))
 # What it can not be without.
-NEEDED = ("name", "targets")
+REQUIRED_FIELDS = ("name", "targets")
 
 
 @dataclass(slots=True)
-class Bench:
-    """What is worked on: the saved route (None for a new one), the draft, what came of it.
+class EditorState:
+    """State of the editor: the saved route (None for a new one), the draft, its checks.
 
-    `number` is the version that the draft began with, `base` what it said. `left` are the
-    fields of a new route that were left empty, all of them once somebody tried to save it.
+    `number` is the version the draft is based on, `base` its document. `submitted_fields` are
+    required fields of a new route that were submitted empty; all of them after a save.
     """
 
     row: models.Route | None
     number: int
     base: Document
     draft: Draft
-    trial: Trial
+    dry_run: DryRunPanel
     snapshot: Snapshot
     document: Document
     checks: list[Check] = field(default_factory=list)
-    said: str = ""
+    status_message: str = ""
     review: bool = False
-    left: tuple[str, ...] = ()
-    theirs: list[str] | None = None
-    newer: int = 0
+    submitted_fields: tuple[str, ...] = ()
+    conflicting_changes: list[str] | None = None
+    conflicting_version: int = 0
     status: int = 200
 
     @property
@@ -63,134 +70,174 @@ class Bench:
         return self.row.name if self.row is not None else ""
 
     @property
+    def fixed(self) -> bool:
+        """Whether a file or the environment owns the route, so that it is read-only here."""
+        return self.row is not None and self.row.fixed
+
+    @property
     def findings(self) -> list[Check]:
         """The checks as they are shown."""
-        return self.checks if self.row is not None else softened(self.checks, self.left)
+        return (
+            self.checks
+            if self.row is not None
+            else soften_new_route(self.checks, self.submitted_fields)
+        )
 
 
-def opened(row: models.Route | None) -> Bench:
+def open_editor(row: models.Route | None) -> EditorState:
     """The editor as it is before anything has been typed."""
-    now = current(row) if row is not None else Current(0, EMPTY)
-    draft = draft_of(now.document)
-    return _bench(row, now.number, now.document, draft, Trial())
+    current_version = current(row) if row is not None else Current(0, EMPTY)
+    draft = draft_from_document(current_version.document)
+    return _build_state(row, current_version.number, current_version.document, draft, DryRunPanel())
 
 
-def sent(request: HttpRequest, row: models.Route | None) -> Bench:
+def copy_route(row: models.Route) -> EditorState:
+    """A new route with the steps and options of `row`; its aliases stay with the original."""
+    document = current(row).document
+    name = _free_name(row.name)
+    draft = draft_from_document(msgspec.structs.replace(document, name=name, aliases=()))
+    return _build_state(None, 0, EMPTY, draft, DryRunPanel())
+
+
+def _free_name(name: str) -> str:
+    used_names = set(models.Route.objects.values_list("name", flat=True))
+    copy_name = f"{name}-copy"
+    return next(
+        n for n in (copy_name, *(f"{copy_name}-{i}" for i in range(2, 1000))) if n not in used_names
+    )
+
+
+def simulate(state: EditorState, post: QueryDict) -> None:
+    """Simulate the request that the form describes, on the route as it is."""
+    state.dry_run = panel_from_form(post)
+    run(state.dry_run, state.document, state.snapshot, state.saved_name)
+
+
+def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
     """The editor as it was sent, after its button has done its work on the draft."""
-    do = request.POST.get("do", "check")
-    draft = draft_from(request.POST)
-    said = act(draft, do, request.POST)
-    told = dict(draft.errors)
+    action = request.POST.get("do", "check")
+    draft = draft_from_form(request.POST)
+    status_message = apply_action(draft, action, request.POST)
+    action_errors = dict(draft.errors)
     number = _number(request.POST.get("version", ""))
-    bench = _bench(row, number, _base(row, number), draft, trial_from(request.POST))
-    draft.errors |= told
-    bench.said = said
-    bench.review = do == "review"
-    tried = do in {"save", "review"}
-    bench.left = NEEDED if tried else tuple(set(request.POST.get("left", "").split()) & {*NEEDED})
+    state = _build_state(
+        row, number, _base_document(row, number), draft, panel_from_form(request.POST)
+    )
+    draft.errors |= action_errors
+    state.status_message = status_message
+    state.review = action == "review"
+    attempted = action in {"save", "review"}
+    state.submitted_fields = (
+        REQUIRED_FIELDS
+        if attempted
+        else tuple(set(request.POST.get("submitted", "").split()) & {*REQUIRED_FIELDS})
+    )
     # A result that is on the page stays, and stays true to the draft.
-    again = request.POST.get("dry-ran") == "1" and request.GET.get("live") != "1"
-    if do == "dry-run" or again:
-        run(bench.trial, bench.document, bench.snapshot, bench.saved_name)
-    return bench
+    rerun = request.POST.get("dry-ran") == "1" and request.GET.get("live") != "1"
+    if action == "dry-run" or rerun:
+        run(state.dry_run, state.document, state.snapshot, state.saved_name)
+    return state
 
 
-def _bench(
-    row: models.Route | None, number: int, base: Document, draft: Draft, trial: Trial
-) -> Bench:
+def _build_state(
+    row: models.Route | None, number: int, base: Document, draft: Draft, panel: DryRunPanel
+) -> EditorState:
     snapshot = load_snapshot()
     document = document_from(draft)
-    bench = Bench(row, number, base, draft, trial, snapshot, document)
-    bench.checks = check(Case(draft, document, snapshot, bench.saved_name))
-    return bench
+    state = EditorState(row, number, base, draft, panel, snapshot, document)
+    state.checks = check(Case(draft, document, snapshot, state.saved_name))
+    return state
 
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
-def _base(row: models.Route | None, number: int) -> Document:
+def _base_document(row: models.Route | None, number: int) -> Document:
     if row is None:
         return EMPTY
-    now = current(row)
-    if now.number == number:
-        return now.document
-    return restored(row, number) or now.document
+    current_version = current(row)
+    if current_version.number == number:
+        return current_version.document
+    return restored(row, number) or current_version.document
 
 
-def save(request: HttpRequest, bench: Bench, number: int) -> HttpResponse:
+def save(request: HttpRequest, state: EditorState, number: int) -> HttpResponse:
     """Write the draft, or say why not: 422 beside the checks, 409 if somebody was first."""
-    who = request.user.get_username()
-    if blocks(bench.checks):
-        bench.status = 422
-        return shown(request, bench)
-    note = ", ".join(words.changes(bench.base, bench.document))[:300] if bench.row else ""
+    username = request.user.get_username()
+    if blocks(state.checks):
+        state.status = 422
+        return render_editor(request, state)
+    note = ", ".join(labels.changes(state.base, state.document))[:300] if state.row else ""
     try:
-        version = save_route(bench.document, route=bench.row, number=number, who=who, note=note)
+        version = save_route(
+            state.document, route=state.row, number=number, who=username, note=note
+        )
     except Conflict as conflict:
-        return _overtaken(request, bench, conflict.current)
+        return _conflict(request, state, conflict.current)
     except ValueError as error:
-        bench.checks.insert(0, Check("bad", _("It could not be saved:"), str(error)))
-        bench.status = 422
-        return shown(request, bench)
+        state.checks.insert(0, Check("bad", _("Could not save:"), str(error)))
+        state.status = 422
+        return render_editor(request, state)
     messages.success(
         request, _("%(name)s saved as version %(number)d") % {
             "name": version.route.name, "number": version.number
         }
     )  # fmt: skip
-    return go(request, reverse("route", args=[version.route.name]))
+    return redirect_to(request, reverse("route", args=[version.route.name]))
 
 
-def _overtaken(request: HttpRequest, bench: Bench, now: Current) -> HttpResponse:
-    bench.theirs = words.changes(bench.base, now.document)
-    bench.newer = now.number
-    bench.status = 409
-    return shown(request, bench)
+def _conflict(request: HttpRequest, state: EditorState, current_version: Current) -> HttpResponse:
+    state.conflicting_changes = labels.changes(state.base, current_version.document)
+    state.conflicting_version = current_version.number
+    state.status = 409
+    return render_editor(request, state)
 
 
-def go(request: HttpRequest, url: str) -> HttpResponse:
+def redirect_to(request: HttpRequest, url: str) -> HttpResponse:
     """To another page, from a form as from htmx."""
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Redirect": url})
     return HttpResponseRedirect(url)
 
 
-def shown(request: HttpRequest, bench: Bench) -> HttpResponse:
+def render_editor(request: HttpRequest, state: EditorState) -> HttpResponse:
     """The page; with htmx its form alone, and for a check while typing what depends on it."""
     live = request.GET.get("live") == "1"
     template = "console/route.html"
     if request.headers.get("HX-Request"):
         template = "console/route_live.html" if live else "console/route_form.html"
-    return render(request, template, context(request, bench, live=live), status=bench.status)
+    return render(request, template, context(request, state, live=live), status=state.status)
 
 
-def context(request: HttpRequest, bench: Bench, *, live: bool = False) -> dict[str, Any]:
+def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> dict[str, Any]:
     """All that the editor's templates need."""
-    findings = bench.findings
-    pill, counted = present.counted(findings)
-    done = words.changes(bench.base, bench.document)
-    if not done and bench.draft.errors:
+    findings = state.findings
+    pill, pill_text = presentation.findings_pill(findings)
+    changes = labels.changes(state.base, state.document)
+    if not changes and state.draft.errors:
         # Something was typed, though nothing that could be saved: Save says what is wrong with it.
-        done = [_("a field that is not understood")]
-    found: dict[str, Any] = {
+        changes = [_("an invalid field")]
+    context_values: dict[str, Any] = {
         "page": "routes",
-        "bench": bench,
-        "draft": bench.draft,
-        "steps": present.steps(bench.draft, bench.document, bench.snapshot, figures()),
+        "state": state,
+        "draft": state.draft,
+        "steps": presentation.steps(state.draft, state.document, state.snapshot, target_metrics()),
         "checks": findings,
         "checks_pill": pill,
-        "checks_words": counted,
+        "checks_summary": pill_text,
         "blocked": blocks(findings),
-        "changes": done,
-        "may_edit": is_admin(request.user),
+        "changes": changes,
+        "may_edit": is_admin(request.user) and not state.fixed,
+        "may_dry_run": is_admin(request.user),
         "live": live,
-        **present.choices(bench.draft, bench.trial, bench.snapshot),
+        **presentation.choices(state.draft, state.dry_run, state.snapshot),
     }
-    if bench.review:
-        found["lines"] = yamltext.difference(bench.base, bench.document)
+    if state.review:
+        context_values["lines"] = yamltext.difference(state.base, state.document)
     if not live:
-        found["entries"] = present.entries(_rows(), bench.snapshot, traffic())
-    return found
+        context_values["entries"] = presentation.entries(_rows(), state.snapshot, traffic())
+    return context_values
 
 
 def _rows() -> Any:

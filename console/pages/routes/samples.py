@@ -21,7 +21,7 @@ PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5E"
     "rkJggg=="
 )
-WORDS_OF_A_LONG_ONE = 120_000
+LONG_SAMPLE_REPEATS = 120_000
 _SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string"}, "celsius": {"type": "number"}},
@@ -54,18 +54,18 @@ class Sample(NamedTuple):
 SAMPLES: dict[str, Sample] = {
     "text": Sample(_("Text")),
     "tools": Sample(_("Tools"), tools=True),
-    "result": Sample(_("A tool's result"), tools=True, result=True),
-    "image": Sample(_("Tools and an image"), tools=True, image=True),
+    "result": Sample(_("Tool result"), tools=True, result=True),
+    "image": Sample(_("Tools and image"), tools=True, image=True),
     "schema": Sample(_("JSON schema"), schema=True),
-    "long": Sample(_("Long context"), text="word " * WORDS_OF_A_LONG_ONE),
+    "long": Sample(_("Long context"), text="word " * LONG_SAMPLE_REPEATS),
 }
 
 
 def body(dialect: str, sample: str, model: str) -> dict[str, Any]:
     """The request as a client of the dialect sends it."""
     traits = Traits(model=model, mid_system=True, max_output=1024)
-    found = DIALECTS[dialect].provider.render_request(_request(SAMPLES[sample], model), traits)
-    return as_read(dialect, {**found.body, "model": model}, model, stream=True)
+    rendered = DIALECTS[dialect].provider.render_request(_request(SAMPLES[sample], model), traits)
+    return as_read(dialect, {**rendered.body, "model": model}, model, stream=True)
 
 
 def _request(sample: Sample, model: str) -> Request:
@@ -74,9 +74,12 @@ def _request(sample: Sample, model: str) -> Request:
         parts = (Image(data=PIXEL, media_type="image/png"), *parts)
     turns: tuple[Turn, ...] = (Turn(role="user", parts=parts),)
     if sample.result:
-        asked = ToolCall(id="call_1", name=_TOOL.name, arguments={"city": "Bergen"})
-        told = ToolResult(id="call_1", name=_TOOL.name, parts=(Text(text="Rain, 12 °C"),))
-        turns += (Turn(role="assistant", parts=(asked,)), Turn(role="user", parts=(told,)))
+        tool_call = ToolCall(id="call_1", name=_TOOL.name, arguments={"city": "Bergen"})
+        tool_result = ToolResult(id="call_1", name=_TOOL.name, parts=(Text(text="Rain, 12 °C"),))
+        turns += (
+            Turn(role="assistant", parts=(tool_call,)),
+            Turn(role="user", parts=(tool_result,)),
+        )
     schema = Output(format="schema", name="weather", schema=_SCHEMA, strict=True)
     return Request(
         model=model,

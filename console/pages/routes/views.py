@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -12,9 +13,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import admin, viewer
-from console.pages.routes import editor, present, words, yamltext
-from console.pages.routes.figures import traffic
+from console.pages.routes import editor, labels, presentation, yamltext
+from console.pages.routes.metrics import traffic
 from gateway import models
+from gateway.api.adopt import own
 from gateway.routing.document import Document, from_json
 from gateway.store import load_snapshot, purge_answers
 from gateway.store.routes import Conflict, current, restored, save_route
@@ -23,47 +25,74 @@ from gateway.store.routes import Conflict, current, restored, save_route
 @viewer
 @require_safe
 def routes(request: HttpRequest) -> HttpResponse:
-    """All routes with what they do and how much they carry."""
+    """All routes with their targets and traffic."""
     rows = models.Route.objects.order_by("name")
-    listed = present.entries(rows, load_snapshot(), traffic())
-    return render(request, "console/routes.html", {"page": "routes", "entries": listed})
+    entries = presentation.entries(rows, load_snapshot(), traffic())
+    return render(request, "console/routes.html", {"page": "routes", "entries": entries})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def route(request: HttpRequest, name: str) -> HttpResponse:
     """One route in the editor."""
-    view = _sent if request.method == "POST" else _opened
+    view = _submit_editor if request.method == "POST" else _show_editor
     answer: HttpResponse = view(request, name)
     return answer
 
 
 @viewer
-def _opened(request: HttpRequest, name: str) -> HttpResponse:
-    return editor.shown(request, editor.opened(_row(name)))
+def _show_editor(request: HttpRequest, name: str) -> HttpResponse:
+    return editor.render_editor(request, editor.open_editor(_row(name)))
 
 
 @admin
-def _sent(request: HttpRequest, name: str) -> HttpResponse:
-    return _answered(request, editor.sent(request, _row(name)))
+def _submit_editor(request: HttpRequest, name: str) -> HttpResponse:
+    row = _row(name)
+    if row.fixed:
+        return _read_only(request, row)
+    return _respond(request, editor.submit(request, row))
+
+
+def _read_only(request: HttpRequest, row: models.Route) -> HttpResponse:
+    """A route of a file or the environment: it can be tried, and not changed."""
+    state = editor.open_editor(row)
+    if request.POST.get("do") == "dry-run":
+        editor.simulate(state, request.POST)
+    else:
+        state.status = 409
+    return editor.render_editor(request, state)
 
 
 @admin
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """The editor with nothing in it."""
+    """The editor with nothing in it, or with a copy of the route named by `from`."""
     if request.method == "POST":
-        return _answered(request, editor.sent(request, None))
-    return editor.shown(request, editor.opened(None))
+        return _respond(request, editor.submit(request, None))
+    original = request.GET.get("from", "")
+    state = editor.copy_route(_row(original)) if original else editor.open_editor(None)
+    return editor.render_editor(request, state)
 
 
-def _answered(request: HttpRequest, bench: editor.Bench) -> HttpResponse:
-    do, _colon, number = request.POST.get("do", "").partition(":")
-    if do == "save":
-        return editor.save(request, bench, bench.number)
-    if do == editor.OVER and number.isdigit():
+@admin
+@require_POST
+def adopt(request: HttpRequest, name: str) -> HttpResponse:
+    """Make a route that a file or the environment owns the database's."""
+    row = _row(name)
+    with transaction.atomic():
+        adopted = own(row)
+    if adopted:
+        messages.success(request, _("%s was copied to the database and can be edited.") % name)
+    return editor.redirect_to(request, reverse("route", args=[name]))
+
+
+def _respond(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
+    action, _colon, number = request.POST.get("do", "").partition(":")
+    if action == "save":
+        return editor.save(request, state, state.number)
+    if action == editor.SAVE_OVER and number.isdigit():
         # The other side has been seen: from here on the draft is one of that version.
-        return editor.save(request, bench, int(number))
-    return editor.shown(request, bench)
+        return editor.save(request, state, int(number))
+    return editor.render_editor(request, state)
 
 
 @admin
@@ -71,28 +100,35 @@ def _answered(request: HttpRequest, bench: editor.Bench) -> HttpResponse:
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """Ask once more, then delete."""
     row = _row(name)
+    if row.fixed:
+        return _read_only(request, row)
     if request.method == "POST":
         row.delete()
         messages.success(request, _("%s deleted") % name)
-        return editor.go(request, reverse("routes"))
-    leaning = [r.name for r in models.Route.objects.order_by("name") if name in r.fallbacks]
+        return editor.redirect_to(request, reverse("routes"))
+    dependents = [r.name for r in models.Route.objects.order_by("name") if name in r.fallbacks]
     document = current(row).document
-    found = {"page": "routes", "name": name, "leaning": leaning, "aliases": document.aliases}
-    return render(request, "console/route_delete.html", found)
+    context = {
+        "page": "routes",
+        "name": name,
+        "dependents": dependents,
+        "aliases": document.aliases,
+    }
+    return render(request, "console/route_delete.html", context)
 
 
 @admin
 @require_http_methods(["GET", "HEAD", "POST"])
-def kept(request: HttpRequest, name: str) -> HttpResponse:
-    """How many answers the route has kept; a POST throws them away."""
+def cached_responses(request: HttpRequest, name: str) -> HttpResponse:
+    """Size of the route's response cache; a POST clears it."""
     row = _row(name)
     if request.method == "POST":
         purge_answers(name)
-        messages.success(request, _("The kept answers of %s were thrown away") % name)
-        return editor.go(request, reverse("route", args=[name]))
-    answers, size = models.CachedAnswer.objects.by_route().get(row.pk, (0, 0))
-    found = {"page": "routes", "name": name, "answers": answers, "bytes": size}
-    return render(request, "console/route_cache.html", found)
+        messages.success(request, _("The response cache of %s was cleared") % name)
+        return editor.redirect_to(request, reverse("route", args=[name]))
+    count, size = models.CachedResponse.objects.by_route().get(row.pk, (0, 0))
+    context = {"page": "routes", "name": name, "count": count, "bytes": size}
+    return render(request, "console/route_cache.html", context)
 
 
 class Version(NamedTuple):
@@ -107,30 +143,46 @@ class Version(NamedTuple):
 @viewer
 @require_safe
 def versions(request: HttpRequest, name: str) -> HttpResponse:
-    """What the route was, save by save, and what changed from one to the next."""
+    """The versions of a route and their changes."""
     row = _row(name)
-    now = current(row)
-    kept = list(models.RouteVersion.objects.of(row)[:200])
-    found = [_version(kept, place, now.number) for place in range(len(kept))]
-    if not kept or kept[0].number != now.number:
-        before = from_json(kept[0].document) if kept else None
-        done = words.changes(before, now.document) if before else []
-        found.insert(0, Version(now.number, None, done, latest=True))
-    shown = request.GET.get("show", "")
-    document = restored(row, int(shown)) if shown.isdigit() and len(shown) < 9 else None
-    lines = yamltext.difference(document, now.document) if document else []
-    values = {"page": "routes", "name": name, "versions": found, "lines": lines, "shown": shown}
-    return render(request, "console/route_versions.html", {**values, "now": now.number})
+    current_version = current(row)
+    stored_versions = list(models.RouteVersion.objects.of(row)[:200])
+    version_entries = [
+        _version(stored_versions, index, current_version.number)
+        for index in range(len(stored_versions))
+    ]
+    if not stored_versions or stored_versions[0].number != current_version.number:
+        newest_document = from_json(stored_versions[0].document) if stored_versions else None
+        changes = (
+            labels.changes(newest_document, current_version.document) if newest_document else []
+        )
+        version_entries.insert(0, Version(current_version.number, None, changes, latest=True))
+    selected = request.GET.get("show", "")
+    document = restored(row, int(selected)) if selected.isdigit() and len(selected) < 9 else None
+    lines = yamltext.difference(document, current_version.document) if document else []
+    context: dict[str, object] = {
+        "page": "routes",
+        "name": name,
+        "versions": version_entries,
+        "lines": lines,
+        "selected": selected,
+    }
+    context |= {"now": current_version.number, "fixed": row.fixed}
+    return render(request, "console/route_versions.html", context)
 
 
-def _version(kept: list[models.RouteVersion], place: int, newest: int) -> Version:
-    version = kept[place]
-    before = kept[place + 1] if place + 1 < len(kept) else None
-    done = words.changes(_read(before), _read(version)) if before is not None else []
-    return Version(version.number, version, done, latest=version.number == newest)
+def _version(stored_versions: list[models.RouteVersion], index: int, newest: int) -> Version:
+    version = stored_versions[index]
+    previous = stored_versions[index + 1] if index + 1 < len(stored_versions) else None
+    changes = (
+        labels.changes(_document_of(previous), _document_of(version))
+        if previous is not None
+        else []
+    )
+    return Version(version.number, version, changes, latest=version.number == newest)
 
 
-def _read(version: models.RouteVersion) -> Document:
+def _document_of(version: models.RouteVersion) -> Document:
     return from_json(version.document)
 
 
@@ -139,34 +191,38 @@ def _read(version: models.RouteVersion) -> Document:
 def restore(request: HttpRequest, name: str) -> HttpResponse:
     """Make an earlier version the present one, as a new version."""
     row = _row(name)
-    number, had = request.POST.get("number", ""), request.POST.get("version", "")
-    if not (number.isdigit() and had.isdigit()):
+    if row.fixed:
+        return _read_only(request, row)
+    number, expected = request.POST.get("number", ""), request.POST.get("version", "")
+    if not (number.isdigit() and expected.isdigit()):
         raise Http404
     document = restored(row, int(number))
     if document is None:
         raise Http404
-    who, note = request.user.get_username(), _("back to version %s") % number
+    who, note = request.user.get_username(), _("restored version %s") % number
     try:
-        saved = save_route(document, route=row, number=int(had), who=who, note=note)
+        saved = save_route(document, route=row, number=int(expected), who=who, note=note)
     except Conflict:
-        messages.error(request, _("The route was changed meanwhile; look at it again."))
-        return editor.go(request, reverse("route-versions", args=[name]))
+        messages.error(
+            request, _("The route has been changed in the meantime. Review it and try again.")
+        )
+        return editor.redirect_to(request, reverse("route-versions", args=[name]))
     except ValueError as error:
-        messages.error(request, _("Version %(n)s can not come back: %(why)s") % {
+        messages.error(request, _("Version %(n)s cannot be restored: %(why)s") % {
             "n": number, "why": error
         })  # fmt: skip
-        return editor.go(request, reverse("route-versions", args=[name]))
-    messages.success(request, _("%(name)s is version %(n)s again") % {"name": name, "n": number})
-    return editor.go(request, reverse("route", args=[saved.route.name]))
+        return editor.redirect_to(request, reverse("route-versions", args=[name]))
+    messages.success(request, _("%(name)s restored to version %(n)s") % {"name": name, "n": number})
+    return editor.redirect_to(request, reverse("route", args=[saved.route.name]))
 
 
 @viewer
 @require_safe
 def as_yaml(request: HttpRequest, name: str) -> HttpResponse:
     """The route as YAML, to read."""
-    said = yamltext.text(current(_row(name)).document)
+    yaml_document = yamltext.text(current(_row(name)).document)
     return render(
-        request, "console/route_yaml.html", {"page": "routes", "name": name, "text": said}
+        request, "console/route_yaml.html", {"page": "routes", "name": name, "text": yaml_document}
     )
 
 

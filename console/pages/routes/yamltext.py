@@ -9,7 +9,7 @@ import yaml
 
 from gateway.routing.document import Document, StepDoc, TargetDoc, as_json
 
-_USUAL: dict[Any, dict[str, Any]] = {
+_DEFAULTS: dict[Any, dict[str, Any]] = {
     Document: as_json(Document(name="")),
     StepDoc: as_json(Document(name="", steps=(StepDoc(),)))["steps"][0],
     TargetDoc: as_json(
@@ -27,42 +27,46 @@ class Line(NamedTuple):
 
 def text(document: Document) -> str:
     """The document without what is as usual."""
-    plain = _without_usual(as_json(document), Document)
-    plain["steps"] = [_step(step) for step in as_json(document)["steps"]]
-    found: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
-    return found
+    values = _without_defaults(as_json(document), Document)
+    values["steps"] = [_step(step) for step in as_json(document)["steps"]]
+    yaml_text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return yaml_text
 
 
 def _step(step: dict[str, Any]) -> dict[str, Any]:
-    found = _without_usual(step, StepDoc)
-    targets = [_without_usual(target, TargetDoc) for target in step["targets"]]
-    return {**found, "targets": targets}
+    fields = _without_defaults(step, StepDoc)
+    targets = [_without_defaults(target, TargetDoc) for target in step["targets"]]
+    return {**fields, "targets": targets}
 
 
-def _without_usual(said: dict[str, Any], kind: type) -> dict[str, Any]:
-    usual = _USUAL[kind]
+def _without_defaults(fields: dict[str, Any], kind: type) -> dict[str, Any]:
+    defaults = _DEFAULTS[kind]
     return {
-        name: _unlike(value, usual.get(name))
-        for name, value in said.items()
-        if value != usual.get(name)
+        name: _differing(value, defaults.get(name))
+        for name, value in fields.items()
+        if value != defaults.get(name)
     }
 
 
-def _unlike(value: Any, usual: Any) -> Any:
+def _differing(value: Any, default: Any) -> Any:
     """A value without what of it is as usual: limits say what they limit only."""
-    if not isinstance(value, dict) or not isinstance(usual, dict):
+    if not isinstance(value, dict) or not isinstance(default, dict):
         return value
-    return {name: said for name, said in value.items() if name not in usual or said != usual[name]}
+    return {
+        name: setting
+        for name, setting in value.items()
+        if name not in default or setting != default[name]
+    }
 
 
 def difference(before: Document, after: Document) -> list[Line]:
     """The lines that only one of them has, marked, with those around them."""
     old, new = text(before).splitlines(), text(after).splitlines()
     kinds = {"+": "add", "-": "drop", " ": "", "@": "gap"}
-    found = list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]
+    diff_lines = list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]
     return [
         Line(kinds[line[0]], "" if line[0] == "@" else line[1:])
-        for number, line in enumerate(found)
+        for number, line in enumerate(diff_lines)
         # What stands before the first difference needs no mark for what was left out.
         if number or line[0] != "@"
     ]

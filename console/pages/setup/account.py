@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods
 
-from console import progress
+from console import setup_progress
 from console.accounts import AdminExists, admin_exists, make_first_admin
 from console.forms.settings import RetentionForm
 from console.forms.setup import AccountForm
@@ -31,31 +31,31 @@ def account(request: HttpRequest) -> HttpResponse:
     if not holds_token(request):
         return locked(request)
     options = store.load_options()
-    given = request.POST if request.method == "POST" else None
-    person = AccountForm(given)
-    log = RetentionForm(given, options=options)
-    if given is None:
+    form_data = request.POST if request.method == "POST" else None
+    person = AccountForm(form_data)
+    log = RetentionForm(form_data, options=options)
+    if form_data is None:
         log.initial["body_days"] = log.initial["body_days"] or BODY_DAYS
     elif person.is_valid() and log.is_valid():
-        return _made(request, person, log)
+        return _create_account(request, person, log)
     context = {
         "person": person,
         "log": [(log[name], options.held[name]) for name in log.fields],
         **steps("account"),
     }
     return render(
-        request, "console/setup_account.html", context, status=200 if given is None else 422
+        request, "console/setup_account.html", context, status=200 if form_data is None else 422
     )
 
 
-def _made(request: HttpRequest, person: AccountForm, log: RetentionForm) -> HttpResponse:
+def _create_account(request: HttpRequest, person: AccountForm, log: RetentionForm) -> HttpResponse:
     name, password = person.cleaned_data["username"], person.cleaned_data["password"]
     try:
         user = make_first_admin(name, password)
     except AdminExists:
         return redirect("setup")
     store.set_options(log.values())
-    progress.advance("provider")
+    setup_progress.advance("provider")
     spend_token(request)
     user.backend = "django.contrib.auth.backends.ModelBackend"
     start_session(request, user)

@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from console import progress
-from console.pages.connect import connecting, is_part, light_context, newest_row
+from console import setup_progress
+from console.pages.connect import connect_context, is_partial, light_context, newest_row_id
 from console.pages.setup.gate import during, steps
 
 
@@ -15,14 +15,14 @@ from console.pages.setup.gate import during, steps
 @during("connect")
 def setup_connect(request: HttpRequest) -> HttpResponse:
     """The panels of the Connect page, within the first run."""
-    state = progress.state()
+    state = setup_progress.state()
     since = state.get("since")
     context = {
-        **connecting(request, str(state.get("route", ""))),
-        "light": light_context(since if isinstance(since, int) else newest_row()),
+        **connect_context(request, str(state.get("route", ""))),
+        "light": light_context(since if isinstance(since, int) else newest_row_id()),
         **steps("connect"),
     }
-    name = "connect_panels.html" if is_part(request) else "setup_connect.html"
+    name = "connect_panels.html" if is_partial(request) else "setup_connect.html"
     return render(request, f"console/{name}", context)
 
 
@@ -30,5 +30,5 @@ def setup_connect(request: HttpRequest) -> HttpResponse:
 @during("connect")
 def finish(request: HttpRequest) -> HttpResponse:
     """The first run is over, for good."""
-    progress.advance("done")
+    setup_progress.advance("done")
     return redirect("overview")

@@ -15,12 +15,12 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from console import progress
+from console import setup_progress
 from console.access import admin
 from console.accounts import admin_exists
 
 View = Callable[..., Any]
-_MARK = "setup"
+_SESSION_KEY = "setup"
 
 
 @never_cache
@@ -28,31 +28,31 @@ _MARK = "setup"
 def setup(request: HttpRequest) -> HttpResponse:
     """To the step that comes next; with a token in the URL, first take it out of there."""
     if admin_exists():
-        return cast("HttpResponse", _resumed(request))
+        return cast("HttpResponse", _resume(request))
     token = request.GET.get("setup", "")
     if token:
         if not _is_token(hashlib.sha256(token.encode()).hexdigest()):
             return locked(request, wrong=True)
-        request.session[_MARK] = hashlib.sha256(token.encode()).hexdigest()
+        request.session[_SESSION_KEY] = hashlib.sha256(token.encode()).hexdigest()
         return redirect("setup")
     return redirect("setup-account") if holds_token(request) else locked(request)
 
 
 @admin
-def _resumed(request: HttpRequest) -> HttpResponse:
-    step = progress.step()
+def _resume(request: HttpRequest) -> HttpResponse:
+    step = setup_progress.step()
     return redirect("overview" if step == "done" else f"setup-{step}")
 
 
 def holds_token(request: HttpRequest) -> bool:
     """Whether this browser showed the token that is valid now."""
-    return _is_token(request.session.get(_MARK, ""))
+    return _is_token(request.session.get(_SESSION_KEY, ""))
 
 
 def spend_token(request: HttpRequest) -> None:
     """The token has done its work."""
-    request.session.pop(_MARK, None)
-    _file().unlink(missing_ok=True)
+    request.session.pop(_SESSION_KEY, None)
+    _token_path().unlink(missing_ok=True)
 
 
 def locked(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
@@ -61,7 +61,7 @@ def locked(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
     return render(request, "console/setup_locked.html", context, status=403)
 
 
-def during(step: progress.Step) -> Callable[[View], View]:
+def during(step: setup_progress.Step) -> Callable[[View], View]:
     """A later step: for admins, and only while the first run is not finished."""
 
     def guard(view: View) -> View:
@@ -69,14 +69,14 @@ def during(step: progress.Step) -> Callable[[View], View]:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not admin_exists():
                 return redirect("setup")
-            return cast("HttpResponse", _inside(request, *args, **kwargs))
+            return cast("HttpResponse", run_view(request, *args, **kwargs))
 
         @admin
-        def _inside(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            now = progress.step()
-            order = [*progress.STEPS, "done"]
+        def run_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            current_step = setup_progress.step()
+            order = [*setup_progress.STEPS, "done"]
             # One may go back and look, never ahead of what is done.
-            if now == "done" or order.index(step) > order.index(now):
+            if current_step == "done" or order.index(step) > order.index(current_step):
                 return redirect("setup")
             return cast("HttpResponse", view(request, *args, **kwargs))
 
@@ -85,24 +85,24 @@ def during(step: progress.Step) -> Callable[[View], View]:
     return guard
 
 
-def steps(current: progress.Step) -> dict[str, Any]:
+def steps(current: setup_progress.Step) -> dict[str, Any]:
     """What the pages show above: where one is."""
-    reached = progress.STEPS.index(current)
+    reached = setup_progress.STEPS.index(current)
     return {
         "steps": [
             {"name": name, "number": number, "current": name == current, "past": number <= reached}
-            for number, name in enumerate(progress.STEPS, start=1)
+            for number, name in enumerate(setup_progress.STEPS, start=1)
         ]
     }
 
 
 def _is_token(digest: str) -> bool:
     try:
-        held = _file().read_text(encoding="utf-8").strip()
+        stored_digest = _token_path().read_text(encoding="utf-8").strip()
     except OSError:
         return False
-    return bool(held) and hmac.compare_digest(held.encode(), digest.encode())
+    return bool(stored_digest) and hmac.compare_digest(stored_digest.encode(), digest.encode())
 
 
-def _file() -> Path:
+def _token_path() -> Path:
     return Path(settings.DATA_DIR) / "setup_token"

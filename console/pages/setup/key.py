@@ -7,10 +7,10 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from console import progress
+from console import setup_progress
 from console.clients import KEY
 from console.forms.setup import KeyForm
-from console.pages.connect import newest_row
+from console.pages.connect import newest_row_id
 from console.pages.setup.gate import during, steps
 from gateway import store
 
@@ -21,9 +21,9 @@ from gateway import store
 def key(request: HttpRequest) -> HttpResponse:
     """Make the key. The answer to the form is the only page that ever holds it."""
     form = KeyForm(request.POST if request.method == "POST" else None)
-    context = {"form": form, "plain": "", "variable": KEY, **steps("key")}
+    context = {"form": form, "secret": "", "variable": KEY, **steps("key")}
     if form.is_valid():
-        _, context["plain"] = store.make_key(form.cleaned_data["name"])
-        progress.advance("connect", since=newest_row())
+        _, context["secret"] = store.make_key(form.cleaned_data["name"])
+        setup_progress.advance("connect", since=newest_row_id())
     status = 422 if request.method == "POST" and not form.is_valid() else 200
     return render(request, "console/setup_key.html", context, status=status)

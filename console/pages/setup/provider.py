@@ -10,8 +10,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from console import progress
-from console.forms.setup import DEMO, ProviderForm, offered
+from console import setup_progress
+from console.forms.setup import DEMO, ProviderForm, list_presets
 from console.pages.setup.gate import during, steps
 from gateway import store
 from gateway.models import Model, Provider, Route, Source, Target
@@ -22,53 +22,53 @@ from gateway.models import Model, Provider, Route, Source, Target
 @during("provider")
 def provider(request: HttpRequest) -> HttpResponse:
     """The ways to a first provider, and the going of one of them."""
-    way = request.POST.get("way", "")
-    if way == "found":
-        return _go_on("")
-    if way == DEMO:
-        return _go_on(DEMO)
+    choice = request.POST.get("choice", "")
+    if choice == "detected":
+        return _continue("")
+    if choice == DEMO:
+        return _continue(DEMO)
     form = ProviderForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        return _go_on(add(form.cleaned_data))
+        return _continue(add(form.cleaned_data))
     context = {
         "form": form,
-        "presets": offered(),
-        "found": Provider.objects.from_source(Source.ENVIRONMENT),
+        "presets": list_presets(),
+        "detected": Provider.objects.from_source(Source.ENVIRONMENT),
         **steps("provider"),
     }
     status = 422 if request.method == "POST" else 200
     return render(request, "console/setup_provider.html", context, status=status)
 
 
-def _go_on(route: str) -> HttpResponse:
-    progress.advance("key", **({"route": route} if route else {}))
+def _continue(route: str) -> HttpResponse:
+    setup_progress.advance("key", **({"route": route} if route else {}))
     return redirect("setup-key")
 
 
-def add(given: dict[str, Any]) -> str:
+def add(provider_data: dict[str, Any]) -> str:
     """The rows of a provider, and of a route if a model is named; the route's name."""
     with transaction.atomic():
         row = Provider.objects.create(
-            name=_free(given["preset"]),
-            preset=given["preset"],
-            base_url=given["base_url"],
-            credential_env=given["variable"],
+            name=_free_name(provider_data["preset"]),
+            preset=provider_data["preset"],
+            base_url=provider_data["base_url"],
+            credential_env=provider_data["variable"],
         )
-        if given["key"]:
-            store.set_credential(row, given["key"])
-        name = str(given["model"]).strip()
+        if provider_data["key"]:
+            store.set_credential(row, provider_data["key"])
+        name = str(provider_data["model"]).strip()
         if not name:
             return ""
         model = Model.objects.create(provider=row, name=name)
-        route, made = Route.objects.get_or_create(name=name)
-        if made:
+        route, created = Route.objects.get_or_create(name=name)
+        if created:
             Target.objects.create(route=route, model=model)
             return name
         return f"{row.name}/{name}"
 
 
-def _free(name: str) -> str:
+def _free_name(name: str) -> str:
     """The name, with a number if somebody has it."""
-    taken = set(Provider.objects.values_list("name", flat=True))
-    numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
-    return next(each for each in (name, *numbered) if each not in taken)
+    used_names = set(Provider.objects.values_list("name", flat=True))
+    numbered = (f"{name}-{number}" for number in range(2, len(used_names) + 3))
+    return next(candidate for candidate in (name, *numbered) if candidate not in used_names)

@@ -22,7 +22,7 @@ from console.forms.teams import (
     TargetLimitsForm,
     TeamForm,
 )
-from console.pages.keys.spend import provider_gauges, team_gauges, tightest, whole_gauges
+from console.pages.keys.spend import global_gauges, provider_gauges, team_gauges, tightest
 from gateway import store
 from gateway.models import ApiKey, Provider, Route, Target, Team
 from gateway.models.limits import LIMITS
@@ -44,7 +44,7 @@ OWNERS: dict[str, Owner] = {
     "target": Owner(Target, TargetLimitsForm, "routes"),
 }
 # Those that the page of teams lists; targets are on the page of their route.
-LISTED = ("route", "provider")
+LISTED_KINDS = ("route", "provider")
 
 
 @require_safe
@@ -60,27 +60,29 @@ def teams(request: HttpRequest) -> HttpResponse:
             {
                 "team": row,
                 "gauge": tightest(spent[row.pk]),
-                "in_projects": sum(one.members for one in rows if one.parent_id == row.pk),
+                "in_projects": sum(
+                    project.members for project in rows if project.parent_id == row.pk
+                ),
             }
             for row in rows
         ],
-        "all": _whole(now),
+        "all": _global_limits(now),
         "owners": [*_owners(now)],
     }
     return render(request, "console/teams.html", context)
 
 
-def _whole(now: datetime) -> dict[str, Any]:
+def _global_limits(now: datetime) -> dict[str, Any]:
     """The limits of all requests together as a row has them, and what all have spent."""
     options = store.load_options()
-    limits = {name: getattr(options.limits, said) for name, said in LIMITS.items()}
-    return {"limits": limits, "gauge": tightest(whole_gauges(options.budget, now))}
+    limits = {name: getattr(options.limits, limit) for name, limit in LIMITS.items()}
+    return {"limits": limits, "gauge": tightest(global_gauges(options.budget, now))}
 
 
 def _owners(now: datetime) -> Iterator[dict[str, Any]]:
     """Routes and providers; of those with a budget also what is spent of it."""
     providers = provider_gauges(list(Provider.objects.all()), now)
-    for kind in LISTED:
+    for kind in LISTED_KINDS:
         for row in OWNERS[kind].model.objects.order_by("name"):
             gauge = tightest(providers[row.pk]) if kind == "provider" else None
             yield {"kind": kind, "row": row, "gauge": gauge}
@@ -92,8 +94,8 @@ def add(request: HttpRequest) -> HttpResponse:
     """Make a team."""
     form = TeamForm(request.POST or None)
     if form.is_valid():
-        made = form.save()
-        messages.success(request, _("%(name)s is made.") % {"name": made.name})
+        team = form.save()
+        messages.success(request, _("%(name)s created.") % {"name": team.name})
         return redirect("teams")
     return _page(request, form, None)
 
@@ -106,7 +108,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     form = TeamForm(request.POST or None, instance=row)
     if form.is_valid():
         form.save()
-        messages.success(request, _("Saved. It holds within a second."))
+        messages.success(request, _("Saved. Takes effect within a second."))
         return redirect("team-edit", pk=pk)
     return _page(request, form, get_object_or_404(Team, pk=pk))
 
@@ -127,7 +129,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     ApiKey.objects.leave(pk)
     Team.objects.release(pk)
     row.delete()
-    messages.success(request, _("%(name)s is deleted. Its keys are still good.") % {"name": row})
+    messages.success(request, _("%(name)s deleted. Its keys keep working.") % {"name": row})
     return redirect("teams")
 
 
@@ -143,7 +145,7 @@ def limits(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     form = owner.form(None if fixed else request.POST or None, instance=row)
     if request.method == "POST" and not fixed and form.is_valid():
         form.save()
-        messages.success(request, _("Saved. It holds within a second."))
+        messages.success(request, _("Saved. Takes effect within a second."))
         return redirect("limits", kind=kind, pk=pk)
     status = 409 if fixed else 422
     context = {"page": owner.page, "form": form, "row": row, "kind": kind, "fixed": fixed}
@@ -162,10 +164,10 @@ def all_limits(request: HttpRequest) -> HttpResponse:
     form = AllLimitsForm(request.POST or None, options=options)
     if request.method == "POST" and form.is_valid():
         store.set_options(form.values())
-        messages.success(request, _("Saved. It holds within a second."))
+        messages.success(request, _("Saved. Takes effect within a second."))
         return redirect("all-limits")
-    held = [options.held[name] for name in ("limits", "budget")]
+    limit_options = [options.held[name] for name in ("limits", "budget")]
     context = {"page": PAGE, "form": form, "kind": "all", "row": _("all requests")}
-    context["fixed"] = not any(one.open for one in held)
-    context["ref"] = next((one.ref for one in held if not one.open), "")
+    context["fixed"] = not any(option.open for option in limit_options)
+    context["ref"] = next((option.ref for option in limit_options if not option.open), "")
     return render(request, "console/limits.html", context, status=422 if form.is_bound else 200)

@@ -1,11 +1,11 @@
-// A take on the page: text, reasoning, tool calls, what went wrong on the way, and the verdicts.
+// Renders one answer: text, reasoning, tool calls, failed attempts and verdicts.
 import { $, _, el, icon } from "./dom.js";
 import { seconds } from "./format.js";
 import { Rendering, json, plain } from "./markdown.js";
 
 const CALL_CAP = 20_000;
 
-/** Draws one take into `host` and keeps it up to date; `actions.retry()` starts it again. */
+/** Draws one repetition into `host` and keeps it up to date; `actions.retry()` starts it again. */
 export class Answer {
   constructor(host, actions = {}) {
     this.host = host;
@@ -15,56 +15,70 @@ export class Answer {
   }
 
   reset() {
-    Object.assign(this, { take: null, version: -1, parts: [], blind: false });
+    Object.assign(this, { repetition: null, version: -1, parts: [], blind: false, finished: null, followed: false });
     this.host.replaceChildren();
   }
 
-  /** Shows a take, or more of the one it shows. */
-  show(take, { blind = false } = {}) {
-    if (this.take !== take || this.blind !== blind) {
+  /** Shows a repetition, or more of the one it shows. */
+  show(repetition, { blind = false } = {}) {
+    if (this.repetition !== repetition || this.blind !== blind) {
       this.reset();
-      Object.assign(this, { take, blind });
+      Object.assign(this, { repetition, blind });
       this.head = el("div.parts");
       this.body = el("div.parts");
       this.foot = el("div.parts");
       this.host.append(this.head, this.body, this.foot);
     }
-    if (take.version === this.version) return;
-    this.version = take.version;
-    // Whoever has scrolled up to read is left there.
+    if (repetition.version === this.version) return;
+    this.version = repetition.version;
+    // Keep the scroll position of users who scrolled up.
     const { scroller } = this;
-    const follow = !take.over && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
-    this.#head(take);
-    take.blocks.forEach((block, i) => this.#block(block, i, take));
-    this.#foot(take);
-    if (follow) scroller.scrollTop = scroller.scrollHeight;
+    const near = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
+    const follow = !repetition.over && near;
+    this.#head(repetition);
+    repetition.blocks.forEach((block, i) => this.#block(block, i, repetition));
+    this.#foot(repetition);
+    if (repetition.over) this.#finish(near);
+    if (follow) {
+      this.followed = this.actions.top?.() ?? false;
+      scroller.scrollTop = scroller.scrollHeight;
+    }
   }
 
-  #head(take) {
-    const key = `${take.tries.length} ${take.over}`;
+  /** The end of an answer: its code in colours, and its beginning in view again. */
+  #finish(near) {
+    if (this.finished === this.repetition) return;
+    this.finished = this.repetition;
+    if (this.body.querySelector("pre.code")) import("./highlight.js").then((m) => m.decorate(this.body));
+    if (near && this.followed) this.scroller.scrollTop = 0;
+  }
+
+  #head(repetition) {
+    const key = `${repetition.failedAttempts.length} ${repetition.over}`;
     if (this.head.dataset.key === key) return;
     this.head.dataset.key = key;
-    const answered = take.attempts.find((attempt) => !take.tries.includes(attempt));
-    const tries = this.blind ? [] : take.tries;
-    this.head.replaceChildren(...(answered || !take.over ? tries.map((t) => fallback(t, answered, take)) : []));
+    const answered = repetition.attempts.find((attempt) => !repetition.failedAttempts.includes(attempt));
+    const tries = this.blind ? [] : repetition.failedAttempts;
+    this.head.replaceChildren(...(answered || !repetition.over ? tries.map((t) => fallback(t, answered, repetition)) : []));
   }
 
-  #block(block, i, take) {
+  #block(block, i, repetition) {
     let part = this.parts[i];
     if (!part) this.body.append((part = this.parts[i] = make(block)).root);
-    part.update(block, take, this.actions.expected?.());
+    part.update(block, repetition, this.actions.expected?.());
   }
 
-  #foot(take) {
-    this.body.toggleAttribute("data-writing", take.status === "writing" && !take.over);
+  #foot(repetition) {
+    this.body.toggleAttribute("data-writing", repetition.status === "writing" && !repetition.over);
     const kids = [];
-    const { schema, tools } = take.verdicts;
+    const { schema, tools } = repetition.verdicts;
     if (schema) kids.push(schemaVerdict(schema));
-    if (tools && tools.ok === false && !take.calls.length && (tools.final || take.over)) kids.push(missing(tools));
-    if (take.over) kids.push(...ending(take, this.actions, this.blind));
-    else if (take.quiet) kids.push(el("p.quiet.hint", {}, icon("hourglass"),
-      _("Nothing for {s} s. The connection is open, the model is quiet.", { s: Math.round(take.quiet / 1000) })));
-    else if (!take.blocks.length) kids.push(el("p.quiet.hint", {}, icon("ellipsis"), _("Waiting for the first token")));
+    if (tools && tools.ok === false && !repetition.calls.length && (tools.final || repetition.over)) kids.push(missing(tools));
+    if (repetition.over) kids.push(...ending(repetition, this.actions, this.blind));
+    else if (repetition.disconnected) kids.push(el("p.quiet.hint", {}, icon("i:unplug"), _("Connection lost.")));
+    else if (repetition.quiet) kids.push(el("p.quiet.hint", {}, icon("hourglass"),
+      _("No data for {s} s. The connection is open.", { s: Math.round(repetition.quiet / 1000) })));
+    else if (!repetition.blocks.length) kids.push(el("p.quiet.hint", {}, icon("ellipsis"), _("Waiting for the first token")));
     this.foot.replaceChildren(...kids);
   }
 }
@@ -87,7 +101,7 @@ function make(block) {
 }
 
 const VERDICTS = {
-  ok: ["i:circle-check", () => _("correct")],
+  ok: ["i:circle-check", () => _("Correct")],
   warn: ["i:triangle-alert", () => _("Wrong arguments")],
   bad: ["i:circle-x", () => _("Not expected")],
 };
@@ -96,12 +110,12 @@ function callPart(block) {
   const pill = el("span.pill.ml", { hidden: true });
   const args = el("code.args", { tabindex: 0 });
   const hint = el("p.hint", { hidden: true });
-  const result = el("details.result", { hidden: true }, el("summary", {}, _("Result given back")), el("code.args", { tabindex: 0 }));
+  const result = el("details.result", { hidden: true }, el("summary", {}, _("Tool result")), el("code.args", { tabindex: 0 }));
   const name = el("b.mono.trunc", {}, plain(block.name));
   const root = el("div.toolcall", {}, el("div.row", {}, icon("wrench"), name, pill), args, hint, result);
   let seen = "";
-  const update = (call, take, expected) => {
-    const judged = judge(call, take, expected);
+  const update = (call, repetition, expected) => {
+    const judged = judge(call, repetition, expected);
     const key = [call.text.length, call.result?.length, judged?.kind, judged?.words, judged?.hint].join("|");
     if (key === seen) return;
     seen = key;
@@ -120,10 +134,10 @@ function callPart(block) {
 }
 
 /** What the verdict on tools says about one call: kind, words, hint. */
-function judge(call, take, expected) {
-  const verdict = take.verdicts.tools;
+function judge(call, repetition, expected) {
+  const verdict = repetition.verdicts.tools;
   if (!verdict) return null;
-  const i = take.calls.indexOf(call);
+  const i = repetition.calls.indexOf(call);
   const found = (verdict.calls ?? []).find((c) => c.id === call.id) ?? (verdict.calls ?? [])[i];
   const ok = found ? found.ok : verdict.ok;
   if (ok) return { kind: "ok", words: verdict.expected > 1 ? _("{n} of {m} correct", { n: verdict.correct ?? verdict.expected, m: verdict.expected }) : _("Correct") };
@@ -133,7 +147,7 @@ function judge(call, take, expected) {
   return { kind, words: VERDICTS[kind][1](), hint: found?.message ?? "", wanted: wanted ? JSON.stringify(wanted) : "" };
 }
 
-/** The server's words as a sentence. */
+/** Error message of the server as a sentence. */
 const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
 function missing(verdict) {
@@ -153,7 +167,7 @@ function line(kind, name, title, text, path) {
     el("span", {}, el("b", {}, title), path ? [" · ", el("code", {}, plain(path))] : null, text ? [path ? " " : " · ", ...plain(text)] : null));
 }
 
-function fallback(attempt, answered, take) {
+function fallback(attempt, answered, repetition) {
   const who = attempt.provider || attempt.target;
   const after = _("{s} s", { s: seconds((attempt.ended_ms ?? 0) - (attempt.started_ms ?? 0)) });
   const what = attempt.skipped
@@ -161,36 +175,36 @@ function fallback(attempt, answered, take) {
     : attempt.status >= 400
       ? _("{who} returned {status} after {after}.", { who, status: attempt.status, after })
       : _("{who} failed after {after}: {why}.", { who, after, why: attempt.error_kind || attempt.error });
-  const next = answered ? _("Route {route} moved on to {next}.", { route: take.route, next: answered.provider || answered.target }) : "";
+  const next = answered ? _("Route {route} fell back to {next}.", { route: repetition.route, next: answered.provider || answered.target }) : "";
   return el("div.callout.warn", { title: attempt.error || null }, icon("triangle-alert"), el("span", {}, plain(`${what} ${next}`)));
 }
 
 const FINISH = {
-  length: () => _("Cut off: the answer reached its limit of tokens."),
-  max_tokens: () => _("Cut off: the answer reached its limit of tokens."),
-  content_filter: () => _("Cut off by the provider's content filter."),
+  length: () => _("Incomplete: the answer reached the token limit."),
+  max_tokens: () => _("Incomplete: the answer reached the token limit."),
+  content_filter: () => _("Incomplete: stopped by the provider's content filter."),
 };
 
-function ending(take, actions, blind) {
-  const { end } = take;
+function ending(repetition, actions, blind) {
+  const { end } = repetition;
   const kids = [];
-  if (take.failed) {
-    const words = String(end.error ?? _("The run ended without saying why."));
-    // Tries that say what the end says are only counted.
-    const other = blind ? [] : take.tries.filter((t) => t.error !== words);
+  if (repetition.failed) {
+    const words = String(end.error ?? _("The run ended without an error message."));
+    // Attempts with the same error as the end are only counted.
+    const other = blind ? [] : repetition.failedAttempts.filter((t) => t.error !== words);
     const tries = other.map((t) => el("li", {}, plain(`${t.provider || t.target}: ${t.skipped || t.error || t.error_kind}`)));
     kids.push(el("div.callout.bad", {}, icon("circle-alert"), el("div.grow", {},
-      el("b", {}, take.blocks.length ? _("Broke off") : _("No answer")),
+      el("b", {}, repetition.blocks.length ? _("Stream interrupted") : _("No answer")),
       el("p", {}, plain(sentence(words))),
-      take.tries.length > 1 ? el("p", {}, _("{n} tries failed.", { n: take.tries.length })) : null,
+      repetition.failedAttempts.length > 1 ? el("p", {}, _("{n} attempts failed.", { n: repetition.failedAttempts.length })) : null,
       tries.length ? el("ul", {}, tries) : null,
       actions.retry ? el("button.btn.sm", { type: "button", onclick: () => actions.retry() }, icon("rotate-cw"), _("Retry")) : null)));
   }
-  if (take.status === "stopped") kids.push(el("p.hint.quiet", {}, icon("square"), _("Stopped here. What arrived is kept.")));
+  if (repetition.status === "stopped") kids.push(el("p.hint.quiet", {}, icon("square"), _("Stopped. The received text is shown.")));
   if (FINISH[end.finish]) kids.push(el("p.hint.quiet", {}, icon("scissors"), FINISH[end.finish]()));
   if (end.adaptations && actions.translation && !blind) {
-    kids.push(el("button.btn.ghost.sm.adapted", { type: "button", onclick: () => actions.translation() }, icon("languages"), _("{n} settings were adapted", { n: end.adaptations })));
+    kids.push(el("button.btn.ghost.sm.adapted", { type: "button", onclick: () => actions.translation() }, icon("languages"), end.adaptations === 1 ? _("1 setting adapted") : _("{n} settings adapted", { n: end.adaptations })));
   }
-  if (!take.failed && !take.blocks.length && take.status !== "stopped") kids.push(el("p.hint.quiet", {}, _("An empty answer.")));
+  if (!repetition.failed && !repetition.blocks.length && repetition.status !== "stopped") kids.push(el("p.hint.quiet", {}, _("Empty answer.")));
   return kids;
 }

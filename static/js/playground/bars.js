@@ -58,10 +58,10 @@ export function emptyWords(app) {
 
 /** What a model can not do of what is asked, before it is asked. */
 export function notes(column, images, asks) {
-  const { info, own } = column;
+  const { info, overrides } = column;
   const found = [];
-  if (images && info.images === false) found.push(_("Cannot read pictures."));
-  if ((own.tools ?? asks.tools) && info.tools === false) found.push(_("Cannot call tools."));
-  if ((own.schema ?? asks.schema) && info.schema === false) found.push(_("Has no schema mode; the schema is put into the prompt."));
+  if (images && info.images === false) found.push(_("Does not support images."));
+  if ((overrides.tools ?? asks.tools) && info.tools === false) found.push(_("Does not support tools."));
+  if ((overrides.schema ?? asks.schema) && info.schema === false) found.push(_("Has no schema mode; the schema is added to the prompt."));
   return found;
 }

@@ -30,7 +30,7 @@ const copyButton = (text) => el("button.btn.sm", {
 async function newKey(url, route) {
   const sent = { ...headers(), Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
   const reply = await fetch(url, { method: "POST", headers: sent, body: new URLSearchParams({ route }) });
-  if (!reply.ok) throw new Error(_("The server answered {status}.", { status: reply.status }));
+  if (!reply.ok) throw new Error(_("The server returned HTTP {status}.", { status: reply.status }));
   return (await reply.json()).key;
 }
 
@@ -40,18 +40,18 @@ const withKey = (text, name, key) => (key
   : text);
 
 export function getCode(column, app) {
-  if (!column?.run?.id) return notice(_("Run something first; the code repeats that run."), "warn");
+  if (!column?.run?.id) return notice(_("Run a prompt first. The code repeats that run."), "warn");
   const path = (language) => `/runs/${encodeURIComponent(column.run.id)}/code?lang=${language}&col=${column.id}`;
   let key = "";
   const filled = async (language) => {
     const found = await call(path(language));
     const code = el("code", { "data-code": "" });
-    const told = el("span.hint", {}, _("Needs a gateway key in {name}; the console's own session is not in it.", { name: found.key }));
+    const told = el("span.hint", {}, _("Set {name} to a gateway API key.", { name: found.key }));
     const show = () => {
       const text = withKey(found.code, found.key, key);
       code.replaceChildren(plain(text));
       copy.replaceChildren(copyButton(text));
-      if (key) told.textContent = _("Holds a new key that may use this model alone. It is shown this once.");
+      if (key) told.textContent = _("Contains a new key for this model only. It is shown once.");
       insert?.toggleAttribute("hidden", Boolean(key));
     };
     const copy = el("span", {});
@@ -72,10 +72,10 @@ export function getCode(column, app) {
 }
 
 export function translation(column, app) {
-  if (!column.run?.id) return notice(_("Run something first; then both sides can be compared."), "warn");
+  if (!column.run?.id) return notice(_("Run a prompt first, then compare both sides."), "warn");
   const path = (d) => `/runs/${encodeURIComponent(column.run.id)}/translation?col=${column.id}&dialect=${encodeURIComponent(d)}`;
   const box = dialog(_("Translation of {letter}, {model}", { letter: column.id, model: column.info.label }),
-    ...tabs(_("Asked as a client of"), app.boot.dialects.map((d) => [d.id, d.label]), app.composer.values.dialect, async (d) => shown(await call(path(d)))));
+    ...tabs(_("Client API"), app.boot.dialects.map((d) => [d.id, d.label]), app.composer.values.dialect, async (d) => shown(await call(path(d)))));
   box.classList.add("wide");
 }
 
@@ -84,12 +84,12 @@ const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(va
 function shown(found) {
   const side = (title, value) => el("section.stack", {}, el("h3", {}, title), el("pre.code.tall", { tabindex: 0 }, el("code", {}, json(pretty(value) ?? ""))));
   const notes = (rows) => (rows ?? []).map((a) => el("li", {}, el("span.pill", {}, a.action), el("code", {}, plain(a.field ?? "")), el("span.grow", {}, plain(a.note ?? ""))));
-  const adapted = [...notes(found.settings_lost), ...notes(found.adaptations), ...notes(found.response_adaptations)];
+  const adapted = [...notes(found.dropped_settings), ...notes(found.adaptations), ...notes(found.response_adaptations)];
   const stream = (found.stream ?? []).map((frame) => `${frame.event ? `event: ${frame.event}\n` : ""}data: ${frame.data}`).join("\n\n");
   const fold = (title, kid) => el("details", {}, el("summary", {}, title), kid);
-  return [el("div.two", {}, side(_("Client sends to {path}", { path: found.client_path }), found.client_request), side(found.target ? _("{target} gets", { target: found.target }) : _("Upstream gets"), found.upstream_request)),
-    el("h3", {}, _("What was adapted")),
-    adapted.length ? el("ul.notes-list", {}, adapted) : el("p.hint", {}, found.passthrough ? _("Nothing: both sides speak the same, so it passes as it is.") : _("Nothing: both sides say the same.")),
-    found.response ? fold(_("The answer in this dialect"), side("", found.response)) : null,
-    stream ? fold(_("The answer as a stream"), el("pre.code.tall", { tabindex: 0 }, el("code", {}, plain(stream.slice(0, 100_000))))) : null].filter(Boolean);
+  return [el("div.two", {}, side(_("Client request to {path}", { path: found.client_path }), found.client_request), side(found.target ? _("Request to {target}", { target: found.target }) : _("Upstream request"), found.upstream_request)),
+    el("h3", {}, _("Translation losses")),
+    adapted.length ? el("ul.notes-list", {}, adapted) : el("p.hint", {}, found.passthrough ? _("None: passed through without translation.") : _("None: no losses.")),
+    found.response ? fold(_("Response in this API"), side("", found.response)) : null,
+    stream ? fold(_("Streamed response"), el("pre.code.tall", { tabindex: 0 }, el("code", {}, plain(stream.slice(0, 100_000))))) : null].filter(Boolean);
 }

@@ -1,10 +1,11 @@
-// One column: a letter, a model, its answer in one or more takes, its figures, its menu.
+// One column: a letter, a model, its answer in one or more repetitions, its figures, its menu.
 import { $, _, el, hidden, icon, logo } from "./dom.js";
+import { known } from "./format.js";
 
 const STATES = {
   idle: ["", "i:circle", () => _("Not run yet")],
   ok: ["ok", "i:circle-check", () => _("Done")],
-  fallback: ["warn", "i:shuffle", () => _("Done, after a fallback")],
+  fallback: ["warn", "i:shuffle", () => _("Done after fallback")],
   failed: ["bad", "i:circle-x", () => _("Failed")],
   stopped: ["", "i:circle-stop", () => _("Stopped")],
   lost: ["warn", "i:unplug", () => _("Connection lost")],
@@ -12,7 +13,9 @@ const STATES = {
 
 export class Column {
   constructor(id, model, app) {
-    Object.assign(this, { id, model, app, own: {}, takes: [], pick: 0, run: null, blind: "", notes: [] });
+    Object.assign(this, { id, model, app, overrides: {}, repetitions: [], pick: 0, run: null, blind: "", notes: [] });
+    // `history`: messages before the one asked; its last `live` are the answer that is shown.
+    Object.assign(this, { history: [], asked: null, live: 0, grown: false });
     this.#build();
     this.name();
   }
@@ -26,35 +29,42 @@ export class Column {
   }
 
   get shown() {
-    return this.takes[this.pick] ?? this.takes[0];
+    return this.repetitions[this.pick] ?? this.repetitions[0];
   }
 
   get busy() {
-    return this.takes.some((take) => !take.over) && Boolean(this.run) && !this.run.lost;
+    return this.repetitions.some((repetition) => !repetition.over) && Boolean(this.run) && !this.run.lost;
   }
 
   get figures() {
-    return this.app.live?.figures(this.takes) ?? {};
+    const found = this.app.live?.figures(this.repetitions) ?? {};
+    if (!this.busy || known(found.cost)) return found;
+    // While it is written the cost is an estimate by the list price.
+    const { price_in: into, price_out: out } = this.info;
+    if (!known(into) || !known(out)) return found;
+    const tokens = found.input ?? this.app.composer.promptTokens(this);
+    return { ...found, cost: (tokens * into + (found.output ?? 0) * out) / 1e6, estimatedCost: true };
   }
 
   get state() {
-    if (!this.takes.length) return "idle";
+    if (!this.repetitions.length) return "idle";
     if (this.busy) return "busy";
-    if (this.takes.some((t) => !t.over)) return "lost";
-    if (this.takes.some((t) => t.failed)) return "failed";
-    if (this.takes.some((t) => t.status === "stopped")) return "stopped";
-    return this.takes.some((t) => t.tries.length || t.end?.fallback) ? "fallback" : "ok";
+    if (this.repetitions.some((t) => !t.over)) return "lost";
+    if (this.repetitions.some((t) => t.failed)) return "failed";
+    if (this.repetitions.some((t) => t.status === "stopped")) return "stopped";
+    return this.repetitions.some((t) => t.failedAttempts.length || t.end?.fallback) ? "fallback" : "ok";
   }
 
   /** Ready for a new run. */
   begin(run) {
-    Object.assign(this, { takes: [], pick: 0, run });
+    Object.assign(this, { repetitions: [], pick: 0, run, live: 0, asked: null, grown: false });
     const { Answer, Stats } = this.app.live;
     if (!this.answer) {
       this.answer = new Answer(this.content, {
         retry: () => this.app.run([this]),
         translation: () => this.app.translate(this),
         expected: () => this.run?.expected,
+        top: () => this.app.mode === "compare",
       });
       this.stats = new Stats();
       this.root.append(this.stats.root);
@@ -64,29 +74,29 @@ export class Column {
 
   apply(event) {
     const n = event.n ?? 0;
-    let take = this.takes.find((t) => t.n === n);
-    if (!take) {
-      this.takes.push((take = new this.app.live.Take(this.id, n)));
-      this.takes.sort((a, b) => a.n - b.n);
+    let repetition = this.repetitions.find((t) => t.n === n);
+    if (!repetition) {
+      this.repetitions.push((repetition = new this.app.live.Repetition(this.id, n)));
+      this.repetitions.sort((a, b) => a.n - b.n);
     }
-    take.apply(event);
+    repetition.apply(event);
   }
 
   #build() {
     const { app } = this;
     this.badge = el("span.letter");
     this.picker = el("button.model-pick", { type: "button", "aria-haspopup": "listbox", onclick: () => app.pickModel(this) });
-    this.ownBadge = el("span.pill.accent", { hidden: true }, _("own"));
+    this.overridesBadge = el("span.pill.accent", { hidden: true }, _("overridden"));
     this.stateBox = el("span.state-box");
     this.menu = el("button.btn.ghost.sm.icon", { type: "button", "aria-haspopup": "menu", onclick: () => app.columnMenu(this) }, icon("ellipsis"));
     this.turns = el("div.parts");
     this.content = el("div.answer-in");
     this.empty = el("div.parts");
     this.note = el("div.note", { hidden: true });
-    this.takeBar = el("div.takes", { hidden: true, role: "group" });
+    this.repetitionBar = el("div.repetitions", { hidden: true, role: "group" });
     this.region = el("div.answer", { tabindex: 0, role: "region" }, this.turns, this.empty, this.content);
-    this.head = el("header", {}, this.badge, this.picker, this.ownBadge, this.stateBox, this.menu);
-    this.root = el("section.pcol.card", { role: "group" }, this.head, this.note, this.takeBar, this.region);
+    this.head = el("header", {}, this.badge, this.picker, this.overridesBadge, this.stateBox, this.menu);
+    this.root = el("section.pcol.card", { role: "group" }, this.head, this.note, this.repetitionBar, this.region);
   }
 
   /** Letter, model and labels; hidden names while the vote is open. */
@@ -95,8 +105,8 @@ export class Column {
     this.root.id = `col-${this.id}`;
     const title = this.blind ? _("Hidden model") : info.label;
     this.badge.textContent = letter;
-    const answered = this.shown?.attempts.findLast((t) => !this.shown.tries.includes(t))?.provider;
-    const small = this.blind ? _("until you vote") : info.gone ? _("no longer available") : this.#where(info, answered);
+    const answered = this.shown?.attempts.findLast((t) => !this.shown.failedAttempts.includes(t))?.provider;
+    const small = this.blind ? _("hidden until you vote") : info.gone ? _("no longer available") : this.#where(info, answered);
     // The visible words are part of the name: people may say them to their computer.
     this.picker.replaceChildren(hidden(_("Model of {letter}:", { letter }) + " "), this.blind ? icon("eye-off") : logo(info.preset),
       el("span.trunc", {}, el("b", {}, title), " ", el("small", {}, small)), icon("chevron-down"));
@@ -105,25 +115,25 @@ export class Column {
     this.region.setAttribute("aria-label", _("Answer {letter}, text", { letter }));
     this.menu.setAttribute("aria-label", _("More for {letter}", { letter }));
     this.menu.disabled = Boolean(this.blind);
-    this.ownBadge.hidden = !Object.keys(this.own).length;
-    this.ownBadge.title = Object.keys(this.own).map((name) => OWN[name]?.() ?? name).join(", ");
+    this.overridesBadge.hidden = !Object.keys(this.overrides).length;
+    this.overridesBadge.title = Object.keys(this.overrides).map((name) => OVERRIDES[name]?.() ?? name).join(", ");
   }
 
   #where(info, answered) {
-    const tries = this.shown?.tries.length ?? 0;
+    const tries = this.shown?.failedAttempts.length ?? 0;
     const who = answered || info.provider || (info.kind === "route" ? _("route") : "");
-    return tries && answered ? _("{who} · try {n}", { who, n: tries + 1 }) : who;
+    return tries && answered ? _("{who} · attempt {n}", { who, n: tries + 1 }) : who;
   }
 
   /** Redraws what may have changed; `rank` says which figures are best. */
   paint(rank) {
-    const take = this.shown;
-    this.empty.hidden = Boolean(take) || this.turns.childElementCount > 0;
-    if (take) this.answer.show(take, { blind: Boolean(this.blind) });
-    if (this.stats) this.stats.root.hidden = !take || Boolean(this.blind);
-    if (take) this.stats.update(this.figures, rank, this.busy);
+    const repetition = this.shown;
+    this.empty.hidden = Boolean(repetition) || this.history.length > 0;
+    if (repetition) this.answer.show(repetition, { blind: Boolean(this.blind) });
+    if (this.stats) this.stats.root.hidden = !repetition || Boolean(this.blind);
+    if (repetition) this.stats.update(this.figures, ["ok", "fallback"].includes(this.state) ? rank : unranked(rank), this.busy);
     this.#paintState();
-    this.#paintTakes();
+    this.#paintRepetitions();
     this.#paintNotes();
   }
 
@@ -150,21 +160,21 @@ export class Column {
       : el(`span.state${kind && "." + kind}`, { title: words() }, sign));
   }
 
-  #paintTakes() {
-    const { takes } = this;
-    this.takeBar.hidden = takes.length < 2;
-    if (takes.length < 2) return;
-    const key = takes.map((t) => `${t.n}${t.status}${t.good}`).join() + this.pick;
-    if (this.takeKey === key) return;
-    this.takeKey = key;
-    this.takeBar.setAttribute("aria-label", _("Repetitions of {letter}", { letter: this.letter }));
-    const buttons = takes.map((take, i) => el(`button.take`, {
-      type: "button", "aria-pressed": String(i === this.pick), "data-state": take.over ? (take.good ? "ok" : "bad") : "live",
+  #paintRepetitions() {
+    const { repetitions } = this;
+    this.repetitionBar.hidden = repetitions.length < 2;
+    if (repetitions.length < 2) return;
+    const key = repetitions.map((t) => `${t.n}${t.status}${t.good}`).join() + this.pick;
+    if (this.repetitionKey === key) return;
+    this.repetitionKey = key;
+    this.repetitionBar.setAttribute("aria-label", _("Repetitions of {letter}", { letter: this.letter }));
+    const buttons = repetitions.map((repetition, i) => el(`button.repetition`, {
+      type: "button", "aria-pressed": String(i === this.pick), "data-state": repetition.over ? (repetition.good ? "ok" : "bad") : "live",
       onclick: () => { this.pick = i; this.app.refresh(); },
-    }, String(i + 1), hidden(take.over ? (take.good ? _("good") : _("with a problem")) : _("writing"))));
-    const over = takes.filter((t) => t.over);
-    const words = _("{n} of {m} good · figures are medians", { n: over.filter((t) => t.good).length, m: takes.length });
-    this.takeBar.replaceChildren(el("span.row", {}, buttons), el("span.hint.trunc", { title: words }, words));
+    }, String(i + 1), hidden(repetition.over ? (repetition.good ? _("passed") : _("failed")) : _("writing"))));
+    const over = repetitions.filter((t) => t.over);
+    const words = _("{n} of {m} passed · figures are medians", { n: over.filter((t) => t.good).length, m: repetitions.length });
+    this.repetitionBar.replaceChildren(el("span.row", {}, buttons), el("span.hint.trunc", { title: words }, words));
   }
 
   #paintNotes() {
@@ -181,7 +191,10 @@ export class Column {
   }
 }
 
-export const OWN = {
+/** The same lengths of bars, with nothing marked as best. */
+const unranked = (rank) => rank && Object.fromEntries(Object.entries(rank).map(([name, row]) => [name, { ...row, best: null }]));
+
+export const OVERRIDES = {
   system: () => _("system prompt"),
   params: () => _("parameters"),
   tools: () => _("tools"),

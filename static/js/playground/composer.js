@@ -90,25 +90,37 @@ export class Composer {
     return text ? JSON.parse(text) : null;
   }
 
+  /** Empties the message. */
+  clear() {
+    this.text.value = "";
+    this.images.list = [];
+    this.changed();
+  }
+
+  /** Whether there is anything of a message. */
+  get filled() {
+    return Boolean(this.text.value.trim() || this.images.list.length);
+  }
+
   /** The message as parts, pictures first. */
   get content() {
     const pictures = this.images.list.map(({ media_type, data }) => ({ type: "image", media_type, data }));
-    return [...pictures, { type: "text", text: this.text.value }];
+    return [...pictures, ...(this.text.value ? [{ type: "text", text: this.text.value }] : [])];
   }
 
   /** The part of a run's input that all columns share; null if something is wrong and was said. */
   input({ message = true } = {}) {
     this.errors({});
     const wrong = {};
-    if (message && !this.text.value.trim() && !this.images.list.length) wrong.message = _("Write a message first.");
+    if (message && !this.filled && !this.app.answerable()) wrong.message = _("Write a message first.");
     let schema = null;
     try {
       schema = this.schema;
     } catch (error) {
-      wrong.schema = _("The schema is no JSON: {why}", { why: error.message });
+      wrong.schema = _("The schema is not valid JSON: {why}", { why: error.message });
     }
     for (const [name, rows] of [["tools", this.tools], ["expected", this.expected]]) {
-      if (!rows.valid) wrong[name] = _("Look at the marked fields under Tools.");
+      if (!rows.valid) wrong[name] = _("Fix the highlighted fields under Tools.");
     }
     if (Object.keys(wrong).length) {
       this.errors(wrong);
@@ -161,11 +173,16 @@ export class Composer {
     this.schemaBox.toggleAttribute("aria-invalid", Boolean(wrong));
   }
 
+  /** A guess at the tokens of what a column is sent. */
+  promptTokens(column) {
+    const tools = JSON.stringify(this.tools.values).length + this.schemaBox.value.length;
+    const shared = tokensOf(this.text.value) + Math.ceil(tools / 4) + this.images.list.length * IMAGE_TOKENS;
+    return shared + this.app.earlier(column) + tokensOf(column.overrides.system ?? this.system.value);
+  }
+
   /** "about $0.009" for all columns and repetitions, before anything is spent. */
   estimate() {
     const { repeat, params } = this.values;
-    const tools = JSON.stringify(this.tools.values).length + this.schemaBox.value.length;
-    const shared = tokensOf(this.text.value) + Math.ceil(tools / 4) + this.images.list.length * IMAGE_TOKENS + this.app.history();
     let sum = 0;
     const unknown = [];
     for (const column of this.app.active()) {
@@ -174,8 +191,8 @@ export class Composer {
         unknown.push(column.letter);
         continue;
       }
-      const input = shared + tokensOf(column.own.system ?? this.system.value);
-      const output = Math.min((column.own.params ?? params).max_tokens ?? GUESSED_OUTPUT, GUESSED_OUTPUT * 4);
+      const input = this.promptTokens(column);
+      const output = Math.min((column.overrides.params ?? params).max_tokens ?? GUESSED_OUTPUT, GUESSED_OUTPUT * 4);
       sum += ((input * Number(into) + output * Number(out)) / 1e6) * repeat * this.app.cases();
     }
     const known_ = unknown.length < this.app.active().length;

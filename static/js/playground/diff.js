@@ -1,9 +1,10 @@
-// Word differences of two answers: what the second has that the first has not, and the reverse.
+// Word differences of two answers, in both directions.
 import { $, _, el } from "./dom.js";
-import { plain } from "./markdown.js";
+import { plain, textOf } from "./markdown.js";
 
 const MOST_WORDS = 4000;
 const MOST_STEPS = 1200;
+const LEAST_ALIKE = 0.15;
 
 const words = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) ?? [];
 
@@ -68,21 +69,36 @@ function joined(pieces) {
   return found;
 }
 
+/** An answer whose words can be compared: one that failed shows its error instead. */
+const whole = (repetition) => Boolean(repetition?.over && !repetition.failed && said(repetition));
+
+/** The share of the longer text that both have. */
+function likeness(pieces) {
+  const size = (wanted) => pieces.filter(([kind]) => wanted.includes(kind)).reduce((sum, [, text]) => sum + text.trim().length, 0);
+  return size(["same"]) / Math.max(1, size(["same", "del"]), size(["same", "ins"]));
+}
+
 /** What an answer says, for comparing: words, then calls. */
-export const said = (take) =>
-  [take.text, ...take.calls.map((c) => `${c.name}(${c.text})`)].filter(Boolean).join("\n\n");
+export const said = (repetition) =>
+  [repetition.text, ...repetition.calls.map((c) => `${c.name}(${c.text})`)].filter(Boolean).join("\n\n");
 
 /** Shows every column's differences from `base`; without one, the answers again. */
 export function showDifferences(columns, base) {
   for (const column of columns) {
     $(".diff", column.region)?.remove();
-    const take = column.shown;
-    const other = base && column !== base && take?.over && base.shown?.over;
-    column.content.hidden = Boolean(other);
+    const repetition = column.shown;
+    const other = base && column !== base && whole(repetition) && whole(base.shown);
+    column.content.hidden = false;
     if (!other) continue;
-    const pieces = compare(said(base.shown), said(take));
+    const pieces = compare(textOf(said(base.shown)), textOf(said(repetition)));
     const changed = pieces.filter(([kind]) => kind !== "same");
-    const title = changed.length ? _("Differences from {letter}", { letter: base.letter }) : _("Word for word the same as {letter}", { letter: base.letter });
+    const alike = likeness(pieces);
+    if (alike < LEAST_ALIKE) {
+      column.region.append(el("div.diff", {}, el("p.hint", {}, _("Too different from {letter} to highlight differences.", { letter: base.letter }))));
+      continue;
+    }
+    column.content.hidden = true;
+    const title = changed.length ? _("Differences from {letter} · {n} % identical", { letter: base.letter, n: Math.round(alike * 100) }) : _("Identical to {letter}", { letter: base.letter });
     column.region.append(el("div.diff", {}, el("p.hint", {}, title),
       el("div.diff-text", { dir: "auto" }, pieces.map(([kind, text]) => (kind === "same" ? plain(text) : el(kind, {}, plain(text)))))));
   }

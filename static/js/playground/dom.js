@@ -51,14 +51,14 @@ export function say(text) {
 }
 
 /** A short message on the page, beside what readers hear. */
-export function notice(text, kind = "") {
+export function notice(text, kind = "", { stays = false } = {}) {
   const box = $("#pg-notice");
   box.replaceChildren(text);
   box.dataset.kind = kind;
   box.hidden = !text;
   if (text) say(text);
   clearTimeout(notice.timer);
-  notice.timer = setTimeout(() => (box.hidden = true), 6000);
+  if (!stays) notice.timer = setTimeout(() => (box.hidden = true), 6000);
 }
 
 export const place = () => $("#pg").dataset.url.replace(/\/$/, "");
@@ -81,7 +81,7 @@ export async function call(path, { method = "GET", body } = {}) {
   if (!reply.ok) {
     if (found.sign_in) location.assign(found.sign_in);
     const words = found.errors ? Object.values(found.errors).flat().join(" ") : found.error;
-    throw new Error(words || _("The server answered {status}.", { status: reply.status }));
+    throw new Error(words || _("The server returned HTTP {status}.", { status: reply.status }));
   }
   return found;
 }

@@ -1,4 +1,4 @@
-// Runs to come back to: history, presets with versions, the link to a run, its files.
+// History, presets with versions, links to runs, and exports.
 import { _, call, el, icon, notice, place } from "./dom.js";
 import { language, usd } from "./format.js";
 import { dialog, menu } from "./overlay.js";
@@ -17,7 +17,7 @@ export function openHistory() {
       const found = await call(`/history${before ? `?before=${encodeURIComponent(before)}` : ""}`);
       const runs = found.runs ?? found;
       list.append(...runs.map(entry));
-      if (!list.childElementCount) list.append(el("li.hint", {}, _("No runs yet. The first one will be kept here.")));
+      if (!list.childElementCount) list.append(el("li.hint", {}, _("No runs yet.")));
       more.hidden = !found.next;
       more.onclick = () => load(found.next);
     } catch (error) {
@@ -32,18 +32,18 @@ export function openHistory() {
 function entry(run) {
   const facts = [run.status, run.cost !== null && run.cost !== undefined ? usd(run.cost) : ""].filter(Boolean).join(" · ");
   return el("li", {}, el("a", { href: `${place()}?run=${encodeURIComponent(run.id)}` },
-    el("b.trunc", {}, run.title || run.prompt || _("A run without words")),
+    el("b.trunc", {}, run.title || run.prompt || _("Untitled run")),
     el("span.hint.trunc", {}, [run.models ?? run.columns ?? []].flat().join(", ")),
-    el("span.hint.num", {}, [run.created ?? run.created_at ? time(run.created ?? run.created_at) : "", facts].filter(Boolean).join(" · "))));
+    el("span.hint.num", {}, [run.created_at ? time(run.created_at) : "", facts].filter(Boolean).join(" · "))));
 }
 
 export async function share(run) {
-  if (!run?.id) return notice(_("Run something first; the link leads to that run."), "warn");
+  if (!run?.id) return notice(_("Run a prompt first, then copy a link to the run."), "warn");
   const link = new URL(`${place()}?run=${encodeURIComponent(run.id)}`, location.href).href;
   history.replaceState(null, "", link);
   try {
     await navigator.clipboard.writeText(link);
-    notice(_("The link to this run is copied. People who may sign in here can open it."), "ok");
+    notice(_("Link copied. You and admins can open this run."), "ok");
   } catch {
     dialog(_("Link to this run"), el("input.input", { value: link, readonly: true, "aria-label": _("Link") }));
   }
@@ -52,7 +52,7 @@ export async function share(run) {
 const KINDS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, to read")]];
 
 export function exportMenu(anchor, run) {
-  if (!run?.id) return notice(_("Run something first; then it can be exported."), "warn");
+  if (!run?.id) return notice(_("Run a prompt first, then export the results."), "warn");
   menu(anchor, _("Export the results"), KINDS.map(([kind, name, label]) => ({
     icon: name, label: label(),
     run: () => el("a", { href: `${place()}/runs/${encodeURIComponent(run.id)}.${kind}`, download: "" }).click(),
@@ -78,7 +78,7 @@ async function load(preset, app, id = preset.id) {
     const found = await call(`/presets/${id}`);
     await app.restore(found.settings);
     app.setPreset(preset.id);
-    notice(_("{name} v{n} is loaded.", { name: found.name, n: found.version }), "ok");
+    notice(_("Loaded {name} v{n}.", { name: found.name, n: found.version }), "ok");
   } catch (error) {
     notice(error.message, "bad");
   }
@@ -101,8 +101,8 @@ async function save(title, app) {
 function name(app) {
   const input = el("input.input", { id: "pg-preset-name", required: true, maxlength: 80, autocomplete: "off" });
   const form = el("form.stack", { onsubmit: (event) => { event.preventDefault(); save(input.value.trim(), app); box.close(); } },
-    el("div.field", {}, el("label", { for: "pg-preset-name" }, _("Name")), input, el("p.hint", {}, _("Keeps the prompt, the columns and their settings, without answers. A name that exists gets a new version."))),
-    el("button.btn.primary", {}, _("Save the preset")));
+    el("div.field", {}, el("label", { for: "pg-preset-name" }, _("Name")), input, el("p.hint", {}, _("Saves the prompt, columns and settings, without answers. An existing name gets a new version."))),
+    el("button.btn.primary", {}, _("Save preset")));
   const box = dialog(_("Save as a new preset"), form);
   input.focus();
 }
@@ -110,18 +110,18 @@ function name(app) {
 async function versions(preset, app) {
   const { versions: all = [] } = await call(`/presets/${preset.id}`).catch(() => ({}));
   const box = dialog(_("Versions of {name}", { name: preset.name }), el("ul.runs", {}, all.map((v) => el("li", {},
-    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); load(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created ? time(v.created) : ""))))));
+    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); load(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created_at ? time(v.created_at) : ""))))));
 }
 
 async function remove(preset, app) {
   const sure = el("button.btn.danger", { type: "button" }, _("Delete all versions"));
-  const box = dialog(_("Delete {name}", { name: preset.name }), el("p", {}, _("All its versions go. Runs that were made with it stay.")), sure);
+  const box = dialog(_("Delete {name}", { name: preset.name }), el("p", {}, _("Deletes all versions. Runs that used this preset are kept.")), sure);
   sure.onclick = async () => {
     try {
       await call(`/presets/${preset.id}`, { method: "DELETE" });
       app.boot.presets.splice(app.boot.presets.indexOf(preset), 1);
       app.setPreset(null);
-      notice(_("{name} is deleted.", { name: preset.name }), "ok");
+      notice(_("{name} deleted.", { name: preset.name }), "ok");
     } catch (error) {
       notice(error.message, "bad");
     }

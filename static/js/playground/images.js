@@ -40,9 +40,9 @@ export class Images {
 
   async add(files) {
     for (const file of files) {
-      if (!KINDS.includes(file.type)) notice(_("{name} is no PNG, JPEG, GIF or WebP picture.", { name: file.name }), "warn");
+      if (!KINDS.includes(file.type)) notice(_("{name} is not a PNG, JPEG, GIF or WebP image.", { name: file.name }), "warn");
       else if (file.size > LARGEST) notice(_("{name} is larger than 5 MB.", { name: file.name }), "warn");
-      else if (this.#list.length >= MOST) notice(_("{n} pictures are the most for one message.", { n: MOST }), "warn");
+      else if (this.#list.length >= MOST) notice(_("A message can have up to {n} images.", { n: MOST }), "warn");
       else this.#list = [...this.#list, { name: file.name, media_type: file.type, data: await base64(file) }];
     }
     this.#draw();
@@ -51,7 +51,7 @@ export class Images {
 
   #draw() {
     this.box.replaceChildren(...this.#list.map((image, i) => el("li", {},
-      el("img", { src: `data:${image.media_type};base64,${image.data}`, alt: image.name || _("Picture {n}", { n: i + 1 }) }),
+      el("img", { src: `data:${image.media_type};base64,${image.data}`, alt: image.name || _("Image {n}", { n: i + 1 }) }),
       el("button.btn.sm.icon", {
         type: "button", "aria-label": _("Remove {name}", { name: image.name || i + 1 }),
         onclick: () => { this.list = this.#list.filter((other) => other !== image); this.changed(); },

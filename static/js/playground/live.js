@@ -1,7 +1,8 @@
-// What only a run needs; fetched when a message is being written, not with the page.
+// Modules that only a run needs, loaded when the user starts to type.
 export { Answer } from "./answer.js";
 export { Rendering } from "./markdown.js";
 export { Refused, Run } from "./run.js";
 export { Stats, figures, ranking } from "./stats.js";
-export { Take } from "./take.js";
+export { Repetition } from "./repetition.js";
 export { draw, result } from "./timeline.js";
+export * from "./turns.js";

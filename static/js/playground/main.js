@@ -1,10 +1,11 @@
-// The page: its columns, its modes, and the way of a run from the button to the last event.
+// The page: its columns, its modes, and a run from the button to the last event.
 import { buttons, current, emptyWords, notes, strip } from "./bars.js";
 import { Column } from "./column.js";
 import { Composer } from "./composer.js";
+import { split } from "./conversation.js";
 import { $, $$, _, el, icon, notice, say } from "./dom.js";
 import { seconds, tokensOf } from "./format.js";
-import { beginning, casesOf, keep, ownOf, written } from "./kept.js";
+import { composerValues, initialSettings, overridesOf, parseCases, saveDraft } from "./storage.js";
 import { Picker } from "./picker.js";
 
 const LETTERS = "ABCDEFGH";
@@ -24,10 +25,10 @@ class App {
   constructor() {
     this.boot = JSON.parse($("#boot").textContent);
     for (const list of ["models", "presets", "dialects", "samples"]) this.boot[list] ??= [];
-    Object.assign(this, { columns: [], mode: "compare", runs: new Set(), turns: [], order: null, preset: null, blind: null });
+    Object.assign(this, { columns: [], mode: "compare", runs: new Set(), carried: [], order: null, preset: null, blind: null });
     this.host = $("#pg-cols");
     this.picker = new Picker(this.boot.models);
-    Object.assign(this, { live: null, matrix: null, keptCases: [] });
+    Object.assign(this, { live: null, matrix: null, storedCases: [] });
     this.composer = new Composer(this);
     this.addButton = el("button.addcol", { type: "button", title: _("Add a model"), "aria-label": _("Add a model"), onclick: () => this.add() }, icon("plus"));
     this.host.append(this.addButton);
@@ -37,7 +38,7 @@ class App {
     setInterval(() => this.busy && this.refresh(), 100);
   }
 
-  // What the page is made of
+  // Page elements
 
   get busy() {
     return [...this.runs].some((run) => !run.done && !run.lost);
@@ -52,17 +53,21 @@ class App {
 
   cases = () => (this.mode === "matrix" ? Math.max(1, this.matrix?.filled.length ?? 0) : 1);
 
-  /** Tokens of earlier turns, which a chat sends again. */
-  history = () => (this.mode === "chat" ? this.turns.reduce((sum, t) => sum + tokensOf(JSON.stringify(t.content)), 0) : 0);
+  /** Tokens of the messages that a column is sent before the new one. */
+  earlier = (column) => tokensOf(JSON.stringify(this.mode === "matrix" ? this.carried : column.history)) - 1;
+
+  /** Whether a run makes sense without a new message: the conversation waits for an answer. */
+  answerable = () => this.active().every(({ history }) => history.length > 0 && (this.prefilled || history.at(-1).role !== "assistant"));
 
   add(model) {
     if (this.columns.length >= LETTERS.length) return null;
     const id = [...LETTERS].find((letter) => !this.columns.some((c) => c.id === letter));
     const column = new Column(id, model ?? this.#suggested(), this);
     column.empty.append(emptyWords(this));
+    column.history = [...this.carried];
     this.columns.push(column);
     this.addButton.before(column.root);
-    this.#layout();
+    this.layout();
     if (!model && this.mode !== "matrix") this.pickModel(column);
     return column;
   }
@@ -79,16 +84,16 @@ class App {
     column.run?.stop(column.id);
     this.columns = this.columns.filter((c) => c !== column);
     column.root.remove();
-    this.#layout();
+    this.layout();
     (this.columns[0] ?? this.add())?.focus();
-    say(_("{letter} is removed.", { letter: column.id }));
+    say(_("{letter} removed.", { letter: column.id }));
   }
 
   pickModel(column, anchor = column.picker) {
     this.picker.open(anchor, column.model, (id) => {
       column.model = id;
       column.name();
-      this.#layout();
+      this.layout();
     });
   }
 
@@ -104,23 +109,25 @@ class App {
     if (!input || !columns.length) return;
     await this.ready();
     const blind = this.mode === "compare" && $("#pg-blind").checked && columns.length > 1 && columns.length === this.columns.length;
-    const asked = columns.map((c) => ({ id: c.id, model: c.model, ...c.own }));
-    const run = new this.live.Run((event, from) => this.#seen(event, from));
+    const { message, ...shared } = input;
+    const columnSettings = columns.map((c) => ({ id: c.id, model: c.model, ...c.overrides, ...this.#columnMessages(c, message) }));
+    const run = new this.live.Run((event, source) => this.#handleEvent(event, source));
     Object.assign(run, { columns, matrix: this.mode === "matrix", expected: input.expected });
-    run.before = columns.map((column) => [column, { takes: column.takes, run: column.run, pick: column.pick }]);
+    run.before = columns.map((column) => [column, { repetitions: column.repetitions, run: column.run, pick: column.pick, asked: column.asked, live: column.live, grown: column.grown }]);
     for (const column of columns) {
       // A column that is still writing is asked anew: its old answer would go on costing.
       if (column.busy) column.run.stop(column.id);
       if (!run.matrix) column.begin(run);
+      column.asked = message;
     }
     if (run.matrix) this.matrix.begin(run);
     await this.#hideNames(blind, columns);
     this.runs.add(run);
     $("#pg").dataset.runs = (this.started = (this.started ?? 0) + 1);
     this.compareWith("");
-    this.#layout();
+    this.layout();
     say(_("Running {n} columns.", { n: columns.length }));
-    await this.#follow(run, run.start(run.matrix ? "/matrix" : "/runs", { ...input, columns: asked, blind, ...(this.preset ? { preset: this.presetName } : {}) }));
+    await this.#follow(run, run.start(run.matrix ? "/matrix" : "/runs", { ...shared, columns: columnSettings, blind, ...(this.preset ? { preset: this.presetName } : {}) }));
   }
 
   async #follow(run, reading) {
@@ -131,50 +138,55 @@ class App {
       if (!(error instanceof this.live.Refused)) throw error;
       run.done = true;
       this.runs.delete(run);
-      // Nothing was asked, so what stood here stays.
+      // The request was refused: restore the previous answers.
       for (const [column, was] of run.before ?? []) {
         column.begin(null);
         Object.assign(column, was);
       }
-      this.asked = null;
       if (error.signIn) this.#signIn(error.signIn);
       this.composer.errors(error.fields);
     }
     $("#pg-lost").hidden = !run.lost;
-    if (run.lost) say(_("The connection was lost. What arrived is kept."));
+    if (run.lost) for (const repetition of this.#repetitionsOf(run)) repetition.disconnect();
+    if (run.lost) say(_("The connection was lost. The received text is shown."));
     if (run.done) this.#finished(run);
     this.refresh(true);
   }
 
-  #seen(event, run) {
+  #handleEvent(event, run) {
     if (run.matrix) this.matrix.apply(event);
     else if (event.col) {
       const column = run.columns.find((c) => c.id === event.col);
       if (column?.run === run) column.apply(event);
       if (event.type === "end" && column && !column.blind) {
         const ms = event.total_ms;
-        say(event.status === "ok" ? _("{letter} is done after {s} s.", { letter: column.letter, s: seconds(ms) }) : _("{letter} ended: {status}.", { letter: column.letter, status: event.status }));
+        say(event.status === "ok" ? _("{letter} finished after {s} s.", { letter: column.letter, s: seconds(ms) }) : _("{letter} ended: {status}.", { letter: column.letter, status: event.status }));
       }
     }
     this.refresh();
   }
 
+  #repetitionsOf = (run) => (run.matrix ? [...this.matrix.cells.values()].flat() : run.columns.filter((c) => c.run === run).flatMap((c) => c.repetitions));
+
   #finished(run) {
+    // A run that ended without a word on some answers was lost with its process.
+    for (const repetition of this.#repetitionsOf(run)) repetition.interrupt();
     if (run.matrix || !run.columns.some((c) => c.run === run)) return;
-    if (this.mode === "chat") this.#turn(run.columns[0]);
+    if (this.mode === "chat") this.#appendTurn(run.columns[0]);
+    this.layout();
     if (this.order && !this.busy) {
       this.vote.ask(this.order, run, () => {
         this.order = null;
         this.vote.reveal(this.columns);
-        this.#layout();
+        this.layout();
       });
     }
     const done = this.columns.filter((c) => c.state === "ok" || c.state === "fallback").length;
-    if (run.columns.length > 1) say(_("{n} of {m} answers are done.", { n: done, m: run.columns.length }));
+    if (run.columns.length > 1) say(_("{n} of {m} answers finished.", { n: done, m: run.columns.length }));
   }
 
   #signIn(address) {
-    this.#keep();
+    this.#saveDraft();
     location.assign(address);
   }
 
@@ -185,9 +197,14 @@ class App {
   #chatInput() {
     const input = this.composer.input();
     if (!input) return null;
-    const message = { role: "user", content: this.composer.content };
-    this.asked = this.mode === "chat" ? message : null;
-    return { ...input, messages: this.mode === "chat" ? [...this.turns, message] : [message] };
+    const message = this.composer.filled ? { role: "user", content: this.composer.content } : null;
+    return { ...input, message, messages: [...this.carried, ...(message ? [message] : [])] };
+  }
+
+  /** A column's conversation where it differs from the one that all columns share. */
+  #columnMessages(column, message) {
+    if (this.mode === "matrix" || JSON.stringify(column.history) === JSON.stringify(this.carried)) return {};
+    return { messages: [...column.history, ...(message ? [message] : [])] };
   }
 
   #matrixInput() {
@@ -197,47 +214,33 @@ class App {
     return input && { ...input, cases };
   }
 
-  /** Forgets the turns of the chat. */
-  newChat() {
-    this.turns = [];
-    this.columns[0].begin(null);
-    this.#layout();
+  /** Clears all earlier messages. */
+  newConversation() {
+    Object.assign(this, { carried: [], prefilled: false });
+    for (const column of this.columns) {
+      Object.assign(column, { history: [], asked: null, live: 0 });
+      if (column.answer) column.begin(null);
+    }
+    this.layout();
     this.composer.text.focus();
   }
 
-  /** In a chat, what was said becomes part of the next question. */
-  #turn(column) {
-    const take = column.shown;
-    if (!this.asked || !take || take.failed || !take.text) {
-      this.asked = null;
-      return;
-    }
-    this.turns.push(this.asked, { role: "assistant", content: [{ type: "text", text: take.text }] });
-    this.asked = null;
-    this.composer.text.value = "";
-    this.composer.images.list = [];
-    this.#drawTurns(column, -1);
-    this.composer.changed();
+  /** In a chat, the answer becomes part of the next request. */
+  #appendTurn(column) {
+    if (!this.live.answers(column.shown)) return;
+    this.live.grow(column);
+    this.composer.clear();
   }
 
-  /** Earlier turns above the answer; the last answer stays a live one. */
-  #drawTurns(column, leave = 0) {
-    const all = this.asked ? [...this.turns, this.asked] : this.turns.slice(0, leave || undefined);
-    const shown = this.mode === "chat" && column === this.columns[0] ? all : [];
-    column.turns.replaceChildren(...shown.map((turn) => {
-      const body = el("div.md", { dir: "auto" });
-      const pictures = turn.content.filter((part) => part.type === "image").length;
-      new this.live.Rendering(body).update(turn.content.filter((part) => part.type === "text").map((part) => part.text).join("\n"));
-      return el(`div.turn.${turn.role}`, {}, el("b.hint", {}, turn.role === "user" ? _("You") : column.info.label), pictures ? el("p.hint", {}, _("{n} pictures", { n: pictures })) : null, body);
-    }));
-  }
+  /** Columns whose answer can be replied to. */
+  #replyable = () => (this.mode === "compare" && !this.busy && !this.order ? this.columns.filter((c) => c.shown?.over && !c.grown) : []);
 
-  async #hideNames(wanted, columns) {
-    if (!wanted && !this.vote) return;
+  async #hideNames(blind, columns) {
+    if (!blind && !this.vote) return;
     this.vote ??= await later.vote();
     this.vote.reveal(this.columns);
     $("#pg-vote").hidden = true;
-    this.order = wanted ? this.vote.hide(columns) : null;
+    this.order = blind ? this.vote.hide(columns) : null;
     for (const column of this.order ?? this.columns) this.addButton.before(column.root);
   }
 
@@ -258,7 +261,7 @@ class App {
   changed() {
     this.refresh();
     clearTimeout(this.saving);
-    this.saving = setTimeout(() => this.#keep(), 400);
+    this.saving = setTimeout(() => this.#saveDraft(), 400);
   }
 
   /** Draws once per frame, however many events came. */
@@ -284,16 +287,17 @@ class App {
     live?.draw($("#pg-timeline"), shown);
     live?.result($("#pg-result"), shown);
     buttons(this, columns);
+    $("#pg-reply").hidden = !this.#replyable().length;
     strip(this, columns);
   }
 
-  #layout() {
+  layout() {
     const shown = this.active();
     for (const column of this.columns) column.root.hidden = !shown.includes(column);
     this.host.style.setProperty("--n", shown.length);
     this.addButton.hidden = this.mode === "chat" || this.columns.length >= LETTERS.length;
     this.host.dataset.full = this.addButton.hidden ? "yes" : "no";
-    for (const column of this.columns) this.#drawTurns(column, column === this.columns[0] && column.shown ? -1 : 0);
+    this.live?.drawTurns(this);
     if (this.mode === "matrix") this.matrix?.build();
     this.composer.estimate();
     this.changed();
@@ -304,11 +308,13 @@ class App {
     const { Matrix } = await later.matrix();
     await this.ready();
     this.matrix ??= new Matrix(this);
-    this.matrix.set(this.keptCases);
+    this.matrix.set(this.storedCases);
   }
 
   async setMode(mode) {
     if (mode === "matrix") await this.#openMatrix();
+    // A conversation in the chat goes along: into all columns, and before every case.
+    if (this.mode === "chat" && mode !== "chat" && this.columns.length) this.#share(this.columns[0].history);
     this.mode = mode;
     $("#pg").dataset.mode = mode;
     for (const button of $$("#pg-modes [data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
@@ -317,80 +323,97 @@ class App {
     $("#tab-message").hidden = $("#tab-images").hidden = mode === "matrix";
     if (mode === "matrix") this.composer.choose("system");
     else if (this.composer.form.dataset.part !== "tab-message") this.composer.choose("message");
-    this.composer.text.placeholder = mode === "chat" ? _("Write a message. Pictures can be pasted or dropped here.") : _("Ask all columns the same thing. Pictures can be pasted or dropped here.");
+    this.composer.text.placeholder = mode === "chat" ? _("Write a message. Paste or drop images here.") : _("Send the same message to all columns. Paste or drop images here.");
     $(".colnav").hidden = mode !== "compare";
     $("#pg-blind-label").hidden = mode !== "compare";
     if (mode === "compare") while (this.columns.length < 2) this.add(this.#suggested());
-    this.#layout();
+    this.layout();
   }
 
-  // Keeping and putting back
+  #share(messages) {
+    const before = JSON.stringify(this.carried);
+    for (const column of this.columns) if (JSON.stringify(column.history) === before) column.history = [...messages];
+    Object.assign(this, { carried: [...messages], prefilled: false });
+  }
+
+  // Saving and restoring
 
   snapshot() {
-    return { mode: this.mode, columns: this.columns.map((c) => ({ id: c.id, model: c.model, ...c.own })), cases: this.matrix?.cases ?? this.keptCases, ...this.composer.values };
+    return { mode: this.mode, columns: this.columns.map((c) => ({ id: c.id, model: c.model, ...c.overrides })), earlier: this.carried, cases: this.matrix?.cases ?? this.storedCases, ...this.composer.values };
   }
 
-  #keep() {
-    keep({ ...this.snapshot(), preset: this.preset });
+  #saveDraft() {
+    const histories = Object.fromEntries(this.columns.map((c) => [c.id, c.history]));
+    saveDraft({ ...this.snapshot(), preset: this.preset, histories });
   }
 
-  /** Puts a preset, a kept page or a stored run's request back. */
-  async restore(given) {
-    this.composer.values = written(given);
-    if (given.cases) this.keptCases = casesOf(given.cases);
-    if (given.cases) this.matrix?.set(this.keptCases);
-    if (given.columns?.length) {
+  /** Restores a preset, a draft or the settings of a stored run. */
+  async restore(settings) {
+    this.composer.values = composerValues(settings);
+    if (settings.cases) this.storedCases = parseCases(settings.cases);
+    if (settings.cases) this.matrix?.set(this.storedCases);
+    this.carried = settings.earlier ?? split(settings.messages ?? settings.cases?.[0]?.messages).earlier;
+    this.prefilled = !settings.earlier && this.carried.at(-1)?.role === "assistant";
+    if (settings.columns?.length) {
       for (const column of this.columns) column.root.remove();
       this.columns = [];
-      for (const { id, model, ...own } of given.columns.slice(0, LETTERS.length)) {
+      for (const { id, model, ...overrides } of settings.columns.slice(0, LETTERS.length)) {
         const column = this.add(model);
         if (id && !this.columns.some((c) => c.id === id)) column.id = id;
-        column.own = ownOf(own);
+        column.overrides = overridesOf(overrides);
+        column.history = settings.histories?.[column.id] ?? (overrides.messages ? this.#before(overrides.messages) : [...this.carried]);
         column.name();
       }
     }
-    if (given.messages?.length > 1) this.turns = given.messages.slice(0, -1);
-    if (this.turns.length) await this.ready();
-    await this.setMode(given.mode ?? (this.columns.length > 1 ? "compare" : "chat"));
+    if (this.columns.some((c) => c.history.length)) await this.ready();
+    const mode = settings.mode ?? (this.columns.length > 1 ? "compare" : "chat");
+    this.mode = mode;
+    await this.setMode(mode);
   }
+
+  /** A column's messages without the one that stands in the composer. */
+  #before = (messages) => split(messages).earlier;
 
   setPreset(id) {
     this.preset = id;
     const found = this.boot.presets.find((p) => p.id === id);
     this.presetName = found?.name ?? "";
     $("#pg-preset").replaceChildren(found?.name ?? _("Presets"), found ? el("span.pill", {}, `v${found.version}`) : "");
-    this.#keep();
+    this.#saveDraft();
   }
 
   async #start() {
     const { boot } = this;
-    const chosen = beginning(boot);
+    const chosen = initialSettings(boot);
     await this.restore({ ...chosen, mode: chosen.mode ?? undefined });
     this.setPreset(boot.presets.find((p) => [p.id, p.name].includes(chosen.preset))?.id ?? null);
-    if (!boot.models.length) notice(_("There is no model yet. Add a provider first."), "warn");
+    if (!boot.models.length) notice(_("No models yet. Add a provider first."), "warn");
+    if (boot.notice) notice(boot.notice, "warn", { stays: true });
     if (boot.run) await this.#reopen(boot.run);
   }
 
-  /** A shared or past run: its events are read again, as if they came now. */
+  /** Opens a shared or past run by replaying its events. */
   async #reopen(stored) {
     await this.ready();
-    const run = new this.live.Run((event, from) => this.#seen(event, from));
+    const run = new this.live.Run((event, source) => this.#handleEvent(event, source));
     run.id = stored.id;
     run.last = "0";
     Object.assign(run, { columns: this.columns, matrix: this.mode === "matrix", expected: stored.settings.expected });
     if (run.matrix) this.matrix.begin(run);
     else for (const column of this.columns) column.begin(run);
-    if (this.mode === "chat") this.asked = stored.settings.messages.at(-1);
+    for (const column of this.columns) column.asked = this.composer.filled ? { role: "user", content: this.composer.content } : null;
+    this.layout();
     this.runs.add(run);
     this.#follow(run, run.resume());
   }
 
-  // What people do
+  // User actions
 
   #listen() {
     const actions = {
       stop: () => this.stop(),
       resume: () => { for (const run of this.runs) if (run.lost && !run.done) this.#follow(run, run.resume()); },
+      reply: () => this.live.reply(this, this.#replyable()),
       presets: (button) => later.history().then((m) => m.presetMenu(button, this)),
       history: () => later.history().then((m) => m.openHistory()),
       share: () => later.history().then((m) => m.share(this.lastRun)),

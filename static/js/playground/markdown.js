@@ -7,7 +7,7 @@ import { _, el } from "./dom.js";
 const SAFE = /^(https?:\/\/|mailto:)/i;
 const TURNING = /[\u202A-\u202E\u2066-\u2069\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]/g;
 const ENTITIES = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'" };
-const LONG_LINE = 4000; // Characters; inline rules take more than linear time.
+const LONG_LINE = 4000; // Characters; inline rules repetition more than linear time.
 const SLOW = 60; // Milliseconds for one step; beyond it a few times, the rest is shown as it comes.
 const CAP = 200_000; // Characters shown as they came; the rest is in the log and in the export.
 const MOST = 1_000_000; // Characters drawn as markdown.
@@ -88,6 +88,25 @@ export function json(text) {
     from = found.index + whole.length;
   }
   return [...nodes, ...plain(text.slice(from))];
+}
+
+const words = (token) => {
+  if (token.type === "code") return token.text;
+  if (token.type === "list") return token.items.map((item) => wordsOf(item.tokens)).join("\n");
+  if (token.type === "table") return [token.header, ...token.rows].map((row) => row.map((cell) => wordsOf(cell.tokens)).join(" ")).join("\n");
+  if (token.type === "space" || token.type === "br") return "\n";
+  return token.tokens?.length ? wordsOf(token.tokens) : decoded(token.text ?? "");
+};
+const BLOCKS = new Set(["paragraph", "heading", "code", "list", "blockquote", "table"]);
+const wordsOf = (tokens) => (tokens ?? []).map((token) => words(token) + (BLOCKS.has(token.type) ? "\n" : "")).join("");
+
+/** Markdown as the words that it shows. */
+export function textOf(text) {
+  try {
+    return text.length > CAP ? text : wordsOf(lex(text)).trim();
+  } catch {
+    return text;
+  }
 }
 
 const looksLikeJson = (text) => /^\s*[[{]/.test(text);

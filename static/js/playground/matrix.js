@@ -5,7 +5,7 @@ import { said } from "./diff.js";
 import { seconds, usd } from "./format.js";
 import { dialog } from "./overlay.js";
 import { figures } from "./stats.js";
-import { Take } from "./take.js";
+import { Repetition } from "./repetition.js";
 
 const squeezed = (text) => text.replace(/\s+/g, " ").trim().toLowerCase();
 
@@ -33,13 +33,13 @@ export class Matrix {
   apply(event) {
     if (event.case === undefined || !event.col) return;
     const key = `${event.case} ${event.col}`;
-    const takes = this.cells.get(key) ?? this.cells.set(key, []).get(key);
-    let take = takes.find((t) => t.n === (event.n ?? 0));
-    if (!take) takes.push((take = new Take(event.col, event.n ?? 0)));
-    take.apply(event);
+    const repetitions = this.cells.get(key) ?? this.cells.set(key, []).get(key);
+    let repetition = repetitions.find((t) => t.n === (event.n ?? 0));
+    if (!repetition) repetitions.push((repetition = new Repetition(event.col, event.n ?? 0)));
+    repetition.apply(event);
   }
 
-  /** Input for the server; null if a case is no good, which is said. */
+  /** Input for the server; null after an error message if a case is invalid. */
   input() {
     const found = [];
     for (const [i, c] of this.filled.entries()) {
@@ -47,12 +47,12 @@ export class Matrix {
       try {
         expected = c.expected.trim() ? [JSON.parse(c.expected)].flat() : undefined;
       } catch (error) {
-        notice(_("Case {n}: the expected call is no JSON. {why}", { n: i + 1, why: error.message }), "bad");
+        notice(_("Case {n}: the expected call is not valid JSON. {why}", { n: i + 1, why: error.message }), "bad");
         return null;
       }
-      found.push({ name: c.name.trim() || _("Case {n}", { n: i + 1 }), messages: [{ role: "user", content: [{ type: "text", text: c.text }] }], ...(expected ? { expected } : {}) });
+      found.push({ name: c.name.trim() || _("Case {n}", { n: i + 1 }), messages: [...this.app.carried, { role: "user", content: [{ type: "text", text: c.text }] }], ...(expected ? { expected } : {}) });
     }
-    if (!found.length) notice(_("Write a case first."), "warn");
+    if (!found.length) notice(_("Add a case first."), "warn");
     return found.length ? found : null;
   }
 
@@ -60,14 +60,14 @@ export class Matrix {
     const columns = this.app.columns;
     const filters = [["all", _("All")], ["failures", _("Failures")], ["differences", _("Differences")]];
     this.counts = {};
-    const bar = el("div.seg", { role: "group", "aria-label": _("Rows shown") }, filters.map(([name, label]) =>
+    const bar = el("div.seg", { role: "group", "aria-label": _("Filter rows") }, filters.map(([name, label]) =>
       el("button", { type: "button", "data-filter": name, "aria-pressed": String(this.filter === name), onclick: () => { this.filter = name; this.build(); } },
         label, (this.counts[name] = el("span.count")))));
     const head = el("tr", {}, el("th", { scope: "col" }, _("Case")), columns.map((c) => el("th", { scope: "col" },
       el("div.row", {}, el("span.letter.sm", {}, c.id), el("button.model-pick", { type: "button", "aria-haspopup": "listbox", onclick: (event) => this.app.pickModel(c, event.currentTarget) }, el("b.trunc", {}, c.info.label), icon("chevron-down"))))));
     this.rows = this.cases.map((c, i) => this.#row(c, i, columns));
     const add = el("button.btn.sm", { type: "button", onclick: () => { this.cases.push({ name: "", text: "", expected: "" }); this.build(); $(`#case-${this.cases.length - 1}`).focus(); } }, icon("plus"), _("Add a case"));
-    const paste = el("button.btn.ghost.sm", { type: "button", onclick: () => this.#paste() }, icon("list-plus"), _("Add many"));
+    const paste = el("button.btn.ghost.sm", { type: "button", onclick: () => this.#paste() }, icon("list-plus"), _("Bulk add"));
     const column = el("button.btn.ghost.sm", { type: "button", onclick: () => this.app.add(), disabled: columns.length > 7 }, icon("plus"), _("Add a model"));
     this.host.replaceChildren(el("div.row.wrap.matrix-bar", {}, bar, el("span.grow"), column, paste, add),
       el("div.table-wrap", { tabindex: 0, role: "region", "aria-label": _("Cases and answers") }, el("table.grid", {}, el("thead", {}, head), el("tbody", {}, this.rows.map((r) => r.root)))));
@@ -90,7 +90,7 @@ export class Matrix {
   }
 
   /** Numbers of the case in the last run: empty cases were not sent. */
-  #takes(i, column) {
+  #repetitions(i, column) {
     const sent = this.cases.slice(0, i + 1).filter((c) => c.text.trim()).length - 1;
     return this.cases[i].text.trim() ? this.cells.get(`${sent} ${column.id}`) ?? [] : [];
   }
@@ -99,13 +99,13 @@ export class Matrix {
     const counts = { all: 0, failures: 0, differences: 0 };
     for (const row of this.rows ?? []) {
       const all = row.cells.map(({ td, column }) => {
-        const takes = this.#takes(row.index, column);
-        this.#cell(td, takes, column, this.cases[row.index]);
-        return takes;
+        const repetitions = this.#repetitions(row.index, column);
+        this.#cell(td, repetitions, column, this.cases[row.index]);
+        return repetitions;
       });
-      const over = all.filter((takes) => takes.length && takes.every((t) => t.over));
-      const failed = over.some((takes) => takes.some((t) => !t.good));
-      const differs = new Set(over.filter((t) => !t[0].failed).map((takes) => squeezed(said(takes[0])))).size > 1;
+      const over = all.filter((repetitions) => repetitions.length && repetitions.every((t) => t.over));
+      const failed = over.some((repetitions) => repetitions.some((t) => !t.good));
+      const differs = new Set(over.filter((t) => !t[0].failed).map((repetitions) => squeezed(said(repetitions[0])))).size > 1;
       counts.all += 1;
       counts.failures += failed;
       counts.differences += differs;
@@ -114,25 +114,25 @@ export class Matrix {
     for (const [name, box] of Object.entries(this.counts ?? {})) box.textContent = this.cells.size ? counts[name] : "";
   }
 
-  #cell(td, takes, column, c) {
-    const key = takes.map((t) => (t.over ? `${t.version}` : Math.floor(t.version / 20))).join() || "-";
+  #cell(td, repetitions, column, c) {
+    const key = repetitions.map((t) => (t.over ? `${t.version}` : Math.floor(t.version / 20))).join() || "-";
     if (td.dataset.key === key) return;
     td.dataset.key = key;
-    if (!takes.length) return td.replaceChildren(el("span.hint", {}, "–"));
-    const good = takes.filter((t) => t.good).length;
-    const live = takes.some((t) => !t.over);
-    const [kind, name, words] = live ? ["", "i:loader", _("Writing")] : good === takes.length ? ["ok", "i:circle-check", _("Good")] : takes.every((t) => t.failed) ? ["bad", "i:circle-x", _("Failed")] : ["warn", "i:triangle-alert", problem(takes)];
-    const f = figures(takes);
-    td.replaceChildren(el("button.cell", { type: "button", onclick: () => this.#open(takes, column, c) },
-      el(`span.row.${kind || "muted"}`, {}, icon(name), el("b", {}, takes.length > 1 ? _("{n} of {m}", { n: good, m: takes.length }) : words), hidden(words)),
-      el("span.snippet", { dir: "auto" }, said(takes[0]).slice(0, 160) || (takes[0].end?.error ?? "")),
+    if (!repetitions.length) return td.replaceChildren(el("span.hint", {}, "–"));
+    const good = repetitions.filter((t) => t.good).length;
+    const live = repetitions.some((t) => !t.over);
+    const [kind, name, words] = live ? ["", "i:loader", _("Writing")] : good === repetitions.length ? ["ok", "i:circle-check", _("Passed")] : repetitions.every((t) => t.failed) ? ["bad", "i:circle-x", _("Failed")] : ["warn", "i:triangle-alert", problem(repetitions)];
+    const f = figures(repetitions);
+    td.replaceChildren(el("button.cell", { type: "button", onclick: () => this.#open(repetitions, column, c) },
+      el(`span.row.${kind || "muted"}`, {}, icon(name), el("b", {}, repetitions.length > 1 ? _("{n} of {m}", { n: good, m: repetitions.length }) : words), hidden(words)),
+      el("span.snippet", { dir: "auto" }, said(repetitions[0]).slice(0, 160) || (repetitions[0].end?.error ?? "")),
       el("small.num.muted", {}, live ? "" : [`${seconds(f.total)} s`, f.cost === null ? "" : usd(f.cost)].filter(Boolean).join(" · "))));
   }
 
-  #open(takes, column, c) {
-    const hosts = takes.map((take) => {
+  #open(repetitions, column, c) {
+    const hosts = repetitions.map((repetition) => {
       const host = el("div.answer-in");
-      new Answer(host).show(take);
+      new Answer(host).show(repetition);
       return host;
     });
     dialog(`${c.name || _("Case")} · ${column.id} ${column.info.label}`, el("div.answer", {}, hosts));
@@ -140,8 +140,8 @@ export class Matrix {
 
   #paste() {
     const box = el("textarea.input", { rows: 10, "aria-label": _("One case per line") });
-    const shown = dialog(_("Add many cases"), el("p.hint", {}, _("One message per line. A name may stand before it, with a tab between.")), box,
-      el("button.btn.primary", { type: "button", onclick: () => { this.#lines(box.value); shown.close(); } }, _("Add the cases")));
+    const shown = dialog(_("Bulk add cases"), el("p.hint", {}, _("One message per line, optionally with a name and a tab before it.")), box,
+      el("button.btn.primary", { type: "button", onclick: () => { this.#lines(box.value); shown.close(); } }, _("Add cases")));
   }
 
   #lines(text) {
@@ -153,8 +153,8 @@ export class Matrix {
   }
 }
 
-function problem(takes) {
-  const { schema, tools } = takes.find((t) => !t.good)?.verdicts ?? {};
+function problem(repetitions) {
+  const { schema, tools } = repetitions.find((t) => !t.good)?.verdicts ?? {};
   if (schema?.ok === false) return _("Schema error");
   return tools?.ok === false ? _("Wrong call") : _("Problem");
 }

@@ -2,25 +2,25 @@
 import { getCode } from "./code.js";
 import { $, _, notice } from "./dom.js";
 import { menu } from "./overlay.js";
-import { ownSettings } from "./own.js";
+import { overrideSettings } from "./overrides.js";
 
-const logPage = (take) => `/console/requests/${encodeURIComponent(take.end.request_id)}`;
+const logPage = (repetition) => `/console/requests/${encodeURIComponent(repetition.end.request_id)}`;
 
 export function columnMenu(column, app) {
   const { shown } = column;
   const done = shown?.over;
   menu(column.menu, _("More for {letter}", { letter: column.letter }), [
-    column.busy ? { icon: "i:square", label: _("Stop this one"), run: () => column.run.stop(column.id) }
-      : { icon: "i:play", label: shown ? _("Run this one again") : _("Run this one"), run: () => app.run([column]) },
-    app.mode === "chat" && app.turns.length && { icon: "i:message-square-plus", label: _("Start a new chat"), run: () => app.newChat() },
-    { icon: "i:sliders-horizontal", label: _("Own settings"), run: () => ownSettings(column, app) },
-    { icon: "i:maximize-2", label: column.root.classList.contains("wide") ? _("Usual width") : _("Widen"), run: () => column.root.classList.toggle("wide") },
-    done && app.columns.length > 1 && { icon: "i:diff", label: _("Differences from this one"), run: () => app.compareWith(column.id) },
-    done && { icon: "i:copy", label: _("Copy the answer"), run: () => navigator.clipboard.writeText(shown.text).then(() => notice(_("Copied."), "ok"), () => notice(_("The browser did not let the page copy."), "bad")) },
+    column.busy ? { icon: "i:square", label: _("Stop"), run: () => column.run.stop(column.id) }
+      : { icon: "i:play", label: shown ? _("Run again") : _("Run"), run: () => app.run([column]) },
+    column.history.length > 0 && { icon: "i:message-square-plus", label: _("New conversation"), run: () => app.newConversation() },
+    { icon: "i:sliders-horizontal", label: _("Override settings"), run: () => overrideSettings(column, app) },
+    { icon: "i:maximize-2", label: column.root.classList.contains("wide") ? _("Normal width") : _("Expand"), run: () => column.root.classList.toggle("wide") },
+    done && app.columns.length > 1 && { icon: "i:diff", label: _("Compare with this answer"), run: () => app.compareWith(column.id) },
+    done && { icon: "i:copy", label: _("Copy the answer"), run: () => navigator.clipboard.writeText(shown.text).then(() => notice(_("Copied."), "ok"), () => notice(_("Copying was blocked by the browser."), "bad")) },
     done && { icon: "i:languages", label: _("Show the translation"), run: () => app.translate(column) },
     done && { icon: "i:code-xml", label: _("Get code"), run: () => getCode(column, app) },
     shown?.end?.request_id && { icon: "i:scroll-text", label: _("Open in the log"), run: () => location.assign(logPage(shown)) },
-    app.columns.length > 1 && { icon: "i:x", label: _("Remove this column"), danger: true, run: () => app.remove(column) },
+    app.columns.length > 1 && { icon: "i:x", label: _("Remove"), danger: true, run: () => app.remove(column) },
   ]);
 }
 
@@ -33,7 +33,7 @@ export function moreMenu(anchor, app, actions) {
     entry("i:share-2", _("Copy a link to this run"), "share"),
     entry("i:download", _("Export the results"), "export"),
     entry("i:code-xml", _("Get code"), "code"),
-    app.mode === "compare" && { icon: "i:eye-off", label: blind.checked ? _("Show names again") : _("Blind: hide the names"), run: () => (blind.checked = !blind.checked) },
+    app.mode === "compare" && { icon: "i:eye-off", label: blind.checked ? _("Show model names") : _("Blind mode: hide model names"), run: () => (blind.checked = !blind.checked) },
     entry("i:trophy", _("Scoreboard"), "scoreboard"),
   ]);
 }

@@ -1,4 +1,4 @@
-// One list of models for all columns: type to filter, arrows to move, Enter to take.
+// One list of models for all columns: type to filter, arrows to move, Enter to choose.
 import { $, _, el, icon, logo } from "./dom.js";
 
 const FACTS = [
@@ -17,7 +17,7 @@ export class Picker {
     this.list = el("ul", { role: "listbox", id: "pg-models", "aria-label": _("Models") });
     this.none = el("p.hint", { role: "status" });
     this.root = el("div.picker", { popover: "auto" }, this.input, this.list, this.none);
-    this.list.addEventListener("click", (event) => this.#take(event.target.closest("[role=option]")));
+    this.list.addEventListener("click", (event) => this.#handle(event.target.closest("[role=option]")));
     $("#pg").append(this.root);
   }
 
@@ -42,7 +42,7 @@ export class Picker {
       return [el("li.group", { role: "presentation" }, title), ...some.map((m) => this.#option(m))];
     };
     this.list.replaceChildren(...group("route", _("Routes")), ...group("model", _("Models")));
-    this.none.textContent = found.length ? "" : _("No model fits.");
+    this.none.textContent = found.length ? "" : _("No matching models.");
     this.none.hidden = found.length > 0;
     this.#mark($('[aria-selected="true"]', this.list) ?? $("[role=option]", this.list));
   }
@@ -72,11 +72,11 @@ export class Picker {
       this.#mark(options[Math.max(0, Math.min(options.length - 1, moves[event.key]))]);
     } else if (event.key === "Enter") {
       event.preventDefault();
-      this.#take(options[at]);
+      this.#handle(options[at]);
     }
   }
 
-  #take(option) {
+  #handle(option) {
     if (!option) return;
     this.root.hidePopover();
     this.chosen(option.dataset.id);

@@ -1,7 +1,7 @@
 // One run is one stream: events of all columns come through it, each with an id to resume from.
 import { _, headers, place } from "./dom.js";
 
-/** Takes bytes of an event stream in any pieces, gives whole events. */
+/** Parses an event stream from chunks of any size. */
 export class Parser {
   #rest = "";
   #decoder = new TextDecoder();
@@ -34,7 +34,7 @@ function parse(block) {
   return { ...JSON.parse(found.data.join("\n")), type: found.type, at: found.id };
 }
 
-/** What the server refused, by field. */
+/** Error messages of a refused request, by field. */
 export class Refused extends Error {
   constructor(fields, signIn = "") {
     super(Object.values(fields).flat().join(" "));
@@ -43,7 +43,7 @@ export class Refused extends Error {
 }
 
 export class Run {
-  /** `seen(event, run)` gets every event; a lost connection leaves `lost` set. */
+  /** `seen(event, run)` receives every event; `lost` is set after a lost connection. */
   constructor(seen) {
     this.seen = seen;
     this.id = "";
@@ -52,12 +52,12 @@ export class Run {
     this.lost = false;
   }
 
-  /** Resolves when the stream ends, for whatever reason; throws only if the input is refused. */
+  /** Resolves when the stream ends for any reason; throws only if the input is refused. */
   async start(path, body) {
     await this.#read(place() + path, { method: "POST", headers: headers(), body: JSON.stringify(body) });
   }
 
-  /** Reads on after the last event that arrived. */
+  /** Resumes after the last received event. */
   async resume() {
     const path = `/runs/${encodeURIComponent(this.id)}/events?after=${encodeURIComponent(this.last)}`;
     await this.#read(place() + path, { headers: headers() });
@@ -86,22 +86,22 @@ export class Run {
 
   async #drain(reader) {
     const parser = new Parser();
-    let rested = performance.now();
+    let lastYield = performance.now();
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
       for (const event of parser.feed(value)) {
-        this.#take(event);
-        // A flood must not keep the page from drawing and from hearing "Stop".
-        if (performance.now() - rested > 30) {
+        this.#handle(event);
+        // Yield regularly, so that the page can draw and react to "Stop".
+        if (performance.now() - lastYield > 30) {
           await new Promise((next) => setTimeout(next));
-          rested = performance.now();
+          lastYield = performance.now();
         }
       }
     }
   }
 
-  #take(event) {
+  #handle(event) {
     if (event.at) this.last = event.at;
     if (event.type === "run") this.id = event.run ?? event.id;
     if (event.type === "done") this.done = true;
@@ -111,6 +111,6 @@ export class Run {
 
 async function refusal(reply) {
   const found = await reply.json().catch(() => ({}));
-  const words = found.errors ?? { "": _("The server answered {status}.", { status: reply.status }) };
+  const words = found.errors ?? { "": _("The server returned HTTP {status}.", { status: reply.status }) };
   return new Refused(words, found.sign_in);
 }

@@ -19,9 +19,9 @@ function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Median figures of several takes, and how far apart they lie. */
-export function figures(takes) {
-  const all = takes.map((take) => take.figures());
+/** Median figures of several repetitions, and how far apart they lie. */
+export function figures(repetitions) {
+  const all = repetitions.map((repetition) => repetition.figures());
   if (all.length < 2) return { ...(all[0] ?? {}), spread: {} };
   const found = { spread: {} };
   for (const name of [...NAMES, "input", "cached", "reasoning"]) {
@@ -34,7 +34,7 @@ export function figures(takes) {
 
 /** Best and largest value of each figure over the columns that have ended well. */
 export function ranking(columns) {
-  const good = columns.filter((c) => c.takes.length && c.takes.every((t) => t.over && !t.failed));
+  const good = columns.filter((c) => c.repetitions.length && c.repetitions.every((t) => t.status === "ok"));
   const found = {};
   for (const [name, , , pick] of ROWS) {
     const all = columns.map((c) => c.figures[name]).filter(known).map(Number);
@@ -64,7 +64,8 @@ export class Stats {
       const best = known(value) && rank?.[name]?.best === Number(value);
       const spread = found.spread?.[name];
       cell.dt.textContent = label(live);
-      const about = name === "output" && found.estimated && known(value) ? "~" : "";
+      const guessed = (name === "output" && found.estimated) || (name === "cost" && found.estimatedCost);
+      const about = guessed && known(value) ? "~" : "";
       cell.dd.replaceChildren(about + text, el("small", {}, text === "–" ? "" : unit), best ? hidden(` (${word()})`) : "");
       cell.root.classList.toggle("best", best);
       cell.root.title = name === "output" ? tokenWords(found) : spread ? spreadWords(name, spread) : "";

@@ -34,9 +34,9 @@ export function ask(order, run, done) {
     try {
       await call("/votes", { method: "POST", body: { run: run.id, order: order.map((c) => c.id), winner } });
       const best = order.find((c) => c.id === winner);
-      notice(best ? _("Your vote went to {letter}, {model}.", { letter: best.letter, model: best.info.label }) : winner === "tie" ? _("Counted as a tie.") : _("Counted as all bad."), "ok");
+      notice(best ? _("You voted for {letter}, {model}.", { letter: best.letter, model: best.info.label }) : winner === "tie" ? _("Counted as a tie.") : _("Counted as all bad."), "ok");
     } catch (error) {
-      notice(_("The vote was not stored: {why}", { why: error.message }), "bad");
+      notice(_("The vote was not saved: {why}", { why: error.message }), "bad");
     }
   };
   box.replaceChildren(el("b", {}, _("Which answer is best?")),
@@ -44,7 +44,7 @@ export function ask(order, run, done) {
       order.map((c) => el("button.btn.sm", { type: "button", onclick: () => vote(c.id) }, _("Answer {n}", { n: c.letter }))),
       el("button.btn.sm", { type: "button", onclick: () => vote("tie") }, _("Tie")),
       el("button.btn.sm", { type: "button", onclick: () => vote("none") }, _("All bad")),
-      el("button.btn.ghost.sm", { type: "button", onclick: () => { box.hidden = true; done(null); } }, _("Show names without voting"))));
+      el("button.btn.ghost.sm", { type: "button", onclick: () => { box.hidden = true; done(null); } }, _("Reveal names without voting"))));
   box.hidden = false;
   $("button", box).focus();
 }
@@ -57,7 +57,7 @@ export async function scoreboard() {
     const found = await call("/scoreboard");
     const { rows } = found;
     if (!rows.length) {
-      body.replaceChildren(el("p.hint", {}, icon("trophy"), _("No votes yet. Switch Blind on and run two or more models.")));
+      body.replaceChildren(el("p.hint", {}, icon("trophy"), _("No votes yet. Turn on Blind and run two or more models.")));
       return;
     }
     const head = [_("Model"), _("Won"), _("Tied"), _("Lost"), _("Wins"), _("Rating")];

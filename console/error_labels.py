@@ -1,0 +1,33 @@
+"""What people call the kinds of errors, on every page."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# One label for each of `gateway.canon.errors.KINDS`.
+ERROR_LABELS: dict[str, Promise] = {
+    "invalid_request": _("invalid request"),
+    "unsupported_param": _("unsupported parameter"),
+    "context_length": _("context too long"),
+    "content_policy": _("content policy"),
+    "too_large": _("request too large"),
+    "method_not_allowed": _("method not allowed"),
+    "gateway_auth": _("invalid API key"),
+    "not_found": _("not found"),
+    "not_allowed": _("not allowed"),
+    "client_gone": _("client disconnected"),
+    "rate_limit": _("rate limit"),
+    "quota": _("out of quota"),
+    "upstream_auth": _("provider credential refused"),
+    "overloaded": _("overloaded"),
+    "timeout": _("timeout"),
+    "upstream_error": _("upstream error"),
+    "malformed_output": _("malformed output"),
+}
+
+
+def error_label(kind: str) -> str:
+    """The label of a kind; for one that this version does not know, the kind in words."""
+    label = ERROR_LABELS.get(kind)
+    return str(label) if label is not None else kind.replace("_", " ")

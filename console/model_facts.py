@@ -1,0 +1,159 @@
+"""The facts of a model that people see and change, each with its value and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from gateway.models import Model
+from gateway.providers.prices import book, price_for
+from gateway.providers.provenance import Told, layer, told
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+Kind = Literal["tokens", "flag", "choice", "usd"]
+
+
+class Fact(NamedTuple):
+    """One fact: a trait, or with kind `usd` a price per million tokens."""
+
+    name: str
+    label: _StrPromise
+    kind: Kind
+    icon: str = ""
+    choices: tuple[tuple[str, _StrPromise], ...] = ()
+
+
+STRUCTURED = (
+    ("schema", gettext_lazy("JSON schema")),
+    ("json", gettext_lazy("Any JSON")),
+    ("none", gettext_lazy("No")),
+)
+SIZES = (
+    Fact("context_window", gettext_lazy("Context"), "tokens"),
+    Fact("max_output", gettext_lazy("Max output"), "tokens"),
+)
+PRICES = (
+    Fact("input", gettext_lazy("Input"), "usd"),
+    Fact("output", gettext_lazy("Output"), "usd"),
+    Fact("cache_read", gettext_lazy("Cached input"), "usd"),
+    Fact("cache_write", gettext_lazy("Cache write"), "usd"),
+    Fact("cache_write_1h", gettext_lazy("Cache write (1 h)"), "usd"),
+    Fact("output_reasoning", gettext_lazy("Reasoning output"), "usd"),
+    Fact("input_audio", gettext_lazy("Audio input"), "usd"),
+    Fact("output_audio", gettext_lazy("Audio output"), "usd"),
+)
+ABILITIES = (
+    Fact("tools", gettext_lazy("Tools"), "flag", "wrench"),
+    Fact("images", gettext_lazy("Images"), "flag", "image"),
+    Fact("structured", gettext_lazy("JSON"), "choice", "braces", STRUCTURED),
+    Fact("reasoning", gettext_lazy("Reasoning"), "flag", "brain"),
+    Fact("pdf", gettext_lazy("PDF"), "flag"),
+    Fact("audio", gettext_lazy("Audio"), "flag"),
+    Fact("parallel_toggle", gettext_lazy("Disabling parallel tool calls"), "flag"),
+    Fact("strict_tools", gettext_lazy("Strict tools"), "flag"),
+    Fact("forced_tools", gettext_lazy("Forced tool calls"), "flag"),
+    Fact("sampling", gettext_lazy("Temperature"), "flag"),
+    Fact("reasoning_summaries", gettext_lazy("Reasoning summaries for Chat clients"), "flag"),
+)
+# Prices that nobody needs to say: without one these tokens are billed as others are.
+AS_OTHERS = {
+    "output_reasoning": gettext_lazy("as output"),
+    "input_audio": gettext_lazy("as input"),
+    "output_audio": gettext_lazy("as output"),
+}
+# Those that the list shows as icons and can be filtered by.
+ICON_FACTS = ABILITIES[:4]
+TRAITS = (*SIZES, *ABILITIES)
+FACTS = (*TRAITS, *PRICES)
+
+
+def rate_of(fact: Fact) -> str:
+    """The rate (`profile.RATES`) that a price is of; reasoning is an ability's name too."""
+    return fact.name.removeprefix("output_") if fact.name == "output_reasoning" else fact.name
+
+
+class Value(NamedTuple):
+    """What holds of a fact and who says so; `default` is what it would be without changes."""
+
+    fact: Fact
+    value: Any
+    source: Told
+    default: Told
+
+    @property
+    def supported(self) -> bool:
+        """Whether the model supports it in some form."""
+        return self.value not in (False, "none", None)
+
+    @property
+    def label(self) -> str:
+        """Label of the source."""
+        if self.value is None and self.fact.name in AS_OTHERS:
+            return str(AS_OTHERS[self.fact.name])
+        return source_label(self.source)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the value is custom or learned, not from a built-in table."""
+        return self.source.origin in {"own", "learned"}
+
+
+def facts_of(row: Model) -> dict[str, Value]:
+    """Every fact of a model by its name."""
+    base = told(row.provider.preset, row.name)
+    learned = layer(_mapping(row.learned), "learned")
+    custom = layer(_mapping(row.traits), "own")
+    facts = {}
+    for fact in TRAITS:
+        default = base[fact.name]
+        source = custom.get(fact.name) or learned.get(fact.name) or default
+        facts[fact.name] = Value(fact, source.value, source, default)
+    return facts | _prices(row)
+
+
+def _prices(row: Model) -> dict[str, Value]:
+    listed = price_for(row.provider.preset, row.name)
+    prices = {}
+    for fact in PRICES:
+        price: Decimal | None = getattr(listed, rate_of(fact))
+        default = (
+            Told(value=None, origin="assumed")
+            if price is None
+            else Told(value=price, origin="price list", ref=_day_of(listed.source))
+        )
+        custom_price = getattr(row, f"price_{rate_of(fact)}")
+        source = default if custom_price is None else Told(value=custom_price, origin="own")
+        prices[fact.name] = Value(fact, source.value, source, default)
+    return prices
+
+
+def _day_of(source: str) -> str:
+    """The day of the list that a price is from: a newer one names its own."""
+    return source.rpartition(" of ")[2] if " of " in source else book().taken
+
+
+def source_label(source: Told) -> str:
+    """Label of the source."""
+    match source.origin:
+        case "own":
+            return _("custom")
+        case "learned":
+            return _("learned from the provider")
+        case "price list":
+            return _("price list of %(date)s") % {"date": source.ref}
+        case "preset":
+            return _("preset %(name)s") % {"name": source.ref}
+        case "family":
+            return _("family table")
+    return _("unknown") if source.value is None else _("assumed")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """The row's object; a row may hold anything."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,91 @@
+"""Error pages: 400, 403, 404, 500, and a form without a CSRF token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from console.access import refused, to_sign_in
+from console.template_context import theme_of
+from gateway.api.failures import failure
+
+# Below these the answers are JSON, also those of Django itself.
+_API = ("/api/", "/key/", "/model/", "/team/", "/user/", "/spend/", "/v1/")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404. The shell is around it for those who are signed in."""
+    message = _("There is no page at this address. It may have been moved or deleted.")
+    reason = exception.args[0] if exception.args else ""
+    # `get_object_or_404` writes for developers: "No Team matches the given query."
+    written_for_users = (
+        isinstance(reason, str) and reason and not reason.endswith("the given query.")
+    )
+    return _page(request, 404, _("Page not found"), reason if written_for_users else message)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400."""
+    message = _("The request could not be understood. Go back and try again.")
+    return _minimal_page(request, 400, _("Bad request"), message)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403 of a view that a person may not use."""
+    if _wants_json(request):
+        return _json(403, _("You do not have permission to do this."))
+    return refused(request)
+
+
+def no_csrf(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403 of a form whose token is missing or belongs to another session."""
+    user = getattr(request, "user", None)
+    ended = user is not None and not user.is_authenticated
+    if ended and request.path != reverse("sign-in") and not _wants_json(request):
+        return to_sign_in(request)
+    message = _(
+        "This form belongs to another session, or cookies are off. "
+        "Go back, reload the page and send the form again."
+    )
+    return _minimal_page(request, 403, _("The form has expired"), message)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500. It needs no database: that may be what is broken."""
+    message = _(
+        "The gateway could not show this page. The error is in its log. "
+        "Requests of clients are not affected by errors of the console."
+    )
+    return _minimal_page(request, 500, _("Something went wrong"), message)
+
+
+def _page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
+    if _wants_json(request):
+        return _json(status, message)
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return _minimal_page(request, status, title, message)
+    context = {"page": "", "title": title, "message": message}
+    return render(request, "console/failure.html", context, status=status)
+
+
+def _minimal_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
+    if _wants_json(request):
+        return _json(status, message)
+    context: dict[str, Any] = {"title": title, "message": message, "status": status}
+    context["theme"] = theme_of(request)
+    return HttpResponse(render_to_string("console/failure_plain.html", context), status=status)
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    """Whether a program asks: of the API, or a page's script that sends JSON."""
+    return request.path.startswith(_API) or request.content_type == "application/json"
+
+
+def _json(status: int, message: str) -> HttpResponse:
+    return failure(status, message)

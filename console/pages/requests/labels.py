@@ -1,0 +1,162 @@
+"""Labels of the request page: dialects, missing bodies, sizes, attempts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.dialects import title
+from console.error_labels import error_label
+from gateway.models import RequestLog
+from gateway.relay.exchange.log_record import HEDGE_LOSER
+
+_REASONS: dict[str, Promise] = {
+    "off": gettext_lazy("Not stored: body logging is off for this key, this route or globally."),
+    "rejected": gettext_lazy(
+        "Not stored: the request was rejected before its key and route were known."
+    ),
+    "pressure": gettext_lazy(
+        "Not stored: the log queue was full, and bodies are dropped before rows."
+    ),
+    "size": gettext_lazy(
+        "Not stored: the process ended before writing them, and they were too large for "
+        "the journal file."
+    ),
+}
+_KILO = 1000
+# Labels of rows that no client request created.
+_INTERNAL_ENDPOINTS: dict[str, Promise] = {
+    "check": gettext_lazy("Health check"),
+    "shadow": gettext_lazy("Shadow request"),
+    "console": gettext_lazy("Console"),
+    "cache": gettext_lazy("Response cache lookup"),
+}
+# Endpoint of the batch whose responses a row sums up.
+_BATCH_PATHS = {"openai_chat": "/v1/batches", "anthropic_messages": "/v1/messages/batches"}
+
+
+def dialect_name(name: str) -> str:
+    """Display name of a dialect."""
+    return title(name) if name else "—"
+
+
+def called_endpoint(row: RequestLog) -> tuple[str, str]:
+    """Method and path of the client's request; without a method, a label."""
+    method, _space, path = row.endpoint.rpartition(" ")
+    if row.endpoint == "batch":
+        path = _BATCH_PATHS.get(row.client_dialect, path)
+    if not path.startswith("/"):
+        return "", str(_INTERNAL_ENDPOINTS.get(path, path))
+    return method or "POST", path.replace("{id}", row.requested_model or "{id}")
+
+
+def missing_bodies_reason(row: RequestLog, *, allowed: bool) -> str:
+    """Why no bodies are stored for this row."""
+    if not allowed:
+        return _("You can see metadata only. Ask an admin for access to bodies.")
+    reason = _REASONS.get(row.bodies_omitted)
+    if reason is not None:
+        return str(reason)
+    days = settings.LOG_RETENTION_DAYS
+    ends = row.started_at + dt.timedelta(days=days)
+    if ends < timezone.now():
+        day = date_format(timezone.localtime(ends), "DATE_FORMAT")
+        return _("Expired on %(day)s. Bodies are stored for %(days)d days.") % {
+            "day": day,
+            "days": days,
+        }
+    return _("Not stored: never recorded, or deleted since.")
+
+
+def missing_body_reason(side: str, row: RequestLog) -> str:
+    """Why one body is empty although others are stored."""
+    if side == "upstream_request":
+        if not any(not attempt.get("skipped") for attempt in row.attempts):
+            return _("No upstream was called.")
+        return _("The request was rejected before it was translated.")
+    if side == "upstream_response":
+        return _("The upstream did not respond.")
+    if side == "client_response" and row.outcome == "client_closed":
+        return _("The client disconnected before the first byte.")
+    return _("Nothing was sent.")
+
+
+def size_label(data: bytes | None) -> str:
+    """A number of bytes, with a unit."""
+    if data is None:
+        return "—"
+    if len(data) < _KILO:
+        return f"{len(data)} B"
+    if len(data) < _KILO * _KILO:
+        return f"{_rounded(len(data) / _KILO, 1)} kB"
+    return f"{_rounded(len(data) / _KILO / _KILO, 1)} MB"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """Django's formatter cuts digits off instead."""
+    return number_format(round(value, digits), digits)
+
+
+def output_speed(row: RequestLog) -> float | None:
+    """Output tokens per second after the first token; None if unknown."""
+    if row.output_tokens is None or row.first_token_ms is None:
+        return None
+    output_ms = row.duration_ms - row.first_token_ms
+    return row.output_tokens / output_ms * 1000 if output_ms > 1 and row.output_tokens else None
+
+
+def attempt_bars(row: RequestLog) -> list[dict[str, Any]]:
+    """The attempts as bars: percentages of the total time, state and text."""
+    total_ms = max(row.duration_ms, 1.0)
+    bars = []
+    for attempt in row.attempts:
+        start = float(attempt.get("started_ms") or 0)
+        skipped = attempt.get("skipped")
+        end = start if skipped else float(attempt.get("ended_ms") or total_ms)
+        first = attempt.get("first_byte_ms")
+        failed = bool(attempt.get("error_kind"))
+        wait_end = end if failed or first is None else min(float(first), end)
+        bars.append(
+            {
+                "provider": attempt.get("provider", ""),
+                "model": attempt.get("model", ""),
+                "skipped": skipped,
+                "failed": failed,
+                "hedge_loser": attempt.get("error_kind") == HEDGE_LOSER,
+                "text": _attempt_text(attempt, end - start),
+                "x": _share(start, total_ms),
+                "wait": _share(wait_end - start, total_ms),
+                "write_x": _share(wait_end, total_ms),
+                "write": _share(end - wait_end, total_ms),
+                "ms": end - start,
+                "error": attempt.get("error") or "",
+                "cost_usd": attempt.get("cost_usd"),
+                "tokens": attempt.get("input_tokens"),
+                "status": attempt.get("status"),
+            }
+        )
+    return bars
+
+
+def _attempt_text(attempt: dict[str, Any], took_ms: float) -> str:
+    if attempt.get("skipped"):
+        return _("skipped: %(why)s") % {"why": attempt["skipped"]}
+    if not attempt.get("error_kind"):
+        return ""
+    if attempt["error_kind"] == HEDGE_LOSER:
+        return _("cancelled after %(took)s s") % {"took": _rounded(took_ms / 1000, 2)}
+    kind = error_label(str(attempt["error_kind"]))
+    status = f"{attempt['status']} " if attempt.get("status") else ""
+    return f"{status}{kind}, {_rounded(took_ms / 1000, 2)} s"
+
+
+def _share(part: float, total: float) -> float:
+    """A percentage of the total, with two decimals."""
+    return round(max(0.0, min(100.0, part / total * 100)), 2)

@@ -1,0 +1,82 @@
+"""A row of the log as the list shows it: two lines, a tone, and what to say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console.error_labels import error_label
+from gateway.models import ApiKey, Provider, RequestLog
+
+# Public prefixes of callers inside the gateway are their names already.
+_SUCCESS, _REDIRECT, _SERVER = 200, 300, 500
+_SOFT = {429, 499}
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One row. `tone` colours the status, `note` is at most a few words."""
+
+    row: RequestLog
+    who: str
+    preset: str
+    tone: str
+    note: str = ""
+    note_tone: str = ""
+
+    @property
+    def prompt(self) -> int | None:
+        """All tokens of the prompt, cached ones included; None if unknown."""
+        return prompt_tokens(self.row)
+
+
+def prompt_tokens(row: RequestLog) -> int | None:
+    """All tokens of a row's prompt; None if none is known."""
+    parts = (row.input_tokens, row.cache_read_tokens, row.cache_write_tokens)
+    counts = [part for part in parts if part is not None]
+    return sum(counts) if counts else None
+
+
+def lines(rows: Iterable[RequestLog]) -> list[Line]:
+    """The rows with the names of their keys and the presets of their providers."""
+    rows = list(rows)
+    keys = dict(ApiKey.objects.in_bulk({row.key_id for row in rows if row.key_id}))
+    presets = dict(Provider.objects.values_list("name", "preset"))
+    return [line(row, keys, presets) for row in rows]
+
+
+def line(row: RequestLog, keys: dict[Any, ApiKey], presets: dict[str, str]) -> Line:
+    """One row of the list."""
+    key = keys.get(row.key_id)
+    shade, note_text = tone(row), note(row)
+    return Line(
+        row=row,
+        who=key.name if key else row.key_prefix or _("no key"),
+        preset=presets.get(row.provider, row.provider),
+        tone=shade,
+        note=note_text,
+        note_tone="" if shade == "ok" else shade,
+    )
+
+
+def tone(row: RequestLog) -> str:
+    """`ok`, `warn` for what may pass or was wanted, `bad` for the rest."""
+    if row.status in _SOFT or row.outcome == "client_closed":
+        return "warn"
+    succeeded = _SUCCESS <= row.status < _REDIRECT and row.outcome == "ok"
+    return "ok" if succeeded else "bad"
+
+
+def note(row: RequestLog) -> str:
+    """What went wrong, or how many tries it took."""
+    if row.outcome == "client_closed":
+        return _("client disconnected")
+    if row.outcome == "cut":
+        return _("incomplete")
+    if row.error_kind:
+        return error_label(row.error_kind)
+    tries = sum(1 for attempt in row.attempts if not attempt.get("skipped"))
+    return ngettext("%(n)d try", "%(n)d tries", tries) % {"n": tries} if tries > 1 else ""

@@ -1,0 +1,325 @@
+"""A page of the log for any mix of filters, in bounded time on a log of any size.
+
+No database plans such a mix well: one filter is rare, another frequent, and the newest
+rows are wanted. So the rarest filter is found by a glance at its index, its row ids are
+walked newest first in batches, and each batch is tested for the rest. A search that has
+not filled its page when its time is up says how far back it came and can be carried on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+from django.db import connection
+from django.db.models import F
+from django.http import Http404
+from django.utils.translation import gettext as _
+
+from console.dialects import TITLES
+from console.pages.requests.query import AMOUNTS, COLUMNS, Search, Term
+from gateway.fulltext import phrases
+from gateway.models import ApiKey, RequestLog, RequestText
+from gateway.querysets import RequestLogQuerySet
+
+PAGE = 50
+BUDGET_S = 0.05
+# The usual value of a column: no index holds it, or it would be no help.
+_COMMON_VALUES = {"status": ("200", "2xx"), "outcome": ("ok",)}
+# Columns of filters without an index of their own.
+_UNINDEXED = frozenset({"requested_model", "client_dialect"})
+_PROBE_ROWS = 2000
+_FIRST_BATCH, _LAST_BATCH = 200, 1500
+# Ids looked at in one query where nothing is indexed.
+_WINDOW_IDS = 6000
+# Testing a row for words without their index costs more.
+_TEXT_WINDOW_IDS = 1200
+# A row is written when its request ends, and ends within this time of its start.
+_MAX_DURATION = dt.timedelta(hours=1)
+_EDGE_ROWS = 1000
+# PostgreSQL sorts all hits of a word; of one that is in the newest rows it need not.
+_NEWEST_TEXTS = 400
+_FREQUENT = 0.02
+# Never fetched with a list: they are wide.
+_DEFERRED = ("adaptations", "user_agent", "client_ip", "upstream_id", "price_source")
+
+Rows = RequestLogQuerySet[RequestLog]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Rows, newest first; `next` is where the following page begins.
+
+    `reached` is set if the time was up before the page was full.
+    """
+
+    rows: list[RequestLog]
+    next: int | None = None
+    reached: dt.datetime | None = None
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Row ids between which all rows of a time range are, ends included."""
+
+    low: int
+    high: int
+
+
+def find_request(request_id: str) -> RequestLog:
+    """The row by its id or by the id in the client's response. Raises Http404."""
+    row = RequestLog.objects.addressed(request_id)
+    if row is None:
+        raise Http404(_("This request is not in the log."))
+    return row
+
+
+def page(search: Search, cursor: int | None = None, size: int = PAGE) -> Page:
+    """The newest rows that the search finds, older than `cursor`."""
+    if search.id:
+        rows = list(_list_rows().identified(search.id).before(cursor).newest(size))
+        return Page(rows)
+    until = time.monotonic() + BUDGET_S
+    matches: list[RequestLog] = []
+    for rows, low in walk(search, cursor):
+        matches += rows
+        if len(matches) > size:
+            return Page(matches[:size], matches[size - 1].pk)
+        if time.monotonic() > until:
+            return Page(matches, low, start_time_of(low))
+    return Page(matches)
+
+
+def newer(search: Search, cursor: int, size: int = PAGE) -> list[RequestLog]:
+    """Rows that came after `cursor`, newest first, at most `size` of them."""
+    rows = _list_rows().after(max(cursor, _last_id() - _WINDOW_IDS))
+    if search.id:
+        return list(rows.identified(search.id).newest(size))
+    return list(_filter_rows(rows, search).newest(size))
+
+
+def neighbours(search: Search, pk: int) -> tuple[int | None, int | None]:
+    """The next newer and the next older row of the same search."""
+    older = page(search, pk, 1).rows
+    newer_pk = None
+    until = time.monotonic() + BUDGET_S
+    low, last = pk, _last_id()
+    span = _WINDOW_IDS
+    while low < last and time.monotonic() < until and not search.id:
+        high = low + span
+        rows = _filter_rows(RequestLog.objects.after(low).before(high + 1), search)
+        newer_pk = rows.order_by("pk").values_list("pk", flat=True).first()
+        if newer_pk is not None:
+            break
+        low = high
+    return newer_pk, older[0].pk if older else None
+
+
+def walk(
+    search: Search, cursor: int | None, base: Rows | None = None
+) -> Iterator[tuple[list[RequestLog], int]]:
+    """Found rows batch by batch, newest first, each with the lowest id that was looked at.
+
+    Without a `base` they are rows of the list, and more than a page of them may be left out.
+    """
+    bounds = bounds_of(search)
+    high = bounds.high if cursor is None else min(bounds.high, cursor - 1)
+    leading = _leading_term(search, high)
+    walker = _Walk(search, base if base is not None else _list_rows(), base is None)
+    if leading is not None:
+        yield from walker.by_ids(leading, bounds.low, high)
+    elif search.text:
+        yield from walker.by_text(bounds.low, high)
+    else:
+        yield from walker.by_window(bounds.low, high)
+
+
+def bounds_of(search: Search) -> Bounds:
+    """The ids between which the rows of the search's time range must be."""
+    low, high = 0, _last_id()
+    if search.since is not None:
+        edge = RequestLog.objects.started(None, search.since - _MAX_DURATION).order_by(
+            "-started_at"
+        )
+        older = list(edge.values_list("pk", flat=True)[:_EDGE_ROWS])
+        # A short log is read whole: there an odd row out of order costs nothing to find.
+        low = min(older) if len(older) == _EDGE_ROWS else 0
+    if search.until is not None:
+        edge = RequestLog.objects.started(search.until + _MAX_DURATION, None).order_by("started_at")
+        later = list(edge.values_list("pk", flat=True)[:_EDGE_ROWS])
+        high = max(later) if len(later) == _EDGE_ROWS else high
+    return Bounds(low, high)
+
+
+def _last_id() -> int:
+    return RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def start_time_of(pk: int) -> dt.datetime | None:
+    """When the row with this id, or the next below it, started."""
+    row = RequestLog.objects.before(pk + 1).order_by("-pk").values_list("started_at", flat=True)
+    return row.first()
+
+
+def _list_rows() -> Rows:
+    return RequestLog.objects.defer(*_DEFERRED)
+
+
+def _filter_rows(rows: Rows, search: Search) -> Rows:
+    """The rows for which all that the search says holds; checks only if it asks for them."""
+    if not search.includes_checks:
+        rows = rows.asked()
+    for term in search.terms:
+        rows = _filter_term(rows, term)
+    rows = rows.started(search.since, search.until)
+    return rows.containing(search.text) if search.text else rows
+
+
+def _filter_term(rows: Rows, term: Term) -> Rows:
+    if term.op:
+        return rows.comparing(AMOUNTS[term.name], term.op, term.amount)
+    expand = _EXPANDERS.get(term.name)
+    values = expand(term.values) if expand is not None else term.values
+    return rows.having(COLUMNS[term.name], values, negated=term.negated)
+
+
+def _expand_keys(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Public prefixes of keys, which may also be given by a part of their names."""
+    prefixes = ApiKey.objects.naming(names).values_list("prefix", flat=True)
+    return (*names, *prefixes[:_MAX_KEYS])
+
+
+def _expand_dialects(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Dialects by their names, their titles, or a part of either: `gemini`, `openai`."""
+    fragments = [name.lower() for name in names]
+    matches = [
+        name
+        for name, title in TITLES.items()
+        if any(fragment in name or fragment in str(title).lower() for fragment in fragments)
+    ]
+    return tuple(dict.fromkeys((*names, *matches)))
+
+
+_MAX_KEYS = 500
+_EXPANDERS: dict[str, Callable[[tuple[str, ...]], tuple[str, ...]]] = {
+    "key": _expand_keys,
+    "dialect": _expand_dialects,
+}
+
+
+# Which filter leads
+
+
+def _leading_term(search: Search, high: int) -> Term | None:
+    """The filter with the fewest rows among the newest, if one is worth its index."""
+    indexed = [term for term in search.terms if _is_indexed(term)]
+    if search.text and indexed:
+        # Words lead unless a filter is rare: they are the narrower of two in most searches.
+        return next((term for term in indexed if _probe_id(term, high) is None), None)
+    if not indexed or (len(indexed) == 1 and not _has_several_filters(search)):
+        return indexed[0] if indexed else None
+    probe_ids = {term: _probe_id(term, high) for term in indexed}
+    return min(indexed, key=lambda term: probe_ids[term] or 0)
+
+
+def _has_several_filters(search: Search) -> bool:
+    return len(search.terms) > 1 or bool(search.text)
+
+
+def _is_indexed(term: Term) -> bool:
+    column = COLUMNS.get(term.name)
+    if term.op or column is None or column in _UNINDEXED:
+        return False
+    if term.negated or len(term.values) > 1:
+        return False
+    return term.values[0].lower() not in _COMMON_VALUES.get(column, ())
+
+
+def _probe_id(term: Term, high: int) -> int | None:
+    """How far back the newest _PROBE rows of a filter go; None if there are fewer."""
+    rows = _filter_term(RequestLog.objects.before(high + 1), term).order_by("-pk")
+    return rows.values_list("pk", flat=True)[_PROBE_ROWS : _PROBE_ROWS + 1].first()
+
+
+# Three ways to walk
+
+Batches = Iterator[tuple[list[RequestLog], int]]
+
+
+class _Walk:
+    """The walks of one search over the rows of `base`."""
+
+    def __init__(self, search: Search, base: Rows, paged: bool) -> None:  # noqa: FBT001
+        self.search = search
+        self.base = base
+        self.max_rows = PAGE * 4 if paged else _WINDOW_IDS
+
+    def by_ids(self, driver: Term, low: int, high: int) -> Batches:
+        """Along the index of one filter."""
+        batch = _FIRST_BATCH
+        while True:
+            rows = _filter_term(RequestLog.objects.of_range(low, high), driver)
+            ids = list(rows.order_by("-pk").values_list("pk", flat=True)[:batch])
+            if ids:
+                yield self._load_matching(ids, self.search), ids[-1]
+            if len(ids) < batch:
+                return
+            high, batch = ids[-1] - 1, min(batch * 4, _LAST_BATCH)
+
+    def by_text(self, low: int, high: int) -> Batches:
+        """Along the hits of the full-text index."""
+        query = phrases(self.search.text)
+        if not query:
+            return
+        postgresql = connection.vendor == "postgresql"
+        if postgresql:
+            floor = max(low, high - _NEWEST_TEXTS)
+            newest = self.base.of_range(floor, high)
+            yield list(_filter_rows(newest, self.search).order_by("-pk")), floor
+            frequent = newest.containing(self.search.text).count() > _NEWEST_TEXTS * _FREQUENT
+            high = floor - 1
+            if frequent:
+                yield from self.by_window(low, high)
+                return
+        batch = _FIRST_BATCH
+        without_text = msgspec.structs.replace(self.search, text="")
+        while high >= low:
+            hits = RequestText.objects.filter(document__matches=query, pk__lte=high, pk__gte=low)
+            newest_first = hits.order_by((F("pk") + 0).desc() if postgresql else "-pk")
+            ids = list(newest_first.values_list("pk", flat=True)[:batch])
+            if ids:
+                yield self._load_matching(ids, without_text), ids[-1]
+            if len(ids) < batch:
+                return
+            high, batch = ids[-1] - 1, min(batch * 4, _LAST_BATCH)
+
+    def by_window(self, low: int, high: int) -> Batches:
+        """Along the ids themselves."""
+        window = _FIRST_BATCH
+        while high >= low:
+            floor = max(low, high - window + 1)
+            rows = _filter_rows(self.base.of_range(floor, high), self.search)
+            yield list(rows.order_by("-pk")[: self.max_rows]), floor
+            high, window = (
+                floor - 1,
+                min(window * 4, _TEXT_WINDOW_IDS if self.search.text else _WINDOW_IDS),
+            )
+
+    def _load_matching(self, ids: list[int], search: Search) -> list[RequestLog]:
+        if search.text and connection.vendor == "sqlite":
+            ids = _ids_containing(ids, search.text)
+            search = msgspec.structs.replace(search, text="")
+        return list(_filter_rows(self.base.of(ids), search).order_by("-pk"))
+
+
+def _ids_containing(ids: list[int], text: str) -> list[int]:
+    """Those of the rows that hold the words; SQLite by itself would walk all hits instead."""
+    query = " ".join(f'"{phrase}"' for phrase in phrases(text))
+    placeholders = ", ".join(["%s"] * len(ids))
+    sql = (  # only marks are put in
+        "SELECT log.id FROM gateway_requestlog AS log CROSS JOIN gateway_requesttext AS text "  # noqa: S608
+        f"WHERE log.id IN ({placeholders}) AND text.rowid = log.id AND text.document MATCH %s"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*ids, query])
+        return [pk for (pk,) in cursor.fetchall()]

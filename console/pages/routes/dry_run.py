@@ -1,0 +1,258 @@
+"""The dry run: simulates a sample request on the draft, with simulated failures."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+from django.conf import settings
+from django.http import QueryDict
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.dialects import OFFERED, title
+from console.pages.routes.samples import SAMPLES, body
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.errors import GatewayError
+from gateway.edge.auth import find_route
+from gateway.relay import runtime
+from gateway.relay.exchange.call import Call
+from gateway.routing.candidates import with_fallbacks
+from gateway.routing.document import Document
+from gateway.routing.snapshot import ApiKey, Route, Snapshot
+from gateway.simulate.dry_run import (
+    SIMULATED_FAILURES,
+    DryRun,
+    RoutingState,
+    TargetOutcome,
+    build_call,
+    dry_run,
+)
+from gateway.simulate.inputs import LiveAddition
+from gateway.store.routes import with_document
+
+FAILURE_TITLES: dict[str, str | Promise] = {
+    "429": gettext_lazy("429 rate limit"),
+    "500": gettext_lazy("500 server error"),
+    "529": gettext_lazy("529 overloaded"),
+    "timeout": gettext_lazy("timeout"),
+    "context_length": gettext_lazy("context too long"),
+    "content_policy": gettext_lazy("content filter"),
+}
+_MAX_BODY_CHARS = 12_000
+_MAX_SEEDS = 25
+
+
+class Line(NamedTuple):
+    """A line of the trace: its CSS class, icon, title and text."""
+
+    kind: str
+    icon: str
+    title: str
+    text: str
+
+
+@dataclass(slots=True)
+class DryRunPanel:
+    """The inputs of the dry run panel and its result."""
+
+    dialect: str = "anthropic_messages"
+    sample: str = "text"
+    model: str = ""
+    target: str = ""
+    failure: str = ""
+    key: str = ""
+    session: str = ""
+    tags: str = ""
+    ignore_cooldowns: bool = False
+    lines: list[Line] = field(default_factory=list)
+    url: str = ""
+    upstream_body: str = ""
+    headers: str = ""
+    adaptations: tuple[Adaptation, ...] = ()
+    live_only: tuple[LiveAddition, ...] = ()
+    passthrough: bool = False
+    error_body: str = ""
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there is a result to display."""
+        return bool(self.lines)
+
+
+def panel_from_form(data: QueryDict) -> DryRunPanel:
+    """The panel from form data; unsupported choices get their defaults."""
+    panel = DryRunPanel(
+        model=data.get("dry-model", "").strip(),
+        target=data.get("dry-target", ""),
+        key=data.get("dry-key", ""),
+        session=data.get("dry-session", "").strip()[:200],
+        tags=data.get("dry-tags", "").strip()[:500],
+        ignore_cooldowns=data.get("dry-ignore-cooldowns") == "1",
+    )
+    panel.dialect = _choice(data.get("dry-dialect", ""), OFFERED, panel.dialect)
+    panel.sample = _choice(data.get("dry-sample", ""), SAMPLES, panel.sample)
+    panel.failure = _choice(data.get("dry-failure", ""), SIMULATED_FAILURES, "")
+    return panel
+
+
+def _choice(name: str, table: Container[str], otherwise: str) -> str:
+    return name if name in table else otherwise
+
+
+def run(panel: DryRunPanel, document: Document, snapshot: Snapshot, saved_name: str) -> None:
+    """Compute the result. Uses no tokens and no network."""
+    model = panel.model or document.name
+    try:
+        draft_snapshot = with_document(snapshot, document, saved_name)
+        key = next((k for k in draft_snapshot.keys.values() if str(k.id) == panel.key), None)
+        sample_body = body(panel.dialect, panel.sample, model)
+        call = build_call(draft_snapshot, panel.dialect, sample_body, _headers(panel))
+        route = find_route(draft_snapshot, key, model)
+    except ValueError as error:
+        panel.lines.append(Line("bad", "circle-x", _("The draft is invalid"), str(error)))
+        return
+    except GatewayError as refusal:
+        title = _("Rejected before any target")
+        panel.lines.append(Line("bad", "circle-x", title, refusal.error.message))
+        return
+    panel.lines.append(_match_line(document, route, model))
+    panel.lines.append(_key_line(key))
+    result = _simulate(panel, draft_snapshot, route, key, call)
+    panel.lines += [_turn_line(turn, result) for turn in result.turns]
+    _add_result(panel, result)
+
+
+def _headers(panel: DryRunPanel) -> dict[str, str]:
+    headers = {"x-dragoman-session": panel.session, "x-dragoman-tags": panel.tags}
+    return {name: value for name, value in headers.items() if value}
+
+
+def _simulate(
+    panel: DryRunPanel, snapshot: Snapshot, route: Route, key: ApiKey | None, call: Call
+) -> DryRun:
+    """Simulate with several random seeds until the failing target is tried."""
+    first_result = None
+    for seed in range(_MAX_SEEDS if panel.failure and panel.target else 1):
+        result = dry_run(_simulation_inputs(panel, snapshot, route, key, seed), call, route)
+        if any(turn.outcome == "failed" for turn in result.turns):
+            return result
+        first_result = first_result or result
+    assert first_result is not None
+    return first_result
+
+
+def _simulation_inputs(
+    panel: DryRunPanel, snapshot: Snapshot, route: Route, key: ApiKey | None, seed: int
+) -> RoutingState:
+    """Inputs of the simulation; the target name `*` makes all targets fail."""
+    live = runtime.current()
+    targets = [t for r in with_fallbacks(snapshot, route) for t in r.targets]
+    labels = {t.model.label for t in targets if panel.target in {t.model.label, "*"}}
+    return RoutingState(
+        snapshot=snapshot,
+        health={} if live is None or panel.ignore_cooldowns else dict(live.health),
+        latency_by_target={} if live is None else dict(live.latency_stats),
+        now=time.monotonic(),
+        draw=random.Random(seed).random,  # noqa: S311 - a repeatable draw, no secret
+        pretended=dict.fromkeys(labels, panel.failure) if panel.failure else {},
+        key=key,
+        busy={} if live is None else dict(live.load.in_flight),
+        fetches=settings.FETCH_MEDIA,
+    )
+
+
+def _match_line(document: Document, route: Route, model: str) -> Line:
+    if model == route.name:
+        text = _("%s, by name") % route.name
+    elif model in document.aliases:
+        text = _("%(route)s, by alias %(name)s") % {"route": route.name, "name": model}
+    else:
+        text = _("%(route)s, by a pattern matching %(name)s") % {
+            "route": route.name,
+            "name": model,
+        }
+    return Line("ok", "circle-check", _("Matched route"), text)
+
+
+def _key_line(key: ApiKey | None) -> Line:
+    text = _("%s is allowed") % key.name if key else _("any key allowed to use the route")
+    return Line("ok", "circle-check", _("Key policy"), text)
+
+
+def _turn_line(turn: TargetOutcome, result: DryRun) -> Line:
+    name = turn.candidate.target.model.name
+    step = turn.candidate.step
+    location = step.name if step is not None and step.name else ""
+    if turn.candidate.route is not result.call.route:
+        location = _("fallback route %s") % turn.candidate.route.name
+    if turn.outcome == "chosen":
+        text = _("selected") + (f" · {location}" if location else "")
+        return Line("pick", "arrow-right", name, text)
+    text = turn.why if turn.error is None else _failure(turn)
+    icon = "minus" if turn.outcome == "skipped" else "x"
+    return Line(turn.outcome, icon, name, text + (f" · {location}" if location else ""))
+
+
+def _failure(turn: TargetOutcome) -> str:
+    assert turn.error is not None
+    if turn.error.status is not None:
+        return _("simulated %(status)d response, classified as %(kind)s") % {
+            "status": turn.error.status,
+            "kind": turn.error.kind,
+        }
+    if turn.error.kind == "timeout":
+        return _("simulated timeout")
+    return _("could not be called: %s") % turn.why
+
+
+def _add_result(panel: DryRunPanel, result: DryRun) -> None:
+    if result.prepared is None or result.chosen is None:
+        assert result.error is not None
+        refusal = result.call.dialect.client.render_error(result.error, result.call.id)
+        panel.error_body = _pretty(refusal.body)
+        text = _("status %(status)d, %(kind)s") % {
+            "status": refusal.status,
+            "kind": result.error.kind,
+        }
+        panel.lines.append(Line("bad", "circle-x", _("Error returned to the client"), text))
+        return
+    provider = result.chosen.target.model.provider
+    panel.adaptations, panel.passthrough = result.report, result.prepared.rendered is None
+    panel.live_only = result.live
+    panel.url = provider.base_url + result.prepared.path
+    panel.headers = "\n".join(f"{k}: {v}" for k, v in sorted(result.prepared.headers.items()))
+    panel.upstream_body = _pretty(msgspec.json.decode(result.prepared.content))
+    panel.lines.append(_translation_line(panel, result.prepared.dialect.name))
+
+
+def _translation_line(panel: DryRunPanel, upstream: str) -> Line:
+    titles = {name: title(name) for name in (panel.dialect, upstream)}
+    if panel.passthrough:
+        text = _("not needed, both use %s") % titles[upstream]
+        return Line("ok", "circle-check", _("Translation"), text)
+    text = f"{titles[panel.dialect]} → {titles[upstream]}"
+    if not panel.adaptations:
+        return Line("ok", "circle-check", _("Translation"), text + _(", lossless"))
+    more = _(", %d fields changed or dropped") % len(panel.adaptations)
+    return Line("warn", "triangle-alert", _("Translation"), text + more)
+
+
+def _pretty(value: Any) -> str:
+    text = json.dumps(_shorten(value), indent=2, ensure_ascii=False)
+    return text if len(text) <= _MAX_BODY_CHARS else text[:_MAX_BODY_CHARS] + "\n…"
+
+
+def _shorten(value: Any) -> Any:
+    """Copy of the value with very long texts shortened."""
+    if isinstance(value, str) and len(value) > 600:
+        return value[:300] + f"… ({len(value):,} characters)"
+    if isinstance(value, dict):
+        return {name: _shorten(item) for name, item in value.items()}
+    return [_shorten(item) for item in value] if isinstance(value, list) else value

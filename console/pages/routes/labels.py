@@ -1,0 +1,248 @@
+"""Texts about a route: its changes, and the conditions of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from gateway.routing.document import Document, StepDoc, TargetDoc
+
+STRATEGIES = {
+    "ordered": gettext_lazy("In order"),
+    "weighted": gettext_lazy("Weighted"),
+    "fastest": gettext_lazy("Fastest first"),
+    "cheapest": gettext_lazy("Cheapest first"),
+    "least_busy": gettext_lazy("Least busy first"),
+    "least_used": gettext_lazy("Least used first"),
+    "sticky": gettext_lazy("Sticky by session"),
+    "split": gettext_lazy("A/B split"),
+}
+STRATEGY_HINTS = {
+    "ordered": gettext_lazy("tried in this order"),
+    "weighted": gettext_lazy("split by weight"),
+    "fastest": gettext_lazy("by time to first token"),
+    "cheapest": gettext_lazy("by price of a typical request"),
+    "least_busy": gettext_lazy("by concurrent requests"),
+    "least_used": gettext_lazy("by tokens in the last minute"),
+    "sticky": gettext_lazy("a session keeps its target; shares by weight"),
+    "split": gettext_lazy("a session or key keeps its variant; shares by weight"),
+}
+# The failures a step is entry_conditions on, as a person calls them.
+CLASSES = {
+    "rate_limit": gettext_lazy("rate limit (429)"),
+    "upstream_error": gettext_lazy("server error (5xx)"),
+    "timeout": gettext_lazy("timeout"),
+    "upstream_auth": gettext_lazy("credential refused"),
+    "context_length": gettext_lazy("context too long"),
+    "content_policy": gettext_lazy("content policy"),
+}
+# Keys within a column, as a person calls them.
+_KEY_LABELS = {**CLASSES, "ttl_s": gettext_lazy("seconds"), "scope": gettext_lazy("shared by")}
+FEATURES = {
+    "tools": gettext_lazy("tools"),
+    "images": gettext_lazy("images"),
+    "schema": gettext_lazy("a JSON schema"),
+}
+OPTION_LABELS = {
+    "name": gettext_lazy("name"),
+    "strict": gettext_lazy("reject unsupported fields"),
+    "enabled": gettext_lazy("enabled"),
+    "hidden": gettext_lazy("hidden from /v1/models"),
+    "log_bodies": gettext_lazy("store bodies"),
+    "retries": gettext_lazy("retry rounds"),
+    "retries_by_kind": gettext_lazy("retries by error"),
+    "retry_before_fallback": gettext_lazy("retry before the next step"),
+    "backoff_s": gettext_lazy("retry backoff"),
+    "max_wait_s": gettext_lazy("max Retry-After"),
+    "cooldown_after": gettext_lazy("failures before cooldown"),
+    "cooldown_after_by_kind": gettext_lazy("failures before cooldown, by error"),
+    "fallbacks_by_kind": gettext_lazy("fallback routes by error"),
+    "require_capabilities": gettext_lazy("skip targets that do not support the request"),
+    "tag_match": gettext_lazy("tag matching"),
+    "hedge_after_s": gettext_lazy("hedge after"),
+    "shadow": gettext_lazy("mirror traffic to"),
+    "shadow_share": gettext_lazy("mirrored share"),
+    "health_check_interval_s": gettext_lazy("health check interval"),
+    "cooldown_s": gettext_lazy("cooldown"),
+    "default_max_output": gettext_lazy("default max output tokens"),
+    "reasoning_field": gettext_lazy("reasoning field"),
+    "cache": gettext_lazy("response cache"),
+}
+
+
+def entry_conditions(step: StepDoc) -> list[str]:
+    """When the step is entry_conditions, by how the step above failed; empty is "any failure"."""
+    return [str(CLASSES[name]) for name in step.fallback_on]
+
+
+def request_conditions(step: StepDoc) -> list[str]:
+    """For which requests the step is."""
+    conditions = [_("with %(feature)s") % {"feature": FEATURES[name]} for name in step.requires]
+    conditions += [_("without %(feature)s") % {"feature": FEATURES[name]} for name in step.excludes]
+    if step.min_context is not None:
+        conditions.append(_("from %(count)s tokens") % {"count": f"{step.min_context:,}"})
+    if step.max_context is not None:
+        conditions.append(_("up to %(count)s tokens") % {"count": f"{step.max_context:,}"})
+    if step.tags:
+        conditions.append(_("with the tag %(tags)s") % {"tags": " / ".join(step.tags)})
+    if step.active_hours:
+        conditions.append(step.active_hours)
+    return conditions
+
+
+def target_options(step: StepDoc) -> list[str]:
+    """How the step goes about its targets."""
+    options = (
+        [_("targets that do not support the request are skipped")]
+        if step.require_capabilities
+        else []
+    )
+    if step.first_token_s is not None:
+        options.append(_("first token within %(seconds)g s") % {"seconds": step.first_token_s})
+    return options
+
+
+def changes(before: Document, after: Document) -> list[str]:
+    """What was done to get from one document to the other."""
+    descriptions = [
+        *_option_changes(before, after),
+        *_name_changes(before, after),
+        *_step_changes(before, after),
+    ]
+    # A model that stands in the route twice is told apart by nothing that has a word.
+    return descriptions or ([_("changed the targets")] if before != after else [])
+
+
+def _option_changes(before: Document, after: Document) -> Iterator[str]:
+    for name, label in OPTION_LABELS.items():
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            yield _("%(what)s: %(old)s → %(new)s") % {
+                "what": label,
+                "old": _value_text(name, old),
+                "new": _value_text(name, new),
+            }
+
+
+def _value_text(column: str, value: object) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if value is None:
+        return _("default")
+    if isinstance(value, dict):
+        labelled = {
+            str(_KEY_LABELS.get(name, name)): " ".join(setting)
+            if isinstance(setting, tuple)
+            else setting
+            for name, setting in value.items()
+        }
+        return ", ".join(f"{name}: {setting}" for name, setting in labelled.items()) or _("none")
+    if value == "":
+        return _("none")
+    if isinstance(value, float) and column == "shadow_share":
+        return f"{value * 100:g} %"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{text} s" if column.endswith("_s") else text
+
+
+def _name_changes(before: Document, after: Document) -> Iterator[str]:
+    for old, new, added, removed in (
+        (before.aliases, after.aliases, _("added alias %s"), _("removed alias %s")),
+        (before.fallbacks, after.fallbacks, _("added fallback %s"), _("removed fallback %s")),
+    ):
+        yield from (added % name for name in new if name not in old)
+        yield from (removed % name for name in old if name not in new)
+
+
+def _step_changes(before: Document, after: Document) -> Iterator[str]:
+    old = {target.model: (n, p, target) for n, p, target in _targets(before)}
+    new = {target.model: (n, p, target) for n, p, target in _targets(after)}
+    yield from (_("added %s") % _short(label) for label in new if label not in old)
+    yield from (_("removed %s") % _short(label) for label in old if label not in new)
+    common = [label for label in new if label in old]
+    for label in common:
+        yield from _target_changes(_short(label), old[label][2], new[label][2])
+    yield from _move_changes(common, old, new)
+    yield from _condition_changes(before.steps, after.steps)
+
+
+def _targets(document: Document) -> Iterator[tuple[int, int, TargetDoc]]:
+    for number, step in enumerate(document.steps):
+        for position, target in enumerate(step.targets):
+            yield number, position, target
+
+
+def _short(label: str) -> str:
+    return label.partition("/")[2]
+
+
+def _target_changes(name: str, old: TargetDoc, new: TargetDoc) -> Iterator[str]:
+    if old.weight != new.weight:
+        yield _("%(name)s weight %(old)g to %(new)g") % {
+            "name": name,
+            "old": old.weight,
+            "new": new.weight,
+        }
+    if old.enabled != new.enabled:
+        yield (_("enabled %s") if new.enabled else _("disabled %s")) % name
+    if old.tags != new.tags:
+        tags = ", ".join(new.tags) or _("none")
+        yield _("tags of %(name)s: %(tags)s") % {"name": name, "tags": tags}
+    if old.variant != new.variant:
+        variant = new.variant or _("none")
+        yield _("variant of %(name)s: %(variant)s") % {"name": name, "variant": variant}
+    if (old.limits, old.budget) != (new.limits, new.budget):
+        yield _("changed limits of %s") % name
+    if (old.timeouts, old.edits) != (new.timeouts, new.edits):
+        yield _("changed timeouts or edits of %s") % name
+
+
+def _move_changes(
+    common: list[str],
+    old: dict[str, tuple[int, int, TargetDoc]],
+    new: dict[str, tuple[int, int, TargetDoc]],
+) -> Iterator[str]:
+    """Targets in another step, and those whose order among the rest is another, the fewest."""
+    for label in common:
+        if old[label][0] != new[label][0]:
+            yield _("moved %(name)s to step %(step)d") % {
+                "name": _short(label),
+                "step": new[label][0] + 1,
+            }
+    stayed = [label for label in common if old[label][0] == new[label][0]]
+    old_order = sorted(stayed, key=lambda label: old[label][:2])
+    new_order = sorted(stayed, key=lambda label: new[label][:2])
+    while old_order != new_order:
+        moved = max(
+            new_order, key=lambda label: abs(old_order.index(label) - new_order.index(label))
+        )
+        yield _("moved %s") % _short(moved)
+        old_order.remove(moved)
+        new_order.remove(moved)
+
+
+def _condition_changes(before: tuple[StepDoc, ...], after: tuple[StepDoc, ...]) -> Iterator[str]:
+    for number in range(len(before), len(after)):
+        yield _("added step %d") % (number + 1)
+    for number in range(len(after), len(before)):
+        yield _("removed step %d") % (number + 1)
+    for number, (old, new) in enumerate(zip(before, after, strict=False), start=1):
+        if old.name != new.name:
+            yield _("step %(number)d is called “%(name)s”") % {"number": number, "name": new.name}
+        if old.strategy != new.strategy:
+            strategy = STRATEGIES.get(new.strategy, new.strategy)
+            yield _("step %(number)d: %(strategy)s") % {"number": number, "strategy": strategy}
+        if _condition_labels(old) != _condition_labels(new):
+            conditions = ", ".join(
+                [*entry_conditions(new), *request_conditions(new), *target_options(new)]
+            ) or _("no conditions")
+            yield _("step %(number)d: %(conditions)s") % {
+                "number": number,
+                "conditions": conditions,
+            }
+
+
+def _condition_labels(step: StepDoc) -> tuple[list[str], ...]:
+    return entry_conditions(step), request_conditions(step), target_options(step)

@@ -1,0 +1,100 @@
+"""Metrics of routes and targets from the log and from this process."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections import defaultdict
+from typing import NamedTuple
+
+from django.core.cache import cache
+from django.db.models import Count
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from gateway.models import RequestLog
+from gateway.relay import runtime
+from gateway.routing.circuit_breaker import allows_call
+
+# How far back the counts and rates look, and over how many requests at most.
+WINDOW = dt.timedelta(hours=24)
+ROWS = 2000
+_CACHE_TTL_S = 30
+
+
+class TargetMetrics(NamedTuple):
+    """Metrics of a target: attempts, failed share, and median time to first token."""
+
+    tries: int = 0
+    failed: float | None = None
+    first_ms: float | None = None
+
+
+class TargetStatus(NamedTuple):
+    """Current status of a target: CSS class and text of its pill."""
+
+    kind: str
+    text: str
+
+
+def traffic() -> dict[str, int]:
+    """Requests of the last day by route."""
+    counts: dict[str, int] = cache.get_or_set("routes-traffic", _traffic, _CACHE_TTL_S) or {}
+    return counts
+
+
+def _traffic() -> dict[str, int]:
+    rows = RequestLog.objects.asked().matching(since=timezone.now() - WINDOW)
+    counted = rows.order_by().values_list("route").annotate(count=Count("pk"))
+    return dict(counted)
+
+
+def target_metrics() -> dict[str, TargetMetrics]:
+    """Of each target (`provider/model`), from the newest requests of the last day."""
+    metrics: dict[str, TargetMetrics] = (
+        cache.get_or_set("routes-figures", _compute_metrics, _CACHE_TTL_S) or {}
+    )
+    return metrics
+
+
+def _compute_metrics() -> dict[str, TargetMetrics]:
+    rows = RequestLog.objects.matching(since=timezone.now() - WINDOW).newest(ROWS)
+    tries: dict[str, int] = defaultdict(int)
+    failed: dict[str, int] = defaultdict(int)
+    waits: dict[str, list[float]] = defaultdict(list)
+    for attempts in rows.values_list("attempts", flat=True):
+        for attempt in attempts:
+            if attempt.get("skipped"):
+                continue
+            label = attempt.get("target", "")
+            tries[label] += 1
+            if attempt.get("error_kind"):
+                failed[label] += 1
+            elif (first := attempt.get("first_byte_ms")) is not None:
+                waits[label].append(first - attempt.get("started_ms", 0.0))
+    return {
+        label: TargetMetrics(count, failed[label] / count, _median(waits[label]))
+        for label, count in tries.items()
+    }
+
+
+def _median(values: list[float]) -> float | None:
+    return sorted(values)[len(values) // 2] if values else None
+
+
+def target_status(label: str, metrics: TargetMetrics | None) -> TargetStatus:
+    """Status of a target in this process, such as cooldown or healthy."""
+    live = runtime.current()
+    state = live.health.get(label) if live is not None else None
+    now = time.monotonic()
+    if state is not None and not allows_call(state, now):
+        return TargetStatus("warn", _("Cooldown %d s") % max(1, round(state.open_until - now)))
+    if state is not None and state.consecutive_failures:
+        return TargetStatus("warn", _("%d failures") % state.consecutive_failures)
+    if metrics is not None and metrics.failed is not None and metrics.failed >= 0.5:
+        return TargetStatus("bad", _("Failing"))
+    return (
+        TargetStatus("ok", _("Healthy"))
+        if metrics is not None
+        else TargetStatus("", _("No requests yet"))
+    )

@@ -1,0 +1,343 @@
+"""View models of the route editor's templates."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.dialects import OFFERED, title
+from console.forms.route_cache import SCOPES
+from console.forms.route_policy import COUNTS_BY_CLASS, NUMBER_DEFAULTS
+from console.forms.routes import WITH, WITHOUT, Draft, StepDraft, TargetDraft
+from console.pages.routes import labels
+from console.pages.routes.checks import Check
+from console.pages.routes.dry_run import FAILURE_TITLES, DryRunPanel
+from console.pages.routes.metrics import TargetMetrics, TargetStatus, target_status
+from console.pages.routes.samples import SAMPLES
+from gateway import models
+from gateway.routing.candidates import supports_feature
+from gateway.routing.document import Document, StepDoc
+from gateway.routing.snapshot import Model, Snapshot, Target
+from gateway.store.snapshot import REASONING_FIELDS
+
+CAPABILITIES: tuple[tuple[str, str, Promise], ...] = (
+    ("tools", "wrench", gettext_lazy("Tools")),
+    ("images", "image", gettext_lazy("Images")),
+    ("schema", "braces", gettext_lazy("JSON schema")),
+)
+
+
+# Strategies that share the requests by weight.
+SPLIT_STRATEGIES = frozenset({"weighted", "sticky", "split"})
+# Those for which a weight means something.
+WEIGHTED = SPLIT_STRATEGIES | {"least_busy", "least_used"}
+
+
+class Capability(NamedTuple):
+    """An icon for a capability and whether the model supports it."""
+
+    icon: str
+    title: str
+    supported: bool
+
+
+class TargetView(NamedTuple):
+    """A target's row."""
+
+    draft: TargetDraft
+    name: str
+    provider: str
+    preset: str
+    exists: bool
+    capabilities: list[Capability]
+    status: TargetStatus
+    metrics: TargetMetrics | None
+    price: str
+    share: str
+    error: str
+
+
+class Share(NamedTuple):
+    """A part of the split bar, in percent."""
+
+    name: str
+    percent: float
+    text: str
+
+
+class StepView(NamedTuple):
+    """A step's card and the line that leads to it."""
+
+    draft: StepDraft
+    number: int
+    title: str
+    hint: str
+    entry_conditions: list[str]
+    request_conditions: list[str]
+    target_options: list[str]
+    targets: list[TargetView]
+    split: list[Share]
+    classes: list[tuple[str, str, bool]]
+    needs: list[tuple[str, str, str]]
+    errors: dict[str, str]
+
+
+def steps(
+    draft: Draft,
+    document: Document,
+    snapshot: Snapshot,
+    metrics_by_target: dict[str, TargetMetrics],
+) -> list[StepView]:
+    """The cards, in order."""
+    return [
+        _step(draft, step_draft, step_doc, number, snapshot, metrics_by_target)
+        for number, (step_draft, step_doc) in enumerate(
+            zip(draft.steps, document.steps, strict=True), start=1
+        )
+    ]
+
+
+def _step(
+    draft: Draft,
+    step_draft: StepDraft,
+    step_doc: StepDoc,
+    number: int,
+    snapshot: Snapshot,
+    metrics_by_target: dict[str, TargetMetrics],
+) -> StepView:
+    split = _split(step_doc)
+    shares = {id(target): share for target, share in zip(step_doc.targets, split, strict=True)}
+    return StepView(
+        draft=step_draft,
+        number=number,
+        title=step_doc.name or _default_name(number),
+        hint=str(labels.STRATEGY_HINTS.get(step_doc.strategy, ""))
+        if len(step_doc.targets) > 1
+        else "",
+        entry_conditions=labels.entry_conditions(step_doc),
+        request_conditions=labels.request_conditions(step_doc),
+        target_options=labels.target_options(step_doc),
+        targets=[
+            _target(draft, t, shares[id(d)].text if shares else "", snapshot, metrics_by_target)
+            for t, d in zip(step_draft.targets, step_doc.targets, strict=True)
+        ],
+        split=split if step_doc.strategy in SPLIT_STRATEGIES and len(split) > 1 else [],
+        classes=[
+            (name, str(title), name in step_draft.fallback_on)
+            for name, title in labels.CLASSES.items()
+        ],
+        needs=[
+            (f, str(title), step_draft.needs.get(f, "")) for f, title in labels.FEATURES.items()
+        ],
+        errors={
+            name.partition("-")[2]: text
+            for name, text in draft.errors.items()
+            if name.startswith(f"{step_draft.key}-")
+        },
+    )
+
+
+def _default_name(number: int) -> str:
+    return _("Primary") if number == 1 else _("Fallback")
+
+
+def _split(step: StepDoc) -> list[Share]:
+    total = sum(target.weight for target in step.targets if target.enabled)
+    shares = []
+    for target in step.targets:
+        share = target.weight / total * 100 if total and target.enabled else 0.0
+        percent_text = number_format(round(share, 0 if share >= 1 else 1), 0 if share >= 1 else 1)
+        shares.append(Share(target.model.partition("/")[2], share, f"{percent_text} %"))
+    return shares
+
+
+def _target(
+    draft: Draft,
+    target: TargetDraft,
+    share: str,
+    snapshot: Snapshot,
+    metrics_by_target: dict[str, TargetMetrics],
+) -> TargetView:
+    provider, _slash, name = target.model.partition("/")
+    model = snapshot.models.get(target.model)
+    metrics = metrics_by_target.get(target.model)
+    return TargetView(
+        draft=target,
+        name=name,
+        provider=provider,
+        preset=model.provider.preset if model is not None else "",
+        exists=model is not None,
+        capabilities=_capabilities(model) if model is not None else [],
+        status=target_status(target.model, metrics)
+        if model is not None
+        else TargetStatus("bad", _("Not available")),
+        metrics=metrics,
+        price=_price(model),
+        share=share,
+        error=draft.errors.get(f"{target.key}-weight", ""),
+    )
+
+
+def _capabilities(model: Model) -> list[Capability]:
+    target = Target(id=0, model=model)
+    return [
+        Capability(icon, str(title), supports_feature(target, f)) for f, icon, title in CAPABILITIES
+    ]
+
+
+def _price(model: Model | None) -> str:
+    if model is None or model.price.input is None or model.price.output is None:
+        return ""
+    if model.price.input == model.price.output == 0:
+        return _("Free")
+    return f"${_amount(model.price.input)} / ${_amount(model.price.output)}"
+
+
+def _amount(price: Decimal) -> str:
+    is_integer = price == price.to_integral_value()
+    return number_format(price, 0) if is_integer else number_format(price.normalize(), 2)
+
+
+def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dict[str, Any]:
+    """Choices of the editor and of the dry run."""
+    target_labels = dict.fromkeys(t.model for step in draft.steps for t in step.targets)
+    return {
+        "strategies": labels.STRATEGIES.items(),
+        "model_groups": _model_groups(snapshot),
+        "reasoning_fields": REASONING_FIELDS,
+        "cache_scopes": SCOPES.items(),
+        "other_routes": sorted(set(snapshot.routes) - {draft.name} - set(draft.fallbacks)),
+        "dialects": [(name, title(name)) for name in OFFERED],
+        "samples": [(name, sample.title) for name, sample in SAMPLES.items()],
+        "failures": FAILURE_TITLES.items(),
+        "labels": list(target_labels),
+        "names": [draft.name, *draft.aliases],
+        "keys": sorted(snapshot.keys.values(), key=lambda key: key.name),
+        "weighted_strategies": WEIGHTED,
+        "by_class": _by_class(draft),
+        "has_policy_errors": _has_policy_errors(draft),
+        "shadows": sorted(set(snapshot.routes) - {draft.name}),
+        "live_now": draft.name in snapshot.routes,
+        "with": WITH,
+        "without": WITHOUT,
+        "dry_run_panel": dry_run_panel,
+    }
+
+
+class ByClass(NamedTuple):
+    """What a route does on one class of errors, as entered."""
+
+    name: str
+    title: str
+    retries_by_kind: str
+    cooldown_after_by_kind: str
+    retries_error: str
+    cooldown_error: str
+    fallbacks: list[str]
+
+
+def _has_policy_errors(draft: Draft) -> bool:
+    """Whether the reliability section has errors, so that it is expanded."""
+    names = {
+        *NUMBER_DEFAULTS,
+        "shadow",
+        *(f"{field_name}-{name}" for field_name in COUNTS_BY_CLASS for name in labels.CLASSES),
+    }
+    return not names.isdisjoint(draft.errors)
+
+
+def _by_class(draft: Draft) -> list[ByClass]:
+    policy, errors = draft.policy, draft.errors
+    return [
+        ByClass(
+            name,
+            str(title),
+            policy.counts.get(f"retries_by_kind:{name}", ""),
+            policy.counts.get(f"cooldown_after_by_kind:{name}", ""),
+            errors.get(f"retries_by_kind-{name}", ""),
+            errors.get(f"cooldown_after_by_kind-{name}", ""),
+            policy.fallbacks_by_kind.get(name, []),
+        )
+        for name, title in labels.CLASSES.items()
+    ]
+
+
+def _model_groups(snapshot: Snapshot) -> list[tuple[str, list[str]]]:
+    groups: dict[str, list[str]] = {}
+    for label, model in sorted(snapshot.models.items()):
+        if "*" not in model.name:
+            groups.setdefault(model.provider.name, []).append(label)
+    return list(groups.items())
+
+
+class Entry(NamedTuple):
+    """A route in the list."""
+
+    name: str
+    dot: str
+    summary: str
+    aliases: int
+    requests: int
+    state: str
+    origin: str = ""
+
+
+def entries(
+    rows: QuerySet[models.Route], snapshot: Snapshot, traffic: dict[str, int]
+) -> list[Entry]:
+    """All routes, the busiest first."""
+    route_entries = [
+        _entry(row, snapshot, traffic)._replace(origin=row.source_ref or row.source)
+        if row.fixed
+        else _entry(row, snapshot, traffic)
+        for row in rows
+    ]
+    return sorted(route_entries, key=lambda entry: (-entry.requests, entry.name))
+
+
+def _entry(row: models.Route, snapshot: Snapshot, traffic: dict[str, int]) -> Entry:
+    live = snapshot.routes.get(row.name)
+    aliases = [a for a, name in snapshot.aliases.items() if name == row.name]
+    aliases += [p for p, name in snapshot.wildcards if name == row.name]
+    count = traffic.get(row.name, 0)
+    if live is None:
+        state = _("disabled") if not row.enabled else _("invalid")
+        return Entry(row.name, "bad" if row.enabled else "", state, len(aliases), count, state)
+    in_cooldown = [target_status(t.model.label, None).kind == "warn" for t in live.targets]
+    dot = "ok" if not any(in_cooldown) else ("bad" if all(in_cooldown) else "warn")
+    title = str(labels.STRATEGIES[live.steps[0].strategy if live.steps else live.strategy])
+    number = len(live.targets)
+    count_text = _("%(n)d target") % {"n": 1} if number == 1 else _("%(n)d targets") % {"n": number}
+    state = {
+        "ok": _("ready"),
+        "warn": _("some targets in cooldown"),
+        "bad": _("all targets in cooldown"),
+    }[dot]
+    return Entry(
+        row.name,
+        dot,
+        count_text if number == 1 else f"{title}, {count_text}",
+        len(aliases),
+        count,
+        state,
+    )
+
+
+def findings_pill(checks: list[Check]) -> tuple[str, str]:
+    """The pill above the checks: its CSS class and text."""
+    bad = sum(finding.level == "bad" for finding in checks)
+    if bad:
+        return "bad", _("%d error") % bad if bad == 1 else _("%d errors") % bad
+    todo = sum(finding.level == "todo" for finding in checks)
+    if todo:
+        return "", _("%d to do") % todo
+    if checks:
+        warnings = len(checks)
+        return "warn", _("%d warning") % warnings if warnings == 1 else _("%d warnings") % warnings
+    return "ok", _("no issues")

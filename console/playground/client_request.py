@@ -1,0 +1,190 @@
+"""Builds the canonical request of a column and renders it as JSON of a client dialect.
+
+The client half of a dialect only parses requests, so the provider half renders them, for
+traits that support everything the dialect can express.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+
+from console.playground.plan import Case, Column, PromptSettings, Tool, settings_for, turns_for
+from gateway.canon.adaptation import adaptation_rows
+from gateway.canon.request import (
+    Output,
+    Part,
+    Reasoning,
+    Request,
+    Sampling,
+    Signature,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolChoice,
+    Turn,
+)
+from gateway.canon.request import Tool as CanonTool
+from gateway.canon.schema import restrict_to_openai_strict
+from gateway.canon.signature import wrap_signature
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+
+Json = dict[str, Any]
+# Provider name of wrapped state, see `_with_wrapped_state`.
+_CLIENT_PROVIDER = "client"
+# Signature kind of reasoning state in dialects that accept only their own; dialects that
+# require base64; dialects in which the state of a call is a separate item after the call.
+_STATE_KINDS = {"openai_responses": "encrypted_content", "gemini": "thought_signature"}
+_BASE64 = frozenset({"gemini"})
+_STATE_ITEMS = frozenset({"openai_responses"})
+# Fields that the playground adds itself, so their loss is not reported.
+_IGNORED_LOSS_PATHS = frozenset({"name"})
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
+
+
+def build_request(column: Column, case: Case, *, stream: bool) -> Request:
+    """Canonical request of a column for a case."""
+    settings = settings_for(column, case)
+    params = settings.params
+    effort = params.reasoning_effort
+    return Request(
+        model=column.model,
+        stream=stream,
+        include_usage=True if stream else None,
+        instructions=(Text(text=settings.system),) if settings.system else (),
+        turns=turns_for(column, case),
+        tools=tuple(map(_tool, settings.tools)),
+        tool_choice=_choice(settings),
+        output=_output(settings),
+        thinking=Thinking(effort=effort) if effort else None,
+        max_output=params.max_tokens,
+        sampling=Sampling(
+            temperature=params.temperature,
+            top_p=params.top_p,
+            top_k=params.top_k,
+            seed=params.seed,
+            frequency_penalty=params.frequency_penalty,
+            presence_penalty=params.presence_penalty,
+            stop=params.stop,
+        ),
+    )
+
+
+def _tool(tool: Tool) -> CanonTool:
+    return CanonTool(name=tool.name, description=tool.description or None, schema=tool.schema)
+
+
+def _choice(settings: PromptSettings) -> ToolChoice | None:
+    tool_choice, parallel = settings.params.tool_choice, settings.params.parallel_tool_calls
+    if not settings.tools or (tool_choice is None and parallel is None):
+        return None
+    mode: Any = _CHOICES[tool_choice] if tool_choice else None
+    return ToolChoice(mode=mode, parallel=parallel)
+
+
+def _output(settings: PromptSettings) -> Output:
+    """Strict only if that leaves the schema unchanged: the answer is checked against it."""
+    schema = settings.schema
+    if schema is None:
+        return Output()
+    changed = restrict_to_openai_strict(schema)[1]
+    return Output(format="schema", name="answer", schema=schema, strict=not changed)
+
+
+def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:
+    """JSON body for the client dialect, and the settings it cannot express.
+
+    Omits the model and the stream flag if the path of the dialect has them. Raises
+    GatewayError.
+    """
+    traits = Traits(
+        kind=_CLIENT_PROVIDER,
+        model=request.model,
+        reasoning=True,
+        efforts=_EFFORTS,
+        thinking_modes=("adaptive", "enabled", "disabled"),
+        prefill=True,
+        custom_tools=True,
+        tool_result_images=True,
+        top_k=True,
+        min_p=True,
+        repetition_penalty=True,
+        stop_max=None,
+        reasoning_field="reasoning_content",
+        replay_reasoning="native",
+    )
+    turns = []
+    for turn in request.turns:
+        parts = tuple(_with_wrapped_state(dialect, part, request.model) for part in turn.parts)
+        turns.append(msgspec.structs.replace(turn, parts=parts))
+    provider_request = msgspec.structs.replace(
+        request, turns=tuple(turns), client_paths=_field_paths()
+    )
+    rendered_request = DIALECTS[dialect].provider.render_request(provider_request, traits)
+    report = tuple(item for item in rendered_request.report if item.path not in _IGNORED_LOSS_PATHS)
+    body = (
+        _with_state_items(rendered_request.body, request)
+        if dialect in _STATE_ITEMS
+        else rendered_request.body
+    )
+    return body, adaptation_rows(report)
+
+
+def _field_paths() -> dict[str, str]:
+    """Field paths of the playground's document, for reported losses."""
+    names = ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty")
+    return {
+        **{name: f"params.{name}" for name in names},
+        "stop": "params.stop",
+        "max_output": "params.max_tokens",
+        "effort": "params.reasoning_effort",
+        "tool_choice": "params.tool_choice",
+        "parallel": "params.parallel_tool_calls",
+        "schema": "schema",
+    }
+
+
+def _with_wrapped_state(dialect: str, part: Part, model: str) -> Part:
+    """A part of an answer as a client returns it: its state in the gateway's wrapper."""
+    if isinstance(part, Reasoning):
+        state = part.signature or Signature(kind="text")
+        return msgspec.structs.replace(part, signature=_wrap_state(dialect, state, model))
+    if not isinstance(part, ToolCall) or part.signature is None:
+        return part
+    signature = None if dialect in _STATE_ITEMS else _wrap_state(dialect, part.signature, model)
+    return msgspec.structs.replace(part, signature=signature)
+
+
+def _with_state_items(body: Json, request: Request) -> Json:
+    """Body with the state of each tool call as a separate item after the call."""
+    parts = [part for turn in request.turns for part in turn.parts]
+    states = {p.id: p.signature for p in parts if isinstance(p, ToolCall) and p.signature}
+    items: list[Json] = []
+    for item in body["input"]:
+        items.append(item)
+        state = states.get(item.get("call_id", "")) if item["type"] == "function_call" else None
+        if state is not None:
+            token = wrap_signature(msgspec.structs.replace(state, item_id=item["call_id"]))
+            items.append({"type": "reasoning", "summary": [], "encrypted_content": token})
+    return {**body, "input": items}
+
+
+def _wrap_state(dialect: str, state: Signature, model: str) -> Signature:
+    state_kind = "signature" if state.kind == "text" else state.kind
+    value = wrap_signature(state)
+    if dialect in _BASE64:
+        value = base64.b64encode(value.encode()).decode()
+    kind = _STATE_KINDS.get(dialect, state_kind)
+    return Signature(provider=_CLIENT_PROVIDER, model=model, kind=kind, value=value)
+
+
+def next_round_request(
+    request: Request, parts: tuple[Part, ...], results: tuple[Part, ...]
+) -> Request:
+    """Request of the next round: appends the answer and the tool results."""
+    turns = (Turn(role="assistant", parts=parts), Turn(role="user", parts=results))
+    return msgspec.structs.replace(request, turns=(*request.turns, *turns))

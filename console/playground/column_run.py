@@ -1,0 +1,253 @@
+"""One answer of one column: calls the relay until no tool call is left to answer.
+
+All times are measured by the server from the start of the first call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from django.utils.translation import gettext as _
+
+from console.playground import client_request, verdicts
+from console.playground.budget import PLAYGROUND_KEY_PREFIX
+from console.playground.messages import tool_result, tool_result_text
+from console.playground.plan import Case, Column, Tool, settings_for
+from console.playground.results import AnswerResult, ReceivedToolCall
+from console.playground.stream_listener import StreamListener
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.request import Part, Request, ToolCall
+from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.run.playground_calls import run_playground_call
+
+Json = dict[str, Any]
+Emit = Callable[[str, Json], None]
+
+MAX_ROUNDS = 8
+QUIET_S = 2.0
+# Each check covers all calls so far; above this number they are checked at the end only.
+MAX_JUDGED_CALLS = 16
+# Outcome in the log -> status of an answer.
+_OUTCOMES = {"ok": "ok", "cut": "cut", "client_closed": "stopped"}
+
+
+class ColumnRun:
+    """One answer. `run` always emits an `end` event; cancelling it stops the answer."""
+
+    def __init__(
+        self,
+        emit: Emit,
+        column: Column,
+        case: Case,
+        *,
+        dialect: str,
+        scope: Json,
+        session: str,
+        stream: bool = True,
+        budget_refusal: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.column = column
+        self.settings = settings_for(column, case)
+        self.answer = AnswerResult(col=column.id, n=scope["n"], case=scope.get("case"))
+        self.entries: list[LogRecord] = []
+        self.attempts: list[Attempt] = []
+        self.last_event_at = self.started_at = time.perf_counter()
+        self.ended = False
+        self.cost = 0.0
+        self._emit, self._scope = emit, scope
+        self._case, self._dialect, self._stream = case, dialect, stream
+        self._session, self._budget_refusal = session, budget_refusal
+        self._listener = StreamListener(self)
+        self._last_quiet_report_s = 0.0
+        self._cancel_error: Error | None = None
+
+    # --- rounds ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Send the request, answer calls of mocked tools, repeat; emit the end."""
+        self.started_at = self.last_event_at = time.perf_counter()
+        try:
+            await self._run_rounds()
+        except asyncio.CancelledError:
+            self._end("error" if self._cancel_error else "stopped", self._cancel_error)
+            raise
+        except GatewayError as failure:  # the dialect cannot express these settings
+            if not self.answer.model:
+                self.emit("start", model=self.column.model, route=self.column.model, notes=[])
+            self._end("error", failure.error)
+
+    async def _run_rounds(self) -> None:
+        request = client_request.build_request(self.column, self._case, stream=self._stream)
+        for number in range(MAX_ROUNDS):
+            body, notes = client_request.render_body(self._dialect, request)
+            if number == 0:
+                self.emit("start", model=self.column.model, route=self.column.model, notes=notes)
+            refusal = self._budget_refusal()
+            if refusal is not None:
+                self._end("refused", Error(kind="quota", message=refusal))
+                return
+            entry = await self._send(body)
+            next_request = self._next_request(request) if entry.outcome == "ok" else None
+            if next_request is None or number == MAX_ROUNDS - 1:
+                self._end_with_entry(entry)
+                return
+            request = next_request
+
+    async def _send(self, body: Json) -> LogRecord:
+        self._listener.begin_round()
+        entry = await run_playground_call(
+            dialect=self._dialect,
+            body=msgspec.json.encode(body),
+            caller=PLAYGROUND_KEY_PREFIX,
+            headers={"user-agent": "dragoman-playground"},
+            session=self._session,
+            listener=self._listener,
+            model=self.column.model,
+            stream=self._stream,
+        )
+        self._listener.flush()
+        return entry
+
+    def _next_request(self, request: Request) -> Request | None:
+        """Follow-up request with the results of mocked tools; None if a call has no mock."""
+        parts = self._listener.parts()
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        mocked_tools = [self._mocked_tool(call) for call in calls]
+        if not calls or any(tool is None for tool in mocked_tools):
+            return None
+        results: list[Part] = []
+        for call, tool in zip(calls, mocked_tools, strict=True):
+            assert tool is not None
+            self.emit("result", id=call.id, content=tool_result_text(tool.mock))
+            results.append(tool_result(call.id, tool.mock))
+        return client_request.next_round_request(request, parts, tuple(results))
+
+    def _mocked_tool(self, call: ToolCall) -> Tool | None:
+        matching_tools = (tool for tool in self.settings.tools if tool.name == call.name)
+        return next((tool for tool in matching_tools if tool.mock is not None), None)
+
+    # --- events ------------------------------------------------------------------------
+
+    def emit(self, kind: str, /, **data: Any) -> None:
+        """Emit an event of this answer."""
+        self.last_event_at = time.perf_counter()
+        self._last_quiet_report_s = 0.0
+        event = {**self._scope, **data}
+        self.answer.apply(kind, event)
+        self._emit(kind, event)
+
+    def attempted(self, attempt: Attempt, offset_ms: float) -> None:
+        """Emit an attempt that was skipped, failed or answered; times since the answer's start."""
+        self.attempts.append(attempt)
+        self.emit(
+            "attempt",
+            round=len(self.entries),
+            target=attempt.target,
+            provider=attempt.provider,
+            model=attempt.model,
+            status=attempt.status,
+            error_kind=attempt.error_kind,
+            error=attempt.error,
+            skipped=attempt.skipped,
+            started_ms=_offset_ms(attempt.started_ms, offset_ms),
+            first_byte_ms=_offset_ms(attempt.first_byte_ms, offset_ms),
+            ended_ms=_offset_ms(attempt.ended_ms, offset_ms),
+        )
+
+    def settled(self, entry: LogRecord) -> None:
+        """Record the log entry of a round."""
+        self.entries.append(entry)
+        self.cost += float(entry.cost_usd or 0)
+
+    def abort_too_long(self) -> None:
+        """Cancel the answer: it is longer than any model writes."""
+        task = asyncio.current_task()
+        if self._cancel_error is None and task is not None:
+            self._cancel_error = Error(
+                kind="too_large", message=_("the answer is too long to be displayed")
+            )
+            task.cancel()
+
+    def report_silence(self, now: float) -> None:
+        """Emit `quiet` once per second while nothing arrives; called by `Run._poll`."""
+        silent_s = now - self.last_event_at
+        if self.ended or silent_s < QUIET_S or silent_s - self._last_quiet_report_s < 1.0:
+            return
+        self._last_quiet_report_s = silent_s
+        self._emit("quiet", {**self._scope, "ms": round(silent_s * 1000)})
+
+    def emit_tool_verdict(self, *, final: bool) -> None:
+        """Emit the verdict on the tool calls received so far."""
+        calls: list[ReceivedToolCall] = self.answer.calls
+        if len(calls) > MAX_JUDGED_CALLS and not final:
+            return
+        settings = self.settings
+        verdict = verdicts.check_tool_calls(calls, settings.tools, settings.expected, final=final)
+        if verdict is not None:
+            self.emit("verdict", **verdict)
+
+    # --- end ---------------------------------------------------------------------------
+
+    def fail(self) -> None:
+        """End the answer with an internal error unless it has ended."""
+        self._end("error", Error(kind="upstream_error", message="the playground failed"))
+
+    def _end_with_entry(self, entry: LogRecord) -> None:
+        status = _OUTCOMES.get(entry.outcome, "error")
+        error = None
+        if entry.error_kind:
+            error = Error(kind=entry.error_kind, message=entry.error)
+        self._end(status, error, entry)
+
+    def _end(self, status: str, error: Error | None, entry: LogRecord | None = None) -> None:
+        if self.ended:
+            return
+        self._listener.flush()
+        total_ms = (time.perf_counter() - self.started_at) * 1000
+        if status == "ok":
+            self._emit_final_verdicts()
+        self.ended = True
+        token_counts = self._listener.total_tokens(self.entries)
+        self.emit("usage", **token_counts)
+        self.emit(
+            "end",
+            status=status,
+            finish=entry.finish if entry else "",
+            error=error.message if error else None,
+            error_kind=error.kind if error else None,
+            http_status=entry.status if entry else None,
+            request_id=self.entries[-1].id if self.entries else None,
+            request_ids=[each.id for each in self.entries],
+            rounds=len(self.entries),
+            provider=entry.provider if entry else None,
+            upstream_model=entry.model if entry else None,
+            ttft_ms=self._listener.ttft_ms,
+            total_ms=round(total_ms, 1),
+            tok_s=self._listener.tokens_per_s(token_counts["output"]),
+            cost=self._cost(),
+            fallback=status == "ok" and any(a.error_kind or a.skipped for a in self.attempts),
+            adaptations=len(entry.adaptations) if entry else 0,
+            chars=len(self.answer.text),
+            **token_counts,
+        )
+
+    def _emit_final_verdicts(self) -> None:
+        if self.settings.schema is not None:
+            self.emit(
+                "verdict", **verdicts.check_complete_text(self._listener.text, self.settings.schema)
+            )
+        self.emit_tool_verdict(final=True)
+
+    def _cost(self) -> float | None:
+        """Total cost of all rounds; None if the cost of one is unknown."""
+        if not self.entries or any(entry.cost_usd is None for entry in self.entries):
+            return None
+        return self.cost
+
+
+def _offset_ms(value: float | None, offset_ms: float) -> float | None:
+    return None if value is None else round(value + offset_ms, 1)

@@ -1,0 +1,91 @@
+"""Statistics of the answers of each column: medians and spread over repetitions."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+from console.playground.results import AnswerResult, RunResults
+
+Json = dict[str, Any]
+
+# Measures of an answer: name in the summary -> field of its `end` event.
+MEASURES = {
+    "ttft_ms": "ttft_ms",
+    "total_ms": "total_ms",
+    "tok_s": "tok_s",
+    "input": "input",
+    "tokens": "output",
+    "cost": "cost",
+    "chars": "chars",
+}
+
+
+def spread(values: Iterable[float | None]) -> Json | None:
+    """Median, minimum, maximum and quartiles of the known values; None if there are none."""
+    sorted_values = sorted(value for value in values if value is not None)
+    if not sorted_values:
+        return None
+    quartiles = (
+        statistics.quantiles(sorted_values, n=4, method="inclusive")
+        if len(sorted_values) > 1
+        else []
+    )
+    return {
+        "median": statistics.median(sorted_values),
+        "min": sorted_values[0],
+        "max": sorted_values[-1],
+        "q1": quartiles[0] if quartiles else sorted_values[0],
+        "q3": quartiles[2] if quartiles else sorted_values[0],
+        "count": len(sorted_values),
+    }
+
+
+def column(col: str, results: list[AnswerResult]) -> Json:
+    """Statistics of one column; times and tokens of successful answers only."""
+    successful_ends = [
+        answer.end for answer in results if answer.end and answer.end["status"] == "ok"
+    ]
+    statuses = [answer.end["status"] if answer.end else "stopped" for answer in results]
+    stats: Json = {
+        "col": col,
+        "model": results[0].model if results else "",
+        "runs": len(results),
+        "ok": len(successful_ends),
+        "failed": sum(answer.failed for answer in results),
+        "stopped": statuses.count("stopped"),
+        "fallbacks": sum(bool(end.get("fallback")) for end in successful_ends),
+        "schema_valid": share(answer.verdict("schema") for answer in results),
+        "tools_correct": share(answer.verdict("tools") for answer in results),
+    }
+    for name, field in MEASURES.items():
+        stats[name] = spread(end.get(field) for end in successful_ends)
+    costs = [answer.end.get("cost") for answer in results if answer.end]
+    stats["cost_total"] = sum(cost for cost in costs if cost is not None) if any(costs) else None
+    return stats
+
+
+def share(outcomes: Iterable[bool | None]) -> Json | None:
+    """Number of passed checks out of all checks; None if there was no check."""
+    passed = [verdict for verdict in outcomes if verdict is not None]
+    return {"ok": sum(passed), "of": len(passed)} if passed else None
+
+
+def summary(cols: Iterable[str], results: RunResults) -> Json:
+    """Summary of a run: each column, and which was fastest and cheapest."""
+    columns = [column(col, results.of(col)) for col in cols]
+    return {
+        "columns": columns,
+        "fastest": fastest_column(columns, "total_ms"),
+        "first": fastest_column(columns, "ttft_ms"),
+        "cheapest": fastest_column(columns, "cost"),
+    }
+
+
+def fastest_column(columns: list[Json], measure: str) -> str | None:
+    """Column with the smallest median; None if fewer than two can be compared."""
+    medians = [(c[measure]["median"], c["col"]) for c in columns if c[measure] is not None]
+    if len(medians) < 2 or len({value for value, _ in medians}) < 2:
+        return None
+    return str(min(medians)[1])

@@ -1,0 +1,108 @@
+"""The plan of a run: prompts, settings and models. `plan_parser` reads it from the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.canon.request import Turn
+
+MAX_COLUMNS = 8
+MAX_REPEATS = 20
+MAX_CASES = 100
+# Answers of one run: columns x cases x repetitions.
+MAX_ANSWERS = 800
+COLUMN_LETTERS = "ABCDEFGH"
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool definition. `mock` is returned as the result of its calls, and the model continues."""
+
+    name: str
+    description: str = ""
+    schema: dict[str, Any] = {}
+    mock: Any = None
+
+
+class ExpectedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call that a correct answer makes; `arguments` None accepts any."""
+
+    name: str
+    arguments: dict[str, Any] | None = None
+
+
+class GenerationParams(msgspec.Struct, frozen=True, kw_only=True):
+    """Sampling and output parameters; None is not sent."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+    reasoning_effort: str | None = None
+    tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
+
+
+class PromptSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings besides the messages; a column may override each of them."""
+
+    system: str = ""
+    params: GenerationParams = GenerationParams()
+    tools: tuple[Tool, ...] = ()
+    expected: tuple[ExpectedCall, ...] = ()
+    schema: dict[str, Any] | None = None
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One model with its settings. `turns` is its conversation where it differs from the shared."""
+
+    id: str
+    model: str
+    settings: PromptSettings = PromptSettings()
+    turns: tuple[Turn, ...] | None = None
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a matrix. `expected` and `schema` override those of the columns."""
+
+    name: str
+    turns: tuple[Turn, ...]
+    expected: tuple[ExpectedCall, ...] | None = None
+    schema: dict[str, Any] | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete run. Outside a matrix, `cases` has one entry without a name.
+
+    `blind` hides the models of the columns until the user has voted; `preset` is the
+    preset whose scoreboard counts the vote.
+    """
+
+    dialect: str
+    columns: tuple[Column, ...]
+    cases: tuple[Case, ...]
+    matrix: bool = False
+    repeat: int = 1
+    stream: bool = True
+    blind: bool = False
+    preset: str = ""
+
+
+def settings_for(column: Column, case: Case) -> PromptSettings:
+    """Settings of a column for a case of the matrix."""
+    overrides: dict[str, Any] = {}
+    if case.expected is not None:
+        overrides["expected"] = case.expected
+    if case.schema is not None:
+        overrides["schema"] = case.schema
+    return msgspec.structs.replace(column.settings, **overrides)
+
+
+def turns_for(column: Column, case: Case) -> tuple[Turn, ...]:
+    """The conversation that a column answers."""
+    return case.turns if column.turns is None else column.turns

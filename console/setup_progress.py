@@ -1,0 +1,46 @@
+"""How far the first run has come, so that it can be left and taken up again.
+
+It is kept as a setting. A gateway whose admin was made in another way (a management
+command) has no such row, and is taken as set up.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+from console.access import is_admin
+from gateway.models import Setting
+
+Step = Literal["account", "provider", "key", "connect", "done"]
+STEPS: tuple[Step, ...] = ("account", "provider", "key", "connect")
+_NAME = "first_run"
+
+
+def state() -> dict[str, Any]:
+    """The step that comes next, as `step`, and what earlier ones left for later ones."""
+    row = Setting.objects.filter(name=_NAME).first()
+    return dict(row.value) if row is not None and isinstance(row.value, dict) else {}
+
+
+def step() -> Step:
+    """The step that comes next."""
+    stored_step = state().get("step", "done")
+    return cast("Step", stored_step) if stored_step in STEPS else "done"
+
+
+def advance(next_step: Step, **facts: Any) -> None:
+    """Go on to a step; never back, so that a page opened twice does no harm."""
+    stored = state()
+    order = [*STEPS, "done"]
+    if stored and order.index(next_step) < order.index(step()):
+        next_step = step()
+    Setting.objects.update_or_create(
+        name=_NAME, defaults={"value": {**stored, **facts, "step": next_step}}
+    )
+
+
+def pending(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Whether this person has a first run to finish."""
+    return is_admin(user) and step() != "done"

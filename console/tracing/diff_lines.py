@@ -1,0 +1,245 @@
+"""Renders traced bodies as lines of JSON and aligns two of them side by side."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from console.tracing.changes import Change, Trace
+from console.tracing.json_values import Pointer, leaves
+
+# Longer lists are folded: the first two items and the last one stay.
+MAX_ITEMS = 5
+MAX_KEYS = 60
+MAX_CHARS = 160
+# A container this short stands on one line.
+_MAX_INLINE_CHARS = 60
+
+Token = tuple[str, str]
+
+
+class Line(msgspec.Struct):
+    """One line: its tokens (class, text), its kind of change, and its leaves."""
+
+    indent: int
+    tokens: list[Token]
+    kind: str = ""
+    leaves: tuple[Pointer, ...] = ()
+    number: int = 0
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A line of each side, or a gap on one."""
+
+    left: Line | None
+    right: Line | None
+
+
+def visible_leaves(value: Any, pointer: Pointer = ()) -> Iterator[Pointer]:
+    """Leaves that are not folded."""
+    if isinstance(value, dict) and value:
+        for key, item in list(value.items())[:MAX_KEYS]:
+            yield from visible_leaves(item, (*pointer, key))
+    elif isinstance(value, list) and value:
+        for index in _visible_indexes(value):
+            if index is not None:
+                yield from visible_leaves(value[index], (*pointer, index))
+    else:
+        yield pointer
+
+
+def _visible_indexes(items: list[Any]) -> list[int | None]:
+    """Indexes of the visible items; None stands for folded ones."""
+    if len(items) <= MAX_ITEMS:
+        return list(range(len(items)))
+    return [0, 1, None, len(items) - 1]
+
+
+def json_lines(value: Any, changes: dict[Pointer, Change]) -> list[Line]:
+    """Numbered lines of the body, each with the common kind of change of its leaves."""
+    numbered = list(_render_lines(value, changes, (), 0, [], is_last=True))
+    for number, line in enumerate(numbered, 1):
+        line.number = number
+    return numbered
+
+
+def _render_lines(
+    value: Any,
+    changes: dict[Pointer, Change],
+    pointer: Pointer,
+    indent: int,
+    prefix: list[Token],
+    *,
+    is_last: bool,
+) -> Iterator[Line]:
+    comma: list[Token] = [] if is_last else [("", ",")]
+    leaves_of_line = tuple(visible_leaves(value, pointer))
+    kind = _common_kind(changes, leaves_of_line)
+    if (
+        not isinstance(value, dict | list)
+        or not value
+        or (pointer and _fits_inline(value) and kind is not None)
+    ):
+        yield Line(indent, [*prefix, *_inline_tokens(value), *comma], kind or "", leaves_of_line)
+        return
+    start, end = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    yield Line(indent, [*prefix, ("", start)], kind or "")
+    if isinstance(value, dict):
+        keys = list(value)
+        for key in keys[:MAX_KEYS]:
+            name = [("k", _quote(key)), ("", ": ")]
+            is_last_child = key == keys[-1]
+            yield from _render_lines(
+                value[key], changes, (*pointer, key), indent + 1, name, is_last=is_last_child
+            )
+        if len(keys) > MAX_KEYS:
+            yield _fold_line(indent + 1, len(keys) - MAX_KEYS)
+    else:
+        for index in _visible_indexes(value):
+            if index is None:
+                yield _fold_line(indent + 1, len(value) - 3)
+                continue
+            is_last_child = index == len(value) - 1
+            yield from _render_lines(
+                value[index], changes, (*pointer, index), indent + 1, [], is_last=is_last_child
+            )
+    yield Line(indent, [("", end), *comma], kind or "")
+
+
+def _fold_line(indent: int, count: int) -> Line:
+    return Line(indent, [("more", f"… {count}")], "fold")
+
+
+def _common_kind(changes: dict[Pointer, Change], leaf_pointers: tuple[Pointer, ...]) -> str | None:
+    """Kind of change that all leaves share; None if they differ."""
+    kinds = {
+        changes[pointer].kind if pointer in changes else "unknown" for pointer in leaf_pointers
+    }
+    if len(kinds) > 1:
+        return None
+    kind = kinds.pop() if kinds else "same"
+    return "" if kind in {"same", "unknown"} else kind
+
+
+def _fits_inline(value: Any) -> bool:
+    return len(list(leaves(value))) <= 3 and len(_inline_text(value)) <= _MAX_INLINE_CHARS
+
+
+def _inline_text(value: Any) -> str:
+    return "".join(text for _, text in _inline_tokens(value))
+
+
+def _inline_tokens(value: Any) -> list[Token]:
+    """Tokens of a value on one line."""
+    match value:
+        case dict():
+            parts = [
+                [("k", _quote(key)), ("", ": "), *_inline_tokens(item)]
+                for key, item in value.items()
+            ]
+            return [("", "{"), *_join_tokens(parts), ("", "}")]
+        case list():
+            return [("", "["), *_join_tokens([_inline_tokens(item) for item in value]), ("", "]")]
+        case str():
+            return [("s", _quote(_truncate(value)))]
+        case bool() | None:
+            return [("l", msgspec.json.encode(value).decode())]
+        case _:
+            return [("n", msgspec.json.encode(value).decode())]
+
+
+def _join_tokens(parts: list[list[Token]]) -> list[Token]:
+    tokens: list[Token] = []
+    for part in parts:
+        tokens += [("", ", "), *part] if tokens else part
+    return tokens
+
+
+def _quote(text: str) -> str:
+    return msgspec.json.encode(text).decode()
+
+
+def _truncate(text: str) -> str:
+    if len(text) <= MAX_CHARS:
+        return text
+    return f"{text[:MAX_CHARS]}… ({len(text)})"
+
+
+def align_lines(left_lines: list[Line], right_lines: list[Line], trace: Trace) -> list[Row]:
+    """Pair the lines of both sides: linked lines in one row, others next to a gap."""
+    rows: list[Row] = []
+    i = j = 0
+    for left_index, right_index in [
+        *_anchors(left_lines, right_lines, trace),
+        (len(left_lines), len(right_lines)),
+    ]:
+        rows += _pair_unlinked(left_lines[i:left_index], right_lines[j:right_index])
+        if left_index < len(left_lines) and right_index < len(right_lines):
+            rows.append(Row(left_lines[left_index], right_lines[right_index]))
+        i, j = left_index + 1, right_index + 1
+    return rows
+
+
+def _pair_unlinked(left_lines: list[Line], right_lines: list[Line]) -> list[Row]:
+    """Pair unlinked lines in order; dropped and added lines get a row of their own."""
+    rows: list[Row] = []
+    i = j = 0
+    while i < len(left_lines) or j < len(right_lines):
+        if i < len(left_lines) and (left_lines[i].kind == "dropped" or j >= len(right_lines)):
+            rows.append(Row(left_lines[i], None))
+            i += 1
+        elif j < len(right_lines) and (right_lines[j].kind == "added" or i >= len(left_lines)):
+            rows.append(Row(None, right_lines[j]))
+            j += 1
+        else:
+            rows.append(Row(left_lines[i], right_lines[j]))
+            i, j = i + 1, j + 1
+    return rows
+
+
+def _anchors(
+    left_lines: list[Line], right_lines: list[Line], trace: Trace
+) -> list[tuple[int, int]]:
+    """Pairs of linked lines that keep the order on both sides."""
+    line_by_pointer = {pointer: n for n, line in enumerate(right_lines) for pointer in line.leaves}
+    pairs: list[tuple[int, int]] = [(0, 0)] if left_lines and right_lines else []
+    for n, line in enumerate(left_lines):
+        for pointer in line.leaves:
+            change = trace.source.get(pointer)
+            targets = [
+                line_by_pointer[link]
+                for link in (change.links if change else ())
+                if link in line_by_pointer
+            ]
+            if targets:
+                pairs.append((n, targets[0]))
+                break
+    anchors = _longest_increasing(pairs)
+    if (
+        left_lines
+        and right_lines
+        and (not anchors or anchors[-1] != (len(left_lines) - 1, len(right_lines) - 1))
+    ):
+        anchors.append((len(left_lines) - 1, len(right_lines) - 1))
+    return anchors
+
+
+def _longest_increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Longest sequence of pairs that increases on both sides (patience sorting)."""
+    ends: list[int] = []
+    tails: list[int] = []
+    previous: list[int] = [-1] * len(pairs)
+    for n, (_, right_index) in enumerate(pairs):
+        index = bisect.bisect_left(ends, right_index)
+        previous[n] = tails[index - 1] if index else -1
+        ends[index : index + 1] = [right_index]
+        tails[index : index + 1] = [n]
+    longest: list[tuple[int, int]] = []
+    index = tails[-1] if tails else -1
+    while index >= 0:
+        longest.append(pairs[index])
+        index = previous[index]
+    return longest[::-1]

@@ -1,0 +1,64 @@
+// Colours, language and a copy button for the code blocks of a finished answer. No markup from text:
+// the highlighter's tree becomes elements, and its words go through `plain`.
+import hljs from "../../vendor/highlight/core.min.js";
+import bash from "../../vendor/highlight/bash.min.js";
+import javascript from "../../vendor/highlight/javascript.min.js";
+import jsonGrammar from "../../vendor/highlight/json.min.js";
+import python from "../../vendor/highlight/python.min.js";
+import xml from "../../vendor/highlight/xml.min.js";
+import yaml from "../../vendor/highlight/yaml.min.js";
+import { _, el, icon, say } from "./dom.js";
+import { plain } from "./markdown.js";
+
+const GRAMMARS = { bash, javascript, json: jsonGrammar, python, xml, yaml };
+for (const [name, grammar] of Object.entries(GRAMMARS)) hljs.registerLanguage(name, grammar);
+const ALIASES = { sh: "bash", shell: "bash", zsh: "bash", console: "bash", js: "javascript", jsx: "javascript", ts: "javascript", tsx: "javascript", typescript: "javascript", py: "python", html: "xml", svg: "xml", yml: "yaml" };
+const LONGEST = 50_000;
+const KINDS = [[/^(string|regexp|char|subst)/, "s"], [/^number/, "n"], [/^(keyword|literal|built_in|type)/, "l"], [/^(attr|property|title|name|tag|section|variable|params)/, "k"], [/^(comment|quote|meta|doctag)/, "c"]];
+
+const kind = (scope) => KINDS.find(([pattern]) => pattern.test(scope ?? ""))?.[1];
+
+function nodes(tree) {
+  return (tree.children ?? []).flatMap((child) => {
+    if (typeof child === "string") return plain(child);
+    const found = kind(child.scope);
+    return found ? [el(`span.${found}`, {}, nodes(child))] : nodes(child);
+  });
+}
+
+function colour(block, language) {
+  const code = block.querySelector("code");
+  const text = code.textContent;
+  if (!GRAMMARS[language] || text.length > LONGEST || code.childElementCount) return;
+  const found = hljs.highlight(text, { language, ignoreIllegals: true });
+  code.replaceChildren(...nodes(found._emitter.rootNode));
+}
+
+function bar(block, language) {
+  const words = el("span", {}, _("Copy"));
+  const copy = el("button.btn.ghost.sm", {
+    type: "button",
+    onclick: async () => {
+      try {
+        await navigator.clipboard.writeText(block.textContent);
+        words.textContent = _("Copied");
+        say(_("Copied"));
+        setTimeout(() => (words.textContent = _("Copy")), 1500);
+      } catch {
+        getSelection().selectAllChildren(block);
+      }
+    },
+  }, icon("copy"), words);
+  const wrap = el("button.btn.ghost.sm", { type: "button", "aria-pressed": "false", onclick: () => wrap.setAttribute("aria-pressed", String(block.toggleAttribute("data-wrap"))) }, _("Wrap"));
+  return el("div.code-bar", {}, el("span.hint", {}, language || _("text")), el("span.grow"), wrap, copy);
+}
+
+/** Adds to every code block below `root` what it does not have yet. */
+export function decorate(root) {
+  for (const block of root.querySelectorAll("pre.code:not([data-decorated])")) {
+    block.dataset.decorated = "";
+    const language = (block.dataset.lang ?? "").toLowerCase();
+    block.before(bar(block, language));
+    colour(block, ALIASES[language] ?? language);
+  }
+}

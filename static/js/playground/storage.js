@@ -1,0 +1,51 @@
+// Initial settings of the page: a stored run, a link, the draft of this tab, or default columns.
+import { split } from "./conversation.js";
+
+const STORAGE_KEY = "dragoman-playground";
+
+/** Saves the draft for this tab only: prompts are private. */
+export function saveDraft(values) {
+  try {
+    sessionStorage.setItem(STORAGE_KEY, JSON.stringify(values));
+  } catch {
+    // Images may be too large to store; the page works without the draft.
+  }
+}
+
+function loadDraft() {
+  try {
+    return JSON.parse(sessionStorage.getItem(STORAGE_KEY));
+  } catch {
+    return null;
+  }
+}
+
+/** Settings of a stored run, a link or the draft, otherwise defaults. */
+export function initialSettings(boot) {
+  const routes = boot.models.filter((m) => m.kind === "route").slice(0, 3);
+  const columns = (routes.length ? routes : boot.models.slice(0, 1)).map((m) => ({ model: m.id }));
+  const defaults = { mode: "compare", columns };
+  const stored = boot.run?.settings;
+  if (stored) return { mode: stored.cases ? "matrix" : undefined, ...stored };
+  const link = boot.settings;
+  if (link) return link.columns?.length ? link : { ...link, columns };
+  return loadDraft() ?? defaults;
+}
+
+/** Values of the composer: stored ones, or those of the last message of a request. */
+export function composerValues(settings) {
+  const { text, images } = split(settings.messages);
+  return { ...settings, text: settings.text ?? text, images: settings.images ?? images };
+}
+
+export const parseCases = (cases) => cases.map((c) => ({
+  name: c.name ?? "",
+  text: c.text ?? split(c.messages).text,
+  expected: typeof c.expected === "string" ? c.expected : c.expected ? JSON.stringify(c.expected) : "",
+}));
+
+const OVERRIDES = ["system", "params", "tools", "schema"];
+
+/** Settings that a stored column overrides. */
+export const overridesOf = (column) =>
+  Object.fromEntries(Object.entries(column).filter(([name, value]) => OVERRIDES.includes(name) && value !== null && value !== undefined));
