@@ -19,11 +19,13 @@ from django.utils import timezone
 from hypothesis import HealthCheck, settings
 
 from gateway.models import RequestText
-from gateway.relay import journal
+from gateway.relay.journal import journal
 from tests.waits import PATIENCE_S
 
 # How fast examples come says how busy the machine is, not whether the code is right.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("tests")
 
 # By itself a client gives up after 5 s.
@@ -65,6 +67,33 @@ def _no_words_left(request: pytest.FixtureRequest) -> Iterator[None]:
     RequestText.objects.all().delete()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The full width of large matrices."""
+    parser.addoption(
+        "--wide", action="store_true", help="run every row of the tests that are marked `wide`"
+    )
+
+
+def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave every n-th row of a `wide` test, as its mark says; `--wide` runs all of them."""
+    if config.getoption("--wide") or config.getoption("keyword"):
+        return
+    rows: dict[str, int] = {}
+    deselected = []
+    for item in items:
+        mark = item.get_closest_marker("wide")
+        if mark is None:
+            continue
+        test = item.nodeid.partition("[")[0]
+        rows[test] = rows.get(test, -1) + 1
+        if rows[test] % mark.kwargs["every"]:
+            deselected.append(item)
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        removed = set(map(id, deselected))
+        items[:] = [item for item in items if id(item) not in removed]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """By itself xdist begins with the files of the most tests, and those are the quickest."""
     if hasattr(config.option, "loadscopereorder"):
@@ -77,6 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     There one worker would be at it while the others have nothing left to do.
     """
+    thin_out(config, items)
     if not hasattr(config, "workerinput"):
         return
     files = dict.fromkeys(item.path for item in items)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.hashers import Argon2PasswordHasher
+from console.hashing import QueuedArgon2
 
 
-class QuickArgon2(Argon2PasswordHasher):
+class QuickArgon2(QueuedArgon2):
     """The same algorithm with the least of time and memory."""
 
     time_cost = 1

@@ -21,6 +21,7 @@ PROVIDERS = {
 } - WIRE_WORDS
 # A database has a vendor too.
 DATABASES = {"sqlite", "postgresql"}
+_DOCUMENTED = re.compile(r"    ([a-z_]\w*(?:, [a-z_]\w*)*): ")
 _PROVIDER_LIKE = re.compile(r"^(?:\w+_)?(?:provider|preset|vendor)(?:_name|_kind)?$")
 
 
@@ -36,6 +37,39 @@ def size(node: Definition) -> int:
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
         length -= (first.end_lineno or first.lineno) - first.lineno + 1
     return length
+
+
+def stale_documentation(source: str) -> list[str]:
+    """Names in an `Attributes:` or `Args:` section that the class or function does not have."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, Definition) and (text := ast.get_docstring(node)):
+            names = _bound_names(node)
+            found += [
+                f"{node.name}: {name}" for name in _documented_names(text) if name not in names
+            ]
+    return found
+
+
+def _documented_names(text: str) -> Iterator[str]:
+    section = False
+    for line in text.splitlines():
+        if not line.startswith("    "):
+            section = line in {"Attributes:", "Args:"} or (section and not line)
+        elif section and (match := _DOCUMENTED.match(line)):
+            yield from match[1].split(", ")
+
+
+def _bound_names(node: Definition) -> set[str]:
+    names = set()
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name | ast.Attribute) and isinstance(child.ctx, ast.Store):
+            names.add(child.id if isinstance(child, ast.Name) else child.attr)
+        elif isinstance(child, ast.arg):
+            names.add(child.arg)
+        elif isinstance(child, Definition):
+            names.add(child.name)
+    return names
 
 
 def unannotated(source: str) -> list[str]:

@@ -17,7 +17,7 @@ from gateway.dialects import DIALECTS
 from tests import rules
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_FILE, MAX_FUNCTION, MAX_CLASS = 700, 80, 250
+MAX_FILE, MAX_FUNCTION, MAX_CLASS = 700, 80, 280
 MEDIAN_FILE, MEDIAN_FUNCTION = 200, 10
 BAD_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base2", "manager"}
 TOP_LEVEL = {"manage.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
@@ -111,6 +111,7 @@ def test_imports_against_the_layers_would_be_found(tmp_path: Path) -> None:
         "gateway/dialects/openai_chat/bad.py": "import gateway.dialects.anthropic_messages",
         "gateway/framing/sse.py": "import gateway.framing.bad",
         "gateway/framing/bad.py": "import gateway.framing.sse",
+        "gateway/relay/limits/bad.py": "import gateway.relay.run",
     }
     for name, line in planted.items():
         with (tmp_path / name).open("a") as file:
@@ -188,6 +189,12 @@ def test_every_function_is_annotated() -> None:
 
 def test_every_public_name_is_documented() -> None:
     assert not offenders(rules.undocumented, sources())
+
+
+def test_docstrings_name_what_is_there() -> None:
+    stale = 'class A:\n    """A.\n\n    Attributes:\n        a, b: c.\n    """\n\n    a: int\n'
+    assert rules.stale_documentation(stale) == ["A: b"]
+    assert not offenders(rules.stale_documentation, sources())
 
 
 @pytest.mark.parametrize(

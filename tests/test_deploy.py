@@ -28,7 +28,15 @@ def test_the_command_has_only_options_that_there_are(name: str) -> None:
 def test_the_service_manager_waits_longer_than_a_drain() -> None:
     unit = (DEPLOY / "dragoman.service").read_text()
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.M)
-    assert int(seconds) > settings.DRAIN_S
+    (wait,) = re.findall(r"DRAGOMAN_DRAIN_WAIT=(\d+)$", unit, re.M)
+    assert int(seconds) > settings.DRAIN_S + int(wait)
+
+
+def test_no_idle_connection_of_the_proxy_outlives_the_wait_before_a_drain() -> None:
+    (kept,) = re.findall(r"keepalive_timeout (\d+)s;", (DEPLOY / "nginx.conf").read_text())
+    for name in ("dragoman.service", "Dockerfile"):
+        (wait,) = re.findall(r"DRAGOMAN_DRAIN_WAIT=(\d+)$", (DEPLOY / name).read_text(), re.M)
+        assert int(kept) < int(wait)
 
 
 def test_the_proxy_takes_as_large_a_body_as_the_gateway() -> None:

@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from console import icons
+from tests.each import each
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -34,7 +33,7 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda p: str(p.relative_to(ROOT)))
+@each("path", TEMPLATES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_template_keeps_to_the_policy(path: Path) -> None:
     text = re.sub(
         r"\{#.*?#\}|\{% comment %\}.*?\{% endcomment %\}", "", path.read_text(), flags=re.S
@@ -43,7 +42,7 @@ def test_a_template_keeps_to_the_policy(path: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "{{ x|safe }}",
@@ -59,7 +58,7 @@ def test_the_lint_finds_what_it_is_for(line: str) -> None:
     assert any(re.search(pattern, line, re.I) for pattern in FORBIDDEN)
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
+@each("path", SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_script_makes_no_markup_of_text(path: Path) -> None:
     text = path.read_text()
     for word in (

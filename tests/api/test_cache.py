@@ -7,7 +7,7 @@ import time
 from django.test import Client
 
 from gateway import store
-from gateway.relay.cache_shelf import Row
+from gateway.relay.cache.backend import CacheRow
 from tests.store.factories import model, provider, route
 
 
@@ -16,7 +16,7 @@ def fill() -> None:
     first = route("first", one, cache={"ttl_s": 60})
     route("second", one)
     now = time.time()
-    store.write_answers([Row("a", first.pk, b"blob", now, now + 60)])
+    store.write_answers([CacheRow("a", first.pk, b"blob", now, now + 60)])
 
 
 def test_it_tells_who_keeps_what(api: Client) -> None:

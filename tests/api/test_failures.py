@@ -37,7 +37,7 @@ def shape(answer: Any) -> tuple[int, str]:
         ("POST", "teams", "{", (422, "")),
         ("POST", "teams", {"name": "x" * MAX_BODY}, (413, "")),
         ("POST", "translate", {"from": "x" * MAX_BODY}, (413, "")),
-        ("GET", "examinations/1", None, (404, "")),
+        ("GET", "capability-reports/1", None, (404, "")),
         ("GET", "users/%00", None, (404, "")),
     ],
 )

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.models import ApiKey, Team
-from gateway.relay.entry import Attempt
+from gateway.relay.exchange.log_record import Attempt
 from tests.api.test_resources import send
 from tests.store.factories import entry, model, provider, route
 from tests.store.test_lost import hedged
@@ -126,8 +126,8 @@ def test_health_tells_each_target(api: Client) -> None:
     told = send(api, "GET", "health/targets").json()
     rows = {row["target"]: row for row in told["items"]}
     assert rows["q/n"]["state"] == "quiet"
-    assert (rows["p/m"]["tries"], rows["p/m"]["failed"]) == (1, 1)
-    assert rows["p/m"]["last_failure"]["words"] == "it broke"
+    assert (rows["p/m"]["attempts"], rows["p/m"]["failures"]) == (1, 1)
+    assert rows["p/m"]["last_failure"]["message"] == "it broke"
     assert rows["p/m"]["routes"] == ["fast"]
     first = send(api, "GET", "health/targets?limit=1").json()
     assert len(first["items"]) == 1

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 
 from gateway import store
-from gateway.edge.endpoints import is_edge
+from gateway.edge.endpoints import is_edge_path
 from gateway.models import Alias, Model, Provider, RequestLog, Route, Target, UsageHour
 from gateway.usage_querysets import UNITS
 
@@ -45,7 +45,7 @@ def as_key(**values: Any) -> Client:
 
 @pytest.mark.parametrize("path", ["/model/info", "/v1/model/info"])
 def test_every_target_is_told_with_context_price_and_abilities(filled: Client, path: str) -> None:
-    assert not is_edge(path)
+    assert not is_edge_path(path)
     data = filled.get(path).json()["data"]
     assert [row["model_name"] for row in data] == ["big", "fast", "fast", "small", "small"]
     one = next(row for row in data if row["litellm_params"]["model"] == "openai/gpt-4o-mini")
@@ -135,7 +135,7 @@ def spent(api: Client) -> Client:
             provider="openai",
             model="gpt-4o-mini",
             defaults={
-                "priced": 1,
+                "priced_requests": 1,
                 "cost_units": int((cost or 0) * UNITS),
                 "charged_units": int((cost or 0) * UNITS),
             }

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from gateway.api.litellm import document
-from gateway.api.litellm_fields import REFUSED, UNDERSTOOD, USUAL
+from gateway.compat.litellm.api.fields import REFUSED, UNDERSTOOD, USUAL
+from gateway.compat.litellm.api.routes import document
+from tests.each import each
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "litellm.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", sorted(document()["paths"]))
+@each("path", sorted(document()["paths"]))
 def test_every_endpoint_is_told(path: str) -> None:
     assert f"{path}`" in TEXT
 
 
-@pytest.mark.parametrize("field", sorted({*UNDERSTOOD, *REFUSED, *USUAL}))
+@each("field", sorted({*UNDERSTOOD, *REFUSED, *USUAL}))
 def test_every_field_of_a_key_is_told(field: str) -> None:
     assert f"`{field}`" in TEXT
 
 
-@pytest.mark.parametrize("field", sorted(REFUSED))
+@each("field", sorted(REFUSED))
 def test_why_a_field_is_refused_is_told(field: str) -> None:
     row = next(line for line in TEXT.splitlines() if f"`{field}`" in line and "| no: " in line)
     assert REFUSED[field] in row

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway import store
-from gateway.api.litellm_fields import REFUSED
+from gateway.compat.litellm.api.fields import REFUSED
 from gateway.models import Alias, ApiKey, Change, Provider, Route, Source, Team, UsageHour
 from gateway.usage_querysets import UNITS
 
@@ -253,7 +253,7 @@ def test_info_tells_what_was_spent_in_the_window(api: Client) -> None:
     for hour, usd in ((now, 2), (now - dt.timedelta(days=40), 9)):
         units = usd * UNITS
         UsageHour.objects.create(
-            hour=hour, key_id=row.pk, cost_units=units, charged_units=units, priced=1
+            hour=hour, key_id=row.pk, cost_units=units, charged_units=units, priced_requests=1
         )
     answer = api.get("/key/info", {"key": key["key"]}).json()
     info = answer["info"]
@@ -346,7 +346,7 @@ def test_only_an_admin_manages(api: Client, method: str, path: str, token: str) 
 def test_the_audit_log_tells_who_made_a_key_and_never_the_key(api: Client) -> None:
     key = made(api, key_alias="ci")["key"]
     change = Change.objects.latest("pk")
-    assert (change.who, change.via) == ("master key", "api")
+    assert (change.actor, change.via) == ("master key", "api")
     assert key not in json.dumps([change.before, change.after])
     assert not Provider.objects.exists()
 

@@ -11,8 +11,8 @@ from django.db import connections
 from django.test import AsyncClient, Client
 
 from gateway import store
+from gateway.doctor import PROBES
 from gateway.models import CapabilityReport, Model, Provider, Source
-from gateway.relay.doctor import PROBES
 from tests.api.conftest import MASTER
 from tests.api.test_resources import send
 from tests.fakes import Say, StrictOpenAI
@@ -31,10 +31,10 @@ def test_a_provider_is_tested_as_it_is(api: Client) -> None:
         upstream.script.default = Say(text="Hello.")
         openai_at(upstream)
         told = send(api, "POST", "providers/openai/test", {"model": "gpt-4o"}).json()
-        assert (told["ok"], told["asked"], told["words"]) == (True, "gpt-4o", "Hello.")
+        assert (told["ok"], told["model"], told["message"]) == (True, "gpt-4o", "Hello.")
         listed = send(api, "POST", "providers/openai/test", {}).json()
         assert listed["ok"]
-        assert listed["models"] > 0
+        assert listed["model_count"] > 0
     assert send(api, "POST", "providers/none/test", {}).status_code == 404
 
 
@@ -61,28 +61,32 @@ def test_the_providers_list_is_compared_and_taken_over(api: Client) -> None:
     with StrictOpenAI() as upstream:
         row = openai_at(upstream)
         model("no-longer", row)
-        told = send(api, "POST", "providers/openai/listed").json()
+        told = send(api, "POST", "providers/openai/upstream-models").json()
         assert told["ok"], told
-        assert told["gone"] == ["no-longer"]
+        assert told["missing"] == ["no-longer"]
         name = told["new"][0]["name"]
 
-        wrong = send(api, "POST", "providers/openai/take", {"add": ["none"]})
+        wrong = send(api, "POST", "providers/openai/import-models", {"add": ["none"]})
         assert (wrong.status_code, wrong.json()["field"]) == (422, "add[0]")
-        wrong = send(api, "POST", "providers/openai/take", {"add": [name], "drop": [name]})
-        assert (wrong.status_code, wrong.json()["field"]) == (422, "drop[0]")
+        wrong = send(
+            api, "POST", "providers/openai/import-models", {"add": [name], "delete": [name]}
+        )
+        assert (wrong.status_code, wrong.json()["field"]) == (422, "delete[0]")
         assert Model.objects.count() == 1
 
-        taken = send(api, "POST", "providers/openai/take", {"add": [name], "drop": ["no-longer"]})
-        assert taken.json() == {"added": 1, "priced": 0, "dropped": 1}
+        taken = send(
+            api, "POST", "providers/openai/import-models", {"add": [name], "delete": ["no-longer"]}
+        )
+        assert taken.json() == {"added": 1, "repriced": 0, "deleted": 1}
         assert [held.name for held in Model.objects.all()] == [name]
 
 
 def test_a_list_that_can_not_be_read_is_told(api: Client) -> None:
     with StrictOpenAI() as upstream:
         openai_at(upstream, "wrong-key-0123456789")
-        told = send(api, "POST", "providers/openai/listed").json()
+        told = send(api, "POST", "providers/openai/upstream-models").json()
         assert (told["ok"], told["status"]) == (False, 401)
-        taken = send(api, "POST", "providers/openai/take", {"add": ["x"]})
+        taken = send(api, "POST", "providers/openai/import-models", {"add": ["x"]})
         assert taken.status_code == 502
 
 
@@ -103,21 +107,25 @@ def demo() -> Model:
 def test_examinations_are_listed_and_read(api: Client) -> None:
     row = demo()
     made = [report(row).pk for _ in range(3)]
-    first = send(api, "GET", "examinations?model=demo/demo-fast&limit=2").json()
-    second = send(api, "GET", f"examinations?limit=2&cursor={first['next']}").json()
+    first = send(api, "GET", "capability-reports?model=demo/demo-fast&limit=2").json()
+    second = send(api, "GET", f"capability-reports?limit=2&cursor={first['next']}").json()
     assert [one["id"] for one in first["items"] + second["items"]] == made[::-1]
-    assert send(api, "GET", "examinations?model=demo/none").json()["items"] == []
-    told = send(api, "GET", f"examinations/{made[0]}").json()
-    assert (told["model"], told["asked"], told["of"]) == ("demo/demo-fast", 1, len(PROBES))
+    assert send(api, "GET", "capability-reports?model=demo/none").json()["items"] == []
+    told = send(api, "GET", f"capability-reports/{made[0]}").json()
+    assert (told["model"], told["probes_done"], told["probe_count"]) == (
+        "demo/demo-fast",
+        1,
+        len(PROBES),
+    )
 
 
 def test_what_is_advised_is_written_only_when_told(api: Client) -> None:
     row = demo()
     found = report(row, tool="refused")
-    advised = send(api, "GET", f"examinations/{found.pk}").json()["advice"]
+    advised = send(api, "GET", f"capability-reports/{found.pk}").json()["advice"]
     traits = [item["trait"] for item in advised]
     assert traits, "the verdicts should speak against a trait"
-    path = f"examinations/{found.pk}/apply"
+    path = f"capability-reports/{found.pk}/apply"
     wrong = send(api, "POST", path, {"traits": [*traits, "none"]})
     assert (wrong.status_code, wrong.json()["field"]) == (422, f"traits[{len(traits)}]")
     assert Model.objects.get().learned == {}
@@ -134,7 +142,7 @@ def test_an_examination_that_can_not_begin_says_why(api: Client, name: str, stat
     row = demo()
     model("demo-*", row.provider)
     report(row, state="running")
-    assert send(api, "POST", "examinations", {"model": name}).status_code == status
+    assert send(api, "POST", "capability-reports", {"model": name}).status_code == status
 
 
 @pytest.mark.django_db(transaction=True)
@@ -143,7 +151,7 @@ async def test_an_examination_runs_on_when_the_answer_is_sent(settings: Any) -> 
     await sync_to_async(demo)()
     client, headers = AsyncClient(), {"authorization": f"Bearer {MASTER}"}
     made = await client.post(
-        "/api/examinations",
+        "/api/capability-reports",
         {"model": "demo/demo-fast"},
         content_type="application/json",
         headers=headers,
@@ -154,9 +162,9 @@ async def test_an_examination_runs_on_when_the_answer_is_sent(settings: Any) -> 
     async with asyncio.timeout(PATIENCE_S):
         while told["running"]:
             await asyncio.sleep(0.05)
-            told = (await client.get(f"/api/examinations/{number}", headers=headers)).json()
-    assert (told["state"], told["asked"]) == ("done", len(PROBES))
-    stop = await client.post(f"/api/examinations/{number}/stop", headers=headers)
-    assert stop.json() == {"stopping": False}
+            told = (await client.get(f"/api/capability-reports/{number}", headers=headers)).json()
+    assert (told["state"], told["probes_done"]) == ("done", len(PROBES))
+    stop = await client.post(f"/api/capability-reports/{number}/stop", headers=headers)
+    assert stop.json() == {"stop_requested": False}
     # The thread that Django's handler ran in; a database with guests can not be dropped.
     await sync_to_async(connections.close_all)()

@@ -15,12 +15,12 @@ from tests.api.test_roles import operations
 
 # What is read before the key is looked at must be right for it to be seen.
 BODIES: dict[str, dict[str, Any]] = {
-    "make_user": {"name": "vic", "password": "four words are enough"},
-    "make_examination": {"model": "p/m"},
-    "apply_examination": {"traits": []},
+    "create_user": {"name": "vic", "password": "four words are enough"},
+    "create_capability_report": {"model": "p/m"},
+    "apply_capability_report": {"traits": []},
     "make_import": {"text": ""},
-    "make_preset": {"name": "mine", "document": {}},
-    "take_provider_models": {"add": []},
+    "create_preset": {"name": "mine", "document": {}},
+    "import_provider_models": {"add": []},
 }
 MAKING = [
     (path, name) for method, path, name in operations() if method == "post" and name not in ASKING

@@ -10,9 +10,9 @@ from django.test import Client
 from console.models import PlaygroundPreset, PlaygroundRun
 from gateway import store
 from gateway.api import api as ninja
-from gateway.edge.endpoints import is_edge
+from gateway.edge.endpoints import is_edge_path
 from gateway.models import Alias, CapabilityReport, Provider, Route, Team
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
 from gateway.store.routes import document_of, save_route
 from tests.store.factories import entry, model, provider, route
 
@@ -61,7 +61,7 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
     """Every GET there is, so that a new one is covered."""
     plain = fill()
     ada = User.objects.create_superuser("ada", password="a long password")
-    preset = PlaygroundPreset.objects.keep(ada, "mine", {"temperature": 0})
+    preset = PlaygroundPreset.objects.save_version(ada, "mine", {"temperature": 0})
     run = PlaygroundRun.objects.create(owner=ada, document={})
     found = Provider.objects.get(name="openai")
     report = CapabilityReport.objects.create(provider=found, model="gpt-5", state="done")
@@ -79,7 +79,7 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
     }
     numbers = {
         "routes": "1",
-        "examinations": str(report.pk),
+        "capability-reports": str(report.pk),
         "playground": str(preset.pk),
     }
     own = [
@@ -88,7 +88,7 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
         .replace("{number}", numbers.get(path.split("/")[2], ""))
         .replace("{run}", str(run.uuid))
         for path in paths
-        if path.startswith("/api/") and not is_edge(path)
+        if path.startswith("/api/") and not is_edge_path(path)
     ]
     assert len(own) >= 7
     for path in [*own, "/api/openapi.json", "/docs"]:

@@ -10,7 +10,7 @@ from django.test import Client
 
 from gateway import store
 from gateway.models import RequestBody, RequestLog
-from gateway.relay.entry import Attempt, Bodies, Chunk
+from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from tests.store.factories import STARTED, asked, entry
 
 
@@ -166,10 +166,16 @@ def test_bytes_that_are_no_text_are_shown_as_far_as_they_are(api: Client) -> Non
 
 @pytest.mark.parametrize(
     ("why", "words"),
-    [("off", "turned off"), ("pressure", "queue"), ("size", "killed"), ("", "deleted")],
+    [
+        ("off", "turned off"),
+        ("rejected", "rejected before"),
+        ("pressure", "queue"),
+        ("size", "killed"),
+        ("", "deleted"),
+    ],
 )
 def test_bodies_that_are_not_there_have_a_reason(api: Client, why: str, words: str) -> None:
-    store.write([entry("req_x", no_bodies=why)])
+    store.write([entry("req_x", bodies_omitted=why)])
     told = api.get("/api/requests/req_x/bodies").json()
     assert not told["stored"]
     assert words in told["reason"]

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from gateway import store
-from gateway.models import ApiKey, Change, KeptAnswer, Provider, Route, Source, Team
+from gateway.models import ApiKey, Change, IdempotentResponse, Provider, Route, Source, Team
 from tests.api.conftest import MASTER
 
 JSON = "application/json"
@@ -63,8 +63,8 @@ def test_each_kind_is_made_read_changed_and_deleted(filled: Client, kind: str, n
 
     again = send(filled, "PUT", f"{kind}/{name}", one)
     assert again.status_code == 200, again.content
-    same = {k: v for k, v in again.json().items() if k != "changed"}
-    assert same == {k: v for k, v in one.items() if k != "changed"}
+    same = {k: v for k, v in again.json().items() if k != "updated_at"}
+    assert same == {k: v for k, v in one.items() if k != "updated_at"}
 
     for row in ("keys/agent", "routes/fast", "models/one/org/m", "providers/one", "teams/crew"):
         assert send(filled, "DELETE", row).status_code == 204
@@ -170,7 +170,7 @@ def test_a_request_that_is_sent_again_is_done_once(api: Client) -> None:
     assert again.json() == first.json()
     assert again["Idempotency-Replayed"] == "true"
     assert ApiKey.objects.count() == 1
-    assert first.json()["key"] not in KeptAnswer.objects.get().body
+    assert first.json()["key"] not in IdempotentResponse.objects.get().body
 
     other = send(api, "POST", "keys", {"name": "b"}, **{"idempotency-key": "k1"})
     assert (other.status_code, other.json()["field"]) == (422, "Idempotency-Key")
@@ -180,7 +180,7 @@ def test_a_request_that_is_sent_again_is_done_once(api: Client) -> None:
 
 def test_the_same_request_under_way_is_told_so(api: Client) -> None:
     send(api, "POST", "teams", {"name": "a"}, **{"idempotency-key": "k"})
-    KeptAnswer.objects.update(status=0)
+    IdempotentResponse.objects.update(status=0)
     assert send(api, "POST", "teams", {"name": "a"}, **{"idempotency-key": "k"}).status_code == 409
 
 
@@ -210,7 +210,7 @@ def test_the_audit_log_is_read_by_pages_and_filters(filled: Client) -> None:
     assert page["next"] == page["items"][-1]["id"]
     # A stored credential is sealed for its row, so the row comes first.
     _sealed, made = send(filled, "GET", "changes?kind=provider").json()["items"]
-    assert (made["who"], made["via"], made["what"]) == ("master key", "api", "created")
+    assert (made["actor"], made["via"], made["action"]) == ("master key", "api", "created")
     text = send(filled, "GET", "changes?limit=200").content.decode()
     assert PROVIDER["credential"] not in text
     assert MASTER not in text

@@ -12,7 +12,7 @@ from django.test import Client
 
 from gateway import store
 from gateway.api import api as ninja
-from gateway.edge.endpoints import is_edge
+from gateway.edge.endpoints import is_edge_path
 from tests.api.conftest import MASTER
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ RULES: dict[str, tuple[int, ...]] = {
 }
 _BODIES = {"get_bodies"}
 _ADMINS = {"list_changes", "list_cache", "get_spend", "list_users", "get_user", "list_settings"}
-_OWN = {"make_preset", "delete_preset"}
+_OWN = {"create_preset", "delete_preset"}
 
 
 def operations() -> list[tuple[str, str, str]]:
@@ -39,7 +39,7 @@ def operations() -> list[tuple[str, str, str]]:
         (method, path, operation["operationId"])
         for path, item in ninja.get_openapi_schema()["paths"].items()
         for method, operation in item.items()
-        if path.startswith("/api/") and not is_edge(path)
+        if path.startswith("/api/") and not is_edge_path(path)
     ]
 
 
@@ -119,3 +119,11 @@ def test_searching_bodies_needs_the_grant(settings: Any) -> None:
     assert viewer.get("/api/requests?q=secret").status_code == 403
     User.objects.all().delete()
     assert CLIENTS["granted"]().get("/api/requests?q=secret").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/spend/logs", "/api/spend"])
+def test_what_was_spent_is_for_admins(path: str) -> None:
+    """Under LiteLLM's path as under the own one."""
+    assert CLIENTS["viewer"]().get(path).status_code == 403
+    User.objects.all().delete()
+    assert CLIENTS["admin"]().get(path).status_code == 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.api.translate import _parts
-from gateway.relay import translate
+from gateway.simulate import translate
 
 BODY = {"contents": [{"parts": [{"text": "hi"}]}]}
 

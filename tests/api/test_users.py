@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from console import hashing
 from gateway.models import Change
 from tests.api.test_resources import send
 
@@ -29,7 +31,7 @@ def test_an_account_is_made_signs_in_and_goes(api: Client) -> None:
 
     assert send(api, "DELETE", "users/vic").status_code == 204
     assert send(api, "GET", "users/vic").status_code == 404
-    told = [(row.what, row.who, row.via) for row in Change.objects.filter(kind="user")]
+    told = [(row.action, row.actor, row.via) for row in Change.objects.filter(kind="user")]
     assert sorted(told) == [("created", "master key", "api"), ("deleted", "master key", "api")]
 
 
@@ -44,6 +46,16 @@ def test_role_grant_access_and_password_are_changed(api: Client) -> None:
     send(api, "PATCH", "users/vic", {"active": True, "password": "another long password"})
     assert not Client().login(username="vic", password=PASSWORD)
     assert Client().login(username="vic", password="another long password")
+
+
+def test_an_account_is_refused_while_too_many_passwords_are_checked(
+    api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "_slots", threading.BoundedSemaphore(1))
+    with hashing._slots:
+        answer = make(api, "vic")
+    assert (answer.status_code, "Try again" in answer.content.decode()) == (503, True)
+    assert not User.objects.filter(username="vic").exists()
 
 
 @pytest.mark.parametrize("change", [{"role": "viewer"}, {"active": False}, None], ids=str)

@@ -26,7 +26,7 @@ def test_versions_come_newest_first_in_pages(saved: Client) -> None:
     second = send(saved, "GET", f"routes/fast/versions?limit=2&cursor={first['next']}").json()
     numbers = [row["number"] for row in first["items"] + second["items"]]
     assert (numbers, first["current"], second["next"]) == ([3, 2, 1], 3, None)
-    assert {row["who"] for row in first["items"]} == {"master key"}
+    assert {row["saved_by"] for row in first["items"]} == {"master key"}
     one = send(saved, "GET", "routes/fast/versions/2").json()
     assert one["document"]["retries"] == 3
 
@@ -50,7 +50,7 @@ def test_a_version_comes_back_as_a_new_one(saved: Client) -> None:
     assert "quick" not in store.load_snapshot().aliases
     newest = RouteVersion.objects.latest_of(Route.objects.get())
     assert newest is not None
-    assert (newest.number, newest.note, newest.who) == (4, "back to version 1", "master key")
+    assert (newest.number, newest.note, newest.saved_by) == (4, "back to version 1", "master key")
     assert send(saved, "POST", "routes/fast/versions/2/restore").json()["retries"] == 3
 
 

@@ -24,7 +24,7 @@ import httpx
 import msgspec
 
 from gateway.edge.app import app
-from gateway.routing.cache import CachePolicy
+from gateway.routing.cache_policy import CachePolicy
 from tests.relay.harness import KEY, completion, gateway, provider, route, snapshot
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"

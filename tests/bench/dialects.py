@@ -24,10 +24,10 @@ from typing import Any
 import msgspec
 
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Exchange
-from gateway.framing.kinds import CUTS
+from gateway.dialects.base import ResponseContext
+from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.capabilities import traits_for
-from gateway.relay.tap import Tap
+from gateway.relay.exchange.usage_tap import UsageTap
 from gateway.routing.snapshot import Route, Target, model_of
 from tests.dialects.crossing.asks import ARGUMENTS, RESULTS, WEATHER, Ask, ask_of
 from tests.dialects.crossing.clients import CLIENTS
@@ -145,14 +145,14 @@ def chunk_work(client: str, upstream: str, pieces: list[bytes]) -> Callable[[], 
     target = UPSTREAMS[upstream]
     dialect = DIALECTS[target.dialect]
     traits = traits_for(target.preset, target.model(""))
-    exchange = Exchange(id="1", created=1, model="m", include_usage=True)
+    exchange = ResponseContext(id="1", created=1, model="m", include_usage=True)
     passes = client == target.dialect
 
     def work() -> bytes:
-        decoder = CUTS[dialect.framing].decoder()
+        decoder = STREAM_FORMATS[dialect.framing].new_decoder()
         parser = dialect.provider.stream_parser(traits, None)
         renderer = DIALECTS[client].client.stream_renderer(exchange)
-        tap = Tap()
+        tap = UsageTap()
         out = b""
         for data in pieces:
             events = [event for frame in decoder.feed(data) for event in parser.feed(frame)]

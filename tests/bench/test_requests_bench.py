@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from console.pages.requests import find, sessions
+from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import histogram
 from console.pages.requests.menus import MENUS, distinct
 from console.pages.requests.query import COLUMNS, parse
@@ -71,7 +71,7 @@ def test_every_query_is_quick() -> None:
         for text in QUERIES:
             search = parse(text, span, now)
             runs: dict[str, Callable[[], object]] = {
-                "list": lambda search=search: find.page(search),
+                "list": lambda search=search: log_search.page(search),
                 "histogram": lambda search=search: histogram(search, now),
             }
             for kind, run in runs.items():
@@ -81,8 +81,8 @@ def test_every_query_is_quick() -> None:
                     slow[kind, span, text] = took
     others: dict[str, Callable[[], object]] = {
         "sessions": lambda: sessions.groups(parse("", "24h", now), None),
-        "tail": lambda: find.newer(parse("status:4xx", "24h", now), 10),
-        "neighbours": lambda: find.neighbours(parse("provider:groq", "24h", now), ROWS // 2),
+        "tail": lambda: log_search.newer(parse("status:4xx", "24h", now), 10),
+        "neighbours": lambda: log_search.neighbours(parse("provider:groq", "24h", now), ROWS // 2),
         **{
             name: lambda name=name: distinct(COLUMNS[name]) for name, _ in MENUS if name != "status"
         },

@@ -105,7 +105,7 @@ def routes() -> None:
     )
     last = StepDoc(
         name="Last resort",
-        on=("rate_limit", "upstream_error", "timeout"),
+        fallback_on=("rate_limit", "upstream_error", "timeout"),
         targets=(TargetDoc(model="openai/house-model", tags=("eu",)),),
     )
     coding = Document(
@@ -113,9 +113,9 @@ def routes() -> None:
         aliases=("claude-*",),
         steps=(first, last),
         fallbacks=("spare",),
-        fallbacks_on={"context_length": ("spare",)},
-        retry={"rate_limit": 2, "timeout": 0},
-        retry_first=True,
+        fallbacks_by_kind={"context_length": ("spare",)},
+        retries_by_kind={"rate_limit": 2, "timeout": 0},
+        retry_before_fallback=True,
         hedge_after_s=2,
         shadow="spare",
         shadow_share=0.1,
@@ -128,14 +128,14 @@ def routes() -> None:
 
 def weeks(names: dict[str, Any]) -> Iterator[Any]:
     """Some requests of the key for each of the last days."""
-    from gateway.relay.entry import Entry
+    from gateway.relay.exchange.log_record import LogRecord
 
     now = time.time()
     for day in range(18):
         for number in range(3 + day % 4):
             next_one = number % 3 == 2
             failed = (day + number) % 7 == 0
-            yield Entry(
+            yield LogRecord(
                 id=f"req_w{day}_{number}",
                 started_at=now - day * DAY_S - 600 * (number + 1),
                 endpoint="/v1/chat/completions",
@@ -167,7 +167,7 @@ def session() -> Iterator[Any]:
     """Three turns of an agent, with a date in its system prompt that changes."""
     import msgspec
 
-    from gateway.relay.entry import Bodies, Entry
+    from gateway.relay.exchange.log_record import Bodies, LogRecord
 
     for turn, day in enumerate(("2026-11-20", "2026-11-20", "2026-11-21")):
         words = [{"role": "user", "content": f"Turn {number}."} for number in range(turn + 1)]
@@ -180,7 +180,7 @@ def session() -> Iterator[Any]:
         ]
         body = {"model": PRIMARY, "max_tokens": 900, "system": system, "messages": words}
         sent = msgspec.json.encode(body)
-        yield Entry(
+        yield LogRecord(
             id=f"req_s{turn}",
             started_at=time.time() - 1800 + 60 * turn,
             endpoint="/v1/messages",
@@ -206,7 +206,7 @@ def session() -> Iterator[Any]:
 
 def oddities() -> Iterator[Any]:
     """A kept answer, one that a faster target won, a shadow, a line of a batch."""
-    from gateway.relay.entry import LOST, Attempt, Entry
+    from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
 
     now = time.time()
     slow = Attempt(
@@ -216,7 +216,7 @@ def oddities() -> Iterator[Any]:
         dialect="anthropic_messages",
         started_ms=4,
         ended_ms=2950,
-        error_kind=LOST,
+        error_kind=HEDGE_LOSER,
         input_tokens=18_000,
         output_tokens=0,
         usage_source="estimated",
@@ -250,8 +250,8 @@ def oddities() -> Iterator[Any]:
         "cost_usd": Decimal("0.025"),
         "charged_usd": Decimal("0.03"),
     }
-    yield Entry(id="req_hedged", started_at=now - 300, attempts=[slow, quick], **given)
-    yield Entry(
+    yield LogRecord(id="req_hedged", started_at=now - 300, attempts=[slow, quick], **given)
+    yield LogRecord(
         id="req_kept",
         started_at=now - 240,
         cache="hit",
@@ -260,20 +260,20 @@ def oddities() -> Iterator[Any]:
         **given | {"duration_ms": 3, "first_token_ms": 2, "cost_usd": Decimal(0)},
     )
     shadow = given | {"route": "spare", "key_prefix": "shadow"}
-    yield Entry(id="req_shadow", started_at=now - 299, shadow_of="req_hedged", **shadow)
-    yield Entry(
+    yield LogRecord(id="req_shadow", started_at=now - 299, shadow_of="req_hedged", **shadow)
+    yield LogRecord(
         id="req_batch", started_at=now - 200, upstream_id="batch_1", **given | {"endpoint": "batch"}
     )
 
 
 def checks() -> Iterator[Any]:
     """What a route's checks of a target leave in the log; it is rate limited by now."""
-    from gateway.relay.entry import Attempt, Entry
+    from gateway.relay.exchange.log_record import Attempt, LogRecord
 
     now = time.time()
     for number in reversed(range(12)):
         refused = number < 8
-        yield Entry(
+        yield LogRecord(
             id=f"check_{number}",
             started_at=now - 60 * number,
             endpoint="check",
@@ -309,8 +309,8 @@ def checks() -> Iterator[Any]:
 
 def money() -> dict[str, Any]:
     """A bill that differs from what was computed, and a newer list of prices."""
+    from gateway.accounting.bills import Line, enter
     from gateway.providers.prices import FILE
-    from gateway.store.bills import Line, enter
     from gateway.store.price_updates import propose, read_book
 
     today = dt.datetime.now(dt.UTC).date()

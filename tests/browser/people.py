@@ -21,7 +21,8 @@ def main() -> None:
         SESSION_KEY,
         get_user_model,
     )
-    from django.contrib.sessions.backends.db import SessionStore
+
+    from console.sessions import SessionStore
 
     users = get_user_model()._default_manager
     keys = {}

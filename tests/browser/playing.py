@@ -106,7 +106,7 @@ class Playground:
         return self
 
     def sample(self, title: str) -> Self:
-        """Put in an example."""
+        """Insert example."""
         self.page.get_by_role("button", name=title).click()
         return self
 

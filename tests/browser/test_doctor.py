@@ -23,8 +23,8 @@ def test_a_model_is_examined_and_a_fact_is_written(signed_in: Any, complaints: A
     complaints.forgive("422")
     open_model(page, "demo-fast")
     expect(page.get_by_text("42 requests, about")).to_be_visible()
-    page.get_by_role("button", name="Examine", exact=True).click()
-    page.get_by_role("button", name="Examine again").wait_for(timeout=90_000)
+    page.get_by_role("button", name="Run checks", exact=True).click()
+    page.get_by_role("button", name="Run checks again").wait_for(timeout=90_000)
     row = page.locator(".probes tr", has_text="Tool call")
     expect(row).to_contain_text("Supported")
     expect(row).to_contain_text("read_gauge")
@@ -33,35 +33,35 @@ def test_a_model_is_examined_and_a_fact_is_written(signed_in: Any, complaints: A
     # Not proven, so it is only offered.
     choice = page.get_by_role("checkbox", name=re.compile("images"))
     expect(choice).not_to_be_checked()
-    page.get_by_role("button", name="Write what is chosen").click()
-    expect(page.get_by_text("Choose at least one.")).to_be_visible()
+    page.get_by_role("button", name="Apply selected").click()
+    expect(page.get_by_text("Select at least one property.")).to_be_visible()
     choice.check()
-    page.get_by_role("button", name="Write what is chosen").click()
-    page.get_by_text("Written: images").wait_for()
+    page.get_by_role("button", name="Apply selected").click()
+    page.get_by_text("Applied: images").wait_for()
     expect(page.get_by_role("checkbox")).to_have_count(0)
 
 
 def test_it_is_watched_and_stopped(signed_in: Any) -> None:
     page = signed_in
     open_model(page, "demo-slow")
-    page.get_by_role("button", name="Examine", exact=True).click()
+    page.get_by_role("button", name="Run checks", exact=True).click()
     status = page.locator("#doctor-live [role=status]")
-    expect(status).to_contain_text(re.compile(r"[1-9]\d* of 36 asked"))
+    expect(status).to_contain_text(re.compile(r"[1-9]\d* of 36 checks done"))
     stop = page.get_by_role("button", name="Stop")
     stop.focus()
     before = status.inner_text()
     expect(status).not_to_have_text(before)
     expect(stop).to_be_focused()
     page.keyboard.press("Enter")
-    page.get_by_text("It was stopped").wait_for()
-    expect(page.get_by_role("button", name="Examine again")).to_be_visible()
+    page.get_by_text("Stopped").wait_for()
+    expect(page.get_by_role("button", name="Run checks again")).to_be_visible()
 
 
 def test_it_works_without_scripts(open_page: Any) -> None:
     page = open_page("ada", java_script_enabled=False)
     open_model(page, "demo-bad-schema")
-    page.get_by_role("button", name="Examine", exact=True).click()
-    look = page.get_by_role("link", name="Look again")
+    page.get_by_role("button", name="Run checks", exact=True).click()
+    look = page.get_by_role("link", name="Refresh")
     for _ in range(180):
         if not look.count():
             break
@@ -90,8 +90,8 @@ def test_the_pages_are_clean(
     expect(page.get_by_role("heading", name="Side by side")).to_be_visible()
     axe(page)
     no_sideways_scroll(page)
-    page.get_by_role("link", name="Examine demo-quota").click()
-    expect(page.get_by_text("not asked yet").first).to_be_visible()
+    page.get_by_role("link", name="Run checks on demo-quota").click()
+    expect(page.get_by_text("not run yet").first).to_be_visible()
     axe(page)
     no_sideways_scroll(page)
 
@@ -116,10 +116,12 @@ def test_on_a_phone_models_stand_side_by_side_in_a_table(open_page: Any, examine
     page = open_page("ada", size=PHONE)
     open_model(page, examined)
     page.get_by_role("link", name="All models").click()
-    table = page.get_by_role("region", name="Table of verdicts")
+    table = page.get_by_role("region", name="Results by model")
     row = table.get_by_role("row").filter(has_text="Parallel calls switched off")
     name, verdict = row.get_by_role("rowheader"), row.get_by_text("Wrong", exact=True)
     boxes = name.bounding_box(), verdict.bounding_box()
     assert boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"] - 1
-    never = page.get_by_role("row").filter(has=page.get_by_role("link", name="Examine demo-quota"))
+    never = page.get_by_role("row").filter(
+        has=page.get_by_role("link", name="Run checks on demo-quota")
+    )
     assert never.bounding_box()["height"] <= 56

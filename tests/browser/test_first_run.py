@@ -39,7 +39,7 @@ def test_pages_are_clean(
 ) -> None:
     page = ada(size=size)
     page.goto("/console/users")
-    row = page.get_by_role("link", name="Change vic").get_attribute("href") or ""
+    row = page.get_by_role("link", name="Edit vic").get_attribute("href") or ""
     page.goto(f"/console/{path.format(vic=row.rpartition('/')[2])}")
     clean(page, axe, no_sideways_scroll, size)
 
@@ -51,7 +51,7 @@ def test_a_session_that_ended_comes_back_to_where_it_was(
     page.goto("/console/settings")
     page.context.clear_cookies()
     page.get_by_role("link", name="Users").click()
-    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/console/users")
@@ -97,7 +97,7 @@ def test_what_is_masked_is_not_in_the_log(ada: Callable[..., Page], site: Site) 
     """Saved in the console, in use by the relay within a second."""
     page = ada()
     page.goto("/console/settings")
-    page.get_by_label("Mask in bodies").fill(r"acme-\d{4}")
+    page.get_by_label("Mask patterns").fill(r"acme-\d{4}")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("within a second")
     headers = {"authorization": f"Bearer {site.key}"}
@@ -114,7 +114,7 @@ def test_what_is_masked_is_not_in_the_log(ada: Callable[..., Page], site: Site) 
             "shell",
             "-c",
             "from gateway import store; from gateway.models import RequestLog; "
-            f"b = store.load_bodies(RequestLog.objects.get(request_id='masked-{number}').pk); "
+            f"b = store.load_bodies(RequestLog.objects.get(client_request_id='masked-{number}').pk); "
             "print(b.client_request, b.client_response, b.upstream_request)",
         )
 
@@ -136,7 +136,7 @@ def test_a_litellm_file_is_previewed_and_imported(
     page.goto("/console/import")
     page.get_by_label("File", exact=False).first.set_input_files(path)
     page.get_by_role("button", name="Preview").click()
-    expect(page.get_by_role("heading", name="Not taken over")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not imported")).to_be_visible()
     clean(page, axe, no_sideways_scroll, PHONE)
     page.get_by_role("button", name="Import").click()
     page.goto("/console/connect?route=brought")
@@ -148,12 +148,12 @@ def test_a_first_run_that_was_left_does_not_push_the_page_wide(
     ada: Callable[..., Page], site: Site, no_sideways_scroll: Any, place: str
 ) -> None:
     """The way back to it stands in every page's head, on a phone as a sign alone."""
-    script = "from console import progress; progress.advance('provider')"
+    script = "from console import setup_progress; setup_progress.advance('provider')"
     site.manage("shell", "-c", script)
     try:
         page = ada(size=PHONE)
         page.goto(f"/console/{place}")
-        expect(page.get_by_role("link", name="Go on with the first run")).to_be_visible()
+        expect(page.get_by_role("link", name="Resume setup")).to_be_visible()
         no_sideways_scroll(page)
     finally:
         gone = (

@@ -42,7 +42,7 @@ def test_the_first_call_turns_the_empty_overview_into_a_full_one(
     page = context.new_page()
     watch(page, complaints)
     page.goto("/console/")
-    expect(page.get_by_role("heading", name="No request has come through yet.")).to_be_visible()
+    expect(page.get_by_role("heading", name="No requests yet.")).to_be_visible()
     key = re.search(r"sk-dgm-\w{54}", fresh.output)
     assert key
     answer = httpx.post(

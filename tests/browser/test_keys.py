@@ -43,14 +43,14 @@ def test_an_old_secret_lives_through_its_grace(signed_in: Any, site: Site) -> No
     old = made(signed_in, "rotating")
     signed_in.goto("/console/keys")
     signed_in.get_by_role("link", name="rotating").click()
-    signed_in.get_by_label("The old secret stays good for").select_option("hour")
+    signed_in.get_by_label("Keep the old secret valid for").select_option("hour")
     signed_in.get_by_role("button", name="Rotate").click()
     new = signed_in.locator("#secret").inner_text()
     site.known(new)
     assert status(site, old) == 200
     signed_in.goto("/console/keys")
     signed_in.get_by_role("link", name="rotating").click()
-    signed_in.get_by_role("button", name="End now").click()
+    signed_in.get_by_role("button", name="Revoke now").click()
     site.known(old, 401)
     assert status(site, new) == 200
 
@@ -65,7 +65,7 @@ def test_a_revocation_is_taken_back(signed_in: Any, site: Site) -> None:
     site.known(token, 401)
     expect(signed_in).not_to_have_url(re.compile("revoked="))
     undo.click()
-    signed_in.get_by_text("is good again").wait_for()
+    signed_in.get_by_text("restored").wait_for()
     site.known(token)
 
 
@@ -80,9 +80,9 @@ def test_the_undo_goes_after_ten_seconds(signed_in: Any) -> None:
 def test_the_routes_are_asked_for_only_where_they_count(signed_in: Any, complaints: Any) -> None:
     complaints.forgive("422")
     signed_in.goto("/console/keys/add")
-    patterns = signed_in.get_by_label("Other names and patterns")
+    patterns = signed_in.get_by_label("More names and patterns")
     expect(patterns).to_be_hidden()
-    signed_in.get_by_label("Only these").check()
+    signed_in.get_by_label("Selected routes").check()
     expect(patterns).to_be_visible()
     signed_in.get_by_label("Name", exact=True).fill("no routes")
     signed_in.get_by_role("button", name="Create key").click()

@@ -14,14 +14,14 @@ def test_typing_narrows_the_list_and_the_address(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/models")
     assert page.locator(".models tbody tr").count() > 5
-    page.get_by_label("Find a model").press_sequentially("demo-fast")
+    page.get_by_label("Search models").press_sequentially("demo-fast")
     page.get_by_text("1 of ").first.wait_for()
     expect(page.locator(".models tbody tr")).to_have_count(1)
     page.wait_for_url("**q=demo-fast**")
     page.reload()
     expect(page.locator(".models tbody tr")).to_have_count(1)
-    page.get_by_label("Find a model").fill("no such model")
-    page.get_by_text("No model fits this filter").wait_for()
+    page.get_by_label("Search models").fill("no such model")
+    page.get_by_text("No models match this filter").wait_for()
 
 
 def test_a_chip_narrows_the_list(signed_in: Any) -> None:
@@ -39,9 +39,9 @@ def test_a_fact_is_changed_and_reset(signed_in: Any) -> None:
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Saved").wait_for()
     row = page.locator(".fact", has=page.get_by_label("Context"))
-    expect(row).to_contain_text("changed here")
+    expect(row).to_contain_text("custom")
     row.get_by_role("button", name="Reset Context to its default").click()
-    page.get_by_text("as the tables say again").wait_for()
+    page.get_by_text("Reset to the built-in values").wait_for()
     expect(page.get_by_label("Context")).to_have_value("")
 
 

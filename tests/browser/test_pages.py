@@ -52,6 +52,48 @@ def test_a_page_is_clean(
         no_sideways_scroll(page)
 
 
+# What is wider than its window or is laid over another field, on the page of a moment.
+_MISPLACED = """() => {
+    const found = [];
+    const root = document.documentElement;
+    if (root.scrollWidth > root.clientWidth) found.push(`${root.scrollWidth} px in ${root.clientWidth}`);
+    const fields = [...document.querySelectorAll("#main :is(input, select, textarea):not([type=hidden])")]
+        .filter((field) => field.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
+        .map((field) => [field.name, field.getBoundingClientRect()])
+        .filter(([, box]) => box.width > 2 && box.height > 2);
+    fields.forEach(([name, a], i) => {
+        for (const [other, b] of fields.slice(i + 1)) {
+            const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+            const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+            if (wide > 2 && high > 2) found.push(`${name} over ${other}`);
+        }
+    });
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("who", ["ada", "vic"])
+def test_every_page_fits_at_every_width(
+    used: Site, open_page: Callable[..., Any], complaints: Any, who: str
+) -> None:
+    """The admin sees all pages, the viewer is refused some: nothing else is answered."""
+    complaints.forgive("403")
+    page = open_page(who)
+    faults: dict[str, Any] = {}
+    for place in PLACES:
+        if place.who is None or place.name == "refused":
+            continue
+        status = page.goto(path_of(used, place)).status
+        if status not in ({200} if who == "ada" else {200, 403}):
+            faults[place.name] = status
+            continue
+        for width in (390, 1024, 1280, 1440):
+            page.set_viewport_size({"width": width, "height": 900})
+            if found := page.evaluate(_MISPLACED):
+                faults[f"{place.name} at {width}"] = found
+    assert faults == {}
+
+
 @pytest.mark.parametrize("place", [p for p in PLACES if p.who == "ada"], ids=lambda p: p.name)
 def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: Place) -> None:
     context = browser.new_context(base_url=used.url, java_script_enabled=False)

@@ -45,14 +45,14 @@ def test_models_of_different_pace_answer_side_by_side(playground: Playground) ->
         expect(playground.answer(letter).locator(".toolcall .pill")).to_have_text("Correct")
     fallback = playground.answer("C").locator(".callout").first
     expect(fallback).to_contain_text(
-        re.compile(r"demo returned 429 after 0\.\d+ s\. Route over moved")
+        re.compile(r"demo returned 429 after 0\.\d+ s\. Route over fell back")
     )
     expect(playground.answer("D").locator(".toolcall .pill")).to_have_text("Wrong arguments")
     expect(playground.answer("D").locator(".toolcall .hint")).to_contain_text('{"city":"Paris"}')
     page = playground.page
     expect(page.locator("#pg-result")).to_contain_text("Tool call correct3 of 4")
     expect(page.locator("#pg-timeline li")).to_have_count(4)
-    expect(page.locator("#pg-timeline li").nth(2)).to_contain_text("failed try")
+    expect(page.locator("#pg-timeline li").nth(2)).to_contain_text("failed attempt")
     expect(page.locator(".stat.best .sr").first).to_contain_text("fastest")
 
 
@@ -71,7 +71,7 @@ def test_one_column_is_stopped_and_the_others_go_on(playground: Playground) -> N
     playground.page.get_by_role("button", name="Stop A, writing").click()
     playground.becomes("A", "stopped")
     assert playground.state("B") == "busy"
-    expect(playground.answer("A")).to_contain_text("Stopped here. What arrived is kept.")
+    expect(playground.answer("A")).to_contain_text("Stopped. The received text is shown.")
     playground.page.keyboard.press("Escape")
     playground.becomes("B", "stopped")
     playground.done()
@@ -85,10 +85,10 @@ def test_a_column_comes_and_goes_while_others_run(playground: Playground) -> Non
     page.keyboard.type("reasoning")
     page.keyboard.press("Enter")
     expect(playground.column("C").locator(".model-pick")).to_contain_text("demo-reasoning")
-    playground.menu("C", "Run this one")
+    playground.menu("C", "Run")
     playground.becomes("C", "ok")
     expect(playground.answer("C").locator("summary")).to_have_text("Reasoning")
-    playground.menu("B", "Remove this column")
+    playground.menu("B", "Remove")
     expect(playground.column("B")).to_have_count(0)
     assert playground.state("A") == "busy"
     playground.done()
@@ -100,7 +100,7 @@ def test_an_error_stays_in_its_column_and_can_be_retried(playground: Playground)
     for letter, state in zip("ABC", ("failed", "failed", "ok"), strict=True):
         playground.becomes(letter, state)
     expect(playground.answer("A")).to_contain_text("Rate limit reached for this demo model.")
-    expect(playground.answer("B")).to_contain_text("Broke off")
+    expect(playground.answer("B")).to_contain_text("Stream interrupted")
     answered = playground.answer("C").inner_text()
     playground.run(playground.answer("A").get_by_role("button", name="Retry")).done()
     assert playground.answer("C").inner_text() == answered
@@ -109,7 +109,7 @@ def test_an_error_stays_in_its_column_and_can_be_retried(playground: Playground)
 def test_a_quiet_column_says_so(playground: Playground) -> None:
     playground.open("demo/demo-slow-first-token").write("Hello").watch().run().done()
     playground.becomes("A", "ok")
-    assert playground.showed("A", "The connection is open, the model is quiet.")
+    assert playground.showed("A", "The connection is open.")
     assert float(playground.figure("A", "TTFT").inner_text().split()[0]) > 3.9
 
 
@@ -152,15 +152,15 @@ def test_a_chat_remembers_its_turns(playground: Playground) -> None:
 
 def test_settings_of_one_column_differ_and_say_so(playground: Playground) -> None:
     playground.open("demo/demo-fast", "demo/demo-fast").write("Count to three in `words`.")
-    playground.menu("B", "Own settings")
-    playground.dialog.get_by_label("Own parameters", exact=True).check()
-    playground.page.fill("#own-params", '{"max_tokens": 2}')
-    playground.dialog.get_by_role("button", name="Use these settings").click()
-    expect(playground.column("B").locator("header .pill")).to_have_text("own")
+    playground.menu("B", "Override settings")
+    playground.dialog.get_by_label("Override parameters", exact=True).check()
+    playground.page.fill("#override-params", '{"max_tokens": 2}')
+    playground.dialog.get_by_role("button", name="Apply").click()
+    expect(playground.column("B").locator("header .pill")).to_have_text("overridden")
     expect(playground.column("A").locator("header .pill")).to_be_hidden()
     playground.run().done()
-    expect(playground.answer("B")).to_contain_text("Cut off: the answer reached its limit")
-    expect(playground.answer("A")).not_to_contain_text("Cut off")
+    expect(playground.answer("B")).to_contain_text("Incomplete: the answer reached the token limit")
+    expect(playground.answer("A")).not_to_contain_text("Incomplete")
 
 
 def test_pictures_are_announced_to_models_without_eyes(playground: Playground) -> None:
@@ -168,10 +168,10 @@ def test_pictures_are_announced_to_models_without_eyes(playground: Playground) -
     page = playground.page
     page.click("#tab-images")
     with page.expect_file_chooser() as chooser:
-        page.get_by_text("Choose pictures").click()
+        page.get_by_text("Choose images").click()
     chooser.value.set_files({"name": "dot.png", "mimeType": "image/png", "buffer": DOT})
     expect(page.locator(".thumbs img")).to_have_attribute("alt", "dot.png")
-    expect(playground.column("B").locator(".note")).to_have_text("Cannot read pictures.")
+    expect(playground.column("B").locator(".note")).to_have_text("Does not support images.")
     expect(playground.column("A").locator(".note")).to_be_hidden()
     page.get_by_role("button", name="Remove dot.png").click()
     expect(playground.column("B").locator(".note")).to_be_hidden()
@@ -191,7 +191,7 @@ def test_what_is_wrong_is_said_beside_the_prompt(playground: Playground, complai
     page.fill("#pg-schema", '{"type": "nothing"}')
     complaints.forgive("400")
     playground.run(refused=True)
-    expect(page.locator("#pg-errors")).to_contain_text("This is no JSON Schema")
+    expect(page.locator("#pg-errors")).to_contain_text("Not a valid JSON Schema")
     assert page.input_value("#pg-schema") == '{"type": "nothing"}'
     expect(page.locator("#tab-schema")).to_have_attribute("aria-selected", "true")
 
@@ -215,7 +215,7 @@ def test_a_viewer_has_it_too(viewer_page: Any) -> None:
 def test_without_scripts_the_page_says_what_it_needs(open_page: Any) -> None:
     page = open_page("ada", java_script_enabled=False)
     page.goto("/console/playground")
-    expect(page.locator("main")).to_contain_text("so it needs JavaScript")
+    expect(page.locator("main")).to_contain_text("requires JavaScript")
     expect(page.locator("#pg")).to_be_hidden()
 
 

@@ -105,7 +105,7 @@ def test_the_search_is_in_the_address(signed_in: Any, site: Site, key: str) -> N
     signed_in.locator(".chosen .pill a").click()
     signed_in.wait_for_url(lambda url: "status" not in url)
     signed_in.get_by_text("Status", exact=True).first.click()
-    signed_in.get_by_role("link", name="2xx answered").click()
+    signed_in.get_by_role("link", name="2xx success").click()
     signed_in.wait_for_url(re.compile(r"q=status%3A2xx"))
 
 
@@ -117,7 +117,7 @@ def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key
     expect(signed_in.locator(".panes td.moved").first).to_be_visible()
     expect(signed_in.locator(".notes")).to_contain_text("/top_k")
     signed_in.locator(".legend .seg a", has_text="Response").click()
-    signed_in.get_by_text("Client got").first.wait_for()
+    signed_in.get_by_text("Client received").first.wait_for()
 
 
 def test_a_request_is_sent_again_and_linked(signed_in: Any, site: Site, key: str) -> None:
@@ -128,7 +128,7 @@ def test_a_request_is_sent_again_and_linked(signed_in: Any, site: Site, key: str
     signed_in.locator(".d-head").get_by_text("Replay of").wait_for()
     expect(signed_in.locator("#detail-title")).not_to_have_text(name)
     signed_in.get_by_role("link", name=name).click()
-    signed_in.get_by_text("Sent again as").wait_for()
+    signed_in.get_by_text("Replayed as").wait_for()
 
 
 def test_curl_is_shown_without_a_secret(signed_in: Any, site: Site, key: str) -> None:

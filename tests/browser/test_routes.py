@@ -24,7 +24,7 @@ Route.objects.filter(name__in=["story", "made"]).delete()
 T = lambda name, weight=1: TargetDoc(model=f"{provider.name}/{name}", weight=weight)
 save_route(Document(name="story", aliases=("claude-*",), steps=(
     StepDoc(name="Primary", strategy="weighted", targets=(T("demo-a", 60), T("demo-b", 40))),
-    StepDoc(name="Fallback", on=("rate_limit", "timeout"), targets=(T("demo-c"),)),
+    StepDoc(name="Fallback", fallback_on=("rate_limit", "timeout"), targets=(T("demo-c"),)),
 )), route=None, number=0, who="ada")
 """
 STORY = "/console/routes/story"
@@ -97,11 +97,11 @@ def test_the_same_by_keyboard_is_announced_and_keeps_the_focus(signed_in: Any) -
     down = page.get_by_role("button", name="Move demo-a down")
     down.focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 1, place 2")
+    expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 1, position 2")
     stands(page, ["demo-b", "demo-a"], ["demo-c"])
     expect(page.get_by_role("button", name="Move demo-a down")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 2, place 1")
+    expect(page.locator("#live")).to_have_text("demo/demo-a moved to step 2, position 1")
     expect(page.locator("#route-bar")).to_contain_text("moved demo-a to step 2")
 
 
@@ -118,7 +118,7 @@ def test_typing_is_checked_without_being_disturbed(signed_in: Any, complaints: A
     page.get_by_label("Weight of demo-b").fill("0")
     expect(page.locator("#route-checks")).to_contain_text("All weights of step 1 are 0.")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#route-checks")).to_contain_text("Errors keep the route from being saved")
+    expect(page.locator("#route-checks")).to_contain_text("Errors prevent saving")
 
 
 def test_conditions_are_read_on_the_line_between_the_steps(signed_in: Any) -> None:
@@ -128,13 +128,13 @@ def test_conditions_are_read_on_the_line_between_the_steps(signed_in: Any) -> No
     expect(line.locator("summary")).to_contain_text("rate limit (429)")
     line.locator("summary").click()
     line.get_by_label("context too long").check()
-    line.get_by_label("Up to tokens").fill("9000")
+    line.get_by_label("Max tokens").fill("9000")
     expect(line.locator("summary")).to_contain_text("context too long")
     expect(line.locator("summary")).to_contain_text("up to 9,000 tokens")
     page.get_by_role("button", name="Add step").click()
     expect(page.locator("section.step")).to_have_count(3)
-    expect(line.get_by_label("Up to tokens")).to_have_value("9000")
-    expect(line.get_by_label("Up to tokens")).to_be_visible()
+    expect(line.get_by_label("Max tokens")).to_have_value("9000")
+    expect(line.get_by_label("Max tokens")).to_be_visible()
 
 
 def test_two_tabs_can_not_overwrite_each_other(
@@ -147,12 +147,12 @@ def test_two_tabs_can_not_overwrite_each_other(
     one.get_by_label("Weight of demo-a").fill("70")
     one.get_by_role("button", name="Save").click()
     expect(one.locator(".toast")).to_contain_text("version 2")
-    two.get_by_label("If a field can not be translated").select_option("1")
+    two.get_by_label("Unsupported fields").select_option("1")
     two.get_by_role("button", name="Save").click()
     alert = two.get_by_role("alert")
     expect(alert).to_contain_text("demo-a weight 60 to 70")
-    expect(alert).to_contain_text("strict about untranslatable fields: no → yes")
-    two.get_by_role("button", name="Save mine over theirs").click()
+    expect(alert).to_contain_text("reject unsupported fields: no → yes")
+    two.get_by_role("button", name="Overwrite with mine").click()
     expect(two.locator(".toast")).to_contain_text("version 3")
 
 
@@ -161,25 +161,25 @@ def test_a_new_route_is_made_dry_run_reviewed_saved_and_deleted(signed_in: Any) 
     page.goto("/console/routes")
     page.get_by_role("link", name="New route").click()
     page.get_by_label("Route name").fill("made")
-    page.get_by_label("Also answers to").fill("my-*")
+    page.get_by_label("Aliases").fill("my-*")
     page.get_by_label("Model to add to step 1").select_option("demo/demo-a")
     page.get_by_role("button", name="Target", exact=True).click()
     expect(page.get_by_role("button", name="Remove my-*")).to_be_visible()
-    page.get_by_label("Asks for").fill("my-model")
+    page.get_by_label("Requested model").fill("my-model")
     page.get_by_label("Sample").select_option("image")
-    page.get_by_role("button", name="Run dry").click()
-    trace = page.get_by_label("What would happen")
-    expect(trace).to_contain_text("made, by a pattern that fits my-model")
+    page.get_by_role("button", name="Start dry run").click()
+    trace = page.get_by_label("Steps")
+    expect(trace).to_contain_text("made, by a pattern matching my-model")
     expect(trace.locator(".pick")).to_contain_text("demo-a")
-    page.get_by_text("The request to the upstream").click()
-    expect(page.locator("#trial-body")).to_contain_text('"weather"')
+    page.get_by_text("Upstream request").click()
+    expect(page.locator("#dry-run-body")).to_contain_text('"weather"')
     page.get_by_role("button", name="Review").click()
     expect(page.locator("#review-pane")).to_contain_text("added demo-a")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("made saved as version 1")
     expect(page).to_have_url(re.compile("/console/routes/made$"))
     page.get_by_role("link", name="Delete").click()
-    page.get_by_role("button", name="Delete the route").click()
+    page.get_by_role("button", name="Delete route").click()
     expect(page.locator(".toast")).to_contain_text("made deleted")
 
 
@@ -190,7 +190,7 @@ def test_an_earlier_version_comes_back_with_one_click(signed_in: Any) -> None:
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("version 2")
     page.get_by_role("link", name="Versions").click()
-    page.get_by_role("button", name="Go back to this").click()
+    page.get_by_role("button", name="Restore").click()
     expect(page.get_by_label("Weight of demo-a")).to_have_value("60")
 
 
@@ -201,8 +201,8 @@ def test_all_of_it_works_without_scripts(open_page: Callable[..., Any]) -> None:
     page.get_by_role("button", name="Move demo-b up").click()
     stands(page, ["demo-b", "demo-a"], ["demo-c"])
     expect(page.get_by_label("Weight of demo-a")).to_have_value("75")
-    page.get_by_role("button", name="Run dry").click()
-    expect(page.get_by_label("What would happen")).to_contain_text("chosen")
+    page.get_by_role("button", name="Start dry run").click()
+    expect(page.get_by_label("Steps")).to_contain_text("selected")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("saved as version 2")
     stands(page, ["demo-b", "demo-a"], ["demo-c"])
@@ -213,7 +213,7 @@ def test_a_viewer_can_read_but_not_change(viewer_page: Any) -> None:
     page.goto(STORY)
     expect(page.get_by_label("Route name")).to_be_disabled()
     assert page.get_by_role("button", name="Save").count() == 0
-    assert page.get_by_role("button", name="Run dry").count() == 0
+    assert page.get_by_role("button", name="Start dry run").count() == 0
     stands(page, ["demo-a", "demo-b"], ["demo-c"])
 
 
@@ -269,10 +269,10 @@ def test_every_page_is_accessible_and_fits(
     for line in page.locator("details.link > summary, details.more > summary").all():
         line.click()
     page.get_by_label("Route name").fill("storey")
-    expect(page.locator("#route-checks")).to_contain_text("gets a new name")
+    expect(page.locator("#route-checks")).to_contain_text("will be renamed")
     page.locator("#dry-run").click()
-    expect(page.get_by_label("What would happen")).to_be_visible()
-    page.get_by_text("The request to the upstream").click()
+    expect(page.get_by_label("Steps")).to_be_visible()
+    page.get_by_text("Upstream request").click()
     wide, window = page.locator("#route-side").evaluate(
         "side => [side.scrollWidth, side.clientWidth]"
     )
@@ -286,7 +286,7 @@ def test_every_page_is_accessible_and_fits(
 def test_the_list_is_found_by_name(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/routes")
-    page.get_by_label("Find a route").fill("stor")
+    page.get_by_label("Search routes").fill("stor")
     expect(page.locator("#all-routes tr:visible")).to_have_count(1)
-    page.get_by_label("Find a route").fill("")
+    page.get_by_label("Search routes").fill("")
     assert re.search("story", page.locator("#all-routes").inner_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.canon.arguments import parsed, written
+from gateway.canon.arguments import parse_arguments, render_arguments
 from gateway.canon.request import ToolCall
 
 
@@ -23,12 +23,14 @@ from gateway.canon.request import ToolCall
     ids=["empty", "blank", "null", "object", "cut", "list", "string", "deep"],
 )
 def test_a_string_is_read_as_the_object_it_means(text: str, meant: object):
-    assert parsed(text) == meant
+    assert parse_arguments(text) == meant
 
 
 def test_what_did_not_parse_is_written_as_it_came():
-    assert written(ToolCall(id="c", name="f", raw='{"a": ')) == '{"a": '
+    assert render_arguments(ToolCall(id="c", name="f", raw='{"a": ')) == '{"a": '
 
 
 def test_an_object_is_written_compactly():
-    assert written(ToolCall(id="c", name="f", arguments={"a": [1, "ü"]})) == '{"a":[1,"ü"]}'
+    assert (
+        render_arguments(ToolCall(id="c", name="f", arguments={"a": [1, "ü"]})) == '{"a":[1,"ü"]}'
+    )

@@ -18,7 +18,7 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import check, fold, newer, unfold
+from gateway.canon.fold import check_stream, fold_events, unfold_response
 from gateway.canon.request import (
     Citation,
     Image,
@@ -30,7 +30,7 @@ from gateway.canon.request import (
     Text,
     ToolCall,
 )
-from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.response import Finish, Response, Usage, merge_usage
 
 words = st.text(max_size=8)
 signatures = st.builds(Signature, provider=words, model=words, kind=words, value=words)
@@ -69,34 +69,34 @@ responses = st.builds(
 
 @given(responses)
 def test_folding_the_events_of_an_answer_gives_it_back(response: Response):
-    events = unfold(response)
-    check(events)
-    assert fold(events) == response
+    events = unfold_response(response)
+    check_stream(events)
+    assert fold_events(events) == response
 
 
 @given(responses, st.data())
 def test_the_split_of_deltas_does_not_matter(response: Response, data: st.DataObject):
     pieces: list[Event] = []
-    for event in unfold(response):
+    for event in unfold_response(response):
         if isinstance(event, Delta) and len(event.text) > 1:
             cut = data.draw(st.integers(1, len(event.text) - 1))
             pieces += [Delta(event.text[:cut]), Delta(event.text[cut:])]
         else:
             pieces.append(event)
-    check(pieces)
-    assert fold(pieces) == response
+    check_stream(pieces)
+    assert fold_events(pieces) == response
 
 
 def test_a_failed_stream_raises_its_error():
     error = Error(kind="overloaded", message="busy")
     with pytest.raises(GatewayError) as caught:
-        fold([Start(), Failed(error)])
+        fold_events([Start(), Failed(error)])
     assert caught.value.error is error
 
 
 def test_a_stream_without_an_end_raises():
     with pytest.raises(GatewayError, match="broke off"):
-        fold([Start(), BlockStart(kind="text"), Delta("half"), BlockEnd()])
+        fold_events([Start(), BlockStart(kind="text"), Delta("half"), BlockEnd()])
 
 
 def test_native_deltas_grow_the_block_they_belong_to():
@@ -109,30 +109,34 @@ def test_native_deltas_grow_the_block_they_belong_to():
         End(Finish(reason="stop")),
     ]
     data = {"type": "server_tool_use", "id": "s1", "input": {"q": "x"}}
-    assert fold(events).parts == (Native(dialect="d", data=data),)
+    assert fold_events(events).parts == (Native(dialect="d", data=data),)
 
 
 def test_a_block_is_not_changed_by_its_deltas():
     native = {"text": "a"}
     start = BlockStart(kind="native", dialect="d", native=native)
-    fold([Start(), start, NativeDelta({"text": "b"}), BlockEnd(), End(Finish(reason="stop"))])
+    fold_events(
+        [Start(), start, NativeDelta({"text": "b"}), BlockEnd(), End(Finish(reason="stop"))]
+    )
     assert native == {"text": "a"}
 
 
 def test_later_usage_keeps_what_it_leaves_out():
     old = Usage(input=5, cache_read=2, native={"a": 1})
-    assert newer(old, Usage(output=7)) == Usage(input=5, cache_read=2, output=7, native={"a": 1})
+    assert merge_usage(old, Usage(output=7)) == Usage(
+        input=5, cache_read=2, output=7, native={"a": 1}
+    )
 
 
 def test_usage_at_the_start_counts_until_it_is_replaced():
     start = Start(usage=Usage(input=5))
-    response = fold([start, UsageUpdate(Usage(output=1)), End(Finish(reason="stop"))])
+    response = fold_events([start, UsageUpdate(Usage(output=1)), End(Finish(reason="stop"))])
     assert response.usage == Usage(input=5, output=1)
 
 
 def test_media_is_no_part_of_an_answer():
     with pytest.raises(ValueError, match="Image"):
-        unfold(Response(parts=(Image(url="https://x"),)))
+        unfold_response(Response(parts=(Image(url="https://x"),)))
 
 
 STOP = End(Finish(reason="stop"))
@@ -165,4 +169,4 @@ STOP = End(Finish(reason="stop"))
 )
 def test_a_stream_that_breaks_the_grammar_is_refused(events: list[Event], named: str):
     with pytest.raises(ValueError, match=named):
-        check(events)
+        check_stream(events)

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from gateway.canon.media import data_url, from_data_url, media_type_of, sniffed
+from gateway.canon.media import data_url, parse_data_url, resolve_media_type, sniff_base64
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ from gateway.canon.media import data_url, from_data_url, media_type_of, sniffed
     ids=["plain", "capitals", "parameters", "no type", "not base64", "no data", "web", "empty"],
 )
 def test_a_data_url_is_taken_apart(url: str, meant: object):
-    assert from_data_url(url) == meant
+    assert parse_data_url(url) == meant
 
 
 def test_a_data_url_is_put_together_as_it_is_taken_apart():
-    assert from_data_url(data_url("image/gif", "QUJD")) == ("image/gif", "QUJD")
+    assert parse_data_url(data_url("image/gif", "QUJD")) == ("image/gif", "QUJD")
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def test_a_data_url_is_put_together_as_it_is_taken_apart():
     ids=["png", "jpeg", "gif", "webp", "wav", "pdf", "text", "nothing"],
 )
 def test_the_first_bytes_show_the_kind_of_file(head: bytes, media_type: str | None):
-    assert sniffed(base64.b64encode(head + b"\0" * 32).decode()) == media_type
+    assert sniff_base64(base64.b64encode(head + b"\0" * 32).decode()) == media_type
 
 
 @pytest.mark.parametrize("data", ["not base64!", "äöü", "A"], ids=["signs", "letters", "short"])
 def test_what_is_no_base64_shows_nothing(data: str):
-    assert sniffed(data) is None
+    assert sniff_base64(data) is None
 
 
 def test_bytes_are_believed_before_labels():
     png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 32).decode()
-    assert media_type_of(png, "image/jpeg", "image/gif") == "image/png"
-    assert media_type_of("AAAA", "image/jpeg", "image/gif") == "image/jpeg"
-    assert media_type_of("AAAA", None, "image/gif") == "image/gif"
+    assert resolve_media_type(png, "image/jpeg", "image/gif") == "image/png"
+    assert resolve_media_type("AAAA", "image/jpeg", "image/gif") == "image/jpeg"
+    assert resolve_media_type("AAAA", None, "image/gif") == "image/gif"

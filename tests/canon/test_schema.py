@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.canon.schema import (
-    can_be_enforced,
-    for_anthropic,
-    for_openai_strict,
+    is_enforceable,
+    restrict_to_anthropic,
+    restrict_to_openai_strict,
     without_meta,
 )
 
@@ -22,7 +22,7 @@ from gateway.canon.schema import (
 def fitted(**fields: Any) -> tuple[Any, list[str]]:
     """What becomes of a schema of one property, and what was changed."""
     schema = {"type": "object", "properties": {"a": fields}, "additionalProperties": False}
-    out, changed = for_anthropic(schema)
+    out, changed = restrict_to_anthropic(schema)
     return out["properties"]["a"], changed
 
 
@@ -77,7 +77,7 @@ def test_a_reference_wrapped_alone_is_unwrapped():
 def test_objects_are_closed_at_every_depth_without_being_counted():
     inner = {"type": "object", "properties": {"b": {}}}
     schema = {"type": "object", "properties": {"a": inner}, "$defs": {"c": inner}}
-    out, changed = for_anthropic(schema)
+    out, changed = restrict_to_anthropic(schema)
     closed = {**inner, "additionalProperties": False}
     assert out["properties"]["a"] == out["$defs"]["c"] == closed
     assert changed == []
@@ -85,7 +85,7 @@ def test_objects_are_closed_at_every_depth_without_being_counted():
 
 def test_a_property_may_have_a_keywords_name():
     schema = {"type": "object", "properties": {"minimum": {"type": "string"}}}
-    out, changed = for_anthropic(schema)
+    out, changed = restrict_to_anthropic(schema)
     assert out["properties"] == schema["properties"]
     assert changed == []
 
@@ -93,7 +93,7 @@ def test_a_property_may_have_a_keywords_name():
 def test_meta_keywords_are_left_out():
     schema = {"$schema": "https://x", "$id": "y", "type": "object", "title": "T"}
     assert without_meta(schema) == {"type": "object", "title": "T"}
-    assert "$schema" not in for_anthropic(schema)[0]
+    assert "$schema" not in restrict_to_anthropic(schema)[0]
 
 
 def test_strict_openai_requires_all_and_lets_the_optional_be_null():
@@ -106,7 +106,7 @@ def test_strict_openai_requires_all_and_lets_the_optional_be_null():
         },
         "required": ["a"],
     }
-    out, changed = for_openai_strict(schema)
+    out, changed = restrict_to_openai_strict(schema)
     assert out == {
         "type": "object",
         "properties": {
@@ -122,7 +122,7 @@ def test_strict_openai_requires_all_and_lets_the_optional_be_null():
 
 def test_strict_openai_keeps_bounds():
     schema = {"type": "object", "properties": {"a": {"minimum": 1}}, "required": ["a"]}
-    assert for_openai_strict(schema)[1] == []
+    assert restrict_to_openai_strict(schema)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -174,26 +174,26 @@ def test_strict_openai_keeps_bounds():
     ],
 )
 def test_only_a_closed_tree_can_be_enforced(schema: dict[str, Any], *, expected: bool):
-    assert can_be_enforced(schema) is expected
+    assert is_enforceable(schema) is expected
 
 
 def test_a_very_deep_schema_neither_fails_nor_takes_long():
     schema: dict[str, Any] = {"type": "string"}
     for _ in range(5000):
         schema = {"type": "object", "properties": {"a": schema}}
-    out, changed = for_anthropic(schema)
+    out, changed = restrict_to_anthropic(schema)
     assert "nesting" in changed
     assert out["properties"]
-    assert can_be_enforced(schema)
+    assert is_enforceable(schema)
 
 
 def test_many_references_do_not_take_long():
     count = 900
     defs = {f"d{i}": {"$ref": f"#/$defs/d{i + 1}"} for i in range(count)}
     schema = {"type": "object", "$defs": {**defs, f"d{count}": {"type": "string"}}}
-    assert can_be_enforced(schema)
+    assert is_enforceable(schema)
     endless = {**defs, **{f"e{i}": {"$ref": f"#/$defs/e{i + 1}"} for i in range(50_000)}}
-    assert not can_be_enforced({"type": "object", "$defs": endless})
+    assert not is_enforceable({"type": "object", "$defs": endless})
 
 
 json_values = st.recursive(
@@ -227,12 +227,12 @@ schemas = st.recursive(
 @given(schemas)
 def test_any_json_is_fitted_without_being_changed_and_the_same_every_time(schema: dict[str, Any]):
     before = copy.deepcopy(schema)
-    for fit in (for_anthropic, for_openai_strict):
+    for fit in (restrict_to_anthropic, restrict_to_openai_strict):
         first = fit(schema)
         assert schema == before
         assert fit(schema) == first
         json.dumps(first)
-    can_be_enforced(schema)
+    is_enforceable(schema)
 
 
 def test_the_official_sdk_finds_nothing_left_to_change():
@@ -246,5 +246,5 @@ def test_the_official_sdk_finds_nothing_left_to_change():
         },
         "required": ["name"],
     }
-    out, _ = for_anthropic(schema)
+    out, _ = restrict_to_anthropic(schema)
     assert anthropic.transform_schema(out) == out

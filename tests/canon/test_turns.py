@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from gateway.canon.request import Request, Text, ToolCall, ToolResult, Turn
-from gateway.canon.turns import NO_RESULT, merged, repaired
+from gateway.canon.turns import NO_RESULT, merge_turns, pair_tool_results
 
 
 def said(*parts: object, role: str = "user", at: str = "") -> Turn:
-    return Turn(role=role, parts=tuple(parts), at=at)  # type: ignore[arg-type]
+    return Turn(role=role, parts=tuple(parts), path=at)  # type: ignore[arg-type]
 
 
 def called(*ids: str, at: str = "m[1]") -> Turn:
     calls = (
-        ToolCall(id=i, name="f", arguments={}, at=f"{at}.calls[{n}]") for n, i in enumerate(ids)
+        ToolCall(id=i, name="f", arguments={}, path=f"{at}.calls[{n}]") for n, i in enumerate(ids)
     )
     return said(*calls, role="assistant", at=at)
 
 
 def result(call_id: str, text: str = "ok", at: str = "") -> ToolResult:
-    return ToolResult(id=call_id, parts=(Text(text=text),), at=at or f"result {call_id}")
+    return ToolResult(id=call_id, parts=(Text(text=text),), path=at or f"result {call_id}")
 
 
 def words(text: str) -> Text:
@@ -26,7 +26,7 @@ def words(text: str) -> Text:
 
 
 def fix(*turns: Turn) -> tuple[tuple[Turn, ...], list[tuple[str, str]]]:
-    request, report = repaired(Request(model="m", turns=turns))
+    request, report = pair_tool_results(Request(model="m", turns=turns))
     return request.turns, [(item.path, item.action) for item in report]
 
 
@@ -36,8 +36,8 @@ def results(turn: Turn) -> list[str]:
 
 def test_a_conversation_without_tools_is_returned_as_it_is():
     request = Request(model="m", turns=(said(words("a")), said(words("b"))))
-    assert repaired(request) == (request, [])
-    assert repaired(request)[0] is request
+    assert pair_tool_results(request) == (request, [])
+    assert pair_tool_results(request)[0] is request
 
 
 def test_paired_calls_and_results_stay_as_they_are():
@@ -145,7 +145,7 @@ def test_repairing_twice_changes_nothing_more():
 
 
 def test_neighbours_of_one_role_are_joined_with_the_path_of_the_first():
-    joined = merged([said(words("1"), at="m[0]"), said(words("2"), at="m[1]"), called("a")])
+    joined = merge_turns([said(words("1"), at="m[0]"), said(words("2"), at="m[1]"), called("a")])
     assert [turn.role for turn in joined] == ["user", "assistant"]
     assert joined[0].parts == (words("1"), words("2"))
-    assert joined[0].at == "m[0]"
+    assert joined[0].path == "m[0]"

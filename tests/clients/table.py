@@ -409,6 +409,6 @@ CLIENTS: dict[str, Client] = {
 
 # What is asked about and is not served, and what to do.
 NOT_SERVED = {
-    "cohere (Python), `ClientV2.chat`": "Cohere's chat is spoken to providers, not served to "
-    "clients: `/v2/chat` is a 404 that says so. `rerank` goes to `/v2/rerank`, which is passed on.",
+    "cohere (Python), `ClientV2.chat`": "Cohere's chat API is supported for providers only: "
+    "`/v2/chat` returns 404. `rerank` uses `/v2/rerank`, which is passed through.",
 }

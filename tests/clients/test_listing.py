@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from gateway.dialects import DIALECTS
 from tests.clients.cases import asked_of
 from tests.clients.listing import TARGET, listing
 from tests.clients.running import SCRIPTS, route_of
 from tests.clients.table import CLIENTS, Client
 from tests.clients.upstreams import UPSTREAMS
+from tests.each import each
 
-EACH = pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
+EACH = each("client", CLIENTS.values(), ids=CLIENTS)
 # The dialect of each provider, to tell whether a client meets foreign ones.
 CHATS = ("chat", "deepseek")
 

@@ -31,7 +31,7 @@ def text(client: Client, query: str = "", **headers: str) -> str:
 
 
 def test_nothing_has_changed_yet(admin: Client) -> None:
-    assert "is written down here" in text(admin)
+    assert "is recorded here" in text(admin)
 
 
 def test_who_changed_what_from_what_to_what(admin: Client) -> None:
@@ -59,7 +59,7 @@ def test_filters_and_pages(admin: Client) -> None:
     rest = text(admin, f"?kind=team&before={last.pk}", **{"HX-Request": "true"})
     assert "team-09" in rest
     assert "<html" not in rest
-    assert "No change fits" in text(admin, "?name=nobody")
+    assert "No changes match" in text(admin, "?name=nobody")
     assert "team-07" in text(admin, "?name=M-07&before=x")
 
 
@@ -76,9 +76,9 @@ def test_viewers_are_refused(client: Client) -> None:
 def test_columns_and_values_are_told_in_words(admin: Client) -> None:
     with audit.acting("eva", "console"):
         team = Team.objects.create(name="blue", budget_day_usd=5, limit_rpm=60)
-        row = route("fast", model("m", provider("p")), retries=2, retry_first=True)
-        row.retry = {"rate_limit": 2}
-        row.check_s = 60.0
+        row = route("fast", model("m", provider("p")), retries=2, retry_before_fallback=True)
+        row.retries_by_kind = {"rate_limit": 2}
+        row.health_check_interval_s = 60.0
         row.save()
         key, _ = store.make_key("agents")
         key.team = team
@@ -87,11 +87,11 @@ def test_columns_and_values_are_told_in_words(admin: Client) -> None:
     page = re.sub(r"<[^>]+>", " ", text(admin))
     page = re.sub(r"\s+", " ", page)
     for words in (
-        "A day, in USD 5",
-        "Requests a minute 60",
+        "Daily (USD) 5",
+        "Requests per minute 60",
         "Retries before fallbacks yes",
-        "Retry rate_limit: 2",
-        "Check, in seconds 60 ",
+        "Retries by kind rate_limit: 2",
+        "Health check interval (s) 60 ",
         "Team blue",
         "Tags paid, eu",
     ):
@@ -101,7 +101,7 @@ def test_columns_and_values_are_told_in_words(admin: Client) -> None:
 
 def test_a_long_list_is_counted_and_not_poured_out(admin: Client) -> None:
     with audit.acting("eva", "console"):
-        row = PriceUpdate(name="newer", origin="x", taken=dt.date(2026, 11, 21))
+        row = PriceUpdate(name="newer", origin="x", list_date=dt.date(2026, 11, 21))
         row.changes = [{"name": "n" * 200}] * 3
         row.save()
     assert "3 entries" in text(admin)

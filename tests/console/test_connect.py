@@ -18,7 +18,7 @@ from django.urls import reverse
 from console.clients import panels, with_key
 from console.snippets import CLIENTS
 from gateway import store
-from gateway.dialects import SERVED
+from gateway.dialects import CLIENT_DIALECTS
 from gateway.models import ApiKey
 from gateway.store.keys import digest
 from tests.store.factories import entry, model, route
@@ -105,13 +105,13 @@ def test_javascript_texts_are_javascript(tmp_path: Any) -> None:
 
 
 def test_every_served_dialect_has_a_client() -> None:
-    assert {c.speaks for c in CLIENTS} >= set(SERVED) - {"openai_completions"}
+    assert {c.speaks for c in CLIENTS} >= set(CLIENT_DIALECTS) - {"openai_completions"}
 
 
 def test_codex_gets_a_provider_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The setting is TOML on the command line, with the key's variable set for it alone."""
     shown = {panel.id: panel.text for panel in panels("http://h:1", ODD)}["codex"]
-    fake = 'codex() { printf "%s\\n" "$@" "$DRAGOMAN_KEY"; }\nDRAGOMAN_KEY=sk-x\n'
+    fake = 'codex() { printf "%s\\n" "$@" "$DRAGOMAN_API_KEY"; }\nDRAGOMAN_API_KEY=sk-x\n'
     done = subprocess.run(["sh", "-c", fake + shown], capture_output=True, text=True, check=True)
     told = done.stdout.splitlines()
     assert told[:2] == ["-m", ODD]
@@ -119,7 +119,7 @@ def test_codex_gets_a_provider_it_can_read(monkeypatch: pytest.MonkeyPatch) -> N
     setting = next(row for row in told if row.startswith("model_providers"))
     read = tomllib.loads(setting)["model_providers"]["dragoman"]
     assert read["base_url"] == "http://h:1/v1"
-    assert (read["env_key"], read["wire_api"]) == ("DRAGOMAN_KEY", "responses")
+    assert (read["env_key"], read["wire_api"]) == ("DRAGOMAN_API_KEY", "responses")
 
 
 # A key put in
@@ -138,7 +138,7 @@ def test_a_key_is_made_and_stands_in_every_example_once(admin_client: Client) ->
     assert row.digest == digest(plain)
     assert row.routes == ["fast"]
     assert "no-store" in reply["Cache-Control"]
-    assert "$DRAGOMAN_KEY" not in shown
+    assert "$DRAGOMAN_API_KEY" not in shown
     again = admin_client.get(reverse("connect")).content.decode()
     assert plain not in again
 
@@ -175,7 +175,7 @@ def test_no_key_is_on_the_page(viewer: Client) -> None:
     _, plain = store.make_key("x")
     page = viewer.get(reverse("connect")).content.decode()
     assert plain not in page
-    assert "DRAGOMAN_KEY" in page
+    assert "DRAGOMAN_API_KEY" in page
 
 
 # The light

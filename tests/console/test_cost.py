@@ -77,8 +77,8 @@ def test_a_bill_as_a_file_shows_the_difference_by_day(ada: Client, noon: dt.date
     text = response.content.decode()
     assert "$0.50" in text
     assert "$0.75" in text
-    assert response.context["found"].difference == Decimal("0.25")
-    assert (BillLine.objects.get().who, BillLine.objects.get().origin) == ("ada", "bill.csv")
+    assert response.context["reconciliation"].difference == Decimal("0.25")
+    assert (BillLine.objects.get().created_by, BillLine.objects.get().origin) == ("ada", "bill.csv")
 
 
 def test_a_sum_of_days_is_enough(ada: Client, noon: dt.datetime) -> None:
@@ -87,7 +87,7 @@ def test_a_sum_of_days_is_enough(ada: Client, noon: dt.datetime) -> None:
     today = f"{noon:%Y-%m-%d}"
     given = {"provider": "openai", "since": today, "until": today, "usd": "0.5"}
     response = ada.post(reverse("bill-enter"), given, follow=True)
-    assert response.context["found"].difference == 0
+    assert response.context["reconciliation"].difference == 0
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_what_may_explain_a_difference_is_told_in_words(vic: Client) -> None:
     used("r1", cost_usd=None, charged_usd=None)
     used("r2", outcome="cut")
     text = vic.get(reverse("cost"), {"provider": "openai"}).content.decode()
-    assert "No price known" in text
-    assert "Streams that broke off" in text
+    assert "Unknown price" in text
+    assert "Interrupted streams" in text
 
 
 @pytest.mark.parametrize(
@@ -159,14 +159,14 @@ def test_a_newer_list_is_looked_at_and_accepted_in_part(ada: Client) -> None:
     assert "+33.3 %" in text
     assert "claude-next" not in text, "models in use come first"
     row = PriceUpdate.objects.get()
-    places = [entry["place"] for entry in response.context["entries"]]
+    places = [entry["index"] for entry in response.context["entries"]]
     ada.post(
-        reverse("price-accept", args=[row.pk]), {"what": "some", "place": places, "shown": places}
+        reverse("price-accept", args=[row.pk]), {"what": "some", "index": places, "shown": places}
     )
     store.load_snapshot()
     assert price_for("anthropic", SONNET).input == 4
     assert price_for("anthropic", "claude-next").input is None
-    assert Change.objects.filter(kind="priceupdate", who="ada", what="changed").exists()
+    assert Change.objects.filter(kind="priceupdate", actor="ada", action="changed").exists()
 
 
 def test_accepted_as_a_whole_and_taken_back(ada: Client) -> None:

@@ -18,9 +18,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from gateway import store
+from gateway.doctor import PROBES
 from gateway.models import CapabilityReport, Model, Provider, Source
-from gateway.models.capability import KEPT, LOST_AFTER
-from gateway.relay.doctor import PROBES
+from gateway.models.capability import MAX_REPORTS, STALE_AFTER
 from gateway.store import doctor
 from tests.fakes import Say, StrictOpenAI
 from tests.store.factories import model, provider
@@ -78,7 +78,7 @@ def test_before_the_first_examination_the_questions_and_the_cost_are_said(admin:
         assert probe.title in page
     assert "requests, about" in page
     assert "$0" in page
-    assert "not asked yet" in page
+    assert "not run yet" in page
 
 
 def test_a_model_without_a_price_says_so(admin: Client) -> None:
@@ -93,7 +93,7 @@ def test_findings_stand_beside_what_the_tables_say(admin: Client) -> None:
     assert "words of image" in page
     assert "Refused 1" in page
     assert "differs" in page
-    assert "is yes, found no" in page
+    assert "expected yes, got no" in page
 
 
 def test_words_of_an_upstream_are_no_markup(admin: Client) -> None:
@@ -117,14 +117,14 @@ def test_a_provider_that_is_off_can_not_be_examined(admin: Client) -> None:
     row = demo()
     row.provider.enabled = False
     row.provider.save()
-    assert "can not be called now" in text(admin.get(at(row)))
+    assert "disabled or misconfigured" in text(admin.get(at(row)))
     admin.post(at(row, "doctor-start"))
     assert not CapabilityReport.objects.exists()
 
 
 def test_a_wildcard_is_not_examined(admin: Client) -> None:
     row = demo("demo-*")
-    assert "stands for many models" in text(admin.get(at(row)))
+    assert "entry is a wildcard" in text(admin.get(at(row)))
     admin.post(at(row, "doctor-start"))
     assert not CapabilityReport.objects.exists()
 
@@ -135,7 +135,7 @@ def test_while_it_runs_only_the_progress_is_renewed_and_then_the_page(admin: Cli
     CapabilityReport.objects.update(state="running")
     headers = {"HX-Request": "true"}
     part = admin.get(at(row), headers=headers)
-    assert f"1 of {len(PROBES)} asked" in text(part)
+    assert f"1 of {len(PROBES)} checks done" in text(part)
     assert "<html" not in text(part)
     assert 'hx-trigger="every 1s"' in text(admin.get(at(row)))
     running.state = "done"
@@ -147,9 +147,9 @@ def test_while_it_runs_only_the_progress_is_renewed_and_then_the_page(admin: Cli
 def test_an_examination_whose_process_is_gone_does_not_run_for_ever(admin: Client) -> None:
     row = demo()
     report(row)
-    CapabilityReport.objects.update(state="running", heard=timezone.now() - LOST_AFTER * 2)
+    CapabilityReport.objects.update(state="running", heartbeat_at=timezone.now() - STALE_AFTER * 2)
     page = text(admin.get(at(row)))
-    assert "It broke off" in page
+    assert "Interrupted" in page
     assert "every 1s" not in page
     assert doctor.begin(row.provider, row.name).running
 
@@ -159,8 +159,8 @@ def test_viewers_read_and_change_nothing(viewer: Client) -> None:
     report(row, image="refused")
     page = text(viewer.get(at(row)))
     assert "words of image" in page
-    assert "Examine again" not in page
-    assert "Write what is chosen" not in page
+    assert "Run checks again" not in page
+    assert "Apply selected" not in page
     for name in ("doctor-start", "doctor-stop", "doctor-apply"):
         assert viewer.post(at(row, name)).status_code == 403
     assert Model.objects.get().learned == {}
@@ -204,14 +204,14 @@ def test_a_choice_of_nothing_is_said_beside_it(admin: Client) -> None:
     kept = report(row, image="refused")
     answer = admin.post(at(row, "doctor-apply"), {"report": kept.pk})
     assert answer.status_code == 422
-    assert "Choose at least one" in text(answer)
+    assert "Select at least one" in text(answer)
     assert admin.post(at(row, "doctor-apply"), {"report": "x"}).status_code == 404
 
 
 def test_what_was_set_by_hand_is_not_offered(admin: Client) -> None:
     row = demo(traits={"images": True})
     kept = report(row, image="refused")
-    assert "changed by hand, which stays" in text(admin.get(at(row)))
+    assert "custom value, kept" in text(admin.get(at(row)))
     told = {"report": kept.pk, "trait": "images"}
     assert admin.post(at(row, "doctor-apply"), told).status_code == 422
     row.refresh_from_db()
@@ -221,7 +221,7 @@ def test_what_was_set_by_hand_is_not_offered(admin: Client) -> None:
 def test_a_model_of_a_file_is_not_written(admin: Client) -> None:
     row = demo(source=Source.FILE, source_ref="litellm.yaml:3")
     kept = report(row, image="refused")
-    assert "A file or the environment owns this model" in text(admin.get(at(row)))
+    assert "managed by a" in text(admin.get(at(row)))
     told = {"report": kept.pk, "trait": "images"}
     assert admin.post(at(row, "doctor-apply"), told).status_code == 409
     row.refresh_from_db()
@@ -265,10 +265,10 @@ def test_the_button_is_on_both_pages(admin: Client, name: str) -> None:
 def test_only_the_newest_examinations_are_kept() -> None:
     row = demo()
     other = report(demo("demo-slow"))
-    for _ in range(KEPT + 3):
+    for _ in range(MAX_REPORTS + 3):
         report(row)
     doctor.begin(row.provider, row.name)
-    assert CapabilityReport.objects.of(row.provider, row.name).count() == KEPT
+    assert CapabilityReport.objects.of(row.provider, row.name).count() == MAX_REPORTS
     assert CapabilityReport.objects.filter(pk=other.pk).exists()
 
 
@@ -278,7 +278,7 @@ def test_a_model_is_examined_once_at_a_time() -> None:
     with pytest.raises(doctor.Busy):
         doctor.begin(row.provider, row.name)
     CapabilityReport.objects.filter(pk=first.pk).update(
-        heard=timezone.now() - LOST_AFTER - dt.timedelta(seconds=1)
+        heartbeat_at=timezone.now() - STALE_AFTER - dt.timedelta(seconds=1)
     )
     doctor.begin(row.provider, row.name)
 

@@ -19,10 +19,12 @@ from console.insight import process, targets
 from gateway import store
 from gateway.models import RequestLog
 from gateway.relay import runtime
-from gateway.relay.breaker import Breaker
-from gateway.relay.entry import Attempt, Entry
-from gateway.relay.journal import Counters
-from gateway.routing.health import State
+from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.health.circuit_breaker import Breaker
+from gateway.relay.journal.backlog import JournalCounters
+from gateway.relay.journal.journal import WriterStatus
+from gateway.relay.run import readiness
+from gateway.routing.circuit_breaker import CircuitState
 from tests.store.factories import entry, model, provider, route
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +43,12 @@ def viewer() -> Client:
     return client
 
 
+def status(**changes: Any) -> WriterStatus:
+    well: dict[str, Any] = {"waiting": 3, "on_disk": 0, "unrecorded": 0, "disk_bytes": 1 << 20}
+    well |= {"failing_s": 0.0, "error": "", "disk_full": False, "dropping": False}
+    return WriterStatus(**(well | changes))
+
+
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A process that has served requests: its health, its registry, its journal's counters."""
@@ -49,14 +57,19 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         breaker=breaker,
         health=breaker.states,
         snapshot=store.load_snapshot(),
-        journal=SimpleNamespace(depth=3, counters=Counters(written=41)),
+        journal=SimpleNamespace(depth=3, counters=JournalCounters(written=41), status=status()),
+        run_in_loop=lambda work: work(),
+        draining=False,
+        drain_announced=False,
+        redis_limiter=None,
+        registry=SimpleNamespace(unavailable=False, stored_at=None),
         config=SimpleNamespace(version="9.9"),
     )
-    monkeypatch.setattr(runtime._Holder, "runtime", found)
+    monkeypatch.setattr(runtime._Installed, "runtime", found)
     yield found
 
 
-def called(id: str = "req_1", *, failed: str = "", **values: Any) -> Entry:
+def called(id: str = "req_1", *, failed: str = "", **values: Any) -> LogRecord:
     attempt = Attempt(
         target="openai/gpt-5",
         provider="openai",
@@ -84,8 +97,8 @@ def page(client: Client) -> str:
     return response.content.decode()
 
 
-def only(label: str = "openai/gpt-5") -> targets.Health:
-    (found,) = [t for t in targets.healths(targets.snapshot()) if t.label == label]
+def only(label: str = "openai/gpt-5") -> targets.TargetHealth:
+    (found,) = [t for t in targets.target_healths(targets.registry_snapshot()) if t.label == label]
     return found
 
 
@@ -102,7 +115,7 @@ def test_without_any_model_there_is_one_button(viewer: Client) -> None:
 def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
     route("fast", model())
     found = only()
-    assert (found.state, found.tries, found.error_rate, found.routes) == (
+    assert (found.state, found.attempts, found.error_rate, found.routes) == (
         "quiet",
         0,
         None,
@@ -114,9 +127,9 @@ def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
 def test_a_target_shows_its_pace_and_error_rate() -> None:
     store.write([called(f"req_{n}") for n in range(3)] + [called("bad", failed="rate_limit")])
     found = only()
-    assert (found.tries, found.failed, found.error_rate) == (4, 1, 0.25)
-    assert found.first_p50 == pytest.approx(400, rel=0.15)
-    assert found.whole_p50 == pytest.approx(900, rel=0.15)
+    assert (found.attempts, found.failed, found.error_rate) == (4, 1, 0.25)
+    assert found.ttft_p50 == pytest.approx(400, rel=0.15)
+    assert found.duration_p50 == pytest.approx(900, rel=0.15)
     assert found.cells[-1]["level"] == "bad"
     assert {cell["level"] for cell in found.cells[:-1]} == {""}
 
@@ -143,27 +156,27 @@ def test_what_a_client_did_wrong_is_no_error_of_the_target() -> None:
 
 
 def test_a_resting_target_shows_the_time_left_and_a_button(admin: Client, running: Any) -> None:
-    running.health["openai/gpt-5"] = State(3, time.monotonic() + 18.5, "rate_limit")
+    running.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18.5, "rate_limit")
     store.write([called()])
     text = page(admin)
-    assert "Rests 19 s" in text
+    assert re.search(r"Cooldown 1\d s", text)
     assert f'action="{reverse("health-reset")}"' in text
 
 
 def test_a_viewer_has_no_button_and_may_not_reset(viewer: Client, running: Any) -> None:
-    running.health["openai/gpt-5"] = State(3, time.monotonic() + 18, "rate_limit")
+    running.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
     store.write([called()])
     text = page(viewer)
-    assert "Rests 18 s" in text
+    assert re.search(r"Cooldown 1\d s", text)
     assert reverse("health-reset") not in text
     assert viewer.post(reverse("health-reset"), {"target": "openai/gpt-5"}).status_code == 403
     assert "openai/gpt-5" in running.health
 
 
 def test_a_reset_ends_the_rest(admin: Client, running: Any) -> None:
-    running.health["openai/gpt-5"] = State(3, time.monotonic() + 18, "rate_limit")
+    running.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
     response = admin.post(reverse("health-reset"), {"target": "openai/gpt-5"}, follow=True)
-    assert "openai/gpt-5 is tried again from now on." in response.content.decode()
+    assert "openai/gpt-5 is available again." in response.content.decode()
     assert running.health == {}
 
 
@@ -172,12 +185,12 @@ def test_a_reset_of_what_does_not_rest_says_so(admin: Client, running: Any) -> N
         reverse("health-reset"), {"target": "<b>no</b>"}, headers={"HX-Request": "true"}
     )
     text = response.content.decode()
-    assert "&lt;b&gt;no&lt;/b&gt; does not rest." in text
+    assert "&lt;b&gt;no&lt;/b&gt; is not in cooldown." in text
     assert "<html" not in text
 
 
 def test_a_target_that_failed_but_need_not_rest_is_failing(running: Any) -> None:
-    running.health["openai/gpt-5"] = State(1, 0.0, "timeout")
+    running.health["openai/gpt-5"] = CircuitState(1, 0.0, "timeout")
     store.write([called()])
     assert only().state == "failing"
 
@@ -217,16 +230,16 @@ def test_what_failed_hours_ago_is_forgotten_once_it_answers() -> None:
 
 
 def test_a_target_whose_rest_is_over_is_not_well_before_it_has_answered(running: Any) -> None:
-    running.health["openai/gpt-5"] = State(0, time.monotonic() - 1, "rate_limit")
+    running.health["openai/gpt-5"] = CircuitState(0, time.monotonic() - 1, "rate_limit")
     store.write([called()])
     assert (only().state, str(only().failing[0])) == ("failing", "Rate limited")
 
 
 def test_those_in_trouble_stand_first(running: Any) -> None:
-    running.health["z/slow"] = State(3, time.monotonic() + 9, "timeout")
+    running.health["z/slow"] = CircuitState(3, time.monotonic() + 9, "timeout")
     slow = Attempt(target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200)
     store.write([called(), called("b", provider="z", model="slow", attempts=[slow])])
-    assert next(t.label for t in targets.healths(targets.snapshot())) == "z/slow"
+    assert next(t.label for t in targets.target_healths(targets.registry_snapshot())) == "z/slow"
 
 
 def test_warnings_of_the_registry_are_shown(viewer: Client) -> None:
@@ -237,18 +250,49 @@ def test_warnings_of_the_registry_are_shown(viewer: Client) -> None:
 def test_facts_of_the_process_are_shown(viewer: Client, running: Any) -> None:
     running.journal.counters.rows_dropped = 7
     text = page(viewer)
-    assert "something was lost" in text
+    assert "data lost" in text
     assert "9.9" in text
-    facts = process.facts()
+    facts = process.process_status()
     assert facts.started_at <= timezone.now()
     assert facts.database.startswith(("SQLite 3", "PostgreSQL "))
     assert facts.database_bytes
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"failing_s": 3.0}, "The request log cannot be written"),
+        ({"disk_full": True}, "no disk space left"),
+        ({"dropping": True}, "answered but not logged"),
+        ({"unrecorded": 2}, "only in memory"),
+    ],
+)
+def test_what_is_wrong_with_the_log_is_said(
+    viewer: Client, running: Any, changes: dict[str, Any], told: str
+) -> None:
+    assert "callout bad" not in page(viewer)
+    running.journal.status = status(**changes)
+    assert told in page(viewer)
+
+
+def test_every_problem_has_words() -> None:
+    everything = SimpleNamespace(
+        journal=SimpleNamespace(
+            status=status(failing_s=1.0, disk_full=True, dropping=True, unrecorded=1)
+        ),
+        draining=True,
+        drain_announced=False,
+        redis_limiter=SimpleNamespace(is_up=False),
+        registry=SimpleNamespace(unavailable=True, stored_at=1.0),
+    )
+    found = readiness.find_problems(everything)  # type: ignore[arg-type]
+    assert {problem.code for problem in found} == set(process.PROBLEMS)
+
+
 def test_the_size_of_the_data_directory_counts_its_files(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_bytes(b"x" * 10_000)
-    assert process._used(tmp_path) >= 10_000
+    assert process._disk_usage(tmp_path) >= 10_000
 
 
 # The sidebar's line
@@ -261,14 +305,14 @@ def light(client: Client) -> dict[str, Any]:
 def test_all_providers_are_healthy_until_one_fails(viewer: Client) -> None:
     provider("openai")
     provider("other", preset="custom", base_url="http://127.0.0.1:1/v1", auth="none")
-    assert light(viewer)["words"] == "2 of 2 providers healthy"
+    assert light(viewer)["message"] == "2 of 2 providers healthy"
     store.write([called(f"req_{n}", failed="timeout") for n in range(3)])
     assert light(viewer) == {
         "healthy": 1,
         "total": 2,
-        "sick": ["openai"],
+        "unhealthy": ["openai"],
         "level": "warn",
-        "words": "1 of 2 providers healthy",
+        "message": "1 of 2 providers healthy, 1 target failing",
     }
 
 
@@ -281,7 +325,7 @@ def test_one_failure_makes_no_provider_sick(viewer: Client) -> None:
 def test_a_resting_target_makes_its_provider_sick(viewer: Client, running: Any) -> None:
     provider("openai")
     running.snapshot = store.load_snapshot()
-    running.health["openai/gpt-5"] = State(3, time.monotonic() + 18, "rate_limit")
+    running.health["openai/gpt-5"] = CircuitState(3, time.monotonic() + 18, "rate_limit")
     assert light(viewer)["level"] == "bad"
 
 
@@ -289,3 +333,33 @@ def test_the_line_for_the_sidebar_is_html_for_htmx(viewer: Client) -> None:
     provider("openai")
     response = viewer.get(reverse("health-light"), headers={"HX-Request": "true"})
     assert "1 of 1 provider healthy" in response.content.decode()
+
+
+def test_the_last_error_is_found_under_many_newer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "RECENT_ROWS", 2)
+    rescued = called("req_rescued", failed="rate_limit", outcome="ok", provider="b", model="c")
+    store.write([rescued])
+    store.write([called("req_failed", failed="timeout")])
+    store.write([called(f"req_{n}", attempts=[], provider="x", model="y") for n in range(5)])
+    failed = [called(f"req_x{n}", failed="timeout", attempts=[], provider="x") for n in range(3)]
+    store.write(failed)
+    error = only().error
+    assert error is not None
+    assert error.error_kind == "timeout"
+    RequestLog.objects.filter(request_id="req_failed").delete()
+    error = only().error
+    assert error is not None, "it failed in a row that another target answered"
+    assert error.error_kind == "rate_limit"
+
+
+def test_the_sidebar_counts_targets_that_fail() -> None:
+    row = provider("openai")
+    route("fast", model("gpt-5", row))
+    store.write([called(f"req_{n}", failed="timeout") for n in range(4)])
+    fine = Attempt(
+        target="openai/o", provider="openai", model="o", dialect="openai_chat", status=200
+    )
+    store.write([called(f"req_f{n}", attempts=[fine], model="o") for n in range(9)])
+    found = targets.health_summary(store.load_snapshot())
+    assert found.message == "1 of 1 provider healthy, 1 target failing"
+    assert found.level == "warn"

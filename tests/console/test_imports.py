@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from gateway import store
-from gateway.litellm.upload import import_config, preview, read_upload
+from gateway.compat.litellm.config.upload import import_config, preview, read_upload
 from gateway.models import Alias, Model, Provider, Registry, Route, Source, Target
 
 pytestmark = pytest.mark.django_db

@@ -286,14 +286,14 @@ def test_spending_outlives_the_log_and_a_rotation(admin: Client) -> None:
 
 def test_nothing_left_is_not_less_than_nothing() -> None:
     gauge = Gauge("day", _("Today"), Decimal(7), Decimal(5))
-    assert (gauge.left, gauge.share, gauge.level) == (0, 100, "bad")
+    assert (gauge.remaining, gauge.share, gauge.level) == (0, 100, "bad")
     assert Gauge("day", _("Today"), Decimal(0), Decimal(0)).share == 100
     assert Gauge("day", _("Today"), Decimal(4), Decimal(5)).level == "warn"
 
 
 def test_a_bar_warns_from_where_its_owner_says() -> None:
-    early = Gauge("day", _("Today"), Decimal(1), Decimal(5), soft=20)
-    late = Gauge("day", _("Today"), Decimal(4), Decimal(5), soft=90)
+    early = Gauge("day", _("Today"), Decimal(1), Decimal(5), warning_percent=20)
+    late = Gauge("day", _("Today"), Decimal(4), Decimal(5), warning_percent=90)
     assert (early.level, late.level) == ("warn", "")
 
 

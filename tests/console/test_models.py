@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.facts import FACTS, facts_of, rate_of
+from console.model_facts import FACTS, facts_of, rate_of
 from gateway import store
 from gateway.models import Model, Source
 from gateway.providers.prices import book
@@ -91,18 +91,18 @@ def test_each_fact_names_its_source() -> None:
     facts = facts_of(row)
     assert facts["images"].source.origin == "own"
     assert facts["images"].value is False
-    assert facts["max_output"].words == "learned from the provider"
+    assert facts["max_output"].label == "learned from the provider"
     assert facts["max_output"].default.value != 1000
     assert facts["reasoning"].source.origin == "family"
-    assert facts["output"].words == "changed here"
-    assert facts["input"].words == f"price list of {book().taken}"
+    assert facts["output"].label == "custom"
+    assert facts["input"].label == f"price list of {book().taken}"
 
 
 def test_a_fact_of_the_preset_and_one_that_nobody_told() -> None:
     facts = facts_of(model("no-such-model", provider("deepseek", "deepseek")))
-    assert facts["structured"].words == "preset DeepSeek"
-    assert facts["tools"].words == "assumed"
-    assert facts["input"].words == "unknown"
+    assert facts["structured"].label == "preset DeepSeek"
+    assert facts["tools"].label == "assumed"
+    assert facts["input"].label == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_facts_are_changed_and_reset(admin: Client) -> None:
     )
     assert (used.price.input, used.price.output) == (Decimal("0.25"), Decimal(0))
     shown = text(admin.get(edit))
-    assert shown.count("changed here") == 5
+    assert shown.count("custom") == 5
     assert re.search(r'name="input" value="0.25"', shown)
     admin.post(reverse("model-reset", args=[row.pk]), {"fact": "input"})
     row.refresh_from_db()
@@ -256,7 +256,7 @@ def test_prices_of_tiers_and_long_prompts_are_lines(admin: Client) -> None:
     assert [(tokens, long.input) for tokens, long in price.above] == [(100_000, 9)]
     page = admin.get(edit).content.decode()
     assert "priority input=6 output=30" in page
-    assert "the list has prices for prompts above 200,000 tokens" in page
+    assert "the price list has separate prices for prompts over 200,000 tokens" in page
     assert admin.post(reverse("model-reset", args=[row.pk]), {"fact": ""}).status_code == 302
     row.refresh_from_db()
     assert (row.price_tiers, row.price_above) == ({}, None)

@@ -38,7 +38,7 @@ def test_a_long_time_is_told_in_its_largest_unit(value: float | None, words: str
     ("name", "words"),
     [
         ("cache_read", "Cached input"),
-        ("reasoning", "Reasoning, if not as output"),
+        ("reasoning", "Reasoning output"),
         ("input, prompts above 200000", "Input, prompts above 200000"),
         ("strange", "strange"),
     ],

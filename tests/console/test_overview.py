@@ -17,7 +17,7 @@ from console.insight.steps import steps
 from console.insight.today import today
 from gateway import store
 from gateway.models import RequestLog
-from gateway.relay.entry import Attempt, Entry
+from gateway.relay.exchange.log_record import Attempt, LogRecord
 from tests.store.factories import entry, model, provider, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -39,7 +39,7 @@ def viewer() -> Client:
     return client
 
 
-def used(id: str = "req_1", *, at: dt.datetime | None = None, **values: Any) -> Entry:
+def used(id: str = "req_1", *, at: dt.datetime | None = None, **values: Any) -> LogRecord:
     given: dict[str, Any] = {
         "started_at": (at or timezone.now()).timestamp(),
         "provider": "openai",
@@ -78,7 +78,7 @@ def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
 
 def test_an_empty_gateway_says_how_to_make_the_first_call(admin: Client) -> None:
     text = page(admin)
-    assert "No request has come through yet." in text
+    assert "No requests yet." in text
     assert f'href="{reverse("connect")}"' in text
     assert "curl http://testserver/v1/chat/completions" in text
 
@@ -86,7 +86,7 @@ def test_an_empty_gateway_says_how_to_make_the_first_call(admin: Client) -> None
 def test_the_first_request_replaces_the_empty_page(admin: Client) -> None:
     store.write([used()])
     text = page(admin)
-    assert "No request has come through yet." not in text
+    assert "No requests yet." not in text
     assert f'href="{reverse("request", args=[RequestLog.objects.get().pk])}"' in text
 
 
@@ -101,7 +101,7 @@ def test_today_begins_at_midnight_of_the_reader() -> None:
 def test_yesterday_is_compared_as_far_as_it_had_come() -> None:
     yesterday = NOW - dt.timedelta(days=1)
     store.write([used("same", at=yesterday), used("later", at=yesterday + dt.timedelta(hours=3))])
-    assert figures()["Requests"].note == "1 yesterday by now"
+    assert figures()["Requests"].note == "vs 1 yesterday at this time"
 
 
 def test_figures_have_the_numbers_of_the_day() -> None:
@@ -110,7 +110,7 @@ def test_figures_have_the_numbers_of_the_day() -> None:
     assert (found["Errors"].text, found["Errors"].note) == ("1", "50 % of requests")
     assert found["Tokens"].text == "2,040"
     assert found["First token"].text.endswith("s")
-    assert (found["Cost"].text, found["Cost"].note) == ("$0.25", "and 1, price unknown")
+    assert (found["Cost"].text, found["Cost"].note) == ("$0.25", "1 request without a known price")
 
 
 def test_an_unknown_price_is_not_zero() -> None:
@@ -154,12 +154,12 @@ def test_checks_of_targets_are_not_among_the_requests(admin: Client) -> None:
     assert [share.name for share in today().routes] == ["fast"]
     text = page(admin)
     assert len(re.findall(r'href="/console/requests/\d+"', text)) == 1
-    assert "No request has failed." in text
+    assert "No failed requests." in text
 
 
 def test_checks_alone_are_no_first_request(admin: Client) -> None:
     store.write([used("check_1", key_prefix="check")])
-    assert "No request has come through yet." in page(admin)
+    assert "No requests yet." in page(admin)
     assert not steps()[-1].done
 
 
@@ -199,8 +199,8 @@ def test_the_demo_and_the_playground_are_no_steps_done() -> None:
 
 
 def test_a_viewer_is_not_told_to_do_what_only_admins_can(admin: Client, viewer: Client) -> None:
-    assert "What to do next" in page(admin)
-    assert "What to do next" not in page(viewer)
+    assert "Next steps" in page(admin)
+    assert "Next steps" not in page(viewer)
 
 
 def test_hostile_names_are_shown_harmlessly(admin: Client) -> None:
@@ -211,4 +211,4 @@ def test_hostile_names_are_shown_harmlessly(admin: Client) -> None:
 
 def test_trouble_with_the_registry_is_told(admin: Client) -> None:
     provider(credential_env="NOT_SET_ANYWHERE")
-    assert "The registry has 1 row that does not work as it stands." in page(admin)
+    assert "1 configuration entry has a problem." in page(admin)

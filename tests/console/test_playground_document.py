@@ -5,12 +5,28 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import msgspec
 import pytest
 
-from console.playground.columns import MOST_COLUMNS
-from console.playground.document import parse, parse_matrix
-from console.playground.reading import Invalid
-from gateway.canon.request import Image, Text, ToolCall, ToolResult
+from console.playground.messages import parse_turns, render_turns
+from console.playground.plan import MAX_COLUMNS
+from console.playground.plan_parser import parse, parse_matrix
+from console.playground.validation import FieldErrors, Invalid
+from gateway.canon.request import (
+    Audio,
+    CacheBreakpoint,
+    Citation,
+    Document,
+    Image,
+    Native,
+    Reasoning,
+    Refusal,
+    Signature,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
 
 PNG = base64.b64encode(b"\x89PNG not really").decode()
 
@@ -84,7 +100,7 @@ def test_anything_else_is_refused_and_no_crash(body: Any) -> None:
 
 
 def test_there_are_at_most_eight_columns() -> None:
-    assert "columns" in errors(document(columns=[{"model": "m"}] * (MOST_COLUMNS + 1)))
+    assert "columns" in errors(document(columns=[{"model": "m"}] * (MAX_COLUMNS + 1)))
 
 
 def test_a_picture_must_be_a_picture() -> None:
@@ -136,3 +152,68 @@ def test_a_matrix_does_not_grow_without_bounds() -> None:
     with pytest.raises(Invalid) as caught:
         parse_matrix(body)
     assert "repeat" in caught.value.errors
+
+
+# A conversation of the log, on its way through the page
+
+
+STATE = Signature(provider="anthropic", model="m", kind="signature", value="abc")
+TURNS = (
+    Turn(role="system", parts=(Text(text="Be brief."),)),
+    Turn(role="user", name="ada", parts=(Text(text="See", cache=CacheBreakpoint(ttl="1h")),)),
+    Turn(role="user", parts=(Image(url="https://example.com/a.png"), Image(data=PNG))),
+    Turn(
+        role="user",
+        parts=(
+            Document(title="a.pdf", parts=(Text(text="x"), Image(data=PNG))),
+            Audio(data="AA", format="wav"),
+        ),
+    ),
+    Turn(
+        role="assistant",
+        effort="low",
+        parts=(
+            Reasoning(text="Hm", signature=STATE),
+            Text(text="Look", citations=(Citation(url="https://example.com", start=0),)),
+            ToolCall(id="c1", name="t", arguments={"a": 1}),
+            ToolCall(id="c2", name="patch", raw="*** begin", custom=True, signature=STATE),
+            Refusal(text="No."),
+        ),
+    ),
+    Turn(
+        role="user",
+        parts=(
+            ToolResult(id="c1", parts=(Text(text="one"),)),
+            ToolResult(
+                id="c2", parts=(Text(text="two"), Image(data=PNG)), is_error=True, name="patch"
+            ),
+            Native(dialect="openai_responses", data={"type": "compaction", "id": "x"}),
+        ),
+    ),
+)
+
+
+def test_a_logged_conversation_goes_through_the_page_without_loss() -> None:
+    page = msgspec.json.decode(msgspec.json.encode(render_turns(TURNS)))
+    errors = FieldErrors()
+    assert parse_turns(errors, {"messages": page}) == TURNS
+    assert errors.messages == {}
+
+
+@pytest.mark.parametrize(
+    "exact",
+    [
+        {},
+        3,
+        {"class": "Turn"},
+        {"class": "Text"},
+        {"class": "Text", "text": 3},
+        {"class": "ToolResult", "id": "c", "parts": 3},
+        {"class": "ToolResult", "id": "c", "parts": [{"class": "No"}]},
+    ],
+    ids=str,
+)
+def test_a_part_that_cannot_be_read_is_refused(exact: Any) -> None:
+    part = {"type": "file", "label": "x", "exact": exact}
+    found = errors(document(messages=[{"role": "user", "content": [part]}]))
+    assert set(found) >= {"messages.0.content.0.exact"}

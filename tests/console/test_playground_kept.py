@@ -8,14 +8,22 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
-from console.playground import budget, keeper, scoreboard
-from console.playground.document import parse
-from console.playground.events import Log, decoded, encoded, packed, unpacked
-from console.playground.repeat import least, spread
+from console.playground import budget, history, run_store, scoreboard
+from console.playground.column_stats import fastest_column, spread
+from console.playground.events import (
+    EventLog,
+    compress_frames,
+    decode_events,
+    decompress_frames,
+    encode_event,
+)
+from console.playground.plan_parser import parse
 from gateway.models import RequestLog
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +46,7 @@ def document(prompt: str = "Hello") -> dict[str, Any]:
 
 def begun(user: User, prompt: str = "Hello") -> PlaygroundRun:
     body = document(prompt)
-    run = keeper.begin(user, parse(body), body)
+    run = run_store.begin(user, parse(body), body)
     return PlaygroundRun.objects.get(uuid=UUID(run.id))
 
 
@@ -59,25 +67,56 @@ def test_a_run_is_listed_by_its_last_question(ada: User) -> None:
 
 def test_a_finished_run_is_read_as_it_was_told(ada: User) -> None:
     body = document()
-    run = keeper.begin(ada, parse(body), body)
+    run = run_store.begin(ada, parse(body), body)
     run.emit("start", {"col": "A", "n": 0, "model": "one"})
     run.emit("delta", {"col": "A", "n": 0, "kind": "text", "text": "Hi\n\nthere"})
     run.summary = {"columns": []}
-    keeper.Keeper().save(run)
+    run_store.DatabaseRunStore().save(run)
     row = PlaygroundRun.objects.get(uuid=UUID(run.id))
-    assert row.ended is not None
-    (take,) = keeper.takes_of(row).of("A")
+    assert row.ended_at is not None
+    (take,) = run_store.results_of(row).of("A")
     assert (take.model, take.text) == ("one", "Hi\n\nthere")
-    assert [kind for kind, _ in decoded(unpacked(bytes(row.events)))][-1] == "done"
+    assert [kind for kind, _ in decode_events(decompress_frames(bytes(row.events)))][-1] == "done"
 
 
 def test_a_stop_from_elsewhere_reaches_the_process_of_the_run(ada: User) -> None:
     body = document()
-    run = keeper.begin(ada, parse(body), body)
-    assert keeper.Keeper().stops(run) == []
+    run = run_store.begin(ada, parse(body), body)
+    assert run_store.DatabaseRunStore().stops(run) == []
     for column in ("A", "A", "*"):
-        PlaygroundRun.objects.add_stop(UUID(run.id), column)
-    assert keeper.Keeper().stops(run) == ["A", "*"]
+        PlaygroundRun.objects.request_stop(UUID(run.id), column)
+    assert run_store.DatabaseRunStore().stops(run) == ["A", "*"]
+
+
+def test_a_run_is_running_while_its_process_says_so_and_interrupted_after(ada: User) -> None:
+    body = document()
+    run = run_store.begin(ada, parse(body), body)
+    long_ago = timezone.now() - dt.timedelta(minutes=5)
+    PlaygroundRun.objects.update(created_at=long_ago)
+
+    def status() -> str:
+        return str(history.page(ada, None)()["runs"][0]["status"])
+
+    assert status() == "Interrupted"
+    run_store.DatabaseRunStore().stops(run)
+    assert status() == "Running"
+    PlaygroundRun.objects.update(heartbeat_at=long_ago)
+    assert status() == "Interrupted"
+
+
+def test_the_events_of_a_run_that_died_with_its_process_end(ada: User, client: Client) -> None:
+    body = document()
+    run = run_store.begin(ada, parse(body), body)
+    PlaygroundRun.objects.update(created_at=timezone.now() - dt.timedelta(minutes=5))
+    client.force_login(ada)
+    answer = client.get(f"/console/playground/runs/{run.id}/events?after=7")
+
+    async def read() -> bytes:
+        return b"".join([part async for part in answer.streaming_content])
+
+    found = async_to_sync(read)().decode()
+    assert "event: done" in found
+    assert '"interrupted":true' in found.replace(" ", "")
 
 
 def test_only_the_newest_runs_of_a_person_are_kept(ada: User, vic: User) -> None:
@@ -98,25 +137,25 @@ def test_a_list_reads_neither_documents_nor_events(ada: User) -> None:
 
 
 def test_a_stored_stream_survives_packing_and_damage_is_told() -> None:
-    frames = [encoded(n, "delta", {"text": "line\n\nline ☃"}) for n in range(1, 4)]
-    blob = packed(frames)
-    assert unpacked(blob) == frames
-    assert unpacked(b"") == []
+    frames = [encode_event(n, "delta", {"text": "line\n\nline ☃"}) for n in range(1, 4)]
+    blob = compress_frames(frames)
+    assert decompress_frames(blob) == frames
+    assert decompress_frames(b"") == []
     for damaged in (blob[:-4], b"\0" + blob, blob[:10]):
         with pytest.raises(ValueError, match="stored run"):
-            unpacked(damaged)
+            decompress_frames(damaged)
 
 
 def test_a_stream_too_large_to_keep_is_cut_at_a_whole_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    frames = [encoded(n, "delta", {"text": "x" * 100}) for n in range(1, 10)]
-    monkeypatch.setattr("console.playground.events.KEEP_BYTES", 5 * len(frames[0]))
-    assert unpacked(packed(frames)) == frames[:5]
+    frames = [encode_event(n, "delta", {"text": "x" * 100}) for n in range(1, 10)]
+    monkeypatch.setattr("console.playground.events.MAX_STORED_BYTES", 5 * len(frames[0]))
+    assert decompress_frames(compress_frames(frames)) == frames[:5]
 
 
 async def test_followers_hear_every_event_once_and_the_end() -> None:
-    log = Log()
+    log = EventLog()
     log.add("run", {"id": "x"})
     heard = log.follow()
     assert b"event: run" in await anext(heard)
@@ -132,7 +171,7 @@ async def test_followers_hear_every_event_once_and_the_end() -> None:
 
 
 def test_versions_count_for_each_person_and_name(ada: User, vic: User) -> None:
-    keep = PlaygroundPreset.objects.keep
+    keep = PlaygroundPreset.objects.save_version
     kept = [keep(user, name, {}) for user in (ada, vic) for name in ("x", "x", "y")]
     assert [(p.owner_id == ada.pk, p.name, p.version) for p in kept] == [
         (True, "x", 1),
@@ -183,14 +222,14 @@ def test_what_is_spent_counts_for_its_person_and_day(ada: User, vic: User) -> No
     spent("2", budget.session_prefix(vic.pk) + "run-3-A")
     spent("2", f"playground-{ada.pk}0-run-4-A")
     assert budget.spent_usd(ada.pk) == Decimal("1.75")
-    assert budget.left_usd(ada.pk) == Decimal("3.25")
-    assert budget.left_usd(vic.pk) == Decimal(3)
+    assert budget.remaining_usd(ada.pk) == Decimal("3.25")
+    assert budget.remaining_usd(vic.pk) == Decimal(3)
 
 
 def test_more_than_the_limit_leaves_nothing(ada: User) -> None:
     spent("7", budget.session_prefix(ada.pk) + "run-1-A")
-    assert budget.left_usd(ada.pk) == 0
-    assert "$5" in budget.spent_words()
+    assert budget.remaining_usd(ada.pk) == 0
+    assert "$5" in budget.budget_exceeded_message()
 
 
 # --- medians --------------------------------------------------------------------------------
@@ -214,6 +253,6 @@ def test_nobody_is_fastest_alone_or_among_equals() -> None:
     def column(col: str, value: float | None) -> dict[str, Any]:
         return {"col": col, "total_ms": None if value is None else {"median": value}}
 
-    assert least([column("A", 5), column("B", 3), column("C", None)], "total_ms") == "B"
-    assert least([column("A", 5)], "total_ms") is None
-    assert least([column("A", 5), column("B", 5)], "total_ms") is None
+    assert fastest_column([column("A", 5), column("B", 3), column("C", None)], "total_ms") == "B"
+    assert fastest_column([column("A", 5)], "total_ms") is None
+    assert fastest_column([column("A", 5), column("B", 5)], "total_ms") is None

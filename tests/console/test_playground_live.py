@@ -109,7 +109,7 @@ def test_the_page_knows_models_dialects_and_samples(ada: httpx.Client) -> None:
     assert models["demo/demo-fast"]["kind"] == "model"
     assert models["demo"]["provider"] == "demo"
     assert {d["id"] for d in found["dialects"]} == set(OFFERED)
-    assert {row["id"] for row in found["languages"]} == set(code.LANGS)
+    assert {row["id"] for row in found["languages"]} == set(code.RENDERERS)
     assert found["budget"]["limit_usd"] == 5
     assert found["run"] is None and found["settings"] is None
     assert found["samples"]
@@ -275,7 +275,7 @@ def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
     told = ada.get(path + "anthropic_messages").json()
     assert told["client_request"]["system"][0]["text"] == "Be brief."
     assert told["client_request"]["max_tokens"] > 0
-    assert "params.seed" in [row["field"] for row in told["settings_lost"]]
+    assert "params.seed" in [row["field"] for row in told["dropped_settings"]]
     assert told["upstream_request"]["messages"][0]["role"] in {"system", "developer"}
     assert told["upstream_request"]["model"] == "demo-fast"
     assert told["response"]["type"] == "message"
@@ -300,7 +300,7 @@ def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
     assert ada.get(path + "klingon").status_code == 400
 
 
-@pytest.mark.parametrize("lang", [name for name in code.LANGS if name.startswith("python")])
+@pytest.mark.parametrize("lang", [name for name in code.RENDERERS if name.startswith("python")])
 def test_the_python_it_gives_runs_and_asks_the_same(
     ada: httpx.Client, key: str, lang: str, tmp_path: Path
 ) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from console.dialects import OFFERED
-from console.playground.document import parse, parse_matrix
-from console.playground.events import decoded
-from console.playground.run import Run, running
-from console.playground.takes import Takes, collected
+from console.playground.events import decode_events
+from console.playground.plan_parser import parse, parse_matrix
+from console.playground.results import RunResults, collect_results
+from console.playground.run import Run, active_run
 from gateway.providers.catalog import PRESETS
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
 from tests.relay.harness import Gateway, gateway
@@ -88,20 +88,20 @@ def made(document: Json, **more: Any) -> tuple[Run, Remembers]:
 
 async def read(run: Run) -> list[tuple[str, Json]]:
     frames = b"".join([part async for part in run.stream()])
-    return list(decoded([part + b"\n\n" for part in frames.split(b"\n\n") if part]))
+    return list(decode_events([part + b"\n\n" for part in frames.split(b"\n\n") if part]))
 
 
-async def answers(document: Json, **more: Any) -> tuple[list[tuple[str, Json]], Takes]:
+async def answers(document: Json, **more: Any) -> tuple[list[tuple[str, Json]], RunResults]:
     run, store = made(document, **more)
     async with asyncio.timeout(60):
         events = await read(run)
     assert events[0][0] == "run"
     assert [kind for kind, _ in events[-2:]] == ["summary", "done"]
     assert store.saved == [run]
-    return events, collected(events)
+    return events, collect_results(events)
 
 
-def one(takes: Takes, col: str) -> Any:
+def one(takes: RunResults, col: str) -> Any:
     (take,) = takes.of(col)
     return take
 
@@ -347,11 +347,11 @@ async def test_a_call_without_a_mock_ends_the_answer(live: Gateway) -> None:
 async def test_one_column_is_stopped_and_the_others_go_on(live: Gateway) -> None:
     run, _ = made(body("demo/demo-stall@1ms", "demo/demo@20ms"))
     reading = asyncio.create_task(read(run))
-    while not any(take.text for take in run.takes.of("A")):
+    while not any(take.text for take in run.results.of("A")):
         await asyncio.sleep(0.01)
     run.stop("A")
     async with asyncio.timeout(60):
-        takes = collected(await reading)
+        takes = collect_results(await reading)
     assert one(takes, "A").end["status"] == "stopped"
     assert one(takes, "A").text
     assert one(takes, "B").end["status"] == "ok"
@@ -368,7 +368,7 @@ async def test_a_reader_that_leaves_ends_the_run_at_once(live: Gateway) -> None:
     await run.wait()
     assert time.perf_counter() - left < 10, "not when the models are done"
     assert store.saved == [run]
-    assert {take.end["status"] for take in run.takes.all.values() if take.end} == {"stopped"}
+    assert {take.end["status"] for take in run.results.by_key.values() if take.end} == {"stopped"}
     rows = await live.rows(2)
     assert {row.outcome for row in rows} == {"client_closed"}
 
@@ -376,7 +376,7 @@ async def test_a_reader_that_leaves_ends_the_run_at_once(live: Gateway) -> None:
 async def test_an_answer_without_an_end_is_ended(
     live: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.playground.ear.MOST_CHARS", 60)
+    monkeypatch.setattr("console.playground.stream_listener.MAX_CHARS", 60)
     _, takes = await answers(body("demo/demo@1ms", "demo/demo-stall@1ms", prompt="x" * 100))
     end = one(takes, "A").end
     assert (end["status"], end["error_kind"]) == ("error", "too_large")
@@ -386,10 +386,10 @@ async def test_an_answer_without_an_end_is_ended(
 async def test_another_process_can_stop_a_column(live: Gateway) -> None:
     run, store = made(body("demo/demo-stall@1ms"))
     reading = asyncio.create_task(read(run))
-    await until_in_loop(lambda: any(take.text for take in run.takes.of("A")))
+    await until_in_loop(lambda: any(take.text for take in run.results.of("A")))
     store.asked = ["*"]
     async with asyncio.timeout(60):
-        takes = collected(await reading)
+        takes = collect_results(await reading)
     assert one(takes, "A").end["status"] == "stopped"
 
 
@@ -427,7 +427,7 @@ async def test_a_matrix_says_which_cases_failed_and_which_differ(live: Gateway) 
         ],
     }
     events, takes = await answers(document)
-    assert set(takes.all) == {(0, "A", 0), (0, "B", 0), (1, "A", 0), (1, "B", 0)}
+    assert set(takes.by_key) == {(0, "A", 0), (0, "B", 0), (1, "A", 0), (1, "B", 0)}
     summary = next(data for kind, data in events if kind == "summary")
     words, schema = summary["cases"]
     assert (words["name"], words["failed"]) == ("words", [])
@@ -436,7 +436,7 @@ async def test_a_matrix_says_which_cases_failed_and_which_differ(live: Gateway) 
 
 
 async def test_money_that_is_spent_ends_the_run_with_words(live: Gateway) -> None:
-    _, takes = await answers(body("demo/demo-fast"), left_usd=0.0)
+    _, takes = await answers(body("demo/demo-fast"), remaining_usd=0.0)
     end = one(takes, "A").end
     assert end["status"] == "refused"
     assert "budget" in end["error"]
@@ -454,7 +454,7 @@ async def test_a_stream_can_be_read_on_from_any_event(live: Gateway) -> None:
         rest = b"".join([part async for part in run.log.follow(after)])
         assert rest == b"".join(run.log.frames[after:])
         assert whole.endswith(rest)
-    assert running("run-1") is None
+    assert active_run("run-1") is None
 
 
 async def test_all_eight_columns_begin_within_150_ms_of_each_other(live: Gateway) -> None:

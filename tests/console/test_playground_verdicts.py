@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from console.playground import verdicts
-from console.playground.columns import Expected, Tool
-from console.playground.partial import Broken, read
-from console.playground.schemas import fault, wrong_schema
-from console.playground.takes import Called
+from console.playground.partial_json import InvalidJson, parse_partial
+from console.playground.plan import ExpectedCall, Tool
+from console.playground.results import ReceivedToolCall
+from console.playground.schemas import first_violation, schema_error
 
 PERSON = {
     "type": "object",
@@ -28,8 +28,8 @@ CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required"
 WEATHER = Tool(name="get_weather", schema=CITY)
 
 
-def call(name: str = "get_weather", **arguments: Any) -> Called:
-    return Called(id=f"call_{name}", name=name, arguments=json.dumps(arguments))
+def call(name: str = "get_weather", **arguments: Any) -> ReceivedToolCall:
+    return ReceivedToolCall(id=f"call_{name}", name=name, arguments=json.dumps(arguments))
 
 
 # --- a text that is still being written -------------------------------------------------------
@@ -51,29 +51,29 @@ def call(name: str = "get_weather", **arguments: Any) -> Called:
     ],
 )
 def test_the_value_so_far_says_what_of_it_is_open(text: str, value: Any, still_open: set) -> None:
-    partial = read(text)
+    partial = parse_partial(text)
     assert partial.value == value
-    assert partial.open == still_open
+    assert partial.incomplete_paths == still_open
 
 
 def test_every_beginning_of_a_json_text_can_be_read() -> None:
     value = {"a": [1.5, -2e3, True, None, 'x"\\\n\u20ac😀'], "b": {"c": {}, "d": []}, "": ""}
     text = json.dumps(value)
     for end in range(1, len(text)):
-        read(text[:end])
-    assert read(text).value == value
-    assert not read(text).open
+        parse_partial(text[:end])
+    assert parse_partial(text).value == value
+    assert not parse_partial(text).incomplete_paths
 
 
 @pytest.mark.parametrize("text", ["Sure! Here", "```json\n{", '{"a" 1', "[1 2", "{a: 1}", "{} {}"])
 def test_what_can_not_become_json_is_known_at_once(text: str) -> None:
-    with pytest.raises(Broken):
-        read(text)
+    with pytest.raises(InvalidJson):
+        parse_partial(text)
 
 
 def test_a_very_deep_answer_does_not_end_the_reader() -> None:
-    with pytest.raises(Broken):
-        read("[" * 100_000)
+    with pytest.raises(InvalidJson):
+        parse_partial("[" * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_very_deep_answer_does_not_end_the_reader() -> None:
     ],
 )
 def test_nothing_is_wrong_while_it_can_still_become_right(text: str) -> None:
-    verdict = verdicts.while_written(text, PERSON)
+    verdict = verdicts.check_partial_text(text, PERSON)
     assert (verdict["ok"], verdict["final"]) == (True, False)
 
 
@@ -104,7 +104,7 @@ def test_nothing_is_wrong_while_it_can_still_become_right(text: str) -> None:
     ],
 )
 def test_what_can_not_heal_any_more_is_told_while_writing(text: str, path: str) -> None:
-    verdict = verdicts.while_written(text, PERSON)
+    verdict = verdicts.check_partial_text(text, PERSON)
     assert verdict["ok"] is False
     assert verdict["path"] == path
     assert verdict["message"]
@@ -114,7 +114,7 @@ def test_what_can_not_heal_any_more_is_told_while_writing(text: str, path: str) 
 
 
 def test_a_valid_answer_is_valid() -> None:
-    verdict = verdicts.at_the_end('{"name": "Ada", "born": 1815}', PERSON)
+    verdict = verdicts.check_complete_text('{"name": "Ada", "born": 1815}', PERSON)
     assert (verdict["ok"], verdict["final"]) == (True, True)
     assert (verdict["fields"], verdict["total"]) == (2, 3)
 
@@ -130,7 +130,7 @@ def test_a_valid_answer_is_valid() -> None:
     ],
 )
 def test_the_first_error_has_its_path(text: str, path: str, words: str) -> None:
-    verdict = verdicts.at_the_end(text, PERSON)
+    verdict = verdicts.check_complete_text(text, PERSON)
     assert (verdict["ok"], verdict["path"]) == (False, path)
     assert words in verdict["message"]
 
@@ -138,14 +138,14 @@ def test_the_first_error_has_its_path(text: str, path: str, words: str) -> None:
 def test_no_reference_of_a_schema_is_fetched() -> None:
     """A `$ref` to an address would let whoever writes a schema make the server call it."""
     schema = {"$ref": "http://127.0.0.1:9/secret.json"}
-    assert wrong_schema(schema) is None
-    found = fault({}, schema, frozenset())
+    assert schema_error(schema) is None
+    found = first_violation({}, schema, frozenset())
     assert found is not None
     assert "reference" in found.message
 
 
 def test_a_schema_that_refers_to_itself_without_end_is_a_fault_and_no_crash() -> None:
-    found = fault({}, {"$ref": "#"}, frozenset())
+    found = first_violation({}, {"$ref": "#"}, frozenset())
     assert found is not None
     assert "itself" in found.message
 
@@ -174,10 +174,10 @@ def doubling(depth: int) -> dict[str, Any]:
 def test_no_schema_holds_the_gateway_up(schema: dict[str, Any], value: Any) -> None:
     """Any signed-in viewer may write one, and it is checked in the gateway's own loop."""
     began = time.thread_time()
-    found = fault(value, schema, frozenset())
+    found = first_violation(value, schema, frozenset())
     assert time.thread_time() - began < 1.5
     assert found is not None
-    assert "too long to check" in found.message
+    assert "takes too long" in found.message
 
 
 def test_patterns_are_checked_as_they_are_in_json_schema() -> None:
@@ -186,28 +186,28 @@ def test_patterns_are_checked_as_they_are_in_json_schema() -> None:
         "patternProperties": {"^x-": {"type": "integer"}},
         "additionalProperties": False,
     }
-    assert fault({"id": "ab12", "x-n": 1}, schema, frozenset()) is None
+    assert first_violation({"id": "ab12", "x-n": 1}, schema, frozenset()) is None
     for value, path in (({"id": "AB"}, "/id"), ({"x-n": "1"}, "/x-n"), ({"other": 1}, "")):
-        found = fault(value, schema, frozenset())
+        found = first_violation(value, schema, frozenset())
         assert found is not None
         assert found.path == path
 
 
 def test_a_wrong_schema_is_told_where() -> None:
-    assert "properties/a/type" in (wrong_schema({"properties": {"a": {"type": "strin"}}}) or "")
-    assert wrong_schema([]) is not None
-    assert "100 kB" in (wrong_schema({"description": "x" * 100_001}) or "")
-    assert "unevaluated" in (wrong_schema({"unevaluatedProperties": False}) or "")
+    assert "properties/a/type" in (schema_error({"properties": {"a": {"type": "strin"}}}) or "")
+    assert schema_error([]) is not None
+    assert "100 kB" in (schema_error({"description": "x" * 100_001}) or "")
+    assert "unevaluated" in (schema_error({"unevaluatedProperties": False}) or "")
 
 
 # --- tools --------------------------------------------------------------------------------------
 
 
-def judged(calls: list[Called], *expected: Expected) -> dict[str, Any] | None:
-    return verdicts.tools(calls, (WEATHER,), expected, final=True)
+def judged(calls: list[ReceivedToolCall], *expected: ExpectedCall) -> dict[str, Any] | None:
+    return verdicts.check_tool_calls(calls, (WEATHER,), expected, final=True)
 
 
-PARIS = Expected(name="get_weather", arguments={"city": "Paris"})
+PARIS = ExpectedCall(name="get_weather", arguments={"city": "Paris"})
 
 
 def test_the_right_call_with_equal_arguments_is_right() -> None:
@@ -250,14 +250,14 @@ def test_a_call_too_many_is_not_right() -> None:
 
 
 def test_expectations_are_matched_in_any_order() -> None:
-    rome = Expected(name="get_weather", arguments={"city": "Rome"})
+    rome = ExpectedCall(name="get_weather", arguments={"city": "Rome"})
     verdict = judged([call(city="Rome"), call(city="Paris")], PARIS, rome)
     assert verdict is not None
     assert (verdict["ok"], verdict["correct"]) == (True, 2)
 
 
 def test_arguments_that_are_no_json_are_told() -> None:
-    verdict = judged([Called(id="c", name="get_weather", arguments='{"city": "Par')])
+    verdict = judged([ReceivedToolCall(id="c", name="get_weather", arguments='{"city": "Par')])
     assert verdict is not None
     assert (verdict["ok"], verdict["calls"][0]["problem"]) == (False, "json")
 
@@ -278,4 +278,4 @@ def test_without_expectations_and_calls_there_is_no_verdict() -> None:
     ],
 )
 def test_equal_means_equal_as_json(left: Any, right: Any, equal: bool) -> None:
-    assert verdicts.same(left, right) is equal
+    assert verdicts.json_equal(left, right) is equal

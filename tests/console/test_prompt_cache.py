@@ -16,10 +16,10 @@ from django.urls import reverse
 
 from console.pages.requests import sessions
 from console.pages.requests.cache_guard import Finding, guard_of
-from console.prompt_cache.prefix import differing, pieces, split
+from console.prompt_cache.prefix import common_prefix, prompt_segments, text_difference
 from gateway import store
 from gateway.models import RequestLog
-from gateway.relay.entry import Attempt, Bodies
+from gateway.relay.exchange.log_record import Attempt, Bodies
 from tests.store.factories import entry, model, provider
 
 MODEL = "claude-sonnet-4-5"
@@ -130,14 +130,18 @@ def test_a_date_in_the_system_prompt_is_found_and_priced(
     log(claude_code(3), 20_000, 0)
     log(claude_code(4, day="2026-11-21"), 18_300, 2_000)
     (finding,) = found()
-    broken = finding.broken
-    assert (broken.kind, broken.place, broken.part) == ("system", "system[1]", "system")
-    assert (broken.old, broken.new) == ("2026-11-20", "2026-11-21")
-    assert broken.lead.endswith("Today's date: ")
-    assert (broken.expected, broken.cached, broken.lost) == (20_004, 2_000, 18_004)
+    broken = finding.cache_break
+    assert (broken.kind, broken.path, broken.part) == ("system", "system[1]", "system")
+    assert (broken.old_text, broken.new_text) == ("2026-11-20", "2026-11-21")
+    assert broken.prefix_text.endswith("Today's date: ")
+    assert (broken.expected_tokens, broken.cached_tokens, broken.missed_tokens) == (
+        20_004,
+        2_000,
+        18_004,
+    )
     # 18,004 tokens written at 3.75 instead of read at 0.30, a million.
-    assert broken.usd == Decimal(18_004) * (Decimal("3.75") - Decimal("0.3")) / 1_000_000
-    assert "a date or a time" in finding.advice.lower()
+    assert broken.extra_usd == Decimal(18_004) * (Decimal("3.75") - Decimal("0.3")) / 1_000_000
+    assert "a date or time" in finding.advice.lower()
 
 
 def test_tools_in_another_order_are_told_from_other_tools(
@@ -148,8 +152,8 @@ def test_tools_in_another_order_are_told_from_other_tools(
     log(claude_code(2), 20_000, 0)
     log(reordered, 20_500, 0)
     (finding,) = found()
-    assert finding.broken.kind == "order"
-    assert (finding.broken.old, finding.broken.new) == (
+    assert finding.cache_break.kind == "order"
+    assert (finding.cache_break.old_text, finding.cache_break.new_text) == (
         "Bash, Edit, Read, Grep",
         "Grep, Read, Edit, Bash",
     )
@@ -161,7 +165,15 @@ def test_a_tool_that_came_is_named(claude: None, log: Callable[..., None]) -> No
     log(claude_code(2), 20_000, 0)
     log(more, 20_500, 0)
     (finding,) = found()
-    assert (finding.broken.kind, finding.broken.old, finding.broken.new) == ("tool", "", "WebFetch")
+    assert (
+        finding.cache_break.kind,
+        finding.cache_break.old_text,
+        finding.cache_break.new_text,
+    ) == (
+        "tool",
+        "",
+        "WebFetch",
+    )
 
 
 def test_a_tool_whose_words_changed_shows_them(claude: None, log: Callable[..., None]) -> None:
@@ -170,8 +182,8 @@ def test_a_tool_whose_words_changed_shows_them(claude: None, log: Callable[..., 
     log(claude_code(2), 20_000, 0)
     log(other, 14_000, 6_000)
     (finding,) = found()
-    assert (finding.broken.kind, finding.broken.name) == ("tool", "Read")
-    assert "Updated at 10:42." in finding.broken.new
+    assert (finding.cache_break.kind, finding.cache_break.name) == ("tool", "Read")
+    assert "Updated at 10:42." in finding.cache_break.new_text
 
 
 def test_a_fallback_to_another_model_is_said_to_be_one(
@@ -189,10 +201,13 @@ def test_a_fallback_to_another_model_is_said_to_be_one(
     log(claude_code(2), 20_000, 0)
     log(claude_code(3), 20_500, 0, provider="other", model="claude-opus-4-6", attempts=attempts)
     (finding,) = found()
-    assert finding.broken.kind == "target"
+    assert finding.cache_break.kind == "target"
     assert "overloaded" in finding.advice
     # At the price of the model that answered.
-    assert finding.broken.usd == Decimal(20_004) * (Decimal("6.25") - Decimal("0.5")) / 1_000_000
+    assert (
+        finding.cache_break.extra_usd
+        == Decimal(20_004) * (Decimal("6.25") - Decimal("0.5")) / 1_000_000
+    )
 
 
 def test_an_earlier_message_that_was_rewritten_is_found(
@@ -203,7 +218,10 @@ def test_an_earlier_message_that_was_rewritten_is_found(
     log(claude_code(3), 20_000, 0)
     log(changed, 15_000, 5_500)
     (finding,) = found()
-    assert (finding.broken.kind, finding.broken.place) == ("message", "messages[2].content[0]")
+    assert (finding.cache_break.kind, finding.cache_break.path) == (
+        "message",
+        "messages[2].content[0]",
+    )
 
 
 def test_marks_that_are_gone_are_told(claude: None, log: Callable[..., None]) -> None:
@@ -217,9 +235,11 @@ def test_marks_that_are_gone_are_told(claude: None, log: Callable[..., None]) ->
     log(claude_code(2), 20_000, 0)
     log(bare, 0, 0, input_tokens=20_500)
     (finding,) = found()
-    assert finding.broken.kind == "marks"
+    assert finding.cache_break.kind == "breakpoints_removed"
     # Paid as plain input.
-    assert finding.broken.usd == Decimal(20_004) * (Decimal(3) - Decimal("0.3")) / 1_000_000
+    assert (
+        finding.cache_break.extra_usd == Decimal(20_004) * (Decimal(3) - Decimal("0.3")) / 1_000_000
+    )
 
 
 @pytest.mark.parametrize(("idle", "kind"), [(30, "missed"), (1200, "expired")])
@@ -229,7 +249,7 @@ def test_the_same_prompt_without_the_cache_is_late_or_the_providers_doing(
     start = time.time() - 3000
     log(claude_code(2), 20_000, 0, started_at=start)
     log(claude_code(3), 20_500, 0, started_at=start + idle)
-    assert [finding.broken.kind for finding in found()] == [kind]
+    assert [finding.cache_break.kind for finding in found()] == [kind]
 
 
 def test_a_sub_agent_between_two_turns_breaks_nothing(
@@ -253,14 +273,22 @@ def test_a_provider_that_does_not_count_cached_tokens_gets_no_price(
     assert found() == []
     log(claude_code(4, day="2026-11-21"), 0, None, input_tokens=20_800, **values)
     (finding,) = found()
-    assert (finding.broken.kind, finding.broken.lost, finding.broken.usd) == ("system", None, None)
+    assert (
+        finding.cache_break.kind,
+        finding.cache_break.missed_tokens,
+        finding.cache_break.extra_usd,
+    ) == (
+        "system",
+        None,
+        None,
+    )
 
 
 def test_a_price_that_nobody_knows_leaves_the_cost_unknown(log: Callable[..., None]) -> None:
     log(claude_code(2), 20_000, 0, provider="gone")
     log(claude_code(3, day="2026-11-21"), 20_400, 0, provider="gone")
     (finding,) = found()
-    assert (finding.broken.lost, finding.broken.usd) == (20_004, None)
+    assert (finding.cache_break.missed_tokens, finding.cache_break.extra_usd) == (20_004, None)
 
 
 def test_responses_are_read_too(log: Callable[..., None]) -> None:
@@ -271,8 +299,8 @@ def test_responses_are_read_too(log: Callable[..., None]) -> None:
     log(codex(3), 0, 19_968, **values)
     log(changed, 0, 0, **values)
     (finding,) = found()
-    assert (finding.broken.kind, finding.broken.place) == ("system", "instructions")
-    assert (finding.broken.old, finding.broken.new) == ("Codex.", "Codex!")
+    assert (finding.cache_break.kind, finding.cache_break.path) == ("system", "instructions")
+    assert (finding.cache_break.old_text, finding.cache_break.new_text) == ("Codex.", "Codex!")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"messages": 5, "tools": {"a": 1}}', b"\xff"])
@@ -300,7 +328,7 @@ def test_the_page_tells_it_in_words_to_those_who_may_read_bodies(
     text = ada.get(page).content.decode()
     assert "The system prompt changed" in text
     assert "<del>2026-11-20</del><ins>2026-11-21</ins>" in text
-    assert "18,004 were paid in full" in text
+    assert "18,004 were billed in full" in text
     hidden = vic.get(page).content.decode()
     assert "The system prompt changed" not in hidden
 
@@ -310,16 +338,16 @@ def test_the_page_tells_it_in_words_to_those_who_may_read_bodies(
 
 def test_the_order_is_that_of_caches_and_marks_are_no_part_of_it() -> None:
     body = claude_code(2)
-    parts = [piece.part for piece in pieces(body)]
+    parts = [piece.part for piece in prompt_segments(body)]
     assert parts == ["tools"] * 4 + ["system"] * 2 + ["messages"] * 3
-    assert sum(piece.marked for piece in pieces(body)) == 2
-    assert not any("cache_control" in piece.text for piece in pieces(body))
+    assert sum(piece.has_breakpoint for piece in prompt_segments(body)) == 2
+    assert not any("cache_control" in piece.text for piece in prompt_segments(body))
 
 
 def test_a_text_and_one_block_of_it_are_the_same() -> None:
     one = {"messages": [{"role": "user", "content": "Hi"}]}
     other = {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
-    assert split(pieces(one), pieces(other)).pieces == 1
+    assert common_prefix(prompt_segments(one), prompt_segments(other)).segments == 1
 
 
 def test_gemini_and_chat_are_taken_apart() -> None:
@@ -328,17 +356,19 @@ def test_gemini_and_chat_are_taken_apart() -> None:
         "tools": [{"functionDeclarations": [{"name": "a"}, {"name": "b"}]}],
         "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
     }
-    assert [p.part for p in pieces(gemini)] == ["tools", "tools", "system", "messages"]
+    assert [p.part for p in prompt_segments(gemini)] == ["tools", "tools", "system", "messages"]
     chat = {
         "messages": [{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Hi"}]
     }
-    assert [p.part for p in pieces(chat)] == ["system", "messages"]
+    assert [p.part for p in prompt_segments(chat)] == ["system", "messages"]
 
 
 def test_the_place_of_a_difference_is_short_and_has_what_is_around_it() -> None:
-    lead, old, new, rest = differing("a" * 500 + "xy" + "b" * 500, "a" * 500 + "z" + "b" * 500)
+    lead, old, new, rest = text_difference(
+        "a" * 500 + "xy" + "b" * 500, "a" * 500 + "z" + "b" * 500
+    )
     assert (lead, old, new, rest) == ("a" * 60, "xy", "z", "b" * 60)
-    assert len(differing("a" + "x" * 900, "a")[1]) == 241
+    assert len(text_difference("a" + "x" * 900, "a")[1]) == 241
 
 
 @pytest.mark.parametrize(
@@ -351,4 +381,4 @@ def test_the_place_of_a_difference_is_short_and_has_what_is_around_it() -> None:
     ],
 )
 def test_whole_words_are_shown(old: str, new: str, found: tuple[str, str, str, str]) -> None:
-    assert differing(old, new) == found
+    assert text_difference(old, new) == found

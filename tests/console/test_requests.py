@@ -18,15 +18,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.pages.requests import find, sessions
+from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import histogram
 from console.pages.requests.query import parse
 from gateway import store
 from gateway.management.seed_requests import seed
 from gateway.models import RequestBody, RequestLog
-from gateway.relay import translate
-from gateway.relay.entry import Attempt, Bodies, Chunk
-from tests.store.factories import bodies, entry
+from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
+from gateway.simulate import translate
+from tests.store.factories import asked, bodies, entry
 from tests.store.test_lost import hedged
 
 
@@ -114,7 +114,7 @@ def detail(client: Client, row: RequestLog, query: str = "") -> str:
 
 
 def found(query: str, span: str = "all") -> list[str]:
-    rows = find.page(parse(query, span, timezone.now())).rows
+    rows = log_search.page(parse(query, span, timezone.now())).rows
     return [row.request_id for row in rows]
 
 
@@ -128,7 +128,7 @@ def test_the_page_asks_for_a_sign_in(db: None):
 
 
 def test_an_empty_log_says_what_to_do(ada: Client):
-    assert "The first request appears here" in page(ada)
+    assert "The first one appears here" in page(ada)
 
 
 def test_the_list_never_reads_bodies(ada: Client, django_assert_max_num_queries: Any):
@@ -226,7 +226,7 @@ def test_pages_follow_each_other_without_gaps(db: None):
     got: list[int] = []
     cursor = None
     while True:
-        one = find.page(search, cursor)
+        one = log_search.page(search, cursor)
         got += [row.pk for row in one.rows]
         cursor = one.next
         if cursor is None:
@@ -249,8 +249,8 @@ def test_a_long_log_gives_what_a_plain_query_gives(db: None, query: str):
     for _ in seed(3000, until=time.time() - 5, span_s=90_000):
         pass
     search = parse(query, "24h", timezone.now())
-    got = [row.pk for rows, _ in find.walk(search, None) for row in rows]
-    plain = find._narrowed(RequestLog.objects.all(), search)
+    got = [row.pk for rows, _ in log_search.walk(search, None) for row in rows]
+    plain = log_search._filter_rows(RequestLog.objects.all(), search)
     assert got == list(plain.order_by("-pk").values_list("pk", flat=True)[: len(got)])
     assert len(got) == min(plain.count(), len(got)) > 0 or plain.count() == 0
 
@@ -258,16 +258,16 @@ def test_a_long_log_gives_what_a_plain_query_gives(db: None, query: str):
 def test_a_search_that_runs_out_of_time_can_be_carried_on(db: None, monkeypatch: Any, ada: Client):
     for _ in seed(800, until=time.time() - 5, span_s=3000):
         pass
-    monkeypatch.setattr(find, "BUDGET_S", 0.0)
+    monkeypatch.setattr(log_search, "BUDGET_S", 0.0)
     logged("wanted_not", status=200)
-    search = parse("asked:nothing", "all", timezone.now())
-    one = find.page(search)
+    search = parse("requested:nothing", "all", timezone.now())
+    one = log_search.page(search)
     assert one.rows == []
     assert one.reached is not None
-    assert "Look further back" in page(ada, "q=asked:nothing&range=all")
+    assert "Search further back" in page(ada, "q=requested:nothing&range=all")
     cursor = one.next
     while cursor is not None:  # ids need not begin at 1: sequences outlive other tests
-        before, cursor = cursor, find.page(search, cursor).next
+        before, cursor = cursor, log_search.page(search, cursor).next
         assert cursor is None or cursor < before
 
 
@@ -339,7 +339,7 @@ def test_a_long_range_is_measured_by_ids(db: None, monkeypatch: Any):
     now = timezone.now()
     search = parse("", "24h", now)
     exact = histogram(search, now)
-    monkeypatch.setattr(module, "_FEW", 10)
+    monkeypatch.setattr(module, "_MAX_COUNTED_ROWS", 10)
     measured = histogram(search, now)
     assert exact is not None
     assert measured is not None
@@ -362,7 +362,7 @@ def test_a_session_shows_how_its_prompt_grows(ada: Client):
     logged("a", session="s1", input_tokens=100, output_tokens=5)
     row = logged("b", session="s1", input_tokens=50, cache_read_tokens=100, output_tokens=7)
     steps = sessions.session("s1").steps
-    assert [(s.input, s.cached, s.fresh, s.new) for s in steps] == [
+    assert [(s.input, s.cached, s.uncached_input, s.added_input) for s in steps] == [
         (100, 0, 100, None),
         (150, 100, 50, 50),
     ]
@@ -416,7 +416,7 @@ def test_attempts_are_told(ada: Client):
         ),
     ]
     shown = detail(ada, logged(attempts=attempts, duration_ms=1000.0))
-    for text in ("529 overloaded, 0.24 s", "not called: cooling down", "answered"):
+    for text in ("529 overloaded, 0.24 s", "skipped: cooling down", "responded"):
         assert text in shown
 
 
@@ -425,7 +425,7 @@ def test_the_way_to_the_neighbours_keeps_to_the_search(ada: Client):
     shown = detail(ada, rows[2], "q=model:other&range=all")
     assert f"{reverse('request', args=[rows[4].pk])}?" in shown
     assert f"{reverse('request', args=[rows[0].pk])}?" in shown
-    assert find.neighbours(parse("model:other", "all", timezone.now()), rows[4].pk) == (
+    assert log_search.neighbours(parse("model:other", "all", timezone.now()), rows[4].pk) == (
         None,
         rows[2].pk,
     )
@@ -435,7 +435,7 @@ def test_the_translation_shows_both_sides_with_marks(ada: Client):
     shown = detail(ada, translated(), "tab=translation")
     for text in (
         "Client sent",
-        "Upstream got",
+        "Upstream received",
         "/top_k",
         "no equivalent",
         "/max_completion_tokens",
@@ -448,7 +448,7 @@ def test_the_translation_shows_both_sides_with_marks(ada: Client):
 
 def test_the_translation_of_the_answer(ada: Client):
     shown = detail(ada, translated(), "tab=translation&side=response")
-    for text in ("Upstream answered", "Client got", "/choices/0/message/content"):
+    for text in ("Upstream sent", "Client received", "/choices/0/message/content"):
         assert text in shown
 
 
@@ -486,7 +486,7 @@ def test_a_stream_stands_event_by_event(ada: Client):
         upstream_dialect="openai_chat",
     )
     shown = detail(ada, row, "tab=stream")
-    for text in ("chat.completion.chunk", "message_start", "0.90 s of silence"):
+    for text in ("chat.completion.chunk", "message_start", "No events for 0.90 s"):
         assert text in shown
     assert "Hi" in detail(ada, row, "tab=response")
 
@@ -494,11 +494,12 @@ def test_a_stream_stands_event_by_event(ada: Client):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"no_bodies": "off"}, "keeping bodies is off"),
-        ({"no_bodies": "pressure"}, "queue was full"),
-        ({"no_bodies": "size"}, "too large for"),
+        ({"bodies_omitted": "off"}, "body logging is off"),
+        ({"bodies_omitted": "rejected"}, "rejected before"),
+        ({"bodies_omitted": "pressure"}, "queue was full"),
+        ({"bodies_omitted": "size"}, "too large for"),
         ({"started_at": 1_600_000_000.0}, "Expired on"),
-        ({}, "nothing was recorded"),
+        ({}, "never recorded"),
     ],
 )
 @pytest.mark.parametrize("tab", ["translation", "response", "headers"])
@@ -506,9 +507,22 @@ def test_what_is_not_stored_is_said_truly(ada: Client, values: Any, words: str, 
     assert words in detail(ada, logged(**values), f"tab={tab}")
 
 
+ANSWERED = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat", status=200)
+
+
+def test_a_rejected_request_has_no_translation_mode(ada: Client) -> None:
+    answered = logged("req_answered", attempts=[ANSWERED])
+    assert "non-streaming, translated" in detail(ada, answered, "tab=overview")
+    rejected = detail(
+        ada, logged("req_rejected", attempts=[], bodies_omitted="rejected"), "tab=overview"
+    )
+    assert "non-streaming" in rejected
+    assert "translated" not in rejected
+
+
 def test_an_upstream_that_never_answered_is_said(ada: Client):
     row = logged(bodies=bodies({"a": 1}, {}, upstream_request=b"{}"), status=504, outcome="error")
-    assert "The upstream never answered." in detail(ada, row, "tab=translation&side=response")
+    assert "The upstream did not respond." in detail(ada, row, "tab=translation&side=response")
 
 
 def test_damaged_bodies_do_not_break_the_page(ada: Client):
@@ -553,7 +567,7 @@ def test_a_viewer_sees_that_but_not_what(vic: Client):
     assert "gpt-5" in shown
     assert "Hello there" not in shown
     assert "curl" not in shown
-    assert "not what was said in it" in shown
+    assert "You can see metadata only" in shown
     assert vic.post(reverse("request-replay", args=[row.pk])).status_code == 403
 
 
@@ -561,6 +575,35 @@ def test_a_viewer_with_the_grant_sees_bodies(vic: Client):
     user = get_user_model().objects.get(username="vic")
     user.user_permissions.add(Permission.objects.get(codename="view_requestbody"))
     assert "Hello there" in detail(vic, translated(), "tab=translation")
+
+
+@pytest.mark.parametrize("word", ["sky", '"the sky"', "route:fast sky"])
+def test_a_viewer_without_the_grant_cannot_search_what_was_said(
+    vic: Client, ada: Client, word: str
+):
+    """Nothing on the page may depend on whether the words stand in a body."""
+    store.write([asked("the blue sky", route="fast", id="req_sky", started_at=time.time() - 60)])
+    logged("req_other", route="fast")
+    store.index_pending()
+
+    def seen(client: Client, q: str) -> list[list[str]]:
+        here = {"q": q, "range": "all"}
+        parts = [client.get(reverse("requests"), here)]
+        parts.append(client.get(reverse("requests"), {**here, "group": "session"}))
+        parts.append(client.get(reverse("requests-tail"), {**here, "after": "0"}))
+        parts.append(client.get(reverse("requests-tail"), {**here, "after": "0", "peek": "1"}))
+        row = RequestLog.objects.get(request_id="req_other")
+        parts.append(client.get(reverse("request", args=[row.pk]), here))
+        told = re.compile(r'data-id="\d+"|<rect [^>]*>|/console/requests/\d+|\d+ new')
+        return [told.findall(part.content.decode()) for part in parts]
+
+    assert seen(vic, word) == seen(vic, word.replace("sky", "zzz").replace("the", "zzy"))
+    shown = vic.get(reverse("requests"), {"q": word}).content.decode()
+    assert "needs the permission to read bodies" in shown
+    for kind in ("jsonl", "csv"):
+        url = reverse("requests-export", args=[kind])
+        assert vic.get(url, {"q": word, "range": "all"}).status_code == 403
+    assert "req_other" not in ada.get(reverse("requests"), {"q": word}).content.decode()
 
 
 # Export
@@ -587,9 +630,36 @@ def test_the_export_holds_the_filtered_rows(ada: Client):
 
 
 def test_a_request_without_a_stored_body_can_not_be_sent_again(ada: Client):
-    row = logged(no_bodies="off")
+    row = logged(bodies_omitted="off")
     response = ada.post(reverse("request-replay", args=[row.pk]), follow=True)
-    assert "can not be sent again" in response.content.decode()
+    assert "cannot be replayed" in response.content.decode()
+
+
+def test_a_replay_is_paid_from_the_persons_budget(ada: Client, monkeypatch: pytest.MonkeyPatch):
+    user = get_user_model().objects.get(username="ada")
+    row = translated()
+    session = f"playground-{user.pk}-replay"
+    asked_with: list[str] = []
+
+    async def ask(**values: Any) -> Any:
+        asked_with.append(values["session"])
+        return entry("req_asked")
+
+    monkeypatch.setattr("gateway.relay.run.playground_calls.run_playground_call", ask)
+    monkeypatch.setattr("console.pages.requests.replays._WAIT_S", 0)
+    url = reverse("request-replay", args=[row.pk])
+    ada.post(url)
+    assert asked_with == [session]
+    logged(
+        "req_again",
+        key_prefix="replay",
+        session=session,
+        cost_usd=Decimal(7),
+        started_at=time.time(),
+    )
+    response = ada.post(url, follow=True)
+    assert "playground budget" in response.content.decode()
+    assert len(asked_with) == 1
 
 
 def test_a_replay_is_linked_with_its_original(ada: Client):
@@ -610,23 +680,21 @@ def test_what_was_given_up_for_a_faster_target_is_told_with_its_cost(ada: Client
     )
     text = detail(ada, row)
     assert "about $0.04" in text and "about 100 tokens read" in text
-    assert re.search(r"given up after [\d.]+ s, another was faster", text)
+    assert re.search(r"cancelled after [\d.]+ s, another target was faster", text)
     assert 'class="err"' not in text and 'class="bad"' not in text, "it is no failure"
-    assert re.search(r"Given up for a faster target.{0,60}\$0\.080? beside it, estimated", text)
-    assert "Given up for a faster target" not in detail(ada, logged("req_b"))
+    assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", text)
+    assert "Hedge loser" not in detail(ada, logged("req_b"))
 
 
 def test_how_tokens_were_counted_is_told(ada: Client):
-    told = {"reported": "told by the upstream", "estimated": "estimated here<"}
-    told |= {"estimated_size": "estimated here, by size", "": "unknown"}
+    told = {"reported": "reported by provider", "estimated": "estimated by the gateway<"}
+    told |= {"estimated_size": "estimated from size", "": "unknown"}
     for number, (source, words) in enumerate(told.items()):
         assert words in detail(ada, logged(f"req_{number}", usage_source=source))
 
 
 def test_a_kept_answer_says_how_old_it_was_and_what_it_saved(ada: Client):
     row = logged(cache="hit", cache_age_s=420, saved_usd=Decimal("0.5"))
-    assert "given from them, 7\xa0minutes old, $0.50 saved" in detail(ada, row)
-    for number, (cache, words) in enumerate(
-        {"miss": "none fitted", "bypass": "passed over"}.items()
-    ):
+    assert "hit, 7\xa0minutes old, $0.50 saved" in detail(ada, row)
+    for number, (cache, words) in enumerate({"miss": "miss", "bypass": "bypassed"}.items()):
         assert words in detail(ada, logged(f"req_{number}", cache=cache))

@@ -23,15 +23,15 @@ from django.urls import reverse
 
 from console.dialects import OFFERED, as_read, path_of
 from console.pages.requests import streams, translation
-from console.playground import wire
-from console.playground.document import parse
-from console.playground.share import from_log
+from console.playground import client_request
+from console.playground.plan_parser import parse
+from console.playground.prefill import from_log
 from gateway import store
 from gateway.canon.errors import GatewayError
 from gateway.framing.eventstream import encode
 from gateway.models import RequestLog
-from gateway.relay import inside
-from gateway.relay.entry import Entry
+from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.run import playground_calls
 from tests.console.test_playground_run import registry
 from tests.relay.harness import gateway, provider, route, snapshot
 
@@ -62,13 +62,15 @@ def sent(dialect: str, *, stream: bool, model: str = MODEL) -> dict[str, Any]:
         "tools": [TOOL],
     }
     plan = parse(document)
-    return wire.rendered(dialect, wire.request(plan.columns[0], plan.cases[0], stream=stream))[0]
+    return client_request.render_body(
+        dialect, client_request.build_request(plan.columns[0], plan.cases[0], stream=stream)
+    )[0]
 
 
-def recorded(tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams: Any) -> Entry:
+def recorded(tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams: Any) -> LogRecord:
     """The entry of one request at the edge."""
 
-    async def ask() -> Entry:
+    async def ask() -> LogRecord:
         async with gateway(tmp_path, way or OPEN, **upstreams) as live:
             await live.post(path, body)
             return await live.entry()
@@ -76,7 +78,7 @@ def recorded(tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams:
     return asyncio.run(ask())
 
 
-def kept(entry: Entry) -> RequestLog:
+def kept(entry: LogRecord) -> RequestLog:
     store.write([msgspec.structs.replace(entry, started_at=time.time() - 30)])
     return RequestLog.objects.get(request_id=entry.id)
 
@@ -109,16 +111,16 @@ def test_every_tab_is_right_for_every_client(
     for tab in ("overview", "translation", "response", "headers"):
         assert detail(ada, row, f"tab={tab}")
     if stream:
-        shown = streams.shown(row, bodies)
+        shown = streams.stream_view(row, bodies)
         line = shown["line"]
         assert line.upstream_count > 1
         assert line.client_count > 1
         assert shown["linked"]
-        assert "nothing was sent" not in detail(ada, row, "tab=stream").lower()
+        assert "No upstream was called" not in detail(ada, row, "tab=stream").lower()
         told = [event for pair in line.pairs for event in pair.client]
-        assert shown["passed"] or len(told) == line.client_count
+        assert shown["passthrough"] or len(told) == line.client_count
         # Each upstream event stands beside what it made: the last of ours comes last.
-        assert shown["passed"] or line.pairs[-1].client or line.pairs[-2].client
+        assert shown["passthrough"] or line.pairs[-1].client or line.pairs[-2].client
         return
     answer = translation.response_sides(row, bodies)
     assert answer["rows"]
@@ -132,7 +134,7 @@ def test_an_array_of_gemini_is_a_stream_too(ada: Client, tmp_path: Path) -> None
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
     assert (bodies.client_response or b"").startswith(b"[")
-    line = streams.shown(row, bodies)["line"]
+    line = streams.stream_view(row, bodies)["line"]
     assert line.client_count == len(json.loads(bodies.client_response or b""))
     moments = [event.at_ms for pair in line.pairs for event in pair.client]
     assert None not in moments
@@ -188,7 +190,7 @@ def test_streams_that_are_no_events_are_read(
     row = kept(entry)
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
-    shown = streams.shown(row, bodies)
+    shown = streams.stream_view(row, bodies)
     assert shown["line"].upstream_count == count
     assert shown["linked"]
     assert [part["text"] for part in streams.answer(row, bodies)] == ["Hello"]
@@ -226,12 +228,12 @@ def test_what_was_logged_can_be_asked_again(tmp_path: Path, dialect: str) -> Non
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
 
-    async def again() -> Entry:
+    async def again() -> LogRecord:
         async with gateway(tmp_path, OPEN):
-            return await inside.ask(
+            return await playground_calls.run_playground_call(
                 dialect=row.client_dialect,
                 body=bodies.client_request or b"",
-                who="replay",
+                caller="replay",
                 model=row.requested_model,
                 stream=row.stream,
                 endpoint=row.endpoint,

@@ -45,7 +45,7 @@ def test_times(typed: str, moment: dt.datetime):
     "text", ["since:yesterday", "until:2026-99-99", "status:", "id:", "is:", "is:odd"]
 )
 def test_what_means_nothing_is_named(text: str):
-    assert parse(text, "24h", NOW).wrong == (text,)
+    assert parse(text, "24h", NOW).unrecognized == (text,)
 
 
 @pytest.mark.parametrize("text", ["id:req_abc123", "req_abc123", "since:1h req_abc123 status:200"])
@@ -70,3 +70,44 @@ def test_a_chip_takes_out_its_own_filter_only():
 def test_the_address_holds_what_is_set():
     assert State(q="status:!499", span="1h").address() == "q=status%3A%21499&range=1h"
     assert State(q="a", span="1h").address(q="", cursor=7) == "range=1h&cursor=7"
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("cost:>0.01", Term("cost", ("0.01",), op=">")),
+        ("cost>=$2", Term("cost", ("$2",), op=">=")),
+        ("latency:>2s", Term("latency", ("2s",), op=">")),
+        ("tokens:<10k", Term("tokens", ("10k",), op="<")),
+        ("tokens:500", Term("tokens", ("500",), op=">=")),
+        ("status:>=500", Term("status", ("500",), op=">=")),
+        ("dialect:gemini", Term("dialect", ("gemini",))),
+        ("is:error", Term("outcome", ("ok",), negated=True)),
+        ("is:!error", Term("outcome", ("ok",))),
+    ],
+)
+def test_amounts_are_compared(text: str, term: Term):
+    search = parse(text, "", NOW)
+    assert (search.terms, search.text, search.unrecognized) == ((term,), "", ())
+    assert without(f"{text} sky", term) == "sky"
+    assert parse(str(term), "", NOW).terms == (term,)
+
+
+@pytest.mark.parametrize(
+    ("term", "amount"),
+    [(("latency", "2s"), 2000), (("latency", "150ms"), 150), (("tokens", "10k"), 10_000)],
+)
+def test_amounts_are_in_the_unit_of_their_column(term: tuple[str, str], amount: int):
+    assert Term(term[0], (term[1],), op=">").amount == amount
+
+
+@pytest.mark.parametrize("text", ["foo:bar", "cost:>much", "latency:>2x", "model:>3", "is:odd"])
+def test_an_unknown_filter_is_named_and_not_searched_for(text: str):
+    search = parse(f"{text} sky", "", NOW)
+    assert (search.unrecognized, search.text, search.terms) == ((text,), "sky", ())
+
+
+@pytest.mark.parametrize("text", ["http://example.com", '"foo:bar"', "a<b", '{"a":1}'])
+def test_text_with_a_colon_is_searched_for(text: str):
+    search = parse(text, "", NOW)
+    assert (search.unrecognized, search.text) == ((), text)

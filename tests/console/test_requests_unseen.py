@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,12 +12,16 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.pages.requests import find
+from console.error_labels import ERROR_LABELS
 from console.pages.requests import histogram as bars
+from console.pages.requests import log_search
 from console.pages.requests.histogram import histogram
 from console.pages.requests.query import parse
 from gateway import store
+from gateway.canon.errors import KINDS
+from gateway.edge import endpoints
 from gateway.models import RequestLog
+from gateway.relay.exchange.log_record import Bodies
 from tests.store.factories import bodies, entry
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +49,7 @@ def detail(client: Client, row: RequestLog) -> str:
 
 
 def found(query: str) -> list[str]:
-    rows = find.page(parse(query, "all", timezone.now())).rows
+    rows = log_search.page(parse(query, "all", timezone.now())).rows
     return [row.request_id for row in rows]
 
 
@@ -79,20 +84,22 @@ def test_checks_do_not_come_live_nor_turn_pages(ada: Client):
     logged("check_1", key_prefix="check")
     logged("req_b", key_prefix="k1")
     now = timezone.now()
-    assert [row.request_id for row in find.newer(parse("", "all", now), first.pk)] == ["req_b"]
-    newer, _older = find.neighbours(parse("", "all", now), first.pk)
+    assert [row.request_id for row in log_search.newer(parse("", "all", now), first.pk)] == [
+        "req_b"
+    ]
+    newer, _older = log_search.neighbours(parse("", "all", now), first.pk)
     assert newer == RequestLog.objects.get(request_id="req_b").pk
 
 
 def test_a_log_of_checks_alone_is_one_in_which_nothing_was_asked(ada: Client):
     logged("check_1", key_prefix="check")
-    assert "The first request appears here" in page(ada)
+    assert "The first one appears here" in page(ada)
     assert reverse("request", args=[RequestLog.objects.get().pk]) in page(ada, "q=is:check")
 
 
 @pytest.mark.parametrize("few", [20_000, 0], ids=["counted", "measured"])
 def test_the_histogram_leaves_checks_out(monkeypatch: Any, few: int):
-    monkeypatch.setattr(bars, "_FEW", few)
+    monkeypatch.setattr(bars, "_MAX_COUNTED_ROWS", few)
     failed = {"status": 500, "outcome": "error", "error_kind": "upstream_error"}
     logged("check_1", key_prefix="check", **failed)
     logged("a", **failed)
@@ -104,6 +111,81 @@ def test_the_histogram_leaves_checks_out(monkeypatch: Any, few: int):
     assert checks is not None
     assert (every.total, every.failed) == (1, 1)
     assert (checks.total, checks.failed) == (2, 1)
+
+
+# Amounts, dialects, parts of names
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("cost:>0.01", ["req_dear"]),
+        ("cost:<=0.01", ["req_cheap"]),
+        ("latency:>2s", ["req_dear"]),
+        ("ttft:<1s", ["req_cheap"]),
+        ("tokens:>=1k", ["req_dear"]),
+        ("status:>=500", ["req_dear"]),
+        ("status:<300", ["req_cheap"]),
+        ("dialect:gemini", ["req_dear"]),
+        ("dialect:openai", ["req_cheap"]),
+        ("dialect:!openai", ["req_dear"]),
+        ("is:error", ["req_dear"]),
+        ("key:agent", ["req_cheap"]),
+        ("foo:bar", ["req_dear", "req_cheap"]),
+    ],
+)
+def test_filters_by_amount_dialect_and_part_of_a_name(query: str, wanted: list[str]):
+    key, _plain = store.make_key("search Agent of Ada")
+    logged(
+        "req_cheap",
+        key_prefix=key.prefix,
+        client_dialect="openai_chat",
+        cost_usd=Decimal("0.01"),
+        duration_ms=500,
+        first_token_ms=200,
+        input_tokens=10,
+        output_tokens=2,
+    )
+    failed = {"status": 502, "outcome": "error", "error_kind": "upstream_error"}
+    logged(
+        "req_dear",
+        key_prefix="other",
+        client_dialect="gemini",
+        cost_usd=Decimal("0.5"),
+        duration_ms=2500,
+        first_token_ms=1200,
+        input_tokens=10,
+        cache_read_tokens=900,
+        output_tokens=100,
+        **failed,
+    )
+    # Without a price nothing is known of the cost: neither above nor below.
+    logged("check_1", key_prefix="check")
+    assert found(query) == wanted
+
+
+def test_an_ignored_filter_is_said(ada: Client):
+    logged("req_a")
+    assert "Ignored: foo:bar is not a filter" in page(ada, "q=foo:bar")
+
+
+@pytest.mark.parametrize(
+    ("days", "span"), [(0, "24h"), (3, "7d"), (20, "30d"), (90, "all")], ids=str
+)
+def test_a_link_to_an_old_request_has_it_in_the_list(ada: Client, days: int, span: str):
+    store.write([entry("req_old", started_at=time.time() - days * 86_400 - 60)])
+    row = RequestLog.objects.get()
+    shown = ada.get(reverse("request", args=[row.pk])).content.decode()
+    assert "No request matches" not in shown
+    assert f'<option value="{span}" selected>' in shown
+
+
+def test_every_kind_of_error_has_one_label(ada: Client):
+    assert set(ERROR_LABELS) == set(KINDS)
+    for kind in KINDS:
+        logged(f"req_{kind}", status=502, outcome="error", error_kind=kind)
+    shown = page(ada)
+    assert [kind for kind in KINDS if str(ERROR_LABELS[kind]) not in shown] == []
 
 
 # Where it was asked
@@ -118,7 +200,7 @@ def test_the_histogram_leaves_checks_out(monkeypatch: Any, few: int):
         ("POST /v1/messages/batches", "anthropic_messages", "POST /v1/messages/batches"),
         ("batch", "openai_chat", "POST /v1/batches"),
         ("batch", "anthropic_messages", "POST /v1/messages/batches"),
-        ("check", "openai_chat", "Check of a target"),
+        ("check", "openai_chat", "Health check"),
         ("shadow", "openai_chat", "Shadow request"),
         ("console", "openai_chat", "Console"),
     ],
@@ -130,6 +212,44 @@ def test_the_detail_says_where_the_client_asked(
     given = {"client_dialect": dialect, "requested_model": model}
     shown = detail(ada, logged("req_e", endpoint=endpoint, **given))
     assert f"<b>{words}" in shown
+
+
+# What `RequestLog.endpoint` may hold: the paths of the edge, and the gateway's own requests.
+ENDPOINTS = sorted(
+    {one.name for one in endpoints.ENDPOINTS.values()}
+    | {"/v1beta/models/{id}:streamGenerateContent", "/v1/responses/{id}", "/v2/rerank"}
+    | {"GET /v1/files/{id}/content", "POST /v1/messages/batches", "forward", ""}
+    | {"console", "check", "shadow", "batch", "cache", "translate", "rehearsal"}
+)
+TABS_WITH_BODIES = ("overview", "translation", "response", "stream")
+
+
+def test_the_detail_of_every_kind_of_row_opens(ada: Client):
+    kept = {
+        "client_request": b'{"model": "smart", "messages": [{"role": "user", "content": "Hi"}]}',
+        "upstream_request": b'{"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}',
+        "upstream_response": b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}',
+        "client_response": b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}',
+    }
+    failed: list[tuple[str, str, int]] = []
+    ada.raise_request_exception = False
+    values: dict[str, Any] = {
+        "client_dialect": "openai_chat",
+        "upstream_dialect": "openai_chat",
+        "provider": "openai",
+        "model": "gpt-5",
+        "requested_model": "smart",
+        "session": "s-1",
+    }
+    for number, endpoint in enumerate(ENDPOINTS):
+        values |= {"endpoint": endpoint, "stream": number % 2 == 0, "bodies": Bodies(**kept)}
+        here = reverse("request", args=[logged(f"req_{number}", **values).pk])
+        failed += [
+            (endpoint, tab, answer.status_code)
+            for tab in (("translation",) if "/" in endpoint else TABS_WITH_BODIES)
+            if (answer := ada.get(f"{here}?tab={tab}")).status_code != 200
+        ]
+    assert failed == []
 
 
 def test_the_curl_of_a_batch_makes_a_batch(ada: Client):

@@ -10,10 +10,10 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from console.forms import route_cache
-from console.forms.routes import document_from, draft_of
-from console.pages.routes import words
+from console.forms.routes import document_from, draft_from_document
+from console.pages.routes import labels
 from gateway import models, store
-from gateway.relay.cache_shelf import Row
+from gateway.relay.cache.backend import CacheRow
 from gateway.routing.document import Document
 from tests.store.factories import entry, model, provider, route
 
@@ -27,7 +27,7 @@ from tests.store.factories import entry, model, provider, route
     ],
 )
 def test_a_draft_says_what_the_document_says(cache: dict) -> None:
-    draft = draft_of(Document(name="r", cache=cache))
+    draft = draft_from_document(Document(name="r", cache=cache))
     assert document_from(draft).cache == cache
     assert not draft.errors
 
@@ -37,12 +37,12 @@ def test_a_draft_says_what_the_document_says(cache: dict) -> None:
     [("", {}), ("0", {}), ("1 000", {"ttl_s": 1000, "scope": "key"})],
 )
 def test_seconds_are_read_as_they_are_typed(seconds: str, found: dict) -> None:
-    assert route_cache.told(seconds, "key", "{}") == found
+    assert route_cache.parse_cache(seconds, "key", "{}") == found
 
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "1.5", "99999999999999", "²"])
 def test_what_is_no_number_of_seconds_is_told_beside_the_field(seconds: str) -> None:
-    draft = draft_of(Document(name="r"))
+    draft = draft_from_document(Document(name="r"))
     draft.cache_ttl = seconds
     document_from(draft)
     assert "a number from 1" in draft.errors["cache_ttl"]
@@ -50,8 +50,8 @@ def test_what_is_no_number_of_seconds_is_told_beside_the_field(seconds: str) -> 
 
 @pytest.mark.parametrize("kept", ["", "[]", "{", '{"nonsense": 1}', '{"threshold": "x"}'])
 def test_what_was_sent_along_can_not_break_the_route(kept: str) -> None:
-    draft = draft_of(Document(name="r"))
-    draft.cache_ttl, draft.cache_kept = "60", kept
+    draft = draft_from_document(Document(name="r"))
+    draft.cache_ttl, draft.cache_extra_json = "60", kept
     cache = document_from(draft).cache
     assert cache in ({"ttl_s": 60, "scope": "key"}, {})
     assert bool(draft.errors) is (cache == {})
@@ -59,7 +59,7 @@ def test_what_was_sent_along_can_not_break_the_route(kept: str) -> None:
 
 def test_a_change_has_words() -> None:
     before, after = Document(name="r"), Document(name="r", cache={"ttl_s": 60, "scope": "key"})
-    assert words.changes(before, after) == ["kept answers: none → seconds: 60, shared by: key"]
+    assert labels.changes(before, after) == ["response cache: none → seconds: 60, shared by: key"]
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def test_an_admin_sets_and_throws_away(client: Client, row: models.Route) -> Non
     assert 'name="cache_ttl" inputmode="numeric" value="60"' in html
     assert 'href="/console/route-cache/smart"' in html
     now = time.time()
-    store.write_answers([Row("a", row.pk, b"x" * 2048, now, now + 60)])
+    store.write_answers([CacheRow("a", row.pk, b"x" * 2048, now, now + 60)])
     page = client.get("/console/route-cache/smart").content.decode()
-    assert "1 answer is kept in the database, 2.0" in page
+    assert "1 response is cached in the database, 2.0" in page
     assert client.post("/console/route-cache/smart").status_code == 302
     assert store.read_answer("a") is None
     row.refresh_from_db()
@@ -95,5 +95,5 @@ def test_the_log_tells_of_a_kept_answer(client: Client, row: models.Route) -> No
     store.write([entry("req_kept", saved_usd=Decimal("0.5"), **told)])
     pk = models.RequestLog.objects.get().pk
     page = client.get(f"/console/requests/{pk}").content.decode()
-    assert "given from them, to a like question, 12.0 s old, 0.988 alike, " in page
+    assert "semantic hit, 12.0 s old, similarity 0.988, " in page
     assert "saved" in page

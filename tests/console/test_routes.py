@@ -28,7 +28,7 @@ STEPS = (
         strategy="weighted",
         targets=(TargetDoc(model="openai/gpt-4.1", weight=60), TargetDoc(model="deepseek/deepseek-chat", weight=40)),
     ),
-    StepDoc(on=("rate_limit",), targets=(TargetDoc(model="openai/gpt-4.1-mini"),)),
+    StepDoc(fallback_on=("rate_limit",), targets=(TargetDoc(model="openai/gpt-4.1-mini"),)),
 )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def test_the_list_has_each_route_with_what_it_does(ada: Client) -> None:
 def test_without_a_route_the_page_says_how_to_make_one(ada: Client) -> None:
     models.Route.objects.all().delete()
     page = ada.get("/console/routes").content.decode()
-    assert "No route yet" in page
+    assert "No routes yet" in page
     assert reverse("route-new") in page
 
 
@@ -148,29 +148,29 @@ def test_no_secret_is_on_any_page(ada: Client) -> None:
 
 def test_the_form_as_it_stands_says_what_is_saved(ada: Client) -> None:
     page = press(ada, "check")
-    assert page.context["bench"].document == saved()
+    assert page.context["state"].document == saved()
     assert page.context["changes"] == []
 
 
 def test_a_button_brings_the_changed_draft_back_and_writes_nothing(ada: Client) -> None:
     page = press(ada, "add-target:s2", **{"s2-new": "deepseek/deepseek-chat", "t1-weight": "7,5"})
-    step = page.context["bench"].document.steps[1]
+    step = page.context["state"].document.steps[1]
     assert [t.model for t in step.targets] == ["openai/gpt-4.1-mini", "deepseek/deepseek-chat"]
-    assert page.context["bench"].document.steps[0].targets[0].weight == 7.5
+    assert page.context["state"].document.steps[0].targets[0].weight == 7.5
     page = press(ada, "add-step", page=page)
-    assert len(page.context["bench"].document.steps) == 3
-    assert page.context["bench"].document.steps[0].targets[0].weight == 7.5
+    assert len(page.context["state"].document.steps) == 3
+    assert page.context["state"].document.steps[0].targets[0].weight == 7.5
     assert saved().steps == STEPS
 
 
 def test_a_target_can_be_moved_to_every_place_by_buttons(ada: Client) -> None:
     def order(page: Any) -> list[list[str]]:
-        document = page.context["bench"].document
+        document = page.context["state"].document
         return [[t.model.partition("/")[2] for t in step.targets] for step in document.steps]
 
     page = press(ada, "down:t1")
     assert order(page) == [["deepseek-chat", "gpt-4.1"], ["gpt-4.1-mini"]]
-    key = page.context["bench"].draft.steps[0].targets[1].key
+    key = page.context["state"].draft.steps[0].targets[1].key
     page = press(ada, f"down:{key}", page=page)
     assert order(page) == [["deepseek-chat"], ["gpt-4.1", "gpt-4.1-mini"]]
     page = press(ada, f"down:{key}", page=page)
@@ -183,17 +183,17 @@ def test_a_target_can_be_moved_to_every_place_by_buttons(ada: Client) -> None:
 
 def test_at_the_edge_of_a_step_it_goes_on_into_the_next(ada: Client) -> None:
     page = press(ada, "down:t2")
-    steps = page.context["bench"].document.steps
+    steps = page.context["state"].document.steps
     assert [len(step.targets) for step in steps] == [1, 2]
     assert steps[1].targets[0].model == "deepseek/deepseek-chat"
-    assert "moved to step 2, place 1" in page.context["bench"].said
+    assert "moved to step 2, position 1" in page.context["state"].status_message
 
 
 def test_a_row_that_was_dragged_is_where_its_field_is(ada: Client) -> None:
     typed = fields(ada.get(SMART).content.decode())
     typed["item"] = ["step:s1", "target:t2", "step:s2", "target:t3", "target:t1"]
     page = ada.post(SMART, {**typed, "do": "check"})
-    steps = page.context["bench"].document.steps
+    steps = page.context["state"].document.steps
     assert [len(step.targets) for step in steps] == [1, 2]
     assert steps[1].targets[1] == STEPS[0].targets[0]
     assert page.context["changes"] == ["moved gpt-4.1 to step 2"]
@@ -208,7 +208,7 @@ def test_changes_are_told_in_words(ada: Client) -> None:
     told = ", ".join(page.context["changes"])
     assert "added alias o3" in told
     assert "removed alias claude-*" in told
-    assert "strict about untranslatable fields: no → yes" in told
+    assert "reject unsupported fields: no → yes" in told
     page = press(ada, "drop:t3")
     assert "removed gpt-4.1-mini" in page.context["changes"]
     page = press(ada, "check", **{"t1-weight": "70"})
@@ -230,18 +230,18 @@ def test_what_can_not_be_read_is_kept_and_told_beside_it(ada: Client) -> None:
 
 def test_conditions_are_saved(ada: Client) -> None:
     typed = {
-        "s2-on": ["timeout", "context_length"],
+        "s2-fallback_on": ["timeout", "context_length"],
         "s2-images": "without",
         "s2-tools": "with",
         "s2-max_context": "200 000",
         "s2-first_token_s": "2,5",
-        "s2-able": "1",
+        "s2-require_capabilities": "1",
     }
     assert press(ada, "save", **typed).status_code == 302
     step = saved().steps[1]
-    assert step.on == ("timeout", "context_length")
-    assert (step.takes, step.refuses) == (("tools",), ("images",))
-    assert (step.max_context, step.first_token_s, step.able) == (200_000, 2.5, True)
+    assert step.fallback_on == ("timeout", "context_length")
+    assert (step.requires, step.excludes) == (("tools",), ("images",))
+    assert (step.max_context, step.first_token_s, step.require_capabilities) == (200_000, 2.5, True)
 
 
 def test_a_new_route_is_made_from_nothing(ada: Client) -> None:
@@ -250,7 +250,7 @@ def test_a_new_route_is_made_from_nothing(ada: Client) -> None:
     answer = press(ada, "save", path, page=page)
     assert answer.headers["location"] == "/console/routes/fast"
     assert saved("fast").steps[0].targets[0].model == "openai/gpt-4.1"
-    assert models.RouteVersion.objects.get(route__name="fast").who == "ada"
+    assert models.RouteVersion.objects.get(route__name="fast").saved_by == "ada"
 
 
 def shown(page: Any) -> tuple[list[str], list[str]]:
@@ -269,7 +269,7 @@ def test_a_new_route_has_no_errors_before_it_is_saved(ada: Client) -> None:
     # Typing goes on; only what was left empty is wrong.
     typed = press(ada, "check", path, name="fast")
     assert shown(typed) == ([], missing[1:])
-    left = press(ada, "check", path, left="name nonsense")
+    left = press(ada, "check", path, submitted="name nonsense")
     assert shown(left) == (missing[:1], missing[1:])
     tried = press(ada, "save", path)
     assert tried.status_code == 422
@@ -280,7 +280,7 @@ def test_a_new_route_has_no_errors_before_it_is_saved(ada: Client) -> None:
 
 def test_what_is_wrong_with_a_new_route_is_said_at_once(ada: Client) -> None:
     bad, todo = shown(press(ada, "check", reverse("route-new"), name="smart"))
-    assert bad == ["There is a route smart already."]
+    assert bad == ["A route named smart already exists."]
     assert todo == ["The route has no target."]
 
 
@@ -296,8 +296,8 @@ def test_a_route_without_its_name_is_an_error_at_once(ada: Client) -> None:
         {"do": "add-target:s9", "item": ["target:t1", "step:", "step:s1", "what", "target:t2"]},
         {"do": "dry-run", "dry-dialect": "x", "dry-sample": "x", "dry-failure": "x", "dry-key": "x"},
         {"do": "save-over:x", "version": "x"},
-        {"do": "save", "item": ["step:s1", "target:t1"], "t1-model": "openai/gpt-4.1", "t1-kept": "[", "t1-weight": "nan"},
-        {"do": "review", "item": ["step:s1", "target:t1"], "s1-strategy": "x", "t1-kept": '{"edits": [1], "timeouts": {"x": 1}}'},
+        {"do": "save", "item": ["step:s1", "target:t1"], "t1-model": "openai/gpt-4.1", "t1-extra": "[", "t1-weight": "nan"},
+        {"do": "review", "item": ["step:s1", "target:t1"], "s1-strategy": "x", "t1-extra": '{"edits": [1], "timeouts": {"x": 1}}'},
     ],
 )  # fmt: skip
 def test_a_form_that_was_tampered_with_is_answered(ada: Client, sent: dict[str, Any]) -> None:
@@ -314,7 +314,7 @@ def test_a_save_is_a_version_and_the_next_request_sees_it(ada: Client) -> None:
     assert saved().steps[0].targets[0].weight == 70
     version = models.RouteVersion.objects.order_by("-number").first()
     assert version is not None
-    assert (version.number, version.who) == (2, "ada")
+    assert (version.number, version.saved_by) == (2, "ada")
     assert version.note == "gpt-4.1 weight 60 to 70"
 
 
@@ -338,7 +338,7 @@ def test_two_tabs_can_not_overwrite_each_other(ada: Client) -> None:
     page = press(ada, "save", page=two, **{"t1-weight": "70"})
     assert page.status_code == 409
     html = page.content.decode()
-    assert "strict about untranslatable fields: no → yes" in html
+    assert "reject unsupported fields: no → yes" in html
     assert "gpt-4.1 weight 60 to 70" in html
     assert saved().steps == STEPS
     assert fields(html)["t1-weight"] == ["70"]
@@ -355,7 +355,7 @@ def test_one_who_was_overtaken_twice_is_told_twice(ada: Client) -> None:
     press(ada, "save", retries="2")
     page = press(ada, "save-over:2", page=page)
     assert page.status_code == 409
-    assert page.context["bench"].newer == 3
+    assert page.context["state"].conflicting_version == 3
 
 
 def test_a_change_from_elsewhere_counts_too(ada: Client) -> None:
@@ -369,34 +369,34 @@ def test_errors_block_saving_and_warnings_do_not(ada: Client) -> None:
     assert page.status_code == 422
     assert b"All weights of step 1 are 0." in page.content
     page = press(ada, "check")
-    assert any("deepseek-chat can not take" in c.lead for c in page.context["checks"])
+    assert any("deepseek-chat does not support" in c.title for c in page.context["checks"])
     assert press(ada, "save", **{"t1-weight": "1"}).status_code == 302
 
 
 def leads(page: Any, level: str) -> str:
-    return " | ".join(c.lead for c in page.context["checks"] if c.level == level)
+    return " | ".join(c.title for c in page.context["checks"] if c.level == level)
 
 
 @pytest.mark.parametrize(
     ("typed", "level", "lead"),
     [
         ({"name": ""}, "bad", "has no name"),
-        ({"name": "other"}, "bad", "There is a route other already"),
-        ({"name": "a b"}, "bad", "can not be used"),
-        ({"name": "smarter"}, "warn", "gets a new name"),
-        ({"alias": ["taken"]}, "bad", "taken leads to other"),
-        ({"alias": ["other"]}, "bad", "other is a route of its own"),
-        ({"alias": ["oth*"]}, "warn", "oth* leaves out other"),
+        ({"name": "other"}, "bad", "A route named other already exists"),
+        ({"name": "a b"}, "bad", "not allowed"),
+        ({"name": "smarter"}, "warn", "will be renamed"),
+        ({"alias": ["taken"]}, "bad", "taken is an alias of other"),
+        ({"alias": ["other"]}, "bad", "other is the name of another route"),
+        ({"alias": ["oth*"]}, "warn", "oth* does not match other"),
         ({"alias": ["wild-a*"]}, "warn", "wild-a* and wild-* of other overlap"),
-        ({"alias": ["wild-*"]}, "bad", "wild-* leads to other"),
+        ({"alias": ["wild-*"]}, "bad", "wild-* is an alias of other"),
         ({"fallback": ["smart"]}, "bad", "falls back to itself"),
-        ({"fallback": ["gone"]}, "bad", "There is no route gone"),
-        ({"fallback": ["other"]}, "warn", "other falls back to this route too"),
+        ({"fallback": ["gone"]}, "bad", "Route gone does not exist"),
+        ({"fallback": ["other"]}, "warn", "other also falls back to this route"),
         ({"item": ["step:s1"]}, "bad", "has no target"),
-        ({"t1-model": "openai/gone"}, "bad", "gone can not be called"),
-        ({"s1-on": ["timeout"]}, "warn", "first step has failures"),
-        ({"s2-min_context": "9000000"}, "bad", "context of gpt-4.1-mini is too small"),
-        ({"s2-on": ["context_length"]}, "warn", "Step 2 does not help a long context"),
+        ({"t1-model": "openai/gone"}, "bad", "gone is not available"),
+        ({"s1-fallback_on": ["timeout"]}, "warn", "first step has error conditions"),
+        ({"s2-min_context": "9000000"}, "bad", "context window of gpt-4.1-mini is too small"),
+        ({"s2-fallback_on": ["context_length"]}, "warn", "Step 2 does not help with long contexts"),
     ],
 )
 def test_checks(ada: Client, typed: dict[str, Any], level: str, lead: str) -> None:
@@ -407,14 +407,14 @@ def test_checks(ada: Client, typed: dict[str, Any], level: str, lead: str) -> No
 
 def test_a_missing_key_is_an_error_only_if_nobody_else_has_one(ada: Client) -> None:
     models.Provider.objects.filter(name="deepseek").update(credential="")
-    assert "deepseek has no key" in leads(press(ada, "check"), "warn")
+    assert "deepseek has no API key" in leads(press(ada, "check"), "warn")
     models.Provider.objects.filter(name="openai").update(credential="")
-    assert "deepseek has no key" in leads(press(ada, "check"), "bad")
+    assert "deepseek has no API key" in leads(press(ada, "check"), "bad")
 
 
 def test_a_warning_is_mended_by_its_button(ada: Client) -> None:
     page = press(ada, "check")
-    (fix,) = {c.fix.do for c in page.context["checks"] if c.fix}
+    (fix,) = {c.fix.action for c in page.context["checks"] if c.fix}
     page = press(ada, fix, page=page)
     assert not [c for c in page.context["checks"] if c.fix]
 
@@ -475,14 +475,14 @@ def test_a_dry_run_is_asked_in_every_dialect(ada: Client, dialect: str, sample: 
     """The upstream's request is the same question, whoever put it."""
     sent = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}
     page = press(ada, "dry-run", **sent)
-    trial = page.context["trial"]
-    assert (trial.dialect, trial.refused) == (dialect, "")
-    body = json.loads(trial.sent)
+    trial = page.context["dry_run_panel"]
+    assert (trial.dialect, trial.error_body) == (dialect, "")
+    body = json.loads(trial.upstream_body)
     assert body["stream"] is True
     assert "What is the weather in Bergen?" in json.dumps(body)
     if sample == "tools" and dialect != "openai_completions":
         assert body["tools"][0]["function"]["name"] == "weather"
-    assert title(dialect) in trial.lines[-1].words
+    assert title(dialect) in trial.lines[-1].text
 
 
 def test_a_dry_run_says_what_only_live_traffic_has(ada: Client) -> None:
@@ -492,7 +492,7 @@ def test_a_dry_run_says_what_only_live_traffic_has(ada: Client) -> None:
     save_route(Document(name="thinks", steps=steps), route=None, number=0, who="ada")
     asked = {"dry-dialect": "openai_chat", "dry-sample": "result"}
     page = press(ada, "dry-run", SMART.replace("smart", "thinks"), **asked)
-    (told,) = page.context["trial"].live
+    (told,) = page.context["dry_run_panel"].live_only
     assert told.field == "messages[2]"
     assert told.note in page.content.decode()
 
@@ -510,36 +510,72 @@ def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(ada: Client) -> No
             "s1-strategy": "ordered",
         },
     )
-    trial = page.context["trial"]
+    trial = page.context["dry_run_panel"]
     assert [line.kind for line in trial.lines[:4]] == ["ok", "ok", "failed", "pick"]
-    assert trial.lines[0].words == "smart, by a pattern that fits claude-opus"
-    assert trial.lines[2].words.startswith("pretended to answer 429")
+    assert trial.lines[0].text == "smart, by a pattern matching claude-opus"
+    assert trial.lines[2].text.startswith("simulated 429")
     assert trial.url == "https://api.deepseek.com/chat/completions"
-    assert '"model": "deepseek-chat"' in trial.sent
-    assert any(item.action for item in trial.report)
+    assert '"model": "deepseek-chat"' in trial.upstream_body
+    assert any(item.action for item in trial.adaptations)
     assert not models.RequestLog.objects.exists()
 
 
 def test_a_dry_run_by_weight_goes_past_the_target_that_is_to_fail(ada: Client) -> None:
     for target in ("openai/gpt-4.1", "deepseek/deepseek-chat"):
         page = press(ada, "dry-run", **{"dry-target": target, "dry-failure": "timeout"})
-        failed = [line for line in page.context["trial"].lines if line.kind == "failed"]
+        failed = [line for line in page.context["dry_run_panel"].lines if line.kind == "failed"]
         assert [line.title for line in failed] == [target.partition("/")[2]]
 
 
 def test_if_all_fail_the_clients_error_is_shown(ada: Client) -> None:
     page = press(ada, "dry-run", **{"dry-target": "*", "dry-failure": "529"})
-    trial = page.context["trial"]
-    assert trial.lines[-1].title == "The client gets an error"
-    assert '"overloaded_error"' in trial.refused
+    trial = page.context["dry_run_panel"]
+    assert trial.lines[-1].title == "Error returned to the client"
+    assert '"overloaded_error"' in trial.error_body
 
 
 def test_a_key_that_may_not_use_the_route_is_refused_in_the_dry_run_too(ada: Client) -> None:
     key = models.ApiKey.objects.create(name="k", prefix="k", digest=b"k", routes=["else"])
     page = press(ada, "dry-run", **{"dry-key": str(key.pk)})
-    assert page.context["trial"].lines[0].title == "Refused before any target"
+    assert page.context["dry_run_panel"].lines[0].title == "Rejected before any target"
 
 
 def test_a_broken_draft_is_told_in_the_dry_run(ada: Client) -> None:
     page = press(ada, "dry-run", **{"s1-images": "with", "s1-strategy": "best"})
-    assert page.context["trial"].lines[0].title == "The draft can not be used"
+    assert page.context["dry_run_panel"].lines[0].title == "The draft is invalid"
+
+
+# Routes of a file
+
+
+def test_a_route_of_a_file_is_read_only(ada: Client) -> None:
+    models.Route.objects.filter(name="smart").update(source="file", source_ref="x.yaml")
+    page = ada.get(SMART)
+    html = page.content.decode()
+    assert "x.yaml" in html
+    assert 'id="save"' not in html
+    assert '<fieldset class="plain-set" disabled>' in html
+    assert "x.yaml" in ada.get("/console/routes").content.decode()
+    for path in (SMART, "/console/route-delete/smart", "/console/route-restore/smart"):
+        answer = press(ada, "save", path, page, **{"t1-weight": "70", "number": "1"})
+        assert answer.status_code == 409, path
+    assert ada.get("/console/route-delete/smart").status_code == 409
+    assert saved().steps == STEPS
+    assert models.Route.objects.get(name="smart").source == "file"
+    tried = press(ada, "dry-run", SMART, page)
+    assert tried.status_code == 200
+    assert 'name="dry-ran"' in tried.content.decode()
+
+
+def test_a_route_of_a_file_is_copied_to_the_database(ada: Client) -> None:
+    models.Route.objects.filter(name="smart").update(source="file", source_ref="x.yaml")
+    assert ada.post("/console/route-copy/smart").status_code == 302
+    assert press(ada, "save", **{"t1-weight": "70"}).status_code == 302
+
+
+def test_a_copy_is_a_new_route_without_the_aliases(ada: Client) -> None:
+    path = "/console/new-route"
+    page = ada.get(f"{path}?from=smart")
+    assert press(ada, "save", path, page).status_code == 302
+    assert saved("smart-copy").steps == STEPS
+    assert saved("smart-copy").aliases == ()

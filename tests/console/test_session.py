@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from console import hashing
 from console.models import Throttle
 from console.models.throttle import MAX_ROWS, WINDOW
-from console.pages.session import PER_ADDRESS, PER_NAME, PER_NAME_AND_ADDRESS
+from console.pages.session import MAX_PER_ADDRESS, MAX_PER_NAME, MAX_PER_NAME_AND_ADDRESS
+from gateway.config import settings as product
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +50,7 @@ def test_a_wrong_password_says_nothing_of_the_name(client: Client) -> None:
     known, unknown = sign_in(client, password="x"), sign_in(client, name="bob", password="x")
     assert (known.status_code, unknown.status_code) == (422, 422)
     for answer in (known, unknown):
-        assert "no account with this name and password" in answer.content.decode()
+        assert "Incorrect username or password" in answer.content.decode()
     assert 'value="ada"' in known.content.decode(), "what was typed stays"
 
 
@@ -62,7 +69,7 @@ def test_a_session_that_ended_leads_back(client: Client) -> None:
     sent = client.get(where)
     assert sent.status_code == 302
     page = client.get(sent.headers["Location"])
-    assert "You go on where you were" in page.content.decode()
+    assert "Sign in to continue" in page.content.decode()
     answer = sign_in(client, next=page.context["next"])
     assert answer.headers["Location"] == where
 
@@ -111,7 +118,7 @@ def test_signing_out_needs_the_token(ada: User) -> None:
 
 
 def test_one_address_may_try_one_name_so_often(client: Client) -> None:
-    for _ in range(PER_NAME_AND_ADDRESS):
+    for _ in range(MAX_PER_NAME_AND_ADDRESS):
         assert sign_in(client, password="x").status_code == 422
     answer = sign_in(client)
     assert answer.status_code == 429
@@ -120,40 +127,107 @@ def test_one_address_may_try_one_name_so_often(client: Client) -> None:
 
 
 def test_one_address_may_try_so_many_names(client: Client) -> None:
-    for number in range(PER_ADDRESS):
-        assert sign_in(client, name=f"n{number}", password="x").status_code == 422
-    assert sign_in(client, name="other", password="x").status_code == 429
+    there = {"password": "x", "address": "10.0.0.9"}
+    for number in range(MAX_PER_ADDRESS):
+        assert sign_in(client, name=f"n{number}", **there).status_code == 422
+    assert sign_in(client, name="other", **there).status_code == 429
+
+
+def test_an_ipv6_network_counts_as_one_address(client: Client) -> None:
+    for number in range(MAX_PER_ADDRESS):
+        sign_in(client, name=f"n{number}", password="x", address=f"2001:db8::{number + 1:x}")
+    assert sign_in(client, name="m", password="x", address="2001:db8::ffff").status_code == 429
+    assert sign_in(client, address="2001:db8:0:1::1").status_code == 302
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_failures_by_way_of_an_unknown_proxy_keep_nobody_else_out(
+    client: Client, address: str
+) -> None:
+    for number in range(MAX_PER_ADDRESS + 5):
+        assert sign_in(client, name=f"n{number}", password="x", address=address).status_code == 422
+    assert sign_in(client, address=address).status_code == 302
+
+
+def test_behind_a_known_proxy_a_loopback_address_is_one_like_others(
+    client: Client, settings: Any
+) -> None:
+    settings.TRUSTED_PROXIES = ["127.0.0.1"]
+    for number in range(MAX_PER_ADDRESS):
+        sign_in(client, name=f"n{number}", password="x")
+    assert sign_in(client).status_code == 429
+
+
+def test_who_comes_while_too_many_passwords_are_checked_is_told(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "_slots", threading.BoundedSemaphore(1))
+    with hashing._slots:
+        answer = sign_in(client)
+    assert answer.status_code == 503
+    assert "Try again in a few seconds" in answer.content.decode()
+    assert sign_in(client).status_code == 302
+
+
+def test_passwords_are_hashed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = 0, 0
+
+    def verify(self: object, password: str, encoded: str) -> bool:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.005)
+        running -= 1
+        return True
+
+    monkeypatch.setattr(Argon2PasswordHasher, "verify", verify)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda _: hashing.QueuedArgon2().verify("x", "y"), range(16)))
+    assert most == 1
+
+
+def test_the_product_hashes_so() -> None:
+    assert product.PASSWORD_HASHERS == ["console.hashing.QueuedArgon2"]
+
+
+def test_over_https_the_cookie_is_secure_and_browsers_are_told(client: Client) -> None:
+    given = {"username": "ada", "password": PASSWORD}
+    answer = client.post(reverse("sign-in"), given, secure=True)
+    assert client.cookies["sessionid"]["secure"]
+    assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
+    plain = sign_in(Client())
+    assert "Strict-Transport-Security" not in plain.headers
 
 
 def test_one_name_may_be_tried_so_often_from_everywhere(client: Client) -> None:
-    limits = [("name:ada", PER_NAME)]
-    for _ in range(PER_NAME - 1):
+    limits = [("name:ada", MAX_PER_NAME)]
+    for _ in range(MAX_PER_NAME - 1):
         assert Throttle.objects.take(limits) is None
     assert sign_in(client, password="x", address="10.0.0.1").status_code == 422
     assert sign_in(client, name="ADA", address="10.0.0.2").status_code == 429
 
 
 def test_after_a_while_one_may_try_again(client: Client) -> None:
-    for _ in range(PER_NAME_AND_ADDRESS + 1):
+    for _ in range(MAX_PER_NAME_AND_ADDRESS + 1):
         last = sign_in(client, password="x")
     assert last.status_code == 429
-    Throttle.objects.update(since=timezone.now() - WINDOW)
+    Throttle.objects.update(window_start=timezone.now() - WINDOW)
     assert sign_in(client).status_code == 302
 
 
 def test_the_right_password_forgets_the_wrong_ones(client: Client) -> None:
-    for _ in range(PER_NAME_AND_ADDRESS - 1):
+    for _ in range(MAX_PER_NAME_AND_ADDRESS - 1):
         sign_in(client, password="x")
     sign_in(client)
     client.post(reverse("sign-out"))
-    for _ in range(PER_NAME_AND_ADDRESS - 1):
+    for _ in range(MAX_PER_NAME_AND_ADDRESS - 1):
         assert sign_in(client, password="x").status_code == 422
 
 
 def test_counters_do_not_grow_without_end() -> None:
     now = timezone.now()
     Throttle.objects.bulk_create(
-        Throttle(key=str(number), since=now - dt.timedelta(seconds=number % 300), count=1)
+        Throttle(key=str(number), window_start=now - dt.timedelta(seconds=number % 300), attempts=1)
         for number in range(MAX_ROWS + 1)
     )
     Throttle.objects.take([("name:x", 5)])
@@ -169,7 +243,11 @@ def test_one_changes_the_own_password_and_other_sessions_end(client: Client) -> 
     sign_in(client)
     other = Client()
     sign_in(other)
-    given = {"current": PASSWORD, "password": "another long one", "again": "another long one"}
+    given = {
+        "current": PASSWORD,
+        "password": "another long one",
+        "confirmation": "another long one",
+    }
     assert client.post(reverse("password"), given).status_code == 302
     assert client.get(reverse("password")).status_code == 200
     assert other.get(reverse("password")).status_code == 302
@@ -179,17 +257,21 @@ def test_one_changes_the_own_password_and_other_sessions_end(client: Client) -> 
 @pytest.mark.parametrize(
     ("change", "field", "why"),
     [
-        ({"current": "wrong"}, "current", "not your present password"),
-        ({"again": "different one"}, "again", "not the same"),
-        ({"password": "short", "again": "short"}, "password", "too short"),
-        ({"password": "password123", "again": "password123"}, "password", "too common"),
+        ({"current": "wrong"}, "current", "current password is incorrect"),
+        ({"confirmation": "different one"}, "confirmation", "do not match"),
+        ({"password": "short", "confirmation": "short"}, "password", "too short"),
+        ({"password": "password123", "confirmation": "password123"}, "password", "too common"),
     ],
 )
 def test_a_bad_change_of_password_is_told_beside_its_field(
     client: Client, change: dict[str, str], field: str, why: str
 ) -> None:
     sign_in(client)
-    given = {"current": PASSWORD, "password": "another long one", "again": "another long one"}
+    given = {
+        "current": PASSWORD,
+        "password": "another long one",
+        "confirmation": "another long one",
+    }
     answer = client.post(reverse("password"), {**given, **change})
     assert answer.status_code == 422
     assert why in str(answer.context["form"].errors[field])
@@ -197,8 +279,8 @@ def test_a_bad_change_of_password_is_told_beside_its_field(
 
 def test_the_password_page_can_not_be_used_to_guess(client: Client) -> None:
     sign_in(client)
-    given = {"current": "x", "password": "another long one", "again": "another long one"}
-    for _ in range(PER_NAME_AND_ADDRESS):
+    given = {"current": "x", "password": "another long one", "confirmation": "another long one"}
+    for _ in range(MAX_PER_NAME_AND_ADDRESS):
         client.post(reverse("password"), given)
     answer = client.post(reverse("password"), {**given, "current": PASSWORD})
     assert "Too many attempts" in answer.content.decode()

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from console.pages.settings import ROWS
 from gateway import store
-from gateway.models import RequestBody, RequestLog, RequestText, Setting, Unindexed
+from gateway.models import RequestBody, RequestLog, RequestText, Setting, UnindexedRequest
 from gateway.store.options import load_options, set_options
 from tests.store.factories import asked
 
@@ -73,7 +73,7 @@ def test_the_environment_wins_and_says_so(admin: Client, monkeypatch: Any, setti
     assert load_options().row_days == 90
     assert origins()["row_days"] == "environment"
     page = admin.get(reverse("settings")).content.decode()
-    assert "DRAGOMAN_LOG_RETENTION_DAYS</code> decides" in page
+    assert "set by the variable <code>DRAGOMAN_LOG_RETENTION_DAYS</code>" in page
     admin.post(reverse("settings"), {**GIVEN, "row_days": "1"})
     assert Setting.objects.get(name="row_days").value == 5, "a forged field changes nothing"
     assert load_options().row_days == 90
@@ -135,7 +135,7 @@ def test_prunelogs_keeps_bodies_and_rows_as_the_settings_say(capsys: Any) -> Non
     call_command("prunelogs")
     assert set(RequestLog.objects.values_list("request_id", flat=True)) == {"new", "older"}
     assert list(RequestBody.objects.values_list("log__request_id", flat=True)) == ["new"]
-    assert RequestLog.objects.get(request_id="older").no_bodies == "expired"
+    assert RequestLog.objects.get(request_id="older").bodies_omitted == "expired"
     assert "bodies deleted: 1" in capsys.readouterr().out
 
 
@@ -148,7 +148,7 @@ def test_the_words_of_a_deleted_body_leave_the_index_and_an_errors_stay() -> Non
     store.index_pending()
     assert RequestLog.objects.containing("words").count() == 0
     assert RequestLog.objects.containing("plum").count() == 1
-    assert (RequestText.objects.count(), Unindexed.objects.count()) == (1, 0)
+    assert (RequestText.objects.count(), UnindexedRequest.objects.count()) == (1, 0)
 
 
 def test_bodies_are_never_kept_longer_than_their_rows() -> None:
@@ -156,9 +156,8 @@ def test_bodies_are_never_kept_longer_than_their_rows() -> None:
     assert load_options().body_days == 3
 
 
-def test_every_variable_of_the_readme_is_on_the_page(admin: Client) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    table = readme.split("## Settings")[1].split("## ")[0]
+def test_every_documented_variable_is_on_the_page(admin: Client) -> None:
+    table = (Path(__file__).resolve().parents[2] / "docs/settings.md").read_text()
     assert {row.variable for row in ROWS} == set(re.findall(r"^\| `([A-Z_]+)`", table, re.M))
 
 

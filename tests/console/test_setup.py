@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console import accounts, progress
+from console import accounts, setup_progress
 from gateway import store
 from gateway.management.start.bootstrap import setup_token
 from gateway.models import ApiKey, Provider, Route, Source, Target
@@ -23,7 +23,7 @@ PASSWORD = "correct horse battery"
 ACCOUNT = {
     "username": "ada",
     "password": PASSWORD,
-    "again": PASSWORD,
+    "confirmation": PASSWORD,
     "log_bodies": "on",
     "row_days": "30",
     "body_days": "7",
@@ -124,8 +124,8 @@ def test_two_holders_of_the_token_do_not_both_become_admin(visitor: Client) -> N
     ("given", "form", "field"),
     [
         ({"username": ""}, "person", "username"),
-        ({"again": "other"}, "person", "again"),
-        ({"password": "short", "again": "short"}, "person", "password"),
+        ({"confirmation": "other"}, "person", "confirmation"),
+        ({"password": "short", "confirmation": "short"}, "person", "password"),
         ({"body_days": "-3"}, "log", "body_days"),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_bad_account_is_told_beside_its_field(
 
 # Step 2
 
-OPENAI = {"way": "preset", "preset": "openai", "key": "sk-first-0123456789", "model": "gpt-4.1"}
+OPENAI = {"choice": "preset", "preset": "openai", "key": "sk-first-0123456789", "model": "gpt-4.1"}
 
 
 def test_a_preset_with_a_key_becomes_a_provider_and_a_route(admin: Client) -> None:
@@ -193,7 +193,9 @@ def test_keys_found_in_the_environment_are_offered(admin: Client) -> None:
         name="groq", preset="groq", credential_env="GROQ_API_KEY", source=Source.ENVIRONMENT
     )
     assert "$GROQ_API_KEY" in admin.get(reverse("setup-provider")).content.decode()
-    assert location(admin.post(reverse("setup-provider"), {"way": "found"})) == reverse("setup-key")
+    assert location(admin.post(reverse("setup-provider"), {"choice": "detected"})) == reverse(
+        "setup-key"
+    )
 
 
 def test_a_name_that_is_taken_gets_a_number(admin: Client) -> None:
@@ -208,13 +210,13 @@ def test_a_name_that_is_taken_gets_a_number(admin: Client) -> None:
 @pytest.fixture
 def keyed(admin: Client) -> Client:
     """At step 3, with the demo."""
-    admin.post(reverse("setup-provider"), {"way": "demo"})
+    admin.post(reverse("setup-provider"), {"choice": "demo"})
     return admin
 
 
 def test_the_key_is_shown_once_and_works(keyed: Client) -> None:
     page = keyed.post(reverse("setup-key"), {"name": "laptop"})
-    plain = page.context["plain"]
+    plain = page.context["secret"]
     assert page.content.decode().count(plain) == 2
     assert store.digest(plain) in store.load_snapshot().keys
     assert ApiKey.objects.get(name="laptop")
@@ -232,7 +234,7 @@ def test_no_step_can_be_skipped(admin: Client) -> None:
         assert location(admin.get(reverse(name))) == reverse("setup")
     assert admin.post(reverse("setup-key"), {"name": "x"}).status_code == 302
     assert admin.post(reverse("setup-finish")).status_code == 302
-    assert progress.step() == "provider"
+    assert setup_progress.step() == "provider"
     assert not ApiKey.objects.exists()
 
 
@@ -248,12 +250,12 @@ def test_when_it_is_finished_it_never_shows_again(keyed: Client) -> None:
     for name in ("setup", "setup-provider", "setup-key", "setup-connect"):
         last = keyed.get(reverse(name), follow=True)
         assert last.request["PATH_INFO"] == reverse("overview")
-    assert not progress.pending(User.objects.get())
+    assert not setup_progress.pending(User.objects.get())
 
 
 def test_an_account_made_by_command_needs_no_first_run(client: Client) -> None:
     ada = User.objects.create_superuser("ada", password=PASSWORD)
-    assert not progress.pending(ada)
+    assert not setup_progress.pending(ada)
     answer = client.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD})
     assert location(answer) == reverse("overview")
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.forms.routes import document_from, draft_of
+from console.forms.routes import document_from, draft_from_document
 from console.pages.keys.spend import team_gauges
 from console.pages.routes import yamltext
 from gateway import store
@@ -157,7 +157,7 @@ def test_the_limits_of_a_target_are_in_its_routes_next_version(admin: Client) ->
     url = reverse("limits", args=["target", Target.objects.get().pk])
     admin.post(url, {"limit_rpm": "30", "budget_week_usd": "9"})
     document = current(made).document
-    assert document_from(draft_of(document)) == document
+    assert document_from(draft_from_document(document)) == document
     (said,) = yaml.safe_load(yamltext.text(document))["steps"][0]["targets"]
     assert said["limits"] == {"requests_per_minute": 30}
     assert said["budget"] == {"week_usd": "9"}
@@ -329,7 +329,7 @@ def test_the_list_tells_what_all_and_each_provider_spent_of_their_budgets(admin:
     assert (gauges["p"].span, gauges["p"].spent, gauges["p"].level) == ("month", 3, "warn")
     assert (gauges["q"].spent, gauges["q"].budget) == (0, None)
     whole = found.context["all"]
-    assert (whole["gauge"].span, whole["gauge"].left) == ("day", 6)
+    assert (whole["gauge"].span, whole["gauge"].remaining) == ("day", 6)
     assert "70 requests/min" in text(found)
 
 

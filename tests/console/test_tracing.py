@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console.tracing import Pointer, Trace, compared, leaves, text_of, trace
-from console.tracing_lines import MOST_ITEMS, aligned, lines, visible
-from console.tracing_notes import notes, pointer_of
-from console.tracing_stream import GAP_MS, events, timeline
-from console.tracing_ways import Way
+from console.tracing.changes import Trace, compare_bodies
+from console.tracing.diff_lines import MAX_ITEMS, align_lines, json_lines, visible_leaves
+from console.tracing.json_values import Pointer, leaves, pointer_text
+from console.tracing.notes import change_notes, parse_path
+from console.tracing.stream_timeline import GAP_MS, build_timeline, parse_events
+from console.tracing.tracer import trace
+from console.tracing.translation_path import TranslationPath
 from gateway.providers.capabilities import edits_for, traits_for
 from gateway.providers.catalog import resolve
-from gateway.relay.entry import Chunk
+from gateway.relay.exchange.log_record import Chunk
 
 CASES = Path(__file__).parent.parent / "dialects" / "cases"
 SPOKEN = {"openai_chat", "anthropic", "deepseek", "mistral", "azure_openai"}
@@ -46,11 +48,11 @@ def streams() -> list[Any]:
     ]
 
 
-def way(source: str, target: str, model: str = "m") -> Way:
+def way(source: str, target: str, model: str = "m") -> TranslationPath:
     client, upstream = resolve(source), resolve(target)
     assert client is not None
     assert upstream is not None
-    return Way(
+    return TranslationPath(
         client=client.dialect,
         upstream=upstream.dialect,
         traits=traits_for(upstream.name, model),
@@ -64,8 +66,8 @@ def traced(case: dict[str, Any]) -> tuple[Trace, Any, Any]:
     asked = case["request"]
     body = asked.get("body", asked)
     one = way(case["from"], case["to"], case["expected"]["body"]["model"])
-    found = trace(body, one.request, known={("model",): ("model",)}, budget_s=20.0)
-    return found, body, one.request(body)
+    found = trace(body, one.translate_request, known_pairs={("model",): ("model",)}, budget_s=20.0)
+    return found, body, one.translate_request(body)
 
 
 def at(text: str) -> Pointer:
@@ -85,13 +87,15 @@ def test_links_hold_what_their_mark_says(case: dict[str, Any]):
     found, body, sent = traced(case)
     ours, theirs = dict(leaves(body)), dict(leaves(sent))
     for pointer, mark in found.source.items():
-        assert all(link in theirs for link in mark.links), text_of(pointer)
+        assert all(link in theirs for link in mark.links), pointer_text(pointer)
         if mark.kind == "same":
-            assert theirs[pointer] == ours[pointer], text_of(pointer)
+            assert theirs[pointer] == ours[pointer], pointer_text(pointer)
         if mark.kind == "dropped":
             assert mark.links == ()
         if mark.kind == "moved" and mark.links and isinstance(ours[pointer], str):
-            assert any(ours[pointer] in str(theirs[link]) for link in mark.links), text_of(pointer)
+            assert any(ours[pointer] in str(theirs[link]) for link in mark.links), pointer_text(
+                pointer
+            )
 
 
 @pytest.mark.parametrize("case", cases())
@@ -109,14 +113,14 @@ def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]
             spot = spot[part]
         spot[pointer[-1]] = f"{value}Zq"
         again = _translated_or_refused(one, changed)
-        assert again in (None, sent), text_of(pointer)
+        assert again in (None, sent), pointer_text(pointer)
 
 
-def _translated_or_refused(one: Way, body: Any) -> Any:
+def _translated_or_refused(one: TranslationPath, body: Any) -> Any:
     from gateway.canon.errors import GatewayError
 
     try:
-        return one.request(body)
+        return one.translate_request(body)
     except GatewayError:
         return None
 
@@ -126,7 +130,7 @@ def test_what_the_translator_reports_as_dropped_has_no_place_of_its_own(case: di
     """The report is by whole fields; a part of one may still be told elsewhere."""
     found, _, _ = traced(case)
     for row in case["expected"]["report"]:
-        path = pointer_of(row["field"])
+        path = parse_path(row["field"])
         hit = [mark.kind for p, mark in found.source.items() if p == path]
         if row["action"] == "dropped" and hit:
             assert hit[0] in {"dropped", "converted"}, row
@@ -156,7 +160,7 @@ def test_a_streamed_request_says_what_was_added_for_it():
         "stream": True,
         "messages": [{"role": "user", "content": "x"}],
     }
-    found = trace(body, way("anthropic", "openai_chat").request)
+    found = trace(body, way("anthropic", "openai_chat").translate_request)
     assert found.source[("stream",)].kind == "same"
     assert found.target[("stream_options", "include_usage")].kind == "added"
 
@@ -179,15 +183,15 @@ def test_a_large_body_is_bounded():
         "tools": tools,
         "messages": [{"role": "user", "content": "x"}],
     }
-    found = trace(body, way("anthropic", "openai_chat").request, runs=50, budget_s=0.3)
+    found = trace(body, way("anthropic", "openai_chat").translate_request, runs=50, budget_s=0.3)
     assert not found.complete
     assert found.runs <= 51
-    assert len(list(visible(body))) < len(list(leaves(body)))
+    assert len(list(visible_leaves(body))) < len(list(leaves(body)))
 
 
 def test_passthrough_compares_places():
-    found = compared({"model": "a", "x": 1, "gone": 2}, {"model": "b", "x": 1, "new": 3})
-    assert {text_of(p): m.kind for p, m in found.source.items()} == {
+    found = compare_bodies({"model": "a", "x": 1, "gone": 2}, {"model": "b", "x": 1, "new": 3})
+    assert {pointer_text(p): m.kind for p, m in found.source.items()} == {
         "/model": "converted",
         "/x": "same",
         "/gone": "dropped",
@@ -212,7 +216,7 @@ def test_an_answer_is_traced_too():
         ],
         "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
     }
-    found = trace(answer, one.response(asked))
+    found = trace(answer, one.response_translator(asked))
     content = found.source[at("/choices/0/message/content")]
     assert (content.kind, content.links) == ("moved", (at("/content/0/text"),))
     assert found.source[at("/usage/completion_tokens")].links == (at("/usage/output_tokens"),)
@@ -225,8 +229,8 @@ def test_an_answer_is_traced_too():
 @pytest.mark.parametrize("case", cases())
 def test_all_lines_of_both_sides_are_shown_once_and_in_order(case: dict[str, Any]):
     found, body, sent = traced(case)
-    left, right = lines(body, found.source), lines(sent, found.target)
-    rows = aligned(left, right, found)
+    left, right = json_lines(body, found.source), json_lines(sent, found.target)
+    rows = align_lines(left, right, found)
     assert [row.left for row in rows if row.left] == left
     assert [row.right for row in rows if row.right] == right
 
@@ -235,15 +239,15 @@ def test_all_lines_of_both_sides_are_shown_once_and_in_order(case: dict[str, Any
 def test_the_lines_are_the_body(case: dict[str, Any]):
     """Nothing is lost but what is folded or cut: short bodies read back as they are."""
     body = {k: v for k, v in traced(case)[1].items() if len(json.dumps(v)) < 120}
-    if any(isinstance(v, list) and len(v) > MOST_ITEMS for v in body.values()):
+    if any(isinstance(v, list) and len(v) > MAX_ITEMS for v in body.values()):
         return
-    text = "".join(text for line in lines(body, {}) for _, text in line.tokens)
+    text = "".join(text for line in json_lines(body, {}) for _, text in line.tokens)
     assert msgspec.json.decode(text) == body
 
 
 def test_long_lists_and_texts_are_folded():
     body = {"messages": [{"n": n} for n in range(34)], "text": "a" * 1000}
-    shown = lines(body, {})
+    shown = json_lines(body, {})
     assert [t for line in shown for kind, t in line.tokens if kind == "more"] == ["… 31"]
     assert len([line for line in shown if line.kind == "fold"]) == 1
     assert all(len("".join(t for _, t in line.tokens)) < 200 for line in shown)
@@ -260,9 +264,9 @@ json_values = st.recursive(
 @given(json_values, json_values)
 def test_any_two_bodies_can_be_put_side_by_side(one: Any, other: Any):
     left, right = {"a": one}, {"a": other}
-    found = compared(left, right)
-    ours, theirs = lines(left, found.source), lines(right, found.target)
-    rows = aligned(ours, theirs, found)
+    found = compare_bodies(left, right)
+    ours, theirs = json_lines(left, found.source), json_lines(right, found.target)
+    rows = align_lines(ours, theirs, found)
     assert [row.left for row in rows if row.left] == ours
     assert [row.right for row in rows if row.right] == theirs
     assert all(row.left or row.right for row in rows)
@@ -274,19 +278,25 @@ def test_any_two_bodies_can_be_put_side_by_side(one: Any, other: Any):
 def test_notes_take_the_translators_own_words_first():
     source = {"top_k": 4, "a": {"b": [{"c": "text"}, {"c": "text"}]}}
     found = trace(source, lambda body: {"x": [item["c"] for item in body["a"]["b"]]})
-    told = notes(
+    told = change_notes(
         found,
         [{"field": "top_k", "action": "dropped", "note": "no equivalent"}],
         source,
         {"x": ["text", "text"]},
     )
-    assert (told[0].kind, told[0].source, told[0].why) == ("dropped", "/top_k", "no equivalent")
+    assert (told[0].kind, told[0].source, told[0].explanation) == (
+        "dropped",
+        "/top_k",
+        "no equivalent",
+    )
     moved = [note for note in told if note.kind == "moved"]
-    assert [(note.source, note.target, note.times) for note in moved] == [("/a/b/*/c", "/x/*", 2)]
+    assert [(note.source, note.target, note.count) for note in moved] == [("/a/b/*/c", "/x/*", 2)]
 
 
 def test_paths_of_adaptations_become_pointers():
-    assert text_of(pointer_of("messages[2].content[0].a~b/c")) == "/messages/2/content/0/a~0b~1c"
+    assert (
+        pointer_text(parse_path("messages[2].content[0].a~b/c")) == "/messages/2/content/0/a~0b~1c"
+    )
 
 
 # Streams
@@ -300,21 +310,26 @@ def test_events_do_not_depend_on_how_the_bytes_came(sizes: list[int]):
         size = min(size, len(data) - done)
         chunks.append(Chunk(float(at_ms), size))
         done += size
-    assert [event.text for event in events(data, chunks)] == [f'{{"n": {n}}}' for n in range(6)]
+    assert [event.text for event in parse_events(data, chunks)] == [
+        f'{{"n": {n}}}' for n in range(6)
+    ]
 
 
 def test_an_event_has_the_time_of_its_last_byte():
     data = b'data: {"n": 1}\n\ndata: {"n": 2}\n\n'
-    found = events(data, [Chunk(5.0, 16), Chunk(700.0, 4), Chunk(900.0, 12)])
+    found = parse_events(data, [Chunk(5.0, 16), Chunk(700.0, 4), Chunk(900.0, 12)])
     assert [event.at_ms for event in found] == [5.0, 900.0]
-    line = timeline(found, [], lambda frame: [])
+    line = build_timeline(found, [], lambda frame: [])
     assert [pair.gap_ms for pair in line.pairs] == [0.0, 895.0]
     assert GAP_MS < 895
 
 
 def test_only_what_is_new_in_an_event_is_shown():
     data = b'data: {"id": "c", "n": 1}\n\ndata: {"id": "c", "n": 2}\n\n'
-    assert [event.news for event in events(data, [])] == ['{"id":"c","n":1}', '{"n":2, …}']
+    assert [event.changed_fields for event in parse_events(data, [])] == [
+        '{"id":"c","n":1}',
+        '{"n":2, …}',
+    ]
 
 
 @pytest.mark.parametrize("case", streams())
@@ -328,11 +343,11 @@ def test_every_client_event_of_a_golden_stream_has_its_upstream_event(case: dict
         "messages": [{"role": "user", "content": "x"}],
         "stream": True,
     }
-    upstream = events(wire, [])
-    live, feed = one.feed(asked), one.feed(asked)
+    upstream = parse_events(wire, [])
+    live, feed = one.stream_translator(asked), one.stream_translator(asked)
     client_wire = [f for event in upstream for f in live(_frame(event))]
-    client = events(b"".join(_encoded(f) for f in client_wire), [])
-    line = timeline(upstream, client, feed)
+    client = parse_events(b"".join(_encoded(f) for f in client_wire), [])
+    line = build_timeline(upstream, client, feed)
     assert [e for pair in line.pairs for e in pair.client] == client
     assert len(client) > 2
 
@@ -348,7 +363,7 @@ def _wire(frame: Any) -> bytes:
 def _frame(event: Any) -> Any:
     from gateway.framing.sse import Frame
 
-    return Frame(event.wire, event.text.encode())
+    return Frame(event.event_name, event.text.encode())
 
 
 def _encoded(frame: Any) -> bytes:

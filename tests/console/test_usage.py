@@ -17,10 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.insight import series, spans
-from console.insight.variants import compared
+from console.insight.variants import compare_variants
 from gateway import store
 from gateway.models import Team
-from gateway.relay.entry import Entry
+from gateway.relay.exchange.log_record import LogRecord
 from gateway.usage_querysets import Totals
 from tests.store.factories import entry
 from tests.store.test_lost import hedged
@@ -36,7 +36,7 @@ def viewer(client: Client) -> Client:
     return client
 
 
-def used(id: str = "req_1", *, ago: float = 60, **values: Any) -> Entry:
+def used(id: str = "req_1", *, ago: float = 60, **values: Any) -> LogRecord:
     given: dict[str, Any] = {
         "started_at": timezone.now().timestamp() - ago,
         "provider": "openai",
@@ -91,7 +91,7 @@ def test_checks_of_targets_cost_but_are_no_requests(viewer: Client) -> None:
     assert re.search(r"<dt>Failed</dt><dd>0 %</dd>", text)
     assert "$0.50" in text
     whole = series.usage(spans.span_of("24h"), "key")
-    assert {line.name: line.totals.requests for line in whole.lines} == {
+    assert {line.name: line.totals.requests for line in whole.rows} == {
         "sk-dgm-mira": 1,
         "check": 0,
     }
@@ -101,7 +101,7 @@ def test_checks_are_no_requests_of_a_variant(viewer: Client) -> None:
     store.write(
         [used("a", variant="now"), used("check_1", key_prefix="check", variant="now")],
     )
-    (line,) = compared(timezone.now() - dt.timedelta(days=1))
+    (line,) = compare_variants(timezone.now() - dt.timedelta(days=1))
     assert (line.name, line.requests) == ("now", 1)
 
 
@@ -110,7 +110,7 @@ def test_an_unknown_price_is_said_and_is_not_zero(viewer: Client) -> None:
     text = page(viewer)
     assert "unknown" in text
     assert "$0<" not in text
-    assert chart(text, "cost")["series"][0]["words"][-1] == "unknown"
+    assert chart(text, "cost")["series"][0]["labels"][-1] == "unknown"
 
 
 def test_a_sum_that_leaves_something_out_says_so(viewer: Client) -> None:
@@ -148,7 +148,7 @@ def test_nonsense_in_the_address_is_the_usual_view(viewer: Client) -> None:
 def test_many_small_ones_are_summed_up_and_none_is_lost(viewer: Client) -> None:
     store.write([used(f"req_{n}", model=f"m{n}") for n in range(12)])
     found = chart(page(viewer), "cost")["series"]
-    assert len(found) == series.MOST_SERIES
+    assert len(found) == series.MAX_SERIES
     assert found[-1]["name"] == "6 others"
     assert sum(sum(row["values"]) for row in found) == pytest.approx(3.0)
 
@@ -196,16 +196,16 @@ def test_csv_gives_a_spreadsheet_no_formula(viewer: Client) -> None:
 @pytest.mark.parametrize("name", spans.SPANS)
 def test_the_steps_of_a_range_are_whole_and_end_now(name: str) -> None:
     span = spans.SPANS[name]
-    begins = spans.starts(span, NOW)
+    begins = spans.step_starts(span, NOW)
     assert len(set(begins)) == span.count
     assert begins == sorted(begins)
     assert begins[-1] <= NOW
-    assert spans.start_of(span.step, NOW) == begins[-1]
+    assert spans.step_start(span.step, NOW) == begins[-1]
 
 
 def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change() -> None:
     with timezone.override("Europe/Berlin"):
-        begins = spans.starts(spans.SPANS["30d"], NOW)
+        begins = spans.step_starts(spans.SPANS["30d"], NOW)
         assert {timezone.localtime(begin).hour for begin in begins} == {0}
     lengths = {later - earlier for earlier, later in itertools.pairwise(begins)}
     assert lengths == {dt.timedelta(hours=24), dt.timedelta(hours=25)}
@@ -214,22 +214,22 @@ def test_days_begin_at_midnight_of_the_reader_also_when_clocks_change() -> None:
 def test_hours_are_neither_lost_nor_doubled_when_clocks_change() -> None:
     changed = dt.datetime(2026, 10, 25, 12, tzinfo=dt.UTC)
     with timezone.override("Europe/Berlin"):
-        begins = spans.starts(spans.SPANS["24h"], changed)
+        begins = spans.step_starts(spans.SPANS["24h"], changed)
     steps = {later - earlier for earlier, later in itertools.pairwise(begins)}
     assert steps == {dt.timedelta(hours=1)}
 
 
 def test_a_cell_says_what_is_known() -> None:
     assert series.cell(Totals(), "cost").text == "—"
-    assert series.cell(Totals(requests=1, priced=1), "cost").text == "$0"
-    assert series.cell(Totals(requests=1, unpriced=1), "cost").text == "unknown"
+    assert series.cell(Totals(requests=1, priced_requests=1), "cost").text == "$0"
+    assert series.cell(Totals(requests=1, unpriced_requests=1), "cost").text == "unknown"
 
 
 def test_what_was_charged_stands_beside_the_cost_where_there_are_margins(viewer: Client) -> None:
     store.write([used("a", charged_usd=Decimal("0.25"))])
-    assert "with margins" not in page(viewer)
+    assert "with markup" not in page(viewer)
     store.write([used("b", charged_usd=Decimal("0.50"))])
-    assert "$0.75 charged, with margins" in page(viewer)
+    assert "$0.75 charged, with markup" in page(viewer)
 
 
 def test_a_provider_that_was_only_ever_given_up_has_its_cost(viewer: Client) -> None:

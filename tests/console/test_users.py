@@ -89,7 +89,7 @@ def test_a_bad_account_is_told_beside_its_field(
 @pytest.mark.parametrize(
     ("page", "given"),
     [("user-edit", {"role": "viewer"}), ("user-active", {"active": "no"})],
-    ids=["demoted", "kept out"],
+    ids=["demoted", "deactivated"],
 )
 def test_the_last_admin_stays(admin: Client, ada: User, page: str, given: dict[str, str]) -> None:
     other = person("bob", admin=True)
@@ -147,6 +147,6 @@ def test_a_viewer_changes_nobody(client: Client, ada: User, name: str) -> None:
 def test_the_list_shows_role_and_grant(admin: Client) -> None:
     person("reader", bodies=True)
     page = admin.get(reverse("users")).content.decode()
-    assert page.count("may read") == 2
+    assert page.count("can read") == 2
     assert "viewer" in page
     assert "argon2" not in page

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from gateway.canon.signature import PREFIX, unwrap
-from gateway.relay import translate
+from gateway.canon.signature import PREFIX, unwrap_signature
+from gateway.simulate import translate
 
 FOLDER = Path(__file__).parent / "cases"
 
@@ -44,7 +44,7 @@ def same(want: Any, got: Any) -> bool:
         head = re.escape(want.removesuffix("SHA8SHA8"))
         return re.fullmatch(rf"{head}[0-9a-f]{{8}}", got) is not None
     if isinstance(want, str) and want.startswith(PREFIX):
-        return unwrap(want) == unwrap(got)
+        return unwrap_signature(want) == unwrap_signature(got)
     if isinstance(want, str) and want.startswith("sha256:"):
         return re.fullmatch(r"sha256:[0-9a-f]{16,}", got) is not None
     return bool(want == got)

@@ -12,9 +12,9 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Exchange
+from gateway.dialects.base import ResponseContext
 from gateway.providers.capabilities import traits_for
-from gateway.relay import translate
+from gateway.simulate import translate
 
 Json = dict[str, Any]
 Rows = set[tuple[str, str]]
@@ -118,7 +118,7 @@ def test_a_paused_turn_is_reported_to_a_gemini_client() -> None:
     rows = [(row["field"], row["action"]) for row in shown["report"]]
     assert rows == [("candidates[0].finishReason", "approximated")]
     answer = whole("gemini", candidate(finishReason="CONTINUATION"))
-    exchange = Exchange(id="1", created=1, model="m")
+    exchange = ResponseContext(id="1", created=1, model="m")
     _, report = DIALECTS["gemini"].client.render_response(answer, exchange)
     assert [row.path for row in report] == ["candidates[0].finishReason"]
 

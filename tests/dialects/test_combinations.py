@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Signature
-from gateway.canon.signature import wrap
+from gateway.canon.signature import wrap_signature
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Exchange
+from gateway.dialects.base import ResponseContext
 from gateway.providers.capabilities import traits_for
-from gateway.relay import translate
+from gateway.providers.catalog import resolve
+from gateway.providers.profile import Preset
+from gateway.simulate import translate
 from tests.dialects.test_spec_lines import HI, MODELS, Json, Rows, developer, user
 
 SCHEMA = {"type": "object", "properties": {}}
@@ -26,8 +29,8 @@ REMOVED = {"type": "tool_removal", "tool": {"type": "tool_reference", "name": "g
 CHANGES = {"role": "system", "content": [{"type": "text", "text": "x"}, ADDED, REMOVED]}
 BARE = {"role": "system", "content": [ADDED]}
 EFFORT = {"role": "system", "output_config": {"effort": "low"}}
-# A thought of another provider: with it the request is translated, not passed on.
-FOREIGN = wrap(Signature(provider="openai_responses", model="m", kind="text", value="V"))
+# A thought of another provider; where it stands the request is translated, not passed on.
+FOREIGN = wrap_signature(Signature(provider="openai_responses", model="m", kind="text", value="V"))
 ANSWER = {"type": "thinking", "thinking": "", "signature": FOREIGN}
 SAID = {"role": "assistant", "content": [ANSWER, {"type": "text", "text": "a"}]}
 LOOK = {
@@ -331,10 +334,24 @@ LINES = [
 ]
 
 
+def never_passed_through(name: str) -> Preset | None:
+    """The preset, as of a provider whose requests are always translated."""
+    preset = resolve(name)
+    return None if preset is None else msgspec.structs.replace(preset, passthrough=False)
+
+
 @pytest.mark.parametrize(("source", "target", "model", "asked", "sent", "report"), LINES)
 def test_a_combination_holds(
-    source: str, target: str, model: str, asked: Json, sent: Json, report: Rows
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    target: str,
+    model: str,
+    asked: Json,
+    sent: Json,
+    report: Rows,
 ) -> None:
+    if FOREIGN in repr(asked):
+        monkeypatch.setattr(translate, "resolve", never_passed_through)
     body = {"model": "gw", **ASKED.get(source, {}), **asked}
     found = translate.request(source, target, body, {}, model)
     assert {name: found["body"].get(name) for name in sent} == sent
@@ -374,7 +391,7 @@ def test_a_loss_of_sound_says_that_it_is_sound(target: str, path: str) -> None:
     given = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     chat = DIALECTS["openai_chat"].provider
     answer = chat.parse_response(given, traits_for("openai", "gpt-4.1"), None)
-    exchange = Exchange(id="1", created=1, model="m")
+    exchange = ResponseContext(id="1", created=1, model="m")
     _, report = DIALECTS[target].client.render_response(answer, exchange)
     assert [(item.path, item.action) for item in report] == [(path, "dropped")]
     assert "audio" in f"{report[0].path} {report[0].why}"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Request
 from gateway.dialects import DIALECTS
 from gateway.framing.sse import Frame
@@ -81,11 +81,11 @@ def test_any_chat_stream_can_be_shown_to_a_messages_client(frames: list[Any]):
     for item in frames:
         found += parser.feed(Frame("", msgspec.json.encode(item)))
     found += parser.close()
-    check(found)
+    check_stream(found)
     for event in found:
         renderer.feed(event)
     try:
-        MESSAGES.client.render_response(fold(found), exchange())
+        MESSAGES.client.render_response(fold_events(found), exchange())
     except GatewayError:
         return
 
@@ -185,7 +185,7 @@ def test_any_chat_stream_can_be_shown_to_an_older_client(name: str, frames: list
     for event in found:
         renderer.feed(event)
     try:
-        client.render_response(fold(found), exchange())
+        client.render_response(fold_events(found), exchange())
     except GatewayError:
         return
 

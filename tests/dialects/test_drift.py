@@ -28,10 +28,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.response import Usage
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Exchange
+from gateway.dialects.base import ResponseContext
 from gateway.framing.eventstream import Decoder as BinaryDecoder
 from gateway.providers.capabilities import traits_for
-from gateway.relay import translate
+from gateway.simulate import translate
 from tests.dialects.crossing.clients import CLIENTS
 from tests.dialects.crossing.readers import frames
 from tests.dialects.crossing.upstreams import UPSTREAMS
@@ -301,7 +301,7 @@ def test_what_a_golden_case_streams_is_of_the_vendors_types(case: Json) -> None:
 
 VECTORS = EmbedResponse(vectors=([0.5, 1.0], [0.25, 2.0]), usage=Usage(input=4, output=0))
 ASKED = EmbedRequest(model="text-embedding-3-small", inputs=("a", "b"), dimensions=2)
-EXCHANGE = Exchange(id="1", created=1, model="gw")
+EXCHANGE = ResponseContext(id="1", created=1, model="gw")
 
 
 def _of_gemini(body: Json) -> list[str]:

@@ -31,6 +31,7 @@ from tests.dialects.crossing.readers import ENDED, READERS
 from tests.dialects.crossing.run import BREAKS, Cell, Failure, Outcome, pairs, run
 from tests.dialects.crossing.table import KEPT, page
 from tests.dialects.crossing.upstreams import UPSTREAMS
+from tests.each import each
 
 CELLS = [
     pytest.param(
@@ -119,7 +120,7 @@ def calls_of(one: Cell) -> int:
     return {"tools": 2, "thinking": 1}.get(one.feature, 0)
 
 
-@pytest.mark.parametrize("key", CELLS)
+@each("key", CELLS)
 def test_the_client_reads_what_the_provider_said(key: tuple[str, str, str, bool]):
     one = cell(key)
     words = {"tools": SAID, "thinking": SAID, "schema": VERDICT}.get(one.feature, ANSWER)
@@ -131,7 +132,7 @@ def test_the_client_reads_what_the_provider_said(key: tuple[str, str, str, bool]
     assert (heard.prompt, heard.output) == (11, 23)
 
 
-@pytest.mark.parametrize("key", [k for k in CELLS if k.values[0][2] in {"tools", "thinking"}])  # type: ignore[index]
+@each("key", [k for k in CELLS if k.values[0][2] in {"tools", "thinking"}])  # type: ignore[index]
 def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]):
     """The provider would refuse a result whose call it does not know."""
     one = cell(key)
@@ -153,7 +154,7 @@ def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]
     assert after.finish == ENDED[one.client][0]
 
 
-@pytest.mark.parametrize("key", CELLS)
+@each("key", CELLS)
 def test_a_loss_is_told_and_only_a_loss(key: tuple[str, str, str, bool]):
     one = cell(key)
     first = one.turns[0]
@@ -165,7 +166,7 @@ def test_a_loss_is_told_and_only_a_loss(key: tuple[str, str, str, bool]):
     assert not (first.logged.passthrough and first.report), "what passes through loses nothing"
 
 
-@pytest.mark.parametrize("key", [k for k in CELLS if k.values[0][2] == "thinking"])  # type: ignore[index]
+@each("key", [k for k in CELLS if k.values[0][2] == "thinking"])  # type: ignore[index]
 def test_a_thought_is_shown_and_its_state_comes_back(key: tuple[str, str, str, bool]):
     """A Chat client that gives an effort asks OpenAI's Responses for no summary.
 
@@ -204,7 +205,7 @@ def seen(one: Failure) -> object:
             return one.status, body["error"]["type"], body["error"]["code"]
 
 
-@pytest.mark.parametrize("key", [k for k in FAILURES if "break" not in str(k.id)])
+@each("key", [k for k in FAILURES if "break" not in str(k.id)])
 def test_a_refusal_comes_in_the_clients_words(key: tuple[str, str, str]):
     one = failure(key)
     assert one.logged.error_kind == one.kind
@@ -223,7 +224,7 @@ def test_a_refusal_comes_in_the_clients_words(key: tuple[str, str, str]):
     assert one.headers.get("retry-after") == (wait if one.kind == "rate_limit" else None)
 
 
-@pytest.mark.parametrize("key", [k for k in FAILURES if "break" in str(k.id)])
+@each("key", [k for k in FAILURES if "break" in str(k.id)])
 def test_a_broken_stream_never_ends_as_a_whole_one(key: tuple[str, str, str]):
     one = failure(key)
     assert one.status == 200

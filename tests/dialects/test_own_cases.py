@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.relay import translate
+from gateway.simulate import translate
 
 PNG = "iVBORw0KGgo="
 F = {"type": "object", "properties": {"a": {"type": "integer"}}}

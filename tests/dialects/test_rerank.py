@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.dialects.rerank import request_out
+from gateway.dialects.rerank import render_request_fields
 
 
 def asked(**fields: object) -> dict[str, msgspec.Raw]:
@@ -14,13 +14,13 @@ def asked(**fields: object) -> dict[str, msgspec.Raw]:
 
 def test_the_number_of_results_has_its_name_in_each_shape():
     for shape, name in (("cohere", "top_n"), ("jina", "top_n"), ("voyage", "top_k")):
-        found, report = request_out(asked(query="q", top_n=3), shape)
+        found, report = render_request_fields(asked(query="q", top_n=3), shape)
         assert bytes(found[name]) == b"3"
         assert report == []
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(True, ["return_documents"]), (False, [])])
 def test_documents_that_a_provider_does_not_give_back_are_told(wanted: bool, told: list[str]):
-    found, report = request_out(asked(query="q", return_documents=wanted), "cohere")
+    found, report = render_request_fields(asked(query="q", return_documents=wanted), "cohere")
     assert "return_documents" not in found
     assert [item.path for item in report] == told

@@ -17,12 +17,12 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Signature
 from gateway.canon.response import Finish, Response
-from gateway.canon.signature import wrap
+from gateway.canon.signature import wrap_signature
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Exchange
-from gateway.dialects.openai_logprobs import extra_of
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.openai_logprobs import logprobs_extra
 from gateway.providers.capabilities import traits_for
-from gateway.relay import translate
+from gateway.simulate import translate
 from tests.fakes import anthropic_rules, openai_rules, responses_rules
 from tests.fakes.script import Refusal
 
@@ -78,9 +78,13 @@ def item(role: str, words: str) -> Json:
 
 user, developer = partial(item, "user"), partial(item, "developer")
 # A thought of the model that the examples send to.
-OWN = wrap(
+OWN = wrap_signature(
     Signature(
-        provider="openai_responses", model="gpt-4.1", kind="encrypted_content", value="E", item="rs"
+        provider="openai_responses",
+        model="gpt-4.1",
+        kind="encrypted_content",
+        value="E",
+        item_id="rs",
     )
 )
 
@@ -339,7 +343,7 @@ def test_a_choice_of_no_known_type_is_refused_by_name(source: str) -> None:
 
 # --- answers -----------------------------------------------------------------------------
 
-EXCHANGE = Exchange(id="1", created=1, model="m")
+EXCHANGE = ResponseContext(id="1", created=1, model="m")
 TOKEN: Json = {"token": "hi", "logprob": -0.5, "bytes": None, "top_logprobs": []}
 
 
@@ -360,7 +364,7 @@ def test_log_probabilities_come_back_from_chat_to_responses_and_back() -> None:
 
 
 def test_log_probabilities_of_an_answer_without_text_are_left_out() -> None:
-    answer = Response(extra=extra_of([TOKEN]))
+    answer = Response(extra=logprobs_extra([TOKEN]))
     shown, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
     assert shown["output"] == []
 

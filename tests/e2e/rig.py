@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
@@ -67,6 +68,11 @@ class Gateway:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     @property
+    def status(self) -> int | None:
+        """The exit status of a process that has ended by itself."""
+        return None if self._process is None else self._process.poll()
+
+    @property
     def _log(self) -> Path:
         return self.directory / "output.txt"
 
@@ -74,11 +80,11 @@ class Gateway:
         """What its processes have of the environment."""
         return _environment(self.directory)
 
-    def start(self) -> Self:
-        """Start it and wait until it is ready. Raises RuntimeError with its output."""
+    def start(self, *, ready: bool = True) -> Self:
+        """Start it and wait until it is ready, or lives. Raises RuntimeError with its output."""
         if not self.data_dir.exists() and "DATABASE_URL" not in self.environment():
             self.data_dir.mkdir(mode=0o700)
-            shutil.copy(_empty_database(), self.data_dir)
+            shutil.copy(empty_database(), self.data_dir)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
@@ -89,7 +95,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._wait()
+        self._wait("ready" if ready else "live")
         return self
 
     def _command(self) -> list[str]:
@@ -98,14 +104,14 @@ class Gateway:
         command += ["--data-dir", str(self.data_dir), "--config", str(self._config)]
         return [*command, "--workers", str(self._workers)]
 
-    def _wait(self) -> None:
+    def _wait(self, what: str) -> None:
         assert self._process is not None
         ends = time.monotonic() + START_S
         while time.monotonic() < ends:
             if self._process.poll() is not None:
                 break
             try:
-                if httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200:
+                if httpx.get(f"{self.url}/health/{what}", timeout=5).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
@@ -132,7 +138,8 @@ class Gateway:
         process = self._process
         if process is None:
             return
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
         self._process = None
 
@@ -194,9 +201,10 @@ class Daphne(Gateway):
 
     def _command(self) -> list[str]:
         code = (
-            "from gateway import litellm; from gateway.litellm.apply import apply; "
+            "from gateway.compat.litellm.config import read; "
+            "from gateway.compat.litellm.config.apply import apply; "
             "from gateway.management.start.bootstrap import prepare; "
-            f"prepare(); apply(litellm.read({str(self._config)!r}))"
+            f"prepare(); apply(read({str(self._config)!r}))"
         )
         shell = [sys.executable, "manage.py", "shell", "--no-imports", "-v", "0", "-c", code]
         subprocess.run(shell, cwd=ROOT, env=self.environment(), check=True)
@@ -292,7 +300,7 @@ def configured(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @functools.cache
-def _empty_database() -> Path:
+def empty_database() -> Path:
     """A database with all tables and no row: to make one takes longer than all else of a start.
 
     That a first start makes its own is seen in `test_up`.

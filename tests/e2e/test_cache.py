@@ -15,7 +15,7 @@ import openai
 import pytest
 from redis import Redis
 
-from gateway.relay.cache_shelf import FLUSH_S
+from gateway.relay.cache.backend import FLUSH_S
 from tests.e2e.rig import MASTER_KEY, Gateway, configured, strict_config
 from tests.fakes import Call, Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running

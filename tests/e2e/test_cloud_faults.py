@@ -360,6 +360,7 @@ def answers(gateway: Gateway) -> dict[Key, Future[httpx.Response]]:
     return asked
 
 
+@pytest.mark.wide(every=6)
 @pytest.mark.parametrize(
     "key", [pytest.param(k, id="-".join([*k[:3], "stream" if k[3] else "whole"])) for k in KEYS]
 )

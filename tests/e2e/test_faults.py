@@ -179,6 +179,7 @@ def says_nothing_it_should_not(rig: Rig, text: str) -> bool:
     return not any(secret in text for secret in secrets)
 
 
+@pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(WHOLE))
 def test_a_whole_answer_is_right_or_an_error(
     rig: Rig, fault: str, client: str, upstream: str
@@ -216,6 +217,7 @@ def test_a_redirect_is_not_followed(rig: Rig) -> None:
     assert not any(seen.path == "/stolen" for seen in rig.chaos.requests)
 
 
+@pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_REFUSED))
 def test_what_fails_before_content_has_a_status(
     rig: Rig, fault: str, client: str, upstream: str
@@ -251,6 +253,7 @@ def streamed_text(client: str, events: list[tuple[str, str]]) -> str:
     return text
 
 
+@pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_CUT))
 def test_a_broken_stream_ends_in_an_error_event(
     rig: Rig, fault: str, client: str, upstream: str
@@ -270,6 +273,7 @@ def test_a_broken_stream_ends_in_an_error_event(
     assert "end_turn" not in response.text
 
 
+@pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_OK))
 def test_an_odd_but_legal_stream_works(rig: Rig, fault: str, client: str, upstream: str) -> None:
     response = ask(rig, client, f"{upstream}/{fault}", stream=True)

@@ -283,7 +283,7 @@ def test_a_key_sees_its_own_files_only(stand: Stand, client: openai.OpenAI, own_
 
 
 def test_a_model_at_a_provider_without_pictures_is_refused(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="which has no images/generations"):
+    with pytest.raises(openai.BadRequestError, match="which does not support images/generations"):
         client.images.generate(model="my-claude", prompt="a cat")
 
 

@@ -117,6 +117,8 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(
             most = len(answered) + ENOUGH
             until(lambda: len(answered) >= most)
             until(lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before))
+        line = f"a worker died pid={before[0]} exit_code=-9"
+        until(lambda: line in gateway.output)
         lost = missing(gateway, answered)
         assert not lost, f"{len(lost)} of {len(answered)} are lost"
     finally:

@@ -187,7 +187,7 @@ def test_a_response_is_for_its_key_alone(site: Keepers, client: openai.OpenAI) -
             with pytest.raises(openai.BadRequestError) as caught:
                 ask(other, model=model, input="tell me", previous_response_id=made.id)
             assert caught.value.code == "previous_response_not_found"
-            assert "send the conversation so far in `input`" in caught.value.message
+            assert "send the conversation in `input`" in caught.value.message
             assert one.responses.retrieve(made.id).id == made.id
 
 
@@ -397,7 +397,7 @@ def test_what_a_killed_process_ran_has_failed(tmp_path: Path) -> None:
             site.run(
                 "from datetime import timedelta; from django.utils import timezone;"
                 "from gateway.models import StoredResponse;"
-                f"StoredResponse.objects.update(heard_at={long_ago}); print()"
+                f"StoredResponse.objects.update(heartbeat_at={long_ago}); print()"
             )
             told = client.responses.retrieve(begun.id)
         assert told.status == "failed"

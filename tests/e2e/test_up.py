@@ -160,7 +160,7 @@ def test_the_next_start_prints_no_key_and_the_old_one_works(tmp_path: Path) -> N
         assert gateway.end() == 0
     with up(tmp_path / "data") as gateway:
         assert gateway.key is None
-        assert "$DRAGOMAN_KEY" in gateway.line
+        assert "$DRAGOMAN_API_KEY" in gateway.line
         assert gateway.chat(key).status_code == 200
         assert gateway.end(signal.SIGINT) == 0
 

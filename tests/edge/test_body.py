@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.edge.body import ClientGone, Receive, decode, field, read
@@ -74,3 +77,62 @@ def test_a_field_of_the_wrong_type_is_named() -> None:
         field(decode(b'{"model": 5}'), "model", str, default="")
     assert caught.value.error.param == "model"
     assert caught.value.error.message == "model must be a string"
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"model":"a","model":"b"}', "model"),
+        (b'{"model":"a","messages":[],"model":"a"}', "model"),
+        (b'{"n":12,"stream":true,"n":1}', "n"),
+        (b'{ "model" : "a" , "mod\\u0065l" : "b" }\n', "model"),
+        (b'{"stream":true,"x":1,"stream":false}', "stream"),
+        (b'{"messages":[{"x":1,"messages":2}],"messages":[]}', "messages"),
+        (b'{"Model":"b","model":"a"}', "Model"),
+        (b'{"model":"a","Model":"b"}', "Model"),
+        (b'{"STREAM":true,"model":"a"}', "STREAM"),
+        ('{"model":"a","\u017ftream":true}'.encode(), "\u017ftream"),
+        (b'{"model":"a","Custom":1,"custom":2}', "custom"),
+        (b'{"generationConfig":{},"GenerationConfig":{}}', "GenerationConfig"),
+    ],
+)
+def test_a_field_that_is_there_twice_is_refused(body: bytes, name: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        decode(body)
+    assert caught.value.error.kind == "invalid_request"
+    assert caught.value.error.param == name
+
+
+# Keys and values of which objects are made: nested ones may repeat any name.
+_KEYS = st.sampled_from(["model", "stream", "a", "é", 'q"', "x\\", "", "n1"])
+_VALUES = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5) | st.sampled_from(["model", '","model":"']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300)
+@given(
+    pairs=st.lists(st.tuples(_KEYS, _VALUES), max_size=6),
+    spaces=st.sampled_from([("", ""), (" ", ""), ("", " "), (" ", "\n"), ("\t", " ")]),
+    escaped=st.booleans(),
+)
+def test_an_object_is_refused_if_and_only_if_a_name_is_there_twice(
+    pairs: list[tuple[str, Any]], spaces: tuple[str, str], escaped: bool
+) -> None:
+    comma, colon = (f"{spaces[0]}{mark}{spaces[1]}" for mark in ",:")
+    members = [
+        json.dumps(name, ensure_ascii=escaped)
+        + colon
+        + json.dumps(value, separators=(comma, colon), ensure_ascii=not escaped)
+        for name, value in pairs
+    ]
+    body = (spaces[1] + "{" + spaces[0] + comma.join(members) + spaces[1] + "}").encode()
+    names = [name for name, _ in pairs]
+    try:
+        decode(body)
+        refused = False
+    except GatewayError:
+        refused = True
+    assert refused == (len(set(names)) != len(names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.edge.endpoints import dialect_of, find, is_edge
+from gateway.edge.endpoints import dialect_of, find_endpoint, is_edge_path
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ from gateway.edge.endpoints import dialect_of, find, is_edge
     ],
 )
 def test_a_path_is_found_and_routed_to_the_edge(path: str, name: str) -> None:
-    endpoint = find(path)
+    endpoint = find_endpoint(path)
     assert endpoint is not None
     assert endpoint.name == name
-    assert is_edge(path)
+    assert is_edge_path(path)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_a_path_is_found_and_routed_to_the_edge(path: str, name: str) -> None:
     ],
 )
 def test_googles_paths_name_the_model(path: str, verb: str, model: str, stream: bool) -> None:
-    endpoint = find(path)
+    endpoint = find_endpoint(path)
     assert endpoint is not None
     assert endpoint.dialect == "gemini"
     assert (endpoint.action, endpoint.model, endpoint.stream) == (verb, model, stream)
-    assert is_edge(path)
+    assert is_edge_path(path)
 
 
 @pytest.mark.parametrize(
@@ -80,21 +80,21 @@ def test_googles_paths_name_the_model(path: str, verb: str, model: str, stream: 
     [("/v1beta/models", "models", ""), ("/v1beta/models/openai/gpt-4o", "model", "openai/gpt-4o")],
 )
 def test_googles_lists_have_paths_of_their_own(path: str, action: str, arg: str) -> None:
-    endpoint = find(path)
+    endpoint = find_endpoint(path)
     assert endpoint is not None
     assert (endpoint.action, endpoint.arg, endpoint.dialect) == (action, arg, "gemini")
-    assert is_edge(path)
+    assert is_edge_path(path)
 
 
 def test_a_model_id_may_hold_slashes() -> None:
-    endpoint = find("/v1/models/openrouter/meta/llama-3:free")
+    endpoint = find_endpoint("/v1/models/openrouter/meta/llama-3:free")
     assert endpoint is not None
     assert endpoint.arg == "openrouter/meta/llama-3:free"
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/anthropic/v1/complete", "/v1/messages/x"])
 def test_an_unknown_path_is_nothing(path: str) -> None:
-    assert find(path) is None
+    assert find_endpoint(path) is None
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_an_unknown_path_is_nothing(path: str) -> None:
     ],
 )
 def test_the_console_keeps_its_paths(path: str) -> None:
-    assert not is_edge(path)
+    assert not is_edge_path(path)
 
 
 def test_an_error_is_told_in_the_clients_dialect() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import string
+import zlib
 
 import pytest
 
@@ -43,32 +45,19 @@ def test_a_token_is_taken_from_its_first_place(headers: Headers, query: bytes, t
 
 
 def test_a_fresh_key_has_its_form_and_checksum() -> None:
-    token = keys.fresh()
+    token = keys.generate_key()
     assert re.fullmatch(r"sk-dgm-[A-Za-z0-9]{54}", token)
-    assert keys.looks_like_ours(token)
-    assert keys.public_part(token) == token[:15]
-
-
-@pytest.mark.parametrize("position", [7, 20, 54, 60])
-def test_a_typing_mistake_is_seen_without_a_look_up(position: int) -> None:
-    token = keys.fresh()
-    other = "a" if token[position] != "a" else "b"
-    assert not keys.looks_like_ours(token[:position] + other + token[position + 1 :])
-
-
-@pytest.mark.parametrize(
-    "token", ["", "sk-1234", "sk-dgm-", "sk-dgm-" + "a" * 54, "\xff" * 61, "x" * 99999]
-)
-def test_what_is_not_ours_is_told_from_it(token: str) -> None:
-    assert not keys.looks_like_ours(token)
-
-
-def test_a_line_break_after_a_key_is_no_key() -> None:
-    assert not keys.looks_like_ours(keys.fresh() + "\n")
+    # As secret scanners check it: the CRC-32 of what stands between prefix and checksum.
+    number, digits = zlib.crc32(token[7:-6].encode()), []
+    for _ in range(6):
+        number, place = divmod(number, 62)
+        digits.append((string.ascii_letters + string.digits)[place])
+    assert "".join(digits) == token[-6:]
+    assert keys.public_prefix(token) == token[:15]
 
 
 def test_a_digest_depends_on_all_of_token_and_pepper() -> None:
-    token = keys.fresh()
+    token = keys.generate_key()
     seen = {
         keys.digest(token, b"pepper"),
         keys.digest(token + "x", b"pepper"),

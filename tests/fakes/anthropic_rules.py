@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from anthropic.types.anthropic_beta_param import AnthropicBetaParam
@@ -47,13 +47,16 @@ class Ability:
     sampling: bool
     prefill: bool
     mid_system: bool
+    code_calls: bool = True  # tools called from code, as newer searches are unless told otherwise
 
 
 def _ability(thinking: str, *, sampling: bool, prefill: bool, mid_system: bool) -> Ability:
     return Ability(frozenset(thinking.split()), sampling, prefill, mid_system)
 
 
-_OLD = _ability("enabled disabled", sampling=True, prefill=True, mid_system=False)
+_OLD = replace(
+    _ability("enabled disabled", sampling=True, prefill=True, mid_system=False), code_calls=False
+)
 _4_6 = _ability("enabled adaptive disabled", sampling=True, prefill=False, mid_system=False)
 _4_7 = _ability("adaptive disabled", sampling=False, prefill=False, mid_system=False)
 _5 = _ability("adaptive disabled between_tools", sampling=False, prefill=False, mid_system=True)
@@ -184,6 +187,18 @@ def _tools(body: dict[str, Any], ability: Ability) -> Refusal | None:
     for number, tool in enumerate(tools):
         if not _NAME.match(tool.get("name", "x")):
             return bad(f"tools.{number}.custom.name: String should match pattern '{_NAME.pattern}'")
+        kind = tool.get("type") or "custom"
+        direct = tool.get("allowed_callers") == ["direct"]
+        if kind.startswith("web_search_2026") and not ability.code_calls and not direct:
+            return bad(
+                f"'{body['model']}' does not support programmatic tool calling. To use "
+                f'{kind}, set `allowed_callers: ["direct"]`.'
+            )
+        if tool.get("input_schema", {}).keys() & {"oneOf", "allOf", "anyOf"}:
+            return bad(
+                f"tools.{number}.custom.input_schema: input_schema does not support oneOf, allOf, "
+                "or anyOf at the top level"
+            )
         if "input_schema" in tool and tool["input_schema"].get("type") != "object":
             return bad(f"tools.{number}.custom.input_schema.type: Input should be 'object'")
     choice = body.get("tool_choice") or {}

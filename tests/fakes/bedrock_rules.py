@@ -204,6 +204,8 @@ def _calls(model: str, body: Json) -> Refusal | None:
             return bad("The tool of toolChoice is not among the tools")
         for tool in config["tools"]:
             spec = tool.get("toolSpec", {})
+            if spec and spec["inputSchema"]["json"].keys() & {"oneOf", "allOf", "anyOf"}:
+                return bad("inputSchema.json does not support oneOf, allOf, or anyOf at its root")
             if spec and spec["inputSchema"]["json"].get("type") != "object":
                 return bad("The type of a tool's inputSchema must be object")
     return None

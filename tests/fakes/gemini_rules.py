@@ -80,6 +80,7 @@ def _problems(body: dict[str, Any], model: str) -> Iterator[str]:
     yield from _shape(body)
     yield from _contents(body, model)
     yield from _tools(body)
+    yield from _built_in_tools(body, model)
     yield from _config(config_of(body), model)
 
 
@@ -215,6 +216,22 @@ def _tools(body: dict[str, Any]) -> Iterator[str]:
         yield "allowed_function_names should only be set when mode is ANY."
     if not set(allowed or ()) <= set(names):
         yield "allowed_function_names holds a name that is not declared"
+
+
+def _built_in_tools(body: dict[str, Any], model: str) -> Iterator[str]:
+    kinds = {key for tool in body.get("tools") or [] for key in tool}
+    if "functionDeclarations" not in kinds or kinds == {"functionDeclarations"}:
+        return
+    config = body.get("toolConfig") or {}
+    if not model.startswith("gemini-3"):
+        yield "Tool use with function calling is unsupported by the model."
+    elif not config.get("includeServerSideToolInvocations"):
+        yield (
+            "Please enable tool_config.include_server_side_tool_invocations to use Built-in "
+            "tools with Function calling."
+        )
+    elif (config.get("functionCallingConfig") or {}).get("mode") == "AUTO":
+        yield "Function calling mode AUTO is not supported with built-in tools."
 
 
 def _schema(schema: Any) -> Iterator[str]:

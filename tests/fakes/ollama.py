@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fakes.ollama_rules import refusal
+from tests.fakes.ollama_rules import bad, refusal
 from tests.fakes.script import Refusal, Say, Script
 from tests.fakes.server import Out, Seen, Server
+from tests.fakes.templates import template_refusal
 
 MODELS = ("llama3.2", "qwen3", "gpt-oss:20b", "nomic-embed-text")
 _THINKING = ("qwen3", "gpt-oss", "deepseek-r1")
@@ -49,7 +50,8 @@ class StrictOllama(Server):
         name = str(seen.body.get("model", "")).removesuffix(":latest")
         if name not in self.models:
             return Refusal(404, "", f"model '{name}' not found")
-        return refusal(seen.path, seen.body, _THINKING)
+        why = template_refusal(name, seen.body.get("messages") or [])
+        return bad(why) if why else refusal(seen.path, seen.body, _THINKING)
 
     async def _answer(self, seen: Seen, out: Out) -> bool:
         body = seen.body

@@ -37,6 +37,38 @@ def refusal(body: dict[str, Any]) -> Refusal | None:
     return next((found for check in checks if (found := check(body))), None)
 
 
+# Preset -> what a provider of OpenAI's format refuses: fields of its own choice, and
+# fields by model (console.groq.com/docs/openai, docs.x.ai/docs/guides/reasoning).
+_UNKNOWN_FIELDS = {
+    "openai": ("top_k", "min_p", "repetition_penalty"),
+    "azure_openai": ("top_k", "min_p", "repetition_penalty"),
+    "azure-openai-v1": ("top_k", "min_p", "repetition_penalty"),
+    "groq": ("top_k", "min_p", "repetition_penalty", "logit_bias", "logprobs", "top_logprobs"),
+    "cerebras": ("top_k", "min_p", "repetition_penalty"),
+}
+_BY_MODEL = {
+    "xai": (
+        (r"grok-4(?!\.[3-9])", ("presence_penalty", "frequency_penalty", "stop")),
+        (r"grok-(?:4(?!\.[3-9])|3(?!-mini)|2)", ("reasoning_effort",)),
+    ),
+    "groq": ((r"(?:meta-llama/)?llama", ("reasoning_effort",)),),
+    "cerebras": ((r"llama", ("reasoning_effort",)),),
+}
+
+
+def compatible_refusal(preset: str, body: dict[str, Any]) -> Refusal | None:
+    """Why a provider of OpenAI's format would refuse the parameters of this body."""
+    model = body["model"]
+    for name in _UNKNOWN_FIELDS.get(preset, ()):
+        if name in body:
+            return bad(f"property '{name}' is unsupported", name)
+    for pattern, names in _BY_MODEL.get(preset, ()):
+        for name in names:
+            if re.match(pattern, model) and body.get(name) is not None:
+                return bad(f"Model {model} does not support parameter {name}.", name)
+    return refusal(body) if preset in {"openai", "azure_openai", "azure-openai-v1"} else None
+
+
 def deepseek_refusal(body: dict[str, Any]) -> Refusal | None:
     """Why DeepSeek would refuse this body: it ignores what it does not know."""
     known = {"stream", *CompletionCreateParamsBase.__annotations__}
@@ -186,6 +218,14 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
 
 
 def _parameters(schema: dict[str, Any], name: str) -> Refusal | None:
+    for key in ("oneOf", "anyOf", "allOf", "enum", "not"):
+        if key in schema:
+            return bad(
+                f"Invalid schema for function '{name}': schema must have type 'object' and not "
+                "have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level.",
+                "tools[0].function.parameters",
+                "invalid_function_parameters",
+            )
     if schema and schema.get("type") != "object":
         return bad(
             f"Invalid schema for function '{name}': schema must be a JSON Schema of "
@@ -205,7 +245,7 @@ def _options(body: dict[str, Any]) -> Refusal | None:
     metadata = body.get("metadata") or {}
     if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
         return bad("Invalid 'metadata': too many or too long.", "metadata")
-    for name, most in (("safety_identifier", 128), ("user", 128), ("prompt_cache_key", 64)):
+    for name, most in (("safety_identifier", 64), ("user", 64), ("prompt_cache_key", 64)):
         if len(body.get(name) or "") > most:
             message = f"Invalid '{name}': string too long. Expected at most {most} characters."
             return bad(message, name, "string_above_max_length")
@@ -297,6 +337,14 @@ def _one_message(message: dict[str, Any], where: str) -> Refusal | None:
         if content == []:
             return bad(f"[] is too short - '{where}.content'", f"{where}.content")
         return _images(content, where) if isinstance(content, list) else None
+    for place, call in enumerate(message.get("tool_calls") or ()):
+        if len(call["id"]) > 40:
+            at = f"{where}.tool_calls[{place}].id"
+            message_ = (
+                f"Invalid '{at}': string too long. Expected a string with maximum length 40, "
+                f"but got a string with length {len(call['id'])} instead."
+            )
+            return bad(message_, at, "string_above_max_length")
     if message.get("tool_calls") == []:
         message_ = f"Invalid '{where}.tool_calls': empty array. Expected at least one."
         return bad(message_, f"{where}.tool_calls", "empty_array")

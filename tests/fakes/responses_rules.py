@@ -279,7 +279,11 @@ def _reasoning(body: dict[str, Any]) -> Refusal | None:
             message = "The encrypted content could not be verified."
             return bad(message, None, "invalid_encrypted_content")
         after = items[place + 1] if place + 1 < len(items) else {}
-        if after.get("role") != "assistant" and after.get("type") not in {*_CALLS, "reasoning"}:
+        if after.get("role") != "assistant" and after.get("type") not in {
+            *_CALLS,
+            "reasoning",
+            "web_search_call",
+        }:
             message = (
                 f"Item '{item['id']}' of type 'reasoning' was provided without its required "
                 "following item."

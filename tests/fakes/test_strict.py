@@ -16,6 +16,9 @@ from tests.fakes.openai_rules import strict_schema_problem
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+LONG_CALL = {"role": "assistant", "content": None, "tool_calls": [{**CALL, "id": "c" * 41}]}
+EITHER = {"type": "object", "anyOf": [{"required": ["a"]}]}
+ANY_OF = {"type": "function", "function": {"name": "f", "parameters": EITHER}}
 ASKED = {"role": "user", "content": "Hi"}
 CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}
@@ -49,6 +52,10 @@ def ask_chat(server: StrictOpenAI, **body: Any) -> httpx.Response:
     ("body", "words"),
     [
         ({"top_k": 3}, "Unrecognized request argument supplied: top_k"),
+        ({"user": "u" * 65}, "'user': string too long"),
+        ({"safety_identifier": "u" * 65}, "'safety_identifier': string too long"),
+        ({"messages": [ASKED, LONG_CALL, result()]}, "with maximum length 40"),
+        ({"tools": [ANY_OF]}, "at the top level"),
         ({"tools": []}, "[] is too short - 'tools'"),
         ({"messages": []}, "[] is too short - 'messages'"),
         ({"tool_choice": "auto"}, "only allowed when 'tools' are specified"),

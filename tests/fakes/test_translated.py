@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from gateway.canon.errors import GatewayError
-from gateway.relay import translate
+from gateway.simulate import translate
+from tests.each import each
 from tests.fakes import anthropic_rules, gemini_rules, openai_rules, responses_rules
 from tests.fakes.legal import Maker
 from tests.fakes.script import Refusal
@@ -49,8 +48,8 @@ def refused(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
     return openai_rules.refusal(body)
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(
+@each("seed", range(6))
+@each(
     ("source", "preset", "models"),
     [
         ("openai_chat", "anthropic", tuple(anthropic_rules.MODELS)),

@@ -11,7 +11,7 @@ from botocore.eventstream import EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.framing.eventstream import Corrupt, Decoder, encode
+from gateway.framing.eventstream import CorruptMessage, Decoder, encode
 from gateway.framing.sse import Frame, FrameTooLarge
 
 names = st.sampled_from(["messageStart", "contentBlockDelta", "metadata"])
@@ -99,13 +99,13 @@ def _message(headers: bytes, payload: bytes) -> bytes:
     "headers", [b"\x01", b"\x01h\x63", b"\x01h\x07\x00\x09ab", b"\x01h\x04\x00"]
 )
 def test_headers_that_can_not_be_read_are_refused(headers: bytes) -> None:
-    with pytest.raises(Corrupt):
+    with pytest.raises(CorruptMessage):
         Decoder().feed(_message(headers, b"{}"))
 
 
 def test_a_length_that_can_not_be_is_refused() -> None:
     lengths = struct.pack(">II", 8, 0)
-    with pytest.raises(Corrupt, match="lengths"):
+    with pytest.raises(CorruptMessage, match="lengths"):
         Decoder().feed(lengths + struct.pack(">I", zlib.crc32(lengths)))
 
 
@@ -115,5 +115,5 @@ def test_a_message_that_is_too_large_is_refused_before_it_is_held() -> None:
 
 
 def test_html_is_no_event_stream() -> None:
-    with pytest.raises(Corrupt):
+    with pytest.raises(CorruptMessage):
         Decoder().feed(b"<html><body>Bad gateway</body></html>")

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from gateway.framing.multipart import (
     MAX_HEAD_BYTES,
     MAX_PARTS,
+    ByteRange,
     Decoder,
-    Malformed,
+    MalformedForm,
     Part,
-    Stretch,
-    boundary_of,
     encode,
+    parse_boundary,
 )
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0", exclude_categories=["C"]))
@@ -30,7 +30,7 @@ parts = st.lists(
         name=plain,
         data=st.binary(max_size=200).filter(lambda data: b"--bound" not in data),
         filename=st.none() | plain,
-        kind=st.sampled_from(["", "image/png", "text/plain; charset=utf-8"]),
+        content_type=st.sampled_from(["", "image/png", "text/plain; charset=utf-8"]),
     ),
     max_size=6,
 )
@@ -47,7 +47,7 @@ def parse(body: bytes, boundary: str, *, step: int = 1 << 30) -> list[Part]:
             else:
                 found[-1][1].extend(item)
     decoder.close()
-    return [Part(p.name, bytes(data), p.filename, p.kind) for p, data in found]
+    return [Part(p.name, bytes(data), p.filename, p.content_type) for p, data in found]
 
 
 def written(parts: list[Part], boundary: str) -> bytes:
@@ -58,8 +58,8 @@ def written(parts: list[Part], boundary: str) -> bytes:
 
 
 def same(found: list[Part], wanted: list[Part]) -> bool:
-    told = [(p.name, bytes(p.data), p.filename, p.kind) for p in found]
-    return told == [(p.name, p.data, p.filename, p.kind) for p in wanted]
+    told = [(p.name, bytes(p.data), p.filename, p.content_type) for p in found]
+    return told == [(p.name, p.data, p.filename, p.content_type) for p in wanted]
 
 
 @given(parts)
@@ -88,14 +88,16 @@ def test_what_is_a_form_does_not_hang_on_the_pieces(body: bytes, step: int) -> N
     for size in (step, 1 << 30):
         try:
             found.append(parse(b"--b\r\n" + HEAD + body + b"\r\n--b--", "b", step=size))
-        except Malformed as error:
+        except MalformedForm as error:
             found.append(str(error))
     assert found[0] == found[1]
 
 
 def test_what_is_elsewhere_has_its_place_in_the_body() -> None:
-    kept = Stretch(5, 3)
-    told = encode([Part("a", b"v"), Part("f", filename="x", kept=kept), Part("b", b"w")], "b")
+    kept = ByteRange(5, 3)
+    told = encode(
+        [Part("a", b"v"), Part("f", filename="x", stored_range=kept), Part("b", b"w")], "b"
+    )
     assert told[1] == kept
     body = b"".join(piece if isinstance(piece, bytes) else b"XYZ" for piece in told)
     assert [bytes(part.data) for part in parse(body, "b")] == [b"v", b"XYZ", b"w"]
@@ -110,23 +112,23 @@ def test_any_bytes_are_a_form_or_refused(body: bytes) -> None:
     ):
         try:
             found = parse(data, "b")
-        except Malformed:
+        except MalformedForm:
             continue
         assert same(
             parse(written(found, "b"), "b"),
-            [Part(p.name, bytes(p.data), p.filename, p.kind) for p in found],
+            [Part(p.name, bytes(p.data), p.filename, p.content_type) for p in found],
         ) or any('"' in p.name + (p.filename or "") for p in found)
 
 
 def test_what_an_http_client_writes_is_read() -> None:
     files = {"file": ("a name.wav", b"\r\n--x\r\n\0", "audio/wav")}
     request = httpx.Request("POST", "http://x", data={"model": "m", "n": "2"}, files=files)
-    boundary = boundary_of(request.headers["content-type"])
+    boundary = parse_boundary(request.headers["content-type"])
     assert boundary is not None
     found = {part.name: part for part in parse(request.read(), boundary)}
     assert (found["model"].text, found["n"].text) == ("m", "2")
     assert bytes(found["file"].data) == b"\r\n--x\r\n\0"
-    assert (found["file"].filename, found["file"].kind) == ("a name.wav", "audio/wav")
+    assert (found["file"].filename, found["file"].content_type) == ("a name.wav", "audio/wav")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_what_an_http_client_writes_is_read() -> None:
     ],
 )
 def test_the_boundary_is_found(kind: str, boundary: str | None) -> None:
-    assert boundary_of(kind) == boundary
+    assert parse_boundary(kind) == boundary
 
 
 def field(head: bytes, value: bytes = b"v") -> bytes:
@@ -178,14 +180,14 @@ def test_what_is_not_plainly_a_form_is_refused(body: bytes) -> None:
         if body == b"--b--":
             assert parse(body, "b", step=step) == []
             continue
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedForm):
             parse(body, "b", step=step)
 
 
 def test_there_is_an_end_to_the_fields() -> None:
     one = Part("a", b"v")
     assert len(parse(written([one] * MAX_PARTS, "b"), "b")) == MAX_PARTS
-    with pytest.raises(Malformed, match="more than"):
+    with pytest.raises(MalformedForm, match="more than"):
         parse(written([one] * (MAX_PARTS + 1), "b"), "b")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.framing.kinds import CUTS
-from gateway.framing.ndjson import BLANK, Decoder, encode
+from gateway.framing.formats import STREAM_FORMATS
+from gateway.framing.ndjson import KEEPALIVE, Decoder, encode
 from gateway.framing.sse import Frame, FrameTooLarge
 
 lines = st.lists(
@@ -30,7 +33,7 @@ def test_what_is_written_is_read_however_it_is_cut(written: list[bytes], size: i
 
 
 def test_empty_lines_and_blanks_say_nothing() -> None:
-    assert frames(b"\r\n\n  \n", BLANK, b'{"a":1}\r', b"\n", BLANK) == [b'{"a":1}']
+    assert frames(b"\r\n\n  \n", KEEPALIVE, b'{"a":1}\r', b"\n", KEEPALIVE) == [b'{"a":1}']
 
 
 def test_the_last_line_may_lack_its_end() -> None:
@@ -44,7 +47,7 @@ def test_a_frame_has_no_name() -> None:
 def test_pending_is_between_the_first_byte_of_a_line_and_its_last() -> None:
     decoder = Decoder()
     assert not decoder.pending
-    decoder.feed(BLANK)
+    decoder.feed(KEEPALIVE)
     assert not decoder.pending
     decoder.feed(b"{")
     assert decoder.pending
@@ -59,5 +62,13 @@ def test_a_line_without_an_end_is_not_kept_for_ever(wire: bytes) -> None:
 
 
 def test_each_way_to_cut_has_a_content_type_that_it_knows_again() -> None:
-    for cut in CUTS.values():
-        assert cut.mark.encode() in cut.kind
+    for cut in STREAM_FORMATS.values():
+        assert cut.content_type_marker.encode() in cut.content_type
+
+
+@pytest.mark.parametrize("end", ["\u0085", "\u2028", "\u2029"])
+def test_a_line_holds_nothing_that_splitlines_takes_for_an_end(end: str) -> None:
+    value = {"content": f"one{end}two é 雪"}
+    line = encode(msgspec.json.encode(value)).decode()
+    assert line.splitlines() == [line.rstrip("\n")]
+    assert json.loads(line) == value

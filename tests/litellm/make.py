@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from gateway.litellm.parse import read
-from gateway.litellm.rows import Config, ProviderRow, RouteRow, TargetRow
+from gateway.compat.litellm.config.parse import read
+from gateway.compat.litellm.config.rows import Config, ProviderRow, RouteRow, TargetRow
 
 KEYS = {"OPENAI_API_KEY": "sk-o", "ANTHROPIC_API_KEY": "sk-a", "GEMINI_API_KEY": "g"}
 

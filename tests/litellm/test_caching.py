@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.litellm.reader import Mistake
-from gateway.routing.cache import policy
+from gateway.compat.litellm.config.reader import Mistake
+from gateway.routing.cache_policy import policy
 from tests.litellm.make import entries, route
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.litellm.reader import Mistake
+from gateway.compat.litellm.config.reader import Mistake
 from tests.litellm.make import entries, only_provider
 
 AWS = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "wJalr"}

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.litellm.keys import SECTIONS
-from gateway.litellm.parse import read
-from gateway.litellm.reader import Mistake
+from gateway.compat.litellm.config.keys import SECTIONS
+from gateway.compat.litellm.config.parse import read
+from gateway.compat.litellm.config.reader import Mistake
 
 SCALARS = st.one_of(
     st.none(),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.litellm.inference import NotYet, families, named
-from gateway.litellm.reader import Node
+from gateway.compat.litellm.config.inference import NotYet, families, named
+from gateway.compat.litellm.config.reader import Node
+from tests.each import each
 
 
 def text(value: str) -> Node:
     return Node(value=value, file="c.yaml", line=1)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "preset", "name"),
     [
         ("openai/gpt-4o", "openai", "gpt-4o"),
@@ -76,7 +77,7 @@ def test_a_server_of_ones_own_needs_no_prefix() -> None:
     assert named("my-model", None, "http://localhost:8000/v1").preset.name == "custom"
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "why"),
     [
         ("watsonx/granite", "`watsonx` is not supported yet"),

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.litellm import keys
-from gateway.litellm.deployment import _ABLE, _COSTS, DEFAULTS, LIMITS, SHARES
-from gateway.litellm.keys import SECTIONS, known, near
-from gateway.litellm.table import markdown
+from gateway.compat.litellm.config import keys
+from gateway.compat.litellm.config.deployment import _ABLE, _COSTS, DEFAULTS, LIMITS, SHARES
+from gateway.compat.litellm.config.keys import SECTIONS, known, near
+from gateway.compat.litellm.config.table import markdown
 from tests.e2e.test_litellm_files import KEPT, RELIABLE, RESTING, RETRIED
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def test_the_documentation_shows_the_table() -> None:
     assert markdown() in (ROOT / "docs" / "litellm.md").read_text(), (
-        "replace the tables in docs/litellm.md by the output of python -m gateway.litellm.table"
+        "replace the tables in docs/litellm.md by the output of python -m gateway.compat.litellm.config.table"
     )
 
 

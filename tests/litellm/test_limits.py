@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.litellm.reader import Mistake
+from gateway.compat.litellm.config.reader import Mistake
 from tests.litellm.make import config, entries, only_target, route
 
 GPT = {"model": "gpt-4o"}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.litellm.parse import MAX_INCLUDES, read
-from gateway.litellm.reader import Mistake
+from gateway.compat.litellm.config.parse import MAX_INCLUDES, read
+from gateway.compat.litellm.config.reader import Mistake
 from tests.litellm.make import config, entries, route, written
 
 

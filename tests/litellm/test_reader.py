@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.litellm.reader import MAX_BYTES, Mistake, Unset, read_file, resolved
+from gateway.compat.litellm.config.reader import MAX_BYTES, Mistake, Unset, read_file, resolved
 from tests.litellm.make import written
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.litellm.routing import STRATEGIES
-from gateway.litellm.rows import RouteRow
+from gateway.compat.litellm.config.routing import STRATEGIES
+from gateway.compat.litellm.config.rows import RouteRow
 from tests.litellm.make import entries, route
 
 A, B = ({"model_name": name, "model": "gpt-4o"} for name in "ab")
@@ -44,7 +44,7 @@ def test_fallbacks_by_kind_of_error(tmp_path: Path, section: str) -> None:
     }
     found = entries(tmp_path, A, B, **{section: said})
     expected = {"context_length": ["b"], "content_policy": ["b"]}
-    assert route(found, "a").ways["fallbacks_on"] == expected
+    assert route(found, "a").ways["fallbacks_by_kind"] == expected
     assert route(found, "a").fallbacks == []
     assert any("nobody" in note for note in found.notes)
 
@@ -60,14 +60,17 @@ def test_retries_by_kind_of_error(tmp_path: Path) -> None:
             "model_group_retry_policy": {"b": {"InternalServerErrorRetries": 4}},
         },
     )
-    assert route(found, "a").ways["retry"] == {"rate_limit": 2, "timeout": 0}
-    assert route(found, "b").ways["retry"] == {"upstream_error": 4}
+    assert route(found, "a").ways["retries_by_kind"] == {"rate_limit": 2, "timeout": 0}
+    assert route(found, "b").ways["retries_by_kind"] == {"upstream_error": 4}
     assert any("BadRequestErrorRetries" in note for note in found.notes)
 
 
 def test_a_deployment_rests_with_the_failure_after_those_allowed(tmp_path: Path) -> None:
     found = made(tmp_path, allowed_fails=2, allowed_fails_policy={"RateLimitErrorAllowedFails": 9})
-    assert (found.ways["failures"], found.ways["allowed"]) == (3, {"rate_limit": 10})
+    assert (found.ways["cooldown_after"], found.ways["cooldown_after_by_kind"]) == (
+        3,
+        {"rate_limit": 10},
+    )
 
 
 def test_pauses_checks_and_bounds(tmp_path: Path) -> None:
@@ -78,7 +81,11 @@ def test_pauses_checks_and_bounds(tmp_path: Path) -> None:
         max_fallbacks=1,
         fallbacks=[{"a": ["b", "c"]}],
     )
-    assert (found.ways["backoff_s"], found.ways["able"], found.fallbacks) == (2.0, True, ["b"])
+    assert (found.ways["backoff_s"], found.ways["require_capabilities"], found.fallbacks) == (
+        2.0,
+        True,
+        ["b"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,9 +110,12 @@ def test_sessions_stick_where_that_is_checked(tmp_path: Path, check: str) -> Non
 
 def test_background_health_checks(tmp_path: Path) -> None:
     said = {"background_health_checks": True, "health_check_interval": 60}
-    assert route(entries(tmp_path, A, general_settings=said), "a").ways["check_s"] == 60
-    assert "check_s" not in route(entries(tmp_path, A), "a").ways
+    assert (
+        route(entries(tmp_path, A, general_settings=said), "a").ways["health_check_interval_s"]
+        == 60
+    )
+    assert "health_check_interval_s" not in route(entries(tmp_path, A), "a").ways
 
 
 def test_a_model_is_retried_before_its_fallbacks(tmp_path: Path) -> None:
-    assert made(tmp_path).ways["retry_first"] is True
+    assert made(tmp_path).ways["retry_before_fallback"] is True

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.litellm.reader import Mistake
-from gateway.litellm.rows import Config
+from gateway.compat.litellm.config.reader import Mistake
+from gateway.compat.litellm.config.rows import Config
 from tests.litellm.make import config, entries, only_target, route
 
 A, B, C = ({"model_name": name, "model": "gpt-4o"} for name in "abc")

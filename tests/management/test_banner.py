@@ -39,7 +39,7 @@ def test_a_later_start_shows_neither() -> None:
     text = banner(Started(), BASE, notes=[], open_mode=False)
     assert "Gateway key" not in text
     assert "setup" not in text
-    assert "Bearer $DRAGOMAN_KEY" in text
+    assert "Bearer $DRAGOMAN_API_KEY" in text
 
 
 def test_the_report_comes_first() -> None:

@@ -15,8 +15,8 @@ from django.utils import timezone
 from gateway.management.commands.makekey import lifetime
 from gateway.management.commands.probe import chosen, line
 from gateway.management.commands.routes import table
-from gateway.relay.probe import ProbeResult
 from gateway.routing.snapshot import Model, Provider, Route, Snapshot, Target
+from gateway.simulate.probe import ProbeResult
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -220,7 +220,7 @@ def test_a_mistake_names_file_line_and_field_and_nothing_is_written(
 
 def test_the_audit_log_says_that_it_was_the_file(file: Path) -> None:
     applied(file)
-    assert set(Change.objects.values_list("who", "via")) == {("apply gateway.yaml", "command")}
+    assert set(Change.objects.values_list("actor", "via")) == {("apply gateway.yaml", "command")}
 
 
 def test_projects_come_after_their_teams_and_go_before_them(file: Path, tmp_path: Path) -> None:

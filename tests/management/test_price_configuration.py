@@ -116,7 +116,7 @@ def test_a_second_application_changes_nothing(tmp_path: Path) -> None:
     applied(tmp_path, OWN)
     row = PriceUpdate.objects.get()
     assert not [line for line in applied(tmp_path, OWN) if line[:1] in "+-~"]
-    assert PriceUpdate.objects.get().changed == row.changed
+    assert PriceUpdate.objects.get().updated_at == row.updated_at
 
 
 def test_a_changed_price_is_told_by_its_field_and_one_that_is_gone_is_undone(

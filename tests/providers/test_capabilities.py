@@ -9,6 +9,7 @@ import pytest
 from gateway.canon.traits import Traits
 from gateway.providers.capabilities import edits_for, merge, plain_name, traits_for
 from gateway.providers.families import FAMILIES
+from tests.each import each
 
 ANY_EFFORT = ("low", "medium", "high", "xhigh", "max")
 
@@ -23,7 +24,7 @@ def test_traits_know_whose_they_are() -> None:
     assert facts("deepseek", "deepseek-v4-pro", "kind", "model") == ("deepseek", "deepseek-v4-pro")
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "sampling", "modes", "efforts"),
     [
         ("claude-fable-5-2", False, ("adaptive",), ANY_EFFORT),
@@ -55,7 +56,7 @@ def test_claude_models_think_and_sample_as_documented(
     assert found == (sampling, modes, efforts)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "prefill"),
     [
         ("claude-opus-4-5", True),
@@ -71,7 +72,7 @@ def test_prefill_ends_with_claude_4_5(model: str, prefill: bool) -> None:
     assert facts("anthropic", model, "prefill") == (prefill,)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "mid_system"),
     [
         ("claude-opus-4-8", True),
@@ -90,7 +91,7 @@ def test_system_turns_in_between_are_for_some_claudes(model: str, mid_system: bo
     assert facts("anthropic", model, "mid_system") == (mid_system,)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "always_on", "forced_tools"),
     [
         ("claude-fable-5", True, True),
@@ -104,7 +105,7 @@ def test_the_largest_claudes_always_think(model: str, always_on: bool, forced_to
     assert found == (always_on, forced_tools)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "most", "window"),
     [
         ("claude-opus-5-5", 128_000, 1_000_000),
@@ -123,7 +124,7 @@ def test_claude_models_have_their_limits(model: str, most: int, window: int) -> 
     assert facts("anthropic", model, "max_output", "context_window") == (most, window)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "structured"),
     [
         ("claude-opus-5-5", "schema"),
@@ -143,7 +144,7 @@ def test_a_claude_elsewhere_keeps_what_is_the_models_own() -> None:
     assert found == (False, False, True, "max_completion_tokens")
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "efforts"),
     [
         ("o1", ("low", "medium", "high")),
@@ -171,13 +172,13 @@ def test_openai_models_take_their_own_efforts(model: str, efforts: tuple[str, ..
     assert facts("openai", model, "reasoning", "efforts") == (True, efforts)
 
 
-@pytest.mark.parametrize("model", ["o1", "o3", "o4-mini", "gpt-5", "gpt-5.2", "gpt-6-astra"])
+@each("model", ["o1", "o3", "o4-mini", "gpt-5", "gpt-5.2", "gpt-6-astra"])
 def test_openais_reasoning_models_take_no_sampling(model: str) -> None:
     names = ("sampling", "penalties", "stop_max", "system_role")
     assert facts("openai", model, *names) == (False, False, 0, "developer")
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "most", "window"),
     [
         ("gpt-4.1", 32_768, 1_047_576),
@@ -196,13 +197,13 @@ def test_openai_models_have_their_limits(model: str, most: int, window: int) -> 
     assert facts("openai", model, "max_output", "context_window") == (most, window)
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1", "gpt-5-chat-latest", "gpt-3.5-turbo"])
+@each("model", ["gpt-4o", "gpt-4.1", "gpt-5-chat-latest", "gpt-3.5-turbo"])
 def test_openais_chat_models_do_not_reason(model: str) -> None:
     found = facts("openai", model, "reasoning", "efforts", "sampling", "system_role")
     assert found[:3] == (False, (), True)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "required"),
     [
         ("gpt-5.4", True),
@@ -218,7 +219,7 @@ def test_newer_openai_models_need_responses_for_tools(model: str, required: bool
     assert facts("openrouter", f"openai/{model}", "responses_required_with_tools") == (False,)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "cache"),
     [("gpt-4.1", "implicit"), ("gpt-5.5", "implicit"), ("gpt-5.6", "breakpoints")],
 )
@@ -258,7 +259,7 @@ def test_deepseek_is_as_case_18_needs_it() -> None:
     assert traits.efforts == ("low", "high", "max")
 
 
-@pytest.mark.parametrize(
+@each(
     ("asked", "sent"),
     [("minimal", "low"), ("medium", "high"), ("xhigh", "high"), ("ultra", "max")],
 )
@@ -266,7 +267,7 @@ def test_deepseek_maps_the_efforts_it_does_not_have(asked: str, sent: str) -> No
     assert traits_for("deepseek", "deepseek-flash").effort_map[asked] == sent
 
 
-@pytest.mark.parametrize(
+@each(
     ("preset", "model", "field"),
     [
         ("vllm", "Qwen/Qwen3-32B", "reasoning"),
@@ -281,7 +282,7 @@ def test_reasoning_comes_in_the_providers_field(preset: str, model: str, field: 
     assert facts(preset, model, "reasoning_field") == (field,)
 
 
-@pytest.mark.parametrize(
+@each(
     ("preset", "model"),
     [
         ("groq", "openai/gpt-oss-20b"),
@@ -295,9 +296,7 @@ def test_an_open_model_reasons_wherever_it_runs(preset: str, model: str) -> None
     assert facts(preset, model, "reasoning") == (True,)
 
 
-@pytest.mark.parametrize(
-    ("preset", "model"), [("ollama", "llama3.1"), ("custom", "my-model"), ("vllm", "phi-4")]
-)
+@each(("preset", "model"), [("ollama", "llama3.1"), ("custom", "my-model"), ("vllm", "phi-4")])
 def test_a_model_that_nobody_knows_is_not_said_to_reason(preset: str, model: str) -> None:
     assert facts(preset, model, "reasoning", "efforts", "max_output") == (False, (), None)
 
@@ -306,7 +305,7 @@ def test_an_unknown_preset_has_the_default_traits() -> None:
     assert traits_for("nobody", "m") == Traits(kind="nobody", model="m")
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "efforts"),
     [
         ("gemini-3-pro-preview", ("low", "high")),
@@ -324,7 +323,7 @@ def test_a_router_maps_every_effort_itself() -> None:
     assert "xhigh" in traits_for("openrouter", "openai/o3").efforts
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "plain"),
     [
         ("Claude-Opus-4.5", "claude-opus-4-5"),
@@ -340,7 +339,7 @@ def test_a_name_is_the_same_whoever_serves_it(written: str, plain: str) -> None:
     assert plain_name(written) == plain
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model or "any")
+@each("family", FAMILIES, ids=lambda family: family.model or "any")
 def test_every_row_of_the_table_holds_traits(family: Any) -> None:
     assert family.traits or family.edits
     merge(Traits(), family.traits)
@@ -351,7 +350,7 @@ def test_an_operators_edit_changes_a_trait() -> None:
     assert (changed.efforts, changed.max_output, changed.sampling) == (("low", "high"), 7, False)
 
 
-@pytest.mark.parametrize(
+@each(
     ("override", "named"),
     [
         ({"no_such": 1}, "no_such"),
@@ -367,7 +366,7 @@ def test_a_wrong_override_is_refused_by_name(override: dict[str, Any], named: st
         merge(Traits(), override)
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "found"),
     [
         ("us.anthropic.claude-opus-5-v1:0", ("cachePoint", "thinking", True, True)),
@@ -385,7 +384,7 @@ def test_bedrocks_models_differ_by_their_makers(model: str, found: tuple[Any, ..
     assert facts("bedrock", model, *names) == found
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "found"),
     [
         ("command-a-plus-05-2026", (True, True, 64_000)),

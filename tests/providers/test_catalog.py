@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.providers.auth import AUTH
@@ -17,11 +15,12 @@ from gateway.providers.edits import apply, check
 from gateway.providers.listing import markdown
 from gateway.providers.prices import entries
 from gateway.providers.profile import Preset
+from tests.each import each
 
 ROOT = Path(__file__).parents[2]
 LOGOS = (ROOT / "static/vendor/logos/logos.svg").read_text(encoding="utf-8")
 
-rows = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+rows = each("preset", PRESETS.values(), ids=PRESETS)
 
 
 @rows
@@ -99,7 +98,7 @@ def test_a_name_stands_for_one_row_only() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "preset"),
     [
         ("openai_chat", "openai"),
@@ -124,7 +123,7 @@ def test_the_names_of_cases_and_of_litellm_resolve(name: str, preset: str) -> No
     assert found.name == preset
 
 
-@pytest.mark.parametrize("name", ["", "no-such-provider", "openai/gpt-4o"])
+@each("name", ["", "no-such-provider", "openai/gpt-4o"])
 def test_an_unknown_name_resolves_to_nothing(name: str) -> None:
     assert resolve(name) is None
 
@@ -167,7 +166,7 @@ def test_there_are_many_that_speak_openais_chat() -> None:
     assert len(spoken) >= 40
 
 
-@pytest.mark.parametrize(
+@each(
     ("written", "preset", "model", "region"),
     [
         ("hosted_vllm/org/m", "vllm", "org/m", ""),
@@ -193,7 +192,7 @@ def test_an_unknown_prefix_means_nothing() -> None:
     assert meant("no_such_prefix", "m") is None
 
 
-@pytest.mark.parametrize("name", ["groq", "fireworks"])
+@each("name", ["groq", "fireworks"])
 def test_marks_of_litellm_do_not_reach_who_refuses_them(name: str) -> None:
     marked = {"role": "assistant", "content": "a", "provider_specific_fields": {"refusal": None}}
     body, report = apply(PRESETS[name].edits, {"messages": [marked]})

@@ -66,6 +66,19 @@ CASES = [
     ("max of a word", Edit(op="max", path="n", value=1), {"n": "many"}, {"n": "many"}),
     ("max of a flag", Edit(op="max", path="n", value=0), {"n": True}, {"n": True}),
     ("map", Edit(op="map", path="c", value={"required": "any"}), {"c": "required"}, {"c": "any"}),
+    ("shorten", Edit(op="shorten", path="u", value=12), {"u": "a" * 20}, {"u": "aaa_42492da0"}),
+    (
+        "shorten of what fits",
+        Edit(op="shorten", path="u", value=12),
+        {"u": "a" * 12},
+        {"u": "a" * 12},
+    ),
+    (
+        "shorten in each of each",
+        Edit(op="shorten", path="m[].calls[].id", value=12),
+        {"m": [{"calls": [{"id": "a" * 20}, {"id": "b"}]}, {"id": "a" * 20}]},
+        {"m": [{"calls": [{"id": "aaa_42492da0"}, {"id": "b"}]}, {"id": "a" * 20}]},
+    ),
     ("map of another word", Edit(op="map", path="c", value={"x": "y"}), {"c": "z"}, {"c": "z"}),
     (
         "map of an object",

@@ -10,7 +10,7 @@ from gateway.providers.auth import headers_for
 from gateway.providers.capabilities import traits_for
 from gateway.providers.catalog import PRESETS, resolve
 from gateway.providers.profile import Secret
-from gateway.relay import translate
+from gateway.simulate import translate
 
 
 @pytest.mark.parametrize(

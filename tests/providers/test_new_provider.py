@@ -10,7 +10,7 @@ from gateway import store
 from gateway.models import Provider
 from gateway.providers import catalog
 from gateway.providers.profile import Preset
-from gateway.relay import http1
+from gateway.relay.upstream import http1
 from tests.fakes import Say, StrictOpenAI
 from tests.relay.harness import gateway, route, snapshot
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gateway.dialects import DIALECTS
-from gateway.edge.endpoints import find as endpoint_at
-from gateway.edge.endpoints import is_edge
+from gateway.edge.endpoints import find_endpoint as endpoint_at
+from gateway.edge.endpoints import is_edge_path
 from gateway.providers.catalog import PRESETS
 from gateway.providers.offers import ANY, FAMILIES, OFFERS, OPERATIONS, Operation, find, path_of
+from tests.each import each
 
-operations = pytest.mark.parametrize(
+operations = each(
     "operation", OPERATIONS, ids=[f"{o.method} {o.family} {o.path}" for o in OPERATIONS]
 )
 
@@ -19,7 +18,7 @@ def test_every_preset_has_a_row_and_every_row_a_preset() -> None:
     assert OFFERS.keys() == PRESETS.keys()
 
 
-@pytest.mark.parametrize("name", OFFERS)
+@each("name", OFFERS)
 def test_a_row_has_families_and_paths(name: str) -> None:
     for family, path in OFFERS[name].items():
         assert family in FAMILIES
@@ -39,10 +38,10 @@ def test_claudes_things_are_at_providers_that_speak_as_it_does() -> None:
 
 
 @operations
-@pytest.mark.parametrize("prefix", ["/v1/", "/"])
+@each("prefix", ["/v1/", "/"])
 def test_an_operation_is_found_at_its_path(operation: Operation, prefix: str) -> None:
     path = prefix + operation.path.replace("{id}", "file-1")
-    assert is_edge(path)
+    assert is_edge_path(path)
     endpoint = endpoint_at(path)
     assert endpoint is not None
     assert endpoint.action == "forward"
@@ -62,6 +61,6 @@ def test_a_row_of_an_operator_comes_first() -> None:
     assert path_of("no-such-preset", {}, "files") is None
 
 
-@pytest.mark.parametrize("path", ["files/a/b", "files//content", "images/nothing", "rerank/x"])
+@each("path", ["files/a/b", "files//content", "images/nothing", "rerank/x"])
 def test_nothing_is_found_elsewhere(path: str) -> None:
     assert find("GET", path, "openai_chat")[0] is None

@@ -16,7 +16,7 @@ from gateway.edge.app import app
 from gateway.edge.keys import digest
 from gateway.providers.profile import Secret
 from gateway.relay import runtime
-from gateway.relay.entry import Entry
+from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.runtime import Config, Runtime, Wiring
 from gateway.routing.snapshot import (
     ApiKey,
@@ -186,7 +186,7 @@ class Reply:
 class Gateway:
     """The gateway under test. `entries` is the log as the writer thread got it."""
 
-    def __init__(self, live: Runtime, upstreams: Scripted, entries: list[Entry]) -> None:
+    def __init__(self, live: Runtime, upstreams: Scripted, entries: list[LogRecord]) -> None:
         self.runtime = live
         self.upstreams = upstreams
         self.entries = entries
@@ -240,11 +240,11 @@ class Gateway:
             await app(scope, receive, send)
         return reply
 
-    async def entry(self) -> Entry:
+    async def entry(self) -> LogRecord:
         """The newest row of the log."""
         return (await self.rows(1))[-1]
 
-    async def rows(self, count: int) -> list[Entry]:
+    async def rows(self, count: int) -> list[LogRecord]:
         """The log, once it has `count` rows."""
         await until_in_loop(lambda: len(self.entries) >= count)
         return self.entries
@@ -252,11 +252,16 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    tmp_path: Path, registry: Snapshot, **upstreams: Answering
+    tmp_path: Path, registry: Snapshot, *, redis_url: str = "", **upstreams: Answering
 ) -> AsyncIterator[Gateway]:
     """A gateway with these routes whose providers answer as scripted."""
-    entries: list[Entry] = []
-    config = Config(data_dir=tmp_path, pepper=PEPPER, admin_digests=(digest(ADMIN, PEPPER),))
+    entries: list[LogRecord] = []
+    config = Config(
+        data_dir=tmp_path,
+        pepper=PEPPER,
+        admin_digests=(digest(ADMIN, PEPPER),),
+        redis_url=redis_url,
+    )
     wiring = Wiring(
         load_snapshot=lambda: registry,
         current_version=lambda: registry.version,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from gateway.relay.media_fetch import Fetcher
+from gateway.relay.upstream.media_fetch import Fetcher
 
 HOSTS = ("media.example", "other.example")
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 64

@@ -13,15 +13,16 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.canon.errors import GatewayError
 from gateway.edge import batch_file
-from gateway.edge.batch_file import Lines
+from gateway.edge.batch_file import BatchLineRewriter
 from gateway.providers.batch_prices import batch_price
 from gateway.providers.profile import Price
-from gateway.relay import batches
-from gateway.relay.batches import Results
-from gateway.relay.entry import Entry
-from gateway.relay.ledger import Ledger
-from gateway.relay.spool import STEP_BYTES
+from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.exchange.spool import STEP_BYTES
+from gateway.relay.journal.batch_costs import BatchLedger
+from gateway.relay.passthrough import batches
+from gateway.relay.passthrough.batches import BatchResultReader
 from gateway.routing.snapshot import Route, Snapshot, Target, model_of
 from tests.relay.harness import (
     ADMIN,
@@ -46,7 +47,7 @@ class Book:
         self.files: dict[tuple[str, str], str] = {}
         self.makers: dict[tuple[str, str], int] = {}
         self.settled: list[tuple[str, str]] = []
-        self.rows: list[Entry] = []
+        self.rows: list[LogRecord] = []
         self.away = False
         self.asked: list[str] = []
 
@@ -60,8 +61,8 @@ class Book:
         return self.files.get((provider, file), "")
 
     def settle(
-        self, provider: str, batch: str, owner: int, rows: Callable[[int], list[Entry]]
-    ) -> list[Entry]:
+        self, provider: str, batch: str, owner: int, rows: Callable[[int], list[LogRecord]]
+    ) -> list[LogRecord]:
         self.asked.append("settle")
         if self.away:
             raise OSError("the database is away")
@@ -74,7 +75,7 @@ class Book:
 
     def keep(self, live: Any) -> None:
         live._wiring = msgspec.structs.replace(
-            live._wiring, batches=Ledger(self.has_results, self.batch_of, self.settle)
+            live._wiring, batch_ledger=BatchLedger(self.has_results, self.batch_of, self.settle)
         )
 
 
@@ -327,10 +328,10 @@ async def test_claudes_results_are_billed_with_what_the_cache_took(tmp_path: Pat
 # --- lines and prices -----------------------------------------------------------------------
 
 
-def read(data: bytes, *, size: int = 7) -> dict[str, batches.Sum]:
+def read(data: bytes, *, size: int = 7) -> dict[str, batches.ModelUsage]:
     """The sums of results that come in pieces of so many bytes."""
     found = registry()
-    results = Results(found, found.providers["up"], "batch_1")
+    results = BatchResultReader(found, found.providers["up"], "batch_1")
     for start in range(0, len(data), size):
         results.feed(data[start : start + size])
     return {one.model: one for one in results.close()}
@@ -344,7 +345,7 @@ def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
     found = msgspec.structs.replace(
         found, models={name: msgspec.structs.replace(model, price=price)}
     )
-    results = Results(found, found.providers["up"], "b")
+    results = BatchResultReader(found, found.providers["up"], "b")
     results.feed(answered("gpt-4.1", 600, 0) + answered("gpt-4.1", 600, 0))
     (short,) = results.close()
     assert short.usd == 1200 * HALF[0] / 1_000_000
@@ -442,7 +443,7 @@ async def uploaded(
     answers = dict.fromkeys(found.providers, up)
     async with gateway(tmp_path, found, **answers) as live:
         seen = await live.post(path, body, headers=headers, **more)
-        assert live.runtime.spools.taken == 0
+        assert live.runtime.spools.reserved_bytes == 0
     return seen, got
 
 
@@ -482,8 +483,8 @@ async def test_what_is_not_for_a_batch_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("last", "says"),
     [
-        (request("gpt-99-nobody"), "`gpt-99-nobody` is no model here; use a route"),
-        (request("openai/gpt-4.1"), "`openai/gpt-4.1` is no model here"),
+        (request("gpt-99-nobody"), "`gpt-99-nobody` is not a model of this gateway; use a route"),
+        (request("openai/gpt-4.1"), "`openai/gpt-4.1` is not a model of this gateway"),
         (request("far"), "`far` has no target at up"),
         (b'{"custom_id": \n', "JSON"),
         (request(7), "Expected `str | null`"),
@@ -550,7 +551,7 @@ def test_lines_are_the_same_in_any_pieces(size: int) -> None:
         numbers.append(number)
         return "new" if name == "my-gpt" else name
 
-    lines = Lines(name_of)
+    lines = BatchLineRewriter(name_of)
     pieces = [lines.feed(data[at : at + size]) for at in range(0, len(data), size)]
     text = b"".join([*pieces, lines.close()])
     assert numbers == [3, 5, 6]
@@ -561,7 +562,7 @@ def test_lines_are_the_same_in_any_pieces(size: int) -> None:
 
 def test_a_large_file_is_never_held_as_a_whole() -> None:
     piece = request("my-gpt", padding="x" * 2000) * 256
-    lines = Lines(lambda name, number: "gpt-4.1")
+    lines = BatchLineRewriter(lambda name, number: "gpt-4.1")
     tracemalloc.start()
     got = sum(len(lines.feed(piece)) for _ in range(100)) + len(lines.close())
     _, most = tracemalloc.get_traced_memory()
@@ -587,3 +588,13 @@ async def test_a_large_file_is_renamed_on_its_way_over_the_disk(tmp_path: Path) 
     sent = [json.loads(text) for text in got.splitlines()]
     assert [one["custom_id"] for one in sent] == [str(n) for n in range(3000)]
     assert {one["body"]["model"] for one in sent} == {"gpt-4.1"}
+
+
+@pytest.mark.parametrize("name", ["Model", "BODY"])
+def test_a_line_with_a_field_in_another_case_is_refused(name: str) -> None:
+    line = {"custom_id": "1", "body": {"model": "my-gpt"}}
+    (line if name == "BODY" else line["body"])[name] = {"model": "other"}
+    lines = BatchLineRewriter(lambda name, number: "gpt-4.1")
+    with pytest.raises(GatewayError) as caught:
+        lines.feed(json.dumps(line).encode() + b"\n")
+    assert f"line 1 of the file: `{name}`" in caught.value.error.message

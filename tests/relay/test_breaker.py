@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.relay.breaker import Breaker
-from gateway.relay.shared_breaker import POLL_S, SharedBreaker
-from gateway.routing.health import FAILURES, TRIAL_S, State
+from gateway.relay.health.circuit_breaker import Breaker
+from gateway.relay.health.shared_circuit_breaker import POLL_S, RedisBreaker
+from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER, TRIAL_S, CircuitState
 from tests.redis_server import running
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
 from tests.waits import until_in_loop
@@ -41,27 +41,29 @@ def pair(tmp_path: Path) -> tuple[Breaker, Breaker, Clock]:
     return Breaker(path, clock=clock), Breaker(path, clock=clock), clock
 
 
-def fails(breaker: Breaker, label: str = X, times: int = FAILURES, kind: str = "timeout") -> None:
+def fails(
+    breaker: Breaker, label: str = X, times: int = DEFAULT_COOLDOWN_AFTER, kind: str = "timeout"
+) -> None:
     for _ in range(times):
-        breaker.note(label, kind, None, 5.0)
+        breaker.record_outcome(label, kind, None, 5.0)
 
 
 def test_failures_of_two_processes_count_together(tmp_path: Path) -> None:
     one, two, _ = pair(tmp_path)
-    fails(one, times=FAILURES - 1)
+    fails(one, times=DEFAULT_COOLDOWN_AFTER - 1)
     fails(two, times=1)
-    one.look()
-    assert one.states[X].until == two.states[X].until > 0
+    one.refresh()
+    assert one.states[X].open_until == two.states[X].open_until > 0
 
 
 def test_an_answer_anywhere_forgets_all(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     fails(one)
-    two.look()
+    two.refresh()
     clock.now += 6
     assert two.claim_trial(X)
-    two.note(X, None, None, 0)
-    one.look()
+    two.record_outcome(X, None, None, 0)
+    one.refresh()
     assert one.states == two.states == {}
 
 
@@ -70,8 +72,8 @@ def test_one_request_alone_tries_a_target_after_its_rest(tmp_path: Path) -> None
     fails(one)
     clock.now += 6
     assert [one.claim_trial(X), two.claim_trial(X), one.claim_trial(X)] == [True, False, False]
-    two.note(X, "timeout", None, 5.0)
-    assert two.states[X].until > clock.now, "the first failure of a trial rests again"
+    two.record_outcome(X, "timeout", None, 5.0)
+    assert two.states[X].open_until > clock.now, "the first failure of a trial rests again"
 
 
 def test_a_trial_that_was_never_heard_of_again_is_given_to_another(tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_a_trial_that_begins_to_answer_lets_the_next_in(tmp_path: Path) -> None:
     fails(one)
     clock.now += 6
     assert one.claim_trial(X)
-    one.alive(X)
+    one.release_trial(X)
     assert two.claim_trial(X)
 
 
@@ -97,7 +99,7 @@ def test_what_a_client_did_wrong_ends_a_trial_and_says_nothing_else(tmp_path: Pa
     fails(one)
     clock.now += 6
     assert one.claim_trial(X)
-    one.note(X, "invalid_request", None, 5.0)
+    one.record_outcome(X, "invalid_request", None, 5.0)
     assert two.claim_trial(X)
 
 
@@ -105,7 +107,7 @@ def test_the_states_outlive_a_process(tmp_path: Path) -> None:
     one, _, clock = pair(tmp_path)
     fails(one)
     one.close()
-    assert Breaker(tmp_path / "breaker" / "states", clock=clock).states[X].until > clock.now
+    assert Breaker(tmp_path / "breaker" / "states", clock=clock).states[X].open_until > clock.now
 
 
 def test_times_of_before_the_machine_was_started_are_forgotten(tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_times_of_before_the_machine_was_started_are_forgotten(tmp_path: Path) -
     fails(one)
     clock.now = 1.0
     again = Breaker(tmp_path / "breaker" / "states", clock=clock)
-    again.note("p/y", "timeout", None, 5.0)
+    again.record_outcome("p/y", "timeout", None, 5.0)
     assert list(again.states) == ["p/y"]
 
 
@@ -123,9 +125,9 @@ def test_a_torn_file_is_an_empty_one(tmp_path: Path, garbage: bytes) -> None:
     fails(one)
     assert one._map is not None
     one._map[16 : 16 + len(garbage)] = garbage
-    two.look()
+    two.refresh()
     fails(two)
-    one.look()
+    one.refresh()
     assert one.states == two.states
 
 
@@ -134,8 +136,8 @@ def test_without_a_place_to_share_it_works_alone(tmp_path: Path) -> None:
     blocked.write_text("")
     for breaker in (Breaker(), Breaker(blocked / "states")):
         fails(breaker)
-        assert breaker.states[X].until > 0
-        assert breaker.forget(X) and not breaker.forget(X)
+        assert breaker.states[X].open_until > 0
+        assert breaker.reset(X) and not breaker.reset(X)
 
 
 def test_a_claim_is_one_processs_for_its_time(tmp_path: Path) -> None:
@@ -153,10 +155,10 @@ def test_what_happens_while_the_file_is_locked_is_told_later(tmp_path: Path) -> 
         fails(one, "p/y")
         assert one.claim("c", 10)
         assert "p/y" in one.states, "it goes on by itself"
-        two.look()
+        two.refresh()
         assert "p/y" not in two.states
-    one.look()
-    two.look()
+    one.refresh()
+    two.refresh()
     assert one.states == two.states
     assert sorted(two.states) == ["p/x", "p/y"]
     assert not two.claim("c", 10)
@@ -168,17 +170,17 @@ def test_what_is_told_later_is_told_before_the_process_ends(tmp_path: Path) -> N
         fcntl.flock(held, fcntl.LOCK_EX)
         fails(one)
     one.close()
-    two.look()
+    two.refresh()
     assert X in two.states
 
 
 _OTHER = """
 import sys
 from pathlib import Path
-from gateway.relay.breaker import Breaker
+from gateway.relay.health.circuit_breaker import Breaker
 breaker = Breaker(Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
-    breaker.note("p/x", "timeout", None, 60.0, failures=100_000)
+    breaker.record_outcome("p/x", "timeout", None, 60.0, failures=100_000)
 breaker.close()
 """
 
@@ -188,7 +190,7 @@ def test_no_failure_of_several_processes_is_lost(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _OTHER, str(path), "400"]
     workers = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(3)]
     assert [worker.wait(60) for worker in workers] == [0, 0, 0]
-    assert Breaker(path).states[X].failures == 1200
+    assert Breaker(path).states[X].consecutive_failures == 1200
 
 
 # Live
@@ -229,7 +231,7 @@ async def test_after_a_rest_one_request_tries_and_the_others_go_elsewhere(tmp_pa
 async def test_a_route_says_after_how_many_failures_a_target_rests(
     tmp_path: Path, failures: int, calls: int
 ) -> None:
-    registry = snapshot(route("m", A, B, failures=failures, cooldown_s=60))
+    registry = snapshot(route("m", A, B, cooldown_after=failures, cooldown_s=60))
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(500), b=lambda _: completion()
     ) as live:
@@ -240,7 +242,7 @@ async def test_a_route_says_after_how_many_failures_a_target_rests(
 
 
 async def test_rate_limits_may_be_allowed_some_times(tmp_path: Path) -> None:
-    registry = snapshot(route("m", A, B, allowed={"rate_limit": 3}, cooldown_s=60))
+    registry = snapshot(route("m", A, B, cooldown_after_by_kind={"rate_limit": 3}, cooldown_s=60))
     async with gateway(
         tmp_path, registry, a=lambda _: refusal(429), b=lambda _: completion()
     ) as live:
@@ -255,10 +257,10 @@ async def test_a_client_that_left_says_nothing_of_the_target(tmp_path: Path) -> 
         return completion()
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
-        live.runtime.breaker.note("a/gpt-4.1", "timeout", None, 5.0)
+        live.runtime.breaker.record_outcome("a/gpt-4.1", "timeout", None, 5.0)
         await live.post(CHAT, asking(), leave_once=lambda _: live.upstreams.requests)
         await live.entry()
-        assert live.runtime.health["a/gpt-4.1"].failures == 1
+        assert live.runtime.health["a/gpt-4.1"].consecutive_failures == 1
 
 
 # Several machines
@@ -267,18 +269,18 @@ async def test_a_client_that_left_says_nothing_of_the_target(tmp_path: Path) -> 
 @pytest.mark.redis
 async def test_what_opens_on_one_machine_rests_on_all(tmp_path: Path) -> None:
     with running(tmp_path) as server:
-        one, two = (SharedBreaker(tmp_path / name, server.url) for name in ("one", "two"))
-        one.begin()
-        two.begin()
+        one, two = (RedisBreaker(tmp_path / name, server.url) for name in ("one", "two"))
+        one.start()
+        two.start()
         try:
-            one.note(X, "rate_limit", 1, 3.0)
+            one.record_outcome(X, "rate_limit", 1, 3.0)
             await until_in_loop(lambda: X in two.states)
-            assert two.states[X].until == pytest.approx(one.states[X].until, abs=1.0)
-            await asyncio.sleep(max(0.0, one.states[X].until - time.monotonic()) + 0.05)
-            tried = await asyncio.gather(one.enter(X), two.enter(X))
+            assert two.states[X].open_until == pytest.approx(one.states[X].open_until, abs=1.0)
+            await asyncio.sleep(max(0.0, one.states[X].open_until - time.monotonic()) + 0.05)
+            tried = await asyncio.gather(one.allow_request(X), two.allow_request(X))
             assert sorted(tried) == [False, True]
             winner, other = (one, two) if tried[0] else (two, one)
-            winner.note(X, None, None, 0)
+            winner.record_outcome(X, None, None, 0)
             await until_in_loop(lambda: X not in other.states)
         finally:
             await one.stop()
@@ -287,12 +289,12 @@ async def test_what_opens_on_one_machine_rests_on_all(tmp_path: Path) -> None:
 
 @pytest.mark.redis
 async def test_without_redis_each_machine_goes_by_its_own(tmp_path: Path) -> None:
-    alone = SharedBreaker(tmp_path / "one", "redis://127.0.0.1:1/0")
-    alone.begin()
+    alone = RedisBreaker(tmp_path / "one", "redis://127.0.0.1:1/0")
+    alone.start()
     try:
-        alone.note(X, "rate_limit", None, 0.05)
+        alone.record_outcome(X, "rate_limit", None, 0.05)
         await asyncio.sleep(POLL_S + 0.2)
-        assert await alone.enter(X)
-        assert isinstance(alone.states[X], State)
+        assert await alone.allow_request(X)
+        assert isinstance(alone.states[X], CircuitState)
     finally:
         await alone.stop()

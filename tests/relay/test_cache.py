@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from gateway.edge.keys import digest
-from gateway.routing.cache import CachePolicy
+from gateway.relay.journal.metrics import NodeValues, ProcessValues
+from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import Limits
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Team
 from tests.relay.harness import (
@@ -529,7 +530,7 @@ async def test_the_memory_is_bounded(live: Open) -> None:
     one = Counting(lambda n: completion("x" * 1000))
     async with live(registry(cached()), one=one) as gw:
         memory = gw.runtime.cache.memory
-        memory._most = 20_000
+        memory._max_bytes = 20_000
         for number in range(40):
             await gw.post(CHAT, {**ASKED, "seed": number})
             assert memory.bytes <= 20_000
@@ -574,7 +575,7 @@ async def test_requests_at_the_same_time(live: Open, single: bool) -> None:
         replies = await asyncio.gather(*(gw.post(CHAT, ASKED) for _ in range(5)))
         assert {said(reply) for reply in replies} == {"once"}
         assert len(gw.upstreams.requests) == (1 if single else 5)
-        assert not gw.runtime.cache.flights
+        assert not gw.runtime.cache.in_flight
 
 
 async def test_who_waited_for_a_failure_asks_for_itself(live: Open) -> None:
@@ -586,7 +587,7 @@ async def test_who_waited_for_a_failure_asks_for_itself(live: Open) -> None:
         replies = await asyncio.gather(*(gw.post(CHAT, ASKED) for _ in range(3)))
         assert {reply.status for reply in replies} == {500, 502} & {r.status for r in replies}
         assert len(gw.upstreams.requests) == 3
-        assert not gw.runtime.cache.flights
+        assert not gw.runtime.cache.in_flight
 
 
 async def test_metrics_count_what_was_kept(live: Open) -> None:
@@ -594,7 +595,7 @@ async def test_metrics_count_what_was_kept(live: Open) -> None:
         for _ in range(3):
             await gw.post(CHAT, ASKED)
         await gw.rows(3)
-        text = gw.runtime.metrics.exposition(gw.runtime.journal.counters, 0, 1, {}).decode()
+        text = gw.runtime.metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert 'dragoman_cache_requests_total{result="hit",route="smart"} 2.0' in text
     assert 'dragoman_cache_requests_total{result="miss",route="smart"} 1.0' in text
     assert 'dragoman_cache_saved_usd_total{route="smart"}' in text

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.relay import cache_key
-from gateway.relay.call import Client
+from gateway.relay.cache import key as cache_key
+from gateway.relay.exchange.call import Client
 from tests.relay.harness import gateway
 from tests.relay.test_cache import CHAT, Counting, cached, registry
 
@@ -20,8 +20,8 @@ async def test_only_what_may_be_kept_already_takes_a_key(
 ) -> None:
     """A question that ends with words of its own is new, whatever leads to them."""
     keys = []
-    made = cache_key.key_of
-    monkeypatch.setattr(cache_key, "key_of", lambda *a: keys.append(made(*a)) or keys[-1])
+    made = cache_key.build_key
+    monkeypatch.setattr(cache_key, "build_key", lambda *a: keys.append(made(*a)) or keys[-1])
 
     def asked(words: str, system: str = "be kind") -> dict[str, Any]:
         first = {"role": "system", "content": system}

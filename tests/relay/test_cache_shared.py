@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from gateway.relay import cache_store
-from gateway.relay.cache_memory import Memory
-from gateway.relay.cache_shelf import DatabaseShelf, Row
-from gateway.relay.cache_value import unpacked
-from gateway.relay.redis_wire import ANSWER, PREFIX
-from gateway.relay.shared_limiter import SharedLimiter
+from gateway.relay.cache import store as cache_store
+from gateway.relay.cache.backend import CacheRow, DatabaseBackend
+from gateway.relay.cache.memory import MemoryCache
+from gateway.relay.exchange.cached_response import unpack
+from gateway.relay.limits.redis_client import CACHE_PREFIX, PREFIX
+from gateway.relay.limits.redis_limiter import RedisLimiter
 from gateway.routing.limits import Limits
 from gateway.routing.snapshot import Step
 from tests.redis_server import RedisServer, running
@@ -32,7 +32,7 @@ class Table:
     """The store's part, as a dict; what threads did is seen at once."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, CacheRow] = {}
         self.failing = False
 
     def read(self, key: str) -> bytes | None:
@@ -41,7 +41,7 @@ class Table:
         row = self.rows.get(key)
         return row.blob if row is not None else None
 
-    def write(self, rows: list[Row]) -> None:
+    def write(self, rows: list[CacheRow]) -> None:
         if self.failing:
             raise OSError("away")
         self.rows |= {row.key: row for row in rows}
@@ -53,12 +53,12 @@ class Table:
 
 
 def on(gw: Gateway, table: Table) -> None:
-    gw.runtime.cache.shelf = DatabaseShelf(table.read, table.write, None)
+    gw.runtime.cache.backend = DatabaseBackend(table.read, table.write, None)
 
 
 def forget(gw: Gateway) -> None:
     """As a process that has just been started."""
-    gw.runtime.cache.memory = Memory(cache_store.MEMORY_BYTES)
+    gw.runtime.cache.memory = MemoryCache(cache_store.MEMORY_BYTES)
 
 
 async def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_a_route_without_a_cache_never_asks(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(plain), one=one) as gw:
         on(gw, table)
         await gw.post(CHAT, ASKED)
-        shelf: Any = gw.runtime.cache.shelf
+        shelf: Any = gw.runtime.cache.backend
         assert shelf._readers is shelf._writer is None
 
 
@@ -111,7 +111,7 @@ async def test_a_damaged_row_is_no_answer(tmp_path: Path, blob: bytes) -> None:
         table.rows[key] = table.rows[key]._replace(blob=blob)
         forget(gw)
         assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "miss"
-    assert unpacked(blob) is None
+    assert unpack(blob) is None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ async def test_keys_tell_nothing_and_are_of_one_installation(tmp_path: Path) -> 
     for number, pepper in enumerate((b"one", b"two", b"one")):
         table = Table()
         async with gateway(tmp_path / str(number), registry(cached()), one=Counting()) as gw:
-            gw.runtime.cache.bases = type(gw.runtime.cache.bases)(pepper)
+            gw.runtime.cache.key_scopes = type(gw.runtime.cache.key_scopes)(pepper)
             on(gw, table)
             await gw.post(CHAT, ASKED)
             await table.filled()
@@ -172,9 +172,11 @@ async def shared(tmp_path: Path, known: Any, url: str, one: Any) -> Any:
     """A gateway whose limits and answers are on Redis."""
     async with gateway(tmp_path, known, one=one) as gw:
         live = gw.runtime
-        live.shared = live.limiter = SharedLimiter(live.limiter.board, url)
-        live.shared.begin()
-        live.cache = cache_store.made(b"pepper", 10**7, live.shared, None, None, None)
+        live.redis_limiter = live.limiter = RedisLimiter(live.limiter.counters, url)
+        live.redis_limiter.start()
+        live.cache = cache_store.create_cache_store(
+            b"pepper", 10**7, live.redis_limiter, None, None, None
+        )
         yield gw
 
 
@@ -182,7 +184,7 @@ async def kept_on(url: str, count: int = 1) -> list[bytes]:
     client = Redis.from_url(url)
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while len(keys := await client.keys(PREFIX + ANSWER + "*")) < count:
+            while len(keys := await client.keys(PREFIX + CACHE_PREFIX + "*")) < count:
                 await asyncio.sleep(0.01)
         return [(await client.ttl(key)) for key in keys]
     finally:
@@ -203,7 +205,7 @@ async def test_machines_share_answers_on_redis(
     async with shared(tmp_path / "b", known, redis.url, one) as second:
         again = await second.post(CHAT, ASKED)
         (row,) = await second.rows(1)
-        assert not second.runtime.shared._waiting or limits.tokens_per_minute
+        assert not second.runtime.redis_limiter.settlements.waiting or limits.tokens_per_minute
     assert again.headers["x-dragoman-cache"] == "hit"
     assert again.body == asked.body
     assert one.count == 1
@@ -224,10 +226,14 @@ async def test_limits_and_answer_are_one_round_trip(
     async with shared(tmp_path, known, redis.url, one) as gw:
         await gw.post(CHAT, ASKED)
         await kept_on(redis.url)
-        limiter = gw.runtime.shared  # what the first one used is settled
-        await until_in_loop(lambda: not (limiter._waiting or limiter._keeping or limiter._tasks))
+        limiter = gw.runtime.redis_limiter  # what the first one used is settled
+        await until_in_loop(
+            lambda: (
+                not (limiter.settlements.waiting or limiter._pending_cache_writes or limiter._tasks)
+            )
+        )
         forget(gw)
-        trips = _trips(gw.runtime.shared)
+        trips = _trips(gw.runtime.redis_limiter)
         reply = await gw.post(CHAT, ASKED if found else {**ASKED, "seed": 5})
         before_the_answer = list(trips)
     assert reply.headers["x-dragoman-cache"] == ("hit" if found else "miss")
@@ -237,10 +243,10 @@ async def test_limits_and_answer_are_one_round_trip(
 def _trips(limiter: Any) -> list[tuple[str, ...]]:
     """What goes to Redis from now on, write by write, but for the sign of life."""
     seen: list[tuple[str, ...]] = []
-    client, pipeline = limiter.wire.redis.execute_command, limiter.wire.redis.pipeline
+    client, pipeline = limiter.client.redis.execute_command, limiter.client.redis.pipeline
 
     async def alone(*args: Any, **more: Any) -> Any:
-        if args[0] == "GET" or args[0] == "EVALSHA" and b'"take":[]' not in args[-1]:
+        if args[0] == "GET" or args[0] == "EVALSHA" and b'"reserve":[]' not in args[-1]:
             seen.append((args[0],))
         return await client(*args, **more)
 
@@ -255,7 +261,7 @@ def _trips(limiter: Any) -> list[tuple[str, ...]]:
         pipe.execute = counted
         return pipe
 
-    limiter.wire.redis.execute_command, limiter.wire.redis.pipeline = alone, many
+    limiter.client.redis.execute_command, limiter.client.redis.pipeline = alone, many
     return seen
 
 

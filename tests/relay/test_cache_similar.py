@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.relay.cache_similar import MOST, MOST_OF_CONTEXT, Similar, unit
-from gateway.routing.cache import CachePolicy
+from gateway.relay.cache.semantic import MAX_PER_CONTEXT, MAX_VECTORS, SemanticIndex, normalized
+from gateway.routing.cache_policy import CachePolicy
 from tests.relay.harness import Gateway, gateway, provider, refusal, route
 from tests.relay.test_cache import ASKED, CHAT, MESSAGES, OTHER, Counting, registry, said
 
@@ -135,14 +135,14 @@ async def test_an_answer_that_is_gone_is_not_found_again(tmp_path: Path) -> None
     async with gateway(tmp_path, routes(), one=one, two=Vectors()) as gw:
         await gw.post(CHAT, asking(FIRST))
         memory = gw.runtime.cache.memory
-        for key in list(memory._kept):
+        for key in list(memory._responses):
             memory.drop(key)
         assert await states(gw, asking(ALIKE)) == ["miss"]
-        assert len(gw.runtime.cache.similar) == 1
+        assert len(gw.runtime.cache.semantic_index) == 1
 
 
 def test_the_nearest_is_found_and_nothing_below_the_threshold() -> None:
-    known = Similar()
+    known = SemanticIndex()
     for name, angle in (("a", 0.0), ("b", 0.2), ("c", 0.4)):
         known.add(b"x", [math.cos(angle), math.sin(angle)], name)
     found = known.nearest(b"x", [math.cos(0.25), math.sin(0.25)], 0.9)
@@ -154,16 +154,16 @@ def test_the_nearest_is_found_and_nothing_below_the_threshold() -> None:
 
 
 def test_it_is_bounded() -> None:
-    known = Similar()
-    for number in range(MOST_OF_CONTEXT + 10):
+    known = SemanticIndex()
+    for number in range(MAX_PER_CONTEXT + 10):
         known.add(b"x", [1.0, 0.0], str(number))
-    assert len(known) == MOST_OF_CONTEXT
-    for number in range(MOST + 100):
+    assert len(known) == MAX_PER_CONTEXT
+    for number in range(MAX_VECTORS + 100):
         known.add(b"%d" % number, [1.0, 0.0], "k")
-        assert len(known) <= MOST
+        assert len(known) <= MAX_VECTORS
     assert known.nearest(b"x", [1.0, 0.0], 0.5) is None, "the oldest context went first"
 
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [math.inf, 1.0], [math.nan]])
 def test_a_vector_without_a_direction_is_none(vector: list[float]) -> None:
-    assert unit(vector) is None
+    assert normalized(vector) is None

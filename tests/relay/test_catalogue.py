@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from gateway.canon.errors import Error, GatewayError
+from gateway.demo import MODELS
 from gateway.dialects import DIALECTS
 from gateway.providers.profile import Secret
-from gateway.relay import catalogue
-from gateway.relay.catalogue import Catalogue, list_models, parse
-from gateway.relay.demo import MODELS
-from gateway.relay.upstream import Upstreams
+from gateway.relay.passthrough import model_catalog
+from gateway.relay.passthrough.model_catalog import ModelCatalog, list_models, parse_models
+from gateway.relay.upstream.client import Upstreams
 from gateway.routing.snapshot import Provider
 
 SECRET = "sk-canary-0123456789abcdef"
@@ -50,7 +50,7 @@ def http(status: int, body: bytes) -> bytes:
     )
 
 
-async def asked(base_url: str, **values: object) -> Catalogue:
+async def asked(base_url: str, **values: object) -> ModelCatalog:
     timeout_s = values.pop("timeout_s", 5.0)
     upstreams = Upstreams()
     try:
@@ -120,12 +120,12 @@ async def test_bedrocks_list_is_kept_at_another_host(monkeypatch: pytest.MonkeyP
 
 
 def test_bedrocks_list_is_read() -> None:
-    (model,) = parse(b'{"modelSummaries":[{"modelId":"amazon.nova-pro-v1:0"}]}')
+    (model,) = parse_models(b'{"modelSummaries":[{"modelId":"amazon.nova-pro-v1:0"}]}')
     assert model.name == "amazon.nova-pro-v1:0"
 
 
 def test_every_dialect_has_a_list() -> None:
-    assert set(catalogue._PATHS) == set(DIALECTS)
+    assert set(model_catalog._PATHS) == set(DIALECTS)
 
 
 async def test_a_refusal_is_told_in_the_upstreams_words_without_the_key() -> None:
@@ -171,25 +171,27 @@ async def test_a_server_that_is_not_there_is_said() -> None:
     ],
 )
 def test_the_usual_shapes_are_understood(data: bytes) -> None:
-    assert [model.name for model in parse(data)] == ["a", "b"]
+    assert [model.name for model in parse_models(data)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("data", [b"<html>", b"{}", b'{"data":{}}', b"1", b"[" * 5000])
 def test_what_is_no_list_is_refused(data: bytes) -> None:
     with pytest.raises(GatewayError):
-        parse(data)
+        parse_models(data)
 
 
 def test_odd_rows_are_left_out() -> None:
     rows = b'[1,{"id":""},{"id":7},{"id":"a\\u0000"},{"id":"x"},{"id":"x"}]'
-    assert [model.name for model in parse(rows)] == ["x"]
+    assert [model.name for model in parse_models(rows)] == ["x"]
 
 
 def test_prices_become_dollars_per_million() -> None:
-    (per_token,) = parse(
+    (per_token,) = parse_models(
         b'[{"id":"a","context_length":8192,"pricing":{"prompt":"0.000003","completion":"-1"}}]'
     )
     assert per_token.prices == {"input": Decimal(3)}
     assert per_token.context_window == 8192
-    (per_million,) = parse(b'[{"id":"a","pricing":{"input":0.2,"output":"NaN","cached_input":0}}]')
+    (per_million,) = parse_models(
+        b'[{"id":"a","pricing":{"input":0.2,"output":"NaN","cached_input":0}}]'
+    )
     assert per_million.prices == {"input": Decimal("0.2"), "cache_read": Decimal(0)}

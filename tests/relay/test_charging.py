@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gateway.providers.profile import Price
-from gateway.relay.amounts import dearest
+from gateway.relay.limits.max_rates import max_rates
 from gateway.routing.limits import UNITS, Budget
 from gateway.routing.snapshot import Route, Snapshot
 from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
@@ -86,9 +86,9 @@ async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
     base = registry(made, budget=Budget(total_usd=Decimal("0.001")), margin=Decimal(3))
     async with gateway(tmp_path, base, one=lambda _: completion(usage=USAGE)) as rig:
         replies = [(await rig.post(CHAT, body())).status for _ in range(3)]
-        at = rig.runtime.limiter.board.cell("key:1/usd/total")
+        at = rig.runtime.limiter.counters.counter_offset("key:1/usd/total")
         assert at is not None
-        counted = rig.runtime.limiter.board.mine[at + 2]
+        counted = rig.runtime.limiter.counters.local_slot[at + 2]
     assert replies == [200, 200, 429]
     assert counted == int(Decimal("0.0012") * UNITS)
 
@@ -159,8 +159,8 @@ def test_what_is_reserved_is_enough_for_every_tier_and_margin() -> None:
         input=Decimal(1), output=Decimal(2), above=((5, long),), tiers={"priority": priority}
     )
     made = priced(price, margin=Decimal("1.5"))
-    assert dearest(made.targets) == (int(Decimal("10.5") * 10_000), 30 * 10_000)
-    assert dearest(made.targets, None, Decimal(9)) == dearest(made.targets)
+    assert max_rates(made.targets) == (int(Decimal("10.5") * 10_000), 30 * 10_000)
+    assert max_rates(made.targets, None, Decimal(9)) == max_rates(made.targets)
 
 
 @pytest.mark.parametrize("header", ["x-dragoman-session", "session_id", "x-litellm-session-id"])

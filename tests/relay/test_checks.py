@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from gateway.relay import checks
-from gateway.relay.checks import Checks, check, due
+from gateway.relay.run import health_checks
+from gateway.relay.run.health_checks import Checks, check, due_checks
 from tests.relay.harness import Gateway, completion, gateway, provider, refusal, route, snapshot
 
 A, B = provider("a"), provider("b", "anthropic_messages")
@@ -21,22 +21,29 @@ def registry(**changes: Any) -> Any:
 
 
 def test_nothing_is_checked_unless_a_route_says_so() -> None:
-    assert due(registry()) == {}
+    assert due_checks(registry()) == {}
 
 
 def test_a_target_of_two_routes_is_checked_at_the_quicker_pace() -> None:
-    found = due(snapshot(route("slow", A, check_s=60), route("quick", A, check_s=20)))
+    found = due_checks(
+        snapshot(
+            route("slow", A, health_check_interval_s=60),
+            route("quick", A, health_check_interval_s=20),
+        )
+    )
     assert {label: one.every_s for label, one in found.items()} == {LABEL: 20}
 
 
 async def checked(live: Gateway) -> None:
-    (one,) = due(live.runtime.snapshot).values()
+    (one,) = due_checks(live.runtime.snapshot).values()
     await check(live.runtime, one.route, one.target)
 
 
 async def test_a_check_closes_what_a_failure_opened(tmp_path: Path) -> None:
-    async with gateway(tmp_path, registry(check_s=10), a=lambda _: completion()) as live:
-        live.runtime.breaker.note(LABEL, "rate_limit", 60, 5.0)
+    async with gateway(
+        tmp_path, registry(health_check_interval_s=10), a=lambda _: completion()
+    ) as live:
+        live.runtime.breaker.record_outcome(LABEL, "rate_limit", 60, 5.0)
         await checked(live)
         row = await live.entry()
         assert live.runtime.health == {}
@@ -45,16 +52,21 @@ async def test_a_check_closes_what_a_failure_opened(tmp_path: Path) -> None:
 
 
 async def test_checks_that_fail_open_the_breaker(tmp_path: Path) -> None:
-    async with gateway(tmp_path, registry(check_s=10), a=lambda _: refusal(500)) as live:
+    async with gateway(
+        tmp_path, registry(health_check_interval_s=10), a=lambda _: refusal(500)
+    ) as live:
         for _ in range(3):
             await checked(live)
-        assert live.runtime.health[LABEL].until > 0
+        assert live.runtime.health[LABEL].open_until > 0
         rows = await live.rows(3)
     assert {row.error_kind for row in rows} == {"upstream_error"}
 
 
 async def test_each_target_is_checked_once_in_its_time(tmp_path: Path) -> None:
-    found = snapshot(route("m", A, check_s=30), route("n", B, model="claude-haiku-4-5", check_s=30))
+    found = snapshot(
+        route("m", A, health_check_interval_s=30),
+        route("n", B, model="claude-haiku-4-5", health_check_interval_s=30),
+    )
     async with gateway(tmp_path, found, a=lambda _: completion(), b=lambda _: refusal(500)) as live:
         # As two processes of one machine would.
         both = [Checks(live.runtime, tick_s=0.01) for _ in range(2)]
@@ -78,11 +90,11 @@ async def test_no_more_than_some_are_checked_at_a_time(tmp_path: Path) -> None:
         return completion()
 
     names = "abcdefgh"
-    found = snapshot(*(route(n, provider(n), check_s=30) for n in names))
+    found = snapshot(*(route(n, provider(n), health_check_interval_s=30) for n in names))
     async with gateway(tmp_path, found, **dict.fromkeys(names, slow)) as live:
         running = Checks(live.runtime, tick_s=0.01)
         await asyncio.sleep(0.2)
         gate.set()
         await live.rows(len(names))
         await running.stop()
-    assert most <= checks.MOST
+    assert most <= health_checks.MAX_PARALLEL_CHECKS

@@ -18,10 +18,7 @@ from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
-from gateway.providers.capabilities import merge
-from gateway.providers.catalog import PRESETS
-from gateway.providers.profile import Price, Secret
-from gateway.relay.doctor import (
+from gateway.doctor import (
     BY_NAME,
     PROBES,
     Examination,
@@ -30,9 +27,12 @@ from gateway.relay.doctor import (
     estimate,
     examine,
 )
-from gateway.relay.doctor.judges import judge
-from gateway.relay.doctor.sayings import PLAIN
-from gateway.relay.doctor.values import Heard, Judged
+from gateway.doctor.judges import judge
+from gateway.doctor.sayings import PLAIN
+from gateway.doctor.values import Judgement, ProbeReply
+from gateway.providers.capabilities import merge
+from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Price, Secret
 from gateway.routing.snapshot import Provider, Target, model_of
 from tests.fakes import (
     Call,
@@ -176,12 +176,12 @@ async def test_a_faulty_demo_model_is_found_out(model: str, wrong: set[str]) -> 
 async def test_without_a_plain_answer_nothing_else_is_asked(
     model: str, verdict: str, words: str
 ) -> None:
-    heard: list[Finding] = []
-    found = await examine(target("demo", model), told=heard.append)
+    reply: list[Finding] = []
+    found = await examine(target("demo", model), on_finding=reply.append)
     assert found.ended == "silent"
-    assert [finding.name for finding in heard] == ["plain"]
-    assert heard[0].verdict == verdict
-    assert words in heard[0].words
+    assert [finding.name for finding in reply] == ["plain"]
+    assert reply[0].verdict == verdict
+    assert words in reply[0].words
     assert len(found.findings) == len(PROBES)
     assert {f.verdict for f in found.findings[1:]} == {"unclear"}
     assert advice(found.verdicts, target("demo", model).model.traits) == []
@@ -212,6 +212,7 @@ OLLAMA = {
     "result_image": "unclear",
     "strict_tools": "unclear",
     "cache": "unclear",
+    "mid_system": "refused",
 }
 COHERE = {
     **NO_CHOICE,
@@ -428,7 +429,7 @@ async def test_no_more_than_so_many_are_asked_at_once() -> None:
     with StrictOpenAI() as upstream:
         upstream.script.default = Say(text="slow", first_s=0.2)
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        asking = asyncio.create_task(examine(to, at_once=3))
+        asking = asyncio.create_task(examine(to, max_parallel=3))
         most = 0
         while not asking.done() and len(upstream.requests) < 12:
             await asyncio.sleep(0.01)
@@ -446,7 +447,7 @@ async def test_who_stops_it_closes_every_call() -> None:
         for text in slow:
             upstream.script.on(text, Say(text="slow", first_s=30))
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        asking = asyncio.create_task(examine(to, at_once=8))
+        asking = asyncio.create_task(examine(to, max_parallel=8))
         await until_in_loop(
             lambda: any(
                 not seen.finished and any(text in str(seen.body) for text in slow)
@@ -477,8 +478,8 @@ def test_the_cost_is_known_before() -> None:
     assert priced.probes == len(PROBES)
     assert priced.requests > priced.probes
     assert priced.usd is not None
-    assert priced.most_usd is not None
-    assert 0 < priced.usd < priced.most_usd < 2
+    assert priced.max_usd is not None
+    assert 0 < priced.usd < priced.max_usd < 2
     assert estimate(target("custom", "own", url="http://127.0.0.1:1").model).usd is None
 
 
@@ -489,8 +490,8 @@ async def test_the_estimate_is_not_far_from_the_truth() -> None:
     read = sum(finding.input for finding in found.findings)
     assert before.input * 0.3 < read < before.input * 1.5
     assert found.cost_usd is not None
-    assert before.most_usd is not None
-    assert 0 < found.cost_usd < before.most_usd
+    assert before.max_usd is not None
+    assert 0 < found.cost_usd < before.max_usd
 
 
 # Judging
@@ -509,16 +510,16 @@ async def test_the_estimate_is_not_far_from_the_truth() -> None:
     ],
 )
 def test_an_error_is_judged_by_its_kind(error: Error, verdict: str) -> None:
-    assert judge(PLAIN, Heard(error=error)).verdict == verdict
+    assert judge(PLAIN, ProbeReply(error=error)).verdict == verdict
 
 
 def test_a_verdict_is_a_function_of_the_answer_alone() -> None:
-    heard = Heard(response=Response(parts=(Text(text="alpha beta gamma"),)))
-    assert judge(BY_NAME["stop"], heard) == judge(BY_NAME["stop"], heard)
-    assert judge(BY_NAME["stop"], heard).verdict == "supported"
-    past = Heard(response=Response(parts=(Text(text="alpha beta gamma delta epsilon"),)))
+    reply = ProbeReply(response=Response(parts=(Text(text="alpha beta gamma"),)))
+    assert judge(BY_NAME["stop"], reply) == judge(BY_NAME["stop"], reply)
+    assert judge(BY_NAME["stop"], reply).verdict == "supported"
+    past = ProbeReply(response=Response(parts=(Text(text="alpha beta gamma delta epsilon"),)))
     assert judge(BY_NAME["stop"], past).verdict == "wrong"
-    other = Heard(response=Response(parts=(Text(text="I would rather not"),)))
+    other = ProbeReply(response=Response(parts=(Text(text="I would rather not"),)))
     assert judge(BY_NAME["stop"], other).verdict == "unclear"
 
 
@@ -587,7 +588,7 @@ def test_the_questions_can_be_put_in_every_dialect(dialect: str) -> None:
 
 
 async def test_a_fault_of_the_gateway_takes_no_other_finding_with_it(caplog: Any) -> None:
-    def broken(heard: Heard) -> Judged:
+    def broken(reply: ProbeReply) -> Judgement:
         raise KeyError("x")
 
     probes = [replace(BY_NAME["seed"], judge=broken), BY_NAME["temperature"]]

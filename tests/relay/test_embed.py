@@ -11,7 +11,8 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.canon.embeddings import packed
+from gateway.canon.embeddings import pack_vector
+from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Price
 from gateway.routing.snapshot import Provider, Route, Target, model_of
 from tests.relay import harness
@@ -85,7 +86,7 @@ async def test_an_openai_client_gets_vectors_of_an_ollama(
     assert sent.url.path == "/api/embed"
     assert json.loads(sent.content) == {"model": "text-embedding-3-small", "input": ["a", "b"]}
     body = reply.json()
-    want = [packed(v) for v in VECTORS] if encoding == "base64" else VECTORS
+    want = [pack_vector(v) for v in VECTORS] if encoding == "base64" else VECTORS
     assert [row["embedding"] for row in body["data"]] == want
     assert (body["model"], body["usage"]["prompt_tokens"]) == ("emb", 8)
     assert reply.headers["x-dragoman-dropped"] == "user"
@@ -215,9 +216,25 @@ async def test_tokens_that_nobody_counted_are_estimated(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: bare) as gate:
         reply = await gate.post("/v1/embeddings", ASKED)
         entry = await gate.entry()
-    assert "usage" not in reply.json()
+    counted = {"prompt_tokens": entry.input_tokens, "total_tokens": entry.input_tokens}
+    assert reply.json()["usage"] == counted
     assert (entry.usage_source, entry.output_tokens) == ("estimated_size", 0)
     assert entry.input_tokens
+
+
+async def test_mistral_is_told_the_dimensions_by_its_own_name(tmp_path: Path) -> None:
+    preset = PRESETS["mistral"]
+    changes = {"preset": "mistral", "edits": preset.edits, "passthrough": preset.passthrough}
+    mistral = provider("up", **changes)
+    vectors = {"data": [{"index": 0, "embedding": [1.0]}], "model": "codestral-embed"}
+    registry = snapshot(route(mistral))
+    answer = httpx.Response(200, json=vectors)
+    async with gateway(tmp_path, registry, up=lambda _: answer) as gate:
+        reply = await gate.post("/v1/embeddings", {"model": "emb", "input": "x", "dimensions": 256})
+    sent = json.loads(gate.upstreams.requests[0].content)
+    assert reply.status == 200
+    assert sent["output_dimension"] == 256
+    assert "dimensions" not in sent
 
 
 async def test_a_strict_route_refuses_what_is_lost(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.canon.embeddings import unpacked
+from gateway.canon.embeddings import unpack_vector
 from gateway.providers.profile import Secret
-from gateway.relay.upstream import Upstreams
+from gateway.relay.upstream.client import Upstreams
 from gateway.routing.snapshot import Route
 from tests.fakes.cohere import KEY, StrictCohere
 from tests.relay.harness import gateway, provider, refusal, route, snapshot
@@ -157,7 +157,7 @@ async def test_cohere_is_asked_for_96_at_a_time(tmp_path: Path, encoding: str) -
         sizes = sorted(len(request.body["texts"]) for request in server.requests)
     assert seen.status == 200, seen.body
     vectors = [item["embedding"] for item in seen.json()["data"]]
-    vectors = [unpacked(v) if encoding == "base64" else v for v in vectors]
+    vectors = [unpack_vector(v) if encoding == "base64" else v for v in vectors]
     assert [vector[0] for vector in vectors] == [float(n % 96) for n in range(200)]
     assert sizes == [8, 96, 96]
     assert (row.input_tokens, row.usage_source, row.upstream_dialect) == (600, "reported", "cohere")

@@ -163,7 +163,7 @@ async def test_a_provider_without_the_call_is_named_and_so_is_one_with_it(tmp_pa
         seen = await g.post("/v1/images/generations", {"model": "chat", "prompt": "a"})
     assert seen.status == 400
     message = seen.json()["error"]["message"]
-    assert "deep, which has no images/generations" in message
+    assert "deep, which does not support images/generations" in message
     assert "these providers here have it: up" in message
 
 
@@ -231,12 +231,12 @@ async def test_forms_at_once_take_so_much_room_and_no_more(tmp_path: Path) -> No
     done = httpx.Response(200, json={"text": "hi"})
     async with gateway(tmp_path, registry, up=lambda r: done) as g:
         spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
-        spools.taken = most - len(body) + 1
+        spools.reserved_bytes = most - len(body) + 1
         seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
         assert (seen.status, seen.headers["retry-after"]) == (503, "5")
-        spools.taken = taken = most - len(body)
+        spools.reserved_bytes = taken = most - len(body)
         assert (await g.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
-        assert spools.taken == taken
+        assert spools.reserved_bytes == taken
 
 
 async def test_a_file_of_batch_lines_takes_the_room_of_two(tmp_path: Path) -> None:
@@ -247,13 +247,13 @@ async def test_a_file_of_batch_lines_takes_the_room_of_two(tmp_path: Path) -> No
     done = httpx.Response(200, json={"id": "file-1", "object": "file"})
     async with gateway(tmp_path, registry, up=lambda r: done) as g:
         spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
-        spools.taken = taken = most - len(body)
+        spools.reserved_bytes = taken = most - len(body)
         seen = await g.post("/v1/files", body, headers=headers)
-        assert (seen.status, spools.taken) == (503, taken)
-        spools.taken = 0
+        assert (seen.status, spools.reserved_bytes) == (503, taken)
+        spools.reserved_bytes = 0
         assert (await g.post("/v1/files", body, headers=headers)).status == 200
         assert parts_of(g.upstreams.requests[0])["file"] == b"{}\n" * 300_000
-        assert spools.taken == 0
+        assert spools.reserved_bytes == 0
 
 
 async def test_a_field_that_is_too_long_goes_on_unread(tmp_path: Path) -> None:
@@ -355,7 +355,9 @@ class Shelf:
         def kept(provider: str, owner: int, ids: list[str]) -> set[str]:
             return {id_ for id_ in ids if (provider, owner, id_) in self.rows}
 
-        live._wiring = msgspec.structs.replace(live._wiring, keep=keep, kept=kept)
+        live._wiring = msgspec.structs.replace(
+            live._wiring, record_resources=keep, owned_resources=kept
+        )
 
 
 def two_keys() -> dict[bytes, ApiKey]:
@@ -410,7 +412,7 @@ async def test_a_file_in_a_chat_goes_under_the_providers_id(tmp_path: Path) -> N
         assert b"file-up0" in g.upstreams.requests[-1].content
         seen = await g.post("/v1/chat/completions", {**chat, "model": "far"})
         assert seen.status == 400
-        assert "is kept at up" in seen.json()["error"]["message"]
+        assert "is stored at up" in seen.json()["error"]["message"]
 
 
 async def test_without_a_name_one_of_several_providers_is_asked_for(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.relay.handles import Handle, unwrapped, wrapped
+from gateway.relay.passthrough.resource_ids import ResourceId, decode_id, encode_id
 
 PEPPER = b"pepper"
 handles = st.builds(
-    Handle,
+    ResourceId,
     st.from_regex(r"[a-z0-9][a-z0-9._-]{0,30}", fullmatch=True),
     st.integers(0, 2**40),
     st.from_regex(r"(file-|file_|msgbatch_|batch_)?[A-Za-z0-9]{1,60}", fullmatch=True),
@@ -17,34 +17,34 @@ handles = st.builds(
 
 
 @given(handles)
-def test_a_handle_survives_its_id(handle: Handle) -> None:
-    text = wrapped(handle, PEPPER)
-    assert unwrapped(text, PEPPER) == handle
+def test_a_handle_survives_its_id(handle: ResourceId) -> None:
+    text = encode_id(handle, PEPPER)
+    assert decode_id(text, PEPPER) == handle
     assert text.isascii()
     assert not set(text) & set("/?#%. ")
 
 
-@example(Handle("0", 0, "00"), 98, "B")
+@example(ResourceId("0", 0, "00"), 98, "B")
 @given(handles, st.integers(0, 10_000), st.sampled_from("ABCxyz019-_"))
-def test_a_bent_id_is_nothing(handle: Handle, place: int, letter: str) -> None:
-    text = wrapped(handle, PEPPER)
+def test_a_bent_id_is_nothing(handle: ResourceId, place: int, letter: str) -> None:
+    text = encode_id(handle, PEPPER)
     place %= len(text)
     bent = text[:place] + letter + text[place + 1 :]
     # The prefix is not sealed: it means nothing.
-    assert unwrapped(bent, PEPPER) in ({None} if bent != text else {handle}) or place < 15
+    assert decode_id(bent, PEPPER) in ({None} if bent != text else {handle}) or place < 15
 
 
 @given(handles)
-def test_another_gateway_does_not_understand_it(handle: Handle) -> None:
-    assert unwrapped(wrapped(handle, PEPPER), b"another") is None
+def test_another_gateway_does_not_understand_it(handle: ResourceId) -> None:
+    assert decode_id(encode_id(handle, PEPPER), b"another") is None
 
 
 @given(st.text(max_size=100))
 def test_any_other_text_is_nothing(text: str) -> None:
-    assert unwrapped(text, PEPPER) is None
+    assert decode_id(text, PEPPER) is None
 
 
 def test_the_prefix_stays_as_clients_know_it() -> None:
-    made = wrapped(Handle("openai", 1, "file-abc"), PEPPER)
+    made = encode_id(ResourceId("openai", 1, "file-abc"), PEPPER)
     assert made.startswith("file-dgm~")
     assert "abc" not in made

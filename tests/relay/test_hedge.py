@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gateway.providers.profile import Price
-from gateway.relay.media import Fetching
+from gateway.relay.translate.media import MediaFetching
 from gateway.routing.limits import FIRST, RESERVED, SUM, UNITS, Budget, Limits
 from gateway.routing.snapshot import Provider, Route, Snapshot, Team, Timeouts
 from tests.relay.harness import (
@@ -279,11 +279,11 @@ def with_budgets(made: Route, **of_key: Any) -> Snapshot:
 
 def counted(live: Gateway, name: str) -> tuple[int, int]:
     """What a rule has counted, and what is still reserved of it."""
-    board = live.runtime.limiter.board
-    at = board.known(name)
+    board = live.runtime.limiter.counters
+    at = board.locked_counter_offset(name)
     assert at is not None, name
     used = FIRST if name.split("/")[1] == "usd" else SUM
-    return board.mine[at + used], board.mine[at + RESERVED]
+    return board.local_slot[at + used], board.local_slot[at + RESERVED]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
@@ -323,7 +323,7 @@ async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> No
         async def stuck(*_: Any) -> None:
             await asyncio.sleep(LONG_S)
 
-        gather = Fetching(1)
+        gather = MediaFetching(1)
         gather.gather = lambda call, *_: stuck() if call.attempts[-1].provider == "a" else done()  # type: ignore[method-assign,assignment]
 
         async def done() -> None:
@@ -380,7 +380,7 @@ async def test_a_second_target_is_not_asked_once_the_first_has_answered(tmp_path
         return completion("first")
 
     async with gateway(tmp_path, registry, a=first, b=lambda _: completion("never")) as live:
-        admit = live.runtime.admit
+        admit = live.runtime.reserve
 
         async def patient(call: Any, route: Any, target: Any) -> Any:
             full = await admit(call, route, target)
@@ -390,7 +390,7 @@ async def test_a_second_target_is_not_asked_once_the_first_has_answered(tmp_path
                 await live.rows(1)
             return full
 
-        live.runtime.admit = patient  # type: ignore[method-assign]
+        live.runtime.reserve = patient  # type: ignore[method-assign]
         reply = await live.post(CHAT, asking())
         row = await live.entry()
         held = counted(live, "provider:2/concurrency/")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
-from gateway.relay.http1 import HIGH_WATER, Transport
+from gateway.relay.upstream.http1 import HIGH_WATER, Transport
 from tests.waits import PATIENCE_S, until_in_loop
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -314,3 +315,80 @@ async def test_a_kept_connection_that_was_closed_costs_no_piece() -> None:
             answer.close()
     assert got == [3 * 65536] * 2
     await transport.aclose()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+# What an upstream may send without end: how it begins, and what follows again and again.
+FLOODS = {
+    "trailers": (CHUNKED + b"2\r\nok\r\n0\r\n", b"x-trailer: " + b"v" * 1000 + b"\r\n"),
+    "one trailer": (CHUNKED + b"2\r\nok\r\n0\r\nx-trailer: ", b"v" * 1000),
+    "small trailers": (CHUNKED + b"0\r\n", b"a:\r\n"),
+    "an extension of a chunk": (CHUNKED + b"2;", b"x" * 1000),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x-header: " + b"v" * 1000 + b"\r\n"),
+    "small headers": (b"HTTP/1.1 200 OK\r\n", b"a:\r\n"),
+    "one header": (b"HTTP/1.1 200 OK\r\nx-header: ", b"v" * 1000),
+    "a name of a header": (b"HTTP/1.1 200 OK\r\n", b"n" * 1000),
+    "interim answers": (b"", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
+    "a reason": (b"HTTP/1.1 200 ", b"r" * 1000),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_what_stands_beside_a_body_is_bounded(flood: str) -> None:
+    begin, more = FLOODS[flood]
+    pieces = more * (64_000 // len(more))
+    most_bytes = 100_000_000
+    sent = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await request_of(reader)
+        writer.write(begin)
+        while sent < most_bytes:
+            writer.write(pieces)
+            await writer.drain()
+            sent += len(pieces)
+
+    transport = Transport()
+    async with server(serve) as url:
+        tracemalloc.start()
+        try:
+            with pytest.raises(httpx.RemoteProtocolError, match="too large|not HTTP"):
+                async with asyncio.timeout(PATIENCE_S):
+                    await whole(transport, post(url))
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        await transport.aclose()
+    assert sent < most_bytes
+    assert peak_bytes < 4_000_000
+
+
+async def test_trailers_are_no_headers() -> None:
+    reply = CHUNKED + b"2\r\nok\r\n0\r\nset-cookie: late\r\n\r\n"
+    transport = Transport()
+    async with server(answering(reply, reply)) as url:
+        for _ in range(2):
+            answer = await transport.exchange("POST", URL(url), HOST, b"{}")
+            assert await answer.read() == b"ok"
+            assert await answer.read() == b""
+            assert [name for name, _ in answer.headers] == [b"transfer-encoding"]
+            answer.close()
+        await transport.aclose()
+
+
+async def test_a_connection_is_not_used_when_its_upstream_is_about_to_close_it() -> None:
+    connections = 0
+    reply = b"HTTP/1.1 200 OK\r\nkeep-alive: timeout=1, max=9\r\ncontent-length: 2\r\n\r\nok"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await answering(reply, reply)(reader, writer)
+
+    transport = Transport()
+    async with server(serve) as url:
+        for _ in range(2):
+            assert await whole(transport, post(url)) == (200, b"ok")
+        await transport.aclose()
+    assert connections == 2

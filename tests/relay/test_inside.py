@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from gateway.canon.events import BlockStart, Delta, End, Event
-from gateway.relay.entry import Attempt, Entry
-from gateway.relay.inside import ask
+from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.run.playground_calls import run_playground_call
 from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
 
 
@@ -23,7 +23,7 @@ class Heard:
         self.attempts: list[Attempt] = []
         self.seen: list[Event] = []
         self.bytes = b""
-        self.entries: list[Entry] = []
+        self.entries: list[LogRecord] = []
 
     def attempted(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -34,7 +34,7 @@ class Heard:
     def wire(self, data: bytes) -> None:
         self.bytes += data
 
-    def settled(self, entry: Entry) -> None:
+    def settled(self, entry: LogRecord) -> None:
         self.entries.append(entry)
 
     @property
@@ -57,10 +57,10 @@ async def test_the_answer_is_heard_and_the_entry_is_the_logs(tmp_path: Path, str
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: answers[stream]
     ) as rig:
-        entry = await ask(
+        entry = await run_playground_call(
             dialect="openai_chat",
             body=body(stream=stream),
-            who="playground",
+            caller="playground",
             session="s1",
             listener=heard,
         )
@@ -70,7 +70,7 @@ async def test_the_answer_is_heard_and_the_entry_is_the_logs(tmp_path: Path, str
     assert b"hello" in heard.bytes or b"hel" in heard.bytes
     assert (entry.status, entry.key_prefix, entry.session) == (200, "playground", "s1")
     assert [attempt.error_kind for attempt in heard.attempts] == [None]
-    assert isinstance(logged, Entry)
+    assert isinstance(logged, LogRecord)
     assert logged.route == "r"
 
 
@@ -82,7 +82,9 @@ async def test_calls_of_a_passed_answer_are_heard_in_full(tmp_path: Path) -> Non
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: completion(choices=[choice])
     ):
-        await ask(dialect="openai_chat", body=body(), who="playground", listener=heard)
+        await run_playground_call(
+            dialect="openai_chat", body=body(), caller="playground", listener=heard
+        )
     started = [event for event in heard.seen if isinstance(event, BlockStart)]
     assert [event.name for event in started if event.kind == "tool_call"] == ["f"]
 
@@ -94,10 +96,10 @@ async def test_another_dialect_is_translated(tmp_path: Path) -> None:
         snapshot(route("r", provider("one"))),
         one=lambda _: sse(chunk("hey"), chunk(finish="stop"), DONE),
     ):
-        entry = await ask(
+        entry = await run_playground_call(
             dialect="anthropic_messages",
             body=body(max_tokens=9, stream=True),
-            who="p",
+            caller="p",
             listener=heard,
         )
     assert b"event: message_start" in heard.bytes
@@ -112,7 +114,9 @@ async def test_each_failed_attempt_is_heard(tmp_path: Path) -> None:
     heard = Heard()
     both = route("r", provider("one"), provider("two"))
     async with gateway(tmp_path, snapshot(both), **answers):
-        entry = await ask(dialect="openai_chat", body=body(), who="p", listener=heard)
+        entry = await run_playground_call(
+            dialect="openai_chat", body=body(), caller="p", listener=heard
+        )
     assert [attempt.provider for attempt in heard.attempts] == ["one", "two"]
     assert heard.attempts[0].error_kind == "upstream_error"
     assert entry.status == 200
@@ -135,7 +139,7 @@ async def test_a_wrong_request_is_an_entry_too(
         snapshot(route("r", provider("one", "anthropic_messages"))),
         one=lambda _: completion(),
     ) as rig:
-        entry = await ask(dialect="openai_chat", body=asked, who="p")
+        entry = await run_playground_call(dialect="openai_chat", body=asked, caller="p")
         assert rig.upstreams.requests == []
     assert entry.status == status
     assert said in entry.error
@@ -149,7 +153,9 @@ async def test_cancelling_closes_the_upstream(tmp_path: Path) -> None:
         one=lambda _: sse(chunk("hel"), 30.0, chunk("lo")),
     ) as rig:
         task = asyncio.create_task(
-            ask(dialect="openai_chat", body=body(stream=True), who="p", listener=heard)
+            run_playground_call(
+                dialect="openai_chat", body=body(stream=True), caller="p", listener=heard
+            )
         )
         while not heard.text:
             await asyncio.sleep(0.01)

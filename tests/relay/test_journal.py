@@ -7,18 +7,20 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gateway.relay.entry import Bodies, Entry
-from gateway.relay.journal import Journal
+from gateway.relay.exchange.log_record import Bodies, LogRecord
+from gateway.relay.journal.journal import Journal
+from gateway.relay.journal.segment import SIZE, Segment, read_abandoned
 from tests.waits import PATIENCE_S, until
 
 
-def entry(name: str, body: bytes | None = None) -> Entry:
+def entry(name: str, body: bytes | None = None) -> LogRecord:
     bodies = Bodies(client_request=body) if body is not None else None
-    return Entry(id=name, started_at=1.0, bodies=bodies)
+    return LogRecord(id=name, started_at=1.0, bodies=bodies)
 
 
 def test_entries_reach_the_writer_in_order_and_leave_no_file(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_entries_reach_the_writer_in_order_and_leave_no_file(tmp_path: Path) -> 
 def test_what_is_being_written_still_counts_as_waiting(tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def write(batch: list[Entry]) -> None:
+    def write(batch: list[LogRecord]) -> None:
         begun.set()
         assert go_on.wait(PATIENCE_S)
 
@@ -52,10 +54,10 @@ def test_what_is_being_written_still_counts_as_waiting(tmp_path: Path) -> None:
 def test_a_writer_that_fails_is_asked_again_with_the_same_entries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.relay.journal.RETRY_S", 0.01)
+    monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
     calls = []
 
-    def write(batch: list[Entry]) -> None:
+    def write(batch: list[LogRecord]) -> None:
         calls.append([e.id for e in batch])
         if len(calls) < 3:
             raise OSError("the database is away")
@@ -70,14 +72,14 @@ def test_a_writer_that_fails_is_asked_again_with_the_same_entries(
 
 def test_bodies_go_before_rows_and_both_are_counted(tmp_path: Path) -> None:
     free, begun = threading.Event(), threading.Event()
-    written: list[Entry] = []
+    written: list[LogRecord] = []
 
-    def write(batch: list[Entry]) -> None:
+    def write(batch: list[LogRecord]) -> None:
         begun.set()
         free.wait(PATIENCE_S)
         written.extend(batch)
 
-    journal = Journal(tmp_path, write, max_items=3, max_bytes=1000)
+    journal = Journal(tmp_path, write, max_items=3, max_bytes=1000, max_disk_bytes=0)
     journal.append(entry("first"))
     assert begun.wait(PATIENCE_S)  # the writer holds it now
     for name in ("a", "b", "c", "d"):
@@ -95,18 +97,18 @@ def test_a_killed_process_loses_nothing_that_was_appended(tmp_path: Path) -> Non
         """
         import os, signal, sys, time
         from pathlib import Path
-        from gateway.relay.entry import Bodies, Entry
-        from gateway.relay.journal import Journal
+        from gateway.relay.exchange.log_record import Bodies, LogRecord
+        from gateway.relay.journal.journal import Journal
         journal = Journal(Path(sys.argv[1]), lambda batch: time.sleep(60))
         for n in range(50):
             bodies = Bodies(client_request=b"hello")
-            journal.append(Entry(id=f"r{n}", started_at=1.0, bodies=bodies))
+            journal.append(LogRecord(id=f"r{n}", started_at=1.0, bodies=bodies))
         os.kill(os.getpid(), signal.SIGKILL)
         """
     )
     run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert run.returncode == -9
-    seen: list[Entry] = []
+    seen: list[LogRecord] = []
     journal = Journal(tmp_path, seen.extend)
     until(lambda: journal.counters.replayed == 50)
     journal.close()
@@ -129,7 +131,7 @@ def test_a_living_process_keeps_its_segment_to_itself(tmp_path: Path) -> None:
 
 
 def test_a_torn_last_record_does_not_hide_the_whole_ones(tmp_path: Path) -> None:
-    def never(_batch: list[Entry]) -> None:
+    def never(_batch: list[LogRecord]) -> None:
         raise OSError("away")
 
     first = Journal(tmp_path, never)
@@ -147,8 +149,186 @@ def test_a_torn_last_record_does_not_hide_the_whole_ones(tmp_path: Path) -> None
 
 def test_a_segment_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", lambda _batch: None)
-    (path,) = (tmp_path / "journal").glob("*.journal")
-    assert path.stat().st_mode & 0o777 == 0o600
+    journal.append(entry("one"))
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "journal").glob("*.journal")}
+    assert modes == {0o600}
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
     journal.close()
     assert os.listdir(tmp_path / "journal") == []
+
+
+def blocked(seen: list[LogRecord]) -> tuple[threading.Event, threading.Event, Callable[..., None]]:
+    """A writer that waits: when it has begun, what lets it go on, and itself."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write(batch: list[LogRecord]) -> None:
+        begun.set()
+        assert go_on.wait(PATIENCE_S)
+        seen.extend(batch)
+
+    return begun, go_on, write
+
+
+def test_what_does_not_fit_into_memory_waits_on_disk_with_its_bodies(tmp_path: Path) -> None:
+    seen: list[LogRecord] = []
+    begun, go_on, write = blocked(seen)
+    journal = Journal(tmp_path, write, max_items=100, max_bytes=100_000)
+    journal.append(entry("first"))
+    assert begun.wait(PATIENCE_S)
+    for n in range(900):
+        journal.append(entry(f"r{n}", b"%d" % n * 1000))
+    status = journal.status
+    assert status.on_disk > 700
+    assert status.waiting == 901
+    assert not status.dropping
+    go_on.set()
+    until(lambda: journal.depth == 0)
+    journal.append(entry("last"))
+    journal.close()
+    assert [e.id for e in seen] == ["first", *(f"r{n}" for n in range(900)), "last"]
+    assert all(e.bodies and e.bodies.client_request for e in seen[1:-1])
+    assert journal.counters.rows_dropped == journal.counters.bodies_dropped == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bodies_too_large_for_a_segment_spill_whole(tmp_path: Path) -> None:
+    seen: list[LogRecord] = []
+    begun, go_on, write = blocked(seen)
+    journal = Journal(tmp_path, write, max_bytes=1000)
+    journal.append(entry("first"))
+    assert begun.wait(PATIENCE_S)
+    journal.append(entry("large", b"x" * 3_000_000))
+    go_on.set()
+    journal.close()
+    assert [len(e.bodies.client_request or b"") for e in seen if e.bodies] == [3_000_000]
+
+
+def test_at_the_bound_bodies_go_first_then_rows_and_it_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[LogRecord] = []
+    begun, go_on, write = blocked(seen)
+    journal = Journal(tmp_path, write, max_items=4, max_disk_bytes=2 * SIZE, reserve_bytes=2 * SIZE)
+    journal.append(entry("first"))
+    assert begun.wait(PATIENCE_S)
+    sent = 40_000
+    for n in range(sent):
+        journal.append(entry(f"r{n}", b"x" * 2000))
+    status, counters = journal.status, journal.counters
+    assert status.dropping
+    assert status.disk_full
+    assert status.disk_bytes <= 4 * SIZE
+    assert counters.accepted + counters.rows_dropped == sent + 1
+    assert counters.bodies_dropped > counters.accepted / 2
+    go_on.set()
+    until(lambda: journal.depth == 0)
+    until(lambda: not journal.status.dropping)
+    journal.close()
+    assert len({e.id for e in seen}) == len(seen) == counters.accepted
+    lines = [record.getMessage() for record in caplog.records]
+    assert len([line for line in lines if "are being dropped" in line]) == 1
+    assert len([line for line in lines if "gets no more of the disk" in line]) == 1
+    assert any(f"{counters.rows_dropped} were dropped" in line for line in lines)
+
+
+def test_a_database_that_is_away_is_told_once_and_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
+    away = True
+
+    def write(_batch: list[LogRecord]) -> None:
+        if away:
+            raise OSError("the disk is on fire")
+
+    journal = Journal(tmp_path, write)
+    journal.append(entry("one"))
+    until(lambda: journal.counters.failed_batches > 3)
+    assert journal.status.failing_s > 0
+    assert "on fire" in journal.status.error
+    away = False
+    until(lambda: journal.depth == 0)
+    assert journal.status.failing_s == 0
+    journal.close()
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["ERROR", "WARNING"], caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_writer_that_breaks_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
+    seen: list[str] = []
+    broken = iter([True])
+
+    def sweep(_directory: Path) -> None:
+        if next(broken, False):
+            raise RuntimeError("what nobody thought of")
+
+    monkeypatch.setattr("gateway.relay.journal.journal.delete_unnamed", sweep)
+    journal = Journal(tmp_path, lambda batch: seen.extend(e.id for e in batch))
+    journal.append(entry("one"))
+    until(lambda: seen == ["one"])
+    journal.close()
+
+
+def test_workers_that_start_together_share_what_was_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of two that find a segment one is faster, and that is no error."""
+
+    def never(_batch: list[LogRecord]) -> None:
+        raise OSError("away")
+
+    for part in range(12):
+        left = Journal(tmp_path, never)
+        left.append(entry(f"r{part}"))
+        left.close()
+    caplog.clear()
+    seen: list[str] = []
+    workers = [Journal(tmp_path, lambda batch: seen.extend(e.id for e in batch)) for _ in range(4)]
+    until(lambda: len(seen) >= 12)
+    for worker in workers:
+        worker.close()
+    assert sorted(seen) == sorted(f"r{n}" for n in range(12))
+    assert sum(worker.counters.replayed for worker in workers) == 12
+    assert caplog.text == ""
+
+
+def test_what_was_left_is_written_once_the_database_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
+    seen: list[str] = []
+    failures = iter([True] * 5)
+
+    def write(batch: list[LogRecord]) -> None:
+        if next(failures, False):
+            raise OSError("away")
+        seen.extend(e.id for e in batch)
+
+    left = Journal(tmp_path, write)
+    left.append(entry("one"))
+    left.close()
+    journal = Journal(tmp_path, write)
+    until(lambda: seen == ["one"])
+    journal.close()
+
+
+def test_no_process_takes_a_segment_that_is_being_made(tmp_path: Path) -> None:
+    over = threading.Event()
+    taken: list[Path] = []
+
+    def search() -> None:
+        while not over.is_set():
+            for path in tmp_path.glob("*.journal"):
+                with read_abandoned(path) as entries:
+                    if entries is not None:
+                        taken.append(path)
+
+    searcher = threading.Thread(target=search)
+    searcher.start()
+    for _ in range(200):
+        Segment(tmp_path, 4096).remove()
+    over.set()
+    searcher.join()
+    assert taken == []

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.edge.endpoints import find
-from gateway.relay import translate
-from gateway.relay.lent import Lent
-from gateway.relay.media_fetch import Fetched
+from gateway.edge.endpoints import find_endpoint
+from gateway.relay.upstream.media_fetch import Fetched
+from gateway.simulate import translate
+from gateway.simulate.inputs import SimulationInputs
 from tests.relay.clients import CLIENTS, Client
 from tests.relay.test_reasoning_matrix import ASKED, Upstreams, ask, process
 
@@ -34,12 +34,14 @@ def upstreams() -> Iterator[Upstreams]:
 def pretended(client: Client, upstream: str, model: str, **lent: Any) -> Json:
     """The client's next request, as it would go to this provider."""
     path, body = client.request(upstream, stream=False)
-    endpoint = find(path.partition("?")[0])
+    endpoint = find_endpoint(path.partition("?")[0])
     assert endpoint is not None
     body = {**body, "model": upstream, "stream": False}
     preset = PRESETS.get(upstream, upstream)
     headers = {name.lower(): value for name, value in client.headers.items()}
-    return translate.request(endpoint.dialect, preset, body, headers, model, None, Lent(**lent))
+    return translate.request(
+        endpoint.dialect, preset, body, headers, model, None, SimulationInputs(**lent)
+    )
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=[c.name for c in CLIENTS])
@@ -107,7 +109,7 @@ def test_an_answer_has_to_be_of_this_conversation(answer: Any, words: str) -> No
             {"role": "tool", "tool_call_id": "call_1", "content": "y"},
         ],
     }
-    lent = Lent(answers=(answer,))
+    lent = SimulationInputs(answers=(answer,))
     if not words:
         found = translate.request("openai_chat", "gemini", body, {}, "", None, lent)
         assert [told["field"] for told in found["live"]] == ["messages[1]"]
@@ -126,15 +128,17 @@ def with_picture(model: str) -> Json:
 def test_a_url_shows_what_it_leads_to() -> None:
     body = with_picture("gemini-3.8-flash")
     file = Fetched(data=PIXEL, media_type="image/png", size=8)
-    lent = Lent(files={URL: file}, fetches=True)
+    lent = SimulationInputs(files={URL: file}, fetches=True)
     found = translate.request("openai_chat", "gemini", body, {}, "", None, lent)
     (part,) = found["body"]["contents"][0]["parts"]
     assert part == {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
     assert found["live"] == []
     assert "secret" not in json.dumps(found["report"])
-    bare = translate.request("openai_chat", "gemini", body, {}, "", None, Lent(fetches=True))
+    bare = translate.request(
+        "openai_chat", "gemini", body, {}, "", None, SimulationInputs(fetches=True)
+    )
     assert [told["field"] for told in bare["live"]] == ["messages[0].content[0]"]
-    off = translate.request("openai_chat", "gemini", body, {}, "", None, Lent())
+    off = translate.request("openai_chat", "gemini", body, {}, "", None, SimulationInputs())
     assert off["live"] == []
     own = translate.request("openai_chat", "openai", with_picture("gpt-4o"), {}, "", None, lent)
     assert own["body"] == with_picture("gpt-4o")
@@ -144,4 +148,6 @@ def test_a_file_that_is_no_picture_is_refused() -> None:
     file = Fetched(data=PIXEL, media_type="application/pdf", size=8)
     body = with_picture("gemini-3.8-flash")
     with pytest.raises(GatewayError, match="not an image"):
-        translate.request("openai_chat", "gemini", body, {}, "", None, Lent(files={URL: file}))
+        translate.request(
+            "openai_chat", "gemini", body, {}, "", None, SimulationInputs(files={URL: file})
+        )

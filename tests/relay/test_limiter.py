@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from gateway.providers.profile import Price
-from gateway.relay.inside import ask
-from gateway.relay.limit_headers import duration
+from gateway.relay.limits.limit_headers import format_duration
+from gateway.relay.run.playground_calls import run_playground_call
 from gateway.routing.limits import RESERVED, UNITS, Budget, Limits
 from gateway.routing.snapshot import Route, Snapshot, Team
 from tests.relay.harness import (
@@ -77,12 +77,12 @@ def used(tokens: int) -> httpx.Response:
 
 def reserved(rig: Gateway, *names: str) -> list[int]:
     """What is reserved of these limits, over all processes."""
-    board = rig.runtime.limiter.board
+    board = rig.runtime.limiter.counters
     found = []
     for name in names:
-        at = board.cell(name)
+        at = board.counter_offset(name)
         assert at is not None
-        found.append(sum(words[at + RESERVED] for words in (board.mine, *board.others)))
+        found.append(sum(words[at + RESERVED] for words in (board.local_slot, *board.peer_slots)))
     return found
 
 
@@ -211,10 +211,10 @@ async def test_the_answer_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: Pa
     async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as rig:
         await rig.post(CHAT, body(stream=True), leave_once=lambda reply: reply.body)
         row = await rig.entry()
-        at = rig.runtime.limiter.board.cell("key:1/usd/total")
+        at = rig.runtime.limiter.counters.counter_offset("key:1/usd/total")
         assert at is not None
         assert row.cost_usd is not None and row.cost_usd > 0
-        assert rig.runtime.limiter.board.mine[at + 2] == int(row.cost_usd * UNITS)
+        assert rig.runtime.limiter.counters.local_slot[at + 2] == int(row.cost_usd * UNITS)
         assert reserved(rig, "key:1/usd/total") == [0]
 
 
@@ -235,11 +235,11 @@ async def test_what_the_database_knows_was_spent_is_counted(tmp_path: Path) -> N
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0003")))
     async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
         limiter = rig.runtime.limiter
-        limiter.learn([("key:1/usd/total", 1, UNITS // 10_000)])
+        limiter.sync_spend([("key:1/usd/total", 1, UNITS // 10_000)])
         assert (await rig.post(CHAT, body())).status == 200
         # The log is behind: it adds nothing. Then it knows of more than these counters.
-        limiter.learn([("key:1/usd/total", 1, UNITS // 10_000)])
-        limiter.learn([("key:1/usd/total", 1, 2 * UNITS // 10_000)])
+        limiter.sync_spend([("key:1/usd/total", 1, UNITS // 10_000)])
+        limiter.sync_spend([("key:1/usd/total", 1, 2 * UNITS // 10_000)])
         assert (await rig.post(CHAT, body())).status == 200
         assert (await rig.post(CHAT, body())).status == 429
 
@@ -310,8 +310,10 @@ async def test_a_failed_attempt_frees_its_provider(tmp_path: Path) -> None:
             f"provider:{n}/{what}" for n in (1, 2) for what in ("concurrency/", "tokens/minute")
         ]
         assert reserved(rig, *names) == [0, 0, 0, 0]
-        board = rig.runtime.limiter.board
-        counted = [sum(board.mine[board.cell(n) + 2 :][:13]) for n in (names[1], names[3])]
+        board = rig.runtime.limiter.counters
+        counted = [
+            sum(board.local_slot[board.counter_offset(n) + 2 :][:13]) for n in (names[1], names[3])
+        ]
     assert counted == [0, 30]
 
 
@@ -319,8 +321,8 @@ async def test_the_playground_counts_on_nobodys_key(tmp_path: Path) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=1))
     async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
         for _ in range(3):
-            entry = await ask(
-                dialect="openai_chat", body=json.dumps(body()).encode(), who="playground"
+            entry = await run_playground_call(
+                dialect="openai_chat", body=json.dumps(body()).encode(), caller="playground"
             )
             assert entry.status == 200
         assert (await rig.post(CHAT, body())).status == 200
@@ -377,10 +379,10 @@ async def test_nothing_is_left_reserved_after_a_storm(tmp_path: Path) -> None:
         rows = await rig.rows(300)
         names = ("key:1/tokens/minute", "key:1/concurrency/", "key:1/usd/total")
         assert reserved(rig, *names, "route:1/concurrency/") == [0, 0, 0, 0]
-        board = rig.runtime.limiter.board
-        at = board.cell("key:1/usd/total")
+        board = rig.runtime.limiter.counters
+        at = board.counter_offset("key:1/usd/total")
         assert at is not None
-        assert board.mine[at + 2] == sum(int((row.cost_usd or 0) * UNITS) for row in rows)
+        assert board.local_slot[at + 2] == sum(int((row.cost_usd or 0) * UNITS) for row in rows)
         assert len({row.outcome for row in rows}) >= 3
 
 
@@ -389,4 +391,4 @@ async def test_nothing_is_left_reserved_after_a_storm(tmp_path: Path) -> None:
     [(1, "1s"), (59, "59s"), (60, "1m0s"), (360, "6m0s"), (3605, "1h0m5s")],
 )
 def test_a_time_is_written_as_openai_writes_it(seconds: int, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

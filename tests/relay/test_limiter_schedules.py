@@ -20,9 +20,9 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
-from gateway.relay.board import Board
-from gateway.relay.call import Call
-from gateway.relay.limiter import Limiter, rules_for
+from gateway.relay.exchange.call import Call
+from gateway.relay.limits.limiter import Limiter, rules_for
+from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing.limits import (
     BUCKETS,
     FIRST,
@@ -99,22 +99,22 @@ class Office:
         self.workers = [self._worker() for _ in range(WORKERS)]
 
     def _worker(self) -> Limiter:
-        return Limiter(Board(self.directory), clock=lambda: self.now)
+        return Limiter(SharedCounters(self.directory), clock=lambda: self.now)
 
     def kill(self, number: int) -> None:
         """What the kernel does with a process that dies: its locks end, its counts stay."""
-        self.workers[number].board._drop()
+        self.workers[number].counters._close_files()
         survivor = self.workers[(number + 1) % WORKERS]
-        assert survivor.board.sweep() == 1
+        assert survivor.counters.release_dead_processes() == 1
         self.workers[number] = self._worker()
 
     def words(self, name: str) -> Iterator[tuple[memoryview, int]]:
         """The cell of a rule in each lane."""
-        board = self.workers[0].board
-        board.look()
-        at = board.cell(name)
+        board = self.workers[0].counters
+        board.map_new_slots()
+        at = board.counter_offset(name)
         assert at is not None
-        for lane in (board.mine, *board.others):
+        for lane in (board.local_slot, *board.peer_slots):
             yield lane, at
 
     def reserved(self, name: str) -> int:
@@ -202,10 +202,10 @@ class Story:
         held: set[str] = set()
         for place, target in self._order():
             try:
-                full = limiter.admit(call, self.route, target)
+                full = limiter.reserve(call, self.route, target)
             except GatewayError:
-                assert not call.holds
-                assert not call.admitted
+                assert not call.reservations
+                assert not call.limits_reserved
                 self.refused += 1
                 self.justified(self.own, want)
                 return
@@ -219,7 +219,7 @@ class Story:
             self._count_requests(self.of_providers[place])
             names = {rule.name for rule in self.of_providers[place]}
             if self.draw.random() < 0.2:  # this attempt fails: the next one
-                limiter.leave(call)
+                limiter.release_attempt(call)
                 continue
             if self.draw.random() < 0.2:
                 self._hedge(limiter, call, 1 - place)
@@ -235,11 +235,11 @@ class Story:
     def _hedge(self, limiter: Limiter, call: Call, place: int) -> None:
         """A second target that loses: what it had reserved is free again."""
         spare = copy.copy(call)
-        spare.holds = []
-        if limiter.admit(spare, self.route, self.route.targets[place]) is None:
+        spare.reservations = []
+        if limiter.reserve(spare, self.route, self.route.targets[place]) is None:
             self._count_requests(self.of_providers[place])
-        limiter.leave(spare)
-        assert not spare.holds
+        limiter.release_attempt(spare)
+        assert not spare.reservations
 
     def _call(self, want: int) -> Call:
         made = Call(
@@ -282,10 +282,10 @@ class Story:
 
     def _over(self, name: str, window: int, worker: int) -> bool:
         """Whether the process that settles has begun a later window already."""
-        board = self.office.workers[worker].board
-        at = board.cell(name)
+        board = self.office.workers[worker].counters
+        at = board.counter_offset(name)
         assert at is not None
-        return bool(board.mine[at] > window)
+        return bool(board.local_slot[at] > window)
 
     def die(self, worker: int) -> None:
         self.office.kill(worker)
@@ -381,7 +381,7 @@ def test_whoever_waits_as_long_as_told_has_a_turn(office: Office) -> None:
             call = story._call(want)
             limiter = office.workers[draw.randrange(WORKERS)]
             try:
-                full = limiter.admit(call, story.route, story.route.targets[0])
+                full = limiter.reserve(call, story.route, story.route.targets[0])
             except GatewayError as refusal:
                 full = refusal.error
             if full is None:

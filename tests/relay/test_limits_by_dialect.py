@@ -135,9 +135,9 @@ async def test_a_spent_budget_is_told_in_the_callers_dialect(tmp_path: Path, dia
 
 
 async def spent(rig: Gateway, name: str = "key:1/usd/total") -> int:
-    at = rig.runtime.limiter.board.cell(name)
+    at = rig.runtime.limiter.counters.counter_offset(name)
     assert at is not None
-    return int(rig.runtime.limiter.board.mine[at + 2])
+    return int(rig.runtime.limiter.counters.local_slot[at + 2])
 
 
 async def test_retries_reserve_once_and_pay_for_the_answer(tmp_path: Path) -> None:

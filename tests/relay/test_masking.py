@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.providers.masks import mask
-from gateway.relay.entry import Entry
-from gateway.relay.inside import ask
+from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.run.playground_calls import run_playground_call
 from tests.relay.harness import (
     DONE,
     chunk,
@@ -31,7 +31,7 @@ def registry(dialect: str = "openai_chat"):
     return snapshot(route("m", provider("up", dialect)), masks=MASKS)
 
 
-def stored(entry: Entry) -> str:
+def stored(entry: LogRecord) -> str:
     assert entry.bodies is not None
     held = entry.bodies
     wires = (held.client_request, held.upstream_request, held.upstream_response)
@@ -76,6 +76,8 @@ async def test_an_upstreams_words_are_masked_in_the_row(tmp_path: Path) -> None:
 
 async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(), up=lambda _: completion()) as live:
-        await ask(dialect="openai_chat", body=json.dumps(ASKED).encode(), who="playground")
+        await run_playground_call(
+            dialect="openai_chat", body=json.dumps(ASKED).encode(), caller="playground"
+        )
         entry = await live.entry()
     assert SECRET not in stored(entry)

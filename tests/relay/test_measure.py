@@ -11,11 +11,11 @@ import pytest
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Price
 from gateway.providers.unit_prices import UnitPrice, unit_price_for
-from gateway.relay.measure import Measured, cost, read
+from gateway.relay.exchange.passthrough_usage import PassthroughUsage, cost, parse_usage
 
 
 def usd(preset: str, model: str, family: str, **answer: Any) -> Decimal | None:
-    found = read(family, json.dumps(answer).encode())
+    found = parse_usage(family, json.dumps(answer).encode())
     if found is None:
         return None
     return cost(found, price_for(preset, model), unit_price_for(preset, model))[0]
@@ -99,18 +99,18 @@ def test_cached_tokens_are_not_paid_twice() -> None:
     price = Price(input=Decimal(10), output=Decimal(0), cache_read=Decimal(1))
     details = {"cached_tokens": 4}
     body = {"usage": {"input_tokens": 10, "output_tokens": 0, "input_tokens_details": details}}
-    found = read("rerank", json.dumps(body).encode())
+    found = parse_usage("rerank", json.dumps(body).encode())
     assert found is not None
     assert cost(found, price, UnitPrice())[0] == Decimal(6 * 10 + 4) / 1_000_000
 
 
 def test_characters_are_paid_where_there_is_a_price() -> None:
-    spoken = Measured(characters=1000)
+    spoken = PassthroughUsage(characters=1000)
     assert cost(spoken, Price(), unit_price_for("openai", "tts-1"))[0] == Decimal("0.015")
     assert cost(spoken, Price(), UnitPrice()) == (None, "")
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b'{"usage": 3}', b'{"usage": {}}'])
 def test_an_answer_of_another_shape_counts_nothing(data: bytes) -> None:
-    found = read("images/edits", data)
+    found = parse_usage("images/edits", data)
     assert found is None or cost(found, Price(), UnitPrice()) == (None, "")

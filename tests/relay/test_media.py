@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.relay.media import Fetching
+from gateway.relay.translate.media import MediaFetching
 from gateway.routing.snapshot import Provider, Route
 from tests.relay.harness import Gateway, completion, gateway, provider, refusal, route, snapshot
 from tests.relay.media_server import PNG, Media, answer, media
@@ -47,7 +47,7 @@ def google(name: str = "g") -> Provider:
 
 
 def switched_on(gate: Gateway, site: Media, most: int = LIMIT) -> None:
-    gate.runtime.media = Fetching(most, site.fetcher())
+    gate.runtime.media = MediaFetching(most, site.fetcher())
 
 
 def sent(gate: Gateway, place: int = -1) -> str:

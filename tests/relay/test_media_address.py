@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.relay.media_address import Unfetched, is_public, parsed, without_query
+from gateway.relay.upstream.media_address import (
+    NotFetched,
+    is_public,
+    parse_media_url,
+    without_query,
+)
+from tests.each import each
 
 PUBLIC = (
     "1.1.1.1",
@@ -60,12 +66,12 @@ PRIVATE = {
 }
 
 
-@pytest.mark.parametrize("address", PUBLIC)
+@each("address", PUBLIC)
 def test_a_public_address_may_be_asked(address: str) -> None:
     assert is_public(address)
 
 
-@pytest.mark.parametrize("address", [a for found in PRIVATE.values() for a in found])
+@each("address", [a for found in PRIVATE.values() for a in found])
 def test_any_other_address_may_not(address: str) -> None:
     assert not is_public(address)
 
@@ -87,7 +93,7 @@ def test_no_ipv4_address_gets_in_in_the_dress_of_ipv6(address: ipaddress.IPv4Add
         assert not is_public(str(dressed))
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "why"),
     [
         ("http://a.example/x.png", "must begin with https://"),
@@ -103,20 +109,20 @@ def test_no_ipv4_address_gets_in_in_the_dress_of_ipv6(address: ipaddress.IPv4Add
         ("https://a.example:8443/x", "another port than 443"),
         ("https://a.example:80/x", "another port than 443"),
         ("https://a.example:99999/x", "another port than 443"),
-        ("https://a.example/\r\nhost: b", "can not be read"),
-        ("https://[::1/x", "can not be read"),
+        ("https://a.example/\r\nhost: b", "cannot be parsed"),
+        ("https://[::1/x", "cannot be parsed"),
         ("https://a.example/" + "x" * 9000, "longer than"),
     ],
 )
 def test_a_url_that_may_not_be_asked_for_is_told_why(url: str, why: str) -> None:
-    with pytest.raises(Unfetched, match=why) as refused:
-        parsed(url)
+    with pytest.raises(NotFetched, match=why) as refused:
+        parse_media_url(url)
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["https://a.example/x", "https://a.example:443/x", "HTTPS://A.b/"])
+@each("url", ["https://a.example/x", "https://a.example:443/x", "HTTPS://A.b/"])
 def test_an_https_url_may_be_asked_for(url: str) -> None:
-    assert parsed(url).scheme == "https"
+    assert parse_media_url(url).scheme == "https"
 
 
 def test_a_report_does_not_hold_what_opens_the_file() -> None:

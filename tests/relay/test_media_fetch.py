@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.relay.media_address import Unfetched, is_public
-from gateway.relay.media_fetch import addresses_of, kind_of
+from gateway.relay.upstream.media_address import NotFetched, is_public
+from gateway.relay.upstream.media_fetch import addresses_of, detect_media_type
 from tests.relay.media_server import PNG, Write, answer, media, moved
 
 URL = "https://media.example/a"
@@ -57,7 +57,7 @@ async def test_a_body_in_chunks_and_one_without_a_length_are_read(tmp_path: Path
     ],
 )
 def test_the_type_is_what_the_bytes_show(body: bytes, told: str, kind: str) -> None:
-    assert kind_of(body, told) == kind
+    assert detect_media_type(body, told) == kind
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ async def test_a_host_with_an_address_inside_is_not_asked(
 ) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["media.example"] = addresses
-        with pytest.raises(Unfetched, match="no public address") as refused:
+        with pytest.raises(NotFetched, match="no public address") as refused:
             await site.fetcher(permits=is_public).fetch(URL)
         assert not any(address in str(refused.value) for address in addresses)
     assert not site.asked
@@ -104,7 +104,7 @@ async def test_no_spelling_of_this_machine_gets_past_the_real_resolver(
     tmp_path: Path, url: str
 ) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
-        with pytest.raises(Unfetched):
+        with pytest.raises(NotFetched):
             await site.fetcher(permits=is_public, resolve=addresses_of).fetch(url)
     assert not site.asked
 
@@ -115,7 +115,7 @@ async def test_the_connection_goes_to_the_address_that_was_judged(tmp_path: Path
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         assert (await site.fetcher().fetch(URL)).size == len(PNG)
         assert site.looked_up == ["media.example"]
-        with pytest.raises(Unfetched, match="no public address"):
+        with pytest.raises(NotFetched, match="no public address"):
             await site.fetcher().fetch(URL)
     assert len(site.asked) == 1
 
@@ -124,7 +124,7 @@ async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
     """The same name may point elsewhere by then, and another host may be inside."""
     async with media(tmp_path, a=moved("/b"), b=answer(PNG)) as site:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
-        with pytest.raises(Unfetched, match="no public address"):
+        with pytest.raises(NotFetched, match="no public address"):
             await site.fetcher().fetch(URL)
     assert len(site.asked) == 1
 
@@ -138,7 +138,7 @@ async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
         ("https://u:p@other.example/x", "user name or password"),
         ("https://other.example:8443/x", "another port"),
         ("file:///etc/passwd", "must begin with https://"),
-        ("https://[::1", "no URL|can not be read"),
+        ("https://[::1", "no URL|cannot be parsed"),
     ],
 )
 async def test_a_redirect_to_where_it_may_not_go_is_not_followed(
@@ -146,7 +146,7 @@ async def test_a_redirect_to_where_it_may_not_go_is_not_followed(
 ) -> None:
     async with media(tmp_path, a=moved(to)) as site:
         site.names["inside.example"] = ["127.0.0.2"]
-        with pytest.raises(Unfetched, match=why):
+        with pytest.raises(NotFetched, match=why):
             await site.fetcher().fetch(URL)
     assert len(site.asked) == 1
 
@@ -157,7 +157,7 @@ async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
         assert (await site.fetcher().fetch(URL)).size == len(PNG)
         site.pages["d"] = moved("/e")
         site.pages["e"] = answer(PNG)
-        with pytest.raises(Unfetched, match="more than 3 times"):
+        with pytest.raises(NotFetched, match="more than 3 times"):
             await site.fetcher().fetch(URL)
 
 
@@ -177,14 +177,14 @@ async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
 )
 async def test_an_answer_that_is_no_file_is_told(tmp_path: Path, page: bytes, why: str) -> None:
     async with media(tmp_path, a=page) as site:
-        with pytest.raises(Unfetched, match=why):
+        with pytest.raises(NotFetched, match=why):
             await site.fetcher().fetch(URL)
 
 
 async def test_a_file_that_says_it_is_too_large_is_not_read(tmp_path: Path) -> None:
     huge = b"HTTP/1.1 200 OK\r\ncontent-length: 20000001\r\n\r\n"
     async with media(tmp_path, a=huge) as site:
-        with pytest.raises(Unfetched, match="larger than 20 MB"):
+        with pytest.raises(NotFetched, match="larger than 20 MB"):
             await site.fetcher().fetch(URL)
 
 
@@ -195,7 +195,7 @@ async def test_a_file_that_hides_its_size_is_cut_off(tmp_path: Path) -> None:
             await write(b"x" * 65536)
 
     async with media(tmp_path, a=long) as site:
-        with pytest.raises(Unfetched, match="larger than 1000000 bytes"):
+        with pytest.raises(NotFetched, match="larger than 1000000 bytes"):
             await site.fetcher().fetch(URL, 1_000_000)
 
 
@@ -207,15 +207,15 @@ async def test_a_slow_host_is_given_up(tmp_path: Path) -> None:
             await asyncio.sleep(0.05)
 
     async with media(tmp_path, a=slowly) as site:
-        with pytest.raises(Unfetched, match=r"longer than 0.3 s"):
+        with pytest.raises(NotFetched, match=r"longer than 0.3 s"):
             await site.fetcher(seconds=0.3).fetch(URL)
 
 
 async def test_a_certificate_of_another_name_is_not_believed(tmp_path: Path) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
         site.names["third.example"] = ["127.0.0.1"]
-        with pytest.raises(Unfetched, match="over TLS"):
+        with pytest.raises(NotFetched, match="over TLS"):
             await site.fetcher().fetch("https://third.example/a")
-        with pytest.raises(Unfetched, match="over TLS"):
+        with pytest.raises(NotFetched, match="over TLS"):
             await site.fetcher(context=None).fetch(URL)
     assert not site.asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.relay.outbox import Outbox, outbox_of
+from gateway.relay.upstream.write_coalescer import WriteCoalescer, coalescer_for
 
 
 class Sender:
@@ -16,12 +16,12 @@ class Sender:
     def flush(self) -> None:
         self._said.append(self._name)
         if self._then is not None:
-            outbox_of(asyncio.get_running_loop()).add(self._then)
+            coalescer_for(asyncio.get_running_loop()).add(self._then)
 
 
 async def test_all_of_a_turn_go_at_its_end_in_order():
     said: list[str] = []
-    outbox = outbox_of(asyncio.get_running_loop())
+    outbox = coalescer_for(asyncio.get_running_loop())
     asyncio.get_running_loop().call_soon(said.append, "the turn")
     for name in "abc":
         outbox.add(Sender(said, name))
@@ -32,7 +32,7 @@ async def test_all_of_a_turn_go_at_its_end_in_order():
 
 async def test_what_comes_meanwhile_goes_with_the_next_turn():
     said: list[str] = []
-    outbox_of(asyncio.get_running_loop()).add(Sender(said, "a", Sender(said, "b")))
+    coalescer_for(asyncio.get_running_loop()).add(Sender(said, "a", Sender(said, "b")))
     await asyncio.sleep(0)
     assert said == ["a"]
     await asyncio.sleep(0)
@@ -40,10 +40,10 @@ async def test_what_comes_meanwhile_goes_with_the_next_turn():
 
 
 def test_each_loop_has_its_own():
-    async def own() -> Outbox:
+    async def own() -> WriteCoalescer:
         loop = asyncio.get_running_loop()
-        assert outbox_of(loop) is outbox_of(loop)
-        return outbox_of(loop)
+        assert coalescer_for(loop) is coalescer_for(loop)
+        return coalescer_for(loop)
 
     first, second = asyncio.run(own()), asyncio.run(own())
     assert first is not second

@@ -43,7 +43,7 @@ async def test_a_passed_answer_is_byte_for_byte_the_upstreams(tmp_path: Path) ->
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: answer) as live:
         body = b'{"model":"m", "messages":[{"role":"user","content":"h\\u00e9"}],"unknown":{"a": 1.50}}'
         reply = await live.post(CHAT, body)
-    assert reply.body == raw
+    assert reply.body == raw.replace(b"gpt-4.1", b"m")
     sent = live.upstreams.requests[0]
     assert b'"unknown":{"a": 1.50}' in sent.content
     assert b'"h\\u00e9"' in sent.content
@@ -81,7 +81,7 @@ async def test_a_stream_passes_as_it_came(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: sse(*parts)) as live:
         reply = await live.post(CHAT, asking(stream=True))
         row = await live.entry()
-    assert reply.body == b"".join(parts)
+    assert reply.body == b"".join(parts).replace(b"gpt-4.1", b"m")
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert row.usage_source == "estimated"
     assert row.first_token_ms is not None
@@ -335,7 +335,14 @@ async def test_no_body_is_kept_where_the_key_says_so(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         await live.post(CHAT, asking())
         row = await live.entry()
-    assert row.bodies is None
+    assert (row.bodies, row.bodies_omitted) == (None, "off")
+
+
+async def test_a_request_that_is_rejected_at_once_says_why_it_has_no_bodies(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        await live.post(CHAT, asking(model="unknown"))
+        row = await live.entry()
+    assert (row.bodies, row.bodies_omitted) == (None, "rejected")
 
 
 async def test_a_drain_ends_what_still_runs_with_words(tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.edge.app import app
+from gateway.relay.exchange.log_record import LogRecord
 from tests.relay.harness import gateway, provider, route, snapshot
+from tests.waits import until_in_loop
 
 
 async def probed(path: str) -> tuple[int, Any]:
@@ -37,6 +40,42 @@ async def test_readiness_as_litellm_tells_it(
     tmp_path: Path, *, away: bool, draining: bool, told: tuple[int, Any]
 ) -> None:
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
-        live.runtime.database_away, live.runtime.draining = away, draining
+        live.runtime.registry.failed, live.runtime.draining = away, draining
         assert await probed("/health/readiness") == told
         live.runtime.draining = False
+
+
+def away() -> None:
+    raise OSError("the database is away")
+
+
+async def test_ready_says_what_is_wrong_and_stays_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
+    async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
+        assert await probed("/health/ready") == (200, {"status": "ready", "reasons": []})
+        live.runtime._wiring = msgspec.structs.replace(live.runtime._wiring, write=lambda _: away())
+        live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
+        await until_in_loop(lambda: live.runtime.journal.status.failing_s)
+        wrong = ["log_writes_failing"]
+        assert await probed("/health/ready") == (200, {"status": "degraded", "reasons": wrong})
+        _, summary = await probed("/health")
+        assert (summary["status"], summary["reasons"]) == ("degraded", wrong)
+
+
+async def test_a_node_that_can_keep_rows_nowhere_gets_no_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
+    monkeypatch.setattr("gateway.relay.journal.segments.Segment", full)
+    async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
+        live.runtime._wiring = msgspec.structs.replace(live.runtime._wiring, write=lambda _: away())
+        live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
+        status, told = await probed("/health/ready")
+        assert status == 503
+        assert told["status"] == "unready"
+        assert "log_not_on_disk" in told["reasons"]

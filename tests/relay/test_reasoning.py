@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -16,11 +17,25 @@ import pytest
 
 from gateway.canon.errors import Error
 from gateway.canon.request import Reasoning, Request, Signature, Text, ToolCall, Turn
-from gateway.canon.signature import unwrap, wrap
-from gateway.relay.reasoning import STORED_S, Memory, Row, _best, refuses_state
-from gateway.relay.reasoning_turns import kept_of, keys_after, keys_in, lacking, restored, stateless
+from gateway.canon.signature import unwrap_signature, wrap_signature
+from gateway.relay.exchange.reasoning_turns import (
+    drop_state,
+    extract_state,
+    keys_after,
+    keys_in,
+    restore_state,
+    turns_missing_state,
+)
+from gateway.relay.state.reasoning import (
+    STORED_S,
+    ReasoningRow,
+    ReasoningStore,
+    _select_state,
+    refuses_state,
+)
+from tests.fakes import anthropic as fake_anthropic
 from tests.fakes import bedrock_rules, gemini_rules, responses_rules
-from tests.relay.clients import Chat, Gemini, Messages
+from tests.relay.clients import Chat, Gemini, Messages, events
 from tests.relay.test_reasoning_matrix import ASKED, RETURNED, Rows, Upstreams, ask, process
 
 STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
@@ -40,7 +55,7 @@ def request(*turns: Turn) -> Request:
 
 
 def said(*parts: Any) -> Turn:
-    return Turn(role="assistant", parts=parts, at="messages[1]")
+    return Turn(role="assistant", parts=parts, path="messages[1]")
 
 
 # --- turns -------------------------------------------------------------------------------
@@ -50,27 +65,27 @@ def test_a_turn_is_put_together_again_as_it_was():
     second = msgspec.structs.replace(THOUGHT, text="aha")
     other = ToolCall(id="c2", name="g", arguments={})
     answer = (THOUGHT, Text(text="One. "), second, Text(text="Two."), CALL, other)
-    kept = kept_of(answer)
+    kept = extract_state(answer)
     assert kept is not None
     asked = request(USER, said(Text(text="One. Two."), CALL, other))
-    found = restored(asked, {1: kept}).turns[1].parts
-    without = tuple(msgspec.structs.replace(p, at="") for p in found)
+    found = restore_state(asked, {1: kept}).turns[1].parts
+    without = tuple(msgspec.structs.replace(p, path="") for p in found)
     assert without == answer
 
 
 def test_words_that_a_client_has_changed_stay_its_own():
-    kept = kept_of((THOUGHT, Text(text="One."), THOUGHT, Text(text="Two."), CALL))
+    kept = extract_state((THOUGHT, Text(text="One."), THOUGHT, Text(text="Two."), CALL))
     assert kept is not None
-    found = restored(request(USER, said(Text(text="Else"), CALL)), {1: kept}).turns[1].parts
+    found = restore_state(request(USER, said(Text(text="Else"), CALL)), {1: kept}).turns[1].parts
     assert [part.text for part in found if isinstance(part, Text)] == ["Else"]
     assert found[-1] == CALL
     assert sum(isinstance(part, Reasoning) for part in found) == 2
 
 
 def test_only_answers_with_calls_and_a_state_are_kept():
-    assert kept_of((THOUGHT, Text(text="Hi"))) is None
-    assert kept_of((Reasoning(text="hm"), CALL)) is None
-    assert kept_of((Text(text="Hi"), CALL)) is None
+    assert extract_state((THOUGHT, Text(text="Hi"))) is None
+    assert extract_state((Reasoning(text="hm"), CALL)) is None
+    assert extract_state((Text(text="Hi"), CALL)) is None
 
 
 def test_a_turn_is_known_without_ids_and_whatever_was_thought():
@@ -98,16 +113,16 @@ def test_a_turn_is_not_taken_for_another(history: tuple[Turn, ...], scope: str):
 
 def test_what_is_lacking_is_a_state_not_words():
     history = request(USER, said(Reasoning(text="hm"), CALL))
-    assert lacking(history, words_do=False) == [1]
-    assert lacking(history, words_do=True) == []
-    assert lacking(request(USER, said(THOUGHT, CALL)), words_do=False) == []
-    assert lacking(request(USER, said(Text(text="Hi"))), words_do=False) == []
+    assert turns_missing_state(history, text_suffices=False) == [1]
+    assert turns_missing_state(history, text_suffices=True) == []
+    assert turns_missing_state(request(USER, said(THOUGHT, CALL)), text_suffices=False) == []
+    assert turns_missing_state(request(USER, said(Text(text="Hi"))), text_suffices=False) == []
 
 
 def test_without_state_words_stay_and_each_loss_is_told():
     plain = Reasoning(text="aloud", signature=Signature(provider="deepseek", kind="text"))
-    signed = msgspec.structs.replace(CALL, signature=STATE, at="messages[1].tool_calls[0]")
-    bare, report = stateless(request(USER, said(THOUGHT, plain, signed)))
+    signed = msgspec.structs.replace(CALL, signature=STATE, path="messages[1].tool_calls[0]")
+    bare, report = drop_state(request(USER, said(THOUGHT, plain, signed)))
     assert bare.turns[1].parts == (plain, msgspec.structs.replace(signed, signature=None))
     told = [(item.path, item.action) for item in report]
     assert told == [
@@ -121,7 +136,7 @@ def test_without_state_words_stay_and_each_loss_is_told():
 
 async def test_a_memory_holds_no_more_than_it_may(upstreams: Upstreams, tmp_path: Path):
     async with process(tmp_path, upstreams) as gateway:
-        memory = gateway.runtime.reasoning = Memory(most_bytes=20_000)
+        memory = gateway.runtime.reasoning = ReasoningStore(max_bytes=20_000)
         for number in range(40):
             client = Chat()
             client.say(f"{ASKED} {number}")
@@ -135,7 +150,7 @@ async def test_a_memory_holds_no_more_than_it_may(upstreams: Upstreams, tmp_path
 async def test_a_memory_forgets_in_time(upstreams: Upstreams, tmp_path: Path):
     now = 0.0
     async with process(tmp_path, upstreams) as gateway:
-        gateway.runtime.reasoning = Memory(seconds=60, clock=lambda: now)
+        gateway.runtime.reasoning = ReasoningStore(seconds=60, clock=lambda: now)
         client = Chat()
         client.say(ASKED)
         await ask(gateway, client, "openai", stream=False)
@@ -146,19 +161,19 @@ async def test_a_memory_forgets_in_time(upstreams: Upstreams, tmp_path: Path):
 
 
 async def test_a_store_that_is_away_refuses_nothing(upstreams: Upstreams, tmp_path: Path):
-    def broken(_: Any) -> list[Row]:
+    def broken(_: Any) -> list[ReasoningRow]:
         raise OSError("the database is away")
 
     async with process(tmp_path, upstreams) as gateway:
         client = Chat()
         client.say(ASKED)
-        gateway.runtime.reasoning = Memory(find=broken, keep=broken)  # type: ignore[arg-type]
+        gateway.runtime.reasoning = ReasoningStore(find=broken, write=broken)  # type: ignore[arg-type]
         await ask(gateway, client, "gemini", stream=False)
         client.answer("sunny")
         await ask(gateway, client, "gemini", stream=False)
         assert RETURNED["gemini"](upstreams.last("gemini").body) == ["state"]
         away = gateway.runtime.reasoning
-        gateway.runtime.reasoning = Memory(find=broken, keep=broken)  # type: ignore[arg-type]
+        gateway.runtime.reasoning = ReasoningStore(find=broken, write=broken)  # type: ignore[arg-type]
         await ask(gateway, client, "gemini", stream=False)
         assert RETURNED["gemini"](upstreams.last("gemini").body)[0] == "no state"
         await asyncio.to_thread(away.close)
@@ -168,7 +183,7 @@ async def test_a_store_that_is_away_refuses_nothing(upstreams: Upstreams, tmp_pa
 async def test_a_row_that_comes_late_is_waited_for(upstreams: Upstreams, tmp_path: Path):
     rows, looks = Rows(), 0
 
-    def late(keys: list[Any]) -> list[Row]:
+    def late(keys: list[Any]) -> list[ReasoningRow]:
         nonlocal looks
         looks += 1
         return [] if looks == 1 else rows.find(keys)
@@ -179,7 +194,7 @@ async def test_a_row_that_comes_late_is_waited_for(upstreams: Upstreams, tmp_pat
         await ask(gateway, client, "bedrock", stream=True)
     client.answer("sunny")
     async with process(tmp_path / "b", upstreams) as gateway:
-        gateway.runtime.reasoning = Memory(find=late)
+        gateway.runtime.reasoning = ReasoningStore(find=late)
         await ask(gateway, client, "bedrock", stream=True)
         await asyncio.to_thread(gateway.runtime.reasoning.close)
     assert RETURNED["bedrock"](upstreams.last("bedrock").body) == ["state"]
@@ -191,12 +206,12 @@ async def test_an_answer_ends_when_its_row_is_stored(
 ):
     rows = Rows()
 
-    def slow(given: list[Row]) -> None:
+    def slow(given: list[ReasoningRow]) -> None:
         time.sleep(0.1)
         rows.rows.extend(given)
 
     async with process(tmp_path, upstreams) as gateway:
-        gateway.runtime.reasoning = Memory(find=rows.find, keep=slow)
+        gateway.runtime.reasoning = ReasoningStore(find=rows.find, write=slow)
         client = Chat()
         client.say(ASKED)
         await ask(gateway, client, "gemini", stream=stream)
@@ -207,7 +222,9 @@ async def test_an_answer_ends_when_its_row_is_stored(
 async def test_a_store_that_hangs_is_not_waited_for_twice(upstreams: Upstreams, tmp_path: Path):
     released = threading.Event()
     async with process(tmp_path, upstreams) as gateway:
-        memory = gateway.runtime.reasoning = Memory(keep=lambda _: (released.wait(20), None)[1])
+        memory = gateway.runtime.reasoning = ReasoningStore(
+            write=lambda _: (released.wait(20), None)[1]
+        )
         for number in range(3):
             client = Chat()
             client.say(f"{ASKED} {number}")
@@ -288,6 +305,36 @@ async def test_an_altered_signature_on_passthrough_is_given_up_too(
         assert reply.headers["x-dragoman-dropped"] == "messages[1].content[0]"
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+async def test_such_a_request_and_its_answer_still_pass_through(
+    upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+):
+    """Only the thinking is left out: what just this provider knows stays, both ways."""
+    own = {"inference_geo": "eu", "speed": "fast", "x_unknown": {"a": 1}}
+    plain = fake_anthropic._usage
+    monkeypatch.setattr(fake_anthropic, "_usage", lambda say: {**plain(say), **own})
+    client = Messages()
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, "anthropic", stream=False)
+        client.history[1]["content"][0]["signature"] = "EqUpstream-of-somebody-else"
+        client.answer("sunny")
+        _, asked = client.request("anthropic", stream=stream)
+        history = json.loads(json.dumps(client.history))
+        count = upstreams.count("anthropic")
+        reply = await ask(gateway, client, "anthropic", stream=stream)
+        assert upstreams.count("anthropic") == count + 2
+        told = events(reply.body)[0]["message"] if stream else json.loads(reply.body)
+        assert own.items() <= told["usage"].items()
+        assert told["usage"]["service_tier"] == "standard"
+        assert told["id"].startswith("msg_upstream")
+        history[1]["content"].pop(0)
+        sent = upstreams.last("anthropic").body
+        assert sent == {**asked, "model": sent["model"], "messages": history}
+        entry = (await gateway.rows(2))[-1]
+        assert [row["field"] for row in entry.adaptations] == ["messages[1].content[0]"]
+
+
 async def test_a_gemini_client_without_signatures_is_helped(upstreams: Upstreams, tmp_path: Path):
     client = Gemini()
     async with process(tmp_path, upstreams) as gateway:
@@ -341,8 +388,8 @@ def test_a_refusal_about_state_is_told_from_others(words: str, code: str | None,
 
 
 def test_a_token_carries_words_that_are_not_shown():
-    state = msgspec.structs.replace(STATE, words="hm")
-    assert unwrap(wrap(state)) == state
+    state = msgspec.structs.replace(STATE, reasoning_text="hm")
+    assert unwrap_signature(wrap_signature(state)) == state
 
 
 # --- several models asked the same -------------------------------------------------------
@@ -350,29 +397,31 @@ def test_a_token_carries_words_that_are_not_shown():
 
 def by(model: str) -> Any:
     state = Signature(provider="anthropic", model=model, value=f"state of {model}")
-    kept = kept_of((Reasoning(text="hm", signature=state), CALL))
+    kept = extract_state((Reasoning(text="hm", signature=state), CALL))
     assert kept is not None
     return kept
 
 
 def test_each_model_is_given_its_own_state_though_all_were_asked_the_same():
-    memory = Memory()
+    memory = ReasoningStore()
     keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
     first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
     memory._put(keys, first)
     memory._put(keys, second)
     for kept in (first, second):
-        assert memory._exact(keys, kept.maker) == kept
+        assert memory._get_by_both_keys(keys, kept.maker) == kept
         renamed = msgspec.structs.replace(keys, call="another id")
-        assert memory._near(renamed, kept.maker) == kept
+        assert memory._get_by_either_key(renamed, kept.maker) == kept
     # A third has none: it is told whose there is, and says that it was dropped.
-    assert memory._exact(keys, "anthropic/claude-haiku-4-5") == second
+    assert memory._get_by_both_keys(keys, "anthropic/claude-haiku-4-5") == second
 
 
 def test_a_row_of_the_model_comes_before_an_older_one_of_another():
     keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
     first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
-    rows = [Row(keys.turn, keys.call, msgspec.msgpack.encode(kept)) for kept in (first, second)]
-    assert _best(keys, rows, second.maker) == second
-    assert _best(keys, rows, first.maker) == first
-    assert _best(keys, rows, "openai/gpt-5.6") == first
+    rows = [
+        ReasoningRow(keys.turn, keys.call, msgspec.msgpack.encode(kept)) for kept in (first, second)
+    ]
+    assert _select_state(keys, rows, second.maker) == second
+    assert _select_state(keys, rows, first.maker) == first
+    assert _select_state(keys, rows, "openai/gpt-5.6") == first

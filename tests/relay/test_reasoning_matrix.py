@@ -149,7 +149,7 @@ async def process(
         current_version=lambda: registry.version,
         write=entries.extend,
         find_reasoning=rows.find if rows else None,
-        keep_reasoning=rows.rows.extend if rows else None,
+        write_reasoning=rows.rows.extend if rows else None,
     )
     runtime.install(lambda: config, wiring)
     live = await runtime.ensure()

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from console.pages.routes.samples import SAMPLES, body
-from gateway.edge.admit import find_route
-from gateway.relay.entry import Entry
-from gateway.relay.rehearse import FAILURES, Rehearsal, Stage, call_of, rehearse
+from gateway.edge.auth import find_route
+from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.snapshot import Route, Snapshot, Step, Target, model_of
+from gateway.simulate.dry_run import SIMULATED_FAILURES, DryRun, RoutingState, build_call, dry_run
 from tests.relay.harness import (
     Gateway,
     Reply,
@@ -45,7 +45,7 @@ def way(*steps: Step, **changes: Any) -> Snapshot:
 
 
 def step(order: int, *on: str, **more: Any) -> Step:
-    return Step(order=order, on=on, **more)
+    return Step(order=order, fallback_on=on, **more)
 
 
 def answering(failure: str | None) -> Any:
@@ -55,7 +55,7 @@ def answering(failure: str | None) -> Any:
         if failure == "timeout":
             return httpx.ReadTimeout("no answer")
         if failure is not None:
-            return refusal(FAILURES[failure] or 500, "pretended")
+            return refusal(SIMULATED_FAILURES[failure] or 500, "pretended")
         return completion() if request.url.path.endswith("completions") else message()
 
     return answer
@@ -69,18 +69,18 @@ def message() -> httpx.Response:
     return httpx.Response(200, json={**said, **more})
 
 
-def dry(live: Gateway, registry: Snapshot, dialect: str, asked: Any, failing: Any) -> Rehearsal:
-    call = call_of(registry, dialect, asked)
-    health, readings = dict(live.runtime.health), dict(live.runtime.readings)
-    stage = Stage(
+def dry(live: Gateway, registry: Snapshot, dialect: str, asked: Any, failing: Any) -> DryRun:
+    call = build_call(registry, dialect, asked)
+    health, latency_by_target = dict(live.runtime.health), dict(live.runtime.latency_stats)
+    stage = RoutingState(
         snapshot=registry,
         health=health,
-        readings=readings,
+        latency_by_target=latency_by_target,
         now=time.monotonic(),
         draw=lambda: 0.5,
         pretended=failing,
     )
-    return rehearse(stage, call, find_route(registry, None, call.model))
+    return dry_run(stage, call, find_route(registry, None, call.model))
 
 
 WAYS = {
@@ -88,9 +88,11 @@ WAYS = {
     "stepped": way(step(1), step(2), step(3)),
     "on 429": way(step(1), step(2, "rate_limit"), step(3)),
     "on timeout": way(step(1), step(2, "timeout"), step(3, "timeout")),
-    "no images": way(step(1, refuses=("images",)), step(2), step(3, "upstream_error")),
-    "able": way(step(1, able=True), step(2, max_context=100_000), step(3, min_context=10)),
-    "tools only": way(step(1, takes=("tools",)), step(2, takes=("schema",)), step(3)),
+    "no images": way(step(1, excludes=("images",)), step(2), step(3, "upstream_error")),
+    "able": way(
+        step(1, require_capabilities=True), step(2, max_context=100_000), step(3, min_context=10)
+    ),
+    "tools only": way(step(1, requires=("tools",)), step(2, requires=("schema",)), step(3)),
     "strict": way(strict=True),
 }
 FAILING = [
@@ -129,7 +131,7 @@ async def test_dry_run_and_live_traffic_agree(
         agrees(found, reply, sent, row)
 
 
-def agrees(found: Rehearsal, reply: Reply, sent: list[httpx.Request], row: Entry) -> None:
+def agrees(found: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord) -> None:
     told = [(t.candidate.target.model.label, t.outcome == "skipped") for t in found.turns]
     assert told == [(a.target, a.skipped is not None) for a in row.attempts]
     kinds = [t.error.kind for t in found.turns if t.error is not None]
@@ -149,7 +151,7 @@ async def test_a_dry_run_calls_nobody_and_remembers_nothing(tmp_path: Path) -> N
         dry(live, registry, "openai_chat", body("openai_chat", "tools", "m"), FAILING[-1])
         assert live.upstreams.requests == []
         assert live.runtime.health == {}
-        assert live.runtime.readings == {}
+        assert live.runtime.latency_stats == {}
 
 
 async def test_a_plain_route_does_not_parse_the_request(tmp_path: Path) -> None:
@@ -197,14 +199,14 @@ async def test_the_fastest_is_learned_from_what_is_measured(tmp_path: Path) -> N
     async with gateway(tmp_path, registry, a=slow, c=answering(None)) as live:
         for _ in range(12):
             await live.post(PATHS["openai_chat"], asked)
-        readings = live.runtime.readings
+        latency_by_target = live.runtime.latency_stats
     hosts = [request.url.host for request in live.upstreams.requests]
     assert hosts.count("c.test") > hosts.count("a.test")
-    assert readings["c/gpt-4.1"].first_ms < readings["a/gpt-4.1"].first_ms
+    assert latency_by_target["c/gpt-4.1"].first_ms < latency_by_target["a/gpt-4.1"].first_ms
 
 
 async def test_a_request_that_no_step_is_for_is_refused_with_the_reason(tmp_path: Path) -> None:
-    only = tuple(step(n, takes=("images",)) for n in (1, 2, 3))
+    only = tuple(step(n, requires=("images",)) for n in (1, 2, 3))
     async with gateway(tmp_path, way(*only)) as live:
         reply = await live.post(PATHS["openai_chat"], body("openai_chat", "text", "m"))
     assert reply.status == 400

@@ -9,49 +9,49 @@ import time
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.relay import responses as module
-from gateway.relay.kept import Kept, Shelf
-from gateway.relay.responses import Responses
+from gateway.relay.exchange.stored_response import ResponseBackend, StoredResponse
+from gateway.relay.state import responses as module
+from gateway.relay.state.responses import ResponseStore
 
 
 class Held:
     """A store in a dictionary; `away` makes it fail."""
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], Kept] = {}
+        self.rows: dict[tuple[str, str], StoredResponse] = {}
         self.away = False
         self.threads: set[str] = set()
         self.reads = 0
 
-    def shelf(self) -> Shelf:
-        return Shelf(
+    def shelf(self) -> ResponseBackend:
+        return ResponseBackend(
             load=self.load,
             save=self.save,
             cancel=lambda owner, name: None,
-            beat=lambda running: [],
+            heartbeat=lambda running: [],
             close=lambda: None,
         )
 
-    def load(self, owner: str, name: str) -> Kept | None:
+    def load(self, owner: str, name: str) -> StoredResponse | None:
         self.threads.add(threading.current_thread().name)
         self.reads += 1
         if self.away:
             raise OSError("no database")
         return self.rows.get((owner, name))
 
-    def save(self, kept: Kept) -> None:
+    def save(self, kept: StoredResponse) -> None:
         if self.away:
             raise OSError("no database")
         self.rows[kept.owner, kept.id] = kept
 
 
-def kept(name: str = "resp_1", **changes: object) -> Kept:
-    return Kept(id=name, owner="key:1", created_at=time.time(), response=b"{}", **changes)  # type: ignore[arg-type]
+def kept(name: str = "resp_1", **changes: object) -> StoredResponse:
+    return StoredResponse(id=name, owner="key:1", created_at=time.time(), response=b"{}", **changes)  # type: ignore[arg-type]
 
 
 async def test_what_another_process_is_about_to_write_is_waited_for() -> None:
     held = Held()
-    responses = Responses(held.shelf())
+    responses = ResponseStore(held.shelf())
     later = asyncio.get_running_loop().call_later(0.2, held.save, kept())
     found = await responses.find("key:1", "resp_1")
     later.cancel()
@@ -61,8 +61,8 @@ async def test_what_another_process_is_about_to_write_is_waited_for() -> None:
 
 async def test_what_this_process_has_answered_is_found_before_it_is_written() -> None:
     held = Held()
-    responses = Responses(held.shelf())
-    responses.note(kept())
+    responses = ResponseStore(held.shelf())
+    responses.add_pending(kept())
     assert await responses.find("key:1", "resp_1") is not None
     assert held.reads == 1
     assert await responses.find("key:2", "resp_1") is None
@@ -71,8 +71,8 @@ async def test_what_this_process_has_answered_is_found_before_it_is_written() ->
 
 async def test_what_was_deleted_elsewhere_is_not_found_in_memory() -> None:
     held = Held()
-    responses = Responses(held.shelf())
-    responses.note(kept())
+    responses = ResponseStore(held.shelf())
+    responses.add_pending(kept())
     held.save(kept(deleted=True))
     assert await responses.find("key:1", "resp_1") is None
     await responses.close()
@@ -80,7 +80,7 @@ async def test_what_was_deleted_elsewhere_is_not_found_in_memory() -> None:
 
 async def test_an_id_of_no_known_form_is_not_waited_for() -> None:
     held = Held()
-    responses = Responses(held.shelf())
+    responses = ResponseStore(held.shelf())
     assert await responses.find("key:1", "nonsense") is None
     assert held.reads == 1
     await responses.close()
@@ -91,8 +91,8 @@ async def test_without_a_database_only_what_is_in_memory_is_found(
 ) -> None:
     held = Held()
     held.away = True
-    responses = Responses(held.shelf())
-    responses.note(kept())
+    responses = ResponseStore(held.shelf())
+    responses.add_pending(kept())
     assert await responses.find("key:1", "resp_1") is not None
     with pytest.raises(GatewayError) as caught:
         await responses.find("key:1", "resp_2")
@@ -103,19 +103,19 @@ async def test_without_a_database_only_what_is_in_memory_is_found(
 
 
 async def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FRESH_BYTES", 100)
-    responses = Responses(Held().shelf())
+    monkeypatch.setattr(module, "PENDING_BYTES", 100)
+    responses = ResponseStore(Held().shelf())
     for number in range(50):
-        responses.note(kept(f"resp_{number}", input=b"x" * 30))
-    assert len(responses._fresh) <= 3
-    assert responses._bytes == sum(k.size for _, k in responses._fresh.values())
-    responses.note(kept("resp_large", input=b"x" * 1000))
-    assert not responses._fresh
+        responses.add_pending(kept(f"resp_{number}", input=b"x" * 30))
+    assert len(responses._pending) <= 3
+    assert responses._bytes == sum(k.size for _, k in responses._pending.values())
+    responses.add_pending(kept("resp_large", input=b"x" * 1000))
+    assert not responses._pending
 
 
 async def test_the_event_loop_never_reads() -> None:
     held = Held()
-    responses = Responses(held.shelf())
+    responses = ResponseStore(held.shelf())
     await responses.find("key:1", "nonsense")
     assert all(name.startswith("responses") for name in held.threads)
     await responses.close()

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from gateway.relay import shadow
+from gateway.relay.run import shadow
 from gateway.routing.limits import Limits
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
 from tests.waits import until_in_loop
@@ -84,14 +84,14 @@ async def test_shadows_are_bounded(tmp_path: Path) -> None:
         return completion()
 
     async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
-        for _ in range(shadow.MOST + 5):
+        for _ in range(shadow.MAX_SHADOWS + 5):
             assert (await live.post(CHAT, asking())).status == 200
-        await until_in_loop(lambda: len(live.upstreams.requests) >= 2 * shadow.MOST + 5)
+        await until_in_loop(lambda: len(live.upstreams.requests) >= 2 * shadow.MAX_SHADOWS + 5)
         await asyncio.sleep(0.05)
         hosts = [request.url.host for request in live.upstreams.requests]
-        assert hosts.count("b.test") == shadow.MOST
+        assert hosts.count("b.test") == shadow.MAX_SHADOWS
         gate.set()
-        await live.rows(2 * shadow.MOST + 5)
+        await live.rows(2 * shadow.MAX_SHADOWS + 5)
 
 
 async def test_shadows_count_against_no_limit_of_the_client(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ from redis.asyncio import Redis
 
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
-from gateway.relay import cache_store, shared_limiter
-from gateway.relay.board import Board
-from gateway.relay.call import Call
-from gateway.relay.limiter import Limiter
-from gateway.relay.redis_wire import PREFIX
-from gateway.relay.shared_limiter import SharedLimiter
-from gateway.routing.cache import CachePolicy
+from gateway.relay.cache import store as cache_store
+from gateway.relay.exchange.call import Call
+from gateway.relay.limits import redis_limiter
+from gateway.relay.limits.limiter import Limiter
+from gateway.relay.limits.redis_client import PREFIX, RedisUnavailable
+from gateway.relay.limits.redis_limiter import RedisLimiter
+from gateway.relay.limits.shared_counters import SharedCounters
+from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import UNITS, Budget, Limits
 from gateway.routing.snapshot import Route, Snapshot
 from tests.redis_server import RedisServer, running
@@ -53,7 +54,7 @@ class Machine:
     """A limiter as one of several machines has it."""
 
     def __init__(self, url: str, registry: Snapshot, clock: Clock) -> None:
-        self.limiter = SharedLimiter(Board(), url, clock=clock)
+        self.limiter = RedisLimiter(SharedCounters(), url, clock=clock)
         self.registry = registry
         self.clock = clock
 
@@ -80,7 +81,7 @@ class Machine:
     async def enter(self, max_tokens: int = 10) -> Call | GatewayError:
         call = self.call(max_tokens)
         try:
-            full = await self.limiter.admit_shared(call, self.route, self.route.targets[0])
+            full = await self.limiter.reserve_on_redis(call, self.route, self.route.targets[0])
         except GatewayError as refused:
             return refused
         if full is None:
@@ -145,7 +146,7 @@ async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> N
     registry = msgspec.structs.replace(registry, limits=Limits(tokens_per_hour=5000))
     draw = random.Random(11)
     async with machines(redis.url, registry, 1) as ((far,), clock):
-        near = Limiter(Board(), clock=clock)
+        near = Limiter(SharedCounters(), clock=clock)
         running: list[tuple[Call, Call]] = []
         seen = set()
         for _ in range(600):
@@ -160,7 +161,7 @@ async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> N
             there = await far.enter(want)
             here: Any = far.call(want)
             try:
-                full = near.admit(here, far.route, far.route.targets[0])
+                full = near.reserve(here, far.route, far.route.targets[0])
                 if full is not None:
                     near.settle(here, 0, 0)
                     here = GatewayError(full)
@@ -180,7 +181,7 @@ async def test_what_a_dead_machine_reserved_counts_no_more(redis: RedisServer) -
     registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
     async with machines(redis.url, registry) as ((one, two), clock):
         assert kind(await one.enter()) == "ok"
-        clock.now += shared_limiter.LEASE_S - 1
+        clock.now += redis_limiter.LEASE_S - 1
         assert kind(await two.enter()) == "rate_limit"
         clock.now += 2
         assert kind(await two.enter()) == "ok"
@@ -193,8 +194,8 @@ async def test_a_machine_that_says_that_it_lives_keeps_its_reservations(
     async with machines(redis.url, registry) as ((one, two), clock):
         held = await one.enter()
         for _ in range(4):
-            clock.now += shared_limiter.LEASE_S - 1
-            await one.limiter._ask([], 0)
+            clock.now += redis_limiter.LEASE_S - 1
+            await one.limiter._run_script([], 0)
             assert kind(await two.enter()) == "rate_limit"
         assert isinstance(held, Call)
         await one.leave(held)
@@ -235,11 +236,70 @@ async def test_money_is_settled_to_the_last_unit(redis: RedisServer) -> None:
     assert {name: int(value) for name, value in held.items()} == {b"h": 1, b"b0": sum(amounts)}
 
 
+async def test_what_is_settled_twice_as_its_answer_was_lost_counts_once(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(3)))
+    async with machines(redis.url, registry) as ((one, two), _):
+        calls = [await machine.enter() for machine in (one, two)]
+        run = one.limiter.client.run_script
+
+        async def answer_lost(*args: Any) -> Any:
+            await run(*args)
+            raise RedisUnavailable("lost")
+
+        monkeypatch.setattr(one.limiter.client, "run_script", answer_lost)
+        for machine, call, units in zip((one, two), calls, (1000, 200), strict=True):
+            assert isinstance(call, Call)
+            await machine.leave(call, 5, units)
+        assert not one.limiter.is_up
+        monkeypatch.undo()
+        away = await one.enter()  # Redis is taken for away: counted there alone
+        assert isinstance(away, Call)
+        await one.leave(away, 5, 30)
+        for _ in range(2):
+            await one.limiter._run_script([], 0)
+        assert one.limiter.is_up
+        assert await spent_on(redis) == 1230
+
+
+async def test_what_is_settled_while_the_first_answer_is_awaited_counts_once(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that has to say first what is spent leaves out what is under way to Redis."""
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(3)))
+    async with machines(redis.url, registry, 1) as ((one,), _):
+        call = await one.enter()
+        assert isinstance(call, Call)
+        one.limiter.spend_sync._epoch = ""  # as if it had never asked
+        run = one.limiter.client.run_script
+
+        async def slow(*args: Any) -> Any:
+            answer = await run(*args)
+            if answer[0] == -1 and call.reservations:
+                one.limiter.settle(call, 5, 700)
+                monkeypatch.undo()
+            return answer
+
+        monkeypatch.setattr(one.limiter.client, "run_script", slow)
+        await one.limiter._run_script([], 0)
+        one.limiter._flush_now()
+        await asyncio.gather(*one.limiter._tasks)
+        assert await spent_on(redis) == 700
+
+
+async def spent_on(redis: RedisServer) -> int:
+    client: Redis = Redis.from_url(redis.url)
+    spent = await client.hget(f"{PREFIX}key:1/usd/total", "b0")
+    await client.aclose()
+    return int(spent or 0)
+
+
 async def test_what_the_database_knows_is_counted_once(redis: RedisServer) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
     async with machines(redis.url, registry) as ((one, two), _):
         for machine in (one, two):
-            machine.limiter.learn([("key:1/usd/total", 1, UNITS * 9 // 10)])
+            machine.limiter.sync_spend([("key:1/usd/total", 1, UNITS * 9 // 10)])
             machine.limiter._flush_now()
             await asyncio.gather(*machine.limiter._tasks)
         call = await one.enter()
@@ -272,7 +332,7 @@ async def test_one_request_is_one_round_trip(redis: RedisServer) -> None:
 async def test_while_redis_is_away_each_machine_counts_alone(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(shared_limiter, "AGAIN_S", 0.1)
+    monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.1)
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=3))
     async with machines(redis.url, registry) as ((one, two), _):
         assert kind(await one.enter()) == "ok"
@@ -330,7 +390,7 @@ async def test_with_limits_budget_and_cache_a_request_is_one_turn_at_redis(
     redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settling, reserving, the look for an answer and the keeping of one: all in one write."""
-    monkeypatch.setattr(shared_limiter, "FLUSH_S", 60.0)
+    monkeypatch.setattr(redis_limiter, "FLUSH_S", 60.0)
     registry = limited(
         priced(provider("one", limits=Limits(concurrency=9)), cache=CachePolicy()),
         limits=Limits(requests_per_minute=900, tokens_per_hour=10**7, concurrency=5),
@@ -340,17 +400,19 @@ async def test_with_limits_budget_and_cache_a_request_is_one_turn_at_redis(
     url = await turns.start()
     async with gateway(tmp_path, registry, one=lambda _: used(5)) as rig:
         live = rig.runtime
-        live.shared = live.limiter = SharedLimiter(live.limiter.board, url)
-        live.cache = cache_store.made(b"pepper", 10**7, live.shared, None, None, None)
+        live.redis_limiter = live.limiter = RedisLimiter(live.limiter.counters, url)
+        live.cache = cache_store.create_cache_store(
+            b"pepper", 10**7, live.redis_limiter, None, None, None
+        )
         await rig.post(CHAT, body(seed=0))  # the connection, and the script
         for number in range(1, 21):
             before = turns.count
             reply = await rig.post(CHAT, body(seed=number))
             assert (reply.status, reply.headers["x-dragoman-cache"]) == (200, "miss")
             assert turns.count - before == 1
-        live.shared._flush_now()
-        await asyncio.gather(*live.shared._tasks)
-        live.cache.memory.drop(next(iter(live.cache.memory._kept)))
+        live.redis_limiter._flush_now()
+        await asyncio.gather(*live.redis_limiter._tasks)
+        live.cache.memory.drop(next(iter(live.cache.memory._responses)))
         before = turns.count
         again = await rig.post(CHAT, body(seed=0))
         assert again.headers["x-dragoman-cache"] == "hit"

@@ -14,13 +14,13 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.relay.rehearse import FAILURES, Stage, call_of, rehearse
-from gateway.routing.course import CLASSES
-from gateway.routing.health import State
-from gateway.routing.hours import DAYS
-from gateway.routing.readings import Reading
+from gateway.routing.active_hours import DAYS
+from gateway.routing.circuit_breaker import CircuitState
+from gateway.routing.latency import LatencyStats
+from gateway.routing.retry_plan import CLASSES
 from gateway.routing.snapshot import Route, Snapshot, Step, Target, model_of
 from gateway.routing.strategies import STRATEGIES
+from gateway.simulate.dry_run import SIMULATED_FAILURES, RoutingState, build_call, dry_run
 from tests.relay.harness import completion, gateway, provider, refusal, snapshot
 
 CHAT = "/v1/chat/completions"
@@ -61,12 +61,12 @@ def steps(draw: Any, order: int) -> Step:
     return Step(
         order=order,
         strategy=draw(st.sampled_from(list(STRATEGIES))),
-        on=draw(classes),
-        refuses=draw(st.sampled_from([(), ("tools",)])),
+        fallback_on=draw(classes),
+        excludes=draw(st.sampled_from([(), ("tools",)])),
         max_context=draw(st.sampled_from([None, 20, 5000])),
-        able=draw(st.booleans()),
+        require_capabilities=draw(st.booleans()),
         tags=draw(st.one_of(st.just(()), tags)),
-        during=draw(during),
+        active_hours=draw(during),
     )
 
 
@@ -80,10 +80,12 @@ def routes(draw: Any, name: str) -> Route:
         strategy=draw(st.sampled_from(list(STRATEGIES))),
         steps=tuple(draw(steps(order)) for order in (1, 2, 3)) if stepped else (),
         retries=draw(st.integers(0, 1)),
-        retry_first=draw(st.booleans()),
-        retry=draw(st.dictionaries(st.sampled_from(list(CLASSES)), st.integers(0, 2), max_size=2)),
+        retry_before_fallback=draw(st.booleans()),
+        retries_by_kind=draw(
+            st.dictionaries(st.sampled_from(list(CLASSES)), st.integers(0, 2), max_size=2)
+        ),
         backoff_s=0.0,
-        able=draw(st.booleans()),
+        require_capabilities=draw(st.booleans()),
         tag_match=draw(st.sampled_from(["any", "all"])),
         cooldown_s=5.0,
     )
@@ -94,7 +96,7 @@ def registries(draw: Any) -> Snapshot:
     main = msgspec.structs.replace(
         draw(routes("m")),
         fallbacks=draw(st.sampled_from([(), ("spare",), ("spare", "other")])),
-        fallbacks_on=draw(
+        fallbacks_by_kind=draw(
             st.dictionaries(st.sampled_from(list(CLASSES)), st.just(("other",)), max_size=2)
         ),
     )
@@ -115,7 +117,7 @@ resting = st.dictionaries(
     st.tuples(st.sampled_from([-10.0, 30.0]), st.sampled_from(["timeout", "rate_limit"])),
     max_size=3,
 )
-readings = st.dictionaries(
+latency_stats = st.dictionaries(
     st.sampled_from(NAMES), st.tuples(st.floats(1, 9000), st.integers(0, 9000)), max_size=4
 )
 
@@ -129,7 +131,7 @@ def upstream(failure: str | None) -> Any:
         if failure in CODES:
             error = {"message": "no", "type": "x", "param": None, "code": CODES[failure]}
             return httpx.Response(400, json={"error": error})
-        return refusal(FAILURES[failure] or 500, "pretended")
+        return refusal(SIMULATED_FAILURES[failure] or 500, "pretended")
 
     return answer
 
@@ -139,9 +141,11 @@ def upstream(failure: str | None) -> Any:
     registry=registries(),
     fields=asked,
     key_tags=st.sampled_from([(), ("free",)]),
-    failing=st.dictionaries(st.sampled_from(NAMES), st.sampled_from(list(FAILURES)), max_size=4),
+    failing=st.dictionaries(
+        st.sampled_from(NAMES), st.sampled_from(list(SIMULATED_FAILURES)), max_size=4
+    ),
     rests=resting,
-    read=readings,
+    read=latency_stats,
     seed=st.integers(0, 10_000),
 )
 def test_simulation_and_live_traffic_agree(
@@ -163,24 +167,26 @@ def test_simulation_and_live_traffic_agree(
             async with gateway(Path(directory), registry, **up) as live:
                 now = time.monotonic()
                 for name, (left, kind) in rests.items():
-                    live.runtime.health[f"{name}/gpt-4.1"] = State(3, now + left, kind)
+                    live.runtime.health[f"{name}/gpt-4.1"] = CircuitState(3, now + left, kind)
                 for name, (first, tokens) in read.items():
-                    live.runtime.readings[f"{name}/gpt-4.1"] = Reading(first, 1, now, tokens)
-                health, known = dict(live.runtime.health), dict(live.runtime.readings)
+                    live.runtime.latency_stats[f"{name}/gpt-4.1"] = LatencyStats(
+                        first, 1, now, tokens
+                    )
+                health, known = dict(live.runtime.health), dict(live.runtime.latency_stats)
                 random.seed(seed)
                 reply = await live.post(CHAT, body)
                 row = await live.entry()
-            stage = Stage(
+            stage = RoutingState(
                 snapshot=registry,
                 health=health,
-                readings=known,
+                latency_by_target=known,
                 now=now,
                 draw=random.Random(seed).random,
                 pretended={f"{name}/gpt-4.1": failure for name, failure in failing.items()},
                 key=next(iter(registry.keys.values())),
-                at=row.started_at,
+                time_of_day=row.started_at,
             )
-            found = rehearse(stage, call_of(registry, "openai_chat", body), registry.routes["m"])
+            found = dry_run(stage, build_call(registry, "openai_chat", body), registry.routes["m"])
         simulated = [(t.candidate.target.model.label, t.outcome == "skipped") for t in found.turns]
         assert simulated == [(a.target, a.skipped is not None) for a in row.attempts]
         whys = [t.why for t in found.turns if t.outcome == "skipped" and "rests" not in t.why]

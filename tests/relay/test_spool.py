@@ -11,8 +11,8 @@ from typing import IO
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.framing.multipart import Stretch
-from gateway.relay.spool import STEP_BYTES, Pieces, Spools
+from gateway.framing.multipart import ByteRange
+from gateway.relay.exchange.spool import STEP_BYTES, SpooledBody, UploadSpools
 
 SIZE = 3 * STEP_BYTES + 1000
 
@@ -22,34 +22,34 @@ def numbered(size: int) -> bytes:
 
 
 @pytest.fixture
-def spools(tmp_path: Path) -> Iterator[Spools]:
-    made = Spools(tmp_path / "uploads", 10 * SIZE)
+def spools(tmp_path: Path) -> Iterator[UploadSpools]:
+    made = UploadSpools(tmp_path / "uploads", 10 * SIZE)
     yield made
-    assert made.taken == 0
+    assert made.reserved_bytes == 0
     assert list((tmp_path / "uploads").glob("*")) == [], "a spool's file has no name"
 
 
 @pytest.mark.parametrize("step", [1000, STEP_BYTES, SIZE])
-async def test_what_is_written_is_read_again_and_again(spools: Spools, step: int) -> None:
+async def test_what_is_written_is_read_again_and_again(spools: UploadSpools, step: int) -> None:
     spool, data = spools.open(SIZE), numbered(SIZE)
     for at in range(0, SIZE, step):
         await spool.write(data[at : at + step])
     for start, size in ((0, SIZE), (STEP_BYTES - 5, 10), (SIZE - 1001, 1001), (7, 0)):
-        assert await spool.whole(Stretch(start, size)) == data[start : start + size]
+        assert await spool.read_all(ByteRange(start, size)) == data[start : start + size]
     spool.close()
 
 
-async def test_a_little_never_sees_the_disk(spools: Spools, tmp_path: Path) -> None:
+async def test_a_little_never_sees_the_disk(spools: UploadSpools, tmp_path: Path) -> None:
     spool = spools.open(100)
     await spool.write(b"abc")
-    assert await spool.whole(Stretch(1, 2)) == b"bc"
+    assert await spool.read_all(ByteRange(1, 2)) == b"bc"
     spool.close()
     spool.close()
     assert not (tmp_path / "uploads").exists()
     (tmp_path / "uploads").mkdir()
 
 
-async def test_there_is_an_end_to_the_room(spools: Spools) -> None:
+async def test_there_is_an_end_to_the_room(spools: UploadSpools) -> None:
     first = spools.open(10 * SIZE)
     with pytest.raises(GatewayError, match="too many uploads"):
         spools.open(1)
@@ -57,7 +57,7 @@ async def test_there_is_an_end_to_the_room(spools: Spools) -> None:
     spools.open(1).close()
 
 
-async def test_a_full_disk_is_told(spools: Spools) -> None:
+async def test_a_full_disk_is_told(spools: UploadSpools) -> None:
     def full() -> IO[bytes]:
         return Path("/dev/full").open("wb", buffering=0)
 
@@ -69,7 +69,7 @@ async def test_a_full_disk_is_told(spools: Spools) -> None:
     spool.close()
 
 
-async def test_the_file_is_not_closed_under_a_thread_that_writes(spools: Spools) -> None:
+async def test_the_file_is_not_closed_under_a_thread_that_writes(spools: UploadSpools) -> None:
     began, go = threading.Event(), threading.Event()
     opened: list[IO[bytes]] = []
     file = spools.file
@@ -88,18 +88,18 @@ async def test_the_file_is_not_closed_under_a_thread_that_writes(spools: Spools)
     with pytest.raises(asyncio.CancelledError):
         await writing
     spool.close()
-    assert spools.taken == SIZE
+    assert spools.reserved_bytes == SIZE
     go.set()
     async with asyncio.timeout(10):
-        while spools.taken:
+        while spools.reserved_bytes:
             await asyncio.sleep(0.01)
     assert opened[0].closed
 
 
-async def test_a_body_is_given_from_its_start_each_time(spools: Spools) -> None:
+async def test_a_body_is_given_from_its_start_each_time(spools: UploadSpools) -> None:
     spool, data, moved = spools.open(SIZE), numbered(SIZE), []
     await spool.write(data)
-    body = Pieces([b"<", Stretch(0, SIZE), b">"], spool, lambda: moved.append(1))
+    body = SpooledBody([b"<", ByteRange(0, SIZE), b">"], spool, lambda: moved.append(1))
     for _ in range(2):
         assert b"".join([piece async for piece in body]) == b"<" + data + b">"
     assert body.size == SIZE + 2

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from gateway.providers.catalog import PRESETS
-from gateway.relay.probe import probe
-from gateway.relay.upstream import Upstreams
+from gateway.relay.upstream.client import Upstreams
 from gateway.routing.snapshot import Provider, Target, model_of
+from gateway.simulate.probe import probe
 from tests.relay.harness import (
     DONE,
     Scripted,

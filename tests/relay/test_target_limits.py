@@ -202,7 +202,13 @@ async def test_a_retry_comes_before_the_next_target_where_the_route_says_so(
     for first, wanted in ((True, ["one", "one"]), (False, ["one", "two"])):
         broken = iter([refusal(503)])
         made = route(
-            "r", ONE, TWO, retries=1, retry_first=first, backoff_s=0.0, strategy="weighted"
+            "r",
+            ONE,
+            TWO,
+            retries=1,
+            retry_before_fallback=first,
+            backoff_s=0.0,
+            strategy="weighted",
         )
         one = {"one": lambda _, broken=broken: next(broken, completion())}
         directory = tmp_path / str(first)
@@ -214,8 +220,8 @@ async def test_a_retry_comes_before_the_next_target_where_the_route_says_so(
 
 async def spent(rig: Gateway, name: str, span: str) -> Decimal:
     """US dollars that a budget has counted."""
-    board, limiter = rig.runtime.limiter.board, rig.runtime.limiter
-    at = board.cell(name)
+    board, limiter = rig.runtime.limiter.counters, rig.runtime.limiter
+    at = board.counter_offset(name)
     assert at is not None
     window = limiter.windows(limiter.now())[span]
-    return Decimal(counting.spent(board.mine, at, window)) / UNITS
+    return Decimal(counting.spent(board.local_slot, at, window)) / UNITS

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.canon.errors import GatewayError
 from gateway.providers.profile import Secret
-from gateway.relay import grants, tokens
-from gateway.relay.grants import Grant
-from gateway.relay.http1 import Content
-from gateway.relay.spool import Pieces, Spools
-from gateway.relay.tokens import Tokens
+from gateway.relay.exchange.spool import SpooledBody, UploadSpools
+from gateway.relay.upstream import access_tokens, credential_sources
+from gateway.relay.upstream.access_tokens import AccessTokens
+from gateway.relay.upstream.credential_sources import Grant
+from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider
 from tests.fakes.server import Out, Seen, Server
 from tests.waits import PATIENCE_S, until_in_loop
@@ -87,17 +87,17 @@ def account(server: Server, private_key: str) -> str:
     )
 
 
-async def headers(made: Tokens, to: Provider, body: Content = b"{}") -> httpx.Headers:
+async def headers(made: AccessTokens, to: Provider, body: Content = b"{}") -> httpx.Headers:
     return await made.headers(to, "POST", URL, PLAIN, body)
 
 
 async def test_a_token_that_is_given_is_nothing_to_make() -> None:
     for auth in ("google", "entra", "sigv4", "bearer"):
-        assert await headers(Tokens(), provider(auth, "ya29.token")) is PLAIN
+        assert await headers(AccessTokens(), provider(auth, "ya29.token")) is PLAIN
 
 
 async def test_a_service_account_gets_a_token_once(server: TokenServer, private_key: str) -> None:
-    made, to = Tokens(), provider("google", account(server, private_key))
+    made, to = AccessTokens(), provider("google", account(server, private_key))
     found = await asyncio.gather(*(headers(made, to) for _ in range(5)))
     assert {item["authorization"] for item in found} == {"Bearer token-1"}
     assert found[0]["x-own"] == "1"
@@ -108,7 +108,7 @@ async def test_a_service_account_gets_a_token_once(server: TokenServer, private_
 async def test_a_token_is_renewed_before_it_ends_and_nobody_waits(
     server: TokenServer, private_key: str
 ) -> None:
-    made, to = Tokens(), provider("google", account(server, private_key))
+    made, to = AccessTokens(), provider("google", account(server, private_key))
     server.expires_in = 100  # less than EARLY_S
     assert (await headers(made, to))["authorization"] == "Bearer token-1"
     server.expires_in = 3600
@@ -122,7 +122,7 @@ async def test_a_token_is_renewed_before_it_ends_and_nobody_waits(
 async def test_a_renewal_that_fails_leaves_the_token_in_use(
     server: TokenServer, private_key: str
 ) -> None:
-    made, to = Tokens(), provider("google", account(server, private_key))
+    made, to = AccessTokens(), provider("google", account(server, private_key))
     server.expires_in = 100
     await headers(made, to)
     server.status = 400
@@ -139,7 +139,7 @@ async def test_a_refused_account_is_told_without_its_secrets(
 ) -> None:
     server.status = 400
     with pytest.raises(GatewayError) as caught:
-        await headers(Tokens(), provider("google", account(server, private_key)))
+        await headers(AccessTokens(), provider("google", account(server, private_key)))
     assert caught.value.error.kind == "upstream_auth"
     assert "robot" not in caught.value.error.message
 
@@ -151,7 +151,7 @@ async def test_an_application_of_entra_gets_a_token(server: TokenServer) -> None
         "client_secret": "s3cret-s3cret",
         "authority": server.url,
     }
-    found = await headers(Tokens(), provider("entra", json.dumps(fields)))
+    found = await headers(AccessTokens(), provider("entra", json.dumps(fields)))
     assert found["authorization"] == "Bearer token-1"
     (asked,) = server.requests
     assert asked.path == "/tenant/oauth2/v2.0/token"
@@ -159,7 +159,7 @@ async def test_an_application_of_entra_gets_a_token(server: TokenServer) -> None
 
 
 async def test_each_request_is_signed_on_its_own() -> None:
-    made, to = Tokens(), provider("sigv4", AWS)
+    made, to = AccessTokens(), provider("sigv4", AWS)
     first, second = await headers(made, to, b"1"), await headers(made, to, b"2")
     scope = "Credential=AKIAIOSFODNN7EXAMPLE/"
     assert scope in first["authorization"]
@@ -170,10 +170,10 @@ async def test_each_request_is_signed_on_its_own() -> None:
 
 
 async def test_a_form_on_disk_is_not_signed(tmp_path: Path) -> None:
-    form = Pieces([b"x"], Spools(tmp_path, 10).open(1), lambda: None)
+    form = SpooledBody([b"x"], UploadSpools(tmp_path, 10).open(1), lambda: None)
     with pytest.raises(GatewayError, match="wants each body signed"):
-        await headers(Tokens(), provider("sigv4", AWS), form)
-    assert await headers(Tokens(), provider("bearer", "key"), form) is PLAIN
+        await headers(AccessTokens(), provider("sigv4", AWS), form)
+    assert await headers(AccessTokens(), provider("bearer", "key"), form) is PLAIN
 
 
 async def test_the_machines_own_key_signs_where_none_is_given(
@@ -183,7 +183,7 @@ async def test_the_machines_own_key_signs_where_none_is_given(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    found = await headers(Tokens(), provider("sigv4", ""))
+    found = await headers(AccessTokens(), provider("sigv4", ""))
     assert "Credential=AKIAENVIRONMENT00001/" in found["authorization"]
     assert found["x-amz-security-token"] == "session"
 
@@ -196,7 +196,7 @@ async def test_a_machine_without_a_key_is_told_of(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(GatewayError) as caught:
-        await headers(Tokens(), provider("sigv4", ""))
+        await headers(AccessTokens(), provider("sigv4", ""))
     assert caught.value.error.kind == "upstream_auth"
 
 
@@ -209,8 +209,8 @@ async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
         go.wait(PATIENCE_S)
         return Grant("late", time.time() + 3600)
 
-    monkeypatch.setitem(tokens._FETCH, "google", slow)
-    made, to = Tokens(), provider("google", '{"type": "x"}')
+    monkeypatch.setitem(access_tokens._FETCH, "google", slow)
+    made, to = AccessTokens(), provider("google", '{"type": "x"}')
     given_up = asyncio.create_task(headers(made, to))
     waiting = asyncio.create_task(headers(made, to))
     await asyncio.sleep(0.05)
@@ -221,5 +221,5 @@ async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
 
 def test_a_grant_does_not_show_itself() -> None:
     assert "secret" not in repr(
-        grants.aws_key({"aws_access_key_id": "A", "aws_secret_access_key": "secret"})
+        credential_sources.aws_key({"aws_access_key_id": "A", "aws_secret_access_key": "secret"})
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.relay.facts import TOKENS_PER_IMAGE
-from gateway.relay.unreported import COUNTED_BYTES
+from gateway.relay.exchange.request_features import TOKENS_PER_IMAGE
+from gateway.relay.exchange.usage_estimate import MAX_COUNTED_BYTES
 from tests.relay.harness import DONE, chunk, gateway, provider, route, snapshot, sse
 
 CHAT = "/v1/chat/completions"
@@ -40,7 +40,7 @@ async def test_a_short_prompt_is_counted_by_its_text(tmp_path: Path) -> None:
 
 async def test_a_long_prompt_is_counted_by_its_size(tmp_path: Path) -> None:
     text = WORDS * 1000
-    assert len(text) > COUNTED_BYTES
+    assert len(text) > MAX_COUNTED_BYTES
     row = await billed(tmp_path, asking(text))
     assert row.usage_source == "estimated_size"
     assert row.input_tokens == pytest.approx(len(text) / 4, rel=0.01)

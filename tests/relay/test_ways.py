@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.routing.course import CLASSES
+from gateway.routing.retry_plan import CLASSES
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Step, Target, model_of
 from tests.relay.harness import (
     completion,
@@ -94,8 +94,8 @@ async def test_each_class_of_failure_leads_to_its_own_step(
     others = tuple(name for name in CLASSES if name != kind)
     steps = (
         Step(order=1, first_token_s=0.15),
-        Step(order=2, on=others),
-        Step(order=3, on=(kind,)),
+        Step(order=2, fallback_on=others),
+        Step(order=3, fallback_on=(kind,)),
     )
     registry = snapshot(route("m", first, B, C, steps=steps))
     async with gateway(
@@ -115,7 +115,7 @@ async def test_each_class_of_failure_leads_to_its_own_step(
 @pytest.mark.parametrize("kind", ["context_length", "content_policy"])
 async def test_a_fallback_route_may_be_for_one_class_of_failure(tmp_path: Path, kind: str) -> None:
     code = {"context_length": "context_length_exceeded", "content_policy": "content_filter"}[kind]
-    main = route("m", A, fallbacks_on={kind: ("special",)}, fallbacks=("spare",))
+    main = route("m", A, fallbacks_by_kind={kind: ("special",)}, fallbacks=("spare",))
     registry = snapshot(main, route("special", B), route("spare", C))
     answers = {"b": lambda _: completion("special"), "c": lambda _: completion("spare")}
     async with gateway(tmp_path, registry, a=lambda _: openai_error(400, code), **answers) as live:
@@ -151,7 +151,7 @@ async def test_a_fallback_route_may_be_for_one_class_of_failure(tmp_path: Path, 
 async def test_retries_differ_by_kind(
     tmp_path: Path, retry: dict[str, int], answer: Any, calls: int
 ) -> None:
-    registry = snapshot(route("m", A, retries=1, retry=retry, backoff_s=0.001))
+    registry = snapshot(route("m", A, retries=1, retries_by_kind=retry, backoff_s=0.001))
     async with gateway(tmp_path, registry, a=answer) as live:
         reply = await live.post(CHAT, asking())
     assert reply.status >= 400
@@ -169,7 +169,7 @@ async def test_a_short_retry_after_is_waited_for(tmp_path: Path) -> None:
 
 
 async def test_a_long_retry_after_is_passed_on(tmp_path: Path) -> None:
-    registry = snapshot(route("m", A, retries=5, retry={"rate_limit": 5}, max_wait_s=1))
+    registry = snapshot(route("m", A, retries=5, retries_by_kind={"rate_limit": 5}, max_wait_s=1))
     async with gateway(tmp_path, registry, a=lambda _: refusal(429, retry_after="30")) as live:
         reply = await live.post(CHAT, asking())
     assert (reply.status, reply.headers["retry-after"]) == (429, "30")
@@ -271,7 +271,7 @@ async def test_a_tag_that_nobody_has_is_refused_with_the_reason(tmp_path: Path) 
 
 
 async def test_a_step_may_be_for_tags_and_hours(tmp_path: Path) -> None:
-    steps = (Step(order=1, tags=("night",)), Step(order=2, during="00:00-24:00"))
+    steps = (Step(order=1, tags=("night",)), Step(order=2, active_hours="00:00-24:00"))
     registry = snapshot(route("m", A, B, steps=steps))
     up = {n: lambda _: completion() for n in "ab"}
     async with gateway(tmp_path, registry, **up) as live:
@@ -308,10 +308,10 @@ async def test_the_least_busy_target_gets_the_next_request(tmp_path: Path) -> No
         asked = [asyncio.create_task(live.post(CHAT, asking())) for _ in range(9)]
         while len(live.upstreams.requests) < 9:
             await asyncio.sleep(0.01)
-        assert set(live.runtime.load.busy.values()) == {3}
+        assert set(live.runtime.load.in_flight.values()) == {3}
         gate.set()
         await asyncio.gather(*asked)
-        assert live.runtime.load.busy == {}
+        assert live.runtime.load.in_flight == {}
     counted = Counter(r.url.host for r in live.upstreams.requests)
     assert set(counted.values()) == {3}
 

@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 
 from gateway.canon.request import Document, Image, Request, Text, Tool, ToolCall, ToolResult, Turn
-from gateway.relay import weigh as weighing
-from gateway.relay.facts import TOKENS_PER_DOCUMENT, TOKENS_PER_IMAGE
-from gateway.relay.weigh import PIECE_CHARS, pieces, rough, vocabulary_of, weigh
+from gateway.relay.exchange import token_count as weighing
+from gateway.relay.exchange.request_features import TOKENS_PER_DOCUMENT, TOKENS_PER_IMAGE
+from gateway.relay.exchange.token_count import (
+    MAX_CHUNK_CHARS,
+    count_tokens,
+    estimate_text_tokens,
+    text_chunks,
+    vocabulary_of,
+)
 from tests.relay.harness import gateway, provider, route, snapshot
 
 # Text -> its tokens in o200k_base, counted by tiktoken 0.14.0.
@@ -52,20 +58,20 @@ def test_the_rough_count_is_near_the_true_one(text: str) -> None:
     """A sentence alone; over longer text the error is smaller (the module's docstring)."""
     many = text * 10
     true = COUNTED[text] * 10
-    assert abs(rough(many) - true) / true < 0.25
+    assert abs(estimate_text_tokens(many) - true) / true < 0.25
 
 
 @pytest.mark.parametrize("text", COUNTED, ids=IDS)
 def test_a_vocabulary_counts_exactly(text: str) -> None:
     pytest.importorskip("splintr", reason="needs the dependency group `tokens`")
-    found = weigh(asked(text), "gpt-5.4")
+    found = count_tokens(asked(text), "gpt-5.4")
     assert found.vocabulary == "o200k_base"
     assert found.tokens == COUNTED[text] + weighing.TOKENS_PER_TURN
 
 
 def test_words_that_end_a_text_for_the_model_are_text_here() -> None:
     pytest.importorskip("splintr", reason="needs the dependency group `tokens`")
-    plain = weigh(asked("<|endoftext|>"), "gpt-5.4").tokens
+    plain = count_tokens(asked("<|endoftext|>"), "gpt-5.4").tokens
     assert plain > weighing.TOKENS_PER_TURN + 1
 
 
@@ -92,13 +98,13 @@ def test_a_family_has_its_vocabulary(model: str, vocabulary: str) -> None:
 @pytest.mark.usefixtures("bare")
 def test_without_the_package_it_is_counted_roughly() -> None:
     text = next(iter(COUNTED))
-    found = weigh(asked(text), "gpt-5.4")
+    found = count_tokens(asked(text), "gpt-5.4")
     assert found.vocabulary == ""
-    assert found.tokens == rough(text) + weighing.TOKENS_PER_TURN
+    assert found.tokens == estimate_text_tokens(text) + weighing.TOKENS_PER_TURN
 
 
 def test_all_that_a_model_reads_counts() -> None:
-    empty = weigh(asked("x"), "claude-x").tokens
+    empty = count_tokens(asked("x"), "claude-x").tokens
     long = "word " * 400
     tool = Tool(name="f", description=long, schema={"type": "object", "properties": {}})
     call = Turn(role="assistant", parts=(ToolCall(id="c", name="f", arguments={"text": long}),))
@@ -110,7 +116,7 @@ def test_all_that_a_model_reads_counts() -> None:
         Request(model="m", turns=(), instructions=(Text(text=long),)),
         Request(model="m", turns=(Turn(role="user", parts=(Document(text=long),)),)),
     ):
-        assert weigh(more, "claude-x").tokens > empty + 300
+        assert count_tokens(more, "claude-x").tokens > empty + 300
 
 
 def test_pictures_and_files_have_a_price_wherever_they_stand() -> None:
@@ -118,20 +124,20 @@ def test_pictures_and_files_have_a_price_wherever_they_stand() -> None:
     nested = ToolResult(id="c", parts=(image,))
     turns = (Turn(role="user", parts=(image, file, nested)),)
     expected = 2 * TOKENS_PER_IMAGE + TOKENS_PER_DOCUMENT + weighing.TOKENS_PER_TURN
-    assert weigh(Request(model="m", turns=turns), "claude-x").tokens == expected
+    assert count_tokens(Request(model="m", turns=turns), "claude-x").tokens == expected
 
 
 @pytest.mark.parametrize("text", ["", "a b", "word " * 20_000, "x" * 100_000, "字" * 50_000])
 def test_pieces_are_the_text(text: str) -> None:
-    found = list(pieces(text))
+    found = list(text_chunks(text))
     assert "".join(found) == text
-    assert max(map(len, found)) <= PIECE_CHARS
+    assert max(map(len, found)) <= MAX_CHUNK_CHARS
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\x00", "🧑‍🚀" * 50, "<|endoftext|>"])
 def test_odd_text_is_counted(text: str) -> None:
     for model in ("gpt-5.4", "claude-x"):
-        assert weigh(asked(text), model).tokens > 0
+        assert count_tokens(asked(text), model).tokens > 0
 
 
 @pytest.mark.parametrize("model", ["gpt-5.4", "some-llm"])
@@ -145,6 +151,6 @@ async def test_an_estimate_says_that_it_is_one(tmp_path: Path, model: str) -> No
     assert seen.status == 200
     assert seen.headers["x-dragoman-token-count"] == "estimate"
     assert 180 < seen.json()["input_tokens"] < 260
-    known = weighing._measure(vocabulary_of(model)) if vocabulary_of(model) else None
+    known = weighing._tokenizer_for(vocabulary_of(model)) if vocabulary_of(model) else None
     told = seen.headers.get("x-dragoman-token-vocabulary", "")
     assert told == ("o200k_base" if known is not None else "")

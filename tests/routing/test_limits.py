@@ -33,7 +33,6 @@ from gateway.routing.limits import (
     bound,
     by_slot,
     calendar,
-    empty_in,
     fits,
     frees_in,
     lines,
@@ -287,14 +286,6 @@ def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int
         at += gap
         add(words, 0, at, amount)
     assert sum(by_slot(words, 0, at + later)) == total(words, 0, at + later)
-
-
-def test_a_cell_is_empty_when_its_newest_bucket_has_left() -> None:
-    words = lane()
-    add(words, 0, slot(NOW, MINUTE), 1)
-    wait = empty_in(by_slot(words, 0, slot(NOW + 3, MINUTE)), NOW + 3, MINUTE)
-    assert total(words, 0, slot(NOW + 3 + wait + 0.001, MINUTE)) == 0
-    assert total(words, 0, slot(NOW + 3 + wait - 0.001, MINUTE)) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.providers.profile import Price
-from gateway.routing.readings import Reading, failed, measured
+from gateway.routing.latency import LatencyStats, with_failure, with_measurement
 from gateway.routing.snapshot import Model, Provider, Target
 from gateway.routing.strategies import (
     EXPLORED,
     STRATEGIES,
     Context,
-    arranged,
+    order_targets,
 )
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
@@ -41,29 +41,31 @@ def ids(targets: list[Target]) -> list[int]:
 
 def test_ordered_goes_by_order_and_keeps_equals() -> None:
     route = (target(1, order=2), target(2), target(3), target(4, order=0))
-    assert ids(arranged("ordered", route, Context(0.0, seeded()))) == [4, 2, 3, 1]
+    assert ids(order_targets("ordered", route, Context(0.0, seeded()))) == [4, 2, 3, 1]
 
 
 def test_weighted_keeps_the_groups() -> None:
     route = (target(1, order=2, weight=100), target(2, weight=0.01), target(3, weight=0.01))
-    assert ids(arranged("weighted", route, Context(0.0, seeded())))[-1] == 1
+    assert ids(order_targets("weighted", route, Context(0.0, seeded())))[-1] == 1
 
 
 @pytest.mark.parametrize(("point", "first"), [(0.0, 1), (0.249, 1), (0.25, 2), (0.999, 2)])
 def test_a_draw_falls_into_a_targets_share(point: float, first: int) -> None:
     route = (target(1, weight=1), target(2, weight=3))
-    assert ids(arranged("weighted", route, Context(0.0, lambda: point)))[0] == first
+    assert ids(order_targets("weighted", route, Context(0.0, lambda: point)))[0] == first
 
 
 def test_a_weight_of_zero_comes_last_and_is_not_lost() -> None:
     route = (target(1, weight=0), target(2, weight=1))
-    assert ids(arranged("weighted", route, Context(0.0, seeded()))) == [2, 1]
+    assert ids(order_targets("weighted", route, Context(0.0, seeded()))) == [2, 1]
 
 
 def test_weights_converge() -> None:
     route = (target(1, weight=1), target(2, weight=2), target(3, weight=7))
     draw = seeded()
-    firsts = Counter(arranged("weighted", route, Context(0.0, draw))[0].id for _ in range(20_000))
+    firsts = Counter(
+        order_targets("weighted", route, Context(0.0, draw))[0].id for _ in range(20_000)
+    )
     shares = [firsts[id_] / 20_000 for id_ in (1, 2, 3)]
     assert shares == pytest.approx([0.1, 0.2, 0.7], abs=0.02)
 
@@ -73,7 +75,7 @@ def test_fallbacks_follow_their_weights_too() -> None:
     draw = seeded()
     seconds = Counter(
         order[1].id
-        for order in (arranged("weighted", route, Context(0.0, draw)) for _ in range(20_000))
+        for order in (order_targets("weighted", route, Context(0.0, draw)) for _ in range(20_000))
         if order[0].id == 3
     )
     assert seconds[2] / (seconds[1] + seconds[2]) == pytest.approx(0.75, abs=0.02)
@@ -87,33 +89,43 @@ routes = st.lists(
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
 def test_no_target_is_lost_or_doubled(name: str, route: list[Target], seed: int) -> None:
-    found = arranged(name, route, Context(0.0, seeded(seed)))
+    found = order_targets(name, route, Context(0.0, seeded(seed)))
     assert sorted(ids(found)) == sorted(ids(route))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
 def test_groups_never_mix(name: str, route: list[Target], seed: int) -> None:
-    orders = [item.order for item in arranged(name, route, Context(0.0, seeded(seed)))]
+    orders = [item.order for item in order_targets(name, route, Context(0.0, seeded(seed)))]
     assert orders == sorted(orders)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
 def test_the_same_draw_gives_the_same_order(name: str, route: list[Target], seed: int) -> None:
-    once, again = (arranged(name, route, Context(0.0, seeded(seed))) for _ in range(2))
+    once, again = (order_targets(name, route, Context(0.0, seeded(seed))) for _ in range(2))
     assert once == again
 
 
 def test_fastest_goes_by_the_readings() -> None:
     route = (target(1), target(2), target(3))
-    readings = {"p/m1": Reading(900.0), "p/m2": Reading(100.0), "p/m3": Reading(500.0)}
-    assert ids(arranged("fastest", route, Context(0.0, lambda: 0.9, readings))) == [2, 3, 1]
+    latency_by_target = {
+        "p/m1": LatencyStats(900.0),
+        "p/m2": LatencyStats(100.0),
+        "p/m3": LatencyStats(500.0),
+    }
+    assert ids(order_targets("fastest", route, Context(0.0, lambda: 0.9, latency_by_target))) == [
+        2,
+        3,
+        1,
+    ]
 
 
 def test_fastest_tries_what_was_never_measured_first() -> None:
     route = (target(1), target(2))
-    assert ids(arranged("fastest", route, Context(0.0, lambda: 0.9, {"p/m1": Reading(1.0)}))) == [
+    assert ids(
+        order_targets("fastest", route, Context(0.0, lambda: 0.9, {"p/m1": LatencyStats(1.0)}))
+    ) == [
         2,
         1,
     ]
@@ -121,10 +133,15 @@ def test_fastest_tries_what_was_never_measured_first() -> None:
 
 def test_fastest_looks_at_the_others_now_and_then() -> None:
     route = (target(1), target(2), target(3))
-    readings = {"p/m1": Reading(900.0), "p/m2": Reading(100.0), "p/m3": Reading(500.0)}
+    latency_by_target = {
+        "p/m1": LatencyStats(900.0),
+        "p/m2": LatencyStats(100.0),
+        "p/m3": LatencyStats(500.0),
+    }
     draw = seeded()
     firsts = Counter(
-        arranged("fastest", route, Context(0.0, draw, readings))[0].id for _ in range(20_000)
+        order_targets("fastest", route, Context(0.0, draw, latency_by_target))[0].id
+        for _ in range(20_000)
     )
     assert firsts[2] / 20_000 == pytest.approx(1 - EXPLORED, abs=0.01)
     assert firsts[1] and firsts[3]
@@ -138,16 +155,16 @@ def test_cheapest_goes_by_price_and_puts_the_unknown_last() -> None:
         return Target(id=id_, model=model)
 
     route = (priced(1, None, 1), priced(2, 3, 15), priced(3, 1, 2), priced(4, 0, 0))
-    assert ids(arranged("cheapest", route, Context(0.0, seeded()))) == [4, 3, 2, 1]
+    assert ids(order_targets("cheapest", route, Context(0.0, seeded()))) == [4, 3, 2, 1]
 
 
 def test_a_reading_follows_what_is_measured() -> None:
-    reading = measured(None, 100.0, 1.0)
+    reading = with_measurement(None, 100.0, 1.0)
     for at in range(50):
-        reading = measured(reading, 500.0, float(at))
+        reading = with_measurement(reading, 500.0, float(at))
     assert reading.first_ms == pytest.approx(500.0, abs=1)
     assert reading.count == 51
 
 
 def test_a_failure_at_once_makes_no_target_fast() -> None:
-    assert failed(measured(None, 100.0, 1.0), 2.0, 2.0).first_ms > 1000
+    assert with_failure(with_measurement(None, 100.0, 1.0), 2.0, 2.0).first_ms > 1000

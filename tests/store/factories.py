@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from gateway import models
-from gateway.relay.entry import Bodies, Entry
+from gateway.relay.exchange.log_record import Bodies, LogRecord
 
 STARTED = 1_790_000_000.25
 
 
-def entry(id: str = "req_1", **values: Any) -> Entry:
-    return Entry(**{"id": id, "started_at": STARTED, "route": "fast", "status": 200, **values})
+def entry(id: str = "req_1", **values: Any) -> LogRecord:
+    return LogRecord(**{"id": id, "started_at": STARTED, "route": "fast", "status": 200, **values})
 
 
-def asked(text: str, answer: str = "", **values: Any) -> Entry:
+def asked(text: str, answer: str = "", **values: Any) -> LogRecord:
     """An entry whose client said `text` and got `answer`."""
     request = {"model": "fast", "messages": [{"role": "user", "content": text}]}
     response = {"choices": [{"message": {"role": "assistant", "content": answer}}]}

@@ -31,11 +31,11 @@ def main() -> None:
     from django.db import connections
     from django.test.utils import setup_databases, teardown_databases
 
-    from gateway.models import RequestLog, Upload, UsageHour
+    from gateway.models import ProviderResource, RequestLog, UsageHour
 
     old = setup_databases(verbosity=0, interactive=False)
     try:
-        Upload.objects.remember("up", 7, [f"batch_{n}" for n in range(0, BATCHES, 2)])
+        ProviderResource.objects.remember("up", 7, [f"batch_{n}" for n in range(0, BATCHES, 2)])
         connections.close_all()  # no child may use its parent's
         fork = multiprocessing.get_context("fork")
         begin = fork.Barrier(PROCESSES)

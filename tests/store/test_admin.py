@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from gateway import store
-from gateway.models import ApiKey, Provider, RequestLog, Route
+from gateway.models import ApiKey, Change, Provider, RequestLog, Route
 from tests.store.factories import entry, model, provider, route
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.admin_urls")]
 
 SECRET = "sk-canary-0123456789abcdef"
 TABLES = sorted(
@@ -100,3 +100,55 @@ def test_the_log_is_read_only(operator: Client, action: str) -> None:
 def test_no_key_is_made_in_the_hatch(operator: Client) -> None:
     assert operator.get("/admin/gateway/apikey/add/").status_code == 403
     assert not ApiKey.objects.exists()
+
+
+ACCOUNT = {"username": "eve", "password1": "a long passphrase", "password2": "a long passphrase"}
+
+
+def changes(of: str) -> list[tuple[str, str]]:
+    return [
+        (row.action, row.actor)
+        for row in Change.objects.filter(kind="user", name=of).order_by("pk")
+    ]
+
+
+def test_accounts_made_here_are_in_the_audit_log(operator: Client) -> None:
+    added = operator.post("/admin/auth/user/add/", {**ACCOUNT, "usable_password": "true"})
+    assert added.status_code == 302, added.context["adminform"].errors
+    assert changes("eve") == [("created", "root")]
+    eve = User.objects.get(username="eve")
+    raised = {
+        "username": "eve",
+        "is_active": "on",
+        "is_staff": "on",
+        "is_superuser": "on",
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00:00",
+    }
+    assert operator.post(f"/admin/auth/user/{eve.pk}/change/", raised).status_code == 302
+    assert Change.objects.filter(name="eve").latest("pk").after == {"admin": True}
+    password = {"password1": "another passphrase", "password2": "another passphrase"}
+    path = f"/admin/auth/user/{eve.pk}/password/"
+    assert operator.post(path, {**password, "usable_password": "true"}).status_code == 302
+    assert list(Change.objects.filter(name="eve").latest("pk").after) == ["password"]
+    action = {"action": "delete_selected", "_selected_action": eve.pk, "post": "yes"}
+    assert operator.post("/admin/auth/user/", action).status_code == 302
+    assert [what for what, _ in changes("eve")] == ["created", "changed", "changed", "deleted"]
+
+
+def test_signing_in_is_the_consoles_which_limits_attempts(client: Client, operator: Client) -> None:
+    stranger = Client()
+    for given in ({}, {"username": "root", "password": "x"}):
+        sent = stranger.post("/admin/login/?next=/admin/gateway/route/", given)
+        assert sent.status_code == 302
+        assert sent.headers["Location"] == "/console/sign-in?next=%2Fadmin%2Fgateway%2Froute%2F"
+    viewer = Client()
+    viewer.force_login(User.objects.create(username="viewer"))
+    assert viewer.get("/admin/").status_code == 302
+    assert viewer.get("/admin/login/").status_code == 403
+
+
+@pytest.mark.urls("gateway.config.urls")
+@pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/admin/auth/user/"])
+def test_it_is_not_there_by_default(operator: Client, path: str) -> None:
+    assert operator.get(path).status_code == 404

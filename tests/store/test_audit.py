@@ -30,7 +30,7 @@ def test_what_is_made_is_written_down_whole_with_who_made_it() -> None:
         made()
 
     (change,) = changes()
-    assert (change.who, change.via, change.what) == ("ana", "console", "created")
+    assert (change.actor, change.via, change.action) == ("ana", "console", "created")
     assert (change.kind, change.name, change.before) == ("provider", "one", None)
     assert change.after is not None
     assert change.after["base_url"] == "http://127.0.0.1:9"
@@ -45,7 +45,7 @@ def test_of_what_is_changed_only_the_difference() -> None:
     model.save()
 
     (change,) = changes()
-    assert (change.what, change.name) == ("changed", "one/m")
+    assert (change.action, change.name) == ("changed", "one/m")
     assert (change.before, change.after) == ({"price_input": "1.5"}, {"price_input": "2"})
 
 
@@ -65,7 +65,7 @@ def test_what_goes_with_another_row_is_written_down_too() -> None:
 
     provider.delete()
 
-    assert {(change.what, change.kind) for change in changes()} == {
+    assert {(change.action, change.kind) for change in changes()} == {
         ("deleted", "provider"),
         ("deleted", "model"),
         ("deleted", "target"),
@@ -81,7 +81,7 @@ def test_changes_of_many_rows_at_once() -> None:
     Team.objects.filter(name__in=["a", "b"]).update(limit_rpm=5)
     Team.objects.filter(name="a").delete()
 
-    assert [(change.what, change.name) for change in changes()] == [
+    assert [(change.action, change.name) for change in changes()] == [
         ("created", "a"),
         ("created", "b"),
         ("changed", "a"),
@@ -132,7 +132,7 @@ def test_who_is_asked_for_only_when_there_is_something_to_write() -> None:
         row.save()
 
     assert len(asked) == 1
-    assert changes()[0].who == "eva"
+    assert changes()[0].actor == "eva"
 
 
 def test_the_outer_actor_stays() -> None:
@@ -140,7 +140,7 @@ def test_the_outer_actor_stays() -> None:
         made()
     made("two")
 
-    assert [(c.who, c.via) for c in changes()] == [("ana", "console"), ("", "gateway")]
+    assert [(c.actor, c.via) for c in changes()] == [("ana", "console"), ("", "gateway")]
 
 
 def test_accounts_and_what_they_may() -> None:
@@ -150,7 +150,7 @@ def test_accounts_and_what_they_may() -> None:
     accounts.set_password(bob, "a-long-password-3")
     accounts.set_active(bob, active=False)
 
-    assert [(c.what, c.name) for c in changes()] == [
+    assert [(c.action, c.name) for c in changes()] == [
         ("created", ana.username),
         *[(what, "bob") for what in ("created", "changed", "changed", "changed")],
     ]
@@ -167,4 +167,4 @@ def test_a_page_of_the_console_acts_as_who_is_signed_in(client: Client) -> None:
     client.post(reverse("key-add"), {"name": "agent", "scope": "all", "bodies": ""})
 
     assert ApiKey.objects.count() == 1
-    assert [(c.who, c.via, c.kind) for c in changes()] == [("ana", "console", "apikey")]
+    assert [(c.actor, c.via, c.kind) for c in changes()] == [("ana", "console", "apikey")]

@@ -16,17 +16,17 @@ import pytest
 from django.utils import timezone
 
 from gateway import store
-from gateway.models import ApiKey, RequestLog, Team, Upload, UsageHour
-from gateway.relay.entry import Entry
+from gateway.accounting.spend import spend
+from gateway.models import ApiKey, ProviderResource, RequestLog, Team, UsageHour
+from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.limits import UNITS, Budget
 from gateway.routing.snapshot import Snapshot
-from gateway.store.spend import spend
 from tests.store.test_both_databases import POSTGRES, ROOT, postgres
 
 __all__ = ["postgres"]
 
 
-def row(batch: str, key_id: int, name: str = "r", **values: Any) -> Entry:
+def row(batch: str, key_id: int, name: str = "r", **values: Any) -> LogRecord:
     given: dict[str, Any] = {
         "id": f"{name}-{batch}",
         "started_at": time.time(),
@@ -41,10 +41,10 @@ def row(batch: str, key_id: int, name: str = "r", **values: Any) -> Entry:
         "charged_usd": Decimal("0.02"),
         "upstream_id": batch,
     }
-    return Entry(**(given | values))
+    return LogRecord(**(given | values))
 
 
-def settle(batch: str = "batch_1", owner: int = 1, name: str = "r") -> list[Entry]:
+def settle(batch: str = "batch_1", owner: int = 1, name: str = "r") -> list[LogRecord]:
     return store.settle_batch("up", batch, owner, lambda key: [row(batch, key, name)])
 
 
@@ -66,7 +66,7 @@ def test_the_same_id_at_another_provider_is_another_batch() -> None:
 
 @pytest.mark.django_db
 def test_without_its_rows_there_is_no_mark() -> None:
-    def broken(key: int) -> list[Entry]:
+    def broken(key: int) -> list[LogRecord]:
         raise OSError("the registry is gone")
 
     with pytest.raises(OSError, match="registry"):
@@ -83,7 +83,7 @@ def test_a_file_is_known_as_the_results_of_a_batch() -> None:
     found = [store.batch_of("up", f"file-{name}") for name in ("out", "in", "of-nobody", "else")]
     assert found == ["batch_1", "", "batch_2", ""]
     assert store.batch_of("else", "file-out") == ""
-    assert Upload.objects.filter(upstream_id="file-out").count() == 1
+    assert ProviderResource.objects.filter(upstream_id="file-out").count() == 1
 
 
 @pytest.mark.django_db

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gateway import store
+from gateway.accounting.bills import Line, enter, read_csv, reconcile
 from gateway.models import BillLine, Change
-from gateway.relay.entry import Attempt, Entry
-from gateway.store.bills import Line, enter, read_csv, reconcile
+from gateway.relay.exchange.log_record import Attempt, LogRecord
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ TODAY = DAY.date()
 NEXT = DAY + dt.timedelta(days=1)
 
 
-def used(id: str, **values: Any) -> Entry:
+def used(id: str, **values: Any) -> LogRecord:
     given: dict[str, Any] = {
         "started_at": (DAY + dt.timedelta(hours=3)).timestamp(),
         "provider": "openai",

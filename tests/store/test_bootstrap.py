@@ -12,12 +12,12 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from pytest_django import Settings
 
-from gateway import litellm, models, store
+from gateway import demo, models, store
+from gateway.compat.litellm import config as litellm_config
 from gateway.management.commands.up import configure, read
 from gateway.management.start import bootstrap
 from gateway.models import Source
 from gateway.providers.catalog import PRESETS
-from gateway.relay import demo
 from tests.litellm.make import KEYS, written
 
 pytestmark = pytest.mark.django_db
@@ -115,7 +115,7 @@ def test_workers_learn_from_the_environment_what_the_file_says(
         general_settings: {master_key: sk-1234}
         litellm_settings: {turn_off_message_logging: true}
     """
-    found = litellm.read(written(tmp_path, text), KEYS)
+    found = litellm_config.read(written(tmp_path, text), KEYS)
     (warning,) = configure(found, "127.0.0.1")
     assert "easy to guess" in warning
     assert (settings.MASTER_KEY, settings.OPEN, settings.LOG_BODIES) == ("sk-1234", False, False)
@@ -126,21 +126,21 @@ def test_workers_learn_from_the_environment_what_the_file_says(
 @pytest.mark.usefixtures("clean_environ")
 def test_the_environments_master_key_wins(tmp_path: Path, settings: Settings) -> None:
     settings.MASTER_KEY = "sk-environment-master-key"
-    found = litellm.read(written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS)
+    found = litellm_config.read(written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS)
     assert configure(found, "0.0.0.0") == []
     assert settings.MASTER_KEY == "sk-environment-master-key"
 
 
 @pytest.mark.usefixtures("clean_environ")
 def test_a_file_without_a_master_key_opens_loopback(tmp_path: Path, settings: Settings) -> None:
-    configure(litellm.read(written(tmp_path, "model_list: []"), KEYS), "127.0.0.1")
+    configure(litellm_config.read(written(tmp_path, "model_list: []"), KEYS), "127.0.0.1")
     assert settings.OPEN
     assert os.environ["DRAGOMAN_OPEN"] == "true"
 
 
 @pytest.mark.usefixtures("clean_environ")
 def test_a_weak_master_key_elsewhere_ends_the_start(tmp_path: Path) -> None:
-    found = litellm.read(written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS)
+    found = litellm_config.read(written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS)
     with pytest.raises(CommandError, match="longer master_key") as caught:
         configure(found, "0.0.0.0")
     assert caught.value.returncode == 2

@@ -22,6 +22,7 @@ POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:54
 
 def told_by(url: str, data_dir: Path) -> Any:
     environment = {**os.environ, "DRAGOMAN_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)}
+    environment["PYTHONHASHSEED"] = "0"  # sets are compared as they are printed
     environment.pop("DATABASE_URL", None)
     if url:
         environment["DATABASE_URL"] = url

@@ -10,16 +10,16 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from gateway import store
-from gateway.models import CachedAnswer, PaceHour, RequestLog, Route, TargetHour, UsageHour
-from gateway.relay.cache_shelf import Row
+from gateway.models import CachedResponse, LatencyHour, RequestLog, Route, TargetHour, UsageHour
+from gateway.relay.cache.backend import CacheRow
 from tests.store.factories import entry, model, provider, route
 
 pytestmark = pytest.mark.django_db
 
 
-def row(key: str = "k", blob: bytes = b"blob", **more: Any) -> Row:
+def row(key: str = "k", blob: bytes = b"blob", **more: Any) -> CacheRow:
     now = time.time()
-    base = Row(key, more.pop("route_id", 1), blob, now, now + 60)
+    base = CacheRow(key, more.pop("route_id", 1), blob, now, now + 60)
     return base._replace(**more)
 
 
@@ -28,22 +28,24 @@ def test_the_newest_of_a_key_is_read() -> None:
     store.write_answers([row(blob=b"new")])
     assert store.read_answer("k") == b"new"
     assert store.read_answer("nobody") is None
-    assert CachedAnswer.objects.count() == 2
+    assert CachedResponse.objects.count() == 2
 
 
 def test_what_is_over_is_not_read_and_is_deleted() -> None:
-    store.write_answers([row(ends_at=time.time() - 1), row("good")])
+    store.write_answers([row(expires_at=time.time() - 1), row("good")])
     assert store.read_answer("k") is None
     store.prune_answers()
-    assert list(CachedAnswer.objects.values_list("pk", flat=True)) == ["good"]
+    assert list(CachedResponse.objects.values_list("pk", flat=True)) == ["good"]
 
 
 def test_the_oldest_go_where_there_is_too_much() -> None:
     now = time.time()
-    rows = [row(f"k{n:03}", b"x" * 100, made_at=now + n, ends_at=now + 900) for n in range(50)]
+    rows = [
+        row(f"k{n:03}", b"x" * 100, created_at=now + n, expires_at=now + 900) for n in range(50)
+    ]
     store.write_answers(rows)
     store.prune_answers(most_bytes=1000)
-    kept = list(CachedAnswer.objects.order_by("pk").values_list("pk", flat=True))
+    kept = list(CachedResponse.objects.order_by("pk").values_list("pk", flat=True))
     assert kept == [f"k{n:03}" for n in range(40, 50)]
 
 
@@ -79,7 +81,7 @@ def test_a_kept_answer_has_its_tokens_in_usage_and_no_say_in_a_targets_pace() ->
     hit = entry("hit", **told, attempts=[], cache="hit", cost_usd=Decimal(0), output_tokens=9)
     store.write([hit])
     assert UsageHour.objects.get().output_tokens == 9
-    assert not PaceHour.objects.exists()
+    assert not LatencyHour.objects.exists()
     assert not TargetHour.objects.exists()
     row = RequestLog.objects.get()
     assert (row.cache, row.cost_usd, row.saved_usd) == ("hit", 0, None)

@@ -199,7 +199,7 @@ def test_a_merge_patch_sets_back_with_null() -> None:
 
 WAY: dict[str, Any] = {
     "name": "r",
-    "retry_first": True,
+    "retry_before_fallback": True,
     "steps": [
         {
             "targets": [
@@ -221,10 +221,10 @@ def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: Non
     found = read("routes", "r")
     target = found["steps"][0]["targets"][0]
     assert (target["limits"]["concurrency"], target["budget"]["day_usd"]) == (2, "1.5")
-    assert (found["retry_first"], found["key_limits"]["tokens_per_day"]) == (True, 100)
+    assert (found["retry_before_fallback"], found["key_limits"]["tokens_per_day"]) == (True, 100)
     assert read("providers", "one")["budget"]["month_usd"] == "9"
     live = store.load_snapshot().routes["r"]
-    assert live.retry_first
+    assert live.retry_before_fallback
     assert live.targets[0].limits == Limits(requests_per_minute=7, concurrency=2)
     assert live.targets[0].budget == Budget(day_usd=Decimal("1.5"), soft_percent=80)
     assert live.key_limits == Limits(tokens_per_day=100)

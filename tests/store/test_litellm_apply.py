@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway import models, store
-from gateway.litellm.apply import apply
+from gateway.compat.litellm.config.apply import apply
 from gateway.models import Source
 from gateway.routing.limits import Budget, Limits
 from tests.litellm.make import config, entries
@@ -95,7 +95,7 @@ def test_a_header_is_looked_up_when_it_is_needed(
     monkeypatch.delenv("TOKEN")
     snapshot = store.load_snapshot()
     assert snapshot.providers == {}
-    assert "variable `TOKEN` is not set" in snapshot.warnings[0].why
+    assert "variable TOKEN is not set" in snapshot.warnings[0].why
 
 
 def test_the_same_file_again_changes_nothing(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_limits_and_budgets_of_a_file_hold_for_whom_it_says(tmp_path: Path) -> N
     assert target.limits == Limits(requests_per_minute=60, concurrency=4)
     assert target.budget == Budget(week_usd=Decimal("2.5"))
     assert target.model.provider.budget == Budget(day_usd=Decimal(9))
-    assert (made.key_limits, made.retry_first) == (Limits(requests_per_minute=3), True)
+    assert (made.key_limits, made.retry_before_fallback) == (Limits(requests_per_minute=3), True)
     assert snapshot.limits == Limits(concurrency=50)
     assert snapshot.budget == Budget(month_usd=Decimal(100))
     assert store.load_options().held["budget"].origin == "file"

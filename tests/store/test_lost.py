@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from gateway import store
+from gateway.accounting.bills import reconcile
+from gateway.accounting.spend import spend
 from gateway.models import ApiKey, Team, UsageHour
-from gateway.relay.entry import LOST, Attempt, Entry
+from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
 from gateway.routing.limits import UNITS
-from gateway.store.bills import reconcile
-from gateway.store.spend import spend
 from gateway.store.usage import rebuild
 from tests.store.factories import entry
 
@@ -27,11 +27,11 @@ def attempt(provider: str, **values: Any) -> Attempt:
     return Attempt(target=f"{provider}/m", provider=provider, model="m", dialect="d", **values)
 
 
-def hedged(id: str = "r1", *, started: float | None = None, **values: Any) -> Entry:
+def hedged(id: str = "r1", *, started: float | None = None, **values: Any) -> LogRecord:
     """A request that `quick` answered and for which `slow` was asked in vain."""
     in_vain = attempt(
         "slow",
-        error_kind=LOST,
+        error_kind=HEDGE_LOSER,
         input_tokens=100,
         cache_read_tokens=20,
         output_tokens=0,
@@ -72,14 +72,14 @@ def test_the_sums_are_the_same_when_they_are_made_anew() -> None:
 
 
 def test_without_a_price_it_is_counted_as_unknown() -> None:
-    in_vain = attempt("slow", error_kind=LOST, input_tokens=5, output_tokens=0)
+    in_vain = attempt("slow", error_kind=HEDGE_LOSER, input_tokens=5, output_tokens=0)
     store.write([hedged(attempts=[in_vain])])
     slow = UsageHour.objects.all().by("provider")["slow",]
-    assert (slow.unpriced, slow.cost) == (1, None)
+    assert (slow.unpriced_requests, slow.cost) == (1, None)
 
 
 def test_one_that_was_not_sent_leaves_no_line() -> None:
-    store.write([hedged(attempts=[attempt("slow", error_kind=LOST)])])
+    store.write([hedged(attempts=[attempt("slow", error_kind=HEDGE_LOSER)])])
     assert {name[0] for name in UsageHour.objects.all().by("provider")} == {"quick"}
 
 

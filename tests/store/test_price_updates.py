@@ -151,7 +151,7 @@ def test_a_change_says_what_it_means_for_models_in_use() -> None:
 def test_it_is_in_the_audit_log() -> None:
     propose(read_book(newer(usd=["4", "15"])), "prices.json").accept([0], "ada")
     kinds = list(
-        Change.objects.filter(kind="priceupdate").order_by("pk").values_list("what", flat=True)
+        Change.objects.filter(kind="priceupdate").order_by("pk").values_list("action", flat=True)
     )
     assert kinds == ["created", "changed"]
 

@@ -10,49 +10,49 @@ from cryptography.fernet import Fernet
 from django.utils import timezone
 
 from gateway import store
-from gateway.models import KeptReasoning
-from gateway.relay.reasoning import Row
-from gateway.relay.reasoning_turns import Keys
+from gateway.models import ReasoningState
+from gateway.relay.exchange.reasoning_turns import TurnKeys
+from gateway.relay.state.reasoning import ReasoningRow
 
 pytestmark = pytest.mark.django_db
 
-ROW = Row("t" * 32, "c" * 32, b"what a model thought")
+ROW = ReasoningRow("t" * 32, "c" * 32, b"what a model thought")
 
 
 def test_a_turn_is_found_by_either_key():
     store.keep_reasoning([ROW])
-    assert store.find_reasoning([Keys(ROW.turn, "x")]) == [ROW]
-    assert store.find_reasoning([Keys("x", ROW.call)]) == [ROW]
-    assert store.find_reasoning([Keys("x", "x")]) == []
+    assert store.find_reasoning([TurnKeys(ROW.turn, "x")]) == [ROW]
+    assert store.find_reasoning([TurnKeys("x", ROW.call)]) == [ROW]
+    assert store.find_reasoning([TurnKeys("x", "x")]) == []
 
 
 def test_the_oldest_comes_first():
-    second = Row(ROW.turn, "d" * 32, b"later")
+    second = ReasoningRow(ROW.turn, "d" * 32, b"later")
     store.keep_reasoning([ROW, second])
-    assert store.find_reasoning([Keys(ROW.turn, "x")]) == [ROW, second]
+    assert store.find_reasoning([TurnKeys(ROW.turn, "x")]) == [ROW, second]
 
 
 def test_thoughts_are_sealed_at_rest():
     store.keep_reasoning([ROW])
-    assert b"thought" not in bytes(KeptReasoning.objects.get().data)
+    assert b"thought" not in bytes(ReasoningState.objects.get().ciphertext)
 
 
 def test_thoughts_of_a_lost_encryption_key_are_left_out(settings: Any):
     store.keep_reasoning([ROW])
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
-    assert store.find_reasoning([Keys(ROW.turn, ROW.call)]) == []
+    assert store.find_reasoning([TurnKeys(ROW.turn, ROW.call)]) == []
 
 
 def test_old_thoughts_are_not_found_and_deleted(settings: Any):
     settings.REASONING_HOURS = 2
     store.keep_reasoning([ROW])
-    KeptReasoning.objects.update(created=timezone.now() - dt.timedelta(hours=3))
-    assert store.find_reasoning([Keys(ROW.turn, ROW.call)]) == []
-    assert KeptReasoning.objects.all().prune(dt.timedelta(hours=2)) == 1
+    ReasoningState.objects.update(created_at=timezone.now() - dt.timedelta(hours=3))
+    assert store.find_reasoning([TurnKeys(ROW.turn, ROW.call)]) == []
+    assert ReasoningState.objects.all().prune(dt.timedelta(hours=2)) == 1
 
 
 def test_nothing_is_kept_where_nothing_is_to_be(settings: Any):
     settings.REASONING_HOURS = 0
     store.keep_reasoning([ROW])
-    assert not KeptReasoning.objects.exists()
-    assert store.find_reasoning([Keys(ROW.turn, ROW.call)]) == []
+    assert not ReasoningState.objects.exists()
+    assert store.find_reasoning([TurnKeys(ROW.turn, ROW.call)]) == []

@@ -10,16 +10,16 @@ import pytest
 from django.utils import timezone
 
 from gateway import store
-from gateway.models import StoredResponse
-from gateway.relay.entry import Entry
-from gateway.relay.kept import Kept
+from gateway.models import StoredResponse as ResponseRow
+from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.store.retention import prune
 
 pytestmark = pytest.mark.django_db
 
 
-def kept(**changes: Any) -> Kept:
-    base = Kept(
+def kept(**changes: Any) -> StoredResponse:
+    base = StoredResponse(
         id="resp_1",
         owner="key:1",
         created_at=time.time(),
@@ -29,26 +29,31 @@ def kept(**changes: Any) -> Kept:
     return msgspec.structs.replace(base, **changes)
 
 
-def entry(**changes: Any) -> Entry:
-    return Entry(id="req_1", started_at=time.time(), **changes)
+def entry(**changes: Any) -> LogRecord:
+    return LogRecord(id="req_1", started_at=time.time(), **changes)
 
 
 def test_a_response_comes_with_the_log_and_is_read_again() -> None:
-    made = kept(earlier=b"[]", provider="p", maker="m", response=b'{"x":"' + b"y" * 5000 + b'"}')
-    store.write([entry(kept=made)])
+    made = kept(
+        previous_items=b"[]",
+        provider="p",
+        native_provider="m",
+        response=b'{"x":"' + b"y" * 5000 + b'"}',
+    )
+    store.write([entry(stored_response=made)])
     found = store.load_response("key:1", "resp_1")
     assert found is not None
-    assert msgspec.structs.replace(found, created_at=0, heard_at=0) == msgspec.structs.replace(
-        made, created_at=0, heard_at=0
+    assert msgspec.structs.replace(found, created_at=0, heartbeat_at=0) == msgspec.structs.replace(
+        made, created_at=0, heartbeat_at=0
     )
     assert abs(found.created_at - made.created_at) < 0.01
 
 
 def test_a_replay_of_the_journal_changes_nothing() -> None:
-    rows = [entry(kept=kept())]
+    rows = [entry(stored_response=kept())]
     store.write(rows)
     store.write(rows)
-    assert StoredResponse.objects.count() == 1
+    assert ResponseRow.objects.count() == 1
 
 
 def test_an_id_belongs_to_its_owner() -> None:
@@ -61,7 +66,7 @@ def test_an_id_belongs_to_its_owner() -> None:
 
 
 def test_an_id_that_an_upstream_uses_twice_is_the_newest() -> None:
-    store.write([entry(kept=kept()), entry(kept=kept(input=b'"second"'))])
+    store.write([entry(stored_response=kept()), entry(stored_response=kept(input=b'"second"'))])
     found = store.load_response("key:1", "resp_1")
     assert found is not None
     assert found.input == b'"second"'
@@ -69,7 +74,7 @@ def test_an_id_that_an_upstream_uses_twice_is_the_newest() -> None:
 
 def test_what_is_deleted_stays_deleted_whoever_still_writes() -> None:
     store.save_response(kept(deleted=True))
-    store.write([entry(kept=kept())])
+    store.write([entry(stored_response=kept())])
     found = store.load_response("key:1", "resp_1")
     assert found is not None
     assert found.deleted
@@ -101,27 +106,32 @@ def test_what_is_over_is_not_cancelled() -> None:
 
 def test_a_beat_is_a_sign_of_life() -> None:
     long_ago = time.time() - 1000
-    store.save_response(kept(status="in_progress", heard_at=long_ago))
+    store.save_response(kept(status="in_progress", heartbeat_at=long_ago))
     assert store.beat_responses([("key:1", "resp_1")]) == []
     found = store.load_response("key:1", "resp_1")
     assert found is not None
-    assert time.time() - found.heard_at < 60
+    assert time.time() - found.heartbeat_at < 60
 
 
 def test_old_ones_go_with_the_bodies() -> None:
     store.save_response(kept())
     store.save_response(kept(id="resp_old", created_at=time.time() - 400 * 86400))
     prune()
-    assert list(StoredResponse.objects.values_list("response_id", flat=True)) == ["resp_1"]
+    assert list(ResponseRow.objects.values_list("response_id", flat=True)) == ["resp_1"]
 
 
 def test_one_that_the_database_refuses_does_not_take_others_with_it() -> None:
     bad = kept(id="resp_bad", status="x" * 30 + "\0")
-    store.write([entry(kept=bad), Entry(id="req_2", started_at=time.time(), kept=kept())])
+    store.write(
+        [
+            entry(stored_response=bad),
+            LogRecord(id="req_2", started_at=time.time(), stored_response=kept()),
+        ]
+    )
     assert store.load_response("key:1", "resp_1") is not None
 
 
 def test_times_are_aware() -> None:
     store.save_response(kept())
-    made = StoredResponse.objects.get()
+    made = ResponseRow.objects.get()
     assert abs((timezone.now() - made.created_at).total_seconds()) < 5

@@ -25,7 +25,7 @@ STEPS = (
     StepDoc(
         name="Primary",
         strategy="weighted",
-        refuses=("images",),
+        excludes=("images",),
         first_token_s=20.0,
         targets=(
             TargetDoc(model="openai/gpt-5", weight=70),
@@ -34,8 +34,8 @@ STEPS = (
     ),
     StepDoc(
         name="Fallback",
-        on=("rate_limit", "context_length"),
-        able=True,
+        fallback_on=("rate_limit", "context_length"),
+        require_capabilities=True,
         max_context=1000,
         targets=(TargetDoc(model="openai/gpt-5", edits=({"op": "drop", "path": "seed"},)),),
     ),
@@ -144,7 +144,7 @@ def test_a_change_from_elsewhere_is_a_version_of_its_own() -> None:
     with pytest.raises(Conflict):
         save_route(document(), route=row, number=1, who="ada")
     saved(row)
-    assert [v.who for v in models.RouteVersion.objects.of(row)] == ["ada", "", "ada"]
+    assert [v.saved_by for v in models.RouteVersion.objects.of(row)] == ["ada", "", "ada"]
 
 
 def test_a_name_that_is_taken_is_refused_and_nothing_is_written() -> None:
@@ -172,11 +172,11 @@ def test_a_model_that_is_gone_can_not_be_saved() -> None:
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"on": ["bad"]}, "on `bad` is not one of"),
-        ({"takes": ["tools"], "refuses": ["tools"]}, "both"),
+        ({"fallback_on": ["bad"]}, "fallback_on `bad` is not one of"),
+        ({"requires": ["tools"], "excludes": ["tools"]}, "both"),
         ({"strategy": "best"}, "the strategy `best`"),
         ({"min_context": 10, "max_context": 5}, "fewest"),
-        ({"on": "timeout"}, "on must be a list"),
+        ({"fallback_on": "timeout"}, "fallback_on must be a list"),
     ],
 )
 def test_a_step_that_is_not_understood_is_left_out_with_its_targets(

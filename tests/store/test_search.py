@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 
 from gateway import store
-from gateway.models import RequestBody, RequestLog, RequestText, Unindexed
-from gateway.relay.entry import Bodies
+from gateway.models import RequestBody, RequestLog, RequestText, UnindexedRequest
+from gateway.relay.exchange.log_record import Bodies
 from gateway.store.words import MAX_CHARS, searchable
 from tests.store.factories import STARTED, asked, bodies, entry
 
@@ -155,7 +155,7 @@ def test_a_damaged_body_does_not_block_the_queue(caplog: pytest.LogCaptureFixtur
     store.write([asked("lost", id="bad", error="but known"), asked("kept", id="good")])
     RequestBody.objects.filter(log__request_id="bad").update(blob=b"\x78nonsense")
     assert store.index_pending() == 2
-    assert not Unindexed.objects.exists()
+    assert not UnindexedRequest.objects.exists()
     assert (found("kept"), found("known"), found("lost")) == (["good"], ["bad"], [])
     assert len(caplog.records) == 1
 
@@ -168,7 +168,7 @@ def test_indexing_goes_in_steps_and_ends() -> None:
 
 def test_nothing_is_indexed_twice() -> None:
     log(asked("hello", id="it"))
-    Unindexed.objects.create(log=RequestLog.objects.get())
+    UnindexedRequest.objects.create(log=RequestLog.objects.get())
     store.index_pending()
     assert found("hello") == ["it"]
     assert RequestText.objects.count() == 1

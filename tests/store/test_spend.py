@@ -13,10 +13,10 @@ import pytest
 from django.core.management import call_command
 
 from gateway import store
+from gateway.accounting.spend import as_csv, period, spend
 from gateway.models import ApiKey, Team
-from gateway.relay.entry import Entry
+from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.limits import UNITS
-from gateway.store.spend import as_csv, period, spend
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ def key(name: str, team: Team | None = None) -> ApiKey:
     return ApiKey.objects.create(name=name, prefix=f"sk-{name}", digest=name.encode(), team=team)
 
 
-def used(id: str, *, hour: int = 1, **values: Any) -> Entry:
+def used(id: str, *, hour: int = 1, **values: Any) -> LogRecord:
     given: dict[str, Any] = {
         "started_at": (DAY + dt.timedelta(hours=hour)).timestamp(),
         "provider": "openai",

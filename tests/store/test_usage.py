@@ -14,8 +14,8 @@ from django.core.management import call_command
 from django.db import connection, connections
 
 from gateway import store
-from gateway.models import PaceHour, RequestLog, TargetHour, UsageHour
-from gateway.relay.entry import Attempt, Entry
+from gateway.models import LatencyHour, RequestLog, TargetHour, UsageHour
+from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.store import usage
 from gateway.usage_querysets import Totals, bucket_of, quantile
 from tests.store.factories import STARTED, entry
@@ -31,7 +31,7 @@ def tried(provider: str = "openai", model: str = "gpt-5", **values: Any) -> Atte
     return Attempt(target=target, provider=provider, model=model, dialect="openai_chat", **values)
 
 
-def answered(id: str = "req_1", **values: Any) -> Entry:
+def answered(id: str = "req_1", **values: Any) -> LogRecord:
     given = {
         "provider": "openai",
         "model": "gpt-5",
@@ -53,7 +53,7 @@ def totals() -> Totals:
 
 def state() -> list[Any]:
     """All rows of the three tables."""
-    tables = (UsageHour, TargetHour, PaceHour)
+    tables = (UsageHour, TargetHour, LatencyHour)
     return [sorted(t.objects.values_list(*t.KEYS, *t.SUMS)) for t in tables]
 
 
@@ -121,31 +121,31 @@ def test_an_absurd_count_does_not_spoil_the_sum(tokens: int) -> None:
 
 def test_an_absurd_cost_counts_as_unknown() -> None:
     store.write([answered("absurd", cost_usd=Decimal("9e9")), answered("good")])
-    assert (totals().priced, totals().unpriced) == (1, 1)
+    assert (totals().priced_requests, totals().unpriced_requests) == (1, 1)
     assert totals().cost == Decimal("0.0000012345")
 
 
 def test_an_unknown_price_is_unknown_and_not_zero() -> None:
     store.write([answered(cost_usd=None)])
-    assert (totals().unpriced, totals().cost) == (1, None)
+    assert (totals().unpriced_requests, totals().cost) == (1, None)
 
 
 def test_a_request_that_failed_before_any_token_has_no_price_to_know() -> None:
     store.write([entry(outcome="error", provider="openai", model="gpt-5")])
-    assert (totals().unpriced, totals().cost, totals().errors) == (0, 0, 1)
+    assert (totals().unpriced_requests, totals().cost, totals().errors) == (0, 0, 1)
 
 
 def test_a_client_that_left_is_no_error() -> None:
     store.write([answered(outcome="client_closed"), answered("req_2", outcome="cut")])
-    assert (totals().closed, totals().errors) == (1, 1)
+    assert (totals().client_closed, totals().errors) == (1, 1)
 
 
 def test_a_try_that_failed_counts_against_its_own_target() -> None:
     failed = tried("anthropic", "claude", error_kind="overloaded", status=529)
     store.write([answered(attempts=[failed, tried(started_ms=300.0)])])
     assert TargetHour.objects.all().by_target() == {
-        ("anthropic", "claude"): {"tries": 1, "failed": 1, "answered": 0},
-        ("openai", "gpt-5"): {"tries": 1, "failed": 0, "answered": 1},
+        ("anthropic", "claude"): {"attempts": 1, "failures": 1, "successes": 0},
+        ("openai", "gpt-5"): {"attempts": 1, "failures": 0, "successes": 1},
     }
 
 
@@ -157,13 +157,13 @@ def test_a_target_that_was_skipped_was_not_tried() -> None:
 def test_what_the_client_did_wrong_is_no_fault_of_the_target() -> None:
     wrong = tried(error_kind="invalid_request", status=400)
     store.write([answered(outcome="error", attempts=[wrong])])
-    assert TargetHour.objects.get().failed == 0
+    assert TargetHour.objects.get().failures == 0
 
 
 def test_the_first_token_is_timed_from_the_try_that_answered() -> None:
     failed = tried("anthropic", "claude", error_kind="timeout")
     store.write([answered(first_token_ms=900.0, attempts=[failed, tried(started_ms=500.0)])])
-    histogram = PaceHour.objects.measured("first").by_target()
+    histogram = LatencyHour.objects.of_measure("first_token").by_target()
     assert histogram == {("openai", "gpt-5"): {bucket_of(400.0): 1}}
 
 
@@ -217,7 +217,7 @@ def test_every_time_has_a_bucket(ms: float) -> None:
 # Rebuilding
 
 
-def story() -> list[Entry]:
+def story() -> list[LogRecord]:
     draw, found = random.Random(3), []
     for n in range(200):
         failed = [tried("anthropic", "claude", error_kind="timeout")] if n % 7 == 0 else []
@@ -238,7 +238,7 @@ def test_a_rebuild_gives_what_the_writer_gave_and_is_idempotent() -> None:
     store.write(story())
     written = state()
     UsageHour.objects.all().delete()
-    TargetHour.objects.all().update(tries=99)
+    TargetHour.objects.all().update(attempts=99)
     for _ in range(2):
         usage.rebuild()
         assert state() == written
@@ -247,8 +247,8 @@ def test_a_rebuild_gives_what_the_writer_gave_and_is_idempotent() -> None:
 def test_a_check_is_a_call_of_its_target_but_no_request_and_no_pace() -> None:
     store.write([answered(), answered("check_1", key_id=0, key_prefix="check")])
     assert (totals().requests, totals().output_tokens) == (1, 40)
-    assert TargetHour.objects.get().tries == 2
-    assert sum(PaceHour.objects.measured("first").histogram().values()) == 1
+    assert TargetHour.objects.get().attempts == 2
+    assert sum(LatencyHour.objects.of_measure("first_token").histogram().values()) == 1
 
 
 def test_a_rebuild_misses_checks_too_where_they_were_pruned() -> None:

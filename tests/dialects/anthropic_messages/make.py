@@ -7,18 +7,18 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Request, Text, Turn
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages import DIALECT
-from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.framing.sse import Decoder, Frame
 
 USER = {"role": "user", "content": "hi"}
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PDF = "JVBERi0xLjQK"
-ASKED = Turn(role="user", parts=(Text(text="hi", at="messages[0]"),), at="messages[0]")
+ASKED = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
 EVERY_EFFORT = ("low", "medium", "high", "xhigh", "max")
 
 
@@ -92,7 +92,7 @@ def traits(**flags: Any) -> Traits:
     return Traits(**{**able, **flags})
 
 
-def render(request: Request | dict[str, Any], **flags: Any) -> Rendered:
+def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
     """What goes to a target with these traits."""
     wanted = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(wanted, traits(**flags))
@@ -103,7 +103,7 @@ def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, s
     return [(item.path, item.action) for item in report]
 
 
-def lost(rendered: Rendered) -> list[tuple[str, str]]:
+def lost(rendered: RenderedRequest) -> list[tuple[str, str]]:
     """What was reported but for the limit that every request without one gets."""
     return [item for item in told(rendered.report) if item != ("max_tokens", "defaulted")]
 
@@ -148,23 +148,23 @@ def ending(reason: str | None = "end_turn", **fields: Any) -> Frame:
 OVER = frame("message_stop")
 
 
-def events(*frames: Frame, rendered: Rendered | None = None, **flags: Any) -> list[Event]:
+def events(*frames: Frame, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
     """The canonical events of a stream that ends after these frames; always grammatical."""
     parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
     out = [event for item in frames for event in parser.feed(item)]
     out += parser.close()
-    check(out)
+    check_stream(out)
     return out
 
 
-def answer(*frames: Frame, rendered: Rendered | None = None, **flags: Any) -> Response:
+def answer(*frames: Frame, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """The whole answer of a stream."""
-    return fold(events(*frames, rendered=rendered, **flags))
+    return fold_events(events(*frames, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> Exchange:
+def exchange(**fields: Any) -> ResponseContext:
     """What a renderer knows beside the answer."""
-    return Exchange(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
+    return ResponseContext(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
 
 
 def printed(stream: list[Event], **fields: Any) -> bytes:

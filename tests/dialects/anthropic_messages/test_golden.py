@@ -14,7 +14,7 @@ from gateway.canon.events import (
     Delta,
     End,
     Event,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
@@ -34,7 +34,7 @@ from gateway.canon.request import (
     Turn,
 )
 from gateway.canon.response import Finish, Usage
-from gateway.canon.signature import unwrap
+from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.make import PNG, lost, shown, told
@@ -51,12 +51,12 @@ def case(number: str) -> dict[str, Any]:
 
 def asked(words: str, at: str) -> Turn:
     """A user's turn of one text."""
-    return Turn(role="user", parts=(Text(text=words, at=at),), at=at)
+    return Turn(role="user", parts=(Text(text=words, path=at),), path=at)
 
 
 def said(*parts: Any, at: str = "") -> Turn:
     """An assistant's turn."""
-    return Turn(role="assistant", parts=parts, at=at)
+    return Turn(role="assistant", parts=parts, path=at)
 
 
 def given(*results: ToolResult) -> Turn:
@@ -67,13 +67,13 @@ def given(*results: ToolResult) -> Turn:
 CUSTOM = Request(
     model="gw",
     max_output=500,
-    instructions=(Text(text="i", at="instructions"),),
+    instructions=(Text(text="i", path="instructions"),),
     turns=(
         asked("patch it", "input[0]"),
         said(
-            ToolCall(id="call_7", name="apply_patch", raw="*** Begin", custom=True, at="input[1]")
+            ToolCall(id="call_7", name="apply_patch", raw="*** Begin", custom=True, path="input[1]")
         ),
-        given(ToolResult(id="call_7", parts=(Text(text="Done"),), custom=True, at="input[2]")),
+        given(ToolResult(id="call_7", parts=(Text(text="Done"),), custom=True, path="input[2]")),
     ),
     tools=(
         Tool(
@@ -81,7 +81,7 @@ CUSTOM = Request(
             kind="custom",
             description="Edit files",
             format={"type": "grammar", "syntax": "lark", "definition": "start: /.+/"},
-            at="tools[0]",
+            path="tools[0]",
         ),
     ),
     tool_choice=ToolChoice(mode="named", names=("apply_patch",)),
@@ -90,11 +90,11 @@ OLLAMA = Request(
     model="gw-claude",
     stream=True,
     max_output=100,
-    instructions=(Text(text="s", at="messages[0]"),),
+    instructions=(Text(text="s", path="messages[0]"),),
     turns=(
-        Turn(role="user", parts=(Text(text="q"), Image(data=PNG)), at="messages[1]"),
+        Turn(role="user", parts=(Text(text="q"), Image(data=PNG)), path="messages[1]"),
         said(
-            Reasoning(text="hmm", at="messages[2].thinking"),
+            Reasoning(text="hmm", path="messages[2].thinking"),
             ToolCall(id="call_2_0", name="f", arguments={"a": 1}),
             ToolCall(id="call_2_1", name="f", arguments={"a": 2}),
         ),
@@ -113,7 +113,7 @@ OLLAMA = Request(
     sampling=Sampling(temperature=0.5),
     thinking=Thinking(effort="high"),
     extra={"ollama": {"options.num_ctx": 8192, "keep_alive": "5m"}},
-    at={"temperature": "options.temperature"},
+    client_paths={"temperature": "options.temperature"},
 )
 COMPLETION = Request(
     model="gw-claude",
@@ -125,7 +125,7 @@ COMPLETION = Request(
 RESUMED = Request(
     model="gw",
     max_output=100,
-    instructions=(Text(text="new", at="instructions"),),
+    instructions=(Text(text="new", path="instructions"),),
     turns=(asked("hello", ""), said(Text(text="hi")), asked("and now?", "input")),
     meta=Meta(store=None),
     extra={"openai_responses": {"truncation": "auto"}},
@@ -150,7 +150,7 @@ def test_a_golden_request_is_rendered(number: str, request_: Request):
 def thought(words: str, state: Signature) -> tuple[Event, ...]:
     """The events of a thought."""
     said_words = (Delta(words),) if words else ()
-    return (BlockStart(kind="reasoning"), *said_words, Signed(state), BlockEnd())
+    return (BlockStart(kind="reasoning"), *said_words, SignatureDelta(state), BlockEnd())
 
 
 def call(call_id: str, name: str, arguments: str = "") -> tuple[Event, ...]:
@@ -163,7 +163,7 @@ DEEPSEEK = (
     BlockStart(kind="reasoning"),
     Delta("Let me"),
     Delta(" think"),
-    Signed(Signature(provider="deepseek", model="up", kind="text")),
+    SignatureDelta(Signature(provider="deepseek", model="up", kind="text")),
     BlockEnd(),
     BlockStart(kind="text"),
     Delta("42"),
@@ -197,7 +197,7 @@ RESPONSES = (
             model="gw-x",
             kind="encrypted_content",
             value="ENC",
-            item="rs_9",
+            item_id="rs_9",
         ),
     ),
     *call("call_9", "Bash", '{"command":"ls"}'),
@@ -220,7 +220,7 @@ def _readable(value: Any) -> Any:
     """The value with the gateway's tokens taken apart."""
     match value:
         case str():
-            return unwrap(value) or value
+            return unwrap_signature(value) or value
         case dict():
             return {key: _readable(item) for key, item in value.items()}
         case list() | tuple():

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold, unfold
+from gateway.canon.fold import check_stream, fold_events, unfold_response
 from gateway.canon.request import (
-    Cache,
+    CacheBreakpoint,
     Citation,
     Document,
     Image,
@@ -30,10 +30,10 @@ from gateway.canon.request import (
     without_paths,
 )
 from gateway.canon.response import Finish, Response, Usage
-from gateway.canon.signature import unwrap
+from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
-from gateway.dialects.anthropic_messages.names import SEARCH_RESULT
-from gateway.dialects.base import Rendered
+from gateway.dialects.anthropic_messages.names import SEARCH_RESULT_MEDIA_TYPE
+from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Decoder
 from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, printed, traits
 
@@ -45,7 +45,7 @@ words = st.text('ab <"\\\n€😀', min_size=1, max_size=6).filter(lambda w: not
 ids = st.text("abc_-1", min_size=1, max_size=5)
 json_values = st.none() | st.booleans() | st.integers(-9, 9) | words
 objects = st.dictionaries(words, json_values, max_size=2)
-caches = st.none() | st.builds(Cache, st.sampled_from([None, "5m", "1h"]))
+caches = st.none() | st.builds(CacheBreakpoint, st.sampled_from([None, "5m", "1h"]))
 own_citations = st.builds(
     lambda quote: Citation(
         quote=quote,
@@ -77,7 +77,7 @@ documents = st.one_of(
     st.builds(
         Document,
         parts=st.lists(texts, min_size=1, max_size=2).map(tuple),
-        media_type=st.just(SEARCH_RESULT),
+        media_type=st.just(SEARCH_RESULT_MEDIA_TYPE),
         title=words,
         context=words,
     ),
@@ -275,7 +275,7 @@ def answers(draw: st.DrawFn) -> Response:
     return Response(id="msg_1", model="gw-x", parts=parts, finish=finish, usage=draw(usages))
 
 
-FREE = Rendered(body={}, custom=frozenset({"free"}))
+FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
 
 
 def _seen(response: Response) -> Response:
@@ -288,7 +288,7 @@ def _seen(response: Response) -> Response:
 def _unwrapped(part: Part) -> Part:
     if not isinstance(part, Reasoning) or part.signature is None:
         return part
-    return replace(part, signature=unwrap(part.signature.value) or part.signature)
+    return replace(part, signature=unwrap_signature(part.signature.value) or part.signature)
 
 
 @given(answers())
@@ -303,7 +303,7 @@ def test_an_answer_is_read_as_it_was_meant(response: Response):
 def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
     response: Response, data: st.DataObject
 ):
-    out = printed(_split(unfold(response), data))
+    out = printed(_split(unfold_response(response), data))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(out)), max_size=6)))
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(ABLE, FREE)
@@ -312,8 +312,8 @@ def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
         for frame in decoder.feed(out[begin:end]):
             events += parser.feed(frame)
     events += parser.close()
-    check(events)
-    assert _seen(fold(events)) == _seen(response)
+    check_stream(events)
+    assert _seen(fold_events(events)) == _seen(response)
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:

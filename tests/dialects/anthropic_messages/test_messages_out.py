@@ -10,7 +10,7 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
     Audio,
-    Cache,
+    CacheBreakpoint,
     Document,
     Image,
     Native,
@@ -46,14 +46,14 @@ OWN = {"provider": "acme", "model": "acme-1"}
 def turns(*parts: tuple[str, tuple[Part, ...]]) -> tuple[Turn, ...]:
     """Turns of these roles and parts, each with its place."""
     return tuple(
-        Turn(role=role, parts=held, at=f"messages[{i}]")  # type: ignore[arg-type]
+        Turn(role=role, parts=held, path=f"messages[{i}]")  # type: ignore[arg-type]
         for i, (role, held) in enumerate(parts)
     )
 
 
 def words(*said_words: str) -> tuple[Text, ...]:
     """Texts."""
-    return tuple(Text(text=word, at="t") for word in said_words)
+    return tuple(Text(text=word, path="t") for word in said_words)
 
 
 def block_of(part: Part, **flags: Any) -> Any:
@@ -112,7 +112,7 @@ def test_an_empty_text_is_left_out_and_reported(empty: str):
 
 
 def test_names_of_messages_are_reported():
-    turn = Turn(role="user", parts=words("a"), name="bob", at="messages[0]")
+    turn = Turn(role="user", parts=words("a"), name="bob", path="messages[0]")
     assert lost(render(asked(turns=(turn,)))) == [("messages[0].name", "dropped")]
 
 
@@ -246,13 +246,13 @@ def test_a_document_is_sent(part: Document, source: dict[str, Any]):
 @pytest.mark.parametrize(
     "part",
     [
-        Audio(data="AAAA", format="wav", at="p"),
-        Image(data="AAAA", media_type="image/tiff", at="p"),
-        Image(file_id="file-1", at="p"),
-        Image(url="ftp://x", at="p"),
-        Document(file_id="file-1", at="p"),
-        Document(data="AAAA", media_type="application/msword", at="p"),
-        Document(data="%%%", media_type="text/plain", at="p"),
+        Audio(data="AAAA", format="wav", path="p"),
+        Image(data="AAAA", media_type="image/tiff", path="p"),
+        Image(file_id="file-1", path="p"),
+        Image(url="ftp://x", path="p"),
+        Document(file_id="file-1", path="p"),
+        Document(data="AAAA", media_type="application/msword", path="p"),
+        Document(data="%%%", media_type="text/plain", path="p"),
     ],
     ids=["audio", "tiff", "image by id", "ftp", "document by id", "word", "no base64"],
 )
@@ -266,9 +266,9 @@ def test_what_can_not_be_sent_is_refused_by_name(part: Part):
 @pytest.mark.parametrize(
     ("part", "flags"),
     [
-        (Image(data=PNG, at="p"), {"images": False}),
-        (Image(url="https://x", at="p"), {"image_urls": False}),
-        (Document(data=PDF, at="p"), {"pdf": False}),
+        (Image(data=PNG, path="p"), {"images": False}),
+        (Image(url="https://x", path="p"), {"image_urls": False}),
+        (Document(data=PDF, path="p"), {"pdf": False}),
     ],
     ids=["no images", "no URLs", "no documents"],
 )
@@ -282,7 +282,7 @@ def test_media_that_the_model_does_not_take_leave_a_note(part: Part, flags: dict
 def test_the_detail_of_an_image_is_reported_if_it_asks_for_something(
     detail: str | None, *, reported: bool
 ):
-    image = Image(data=PNG, detail=detail, at="p")
+    image = Image(data=PNG, detail=detail, path="p")
     rendered = render(asked(turns=turns(("user", (image,)))))
     assert bool(lost(rendered)) is reported
 
@@ -295,7 +295,7 @@ def test_a_clients_own_file_ids_are_sent_with_their_beta():
 
 
 def test_arguments_that_are_no_object_are_sent_raw():
-    call = ToolCall(id="c", name="f", raw='{"half":', at="p")
+    call = ToolCall(id="c", name="f", raw='{"half":', path="p")
     held = turns(("user", words("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),)))
     rendered = render(asked(turns=held))
     assert rendered.body["messages"][1]["content"][0]["input"] == {"_raw": '{"half":'}
@@ -310,13 +310,13 @@ def test_a_free_text_call_becomes_one_string():
 
 
 def test_ids_and_names_are_made_legal_alike_on_call_and_result():
-    call = ToolCall(id="call:1.x", name="a.b", arguments={}, at="p")
+    call = ToolCall(id="call:1.x", name="a.b", arguments={}, path="p")
     back = ToolResult(id="call:1.x")
     held = turns(("user", words("a")), ("assistant", (call,)), ("user", (back,)))
     rendered = render(asked(turns=held))
     assert rendered.body["messages"][1]["content"][0]["id"] == "call_1_x"
     assert rendered.body["messages"][2]["content"][0]["tool_use_id"] == "call_1_x"
-    assert rendered.names == {"a_b": "a.b"}
+    assert rendered.client_names == {"a_b": "a.b"}
     assert ("p.id", "approximated") in lost(rendered)
 
 
@@ -345,7 +345,7 @@ def test_a_result_may_hold_images_and_an_empty_one_has_no_content():
 
 def test_a_refusal_in_the_history_is_text():
     held = turns(
-        ("user", words("a")), ("assistant", (Refusal(text="no", at="p"),)), ("user", words("b"))
+        ("user", words("a")), ("assistant", (Refusal(text="no", path="p"),)), ("user", words("b"))
     )
     rendered = render(asked(turns=held))
     assert rendered.body["messages"][1] == assistant(text("no"))
@@ -353,7 +353,7 @@ def test_a_refusal_in_the_history_is_text():
 
 
 def test_parts_of_other_dialects_are_reported():
-    part = Native(dialect="gemini", data={"type": "video"}, at="p")
+    part = Native(dialect="gemini", data={"type": "video"}, path="p")
     rendered = render(asked(turns=turns(("user", (*words("a"), part)))))
     assert lost(rendered) == [("p", "dropped")]
 
@@ -372,7 +372,7 @@ def test_media_of_an_assistant_are_reported():
 
 def thought(signature: Signature | None, **fields: Any) -> tuple[Turn, ...]:
     """A history whose assistant had a thought."""
-    part = Reasoning(text="t", signature=signature, at="p", **fields)
+    part = Reasoning(text="t", signature=signature, path="p", **fields)
     return turns(("user", words("a")), ("assistant", (part, *words("b"))), ("user", words("c")))
 
 
@@ -415,7 +415,7 @@ def test_a_provider_that_demands_thoughts_gets_another_models():
 
 def marked(count: int) -> tuple[Turn, ...]:
     """A user turn of texts that each carry a mark."""
-    parts = tuple(Text(text=str(i), cache=Cache("1h"), at="t") for i in range(count))
+    parts = tuple(Text(text=str(i), cache=CacheBreakpoint("1h"), path="t") for i in range(count))
     return turns(("user", parts))
 
 
@@ -432,16 +432,21 @@ def test_only_the_last_four_marks_are_sent():
 
 
 def test_a_mark_on_the_whole_request_takes_one_of_the_four():
-    rendered = render(asked(turns=marked(4), cache=Cache()))
+    rendered = render(asked(turns=marked(4), cache=CacheBreakpoint()))
     have = ["cache_control" in block for block in rendered.body["messages"][0]["content"]]
     assert (have.count(True), rendered.body["cache_control"]) == (3, {"type": "ephemeral"})
 
 
 def test_marks_that_the_target_does_not_take_are_reported_once():
-    rendered = render(asked(turns=marked(2), cache=Cache()), cache="implicit")
+    rendered = render(asked(turns=marked(2), cache=CacheBreakpoint()), cache="implicit")
     assert all("cache_control" not in block for block in rendered.body["messages"][0]["content"])
     assert lost(rendered) == [("cache_control", "dropped")]
 
 
 def test_the_asked_turn_is_plain():
     assert render(asked(turns=(ASKED,))).body["messages"] == [user(text("hi"))]
+
+
+def test_the_upstreams_name_of_the_model_is_sent():
+    assert render(asked()).body["model"] == "acme-1"
+    assert render(asked(), model="").body["model"] == "gw"

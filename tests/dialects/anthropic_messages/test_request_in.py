@@ -8,7 +8,7 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
-    Cache,
+    CacheBreakpoint,
     Document,
     Image,
     Native,
@@ -21,7 +21,7 @@ from gateway.canon.request import (
     ToolChoice,
     ToolResult,
 )
-from gateway.canon.signature import wrap
+from gateway.canon.signature import wrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from tests.dialects.anthropic_messages.make import (
     PDF,
@@ -47,7 +47,7 @@ def part_of(block: dict[str, Any]) -> Any:
 def test_the_plainest_request_is_read():
     request = parse(body())
     assert (request.model, request.max_output, request.stream) == ("gw", 100, False)
-    assert request.turns[0].parts == (Text(text="hi", at="messages[0]"),)
+    assert request.turns[0].parts == (Text(text="hi", path="messages[0]"),)
     assert request.extra == {}
 
 
@@ -106,7 +106,7 @@ def test_the_caller_that_every_ordinary_call_has_is_no_loss():
 def test_an_image_is_read_from_each_source(source: dict[str, Any], fields: dict[str, str]):
     image = part_of({"type": "image", "source": source})
     told = "image/png" if "data" in fields else None
-    assert image == Image(**fields, media_type=told, at="messages[0].content[0]")
+    assert image == Image(**fields, media_type=told, path="messages[0].content[0]")
 
 
 @pytest.mark.parametrize("told", [None, "image/jpeg"], ids=["absent", "contradicting"])
@@ -130,11 +130,11 @@ def test_the_media_type_is_what_the_bytes_show(told: str | None):
         ({"type": "file", "file_id": "f"}, {"file_id": "f"}),
         (
             {"type": "content", "content": "a"},
-            {"parts": (Text(text="a", at="messages[0].content[0].source.content"),)},
+            {"parts": (Text(text="a", path="messages[0].content[0].source.content"),)},
         ),
         (
             {"type": "content", "content": [text("a")]},
-            {"parts": (Text(text="a", at="messages[0].content[0].source.content[0]"),)},
+            {"parts": (Text(text="a", path="messages[0].content[0].source.content[0]"),)},
         ),
     ],
     ids=["pdf", "text", "url", "file", "content string", "content blocks"],
@@ -153,8 +153,8 @@ def test_a_document_is_read_from_each_source(source: dict[str, Any], fields: dic
         title="t",
         context="c",
         citations=True,
-        cache=Cache("1h"),
-        at="messages[0].content[0]",
+        cache=CacheBreakpoint("1h"),
+        path="messages[0].content[0]",
     )
 
 
@@ -184,7 +184,7 @@ def test_a_search_result_is_a_document_that_others_can_read_too():
     ids=lambda block: block["type"],
 )
 def test_a_block_that_only_this_dialect_knows_stays_as_it_is(block: dict[str, Any]):
-    expected = Native(dialect="anthropic_messages", data=block, at="messages[0].content[0]")
+    expected = Native(dialect="anthropic_messages", data=block, path="messages[0].content[0]")
     assert part_of(block) == expected
 
 
@@ -206,10 +206,10 @@ def test_citations_of_a_text_stay_as_they_are_and_say_what_others_need():
 
 def test_a_gateway_token_becomes_the_state_it_stands_for():
     state = Signature(provider="deepseek", model="d", kind="text", value="v")
-    block = {"type": "thinking", "thinking": "t", "signature": wrap(state)}
+    block = {"type": "thinking", "thinking": "t", "signature": wrap_signature(state)}
     request = parse(said(USER, assistant(block)))
     at = "messages[1].content[0]"
-    assert request.turns[1].parts == (Reasoning(text="t", signature=state, at=at),)
+    assert request.turns[1].parts == (Reasoning(text="t", signature=state, path=at),)
 
 
 @pytest.mark.parametrize(
@@ -250,25 +250,25 @@ def test_calls_and_results_are_read_with_their_nested_places():
             id="c1",
             name="f",
             arguments={"a": 1},
-            cache=Cache(),
-            at="messages[1].content[0]",
+            cache=CacheBreakpoint(),
+            path="messages[1].content[0]",
         ),
     )
     assert request.turns[2].parts == (
         ToolResult(
             id="c1",
-            parts=(Text(text="x", at="messages[2].content[0].content[0]"),),
+            parts=(Text(text="x", path="messages[2].content[0].content[0]"),),
             is_error=False,
-            at="messages[2].content[0]",
+            path="messages[2].content[0]",
         ),
-        ToolResult(id="c2", at="messages[2].content[1]"),
+        ToolResult(id="c2", path="messages[2].content[1]"),
     )
 
 
 def test_a_system_message_among_the_others_keeps_its_own_effort():
     late = {"role": "system", "content": "env", "output_config": {"effort": "low"}}
     turn = parse(said(USER, late)).turns[1]
-    assert (turn.role, turn.effort, turn.at) == ("system", "low", "messages[1]")
+    assert (turn.role, turn.effort, turn.path) == ("system", "low", "messages[1]")
 
 
 def test_deep_nesting_of_results_does_not_nest_our_calls():
@@ -364,19 +364,19 @@ def test_tools_are_read_with_all_their_fields():
             schema={"type": "object", "properties": {}},
             strict=True,
             defer=True,
-            cache=Cache(),
+            cache=CacheBreakpoint(),
             dialect="anthropic_messages",
             extra={"input_examples": [{}]},
-            at="tools[0]",
+            path="tools[0]",
         ),
         Tool(
             name="web_search",
             kind="server",
             dialect="anthropic_messages",
             native={"type": "web_search_20260318", "name": "web_search", "max_uses": 3},
-            at="tools[1]",
+            path="tools[1]",
         ),
-        Tool(name="bare", at="tools[2]"),
+        Tool(name="bare", path="tools[2]"),
     )
 
 
@@ -394,7 +394,7 @@ def test_tools_are_read_with_all_their_fields():
 def test_the_schema_of_the_answer_is_read_from_either_field(fields: dict[str, Any], path: str):
     request = parse(body(**fields))
     assert (request.output.format, request.output.schema) == ("schema", {})
-    assert request.path("schema") == f"{path}.schema"
+    assert request.client_path("schema") == f"{path}.schema"
 
 
 def test_the_session_of_claude_code_is_found_in_its_user_id():

@@ -35,7 +35,7 @@ from tests.dialects.anthropic_messages.make import (
     tool,
 )
 
-F = Tool(name="f", schema={"type": "object", "properties": {}}, at="tools[0]")
+F = Tool(name="f", schema={"type": "object", "properties": {}}, path="tools[0]")
 
 
 # --- the limit -------------------------------------------------------------------------
@@ -58,6 +58,24 @@ def test_the_limit_is_always_sent(
     rendered = render(asked(max_output=wanted), **flags)
     assert rendered.body["max_tokens"] == sent
     assert [(item.path, item.action) for item in rendered.report] == reported
+
+
+@pytest.mark.parametrize(
+    ("stream", "tools", "flags", "sent"),
+    [
+        (True, (F,), {}, 32_000),
+        (True, (), {}, 8192),
+        (False, (F,), {}, 8192),
+        (True, (F,), {"max_output": 8192}, 8192),
+        (True, (F,), {"agent_max_output": 100}, 100),
+    ],
+    ids=["agent", "no tools", "whole", "small model", "route default"],
+)
+def test_an_agents_turn_has_room_for_long_calls(
+    stream: bool, tools: tuple[Tool, ...], flags: dict[str, Any], sent: int
+):
+    request = asked(max_output=None, stream=stream, tools=tools)
+    assert render(request, **flags).body["max_tokens"] == sent
 
 
 # --- sampling --------------------------------------------------------------------------
@@ -193,7 +211,7 @@ def test_a_choice_without_tools_is_left_out():
 
 @pytest.mark.parametrize(("required", "kind"), [(True, "any"), (False, "auto")])
 def test_a_subset_of_the_tools_is_sent_alone(kind: str, *, required: bool):
-    tools = (F, Tool(name="g", at="tools[1]"))
+    tools = (F, Tool(name="g", path="tools[1]"))
     choice = ToolChoice(mode="allowed", names=("g",), required=required)
     rendered = render(asked(tools=tools, tool_choice=choice))
     assert [item["name"] for item in rendered.body["tools"]] == ["g"]
@@ -229,14 +247,16 @@ def test_parallel_calls_stay_on_where_they_can_not_be_switched_off():
     ids=["responses grammar", "chat grammar", "text", "none"],
 )
 def test_a_free_text_tool_is_a_function_with_one_string(form: Any, path: str):
-    custom = Tool(name="apply_patch", kind="custom", description="Edit", format=form, at="tools[0]")
+    custom = Tool(
+        name="apply_patch", kind="custom", description="Edit", format=form, path="tools[0]"
+    )
     rendered = render(asked(tools=(custom,)))
     (sent,) = rendered.body["tools"]
     assert sent["input_schema"]["required"] == ["input"]
     assert sent["description"].startswith("Edit")
     grammatical = "\n\nThe input must match this lark grammar:\nstart: /.+/" in sent["description"]
     assert grammatical is (path == "tools[0].format")
-    assert rendered.custom == {"apply_patch"}
+    assert rendered.custom_tools == {"apply_patch"}
     assert lost(rendered) == [(path, "approximated")]
 
 
@@ -246,15 +266,17 @@ def test_a_tool_without_a_schema_gets_an_empty_one():
 
 
 def test_the_root_of_a_schema_becomes_an_object():
-    schema = {"anyOf": [{"type": "object"}], "description": "d"}
-    rendered = render(asked(tools=(Tool(name="f", schema=schema, at="tools[0]"),)))
-    assert rendered.body["tools"][0]["input_schema"] == {"type": "object", "description": "d"}
+    tool = Tool(
+        name="f", schema={"anyOf": [{"type": "object"}], "description": "d"}, path="tools[0]"
+    )
+    rendered = render(asked(tools=(tool,)))
+    assert rendered.body["tools"][0]["input_schema"] == (F.schema or {}) | {"description": "d"}
     assert lost(rendered) == [("tools[0]", "approximated")]
 
 
 def test_a_strict_tool_stays_strict_where_its_schema_can_be_enforced():
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
-    strict = Tool(name="f", schema=schema, strict=True, at="tools[0]")
+    strict = Tool(name="f", schema=schema, strict=True, path="tools[0]")
     rendered = render(asked(tools=(strict,)))
     (sent,) = rendered.body["tools"]
     assert sent["strict"] is True
@@ -274,7 +296,7 @@ def test_a_strict_tool_stays_strict_where_its_schema_can_be_enforced():
 def test_a_strict_tool_that_can_not_be_enforced_keeps_its_schema(
     schema: dict[str, Any], flags: dict[str, bool], action: str
 ):
-    strict = Tool(name="f", schema=schema, strict=True, at="tools[0]")
+    strict = Tool(name="f", schema=schema, strict=True, path="tools[0]")
     rendered = render(asked(tools=(strict,)), **flags)
     assert rendered.body["tools"] == [{"name": "f", "input_schema": schema}]
     assert lost(rendered) == [("tools[0].strict", action)]
@@ -287,7 +309,7 @@ def test_own_server_tools_are_sent_and_others_reported():
         kind="server",
         dialect="openai_responses",
         native={"type": "file_search"},
-        at="tools[0]",
+        path="tools[0]",
     )
     assert render(body(tools=[own])).body["tools"] == [own]
     rendered = render(asked(tools=(theirs,)))
@@ -313,7 +335,7 @@ def test_own_server_tools_are_sent_and_others_reported():
     ids=["chat", "responses"],
 )
 def test_another_dialects_web_search_is_anthropics(native: dict[str, Any]):
-    search = Tool(name="web_search", kind="server", dialect="x", native=native, at="p")
+    search = Tool(name="web_search", kind="server", dialect="x", native=native, path="p")
     rendered = render(asked(tools=(search,)), web_search="web_search_20260318")
     assert rendered.body["tools"] == [
         {
@@ -328,7 +350,7 @@ def test_another_dialects_web_search_is_anthropics(native: dict[str, Any]):
 
 def test_the_domains_of_a_web_search_are_kept():
     native = {"type": "web_search", "filters": {"allowed_domains": ["example.com"]}}
-    search = Tool(name="web_search", kind="server", dialect="x", native=native, at="p")
+    search = Tool(name="web_search", kind="server", dialect="x", native=native, path="p")
     rendered = render(asked(tools=(search,)), web_search="web_search_20260318")
     assert rendered.body["tools"][0]["allowed_domains"] == ["example.com"]
 
@@ -343,14 +365,14 @@ def test_names_that_are_illegal_or_too_long_are_mapped_back():
     rendered = render(asked(tools=(Tool(name="a.b"), Tool(name=long))))
     short, shortened = (item["name"] for item in rendered.body["tools"])
     assert (short, len(shortened)) == ("a_b", 64)
-    assert rendered.names == {"a_b": "a.b", shortened: long}
+    assert rendered.client_names == {"a_b": "a.b", shortened: long}
 
 
 def test_calls_in_the_history_get_their_tools_named_where_none_are_offered():
     held = (
         ASKED,
-        Turn(role="assistant", parts=(ToolCall(id="c", name="f", arguments={}),), at="m"),
-        Turn(role="user", parts=(ToolResult(id="c"),), at="m"),
+        Turn(role="assistant", parts=(ToolCall(id="c", name="f", arguments={}),), path="m"),
+        Turn(role="user", parts=(ToolResult(id="c"),), path="m"),
     )
     rendered = render(asked(turns=held))
     assert [item["name"] for item in rendered.body["tools"]] == ["f"]
@@ -503,7 +525,7 @@ def test_a_budget_leaves_room_for_an_answer(
     "fields",
     [
         {"tools": (F,), "tool_choice": ToolChoice(mode="any")},
-        {"turns": (ASKED, Turn(role="assistant", parts=(Text(text="x"),), at="m"))},
+        {"turns": (ASKED, Turn(role="assistant", parts=(Text(text="x"),), path="m"))},
     ],
     ids=["forced tool", "prefill"],
 )
@@ -675,8 +697,3 @@ def test_the_request_is_not_changed_and_the_same_every_time():
     request = parse(said(USER, assistant(text("a")), USER, system="S", tools=[tool()]))
     first = render(request)
     assert render(request) == first
-
-
-def test_the_upstreams_name_of_the_model_is_sent():
-    assert render(asked()).body["model"] == "acme-1"
-    assert render(asked(), model="").body["model"] == "gw"

@@ -18,9 +18,9 @@ from gateway.canon.request import (
     ToolCall,
 )
 from gateway.canon.response import Finish, Response, Usage
-from gateway.canon.signature import recovered, unwrap
+from gateway.canon.signature import recover_reasoning_text, unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from tests.dialects.anthropic_messages.make import exchange, told, traits
 
 WHOLE = {
@@ -35,7 +35,7 @@ WHOLE = {
 }
 
 
-def read(rendered: Rendered | None = None, **fields: Any) -> Response:
+def read(rendered: RenderedRequest | None = None, **fields: Any) -> Response:
     """The canonical answer of a body that differs by these fields."""
     return DIALECT.provider.parse_response({**WHOLE, **fields}, traits(), rendered)
 
@@ -94,7 +94,7 @@ def test_all_blocks_are_read():
     ids=["object", "string", "other field", "no JSON", "null"],
 )
 def test_a_free_text_tool_gets_its_text_back(given: Any, expected: str):
-    rendered = Rendered(body={}, names={"f": "a.b"}, custom=frozenset({"f"}))
+    rendered = RenderedRequest(body={}, client_names={"f": "a.b"}, custom_tools=frozenset({"f"}))
     block = {"type": "tool_use", "id": "c", "name": "f", "input": given}
     call = ToolCall(id="c", name="a.b", raw=expected, custom=True)
     assert read(rendered, content=[block]).parts == (call,)
@@ -164,13 +164,15 @@ def test_thoughts_carry_a_token_and_are_hidden_on_request():
     part = Reasoning(text="hm", signature=state)
     body, _ = shown(part)
     (block,) = body["content"]
-    assert (block["thinking"], unwrap(block["signature"])) == ("hm", state)
-    hidden, _ = DIALECT.client.render_response(Response(parts=(part,)), exchange(thinking="none"))
+    assert (block["thinking"], unwrap_signature(block["signature"])) == ("hm", state)
+    hidden, _ = DIALECT.client.render_response(
+        Response(parts=(part,)), exchange(reasoning_display="none")
+    )
     assert hidden["content"][0]["thinking"] == ""
-    told = unwrap(hidden["content"][0]["signature"])
+    told = unwrap_signature(hidden["content"][0]["signature"])
     # The words travel unseen: their maker wants them back as they were.
     assert told is not None
-    assert recovered("", told) == ("hm", state)
+    assert recover_reasoning_text("", told) == ("hm", state)
 
 
 def test_arguments_that_are_no_object_are_shown_raw():

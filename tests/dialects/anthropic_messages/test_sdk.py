@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Failed, Start
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import (
-    Cache,
+    CacheBreakpoint,
     Citation,
     Document,
     Image,
@@ -104,7 +104,7 @@ def test_the_sdk_reads_a_whole_answer():
 def test_the_sdk_gathers_the_same_message_from_a_stream_as_from_the_whole_answer():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
     unary = client(lambda _: httpx2.Response(200, json=body)).messages.create(**ASK)
-    with streaming(printed(unfold(WHOLE))).messages.stream(**ASK) as stream:
+    with streaming(printed(unfold_response(WHOLE))).messages.stream(**ASK) as stream:
         message = stream.get_final_message()
     assert seen(message) == seen(unary)
     assert (message.id, message.model, message.stop_reason) == ("msg_1", "gw-x", "tool_use")
@@ -113,7 +113,7 @@ def test_the_sdk_gathers_the_same_message_from_a_stream_as_from_the_whole_answer
 
 
 def test_the_sdk_raises_an_error_that_comes_in_the_middle():
-    events = [*unfold(Response(parts=(Text(text="par"),)))[:2]]
+    events = [*unfold_response(Response(parts=(Text(text="par"),)))[:2]]
     data = printed([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
     with (
         streaming(data).messages.stream(**ASK) as stream,
@@ -123,7 +123,7 @@ def test_the_sdk_raises_an_error_that_comes_in_the_middle():
 
 
 def test_the_sdk_ignores_the_keepalive():
-    data = DIALECT.keepalive.join([b"", *_frames(unfold(WHOLE)), b""])
+    data = DIALECT.keepalive.join([b"", *_frames(unfold_response(WHOLE)), b""])
     with streaming(data).messages.stream(**ASK) as stream:
         assert stream.get_final_message().stop_reason == "tool_use"
 
@@ -190,7 +190,7 @@ def test_what_the_sdk_sends_is_read():
 # --- the strict server -------------------------------------------------------------------
 
 words = st.text("ab \n.:é", max_size=4)
-caches = st.none() | st.builds(Cache, st.sampled_from([None, "5m", "1h", "24h"]))
+caches = st.none() | st.builds(CacheBreakpoint, st.sampled_from([None, "5m", "1h", "24h"]))
 objects = st.dictionaries(words, st.integers(0, 9), max_size=2)
 thoughts = st.builds(
     lambda text, model: Reasoning(
@@ -234,7 +234,7 @@ turns = st.builds(
     parts=st.lists(anything, max_size=4).map(tuple),
     name=st.none() | words,
     effort=st.sampled_from([None, "low", "max"]),
-    at=st.just("messages[0]"),
+    path=st.just("messages[0]"),
 )
 schemas = st.sampled_from(
     [

@@ -10,12 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
-from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Event, Failed, Signed, Start
-from gateway.canon.fold import check
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    Delta,
+    End,
+    Event,
+    Failed,
+    SignatureDelta,
+    Start,
+)
+from gateway.canon.fold import check_stream
 from gateway.canon.request import Native, Reasoning, Signature, Text, ToolCall
 from gateway.canon.response import Finish
 from gateway.dialects.anthropic_messages import DIALECT
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Frame
 from tests.dialects.anthropic_messages.make import (
     OVER,
@@ -73,7 +82,7 @@ def test_usage_at_the_start_and_at_the_end_makes_one():
     usage = answer(start(usage=first), ending(usage=last), OVER).usage
     assert usage is not None
     assert (usage.input, usage.cache_read, usage.cache_write) == (30, 60, 10)
-    assert (usage.output, usage.reasoning, usage.prompt) == (25, 7, 100)
+    assert (usage.output, usage.reasoning, usage.prompt_tokens) == (25, 7, 100)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +129,7 @@ def test_a_thought_is_signed_by_its_maker_at_its_end():
 
 def test_the_maker_is_the_model_that_the_stream_names_where_no_other_is_known():
     frames = (start(), begun(type="thinking", thinking="t"), stopped(), ending(), OVER)
-    signed = next(e for e in events(*frames, model="") if isinstance(e, Signed))
+    signed = next(e for e in events(*frames, model="") if isinstance(e, SignatureDelta))
     assert signed.signature.model == "m"
 
 
@@ -156,7 +165,7 @@ def test_a_tool_without_input_has_no_arguments():
 
 
 def test_names_are_those_that_the_client_knows():
-    rendered = Rendered(body={}, names={"f": "a.b"})
+    rendered = RenderedRequest(body={}, client_names={"f": "a.b"})
     frames = (start(), begun(**TOOL), stopped(), ending("tool_use"), OVER)
     (call,) = answer(*frames, rendered=rendered).parts
     assert isinstance(call, ToolCall)
@@ -168,7 +177,7 @@ def test_names_are_those_that_the_client_knows():
     [('{"input":"*** Begin"}', "*** Begin"), ("{half", "{half"), ('{"x":1}', ""), ("", "")],
 )
 def test_a_free_text_tool_gets_its_text_back(sent: str, raw: str):
-    rendered = Rendered(body={}, custom=frozenset({"f"}))
+    rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"}))
     pieces = [delta(type="input_json_delta", partial_json=piece) for piece in sent]
     frames = (start(), begun(**TOOL), *pieces, stopped(), ending("tool_use"), OVER)
     assert answer(*frames, rendered=rendered).parts == (
@@ -517,7 +526,7 @@ sane = st.sampled_from(
 )
 
 
-def read(frames: list[Frame], rendered: Rendered | None) -> list[Event]:
+def read(frames: list[Frame], rendered: RenderedRequest | None) -> list[Event]:
     """All events of a stream; checks that a Start comes first."""
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     out = [event for item in frames for event in parser.feed(item)]
@@ -526,16 +535,16 @@ def read(frames: list[Frame], rendered: Rendered | None) -> list[Event]:
 
 @given(st.lists(fuzzed | sane, max_size=8), st.booleans())
 def test_no_frames_make_anything_but_a_well_formed_stream(frames: list[Frame], custom: bool):
-    rendered = Rendered(body={}, custom=frozenset({"f"})) if custom else None
+    rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"})) if custom else None
     got = read(frames, rendered)
-    check(got)
+    check_stream(got)
     assert isinstance(got[-1], End | Failed)
     assert isinstance(got[0], Start | Failed)
 
 
 @given(st.lists(sane, max_size=14))
 def test_frames_in_any_order_make_a_well_formed_stream(frames: list[Frame]):
-    check(read(frames, None))
+    check_stream(read(frames, None))
 
 
 @given(junk | blocks | st.fixed_dictionaries({"content": st.lists(blocks | junk, max_size=3)}))

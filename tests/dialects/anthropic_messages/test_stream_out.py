@@ -11,19 +11,19 @@ from gateway.canon.errors import Error
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
-    Cited,
+    CitationDelta,
     Delta,
     End,
     Event,
     Failed,
     NativeDelta,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Usage
-from gateway.canon.signature import unwrap
+from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from tests.dialects.anthropic_messages.make import exchange, printed, shown, told
 
@@ -86,35 +86,42 @@ def test_the_split_of_cache_writes_is_told():
 
 def test_a_thought_ends_with_one_signature():
     state = Signature(provider="deepseek", model="up", kind="text")
-    found = deltas(BlockStart(kind="reasoning"), Delta("a"), Delta("b"), Signed(state), BlockEnd())
+    found = deltas(
+        BlockStart(kind="reasoning"), Delta("a"), Delta("b"), SignatureDelta(state), BlockEnd()
+    )
     assert [item["type"] for item in found] == [
         "thinking_delta",
         "thinking_delta",
         "signature_delta",
     ]
-    assert unwrap(found[-1]["signature"]) == state
+    assert unwrap_signature(found[-1]["signature"]) == state
 
 
 @pytest.mark.parametrize("thought", [(), (Delta("a"),)], ids=["without words", "with words"])
 def test_an_unsigned_thought_gets_a_signature_too(thought: tuple[Event, ...]):
     found = deltas(BlockStart(kind="reasoning"), *thought, BlockEnd())
     assert found[-1]["type"] == "signature_delta"
-    assert unwrap(found[-1]["signature"]) is not None
+    assert unwrap_signature(found[-1]["signature"]) is not None
 
 
 def test_hidden_thoughts_leave_only_their_signature():
-    stream = (BlockStart(kind="reasoning"), Delta("a"), Signed(Signature(value="S")), BlockEnd())
-    found = deltas(*stream, thinking="none")
+    stream = (
+        BlockStart(kind="reasoning"),
+        Delta("a"),
+        SignatureDelta(Signature(value="S")),
+        BlockEnd(),
+    )
+    found = deltas(*stream, reasoning_display="none")
     assert [item["type"] for item in found] == ["signature_delta"]
 
 
 def test_a_redacted_thought_holds_a_token():
     state = Signature(provider="p", model="m", kind="redacted", value="D")
-    found = blocks(BlockStart(kind="reasoning", redacted=True), Signed(state), BlockEnd())
+    found = blocks(BlockStart(kind="reasoning", redacted=True), SignatureDelta(state), BlockEnd())
     assert [name for name, _ in found] == ["content_block_start", "content_block_stop"]
     block = found[0][1]["content_block"]
     assert block["type"] == "redacted_thinking"
-    assert unwrap(block["data"]) == state
+    assert unwrap_signature(block["data"]) == state
 
 
 @pytest.mark.parametrize(
@@ -152,7 +159,7 @@ def test_arguments_that_are_no_json_are_reported():
 def test_a_calls_state_has_no_place_and_is_reported():
     renderer = DIALECT.client.stream_renderer(exchange())
     call = BlockStart(kind="tool_call", id="c", name="f")
-    for event in of(call, Signed(Signature(value="S")), BlockEnd()):
+    for event in of(call, SignatureDelta(Signature(value="S")), BlockEnd()):
         renderer.feed(event)
     assert told(renderer.report) == [("content[0].signature", "dropped")]
 
@@ -166,8 +173,8 @@ def test_a_refusal_is_text_that_ends_in_a_refusal():
 
 def test_sources_are_printed_as_they_came_or_as_a_web_search():
     native = {"type": "char_location", "cited_text": "q"}
-    own = Cited(Citation(dialect="anthropic_messages", native=native))
-    theirs = Cited(Citation(url="https://x", title="t", quote="q", dialect="openai_chat"))
+    own = CitationDelta(Citation(dialect="anthropic_messages", native=native))
+    theirs = CitationDelta(Citation(url="https://x", title="t", quote="q", dialect="openai_chat"))
     found = deltas(BlockStart(kind="text"), Delta("a"), own, theirs, BlockEnd())
     assert found[1] == {"type": "citations_delta", "citation": native}
     assert found[2]["citation"]["type"] == "web_search_result_location"
@@ -176,7 +183,7 @@ def test_sources_are_printed_as_they_came_or_as_a_web_search():
 
 def test_a_source_without_a_url_is_reported():
     renderer = DIALECT.client.stream_renderer(exchange())
-    cited = Cited(Citation(title="t", dialect="cohere"))
+    cited = CitationDelta(Citation(title="t", dialect="cohere"))
     for event in of(BlockStart(kind="text"), Delta("a"), cited, BlockEnd()):
         renderer.feed(event)
     assert told(renderer.report) == [("content[0].citations", "dropped")]

@@ -8,13 +8,13 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Reasoning, Request, Text, ToolCall, Turn
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse import DIALECT
-from gateway.dialects.bedrock_converse.names import REASONS
+from gateway.dialects.bedrock_converse.names import FINISH_REASONS
 from gateway.framing.eventstream import encode
 from gateway.framing.sse import Frame
 from gateway.providers.capabilities import traits_for
@@ -22,8 +22,8 @@ from tests.fakes.bedrock_rules import CLAUDE, CLAUDE_NOW, LLAMA, NOVA
 
 Json = dict[str, Any]
 
-ASKED = Turn(role="user", parts=(Text(text="hi", at="messages[0]"),), at="messages[0]")
-STOPS = {reason: word for word, reason in reversed(REASONS.items())}
+ASKED = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
+STOPS = {reason: word for word, reason in reversed(FINISH_REASONS.items())}
 __all__ = ["CLAUDE", "CLAUDE_NOW", "LLAMA", "NOVA"]
 
 
@@ -42,7 +42,7 @@ def traits(model: str = CLAUDE) -> Traits:
     return traits_for("bedrock", model)
 
 
-def render(request: Request, model: str = CLAUDE) -> Rendered:
+def render(request: Request, model: str = CLAUDE) -> RenderedRequest:
     """What goes to this model."""
     return DIALECT.provider.render_request(request, traits(model))
 
@@ -58,22 +58,22 @@ def frames(*events: tuple[str, Json]) -> list[Frame]:
 
 
 def events(
-    *told: tuple[str, Json], rendered: Rendered | None = None, model: str = CLAUDE
+    *told: tuple[str, Json], rendered: RenderedRequest | None = None, model: str = CLAUDE
 ) -> list[Event]:
     """The canonical events of a stream that ends after these; always grammatical."""
     parser = DIALECT.provider.stream_parser(traits(model), rendered)
     out = [event for item in frames(*told) for event in parser.feed(item)]
     out += parser.close()
-    check(out)
+    check_stream(out)
     return out
 
 
-def answer(*told: tuple[str, Json], rendered: Rendered | None = None) -> Response:
+def answer(*told: tuple[str, Json], rendered: RenderedRequest | None = None) -> Response:
     """The whole answer of a stream."""
-    return fold(events(*told, rendered=rendered))
+    return fold_events(events(*told, rendered=rendered))
 
 
-def whole(body: Json, rendered: Rendered | None = None) -> Response:
+def whole(body: Json, rendered: RenderedRequest | None = None) -> Response:
     """The answer in a body."""
     return DIALECT.provider.parse_response(body, traits(), rendered)
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import End, Failed, UsageUpdate
 from gateway.canon.request import Native, Text, ToolCall
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.bedrock_converse.make import answer, events, message, traits, whole
@@ -60,7 +60,9 @@ def test_an_event_without_a_name_holds_one_under_its_name() -> None:
 
 
 def test_names_are_the_clients_own() -> None:
-    rendered = Rendered(body={}, names={"a_b": "a.b"}, custom=frozenset({"free"}))
+    rendered = RenderedRequest(
+        body={}, client_names={"a_b": "a.b"}, custom_tools=frozenset({"free"})
+    )
     call = {"toolUseId": "c", "name": "a_b", "input": {"x": 1}}
     free = {"toolUseId": "d", "name": "free", "input": {"input": "words"}}
     found = whole(message({"toolUse": call}, {"toolUse": free}, stop="tool_use"), rendered)
@@ -133,7 +135,7 @@ def test_what_is_no_answer_is_an_error_of_the_upstream(body: Any) -> None:
         (408, "ModelTimeoutException", "slow", "timeout"),
         (424, "ModelErrorException", "it broke", "upstream_error"),
         (429, "ThrottlingException", "Too many requests", "rate_limit"),
-        (429, "ThrottlingException", "Too many tokens per day", "quota"),
+        (429, "ThrottlingException", "Too many tokens per day", "rate_limit"),
         (429, "ModelNotReadyException", "warming up", "rate_limit"),
         (500, "InternalServerException", "oops", "upstream_error"),
         (503, "ServiceUnavailableException", "busy", "overloaded"),
@@ -174,6 +176,6 @@ def test_a_count_is_read_and_anything_else_refused() -> None:
 
 
 def test_no_client_speaks_it() -> None:
-    assert not DIALECT.served
+    assert not DIALECT.serves_clients
     with pytest.raises(GatewayError, match="providers only"):
         DIALECT.client.parse_request({}, {})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check
+from gateway.canon.fold import check_stream
 from gateway.dialects.bedrock_converse import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.bedrock_converse.make import traits
@@ -61,7 +61,7 @@ def test_any_stream_is_grammatical(told: list[tuple[str, Any]]) -> None:
     for name, body in told:
         events += parser.feed(Frame(name, msgspec.json.encode(body)))
     events += parser.close()
-    check(events)
+    check_stream(events)
 
 
 @given(

@@ -7,16 +7,18 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Citation, Part, Reasoning, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse import DIALECT
-from gateway.dialects.bedrock_converse.citations import citation_in
+from gateway.dialects.bedrock_converse.citations import parse_citation
 from gateway.framing.eventstream import Decoder
 from tests.dialects.bedrock_converse.make import CLAUDE, printed, streamed, traits, whole, written
 
-FREE = Rendered(body={}, custom=frozenset({"free"}), names={"sent_name": "told.name"})
+FREE = RenderedRequest(
+    body={}, custom_tools=frozenset({"free"}), client_names={"sent_name": "told.name"}
+)
 
 words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
 ids = st.text("abc_-1", min_size=1, max_size=5)
@@ -26,7 +28,7 @@ states = st.builds(Signature, provider=st.just("bedrock"), model=st.just(CLAUDE)
 
 def _cited(url: str, quote: str) -> Citation:
     native = {"title": "t", "location": {"web": {"url": url}}, "sourceContent": [{"text": quote}]}
-    made = citation_in(native)
+    made = parse_citation(native)
     assert made is not None
     assert (made.url, made.quote) == (url, quote)
     return made
@@ -93,5 +95,5 @@ def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
         for frame in decoder.feed(out[begin:end]):
             events += parser.feed(frame)
     events += parser.close()
-    check(events)
-    assert _seen(fold(events)) == _seen(response)
+    check_stream(events)
+    assert _seen(fold_events(events)) == _seen(response)

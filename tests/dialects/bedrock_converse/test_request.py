@@ -11,7 +11,7 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
     Audio,
-    Cache,
+    CacheBreakpoint,
     Document,
     Image,
     Meta,
@@ -42,16 +42,18 @@ from tests.dialects.bedrock_converse.make import (
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PDF = "JVBERi0xLjQK"
-F = Tool(name="f", schema={"type": "object", "properties": {}}, at="tools[0]")
-CALL = Turn(role="assistant", parts=(ToolCall(id="c1", name="f", arguments={}, at="c"),), at="a")
+F = Tool(name="f", schema={"type": "object", "properties": {}}, path="tools[0]")
+CALL = Turn(
+    role="assistant", parts=(ToolCall(id="c1", name="f", arguments={}, path="c"),), path="a"
+)
 
 
 def user(*parts: Any) -> Turn:
-    return Turn(role="user", parts=parts, at="messages[9]")
+    return Turn(role="user", parts=parts, path="messages[9]")
 
 
 def result(*parts: Any, **fields: Any) -> ToolResult:
-    return ToolResult(id="c1", parts=parts, at="r", **fields)
+    return ToolResult(id="c1", parts=parts, path="r", **fields)
 
 
 def content(turn: Turn, model: str = CLAUDE) -> list[dict[str, Any]]:
@@ -79,7 +81,7 @@ def test_a_count_is_of_the_model_and_not_of_a_profile() -> None:
     path = DIALECT.provider.path("eu.anthropic.claude-x", stream=False, verb="count_tokens")
     assert path == "/model/anthropic.claude-x/count-tokens"
     body = render(asked(tools=(F,), max_output=5)).body
-    count = DIALECT.count_body(body, CLAUDE)
+    count = DIALECT.token_count_body(body, CLAUDE)
     assert count["input"]["converse"].keys() == {"messages", "toolConfig"}
 
 
@@ -110,7 +112,7 @@ def test_a_document_gets_words_beside_it() -> None:
 
 
 def test_more_documents_than_a_message_holds_go_into_the_next() -> None:
-    turns = [user(*(Document(data=PDF, at="d") for _ in range(3))) for _ in range(2)]
+    turns = [user(*(Document(data=PDF, path="d") for _ in range(3))) for _ in range(2)]
     rendered = render(said(*turns))
     sent = rendered.body["messages"]
     assert [message["role"] for message in sent] == ["user", "assistant", "user"]
@@ -120,7 +122,7 @@ def test_more_documents_than_a_message_holds_go_into_the_next() -> None:
 
 
 def test_a_url_is_noted_and_a_place_in_s3_is_sent() -> None:
-    rendered = render(said(user(Image(url="https://x/y.png", at="i"))))
+    rendered = render(said(user(Image(url="https://x/y.png", path="i"))))
     assert "left out" in rendered.body["messages"][0]["content"][0]["text"]
     assert told(rendered.report) == [("i", "dropped")]
     (block,) = content(user(Image(url="s3://bucket/y.jpg")))
@@ -132,7 +134,7 @@ def test_a_url_is_noted_and_a_place_in_s3_is_sent() -> None:
 
 def test_audio_is_refused_by_name() -> None:
     with pytest.raises(GatewayError, match="audio") as caught:
-        render(said(user(Audio(data="AAAA", format="wav", at="messages[9].content[0]"))))
+        render(said(user(Audio(data="AAAA", format="wav", path="messages[9].content[0]"))))
     assert caught.value.error.param == "messages[9].content[0]"
 
 
@@ -196,12 +198,12 @@ def test_one_call_at_a_time_is_said_in_claudes_words() -> None:
         "type": "any",
         "disable_parallel_tool_use": True,
     }
-    rendered = render(asked(tools=(F,), tool_choice=choice, at={"parallel": "p"}), NOVA)
+    rendered = render(asked(tools=(F,), tool_choice=choice, client_paths={"parallel": "p"}), NOVA)
     assert told(rendered.report) == [("p", "dropped")]
 
 
 def test_cache_marks_are_points_after_what_they_mark() -> None:
-    hour, plain = Cache(ttl="1h"), Cache()
+    hour, plain = CacheBreakpoint(ttl="1h"), CacheBreakpoint()
     rendered = render(
         asked(
             instructions=(Text(text="s", cache=hour),),
@@ -221,13 +223,13 @@ def test_cache_marks_are_points_after_what_they_mark() -> None:
 
 
 def test_four_marks_are_kept_and_models_without_them_say_so() -> None:
-    marked = tuple(Text(text=str(i), cache=Cache()) for i in range(6))
-    rendered = render(said(user(*marked), at={"cache": "cc"}))
+    marked = tuple(Text(text=str(i), cache=CacheBreakpoint()) for i in range(6))
+    rendered = render(said(user(*marked), client_paths={"cache": "cc"}))
     blocks = rendered.body["messages"][0]["content"]
     assert sum("cachePoint" in block for block in blocks) == 4
     assert "cachePoint" not in blocks[1]
     assert told(rendered.report) == [("cc", "approximated")]
-    assert told(render(said(user(*marked), at={"cache": "cc"}), LLAMA).report) == [
+    assert told(render(said(user(*marked), client_paths={"cache": "cc"}), LLAMA).report) == [
         ("cc", "dropped")
     ]
 
@@ -294,7 +296,7 @@ def test_a_thought_goes_back_to_its_maker_only() -> None:
             parts=(
                 Reasoning(text="hm", signature=own),
                 Reasoning(redacted=True, signature=Signature(**{**_all(own), "kind": "redacted"})),
-                Reasoning(text="no", signature=other, at="t"),
+                Reasoning(text="no", signature=other, path="t"),
                 Text(text="yes"),
             ),
         ),
@@ -326,7 +328,7 @@ def test_a_schema_is_sent_as_text() -> None:
 
 
 def test_system_words_in_the_middle_are_hoisted_and_a_last_one_is_the_users() -> None:
-    middle = Turn(role="system", parts=(Text(text="rule"),), at="m")
+    middle = Turn(role="system", parts=(Text(text="rule"),), path="m")
     answer = Turn(role="assistant", parts=(Text(text="ok"),))
     rendered = render(said(ASKED, middle, answer, ASKED))
     assert rendered.body["system"] == [{"text": "rule"}]
@@ -337,7 +339,7 @@ def test_system_words_in_the_middle_are_hoisted_and_a_last_one_is_the_users() ->
 
 def test_labels_carry_the_user_and_what_fits_of_the_metadata() -> None:
     meta = Meta(user_id="{json}", metadata={"team": "blue", "bad": "a|b"})
-    rendered = render(asked(meta=meta, at={"user_id": "user", "metadata": "metadata"}))
+    rendered = render(asked(meta=meta, client_paths={"user_id": "user", "metadata": "metadata"}))
     labels = rendered.body["requestMetadata"]
     assert labels["user"].startswith("sha256:")
     assert labels["team"] == "blue"

@@ -36,7 +36,7 @@ def test_a_strict_server_takes_whatever_we_send(request: Request, model: str) ->
     refusal = bedrock_rules.refusal(model, body)
     assert refusal is None, refusal
     if "claude" in model:  # the only ones that count
-        count = DIALECT.count_body(body, model)
+        count = DIALECT.token_count_body(body, model)
         assert bedrock_rules.count_refusal(model, count) is None
 
 

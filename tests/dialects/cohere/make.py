@@ -8,21 +8,21 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Reasoning, Request, Text, ToolCall, Turn
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
-from gateway.dialects.cohere.names import REASONS
+from gateway.dialects.cohere.names import FINISH_REASONS
 from gateway.framing.sse import Frame, encode
 from gateway.providers.capabilities import traits_for
 from tests.fakes.cohere_rules import PLAIN, REASONER
 
 Json = dict[str, Any]
 
-ASKED = Turn(role="user", parts=(Text(text="hi", at="messages[0]"),), at="messages[0]")
-WORDS = {reason: word for word, reason in REASONS.items()}
+ASKED = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
+WORDS = {reason: word for word, reason in FINISH_REASONS.items()}
 __all__ = ["PLAIN", "REASONER"]
 
 
@@ -41,7 +41,7 @@ def traits(model: str = REASONER) -> Traits:
     return traits_for("cohere", model)
 
 
-def render(request: Request, model: str = REASONER) -> Rendered:
+def render(request: Request, model: str = REASONER) -> RenderedRequest:
     """What goes to this model."""
     return DIALECT.provider.render_request(request, traits(model))
 
@@ -51,23 +51,23 @@ def told(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
     return [(item.path, item.action) for item in report]
 
 
-def events(*told: Json, rendered: Rendered | None = None) -> list[Event]:
+def events(*told: Json, rendered: RenderedRequest | None = None) -> list[Event]:
     """The canonical events of a stream that ends after these; always grammatical."""
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     out: list[Event] = []
     for item in told:
         out += parser.feed(Frame(str(item.get("type", "")), json.dumps(item).encode()))
     out += parser.close()
-    check(out)
+    check_stream(out)
     return out
 
 
-def answer(*told: Json, rendered: Rendered | None = None) -> Response:
+def answer(*told: Json, rendered: RenderedRequest | None = None) -> Response:
     """The whole answer of a stream."""
-    return fold(events(*told, rendered=rendered))
+    return fold_events(events(*told, rendered=rendered))
 
 
-def whole(body: Any, rendered: Rendered | None = None) -> Response:
+def whole(body: Any, rendered: RenderedRequest | None = None) -> Response:
     """The answer in a body."""
     return DIALECT.provider.parse_response(body, traits(), rendered)
 

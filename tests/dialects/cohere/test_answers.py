@@ -11,9 +11,9 @@ from gateway.canon.errors import GatewayError
 from gateway.canon.events import Failed
 from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Usage
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
-from gateway.dialects.openai_logprobs import tokens_of
+from gateway.dialects.openai_logprobs import token_logprobs
 from tests.dialects.cohere.make import answer, events, traits, whole
 
 START = {"type": "message-start", "id": "m1", "delta": {"message": {"role": "assistant"}}}
@@ -58,7 +58,7 @@ def test_how_likely_tokens_were_is_told(rows: Any, words: list[str]) -> None:
     body = {"id": "m1", "finish_reason": "COMPLETE", "logprobs": rows}
     message = {"role": "assistant", "content": [{"type": "text", "text": "Hi"}]}
     response = DIALECT.provider.parse_response({**body, "message": message}, traits(), None)
-    assert [token["token"] for token in tokens_of(response)] == words
+    assert [token["token"] for token in token_logprobs(response)] == words
 
 
 def test_sources_come_after_their_text_too() -> None:
@@ -109,7 +109,7 @@ def test_a_plan_and_its_calls() -> None:
         "finish_reason": "TOOL_CALL",
         "message": {"role": "assistant", "tool_plan": "I look.", "tool_calls": [call]},
     }
-    found = whole(body, Rendered(body={}, names={"a_b": "a.b"}))
+    found = whole(body, RenderedRequest(body={}, client_names={"a_b": "a.b"}))
     assert found.parts == (
         Text(text="I look."),
         ToolCall(id="f0", name="a.b", arguments={"x": 1}),
@@ -154,6 +154,6 @@ def test_a_refusal_of_any_form_has_words(body: bytes) -> None:
 
 
 def test_no_client_speaks_it() -> None:
-    assert not DIALECT.served
+    assert not DIALECT.serves_clients
     with pytest.raises(GatewayError, match="providers only"):
         DIALECT.client.parse_request({}, {})

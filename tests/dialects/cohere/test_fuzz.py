@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check
+from gateway.canon.fold import check_stream
 from gateway.dialects.cohere import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.cohere.make import traits
@@ -78,7 +78,7 @@ def test_any_stream_is_grammatical(told: list[Any]) -> None:
     for item in told:
         events += parser.feed(Frame("", msgspec.json.encode(item)))
     events += parser.close()
-    check(events)
+    check_stream(events)
 
 
 @given(junk | st.builds(lambda m, r: {"message": m, "finish_reason": r}, messages, reasons))

@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Citation, Part, Reasoning, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
-from gateway.dialects.cohere.citations import citations_in
+from gateway.dialects.cohere.citations import parse_citations
 from gateway.framing.sse import Decoder
 from tests.dialects.cohere.make import REASONER, printed, streamed, traits, whole, written
 
-FREE = Rendered(body={}, custom=frozenset({"free"}))
+FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
 
 words = st.text('ab <"\\\n€😀', min_size=1, max_size=6)
 ids = st.text("abc_-1", min_size=1, max_size=5)
@@ -26,7 +26,7 @@ OWN = Signature(provider="cohere", model=REASONER, kind="text")
 
 def _cited(url: str, quote: str) -> Citation:
     source = {"type": "document", "id": "doc_0", "document": {"url": url, "title": "t"}}
-    (made,) = citations_in({"start": 0, "end": 1, "text": quote, "sources": [source]})
+    (made,) = parse_citations({"start": 0, "end": 1, "text": quote, "sources": [source]})
     assert (made.url, made.title, made.quote) == (url, "t", quote)
     return made
 
@@ -86,5 +86,5 @@ def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
         for frame in decoder.feed(out[begin:end]):
             events += parser.feed(frame)
     events += parser.close()
-    check(events)
-    assert _seen(fold(events)) == _seen(response)
+    check_stream(events)
+    assert _seen(fold_events(events)) == _seen(response)

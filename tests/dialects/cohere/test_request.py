@@ -34,11 +34,11 @@ CALL = Turn(
 
 
 def user(*parts: Any) -> Turn:
-    return Turn(role="user", parts=parts, at="messages[9]")
+    return Turn(role="user", parts=parts, path="messages[9]")
 
 
 def result(*parts: Any, **fields: Any) -> ToolResult:
-    return ToolResult(id="c1", parts=parts, at="r", **fields)
+    return ToolResult(id="c1", parts=parts, path="r", **fields)
 
 
 def test_words_beside_calls_are_the_plan_and_results_come_next() -> None:
@@ -70,12 +70,12 @@ def test_documents_stand_where_they_can_be_cited() -> None:
 
 def test_a_pdf_is_refused_by_name() -> None:
     with pytest.raises(GatewayError, match="plain text") as caught:
-        render(said(user(Document(data="JVBERi0xLjQK", at="messages[0].content[1]"))))
+        render(said(user(Document(data="JVBERi0xLjQK", path="messages[0].content[1]"))))
     assert caught.value.error.param == "messages[0].content[1]"
 
 
 def test_an_image_goes_to_a_model_that_sees() -> None:
-    turn = user(Text(text="look"), Image(data=PNG, detail="low", at="i"))
+    turn = user(Text(text="look"), Image(data=PNG, detail="low", path="i"))
     content = render(said(turn), VISION).body["messages"][0]["content"]
     assert content[1]["image_url"] == {"url": f"data:image/png;base64,{PNG}", "detail": "low"}
     rendered = render(said(turn), PLAIN)
@@ -103,7 +103,7 @@ def test_a_thought_goes_back_to_its_maker_only() -> None:
     own = Signature(provider="cohere", model=REASONER, kind="text")
     parts = (
         Reasoning(text="hm", signature=own),
-        Reasoning(text="no", signature=Signature(provider="openai", model="x"), at="t"),
+        Reasoning(text="no", signature=Signature(provider="openai", model="x"), path="t"),
         Text(text="yes"),
     )
     rendered = render(said(ASKED, Turn(role="assistant", parts=parts), ASKED))

@@ -74,7 +74,7 @@ def test_the_client_and_we_read_the_same_stream(
     ours = answer(*theirs)
     assert [part.__class__.__name__ for part in ours.parts] == ["Text", "ToolCall"]
     assert ours.usage is not None
-    assert (ours.usage.prompt, ours.usage.output) == (11, 23)
+    assert (ours.usage.prompt_tokens, ours.usage.output) == (11, 23)
 
 
 def test_the_fake_refuses_what_the_service_refuses(

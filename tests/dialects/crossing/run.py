@@ -18,7 +18,7 @@ import msgspec
 
 from gateway.edge.keys import digest
 from gateway.providers.capabilities import traits_for
-from gateway.relay.entry import Entry
+from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.snapshot import ApiKey, Route, Target, model_of
 from tests.dialects.crossing.asks import MARKS, RESULTS, Ask, Mark, ask_of
 from tests.dialects.crossing.clients import CLIENTS, Client
@@ -40,7 +40,7 @@ class Turn:
     sent: bytes
     got: bytes
     heard: Heard | None
-    logged: Entry
+    logged: LogRecord
 
     @property
     def report(self) -> tuple[Row, ...]:
@@ -89,7 +89,7 @@ class Failure:
     status: int
     reply: bytes
     headers: dict[str, str]
-    logged: Entry
+    logged: LogRecord
 
     @property
     def id(self) -> str:
@@ -218,15 +218,15 @@ class Log:
 
     def __init__(self, live: Gateway) -> None:
         self._live = live
-        self._waiting: dict[str, Entry] = {}
+        self._waiting: dict[str, LogRecord] = {}
 
-    async def post(self, client: Client, host: str, ask: Ask) -> tuple[Reply, Entry]:
+    async def post(self, client: Client, host: str, ask: Ask) -> tuple[Reply, LogRecord]:
         """The answer, and its row, which is filled in by `settle`."""
         headers = {"anthropic-version": "2023-06-01", "content-type": "application/json"}
         path, key = client.path(host, ask), key_of(client.name, host, stream=ask.stream)
         body = client.body(host, ask)
         reply = await self._live.post(path, body, headers=headers, key=key)
-        row = Entry(id=reply.headers["x-request-id"], started_at=0.0)
+        row = LogRecord(id=reply.headers["x-request-id"], started_at=0.0)
         self._waiting[row.id] = row
         return reply, row
 
@@ -234,7 +234,7 @@ class Log:
         """Wait for the log, and fill in the rows."""
         for found in await self._live.rows(len(self._waiting)):
             row = self._waiting[found.id]
-            for name in Entry.__struct_fields__:
+            for name in LogRecord.__struct_fields__:
                 setattr(row, name, getattr(found, name))
 
 

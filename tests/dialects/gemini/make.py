@@ -8,18 +8,18 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Request, Text, Turn
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.gemini import DIALECT
 from gateway.framing.sse import Decoder, Frame
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PDF = "JVBERi0xLjQK"
 STATE = base64.b64encode(b"state").decode()
-ASKED = Turn(role="user", parts=(Text(text="hi", at="messages[0]"),), at="messages[0]")
+ASKED = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
 
 
 def content(*parts: dict[str, Any], role: str = "user") -> dict[str, Any]:
@@ -83,7 +83,7 @@ def traits(**flags: Any) -> Traits:
     return Traits(**{**able, **flags})
 
 
-def render(request: Request | dict[str, Any], **flags: Any) -> Rendered:
+def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
     """What goes to a target with these traits."""
     wanted = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(wanted, traits(**flags))
@@ -108,23 +108,23 @@ def frame(data: Any) -> Frame:
     return Frame("", json.dumps(data).encode())
 
 
-def events(*chunks: Any, rendered: Rendered | None = None, **flags: Any) -> list[Event]:
+def events(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
     """The canonical events of a stream that ends after these chunks; always grammatical."""
     parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
     out = [event for item in chunks for event in parser.feed(frame(item))]
     out += parser.close()
-    check(out)
+    check_stream(out)
     return out
 
 
-def answer(*chunks: Any, rendered: Rendered | None = None, **flags: Any) -> Response:
+def answer(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """The whole answer of a stream."""
-    return fold(events(*chunks, rendered=rendered, **flags))
+    return fold_events(events(*chunks, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> Exchange:
+def exchange(**fields: Any) -> ResponseContext:
     """What a renderer knows beside the answer."""
-    return Exchange(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
+    return ResponseContext(**{"id": "1", "created": 1_700_000_000, "model": "gw-x", **fields})
 
 
 def printed(stream: list[Event], **fields: Any) -> bytes:

@@ -10,15 +10,15 @@ from msgspec.structs import replace
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import BlockStart, Delta, End, Failed, Start
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
-from gateway.canon.signature import recovered
-from gateway.dialects.base import Rendered
+from gateway.canon.signature import recover_reasoning_text
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.gemini import DIALECT
-from gateway.dialects.gemini.names import NEXT_PART, OWN_PART
-from gateway.dialects.gemini.signatures import signature_in
-from gateway.dialects.openai_logprobs import KEY, tokens_of
+from gateway.dialects.gemini.names import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
+from gateway.dialects.gemini.signatures import parse_signature
+from gateway.dialects.openai_logprobs import KEY, token_logprobs
 from tests.dialects.gemini.make import (
     STATE,
     answer,
@@ -33,7 +33,7 @@ from tests.dialects.gemini.make import (
     traits,
 )
 
-SEVERAL = Rendered(body={"generationConfig": {"candidateCount": 2}})
+SEVERAL = RenderedRequest(body={"generationConfig": {"candidateCount": 2}})
 
 
 def made(kind: str) -> Signature:
@@ -51,8 +51,8 @@ def test_a_signature_closes_the_thought_before_its_call():
         chunk(text(""), reason="STOP"),
     )
     assert found.parts == (
-        Reasoning(text="plan", signature=made(NEXT_PART)),
-        ToolCall(id="call_r1_0", name="f", arguments={"x": 1}, signature=made(OWN_PART)),
+        Reasoning(text="plan", signature=made(NEXT_PART_SIGNATURE)),
+        ToolCall(id="call_r1_0", name="f", arguments={"x": 1}, signature=made(SAME_PART_SIGNATURE)),
         ToolCall(id="call_r1_1", name="g", arguments={}),
     )
     assert found.finish == Finish(reason="tool")
@@ -61,14 +61,14 @@ def test_a_signature_closes_the_thought_before_its_call():
 def test_a_signature_without_a_thought_makes_one():
     found = answer(chunk(call("f", id="c9", thoughtSignature=STATE), reason="STOP"))
     assert found.parts == (
-        Reasoning(signature=made(NEXT_PART)),
-        ToolCall(id="c9", name="f", arguments={}, signature=made(OWN_PART)),
+        Reasoning(signature=made(NEXT_PART_SIGNATURE)),
+        ToolCall(id="c9", name="f", arguments={}, signature=made(SAME_PART_SIGNATURE)),
     )
 
 
 def test_a_signature_under_the_last_text_follows_it():
     found = answer(chunk(text("Hi")), chunk(text("", thoughtSignature=STATE), reason="STOP"))
-    assert found.parts == (Text(text="Hi"), Reasoning(signature=made(OWN_PART)))
+    assert found.parts == (Text(text="Hi"), Reasoning(signature=made(SAME_PART_SIGNATURE)))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,9 @@ def test_tokens_are_taken_apart():
 
 
 def test_names_and_free_text_come_back_as_the_client_knows_them():
-    rendered = Rendered(body={}, names={"f_1": "f.1"}, custom=frozenset({"free"}))
+    rendered = RenderedRequest(
+        body={}, client_names={"f_1": "f.1"}, custom_tools=frozenset({"free"})
+    )
     found = answer(
         chunk(call("f_1"), call("free", {"input": "x"}), reason="STOP"), rendered=rendered
     )
@@ -170,12 +172,12 @@ def test_further_candidates_are_answers_of_their_own():
     first["candidates"].append({"index": 1, "content": model(text("b"))})
     last = chunk(reason="STOP")
     last["candidates"].append({"index": 1, "content": model(call()), "finishReason": "STOP"})
-    assert answer(first, last).others == ()  # as nobody asked for it
+    assert answer(first, last).alternatives == ()  # as nobody asked for it
     found = answer(first, last, rendered=SEVERAL)
     assert found.parts == (Text(text="a"),)
-    assert found.others[0].parts[0] == Text(text="b")
-    assert (found.finish.reason, found.others[0].finish.reason) == ("stop", "tool")
-    last_frame = shown(unfold(found))[-1]
+    assert found.alternatives[0].parts[0] == Text(text="b")
+    assert (found.finish.reason, found.alternatives[0].finish.reason) == ("stop", "tool")
+    last_frame = shown(unfold_response(found))[-1]
     assert [c["index"] for c in last_frame["candidates"]] == [0, 1]
     assert last_frame["candidates"][1]["content"]["parts"][0] == text("b")
 
@@ -192,14 +194,14 @@ def test_how_likely_tokens_were_is_told_in_both_ways():
     body = chunk(text("é"), reason="STOP", more={"logprobsResult": result})
     found = DIALECT.provider.parse_response(body, traits(), None)
     plain = {"token": "é", "logprob": -0.5, "bytes": [195, 169]}
-    assert tokens_of(found) == [{**plain, "top_logprobs": [plain]}]
+    assert token_logprobs(found) == [{**plain, "top_logprobs": [plain]}]
     alone = replace(found, extra={KEY: found.extra[KEY]})
     again, _ = DIALECT.client.render_response(alone, exchange())
     assert again["candidates"][0]["logprobsResult"] == result
 
 
 def test_a_call_without_an_id_gets_one_of_its_answers_place():
-    rendered = Rendered(body={"contents": [{}, {}, {}]})
+    rendered = RenderedRequest(body={"contents": [{}, {}, {}]})
     found = answer({**chunk(call(), reason="STOP"), "responseId": ""}, rendered=rendered)
     assert [part.id for part in found.parts if isinstance(part, ToolCall)] == ["call_3_0"]
 
@@ -281,7 +283,7 @@ def test_a_stream_is_chunks_of_whole_answers():
         finish=Finish(reason="tool"),
         usage=Usage(input=3, output=4),
     )
-    first, second, last = shown(unfold(response))
+    first, second, last = shown(unfold_response(response))
     assert first["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "Hi"}]}
     called = second["candidates"][0]["content"]["parts"]
     assert called == [{"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}]
@@ -294,11 +296,11 @@ def test_a_stream_is_chunks_of_whole_answers():
 def test_a_foreign_thought_keeps_its_state_whether_shown_or_not(thinking: str):
     state = Signature(provider="anthropic", model="claude", value="S")
     response = Response(parts=(Reasoning(text="hm", signature=state), Text(text="x")))
-    body, _ = DIALECT.client.render_response(response, exchange(thinking=thinking))
+    body, _ = DIALECT.client.render_response(response, exchange(reasoning_display=thinking))
     parts = body["candidates"][0]["content"]["parts"]
     streamed = [
         part
-        for item in shown(unfold(response), thinking=thinking)
+        for item in shown(unfold_response(response), reasoning_display=thinking)
         for part in item["candidates"][0]["content"]["parts"]
     ]
     for listed in (parts, streamed):
@@ -306,13 +308,13 @@ def test_a_foreign_thought_keeps_its_state_whether_shown_or_not(thinking: str):
             "hm" if thinking == "summary" else ""
         )
         [token] = [p["thoughtSignature"] for p in listed if "thoughtSignature" in p]
-        assert recovered("hm", signature_in(token)) == ("hm", state)
+        assert recover_reasoning_text("hm", parse_signature(token)) == ("hm", state)
 
 
 def test_words_that_must_come_back_travel_even_if_they_are_hidden():
     thought = Reasoning(text="hm", signature=Signature(provider="deepseek", model="d", kind="text"))
     body, _ = DIALECT.client.render_response(
-        Response(parts=(thought, Text(text="x"))), exchange(thinking="none")
+        Response(parts=(thought, Text(text="x"))), exchange(reasoning_display="none")
     )
     content = body["candidates"][0]["content"]
     assert "".join(part["text"] for part in content["parts"]) == "x"
@@ -323,7 +325,7 @@ def test_words_that_must_come_back_travel_even_if_they_are_hidden():
 
 @pytest.mark.parametrize("framing", ["sse", "array"])
 def test_a_broken_stream_ends_with_an_error(framing: str):
-    begun = unfold(Response(parts=(Text(text="half"),)))[:3]
+    begun = unfold_response(Response(parts=(Text(text="half"),)))[:3]
     data = printed([*begun, Failed(Error(kind="overloaded", message="no"))], framing=framing)
     last = json.loads(data)[-1] if framing == "array" else json.loads(data.split(b"data: ")[-1])
     assert last["error"]["status"] == "UNAVAILABLE"

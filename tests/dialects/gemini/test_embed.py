@@ -8,7 +8,7 @@ import pytest
 
 from gateway.canon.embeddings import EmbedRequest
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from tests.dialects.gemini.make import told, traits
 
 GEMINI = DIALECTS["gemini"]
@@ -20,7 +20,7 @@ def parse(body: dict[str, Any]) -> EmbedRequest:
     return GEMINI.embed_client.parse_embed({"model": "gw", **body})
 
 
-def render(asked: EmbedRequest, **flags: Any) -> Rendered:
+def render(asked: EmbedRequest, **flags: Any) -> RenderedRequest:
     assert GEMINI.embed_provider is not None
     return GEMINI.embed_provider.render_embed(asked, traits(**flags))
 
@@ -37,7 +37,7 @@ def test_each_text_of_a_batch_keeps_what_is_said_of_it_alone():
     asked = parse({"requests": [QUERY, TITLED]})
     assert (asked.dimensions, asked.task) == (8, None)
     assert render(asked).body == {"requests": [QUERY, TITLED]}
-    assert render(asked.piece(1, 2), embed_form="content").body == {
+    assert render(asked.slice_inputs(1, 2), embed_form="content").body == {
         name: value for name, value in TITLED.items() if name != "model"
     }
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.dialects import DIALECTS
 from gateway.dialects.gemini import DIALECT
 from gateway.framing.sse import Frame
@@ -81,12 +81,12 @@ def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any]):
     for item in frames:
         found += parser.feed(Frame("", msgspec.json.encode(item)))
     found += parser.close()
-    check(found)
+    check_stream(found)
     for event in found:
         for renderer in renderers:
             renderer.feed(event)
     try:
-        DIALECT.client.render_response(fold(found), exchange())
+        DIALECT.client.render_response(fold_events(found), exchange())
     except GatewayError:
         return
 
@@ -94,7 +94,7 @@ def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any]):
 @given(st.binary(max_size=40))
 def test_any_bytes_in_a_frame_are_a_failure_or_nothing(data: bytes):
     parser = DIALECT.provider.stream_parser(traits(), None)
-    check([*_started(parser.feed(Frame("", data))), *parser.close()])
+    check_stream([*_started(parser.feed(Frame("", data))), *parser.close()])
 
 
 def _started(events: list[Event]) -> list[Event]:

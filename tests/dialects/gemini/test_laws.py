@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold, unfold
+from gateway.canon.fold import check_stream, fold_events, unfold_response
 from gateway.canon.request import (
     Audio,
     Citation,
@@ -34,7 +34,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.gemini import DIALECT
-from gateway.dialects.gemini.names import NEXT_PART, OWN_PART
+from gateway.dialects.gemini.names import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 from gateway.framing.sse import Decoder
 from tests.dialects.gemini.make import PDF, PNG, exchange, printed, traits
 
@@ -63,7 +63,7 @@ natives = st.builds(
     dialect=st.just(NAME),
     data=st.builds(lambda code: {"executableCode": {"code": code}}, words),
 )
-signatures = st.builds(Signature, kind=st.just(OWN_PART), value=values)
+signatures = st.builds(Signature, kind=st.just(SAME_PART_SIGNATURE), value=values)
 told_parts = st.lists(
     texts
     | natives
@@ -290,7 +290,7 @@ def test_an_answer_is_read_as_it_was_meant(response: Response):
 def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
     response: Response, data: st.DataObject
 ):
-    out = printed(unfold(response))
+    out = printed(unfold_response(response))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(out)), max_size=6)))
     decoder = Decoder()
     parser = DIALECT.provider.stream_parser(ABLE, None)
@@ -299,19 +299,23 @@ def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
         for item in decoder.feed(out[begin:end]):
             events += parser.feed(item)
     events += parser.close()
-    check(events)
-    assert _seen(fold(events)) == _seen(response)
+    check_stream(events)
+    assert _seen(fold_events(events)) == _seen(response)
 
 
-@given(st.sampled_from([NEXT_PART, OWN_PART]), values, st.booleans())
+@given(st.sampled_from([NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE]), values, st.booleans())
 def test_a_signature_is_the_same_after_a_round_through_a_client(
     kind: str, value: str, called: bool
 ):
     state = Signature(provider="acme", model="acme-1", kind=kind, value=value)
-    call = ToolCall(id="c", name="f", arguments={}, signature=replace(state, kind=OWN_PART))
+    call = ToolCall(
+        id="c", name="f", arguments={}, signature=replace(state, kind=SAME_PART_SIGNATURE)
+    )
     thought = Reasoning(text="hm", signature=state)
     parts = (
-        (thought, call) if called else (replace(thought, signature=replace(state, kind=OWN_PART)),)
+        (thought, call)
+        if called
+        else (replace(thought, signature=replace(state, kind=SAME_PART_SIGNATURE)),)
     )
     shown, _ = DIALECT.client.render_response(Response(parts=parts), exchange())
     history = [{"role": "user", "parts": [{"text": "x"}]}, shown["candidates"][0]["content"]]

@@ -24,13 +24,13 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.canon.signature import wrap
+from gateway.canon.signature import wrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects import OPENAI_CHAT
 from gateway.dialects.gemini import DIALECT
-from gateway.dialects.gemini.names import NEXT_PART, OWN_PART, SENTINEL
-from gateway.dialects.gemini.schema import for_gemini, from_google
-from gateway.dialects.gemini.signatures import signature_in, signature_out
+from gateway.dialects.gemini.names import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE, SKIP_SIGNATURE
+from gateway.dialects.gemini.schema import from_google_schema, to_gemini_schema
+from gateway.dialects.gemini.signatures import parse_signature, render_signature
 from tests.dialects.gemini.make import (
     ASKED,
     PNG,
@@ -47,12 +47,12 @@ from tests.dialects.gemini.make import (
     told,
 )
 
-OWN = Signature(provider="acme", model="acme-1", kind=OWN_PART, value=STATE)
+OWN = Signature(provider="acme", model="acme-1", kind=SAME_PART_SIGNATURE, value=STATE)
 
 
 def turns(*parts: Any, role: Any = "assistant") -> tuple[Turn, ...]:
     """A question, this answer, and another question."""
-    return (ASKED, Turn(role=role, parts=parts, at="messages[1]"), ASKED)
+    return (ASKED, Turn(role=role, parts=parts, path="messages[1]"), ASKED)
 
 
 # --- a client's --------------------------------------------------------------------------
@@ -76,11 +76,11 @@ def test_one_object_stands_for_a_list_and_null_for_nothing():
     asked_so = {"parts": {"text": "hi", "functionCall": None, "inlineData": None}}
     wanted = body(contents=asked_so, system_instruction={"parts": {"text": "S"}}, tools=None)
     request = parse(wanted)
-    assert request.turns[0].parts == (Text(text="hi", at="contents[0].parts[0]"),)
+    assert request.turns[0].parts == (Text(text="hi", path="contents[0].parts[0]"),)
     assert [part.text for part in request.instructions] == ["S"]
     tools = {"function_declarations": {"name": "f"}}
     assert parse(body(tools=tools)).tools[0].name == "f"
-    DIALECT.check(json.dumps({"contents": asked_so, "tools": tools}).encode())
+    DIALECT.check_passthrough(json.dumps({"contents": asked_so, "tools": tools}).encode())
 
 
 def test_calls_and_results_without_ids_find_each_other():
@@ -195,7 +195,7 @@ def test_googles_schema_becomes_json_schema():
         },
         "propertyOrdering": ["a", "b"],
     }
-    found = from_google(schema)
+    found = from_google_schema(schema)
     assert list(found["properties"]) == ["a", "b"]
     assert found["properties"] == {
         "a": {"type": "array", "items": {"type": "integer"}, "minItems": 1},
@@ -225,7 +225,7 @@ def test_googles_schema_becomes_json_schema():
 def test_a_schema_is_fitted_into_the_subset(
     schema: dict[str, Any], fitted: dict[str, Any], changed: list[str]
 ):
-    assert for_gemini(schema) == (fitted, changed)
+    assert to_gemini_schema(schema) == (fitted, changed)
 
 
 # --- thinking ----------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def steps(*assistant: Any) -> tuple[Turn, ...]:
     """A question, an answer with a call, and its result."""
     return (
         ASKED,
-        Turn(role="assistant", parts=assistant, at="messages[1]"),
+        Turn(role="assistant", parts=assistant, path="messages[1]"),
         Turn(role="user", parts=(ToolResult(id="c", parts=(Text(text="ok"),)),)),
     )
 
@@ -299,22 +299,22 @@ def signed(*assistant: Any) -> tuple[list[Any], list[tuple[str, str]]]:
     return [part.get("thoughtSignature") for part in parts], told(rendered.report)
 
 
-CALL = ToolCall(id="c", name="f", arguments={}, at="messages[1].tool_calls[0]")
+CALL = ToolCall(id="c", name="f", arguments={}, path="messages[1].tool_calls[0]")
 
 
 def test_a_step_without_a_signature_gets_the_sentinel():
-    assert signed(CALL) == ([SENTINEL], [("messages[1].tool_calls", "approximated")])
+    assert signed(CALL) == ([SKIP_SIGNATURE], [("messages[1].tool_calls", "approximated")])
 
 
 def test_a_thought_signs_the_call_after_it():
-    state = Signature(provider="acme", model="acme-1", kind=NEXT_PART, value=STATE)
+    state = Signature(provider="acme", model="acme-1", kind=NEXT_PART_SIGNATURE, value=STATE)
     assert signed(Reasoning(text="hm", signature=state), CALL) == ([None, STATE], [])
 
 
 def test_another_models_state_is_left_out_and_told():
     foreign = Signature(provider="anthropic", model="claude", value="S")
-    found, report = signed(Reasoning(text="hm", signature=foreign, at="messages[1].r"), CALL)
-    assert found == [SENTINEL]
+    found, report = signed(Reasoning(text="hm", signature=foreign, path="messages[1].r"), CALL)
+    assert found == [SKIP_SIGNATURE]
     assert ("messages[1].r", "dropped") in report
 
 
@@ -325,11 +325,11 @@ def test_steps_of_earlier_turns_need_no_sentinel():
 
 
 def test_a_token_travels_as_base64():
-    told_state = signature_out(OWN)
-    assert signature_in(told_state) == OWN
-    assert signature_in(told_state.rstrip("=")) == OWN
-    assert signature_in(STATE) == Signature(kind=OWN_PART, value=STATE)
-    assert wrap(OWN) not in told_state
+    told_state = render_signature(OWN)
+    assert parse_signature(told_state) == OWN
+    assert parse_signature(told_state.rstrip("=")) == OWN
+    assert parse_signature(STATE) == Signature(kind=SAME_PART_SIGNATURE, value=STATE)
+    assert wrap_signature(OWN) not in told_state
 
 
 def test_a_native_signature_goes_back_from_a_native_client():
@@ -377,7 +377,7 @@ def test_a_result_becomes_an_object(words: str, failed: bool | None, response: d
 def test_an_image_in_a_result_stands_inside_or_after_it(inside: bool):
     image = Image(data=PNG, media_type="image/png")
     history = steps(CALL)[:2] + (
-        Turn(role="user", parts=(ToolResult(id="c", parts=(image,), at="m"),)),
+        Turn(role="user", parts=(ToolResult(id="c", parts=(image,), path="m"),)),
     )
     rendered = render(asked(turns=history), tool_result_images=inside)
     parts = rendered.body["contents"][2]["parts"]
@@ -387,7 +387,7 @@ def test_an_image_in_a_result_stands_inside_or_after_it(inside: bool):
 
 
 def test_a_system_message_in_the_middle_is_the_users():
-    system = Turn(role="system", parts=(Text(text="Be kind."),), effort="low", at="messages[1]")
+    system = Turn(role="system", parts=(Text(text="Be kind."),), effort="low", path="messages[1]")
     rendered = render(asked(turns=(ASKED, system)))
     assert rendered.body["contents"] == [
         {"role": "user", "parts": [{"text": "hi"}, {"text": "<system>\nBe kind.\n</system>"}]}
@@ -397,7 +397,7 @@ def test_a_system_message_in_the_middle_is_the_users():
 
 
 def test_the_model_may_not_begin_nor_end():
-    answer = Turn(role="assistant", parts=(Text(text="x"),), at="messages[0]")
+    answer = Turn(role="assistant", parts=(Text(text="x"),), path="messages[0]")
     first = render(asked(turns=(answer, ASKED)))
     assert first.body["contents"][0]["role"] == "user"
     assert ("messages[0]", "approximated") in told(first.report)
@@ -409,10 +409,10 @@ def test_the_model_may_not_begin_nor_end():
 @pytest.mark.parametrize(
     ("part", "shown", "lost"),
     [
-        (Image(url="https://x/y.png", at="p"), "text", [("p", "dropped")]),
-        (Image(url="gs://b/y.png", media_type="image/png", at="p"), "fileData", []),
-        (Image(data=PNG, detail="high", at="p"), "inlineData", [("p.detail", "dropped")]),
-        (Document(text="words", title="t", at="p"), "inlineData", [("p.title", "dropped")]),
+        (Image(url="https://x/y.png", path="p"), "text", [("p", "dropped")]),
+        (Image(url="gs://b/y.png", media_type="image/png", path="p"), "fileData", []),
+        (Image(data=PNG, detail="high", path="p"), "inlineData", [("p.detail", "dropped")]),
+        (Document(text="words", title="t", path="p"), "inlineData", [("p.title", "dropped")]),
     ],
 )
 def test_media_are_sent_as_google_takes_them(part: Any, shown: str, lost: list[Any]):
@@ -423,7 +423,7 @@ def test_media_are_sent_as_google_takes_them(part: Any, shown: str, lost: list[A
 
 def test_a_file_of_another_provider_is_refused():
     with pytest.raises(GatewayError) as refused:
-        render(asked(turns=(Turn(role="user", parts=(Image(file_id="file-1", at="p"),)),)))
+        render(asked(turns=(Turn(role="user", parts=(Image(file_id="file-1", path="p"),)),)))
     assert refused.value.error.param == "p"
 
 
@@ -438,9 +438,9 @@ def test_what_has_no_equivalent_is_told():
             output=Output(format="json", name="n", verbosity="low"),
             tool_choice=ToolChoice(mode="auto", parallel=False),
             tools=(
-                Tool(name="f", strict=True, at="tools[0]"),
-                Tool(name="web_search_1", kind="server", dialect="x", native={}, at="tools[1]"),
-                Tool(name="shell", kind="server", dialect="x", native={}, at="tools[2]"),
+                Tool(name="f", strict=True, path="tools[0]"),
+                Tool(name="web_search_1", kind="server", dialect="x", native={}, path="tools[1]"),
+                Tool(name="shell", kind="server", dialect="x", native={}, path="tools[2]"),
             ),
         ),
         metadata=False,
@@ -460,7 +460,7 @@ def test_names_that_google_does_not_take_are_mapped_back():
     sent = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]
     assert len(set(sent)) == len(names)
     assert (sent[0], sent[-1]) == ("a.b:c", "a.b_d")
-    assert [rendered.names.get(name, name) for name in sent] == list(names)
+    assert [rendered.client_names.get(name, name) for name in sent] == list(names)
 
 
 def test_a_count_may_hold_a_whole_request():

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Failed
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import (
     Citation,
     Native,
@@ -90,7 +90,7 @@ def test_the_sdk_reads_a_whole_answer():
 def test_the_sdk_gathers_the_same_from_a_stream_as_from_the_whole_answer():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
     unary = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**ASK)
-    chunks = list(streaming(printed(unfold(WHOLE))).models.generate_content_stream(**ASK))
+    chunks = list(streaming(printed(unfold_response(WHOLE))).models.generate_content_stream(**ASK))
     assert "".join(chunk.text or "" for chunk in chunks) == unary.text
     calls = [call for chunk in chunks for call in chunk.function_calls or []]
     assert calls == unary.function_calls
@@ -99,7 +99,7 @@ def test_the_sdk_gathers_the_same_from_a_stream_as_from_the_whole_answer():
 
 
 def test_the_sdk_raises_an_error_that_comes_in_the_middle():
-    events = [*unfold(Response(parts=(Text(text="par"),)))[:3]]
+    events = [*unfold_response(Response(parts=(Text(text="par"),)))[:3]]
     data = printed([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
     with pytest.raises(errors.APIError, match="Overloaded"):
         list(streaming(data).models.generate_content_stream(**ASK))
@@ -107,7 +107,7 @@ def test_the_sdk_raises_an_error_that_comes_in_the_middle():
 
 def test_the_sdk_ignores_the_keepalive():
     renderer = DIALECT.client.stream_renderer(exchange())
-    frames = [renderer.feed(event) for event in unfold(WHOLE)]
+    frames = [renderer.feed(event) for event in unfold_response(WHOLE)]
     data = DIALECT.keepalive.join([b"", *frames, b""])
     chunks = list(streaming(data).models.generate_content_stream(**ASK))
     assert chunks[-1].candidates is not None
@@ -116,7 +116,7 @@ def test_the_sdk_ignores_the_keepalive():
 
 def test_the_keepalive_is_nothing_in_an_array():
     renderer = DIALECT.client.stream_renderer(exchange(framing="array"))
-    parts = [renderer.feed(event) for event in unfold(WHOLE)]
+    parts = [renderer.feed(event) for event in unfold_response(WHOLE)]
     chunks = json.loads(DIALECT.keepalive.join(parts))
     assert len(chunks) > 3
     for chunk in chunks:

@@ -7,11 +7,11 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.ollama import DIALECT
 from gateway.framing.ndjson import Decoder
 from gateway.framing.sse import Frame
@@ -53,7 +53,7 @@ def traits(**flags: Any) -> Traits:
     return Traits(**{**{n: getattr(ALL, n) for n in ALL.__struct_fields__}, **flags})
 
 
-def render(request: Request | dict[str, Any], **flags: Any) -> Rendered:
+def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
     """What goes to a target with these traits."""
     asked = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(asked, traits(**flags))
@@ -92,7 +92,7 @@ def last(reason: str = "stop", **fields: Any) -> dict[str, Any]:
     return line(done=True, done_reason=reason, **fields)
 
 
-def events(*lines: Any, rendered: Rendered | None = None, **flags: Any) -> list[Event]:
+def events(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
     """The checked events of a stream of lines; a string goes in as it is."""
     parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
     out: list[Event] = []
@@ -100,18 +100,18 @@ def events(*lines: Any, rendered: Rendered | None = None, **flags: Any) -> list[
         data = item.encode() if isinstance(item, str) else json.dumps(item).encode()
         out += parser.feed(Frame("", data))
     out += parser.close()
-    check(out)
+    check_stream(out)
     return out
 
 
-def read(*lines: Any, rendered: Rendered | None = None, **flags: Any) -> Response:
+def read(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """The answer that a stream of lines comes to."""
-    return fold(events(*lines, rendered=rendered, **flags))
+    return fold_events(events(*lines, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> Exchange:
+def exchange(**fields: Any) -> ResponseContext:
     """The frame of an answer to a client."""
-    return Exchange(**{"id": "1", "created": 1700000000, "model": "up", **fields})
+    return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def shown(stream: list[Event], **fields: Any) -> list[Any]:

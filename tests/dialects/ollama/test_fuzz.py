@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check
+from gateway.canon.fold import check_stream
 from gateway.dialects.ollama import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.ollama.make import body, exchange, traits
@@ -54,7 +54,7 @@ def test_any_json_in_lines_gives_a_well_formed_stream(rows: list[Any], endpoint:
     for row in rows:
         found += parser.feed(Frame("", msgspec.json.encode(row)))
     found += parser.close()
-    check(found)
+    check_stream(found)
     for event in found:
         renderer.feed(event)
 
@@ -66,7 +66,7 @@ def test_any_bytes_in_lines_give_a_well_formed_stream(rows: list[bytes]) -> None
     found: list[Event] = []
     for data in rows:
         found += parser.feed(Frame("", data))
-    check([*found, *parser.close()])
+    check_stream([*found, *parser.close()])
 
 
 @settings(max_examples=100)
@@ -130,7 +130,7 @@ def test_any_body_asks_for_vectors_or_is_an_error(value: dict[str, Any]) -> None
 @given(objects | junk)
 def test_any_json_is_vectors_or_an_error(value: Any) -> None:
     assert DIALECT.embed_provider is not None
-    DIALECT.embed_provider.glance_embed(msgspec.json.encode(value))
+    DIALECT.embed_provider.peek_embed_usage(msgspec.json.encode(value))
     with contextlib.suppress(GatewayError):
         DIALECT.embed_provider.parse_embed(value)
 

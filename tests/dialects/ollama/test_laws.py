@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Delta, Event
-from gateway.canon.fold import check, fold, unfold
+from gateway.canon.fold import check_stream, fold_events, unfold_response
 from gateway.canon.request import (
     Image,
     Output,
@@ -195,7 +195,7 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
     response: Response, data: st.DataObject
 ) -> None:
     renderer = DIALECT.client.stream_renderer(FRAME)
-    wire = b"".join(renderer.feed(event) for event in _split(unfold(response), data))
+    wire = b"".join(renderer.feed(event) for event in _split(unfold_response(response), data))
     assert renderer.report == []
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
     found: list[Event] = []
@@ -204,8 +204,8 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
         for frame in decoder.feed(wire[start : start + size]):
             found += parser.feed(frame)
     found += parser.close()
-    check(found)
-    assert plain(fold(found)) == response
+    check_stream(found)
+    assert plain(fold_events(found)) == response
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:

@@ -39,7 +39,9 @@ from tests.dialects.ollama.make import (
 
 
 def user(*parts: Any, **fields: Any) -> Request:
-    return Request(model="gw", turns=(Turn(role="user", parts=parts, at="messages[0]"),), **fields)
+    return Request(
+        model="gw", turns=(Turn(role="user", parts=parts, path="messages[0]"),), **fields
+    )
 
 
 @pytest.mark.parametrize(("stream", "meant"), [(None, True), (True, True), (False, False)])
@@ -215,7 +217,7 @@ def test_results_are_sent_in_the_order_of_the_calls() -> None:
 def test_a_choice_is_kept_by_leaving_tools_out(
     choice: ToolChoice, names: list[str], report: list[Any]
 ) -> None:
-    offered = (Tool(name="f", at="tools[0]"), Tool(name="g", at="tools[1]"))
+    offered = (Tool(name="f", path="tools[0]"), Tool(name="g", path="tools[1]"))
     rendered = render(user(Text(text="x"), tools=offered, tool_choice=choice))
     assert [t["function"]["name"] for t in rendered.body.get("tools", [])] == names
     assert told(rendered.report) == report
@@ -223,13 +225,13 @@ def test_a_choice_is_kept_by_leaving_tools_out(
 
 def test_a_free_text_tool_is_a_function_with_one_string() -> None:
     custom = Tool(
-        name="p", kind="custom", description="d", format={"definition": "g"}, at="tools[0]"
+        name="p", kind="custom", description="d", format={"definition": "g"}, path="tools[0]"
     )
     rendered = render(user(Text(text="x"), tools=(custom,)))
     function = rendered.body["tools"][0]["function"]
     assert function["parameters"]["required"] == ["input"]
     assert function["description"].endswith("g")
-    assert rendered.custom == {"p"}
+    assert rendered.custom_tools == {"p"}
     assert told(rendered.report) == [("tools[0].format", "approximated")]
 
 
@@ -243,8 +245,8 @@ def test_images_are_told_apart_by_their_bytes() -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        Image(url="https://x/y.png", at="messages[0].content[1]"),
-        Document(data="JVBERi0xLjQK", at="messages[0].content[1]"),
+        Image(url="https://x/y.png", path="messages[0].content[1]"),
+        Document(data="JVBERi0xLjQK", path="messages[0].content[1]"),
     ],
     ids=["image url", "pdf"],
 )
@@ -263,7 +265,7 @@ def test_a_picture_in_a_result_moves_to_the_next_user_message() -> None:
             Turn(
                 role="user",
                 parts=(
-                    ToolResult(id="a", parts=(Image(data=PNG, at="p"),), is_error=True, at="r"),
+                    ToolResult(id="a", parts=(Image(data=PNG, path="p"),), is_error=True, path="r"),
                     Text(text="see?"),
                 ),
             ),
@@ -288,7 +290,7 @@ def test_a_picture_in_a_result_moves_to_the_next_user_message() -> None:
 def test_a_thought_goes_back_to_the_model_that_had_it(
     signature: Signature | None, kept: bool
 ) -> None:
-    thought = Reasoning(text="hm", signature=signature, at="t")
+    thought = Reasoning(text="hm", signature=signature, path="t")
     request = Request(
         model="gw",
         turns=(
@@ -330,7 +332,7 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
         }
     )
     assert [text.text for text in request.instructions] == ["Be brief"]
-    assert request.turns[0].parts[0] == Text(text="Say hi", at="prompt")
+    assert request.turns[0].parts[0] == Text(text="Say hi", path="prompt")
     assert request.max_output == 5
     rendered = render(request)
     assert [m["role"] for m in rendered.body["messages"]] == ["system", "user"]

@@ -15,7 +15,7 @@ from gateway.canon.embeddings import EmbedRequest as Asked
 from gateway.canon.embeddings import EmbedResponse
 from gateway.canon.errors import Error
 from gateway.canon.events import Failed, Start
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import Reasoning, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.ollama import DIALECT
@@ -75,7 +75,7 @@ def test_the_sdk_reads_a_whole_answer() -> None:
 
 
 def test_the_sdk_reads_a_stream_with_signs_of_life() -> None:
-    rows = list(lines(unfold(FULL)))
+    rows = list(lines(unfold_response(FULL)))
     assert "".join(row.message.content or "" for row in rows) == "It is sunny."
     assert "".join(row.message.thinking or "" for row in rows) == "hm"
     assert [c.function.name for row in rows for c in row.message.tool_calls or []] == [
@@ -86,14 +86,19 @@ def test_the_sdk_reads_a_stream_with_signs_of_life() -> None:
 
 
 def test_the_sdk_reads_the_answer_to_a_prompt() -> None:
-    content = streamed(unfold(Response(parts=(Text(text="Hi"),))), endpoint="/api/generate")
+    content = streamed(
+        unfold_response(Response(parts=(Text(text="Hi"),))), endpoint="/api/generate"
+    )
     with client(200, content.rstrip(b" ")) as sdk:
         rows = list(sdk.generate(model="m", prompt="x", stream=True))
     assert "".join(row.response or "" for row in rows) == "Hi"
 
 
 def test_the_sdk_raises_for_a_broken_stream() -> None:
-    broken = [*unfold(FULL)[:4], Failed(Error(kind="upstream_error", message="Overloaded"))]
+    broken = [
+        *unfold_response(FULL)[:4],
+        Failed(Error(kind="upstream_error", message="Overloaded")),
+    ]
     with pytest.raises(ollama.ResponseError, match="Overloaded"):
         list(lines(broken))
     with pytest.raises(ollama.ResponseError, match="Overloaded"):

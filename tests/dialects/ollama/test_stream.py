@@ -9,12 +9,12 @@ import pytest
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Failed, Start
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import Citation, Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.ollama import DIALECT
-from gateway.dialects.openai_logprobs import tokens_of
+from gateway.dialects.openai_logprobs import token_logprobs
 from tests.dialects.ollama.make import (
     body,
     called,
@@ -82,7 +82,7 @@ def test_an_id_of_the_upstream_counts() -> None:
 
 
 def test_a_free_text_tool_gets_its_text_back() -> None:
-    rendered = Rendered(body={}, custom=frozenset({"p"}))
+    rendered = RenderedRequest(body={}, custom_tools=frozenset({"p"}))
     response = read(line(called(("p", {"input": "x y"}))), last(), rendered=rendered)
     assert response.parts == (ToolCall(id="call_g1_0", name="p", raw="x y", custom=True),)
 
@@ -124,7 +124,7 @@ def test_how_likely_tokens_were_is_told_in_both_ways() -> None:
     response = DIALECT.provider.parse_response(whole, traits(), None)
     other = {"token": "e", "logprob": -2, "bytes": [101]}
     tokens = [{"token": "é", "logprob": -0.5, "bytes": [195, 169], "top_logprobs": [other]}]
-    assert tokens_of(response) == tokens
+    assert token_logprobs(response) == tokens
     again, _ = DIALECT.client.render_response(response, exchange())
     assert again["logprobs"] == tokens
 
@@ -153,7 +153,7 @@ FULL = Response(
 
 
 def test_a_stream_is_printed_line_by_line() -> None:
-    first, second, third, fourth, end = shown(unfold(FULL))
+    first, second, third, fourth, end = shown(unfold_response(FULL))
     assert first == {
         "model": "up",
         "created_at": "2023-11-14T22:13:20Z",
@@ -171,14 +171,17 @@ def test_a_stream_is_printed_line_by_line() -> None:
 
 
 def test_hidden_thoughts_are_not_printed() -> None:
-    assert all("thinking" not in row["message"] for row in shown(unfold(FULL), thinking="none"))
-    whole, _ = DIALECT.client.render_response(FULL, exchange(thinking="none"))
+    assert all(
+        "thinking" not in row["message"]
+        for row in shown(unfold_response(FULL), reasoning_display="none")
+    )
+    whole, _ = DIALECT.client.render_response(FULL, exchange(reasoning_display="none"))
     assert "thinking" not in whole["message"]
 
 
 def test_a_prompts_answer_has_another_shape() -> None:
     plain = Response(parts=(Reasoning(text="hm"), Text(text="Hi")))
-    rows = shown(unfold(plain), endpoint="/api/generate")
+    rows = shown(unfold_response(plain), endpoint="/api/generate")
     assert [row.get("response") for row in rows] == ["", "Hi", ""]
     assert rows[0]["thinking"] == "hm"
     whole, _ = DIALECT.client.render_response(plain, exchange(endpoint="/api/generate"))
@@ -235,7 +238,7 @@ def test_what_it_has_no_place_for_is_reported() -> None:
     }
     assert set(told(lost)) == want
     renderer = DIALECT.client.stream_renderer(exchange())
-    for event in unfold(cited):
+    for event in unfold_response(cited):
         renderer.feed(event)
     assert set(told(renderer.report)) == want
 
@@ -247,7 +250,7 @@ def test_a_refusal_is_said_as_text() -> None:
     rows = shown([Start(), End(finish)])
     assert rows[0]["message"]["content"] == "not allowed"
     no = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
-    assert shown(unfold(no))[0]["message"]["content"] == "I can't"
+    assert shown(unfold_response(no))[0]["message"]["content"] == "I can't"
 
 
 def test_an_error_is_the_last_line() -> None:
@@ -305,7 +308,7 @@ def test_an_error_is_told_with_its_status() -> None:
 
 def test_a_body_is_checked_in_all_its_shapes() -> None:
     for good in (body(), {"model": "m", "prompt": "x"}, {"model": "m", "input": ["x"]}):
-        DIALECT.check(json.dumps(good).encode())
+        DIALECT.check_passthrough(json.dumps(good).encode())
     for bad in (body(messages=5), {"prompt": 5}, {"input": [5]}, body(options=5)):
         with pytest.raises(GatewayError):
-            DIALECT.check(json.dumps(bad).encode())
+            DIALECT.check_passthrough(json.dumps(bad).encode())

@@ -7,11 +7,11 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Frame
 
@@ -40,7 +40,7 @@ def traits(**flags: Any) -> Traits:
     return Traits(**{"kind": "acme", "model": "acme-1", **flags})
 
 
-def render(request: Request | dict[str, Any], **flags: Any) -> Rendered:
+def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
     """What goes to a target with these traits."""
     asked = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(asked, traits(**flags))
@@ -100,7 +100,7 @@ def frame(data: Any) -> Frame:
 
 
 def events(
-    *chunks: Any, rendered: Rendered | None = None, done: bool = True, **flags: Any
+    *chunks: Any, rendered: RenderedRequest | None = None, done: bool = True, **flags: Any
 ) -> list[Event]:
     """The checked events of a stream of chunks, ended by `[DONE]` unless told otherwise."""
     parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
@@ -108,18 +108,18 @@ def events(
     for item in (*chunks, "[DONE]") if done else chunks:
         out += parser.feed(frame(item))
     out += parser.close()
-    check(out)
+    check_stream(out)
     return out
 
 
-def read(*chunks: Any, rendered: Rendered | None = None, **flags: Any) -> Response:
+def read(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """The answer that a stream of chunks comes to."""
-    return fold(events(*chunks, rendered=rendered, **flags))
+    return fold_events(events(*chunks, rendered=rendered, **flags))
 
 
-def exchange(**fields: Any) -> Exchange:
+def exchange(**fields: Any) -> ResponseContext:
     """The frame of an answer to a client."""
-    return Exchange(**{"id": "1", "created": 1700000000, "model": "up", **fields})
+    return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def shown(stream: list[Event], **fields: Any) -> list[Any]:

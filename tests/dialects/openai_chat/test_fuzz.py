@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check
+from gateway.canon.fold import check_stream
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.openai_chat.make import body, exchange, traits
@@ -65,7 +65,7 @@ def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], done: 
         found += parser.feed(Frame("", msgspec.json.encode(item)))
     found += parser.feed(Frame("", b"[DONE]")) if done else []
     found += parser.close()
-    check(found)
+    check_stream(found)
     for event in found:
         renderer.feed(event)
 
@@ -77,7 +77,7 @@ def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
     found: list[Event] = []
     for data in frames:
         found += parser.feed(Frame("", data))
-    check([*found, *parser.close()])
+    check_stream([*found, *parser.close()])
 
 
 wholes = st.builds(lambda message: {"choices": [{"message": message}]}, deltas | junk) | junk

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Delta, Event
-from gateway.canon.fold import check, fold, unfold
+from gateway.canon.fold import check_stream, fold_events, unfold_response
 from gateway.canon.request import (
     Audio,
-    Cache,
+    CacheBreakpoint,
     Citation,
     Document,
     Image,
@@ -63,7 +63,7 @@ ALL = Traits(
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
-caches = st.none() | st.builds(Cache, ttl=st.sampled_from([None, "5m", "1h"]))
+caches = st.none() | st.builds(CacheBreakpoint, ttl=st.sampled_from([None, "5m", "1h"]))
 values = st.none() | st.booleans() | st.integers(-9, 9) | words
 objects = st.dictionaries(words, values, max_size=3)
 
@@ -241,7 +241,7 @@ def requests(draw: st.DrawFn) -> Request:
 @given(requests())
 def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request):
     own = {"logprobs": "logprobs"}  # a path by which a client of this dialect is known
-    rendered = DIALECT.provider.render_request(replace(request, at=own), ALL)
+    rendered = DIALECT.provider.render_request(replace(request, client_paths=own), ALL)
     assert rendered.report == ()
     wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
     assert without_paths(DIALECT.client.parse_request(wire, {})) == request
@@ -397,7 +397,7 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
     response: Response, data: st.DataObject
 ):
     renderer = DIALECT.client.stream_renderer(FRAME)
-    wire = b"".join(renderer.feed(event) for event in _split(unfold(response), data))
+    wire = b"".join(renderer.feed(event) for event in _split(unfold_response(response), data))
     assert renderer.report == []
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
     found: list[Event] = []
@@ -405,8 +405,8 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
         for frame in decoder.feed(chunk):
             found += parser.feed(frame)
     found += parser.close()
-    check(found)
-    assert plain(fold(found)) == response
+    check_stream(found)
+    assert plain(fold_events(found)) == response
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:

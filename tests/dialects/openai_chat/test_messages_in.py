@@ -9,7 +9,7 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
     Audio,
-    Cache,
+    CacheBreakpoint,
     Document,
     Image,
     Native,
@@ -21,7 +21,7 @@ from gateway.canon.request import (
     ToolResult,
     without_paths,
 )
-from gateway.canon.signature import wrap
+from gateway.canon.signature import wrap_signature
 from tests.dialects.openai_chat.make import PDF, PNG, USER, call, called, parse, result, said
 
 
@@ -38,7 +38,7 @@ def test_leading_system_and_developer_messages_are_instructions():
             USER,
         )
     )
-    assert [(text.text, text.at) for text in request.instructions] == [
+    assert [(text.text, text.path) for text in request.instructions] == [
         ("a", "messages[0]"),
         ("b", "messages[1].content[0]"),
     ]
@@ -47,8 +47,8 @@ def test_leading_system_and_developer_messages_are_instructions():
 
 def test_a_later_system_message_is_a_turn():
     turn = parse(said(USER, {"role": "system", "content": "late"})).turns[1]
-    assert (turn.role, turn.at) == ("system", "messages[1]")
-    assert turn.parts == (Text(text="late", at="messages[1]"),)
+    assert (turn.role, turn.path) == ("system", "messages[1]")
+    assert turn.parts == (Text(text="late", path="messages[1]"),)
 
 
 def test_a_named_system_message_stays_a_turn():
@@ -59,7 +59,7 @@ def test_a_named_system_message_stays_a_turn():
 
 def test_the_path_of_a_part_is_the_clients():
     turn = parse(said(USER, {"role": "user", "content": [{"type": "text", "text": "x"}]})).turns[1]
-    assert turn.parts == (Text(text="x", at="messages[1].content[0]"),)
+    assert turn.parts == (Text(text="x", path="messages[1].content[0]"),)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +111,11 @@ def test_the_path_of_a_part_is_the_clients():
         ),
         (
             {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
-            Text(text="x", cache=Cache(ttl="1h")),
+            Text(text="x", cache=CacheBreakpoint(ttl="1h")),
         ),
         (
             {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}},
-            Text(text="x", cache=Cache()),
+            Text(text="x", cache=CacheBreakpoint()),
         ),
         (
             {
@@ -123,7 +123,7 @@ def test_the_path_of_a_part_is_the_clients():
                 "text": "x",
                 "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"},
             },
-            Text(text="x", cache=Cache(ttl="1h")),
+            Text(text="x", cache=CacheBreakpoint(ttl="1h")),
         ),
     ],
     ids=[
@@ -146,8 +146,8 @@ def test_the_path_of_a_part_is_the_clients():
 def test_a_content_part_is_understood(part: dict[str, Any], meant: Any):
     found = part_of(part)
     assert found == type(meant)(
-        **{n: getattr(meant, n) for n in meant.__struct_fields__ if n != "at"},
-        at="messages[0].content[0]",
+        **{n: getattr(meant, n) for n in meant.__struct_fields__ if n != "path"},
+        path="messages[0].content[0]",
     )
 
 
@@ -211,8 +211,8 @@ def test_a_wrong_message_is_named(message: dict[str, Any], param: str):
 def test_calls_without_content_are_read():
     turn = parse(said(USER, called(call("c1", "f", '{"a": 1}'), call("c2", "g", "")))).turns[1]
     assert turn.parts == (
-        ToolCall(id="c1", name="f", arguments={"a": 1}, at="messages[1].tool_calls[0]"),
-        ToolCall(id="c2", name="g", arguments={}, at="messages[1].tool_calls[1]"),
+        ToolCall(id="c1", name="f", arguments={"a": 1}, path="messages[1].tool_calls[0]"),
+        ToolCall(id="c2", name="g", arguments={}, path="messages[1].tool_calls[1]"),
     )
 
 
@@ -237,7 +237,7 @@ def test_a_custom_call_keeps_its_text():
     item = {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}}
     request = parse(said(USER, called(item), result("c")))
     assert request.turns[1].parts == (
-        ToolCall(id="c", name="sh", raw="ls -l", custom=True, at="messages[1].tool_calls[0]"),
+        ToolCall(id="c", name="sh", raw="ls -l", custom=True, path="messages[1].tool_calls[0]"),
     )
     assert request.turns[2].parts[0].custom is True  # type: ignore[union-attr]
 
@@ -246,15 +246,15 @@ def test_tool_messages_in_a_row_are_one_turn():
     request = parse(said(USER, called(call("a"), call("b")), result("a"), result("b", ""), USER))
     assert [turn.role for turn in request.turns] == ["user", "assistant", "user", "user"]
     assert request.turns[2].parts == (
-        ToolResult(id="a", parts=(Text(text="ok", at="messages[2]"),), at="messages[2]"),
-        ToolResult(id="b", at="messages[3]"),
+        ToolResult(id="a", parts=(Text(text="ok", path="messages[2]"),), path="messages[2]"),
+        ToolResult(id="b", path="messages[3]"),
     )
 
 
 def test_an_image_in_a_tool_message_has_its_own_path():
     content = [{"type": "image_url", "image_url": {"url": "https://x/y"}}]
     request = parse(said(USER, called(call("a")), result("a", content)))
-    assert request.turns[2].parts[0].parts[0].at == "messages[2].content[0]"  # type: ignore[union-attr]
+    assert request.turns[2].parts[0].parts[0].path == "messages[2].content[0]"  # type: ignore[union-attr]
 
 
 def test_the_older_function_messages_are_paired():
@@ -272,15 +272,15 @@ def test_the_older_function_messages_are_paired():
     made = request.turns[1].parts[0]
     answer = request.turns[2].parts[0]
     assert made.id == answer.id  # type: ignore[union-attr]
-    assert (answer.name, answer.at) == ("f", "messages[2]")  # type: ignore[union-attr]
+    assert (answer.name, answer.path) == ("f", "messages[2]")  # type: ignore[union-attr]
 
 
 def test_words_of_refusal_are_read_from_both_places():
     first = {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}
     second = {"role": "assistant", "content": None, "refusal": "never"}
     turns = parse(said(USER, first, second)).turns
-    assert turns[1].parts == (Refusal(text="no", at="messages[1].content[0]"),)
-    assert turns[2].parts == (Refusal(text="never", at="messages[2].refusal"),)
+    assert turns[1].parts == (Refusal(text="no", path="messages[1].content[0]"),)
+    assert turns[2].parts == (Refusal(text="never", path="messages[2].refusal"),)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_earlier_audio_is_kept_for_the_same_dialect():
         Native(
             dialect="openai_chat",
             data={"type": "audio", "audio": {"id": "a1"}},
-            at="messages[1].audio",
+            path="messages[1].audio",
         ),
     )
 
@@ -317,7 +317,7 @@ def test_earlier_audio_is_kept_for_the_same_dialect():
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_thoughts_that_come_back_stand_first(field: str):
     turn = parse(said(USER, {"role": "assistant", "content": "a", field: "hm"})).turns[1]
-    assert turn.parts[0] == Reasoning(text="hm", at=f"messages[1].{field}")
+    assert turn.parts[0] == Reasoning(text="hm", path=f"messages[1].{field}")
 
 
 def test_reasoning_details_keep_what_the_provider_wrote():
@@ -331,7 +331,7 @@ def test_reasoning_details_keep_what_the_provider_wrote():
 
 def test_our_own_tokens_are_unwrapped_wherever_they_come_back():
     state = Signature(provider="gemini", model="g", kind="thought_signature", value="S")
-    slot = {"extra_content": {"google": {"thought_signature": wrap(state)}}}
+    slot = {"extra_content": {"google": {"thought_signature": wrap_signature(state)}}}
     turn = parse(said(USER, called({**call(), **slot}))).turns[1]
     assert turn.parts[0].signature == state  # type: ignore[union-attr]
 
@@ -347,7 +347,7 @@ def test_a_message_that_an_sdk_gives_back_whole_is_understood():
         "tool_calls": None,
     }
     request = parse(said(USER, message))
-    assert request.turns[1].parts == (Text(text="a", at="messages[1]"),)
+    assert request.turns[1].parts == (Text(text="a", path="messages[1]"),)
     assert request.extra == {}
 
 
@@ -358,4 +358,4 @@ def test_empty_tool_calls_are_as_good_as_none():
 
 def test_a_mark_on_the_message_belongs_to_its_last_part():
     message = {"role": "user", "content": "x", "cache_control": {"type": "ephemeral"}}
-    assert parse(said(message)).turns[0].parts[0].cache == Cache()  # type: ignore[union-attr]
+    assert parse(said(message)).turns[0].parts[0].cache == CacheBreakpoint()  # type: ignore[union-attr]

@@ -24,7 +24,7 @@ ROUTER: dict[str, Any] = {"reasoning": True, "thinking_request": "reasoning"}
 def asked(**thinking: Any) -> Request:
     """A request that asks for reasoning in this way."""
     at = {"effort": "effort", "thinking": "thinking", "budget": "budget"}
-    return Request(model="gw", thinking=Thinking(**thinking), at=at)
+    return Request(model="gw", thinking=Thinking(**thinking), client_paths=at)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_nothing_is_lost_where_reasoning_was_off_anyway():
 def thought(kind: str = "text", provider: str = "acme", value: str = "") -> Reasoning:
     """A thought with a wrapped origin."""
     signature = Signature(provider=provider, model="acme-1", kind=kind, value=value)
-    return Reasoning(text="hm", signature=signature, at="p")
+    return Reasoning(text="hm", signature=signature, path="p")
 
 
 def back(part: Reasoning | None, *, calls: bool = True, **flags: Any) -> Any:
@@ -137,7 +137,7 @@ def back(part: Reasoning | None, *, calls: bool = True, **flags: Any) -> Any:
     parts: list[Any] = [part] if part else []
     parts.append(Call(id="c", name="f", arguments={}) if calls else Words(text="x"))
     more = Turn(role="user", parts=(Words(text="go on"),))
-    turns = (Turn(role="assistant", parts=tuple(parts), at="m"), more)
+    turns = (Turn(role="assistant", parts=tuple(parts), path="m"), more)
     rendered = render(Request(model="gw", turns=turns), **flags)
     report = [row for row in told(rendered.report) if row[0]]
     return rendered.body["messages"][0], report
@@ -162,7 +162,7 @@ def test_the_field_is_the_targets():
 
 
 def test_a_thought_without_an_origin_is_plain_text_and_may_go_back():
-    message, report = back(Reasoning(text="hm", at="p"), **CONTENT)
+    message, report = back(Reasoning(text="hm", path="p"), **CONTENT)
     assert message["reasoning_content"] == "hm"
     assert report == []
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.canon.request import Cache, Output, Thinking, Tool, ToolChoice
+from gateway.canon.request import CacheBreakpoint, Output, Thinking, Tool, ToolChoice
 from tests.dialects.openai_chat.make import body, parse, said, tool
 
 
@@ -119,7 +119,7 @@ def test_limits_and_sampling_are_read():
     )
     sampling = request.sampling
     assert request.max_output == 9
-    assert request.path("max_output") == "max_tokens"
+    assert request.client_path("max_output") == "max_tokens"
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 0.5, 3)
     assert (sampling.min_p, sampling.repetition_penalty) == (0.1, 1.1)
     assert (sampling.frequency_penalty, sampling.presence_penalty) == (1.0, -1.0)
@@ -131,7 +131,7 @@ def test_limits_and_sampling_are_read():
 def test_the_newer_name_of_the_limit_wins():
     request = parse(body(max_tokens=1, max_completion_tokens=2))
     assert request.max_output == 2
-    assert request.path("max_output") == "max_completion_tokens"
+    assert request.client_path("max_output") == "max_completion_tokens"
 
 
 def test_a_number_of_log_probabilities_is_understood():
@@ -179,8 +179,8 @@ def test_every_way_to_ask_for_reasoning_is_understood(fields: dict[str, Any], me
 
 
 def test_the_path_of_the_effort_is_the_clients():
-    assert parse(body(reasoning_effort="low")).path("effort") == "reasoning_effort"
-    assert parse(body(reasoning={"effort": "low"})).path("effort") == "reasoning.effort"
+    assert parse(body(reasoning_effort="low")).client_path("effort") == "reasoning_effort"
+    assert parse(body(reasoning={"effort": "low"})).client_path("effort") == "reasoning.effort"
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,11 @@ def test_only_parallel_makes_a_choice_without_a_mode():
 
 def test_the_older_forms_of_tools_and_choice_are_understood():
     request = parse(body(functions=[{"name": "f", "parameters": {}}], function_call={"name": "f"}))
-    assert request.tools == (Tool(name="f", schema={}, at="functions[0]"),)
-    assert request.tool_choice == ToolChoice(mode="named", names=("f",))
-    assert request.path("tool_choice") == "function_call"
+    assert request.tools == (Tool(name="f", schema={}, path="functions[0]"),)
+    # The older form has room for one call; the client did not write that.
+    assert request.tool_choice == ToolChoice(mode="named", names=("f",), parallel=False)
+    assert request.client_path("tool_choice") == "function_call"
+    assert request.client_path("parallel") == ""
 
 
 def test_a_function_tool_keeps_what_only_chat_knows():
@@ -225,7 +227,7 @@ def test_a_function_tool_keeps_what_only_chat_knows():
     found = parse(body(tools=[item])).tools[0]
     assert (found.description, found.strict, found.defer) == ("d", True, True)
     assert (found.dialect, found.extra) == ("openai_chat", {"x_hint": 1})
-    assert found.at == "tools[0]"
+    assert found.path == "tools[0]"
 
 
 def test_a_custom_tool_keeps_its_grammar():
@@ -238,7 +240,7 @@ def test_a_custom_tool_keeps_its_grammar():
 def test_web_search_options_are_a_server_tool():
     found = parse(body(web_search_options={"search_context_size": "low"})).tools[0]
     assert (found.kind, found.name, found.dialect) == ("server", "web_search", "openai_chat")
-    assert found.at == "web_search_options"
+    assert found.path == "web_search_options"
 
 
 def test_a_tool_of_an_unknown_type_is_kept_as_the_client_wrote_it():
@@ -266,9 +268,9 @@ def test_every_response_format_is_understood(value: Any, meant: Output):
 def test_the_parts_of_a_schema_have_the_clients_paths():
     inner = {"name": "n", "schema": {}, "strict": True}
     request = parse(body(response_format={"type": "json_schema", "json_schema": inner}))
-    assert request.path("schema") == "response_format.json_schema.schema"
-    assert request.path("name") == "response_format.json_schema.name"
-    assert request.path("format") == "response_format"
+    assert request.client_path("schema") == "response_format.json_schema.schema"
+    assert request.client_path("name") == "response_format.json_schema.name"
+    assert request.client_path("format") == "response_format"
 
 
 def test_who_asks_is_read():
@@ -285,8 +287,8 @@ def test_who_asks_is_read():
     meta = request.meta
     assert (meta.user_id, meta.session_key, meta.metadata) == ("s", "k", {"a": "b"})
     assert (meta.service_tier, meta.store) == ("priority", False)
-    assert request.path("user_id") == "safety_identifier"
-    assert parse(body(user="u")).path("user_id") == "user"
+    assert request.client_path("user_id") == "safety_identifier"
+    assert parse(body(user="u")).client_path("user_id") == "user"
 
 
 def test_the_usage_chunk_is_asked_for_by_the_client():
@@ -303,7 +305,9 @@ def test_unknown_fields_are_kept_for_the_same_dialect():
 
 
 def test_a_mark_for_the_whole_request_is_read():
-    assert parse(body(cache_control={"type": "ephemeral", "ttl": "1h"})).cache == Cache(ttl="1h")
+    assert parse(body(cache_control={"type": "ephemeral", "ttl": "1h"})).cache == CacheBreakpoint(
+        ttl="1h"
+    )
 
 
 def test_unknown_fields_of_a_message_are_kept_by_their_path():

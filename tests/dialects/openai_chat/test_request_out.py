@@ -9,7 +9,7 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
     Audio,
-    Cache,
+    CacheBreakpoint,
     Citation,
     Document,
     Image,
@@ -43,7 +43,9 @@ from tests.fakes import openai_rules
 
 def user(*parts: Any, **fields: Any) -> Request:
     """A request with one user turn of these parts."""
-    return Request(model="gw", turns=(Turn(role="user", parts=parts, at="messages[0]"),), **fields)
+    return Request(
+        model="gw", turns=(Turn(role="user", parts=parts, path="messages[0]"),), **fields
+    )
 
 
 def from_anthropic(*parts: Any, **fields: Any) -> Request:
@@ -143,7 +145,7 @@ def test_an_id_that_should_not_leave_is_hashed(user_id: str):
 def test_a_session_that_was_read_out_of_the_user_id_is_not_reported_twice():
     meta = Meta(user_id="{}", session_key="s")
     at = {"user_id": "metadata.user_id", "session_key": "metadata.user_id"}
-    request = Request(model="gw", meta=meta, at=at)
+    request = Request(model="gw", meta=meta, client_paths=at)
     rendered = render(request, user_field="none", session_field="none")
     assert told(rendered.report) == [("metadata.user_id", "dropped")]
 
@@ -188,17 +190,10 @@ def test_a_later_system_message_stays_where_it_is():
     assert render(asked).body["messages"][1] == {"role": "system", "content": "late"}
 
 
-def test_a_target_without_later_system_messages_gets_them_first():
-    asked = said(USER, {"role": "system", "content": "late"})
-    rendered = render(asked, mid_system=False)
-    assert rendered.body["messages"] == [{"role": "system", "content": "late"}, USER]
-    assert told(rendered.report) == [("messages[1]", "approximated")]
-
-
 def test_claude_codes_attribution_block_is_dropped():
     blocks = (
-        Text(text="x-anthropic-billing-header: cc_version=1;", at="system[0]"),
-        Text(text="You are", at="system[1]"),
+        Text(text="x-anthropic-billing-header: cc_version=1;", path="system[0]"),
+        Text(text="You are", path="system[1]"),
     )
     rendered = render(Request(model="gw", instructions=blocks))
     assert rendered.body["messages"] == [{"role": "system", "content": "You are"}]
@@ -210,9 +205,9 @@ def test_names_of_messages_are_kept():
     assert render(asked).body["messages"][0]["name"] == "Ann"
 
 
-def test_plain_messages_have_neither_a_name_nor_a_refusal():
+def test_no_name_or_refusal_have_neither_a_name_nor_a_refusal():
     refused = {"role": "assistant", "content": None, "refusal": "no"}
-    rendered = render(said({**USER, "name": "Ann"}, refused, USER), plain_messages=True)
+    rendered = render(said({**USER, "name": "Ann"}, refused, USER), no_name_or_refusal=True)
     assert rendered.body["messages"] == [USER, {"role": "assistant", "content": "no"}, USER]
     assert told(rendered.report) == [
         ("messages[0].name", "dropped"),
@@ -230,7 +225,7 @@ def test_a_message_with_only_calls_has_the_content_the_target_wants(flag: str, c
 
 def test_images_of_a_tool_result_follow_all_results_of_the_turn():
     results = (
-        ToolResult(id="a", parts=(Image(data=PNG, media_type="image/png", at="p"),), at="r"),
+        ToolResult(id="a", parts=(Image(data=PNG, media_type="image/png", path="p"),), path="r"),
         ToolResult(id="b", parts=(Text(text="t"),)),
     )
     turns = (
@@ -271,7 +266,7 @@ def test_a_target_that_takes_images_in_results_gets_them_there():
 def test_a_failed_result_says_so_in_words(parts: tuple[Any, ...], content: Any):
     turns = (
         Turn(role="assistant", parts=(Call(id="a", name="f", arguments={}),)),
-        Turn(role="user", parts=(ToolResult(id="a", parts=parts, is_error=True, at="r"),)),
+        Turn(role="user", parts=(ToolResult(id="a", parts=parts, is_error=True, path="r"),)),
     )
     rendered = render(Request(model="gw", turns=turns))
     assert rendered.body["messages"][1]["content"] == content
@@ -334,7 +329,7 @@ def test_a_target_that_can_continues_a_trailing_assistant_message(field: str, se
 
 
 def test_a_turn_of_which_nothing_is_left_is_not_sent():
-    native = Native(dialect="anthropic_messages", data={"type": "server_tool_use"}, at="m[1]")
+    native = Native(dialect="anthropic_messages", data={"type": "server_tool_use"}, path="m[1]")
     turns = (
         Turn(role="user", parts=(Text(text="a"),)),
         Turn(role="assistant", parts=(native,)),
@@ -365,10 +360,10 @@ def test_an_image_goes_as_a_data_url_of_what_it_really_is():
 @pytest.mark.parametrize(
     ("part", "flags", "word"),
     [
-        (Image(url="https://x", at="p"), {"images": False}, "image"),
-        (Image(url="https://x", at="p"), {"image_urls": False}, "image"),
-        (Document(data=PDF, at="p"), {"pdf": False}, "document"),
-        (Audio(data="QQ==", format="wav", at="p"), {"audio": False}, "audio"),
+        (Image(url="https://x", path="p"), {"images": False}, "image"),
+        (Image(url="https://x", path="p"), {"image_urls": False}, "image"),
+        (Document(data=PDF, path="p"), {"pdf": False}, "document"),
+        (Audio(data="QQ==", format="wav", path="p"), {"audio": False}, "audio"),
     ],
     ids=["image", "image url", "document", "audio"],
 )
@@ -394,7 +389,7 @@ def test_a_document_goes_as_a_file():
     ("part", "chunk", "report"),
     [
         (
-            Document(data=PDF, title="T", at="p"),
+            Document(data=PDF, title="T", path="p"),
             {"document_url": f"data:application/pdf;base64,{PDF}", "document_name": "T"},
             [("p", "approximated")],
         ),
@@ -412,18 +407,18 @@ def test_files_and_sound_go_as_chunks_of_one_string(part: Any, chunk: Any, repor
 
 
 def test_a_text_document_goes_as_text_under_its_title():
-    content, report = only_part(user(Document(text="body", title="T", at="p")))
+    content, report = only_part(user(Document(text="body", title="T", path="p")))
     assert content == "T\n\nbody"
     assert report == [("p", "approximated")]
 
 
 def test_a_document_of_parts_goes_as_its_parts():
-    content, _ = only_part(user(Document(parts=(Text(text="a"), Text(text="b")), at="p")))
+    content, _ = only_part(user(Document(parts=(Text(text="a"), Text(text="b")), path="p")))
     assert content == [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
 
 
 def test_what_a_file_can_not_carry_is_reported():
-    document = Document(data=PDF, context="c", citations=True, at="p")
+    document = Document(data=PDF, context="c", citations=True, path="p")
     _, report = only_part(user(document))
     assert report == [("p.citations", "dropped"), ("p.context", "dropped")]
 
@@ -436,9 +431,9 @@ def test_a_file_id_of_the_same_dialect_is_kept():
 @pytest.mark.parametrize(
     "request_",
     [
-        from_anthropic(Document(file_id="file_1", at="p")),
-        from_anthropic(Image(file_id="file_1", at="p")),
-        user(Document(url="https://x/a.pdf", at="p")),
+        from_anthropic(Document(file_id="file_1", path="p")),
+        from_anthropic(Image(file_id="file_1", path="p")),
+        user(Document(url="https://x/a.pdf", path="p")),
     ],
     ids=["a foreign document", "a foreign image", "a document by URL"],
 )
@@ -464,10 +459,10 @@ def test_parts_that_only_chat_knows_go_through():
 # --- cache marks ---------------------------------------------------------------------
 
 MARKED = user(
-    Text(text="a", cache=Cache(), at="messages[0].content[0]"),
-    Text(text="b", cache=Cache(ttl="1h"), at="messages[0].content[1]"),
-    tools=(Tool(name="f", cache=Cache()),),
-    cache=Cache(),
+    Text(text="a", cache=CacheBreakpoint(), path="messages[0].content[0]"),
+    Text(text="b", cache=CacheBreakpoint(ttl="1h"), path="messages[0].content[1]"),
+    tools=(Tool(name="f", cache=CacheBreakpoint()),),
+    cache=CacheBreakpoint(),
 )
 
 
@@ -494,7 +489,10 @@ def test_openrouters_marks_stand_where_anthropics_do():
 def test_a_mark_on_a_result_stands_on_its_last_part():
     turns = (
         Turn(role="assistant", parts=(Call(id="a", name="f", arguments={}),)),
-        Turn(role="user", parts=(ToolResult(id="a", parts=(Text(text="r"),), cache=Cache()),)),
+        Turn(
+            role="user",
+            parts=(ToolResult(id="a", parts=(Text(text="r"),), cache=CacheBreakpoint()),),
+        ),
     )
     sent = render(Request(model="gw", turns=turns), cache="cache_control").body["messages"][1]
     mark = {"cache_control": {"type": "ephemeral"}}
@@ -527,7 +525,7 @@ def test_a_schema_is_made_strict_and_that_is_reported():
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     at = {"schema": "output_config.format.schema"}
     output = Output(format="schema", schema=schema)
-    rendered = render(Request(model="gw", output=output, at=at))
+    rendered = render(Request(model="gw", output=output, client_paths=at))
     sent = rendered.body["response_format"]["json_schema"]["schema"]
     assert openai_rules.strict_schema_problem(sent) is None
     assert sent["properties"]["a"] == {"type": ["string", "null"]}
@@ -582,8 +580,8 @@ def test_an_unknown_field_never_replaces_one_that_is_written():
 
 def test_no_loss_is_reported_twice():
     request = user(
-        Image(url="https://x", at="p"),
-        Image(url="https://y", at="p"),
+        Image(url="https://x", path="p"),
+        Image(url="https://y", path="p"),
         thinking=Thinking(mode="auto"),
         tool_choice=ToolChoice(mode="any"),
     )
@@ -598,7 +596,7 @@ def test_the_same_request_gives_the_same_bytes():
 
 def test_media_in_an_assistant_message_is_reported():
     turns = (
-        Turn(role="assistant", parts=(Text(text="a"), Document(data=PDF, at="p"))),
+        Turn(role="assistant", parts=(Text(text="a"), Document(data=PDF, path="p"))),
         Turn(role="user", parts=(Text(text="b"),)),
     )
     rendered = render(Request(model="gw", turns=turns))
@@ -607,6 +605,6 @@ def test_media_in_an_assistant_message_is_reported():
 
 
 def test_sources_of_earlier_answers_are_reported():
-    text = Text(text="a", citations=(Citation(url="https://x"),), at="p")
+    text = Text(text="a", citations=(Citation(url="https://x"),), path="p")
     turns = (Turn(role="assistant", parts=(text,)), Turn(role="user", parts=(Text(text="b"),)))
     assert told(render(Request(model="gw", turns=turns)).report) == [("p.citations", "dropped")]

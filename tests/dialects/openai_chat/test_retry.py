@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -77,3 +78,16 @@ def test_what_is_no_duration_is_none(text: Any):
 )
 def test_the_retry_header_is_read(value: str, meant: bool | None):
     assert should_retry({"x-should-retry": value}) is meant
+
+
+HOSTILE = ("9" * 20_000, "1" * 20_000 + "s", "1s" * 10_000, "1." * 10_000, "9" * 400 + "d")
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:6])
+def test_a_time_of_many_characters_is_none_and_costs_nothing(text: str) -> None:
+    start = time.thread_time()
+    for header in ("retry-after", "retry-after-ms", "x-ratelimit-reset-requests"):
+        assert retry_after({header: text}, None) is None
+    payload = {"error": {"details": [{"retryDelay": text * 50}]}}
+    assert retry_after({}, payload) is None
+    assert time.thread_time() - start < 0.05

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.openai_schema import made_strict, parameters
+from gateway.dialects.openai_schema import object_parameters, strict_schema
 from tests.fakes.openai_rules import strict_schema_problem
 
 
@@ -27,7 +27,7 @@ STRING = {"type": "string"}
 
 def test_a_strict_schema_is_left_alone():
     schema = obj(a=STRING, b=obj(c={"type": "array", "items": STRING}))
-    assert made_strict(schema) == (schema, ())
+    assert strict_schema(schema) == (schema, ())
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_a_strict_schema_is_left_alone():
     ],
 )
 def test_a_loose_schema_is_made_strict(before: dict[str, Any], after: dict[str, Any]):
-    made = made_strict(before)
+    made = strict_schema(before)
     assert made is not None
     assert made[0] == after
 
 
 def test_what_was_changed_is_said():
-    made = made_strict({"type": "object", "properties": {"a": {"oneOf": [STRING]}}})
+    made = strict_schema({"type": "object", "properties": {"a": {"oneOf": [STRING]}}})
     assert made is not None
     assert set(made[1]) == {"oneOf", "required"}
 
@@ -86,14 +86,14 @@ def test_what_was_changed_is_said():
     "schema", [{}, {"type": "array"}, {"type": "object", "anyOf": []}, {"$ref": "#/x"}], ids=str
 )
 def test_a_root_that_is_no_plain_object_can_not_be_strict(schema: dict[str, Any]):
-    assert made_strict(schema) is None
+    assert strict_schema(schema) is None
 
 
 def test_the_clients_schema_is_not_changed():
     schema = {"type": "object", "properties": {"a": dict(STRING)}}
     before = repr(schema)
-    made_strict(schema)
-    parameters(schema)
+    strict_schema(schema)
+    object_parameters(schema)
     assert repr(schema) == before
 
 
@@ -128,10 +128,10 @@ schemas = st.recursive(
 
 @given(st.dictionaries(words, schemas, max_size=3))
 def test_whatever_comes_in_strict_mode_takes_what_goes_out(properties: dict[str, Any]):
-    made = made_strict({"type": "object", "properties": properties})
+    made = strict_schema({"type": "object", "properties": properties})
     assert made is not None
     assert strict_schema_problem(made[0]) is None
-    assert made_strict(made[0]) == (made[0], ())
+    assert strict_schema(made[0]) == (made[0], ())
 
 
 junk = st.recursive(
@@ -148,4 +148,4 @@ junk = st.recursive(
 
 @given(junk)
 def test_a_schema_that_makes_no_sense_breaks_nothing(value: Any):
-    made_strict({"type": "object", "properties": value, "items": value, "required": value})
+    strict_schema({"type": "object", "properties": value, "items": value, "required": value})

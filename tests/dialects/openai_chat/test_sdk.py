@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from gateway.canon.errors import Error
 from gateway.canon.events import Event, Failed, Start
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import Citation, Reasoning, Refusal, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_chat import DIALECT
@@ -88,7 +88,7 @@ def test_the_sdk_reads_a_refusal():
 
 
 def test_the_sdk_reads_a_stream():
-    chunks = list(stream(unfold(FULL)))
+    chunks = list(stream(unfold_response(FULL)))
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
     assert "".join(delta.content or "" for delta in deltas) == "It is sunny."
     pieces = [piece for delta in deltas for piece in delta.tool_calls or []]
@@ -103,7 +103,7 @@ def test_the_sdk_reads_a_stream():
 
 def test_the_sdks_own_accumulator_reads_a_stream():
     renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
-    content = b"".join(renderer.feed(event) for event in unfold(FULL))
+    content = b"".join(renderer.feed(event) for event in unfold_response(FULL))
     messages: Any = [USER]
     headers = {"content-type": "text/event-stream"}
     with (
@@ -121,7 +121,7 @@ def test_the_sdks_own_accumulator_reads_a_stream():
     "events",
     [
         [Start(), Failed(Error(kind="overloaded", message="Overloaded"))],
-        [*unfold(FULL)[:4], Failed(Error(kind="upstream_error", message="Overloaded"))],
+        [*unfold_response(FULL)[:4], Failed(Error(kind="upstream_error", message="Overloaded"))],
         [Failed(Error(kind="rate_limit", message="Overloaded"))],
     ],
     ids=["at the start", "in the middle", "instead of an answer"],

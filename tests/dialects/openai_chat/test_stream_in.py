@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Failed, Signed, Start
+from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Failed, SignatureDelta, Start
 from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Usage
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.openai_logprobs import tokens_of
+from gateway.dialects.openai_logprobs import token_logprobs
 from gateway.framing.sse import Frame
 from tests.dialects.openai_chat.make import chunk, events, piece, read, traits
 
@@ -222,8 +222,8 @@ def test_reasoning_is_found_in_every_field(delta: dict[str, Any]):
 
 def test_reasoning_is_signed_before_its_block_ends():
     found = events(chunk({"reasoning": "hm"}), TEXT, STOP)
-    assert kinds(found)[1:5] == ["BlockStart", "Delta", "Signed", "BlockEnd"]
-    assert found[3] == Signed(PLAIN)
+    assert kinds(found)[1:5] == ["BlockStart", "Delta", "SignatureDelta", "BlockEnd"]
+    assert found[3] == SignatureDelta(PLAIN)
 
 
 def test_without_a_known_model_the_streams_own_name_signs():
@@ -425,14 +425,14 @@ def test_text_that_comes_among_calls_follows_them():
 
 
 def test_names_are_given_back_as_the_client_knows_them():
-    rendered = Rendered(body={}, names={"a_b": "a.b"})
+    rendered = RenderedRequest(body={}, client_names={"a_b": "a.b"})
     assert calls(chunk(piece(id="c", name="a_b", arguments="{}")), rendered=rendered) == [
         ("c", "a.b", {})
     ]
 
 
 def test_a_free_text_tool_that_went_as_a_function_gives_its_text():
-    rendered = Rendered(body={}, custom=frozenset({"sh"}))
+    rendered = RenderedRequest(body={}, custom_tools=frozenset({"sh"}))
     stream = [piece(id="c", name="sh", arguments='{"inp'), piece(arguments='ut":"ls -l"}')]
     found = read(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
     assert found == (ToolCall(id="c", name="sh", raw="ls -l", custom=True),)
@@ -630,7 +630,7 @@ def test_a_whole_answer_is_read_like_a_stream():
 def test_log_probabilities_are_kept_for_who_can_be_told_them():
     token = {"token": "x", "logprob": -0.5, "bytes": None, "top_logprobs": []}
     response = answer(whole({"content": "x"}, choice={"logprobs": {"content": [token]}}))
-    assert tokens_of(response) == [token]
+    assert token_logprobs(response) == [token]
     assert answer(whole({"content": "x"}, choice={"logprobs": {"content": []}})).extra == {}
 
 

@@ -10,22 +10,22 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
     BlockEnd,
     BlockStart,
-    Cited,
+    CitationDelta,
     Delta,
     End,
     Event,
     Failed,
     NativeDelta,
-    Signed,
+    SignatureDelta,
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import fold
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Response, Usage
-from gateway.canon.signature import unwrap
+from gateway.canon.signature import unwrap_signature
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.openai_logprobs import extra_of
+from gateway.dialects.openai_logprobs import logprobs_extra
 from tests.dialects.openai_chat.make import exchange, shown, told
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "up"}
@@ -46,7 +46,7 @@ def deltas(*events: Event, end: Event = STOP, **fields: Any) -> list[Any]:
 
 def whole(*events: Event, end: Event = STOP, **fields: Any) -> dict[str, Any]:
     """The choice of the same answer, given whole."""
-    response = fold([Start(), *events, end])
+    response = fold_events([Start(), *events, end])
     return DIALECT.client.render_response(response, exchange(**fields))[0]["choices"][0]
 
 
@@ -73,7 +73,7 @@ def test_text_that_json_must_escape_survives():
         ({"reasoning_field": "reasoning"}, [{"reasoning": "hm"}]),
         ({"reasoning_field": "both"}, [{"reasoning_content": "hm", "reasoning": "hm"}]),
         ({"reasoning_field": "none"}, []),
-        ({"thinking": "none"}, []),
+        ({"reasoning_display": "none"}, []),
     ],
     ids=["by default", "another field", "both fields", "no field", "hidden"],
 )
@@ -139,21 +139,21 @@ def test_the_state_of_a_call_travels_wrapped():
     events = [
         BlockStart(kind="tool_call", id="c", name="f"),
         Delta("{}"),
-        Signed(state),
+        SignatureDelta(state),
         BlockEnd(),
     ]
     last = deltas(*events)[-1]["tool_calls"][0]
     # The openai SDK's stream helper fails on a delta of a call without this.
     assert last["function"] == {"arguments": ""}
     slot = last["extra_content"]["google"]["thought_signature"]
-    assert unwrap(slot) == state
+    assert unwrap_signature(slot) == state
     call = whole(*events)["message"]["tool_calls"][0]
     assert call["extra_content"]["google"]["thought_signature"] == slot
 
 
 def test_the_state_of_a_thought_has_no_slot():
     state = Signature(provider="anthropic", model="m", value="SIG")
-    events = [BlockStart(kind="reasoning"), Delta("hm"), Signed(state), BlockEnd()]
+    events = [BlockStart(kind="reasoning"), Delta("hm"), SignatureDelta(state), BlockEnd()]
     assert deltas(*events) == [{"reasoning_content": "hm"}]
 
 
@@ -164,7 +164,7 @@ def test_sources_are_annotations_of_their_block():
     events: list[Event] = [
         *block("text", "one "),
         BlockStart(kind="text"),
-        Cited(SOURCE),
+        CitationDelta(SOURCE),
         Delta("two"),
         BlockEnd(),
     ]
@@ -175,19 +175,19 @@ def test_sources_are_annotations_of_their_block():
 
 
 def test_sources_without_a_url_are_reported():
-    events = [BlockStart(kind="text"), Delta("x"), Cited(Citation(quote="q")), BlockEnd()]
+    events = [BlockStart(kind="text"), Delta("x"), CitationDelta(Citation(quote="q")), BlockEnd()]
     renderer = DIALECT.client.stream_renderer(exchange())
     for event in [Start(), *events, STOP]:
         renderer.feed(event)
     assert told(renderer.report) == [("citations", "dropped")]
-    _, report = DIALECT.client.render_response(fold([Start(), *events, STOP]), exchange())
+    _, report = DIALECT.client.render_response(fold_events([Start(), *events, STOP]), exchange())
     assert told(report) == [("citations", "dropped")]
 
 
 def test_chats_own_annotations_go_through_as_they_came():
     native = {"type": "url_citation", "url_citation": {"url": "https://x", "vendor": 1}}
     citation = Citation(url="https://x", dialect="openai_chat", native=native)
-    events = [BlockStart(kind="text"), Delta("x"), Cited(citation), BlockEnd()]
+    events = [BlockStart(kind="text"), Delta("x"), CitationDelta(citation), BlockEnd()]
     assert deltas(*events)[-1] == {"annotations": [native]}
 
 
@@ -196,7 +196,7 @@ def test_blocks_of_another_dialect_are_reported():
     renderer = DIALECT.client.stream_renderer(exchange())
     assert [renderer.feed(event) for event in [Start(), *events]][1:] == [b"", b""]
     assert told(renderer.report) == [("content.server_tool_use", "dropped")]
-    _, report = DIALECT.client.render_response(fold([Start(), *events, STOP]), exchange())
+    _, report = DIALECT.client.render_response(fold_events([Start(), *events, STOP]), exchange())
     assert told(report) == [("content.server_tool_use", "dropped")]
 
 
@@ -273,7 +273,7 @@ def test_garbled_output_is_an_error_and_no_answer():
         }
     }
     with pytest.raises(GatewayError) as caught:
-        DIALECT.client.render_response(fold([Start(), end]), exchange())
+        DIALECT.client.render_response(fold_events([Start(), end]), exchange())
     assert caught.value.error.kind == "malformed_output"
 
 
@@ -331,7 +331,7 @@ def test_a_whole_answer_says_its_usage():
 
 def test_log_probabilities_come_back_to_a_chat_client():
     token = {"token": "x", "logprob": -0.5, "bytes": None, "top_logprobs": []}
-    extra = {**extra_of([token]), "openai_chat": {"system_fingerprint": "fp"}}
+    extra = {**logprobs_extra([token]), "openai_chat": {"system_fingerprint": "fp"}}
     body, _ = DIALECT.client.render_response(Response(extra=extra), exchange())
     assert body["choices"][0]["logprobs"] == {"content": [token], "refusal": None}
     assert body["system_fingerprint"] == "fp"

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.canon.events import End, Start
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import Part, Reasoning, Request, Signature, Text, ToolCall, Turn
 from gateway.canon.response import Finish, Response
 from gateway.dialects.openai_chat import DIALECT
@@ -31,7 +31,7 @@ def read(message: dict[str, Any]) -> tuple[Part, ...]:
     """The thoughts of a client's message, without their paths."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}, message]}
     parts = DIALECT.client.parse_request(body, {}).turns[1].parts
-    return tuple(replace(part, at="") for part in parts if isinstance(part, Reasoning))
+    return tuple(replace(part, path="") for part in parts if isinstance(part, Reasoning))
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
@@ -39,7 +39,7 @@ def test_details_carry_every_thought_with_its_state(stream: bool):
     if stream:
         details = [
             detail
-            for item in shown(unfold(ANSWER), reasoning_field="reasoning_details")
+            for item in shown(unfold_response(ANSWER), reasoning_field="reasoning_details")
             if isinstance(item, dict) and item["choices"]
             for detail in item["choices"][0]["delta"].get("reasoning_details", [])
         ]
@@ -57,9 +57,9 @@ def test_details_carry_every_thought_with_its_state(stream: bool):
 def test_details_are_shown_only_where_the_route_says_so():
     body, _ = DIALECT.client.render_response(ANSWER, exchange())
     assert "reasoning_details" not in body["choices"][0]["message"]
-    events = shown(unfold(ANSWER))
+    events = shown(unfold_response(ANSWER))
     assert "reasoning_details" not in str(events)
-    hidden = exchange(reasoning_field="reasoning_details", thinking="none")
+    hidden = exchange(reasoning_field="reasoning_details", reasoning_display="none")
     body, _ = DIALECT.client.render_response(ANSWER, hidden)
     assert "reasoning_details" not in body["choices"][0]["message"]
 
@@ -71,7 +71,7 @@ def test_mistral_gets_its_thinking_back_as_chunks():
         role="assistant",
         parts=(
             Reasoning(text="hm", signature=own),
-            Reasoning(text="foreign", signature=STATE, at="messages[1].reasoning"),
+            Reasoning(text="foreign", signature=STATE, path="messages[1].reasoning"),
             Text(text="Yes."),
         ),
     )

@@ -59,7 +59,7 @@ def test_the_schema_of_schemas_is_not_sent():
 def test_strict_is_sent_where_the_schema_and_target_allow_it(
     schema: Any, flags: dict[str, Any], sent: bool | None, report: Any
 ):
-    rendered = render(with_tools(Tool(name="f", schema=schema, strict=True, at="t")), **flags)
+    rendered = render(with_tools(Tool(name="f", schema=schema, strict=True, path="t")), **flags)
     assert rendered.body["tools"][0]["function"].get("strict") is sent
     assert told(rendered.report) == report
 
@@ -71,7 +71,7 @@ def test_illegal_and_long_names_are_mapped_there_and_back():
     assert sent[0] == "a_b"
     assert len(sent[1]) == 64
     assert sent[2] == "ok"
-    assert rendered.names == {sent[0]: "a.b", sent[1]: long}
+    assert rendered.client_names == {sent[0]: "a.b", sent[1]: long}
 
 
 def test_calls_and_choices_use_the_mapped_name():
@@ -89,7 +89,7 @@ def test_calls_and_choices_use_the_mapped_name():
 
 
 def test_a_deferred_tool_without_a_search_is_dropped():
-    rendered = render(with_tools(Tool(name="f"), Tool(name="later", defer=True, at="tools[1]")))
+    rendered = render(with_tools(Tool(name="f"), Tool(name="later", defer=True, path="tools[1]")))
     assert len(rendered.body["tools"]) == 1
     assert told(rendered.report) == [("tools[1]", "dropped")]
 
@@ -100,16 +100,16 @@ def test_deferred_tools_are_sent_at_once_where_a_search_would_have_found_them():
         kind="server",
         dialect="anthropic_messages",
         native={},
-        at="tools[0]",
+        path="tools[0]",
     )
-    rendered = render(with_tools(search, Tool(name="later", defer=True, at="tools[1]")))
+    rendered = render(with_tools(search, Tool(name="later", defer=True, path="tools[1]")))
     assert [item["function"]["name"] for item in rendered.body["tools"]] == ["later"]
     assert ("tools[0]", "dropped") in told(rendered.report)
     assert ("tools[1].defer_loading", "approximated") in told(rendered.report)
 
 
 def test_server_tools_of_another_dialect_are_dropped():
-    search = Tool(name="web_search", kind="server", dialect="anthropic_messages", at="tools[0]")
+    search = Tool(name="web_search", kind="server", dialect="anthropic_messages", path="tools[0]")
     rendered = render(with_tools(search))
     assert "tools" not in rendered.body
     assert told(rendered.report) == [("tools[0]", "dropped")]
@@ -126,7 +126,7 @@ def test_a_custom_tool_goes_as_it_is_where_understood():
     item = {"type": "custom", "custom": {"name": "sh", "format": {"type": "text"}}}
     rendered = render(body(tools=[item]), custom_tools=True)
     assert rendered.body["tools"] == [item]
-    assert rendered.custom == frozenset()
+    assert rendered.custom_tools == frozenset()
 
 
 def test_a_custom_tool_becomes_a_function_with_one_string():
@@ -141,7 +141,7 @@ def test_a_custom_tool_becomes_a_function_with_one_string():
     sent = rendered.body["messages"][1]["tool_calls"][0]["function"]
     assert sent == {"name": "sh", "arguments": '{"input":"ls"}'}
     assert rendered.body["tool_choice"] == {"type": "function", "function": {"name": "sh"}}
-    assert rendered.custom == {"sh"}
+    assert rendered.custom_tools == {"sh"}
     assert told(rendered.report) == [("tools[0]", "approximated")]
 
 
@@ -202,7 +202,7 @@ def test_choices_without_tools_are_not_sent():
 def test_parallel_calls_are_switched_off_where_possible():
     choice = ToolChoice(parallel=False)
     at = {"parallel": "tool_choice.disable_parallel_tool_use"}
-    request = with_tools(Tool(name="f"), tool_choice=choice, at=at)
+    request = with_tools(Tool(name="f"), tool_choice=choice, client_paths=at)
     assert render(request).body["parallel_tool_calls"] is False
     rendered = render(request, parallel_toggle=False)
     assert "parallel_tool_calls" not in rendered.body
@@ -217,7 +217,7 @@ def test_a_target_without_tools_gets_none():
 
 def test_what_only_another_dialect_knows_of_a_tool_is_reported():
     extra = {"input_examples": [{}]}
-    item = Tool(name="f", dialect="anthropic_messages", extra=extra, at="tools[0]")
+    item = Tool(name="f", dialect="anthropic_messages", extra=extra, path="tools[0]")
     rendered = render(with_tools(item))
     assert "input_examples" not in str(rendered.body)
     assert told(rendered.report) == [("tools[0].input_examples", "dropped")]

@@ -7,10 +7,10 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check
+from gateway.canon.fold import check_stream
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_completions import DIALECT
 from gateway.framing.sse import Decoder, Frame
 
@@ -35,7 +35,7 @@ def parse(request: dict[str, Any]) -> Request:
     return DIALECT.client.parse_request(request, {})
 
 
-def render(request: Request | dict[str, Any], traits: Traits = ALL) -> Rendered:
+def render(request: Request | dict[str, Any], traits: Traits = ALL) -> RenderedRequest:
     """What goes to a target with these traits."""
     asked = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(asked, traits)
@@ -67,13 +67,13 @@ def events(*chunks: Any, done: bool = True) -> list[Event]:
         data = item.encode() if isinstance(item, str) else json.dumps(item).encode()
         out += parser.feed(Frame("", data))
     out += parser.close()
-    check(out)
+    check_stream(out)
     return out
 
 
-def exchange(**fields: Any) -> Exchange:
+def exchange(**fields: Any) -> ResponseContext:
     """The frame of an answer to a client."""
-    return Exchange(**{"id": "1", "created": 1700000000, "model": "up", **fields})
+    return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def shown(stream: list[Event], **fields: Any) -> list[Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import End, Failed, Start
-from gateway.canon.fold import fold, unfold
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import (
     Image,
     Output,
@@ -26,7 +26,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_completions import DIALECT
-from gateway.dialects.openai_logprobs import extra_of, token
+from gateway.dialects.openai_logprobs import logprobs_extra, token
 from gateway.framing.sse import Decoder
 from tests.dialects.openai_completions.make import (
     ALL,
@@ -106,13 +106,15 @@ def test_a_streams_usage_is_always_asked_for() -> None:
 def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
     request = Request(
         model="gw",
-        instructions=(Text(text="Be brief", at="messages[0]"),),
+        instructions=(Text(text="Be brief", path="messages[0]"),),
         turns=(
-            Turn(role="user", parts=(Text(text="Hi"),), at="messages[1]"),
-            Turn(role="assistant", parts=(Text(text="Yes?"),), at="messages[2]"),
-            Turn(role="user", parts=(Text(text="Go"), Image(data="x", at="p")), at="messages[3]"),
+            Turn(role="user", parts=(Text(text="Hi"),), path="messages[1]"),
+            Turn(role="assistant", parts=(Text(text="Yes?"),), path="messages[2]"),
+            Turn(
+                role="user", parts=(Text(text="Go"), Image(data="x", path="p")), path="messages[3]"
+            ),
         ),
-        tools=(Tool(name="f", at="tools[0]"),),
+        tools=(Tool(name="f", path="tools[0]"),),
         output=Output(format="json"),
         thinking=Thinking(effort="low"),
     )
@@ -161,7 +163,7 @@ def test_a_poor_target_is_spared_what_it_has_not() -> None:
 
 def test_a_stream_is_read() -> None:
     counts = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
-    response = fold(
+    response = fold_events(
         events(chunk("h"), chunk("i"), chunk("", "length"), chunk(choices=[], usage=counts))
     )
     assert response.parts == (Text(text="hi"),)
@@ -194,7 +196,7 @@ def test_log_probabilities_come_back_to_the_same_dialect() -> None:
 
 def test_log_probabilities_of_chats_come_in_lists() -> None:
     tokens = [token("hi", -0.5, [token("ho", -1.5)]), token("!", -0.1)]
-    response = Response(parts=(Text(text="hi!"),), extra=extra_of(tokens))
+    response = Response(parts=(Text(text="hi!"),), extra=logprobs_extra(tokens))
     shown_, _ = DIALECT.client.render_response(response, exchange())
     assert shown_["choices"][0]["logprobs"] == {
         "tokens": ["hi", "!"],
@@ -206,21 +208,21 @@ def test_log_probabilities_of_chats_come_in_lists() -> None:
 
 def test_several_answers_are_choices_whole_and_in_pieces() -> None:
     other = Response(parts=(Text(text="ho"),), finish=Finish(reason="length"))
-    response = Response(parts=(Text(text="hi"),), others=(other,))
+    response = Response(parts=(Text(text="hi"),), alternatives=(other,))
     whole, _ = DIALECT.client.render_response(response, exchange())
     told = [(c["index"], c["text"], c["finish_reason"]) for c in whole["choices"]]
     assert told == [(0, "hi", "stop"), (1, "ho", "length")]
-    last = shown(unfold(response))[-2]["choices"]
+    last = shown(unfold_response(response))[-2]["choices"]
     assert last == [{"index": 1, "text": "ho", "logprobs": None, "finish_reason": "length"}]
 
 
 def test_choices_of_several_prompts_are_numbered_through() -> None:
-    several = DIALECT.several
+    several = DIALECT.prompt_split
     assert several is not None
     answers = [{"choices": [{"index": 0}, {"index": 1}]}] * 2
-    assert [c["index"] for c in several.joined(answers)["choices"]] == [0, 1, 2, 3]
+    assert [c["index"] for c in several.merge_responses(answers)["choices"]] == [0, 1, 2, 3]
     line = b'data: {"id":"c%d","choices":[{"index":%d}]}\n\n'
-    joined, places = several.stream(), (0, 1, 1)
+    joined, places = several.new_stream(), (0, 1, 1)
     out = joined.feed(0, b"".join(line % (1, place) for place in places))
     out += joined.feed(1, b"".join(line % (2, place) for place in places))
     told = [json.loads(frame.data) for frame in Decoder().feed(out)]
@@ -254,7 +256,7 @@ def test_the_finish_is_written(finish: Finish, word: str) -> None:
     response = Response(parts=(Text(text="x"),), finish=finish)
     whole, _ = DIALECT.client.render_response(response, exchange())
     assert whole["choices"][0]["finish_reason"] == word
-    assert shown(unfold(response))[-2]["choices"][0]["finish_reason"] == word
+    assert shown(unfold_response(response))[-2]["choices"][0]["finish_reason"] == word
 
 
 def test_words_of_refusal_are_text_and_what_is_no_text_is_reported() -> None:
@@ -271,13 +273,13 @@ def test_words_of_refusal_are_text_and_what_is_no_text_is_reported() -> None:
     assert whole["choices"][0]["finish_reason"] == "stop"
     assert told(report) == [("content.toolcall", "dropped")]
     renderer = DIALECT.client.stream_renderer(exchange())
-    for event in unfold(response):
+    for event in unfold_response(response):
         renderer.feed(event)
     assert told(renderer.report) == [("content.toolcall", "dropped")]
 
 
 def test_usage_is_streamed_where_it_was_asked_for() -> None:
-    stream = unfold(Response(parts=(Text(text="hi"),), usage=Usage(input=9, output=2)))
+    stream = unfold_response(Response(parts=(Text(text="hi"),), usage=Usage(input=9, output=2)))
     assert shown(stream, include_usage=True)[-2]["usage"]["total_tokens"] == 11
     assert all("usage" not in row for row in shown(stream)[:-1])
 
@@ -291,7 +293,7 @@ def test_an_error_ends_a_stream_without_done() -> None:
 
 
 def test_a_body_is_checked() -> None:
-    DIALECT.check(json.dumps(body(prompt=[[1, 2]], new=1)).encode())
+    DIALECT.check_passthrough(json.dumps(body(prompt=[[1, 2]], new=1)).encode())
     for bad in ({"model": "m"}, body(prompt=5), body(max_tokens="x"), body(stop=5)):
         with pytest.raises(GatewayError):
-            DIALECT.check(json.dumps(bad).encode())
+            DIALECT.check_passthrough(json.dumps(bad).encode())

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold, unfold
+from gateway.canon.fold import check_stream, fold_events, unfold_response
 from gateway.canon.request import Meta, Request, Sampling, Text, Turn, without_paths
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_completions import DIALECT
@@ -91,15 +91,15 @@ def test_an_answer_reads_as_what_it_was_whole_and_in_pieces(response: Response, 
     wire = msgspec.json.decode(msgspec.json.encode(wire))
     assert plain(DIALECT.provider.parse_response(wire, ALL, None)) == response
     renderer = DIALECT.client.stream_renderer(FRAME)
-    stream = b"".join(renderer.feed(event) for event in unfold(response))
+    stream = b"".join(renderer.feed(event) for event in unfold_response(response))
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
     found: list[Event] = []
     for start in range(0, len(stream), size):
         for frame in decoder.feed(stream[start : start + size]):
             found += parser.feed(frame)
     found += parser.close()
-    check(found)
-    assert plain(fold(found)) == response
+    check_stream(found)
+    assert plain(fold_events(found)) == response
 
 
 KEYS = ["choices", "text", "index", "finish_reason", "usage", "prompt_tokens", "error", "id", "x"]
@@ -130,7 +130,7 @@ def test_any_json_in_frames_gives_a_well_formed_stream(rows: list[Any], done: bo
         found += parser.feed(Frame("", msgspec.json.encode(row)))
     found += parser.feed(Frame("", b"[DONE]")) if done else []
     found += parser.close()
-    check(found)
+    check_stream(found)
     for event in found:
         renderer.feed(event)
 

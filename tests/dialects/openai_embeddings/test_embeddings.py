@@ -18,7 +18,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request
 from gateway.canon.response import Response, Usage
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Exchange
+from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_embeddings import DIALECT
 from tests.fakes.openai_older import embedding_refusal
 
@@ -26,7 +26,7 @@ CLIENT, PROVIDER = DIALECT.embed_client, DIALECT.embed_provider
 assert CLIENT is not None
 assert PROVIDER is not None
 TRAITS = Traits(kind="acme", model="text-embedding-3-small")
-FRAME = Exchange(id="1", created=1, model="gw")
+FRAME = ResponseContext(id="1", created=1, model="gw")
 
 
 def body(**fields: Any) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_a_request_that_is_sent_reads_as_what_was_meant(request: EmbedRequest) -
     wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
     assert embedding_refusal(wire) is None
     read = CLIENT.parse_embed(wire)
-    assert msgspec.structs.replace(read, at={}) == request
+    assert msgspec.structs.replace(read, client_paths={}) == request
 
 
 vectors = st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=6)
@@ -97,7 +97,7 @@ def test_vectors_read_as_what_they_were(found: list[list[float]], encoding: Any)
     asked = EmbedRequest(model="gw", inputs=("a",), encoding=encoding)
     wire = msgspec.json.encode(CLIENT.render_embed(response, asked, FRAME))
     assert PROVIDER.parse_embed(msgspec.json.decode(wire)) == response
-    seen = PROVIDER.glance_embed(wire)
+    seen = PROVIDER.peek_embed_usage(wire)
     assert seen is not None
     assert (seen.model, seen.usage) == (response.model, response.usage)
 
@@ -121,7 +121,7 @@ def test_absent_usage_is_absent() -> None:
 def test_what_is_no_answer_is_an_error(value: Any) -> None:
     with pytest.raises(GatewayError):
         PROVIDER.parse_embed(value)
-    assert value != {"data": 5} or PROVIDER.glance_embed(b'{"data":5}') is None
+    assert value != {"data": 5} or PROVIDER.peek_embed_usage(b'{"data":5}') is None
 
 
 def test_what_has_no_place_is_reported() -> None:
@@ -180,7 +180,7 @@ junk = st.recursive(
 @settings(max_examples=100)
 @given(junk)
 def test_any_json_is_vectors_or_an_error(value: Any) -> None:
-    PROVIDER.glance_embed(msgspec.json.encode(value))
+    PROVIDER.peek_embed_usage(msgspec.json.encode(value))
     with contextlib.suppress(GatewayError):
         PROVIDER.parse_embed(value)
 

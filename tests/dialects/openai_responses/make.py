@@ -7,11 +7,11 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold
+from gateway.canon.fold import check_stream, fold_events
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.base import Exchange, Rendered
+from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_responses import DIALECT
 from gateway.framing.sse import Frame
 
@@ -31,8 +31,8 @@ def body(*items: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def parse(request: dict[str, Any], stored: dict[str, Any] | None = None) -> Request:
     """The canonical request of a body."""
     if stored is not None:
-        assert DIALECT.resume is not None
-        return DIALECT.resume(request, {}, stored)
+        assert DIALECT.parse_continuation is not None
+        return DIALECT.parse_continuation(request, {}, stored)
     return DIALECT.client.parse_request(request, {})
 
 
@@ -41,7 +41,7 @@ def traits(**flags: Any) -> Traits:
     return Traits(**{"kind": "acme", "model": "acme-1", **flags})
 
 
-def render(request: Request | dict[str, Any], **flags: Any) -> Rendered:
+def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
     """What goes to a target with these traits."""
     asked = parse(request) if isinstance(request, dict) else request
     return DIALECT.provider.render_request(asked, traits(**flags))
@@ -132,31 +132,33 @@ def completed(**fields: Any) -> dict[str, Any]:
     return event("completed", response=response(**fields))
 
 
-def events(*data: Any, rendered: Rendered | None = None, **flags: Any) -> list[Event]:
+def events(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
     """The checked events of a stream."""
     parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
     out: list[Event] = []
     for item in data:
         out += parser.feed(frame(item))
     out += parser.close()
-    check(out)
+    check_stream(out)
     return out
 
 
-def read(*data: Any, rendered: Rendered | None = None, **flags: Any) -> Response:
+def read(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
     """The answer that a stream comes to; the first and last event need not be given."""
-    return fold(events(CREATED, *data, completed(), rendered=rendered, **flags))
+    return fold_events(events(CREATED, *data, completed(), rendered=rendered, **flags))
 
 
-def whole(*output: dict[str, Any], rendered: Rendered | None = None, **fields: Any) -> Response:
+def whole(
+    *output: dict[str, Any], rendered: RenderedRequest | None = None, **fields: Any
+) -> Response:
     """What a whole answer means."""
     answer = response(output=list(output), **fields)
     return DIALECT.provider.parse_response(answer, traits(), rendered)
 
 
-def exchange(**fields: Any) -> Exchange:
+def exchange(**fields: Any) -> ResponseContext:
     """The frame of an answer to a client."""
-    return Exchange(**{"id": "1", "created": 1700000000, "model": "up", **fields})
+    return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
 def shown(stream: list[Event], **fields: Any) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check, fold, unfold
+from gateway.canon.fold import check_stream, fold_events, unfold_response
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
@@ -104,11 +104,11 @@ def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], c
     for item in frames:
         found += parser.feed(frame(item))
     found += parser.close()
-    check(found)
+    check_stream(found)
     for event in found:
         renderer.feed(event)
     try:
-        client.client.render_response(fold(found), exchange())
+        client.client.render_response(fold_events(found), exchange())
     except GatewayError:
         return
 
@@ -121,7 +121,7 @@ def test_an_answer_for_responses_can_be_shown_to_other_clients(response: Respons
     again = RESPONSES.provider.parse_response(wire, traits(), None)
     client.client.render_response(again, exchange())
     renderer = client.client.stream_renderer(exchange())
-    for event in unfold(again):
+    for event in unfold_response(again):
         renderer.feed(event)
 
 
@@ -164,7 +164,7 @@ def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) ->
     """What the provider gets once the client has sent its answer back with the tool's result."""
     half, told = upstream(preset), traits_for(preset, model)
     response = half.parse_response(answer, told, None)
-    frame = exchange(thinking="summary" if summary else "none")
+    frame = exchange(reasoning_display="summary" if summary else "none")
     shown, _ = RESPONSES.client.render_response(response, frame)
     items = [{"role": "user", "content": "weather?"}, *shown["output"], RESULT]
     asked = body(*items, tools=[TOOL], reasoning={"effort": "high", "summary": summary})

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check
-from gateway.dialects.base import Rendered
+from gateway.canon.fold import check_stream
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_responses import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.openai_responses.make import body, exchange, frame, traits
@@ -84,14 +84,18 @@ events = st.builds(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(events | junk, max_size=8), st.booleans())
 def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], unwraps: bool):
-    rendered = Rendered(body={}, names={"x": "y"}, custom=frozenset(["x"])) if unwraps else None
+    rendered = (
+        RenderedRequest(body={}, client_names={"x": "y"}, custom_tools=frozenset(["x"]))
+        if unwraps
+        else None
+    )
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     renderer = DIALECT.client.stream_renderer(exchange())
     found: list[Event] = []
     for item in frames:
         found += parser.feed(frame(item) if isinstance(item, dict) else _bare(item))
     found += parser.close()
-    check(found)
+    check_stream(found)
     for event in found:
         renderer.feed(event)
 
@@ -108,7 +112,7 @@ def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
     for data in frames:
         found += parser.feed(Frame("response.output_text.delta", data))
         found += parser.feed(Frame("", data))
-    check([*found, *parser.close()])
+    check_stream([*found, *parser.close()])
 
 
 wholes = st.builds(lambda listed, rest: {**rest, "output": listed}, st.lists(items | junk), objects)
@@ -117,7 +121,7 @@ wholes = st.builds(lambda listed, rest: {**rest, "output": listed}, st.lists(ite
 @settings(max_examples=100, deadline=None)
 @given(wholes | junk)
 def test_any_json_is_an_answer_or_an_error(value: Any):
-    DIALECT.glance(msgspec.json.encode(value))
+    DIALECT.peek_usage(msgspec.json.encode(value))
     try:
         response = DIALECT.provider.parse_response(value, traits(), None)
         DIALECT.client.render_response(response, exchange())

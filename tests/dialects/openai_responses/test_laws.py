@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Delta, Event
-from gateway.canon.fold import check, fold, unfold
+from gateway.canon.fold import check_stream, fold_events, unfold_response
 from gateway.canon.request import (
-    Cache,
+    CacheBreakpoint,
     Citation,
     Document,
     Image,
@@ -33,10 +33,10 @@ from gateway.canon.request import (
     without_paths,
 )
 from gateway.canon.response import Finish, Response, Usage
-from gateway.canon.signature import unwrap
+from gateway.canon.signature import unwrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_responses import DIALECT
-from gateway.dialects.openai_responses.names import NAME, STATE
+from gateway.dialects.openai_responses.names import NAME, STATE_KIND
 from gateway.framing.sse import Decoder
 from tests.dialects.openai_responses.make import PDF, PNG, exchange
 from tests.fakes import responses_rules
@@ -56,7 +56,7 @@ ALL = Traits(
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,12}", fullmatch=True)
-caches = st.none() | st.builds(Cache, ttl=st.sampled_from([None, "5m", "1h"]))
+caches = st.none() | st.builds(CacheBreakpoint, ttl=st.sampled_from([None, "5m", "1h"]))
 values = st.none() | st.booleans() | st.integers(-9, 9) | words
 objects = st.dictionaries(words, values, max_size=3)
 
@@ -109,7 +109,7 @@ thoughts = st.builds(
     lambda text, value, item: Reasoning(
         text=text,
         signature=Signature(
-            provider="acme", model="acme-1", kind=STATE, value=value, item=f"rs_{item}"
+            provider="acme", model="acme-1", kind=STATE_KIND, value=value, item_id=f"rs_{item}"
         ),
     ),
     words,
@@ -286,7 +286,7 @@ OWN = {"turns": "input"}
 
 def wire_of(request: Request, traits: Traits = ALL) -> dict[str, Any]:
     """The JSON that is sent, as it arrives."""
-    body = DIALECT.provider.render_request(replace(request, at=OWN), traits).body
+    body = DIALECT.provider.render_request(replace(request, client_paths=OWN), traits).body
     decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
     return decoded
 
@@ -294,7 +294,7 @@ def wire_of(request: Request, traits: Traits = ALL) -> dict[str, Any]:
 @settings(max_examples=80, deadline=None)
 @given(requests())
 def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request):
-    assert DIALECT.provider.render_request(replace(request, at=OWN), ALL).report == ()
+    assert DIALECT.provider.render_request(replace(request, client_paths=OWN), ALL).report == ()
     told = DIALECT.client.parse_request(wire_of(request), {})
     assert without_paths(told) == unsigned(request)
 
@@ -348,7 +348,8 @@ def _found(body: Any, path: str) -> bool:
 
 answer_thoughts = st.builds(
     lambda text, value: Reasoning(
-        text=text, signature=Signature(provider="acme", model="acme-1", kind=STATE, value=value)
+        text=text,
+        signature=Signature(provider="acme", model="acme-1", kind=STATE_KIND, value=value),
     ),
     words,
     some,
@@ -397,7 +398,7 @@ def answers(draw: st.DrawFn) -> Response:
 def plain(response: Response) -> Response:
     """The answer without the provider's own usage object, its tokens unwrapped."""
     parts = tuple(
-        replace(part, signature=unwrap(part.signature.value) if part.signature else None)
+        replace(part, signature=unwrap_signature(part.signature.value) if part.signature else None)
         if isinstance(part, Reasoning)
         else part
         for part in response.parts
@@ -424,7 +425,7 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
     response: Response, data: st.DataObject
 ):
     renderer = DIALECT.client.stream_renderer(FRAME)
-    wire = b"".join(renderer.feed(event) for event in _split(unfold(response), data))
+    wire = b"".join(renderer.feed(event) for event in _split(unfold_response(response), data))
     assert renderer.report == []
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
     found: list[Event] = []
@@ -432,15 +433,15 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
         for frame in decoder.feed(chunk):
             found += parser.feed(frame)
     found += parser.close()
-    check(found)
-    assert plain(fold(found)) == response
+    check_stream(found)
+    assert plain(fold_events(found)) == response
 
 
 @settings(max_examples=40, deadline=None)
 @given(answers())
 def test_a_stream_ends_with_the_whole_answer(response: Response):
     renderer = DIALECT.client.stream_renderer(FRAME)
-    wire = b"".join(renderer.feed(event) for event in unfold(response))
+    wire = b"".join(renderer.feed(event) for event in unfold_response(response))
     frames = Decoder().feed(wire)
     told = [msgspec.json.decode(frame.data) for frame in frames]
     assert [event["sequence_number"] for event in told] == list(range(len(told)))

@@ -17,8 +17,8 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.response import Response
-from gateway.canon.signature import wrap
-from gateway.dialects.openai_responses import DIALECT, state
+from gateway.canon.signature import wrap_signature
+from gateway.dialects.openai_responses import DIALECT, conversation_state
 from tests.dialects.openai_responses.make import (
     USER,
     body,
@@ -34,8 +34,8 @@ from tests.dialects.openai_responses.make import (
 
 def test_a_string_is_what_the_user_says():
     request = parse({"model": "m", "input": "hi", "instructions": "brief"})
-    assert request.instructions == (Text(text="brief", at="instructions"),)
-    assert [turn.parts for turn in request.turns] == [(Text(text="hi", at="input"),)]
+    assert request.instructions == (Text(text="brief", path="instructions"),)
+    assert [turn.parts for turn in request.turns] == [(Text(text="hi", path="input"),)]
 
 
 def test_developer_messages_at_the_head_are_instructions():
@@ -112,7 +112,7 @@ def test_codex_hands_in_tools_as_an_item():
         ("clock", "function"),
     ]
     made = request.turns[1].parts[0]
-    assert made == ToolCall(id="c1", name="functions/exec", raw="ls", custom=True, at="input[2]")
+    assert made == ToolCall(id="c1", name="functions/exec", raw="ls", custom=True, path="input[2]")
     answer = request.turns[2].parts[0]
     assert isinstance(answer, ToolResult)
     assert answer.custom
@@ -187,8 +187,8 @@ def test_a_request_goes_on_from_an_earlier_answer():
     asked = body(result("c9"), previous_response_id="resp_1", instructions="new")
     request = parse(asked, STORED)
     assert [turn.role for turn in request.turns] == ["user", "assistant", "user"]
-    assert request.turns[0].at == "previous_response.input[0]"
-    assert request.turns[2].at == "input[0]"
+    assert request.turns[0].path == "previous_response.input[0]"
+    assert request.turns[2].path == "input[0]"
 
 
 def test_a_reference_stands_for_the_item_it_names():
@@ -219,11 +219,13 @@ def test_what_is_kept_nowhere_is_refused_by_name(asked: Any, param: str, code: s
 
 
 def test_what_a_request_wants_of_the_store_can_be_asked():
-    assert state.asked(body()) == state.Asked(store=True)
-    assert not state.asked(body()).looks_back
-    asked = state.asked(body({"id": "fc_1"}, store=False, previous_response_id="resp_1"))
-    assert asked == state.Asked(store=False, previous="resp_1", references=("fc_1",))
-    assert asked.looks_back
+    assert conversation_state.store_request(body()) == conversation_state.StoreRequest(store=True)
+    asked = conversation_state.store_request(
+        body({"id": "fc_1"}, store=False, previous_response_id="resp_1")
+    )
+    assert asked == conversation_state.StoreRequest(
+        store=False, previous_response_id="resp_1", references=("fc_1",)
+    )
 
 
 # --- state of the provider's -----------------------------------------------------------------
@@ -242,9 +244,9 @@ def test_the_state_of_a_call_comes_back_to_the_call():
 
 
 def test_reasoning_goes_back_to_its_maker_only():
-    token = wrap(
+    token = wrap_signature(
         Signature(
-            provider="openai", model="gpt-6", kind="encrypted_content", value="E", item="rs_1"
+            provider="openai", model="gpt-6", kind="encrypted_content", value="E", item_id="rs_1"
         )
     )
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
@@ -262,9 +264,9 @@ def test_reasoning_goes_back_to_its_maker_only():
 
 
 def test_reasoning_whose_item_is_gone_is_left_out():
-    token = wrap(
+    token = wrap_signature(
         Signature(
-            provider="openai", model="gpt-6", kind="encrypted_content", value="E", item="rs_1"
+            provider="openai", model="gpt-6", kind="encrypted_content", value="E", item_id="rs_1"
         )
     )
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
@@ -295,7 +297,9 @@ def test_the_field_at_fault_is_named(asked: Any, param: str):
 
 
 def test_an_answer_tells_back_what_was_asked():
-    told_back = DIALECT.echo(b'{"model":"m","metadata":{"a":"b"},"tools":[],"temperature":null}')
+    told_back = DIALECT.read_echo(
+        b'{"model":"m","metadata":{"a":"b"},"tools":[],"temperature":null}'
+    )
     assert told_back["metadata"] == {"a": "b"}
     assert told_back["temperature"] is None
     assert told_back["tool_choice"] == "auto"

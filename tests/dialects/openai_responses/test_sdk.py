@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from gateway.canon.errors import Error
 from gateway.canon.events import Event, Failed, Start
-from gateway.canon.fold import unfold
+from gateway.canon.fold import unfold_response
 from gateway.canon.request import Citation, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_responses import DIALECT
@@ -94,7 +94,7 @@ def test_a_whole_answer_is_of_the_sdks_type(response: Response):
 
 @pytest.mark.parametrize("response", [FULL, NO, CUT], ids=["full", "refusal", "cut"])
 def test_every_event_is_of_the_sdks_types(response: Response):
-    for event in shown(unfold(response)):
+    for event in shown(unfold_response(response)):
         EVENT.validate_json(json.dumps(event), strict=True)
 
 
@@ -132,7 +132,7 @@ def test_the_sdk_reads_a_refusal_and_a_cut_answer():
 
 
 def test_the_sdk_reads_a_stream():
-    events = list(stream(unfold(FULL)))
+    events = list(stream(unfold_response(FULL)))
     assert [event.sequence_number for event in events] == list(range(len(events)))
     text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
     assert text == "It is sunny."
@@ -145,7 +145,7 @@ def test_the_sdk_reads_a_stream():
 def test_the_sdks_own_accumulator_reads_a_stream():
     headers = {"content-type": "text/event-stream"}
     with (
-        client(200, wire(unfold(FULL)), headers) as sdk,
+        client(200, wire(unfold_response(FULL)), headers) as sdk,
         sdk.responses.stream(model="m", input="hi") as events,
     ):
         kinds = [event.type for event in events]
@@ -157,7 +157,7 @@ def test_the_sdks_own_accumulator_reads_a_stream():
 
 
 def test_the_order_of_events_is_the_services_own():
-    kinds = [event["type"].removeprefix("response.") for event in shown(unfold(FULL))]
+    kinds = [event["type"].removeprefix("response.") for event in shown(unfold_response(FULL))]
     assert kinds == [
         *("created", "in_progress", "output_item.added", "reasoning_summary_part.added"),
         *("reasoning_summary_text.delta", "reasoning_summary_text.done"),
@@ -177,7 +177,7 @@ def test_the_order_of_events_is_the_services_own():
     "events",
     [
         [Start(), Failed(Error(kind="overloaded", message="Overloaded"))],
-        [*unfold(FULL)[:4], Failed(Error(kind="upstream_error", message="Overloaded"))],
+        [*unfold_response(FULL)[:4], Failed(Error(kind="upstream_error", message="Overloaded"))],
         [Failed(Error(kind="rate_limit", message="Overloaded"))],
     ],
     ids=["at the start", "in the middle", "instead of an answer"],

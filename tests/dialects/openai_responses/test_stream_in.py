@@ -9,7 +9,7 @@ import pytest
 from gateway.canon.events import Failed
 from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Usage
-from gateway.dialects.base import Rendered
+from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Frame
 from tests.dialects.openai_responses.make import (
     CREATED,
@@ -164,7 +164,7 @@ THOUGHT = {
     "encrypted_content": "ENC",
 }
 SIGNED = Signature(
-    provider="acme", model="acme-1", kind="encrypted_content", value="ENC", item="rs_1"
+    provider="acme", model="acme-1", kind="encrypted_content", value="ENC", item_id="rs_1"
 )
 
 
@@ -200,7 +200,7 @@ def test_items_of_other_types_are_kept_whole():
 
 
 def test_a_free_text_tool_that_was_sent_as_a_function_comes_back_as_one():
-    rendered = Rendered(body={}, names={"p_1": "p"}, custom=frozenset(["p_1"]))
+    rendered = RenderedRequest(body={}, client_names={"p_1": "p"}, custom_tools=frozenset(["p_1"]))
     told = [call_added(name="p_1"), arguments('{"input":"*** '), arguments('Begin"}')]
     response = read(*told, done(function_call(name="p_1")), rendered=rendered)
     assert response.parts == (ToolCall(id="call_9", name="p", raw="*** Begin", custom=True),)

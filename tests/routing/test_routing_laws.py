@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.canon.errors import KINDS, Error
-from gateway.routing import health
-from gateway.routing.course import CLASS_OF, CLASSES, Course
-from gateway.routing.health import MAX_COOLDOWN_S, State
-from gateway.routing.hours import hours
-from gateway.routing.plan import Facts, decide
-from gateway.routing.readings import Reading
+from gateway.routing import circuit_breaker
+from gateway.routing.active_hours import hours
+from gateway.routing.candidates import RequestFeatures, select_candidates
+from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, CircuitState
+from gateway.routing.latency import LatencyStats
+from gateway.routing.retry_plan import CLASS_BY_KIND, CLASSES, RetryPlan
 from gateway.routing.snapshot import Model, Provider, Route, Step, Target
-from gateway.routing.strategies import STRATEGIES, Context, arranged
+from gateway.routing.strategies import STRATEGIES, Context, order_targets
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
 SESSIONS = 6000
@@ -33,7 +33,7 @@ def target(name: str, weight: float = 1.0, order: int = 1, **more: Any) -> Targe
 
 def first(strategy: str, targets: Any, **known: Any) -> str:
     context = Context(0.0, random.Random(1).random, **known)
-    return str(arranged(strategy, targets, context)[0].model.name)
+    return str(order_targets(strategy, targets, context)[0].model.name)
 
 
 # Sticky and split
@@ -59,7 +59,7 @@ def test_a_target_that_goes_moves_its_own_sessions_only(
     left = [t for t in targets if t.model.name != f"m{gone % len(found)}"]
     moved = first("sticky", left, session=session)
     assert moved == home or home == f"m{gone % len(found)}"
-    order = arranged("sticky", targets, Context(0.0, random.random, session=session))
+    order = order_targets("sticky", targets, Context(0.0, random.random, session=session))
     follower = next(t.model.name for t in order if t in left)
     assert moved == follower, "the fallback is whom the session goes to while it is out"
 
@@ -70,7 +70,7 @@ def test_workers_agree_on_a_session_without_a_word(
 ) -> None:
     targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
     orders = [
-        [t.model.name for t in arranged("sticky", given, context)]
+        [t.model.name for t in order_targets("sticky", given, context)]
         for given, seed in zip((targets, targets[::-1]), seeds, strict=True)
         for draw in [random.Random(seed).random]
         for context in [Context(float(seed % 9), draw, session=session, busy={"p/m0": seed % 5})]
@@ -90,16 +90,16 @@ def test_routes_do_not_split_the_same_sessions_alike() -> None:
 
 def test_a_split_without_a_session_goes_by_the_key() -> None:
     pair = [target("a"), target("b")]
-    assert {first("split", pair, who="key:7") for _ in range(20)} <= {"a"} or {
-        first("split", pair, who="key:7") for _ in range(20)
+    assert {first("split", pair, caller="key:7") for _ in range(20)} <= {"a"} or {
+        first("split", pair, caller="key:7") for _ in range(20)
     } <= {"b"}
-    assert len({first("split", pair, who=f"key:{n}") for n in range(50)}) == 2
+    assert len({first("split", pair, caller=f"key:{n}") for n in range(50)}) == 2
 
 
 def test_two_variants_of_one_model_are_told_apart() -> None:
     pair = [target("same", 1.0, variant="a"), target("same", 1.0, variant="b")]
     found = {
-        arranged("split", pair, Context(0.0, random.random, session=f"s{n}"))[0].variant
+        order_targets("split", pair, Context(0.0, random.random, session=f"s{n}"))[0].variant
         for n in range(50)
     }
     assert found == {"a", "b"}
@@ -122,7 +122,7 @@ def test_nobody_is_busier_than_his_share_and_nobody_starves(
     running: list[str] = []
     for end in ends:
         before = {t.model.name: busy.get(t.model.label, 0) / t.weight for t in targets}
-        chosen = arranged("least_busy", targets, Context(0.0, draw, busy=busy))[0]
+        chosen = order_targets("least_busy", targets, Context(0.0, draw, busy=busy))[0]
         assert before[chosen.model.name] == min(before.values())
         busy[chosen.model.label] = busy.get(chosen.model.label, 0) + 1
         running.append(chosen.model.label)
@@ -130,7 +130,7 @@ def test_nobody_is_busier_than_his_share_and_nobody_starves(
             busy[running.pop(end % len(running))] -= 1
     # With all still running, everybody has some.
     for _ in range(40):
-        chosen = arranged("least_busy", targets, Context(0.0, draw, busy=busy))[0]
+        chosen = order_targets("least_busy", targets, Context(0.0, draw, busy=busy))[0]
         busy[chosen.model.label] = busy.get(chosen.model.label, 0) + 1
     assert all(busy.get(t.model.label, 0) > 0 for t in targets)
 
@@ -139,22 +139,28 @@ def test_nobody_is_busier_than_his_share_and_nobody_starves(
 @given(found=weights, sizes=st.lists(st.integers(1, 5000), min_size=300, max_size=300))
 def test_tokens_are_shared_by_weight(found: list[float], sizes: list[int]) -> None:
     targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
-    readings: dict[str, Reading] = {}
+    latency_by_target: dict[str, LatencyStats] = {}
     for size in sizes:
-        label = arranged("least_used", targets, Context(0.0, random.random, readings))[
-            0
-        ].model.label
-        known = readings.get(label, Reading(1.0))
-        readings[label] = Reading(1.0, tokens=known.tokens + size)
-    loads = [readings[t.model.label].tokens / t.weight for t in targets]
+        label = order_targets(
+            "least_used", targets, Context(0.0, random.random, latency_by_target)
+        )[0].model.label
+        known = latency_by_target.get(label, LatencyStats(1.0))
+        latency_by_target[label] = LatencyStats(1.0, tokens=known.tokens + size)
+    loads = [latency_by_target[t.model.label].tokens / t.weight for t in targets]
     assert max(loads) - min(loads) <= 5000 / min(found)
 
 
 def test_tokens_of_long_ago_count_for_little() -> None:
     pair = [target("a"), target("b")]
-    readings = {"p/a": Reading(1.0, at=0.0, tokens=100_000), "p/b": Reading(1.0, at=600, tokens=50)}
+    latency_by_target = {
+        "p/a": LatencyStats(1.0, measured_at=0.0, tokens=100_000),
+        "p/b": LatencyStats(1.0, measured_at=600, tokens=50),
+    }
     assert (
-        arranged("least_used", pair, Context(600.0, random.random, readings))[0].model.name == "a"
+        order_targets("least_used", pair, Context(600.0, random.random, latency_by_target))[
+            0
+        ].model.name
+        == "a"
     )
 
 
@@ -177,13 +183,13 @@ def test_whoever_is_awake_is_a_candidate_and_nobody_twice(
 ) -> None:
     targets = tuple(target(f"m{n}", w, o) for n, (o, w) in enumerate(rows))
     made = Route(id=1, name="r", targets=targets, strategy=name)
-    states = {f"p/m{n}": State(until=50.0, kind="timeout") for n in resting}
-    facts = Facts(session=session)
-    found = decide([made], facts, states, {}, 10.0, random.Random(seed).random)
+    states = {f"p/m{n}": CircuitState(open_until=50.0, kind="timeout") for n in resting}
+    facts = RequestFeatures(session=session)
+    found = select_candidates([made], facts, states, {}, 10.0, random.Random(seed).random)
     called = [c.target.model.name for c in found.candidates]
     awake = [f"m{n}" for n in range(len(rows)) if n not in resting]
     assert sorted(called) == sorted(awake or [f"m{n}" for n in range(len(rows))])
-    assert found.forced == (not awake)
+    assert found.ignores_cooldowns == (not awake)
 
 
 # Retries never exceed the policy
@@ -210,23 +216,27 @@ def test_retries_never_exceed_the_policy(
     on: list[str],
 ) -> None:
     targets = tuple(target(f"m{n}", order=n + 1) for n in range(count))
-    steps = tuple(Step(order=n + 1, on=tuple(on) if n else ()) for n in range(count))
-    made = Route(id=1, name="r", targets=targets, steps=steps, retries=retries, retry=retry)
-    course = Course(decide([made], None, {}, {}, 0.0, random.random), retries, retry)
+    steps = tuple(Step(order=n + 1, fallback_on=tuple(on) if n else ()) for n in range(count))
+    made = Route(
+        id=1, name="r", targets=targets, steps=steps, retries=retries, retries_by_kind=retry
+    )
+    retry_plan = RetryPlan(
+        select_candidates([made], None, {}, {}, 0.0, random.random), retries, retry
+    )
     told, last = iter(kinds), {}
     called: Counter[str] = Counter()
     repeats: Counter[tuple[str, str]] = Counter()
-    while (candidate := course.next()) is not None:
+    while (candidate := retry_plan.next_candidate()) is not None:
         name = candidate.target.model.name
         if name in last:
             repeats[name, last[name]] += 1
         called[name] += 1
         kind = next(told, "timeout")
-        last[name] = CLASS_OF.get(kind, kind)
+        last[name] = CLASS_BY_KIND.get(kind, kind)
         wait = after if kind == "rate_limit" else None
-        if not course.failed(Error(kind=kind, message="", retry_after_s=wait)):
+        if not retry_plan.record_failure(Error(kind=kind, message="", retry_after_s=wait)):
             break
-        assert course.pause_s(0.25, lambda: 0.5) <= 8.0 * 1.5
+        assert retry_plan.pause_s(0.25, lambda: 0.5) <= 8.0 * 1.5
     most = max(retries, *retry.values(), 0)
     # A step that was shut in a round may be entered first in a later one.
     assert all(calls <= most + 1 for calls in called.values())
@@ -239,13 +249,13 @@ def test_pauses_double_with_jitter_and_are_no_shorter_than_retry_after(
     rounds: int, draw: float, after: int | None
 ) -> None:
     made = Route(id=1, name="r", targets=(target("a"),), retries=20)
-    course = Course(decide([made], None, {}, {}, 0.0, random.random), 20)
+    retry_plan = RetryPlan(select_candidates([made], None, {}, {}, 0.0, random.random), 20)
     pauses = []
     for _ in range(rounds + 1):
-        assert course.next() is not None
-        if course.waits:
-            pauses.append(course.pause_s(0.1, lambda: draw))
-        course.failed(Error(kind="rate_limit", message="", retry_after_s=after))
+        assert retry_plan.next_candidate() is not None
+        if retry_plan.pause_due:
+            pauses.append(retry_plan.pause_s(0.1, lambda: draw))
+        retry_plan.record_failure(Error(kind="rate_limit", message="", retry_after_s=after))
     for number, pause in enumerate(pauses):
         usual = 0.1 * 2**number
         assert pause >= min(0.5 * usual, 8.0) and pause >= (after or 0)
@@ -262,24 +272,24 @@ class BreakerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
-        self.state: State | None = None
+        self.state: CircuitState | None = None
         self.trials = 0
         self.in_a_row = 0
 
     def call(self, kind: str | None, after: float | None) -> None:
-        half = health.half_open(self.state, self.now)
+        half = circuit_breaker.half_open(self.state, self.now)
         if half:
             assert self.state is not None
-            self.state = health.claimed(self.state, self.now)
-            assert not health.usable(self.state, self.now), "a second trial"
-        made = health.note(self.state, kind, after, self.now, 5.0)
-        self.state = None if made == health.HEALTHY else made
+            self.state = circuit_breaker.with_trial(self.state, self.now)
+            assert not circuit_breaker.allows_call(self.state, self.now), "a second trial"
+        made = circuit_breaker.record_outcome(self.state, kind, after, self.now, 5.0)
+        self.state = None if made == circuit_breaker.HEALTHY else made
         if kind is None:
             assert self.state is None
         elif kind in {"timeout", "overloaded", "upstream_error"} and half:
-            assert self.state is not None and self.state.until > self.now
+            assert self.state is not None and self.state.open_until > self.now
 
-    @precondition(lambda self: health.usable(self.state, self.now))
+    @precondition(lambda self: circuit_breaker.allows_call(self.state, self.now))
     @rule(
         kind=st.sampled_from([None, *KINDS]),
         after=st.sampled_from([None, 0.5, 20.0, 1e9]),
@@ -287,8 +297,10 @@ class BreakerMachine(RuleBasedStateMachine):
     def a_request(self, kind: str | None, after: float | None) -> None:
         self.in_a_row = self.in_a_row + 1 if kind == "timeout" and after is None else 0
         self.call(kind, None if kind is None else after)
-        if self.in_a_row >= health.FAILURES:
-            assert not health.usable(self.state, self.now), "it opens after failures in a row"
+        if self.in_a_row >= circuit_breaker.DEFAULT_COOLDOWN_AFTER:
+            assert not circuit_breaker.allows_call(self.state, self.now), (
+                "it opens after failures in a row"
+            )
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 31.0, 400.0]))
     def time_passes(self, seconds: float) -> None:
@@ -296,7 +308,9 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @invariant()
     def it_never_rests_for_ever(self) -> None:
-        assert health.usable(self.state, self.now + MAX_COOLDOWN_S + health.TRIAL_S)
+        assert circuit_breaker.allows_call(
+            self.state, self.now + MAX_COOLDOWN_S + circuit_breaker.TRIAL_S
+        )
 
 
 TestBreaker = BreakerMachine.TestCase

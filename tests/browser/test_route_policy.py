@@ -1,4 +1,4 @@
-"""The parts of a route about failures, hedging, checks and kept answers, in a browser."""
+"""The parts of a route about failures, hedging, checks and the response cache, in a browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ for name in ["spare", "shade", "way"]:
                route=None, number=0, who="ada")
 """
 ROUTE = "/console/routes/way"
-SECTION = "When targets fail or are slow"
+SECTION = "Reliability"
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def expect(where: Any) -> Any:
 
 def opened(page: Any) -> Any:
     """The section, open."""
-    section = page.locator("#route-way")
+    section = page.locator("#route-policy")
     if not section.evaluate("part => part.open"):
         section.locator("summary").click()
     return section
@@ -59,30 +59,30 @@ def test_what_is_filled_in_is_there_after_saving_and_reloading(signed_in: Any) -
     page.goto(ROUTE)
     section = opened(page)
     texts = {
-        "First pause before a retry, s": "0.5",
-        "Longest Retry-After to wait for, s": "7",
-        "Failures in a row before a rest": "4",
-        "Ask a second target after, s": "1.5",
-        "Check its targets every, s": "60",
-        "Share of them, %": "12.5",
+        "Retry backoff (s)": "0.5",
+        "Max Retry-After (s)": "7",
+        "Failures before cooldown": "4",
+        "Hedge after (s)": "1.5",
+        "Health check interval (s)": "60",
+        "Mirrored share (%)": "12.5",
         "Retries after: timeout": "2",
-        "Failures before a rest: rate limit (429)": "9",
+        "Failures before cooldown: rate limit (429)": "9",
     }
     for label, text in texts.items():
         section.get_by_label(label, exact=True).fill(text)
-    section.get_by_label("Target fits a request's tags").select_option("all")
-    section.get_by_label("Repeat requests unseen on").select_option("shade")
-    section.get_by_label("In every step skip targets").check()
-    section.get_by_label("Route to fall back to after: context too long").select_option("spare")
+    section.get_by_label("Tag matching").select_option("all")
+    section.get_by_label("Mirror traffic to").select_option("shade")
+    section.get_by_label("In every step, skip targets").check()
+    section.get_by_label("Fallback route after: context too long").select_option("spare")
     expect(section.get_by_role("checkbox", name="spare")).to_be_checked()
     saved(page, 2)
     page.reload()
     section = opened(page)
     for label, text in texts.items():
         expect(section.get_by_label(label, exact=True)).to_have_value(text)
-    expect(section.get_by_label("Target fits a request's tags")).to_have_value("all")
-    expect(section.get_by_label("Repeat requests unseen on")).to_have_value("shade")
-    expect(section.get_by_label("In every step skip targets")).to_be_checked()
+    expect(section.get_by_label("Tag matching")).to_have_value("all")
+    expect(section.get_by_label("Mirror traffic to")).to_have_value("shade")
+    expect(section.get_by_label("In every step, skip targets")).to_be_checked()
     expect(section.get_by_role("checkbox", name="spare")).to_be_checked()
     section.get_by_role("checkbox", name="spare").uncheck()
     section.get_by_label("Retries after: timeout").fill("")
@@ -96,13 +96,13 @@ def test_what_is_filled_in_is_there_after_saving_and_reloading(signed_in: Any) -
 @pytest.mark.parametrize(
     ("label", "text", "told"),
     [
-        ("First pause before a retry, s", "999", "a number from 0 to 60"),
-        ("Failures in a row before a rest", "0", "a number from 1 to 100"),
-        ("Ask a second target after, s", "soon", "a number from 0.01 to 600"),
-        ("Check its targets every, s", "1", "a number from"),
-        ("Share of them, %", "20", "choose the route on which the requests are repeated"),
+        ("Retry backoff (s)", "999", "a number from 0 to 60"),
+        ("Failures before cooldown", "0", "a number from 1 to 100"),
+        ("Hedge after (s)", "soon", "a number from 0.01 to 600"),
+        ("Health check interval (s)", "1", "a number from"),
+        ("Mirrored share (%)", "20", "choose a route to mirror traffic to"),
         ("Retries after: timeout", "x", "a number from 0 to 100"),
-        ("Failures before a rest: content policy", "101", "a number from 0 to 100"),
+        ("Failures before cooldown: content policy", "101", "a number from 0 to 100"),
     ],
 )
 def test_what_is_wrong_is_told_at_its_field(
@@ -113,7 +113,7 @@ def test_what_is_wrong_is_told_at_its_field(
     page.goto(ROUTE)
     opened(page).get_by_label(label, exact=True).fill(text)
     page.get_by_role("button", name="Save").click()
-    section = page.locator("#route-way")
+    section = page.locator("#route-policy")
     error = section.locator(".errors")
     expect(error).to_be_visible()
     expect(error).to_contain_text(told)
@@ -125,10 +125,10 @@ def test_what_is_wrong_is_told_at_its_field(
 def test_the_section_is_used_by_keyboard_alone(signed_in: Any) -> None:
     page = signed_in
     page.goto(ROUTE)
-    page.locator("#route-way > summary").focus()
+    page.locator("#route-policy > summary").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    first = page.get_by_label("First pause before a retry, s")
+    first = page.get_by_label("Retry backoff (s)")
     expect(first).to_be_focused()
     page.keyboard.press("Control+a")
     page.keyboard.type("0.75")
@@ -138,7 +138,7 @@ def test_the_section_is_used_by_keyboard_alone(signed_in: Any) -> None:
     expect(page.locator(".toast")).to_contain_text("saved as version 2")
     page.reload()
     opened(page)
-    expect(page.get_by_label("First pause before a retry, s")).to_have_value("0.75")
+    expect(page.get_by_label("Retry backoff (s)")).to_have_value("0.75")
 
 
 def test_answers_are_kept_counted_and_thrown_away(
@@ -148,19 +148,19 @@ def test_answers_are_kept_counted_and_thrown_away(
     page = signed_in
     page.goto(ROUTE)
     page.locator("#route-more > summary").click()
-    page.get_by_label("Keep answers for, s").fill("long")
+    page.get_by_label("Cache TTL (s)").fill("long")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#route-more .errors")).to_contain_text("a number from 1 to")
-    page.get_by_label("Keep answers for, s").fill("600")
-    page.get_by_label("Kept answers are for").select_option("route")
+    expect(page.locator("#route-more .errors")).to_contain_text("Enter a number from 1 to")
+    page.get_by_label("Cache TTL (s)").fill("600")
+    page.get_by_label("Cache scope").select_option("route")
     saved(page, 2)
     page.reload()
     page.locator("#route-more > summary").click()
-    expect(page.get_by_label("Keep answers for, s")).to_have_value("600")
-    expect(page.get_by_label("Kept answers are for")).to_have_value("route")
-    page.get_by_role("link", name="what is kept").click()
-    expect(page.locator("#cache-held")).to_contain_text("0 answers are kept")
-    page.get_by_role("button", name="Throw away").click()
+    expect(page.get_by_label("Cache TTL (s)")).to_have_value("600")
+    expect(page.get_by_label("Cache scope")).to_have_value("route")
+    page.get_by_role("link", name="view cache").click()
+    expect(page.locator("#stored-responses")).to_contain_text("0 responses are cached")
+    page.get_by_role("button", name="Clear cache").click()
     expect(page.locator(".toast")).to_be_visible()
 
 
@@ -190,7 +190,7 @@ def test_variants_stand_side_by_side_in_usage(
     httpx.post(f"{site.url}/v1/chat/completions", json=chat, headers=headers, timeout=30)
     page = open_page("ada", size=size)
     page.goto("/console/usage")
-    region = page.get_by_role("region", name="Compared")
+    region = page.get_by_role("region", name="Variant comparison")
     until(lambda: page.reload() and region.count())  # the sums are made beside the requests
     table = region.get_by_role("table")
     expect(table.locator("tbody tr")).to_have_count(2)
@@ -217,10 +217,10 @@ def test_the_open_sections_are_accessible_and_fit(
     page.goto(ROUTE)
     page.locator("#route-more > summary").click()
     section = opened(page)
-    section.get_by_label("First pause before a retry, s").fill("999")
+    section.get_by_label("Retry backoff (s)").fill("999")
     section.get_by_label("Retries after: timeout").fill("x")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#route-way .errors")).to_have_count(2)
+    expect(page.locator("#route-policy .errors")).to_have_count(2)
     axe(page)
     no_sideways_scroll(page)
     page.goto("/console/route-cache/way")

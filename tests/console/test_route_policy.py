@@ -29,47 +29,58 @@ def test_the_form_as_it_stands_changes_nothing(ada: Client) -> None:
     before = saved()
     press(ada, "save", **{"t1-weight": "61"})
     assert saved().steps[0].targets[0].weight == 61
-    assert {n: getattr(saved(), n) for n in ("retry", "backoff_s", "failures", "check_s")} == {
-        n: getattr(before, n) for n in ("retry", "backoff_s", "failures", "check_s")
+    assert {
+        n: getattr(saved(), n)
+        for n in ("retries_by_kind", "backoff_s", "cooldown_after", "health_check_interval_s")
+    } == {
+        n: getattr(before, n)
+        for n in ("retries_by_kind", "backoff_s", "cooldown_after", "health_check_interval_s")
     }
 
 
 def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
     spare()
     typed = {
-        "retry-rate_limit": "2",
-        "retry-timeout": "0",
-        "allowed-rate_limit": "5",
+        "retries_by_kind-rate_limit": "2",
+        "retries_by_kind-timeout": "0",
+        "cooldown_after_by_kind-rate_limit": "5",
         "backoff_s": "0,5",
         "max_wait_s": "10",
-        "failures": "4",
+        "cooldown_after": "4",
         "hedge_after_s": "1.5",
         "shadow": "spare",
         "shadow_share": "12,5",
-        "check_s": "60",
-        "retry_first": "1",
-        "able": "1",
+        "health_check_interval_s": "60",
+        "retry_before_fallback": "1",
+        "require_capabilities": "1",
         "tag_match": "all",
-        "on-context_length": ["spare"],
+        "fallbacks_by_kind-context_length": ["spare"],
         "t1-tags": "paid, eu",
         "t1-variant": "canary",
         "s1-strategy": "split",
         "s2-tags": "night",
-        "s2-during": "mon-fri 18:00-08:00 Europe/Berlin",
+        "s2-active_hours": "mon-fri 18:00-08:00 Europe/Berlin",
     }
     assert press(ada, "save", **typed).status_code == 302
     found = saved()
-    assert (found.retry, found.allowed) == ({"rate_limit": 2, "timeout": 0}, {"rate_limit": 5})
-    assert (found.backoff_s, found.max_wait_s, found.failures) == (0.5, 10, 4)
+    assert (found.retries_by_kind, found.cooldown_after_by_kind) == (
+        {"rate_limit": 2, "timeout": 0},
+        {"rate_limit": 5},
+    )
+    assert (found.backoff_s, found.max_wait_s, found.cooldown_after) == (0.5, 10, 4)
     assert (found.hedge_after_s, found.shadow, found.shadow_share) == (1.5, "spare", 0.125)
-    assert (found.check_s, found.able, found.tag_match) == (60, True, "all")
-    assert found.retry_first
-    assert found.fallbacks_on == {"context_length": ("spare",)}
+    assert (found.health_check_interval_s, found.require_capabilities, found.tag_match) == (
+        60,
+        True,
+        "all",
+    )
+    assert found.retry_before_fallback
+    assert found.fallbacks_by_kind == {"context_length": ("spare",)}
     target, step = found.steps[0].targets[0], found.steps[1]
     assert (target.tags, target.variant) == (("paid", "eu"), "canary")
-    assert (step.tags, step.during) == (("night",), "mon-fri 18:00-08:00 Europe/Berlin")
+    assert (step.tags, step.active_hours) == (("night",), "mon-fri 18:00-08:00 Europe/Berlin")
     live = store.load_snapshot().routes["smart"]
-    assert (live.retry, live.shadow, live.fallbacks_on) == (
+    assert (live.retries_by_kind, live.shadow, live.fallbacks_by_kind) == (
         {"rate_limit": 2, "timeout": 0},
         "spare",
         {"context_length": ("spare",)},
@@ -81,14 +92,14 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        ({"check_s": "1"}, "a number from 10 to"),
+        ({"health_check_interval_s": "1"}, "a number from 10 to"),
         ({"hedge_after_s": "soon"}, "a number from 0.01 to"),
-        ({"retry-timeout": "-1"}, "a number from 0 to 100"),
-        ({"failures": "0"}, "a number from 1 to 100"),
+        ({"retries_by_kind-timeout": "-1"}, "a number from 0 to 100"),
+        ({"cooldown_after": "0"}, "a number from 1 to 100"),
         ({"shadow_share": "150"}, "a number from 0 to 100"),
-        ({"shadow_share": "5"}, "choose the route on which"),
-        ({"s1-during": "always"}, "write it as"),
-        ({"s1-during": "mon 08:00-18:00 Moon/Base"}, "there is no time zone"),
+        ({"shadow_share": "5"}, "choose a route to mirror"),
+        ({"s1-active_hours": "always"}, "write it as"),
+        ({"s1-active_hours": "mon 08:00-18:00 Moon/Base"}, "there is no time zone"),
     ],
 )
 def test_what_can_not_be_read_is_told_beside_it(
@@ -97,26 +108,30 @@ def test_what_can_not_be_read_is_told_beside_it(
     page = press(ada, "save", **typed)
     assert page.status_code == 422
     assert told in page.content.decode()
-    assert saved().check_s is None
+    assert saved().health_check_interval_s is None
 
 
 def test_changes_of_a_way_are_told_in_words(ada: Client) -> None:
-    typed = {"retry-rate_limit": "2", "hedge_after_s": "2", "t1-variant": "canary"}
+    typed = {"retries_by_kind-rate_limit": "2", "hedge_after_s": "2", "t1-variant": "canary"}
     page = press(ada, "review", **typed).content.decode()
-    for words in ("rate limit (429): 2", "second target after", "variant of gpt-4.1: canary"):
+    for words in ("rate limit (429): 2", "hedge after", "variant of gpt-4.1: canary"):
         assert words in page
 
 
 def test_a_renamed_route_is_meant_by_those_that_lean_on_it(ada: Client) -> None:
     spare()
-    press(ada, "save", **{"shadow": "spare", "shadow_share": "5", "on-timeout": ["spare"]})
+    press(
+        ada,
+        "save",
+        **{"shadow": "spare", "shadow_share": "5", "fallbacks_by_kind-timeout": ["spare"]},
+    )
     press(ada, "save", "/console/routes/spare", name="other")
-    assert (saved().shadow, saved().fallbacks_on) == ("other", {"timeout": ("other",)})
+    assert (saved().shadow, saved().fallbacks_by_kind) == ("other", {"timeout": ("other",)})
 
 
 def test_the_dry_run_goes_by_tags_and_sessions(ada: Client) -> None:
     tagged = {"t1-tags": "paid", "t2-tags": "default"}
-    asked = {"dry-sample": "text", "dry-rest": "1"}
+    asked = {"dry-sample": "text", "dry-ignore-cooldowns": "1"}
     page = press(ada, "dry-run", **tagged, **asked, **{"dry-tags": "paid"}).content.decode()
     assert "its tags are not those of the request" in page
     chosen = set()
@@ -130,10 +145,10 @@ def test_the_dry_run_goes_by_tags_and_sessions(ada: Client) -> None:
 
 def test_the_dry_run_pretends_a_context_that_is_too_long(ada: Client) -> None:
     typed = {
-        "s2-on": ["context_length"],
+        "s2-fallback_on": ["context_length"],
         "dry-target": "openai/gpt-4.1",
         "dry-failure": "context_length",
-        "dry-rest": "1",
+        "dry-ignore-cooldowns": "1",
         "s1-strategy": "ordered",
     }
     page = press(ada, "dry-run", **typed).content.decode()
@@ -166,7 +181,7 @@ def test_usage_compares_variants_and_shadows(ada: Client) -> None:
     page = ada.get(reverse("usage")).content.decode()
     table = page[page.index('id="variants-title"') :]
     assert table.index("next") < table.index("now"), "variants stand side by side"
-    for words in ("shadow", "repeated", "$0.10", "$0.04"):
+    for words in ("shadow", "original", "$0.10", "$0.04"):
         assert words in table
     detail = ada.get(reverse("request", args=[models.RequestLog.objects.get(request_id="c").pk]))
-    assert "Repeats unseen" in detail.content.decode()
+    assert "Shadow of" in detail.content.decode()

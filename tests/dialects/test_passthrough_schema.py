@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.dialects.anthropic_messages.outline import check as check_messages
-from gateway.dialects.gemini.outline import check as check_gemini
-from gateway.dialects.openai_chat.outline import check as check_chat
+from gateway.dialects.anthropic_messages.passthrough_schema import (
+    check as check_messages,
+)
+from gateway.dialects.gemini.passthrough_schema import check as check_gemini
+from gateway.dialects.openai_chat.passthrough_schema import check as check_chat
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from openai.types.responses import ResponseItem
 from pydantic import TypeAdapter
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.dialects.base import Exchange
-from gateway.dialects.openai_responses import kept
-from gateway.dialects.openai_responses.items import item_id
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.openai_responses import stored_responses
+from gateway.dialects.openai_responses.output_items import item_id
 
 USER: dict[str, Any] = {"role": "user", "content": "hello"}
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
@@ -22,7 +22,7 @@ SAID = {"role": "assistant", "content": "hi"}
 
 
 def test_items_are_listed_in_the_types_of_the_sdk() -> None:
-    named = kept.named_items([USER, SAID, CALL, RESULT], "resp_ab")
+    named = stored_responses.items_with_ids([USER, SAID, CALL, RESULT], "resp_ab")
     for item in named:
         TypeAdapter(ResponseItem).validate_python(item)
     assert [item["id"] for item in named] == ["msg_ab_in0", "msg_ab_in1", "fc_ab_in2", "fc_ab_in3"]
@@ -30,28 +30,31 @@ def test_items_are_listed_in_the_types_of_the_sdk() -> None:
 
 
 def test_an_item_keeps_the_id_it_came_with() -> None:
-    assert kept.named_items([{**USER, "id": "msg_own"}], "resp_ab")[0]["id"] == "msg_own"
+    assert (
+        stored_responses.items_with_ids([{**USER, "id": "msg_own"}], "resp_ab")[0]["id"]
+        == "msg_own"
+    )
 
 
 @pytest.mark.parametrize("kind", ["message", "reasoning", "function_call", "custom_tool_call"])
 def test_the_id_of_an_item_names_its_response(kind: str) -> None:
-    exchange = Exchange(id="ab12", created=1, model="m")
-    assert kept.response_of(item_id(exchange, kind, 3)) == "resp_ab12"
-    assert kept.response_of("msg_ab12_in0") == "resp_ab12"
+    exchange = ResponseContext(id="ab12", created=1, model="m")
+    assert stored_responses.response_id_of_item(item_id(exchange, kind, 3)) == "resp_ab12"
+    assert stored_responses.response_id_of_item("msg_ab12_in0") == "resp_ab12"
 
 
 @pytest.mark.parametrize("item", ["msg_abc", "", "msg_", "rs_a_b", "__"])
 def test_the_id_of_a_strangers_item_names_none(item: str) -> None:
-    assert kept.response_of(item) is None
+    assert stored_responses.response_id_of_item(item) is None
 
 
 def test_pages_cover_all_items_in_either_order() -> None:
-    items = kept.named_items([USER] * 5, "resp_a")
+    items = stored_responses.items_with_ids([USER] * 5, "resp_a")
     for order in ("asc", "desc"):
         seen: list[str] = []
         after, more = "", True
         while more:
-            page = kept.page(items, limit=2, order=order, after=after)
+            page = stored_responses.page(items, limit=2, order=order, after=after)
             seen += [item["id"] for item in page["data"]]
             after, more = page["last_id"], page["has_more"]
         wanted = [item["id"] for item in items]
@@ -60,12 +63,12 @@ def test_pages_cover_all_items_in_either_order() -> None:
 
 def test_a_page_after_nothing_is_refused() -> None:
     with pytest.raises(GatewayError) as caught:
-        kept.page([], limit=2, order="asc", after="msg_x")
+        stored_responses.page([], limit=2, order="asc", after="msg_x")
     assert caught.value.error.param == "after"
 
 
 def test_an_empty_page_is_a_page() -> None:
-    page = kept.page([], limit=2, order="asc", after="")
+    page = stored_responses.page([], limit=2, order="asc", after="")
     assert (page["data"], page["has_more"]) == ([], False)
 
 
@@ -73,14 +76,14 @@ def test_an_empty_page_is_a_page() -> None:
 def test_the_last_event_holds_the_response(end: bytes) -> None:
     event = {"type": "response.completed", "response": {"id": "resp_1"}}
     lines = (b"event: response.completed", b"data: " + json.dumps(event).encode(), b"", b"")
-    assert json.loads(kept.last_response(end.join(lines))) == {"id": "resp_1"}
+    assert json.loads(stored_responses.last_response(end.join(lines))) == {"id": "resp_1"}
 
 
 @pytest.mark.parametrize(
     "stream", [b"", b"data: {", b'data: {"type":"response.output_text.delta"}\n\n', b": ping\n\n"]
 )
 def test_a_stream_without_an_end_holds_none(stream: bytes) -> None:
-    assert kept.last_response(stream) == b""
+    assert stored_responses.last_response(stream) == b""
 
 
 def test_a_request_is_written_out_with_all_that_led_to_it() -> None:
@@ -90,7 +93,7 @@ def test_a_request_is_written_out_with_all_that_led_to_it() -> None:
         "previous_response_id": msgspec.Raw(b'"resp_1"'),
         "store": msgspec.Raw(b"false"),
     }
-    whole = kept.whole_body(fields, [USER, CALL])
+    whole = stored_responses.self_contained_body(fields, [USER, CALL])
     assert whole is not None
     assert json.loads(msgspec.json.encode(whole)) == {
         "model": "m",
@@ -101,20 +104,25 @@ def test_a_request_is_written_out_with_all_that_led_to_it() -> None:
 
 def test_reasoning_without_its_state_can_not_be_written_out() -> None:
     thought = {"type": "reasoning", "id": "rs_1", "summary": []}
-    assert kept.whole_body({}, [thought]) is None
-    assert kept.whole_body({}, [{**thought, "encrypted_content": "x"}]) is not None
+    assert stored_responses.self_contained_body({}, [thought]) is None
+    assert (
+        stored_responses.self_contained_body({}, [{**thought, "encrypted_content": "x"}])
+        is not None
+    )
 
 
 def test_only_what_is_to_change_changes() -> None:
     event = b'{"type":"response.created","n":1.50,"response":{"id":"a","x":1e2}}'
-    changed = kept.with_response(event, id="b", background=True)
+    changed = stored_responses.with_response_fields(event, id="b", background=True)
     assert (
         changed
         == b'{"type":"response.created","n":1.50,"response":{"id":"b","x":1e2,"background":true}}'
     )
-    assert kept.with_response(b'{"type":"x"}', id="b") == b'{"type":"x"}'
+    assert stored_responses.with_response_fields(b'{"type":"x"}', id="b") == b'{"type":"x"}'
 
 
 def test_a_broken_response_says_why() -> None:
-    told = json.loads(kept.broken(b'{"id":"a"}', Error(kind="timeout", message="late")))
+    told = json.loads(
+        stored_responses.failed_response(b'{"id":"a"}', Error(kind="timeout", message="late"))
+    )
     assert (told["status"], told["error"]["message"]) == ("failed", "late")

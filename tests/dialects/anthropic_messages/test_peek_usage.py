@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages import DIALECT
-from gateway.dialects.anthropic_messages.glance import glance
+from gateway.dialects.anthropic_messages.peek_usage import peek_usage
 
 ANSWER: dict[str, Any] = {
     "id": "msg_1",
@@ -27,7 +27,7 @@ CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
 
 
 def seen(**changes: Any) -> Any:
-    return glance(json.dumps({**ANSWER, **changes}).encode())
+    return peek_usage(json.dumps({**ANSWER, **changes}).encode())
 
 
 @given(
@@ -66,4 +66,4 @@ def test_it_agrees_with_the_full_parse(changes: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_out_of_the_ordinary_is_parsed_in_full(body: bytes) -> None:
-    assert glance(body) is None
+    assert peek_usage(body) is None

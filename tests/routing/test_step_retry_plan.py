@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.canon.errors import Error
-from gateway.routing.course import Course
-from gateway.routing.plan import decide
+from gateway.routing.candidates import select_candidates
+from gateway.routing.retry_plan import RetryPlan
 from gateway.routing.snapshot import Model, Provider, Route, Step, Target
-from gateway.routing.stepwise import Stepwise, course_of
+from gateway.routing.step_retry_plan import StepRetryPlan, retry_plan_for
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
 
@@ -30,31 +30,31 @@ def target(name: str, order: int = 1) -> Target:
 
 def route(*names: str, name: str = "r", **changes: Any) -> Route:
     targets = changes.pop("targets", None) or tuple(target(each) for each in names)
-    said = {"retries": 2, "retry_first": True, **changes}
+    said = {"retries": 2, "retry_before_fallback": True, **changes}
     return Route(id=1, name=name, targets=targets, **said)
 
 
-def course(*routes: Route) -> Course:
-    found = decide(routes, None, {}, {}, 0.0, random.Random(1).random)
-    return course_of(found, routes[0])
+def course(*routes: Route) -> RetryPlan:
+    found = select_candidates(routes, None, {}, {}, 0.0, random.Random(1).random)
+    return retry_plan_for(found, routes[0])
 
 
 def walked(*routes: Route, after_s: int | None = None, **failures: str) -> list[str]:
     """Who is called if these targets fail by these kinds and the others answer."""
     way, called = course(*routes), []
-    while (candidate := way.next()) is not None:
+    while (candidate := way.next_candidate()) is not None:
         name = candidate.target.model.name
         called.append(name)
         if name not in failures:
             break
-        if not way.failed(Error(kind=failures[name], message="", retry_after_s=after_s)):
+        if not way.record_failure(Error(kind=failures[name], message="", retry_after_s=after_s)):
             break
     return called
 
 
 def test_only_a_route_that_says_so_goes_step_by_step() -> None:
-    assert isinstance(course(route("a")), Stepwise)
-    assert not isinstance(course(route("a", retry_first=False)), Stepwise)
+    assert isinstance(course(route("a")), StepRetryPlan)
+    assert not isinstance(course(route("a", retry_before_fallback=False)), StepRetryPlan)
 
 
 def test_a_target_is_asked_again_before_another_route_is() -> None:
@@ -77,7 +77,9 @@ def test_without_retries_the_next_step_is_entered_at_once() -> None:
 
 def test_a_fallback_has_the_retries_of_its_own_route() -> None:
     failing = {"a": "overloaded", "b": "overloaded"}
-    found = walked(route("a", retries=1), route("b", retries=3, retry_first=False), **failing)
+    found = walked(
+        route("a", retries=1), route("b", retries=3, retry_before_fallback=False), **failing
+    )
     assert found == ["a", "a", "b", "b", "b", "b"]
 
 
@@ -108,14 +110,14 @@ def test_what_waiting_does_not_help_is_not_asked_again(
 
 def test_a_policy_counts_by_the_kind_of_failure() -> None:
     policy = {"timeout": 3, "rate_limit": 0}
-    assert walked(route("a", retry=policy), route("b"), a="timeout") == [*"aaaa", "b"]
-    assert walked(route("a", retry=policy), route("b"), a="rate_limit") == ["a", "b"]
-    assert walked(route("a", retry=policy), route("b"), a="overloaded") == [*"aaa", "b"]
+    assert walked(route("a", retries_by_kind=policy), route("b"), a="timeout") == [*"aaaa", "b"]
+    assert walked(route("a", retries_by_kind=policy), route("b"), a="rate_limit") == ["a", "b"]
+    assert walked(route("a", retries_by_kind=policy), route("b"), a="overloaded") == [*"aaa", "b"]
 
 
 def test_a_refused_request_is_asked_again_alone_and_then_falls_back() -> None:
     on = {"content_policy": ("kinder",)}
-    first = route("a", "b", fallbacks_on=on, retry={"content_policy": 1})
+    first = route("a", "b", fallbacks_by_kind=on, retries_by_kind={"content_policy": 1})
     found = walked(first, route("c", name="kinder"), a="content_policy")
     assert found == ["a", "a", "c"]
 
@@ -125,35 +127,35 @@ def test_a_refused_request_ends_where_nobody_is_made_for_it() -> None:
 
 
 def test_a_step_that_is_not_led_to_is_gone_past_once() -> None:
-    steps = (Step(order=1), Step(order=2, on=("timeout",)))
+    steps = (Step(order=1), Step(order=2, fallback_on=("timeout",)))
     way = course(route(targets=(target("a"), target("b", 2)), steps=steps))
-    while (candidate := way.next()) is not None:
+    while (candidate := way.next_candidate()) is not None:
         assert candidate.target.model.name == "a"
-        way.failed(Error(kind="overloaded", message=""))
-    assert [skip.candidate.target.model.name for skip in way.passed] == ["b"]
+        way.record_failure(Error(kind="overloaded", message=""))
+    assert [skip.candidate.target.model.name for skip in way.bypassed] == ["b"]
 
 
 def test_pauses_are_before_retries_only_and_begin_anew_with_each_step() -> None:
     way, pauses = course(route("a", "b"), route("c")), []
-    while way.next() is not None:
-        pauses.append(way.pause_s(1.0, lambda: 0.5) if way.waits else 0.0)
-        way.failed(Error(kind="overloaded", message=""))
+    while way.next_candidate() is not None:
+        pauses.append(way.pause_s(1.0, lambda: 0.5) if way.pause_due else 0.0)
+        way.record_failure(Error(kind="overloaded", message=""))
     assert pauses == [0.0, 0.0, 1.0, 0.0, 1.0, 2.0]
 
 
 def test_a_target_asked_beside_another_is_not_lost() -> None:
-    """Both lanes fail: the first step has its retries, and the second one too."""
+    """Both targets fail: the first step has its retries, and the second one too."""
     way = course(route("a", retries=1), route("b", retries=1))
-    first = way.next()
-    beside = way.beside()
+    first = way.next_candidate()
+    beside = way.hedge_candidate()
     assert first is not None
     assert beside is not None
     for candidate in (beside, first):
-        assert way.failed(Error(kind="overloaded", message=""), candidate)
+        assert way.record_failure(Error(kind="overloaded", message=""), candidate)
     called = []
-    while (candidate := way.next()) is not None:
+    while (candidate := way.next_candidate()) is not None:
         called.append(candidate.target.model.name)
-        way.failed(Error(kind="overloaded", message=""))
+        way.record_failure(Error(kind="overloaded", message=""))
     assert called == ["a", "b"]
 
 
@@ -171,9 +173,9 @@ def test_every_step_is_used_up_before_the_next(
         for step, size in enumerate(sizes)
     ]
     way, called, told = course(*routes), [], iter(kinds)
-    while (candidate := way.next()) is not None:
+    while (candidate := way.next_candidate()) is not None:
         called.append(candidate.target.model.name)
-        way.failed(Error(kind=next(told, "overloaded"), message=""))
+        way.record_failure(Error(kind=next(told, "overloaded"), message=""))
     steps = [step for step, _ in groupby(name[0] for name in called)]
     assert steps == [str(step) for step in range(len(sizes))]
     counted = Counter(name[0] for name in called)

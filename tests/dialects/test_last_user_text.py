@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.dialects import DIALECTS, SERVED
-from gateway.dialects.ending import ending_of
+from gateway.dialects import CLIENT_DIALECTS, DIALECTS
+from gateway.dialects.last_user_text import last_user_text
 from tests.dialects.test_cases import cases
 from tests.fakes.legal import Maker
 
@@ -19,14 +19,14 @@ HI = 'héllo \n"there" \\ \u2028'
 
 def read(dialect: str, body: dict[str, Any]) -> str:
     fields = msgspec.json.decode(json.dumps(body), type=dict[str, msgspec.Raw])
-    return DIALECTS[dialect].ending(fields)
+    return DIALECTS[dialect].last_user_text(fields)
 
 
 def parsed(dialect: str, body: dict[str, Any]) -> str:
     told = body
     if DIALECTS[dialect].model_in_path:
         told = {**body, "model": "m", "stream": False}
-    return ending_of(DIALECTS[dialect].client.parse_request(told, {}))
+    return last_user_text(DIALECTS[dialect].client.parse_request(told, {}))
 
 
 def turns(field: str, **last: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_what_could_be_mistaken_is_not_read(dialect: str, body: dict[str, Any]) 
 
 def conversation(case: dict[str, Any]) -> bool:
     """Whether a case is of a client that says all of a conversation."""
-    speaks = case["from"] in SERVED and case["from"] != "openai_embeddings"
+    speaks = case["from"] in CLIENT_DIALECTS and case["from"] != "openai_embeddings"
     return speaks and "stored" not in case["expected"]
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import KINDS, Error
 from gateway.canon.traits import Traits
-from gateway.routing.course import CLASSES, Course, Decision
-from gateway.routing.health import State
-from gateway.routing.plan import Facts, decide
-from gateway.routing.readings import Reading
+from gateway.routing.candidates import RequestFeatures, select_candidates
+from gateway.routing.circuit_breaker import CircuitState
+from gateway.routing.latency import LatencyStats
+from gateway.routing.retry_plan import CLASSES, Decision, RetryPlan
 from gateway.routing.snapshot import Model, Provider, Route, Step, Target
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
@@ -33,13 +33,13 @@ def route(*targets: Target, steps: tuple[Step, ...] = (), **changes: Any) -> Rou
 
 def decided(
     *routes: Route,
-    facts: Facts | None = None,
-    health: dict[str, State] | None = None,
-    readings: dict[str, Reading] | None = None,
+    facts: RequestFeatures | None = None,
+    health: dict[str, CircuitState] | None = None,
+    latency_by_target: dict[str, LatencyStats] | None = None,
     seed: int = 1,
 ) -> Decision:
     draw = random.Random(seed).random
-    return decide(routes, facts, health or {}, readings or {}, NOW, draw)
+    return select_candidates(routes, facts, health or {}, latency_by_target or {}, NOW, draw)
 
 
 def names(decision: Decision) -> list[str]:
@@ -47,17 +47,19 @@ def names(decision: Decision) -> list[str]:
 
 
 def whys(decision: Decision) -> dict[str, str]:
-    return {skip.candidate.target.model.name: skip.why for skip in decision.skipped}
+    return {skip.candidate.target.model.name: skip.reason for skip in decision.skipped}
 
 
 def walked(decision: Decision, retries: int = 0, **failures: str) -> list[str]:
     """Who is called if these targets fail by these kinds and the others answer."""
-    course = Course(decision, retries)
+    retry_plan = RetryPlan(decision, retries)
     called = []
-    while (candidate := course.next()) is not None:
+    while (candidate := retry_plan.next_candidate()) is not None:
         name = candidate.target.model.name
         called.append(name)
-        if name not in failures or not course.failed(Error(kind=failures[name], message="")):
+        if name not in failures or not retry_plan.record_failure(
+            Error(kind=failures[name], message="")
+        ):
             break
     return called
 
@@ -81,14 +83,14 @@ def test_a_plain_route_ends_with_what_the_client_did_wrong(kind: str) -> None:
 
 
 def test_rests_are_skipped_with_the_reason() -> None:
-    health = {"p/a": State(until=NOW + 12, kind="rate_limit")}
+    health = {"p/a": CircuitState(open_until=NOW + 12, kind="rate_limit")}
     found = decided(route(target("a"), target("b")), health=health)
     assert names(found) == ["b"]
     assert whys(found) == {"a": "rate limited, rests 12 s more"}
 
 
 def test_if_all_rest_all_are_called() -> None:
-    health = {f"p/{n}": State(until=NOW + 12, kind="timeout") for n in "ab"}
+    health = {f"p/{n}": CircuitState(open_until=NOW + 12, kind="timeout") for n in "ab"}
     found = decided(route(target("a"), target("b")), health=health)
     assert (names(found), found.skipped) == (["a", "b"], ())
 
@@ -99,18 +101,18 @@ def test_what_may_pass_is_tried_again_in_a_further_round() -> None:
 
 
 def test_a_long_retry_after_is_not_waited_for() -> None:
-    course = Course(decided(route(target("a"))), 3)
-    course.next()
-    course.failed(Error(kind="rate_limit", message="", retry_after_s=60))
-    assert course.next() is None
+    retry_plan = RetryPlan(decided(route(target("a"))), 3)
+    retry_plan.next_candidate()
+    retry_plan.record_failure(Error(kind="rate_limit", message="", retry_after_s=60))
+    assert retry_plan.next_candidate() is None
 
 
 def test_the_wait_comes_before_a_further_round_only() -> None:
-    course = Course(decided(route(target("a"), target("b"))), 1)
+    retry_plan = RetryPlan(decided(route(target("a"), target("b"))), 1)
     waits = []
-    while course.next() is not None:
-        waits.append(course.waits)
-        course.failed(Error(kind="overloaded", message=""))
+    while retry_plan.next_candidate() is not None:
+        waits.append(retry_plan.pause_due)
+        retry_plan.record_failure(Error(kind="overloaded", message=""))
     assert waits == [False, False, True, False]
 
 
@@ -118,7 +120,7 @@ def test_the_wait_comes_before_a_further_round_only() -> None:
 
 
 def stepped(*on: str, **changes: Any) -> Route:
-    second = Step(order=2, on=on)
+    second = Step(order=2, fallback_on=on)
     return route(target("a"), target("b", 2), steps=(Step(order=1), second), **changes)
 
 
@@ -136,18 +138,22 @@ def test_a_step_is_entered_on_its_class_of_failures_only(name: str) -> None:
 
 
 def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
-    steps = (Step(order=1), Step(order=2, on=("timeout",)), Step(order=3, on=("rate_limit",)))
+    steps = (
+        Step(order=1),
+        Step(order=2, fallback_on=("timeout",)),
+        Step(order=3, fallback_on=("rate_limit",)),
+    )
     found = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
     assert walked(found, a="rate_limit") == ["a", "c"]
-    course = Course(found, 0)
-    course.next()
-    course.failed(Error(kind="rate_limit", message=""))
-    course.next()
-    assert [skip.candidate.target.model.name for skip in course.passed] == ["b"]
+    retry_plan = RetryPlan(found, 0)
+    retry_plan.next_candidate()
+    retry_plan.record_failure(Error(kind="rate_limit", message=""))
+    retry_plan.next_candidate()
+    assert [skip.candidate.target.model.name for skip in retry_plan.bypassed] == ["b"]
 
 
 def test_a_request_that_is_too_long_goes_straight_to_the_step_made_for_it() -> None:
-    steps = (Step(order=1), Step(order=2), Step(order=3, on=("context_length",)))
+    steps = (Step(order=1), Step(order=2), Step(order=3, fallback_on=("context_length",)))
     given = (target("a"), target("a2"), target("b", 2), target("c", 3))
     found = decided(route(*given, steps=steps))
     assert walked(found, 2, a="context_length") == ["a", "c"]
@@ -155,58 +161,88 @@ def test_a_request_that_is_too_long_goes_straight_to_the_step_made_for_it() -> N
 
 
 def test_how_the_step_above_failed_counts_not_the_one_before_it() -> None:
-    steps = (Step(order=1), Step(order=2), Step(order=3, on=("rate_limit",)))
+    steps = (Step(order=1), Step(order=2), Step(order=3, fallback_on=("rate_limit",)))
     found = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
     assert walked(found, a="rate_limit", b="timeout") == ["a", "b"]
 
 
 def test_one_failure_of_a_step_is_enough() -> None:
-    steps = (Step(order=1), Step(order=2, on=("rate_limit",)))
+    steps = (Step(order=1), Step(order=2, fallback_on=("rate_limit",)))
     found = decided(route(target("a"), target("a2"), target("b", 2), steps=steps))
     assert walked(found, a="rate_limit", a2="timeout") == ["a", "a2", "b"]
 
 
 def test_why_a_target_rests_counts_as_its_failure() -> None:
-    resting = {"p/a": State(until=NOW + 5, kind="rate_limit")}
+    resting = {"p/a": CircuitState(open_until=NOW + 5, kind="rate_limit")}
     assert walked(decided(stepped("rate_limit"), health=resting)) == ["b"]
 
 
 def test_a_rest_that_leads_nowhere_is_ended() -> None:
-    resting = {"p/a": State(until=NOW + 5, kind="rate_limit")}
+    resting = {"p/a": CircuitState(open_until=NOW + 5, kind="rate_limit")}
     found = decided(stepped("timeout"), health=resting)
     assert walked(found) == ["a"]
 
 
 def test_a_step_may_be_entered_in_a_later_round() -> None:
-    course = Course(decided(stepped("timeout")), 1)
+    retry_plan = RetryPlan(decided(stepped("timeout")), 1)
     called, kinds = [], iter(["overloaded", "timeout"])
-    while (candidate := course.next()) is not None:
+    while (candidate := retry_plan.next_candidate()) is not None:
         called.append(candidate.target.model.name)
         if called[-1] == "b":
             break
-        course.failed(Error(kind=next(kinds), message=""))
+        retry_plan.record_failure(Error(kind=next(kinds), message=""))
     assert called == ["a", "a", "b"]
 
 
 @pytest.mark.parametrize(
     ("step", "facts", "why"),
     [
-        (Step(order=1, takes=("tools",)), Facts(), "with tools only"),
-        (Step(order=1, takes=("tools",)), Facts(frozenset({"tools"})), None),
-        (Step(order=1, refuses=("images",)), Facts(frozenset({"images"})), "without images"),
-        (Step(order=1, refuses=("images",)), Facts(frozenset({"tools"})), None),
-        (Step(order=1, max_context=100), Facts(tokens=101), "at most 100 tokens"),
-        (Step(order=1, max_context=100), Facts(tokens=100), None),
-        (Step(order=1, min_context=100), Facts(tokens=99), "at least 100 tokens"),
-        (Step(order=1, min_context=100), Facts(tokens=100), None),
-        (Step(order=1, able=True), Facts(frozenset({"images"})), "can not take images"),
-        (Step(order=1, able=True), Facts(frozenset({"schema"})), "can not take a JSON schema"),
-        (Step(order=1, able=True), Facts(tokens=5000), "context of 4,096 tokens is too small"),
-        (Step(order=1, able=True), Facts(frozenset({"tools"}), 4000), None),
-        (Step(order=1), Facts(frozenset({"images", "schema"}), 9999), None),
+        (Step(order=1, requires=("tools",)), RequestFeatures(), "with tools only"),
+        (Step(order=1, requires=("tools",)), RequestFeatures(frozenset({"tools"})), None),
+        (
+            Step(order=1, excludes=("images",)),
+            RequestFeatures(frozenset({"images"})),
+            "without images",
+        ),
+        (Step(order=1, excludes=("images",)), RequestFeatures(frozenset({"tools"})), None),
+        (
+            Step(order=1, max_context=100),
+            RequestFeatures(estimated_tokens=101),
+            "at most 100 tokens",
+        ),
+        (Step(order=1, max_context=100), RequestFeatures(estimated_tokens=100), None),
+        (
+            Step(order=1, min_context=100),
+            RequestFeatures(estimated_tokens=99),
+            "at least 100 tokens",
+        ),
+        (Step(order=1, min_context=100), RequestFeatures(estimated_tokens=100), None),
+        (
+            Step(order=1, require_capabilities=True),
+            RequestFeatures(frozenset({"images"})),
+            "can not take images",
+        ),
+        (
+            Step(order=1, require_capabilities=True),
+            RequestFeatures(frozenset({"schema"})),
+            "can not take a JSON schema",
+        ),
+        (
+            Step(order=1, require_capabilities=True),
+            RequestFeatures(estimated_tokens=5000),
+            "context of 4,096 tokens is too small",
+        ),
+        (
+            Step(order=1, require_capabilities=True),
+            RequestFeatures(frozenset({"tools"}), 4000),
+            None,
+        ),
+        (Step(order=1), RequestFeatures(frozenset({"images", "schema"}), 9999), None),
     ],
 )
-def test_a_step_is_for_requests_that_fit(step: Step, facts: Facts, why: str | None) -> None:
+def test_a_step_is_for_requests_that_fit(
+    step: Step, facts: RequestFeatures, why: str | None
+) -> None:
     weak = target("a", images=False, structured="json", context_window=4096)
     found = decided(route(weak, target("b", 2), steps=(step, Step(order=2))), facts=facts)
     assert names(found) == (["a", "b"] if why is None else ["b"])
@@ -214,17 +250,18 @@ def test_a_step_is_for_requests_that_fit(step: Step, facts: Facts, why: str | No
 
 
 def test_a_step_that_was_left_out_does_not_bar_the_next() -> None:
-    steps = (Step(order=1, refuses=("images",)), Step(order=2, on=("timeout",)))
+    steps = (Step(order=1, excludes=("images",)), Step(order=2, fallback_on=("timeout",)))
     found = decided(
-        route(target("a"), target("b", 2), steps=steps), facts=Facts(frozenset({"images"}))
+        route(target("a"), target("b", 2), steps=steps),
+        facts=RequestFeatures(frozenset({"images"})),
     )
     assert walked(found) == ["b"]
 
 
 def test_facts_are_needed_only_where_a_step_reads_them() -> None:
-    assert not route(target("a")).reads
-    assert not stepped("timeout").reads
-    assert route(target("a"), steps=(Step(order=1, able=True),)).reads
+    assert not route(target("a")).depends_on_content
+    assert not stepped("timeout").depends_on_content
+    assert route(target("a"), steps=(Step(order=1, require_capabilities=True),)).depends_on_content
 
 
 def test_a_target_of_no_step_is_one_of_the_routes_own_strategy() -> None:
@@ -238,8 +275,8 @@ def test_a_target_of_no_step_is_one_of_the_routes_own_strategy() -> None:
 def test_each_step_has_its_own_strategy() -> None:
     steps = (Step(order=1, strategy="weighted"), Step(order=2, strategy="fastest"))
     given = (target("a", weight=0), target("b"), target("c", 2), target("d", 2))
-    readings = {"p/c": Reading(900), "p/d": Reading(100)}
-    found = decided(route(*given, steps=steps), readings=readings)
+    latency_by_target = {"p/c": LatencyStats(900), "p/d": LatencyStats(100)}
+    found = decided(route(*given, steps=steps), latency_by_target=latency_by_target)
     assert names(found) == ["b", "a", "d", "c"]
 
 
@@ -262,13 +299,15 @@ def test_a_course_always_ends_and_calls_none_more_often_than_allowed(
     rows: list[tuple[int, str]], failures: list[str], retries: int, seed: int, on: list[str]
 ) -> None:
     targets = tuple(target(f"m{n}", order) for n, (order, _) in enumerate(rows))
-    steps = {o: Step(order=o, strategy=s, on=tuple(on) if o > 2 else ()) for o, s in rows}
-    course = Course(decided(route(*targets, steps=tuple(steps.values())), seed=seed), retries)
+    steps = {o: Step(order=o, strategy=s, fallback_on=tuple(on) if o > 2 else ()) for o, s in rows}
+    retry_plan = RetryPlan(
+        decided(route(*targets, steps=tuple(steps.values())), seed=seed), retries
+    )
     called: list[str] = []
     told = iter(failures)
-    while (candidate := course.next()) is not None:
+    while (candidate := retry_plan.next_candidate()) is not None:
         called.append(candidate.target.model.name)
-        course.failed(Error(kind=next(told, "timeout"), message=""))
+        retry_plan.record_failure(Error(kind=next(told, "timeout"), message=""))
     assert called
     assert max(called.count(name) for name in called) <= retries + 1
 

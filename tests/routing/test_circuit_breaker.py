@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.canon.errors import KINDS
-from gateway.routing.health import (
+from gateway.routing.circuit_breaker import (
     AUTH_COOLDOWN_S,
-    FAILURES,
+    DEFAULT_COOLDOWN_AFTER,
     HEALTHY,
     MAX_COOLDOWN_S,
-    State,
-    candidates,
-    note,
-    reason,
-    usable,
+    CircuitState,
+    allows_call,
+    cooldown_reason,
+    record_outcome,
+    split_targets,
 )
 from gateway.routing.snapshot import Model, Provider, Target
 
@@ -29,22 +29,24 @@ def target(name: str) -> Target:
     return Target(id=1, model=Model(id=1, provider=PROVIDER, name=name))
 
 
-def after(*kinds: str | None, retry_after: float | None = None, cooldown: float = 5.0) -> State:
+def after(
+    *kinds: str | None, retry_after: float | None = None, cooldown: float = 5.0
+) -> CircuitState:
     """The state after some outcomes, all at NOW."""
-    state: State | None = None
+    state: CircuitState | None = None
     for kind in kinds:
-        state = note(state, kind, retry_after, NOW, cooldown)
+        state = record_outcome(state, kind, retry_after, NOW, cooldown)
     assert state is not None
     return state
 
 
-def rest(state: State) -> float:
+def rest(state: CircuitState) -> float:
     """How long the target rests."""
-    return max(state.until - NOW, 0.0)
+    return max(state.open_until - NOW, 0.0)
 
 
 def test_a_target_that_nobody_tried_is_usable() -> None:
-    assert usable(None, NOW)
+    assert allows_call(None, NOW)
 
 
 def test_a_rate_limit_rests_at_once() -> None:
@@ -65,19 +67,19 @@ def test_an_overload_with_retry_after_rests_at_once() -> None:
 
 @pytest.mark.parametrize("kind", ["upstream_error", "timeout", "overloaded", "malformed_output"])
 def test_failures_rest_only_after_some_in_a_row(kind: str) -> None:
-    assert rest(after(*[kind] * (FAILURES - 1))) == 0
-    assert rest(after(*[kind] * FAILURES)) == 5.0
+    assert rest(after(*[kind] * (DEFAULT_COOLDOWN_AFTER - 1))) == 0
+    assert rest(after(*[kind] * DEFAULT_COOLDOWN_AFTER)) == 5.0
 
 
 def test_an_answer_in_between_starts_the_count_anew() -> None:
-    kinds = ["upstream_error"] * (FAILURES - 1)
+    kinds = ["upstream_error"] * (DEFAULT_COOLDOWN_AFTER - 1)
     assert rest(after(*kinds, None, *kinds)) == 0
 
 
 def test_a_trial_that_fails_after_a_rest_rests_again() -> None:
-    state = after(*["upstream_error"] * FAILURES)
-    later = note(state, "upstream_error", None, NOW + 10, 5.0)
-    assert later.until == NOW + 15
+    state = after(*["upstream_error"] * DEFAULT_COOLDOWN_AFTER)
+    later = record_outcome(state, "upstream_error", None, NOW + 10, 5.0)
+    assert later.open_until == NOW + 15
 
 
 def test_a_refused_credential_rests_longer() -> None:
@@ -96,34 +98,34 @@ def test_what_the_client_did_wrong_says_nothing_of_the_target(kind: str) -> None
 
 
 def test_an_answer_ends_a_rest() -> None:
-    assert usable(after("rate_limit", None), NOW)
+    assert allows_call(after("rate_limit", None), NOW)
 
 
 def test_a_late_failure_does_not_cut_a_longer_rest_short() -> None:
     state = after("rate_limit", retry_after=100)
-    assert note(state, "rate_limit", 1, NOW + 1, 5.0).until == NOW + 100
+    assert record_outcome(state, "rate_limit", 1, NOW + 1, 5.0).open_until == NOW + 100
 
 
 def test_a_rest_ends_by_itself() -> None:
     state = after("rate_limit")
-    assert not usable(state, NOW + 4.9)
-    assert usable(state, NOW + 5.0)
+    assert not allows_call(state, NOW + 4.9)
+    assert allows_call(state, NOW + 5.0)
 
 
 def test_resting_targets_are_left_out_with_the_reason() -> None:
     a, b = target("a"), target("b")
     states = {"p/a": after("rate_limit", retry_after=12)}
-    assert candidates([a, b], states, NOW) == ([b], [(a, "rate limited, rests 12 s more")])
+    assert split_targets([a, b], states, NOW) == ([b], [(a, "rate limited, rests 12 s more")])
 
 
 def test_if_all_rest_all_are_tried_in_order() -> None:
     a, b = target("a"), target("b")
     states = {"p/a": after("rate_limit"), "p/b": after("upstream_auth")}
-    assert candidates([a, b], states, NOW) == ([a, b], [])
+    assert split_targets([a, b], states, NOW) == ([a, b], [])
 
 
 def test_a_reason_is_for_a_person() -> None:
-    assert reason(after("upstream_auth"), NOW) == "credential refused, rests 60 s more"
+    assert cooldown_reason(after("upstream_auth"), NOW) == "credential refused, rests 60 s more"
 
 
 kinds = st.sampled_from([None, *KINDS])
@@ -137,8 +139,8 @@ def test_no_history_makes_a_rest_longer_than_the_cap(
     state, now = None, NOW
     for kind, retry_after, passed in steps:
         now += passed
-        state = note(state, kind, retry_after, now, 5.0)
-        assert state.until <= now + MAX_COOLDOWN_S
+        state = record_outcome(state, kind, retry_after, now, 5.0)
+        assert state.open_until <= now + MAX_COOLDOWN_S
 
 
 @given(names=st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), data=st.data())
@@ -147,9 +149,9 @@ def test_there_is_always_a_candidate_and_nobody_is_lost(
 ) -> None:
     targets = [target(name) for name in names]
     states = {
-        f"p/{name}": State(0, data.draw(st.sampled_from([0.0, NOW + 1])), "timeout")
+        f"p/{name}": CircuitState(0, data.draw(st.sampled_from([0.0, NOW + 1])), "timeout")
         for name in names
     }
-    found, skipped = candidates(targets, states, NOW)
+    found, skipped = split_targets(targets, states, NOW)
     assert found
     assert sorted(t.model.name for t in [*found, *(t for t, _ in skipped)]) == sorted(names)

@@ -1,0 +1,65 @@
+"""Keyboard, navigation, contrast themes and link names of the console."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.shots import traffic
+from tests.browser.site import Site
+
+
+@pytest.fixture(scope="module")
+def used(site: Site) -> Site:
+    """A site in use."""
+    traffic(site.furnished(), 1)
+    return site
+
+
+def test_escape_closes_the_detail_of_a_request(used: Site, signed_in: Any) -> None:
+    signed_in.goto("/console/requests")
+    signed_in.locator("#rows > tr a.who").first.click()
+    expect(signed_in.locator("#detail-title")).to_be_visible()
+    signed_in.keyboard.press("Escape")
+    expect(signed_in.locator("#detail-title")).to_have_count(0)
+    signed_in.wait_for_url(lambda url: "/console/requests/" not in url)
+
+
+def test_link_names_of_requests_tell_model_status_and_time(used: Site, signed_in: Any) -> None:
+    signed_in.goto("/console/requests?range=all")
+    names = signed_in.eval_on_selector_all(
+        "#rows > tr a.who", "links => links.map(link => link.ariaLabel || link.textContent.trim())"
+    )
+    assert len(names) > 3
+    assert [
+        name for name in names if not re.search(r"^\S+, status \d+, \d\d:\d\d:\d\d", name)
+    ] == []
+
+
+def test_enter_makes_an_alias_and_empties_the_field(used: Site, signed_in: Any) -> None:
+    signed_in.goto("/console/new-route")
+    field = signed_in.locator("#route-alias")
+    field.fill("another-name")
+    field.press("Enter")
+    expect(signed_in.locator("input[type=hidden][name=alias][value=another-name]")).to_have_count(1)
+    expect(signed_in.locator("#route-alias")).to_have_value("")
+
+
+def test_viewers_see_no_heading_over_nothing(used: Site, viewer_page: Any) -> None:
+    viewer_page.goto("/console/")
+    expect(viewer_page.locator("nav").get_by_text("Admin", exact=True)).to_have_count(0)
+    expect(viewer_page.get_by_text("vic").first).to_be_visible()
+
+
+def test_contrast_themes_tell_what_is_on(used: Site, open_page: Callable[..., Any]) -> None:
+    page = open_page("ada", forced_colors="active")
+    page.goto("/console/requests")
+    look = "box => { const at = getComputedStyle(box); return [at.backgroundColor, at.outline, at.border, at.forcedColorAdjust].join() }"
+    switch = page.locator("input[type=checkbox]").first
+    before = switch.evaluate(look)
+    switch.evaluate("box => { box.checked = !box.checked }")
+    assert switch.evaluate(look) != before

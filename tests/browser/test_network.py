@@ -1,0 +1,107 @@
+"""A page whose server fails, is slow, or has ended the session: said, and nothing typed is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.shots import traffic
+from tests.browser.site import Site
+
+
+@pytest.fixture(scope="module")
+def used(site: Site) -> Site:
+    """A site with some requests and routes."""
+    traffic(site.furnished(), 1)
+    return site
+
+
+def test_a_failed_part_says_so_and_can_be_retried(
+    used: Site, signed_in: Any, complaints: Any
+) -> None:
+    complaints.forgive("500")
+    complaints.forgive("ERR_FAILED")
+    complaints.forgive("Failed to fetch")
+    page = signed_in
+    page.goto("/console/requests?range=all")
+    row = page.locator("#rows > tr").first
+    row.wait_for()
+    for fail in (
+        lambda route: route.fulfill(status=500, body="<h1>Server Error (500)</h1>"),
+        lambda route: route.abort(),
+    ):
+        page.route(re.compile(r"/console/requests/\d+"), fail)
+        row.locator("a.who").click()
+        toast = page.locator(".toast.error")
+        expect(toast).to_have_count(1)
+        assert "Server Error" not in page.locator("#main").inner_text()
+        page.unroute(re.compile(r"/console/requests/\d+"))
+        toast.get_by_role("button", name="Retry").click()
+        expect(page.locator("#detail-title")).to_be_visible()
+        expect(page.locator(".toast.error")).to_have_count(0)
+        page.goto("/console/requests?range=all")
+
+
+def test_a_slow_part_shows_that_it_comes(used: Site, signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/requests?range=all")
+    row = page.locator("#rows > tr").first
+    row.wait_for()
+    held: list[Any] = []
+    page.route(re.compile(r"/console/requests/\d+"), lambda route: held.append(route))
+    row.locator("a.who").click()
+    expect(page.locator("#progress-line")).to_be_visible()
+    expect(row).to_have_attribute("aria-busy", "true")
+    held[0].continue_()
+    expect(page.locator("#detail-title")).to_be_visible()
+    expect(page.locator("#progress-line")).to_be_hidden()
+
+
+def sign_in_again(page: Any, site: Site) -> None:
+    page.wait_for_url(re.compile("/console/sign-in"))
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill(site.password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_what_was_typed_outlives_the_session(
+    used: Site, open_page: Callable[..., Any], complaints: Any
+) -> None:
+    complaints.forgive("401")
+    complaints.forgive("403")
+    page = open_page("ada")
+    page.goto("/console/teams/add")
+    page.locator("input[name=name]").fill("Team of tomorrow")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Add team").or_(
+        page.locator("main form button.primary")
+    ).first.click()
+    sign_in_again(page, used)
+    page.wait_for_url(re.compile("/console/teams/add"))
+    expect(page.locator("input[name=name]")).to_have_value("Team of tomorrow")
+    expect(page.locator(".toast")).to_contain_text("not saved yet")
+    # A page that is opened later begins empty.
+    page.goto("/console/teams/add")
+    expect(page.locator("input[name=name]")).to_have_value("")
+
+
+def test_a_draft_of_a_route_outlives_the_session(
+    used: Site, open_page: Callable[..., Any], complaints: Any
+) -> None:
+    complaints.forgive("401")
+    complaints.forgive("403")
+    page = open_page("ada")
+    page.goto("/console/routes/coding")
+    page.get_by_role("button", name="Add step").click()
+    expect(page.locator(".step.card")).to_have_count(3)
+    page.locator(".step-name").nth(2).fill("Third")
+    page.context.clear_cookies(name="sessionid")
+    # The check while typing, or Save, whichever is first, finds the session ended.
+    sign_in_again(page, used)
+    page.wait_for_url(re.compile("/console/routes/coding"))
+    expect(page.locator(".step.card")).to_have_count(3)
+    expect(page.locator(".step-name").nth(2)).to_have_value("Third")

@@ -1,0 +1,156 @@
+"""What the page makes of a run's events: figures, verdicts, code, endings. The events are given."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.playing import Playground, with_models
+from tests.browser.site import Site
+
+RUN = "00000000-0000-4000-8000-000000000001"
+CODE = "Look:\n\n```python\ndef double(x):\n    return 2 * x  # twice\n```\n"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A gateway with the demo."""
+    running = Site(tmp_path_factory.mktemp("site"))
+    try:
+        yield with_models(running.start().with_people())
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def playground(signed_in: Any) -> Playground:
+    """The page, for the admin."""
+    return Playground(signed_in)
+
+
+def text(col: str, words: str, **end: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The events of one answer; without an `end` it has none."""
+    found = [
+        ("start", {"col": col, "n": 0, "model": "m", "route": "m", "notes": []}),
+        ("delta", {"col": col, "n": 0, "kind": "text", "text": words}),
+    ]
+    usual = {
+        "status": "ok",
+        "total_ms": 900,
+        "ttft_ms": 300,
+        "input": 10,
+        "output": 20,
+        "cost": 0.01,
+    }
+    return [*found, ("end", {"col": col, "n": 0, **usual, **end})] if end is not None else found
+
+
+def frames(*events: tuple[str, dict[str, Any]]) -> str:
+    rows = [("run", {"id": RUN}), *events]
+    return "".join(
+        f"id: {n}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
+        for n, (kind, data) in enumerate(rows, 1)
+    )
+
+
+def given(playground: Playground, *events: tuple[str, dict[str, Any]], path: str = "runs") -> None:
+    """Answer the next run with these events."""
+    playground.page.route(
+        re.compile(f"/console/playground/{path}$" if path == "runs" else path),
+        lambda route: route.fulfill(content_type="text/event-stream", body=frames(*events)),
+    )
+
+
+DONE = ("done", {"id": RUN})
+THREE = ("demo/demo-fast", "demo/demo", "demo/demo-slow")
+
+
+def test_code_has_colours_and_a_copy_button(playground: Playground) -> None:
+    playground.open("demo/demo-fast", "demo").write("Code")
+    given(playground, *text("A", CODE), *text("B", "No code."), DONE)
+    playground.run().done()
+    answer = playground.answer("A")
+    expect(answer.locator(".code-bar")).to_contain_text("python")
+    expect(answer.locator("pre.code .l").first).to_have_text("def")
+    expect(answer.locator("pre.code .c")).to_have_text("# twice")
+    expect(answer.get_by_role("button", name="Copy")).to_be_visible()
+    expect(playground.answer("B").locator(".code-bar")).to_have_count(0)
+
+
+def test_a_stopped_answer_is_not_the_cheapest(playground: Playground) -> None:
+    playground.open(*THREE).write("Hello")
+    stopped = text("A", "Hi", status="stopped", cost=0.001, total_ms=10)
+    given(playground, *stopped, *text("B", "Hi", cost=0.01), *text("C", "Hi", cost=0.02), DONE)
+    playground.run().done()
+    result = playground.page.locator("#pg-result")
+    expect(result).to_contain_text(re.compile("CheapestB"))
+    expect(result).to_contain_text(re.compile("FastestB"))
+    expect(playground.column("A").locator(".stat.best")).to_have_count(0)
+
+
+def test_a_cost_that_nobody_knows_is_not_nothing(playground: Playground) -> None:
+    playground.open(*THREE[:2]).write("Hello")
+    given(playground, *text("A", "Hi", cost=0), *text("B", "Hi", cost=None), DONE)
+    playground.run().done()
+    expect(playground.page.locator("#pg-result")).to_contain_text("unknown for B")
+
+
+def test_differences_leave_errors_and_strangers_alone(playground: Playground) -> None:
+    playground.open(*THREE, "over").write("Hello")
+    given(
+        playground,
+        *text("A", "The **sky** is blue because light is scattered."),
+        *text("B", "", status="error", error="Rate limit reached"),
+        *text("C", "Quantum chromodynamics describes gluons."),
+        *text("D", "The *sky* is green because light is scattered."),
+        DONE,
+    )
+    page = playground.run().done().page
+    page.select_option("#pg-diff", "A")
+    expect(playground.answer("B").get_by_role("button", name="Retry")).to_be_visible()
+    expect(playground.answer("C")).to_contain_text("Too different from A")
+    expect(playground.answer("C")).to_contain_text("gluons")
+    differences = playground.answer("D").locator(".diff")
+    expect(differences.locator("del")).to_have_text("blue")
+    expect(differences.locator("ins")).to_have_text("green")
+    expect(differences).not_to_contain_text("*")
+
+
+def test_a_lost_connection_stops_clocks_and_says_so(playground: Playground) -> None:
+    playground.open(*THREE[:2]).write("Hello")
+    words = "one two three four five six seven eight nine ten"
+    open_ = [event for event in text("A", words) if event[0] != "end"]
+    usage = ("usage", {"col": "A", "n": 0, "output": 1, "estimated": True})
+    quiet = ("quiet", {"col": "A", "n": 0, "ms": 4000})
+    given(playground, *open_, usage, quiet, *text("B", "Hi"))
+    playground.run()
+    page = playground.page
+    expect(page.locator("#pg-lost")).to_be_visible()
+    playground.becomes("A", "lost")
+    expect(playground.answer("A")).to_contain_text("Connection lost.")
+    expect(playground.answer("A")).not_to_contain_text("The connection is open")
+    expect(playground.figure("A", "Tokens")).to_contain_text("12")
+    before = playground.column("A").locator(".stats").inner_text()
+    page.wait_for_timeout(400)
+    assert playground.column("A").locator(".stats").inner_text() == before
+    # The gateway was restarted: its process knows nothing more of this run.
+    given(playground, ("done", {"id": RUN, "interrupted": True}), path="/events")
+    page.get_by_role("button", name="Continue").click()
+    playground.becomes("A", "failed")
+    expect(playground.answer("A")).to_contain_text("The gateway was restarted")
+    expect(page.locator("#pg-lost")).to_be_hidden()
+    playground.done()
+
+
+def test_tools_without_expected_calls_are_counted_where_called(playground: Playground) -> None:
+    playground.open(*THREE[:2]).write("Hello")
+    verdict = ("verdict", {"col": "A", "n": 0, "check": "tools", "ok": True, "final": True})
+    a = text("A", "Hi")
+    given(playground, *a[:-1], verdict, a[-1], *text("B", "Hi"), DONE)
+    playground.run().done()
+    expect(playground.page.locator("#pg-result")).to_contain_text("Tool call correct1 of 1")

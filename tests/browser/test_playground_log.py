@@ -1,0 +1,126 @@
+"""From the log into the playground: the whole conversation goes along, in every mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.playing import Playground, with_models
+from tests.browser.site import Site
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"id": 7}'}}
+AGENT = [
+    {"role": "user", "content": "Which vendor is number 7?"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c1", "content": "Acme Ltd"},
+]
+CHAT = [
+    {"role": "user", "content": "My name is Ada."},
+    {"role": "assistant", "content": "Hello Ada."},
+    {"role": "user", "content": "What is my name?"},
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A gateway with the demo."""
+    running = Site(tmp_path_factory.mktemp("site"))
+    try:
+        yield with_models(running.start().with_people())
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def playground(signed_in: Any) -> Playground:
+    """The page, for the admin."""
+    return Playground(signed_in)
+
+
+def logged(site: Site, messages: list[dict[str, Any]]) -> str:
+    """The id of a request with these messages, in the log."""
+    headers = {"authorization": f"Bearer {site.key}"}
+    body = {"model": "demo/demo-fast", "messages": messages}
+    url = f"{site.url}/v1/chat/completions"
+    answer = httpx.post(url, json=body, headers=headers, timeout=30)
+    return site.logged(answer.headers["x-request-id"])
+
+
+def opened(playground: Playground, request: str, mode: str) -> Playground:
+    page = playground.page
+    page.goto(f"/console/playground?request={request}")
+    expect(playground.column("A").locator(".model-pick")).to_be_visible()
+    page.get_by_role("button", name=mode, exact=True).click()
+    return playground
+
+
+def sent(playground: Playground, site: Site, letter: str = "A") -> list[dict[str, Any]]:
+    """The messages of the request behind a column, as the log has them."""
+    link = playground.column(letter).locator("a.state").get_attribute("href") or ""
+    request = site.logged(link.rpartition("/")[2])
+    admin = (site.data_dir / "admin_key").read_text(encoding="utf-8").strip()
+    url = f"{site.url}/api/requests/{request}/bodies"
+    row = httpx.get(url, headers={"authorization": f"Bearer {admin}"}, timeout=30).json()
+    return list(json.loads(row["client_request"])["messages"])
+
+
+@pytest.mark.parametrize("mode", ["Chat", "Compare"])
+@pytest.mark.parametrize("messages", [CHAT, AGENT], ids=["chat", "agent"])
+def test_a_logged_conversation_is_sent_whole(
+    playground: Playground, site: Site, mode: str, messages: list[dict[str, Any]]
+) -> None:
+    opened(playground, logged(site, messages), mode)
+    expect(playground.column("A").locator(".earlier summary").first).to_contain_text("earlier")
+    playground.run().done()
+    playground.becomes("A", "ok")
+    again = sent(playground, site)
+    assert [m["role"] for m in again] == [m["role"] for m in messages]
+    assert "look_up" in json.dumps(again) or messages is CHAT
+    assert json.dumps(again).count("Acme Ltd") == (messages is AGENT)
+    assert json.dumps(again).count("My name is Ada.") == (messages is CHAT)
+
+
+def test_a_logged_conversation_stands_before_every_case(playground: Playground, site: Site) -> None:
+    opened(playground, logged(site, CHAT), "Matrix")
+    page = playground.page
+    expect(page.locator("#pg-earlier summary").first).to_have_text("2 earlier messages")
+    page.locator("#pg-matrix textarea").first.fill("And now?")
+    with page.expect_request("**/playground/matrix") as asked:
+        playground.run()
+    (case,) = asked.value.post_data_json["cases"]
+    assert [m["role"] for m in case["messages"]] == ["user", "assistant", "user"]
+
+
+def test_columns_go_on_each_with_its_own_answer(playground: Playground, site: Site) -> None:
+    playground.open("demo/demo-fast", "demo/demo-429").write("First question").run().done()
+    page = playground.page
+    page.get_by_role("button", name="Reply", exact=True).click()
+    expect(page.locator("#pg-text")).to_have_value("")
+    playground.write("Second question").run().done()
+    roles = [m["role"] for m in sent(playground, site, "A")]
+    assert roles == ["user", "assistant", "user"]
+    expect(playground.answer("A").locator(".earlier")).to_contain_text("First question")
+    # The other one has no answer to go on from; its question is not lost.
+    assert "First question" in json.dumps(sent(playground, site, "B"))
+    # What is written over the old question is sent as the reply.
+    playground.write("Third question")
+    playground.run(page.get_by_role("button", name="Reply", exact=True)).done()
+    assert len(sent(playground, site, "A")) == 5
+
+
+def test_running_again_starts_over(playground: Playground, site: Site) -> None:
+    playground.open("demo/demo-fast", "demo").write("First question").run().done()
+    playground.write("Another question").run().done()
+    assert [m["role"] for m in sent(playground, site, "A")] == ["user"]
+
+
+def test_what_cannot_be_opened_is_said(viewer_page: Any, site: Site) -> None:
+    viewer_page.goto("/console/playground?run=00000000-0000-4000-8000-000000000000")
+    expect(viewer_page.locator("#pg-notice")).to_contain_text("you have no access to it")
+    viewer_page.goto(f"/console/playground?request={logged(site, CHAT)}")
+    expect(viewer_page.locator("#pg-notice")).to_contain_text("Ask an admin")

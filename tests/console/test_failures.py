@@ -1,0 +1,94 @@
+"""The pages of what went wrong, and the way back after a session has ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from console.pages import overview
+
+PAGES = ("/nothing", "/console/nothing", "/console/requests/req_nothing", "/console/teams/999")
+
+
+@pytest.fixture
+def ada(db: None) -> Client:
+    client = Client(raise_request_exception=False)
+    client.force_login(get_user_model().objects.create_superuser("ada"))
+    return client
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_unknown_page_is_said_in_the_shell(ada: Client, path: str) -> None:
+    answer = ada.get(path)
+    assert answer.status_code == 404
+    html = answer.content.decode()
+    assert "Go to Overview" in html
+    assert "matches the given query" not in html
+    assert 'aria-label="Main"' in html
+
+
+@pytest.mark.django_db
+def test_a_stranger_gets_a_page_without_the_shell() -> None:
+    answer = Client().get("/nothing")
+    assert answer.status_code == 404
+    html = answer.content.decode()
+    assert "Page not found" in html
+    assert 'aria-label="Main"' not in html
+
+
+def test_an_unknown_path_of_the_api_is_json(ada: Client) -> None:
+    answer = ada.get("/api/nothing")
+    assert answer.status_code == 404
+    assert answer["Content-Type"].startswith("application/json")
+
+
+def test_a_fault_has_a_page_without_the_database(
+    ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: Any) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(overview, "render", fault)
+    answer = ada.get("/console/")
+    assert answer.status_code == 500
+    html = answer.content.decode()
+    assert "Something went wrong" in html
+    assert "secret detail" not in html
+    assert "/static/css/" in html
+
+
+def test_a_fault_page_asks_no_database(django_assert_num_queries: Any, rf: Any, db: None) -> None:
+    from console.pages.failures import server_error
+
+    with django_assert_num_queries(0):
+        assert server_error(rf.get("/console/")).status_code == 500
+
+
+@pytest.mark.django_db
+def test_a_form_without_its_token_has_a_page() -> None:
+    client = Client(enforce_csrf_checks=True)
+    answer = client.post("/console/sign-in", {"username": "ada"})
+    assert answer.status_code == 403
+    assert "The form has expired" in answer.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://testserver/console/keys/7?x=1", "%2Fconsole%2Fkeys%2F7%3Fx%3D1"),
+        ("https://elsewhere.example/", "%2Fconsole%2F"),
+        ("", "%2Fconsole%2F"),
+    ],
+    ids=["same site", "other site", "none"],
+)
+def test_after_signing_in_a_form_is_shown_again(referer: str, back: str) -> None:
+    """What a form is sent to may be no page: `/keys/7/revoke` has no GET."""
+    answer = Client().post(
+        "/console/keys/7/revoke", headers={"referer": referer} if referer else {}
+    )
+    assert answer.status_code == 302
+    assert answer["Location"].endswith(f"sign-in?next={back}")

@@ -1,0 +1,89 @@
+"""Sessions at rest, and when they end."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
+from django.test import AsyncClient, Client
+from django.utils import timezone
+
+from console.pages.session import SESSION_S
+from console.sessions import SessionStore, stored_key
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ada(client: Client) -> Client:
+    get_user_model().objects.create_superuser("ada", password="correct-horse-1")
+    answer = client.post("/console/sign-in", {"username": "ada", "password": "correct-horse-1"})
+    assert answer.status_code == 302
+    return client
+
+
+def signed_in(client: Client) -> bool:
+    return client.get("/console/requests").status_code == 200
+
+
+def test_what_stands_in_the_database_signs_nobody_in(ada: Client) -> None:
+    key = ada.cookies["sessionid"].value
+    row = Session.objects.get()
+    assert row.session_key != key
+    thief = Client()
+    thief.cookies["sessionid"] = row.session_key
+    assert not signed_in(thief)
+    assert signed_in(ada)
+
+
+def test_a_session_that_nobody_uses_ends(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    for hours in (20, 40, 60):  # each within a day of the last
+        monkeypatch.setattr(timezone, "now", lambda hours=hours: now + dt.timedelta(hours=hours))
+        assert signed_in(ada)
+    monkeypatch.setattr(timezone, "now", lambda: now + dt.timedelta(hours=85))
+    assert not signed_in(ada)
+
+
+def test_a_session_in_use_ends_all_the_same(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    days = SESSION_S // 86_400
+    for hours in range(12, days * 24, 12):
+        monkeypatch.setattr(timezone, "now", lambda hours=hours: now + dt.timedelta(hours=hours))
+        assert signed_in(ada)
+    monkeypatch.setattr(timezone, "now", lambda: now + dt.timedelta(days=days, minutes=1))
+    assert not signed_in(ada)
+
+
+def test_signing_out_deletes_the_row(ada: Client) -> None:
+    ada.post("/console/sign-out")
+    assert not Session.objects.exists()
+
+
+def test_a_session_can_be_changed_and_renewed() -> None:
+    store = SessionStore()
+    store["a"] = 1
+    store.create()
+    old = store.session_key or ""
+    store["a"] = 2
+    store.save()
+    assert SessionStore(old)["a"] == 2
+    store.cycle_key()
+    assert not SessionStore().exists(old)
+    assert SessionStore(store.session_key)["a"] == 2
+    assert [row.session_key for row in Session.objects.all()] == [stored_key(store.session_key)]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_async_half_does_the_same(async_client: AsyncClient) -> None:
+    store = SessionStore()
+    await store.aset("a", 1)
+    await store.acreate()
+    key = store.session_key or ""
+    assert await SessionStore(key).aget("a") == 1
+    assert await SessionStore().aexists(key)
+    await store.adelete()
+    assert not await SessionStore().aexists(key)
+    assert await SessionStore(key).aget("a") is None

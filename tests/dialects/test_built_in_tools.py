@@ -1,0 +1,245 @@
+"""Tools that a provider runs itself: what each target takes of them, and what is reported.
+
+What is sent also passes the vendor's own rules (`tests.fakes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.dialects import DIALECTS
+from gateway.providers.capabilities import traits_for
+from gateway.simulate import translate
+from tests.each import each
+from tests.fakes import (
+    anthropic_rules,
+    bedrock_rules,
+    cohere_rules,
+    gemini_rules,
+    ollama_rules,
+    openai_rules,
+    responses_rules,
+)
+from tests.fakes.script import Refusal
+
+Json = dict[str, Any]
+Report = set[tuple[str, str]]
+
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+VERSION = {"anthropic-version": "2023-06-01"}
+CALLED: Json = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+# As Codex sends it in every turn.
+CACHED_SEARCH = {"type": "web_search", "external_web_access": False}
+LIVE_SEARCH = {"type": "web_search"}
+
+
+def plain_chat(body: Json) -> Refusal | None:
+    """OpenAI's rules, for a server that has tools of a type of its own besides."""
+    tools = [tool for tool in body.get("tools", ()) if tool["type"] in {"function", "custom"}]
+    body = {**body, "model": "gpt-4o", "tools": tools}
+    if not tools:
+        del body["tools"]
+    return openai_rules.refusal(body)
+
+
+RULES: dict[str, tuple[str, Callable[[Json], Refusal | None]]] = {
+    "anthropic": (
+        "claude-opus-5-5",
+        lambda body: anthropic_rules.refusal(body, VERSION, counting=False),
+    ),
+    "gemini": ("gemini-3.8-flash", lambda body: gemini_rules.refusal(body, "gemini-3.8-flash")),
+    "bedrock": (CLAUDE, lambda body: bedrock_rules.refusal(CLAUDE, body)),
+    "openai_chat": ("gpt-4o", openai_rules.refusal),
+    "openai": ("gpt-4o", openai_rules.refusal),
+    "openrouter": ("meta-llama/llama-4", plain_chat),
+    "deepseek": ("deepseek-chat", openai_rules.deepseek_refusal),
+    "mistral": ("mistral-large-latest", lambda body: None),
+    "cohere": ("command-a-03-2025", cohere_rules.refusal),
+    "ollama": ("qwen3", lambda body: ollama_rules.refusal("/api/chat", body)),
+}
+
+
+def sent(
+    target: str, model: str, asked: Json, source: str = "openai_responses"
+) -> tuple[Json, Report]:
+    """The body for a provider, and what is reported of it."""
+    made = translate.request(source, target, {"model": "gw", "input": "hi", **asked}, {}, model)
+    return made["body"], {(row["field"], row["action"]) for row in made["report"]}
+
+
+# --- built-in tools beside functions -----------------------------------------------------
+
+
+def test_gemini_3_is_told_to_combine_search_and_functions() -> None:
+    body, report = sent(
+        "gemini",
+        "gemini-3.8-flash",
+        {"tools": [CALLED, LIVE_SEARCH], "tool_choice": "auto"},
+    )
+    assert gemini_rules.refusal(body, "gemini-3.8-flash") is None
+    assert [set(tool) for tool in body["tools"]] == [{"functionDeclarations"}, {"googleSearch"}]
+    assert body["toolConfig"] == {"includeServerSideToolInvocations": True}
+    assert report == set()
+
+
+def test_a_forced_function_stays_forced_beside_a_search() -> None:
+    asked = {"tools": [CALLED, LIVE_SEARCH], "tool_choice": {"type": "function", "name": "f"}}
+    body, _ = sent("gemini", "gemini-3.8-flash", asked)
+    assert gemini_rules.refusal(body, "gemini-3.8-flash") is None
+    assert body["toolConfig"] == {
+        "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]},
+        "includeServerSideToolInvocations": True,
+    }
+
+
+@each("preset", ["gemini", "vertex"])
+@each("model", ["gemini-2.5-flash", "gemini-2.5-pro"])
+def test_gemini_2_5_gets_the_functions_without_the_search(preset: str, model: str) -> None:
+    body, report = sent(preset, model, {"tools": [CALLED, LIVE_SEARCH]})
+    assert gemini_rules.refusal(body, model) is None
+    assert [set(tool) for tool in body["tools"]] == [{"functionDeclarations"}]
+    assert report == {("tools[1]", "dropped")}
+
+
+@each("model", ["gemini-2.5-flash", "gemini-3.8-flash"])
+def test_a_search_alone_needs_no_flag(model: str) -> None:
+    body, report = sent("gemini", model, {"tools": [LIVE_SEARCH]})
+    assert gemini_rules.refusal(body, model) is None
+    assert body["tools"] == [{"googleSearch": {}}]
+    assert "toolConfig" not in body
+    assert report == set()
+
+
+def test_vertex_does_not_know_the_flag() -> None:
+    body, report = sent("vertex", "gemini-3.8-flash", {"tools": [CALLED, LIVE_SEARCH]})
+    assert [set(tool) for tool in body["tools"]] == [{"functionDeclarations"}, {"googleSearch"}]
+    assert "toolConfig" not in body
+    assert report == set()
+
+
+def test_what_gemini_ran_itself_stands_before_the_call_it_led_to() -> None:
+    """The flag has Google show its own calls: a client of another dialect gets its function's."""
+    parts = [
+        {
+            "toolCall": {"id": "s", "toolType": "GOOGLE_SEARCH_WEB", "args": {}},
+            "thoughtSignature": "QQ",
+        },
+        {"toolResponse": {"id": "s", "toolType": "GOOGLE_SEARCH_WEB"}, "thoughtSignature": "QQ"},
+        {"functionCall": {"id": "c", "name": "f", "args": {}}, "thoughtSignature": "Qg"},
+    ]
+    answer = {
+        "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]
+    }
+    traits = traits_for("gemini", "gemini-3.8-flash")
+    found = DIALECTS["gemini"].provider.parse_response(answer, traits, None)
+    assert [type(part).__name__ for part in found.parts if type(part).__name__ != "Reasoning"] == [
+        "Native",
+        "Native",
+        "ToolCall",
+    ]
+    assert found.finish.reason == "tool"
+
+
+# --- a search that must not read the live web --------------------------------------------
+
+
+@each("target", RULES)
+def test_a_search_of_an_index_is_never_made_live(target: str) -> None:
+    model, refusal = RULES[target]
+    asked = {"tools": [CALLED, CACHED_SEARCH], "tool_choice": "auto", "max_output_tokens": 99}
+    made = translate.request(
+        "openai_responses", target, {"model": "gw", "input": "hi", **asked}, {}, model
+    )
+    if made["path"].endswith("/responses"):
+        assert CACHED_SEARCH in made["body"]["tools"]
+        return
+    body = made["body"]
+    assert refusal(body) is None
+    assert ("tools[1]", "dropped") in {(r["field"], r["action"]) for r in made["report"]}
+    assert "search" not in msgspec.json.encode(body).decode().lower()
+
+
+def test_a_live_search_is_still_sent_where_there_is_one() -> None:
+    kinds = {"anthropic": "web_search_20260318", "openrouter": "openrouter:web_search"}
+    for target, kind in kinds.items():
+        tools = [CALLED, {"type": "web_search", "external_web_access": True}]
+        body, _ = sent(target, RULES[target][0], {"tools": tools})
+        assert kind in {tool.get("type") for tool in body["tools"]}
+
+
+def test_a_chat_clients_search_of_an_index_is_told_to_responses() -> None:
+    tools = [{"type": "web_search", "external_web_access": False}]
+    asked = {"messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    made = translate.request("openai_chat", "openai_responses", {"model": "gw", **asked}, {}, "o3")
+    assert made["body"]["tools"] == [{"type": "web_search", "external_web_access": False}]
+
+
+# --- the version of Anthropic's search ---------------------------------------------------
+
+
+@each(
+    ("preset", "model", "kind"),
+    [
+        ("anthropic", "claude-haiku-4-5", "web_search_20250305"),
+        ("anthropic", "claude-sonnet-4-5-20250929", "web_search_20250305"),
+        ("anthropic", "claude-3-7-sonnet-latest", "web_search_20250305"),
+        ("anthropic", "claude-opus-4-6", "web_search_20260318"),
+        ("anthropic", "claude-opus-5-5", "web_search_20260318"),
+        ("azure-anthropic", "claude-haiku-4-5", "web_search_20250305"),
+        ("vertex-anthropic", "claude-opus-5-5", "web_search_20250305"),
+    ],
+)
+def test_the_search_is_of_a_version_that_the_model_takes(
+    preset: str, model: str, kind: str
+) -> None:
+    body, _ = sent(preset, model, {"tools": [LIVE_SEARCH]})
+    assert [tool["type"] for tool in body["tools"]] == [kind]
+    if model in anthropic_rules.MODELS and "model" in body:
+        assert anthropic_rules.refusal(body, VERSION, counting=False) is None
+
+
+# --- a choice of a tool that is not sent -------------------------------------------------
+
+NAMED = {"type": "mcp", "server_label": "s", "server_url": "https://s.org"}
+
+
+@each("target", RULES)
+@each(
+    ("tool", "choice"),
+    [
+        (NAMED, {"type": "mcp", "server_label": "s"}),
+        (CACHED_SEARCH, {"type": "web_search"}),
+        (LIVE_SEARCH, {"type": "web_search"}),
+        (
+            CACHED_SEARCH,
+            {"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}]},
+        ),
+        (
+            CACHED_SEARCH,
+            {
+                "type": "allowed_tools",
+                "mode": "required",
+                "tools": [{"type": "web_search"}, {"type": "function", "name": "f"}],
+            },
+        ),
+    ],
+    ids=["mcp", "cached", "live", "allowed", "allowed_both"],
+)
+def test_a_choice_goes_with_the_tool_that_it_names(target: str, tool: Json, choice: Json) -> None:
+    model, refusal = RULES[target]
+    asked = {"tools": [CALLED, tool], "tool_choice": choice, "max_output_tokens": 99}
+    made = translate.request(
+        "openai_responses", target, {"model": "gw", "input": "hi", **asked}, {}, model
+    )
+    if made["path"].endswith("/responses"):
+        assert made["passthrough"] or responses_rules.refusal(made["body"]) is None
+        return
+    report = {r["field"]: r["action"] for r in made["report"]}
+    assert refusal(made["body"]) is None, made["body"]
+    if report.get("tools[1]") == "dropped":
+        assert "tool_choice" in report
+        # A choice of one tool that can not be sent takes no other tool with it.
+        assert choice["type"] == "allowed_tools" or b'"f"' in msgspec.json.encode(made["body"])

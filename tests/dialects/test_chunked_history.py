@@ -1,0 +1,102 @@
+"""Chats of Google's SDK keep each chunk of a streamed answer as a content of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from google.genai import types
+
+from gateway.simulate import translate
+from tests.fakes import anthropic_rules, openai_rules, responses_rules
+
+Json = dict[str, Any]
+
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+TARGETS = {
+    "openai_chat": "gpt-4o",
+    "openai_responses": "gpt-4o",
+    "deepseek": "deepseek-chat",
+    "mistral": "mistral-large-latest",
+    "anthropic": "claude-opus-5-5",
+    "bedrock": CLAUDE,
+    "cohere": "command-a-03-2025",
+    "ollama": "qwen3",
+    "vllm": "qwen3",
+    "openrouter": "openai/gpt-4o",
+}
+VERSION = {"anthropic-version": "2023-06-01"}
+RULES: dict[str, Any] = {
+    "openai_chat": openai_rules.refusal,
+    "openai_responses": responses_rules.refusal,
+    "deepseek": openai_rules.deepseek_refusal,
+    "anthropic": lambda body: anthropic_rules.refusal(body, VERSION, counting=False),
+}
+
+
+def content(role: str, *parts: Json) -> Json:
+    made = types.Content(role=role, parts=[types.Part(**part) for part in parts])
+    return made.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def says(*words: str) -> list[Json]:
+    """A streamed answer as the SDK's history has it."""
+    return [content("model", {"text": piece}) for piece in words]
+
+
+CALL = {"function_call": {"id": "c1", "name": "f", "args": {}}}
+RESULT = {"function_response": {"id": "c1", "name": "f", "response": {"output": "r"}}}
+HISTORY = [
+    content("user", {"text": "q"}),
+    *says("Hel", "lo,", " world", ".", ""),
+    content("user", {"text": "more"}),
+    *says("", "I ", "look. "),
+    content("model", CALL),
+    content("user", RESULT),
+    *says(""),
+    content("user", {"text": "go on"}),
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_answer_in_chunks_is_one_message(target: str) -> None:
+    asked = {"model": "gw", "contents": HISTORY, "generationConfig": {"maxOutputTokens": 99}}
+    made = translate.request("gemini", target, asked, {}, TARGETS[target])
+    body = made["body"]
+    messages = body.get("messages") or body["input"]
+    answers = [m for m in messages if m.get("role") == "assistant" and "Hel" in repr(m)]
+    assert len(answers) == 1
+    assert '"Hello, world."' in msgspec.json.encode(answers).decode()
+    said = [m for m in messages if m.get("role") == "assistant" and "look" in repr(m)]
+    assert len(said) == 1
+    assert '"I look. "' in msgspec.json.encode(said).decode()
+    # Mistral wants an answer between a result and what the user says.
+    more = 1 if target == "mistral" else 0
+    assert len([m for m in messages if m.get("role") == "assistant"]) == 2 + more
+    assert '""' not in msgspec.json.encode([m.get("content") for m in messages]).decode()
+    assert not [row for row in made["report"] if row["action"] == "dropped"]
+    if target in RULES:
+        assert RULES[target](body) is None
+
+
+def test_pieces_of_a_thought_and_an_answer_stay_apart() -> None:
+    contents = [
+        content("user", {"text": "q"}),
+        content("model", {"text": "hm", "thought": True}),
+        content("model", {"text": "mm", "thought": True}),
+        *says("a", "b"),
+        content("user", {"text": "more"}),
+    ]
+    body = {"model": "gw", "contents": contents}
+    made = translate.request("gemini", "openai_chat", body, {}, "gpt-4o")
+    assert made["body"]["messages"][1] == {"role": "assistant", "content": "ab"}
+
+
+def test_what_the_user_sent_in_several_contents_is_not_run_together() -> None:
+    contents = [content("user", {"text": "one"}), content("user", {"text": "two"})]
+    made = translate.request(
+        "gemini", "openai_chat", {"model": "gw", "contents": contents}, {}, "gpt-4o"
+    )
+    told = [m["content"][0]["text"] for m in made["body"]["messages"]]
+    assert told == ["one", "two"]

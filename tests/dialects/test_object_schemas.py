@@ -1,0 +1,109 @@
+"""Tool schemas with alternatives or a reference at their root become one object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.canon.object_schema import merge_into_object
+from gateway.canon.request import Request, Text, Tool, Turn
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from tests.each import each
+
+STRING, NUMBER = {"type": "string"}, {"type": "number"}
+CAT = {"type": "object", "properties": {"kind": {"const": "cat"}, "name": STRING, "lives": NUMBER}}
+DOG = {"type": "object", "properties": {"kind": {"const": "dog"}, "name": STRING}}
+CAT |= {"required": ["kind", "name", "lives"]}
+DOG |= {"required": ["name", "kind"]}
+EITHER = {"kind": {"enum": ["cat", "dog"]}, "name": STRING, "lives": NUMBER}
+ROOTS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "anyOf": ({"anyOf": [CAT, DOG]}, EITHER, ["kind", "name"]),
+    "oneOf": ({"type": "object", "oneOf": [CAT, DOG]}, EITHER, ["kind", "name"]),
+    "allOf": (
+        {"allOf": [DOG, {"properties": {"age": NUMBER}, "required": ["age"]}]},
+        {**DOG["properties"], "age": NUMBER},
+        ["name", "kind", "age"],
+    ),
+    "$ref": (
+        {"$ref": "#/$defs/Cat", "$defs": {"Cat": CAT}},
+        CAT["properties"],
+        ["kind", "name", "lives"],
+    ),
+    "references in anyOf": (
+        {
+            "anyOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}],
+            "$defs": {"Cat": CAT, "Dog": DOG},
+        },
+        EITHER,
+        ["kind", "name"],
+    ),
+    "beside own properties": (
+        {
+            "type": "object",
+            "properties": {"id": STRING, "name": NUMBER},
+            "required": ["id"],
+            "anyOf": [{"required": ["name"]}, {"properties": {"name": STRING}}],
+        },
+        {"id": STRING, "name": {"anyOf": [NUMBER, STRING]}},
+        ["id"],
+    ),
+    "null beside an object": (
+        {"anyOf": [DOG, {"type": "null"}]},
+        DOG["properties"],
+        ["name", "kind"],
+    ),
+}
+
+
+@each("root", ROOTS)
+def test_the_branches_of_a_root_are_put_together(root: str) -> None:
+    given, properties, required = ROOTS[root]
+    made, why = merge_into_object(given)
+    assert made["type"] == "object"
+    assert made["properties"] == properties
+    assert made.get("required", []) == required
+    assert not made.keys() & {"anyOf", "oneOf", "allOf", "$ref"}
+    assert "merged into one object" in why
+
+
+def test_an_object_stays_the_same_and_a_recursive_reference_ends() -> None:
+    assert merge_into_object(CAT) == (CAT, "")
+    made, _ = merge_into_object({"$ref": "#"})
+    assert made == {"type": "object", "properties": {}}
+
+
+@each(
+    "dialect",
+    [
+        "openai_chat",
+        "openai_responses",
+        "anthropic_messages",
+        "bedrock_converse",
+        "cohere",
+        "ollama",
+    ],
+)
+@each("root", ROOTS)
+def test_no_provider_gets_alternatives_at_the_root(dialect: str, root: str) -> None:
+    given, properties, _ = ROOTS[root]
+    turn = Turn(role="user", parts=(Text(text="Hi"),))
+    tool = Tool(name="f", schema=given, path="tools[0]")
+    rendered = DIALECTS[dialect].provider.render_request(
+        Request(model="m", turns=(turn,), tools=(tool,)), Traits(model="m")
+    )
+    (sent,) = _schemas(rendered.body)
+    assert sent["properties"] == properties
+    assert not sent.keys() & {"anyOf", "oneOf", "allOf", "$ref"}
+    assert [item.path for item in rendered.report].count("tools[0]") == 1
+
+
+def _schemas(body: dict[str, Any]) -> list[dict[str, Any]]:
+    tools = body["tools"] if "tools" in body else body["toolConfig"]["tools"]
+    found = []
+    for tool in tools:
+        inner = tool.get("function") or tool.get("toolSpec") or tool
+        schema = (
+            inner.get("parameters") or inner.get("input_schema") or inner["inputSchema"]["json"]
+        )
+        found.append(schema)
+    return found

@@ -1,0 +1,214 @@
+"""Translation takes time in proportion to the items of a request or an answer, of any kind.
+
+`python -m tests.dialects.test_scaling [n]` measures every client with every provider; the
+suite has each kind of item meet one of the providers, so that each of them meets many.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.canon.adaptation import adaptation_rows
+from gateway.canon.errors import GatewayError
+from gateway.canon.fold import fold_events
+from gateway.canon.request import Request
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import ResponseContext
+from gateway.providers.capabilities import edits_for, traits_for
+from gateway.providers.edits import apply
+from gateway.providers.profile import Edit
+from gateway.relay.cache.key import canonical_json
+from gateway.relay.exchange.reasoning_turns import (
+    drop_state,
+    keys_in,
+    restore_state,
+    turns_missing_state,
+)
+from gateway.relay.exchange.token_count import estimate_request_tokens
+from gateway.relay.exchange.usage_tap import UsageTap
+from gateway.relay.journal.storable import encode_record
+from gateway.relay.translate.media_parts import parts_to_fetch
+from tests.dialects.crossing.upstreams import UPSTREAMS
+from tests.dialects.scaling import growth
+from tests.dialects.scaling_clients import REQUESTS
+from tests.dialects.scaling_streams import ANSWERS, STREAMS
+from tests.store.factories import entry
+
+SMALL, FACTOR = 400, 4
+# A square would be 16; what is linear is near 4 on any machine.
+MOST = 1.75 * FACTOR
+EXCHANGE = ResponseContext(id="1", created=1, model="m", include_usage=True)
+Work = Callable[[], object]
+
+
+class Target:
+    """What a request is rendered for."""
+
+    def __init__(self, dialect: str, preset: str, model: str, **changes: Any) -> None:
+        self.name = f"{preset}/{model}"
+        self.dialect = dialect
+        self.traits: Traits = msgspec.structs.replace(traits_for(preset, model), **changes)
+        self.edits = edits_for(preset, model)
+
+
+TARGETS = [
+    *(Target(u.dialect, u.preset, u.model(""), **u.changes) for u in UPSTREAMS.values()),
+    Target("openai_chat", "mistral", "mistral-large-latest"),
+    Target("openai_chat", "openai", "gpt-5", responses=False),
+    Target("bedrock_converse", "bedrock", "amazon.nova-pro-v1:0"),
+]
+
+
+def _targets(place: int) -> list[Target]:
+    return [TARGETS[(place * 5 + 3) % len(TARGETS)]]
+
+
+def _parsing(client: str, kind: str) -> Callable[[int], Work]:
+    def prepare(n: int) -> Work:
+        body = REQUESTS[client][kind](n)
+        return lambda: DIALECTS[client].client.parse_request(body, {})
+
+    return prepare
+
+
+def _rendering(client: str, kind: str, target: Target) -> Callable[[int], Work]:
+    """Rendering, the profile's edits, the JSON, and the record for the log."""
+
+    def prepare(n: int) -> Work:
+        request = DIALECTS[client].client.parse_request(REQUESTS[client][kind](n), {})
+
+        def work() -> object:
+            rendered = DIALECTS[target.dialect].provider.render_request(request, target.traits)
+            body, report = apply(target.edits, rendered.body)
+            rows = adaptation_rows((*rendered.report, *report))
+            return msgspec.json.encode(body), encode_record(entry(adaptations=rows))
+
+        return work
+
+    return prepare
+
+
+def _over(found: Iterator[tuple[str, Callable[[int], Work]]], small: int) -> dict[str, float]:
+    """What grows faster than its items, and by how much."""
+    ratios = ((name, growth(prepare, small, FACTOR)) for name, prepare in found)
+    return {name: round(ratio, 1) for name, ratio in ratios if ratio > MOST}
+
+
+def _requests(
+    client: str, targets: Callable[[int], list[Target]]
+) -> Iterator[tuple[str, Callable[[int], Work]]]:
+    for place, kind in enumerate(REQUESTS[client]):
+        yield f"{client}: {kind}", _parsing(client, kind)
+        try:
+            _parsing(client, kind)(2)()
+        except GatewayError:
+            continue
+        for target in targets(place):
+            yield f"{client}: {kind} -> {target.name}", _rendering(client, kind, target)
+
+
+def _asked_by_the_relay() -> Iterator[tuple[str, Callable[[int], Work]]]:
+    """Cache keys, token counts, reasoning, media and edits, of a few kinds of requests."""
+    deepseek = traits_for("deepseek", "deepseek-v4-pro")
+    paths = ("messages[].name", "messages[].tool_calls[].id", "tools[].x", "temperature")
+    edits = tuple(Edit(op="drop", path=path) for path in paths)
+    works: dict[str, Callable[[Request, dict[str, Any]], object]] = {
+        "cache key": lambda request, _: msgspec.json.encode(canonical_json(request)),
+        "token count": lambda request, _: estimate_request_tokens(request),
+        "reasoning": lambda request, _: list(
+            keys_in(request, "", turns_missing_state(request, text_suffices=False))
+        ),
+        "state": lambda request, _: drop_state(restore_state(request, {})),
+        "media": lambda request, _: parts_to_fetch(request, DIALECTS["openai_chat"], deepseek),
+        "edits": lambda _, body: apply(edits, body),
+    }
+    for kind in ("calls in messages", "thoughts with calls", "image addresses", "tools", "turns"):
+        for name, measured in works.items():
+
+            def prepare(n: int, kind: str = kind, measured: Any = measured) -> Work:
+                body = REQUESTS["openai_chat"][kind](n)
+                request = DIALECTS["openai_chat"].client.parse_request(body, {})
+                return lambda: measured(request, body)
+
+            yield f"{name}: {kind}", prepare
+
+
+def _streams() -> Iterator[tuple[str, Callable[[int], Work]]]:
+    for dialect, kinds in STREAMS.items():
+        for kind in kinds:
+
+            def prepare(n: int, dialect: str = dialect, kind: str = kind) -> Work:
+                traits = traits_for(dialect, "m")
+                frames = STREAMS[dialect][kind](n)
+
+                def work() -> object:
+                    parser, tap = DIALECTS[dialect].provider.stream_parser(traits, None), UsageTap()
+                    for frame in frames:
+                        tap.feed(parser.feed(frame))
+                    tap.feed(parser.close())
+                    return tap
+
+                return work
+
+            yield f"stream of {dialect}: {kind}", prepare
+
+
+def _shown() -> Iterator[tuple[str, Callable[[int], Work]]]:
+    for dialect in REQUESTS:
+        for kind in ANSWERS:
+
+            def streamed(n: int, dialect: str = dialect, kind: str = kind) -> Work:
+                events = ANSWERS[kind](n)
+
+                def work() -> object:
+                    renderer = DIALECTS[dialect].client.stream_renderer(EXCHANGE)
+                    return [renderer.feed(event) for event in events]
+
+                return work
+
+            def whole(n: int, dialect: str = dialect, kind: str = kind) -> Work:
+                events = ANSWERS[kind](n)
+                return lambda: DIALECTS[dialect].client.render_response(
+                    fold_events(events), EXCHANGE
+                )
+
+            yield f"stream for {dialect}: {kind}", streamed
+            yield f"answer for {dialect}: {kind}", whole
+
+
+@pytest.mark.parametrize("client", REQUESTS)
+def test_requests_are_translated_in_linear_time(client: str) -> None:
+    assert _over(_requests(client, _targets), SMALL) == {}
+
+
+def test_what_the_relay_asks_takes_linear_time() -> None:
+    assert _over(_asked_by_the_relay(), SMALL) == {}
+
+
+def test_streams_are_read_in_linear_time() -> None:
+    assert _over(_streams(), SMALL) == {}
+
+
+def test_answers_are_shown_in_linear_time() -> None:
+    assert _over(_shown(), SMALL) == {}
+
+
+def test_every_served_dialect_is_measured() -> None:
+    served = {name for name, dialect in DIALECTS.items() if dialect.serves_clients}
+    assert served - {"openai_embeddings"} == REQUESTS.keys()
+    assert DIALECTS.keys() - {"openai_embeddings"} == STREAMS.keys()
+
+
+if __name__ == "__main__":
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    for client in REQUESTS:
+        for name, ratio in _over(_requests(client, lambda _: TARGETS), size).items():
+            print(f"{ratio:5.1f} x  {name}", flush=True)
+    for name, ratio in {**_over(_streams(), size), **_over(_shown(), size)}.items():
+        print(f"{ratio:5.1f} x  {name}", flush=True)

@@ -1,0 +1,356 @@
+"""Searches that a provider ran: between Claude's blocks and the items of OpenAI's Responses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.fold import unfold_response
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import ResponseContext
+from gateway.framing.sse import Frame
+from gateway.simulate import translate
+from tests.fakes import anthropic_rules, responses_rules
+
+Json = dict[str, Any]
+
+EXCHANGE = ResponseContext(id="1", created=1, model="m")
+VERSION = {"anthropic-version": "2023-06-01"}
+CLAUDE, GPT = "claude-opus-5-5", "gpt-5.6-sol"
+URL = "https://a.example"
+TOOL = {"type": "web_search_20260318", "name": "web_search"}
+
+
+def asks(number: int = 1, query: str = "Oslo") -> Json:
+    return {
+        "type": "server_tool_use",
+        "id": f"srvtoolu_{number}",
+        "name": "web_search",
+        "input": {"query": query},
+    }
+
+
+def finds(number: int = 1, *urls: str) -> Json:
+    found = [
+        {"type": "web_search_result", "url": u, "title": "A", "encrypted_content": "x"}
+        for u in urls
+    ]
+    return {
+        "type": "web_search_tool_result",
+        "tool_use_id": f"srvtoolu_{number}",
+        "content": found,
+    }
+
+
+FAILED = {
+    "type": "web_search_tool_result",
+    "tool_use_id": "srvtoolu_1",
+    "content": {"type": "web_search_tool_result_error", "error_code": "unavailable"},
+}
+FETCHES = {
+    "type": "server_tool_use",
+    "id": "srvtoolu_1",
+    "name": "web_fetch",
+    "input": {"url": URL},
+}
+SAYS = {"type": "text", "text": "It is in Norway."}
+
+
+def events_of(data: bytes) -> list[Json]:
+    lines = [line for line in data.split(b"\n") if line.startswith(b"data: ")]
+    return [json.loads(line.removeprefix(b"data: ")) for line in lines]
+
+
+def message(*content: Json) -> Json:
+    return {
+        "type": "message",
+        "role": "assistant",
+        "model": "claude",
+        "content": list(content),
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+
+
+def claude_stream(*content: Json) -> list[Json]:
+    """The events of an answer of Claude's: the input of a call comes in pieces."""
+    events: list[Json] = [
+        {"type": "message_start", "message": {**message(), "id": "msg_1", "stop_reason": None}}
+    ]
+    for index, block in enumerate(content):
+        start, deltas = block, []
+        if "input" in block:
+            start = {**block, "input": {}}
+            words = json.dumps(block["input"])
+            pieces = ["", words[:5], words[5:]]
+            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+        elif block["type"] == "text":
+            start, deltas = {**block, "text": ""}, [{"type": "text_delta", "text": block["text"]}]
+        events.append({"type": "content_block_start", "index": index, "content_block": start})
+        events += [
+            {"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas
+        ]
+        events.append({"type": "content_block_stop", "index": index})
+    end = {"stop_reason": "end_turn", "stop_sequence": None}
+    events.append({"type": "message_delta", "delta": end, "usage": {"output_tokens": 1}})
+    return [*events, {"type": "message_stop"}]
+
+
+def for_responses(stream: bool, *content: Json) -> tuple[list[Json], list[Adaptation]]:
+    """The output that a Responses client gets for an answer of Claude's, and the report."""
+    provider, client = (
+        DIALECTS["anthropic_messages"].provider,
+        DIALECTS["openai_responses"].client,
+    )
+    if not stream:
+        found = provider.parse_response(message(*content), Traits(), None)
+        body, report = client.render_response(found, EXCHANGE)
+        return body["output"], list(report)
+    parser, renderer = provider.stream_parser(Traits(), None), client.stream_renderer(EXCHANGE)
+    frames = [Frame("", json.dumps(event).encode()) for event in claude_stream(*content)]
+    sent = b"".join(renderer.feed(event) for frame in frames for event in parser.feed(frame))
+    events = events_of(sent)
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    done = [e for e in events if e["type"] == "response.output_item.done"]
+    added = [e for e in events if e["type"] == "response.output_item.added"]
+    assert [e["output_index"] for e in added] == [e["output_index"] for e in done]
+    output = events[-1]["response"]["output"]
+    assert [e["item"] for e in done] == output
+    assert [e["item"]["id"] for e in added] == [item["id"] for item in output]
+    return output, list(renderer.report)
+
+
+def item(query: str, *urls: str, place: int = 0) -> Json:
+    action: Json = {"type": "search", "query": query, "queries": [query]}
+    if urls:
+        action["sources"] = [{"type": "url", "url": url} for url in urls]
+    return {
+        "id": f"ws_1_{place}",
+        "type": "web_search_call",
+        "status": "completed",
+        "action": action,
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_search_of_claudes_is_an_item_for_responses_clients(stream: bool) -> None:
+    output, report = for_responses(stream, asks(), finds(1, URL), SAYS)
+    assert output[0] == item("Oslo", URL)
+    assert output[1]["content"][0]["text"] == SAYS["text"]
+    assert [(row.path, row.action) for row in report] == [
+        ("output.web_search_tool_result", "approximated")
+    ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_searches_in_a_row_and_one_that_failed_keep_their_order(stream: bool) -> None:
+    output, _ = for_responses(stream, SAYS, asks(), FAILED, asks(2, "Bergen"), finds(2, URL))
+    assert [entry["type"] for entry in output] == ["message", *["web_search_call"] * 2]
+    assert output[1] == {**item("Oslo", place=1), "status": "failed"}
+    assert output[2] == item("Bergen", URL, place=2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("after", [[], [SAYS]], ids=["at the end", "before a text"])
+def test_a_search_without_a_result_is_told_too(stream: bool, after: list[Json]) -> None:
+    output, _ = for_responses(stream, asks(), *after)
+    assert output[0] == item("Oslo")
+    assert len(output) == 1 + len(after)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_page_that_claude_opened_is_an_item_for_responses_clients(stream: bool) -> None:
+    page = {"type": "web_fetch_result", "url": URL, "content": {"type": "document"}}
+    result = {"type": "web_fetch_tool_result", "tool_use_id": "srvtoolu_1", "content": page}
+    output, report = for_responses(stream, FETCHES, result, SAYS)
+    assert output[0]["action"] == {"type": "open_page", "url": URL}
+    assert [row.path for row in report] == ["output.web_fetch_tool_result"]
+
+
+# --- the other way -------------------------------------------------------------------------
+
+SEARCHED: Json = {
+    "id": "ws_abc",
+    "type": "web_search_call",
+    "status": "completed",
+    "action": {"type": "search", "query": "Oslo", "sources": [{"type": "url", "url": URL}]},
+}
+SAID: Json = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "status": "completed",
+    "content": [{"type": "output_text", "text": "It is in Norway.", "annotations": []}],
+}
+CALL_ID = "srvtoolu_dgm_ws_abc"
+
+
+def for_messages(stream: bool, *output: Json) -> tuple[list[Json], list[Adaptation]]:
+    """The content that a Messages client gets for an answer of OpenAI's, and the report."""
+    body = {"id": "resp_1", "object": "response", "status": "completed", "output": list(output)}
+    found = DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)
+    client = DIALECTS["anthropic_messages"].client
+    if not stream:
+        told, report = client.render_response(found, EXCHANGE)
+        return told["content"], list(report)
+    renderer = client.stream_renderer(EXCHANGE)
+    content: list[Json] = []
+    for event in events_of(b"".join(renderer.feed(event) for event in unfold_response(found))):
+        match event["type"]:
+            case "content_block_start":
+                assert event["index"] == len(content)
+                content.append(event["content_block"])
+            case "content_block_delta" if "partial_json" in event["delta"]:
+                content[event["index"]]["input"] = json.loads(event["delta"]["partial_json"])
+            case "content_block_delta":
+                content[event["index"]]["text"] += event["delta"]["text"]
+    return content, list(renderer.report)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_search_of_openais_is_a_call_and_a_result_for_messages_clients(stream: bool) -> None:
+    content, report = for_messages(stream, SEARCHED, SAID)
+    assert content == [
+        {**asks(), "id": CALL_ID},
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": CALL_ID,
+            "content": [
+                {
+                    "type": "web_search_result",
+                    "url": URL,
+                    "title": URL,
+                    "encrypted_content": "",
+                    "page_age": None,
+                }
+            ],
+        },
+        SAYS,
+    ]
+    assert not report
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_search_of_openais_that_failed_says_so(stream: bool) -> None:
+    content, _ = for_messages(stream, {**SEARCHED, "status": "failed"})
+    assert content[1] == {**FAILED, "tool_use_id": CALL_ID}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "action",
+    [{"type": "open_page", "url": URL}, {"type": "find_in_page", "url": URL, "pattern": "x"}],
+    ids=["open_page", "find_in_page"],
+)
+def test_what_has_no_block_is_reported(stream: bool, action: Json) -> None:
+    content, report = for_messages(stream, {**SEARCHED, "action": action}, SAID)
+    assert content == [SAYS]
+    assert [row.action for row in report] == ["dropped"]
+
+
+# --- in histories --------------------------------------------------------------------------
+
+
+def conversation(*content: Json, tools: tuple[Json, ...] = (TOOL,)) -> Json:
+    return {
+        "model": "m",
+        "max_tokens": 99,
+        "messages": [
+            {"role": "user", "content": "Where is Oslo?"},
+            {"role": "assistant", "content": list(content)},
+            {"role": "user", "content": "And?"},
+        ],
+        "tools": list(tools),
+    }
+
+
+def told(out: Json) -> list[tuple[str, str]]:
+    return [(row["field"], row["action"]) for row in out["report"] if "messages" in row["field"]]
+
+
+def test_searches_in_a_history_are_items_for_openai() -> None:
+    content = (
+        asks(),
+        finds(1, URL),
+        SAYS,
+        asks(2, "Bergen"),
+        {**FAILED, "tool_use_id": "srvtoolu_2"},
+    )
+    asked = conversation(*content)
+    out = translate.request("anthropic_messages", "openai_responses", asked, VERSION, GPT)
+    found = [entry for entry in out["body"]["input"] if entry["type"] == "web_search_call"]
+    assert all(entry.pop("id").startswith("ws_") for entry in found)
+    wanted = [item("Oslo", URL), {**item("Bergen"), "status": "failed"}]
+    assert found == [{k: v for k, v in entry.items() if k != "id"} for entry in wanted]
+    assert [entry["type"] for entry in out["body"]["input"]] == [
+        "message",
+        "web_search_call",
+        "message",
+        "web_search_call",
+        "message",
+    ]
+    assert told(out) == [("messages[1].content[1]", "approximated")]
+    again = translate.request("anthropic_messages", "openai_responses", asked, VERSION, GPT)
+    assert responses_rules.refusal(again["body"]) is None
+
+
+def test_without_a_search_on_offer_they_are_reported() -> None:
+    asked = conversation(asks(), finds(1, URL), SAYS, tools=())
+    del asked["tools"]
+    out = translate.request("anthropic_messages", "openai_responses", asked, VERSION, GPT)
+    assert [entry["type"] for entry in out["body"]["input"]] == ["message"] * 3
+    assert told(out) == [
+        ("messages[1].content[0]", "dropped"),
+        ("messages[1].content[1]", "dropped"),
+    ]
+
+
+def test_searches_of_openais_go_back_to_it_from_a_messages_client() -> None:
+    content, _ = for_messages(False, SEARCHED, SAID)
+    out = translate.request(
+        "anthropic_messages", "openai_responses", conversation(*content), VERSION, GPT
+    )
+    (found,) = [e for e in out["body"]["input"] if e["type"] == "web_search_call"]
+    assert found == {**item("Oslo", URL), "id": found["id"]}
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_searches_of_openais_do_not_go_to_claude(passes: bool) -> None:
+    """Neither where the body passes through nor where it is translated."""
+    content, _ = for_messages(False, SEARCHED, SAID)
+    asked = conversation(asks(), finds(1, URL), *content)
+    if passes:
+        out = translate.request("anthropic_messages", "anthropic", asked, VERSION, CLAUDE)
+        assert out["passthrough"]
+        body, report = out["body"], told(out)
+    else:
+        half = DIALECTS["anthropic_messages"]
+        rendered = half.provider.render_request(
+            half.client.parse_request(asked, VERSION), Traits(model=CLAUDE)
+        )
+        body, report = rendered.body, [(row.path, row.action) for row in rendered.report]
+    assert body["messages"][1]["content"] == [asks(), finds(1, URL), SAYS]
+    lost = [(f"messages[1].content[{place}]", "dropped") for place in (2, 3)]
+    assert [row for row in report if row in lost] == lost
+    assert anthropic_rules.refusal({**body, "model": CLAUDE}, VERSION, counting=False) is None
+
+
+def test_a_responses_clients_searches_are_reported_for_claude() -> None:
+    """Anthropic takes only results that hold its own encrypted content."""
+    asked = {
+        "model": "m",
+        "input": [
+            {"role": "user", "content": "Where?"},
+            SEARCHED,
+            SAID,
+            {"role": "user", "content": "And?"},
+        ],
+        "tools": [{"type": "web_search"}],
+    }
+    out = translate.request("openai_responses", "anthropic", asked, {}, CLAUDE)
+    assert ("input[1]", "dropped") in [(row["field"], row["action"]) for row in out["report"]]
+    assert "server_tool_use" not in json.dumps(out["body"])

@@ -1,0 +1,424 @@
+"""Small things that would be lost between dialects: each is carried, or reported."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from gateway.canon.errors import Error
+from gateway.canon.events import Event
+from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.request import Citation, Text
+from gateway.canon.response import Finish, Response
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import ResponseContext
+from gateway.framing.ndjson import Decoder
+from gateway.framing.sse import Frame
+from gateway.simulate import translate
+from tests.each import each
+from tests.fakes.templates import mistral_refusal
+
+EXCHANGE = ResponseContext(id="1", created=1, model="m")
+VERSION = {"anthropic-version": "2023-06-01"}
+
+
+def streamed(dialect: str, *chunks: dict[str, Any]) -> Response:
+    """What a stream of these chunks comes to."""
+    parser = DIALECTS[dialect].provider.stream_parser(Traits(), None)
+    events: list[Event] = []
+    for chunk in chunks:
+        events += parser.feed(Frame("", json.dumps(chunk).encode()))
+    return fold_events(events + parser.close())
+
+
+def text_of(response: Response) -> Text:
+    (part,) = [part for part in response.parts if isinstance(part, Text)]
+    return part
+
+
+# --- sources -----------------------------------------------------------------------------
+
+URLS = ["https://a.example", "https://b.example"]
+RESULTS = [{"url": URLS[0], "title": "A", "snippet": "about a"}]
+
+
+@each("stream", [False, True])
+def test_sources_that_perplexity_and_xai_list_are_citations(stream: bool) -> None:
+    listed = {"citations": URLS, "search_results": RESULTS}
+    if stream:
+        found = streamed(
+            "openai_chat",
+            {"choices": [{"index": 0, "delta": {"content": "It is "}}], **listed},
+            {"choices": [{"index": 0, "delta": {"content": "so."}}], **listed},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **listed},
+        )
+    else:
+        message = {"role": "assistant", "content": "It is so."}
+        body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], **listed}
+        found = DIALECTS["openai_chat"].provider.parse_response(body, Traits(), None)
+    part = text_of(found)
+    assert [(c.url, c.title) for c in part.citations] == [(URLS[0], "A"), (URLS[1], None)]
+    told, _ = DIALECTS["anthropic_messages"].client.render_response(found, EXCHANGE)
+    assert [c["url"] for c in told["content"][0]["citations"]] == URLS
+
+
+CANDIDATE = {
+    "content": {"role": "model", "parts": [{"text": "Über alles."}]},
+    "finishReason": "STOP",
+    "index": 0,
+    "citationMetadata": {
+        "citationSources": [{"startIndex": 0, "endIndex": 5, "uri": URLS[0], "license": "MIT"}]
+    },
+    "urlContextMetadata": {
+        "urlMetadata": [
+            {"retrievedUrl": URLS[1], "urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"},
+            {
+                "retrievedUrl": "https://c.example",
+                "urlRetrievalStatus": "URL_RETRIEVAL_STATUS_ERROR",
+            },
+        ]
+    },
+}
+
+
+def test_works_that_gemini_quotes_and_pages_that_it_read_are_citations() -> None:
+    part = text_of(streamed("gemini", {"candidates": [CANDIDATE]}))
+    assert [(c.url, c.start, c.end) for c in part.citations] == [
+        (URLS[0], 0, 4),  # bytes became characters
+        (URLS[1], None, None),
+    ]
+
+
+@each("stream", [False, True])
+def test_gemini_clients_get_the_answers_own_words_in_bytes(stream: bool) -> None:
+    source = Citation(url=URLS[0], quote="what the page says", dialect="anthropic_messages")
+    placed = Citation(url=URLS[1], start=0, end=4)
+    parts = (
+        Text(text="Größe: "),
+        Text(text="zwei Meter", citations=(source, placed)),
+    )
+    response = Response(parts=parts, finish=Finish(reason="stop"))
+    client = DIALECTS["gemini"].client
+    if stream:
+        renderer = client.stream_renderer(EXCHANGE)
+        lines = (
+            b"".join(renderer.feed(event) for event in unfold_response(response))
+            .decode()
+            .split("\r\n\r\n")
+        )
+        body = json.loads([line for line in lines if line][-1].removeprefix("data: "))
+    else:
+        body, _ = client.render_response(response, EXCHANGE)
+    supports = body["candidates"][0]["groundingMetadata"]["groundingSupports"]
+    before = len("Größe: ".encode())
+    assert [s["segment"] for s in supports] == [
+        {"startIndex": before, "endIndex": before + 10, "text": "zwei Meter"},
+        {"startIndex": before, "endIndex": before + 4, "text": "zwei"},
+    ]
+
+
+# --- errors ------------------------------------------------------------------------------
+
+
+@each(
+    ("message", "counts"),
+    [
+        (
+            "This model's maximum context length is 128000 tokens. However, your messages "
+            "resulted in 130112 tokens. Please reduce the length.",
+            "130112 tokens > 128000 maximum",
+        ),
+        (
+            "This model's maximum context length is 4096 tokens. However, you requested 5000 "
+            "tokens (4000 in the messages, 1000 in the completion).",
+            "5000 tokens > 4096 maximum",
+        ),
+        (
+            "This endpoint's maximum context length is 131072 tokens. However, you requested about "
+            "150000 tokens (149000 of text input, 1000 in the output).",
+            "150000 tokens > 131072 maximum",
+        ),
+        (
+            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            "1200000 tokens > 1048576 maximum",
+        ),
+        (
+            "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 "
+            "maximum context length",
+            "40000 tokens > 32768 maximum",
+        ),
+        (
+            "The model returned the following errors: prompt is too long: 215000 tokens > 200000 "
+            "maximum",
+            "215000 tokens > 200000 maximum",
+        ),
+        (
+            "the request (9000 tokens) exceeds the available context size (8192 tokens), try "
+            "increasing it",
+            "9000 tokens > 8192 maximum",
+        ),
+        ("Input is too long for requested model.", ""),
+        ("maximum context length is 10 tokens. However, you requested 5 tokens", ""),
+    ],
+)
+def test_claude_code_reads_by_how_much_a_prompt_is_too_long(message: str, counts: str) -> None:
+    error = Error(kind="context_length", message=message)
+    body = DIALECTS["anthropic_messages"].client.render_error(error, "req_1").body
+    told = body["error"]["message"]
+    assert told.startswith(f"prompt is too long: {counts}")
+    assert told.endswith(message)
+    assert (" > " in told.removesuffix(message)) == bool(counts)
+
+
+def test_the_explanation_of_a_refusal_reaches_gemini_clients() -> None:
+    refused = {
+        "type": "message",
+        "role": "assistant",
+        "content": [],
+        "model": "claude",
+        "stop_reason": "refusal",
+        "stop_details": {"type": "refusal", "category": "cyber", "explanation": "It may do harm."},
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    found = DIALECTS["anthropic_messages"].provider.parse_response(refused, Traits(), None)
+    body, _ = DIALECTS["gemini"].client.render_response(found, EXCHANGE)
+    assert body["candidates"][0]["finishMessage"] == "It may do harm."
+    renderer = DIALECTS["gemini"].client.stream_renderer(EXCHANGE)
+    assert b"It may do harm." in b"".join(renderer.feed(event) for event in unfold_response(found))
+
+
+# --- media, bytes ------------------------------------------------------------------------
+
+# Nothing tells by its first bytes what it is.
+PICTURE = base64.b64encode(b"picture").decode()
+JPG = f"data:image/jpg;base64,{PICTURE}"
+
+
+@each("target", ["anthropic", "bedrock", "gemini", "openai_responses"])
+def test_image_jpg_is_sent_by_its_registered_name(target: str) -> None:
+    picture = {"type": "image_url", "image_url": {"url": JPG}}
+    asked = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
+    out = translate.request("openai_chat", target, asked, {}, "claude-sonnet-4-5")
+    sent = json.dumps(out["body"])
+    assert "jpeg" in sent
+    assert "image/jpg" not in sent
+
+
+@each("target", ["openai", "gemini", "bedrock"])
+def test_so_it_is_where_a_client_names_the_type_alone(target: str) -> None:
+    source = {"type": "base64", "media_type": "image/jpg", "data": PICTURE}
+    picture = {"type": "image", "source": source}
+    asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [picture]}]}
+    out = translate.request("anthropic_messages", target, asked, VERSION, "claude-sonnet-4-5")
+    sent = json.dumps(out["body"])
+    assert "jpeg" in sent
+    assert "image/jpg" not in sent
+
+
+def test_a_byte_order_mark_before_lines_is_no_part_of_them() -> None:
+    frames = Decoder().feed(b'\xef\xbb\xbf{"a":1}\n{"b":2}\n')
+    assert [frame.data for frame in frames] == [b'{"a":1}', b'{"b":2}']
+
+
+# --- tools, instructions -----------------------------------------------------------------
+
+# As Claude Code writes it: a place that its own tool search fills later.
+DEFERRED = {
+    "name": "DeferredToolPlaceholder",
+    "description": "not a tool",
+    "input_schema": {"type": "object", "properties": {}},
+    "defer_loading": True,
+}
+REAL = {"name": "f", "input_schema": {"type": "object", "properties": {}}}
+TARGETS = ["openai", "openai_responses", "gemini", "bedrock", "cohere", "ollama"]
+
+
+@each("target", TARGETS)
+def test_a_placeholder_for_deferred_tools_is_no_tool(target: str) -> None:
+    asked = {
+        "model": "m",
+        "max_tokens": 5,
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [REAL, DEFERRED],
+    }
+    out = translate.request("anthropic_messages", target, asked, VERSION, "m")
+    assert "DeferredToolPlaceholder" not in json.dumps(out["body"])
+    assert ("tools[1]", "dropped") in [(row["field"], row["action"]) for row in out["report"]]
+
+
+GROUP = {
+    "type": "namespace",
+    "name": "agents",
+    "description": "Helpers that work beside you.",
+    "tools": [
+        {
+            "type": "function",
+            "name": "spawn",
+            "description": "Start one.",
+            "parameters": {"type": "object", "properties": {}},
+        },
+        {"type": "function", "name": "stop", "parameters": {"type": "object", "properties": {}}},
+        {"type": "custom", "name": "write", "description": "Write to one."},
+    ],
+}
+
+
+@each("target", ["anthropic", "openai", *TARGETS[2:]])
+@each("place", ["tools", "input"])
+def test_the_description_of_a_group_of_tools_goes_with_each_of_them(
+    target: str, place: str
+) -> None:
+    asked: dict[str, Any] = {"model": "m", "input": [{"role": "user", "content": "hi"}]}
+    if place == "tools":
+        asked["tools"] = [GROUP]
+    else:
+        asked["input"].insert(
+            0, {"type": "additional_tools", "role": "developer", "tools": [GROUP]}
+        )
+    out = translate.request("openai_responses", target, asked, {}, "m")
+    sent = json.dumps(out["body"])
+    assert sent.count("Helpers that work beside you.") == 3
+    assert sent.count("Helpers that work beside you.\\n\\nStart one.") == 1
+    assert not [row for row in out["report"] if row["field"].endswith(".description")]
+
+
+def test_a_group_of_tools_stays_one_where_the_provider_takes_groups() -> None:
+    client, provider = DIALECTS["openai_responses"].client, DIALECTS["openai_responses"].provider
+    asked = {"model": "m", "input": "hi", "tools": [GROUP]}
+    out = provider.render_request(client.parse_request(asked, {}), Traits(custom_tools=True)).body
+    (group,) = out["tools"]
+    assert (group["name"], group["description"]) == ("agents", GROUP["description"])
+    assert [tool.get("description") for tool in group["tools"]] == [
+        "Start one.",
+        None,
+        "Write to one.",
+    ]
+
+
+# What a target that demands a user's message is sent beside the instructions.
+PLACEHOLDER = "(conversation start)"
+# A client -> its body of instructions only, and their path.
+INSTRUCTIONS_ONLY: dict[str, tuple[dict[str, Any], str]] = {
+    "openai_chat": ({"messages": [{"role": "system", "content": "Say hello."}]}, "messages[0]"),
+    "openai_responses": ({"instructions": "Say hello.", "input": []}, "instructions"),
+    "ollama": ({"messages": [{"role": "system", "content": "Say hello."}]}, "messages[0]"),
+}
+
+
+@each("target", [*TARGETS, "mistral", "deepseek", "anthropic"])
+@each("client", INSTRUCTIONS_ONLY)
+def test_instructions_alone_are_a_request(client: str, target: str) -> None:
+    """Sent as they are where that is legal, else as the user's or with a placeholder: reported."""
+    given, path = INSTRUCTIONS_ONLY[client]
+    out = translate.request(client, target, {"model": "m", **given}, {}, "some-model")
+    sent = json.dumps(out["body"])
+    assert sent.count("Say hello.") == 1
+    told = [(row["field"], row["action"], row.get("to")) for row in out["report"]]
+    inserted = (path, "defaulted", PLACEHOLDER)
+    if out["passthrough"]:
+        assert not told
+    elif target in {"anthropic", "bedrock", "gemini"}:
+        assert sent.count(PLACEHOLDER) == 1
+        assert inserted in told
+    elif target in {"cohere", "mistral"}:
+        assert [message["role"] for message in out["body"]["messages"]] == ["user"]
+        assert (path, "approximated", None) in told
+    else:
+        assert PLACEHOLDER not in sent
+        assert not [row for row in told if row[0] == path]
+    if target == "mistral":
+        assert mistral_refusal(out["body"]) is None
+
+
+@each("target", ["anthropic", "bedrock", "gemini"])
+def test_a_placeholder_is_not_reported_where_none_is_inserted(target: str) -> None:
+    messages = [{"role": "system", "content": "Say hello."}, {"role": "user", "content": "Hi"}]
+    out = translate.request("openai_chat", target, {"model": "m", "messages": messages}, {}, "m")
+    assert PLACEHOLDER not in json.dumps(out)
+
+
+@each("stream", [False, True])
+def test_what_only_anthropic_says_of_usage_survives_a_translation(stream: bool) -> None:
+    own = {"inference_geo": "eu", "speed": "fast", "iterations": [{"type": "message"}]}
+    message = {**SEARCHED, "usage": {**SEARCHED["usage"], **own}}
+    half = DIALECTS["anthropic_messages"]
+    found = half.provider.parse_response(message, Traits(), None)
+    if stream:
+        renderer = half.client.stream_renderer(EXCHANGE)
+        sent = b"".join(renderer.feed(event) for event in unfold_response(found)).split(b"\n\n")
+        (delta,) = [line for line in sent if b"message_delta" in line]
+        told = json.loads(delta.partition(b"data: ")[2])
+    else:
+        told, _ = half.client.render_response(found, EXCHANGE)
+    assert {name: told["usage"].get(name) for name in own} == own
+
+
+@each(
+    ("target", "model"),
+    [
+        ("deepseek", "deepseek-chat"),
+        ("anthropic", "claude-3-haiku-20240307"),
+        ("bedrock", "us.amazon.nova-pro-v1:0"),
+    ],
+)
+def test_a_schema_given_as_an_instruction_keeps_its_description(target: str, model: str) -> None:
+    form = {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "city",
+            "description": "A city with its people",
+            "schema": {"type": "object", "properties": {"name": {"type": "string"}}},
+        },
+    }
+    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "response_format": form}
+    out = translate.request("openai_chat", target, asked, {}, model)
+    assert "A city with its people" in json.dumps(out["body"])
+
+
+SEARCHED = {
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [
+        {
+            "type": "server_tool_use",
+            "id": "srvtoolu_1",
+            "name": "web_search",
+            "input": {"query": "Oslo"},
+        },
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": "srvtoolu_1",
+            "content": [
+                {
+                    "type": "web_search_result",
+                    "url": "https://a.example",
+                    "title": "A",
+                    "encrypted_content": "x",
+                }
+            ],
+        },
+        {"type": "text", "text": "It is in Norway."},
+    ],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+
+
+@each("client", ["openai_responses", "openai_chat", "gemini", "ollama"])
+@each("stream", [False, True])
+def test_a_search_that_claude_made_is_reported_where_it_can_not_be_shown(
+    client: str, stream: bool
+) -> None:
+    found = DIALECTS["anthropic_messages"].provider.parse_response(SEARCHED, Traits(), None)
+    half = DIALECTS[client].client
+    if stream:
+        renderer = half.stream_renderer(EXCHANGE)
+        for event in unfold_response(found):
+            renderer.feed(event)
+        report = tuple(renderer.report)
+    else:
+        _, report = half.render_response(found, EXCHANGE)
+    assert report

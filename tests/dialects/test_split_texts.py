@@ -1,0 +1,57 @@
+"""Texts that stand apart: by a source in mid-sentence, or as parts of their own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway.canon.request import Citation, Request, Text, ToolCall, ToolResult, Turn
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+
+SENTENCE = "Sales rose by 5 % in Oslo, and fell elsewhere."
+SOURCE = Citation(url="https://example.com", quote="5 %")
+SPLIT = (
+    Text(text="Sales rose by "),
+    Text(text="5 %", citations=(SOURCE,), path="messages[1].content[1]"),
+    Text(text=" in Oslo", citations=(SOURCE,), path="messages[1].content[2]"),
+    Text(text=", and fell elsewhere."),
+)
+ASKED = Turn(role="user", parts=(Text(text="How are sales?"),))
+CALL = ToolCall(id="c1", name="f", arguments={})
+# Those that write a message, or a part of it, as one text.
+IN_ONE_TEXT = ("openai_chat", "ollama", "cohere", "openai_completions")
+PLAIN = Traits(text_parts=False)
+
+
+def sent(dialect: str, *turns: Turn) -> str:
+    request = Request(model="m", turns=turns)
+    body = DIALECTS[dialect].provider.render_request(request, PLAIN).body
+    return json.dumps(body, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("dialect", IN_ONE_TEXT)
+@pytest.mark.parametrize("calls", [(), (CALL,)])
+def test_a_sentence_with_sources_stays_one_sentence(
+    dialect: str, calls: tuple[ToolCall, ...]
+) -> None:
+    assert SENTENCE in sent(dialect, ASKED, Turn(role="assistant", parts=SPLIT + calls), ASKED)
+
+
+@pytest.mark.parametrize("dialect", IN_ONE_TEXT)
+@pytest.mark.parametrize("calls", [(), (CALL,)])
+def test_texts_without_sources_stay_apart(dialect: str, calls: tuple[ToolCall, ...]) -> None:
+    said = Turn(role="assistant", parts=(Text(text="One."), Text(text="Two."), *calls))
+    body = sent(dialect, ASKED, said, ASKED)
+    assert "One.Two." not in body
+    assert "One." in body and "Two." in body
+
+
+@pytest.mark.parametrize("dialect", IN_ONE_TEXT)
+@pytest.mark.parametrize("failed", [None, True])
+def test_the_texts_of_a_tools_result_stay_apart(dialect: str, failed: bool | None) -> None:
+    parts = (Text(text="One."), Text(text="Two."))
+    result = ToolResult(id="c1", parts=parts, is_error=failed)
+    turns = (ASKED, Turn(role="assistant", parts=(CALL,)), Turn(role="user", parts=(result,)))
+    assert "One.\\n\\nTwo." in sent(dialect, *turns)

@@ -1,0 +1,161 @@
+"""System messages for targets whose chat template takes them at the start only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.canon.request import Request, Text, ToolCall, ToolResult, Turn
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.providers.capabilities import traits_for
+from gateway.simulate import translate
+from tests.each import each
+from tests.fakes.templates import mistral_refusal, template_refusal
+
+VERSION = {"anthropic-version": "2023-06-01"}
+# Those that write system messages among the others.
+AMONG_OTHERS = ("openai_chat", "openai_responses", "ollama", "cohere")
+REMINDER = "<system-reminder>\nBe brief.\n</system-reminder>"
+CALL = ToolCall(id="c1", name="f", arguments={}, path="messages[1].tool_calls[0]")
+RESULT = ToolResult(id="c1", parts=(Text(text="42"),), path="messages[2]")
+
+
+def turn(role: Any, *parts: Any, at: str = "") -> Turn:
+    return Turn(role=role, parts=tuple(Text(text=p) if isinstance(p, str) else p for p in parts))
+
+
+LATE = Turn(role="system", parts=(Text(text="Be brief."),), path="messages[3]")
+HISTORIES = {
+    "at the end": (turn("user", "Hi"), LATE),
+    "in the middle": (turn("user", "Hi"), LATE, turn("assistant", "Yes?"), turn("user", "Go")),
+    "before a user": (turn("user", "Hi"), turn("assistant", "Yes?"), LATE, turn("user", "Go")),
+    "between users": (turn("user", "Hi"), LATE, turn("user", "Go")),
+    "between assistants": (
+        turn("user", "Hi"),
+        turn("assistant", "Yes?"),
+        LATE,
+        turn("assistant", "Well"),
+        turn("user", "Go"),
+    ),
+    "after the assistant, at the end": (turn("user", "Hi"), turn("assistant", "Yes?"), LATE),
+    "after a result": (turn("user", "Hi"), turn("assistant", CALL), turn("user", RESULT), LATE),
+    "after a result and text": (
+        turn("user", "Hi"),
+        turn("assistant", CALL),
+        turn("user", RESULT, "Go on"),
+        LATE,
+    ),
+    "at the start and the end": (turn("system", "You are kind."), turn("user", "Hi"), LATE),
+}
+
+
+def items(body: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(body.get("messages") or body["input"])
+
+
+@each("dialect", AMONG_OTHERS)
+@each("where", HISTORIES)
+def test_later_system_messages_become_reminders_of_the_user(dialect: str, where: str) -> None:
+    asked = Request(model="m", turns=HISTORIES[where])
+    rendered = DIALECTS[dialect].provider.render_request(asked, Traits(mid_system=False))
+    sent = items(rendered.body)
+    later = [item for item in sent[1:] if item.get("role") in {"system", "developer"}]
+    assert not later
+    of_user = [item for item in sent if item.get("role") == "user"]
+    assert REMINDER in str(msgspec.to_builtins(of_user)).replace("\\n", "\n")
+    assert [(i.path, i.action) for i in rendered.report if i.path == "messages[3]"] == [
+        ("messages[3]", "approximated")
+    ]
+
+
+@each("dialect", AMONG_OTHERS)
+def test_a_conversation_without_later_ones_stays_as_it_is(dialect: str) -> None:
+    asked = Request(model="m", turns=(turn("user", "Hi"), turn("user", "Go")))
+    provider = DIALECTS[dialect].provider
+    plain = provider.render_request(asked, Traits(mid_system=False))
+    assert plain == provider.render_request(asked, Traits())
+
+
+# Claude Code asks so: a system message after the prompt, and after each result.
+CLAUDE_CODE: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 100,
+    "system": [{"type": "text", "text": "You are Claude Code."}],
+    "tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}],
+    "messages": [
+        {"role": "user", "content": "Hi"},
+        {"role": "system", "content": "Environment: Linux"},
+        {
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "42"}],
+        },
+        {"role": "system", "content": "The date has changed"},
+    ],
+}
+
+
+@each("tail", [(), ({"role": "user", "content": "And now?"},)])
+@each(
+    ("preset", "model"),
+    [
+        ("mistral", "mistral-large-latest"),
+        ("mistral", "some-name"),
+        ("vllm", "mistralai/Devstral-Small-2-24B-Instruct-2512"),
+        ("vllm", "Qwen/Qwen3-32B"),
+        ("vllm", "some-name"),
+        ("llamacpp", "some-name"),
+        ("lmstudio", "some-name"),
+        ("sglang", "some-name"),
+        ("custom", "some-name"),
+        ("ollama", "qwen3"),
+        ("ollama-openai", "llama3.3"),
+        ("together", "Qwen/Qwen3-235B-A22B-Instruct-2507-tput"),
+        ("groq", "llama-3.3-70b-versatile"),
+        ("openrouter", "google/gemma-3-27b-it"),
+    ],
+)
+def test_claude_code_is_taken_by_models_with_a_strict_template(
+    preset: str, model: str, tail: tuple[Any, ...]
+) -> None:
+    asked = {**CLAUDE_CODE, "messages": [*CLAUDE_CODE["messages"], *tail]}
+    out = translate.request("anthropic_messages", preset, asked, VERSION, model)
+    messages = out["body"]["messages"]
+    assert template_refusal("qwen", messages) is None
+    if not traits_for(preset, model).user_after_tool:
+        refused = mistral_refusal({"model": model, "messages": _nine(messages)})
+        assert refused is None
+
+
+def _nine(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with ids of the form that Mistral's own API wants, which vLLM does not."""
+    return msgspec.json.decode(msgspec.json.encode(messages).replace(b'"t1"', b'"abcdefghi"'))
+
+
+def test_a_reminder_after_results_is_part_of_the_last_result_for_mistral() -> None:
+    out = translate.request(
+        "anthropic_messages", "mistral", CLAUDE_CODE, VERSION, "mistral-large-latest"
+    )
+    last = out["body"]["messages"][-1]
+    assert last["role"] == "tool"
+    assert "42" in str(last["content"])
+    assert "<system-reminder>" in str(last["content"])
+
+
+@each("preset", ["openai", "deepseek", "demo"])
+def test_others_get_them_where_they_stand(preset: str) -> None:
+    assert traits_for(preset, "some-name").mid_system
+
+
+def test_a_chat_clients_messages_pass_through_as_they_are() -> None:
+    """The server's own template decides, and its refusal reaches the client."""
+    messages = [{"role": "user", "content": "Hi"}, {"role": "system", "content": "Be brief."}]
+    asked = {"model": "m", "messages": messages}
+    out = translate.request("openai_chat", "vllm", asked, {}, "Qwen/Qwen3-32B")
+    assert out["passthrough"]
+    assert out["body"]["messages"] == messages

@@ -1,0 +1,153 @@
+"""A file of plain text reaches providers that take no files as text, under its name."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.simulate import translate
+from tests.each import each
+from tests.fakes import (
+    anthropic_rules,
+    bedrock_rules,
+    cohere_rules,
+    gemini_rules,
+    ollama_rules,
+    openai_rules,
+)
+from tests.fakes.script import Refusal
+
+Json = dict[str, Any]
+
+WORDS = "# Notes\n\nThe sea is wide: é."
+DATA = base64.b64encode(WORDS.encode()).decode()
+PDF = base64.b64encode(b"%PDF-1.7 x").decode()
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+VERSION = {"anthropic-version": "2023-06-01"}
+
+
+def file(data: str, name: str = "notes.md") -> Json:
+    return {"type": "file", "file": {"filename": name, "file_data": data}}
+
+
+FORMS = {
+    "markdown": file(f"data:text/markdown;base64,{DATA}"),
+    "plain": file(f"data:text/plain;base64,{DATA}", "notes.txt"),
+    # Without a media type the name says what it is.
+    "bare": file(DATA),
+    "unknown_type": file(f"data:application/octet-stream;base64,{DATA}"),
+}
+# Takers of no files, by target: of OpenAI's format, of others.
+TARGETS: dict[str, str] = {
+    "deepseek": "deepseek-chat",
+    "vllm": "qwen3",
+    "groq": "llama-3.3-70b-versatile",
+    "cerebras": "llama-3.3-70b",
+    "xai": "grok-4",
+    "together": "meta-llama/Llama-3.3-70B",
+    "fireworks": "accounts/fireworks/models/kimi-k2",
+    "azure_ai": "phi-4",
+    "lmstudio": "qwen3",
+    "custom": "qwen3",
+    "openai": "o3-mini",
+    "openai_responses": "o3-mini",
+    "anthropic": "claude-opus-5-5",
+    "deepseek-anthropic": "deepseek-v4-pro",
+    "minimax": "MiniMax-M2",
+    "gemini": "gemini-3.8-flash",
+    "bedrock": CLAUDE,
+    "cohere": "command-a-03-2025",
+    "ollama": "qwen3",
+}
+RULES: dict[str, Callable[[Json], Refusal | None]] = {
+    "deepseek": openai_rules.deepseek_refusal,
+    "openai": openai_rules.refusal,
+    "anthropic": lambda body: anthropic_rules.refusal(body, VERSION, counting=False),
+    "gemini": lambda body: gemini_rules.refusal(body, "gemini-3.8-flash"),
+    "bedrock": lambda body: bedrock_rules.refusal(CLAUDE, body),
+    "cohere": cohere_rules.refusal,
+    "ollama": lambda body: ollama_rules.refusal("/api/chat", body),
+}
+OWN_FORM = {"gemini", "bedrock"}  # they take files of text, as bytes
+
+
+def asked(*parts: Json) -> Json:
+    content = [{"type": "text", "text": "Sum it up."}, *parts]
+    return {
+        "model": "gw",
+        "max_tokens": 99,
+        "messages": [{"role": "user", "content": content}],
+        "vendor_field": 1,
+    }
+
+
+@each("form", FORMS)
+@each("target", TARGETS)
+def test_a_file_of_text_is_sent_as_text(target: str, form: str) -> None:
+    made = translate.request("openai_chat", target, asked(FORMS[form]), {}, TARGETS[target])
+    if target in OWN_FORM:
+        assert DATA in msgspec.json.encode(made["body"]).decode()
+    else:
+        body = {key: value for key, value in made["body"].items() if key != "vendor_field"}
+        words = msgspec.json.encode(WORDS).decode().strip('"')
+        name = FORMS[form]["file"]["filename"]
+        sent = msgspec.json.encode(body).decode()
+        assert words in sent
+        assert name in sent
+        assert "file_data" not in sent
+        assert "left out" not in sent
+    if target in RULES:
+        body = {key: value for key, value in made["body"].items() if key != "vendor_field"}
+        assert RULES[target](body) is None
+    dropped = {r["field"] for r in made["report"] if r["action"] == "dropped"}
+    assert "messages[0].content[1]" not in dropped
+
+
+@each("target", ["vllm", "groq", "custom"])
+def test_all_else_passes_through_as_it_was(target: str) -> None:
+    made = translate.request("openai_chat", target, asked(FORMS["plain"]), {}, TARGETS[target])
+    assert made["passthrough"]
+    assert made["body"]["vendor_field"] == 1
+    assert made["body"]["messages"][0]["content"] == [
+        {"type": "text", "text": "Sum it up."},
+        {"type": "text", "text": f"notes.txt\n\n{WORDS}"},
+    ]
+    report = [(r["field"], r["action"]) for r in made["report"]]
+    assert report == [("messages[0].content[1]", "approximated")]
+
+
+@each(
+    "part",
+    [
+        file(f"data:application/pdf;base64,{PDF}", "a.pdf"),
+        {"type": "file", "file": {"file_id": "file-1"}},
+        file("not base64 at all", "notes.md"),
+    ],
+    ids=["pdf", "file_id", "broken"],
+)
+def test_another_file_is_left_to_a_server_that_may_know_it(part: Json) -> None:
+    made = translate.request("openai_chat", "custom", asked(part), {}, "qwen3")
+    assert made["body"]["messages"] == asked(part)["messages"]
+    assert made["report"] == []
+
+
+def test_a_provider_of_files_gets_the_file() -> None:
+    made = translate.request("openai_chat", "openai", asked(FORMS["plain"]), {}, "gpt-4o")
+    assert made["body"]["messages"] == asked(FORMS["plain"])["messages"]
+
+
+@each("source", ["openai_responses", "gemini"])
+def test_a_file_of_another_client_is_sent_as_text_too(source: str) -> None:
+    if source == "gemini":
+        parts = [{"text": "q"}, {"inlineData": {"mimeType": "text/markdown", "data": DATA}}]
+        body: Json = {"contents": [{"role": "user", "parts": parts}]}
+    else:
+        data = f"data:text/markdown;base64,{DATA}"
+        held = [{"type": "input_file", "filename": "notes.md", "file_data": data}]
+        body = {"input": [{"role": "user", "content": held}]}
+    for target in ("deepseek", "vllm"):
+        made = translate.request(source, target, {"model": "gw", **body}, {}, TARGETS[target])
+        assert "The sea is wide" in msgspec.json.encode(made["body"]).decode()

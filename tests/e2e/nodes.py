@@ -1,0 +1,49 @@
+"""Nodes of one gateway: processes with data directories of their own on one PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.e2e.rig import Gateway
+from tests.test_databases import POSTGRES, answers
+
+SECRETS = {
+    "DRAGOMAN_SECRET_KEY": "the secret key of all nodes of a test, long enough",
+    "DRAGOMAN_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+}
+
+
+class Node(Gateway):
+    """One of them. `more` is its own part of the environment."""
+
+    def __init__(self, directory: Path, config: dict[str, Any], **more: str) -> None:
+        directory.mkdir()
+        super().__init__(directory, config)
+        self._more = {**SECRETS, **more}
+
+    def environment(self) -> dict[str, str]:
+        """The environment of its process."""
+        return {**super().environment(), **self._more}
+
+
+@contextmanager
+def new_database() -> Iterator[str]:
+    """The URL of an empty database. Skips where there is no PostgreSQL."""
+    if "TEST_POSTGRES_URL" not in os.environ and not answers():
+        pytest.skip("no PostgreSQL on 127.0.0.1:5432; start one, or set TEST_POSTGRES_URL")
+    name = f"nodes_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(POSTGRES, autocommit=True) as database:
+        database.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield f"{POSTGRES.rpartition('/')[0]}/{name}"
+        finally:
+            database.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -1,0 +1,51 @@
+"""A caller with small requests, as a process of its own: prints how long each took, as JSON.
+
+    python -m tests.e2e.prober PORT KEY
+
+It ends when its input does.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import threading
+import time
+
+BODY = json.dumps(
+    {
+        "model": "demo",
+        "messages": [{"role": "user", "content": "hi"}],
+        "mock_response": "ok",
+    }
+)
+
+
+def main(port: int, key: str) -> None:
+    """Ask until the input ends."""
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    took: list[float] = []
+    failed: list[str] = []
+    print("ready", flush=True)
+    while not over.is_set():
+        began = time.perf_counter()
+        try:
+            connection.request("POST", "/v1/chat/completions", BODY, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 200:
+                failed.append(f"{answer.status} {text[:200]!r}")
+        except (OSError, http.client.HTTPException) as error:
+            failed.append(repr(error))
+            connection.close()
+        took.append(time.perf_counter() - began)
+        time.sleep(0.002)
+    print(json.dumps({"took": took, "failed": failed}), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,72 @@
+"""How a gateway ends: ready no more before it takes no more, and never without its supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.test_up import _serves, children, refused, up
+from tests.waits import until
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_all_is_answered_while_others_are_told_to_go_elsewhere(
+    tmp_path: Path, workers: str
+) -> None:
+    with up(tmp_path / "data", "--workers", workers, DRAGOMAN_DRAIN_WAIT="60") as gateway:
+        with httpx.Client(base_url=gateway.base) as client:
+            assert client.get("/health/ready").headers.get("connection") != "close"
+            gateway.process.send_signal(signal.SIGTERM)
+            until(lambda: client.get("/health/ready").status_code == 503)
+            # Workers are told one after the other.
+            until(lambda: client.get("/health/readiness").status_code == 503)
+        answer = gateway.chat(gateway.key)
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        page = httpx.get(f"{gateway.base}/docs")
+        assert (page.status_code, page.headers["connection"]) == (200, "close")
+        assert gateway.end() == 0  # a second signal ends the wait
+
+
+def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
+    with up(tmp_path / "data", "--workers", "2") as gateway:
+        workers = [pid for pid in children(gateway.process.pid) if _serves(pid)]
+        assert len(workers) == 2
+        os.kill(gateway.process.pid, signal.SIGKILL)
+        gateway.process.wait(10)
+        until(lambda: not any(_runs(pid) for pid in workers))
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("127.0.0.1", int(gateway.base.rpartition(":")[2])))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_only_a_trusted_proxy_is_believed(tmp_path: Path) -> None:
+    told = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
+    with up(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8") as gateway:
+        for proxy, believed in (("127.0.0.2", True), ("127.0.0.1", False)):
+            through = httpx.HTTPTransport(local_address=proxy)
+            with httpx.Client(transport=through, base_url=gateway.base, headers=told) as client:
+                answer = client.get("/docs")
+                assert ("strict-transport-security" in answer.headers) is believed
+                # Metrics are open to this machine, and not to whom a proxy brings.
+                assert client.get("/metrics").status_code == (401 if believed else 200)
+        assert gateway.end() == 0
+
+
+def test_a_proxy_that_is_no_address_is_a_clear_message(tmp_path: Path) -> None:
+    status, words = refused(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="nginx")
+    assert status == 1
+    assert "DRAGOMAN_TRUSTED_PROXIES: it must hold IP addresses or networks" in words

@@ -1,0 +1,102 @@
+"""A gateway whose disk is full goes on answering, says so, and loses no row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.rig import Gateway, configured, strict_config
+from tests.fakes import Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.small_disk import SmallDisk, small_disk
+from tests.waits import until
+
+pytestmark = pytest.mark.e2e
+
+REQUESTS = 200
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", 48) as made:
+        yield made
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, disk: SmallDisk) -> Iterator[Gateway]:
+    with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
+        anthropic.script.on("Under load", Say(text="Yes. " * 400))
+        config = configured(strict_config(openai, anthropic, deepseek))
+        started = Gateway(tmp_path, config)
+        started.data_dir = disk.path / "data"
+        yield started
+        started.kill()
+
+
+def ask(gateway: Gateway, number: int) -> list[str]:
+    """Ask so often; the ids of what was answered."""
+    headers = {"authorization": f"Bearer {gateway.key}"}
+    messages = [{"role": "user", "content": "Under load"}]
+    body = {"model": "claude-sonnet-4-5", "messages": messages}
+    answered = []
+    with httpx.Client(base_url=gateway.url, headers=headers) as client:
+        for n in range(number):
+            own = {"x-request-id": f"full-{n}"}
+            answer = client.post("/v1/chat/completions", json=body, headers=own)
+            assert answer.status_code == 200, answer.text
+            answered.append(own["x-request-id"])
+    return answered
+
+
+def ready(gateway: Gateway) -> tuple[int, list[str]]:
+    answer = httpx.get(f"{gateway.url}/health/ready")
+    return answer.status_code, answer.json()["reasons"]
+
+
+@pytest.mark.parametrize("ended_by", ["SIGKILL", "SIGTERM"])
+def test_what_was_answered_while_the_disk_was_full_is_in_the_log_afterwards(
+    disk: SmallDisk, gateway: Gateway, ended_by: str
+) -> None:
+    gateway.start()
+    assert ready(gateway) == (200, [])
+    ask(gateway, 1)
+    gateway.logged()
+    disk.fill()
+    answered = ask(gateway, REQUESTS)
+    until(lambda: "log_writes_failing" in ready(gateway)[1])
+    gateway.stop() if ended_by == "SIGTERM" else gateway.kill()
+    disk.free()
+    gateway.start()
+    until(lambda: ready(gateway) == (200, []))
+    gateway.logged()
+    with httpx.Client(base_url=gateway.url) as client:
+        headers = {"authorization": f"Bearer {gateway.key}"}
+        found = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered]
+    lost = [answer.url for answer in found if answer.status_code != 200]
+    assert not lost, f"{len(lost)} of {len(answered)} are lost"
+
+
+def test_a_first_start_on_a_full_disk_says_what_is_wrong(disk: SmallDisk, gateway: Gateway) -> None:
+    gateway.data_dir.mkdir(mode=0o700)
+    disk.fill()
+    with pytest.raises(RuntimeError, match="No space left|disk is full"):
+        gateway.start()
+    assert gateway.status not in (None, 0)
+    assert "Traceback" not in gateway.output
+
+
+def test_a_later_start_on_a_full_disk_serves_and_says_what_is_wrong(
+    disk: SmallDisk, gateway: Gateway
+) -> None:
+    gateway.start()
+    gateway.stop()
+    disk.fill()
+    gateway.start(ready=False)
+    until(lambda: "log_disk_full" in ready(gateway)[1])
+    ask(gateway, 3)
+    until(lambda: ready(gateway)[0] == 503)
+    disk.free()
+    until(lambda: ready(gateway) == (200, []))
+    assert gateway.row("full-2")["status"] == 200

@@ -1,0 +1,66 @@
+"""What the management API has made is in use before its answer comes, on every worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.rig import Gateway, configured, strict_config
+from tests.fakes import StrictAnthropic, StrictDeepSeek, StrictOpenAI
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def openai() -> Iterator[StrictOpenAI]:
+    with StrictOpenAI() as openai:
+        yield openai
+
+
+@pytest.fixture(params=[1, 2])
+def gateway(request: pytest.FixtureRequest, tmp_path: Path, openai: StrictOpenAI):
+    with StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
+        config = configured(strict_config(openai, anthropic, deepseek))
+        started = Gateway(tmp_path, config, workers=request.param).start()
+        yield started
+        started.kill()
+
+
+def post(gateway: Gateway, path: str, body: object, key: str = "") -> httpx.Response:
+    """In a connection of its own, which any worker may take."""
+    headers = {"authorization": f"Bearer {key or gateway.key}", "connection": "close"}
+    return httpx.post(f"{gateway.url}{path}", json=body, headers=headers)
+
+
+def ask(gateway: Gateway, model: str, key: str) -> int:
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+    return post(gateway, "/v1/chat/completions", body, key).status_code
+
+
+def test_what_was_made_is_used_right_after(gateway: Gateway, openai: StrictOpenAI) -> None:
+    answers: list[int] = []
+    for number in range(6):
+        made = post(gateway, "/api/keys", {"name": f"key {number}"})
+        assert made.status_code in {200, 201}, made.text
+        key = made.json()["key"]
+        answers += [ask(gateway, "gpt-4o", key) for _ in range(2)]
+        name = f"own-{number}"
+        provider = {
+            "name": name,
+            "preset": "openai",
+            "base_url": f"{openai.url}/v1",
+            "credential": openai.key,
+        }
+        made = post(gateway, "/api/providers", provider)
+        assert made.status_code in {200, 201}, made.text
+        answers += [ask(gateway, f"{name}/gpt-4o", key) for _ in range(2)]
+        gone = httpx.delete(
+            f"{gateway.url}/api/keys/key {number}",
+            headers={"authorization": f"Bearer {gateway.key}"},
+        )
+        assert gone.status_code in {200, 204}, gone.text
+        answers += [ask(gateway, "gpt-4o", key) for _ in range(2)]
+    assert answers == [200, 200, 200, 200, 401, 401] * 6

@@ -1,0 +1,117 @@
+"""Two nodes on one PostgreSQL and one Redis: breakers and sessions are theirs together."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.nodes import Node, new_database
+from tests.e2e.rig import ROOT, chaos_config, configured
+from tests.fakes import ChaosUpstream
+from tests.redis_server import running
+from tests.waits import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.redis]
+
+MODEL = "saved-from-503"
+PASSWORD = "a long enough password"
+
+
+@pytest.fixture(scope="module")
+def chaos() -> Iterator[ChaosUpstream]:
+    with ChaosUpstream() as chaos:
+        yield chaos
+
+
+@pytest.fixture(scope="module")
+def nodes(
+    tmp_path_factory: pytest.TempPathFactory, chaos: ChaosUpstream
+) -> Iterator[tuple[Node, Node]]:
+    directory = tmp_path_factory.mktemp("nodes")
+    config = configured(chaos_config(chaos))
+    config["router_settings"] = {"cooldown_time": 300, "allowed_fails": 2}
+    with running(directory) as redis, new_database() as database:
+        places = {"DATABASE_URL": database, "REDIS_URL": redis.url}
+        one = Node(directory / "one", config, **places).start()
+        other = Node(directory / "other", config, **places).start()
+        yield one, other
+        one.kill()
+        other.kill()
+
+
+def ask(node: Node) -> int:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"authorization": f"Bearer {node.key}"}
+    url = f"{node.url}/v1/chat/completions"
+    return httpx.post(url, json=body, headers=headers).status_code
+
+
+def failed(chaos: ChaosUpstream) -> int:
+    """How often the target was called that always fails."""
+    return sum(b'"model":"503"' in seen.raw for seen in chaos.requests)
+
+
+def rests(node: Node) -> Any:
+    """The label of the target that rests on a node; None if none does."""
+    items = node.api("/api/health/targets")["items"]
+    found = [item["target"] for item in items if item["state"] == "cooldown"]
+    return found[0] if found else None
+
+
+def test_a_target_that_rests_on_one_node_is_spared_by_the_other(
+    nodes: tuple[Node, Node], chaos: ChaosUpstream
+) -> None:
+    one, other = nodes
+    until(lambda: ask(one) == 200 and rests(one))
+    label = rests(one)
+    until(lambda: rests(other) == label)
+    called = failed(chaos)
+    assert ask(other) == 200
+    assert failed(chaos) == called, "a target that rests was called"
+    headers = {"authorization": f"Bearer {other.key}"}
+    url = f"{other.url}/api/health/targets/reset"
+    answer = httpx.post(url, json={"target": label}, headers=headers)
+    assert answer.json().get("reset"), (label, answer.status_code, answer.text)
+    until(lambda: not rests(one))
+
+
+def add_admin(node: Node) -> None:
+    code = (
+        "from django.contrib.auth.models import User;"
+        f"User.objects.create_superuser('ada', password={PASSWORD!r})"
+    )
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
+        cwd=ROOT,
+        env={**node.environment(), "DRAGOMAN_DATA_DIR": str(node.data_dir)},
+        check=True,
+    )
+
+
+def send(person: httpx.Client, url: str, page: str, **fields: str) -> httpx.Response:
+    """Send a form, with the token that the page has."""
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', person.get(page).text)
+    assert found, page
+    fields |= {"csrfmiddlewaretoken": found[1]}
+    return person.post(url, data=fields)
+
+
+def test_who_signs_in_or_out_on_one_node_does_so_on_both(nodes: tuple[Node, Node]) -> None:
+    one, other = nodes
+    add_admin(one)
+    with httpx.Client() as person:
+        home, same = f"{one.url}/console/keys", f"{other.url}/console/keys"
+        assert person.get(same).status_code == 302
+        sign_in = f"{one.url}/console/sign-in"
+        answer = send(person, sign_in, sign_in, username="ada", password=PASSWORD)
+        assert answer.status_code == 302
+        assert (person.get(home).status_code, person.get(same).status_code) == (200, 200)
+        answer = send(person, f"{other.url}/console/sign-out", same)
+        assert answer.status_code in {200, 302}
+        assert (person.get(home).status_code, person.get(same).status_code) == (302, 302)

@@ -1,0 +1,145 @@
+"""What chat templates and Mistral's API refuse in the order of messages, and in which words."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+from tests.fakes import openai_rules
+from tests.fakes.openai import StrictOpenAI
+from tests.fakes.openai_rules import bad
+from tests.fakes.script import Refusal
+from tests.fakes.server import Seen
+
+_NINE = re.compile(r"[a-zA-Z0-9]{9}")
+# mistral_common.protocol.instruct.validator: what may follow a role.
+_AFTER = {
+    "system": {"user", "assistant", "system"},
+    "user": {"assistant", "system", "user"},
+    "assistant": {"assistant", "user", "tool"},
+    "tool": {"assistant", "tool"},
+}
+_MISTRAL_FIELDS = {
+    "model",
+    "messages",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "min_tokens",
+    "stream",
+    "stop",
+    "random_seed",
+    "n",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "top_k",
+    "logprobs",
+    "top_logprobs",
+    "response_format",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "prediction",
+    "reasoning_effort",
+    "prompt_mode",
+    "safe_prompt",
+    "guardrails",
+    "prompt_cache_key",
+    "service_tier",
+    "metadata",
+}
+
+
+def mistral_refusal(body: dict[str, Any]) -> Refusal | None:
+    """Why Mistral's API would refuse this body; None if it would not."""
+    if unknown := set(body) - _MISTRAL_FIELDS:
+        return Refusal(422, "", f"Extra inputs are not permitted: {sorted(unknown)}")
+    messages = body["messages"]
+    for before, message in itertools.pairwise(messages):
+        if message["role"] not in _AFTER.get(before["role"], set()):
+            return _order(f"Unexpected role '{message['role']}' after role '{before['role']}'")
+    last = messages[-1]
+    ends = last["role"] in {"user", "tool"}
+    if not ends and not (last["role"] == "assistant" and last.get("prefix")):
+        return _order(
+            "Expected last role User or Tool (or Assistant with prefix True) for serving but "
+            f"got {last['role']}"
+        )
+    for message in messages:
+        ids = [call["id"] for call in message.get("tool_calls") or ()]
+        ids += [message["tool_call_id"]] if message["role"] == "tool" else []
+        for call_id in ids:
+            if not _NINE.fullmatch(call_id):
+                return bad(
+                    f"Tool call id was {call_id} but must be a-z, A-Z, 0-9, with a length of 9."
+                )
+        if message["role"] == "assistant" and not (
+            message.get("content") or message.get("tool_calls")
+        ):
+            return bad("Assistant message must have either content or tool_calls, but not none.")
+    return None
+
+
+def azure_refusal(body: dict[str, Any]) -> Refusal | None:
+    """Why Azure OpenAI of api-version 2024-10-21 would refuse this body; None if it would not."""
+    for name in ("safety_identifier", "prompt_cache_key", "verbosity", "store", "metadata"):
+        if name in body:
+            return bad(f"Unrecognized request argument supplied: {name}")
+    return openai_rules.refusal(body)
+
+
+def _order(message: str) -> Refusal:
+    return Refusal(400, "invalid_request_message_order", message, "3230")
+
+
+def template_refusal(model: str, messages: list[dict[str, Any]]) -> str | None:
+    """Why a model's chat template would refuse these messages; None if it would not."""
+    if not re.search(r"qwen|llama|gemma|mistral", model.lower()):
+        return None
+    if any(message["role"] == "system" for message in messages[1:]):
+        return "System message must be at the beginning."
+    return None
+
+
+class StrictMistral(StrictOpenAI):
+    """Mistral's API: its order of messages, its call ids, its fields."""
+
+    responses = False
+    models = ("mistral-large-latest", "mistral-small-latest", "devstral-medium-latest")
+
+    def refusal(self, body: dict[str, Any]) -> Refusal | None:
+        """Why the service would refuse this body; None if it would not."""
+        return mistral_refusal(body)
+
+
+class StrictVllm(StrictOpenAI):
+    """vLLM with open models: ignores fields it does not know, applies the chat template."""
+
+    responses = False
+    models = ("Qwen/Qwen3-32B", "google/gemma-3-27b-it", "meta-llama/Llama-3.3-70B-Instruct")
+
+    def refusal(self, body: dict[str, Any]) -> Refusal | None:
+        """Why the server would refuse this body; None if it would not."""
+        why = template_refusal(body["model"], body["messages"])
+        return bad(why) if why else None
+
+
+class StrictAzure(StrictOpenAI):
+    """Azure OpenAI: a deployment for each model, an api-version that knows fewer fields."""
+
+    responses = False
+    models = ("gpt-4o",)
+
+    def _at_the_door(self, seen: Seen) -> Refusal | None:
+        if seen.headers.get("api-key") != self.key:
+            message = "Access denied due to invalid subscription key or wrong API endpoint."
+            return Refusal(401, "", message, "401")
+        if seen.path in {f"/openai/deployments/{name}/chat/completions" for name in self.models}:
+            return None
+        return Refusal(404, "", "Resource not found", "404")
+
+    def refusal(self, body: dict[str, Any]) -> Refusal | None:
+        """Why the service would refuse this body; None if it would not."""
+        return azure_refusal(body)

@@ -1,0 +1,60 @@
+"""The fakes refuse tools as the services do: built-in ones beside functions, and new searches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fakes import anthropic_rules, gemini_rules
+
+DECLARED = {"functionDeclarations": [{"name": "f"}]}
+SEARCH: dict[str, Any] = {"googleSearch": {}}
+FLAG = {"includeServerSideToolInvocations": True}
+AUTO = {"functionCallingConfig": {"mode": "AUTO"}}
+VERSION = {"anthropic-version": "2023-06-01"}
+DIRECT = {"allowed_callers": ["direct"]}
+
+
+@pytest.mark.parametrize(
+    ("model", "tools", "config", "words"),
+    [
+        ("gemini-3.8-flash", [DECLARED, SEARCH], {}, "include_server_side_tool_invocations"),
+        ("gemini-3.8-flash", [{**DECLARED, **SEARCH}], AUTO, "include_server_side_tool"),
+        ("gemini-3.8-flash", [DECLARED, SEARCH], {**FLAG, **AUTO}, "AUTO is not supported"),
+        ("gemini-2.5-pro", [DECLARED, SEARCH], FLAG, "unsupported by the model"),
+        ("gemini-3.8-flash", [DECLARED, SEARCH], FLAG, ""),
+        ("gemini-2.5-pro", [SEARCH], {}, ""),
+        ("gemini-2.5-pro", [DECLARED], AUTO, ""),
+    ],
+)
+def test_gemini_combines_tools_only_as_documented(
+    model: str, tools: list[Any], config: dict[str, Any], words: str
+) -> None:
+    asked = {"role": "user", "parts": [{"text": "hi"}]}
+    found = gemini_rules.refusal({"contents": [asked], "tools": tools, "toolConfig": config}, model)
+    assert (words in found.message) if found is not None else not words
+
+
+@pytest.mark.parametrize(
+    ("model", "tool", "taken"),
+    [
+        ("claude-haiku-4-5", {"type": "web_search_20260318"}, False),
+        ("claude-haiku-4-5", {"type": "web_search_20260209"}, False),
+        ("claude-haiku-4-5", {"type": "web_search_20260318", **DIRECT}, True),
+        ("claude-haiku-4-5", {"type": "web_search_20250305"}, True),
+        ("claude-opus-5-5", {"type": "web_search_20260318"}, True),
+    ],
+)
+def test_a_model_that_is_not_called_from_code_refuses_newer_searches(
+    model: str, tool: dict[str, Any], taken: bool
+) -> None:
+    body = {
+        "model": model,
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{**tool, "name": "web_search"}],
+    }
+    found = anthropic_rules.refusal(body, VERSION, counting=False)
+    assert (found is None) is taken
+    assert found is None or "does not support programmatic tool calling" in found.message

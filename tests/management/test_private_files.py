@@ -1,0 +1,33 @@
+"""What the gateway puts on the disk is for its own user alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_files_are_private_in_a_data_directory_that_was_there(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    data.chmod(0o755)
+    database = data / "dragoman.sqlite3"
+    database.touch()
+    database.chmod(0o644)
+    env = {
+        **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+        "DRAGOMAN_DATA_DIR": str(data),
+        "DJANGO_SETTINGS_MODULE": "gateway.config.settings",
+    }
+    made = "import os; os.umask(0o022); import django; django.setup(); "
+    made += "from django.db import connection; c = connection.cursor(); "
+    made += "c.execute('CREATE TABLE t (a)'); open(r'%s', 'w')" % (data / "other")
+    subprocess.run([sys.executable, "-c", made], cwd=ROOT, env=env, check=True, timeout=60)
+    files = [path for path in data.rglob("*") if path.is_file()]
+    assert database in files
+    shown = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in files}
+    assert set(shown.values()) == {"0o600"}, shown

@@ -1,0 +1,292 @@
+"""What a client may take before its request is the application's: bytes, time, connections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from gateway.management.start import timed
+from gateway.management.start.protocol import Protocol
+from gateway.management.start.timed import Limits
+from tests.waits import until_in_loop
+
+K = 1024
+POST = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+class Wire:
+    """A transport that keeps each write."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.closed = False
+        self.protocol: Protocol | None = None
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        if not self.closed and self.protocol is not None:
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+        self.closed = True
+
+    abort = close
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def get_extra_info(self, name: str) -> None: ...
+
+    @property
+    def status(self) -> int:
+        return int(self.sent.split()[1]) if self.sent else 0
+
+
+class Stand:
+    """Connections to one server whose application reads the whole body, then says ok."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.state = ServerState()
+        self.scopes: list[Any] = []
+        self.bodies: list[bytes] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.limits = Limits(**limits)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            self.scopes.append(scope)
+            body, more = b"", scope["path"] != "/early"
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                body += message["body"]
+                more = message["more_body"]
+            self.bodies.append(body)
+            await self.hold.wait()
+            start = {"status": 200, "headers": [(b"content-length", b"2")]}
+            await send({"type": "http.response.start", **start})
+            await send({"type": "http.response.body", "body": b"ok"})
+
+        self.config = Config(app, log_config=None, access_log=False, lifespan="off")
+
+    def connect(self) -> tuple[Protocol, Wire]:
+        protocol = Protocol(config=self.config, server_state=self.state, app_state={})
+        protocol.limits = self.limits
+        wire: Any = Wire()
+        wire.protocol = protocol
+        protocol.connection_made(wire)
+        return protocol, wire
+
+    async def send(self, *pieces: bytes) -> Wire:
+        """One connection that sends these pieces, until it is closed."""
+        protocol, wire = self.connect()
+        for piece in pieces:
+            if wire.closed:
+                break
+            protocol.data_received(piece)
+            await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return wire
+
+
+def header(size: int) -> bytes:
+    return b"x-pad: " + b"a" * (size - 9) + b"\r\n"
+
+
+HEAD = b"GET / HTTP/1.1\r\n"
+LARGE: dict[str, list[bytes]] = {
+    "many headers": [HEAD, *[header(K)] * 80],
+    "many headers in one piece": [HEAD + header(K) * 80 + b"\r\n"],
+    "one header": [HEAD, b"x-pad: ", *[b"a" * K] * 80],
+    "one header in one piece": [HEAD + header(80 * K) + b"\r\n"],
+    "a name": [HEAD, *[b"a" * K] * 80],
+    "a path": [b"GET /", *[b"a" * K] * 80],
+    "a path in one piece": [b"GET /" + b"a" * 80 * K + b" HTTP/1.1\r\nhost: x\r\n\r\n"],
+    "empty lines": [b"\r\n" * K] * 40,
+    "trailers": [POST, b"0\r\n", *[header(K)] * 80],
+    "trailers in one piece": [POST, b"0\r\n" + header(K) * 80 + b"\r\n"],
+    "one trailer": [POST, b"2\r\nhi\r\n0\r\nx: ", *[b"a" * K] * 80],
+    "an extension of a chunk": [POST, b"2;x=", *[b"a" * K] * 80],
+    "a second request's headers": [GET, HEAD, *[header(K)] * 80],
+}
+
+
+@pytest.mark.parametrize("pieces", LARGE.values(), ids=LARGE)
+async def test_a_head_is_bounded(pieces: list[bytes]) -> None:
+    stand = Stand()
+    wire = await stand.send(*pieces)
+    assert wire.closed
+    assert b"HTTP/1.1 431 " in wire.sent
+    assert wire.sent.count(b"HTTP/1.1 ") == (2 if pieces[0] == GET else 1)
+
+
+FINE: dict[str, list[bytes]] = {
+    "63 KiB of headers": [HEAD + header(63 * K) + b"\r\n"],
+    "63 KiB of headers, each a piece": [HEAD, *[header(K)] * 63, b"\r\n"],
+    "a long body": [POST, *[b"10000\r\n" + b"a" * 65536 + b"\r\n"] * 9, b"0\r\n\r\n"],
+    "many small chunks": [POST, *[b"1\r\na\r\n" * 100] * 200, b"0\r\n\r\n"],
+    "trailers": [POST, b"1\r\na\r\n0\r\n" + header(K) + b"\r\n"],
+}
+
+
+@pytest.mark.parametrize("pieces", FINE.values(), ids=FINE)
+async def test_what_is_usual_passes(pieces: list[bytes]) -> None:
+    stand = Stand()
+    wire = await stand.send(*pieces)
+    assert wire.status == 200
+    assert not wire.closed
+
+
+async def test_trailers_are_no_headers_of_the_request() -> None:
+    stand = Stand()
+    await stand.send(POST, b"1\r\na\r\n0\r\nauthorization: Bearer x\r\n\r\n")
+    assert stand.bodies == [b"a"]
+    assert [name for name, _ in stand.scopes[0]["headers"]] == [b"host", b"transfer-encoding"]
+
+
+async def test_a_large_head_is_refused_in_the_dialect() -> None:
+    wire = await Stand().send(b"POST /v1/messages HTTP/1.1\r\n", header(80 * K))
+    assert wire.status == 431
+    assert b'"type":"error"' in wire.sent
+    assert b"connection: close" in wire.sent
+
+
+BINARY = {
+    "x-api-key": b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: sk-\x01\xff\r\n\r\n",
+    "authorization": b"POST /v1/messages HTTP/1.1\r\nAuthorization: Bearer \x00\x80\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_", BINARY.values(), ids=BINARY)
+async def test_a_binary_key_is_refused_in_the_dialect(request_: bytes) -> None:
+    wire = await Stand().send(request_)
+    assert wire.status == 401
+    assert b"authentication_error" in wire.sent
+    assert wire.closed
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"nonsense\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nx-note: \x01\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        POST + b"x-api-key: \x01\r\n",
+    ],
+)
+async def test_other_malformed_requests_are_400(request_: bytes) -> None:
+    wire = await Stand().send(request_)
+    assert (wire.status, wire.closed) == (400, True)
+
+
+SLOW: dict[str, tuple[list[bytes], int]] = {
+    "silent": ([], 0),
+    "half a head": ([HEAD], 408),
+    "silent after an answer to half a body": (
+        [b"POST /early HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\nhalf"],
+        200,
+    ),
+    "half a second head": ([GET, HEAD], 200),
+}
+
+
+@pytest.mark.parametrize(("pieces", "status"), SLOW.values(), ids=SLOW)
+async def test_who_is_slow_is_closed(pieces: list[bytes], status: int) -> None:
+    wire = await Stand(head_s=0.05, linger_s=0.05).send(*pieces)
+    assert not wire.closed
+    await until_in_loop(lambda: wire.closed)
+    assert wire.status == status
+
+
+async def test_a_byte_now_and_then_does_not_put_the_end_of_a_head_off() -> None:
+    protocol, wire = Stand(head_s=0.2).connect()
+    protocol.data_received(HEAD + b"x: ")
+    while not wire.closed:
+        protocol.data_received(b"a")
+        await asyncio.sleep(0.01)
+    assert wire.status == 408
+
+
+async def test_a_request_that_is_answered_slowly_is_not_closed() -> None:
+    stand = Stand(head_s=0.05, linger_s=0.05)
+    stand.hold.clear()
+    wire = await stand.send(GET)
+    await asyncio.sleep(0.2)
+    assert not wire.closed
+    stand.hold.set()
+    await until_in_loop(lambda: wire.status == 200)
+
+
+async def test_those_that_wait_longest_make_room_and_callers_are_answered() -> None:
+    stand = Stand(connections=20)
+    known, wire = stand.connect()
+    known.data_received(GET)
+    silent = [stand.connect() for _ in range(60)]
+    await asyncio.sleep(0)
+    assert (await stand.send(GET)).status == 200
+    assert 10 <= sum(not each.closed for _, each in silent) <= 20
+    known.data_received(GET)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert wire.sent.count(b"200 OK") == 2
+
+
+async def test_a_caller_that_is_idle_for_long_makes_room_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timed, "FRESH_CALLER_S", 0.05)
+    stand = Stand(connections=2)
+    first, second = await stand.send(GET), await stand.send(GET)
+    refused = await stand.send(GET)
+    assert (refused.status, refused.closed) == (503, True)
+    assert not first.closed
+    await asyncio.sleep(0.1)
+    assert (await stand.send(GET)).status == 200
+    assert first.closed
+    assert not second.closed
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_who_does_not_read_makes_room(
+    monkeypatch: pytest.MonkeyPatch, *, closed: bool
+) -> None:
+    monkeypatch.setattr(timed, "FRESH_CALLER_S", 0.05)
+    stand = Stand(connections=1)
+    stand.hold.clear()
+    slow, wire = stand.connect()
+    slow.data_received(GET)
+    slow.pause_writing()
+    aborted: list[bool] = []
+    monkeypatch.setattr(wire, "abort", lambda: aborted.append(True), raising=False)
+    wire.closed = closed  # but for what the client does not read
+    newer = await stand.send(GET)
+    assert newer.status == (0 if closed else 503)
+    if not closed:
+        assert not aborted
+        await asyncio.sleep(0.1)
+        assert (await stand.send(GET)).status == 0
+    assert aborted
+    stand.hold.set()
+
+
+async def test_where_all_connections_are_busy_the_next_one_is_told() -> None:
+    stand = Stand(connections=3)
+    stand.hold.clear()
+    for _ in range(3):
+        await stand.send(GET)
+    wire = await stand.send(POST + b"0\r\n\r\n")
+    assert wire.status == 529  # Anthropic's for 503
+    assert b"retry-after: 1" in wire.sent
+    assert wire.closed
+    stand.hold.set()

@@ -1,0 +1,84 @@
+"""The deadlines ends a request for one reason, the first, and only while it is open."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.relay.exchange.deadlines import DeadlineTicker
+
+
+async def test_a_client_that_leaves_ends_the_request() -> None:
+    left = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    deadlines = DeadlineTicker().open()
+    deadlines.listen_for_disconnect(receive)
+    asyncio.get_running_loop().call_later(0.01, left.set)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(5)
+    assert deadlines.take_reason() == "client_gone"
+    deadlines.close()
+
+
+async def test_silence_past_the_allowance_ends_the_request() -> None:
+    deadlines = DeadlineTicker().open()
+    deadlines.set_timeout(0.02, "first_byte")
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(5)
+    assert deadlines.take_reason() == "first_byte"
+    deadlines.close()
+
+
+async def test_touching_keeps_it_alive_until_the_total_limit() -> None:
+    deadlines = DeadlineTicker().open()
+    deadlines.set_total_timeout(1.2)
+    deadlines.set_timeout(0.5, "idle")
+    steps = 0
+    with pytest.raises(asyncio.CancelledError):
+        for _ in range(1000):
+            await asyncio.sleep(0.01)
+            deadlines.reset()
+            steps += 1
+    assert deadlines.take_reason() == "total"
+    assert steps >= 8
+    deadlines.close()
+
+
+async def test_a_wait_for_the_client_is_not_the_upstreams_silence() -> None:
+    deadlines = DeadlineTicker().open()
+    deadlines.set_timeout(0.02, "idle")
+    deadlines.pause()
+    await asyncio.sleep(0.1)
+    assert deadlines.reason is None
+    deadlines.resume()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(5)
+    assert deadlines.take_reason() == "idle", "what was left of it runs on"
+    deadlines.close()
+
+
+async def test_after_clear_another_attempt_has_its_own_time() -> None:
+    deadlines = DeadlineTicker().open()
+    deadlines.set_timeout(0.01, "first_byte")
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.sleep(5)
+    deadlines.take_reason()
+    deadlines.clear()
+    deadlines.set_timeout(5, "first_byte")
+    await asyncio.sleep(0.05)
+    assert deadlines.reason is None
+    deadlines.close()
+
+
+async def test_a_closed_watch_ends_nothing() -> None:
+    deadlines = DeadlineTicker().open()
+    deadlines.close()
+    deadlines.stop("drain")
+    await asyncio.sleep(0)
+    assert deadlines.reason is None

@@ -1,0 +1,184 @@
+"""A body that passes through leaves out what its model is known to refuse, and says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.dialects import DIALECTS
+from gateway.providers.catalog import PRESETS
+from gateway.relay.exchange.call import Call
+from gateway.relay.translate.prepare import prepare
+from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
+from gateway.simulate import translate
+from tests.fakes import anthropic_rules, openai_rules, responses_rules
+
+Json = dict[str, Any]
+Report = set[tuple[str, str]]
+
+HI = {"role": "user", "content": "Hi"}
+VERSION = {"anthropic-version": "2023-06-01"}
+SAMPLING: Json = {"temperature": 0, "top_p": 0.5}
+PENALTIES: Json = {"frequency_penalty": 0.5, "presence_penalty": -1, "stop": ["x"]}
+STRANGE: Json = {"top_k": 5, "min_p": 0.1}
+
+
+def sent(preset: str, model: str, asked: Json, dialect: str = "openai_chat") -> tuple[Json, Report]:
+    """What passes through to a provider, and what is reported of it."""
+    asked = {"model": "gw", **asked}
+    asked |= {"input": "hi"} if dialect == "openai_responses" else {"messages": [HI]}
+    made = translate.request(dialect, preset, asked, VERSION, model)
+    assert made["passthrough"]
+    return made["body"], {(row["field"], row["action"]) for row in made["report"]}
+
+
+def dropped(asked: Json) -> Report:
+    return {(name, "dropped") for name in asked}
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "asked"),
+    [
+        ("openai", "gpt-5", {**SAMPLING, **PENALTIES, "logit_bias": {"5": 1}, "logprobs": True}),
+        ("openai", "o3-mini", {**SAMPLING, **PENALTIES}),
+        ("openai", "gpt-5.6-sol", {**SAMPLING, **PENALTIES}),
+        ("openai", "gpt-4o", {"reasoning_effort": "low", **STRANGE}),
+        ("openai", "gpt-4.1-mini", {"reasoning_effort": "low"}),
+        ("openai", "gpt-3.5-turbo", {"reasoning_effort": "low"}),
+        ("azure_openai", "gpt-4o", {"reasoning_effort": "low", **STRANGE}),
+        ("azure-openai-v1", "gpt-5", {**SAMPLING, **PENALTIES}),
+        ("xai", "grok-4", {**PENALTIES, "reasoning_effort": "low"}),
+        ("xai", "grok-3", {"reasoning_effort": "low"}),
+        ("groq", "llama-3.3-70b-versatile", {"reasoning_effort": "low", **STRANGE}),
+        ("groq", "meta-llama/llama-4-scout-17b-16e-instruct", {"reasoning_effort": "low"}),
+        ("cerebras", "llama3.1-8b", {"reasoning_effort": "low"}),
+        ("cerebras", "llama-3.3-70b", {"reasoning_effort": "low", **STRANGE}),
+    ],
+)
+def test_chat_leaves_out_what_the_model_refuses(preset: str, model: str, asked: Json) -> None:
+    refuses = openai_rules.compatible_refusal
+    assert refuses(preset, {"model": model, "messages": [HI], **asked}) is not None
+    body, report = sent(preset, model, asked)
+    assert refuses(preset, body) is None
+    assert body == {"model": model, "messages": [HI]}
+    assert report == dropped(asked)
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "asked"),
+    [
+        ("openai", "gpt-4o", {**SAMPLING, **PENALTIES, "logprobs": True, "seed": 1}),
+        ("openai", "gpt-5", {"reasoning_effort": "minimal", "verbosity": "low"}),
+        # Told not to reason, or not told to, they take sampling fields.
+        ("openai", "gpt-5.6-sol", {**SAMPLING, "reasoning_effort": "none"}),
+        ("openai", "gpt-5.1", SAMPLING),
+        ("xai", "grok-4", SAMPLING),
+        ("xai", "grok-4.3", {"reasoning_effort": "low"}),
+        ("groq", "openai/gpt-oss-120b", {"reasoning_effort": "low", **SAMPLING}),
+        ("groq", "qwen/qwen3-32b", {"reasoning_effort": "default"}),
+        # Nobody knows what these are.
+        ("openai", "my-finetune", {**SAMPLING, **PENALTIES, **STRANGE, "reasoning_effort": "low"}),
+        ("vllm", "qwen3", {**SAMPLING, **STRANGE, "reasoning_effort": "low"}),
+        ("openrouter", "meta-llama/llama-3.3-70b-instruct", {"reasoning_effort": "low", **STRANGE}),
+        ("together", "meta-llama/Llama-3.3-70B", {"logprobs": 1, **STRANGE}),
+    ],
+)
+def test_what_may_be_taken_stays_as_it_was_written(preset: str, model: str, asked: Json) -> None:
+    body, report = sent(preset, model, asked)
+    assert body == {"model": model, "messages": [HI], **asked}
+    assert report == set()
+
+
+def test_a_value_that_says_nothing_goes_without_a_word() -> None:
+    body, report = sent(
+        "openai",
+        "gpt-5",
+        {"temperature": 1, "presence_penalty": 0, "logprobs": False, "stop": None},
+    )
+    assert body == {"model": "gpt-5", "messages": [HI]}
+    assert report == set()
+
+
+def test_too_many_stop_sequences_are_cut() -> None:
+    body, report = sent("xai", "grok-3", {"stop": list("abcdef")})
+    assert body["stop"] == list("abcd")
+    assert report == {("stop", "approximated")}
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        ("gpt-5", SAMPLING),
+        ("o3", SAMPLING),
+        ("gpt-4o", {"reasoning": {"effort": "low"}}),
+    ],
+)
+def test_responses_leave_out_what_the_model_refuses(model: str, asked: Json) -> None:
+    refusal = responses_rules.refusal
+    assert refusal({"model": model, "input": "hi", **asked}) is not None
+    body, report = sent("openai", model, asked, "openai_responses")
+    assert refusal(body) is None
+    assert report == dropped(asked)
+
+
+def test_newer_claudes_get_no_sampling() -> None:
+    asked = {"max_tokens": 9, "temperature": 0.5, "top_k": 3}
+    body, report = sent("anthropic", "claude-opus-5-5", asked, "anthropic_messages")
+    assert body == {"model": "claude-opus-5-5", "messages": [HI], "max_tokens": 9}
+    assert anthropic_rules.refusal(body, VERSION, counting=False) is None
+    assert report == {("temperature", "dropped"), ("top_k", "dropped")}
+
+
+def test_older_claudes_keep_it() -> None:
+    asked = {"max_tokens": 9, "temperature": 0.5, "top_k": 3}
+    body, report = sent("anthropic", "claude-haiku-4-5", asked, "anthropic_messages")
+    assert body == {"model": "claude-haiku-4-5", "messages": [HI], **asked}
+    assert report == set()
+
+
+def prepared(*, drop_params: bool = True, strict: bool = False, **facts: Any) -> Any:
+    """What goes to gpt-5 for a temperature, with this switch, route and facts."""
+    row = PRESETS["openai"]
+    provider = Provider(
+        id=1,
+        name="p",
+        preset="openai",
+        dialect=row.dialect,
+        base_url=row.base_url,
+        drop_params=drop_params,
+    )
+    model = model_of(provider, "gpt-5")
+    if facts:
+        traits = msgspec.structs.replace(model.traits, **facts)
+        model = msgspec.structs.replace(model, traits=traits, stated=model.stated | facts.keys())
+    call = Call(
+        request_id="r",
+        endpoint="chat",
+        verb="generate",
+        dialect=DIALECTS["openai_chat"],
+        snapshot=Snapshot(version=0),
+        headers={},
+        started=0.0,
+    )
+    call.body = msgspec.json.encode({"model": "gw", "messages": [HI], "temperature": 0})
+    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    target = Target(id=1, model=model)
+    return prepare(call, Route(id=1, name="gw", targets=(target,), strict=strict), target)
+
+
+def test_the_switch_of_the_provider_leaves_the_body_alone() -> None:
+    assert b'"temperature":0' in prepared(drop_params=False).content
+    assert b'"temperature"' not in prepared().content
+
+
+def test_what_an_operator_says_of_the_model_counts() -> None:
+    assert b'"temperature":0' in prepared(sampling=True).content
+
+
+def test_a_strict_route_refuses_the_request() -> None:
+    with pytest.raises(GatewayError) as caught:
+        prepared(strict=True)
+    assert caught.value.error.param == "temperature"

@@ -1,0 +1,240 @@
+"""Metrics: labels of the registry only, values right over several workers, failures logged."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.config.log_format import KeyValueFormatter
+from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.journal import metrics
+from gateway.relay.journal.metrics import Metrics, NodeValues, ProcessValues
+from gateway.routing.limits import Budget, Limits
+from tests.relay.harness import (
+    DONE,
+    Gateway,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    route,
+    snapshot,
+    sse,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def page(gw: Gateway) -> str:
+    """The page as it is served to this machine."""
+    transport = httpx.ASGITransport(gw_app(), client=("127.0.0.1", 5))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    return answer.text
+
+
+def gw_app():
+    from gateway.edge.app import app
+
+    return app
+
+
+def value(text: str, name: str, **labels: str) -> float | None:
+    """The value of a series; None if there is none."""
+    for line in text.splitlines():
+        found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
+        if found and dict(re.findall(r'(\w+)="([^"]*)"', found[1] or "")) == labels:
+            return float(found[2])
+    return None
+
+
+def entry(name: str, number: int = 0) -> LogRecord:
+    attempt = Attempt(target=f"one/{name}", provider="one", model=name, dialect="openai_chat")
+    return LogRecord(
+        id=f"req_{number}",
+        started_at=1.0,
+        route=name,
+        provider="one",
+        model=name,
+        status=200,
+        duration_ms=5.0,
+        attempts=[attempt],
+    )
+
+
+def test_names_that_clients_make_up_share_a_label_and_keep_the_page_small() -> None:
+    found = Metrics("1")
+    found.use_names(snapshot(route("known", provider("one"))))
+    found.record(entry("known"))
+    before = len(found.exposition(NodeValues(), ProcessValues()))
+    for number in range(1500):
+        found.record(entry("x" * 150 + str(number), number))
+    text = found.exposition(NodeValues(), ProcessValues()).decode()
+    assert len(text) < 3 * before
+    assert "xxx" not in text
+    shared = {"dialect": "", "stream": "false", "status_class": "2xx"}
+    known = {"route": "known", "provider": "one", "model": "other"}
+    other = {"route": "other", "provider": "one", "model": "other"}
+    assert value(text, "dragoman_requests_total", **other, **shared) == 1500
+    assert value(text, "dragoman_requests_total", **known, **shared) == 1
+
+
+def test_a_request_of_a_wildcard_counts_for_its_route() -> None:
+    one = snapshot(route("gpt-*", provider("one")))
+    found = Metrics("1")
+    found.use_names(msgspec.structs.replace(one, wildcards=(("gpt-*", "gpt-*"),)))
+    found.record(entry("gpt-5"))
+    text = found.exposition(NodeValues(), ProcessValues()).decode()
+    assert 'route="gpt-*"' in text
+    assert "gpt-5" not in text
+
+
+def test_a_large_registry_does_not_make_a_page_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "MAX_CHILDREN", 30)
+    found = Metrics("1")
+    routes = [route(f"r{number}", provider("one")) for number in range(200)]
+    found.use_names(snapshot(*routes))
+    for number in range(200):
+        found.record(entry(f"r{number}", number))
+    text = found.exposition(NodeValues(), ProcessValues()).decode()
+    assert len(set(re.findall(r'route="(\w+)"', text))) < 35
+
+
+WORKERS = """
+    import subprocess, sys, time
+    from gateway.relay.journal.metrics import Metrics, NodeValues, ProcessValues
+
+    worker = '''
+    import sys, time
+    from gateway.relay.journal.metrics import Metrics, ProcessValues
+    found = Metrics("1")
+    found.in_flight(10)
+    found.sample(ProcessValues(spool_rows=3))
+    print("ready", flush=True)
+    sys.stdin.read()
+    '''
+    import textwrap
+    args = [sys.executable, "-c", textwrap.dedent(worker)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    workers = [subprocess.Popen(args, **pipes) for _ in range(2)]
+    for one in workers:
+        one.stdout.readline()
+    from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
+    one = Provider(id=1, name="one", preset="openai", dialect="openai_chat", base_url="http://x")
+    targets = (Target(id=1, model=model_of(one, "m")),)
+    found = Metrics("1")
+    routes = {"r": Route(id=1, name="r", targets=targets)}
+    found.use_names(Snapshot(version=7, routes=routes, providers={"one": one}))
+    node = NodeValues(version=7, targets={"one/m": 2})
+    print(found.exposition(node, ProcessValues()).decode())
+    print("--")
+    for one in workers:
+        one.kill()
+        one.wait()
+    print(found.exposition(NodeValues(version=7, targets={"one/m": 0}), ProcessValues()).decode())
+"""
+
+
+def test_the_values_of_two_workers_are_right_and_end_with_them(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(WORKERS)],
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    alive, dead = done.stdout.split("--")
+    for text in (alive, dead):
+        assert value(text, "dragoman_build_info", version="1") == 1
+        assert value(text, "dragoman_config_version") == 7
+    assert value(alive, "dragoman_in_flight_requests") == 20
+    assert value(alive, "dragoman_log_spool_rows") == 6
+    assert value(dead, "dragoman_in_flight_requests") == 0
+    assert value(alive, "dragoman_deployment_state", target="one/m") == 2
+    assert value(dead, "dragoman_deployment_state", target="one/m") == 0
+
+
+BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
+
+
+async def test_the_page_tells_limits_budgets_and_states(tmp_path: Path) -> None:
+    one = provider("one", budget=Budget(day_usd=Decimal(5)))
+    limited = route("r", one, limits=Limits(requests_per_minute=1))
+    async with gateway(tmp_path, snapshot(limited), one=lambda _: completion()) as gw:
+        assert (await gw.post("/v1/chat/completions", BODY)).status == 200
+        assert (await gw.post("/v1/chat/completions", BODY)).status == 429
+        await gw.rows(2)
+        text = await page(gw)
+    assert value(text, "dragoman_limit_refusals_total", owner="route", limit="requests") == 1
+    left = value(text, "dragoman_budget_left_usd", owner="provider:1", span="day")
+    assert left is not None
+    assert 4.9 < left <= 5
+    assert value(text, "dragoman_deployment_state", target="one/gpt-4.1") == 0
+    assert value(text, "dragoman_database_up") == 1
+    assert value(text, "dragoman_in_flight_limit") == gw.runtime.config.max_requests
+    assert (value(text, "dragoman_process_memory_bytes") or 0) > 1_000_000
+    assert "dragoman_redis_up " not in text
+
+
+async def test_a_target_that_recovers_is_told_as_usable(tmp_path: Path) -> None:
+    answers = [httpx.Response(429, json={"error": {"message": "slow"}}), completion()]
+    target = {"target": "one/gpt-4.1"}
+    fast = route("r", provider("one"), cooldown_s=0.01)
+    async with gateway(tmp_path, snapshot(fast), one=lambda _: answers.pop(0)) as gw:
+        assert (await gw.post("/v1/chat/completions", BODY)).status == 429
+        assert value(await page(gw), "dragoman_deployment_state", **target) in {1, 2}
+        assert (await gw.post("/v1/chat/completions", BODY)).status == 200
+        assert value(await page(gw), "dragoman_deployment_state", **target) == 0
+
+
+async def test_a_failed_request_leaves_one_line_with_its_ids(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = httpx.Response(500, json={"error": {"message": "secret prompt"}})
+    headers = {"x-request-id": "mine-1"}
+    async with gateway(tmp_path, snapshot(route("r", provider("one"))), one=lambda _: broken) as gw:
+        await gw.post("/v1/chat/completions", BODY, headers=headers)
+        found = await gw.rows(1)
+        gw.runtime.metrics.flush()
+    lines = [
+        KeyValueFormatter("%(message)s").format(record)
+        for record in caplog.records
+        if record.getMessage() == "a request failed"
+    ]
+    assert len(lines) == 1
+    assert f"request_id={found[0].id}" in lines[0]
+    assert "target=one/gpt-4.1" in lines[0]
+    assert "secret" not in lines[0]
+
+
+def test_a_log_line_is_one_line_whatever_its_data_is() -> None:
+    record = logging.makeLogRecord({"msg": "m", "a": "x\ny", "b": 'q"', "c": 1, "d": ["no"]})
+    assert KeyValueFormatter("%(message)s").format(record) == "m a='x\\ny' b='q\"' c=1"
+
+
+async def test_the_time_between_chunks_is_measured(tmp_path: Path) -> None:
+    parts = [chunk("a"), 0.05, chunk("b"), 0.05, chunk("c"), chunk(None, "stop"), DONE]
+    one = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, one, one=lambda _: sse(*parts)) as gw:
+        await gw.post("/v1/chat/completions", {**BODY, "stream": True})
+        (found,) = await gw.rows(1)
+        text = await page(gw)
+    assert found.chunk_gap_ms is not None
+    assert found.chunk_gap_ms > 20
+    who = {"route": "r", "provider": "one", "model": "gpt-4.1"}
+    assert value(text, "dragoman_inter_chunk_seconds_count", **who) == 1

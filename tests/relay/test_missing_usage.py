@@ -1,0 +1,129 @@
+"""Where a provider counts nothing, clients are told what the log has, or nothing: never zeros."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
+
+Json = dict[str, Any]
+
+PROMPT = "Tell me of the sea, of its tides, and of who sails on it. "
+ANSWER = "The sea is wide."
+MESSAGES = [{"role": "user", "content": PROMPT}]
+CONTENTS = [{"role": "user", "parts": [{"text": PROMPT}]}]
+ASKED = {"stream_options": {"include_usage": True}}
+# Client -> path for a whole answer, path for a stream, and body.
+CLIENTS: dict[str, tuple[str, str, Json]] = {
+    "chat": ("/v1/chat/completions",) * 2 + ({"messages": MESSAGES},),
+    "completions": ("/v1/completions",) * 2 + ({"prompt": PROMPT},),
+    "responses": ("/v1/responses",) * 2 + ({"input": PROMPT},),
+    "messages": ("/v1/messages",) * 2 + ({"messages": MESSAGES, "max_tokens": 99},),
+    "gemini": (
+        "/v1beta/models/m:generateContent",
+        "/v1beta/models/m:streamGenerateContent?alt=sse",
+        {"contents": CONTENTS},
+    ),
+    "ollama": ("/api/chat",) * 2 + ({"messages": MESSAGES},),
+}
+# Their names for the two counts.
+COUNTS = {
+    "chat": ("prompt_tokens", "completion_tokens"),
+    "completions": ("prompt_tokens", "completion_tokens"),
+    "responses": ("input_tokens", "output_tokens"),
+    "messages": ("input_tokens", "output_tokens"),
+    "gemini": ("promptTokenCount", "candidatesTokenCount"),
+    "ollama": ("prompt_eval_count", "eval_count"),
+}
+
+
+def google(usage: Json, *, stream: bool) -> httpx.Response:
+    content = {"role": "model", "parts": [{"text": ANSWER}]}
+    body = {"candidates": [{"content": content, "finishReason": "STOP", "index": 0}], **usage}
+    if stream:
+        return sse(b"data: " + json.dumps(body).encode() + b"\n\n")
+    return httpx.Response(200, json=body)
+
+
+def openai(usage: Json, *, stream: bool) -> httpx.Response:
+    if not stream:
+        return completion(ANSWER, **({"usage": None} | usage))
+    return sse(chunk(ANSWER), chunk(finish="stop", **usage), DONE)
+
+
+def told(client: str, body: bytes) -> list[tuple[int, int]]:
+    """The counts in the last place where an answer or its stream has them; empty for none."""
+    names = COUNTS[client]
+    lines = [line.removeprefix(b"data: ") for line in body.split(b"\n")]
+    found: list[tuple[int, int]] = []
+
+    def look(value: Any) -> None:
+        if isinstance(value, dict):
+            if any(name in value for name in names):
+                found.append((value.get(names[0]), value.get(names[1])))
+            for inner in value.values():
+                look(inner)
+
+    for line in lines:
+        if line.startswith(b"{"):
+            look(json.loads(line))
+    return found[-1:]
+
+
+async def counts(
+    tmp_path: Path, client: str, usage: Json, *, stream: bool, **more: Any
+) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """What a client is told of an answer with this usage, and what the log has."""
+    whole, streamed, body = CLIENTS[client]
+    is_google = client not in {"gemini"}
+    if is_google:
+        maker = provider("a", "gemini", preset="gemini")
+        registry = snapshot(route("m", maker, model="gemini-2.5-flash"))
+    else:
+        registry = snapshot(route("m", provider("a")))
+    answering = google if is_google else openai
+    asked = {"model": "m", **body, **more}
+    if client != "gemini":
+        asked["stream"] = stream
+    async with gateway(tmp_path, registry, a=lambda _: answering(usage, stream=stream)) as live:
+        reply = await live.post(streamed if stream else whole, asked)
+        assert reply.status == 200, reply.body
+        row = await live.entry()
+    assert row.input_tokens is not None
+    assert row.output_tokens is not None
+    return told(client, reply.body), (row.input_tokens, row.output_tokens)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_client_is_never_told_zeros(tmp_path: Path, client: str, stream: bool) -> None:
+    said, logged = await counts(tmp_path, client, {}, stream=stream)
+    assert logged[0] > 10
+    assert logged[1] == 4
+    # Anthropic's answers always have counts; the others may do without.
+    assert said == ([logged] if client == "messages" else [])
+
+
+@pytest.mark.parametrize("client", ["chat", "completions"])
+async def test_a_client_that_asks_for_counts_gets_them(tmp_path: Path, client: str) -> None:
+    said, logged = await counts(tmp_path, client, {}, stream=True, **ASKED)
+    assert said == [logged]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_the_count_that_is_missing_is_told_beside_the_other(
+    tmp_path: Path, client: str, stream: bool
+) -> None:
+    usage: Json = {"usageMetadata": {"promptTokenCount": 77}}
+    if client == "gemini":
+        usage = {"usage": {"prompt_tokens": 77, "completion_tokens": None}}
+    more = ASKED if stream and client in {"chat", "completions"} else {}
+    said, logged = await counts(tmp_path, client, usage, stream=stream, **more)
+    assert logged == (77, 4)
+    assert said == [logged]

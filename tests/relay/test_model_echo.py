@@ -1,0 +1,78 @@
+"""The model's name in answers that are passed on is the one that the client asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.relay.run.model_echo import StreamRenamer, replace_model
+from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
+
+GIVEN, WANTED = "gpt-4o-2026-01-01", "my-route"
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"id": "1", "model": GIVEN, "choices": []},
+        {"candidates": [], "modelVersion": GIVEN},
+        {"content": [{"type": "tool_use", "input": {"model": GIVEN}}], "model": GIVEN},
+        {"model": GIVEN, "content": [{"type": "tool_use", "input": {"model": GIVEN}}]},
+        {"model": GIVEN, "content": f'He said "model":"{GIVEN}"'},
+        {"model": WANTED},
+        {"choices": []},
+    ],
+)
+def test_only_the_answers_own_name_is_replaced(answer: Any, separators: tuple[str, str]) -> None:
+    data = json.dumps(answer, separators=separators).encode()
+    name = "modelVersion" if "modelVersion" in answer else "model"
+    shown = json.loads(replace_model(data, answer.get(name, ""), WANTED))
+    assert shown == ({**answer, name: WANTED} if name in answer else answer)
+
+
+def test_every_event_of_a_stream_has_the_name() -> None:
+    renamer = StreamRenamer(WANTED)
+    event = b'data: {"id":"1","model":"%b","choices":[]}\n\n' % GIVEN.encode()
+    out = renamer.feed(b": ping\n\n", "") + renamer.feed(event, GIVEN) + renamer.feed(event * 2, "")
+    assert out == b": ping\n\n" + event.replace(GIVEN.encode(), WANTED.encode()) * 3
+
+
+def test_arguments_in_a_line_of_ollama_stay_as_they_are() -> None:
+    call = {"function": {"name": "f", "arguments": {"model": GIVEN}}}
+    line = json.dumps({"model": GIVEN, "message": {"tool_calls": [call]}}).encode() + b"\n"
+    out = StreamRenamer(WANTED).feed(line, GIVEN)
+    assert json.loads(out) == {"model": WANTED, "message": {"tool_calls": [call]}}
+
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+STREAM = (chunk("Hi"), chunk(finish="stop"), DONE)
+
+
+@pytest.mark.parametrize("echo", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_passes_names_what_was_asked_for(
+    tmp_path: Path, stream: bool, echo: bool
+) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return sse(*STREAM) if stream else completion()
+
+    async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=answer) as live:
+        live.runtime.model_echo = echo
+        reply = await live.post("/v1/chat/completions", {**CHAT, "stream": stream})
+        row = await live.entry()
+    assert set(re.findall(rb'"model": ?"([^"]*)"', reply.body)) == {b"m" if echo else b"gpt-4.1"}
+    assert row.model == "gpt-4.1"
+
+
+async def test_vectors_name_what_was_asked_for(tmp_path: Path) -> None:
+    body = {"object": "list", "data": [], "model": "gpt-4.1", "usage": {"prompt_tokens": 1}}
+    registry = snapshot(route("m", provider("a")))
+    async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=body)) as live:
+        reply = await live.post("/v1/embeddings", {"model": "m", "input": "hi"})
+    assert reply.json()["model"] == "m"

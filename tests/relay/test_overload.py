@@ -1,0 +1,155 @@
+"""What is refused for want of room: requests at a time, and one key's WebSockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.edge import responses_websocket
+from gateway.relay.runtime import Runtime
+from tests.relay.harness import ADMIN, KEY, Gateway, completion, gateway, provider, route, snapshot
+
+A = provider("a")
+ASK = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+DIALECTS = {
+    "/v1/chat/completions": (503, "overloaded"),
+    "/v1/messages": (529, "overloaded_error"),
+    "/v1beta/models/m:generateContent": (503, "UNAVAILABLE"),
+    "/v1/responses": (503, "overloaded"),
+}
+
+
+def configure(runtime: Runtime, **changes: Any) -> None:
+    runtime.config = msgspec.structs.replace(runtime.config, **changes)
+
+
+@pytest.mark.parametrize("path", DIALECTS)
+async def test_too_many_at_a_time_are_shed_in_the_dialect(tmp_path: Path, path: str) -> None:
+    status, code = DIALECTS[path]
+    hold, reached = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Any) -> Any:
+        reached.set()
+        await hold.wait()
+        return completion()
+
+    async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
+        configure(live.runtime, max_requests=1)
+        first = asyncio.create_task(live.post("/v1/chat/completions", ASK))
+        await reached.wait()
+        shed = await live.post(path, ASK)
+        assert (shed.status, shed.headers["retry-after"]) == (status, "1")
+        assert code in shed.body.decode()
+        hold.set()
+        assert (await first).status == 200
+        assert (await live.post("/v1/chat/completions", ASK)).status == 200
+        assert b"dragoman_requests_shed_total 1.0" in (await metrics(live)).body
+
+
+async def metrics(live: Gateway, **headers: str) -> Any:
+    return await live.post("/metrics", {}, headers=headers, method="GET")
+
+
+FOREIGN = {
+    "a rebound name": {"host": "evil.example"},
+    "a foreign page": {"host": "localhost:4000", "origin": "https://evil.example"},
+}
+
+
+@pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
+async def test_without_a_key_foreign_pages_are_refused(
+    tmp_path: Path, headers: dict[str, str]
+) -> None:
+    registry = snapshot(route("m", A), open=True)
+    async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
+        configure(live.runtime, allowed_hosts=("localhost",))
+        for key in ("", "anything"):
+            posted = await live.post("/v1/chat/completions", ASK, key=key, headers=headers)
+            assert posted.status == 403
+            listed = await live.post("/v1/models", {}, key=key, headers=headers, method="GET")
+            assert listed.status == 403
+        assert (await live.post("/v1/chat/completions", ASK, headers=headers)).status == 200
+        assert (await metrics(live, **headers)).status == 403
+        assert (await metrics(live, host="localhost:4000")).status == 200
+    assert len(live.upstreams.requests) == 1
+
+
+async def test_answers_are_taken_for_nothing_else_than_they_say(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
+        for path, method in (
+            ("/v1/chat/completions", "POST"),
+            ("/v1/models", "GET"),
+            ("/health", "GET"),
+            ("/v1/nothing", "GET"),
+        ):
+            reply = await live.post(path, ASK, method=method)
+            assert reply.headers["x-content-type-options"] == "nosniff", path
+
+
+class Socket:
+    """A WebSocket's handshake, and a client that says nothing."""
+
+    def __init__(self, key: str) -> None:
+        self.accepted = False
+        self.status = 0
+        self.body: Any = None
+        self.answered = asyncio.Event()
+        self._leave = asyncio.Event()
+        self._began = False
+        scope = {
+            "type": "websocket",
+            "path": "/v1/responses",
+            "headers": [(b"authorization", f"Bearer {key}".encode())],
+            "extensions": {"websocket.http.response": {}},
+            "client": ("127.0.0.1", 1),
+        }
+        self.task = asyncio.create_task(
+            responses_websocket.serve_websocket(scope, self._receive, self._send)
+        )
+
+    async def _receive(self) -> dict[str, Any]:
+        if not self._began:
+            self._began = True
+            return {"type": "websocket.connect"}
+        await self._leave.wait()
+        return {"type": "websocket.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.accepted |= message["type"] == "websocket.accept"
+        self.status = message.get("status", self.status)
+        if message["type"] == "websocket.http.response.body":
+            self.body = json.loads(message["body"])
+        if "status" not in message:
+            self.answered.set()
+
+    async def leave(self) -> None:
+        self._leave.set()
+        await self.task
+
+
+async def test_one_key_can_not_take_all_web_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responses_websocket, "MAX_CONNECTIONS_PER_KEY", 2)
+    registry = snapshot(route("m", A))
+    async with gateway(tmp_path, registry, a=lambda _: completion()):
+        sockets = [Socket(KEY) for _ in range(3)]
+        for each in sockets:
+            await each.answered.wait()
+        assert [each.accepted for each in sockets] == [True, True, False]
+        assert sockets[2].status == 429
+        assert "2 connections" in sockets[2].body["error"]["message"]
+        other = Socket(ADMIN)
+        await other.answered.wait()
+        assert other.accepted
+        await sockets[0].leave()
+        again = Socket(KEY)
+        await again.answered.wait()
+        assert again.accepted
+        for each in (sockets[1], again, other):
+            await each.leave()

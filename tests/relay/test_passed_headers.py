@@ -1,0 +1,77 @@
+"""A provider's rate-limit headers reach clients of its dialect: answers, streams and errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.routing.limits import Limits
+from tests.relay.harness import DONE, Parts, chunk, completion, gateway, provider, route, snapshot
+
+LIMITS = {
+    "x-ratelimit-remaining-tokens": "150",
+    "anthropic-ratelimit-requests-remaining": "4",
+    "openai-processing-ms": "12",
+    "set-cookie": "no=1",
+    "x-ratelimit-note": "n" * 5000,
+}
+PASSED = {name: LIMITS[name] for name in list(LIMITS)[:3]}
+BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def whole() -> httpx.Response:
+    return httpx.Response(200, headers=LIMITS, json=completion().json())
+
+
+def stream() -> httpx.Response:
+    kind = {"content-type": "text/event-stream"}
+    parts = Parts(chunk("a"), chunk(None, "stop"), DONE)
+    return httpx.Response(200, headers={**kind, **LIMITS}, stream=parts)
+
+
+def refusal() -> httpx.Response:
+    wait = {"retry-after": "7", "retry-after-ms": "6500"}
+    error = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
+    return httpx.Response(429, headers={**LIMITS, **wait}, json=error)
+
+
+@pytest.mark.parametrize(
+    ("answer", "streamed", "status"),
+    [(whole, False, 200), (stream, True, 200), (whole, True, 200), (refusal, False, 429)],
+    ids=["answer", "stream", "answer told as a stream", "error"],
+)
+async def test_a_client_of_the_same_dialect_gets_them(
+    tmp_path: Path, answer: Any, streamed: bool, status: int
+) -> None:
+    one = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, one, one=lambda _: answer()) as gw:
+        reply = await gw.post("/v1/chat/completions", {**BODY, "stream": streamed})
+    headers = reply.headers
+    assert reply.status == status
+    assert {name: headers.get(name) for name in PASSED} == PASSED
+    assert "set-cookie" not in headers
+    assert "x-ratelimit-note" not in headers
+    if status == 429:
+        assert (headers["retry-after"], headers["retry-after-ms"]) == ("7", "6500")
+
+
+async def test_a_client_of_another_dialect_gets_the_time_to_wait_alone(tmp_path: Path) -> None:
+    body = {**BODY, "max_tokens": 9}
+    one = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, one, one=lambda _: refusal()) as gw:
+        reply = await gw.post("/v1/messages", body)
+    headers = reply.headers
+    assert reply.status == 429
+    assert headers["retry-after"] == "7"
+    assert not [name for name in headers if "ratelimit" in name]
+
+
+async def test_limits_of_the_gateway_stand_in_the_place_of_the_providers(tmp_path: Path) -> None:
+    limited = route("r", provider("one"), limits=Limits(requests_per_minute=5))
+    async with gateway(tmp_path, snapshot(limited), one=lambda _: stream()) as gw:
+        reply = await gw.post("/v1/chat/completions", {**BODY, "stream": True})
+    told = {k: v for k, v in reply.headers.items() if k.startswith("x-ratelimit-remaining")}
+    assert told == {"x-ratelimit-remaining-requests": "4"}

@@ -1,0 +1,231 @@
+"""Redis that stops, forgets or resets connections costs no request and no money."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+
+from gateway.relay.limits import redis_client, redis_limiter
+from gateway.routing.cache_policy import CachePolicy
+from gateway.routing.limits import UNITS, Budget, Limits
+from tests.redis_server import RedisServer, running
+from tests.relay.harness import gateway, provider, route
+from tests.relay.test_limiter import CHAT, body, limited, priced, used
+from tests.relay.test_shared_limiter import kind, machines
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with running(tmp_path) as server:
+        yield server
+
+
+async def stop(redis: RedisServer) -> None:
+    await asyncio.to_thread(redis.stop)
+
+
+async def restart(redis: RedisServer) -> None:
+    await asyncio.to_thread(redis.stop)
+    await asyncio.to_thread(redis.start)
+
+
+async def flush(redis: RedisServer) -> None:
+    client: Redis = Redis.from_url(redis.url)
+    await client.flushall()
+    await client.aclose()
+
+
+async def kill_connections(redis: RedisServer) -> None:
+    client: Redis = Redis.from_url(redis.url)
+    await client.execute_command("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
+    await client.aclose()
+
+
+async def pause(redis: RedisServer) -> None:
+    client: Redis = Redis.from_url(redis.url)
+    await client.execute_command("CLIENT", "PAUSE", "3000", "ALL")
+    await client.aclose()
+
+
+FAULTS = {f.__name__: f for f in (stop, restart, flush, kill_connections, pause)}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_request_fails(
+    redis: RedisServer, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "TIMEOUT_S", 0.3)
+    made = priced(provider("one", limits=Limits(concurrency=500)), cache=CachePolicy())
+    registry = limited(
+        made,
+        limits=Limits(requests_per_minute=10_000, tokens_per_hour=10**9, concurrency=400),
+        budget=Budget(month_usd=Decimal(100)),
+    )
+    url = f"redis://127.0.0.1:{redis.port}/0"
+    seen: Counter[int] = Counter()
+    async with gateway(tmp_path, registry, one=lambda _: used(5), redis_url=url) as rig:
+
+        async def client(number: int) -> None:
+            for turn in range(20):
+                reply = await rig.post(CHAT, body(seed=number * 1000 + turn))
+                seen[reply.status] += 1
+                await asyncio.sleep(0.01)
+
+        clients = [asyncio.ensure_future(client(number)) for number in range(10)]
+        await asyncio.sleep(0.05)
+        await FAULTS[fault](redis)
+        await asyncio.gather(*clients)
+    assert seen == {200: 200}
+
+
+class Resets:
+    """A proxy before Redis that resets connections, some in the middle of an answer."""
+
+    def __init__(self, port: int) -> None:
+        self.resetting = False
+        self._port = port
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    def begin(self) -> None:
+        self.resetting = True
+        for writer in list(self._writers):
+            reset(writer)
+
+    async def stop(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        theirs, out = await asyncio.open_connection("127.0.0.1", self._port)
+        sending = asyncio.ensure_future(pass_on(reader, out))
+        self._tasks += [asyncio.current_task(), sending]  # type: ignore[list-item]
+        try:
+            while data := await theirs.read(1 << 16):
+                if self.resetting:
+                    writer.write(data[: len(data) // 2])
+                    await asyncio.sleep(0)
+                    reset(writer)
+                    break
+                writer.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            sending.cancel()
+            self._writers.discard(writer)
+            out.close()
+            writer.close()
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    found = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+RAISED = (RuntimeError, EOFError, AttributeError, IndexError, ConnectionResetError, TimeoutError)
+
+
+@pytest.mark.parametrize("raised", RAISED)
+async def test_whatever_the_client_library_raises_no_request_fails(
+    redis: RedisServer, tmp_path: Path, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With uvloop, sending on a connection that was reset is a RuntimeError."""
+    registry = limited(
+        priced(provider("one", limits=Limits(concurrency=50)), cache=CachePolicy()),
+        limits=Limits(requests_per_minute=10_000, concurrency=40),
+    )
+
+    async def send(*args: object, **options: object) -> None:
+        raise raised("the handler is closed")
+
+    async with gateway(tmp_path, registry, one=lambda _: used(5), redis_url=redis.url) as rig:
+        assert (await rig.post(CHAT, body(seed=1))).status == 200
+        monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
+        posts = [rig.post(CHAT, body(seed=number)) for number in range(20)]
+        seen = Counter(reply.status for reply in await asyncio.gather(*posts))
+        monkeypatch.undo()
+    assert seen == {200: 20}
+
+
+async def test_a_redis_that_was_restarted_does_not_let_a_budget_be_spent_again(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    for fault in (restart, flush):
+        async with machines(redis.url, registry) as ((one, two), _):
+            for machine in (one, two):
+                machine.limiter.sync_spend([("key:1/usd/total", 1, UNITS * 6 // 10)])
+            call = await one.enter()
+            assert not isinstance(call, Exception)
+            await one.leave(call, 5, UNITS * 4 // 10)
+            assert kind(await two.enter()) == "quota"
+            # The log has it a moment later; the other machine hears of it from there alone.
+            two.limiter.sync_spend([("key:1/usd/total", 1, UNITS)])
+            await fault(redis)
+            assert kind(await one.enter()) == "quota"
+            assert kind(await two.enter()) == "quota"
+        await flush(redis)
+
+
+async def test_what_was_spent_while_redis_was_away_counts_when_it_is_back(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
+    registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
+    async with machines(redis.url, registry) as ((one, two), _):
+        assert kind(await one.enter(1)) == "ok"
+        await stop(redis)
+        call = await one.enter()
+        assert not isinstance(call, Exception)
+        one.limiter.settle(call, 5, UNITS)
+        await asyncio.to_thread(redis.start)
+        assert kind(await one.enter()) == "quota"
+        assert kind(await two.enter()) == "quota"
+
+
+async def test_a_slot_whose_reservation_was_answered_to_nobody_comes_back(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
+    registry = limited(route("r", provider("one")), limits=Limits(concurrency=2))
+    resets = Resets(redis.port)
+    url = await resets.start()
+    async with machines(url, registry, 1) as ((one,), clock):
+        await one.limiter._run_script([], 0)
+        resets.resetting = True  # the script runs, its answer does not arrive
+        call = await one.enter()
+        assert not isinstance(call, Exception)
+        await one.leave(call)
+        resets.resetting = False
+        clock.now += redis_limiter.LEASE_S + 1
+        found = [kind(await one.enter()) for _ in range(3)]
+        assert found == ["ok", "ok", "rate_limit"]
+    await resets.stop()

@@ -1,0 +1,191 @@
+"""An upstream that repeats the credential it was sent: no client, row or body shows it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.providers.profile import Secret
+from gateway.providers.redact import Redactor, forms_of
+from gateway.relay.exchange.recorder import Recorder
+from tests.relay.harness import Parts, chunk, gateway, provider, route, snapshot, sse
+
+# Of no known shape, and with characters that URLs and JSON write in another way.
+SECRET = 'pläin+cred/9"1x%77Zq'.replace("ä", "a")
+FORMS = {
+    "plain": SECRET,
+    "url": quote(SECRET, safe=""),
+    "base64": base64.b64encode(SECRET.encode()).decode(),
+    "basic": base64.b64encode(f"user:{SECRET}".encode()).decode(),
+    "urlsafe": base64.urlsafe_b64encode(f"ab{SECRET}cd".encode()).decode(),
+}
+BODY = {"model": "r", "messages": [{"role": "user", "content": "x"}]}
+
+
+def _leaks(text: str) -> bool:
+    """Whether so much of a secret's form stands in a text that it could be used."""
+    return any(form[3:-3] in text for form in (*FORMS.values(), json.dumps(SECRET)[1:-1]))
+
+
+def _up(dialect: str = "openai_chat", **changes: Any) -> Any:
+    return provider("up", dialect, credential=Secret(SECRET), **changes)
+
+
+def _stored(row: Any) -> str:
+    return msgspec.json.encode(row).decode() + "".join(
+        (data or b"").decode("utf-8", "replace")
+        for data in (
+            row.bodies.client_request,
+            row.bodies.upstream_request,
+            row.bodies.upstream_response,
+            row.bodies.client_response,
+        )
+    )
+
+
+@pytest.mark.parametrize("field", ["message", "param", "code", "extra", "top"])
+@pytest.mark.parametrize("form", FORMS)
+async def test_an_error_that_repeats_the_key_is_not_passed_on(
+    tmp_path: Path, field: str, form: str
+) -> None:
+    echo = f"got {FORMS[form]} as key"
+    error = {"message": "no", "type": "x", "param": None, "code": None, field: echo}
+    body = {"error": error, **({"debug": {"headers": [echo]}} if field == "top" else {})}
+    async with gateway(
+        tmp_path, snapshot(route("r", _up())), up=lambda _: httpx.Response(400, json=body)
+    ) as served:
+        reply = await served.post("/v1/chat/completions", BODY)
+        assert reply.status == 400
+        assert not _leaks(reply.body.decode())
+        assert not _leaks(_stored(await served.entry()))
+
+
+async def test_an_error_without_a_secret_is_passed_on_as_it_is(tmp_path: Path) -> None:
+    body = {"error": {"message": "no", "type": "x", "param": "temperature", "own": {"a": [1]}}}
+    async with gateway(
+        tmp_path, snapshot(route("r", _up())), up=lambda _: httpx.Response(400, json=body)
+    ) as served:
+        assert (await served.post("/v1/chat/completions", BODY)).json() == body
+
+
+@pytest.mark.parametrize("client", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+async def test_an_error_in_a_stream_does_not_repeat_the_key(
+    tmp_path: Path, client: str, pieces: int
+) -> None:
+    error = {"error": {"message": f"bad key {SECRET}", "code": 500, "raw": FORMS["basic"]}}
+    event = b"data: " + json.dumps(error).encode() + b"\n\n"
+    size = len(event) // pieces + 1
+    parts = [event[at : at + size] for at in range(0, len(event), size)]
+    torn = [item for part in parts for item in (part, 0.01)]
+    body = {**BODY, "stream": True, "max_tokens": 50}
+    async with gateway(
+        tmp_path, snapshot(route("r", _up())), up=lambda _: sse(chunk("hi"), *torn)
+    ) as served:
+        reply = await served.post(client, body)
+        assert reply.status == 200
+        assert b"hi" in reply.body
+        assert b"bad key" in reply.body
+        assert not _leaks(reply.body.decode())
+        assert not _leaks(_stored(await served.entry()))
+
+
+async def test_an_answer_that_is_passed_on_unread_does_not_repeat_the_key(tmp_path: Path) -> None:
+    text = f"event: error\ndata: {SECRET}\n\n".encode()
+    parts = [item for at in range(len(text)) for item in (text[at : at + 1], 0.0)]
+    answer = lambda _: httpx.Response(  # noqa: E731
+        200, headers={"content-type": "text/event-stream"}, stream=Parts(*parts)
+    )
+    async with gateway(tmp_path, snapshot(route("r", _up())), up=answer) as served:
+        reply = await served.post(
+            "/v1/images/generations", {"model": "r", "prompt": "x", "stream": True}
+        )
+        assert reply.status == 200
+        assert reply.body == text.replace(SECRET.encode(), b"*" * len(SECRET))
+
+
+@pytest.mark.parametrize("before", [0, 90, 95, 99, 100, 104])
+def test_a_secret_across_the_limit_is_blanked_before_the_cut(before: int) -> None:
+    recorder = Recorder()
+    recorder.enabled, recorder.limit = True, 100
+    recorder.add_redactor(Redactor([SECRET]))
+    for piece in (b"x" * before, SECRET[:5].encode(), SECRET[5:].encode(), b"y" * 300):
+        recorder.record_upstream(piece)
+    bodies = recorder.bodies({}, [], stream=True)
+    assert bodies is not None
+    stored = bodies.upstream_response or b""
+    assert len(stored) == 100
+    assert set(stored) <= set(b"xy*")
+    assert bodies.truncated == ["upstream_response"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "proxy-authorization",
+        "x-auth",
+        "x-amzn-oidc-jwt",
+        "cf-access-jwt-assertion",
+        "x-client-secret",
+        "x-session-id",
+        "x-db-password",
+        "cookie",
+        "x-csrf-token",
+        "x-api-key",
+    ],
+)
+def test_a_header_that_carries_a_credential_is_not_stored(name: str) -> None:
+    recorder = Recorder()
+    recorder.enabled, recorder.limit = True, 100
+    bodies = recorder.bodies({name: "value", "user-agent": "me"}, [], stream=False)
+    assert bodies is not None
+    assert bodies.client_headers == {name: "***", "user-agent": "me"}
+
+
+def test_a_secret_in_any_header_is_not_stored() -> None:
+    recorder = Recorder()
+    recorder.enabled, recorder.limit = True, 100
+    recorder.add_redactor(Redactor([SECRET]))
+    bodies = recorder.bodies({"x-trace": SECRET}, [(b"x-echo", SECRET.encode())], stream=False)
+    assert bodies is not None
+    assert bodies.client_headers == {"x-trace": "*" * len(SECRET)}
+    assert bodies.response_headers == {"x-echo": "*" * len(SECRET)}
+
+
+async def test_a_secret_header_and_parameter_of_the_provider_are_secrets_too(
+    tmp_path: Path,
+) -> None:
+    up = _up(headers=(("x-gateway-token", "hush-hush-1"),), query=(("key", "quiet-quiet-2"),))
+    body = {"error": {"message": "no", "seen": ["hush-hush-1", "quiet-quiet-2"]}}
+    async with gateway(
+        tmp_path, snapshot(route("r", up)), up=lambda _: httpx.Response(400, json=body)
+    ) as served:
+        reply = await served.post("/v1/chat/completions", BODY)
+        assert b"hush" not in reply.body + _stored(await served.entry()).encode()
+        assert b"quiet" not in reply.body + _stored(await served.entry()).encode()
+
+
+@given(
+    secret=st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=16),
+    before=st.binary(max_size=4),
+    after=st.binary(max_size=4),
+)
+def test_each_form_of_a_secret_is_found(secret: str, before: bytes, after: bytes) -> None:
+    redactor = Redactor([secret])
+    raw = before + secret.encode() + after
+    for echo in (raw, base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
+        assert redactor.finds(echo)
+        assert len(redactor.clean(echo)) == len(echo)
+        assert not redactor.finds(redactor.clean(echo))
+    assert redactor.finds(quote(secret, safe="").encode())
+    assert redactor.finds(msgspec.json.encode({"x": f"a{secret}"}))
+    assert all(len(form) >= 6 for form in forms_of(secret))

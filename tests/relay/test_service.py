@@ -1,0 +1,145 @@
+"""Work that must not end is begun again when it fails, and what it asks does not hold others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.relay.cache.backend import DatabaseBackend
+from gateway.relay.event_loop.service import RestartingThread, start_restarting
+from gateway.relay.runtime import Config, Runtime, Wiring
+from gateway.routing.snapshot import Snapshot
+from tests.relay.harness import snapshot
+from tests.waits import PATIENCE_S, until_in_loop
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.relay.event_loop.service.RESTART_S", 0.01)
+
+
+def test_a_thread_that_fails_begins_again(caplog: pytest.LogCaptureFixture) -> None:
+    ending, done = threading.Event(), threading.Event()
+    failures = iter([True, True])
+
+    def work() -> None:
+        if next(failures, False):
+            raise RuntimeError("what nobody thought of")
+        done.set()
+
+    service = RestartingThread("mine", work, ending)
+    assert done.wait(PATIENCE_S)
+    service.join()
+    assert service.failures == 2
+    assert "the thread mine failed" in caplog.text
+
+
+def test_a_thread_that_fails_at_its_end_is_left_alone() -> None:
+    ending = threading.Event()
+    ending.set()
+
+    def work() -> None:
+        raise RuntimeError("no more")
+
+    service = RestartingThread("mine", work, ending)
+    service.join(PATIENCE_S)
+    assert service.failures == 1
+
+
+async def test_a_task_that_fails_begins_again() -> None:
+    runs: list[int] = []
+
+    async def work() -> None:
+        runs.append(1)
+        if len(runs) < 3:
+            raise RuntimeError("what nobody thought of")
+        await asyncio.sleep(PATIENCE_S)
+
+    task = start_restarting("mine", work)
+    await until_in_loop(lambda: len(runs) == 3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_database_that_says_nothing_holds_no_request_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.relay.cache.backend.READ_S", 0.05)
+    silent = threading.Event()
+    reads: list[str] = []
+
+    def read(key: str) -> bytes | None:
+        reads.append(key)
+        silent.wait(PATIENCE_S)
+        return b"late"
+
+    shelf = DatabaseBackend(read, lambda _rows: None, None)
+    assert await shelf.get("one") is None
+    assert await shelf.get("two") is None
+    assert reads == ["one"], "it is not asked again at once"
+    silent.set()
+    await shelf.close()
+
+
+async def test_a_database_that_says_nothing_counts_as_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.relay.registry.DATABASE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("gateway.relay.registry.POLL_S", 0.01)
+    answers = threading.Event()
+
+    def version() -> int:
+        assert answers.wait(PATIENCE_S)
+        return 1
+
+    wiring = Wiring(load_snapshot=snapshot, current_version=version, write=lambda _: None)
+    live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, snapshot())
+    await until_in_loop(lambda: live.registry.unavailable)
+    answers.set()
+    await until_in_loop(lambda: not live.registry.unavailable)
+    await live.close()
+
+
+async def test_a_failed_look_makes_other_connections_suspects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.relay.registry.POLL_S", 0.01)
+    abandoned: list[float] = []
+    failures = iter([True])
+
+    def version() -> int:
+        if next(failures, False):
+            raise OSError("the connection is dead")
+        return 1
+
+    wiring = Wiring(
+        load_snapshot=snapshot,
+        current_version=version,
+        write=lambda _: None,
+        abandon_idle_connections=abandoned.append,
+    )
+    live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, snapshot())
+    await until_in_loop(lambda: abandoned and not live.registry.unavailable)
+    await live.close()
+
+
+async def test_a_change_is_in_use_when_refresh_returns(tmp_path: Path) -> None:
+    newest = [1]
+
+    def load() -> Snapshot:
+        return snapshot(version=newest[0])
+
+    wiring = Wiring(load_snapshot=load, current_version=lambda: newest[0], write=lambda _: None)
+    live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, load())
+    sibling = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, load())
+    for number in range(2, 6):
+        newest[0] = number
+        await asyncio.to_thread(live.registry.refresh)
+        assert live.snapshot.version == number
+        assert sibling.snapshot.version == number
+    await live.close()
+    await sibling.close()

@@ -1,0 +1,98 @@
+"""Processes of a data directory tell each other of changes, and wait for an answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway.relay.siblings import PeerProcesses
+from tests.waits import PATIENCE_S
+
+
+@contextmanager
+def listening(directory: Path, *, answers: bool = True) -> Iterator[list[bool]]:
+    """Another process's part; gives what it heard."""
+    heard: list[bool] = []
+    over = threading.Event()
+    siblings = PeerProcesses(directory)
+
+    def listen() -> None:
+        while not over.is_set():
+            if siblings.wait_change(PATIENCE_S) and not over.is_set():
+                heard.append(True)
+                if answers:
+                    siblings.acknowledge()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    yield heard
+    over.set()
+    siblings.wake()
+    thread.join()
+    siblings.close()
+
+
+def test_who_tells_waits_for_all_others(tmp_path: Path) -> None:
+    mine = PeerProcesses(tmp_path)
+    with listening(tmp_path) as one, listening(tmp_path) as other:
+        assert mine.notify_change(PATIENCE_S) == 0
+        assert (one, other) == ([True], [True])
+    mine.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_wait_for_one_that_does_not_answer_ends(tmp_path: Path) -> None:
+    mine = PeerProcesses(tmp_path)
+    with listening(tmp_path, answers=False):
+        began = time.monotonic()
+        assert mine.notify_change(0.05) == 1
+        assert time.monotonic() - began < PATIENCE_S
+    mine.close()
+
+
+def test_a_dead_process_is_not_waited_for(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import sys, time
+        from pathlib import Path
+        from gateway.relay.siblings import PeerProcesses
+        held = PeerProcesses(Path(sys.argv[1]))
+        print("ready", flush=True)
+        time.sleep(60)
+        """
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as dead:
+        assert dead.stdout is not None
+        dead.stdout.readline()
+        os.kill(dead.pid, signal.SIGKILL)
+        dead.wait()
+    mine = PeerProcesses(tmp_path)
+    assert mine.notify_change(PATIENCE_S) == 0
+    mine.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
+    deep = tmp_path / ("a" * 100) / ("b" * 100)
+    mine = PeerProcesses(deep)
+    with listening(deep) as heard:
+        assert mine.notify_change(PATIENCE_S) == 0
+        assert heard == [True]
+    mine.close()
+
+
+def test_a_process_without_a_socket_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    mine = PeerProcesses(tmp_path / "file")
+    assert not mine.wait_change(0.01)
+    assert mine.notify_change(0.01) == 0
+    mine.close()

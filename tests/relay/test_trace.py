@@ -1,0 +1,68 @@
+"""An upstream can be asked about a request by its id and its trace."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.relay.upstream.http1 import Transport
+from tests.relay.harness import completion, gateway, provider, route, snapshot
+from tests.relay.test_http1 import OK, request_of, server
+
+BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+FORM = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00")
+
+
+async def sent(tmp_path: Path, headers: dict[str, str]) -> tuple[httpx.Headers, str]:
+    """The headers that the upstream got, and the id in the log."""
+    one = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+        await gw.post("/v1/chat/completions", BODY, headers=headers)
+        (found,) = await gw.rows(1)
+        return gw.upstreams.requests[0].headers, found.id
+
+
+async def test_a_clients_trace_is_passed_on(tmp_path: Path) -> None:
+    given = {"traceparent": PARENT, "tracestate": "vendor=1"}
+    headers, request_id = await sent(tmp_path, given)
+    assert {name: headers[name] for name in given} == given
+    assert headers["x-request-id"] == request_id
+
+
+@pytest.mark.parametrize(
+    "given", ["", "x", PARENT.upper(), "00-" + "0" * 32 + PARENT[35:], "f" * 60_000]
+)
+async def test_a_trace_is_made_where_there_is_none(tmp_path: Path, given: str) -> None:
+    headers, _ = await sent(tmp_path, {"traceparent": given, "tracestate": "vendor=1"})
+    assert FORM.fullmatch(headers["traceparent"])
+    assert "tracestate" not in headers
+
+
+async def test_headers_of_one_request_are_sent_on_the_wire() -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader, writer) -> None:  # noqa: ANN001 - as in `answering`
+        for _ in range(2):
+            heads.append((await request_of(reader))[0])
+            writer.write(OK)
+
+    transport = Transport()
+    async with server(serve) as url:
+        for number in (b"1", b"2"):
+            extra = ((b"x-request-id", number),)
+            answer = await transport.exchange(
+                "POST", httpx.URL(url), httpx.Headers({"host": "h"}), b"{}", 5.0, extra
+            )
+            await answer.read()
+            answer.close()
+        with pytest.raises(httpx.LocalProtocolError):
+            extra = ((b"x-request-id", b"1\r\nx: y"),)
+            await transport.exchange(
+                "POST", httpx.URL(url), httpx.Headers({"host": "h"}), b"{}", 5.0, extra
+            )
+        await transport.aclose()
+    assert [re.findall(rb"x-request-id: (\d)", head) for head in heads] == [[b"1"], [b"2"]]

@@ -1,0 +1,72 @@
+"""A TCP proxy that falls silent: it takes what comes and forwards nothing, without a word."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+
+class SilentProxy:
+    """In front of a server, on a port of its own.
+
+    What it took while it was silent is lost, as are the connections of that time: like those
+    to a host that is gone.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        # Connections made before this number forward no more.
+        self._dead_before = 0
+        self._made = 0
+        self._silent = False
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def fail_over(self) -> None:
+        """Let all present connections fall silent; new ones reach the server."""
+        self._dead_before = self._made
+
+    def go_silent(self) -> None:
+        """Let new ones be silent too."""
+        self._silent = True
+        self.fail_over()
+
+    def speak(self) -> None:
+        """Forward for new connections again."""
+        self.fail_over()
+        self._silent = False
+
+    def close(self) -> None:
+        """End it, and all connections."""
+        for held in [self._listener, *self._sockets]:
+            with contextlib.suppress(OSError):
+                held.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            number, self._made = self._made, self._made + 1
+            self._sockets.append(client)
+            if self._silent:
+                self._dead_before = self._made
+                continue
+            server = socket.create_connection(self._target)
+            self._sockets.append(server)
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(
+                    target=self._forward, args=(number, source, sink), daemon=True
+                ).start()
+
+    def _forward(self, number: int, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if number >= self._dead_before:
+                    sink.sendall(data)
+            if number >= self._dead_before:
+                sink.shutdown(socket.SHUT_WR)

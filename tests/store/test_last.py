@@ -1,0 +1,102 @@
+"""The snapshot in the data directory: whole, sealed, and of this version only."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import settings as configured
+
+from gateway import store
+from gateway.providers.profile import Secret
+from gateway.store import last
+from tests.store.factories import model, provider, route
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _own_directory(tmp_path: Path, settings: Any) -> None:
+    settings.DATA_DIR = tmp_path
+
+
+def registry() -> Any:
+    made = provider(name="openai", headers={"x-own": "secret-header"}, margin=Decimal("1.2"))
+    store.set_credential(made, "sk-upstream-credential")
+    made.save()
+    route("fast", model("gpt-5", made))
+    store.make_key("mine", limit_rph=5, budget_total_usd="1.50")
+    store.set_options({"masks": ["AB[0-9]{6}"]})
+    return store.load_snapshot()
+
+
+def as_text(value: Any) -> str:
+    """A value of the registry for comparison, its sets in one order."""
+    return re.sub(
+        r"frozenset\(\{(.*?)\}\)", lambda found: str(sorted(found[1].split(", "))), repr(value)
+    )
+
+
+def test_a_snapshot_comes_back_whole() -> None:
+    snapshot = registry()
+    store.store_snapshot(snapshot)
+    found, at = store.stored_snapshot()
+    assert at > 0
+    assert {found.providers["openai"].credential.reveal()} == {"sk-upstream-credential"}
+    assert isinstance(found.providers["openai"].credential, Secret)
+    for name in snapshot.__struct_fields__:
+        assert as_text(getattr(found, name)) == as_text(getattr(snapshot, name)), name
+
+
+def test_nothing_in_the_file_can_be_read(tmp_path: Path) -> None:
+    store.store_snapshot(registry())
+    (path,) = tmp_path.glob("last-registry*")
+    content = path.read_bytes()
+    assert b"sk-upstream" not in content
+    assert b"openai" not in content
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_who_is_let_in_without_a_key_is_for_the_settings(settings: Any) -> None:
+    settings.OPEN = True
+    store.store_snapshot(store.load_snapshot())
+    settings.OPEN = False
+    assert not store.stored_snapshot()[0].open
+
+
+def _of_another_version(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    monkeypatch.setattr(last, "_form", lambda: "another")
+
+
+def _with_another_key(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+
+
+def _cut_off(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def _gone(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_of_another_version, "another version"),
+        (_with_another_key, "another encryption key"),
+        (_cut_off, "another encryption key"),
+        (_gone, "no registry"),
+    ],
+)
+def test_one_that_can_not_be_used_says_why(
+    spoil: Any, told: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    store.store_snapshot(store.load_snapshot())
+    spoil(Path(configured.DATA_DIR) / "last-registry", monkeypatch, settings)
+    with pytest.raises(store.Unusable, match=told):
+        store.stored_snapshot()

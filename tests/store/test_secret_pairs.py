@@ -1,0 +1,156 @@
+"""Values of a provider's headers and query: sealed at rest, hidden, and bound to one server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core import serializers
+from django.test import Client
+
+from gateway import store
+from gateway.models import Provider
+from gateway.store.compile import InvalidField
+from gateway.store.documents import Refused
+from gateway.store.documents.provider import field_of, read_provider, write_provider
+from tests.store.factories import provider
+
+pytestmark = pytest.mark.django_db
+
+HEADERS = {"x-team": "hush-header-1", "x-env": "os.environ/PATH"}
+QUERY = {"sig": "hush-query-2", "api-version": "2024-10-21"}
+
+
+def made(**values: Any) -> Provider:
+    given = {"base_url": "http://one.test", "headers": HEADERS, "query": QUERY, **values}
+    return provider("mine", "custom", **given)
+
+
+def written(row: Provider, **change: Any) -> Provider:
+    return write_provider({**read_provider(row), **change}, row)
+
+
+def test_no_value_stands_in_the_database_or_a_dump_of_it(dump: Callable[[], str]) -> None:
+    made()
+    everything = dump() + serializers.serialize("json", Provider.objects.all())
+    assert "x-team" in everything
+    assert "os.environ/PATH" in everything, "the name of a variable is no secret"
+    for secret in ("hush-header-1", "hush-query-2", "hush-"):
+        assert secret not in everything
+
+
+def test_the_values_reach_the_snapshot() -> None:
+    made(headers={"x-team": "hush-header-1"})
+    found = store.load_snapshot().providers["mine"]
+    assert dict(found.headers)["x-team"] == "hush-header-1"
+    assert dict(found.query) == QUERY
+
+
+def test_another_encryption_key_leaves_the_provider_out(settings: Any) -> None:
+    made()
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    found = store.load_snapshot()
+    assert "mine" not in found.providers
+    assert "another encryption key" in found.warnings[0].why
+
+
+def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> None:
+    made()
+    fresh, old = Fernet.generate_key().decode(), settings.ENCRYPTION_KEYS[0]
+    settings.ENCRYPTION_KEYS = [fresh, old]
+    assert store.rotate_credentials() == 1
+    assert store.rotate_credentials() == 0
+    settings.ENCRYPTION_KEYS = [fresh]
+    assert Provider.objects.get().headers == HEADERS
+
+
+@pytest.mark.parametrize("field", ["headers", "query"])
+def test_a_hidden_value_does_not_move_to_another_server(field: str) -> None:
+    row = made(headers={"x-team": "hush-header-1"})
+    other = {"headers": {}, "query": {}} | {field: {"x-a": "***"}}
+    row = written(row, **{field: {"x-a": "hush-3"}})
+    with pytest.raises(Refused) as caught:
+        written(row, base_url="http://two.test", **other)
+    assert caught.value.field == f"{field}.x-a"
+    assert "give the value again" in caught.value.why
+    moved = written(row, base_url="http://two.test", **{**other, field: {"x-a": "new"}})
+    assert getattr(Provider.objects.get(pk=moved.pk), field) == {"x-a": "new"}
+
+
+def test_a_hidden_value_stays_at_its_server() -> None:
+    row = written(made(), base_url="http://one.test/v2")
+    assert (row.headers, row.query) == (HEADERS, QUERY)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DRAGOMAN_SECRET_KEY",
+        "DRAGOMAN_ENCRYPTION_KEYS",
+        "DRAGOMAN_MASTER_KEY",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "SOME_OTHER_NAME",
+    ],
+)
+@pytest.mark.parametrize("field", ["headers", "query"])
+def test_the_gateways_own_secrets_are_sent_to_no_provider(
+    name: str, field: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setenv(name, settings.SECRET_KEY)
+    row = Provider(name="p", preset="custom", base_url="http://one.test")
+    setattr(row, field, {"x-a": f"os.environ/{name}"})
+    with pytest.raises(InvalidField, match="Dragoman's own") as caught:
+        store.provider_value(row)
+    assert caught.value.field == field
+    assert settings.SECRET_KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"preset": "nobody"}, "preset"),
+        ({"base_url": "ftp://x"}, "base_url"),
+        ({"base_url": "http://x:port"}, "base_url"),
+        ({"base_url": "http://u:p@x"}, "base_url"),
+        ({"dialect": "klingon"}, "dialect"),
+        ({"auth": "handshake"}, "auth"),
+        ({"headers": {"host": "x"}}, "headers"),
+        ({"headers": {"x": "os.environ/NOT_SET_AT_ALL"}}, "headers"),
+        ({"query": {"x": "os.environ/NOT_SET_AT_ALL"}}, "query"),
+        ({"paths": {"generate": "x"}}, "paths"),
+        ({"timeouts": {"total_s": -1}}, "timeouts"),
+        ({"edits": [{"op": "rename", "path": "a"}]}, "edits"),
+        ({"credential": "bad\nkey"}, "credential"),
+    ],
+)
+def test_a_refusal_carries_the_field_it_is_about(change: dict[str, Any], field: str) -> None:
+    """Nobody has to read the message to know where it belongs."""
+    with pytest.raises(Refused) as caught:
+        written(made(headers={}, query=None), **change)
+    assert caught.value.field == field
+
+
+def test_an_error_without_a_field_has_none() -> None:
+    assert field_of(ValueError("the base URL, or so")) == ""
+
+
+def test_the_form_asks_again_for_what_was_hidden(admin_client: Client) -> None:
+    row = made(headers={"x-auth-team": "hush-header-1"})
+    address = f"/console/providers/{row.pk}"
+    page = admin_client.get(address).content.decode()
+    assert "hush" not in page
+    given = {
+        "name": "mine",
+        "base_url": "http://two.test",
+        "mode": "none",
+        "headers": "x-auth-team: ***",
+        "query": "sig=***",
+    }
+    answer = admin_client.post(address, given)
+    assert answer.status_code == 422
+    assert "Enter x-auth-team again" in answer.content.decode()
+    assert admin_client.post(address, {**given, "base_url": "http://one.test"}).status_code == 302
+    assert Provider.objects.get().headers == {"x-auth-team": "hush-header-1"}

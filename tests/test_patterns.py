@@ -1,0 +1,159 @@
+"""Every regular expression of the product takes linear time on hostile text."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import console
+import gateway
+
+parser: Any = importlib.import_module("re._parser")
+
+# Long enough for quadratic time to show, and what a linear scan of it may take on a busy machine.
+CHARS = 8_192
+CEILING_S = 0.06
+# Patterns that are quadratic, with the most characters that their callers give them and why.
+BOUNDED: dict[str, tuple[int, str]] = {
+    "gateway.providers.capabilities._PATTERNS": (256, "names of models"),
+}
+# Patterns that are quadratic in a search only, and whose callers match at one place.
+ANCHORED = {
+    "console.playground.partial_json._STRING",
+    "gateway.edge.field_names._NAME",  # and of JSON that is valid
+    "gateway.framing.multipart._CONTENT_TYPE",
+}
+
+
+def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
+    """All compiled patterns in the modules' namespaces, one level of containers deep."""
+    seen: set[tuple[Any, int]] = set()
+    for package in (gateway, console):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if ".migrations" in info.name or ".management.commands" in info.name:
+                continue
+            module = importlib.import_module(info.name)
+            for name, pattern in in_module(module):
+                key = pattern.pattern, pattern.flags
+                if key not in seen:
+                    seen.add(key)
+                    yield f"{info.name}.{name}", pattern
+
+
+def inline() -> Iterator[tuple[str, re.Pattern[Any]]]:
+    """The patterns that are given to a function of `re` as text."""
+    root = Path(gateway.__file__).parents[1]
+    for folder in ("gateway", "console"):
+        for path in sorted((root / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and isinstance(node.func.value, ast.Name)
+                    and node.func.value.id == "re"
+                    and node.args
+                    and isinstance(node.args[0], ast.Constant)
+                ):
+                    yield f"{path.relative_to(root)}:{node.lineno}", re.compile(node.args[0].value)
+
+
+def in_module(module: ModuleType) -> Iterator[tuple[str, re.Pattern[Any]]]:
+    for name, value in vars(module).items():
+        yield from in_value(name, value, depth=3)
+
+
+def in_value(name: str, value: Any, depth: int) -> Iterator[tuple[str, re.Pattern[Any]]]:
+    if isinstance(value, re.Pattern):
+        yield name, value
+    elif depth and isinstance(value, (tuple, list, set, frozenset)) and len(value) < 5000:
+        for item in value:
+            yield from in_value(name, item, depth - 1)
+    elif depth and isinstance(value, Mapping) and len(value) < 5000:
+        for item in value.values():
+            yield from in_value(name, item, depth - 1)
+
+
+def alphabet(parsed: Any) -> Iterator[str]:
+    """A character for each literal and class that stands in a pattern."""
+    for op, argument in parsed:
+        name = str(op)
+        if name in {"LITERAL", "NOT_LITERAL"}:
+            yield chr(argument)
+        elif name == "IN":
+            yield from in_class(argument)
+        elif name == "BRANCH":
+            for branch in argument[1]:
+                yield from alphabet(branch)
+        elif isinstance(argument, tuple):
+            for part in argument:
+                if isinstance(part, parser.SubPattern):
+                    yield from alphabet(part)
+
+
+def in_class(items: Any) -> Iterator[str]:
+    for op, argument in items:
+        match str(op):
+            case "LITERAL":
+                yield chr(argument)
+            case "RANGE":
+                yield chr(argument[0])
+            case "CATEGORY":
+                yield {"CATEGORY_DIGIT": "0", "CATEGORY_SPACE": " "}.get(str(argument), "a")
+
+
+def literals(parsed: Any) -> str:
+    """The literal beginning of a pattern, as one that a search would start at."""
+    text = "".join(chr(argument) for op, argument in parsed if str(op) == "LITERAL")
+    return text[:40]
+
+
+def attacks(pattern: re.Pattern[Any], chars: int) -> Iterator[Any]:
+    source = pattern.pattern
+    parsed = parser.parse(
+        source, pattern.flags & ~re.UNICODE if isinstance(source, bytes) else pattern.flags
+    )
+    singles = list(dict.fromkeys([*alphabet(parsed), *'0a "']))[:24]
+    start = literals(parsed)
+    units = [*singles, *(a + b for a in singles[:5] for b in singles[:5] if a != b)]
+    if start:
+        units += [start, *(start + one for one in singles[:6])]
+    for unit in dict.fromkeys(units):
+        hostile = start + (unit * (chars // len(unit) + 1))[:chars] + "\x00"
+        yield hostile.encode("latin-1", "replace") if isinstance(source, bytes) else hostile
+
+
+def took_s(pattern: re.Pattern[Any], text: Any, *, anchored: bool) -> float:
+    """The processor time of a match, one of the whole, and of all finds."""
+    start = time.thread_time()
+    pattern.match(text)
+    pattern.fullmatch(text)
+    if not anchored:
+        for _ in pattern.finditer(text):
+            pass
+    return time.thread_time() - start
+
+
+def test_no_pattern_takes_more_than_linear_time() -> None:
+    slow: dict[str, str] = {}
+    count = 0
+    named = list(patterns())
+    known = {pattern.pattern for _, pattern in named}
+    named += [(name, pattern) for name, pattern in inline() if pattern.pattern not in known]
+    for name, pattern in named:
+        count += 1
+        chars = BOUNDED.get(name, (CHARS, ""))[0]
+        # The short one first: what is worse than quadratic shows there.
+        for text in (*attacks(pattern, chars // 8), *attacks(pattern, chars)):
+            # A pattern is slow each time, a busy machine is not.
+            if all(took_s(pattern, text, anchored=name in ANCHORED) > CEILING_S for _ in range(3)):
+                slow[name] = f"{len(text)} characters of {text[:24]!r}"
+                break
+    assert count > 60
+    assert not slow, "\n".join(f"{name}: {what}" for name, what in slow.items())
