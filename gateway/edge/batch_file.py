@@ -1,11 +1,11 @@
-"""The models in an OpenAI batch's file: each line's `body.model`, as the provider calls it.
+"""Rewrites `body.model` in each line of an OpenAI batch file to the provider's model name.
 
-A name is looked up as any model of a client is: a route, an alias or `provider/model` with a
-target at the provider that the file goes to; else a model of that provider by its own name,
-one with a row here or in its price list. Any other is refused with the number of its line.
+A name resolves as in any other request: a route, an alias or `provider/model` with a target
+at the provider that receives the file; else the provider's own name of a model that has a row
+here or in its price list. Any other name is refused with its line number.
 
-A line whose model keeps its name keeps its bytes. A file goes from one spool to another, a
-few lines at a time and in a thread.
+A line whose model name does not change keeps its bytes. The file is copied from one spool to
+another, a few lines at a time and in a thread.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.edge.admit import find_route, may_use
-from gateway.framing.multipart import Part, Stretch
+from gateway.edge import field_names
+from gateway.edge.auth import find_route, may_use
+from gateway.framing.multipart import ByteRange, Part
 from gateway.providers.prices import lists
-from gateway.relay.call import Call
-from gateway.relay.forward import path_of, state_of
-from gateway.relay.spool import Spool
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.spool import Spool
+from gateway.relay.passthrough.request import provider_path, state_of
 from gateway.routing.snapshot import Provider
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# What a file for batches is uploaded for: OpenAI's word and Together's.
-PURPOSES = frozenset({"batch", "batch-api"})
-# What is held of a file at a time, but for the step in which it is read.
+# The `purpose` of an uploaded batch file: OpenAI's value and Together's.
+BATCH_PURPOSES = frozenset({"batch", "batch-api"})
+# Limit of the bytes that are buffered for one line.
 MAX_LINE_BYTES = 32 * 1024 * 1024
-_MOST_NAMES = 1000
+_MAX_CACHED_NAMES = 1000
 
 Fields = dict[str, msgspec.Raw]
-Rename = Callable[[str, int], str]
+RenameModel = Callable[[str, int], str]
 
 
 class _Body(msgspec.Struct):
@@ -46,196 +48,233 @@ class _Line(msgspec.Struct):
     body: _Body | None = None
 
 
-_lines = msgspec.json.Decoder(_Line)
-_fields = msgspec.json.Decoder(Fields)
+_line_decoder = msgspec.json.Decoder(_Line)
+_fields_decoder = msgspec.json.Decoder(Fields)
 
 
-def is_for_batches(form: list[Part]) -> bool:
-    """Whether a form uploads a file of batch lines. Raises Malformed."""
-    return any(part.name == "purpose" and part.text in PURPOSES for part in form)
+def is_batch_upload(form: list[Part]) -> bool:
+    """Whether a form uploads a file of batch lines. Raises MalformedForm."""
+    return any(part.name == "purpose" and part.text in BATCH_PURPOSES for part in form)
 
 
-def of_call(call: Call) -> Part | None:
+def find_batch_part(call: Call) -> Part | None:
     """The file of batch lines that a call uploads; None for any other call."""
     state, operation = state_of(call)
-    if operation.family != "files" or state.form is None or not is_for_batches(state.form):
+    if operation.family != "files" or state.form is None or not is_batch_upload(state.form):
         return None
     files = [part for part in state.form if part.name == "file" and part.filename is not None]
     return files[0] if len(files) == 1 else None
 
 
-async def provider_of(call: Call, file: Part) -> str:
-    """Where the model of the first line is served, for a call that names no provider.
+async def infer_provider(call: Call, file: Part) -> str:
+    """The provider that serves the first line's model, for a call that names no provider.
 
-    Empty where that does not say it: the name is no route's, or two providers have it.
+    Empty if it is ambiguous: the name is not a route's, or several providers serve it.
     """
     spool = state_of(call)[0].spool
     assert spool is not None
-    assert file.kept is not None
-    first = _First()
-    async for data in spool.read(file.kept):
+    assert file.stored_range is not None
+    first = _FirstLine()
+    async for data in spool.read(file.stored_range):
         if first.feed(data):
             break
     name = first.model()
     route = call.snapshot.route(name) if name else None
     targets = route.targets if route is not None else ()
-    able = {t.model.provider.name for t in targets if path_of(t.model.provider, "batches")}
-    return able.pop() if len(able) == 1 else ""
+    providers = {
+        t.model.provider.name for t in targets if provider_path(t.model.provider, "batches")
+    }
+    return providers.pop() if len(providers) == 1 else ""
 
 
-async def rename(runtime: Runtime, call: Call, file: Part, provider: Provider) -> None:
-    """Give the models in the call's form the provider's names. Raises GatewayError."""
+async def rename_models(runtime: Runtime, call: Call, file: Part, provider: Provider) -> None:
+    """Rewrite the models in the call's batch file to the provider's names. Raises GatewayError."""
     state = state_of(call)[0]
-    old = state.spool
-    assert old is not None
-    new = runtime.spools.open(old.size)
+    source_spool = state.spool
+    assert source_spool is not None
+    target_spool = runtime.spools.open(source_spool.size)
     parts: list[Part] = []
     try:
         for part in state.form or ():
-            lines = Lines(_Names(call, provider)) if part is file else None
-            parts.append(part if part.kept is None else await _moved(part, old, new, lines))
+            rewriter = BatchLineRewriter(_ModelNames(call, provider)) if part is file else None
+            parts.append(
+                part
+                if part.stored_range is None
+                else await _copy_part(part, source_spool, target_spool, rewriter)
+            )
     except BaseException:
-        new.close()
+        target_spool.close()
         raise
-    state.form, state.spool = parts, new
-    old.close()
+    state.form, state.spool = parts, target_spool
+    source_spool.close()
 
 
-async def _moved(part: Part, old: Spool, new: Spool, lines: Lines | None) -> Part:
-    """A part in another spool, through `lines` if there are any."""
-    assert part.kept is not None
-    start = new.size
-    async for data in old.read(part.kept):
-        await new.write(data if lines is None else await asyncio.to_thread(lines.feed, data))
-    if lines is not None:
-        await new.write(await asyncio.to_thread(lines.close))
-    return msgspec.structs.replace(part, kept=Stretch(start, new.size - start))
+async def _copy_part(
+    part: Part, source: Spool, target: Spool, rewriter: BatchLineRewriter | None
+) -> Part:
+    """Copy a part to another spool, through `rewriter` if there is one."""
+    assert part.stored_range is not None
+    start = target.size
+    async for data in source.read(part.stored_range):
+        await target.write(
+            data if rewriter is None else await asyncio.to_thread(rewriter.feed, data)
+        )
+    if rewriter is not None:
+        await target.write(await asyncio.to_thread(rewriter.close))
+    return msgspec.structs.replace(part, stored_range=ByteRange(start, target.size - start))
 
 
-class Lines:
-    """The lines of a file with the names that `name_of` gives (for a name, and its line)."""
+class BatchLineRewriter:
+    """Rewrites the model of each line to what `rename(name, line_number)` returns."""
 
-    def __init__(self, name_of: Rename) -> None:
-        self._name_of = name_of
-        self._number = 0
-        self._held: list[bytes] = []
+    def __init__(self, rename: RenameModel) -> None:
+        self._rename = rename
+        self._line_number = 0
+        self._pending: list[bytes] = []
         self._size = 0
 
     def feed(self, data: bytes) -> bytes:
-        """What is ready once `data` has come. Raises GatewayError."""
-        first, end, rest = data.partition(b"\n")
-        self._hold(first)
-        if not end:
+        """Take a chunk; returns the lines that it completes. Raises GatewayError."""
+        line_end, newline, remainder = data.partition(b"\n")
+        self._buffer(line_end)
+        if not newline:
             return b""
-        whole, self._held, self._size = b"".join(self._held), [], 0
-        *more, last = rest.split(b"\n")
-        self._hold(last)
-        return b"".join(self._line(line) + b"\n" for line in (whole, *more))
+        completed_line, self._pending, self._size = b"".join(self._pending), [], 0
+        *lines, partial_line = remainder.split(b"\n")
+        self._buffer(partial_line)
+        return b"".join(self._rewrite_line(line) + b"\n" for line in (completed_line, *lines))
 
     def close(self) -> bytes:
-        """The last line, which has no end. Raises GatewayError."""
-        return self._line(b"".join(self._held))
+        """The last line, if it does not end with a newline. Raises GatewayError."""
+        return self._rewrite_line(b"".join(self._pending))
 
-    def _hold(self, data: bytes) -> None:
-        self._held.append(data)
+    def _buffer(self, data: bytes) -> None:
+        self._pending.append(data)
         self._size += len(data)
         if self._size > MAX_LINE_BYTES:
-            most = MAX_LINE_BYTES // 1024 // 1024
-            raise invalid(f"line {self._number + 1} of the file has more than {most} MB", "file")
+            max_mb = MAX_LINE_BYTES // 1024 // 1024
+            raise invalid(
+                f"line {self._line_number + 1} of the file has more than {max_mb} MB", "file"
+            )
 
-    def _line(self, line: bytes) -> bytes:
-        self._number += 1
-        model = _model(line, self._number) if line.strip() else None
+    def _rewrite_line(self, line: bytes) -> bytes:
+        self._line_number += 1
+        model = _read_model(line, self._line_number) if line.strip() else None
+        if _may_differ_in_case(line):
+            _check_case(line, self._line_number)
         if model is None:
             return line
-        new = self._name_of(model, self._number)
-        return line if new == model and _once(line) else _with(line, new)
+        new_name = self._rename(model, self._line_number)
+        return (
+            line if new_name == model and _is_unambiguous(line) else _replace_model(line, new_name)
+        )
 
 
-class _First:
-    """Finds the first line that says something."""
+class _FirstLine:
+    """Reads the first line that is not blank."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._buffer = b""
 
     def feed(self, data: bytes) -> bool:
-        """Take in more; whether that is enough."""
-        self._held = (self._held + data).lstrip()
-        return b"\n" in self._held or len(self._held) > MAX_LINE_BYTES
+        """Take a chunk; returns whether the line is complete."""
+        self._buffer = (self._buffer + data).lstrip()
+        return b"\n" in self._buffer or len(self._buffer) > MAX_LINE_BYTES
 
     def model(self) -> str | None:
-        """What it names; None for nothing. Raises GatewayError."""
-        line = self._held.partition(b"\n")[0]
-        return _model(line, 1) if line else None
+        """The model that the line names, or None. Raises GatewayError."""
+        line = self._buffer.partition(b"\n")[0]
+        return _read_model(line, 1) if line else None
 
 
-def _model(line: bytes, number: int) -> str | None:
-    """What a line names; None where it has no body or no model, which the provider will tell."""
+def _read_model(line: bytes, line_number: int) -> str | None:
+    """The model that a line names; None without a body or model, which the provider reports."""
     try:
-        found = _lines.decode(line)
+        request_line = _line_decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        why = f"line {number} of the file is no request in JSON: {error}"
-        raise invalid(why, "file") from None
-    return found.body.model if found.body is not None else None
+        message = f"line {line_number} of the file is not a JSON request: {error}"
+        raise invalid(message, "file") from None
+    return request_line.body.model if request_line.body is not None else None
 
 
-def _once(line: bytes) -> bool:
-    """Whether nobody can read another model in a line than was read here.
+def _is_unambiguous(line: bytes) -> bool:
+    """Whether every JSON reader finds the same model in a line.
 
-    Of a field that stands twice one reader takes the first, another the last.
+    Of a duplicate field one reader takes the first value, another the last.
     """
     return line.count(b'"model"') == line.count(b'"body"') == 1 and b"\\u00" not in line
 
 
-def _with(line: bytes, model: str) -> bytes:
-    fields = _fields.decode(line)
-    body = _fields.decode(fields["body"])
+def _may_differ_in_case(line: bytes) -> bool:
+    """Whether a line may contain `model` or `body` in another case."""
+    lower = line.lower()
+    return any(lower.count(name) != line.count(name) for name in (b'"model"', b'"body"'))
+
+
+def _check_case(line: bytes, line_number: int) -> None:
+    """Raise GatewayError for a field of the line or its body that is in another case."""
+    try:
+        fields = _fields_decoder.decode(line)
+        field_names.check_case({"body": None, **fields})
+        if bytes(fields.get("body", b"")).startswith(b"{"):
+            field_names.check_case(_fields_decoder.decode(fields["body"]))
+    except GatewayError as failure:
+        raise invalid(f"line {line_number} of the file: {failure.error.message}", "file") from None
+
+
+def _replace_model(line: bytes, model: str) -> bytes:
+    fields = _fields_decoder.decode(line)
+    body = _fields_decoder.decode(fields["body"])
     body["model"] = msgspec.Raw(msgspec.json.encode(model))
     fields["body"] = msgspec.Raw(msgspec.json.encode(body))
     return msgspec.json.encode(fields)
 
 
-class _Names:
-    """What a key's names of models are at a provider; each is looked up once."""
+class _ModelNames:
+    """Maps the model names of a key to a provider's names; each is resolved once."""
 
     def __init__(self, call: Call, provider: Provider) -> None:
         self._call, self._provider = call, provider
-        self._known: dict[str, str] = {}
+        self._resolved: dict[str, str] = {}
 
-    def __call__(self, name: str, number: int) -> str:
-        found = self._known.get(name)
-        if found is None:
-            if len(self._known) >= _MOST_NAMES:
-                self._known.clear()
-            found = self._known[name] = self._looked_up(name, number)
-        return found
+    def __call__(self, name: str, line_number: int) -> str:
+        provider_model = self._resolved.get(name)
+        if provider_model is None:
+            if len(self._resolved) >= _MAX_CACHED_NAMES:
+                self._resolved.clear()
+            provider_model = self._resolved[name] = self._resolve(name, line_number)
+        return provider_model
 
-    def _looked_up(self, name: str, number: int) -> str:
-        snapshot, here = self._call.snapshot, self._provider.name
+    def _resolve(self, name: str, line_number: int) -> str:
+        if (fault := model_names.find_name_fault(name)) is not None:
+            raise invalid(f"line {line_number} of the file: body.model: {fault}", "file")
+        snapshot, provider_name = self._call.snapshot, self._provider.name
         route = snapshot.route(name)
         for target in route.targets if route is not None else ():
-            if target.model.provider.name == here:
-                self._check(name, number)
+            if target.model.provider.name == provider_name:
+                self._check_access(name, line_number)
                 return target.model.name
-        own = f"{here}/{name}"
-        if own in snapshot.models or lists(self._provider.preset, name):
-            self._check(own, number)
+        qualified_name = f"{provider_name}/{name}"
+        if qualified_name in snapshot.models or lists(self._provider.preset, name):
+            self._check_access(qualified_name, line_number)
             return name
-        at = f"line {number} of the file: body.model: `{name[:200]}`"
+        location = f"line {line_number} of the file: body.model: `{name[:200]}`"
         if route is not None:
-            raise invalid(f"{at} has no target at {here}, where the file goes", "file")
+            raise invalid(
+                f"{location} has no target at {provider_name}, where the file goes", "file"
+            )
         raise invalid(
-            f"{at} is no model here; use a route, an alias or `{here}/...` for any model that "
-            f"{here} has",
+            f"{location} is not a model of this gateway; use a route, an alias or "
+            f"`{provider_name}/...` for any model that {provider_name} has",
             "file",
         )
 
-    def _check(self, name: str, number: int) -> None:
+    def _check_access(self, name: str, line_number: int) -> None:
         """Raise GatewayError where the key may not use a model."""
         route, key = find_route(self._call.snapshot, None, name), self._call.key
         if key is not None and not may_use(key, route):
             message = (
-                f"line {number} of the file: body.model: this API key may not use the model "
+                f"line {line_number} of the file: body.model: this API key may not use the model "
                 f"`{name[:200]}`"
             )
             raise GatewayError(Error(kind="not_allowed", message=message, param="file"))

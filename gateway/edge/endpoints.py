@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.edge import forwarding, google_paths
+from gateway.edge import google_paths, passthrough
 
 Action = Literal[
     "generate",
@@ -44,91 +44,113 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
 
 
-_GET = ("GET", "HEAD")
-_POST = ("POST",)
+_GET_METHODS = ("GET", "HEAD")
+_POST_METHODS = ("POST",)
 ENDPOINTS: dict[str, Endpoint] = {
     "chat/completions": Endpoint(
-        name="/v1/chat/completions", action="generate", dialect="openai_chat", methods=_POST
+        name="/v1/chat/completions", action="generate", dialect="openai_chat", methods=_POST_METHODS
     ),
     "messages": Endpoint(
-        name="/v1/messages", action="generate", dialect="anthropic_messages", methods=_POST
+        name="/v1/messages", action="generate", dialect="anthropic_messages", methods=_POST_METHODS
     ),
     "messages/count_tokens": Endpoint(
         name="/v1/messages/count_tokens",
         action="count_tokens",
         dialect="anthropic_messages",
-        methods=_POST,
+        methods=_POST_METHODS,
     ),
     "responses": Endpoint(
-        name="/v1/responses", action="generate", dialect="openai_responses", methods=_POST
+        name="/v1/responses", action="generate", dialect="openai_responses", methods=_POST_METHODS
     ),
     "responses/input_tokens": Endpoint(
         name="/v1/responses/input_tokens",
         action="count_tokens",
         dialect="openai_responses",
-        methods=_POST,
+        methods=_POST_METHODS,
     ),
     "responses/compact": Endpoint(
         name="/v1/responses/compact",
         action="generate",
         dialect="openai_responses",
-        methods=_POST,
+        methods=_POST_METHODS,
     ),
-    "models": Endpoint(name="/v1/models", action="models", dialect="openai_chat", methods=_GET),
+    "models": Endpoint(
+        name="/v1/models", action="models", dialect="openai_chat", methods=_GET_METHODS
+    ),
     # Claude Code asks this before its first turn and sends its telemetry there.
     "api/hello": Endpoint(
-        name="/api/hello", action="hello", dialect="anthropic_messages", methods=_GET
+        name="/api/hello", action="hello", dialect="anthropic_messages", methods=_GET_METHODS
     ),
     "api/event_logging/batch": Endpoint(
         name="/api/event_logging/batch",
         action="sink",
         dialect="anthropic_messages",
-        methods=_POST,
+        methods=_POST_METHODS,
     ),
     "completions": Endpoint(
-        name="/v1/completions", action="generate", dialect="openai_completions", methods=_POST
+        name="/v1/completions",
+        action="generate",
+        dialect="openai_completions",
+        methods=_POST_METHODS,
     ),
     "embeddings": Endpoint(
-        name="/v1/embeddings", action="embed", dialect="openai_embeddings", methods=_POST
+        name="/v1/embeddings", action="embed", dialect="openai_embeddings", methods=_POST_METHODS
     ),
-    "api/chat": Endpoint(name="/api/chat", action="generate", dialect="ollama", methods=_POST),
+    "api/chat": Endpoint(
+        name="/api/chat", action="generate", dialect="ollama", methods=_POST_METHODS
+    ),
     "api/generate": Endpoint(
-        name="/api/generate", action="generate", dialect="ollama", methods=_POST
+        name="/api/generate", action="generate", dialect="ollama", methods=_POST_METHODS
     ),
-    "api/embed": Endpoint(name="/api/embed", action="embed", dialect="ollama", methods=_POST),
+    "api/embed": Endpoint(
+        name="/api/embed", action="embed", dialect="ollama", methods=_POST_METHODS
+    ),
     # The older form of it: one prompt, one vector.
     "api/embeddings": Endpoint(
-        name="/api/embeddings", action="embed", dialect="ollama", methods=_POST
+        name="/api/embeddings", action="embed", dialect="ollama", methods=_POST_METHODS
     ),
     **{
         f"api/{what}": Endpoint(
             name=f"/api/{what}", action="facts", dialect="ollama", methods=methods, arg=what
         )
-        for what, methods in (("tags", _GET), ("ps", _GET), ("version", _GET), ("show", _POST))
+        for what, methods in (
+            ("tags", _GET_METHODS),
+            ("ps", _GET_METHODS),
+            ("version", _GET_METHODS),
+            ("show", _POST_METHODS),
+        )
     },
     # The bare base URL: answered so that a connection test by a client succeeds.
-    "": Endpoint(name="/v1", action="hello", dialect="openai_chat", methods=_GET),
+    "": Endpoint(name="/v1", action="hello", dialect="openai_chat", methods=_GET_METHODS),
 }
 # Google's clients alone put their key there.
-_GOOGLE_KEY = "x-goog-api-key"
-_MODEL = Endpoint(name="/v1/models/{id}", action="model", dialect="openai_chat", methods=_GET)
+_GOOGLE_KEY_HEADER = "x-goog-api-key"
+_MODEL_ENDPOINT = Endpoint(
+    name="/v1/models/{id}", action="model", dialect="openai_chat", methods=_GET_METHODS
+)
 # Which of the operations it is, the method and the headers say too.
-_FORWARD = Endpoint(name="forward", action="forward", dialect="openai_chat", methods=())
-_RESPONSE = re.compile(r"responses/([^/]+)(?:/(cancel|input_items))?")
+_PASSTHROUGH_ENDPOINT = Endpoint(
+    name="forward", action="forward", dialect="openai_chat", methods=()
+)
+_RESPONSE_PATH = re.compile(r"responses/([^/]+)(?:/(cancel|input_items))?")
 # What may be asked of one response, by the end of its path.
-_RESPONSES: dict[str | None, Endpoint] = {
+_RESPONSE_ENDPOINTS: dict[str | None, Endpoint] = {
     what: Endpoint(
         name="/v1/responses/{id}" + (f"/{what}" if what else ""),
         action="response",
         dialect="openai_responses",
         methods=methods,
     )
-    for what, methods in ((None, ("GET", "DELETE")), ("cancel", _POST), ("input_items", ("GET",)))
+    for what, methods in (
+        (None, ("GET", "DELETE")),
+        ("cancel", _POST_METHODS),
+        ("input_items", ("GET",)),
+    )
 }
 _PREFIX = re.compile(r"^/(?:(?:anthropic|ollama)(?:/|$))?(?:v1(?:/|$))?")
 
 # What is the edge's and not Django's. Everything else is the console's.
-_EDGE = re.compile(
+_EDGE_PATH = re.compile(
     # LiteLLM's list of models has a prefix of the edge's, but is the management API's.
     r"(?!/v1/model/info/?\Z)/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha|v2)(?:/.*)?"
     r"|(?:chat/completions|completions|embeddings|messages|messages/count_tokens|models|models/.+)/?"
@@ -145,43 +167,45 @@ _EDGE = re.compile(
 
 
 @lru_cache(maxsize=1024)
-def is_edge(path: str) -> bool:
+def is_edge_path(path: str) -> bool:
     """Whether a path is the edge's to answer."""
-    return _EDGE.fullmatch(path) is not None
+    return _EDGE_PATH.fullmatch(path) is not None
 
 
 @lru_cache(maxsize=1024)
-def find(path: str) -> Endpoint | None:
+def find_endpoint(path: str) -> Endpoint | None:
     """The endpoint at a path, or None."""
-    google = google_paths.parse(path)
-    if google is not None:
-        return _google(google)
-    rest = _PREFIX.sub("", path, count=1).lstrip("/").rstrip("/")
-    endpoint = ENDPOINTS.get(rest)
+    google_path = google_paths.parse(path)
+    if google_path is not None:
+        return _google_endpoint(google_path)
+    relative_path = _PREFIX.sub("", path, count=1).lstrip("/").rstrip("/")
+    endpoint = ENDPOINTS.get(relative_path)
     if endpoint is not None:
         return endpoint
-    if rest.startswith("models/"):
-        return msgspec.structs.replace(_MODEL, arg=rest.removeprefix("models/"))
-    if match := _RESPONSE.fullmatch(rest):
-        return msgspec.structs.replace(_RESPONSES[match[2]], arg=match[1])
-    if forwarding.found(path):
-        return _FORWARD
+    if relative_path.startswith("models/"):
+        return msgspec.structs.replace(_MODEL_ENDPOINT, arg=relative_path.removeprefix("models/"))
+    if match := _RESPONSE_PATH.fullmatch(relative_path):
+        return msgspec.structs.replace(_RESPONSE_ENDPOINTS[match[2]], arg=match[1])
+    if passthrough.has_operation(path):
+        return _PASSTHROUGH_ENDPOINT
     return None
 
 
-def _google(found: google_paths.GooglePath) -> Endpoint:
+def _google_endpoint(google_path: google_paths.GooglePath) -> Endpoint:
     """The endpoint of one of Google's paths."""
-    if not found.action:
-        name = "/v1beta/models/{id}" if found.model else "/v1beta/models"
-        action: Action = "model" if found.model else "models"
-        return Endpoint(name=name, action=action, dialect="gemini", methods=_GET, arg=found.model)
+    if not google_path.action:
+        name = "/v1beta/models/{id}" if google_path.model else "/v1beta/models"
+        action: Action = "model" if google_path.model else "models"
+        return Endpoint(
+            name=name, action=action, dialect="gemini", methods=_GET_METHODS, arg=google_path.model
+        )
     return Endpoint(
-        name=f"/v1beta/models/{{id}}:{found.verb}",
-        action=found.action,
+        name=f"/v1beta/models/{{id}}:{google_path.verb}",
+        action=google_path.action,
         dialect="gemini",
-        methods=_POST,
-        model=found.model,
-        stream=found.stream,
+        methods=_POST_METHODS,
+        model=google_path.model,
+        stream=google_path.stream,
     )
 
 
@@ -191,7 +215,7 @@ def dialect_of(path: str, headers: dict[str, str]) -> str:
         return "anthropic_messages"
     if path.startswith("/ollama"):
         return "ollama"
-    endpoint = find(path)
-    if path.startswith(("/v1beta", "/v1alpha")) or _GOOGLE_KEY in headers:
+    endpoint = find_endpoint(path)
+    if path.startswith(("/v1beta", "/v1alpha")) or _GOOGLE_KEY_HEADER in headers:
         return "gemini"
     return endpoint.dialect if endpoint is not None else "openai_chat"

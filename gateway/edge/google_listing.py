@@ -6,29 +6,31 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.edge.admit import may_use
-from gateway.edge.listing import visible
+from gateway.edge.auth import may_use
+from gateway.edge.listing import visible_names
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
 _METHODS = ("generateContent", "countTokens", "embedContent")
-_PAGE, _MOST = 50, 1000
+_DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE = 50, 1000
 
 
-def google_page(snapshot: Snapshot, key: ApiKey | None, query: str) -> dict[str, Any]:
+def google_models_page(snapshot: Snapshot, key: ApiKey | None, query: str) -> dict[str, Any]:
     """One page of what the key may use; `nextPageToken` is the place to go on from."""
-    asked = {name: values[0] for name, values in parse_qs(query).items()}
-    size = _whole(asked, "pageSize", _PAGE) or _PAGE
-    start = _whole(asked, "pageToken", 0)
-    names = visible(snapshot, key)
-    end = start + min(size, _MOST)
-    page: dict[str, Any] = {"models": [_row(n, snapshot.route(n)) for n in names[start:end]]}
+    params = {name: values[0] for name, values in parse_qs(query).items()}
+    size = _int_param(params, "pageSize", _DEFAULT_PAGE_SIZE) or _DEFAULT_PAGE_SIZE
+    start = _int_param(params, "pageToken", 0)
+    names = visible_names(snapshot, key)
+    end = start + min(size, _MAX_PAGE_SIZE)
+    page: dict[str, Any] = {
+        "models": [_google_entry(n, snapshot.route(n)) for n in names[start:end]]
+    }
     if end < len(names):
         page["nextPageToken"] = str(end)
     return page
 
 
-def _whole(asked: dict[str, str], name: str, default: int) -> int:
-    text = asked.get(name, "")
+def _int_param(params: dict[str, str], name: str, default: int) -> int:
+    text = params.get(name, "")
     if not text:
         return default
     if not text.isdecimal() or len(text) > 9:
@@ -36,16 +38,16 @@ def _whole(asked: dict[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def google_model(snapshot: Snapshot, key: ApiKey | None, name: str) -> dict[str, Any]:
+def google_model_entry(snapshot: Snapshot, key: ApiKey | None, name: str) -> dict[str, Any]:
     """One entry of the list. Raises GatewayError (404)."""
     route = snapshot.route(name)
     if route is None or (key is not None and not may_use(key, route)):
         message = f"the model `{name[:200]}` does not exist; GET /v1beta/models lists those that do"
         raise GatewayError(Error(kind="not_found", message=message, param="model"))
-    return _row(name, route)
+    return _google_entry(name, route)
 
 
-def _row(name: str, route: Route | None) -> dict[str, Any]:
+def _google_entry(name: str, route: Route | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": f"models/{name}",
         "version": "1",

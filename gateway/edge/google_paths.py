@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 Action = Literal["generate", "count_tokens", "embed"]
-_FORM = re.compile(
+_PATH = re.compile(
     r"^(?:/v1(?=/v1))?(?P<version>/v1(?:beta1?|alpha)?)?/"
     r"(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/google/)?"
     r"(?P<collection>models|tunedModels)(?:/(?P<rest>.+?))?/?$",
@@ -41,11 +41,11 @@ def parse(path: str) -> GooglePath | None:
 
     `/v1/models` has three readers; without an action it is left to the common table.
     """
-    match = _FORM.match(path)
+    match = _PATH.match(path)
     if match is None:
         return None
-    rest = match["rest"] or ""
-    model, _, verb = rest.rpartition(":")
+    resource = match["rest"] or ""
+    model, _, verb = resource.rpartition(":")
     if model and verb in _ACTIONS:
         if match["collection"] == "tunedModels":
             model = f"tunedModels/{model}"
@@ -53,4 +53,4 @@ def parse(path: str) -> GooglePath | None:
         return GooglePath(verb=verb, action=_ACTIONS[verb], model=model, stream=stream)
     if (match["version"] or "/v1") == "/v1" or match["collection"] != "models":
         return None
-    return GooglePath(model=rest)
+    return GooglePath(model=resource)

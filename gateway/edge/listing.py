@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.edge.admit import may_use
+from gateway.edge.auth import may_use
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
 # Routes have no birthday worth telling; both dialects demand one.
@@ -18,37 +18,37 @@ def models_page(
     snapshot: Snapshot, key: ApiKey | None, query: str, *, anthropic: bool
 ) -> dict[str, Any]:
     """What the key may use: OpenAI's list, or Anthropic's page of it."""
-    names = visible(snapshot, key)
+    names = visible_names(snapshot, key)
     if not anthropic:
-        data = [_openai(name, snapshot.route(name)) for name in names]
+        data = [_openai_entry(name, snapshot.route(name)) for name in names]
         return {"object": "list", "data": data}
     return _anthropic_page(snapshot, names, query)
 
 
 def _anthropic_page(snapshot: Snapshot, names: list[str], query: str) -> dict[str, Any]:
-    asked = {name: values[0] for name, values in parse_qs(query).items()}
-    limit = min(max(_number(asked.get("limit"), 20), 1), 1000)
-    more_before = False
-    if asked.get("after_id") in names:
-        names = names[names.index(asked["after_id"]) + 1 :]
-    elif asked.get("before_id") in names:
-        names = names[: names.index(asked["before_id"])]
-        more_before = len(names) > limit
+    params = {name: values[0] for name, values in parse_qs(query).items()}
+    limit = min(max(_int_or_default(params.get("limit"), 20), 1), 1000)
+    has_earlier = False
+    if params.get("after_id") in names:
+        names = names[names.index(params["after_id"]) + 1 :]
+    elif params.get("before_id") in names:
+        names = names[: names.index(params["before_id"])]
+        has_earlier = len(names) > limit
         names = names[-limit:]
     page = names[:limit]
     return {
-        "data": [_anthropic(name, snapshot.route(name)) for name in page],
-        "has_more": more_before or len(names) > limit,
+        "data": [_anthropic_entry(name, snapshot.route(name)) for name in page],
+        "has_more": has_earlier or len(names) > limit,
         "first_id": page[0] if page else None,
         "last_id": page[-1] if page else None,
     }
 
 
-def _number(text: str | None, default: int) -> int:
+def _int_or_default(text: str | None, default: int) -> int:
     return int(text) if text is not None and text.isdigit() else default
 
 
-def one_model(
+def model_entry(
     snapshot: Snapshot, key: ApiKey | None, name: str, *, anthropic: bool
 ) -> dict[str, Any]:
     """One entry of the list. Raises GatewayError (404)."""
@@ -56,31 +56,31 @@ def one_model(
     if route is None or (key is not None and not may_use(key, route)):
         message = f"the model `{name[:200]}` does not exist; GET /v1/models lists those that do"
         raise GatewayError(Error(kind="not_found", message=message, param="model"))
-    return _anthropic(name, route) if anthropic else _openai(name, route)
+    return _anthropic_entry(name, route) if anthropic else _openai_entry(name, route)
 
 
-def visible(snapshot: Snapshot, key: ApiKey | None) -> list[str]:
+def visible_names(snapshot: Snapshot, key: ApiKey | None) -> list[str]:
     """Route names and exact aliases, those that are hidden or not allowed left out."""
-    names = [name for name, route in snapshot.routes.items() if _shown(route, key)]
+    names = [name for name, route in snapshot.routes.items() if _is_visible(route, key)]
     names += [
         alias
         for alias, target in snapshot.aliases.items()
-        if (route := snapshot.routes.get(target)) is not None and _shown(route, key)
+        if (route := snapshot.routes.get(target)) is not None and _is_visible(route, key)
     ]
     return sorted(set(names))
 
 
-def _shown(route: Route, key: ApiKey | None) -> bool:
+def _is_visible(route: Route, key: ApiKey | None) -> bool:
     return not route.hidden and (key is None or may_use(key, route))
 
 
-def _openai(name: str, route: Route | None) -> dict[str, Any]:
-    owner = route.targets[0].model.provider.name if route and route.targets else "dragoman"
-    return {"id": name, "object": "model", "created": _CREATED, "owned_by": owner}
+def _openai_entry(name: str, route: Route | None) -> dict[str, Any]:
+    provider_name = route.targets[0].model.provider.name if route and route.targets else "dragoman"
+    return {"id": name, "object": "model", "created": _CREATED, "owned_by": provider_name}
 
 
-def _anthropic(name: str, route: Route | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _anthropic_entry(name: str, route: Route | None) -> dict[str, Any]:
+    entry: dict[str, Any] = {
         "type": "model",
         "id": name,
         "display_name": name,
@@ -88,6 +88,6 @@ def _anthropic(name: str, route: Route | None) -> dict[str, Any]:
     }
     if route is not None and route.targets:
         traits = route.targets[0].model.traits
-        row["max_input_tokens"] = traits.context_window
-        row["max_tokens"] = traits.max_output
-    return row
+        entry["max_input_tokens"] = traits.context_window
+        entry["max_tokens"] = traits.max_output
+    return entry

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import GatewayError, invalid
-from gateway.edge.admit import find_route
-from gateway.edge.listing import visible
+from gateway.edge.auth import find_route
+from gateway.edge.listing import visible_names
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
 # The release whose API is served; clients compare it with the least that they need.
@@ -24,14 +24,14 @@ def version() -> dict[str, Any]:
     return {"version": API_VERSION}
 
 
-def running() -> dict[str, Any]:
+def running_models() -> dict[str, Any]:
     """The answer of /api/ps: no model is in this machine's memory."""
     return {"models": []}
 
 
 def tags(snapshot: Snapshot, key: ApiKey | None) -> dict[str, Any]:
     """The answer of /api/tags: what the key may use."""
-    names = visible(snapshot, key)
+    names = visible_names(snapshot, key)
     return {"models": [_tag(name, snapshot.route(name)) for name in names]}
 
 
@@ -47,12 +47,14 @@ def _tag(name: str, route: Route | None) -> dict[str, Any]:
 
 
 def _details(route: Route | None) -> dict[str, Any]:
-    owner = route.targets[0].model.provider.name if route and route.targets else _ARCHITECTURE
+    provider_name = (
+        route.targets[0].model.provider.name if route and route.targets else _ARCHITECTURE
+    )
     return {
         "parent_model": "",
         "format": "",
-        "family": owner,
-        "families": [owner],
+        "family": provider_name,
+        "families": [provider_name],
         "parameter_size": "",
         "quantization_level": "",
     }
@@ -60,28 +62,28 @@ def _details(route: Route | None) -> dict[str, Any]:
 
 def show(snapshot: Snapshot, key: ApiKey | None, body: bytes) -> dict[str, Any]:
     """The answer of /api/show: what a model can do. Raises GatewayError (400, 403, 404)."""
-    route = find_route(snapshot, key, _asked(body))
+    route = find_route(snapshot, key, _requested_model(body))
     info: dict[str, Any] = {"general.architecture": _ARCHITECTURE, "general.basename": route.name}
-    able = ["completion"]
+    capabilities = ["completion"]
     if route.targets:
         traits = route.targets[0].model.traits
         if traits.context_window is not None:
             info[f"{_ARCHITECTURE}.context_length"] = traits.context_window
-        able += ["tools"] if traits.tools else []
-        able += ["vision"] if traits.images else []
-        able += ["thinking"] if traits.reasoning else []
+        capabilities += ["tools"] if traits.tools else []
+        capabilities += ["vision"] if traits.images else []
+        capabilities += ["thinking"] if traits.reasoning else []
     return {
         "modelfile": "",
         "parameters": "",
         "template": "",
         "details": _details(route),
         "model_info": info,
-        "capabilities": able,
+        "capabilities": capabilities,
         "modified_at": _MODIFIED_AT,
     }
 
 
-def _asked(body: bytes) -> str:
+def _requested_model(body: bytes) -> str:
     try:
         fields = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -93,16 +95,18 @@ def _asked(body: bytes) -> str:
     return name
 
 
-def answer(what: str, snapshot: Snapshot, key: ApiKey | None, body: bytes) -> dict[str, Any]:
+def answer_metadata(
+    operation: str, snapshot: Snapshot, key: ApiKey | None, body: bytes
+) -> dict[str, Any]:
     """The answer of one of these paths. Raises GatewayError."""
-    match what:
+    match operation:
         case "tags":
             return tags(snapshot, key)
         case "show":
             return show(snapshot, key, body)
         case "ps":
-            return running()
+            return running_models()
         case "version":
             return version()
         case _:
-            raise GatewayError(invalid(f"nothing is known of {what}").error)
+            raise GatewayError(invalid(f"nothing is known of {operation}").error)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import msgspec
 
+from gateway.canon.errors import GatewayError
 from gateway.edge import keys
-from gateway.edge.admit import is_admin
-from gateway.relay.call import Client
+from gateway.edge.auth import is_admin
+from gateway.edge.site import check_site
+from gateway.relay.exchange.call import Client
+from gateway.relay.run.readiness import find_problems
 from gateway.relay.runtime import Runtime
-from gateway.routing.health import State, half_open, usable
+from gateway.routing.circuit_breaker import CircuitState, allows_call, half_open
 
 _LOOPBACK = ("127.", "::1")
 
 
-async def answer(runtime: Runtime, scope: dict[str, Any], client: Client) -> None:
+async def answer_operations(runtime: Runtime, scope: dict[str, Any], client: Client) -> None:
     """Answer a request below /health or at /metrics."""
     path = scope["path"].rstrip("/")
     if path == "/metrics":
@@ -34,16 +38,14 @@ def _health(runtime: Runtime, path: str) -> tuple[int, Any]:
         case "/health/liveliness" | "/health/liveness":
             return 200, "I'm alive!"  # LiteLLM's paths, and its answer
         case "/health/ready":
-            reasons = ["draining"] if runtime.draining else []
-            status = 503 if reasons else 200
-            return status, {"status": "unready" if reasons else "ready", "reasons": reasons}
+            return _ready(runtime)
         case "/health/readiness":
             # LiteLLM's path and answer. Without its database the gateway goes on answering.
-            if runtime.draining:
+            if runtime.draining or runtime.drain_announced:
                 return 503, {"status": "shutting_down"}
             return 200, {
                 "status": "healthy",
-                "db": "disconnected" if runtime.database_away else "connected",
+                "db": "disconnected" if runtime.registry.unavailable else "connected",
             }
         case "/health":
             return 200, _summary(runtime)
@@ -51,15 +53,33 @@ def _health(runtime: Runtime, path: str) -> tuple[int, Any]:
             return 404, {"error": f"there is nothing at {path[:200]}"}
 
 
+def _ready(runtime: Runtime) -> tuple[int, Any]:
+    open_problems = find_problems(runtime)
+    reasons = [problem.code for problem in open_problems]
+    if any(problem.blocking for problem in open_problems):
+        return 503, {"status": "unready", "reasons": reasons}
+    return 200, {"status": "degraded" if open_problems else "ready", "reasons": reasons}
+
+
 def _summary(runtime: Runtime) -> dict[str, Any]:
     snapshot, counters = runtime.snapshot, runtime.journal.counters
+    problem_codes = [problem.code for problem in find_problems(runtime)]
     return {
-        "status": "draining" if runtime.draining else "ok",
+        "status": "draining"
+        if runtime.draining or runtime.drain_announced
+        else "degraded"
+        if problem_codes
+        else "ok",
+        "reasons": problem_codes,
         "version": runtime.config.version,
         "registry": snapshot.version,
         "routes": len(snapshot.routes),
         "left_out": len(snapshot.warnings),
-        "journal": {"waiting": runtime.journal.depth, **msgspec.structs.asdict(counters)},
+        # Its error may name hosts and paths: those are for the log and the console.
+        "journal": {
+            **msgspec.structs.asdict(msgspec.structs.replace(runtime.journal.status, error="")),
+            **msgspec.structs.asdict(counters),
+        },
     }
 
 
@@ -72,17 +92,24 @@ async def _metrics(runtime: Runtime, scope: dict[str, Any], client: Client) -> N
                 401, [(b"content-type", b"text/plain")], b"admin credential needed\n"
             )
             return
+    else:
+        try:
+            check_site(runtime.config, scope["headers"])
+        except GatewayError as failure:
+            headers = [(b"content-type", b"text/plain; charset=utf-8")]
+            await client.reply(403, headers, f"{failure.error.message}\n".encode())
+            return
     now = time.monotonic()
-    cooling = {label: _position(state, now) for label, state in runtime.health.items()}
-    text = runtime.metrics.exposition(
-        runtime.journal.counters, runtime.journal.depth, runtime.snapshot.version, cooling
-    )
-    kind = b"text/plain; version=0.0.4; charset=utf-8"
-    await client.reply(200, [(b"content-type", kind)], text)
+    runtime.breaker.refresh()
+    targets = {label: _state_code(state, now) for label, state in runtime.health.items()}
+    node, process = await runtime.node_values(targets), runtime.process_values()
+    text = await asyncio.to_thread(runtime.metrics.exposition, node, process)
+    content_type = b"text/plain; version=0.0.4; charset=utf-8"
+    await client.reply(200, [(b"content-type", content_type)], text)
 
 
-def _position(state: State, now: float) -> int:
+def _state_code(state: CircuitState, now: float) -> int:
     """As dragoman_deployment_state has it."""
     if half_open(state, now):
         return 1
-    return 0 if usable(state, now) else 2
+    return 0 if allows_call(state, now) else 2

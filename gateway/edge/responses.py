@@ -23,60 +23,60 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
-from gateway.dialects.openai_responses.kept import (
-    MOST_ITEMS,
-    broken,
-    given_items,
-    named_items,
+from gateway.dialects.openai_responses.stored_responses import (
+    MAX_PAGE_ITEMS,
+    failed_response,
+    input_items,
+    items_with_ids,
     page,
     read_event,
     with_fields,
 )
-from gateway.edge.admit import admit
+from gateway.edge.auth import authenticate
 from gateway.edge.endpoints import Endpoint
-from gateway.relay import background
-from gateway.relay.background import Job
-from gateway.relay.call import Call, Client, Header
-from gateway.relay.disown import disown
-from gateway.relay.keeping import lost, owner_of
-from gateway.relay.kept import Kept
-from gateway.relay.reply import PING_S, stream_headers
-from gateway.relay.responses import SILENT_S
+from gateway.relay.exchange.call import Call, Client, Header
+from gateway.relay.exchange.deadlines import Deadlines, Receive
+from gateway.relay.exchange.stored_response import StoredResponse
+from gateway.relay.run import background
+from gateway.relay.run.background import BackgroundJob
+from gateway.relay.run.delete_upstream import delete_upstream
+from gateway.relay.run.fan_out import run_with_fan_out
+from gateway.relay.run.store_policy import owner_of, recover_missing_state
+from gateway.relay.run.stream import PING_S, id_headers, stream_headers
 from gateway.relay.runtime import Runtime
-from gateway.relay.several import run_each
-from gateway.relay.watch import Receive, Watch
+from gateway.relay.state.responses import HEARTBEAT_TIMEOUT_S
 
 Scope = dict[str, Any]
 _JSON: Header = (b"content-type", b"application/json")
 _DIALECT = DIALECTS["openai_responses"]
-_GONE = Error(kind="upstream_error", message="the gateway ended while the response ran")
+_INTERRUPTED = Error(kind="upstream_error", message="the gateway ended while the response ran")
 # How long a request to cancel waits for the response to be over.
-_CANCEL_S = 5.0
+_CANCEL_WAIT_S = 5.0
 _POLL_S = 0.5
-_SWITCH = {"true": True, "1": True, "false": False, "0": False, "": False}
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
 async def detach(runtime: Runtime, call: Call, client: Client) -> None:
-    """Begin a response in the background, and tell the client of it. Raises GatewayError."""
-    job = await background.of(runtime).start(call, run)
-    headers = [(b"x-request-id", call.id.encode())]
+    """Start a background response, and reply with its first state. Raises GatewayError."""
+    job = await background.background_responses(runtime).start(call, run)
+    headers = id_headers(call)
     if not call.stream:
-        await client.reply(200, [_JSON, *headers], job.kept.response)
+        await client.reply(200, [_JSON, *headers], job.response.response)
         return
     await _send_events(client, stream_headers(call) + headers, job.follow())
 
 
-async def run(runtime: Runtime, call: Call, client: Client, watch: Watch) -> None:
-    """As `several.run_each`, for requests too that go on from what a provider has forgotten."""
+async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines) -> None:
+    """Run the call; once more with stored state if the provider has lost the previous response."""
     try:
-        await run_each(runtime, call, client, watch)
+        await run_with_fan_out(runtime, call, client, deadlines)
     except GatewayError as failure:
-        if client.started or not lost(call, failure):
+        if client.started or not recover_missing_state(call, failure):
             raise
-        await run_each(runtime, call, client, watch)
+        await run_with_fan_out(runtime, call, client, deadlines)
 
 
-async def answer(
+async def answer_response(
     runtime: Runtime,
     endpoint: Endpoint,
     client: Client,
@@ -85,74 +85,78 @@ async def answer(
     request_id: str,
 ) -> None:
     """Answer one request for a response by its id."""
-    named = (b"x-request-id", request_id.encode())
+    request_id_header = (b"x-request-id", request_id.encode())
     try:
-        asked = _Asked(runtime, endpoint, scope)
-        content = await asked.content()
+        request = _ResponseRequest(runtime, endpoint, scope)
+        content = await request.content()
         if isinstance(content, bytes):
-            await client.reply(200, [_JSON, named], content)
+            await client.reply(200, [_JSON, request_id_header], content)
             return
     except GatewayError as failure:
         reply = _DIALECT.client.render_error(failure.error, request_id)
         if failure.error.kind == "not_found":
             reply.body["error"]["code"] = None  # no model is what is missing
-        await client.reply(reply.status, [_JSON, named], msgspec.json.encode(reply.body))
+        await client.reply(
+            reply.status, [_JSON, request_id_header], msgspec.json.encode(reply.body)
+        )
         return
-    await _until_gone(receive, _send_events(client, [*_EVENTS, named], content))
+    await _send_until_disconnect(
+        receive, _send_events(client, [*_EVENT_STREAM_HEADERS, request_id_header], content)
+    )
 
 
-_EVENTS: list[Header] = [
+_EVENT_STREAM_HEADERS: list[Header] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
 
 
-async def _until_gone(receive: Receive, sending: Any) -> None:
-    """Send until the end, or until the client is gone."""
-    task = asyncio.ensure_future(sending)
+async def _send_until_disconnect(receive: Receive, coroutine: Any) -> None:
+    """Send until the end or until the client disconnects."""
+    sender = asyncio.ensure_future(coroutine)
 
     async def listen() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    listening = asyncio.ensure_future(listen())
+    listener = asyncio.ensure_future(listen())
     try:
-        await asyncio.wait({task, listening}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({sender, listener}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for each in (task, listening):
-            each.cancel()
-        await asyncio.gather(task, listening, return_exceptions=True)
+        for pending_task in (sender, listener):
+            pending_task.cancel()
+        await asyncio.gather(sender, listener, return_exceptions=True)
 
 
 async def _send_events(client: Client, headers: list[Header], events: AsyncIterator[bytes]) -> None:
     await client.head(200, headers)
-    async with contextlib.aclosing(_with_pings(events)) as pieces:
-        async for piece in pieces:
-            await client.write(piece)
+    async with contextlib.aclosing(_with_pings(events)) as chunks:
+        async for chunk in chunks:
+            await client.write(chunk)
     await client.end()
 
 
 async def _with_pings(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The events as bytes of a stream, with a comment wherever they are silent for long."""
-    waiting = asyncio.ensure_future(anext(events, None))
+    """The events as SSE bytes, with a keep-alive comment after each pause of PING_S."""
+    next_event = asyncio.ensure_future(anext(events, None))
     try:
         while True:
-            done, _ = await asyncio.wait({waiting}, timeout=PING_S)
+            done, _ = await asyncio.wait({next_event}, timeout=PING_S)
             if not done:
                 yield _DIALECT.keepalive
                 continue
-            event = waiting.result()
+            event = next_event.result()
             if event is None:
                 return
             name = read_event(event).type.encode()
             yield b"event: " + name + b"\ndata: " + event + b"\n\n"
-            waiting = asyncio.ensure_future(anext(events, None))
+            next_event = asyncio.ensure_future(anext(events, None))
     finally:
-        waiting.cancel()
+        next_event.cancel()
 
 
-class _Asked:
+class _ResponseRequest:
     """One request for a response by its id."""
 
     def __init__(self, runtime: Runtime, endpoint: Endpoint, scope: Scope) -> None:
@@ -164,7 +168,7 @@ class _Asked:
             raise GatewayError(Error(kind="method_not_allowed", message=message))
         query = scope.get("query_string", b"")
         self.query = parse_qs(query.decode("latin-1"))
-        key = admit(runtime, runtime.snapshot, scope["headers"], query)
+        key = authenticate(runtime, runtime.snapshot, scope["headers"], query)
         self.owner = owner_of(key)
 
     async def content(self) -> bytes | AsyncIterator[bytes]:
@@ -173,126 +177,136 @@ class _Asked:
             case "cancel", _:
                 return await self._cancel()
             case "input_items", _:
-                return await self._items()
+                return await self._input_items()
             case _, "DELETE":
                 return await self._delete()
         return await self._read()
 
-    async def _find(self) -> Kept:
-        kept = await self.runtime.responses.find(self.owner, self.endpoint.arg)
+    async def _find(self) -> StoredResponse:
+        stored_response = await self.runtime.responses.find(self.owner, self.endpoint.arg)
         job = self._job()
         if job is not None:
             # Another process may have been told to end it.
-            if kept is None or kept.status == "cancelled":
+            if stored_response is None or stored_response.status == "cancelled":
                 job.cancel()
             else:
-                kept = job.kept
-        if kept is None:
+                stored_response = job.response
+        if stored_response is None:
             message = f"Response with id {self.endpoint.arg[:100]!r} not found."
             raise GatewayError(Error(kind="not_found", message=message, param="response_id"))
-        return kept
+        return stored_response
 
-    def _job(self) -> Job | None:
-        return background.of(self.runtime).job(self.owner, self.endpoint.arg)
+    def _job(self) -> BackgroundJob | None:
+        return background.background_responses(self.runtime).job(self.owner, self.endpoint.arg)
 
-    def _said(self, kept: Kept) -> Kept:
+    def _require_content(self, stored_response: StoredResponse) -> StoredResponse:
         """The same, if its content is kept. Raises GatewayError."""
-        if kept.response:
-            return kept
-        message = f"The content of {kept.id[:100]!r} is not kept here: bodies are switched off."
+        if stored_response.response:
+            return stored_response
+        message = (
+            f"The content of {stored_response.id[:100]!r} is not stored: logging of bodies is off."
+        )
         raise GatewayError(Error(kind="not_found", message=message, param="response_id"))
 
     async def _read(self) -> bytes | AsyncIterator[bytes]:
-        stream = self._switch("stream")
-        after = self._number("starting_after", -1, least=0, most=10**9)
-        kept = self._said(await self._find())
+        stream = self._bool_param("stream")
+        after = self._int_param("starting_after", -1, min_value=0, max_value=10**9)
+        stored_response = self._require_content(await self._find())
         if not stream:
-            return _shown(kept)
+            return _current_response(stored_response)
         job = self._job()
         if job is not None:
             return job.follow(after)
-        if not kept.running and not kept.events:
+        if not stored_response.running and not stored_response.events:
             message = (
                 "stream: only a response that was made with background and stream can be "
                 "streamed again; leave stream out to read it"
             )
             raise invalid(message, "stream")
-        return self._again(kept, after)
+        return self._replay_events(stored_response, after)
 
-    async def _again(self, kept: Kept, after: int) -> AsyncIterator[bytes]:
+    async def _replay_events(
+        self, stored_response: StoredResponse, after: int
+    ) -> AsyncIterator[bytes]:
         """The events of a response that another process has or had; its end is waited for."""
-        while kept.running and not _silent(kept):
+        while stored_response.running and not _is_stale(stored_response):
             await asyncio.sleep(_POLL_S)
-            kept = await self._find()
-        for event in kept.events:
+            stored_response = await self._find()
+        for event in stored_response.events:
             if (read_event(event).sequence_number or 0) > after:
                 yield event
 
-    async def _items(self) -> bytes:
-        limit = self._number("limit", 20, least=1, most=MOST_ITEMS)
-        order = self._one("order") or "desc"
+    async def _input_items(self) -> bytes:
+        limit = self._int_param("limit", 20, min_value=1, max_value=MAX_PAGE_ITEMS)
+        order = self._query_param("order") or "desc"
         if order not in {"asc", "desc"}:
             raise invalid("order must be asc or desc", "order")
-        kept = self._said(await self._find())
-        items = named_items(given_items(kept.earlier, kept.input), kept.id)
-        shown = page(items, limit=limit, order=order, after=self._one("after"))
-        return msgspec.json.encode(shown)
+        stored_response = self._require_content(await self._find())
+        items = items_with_ids(
+            input_items(stored_response.previous_items, stored_response.input), stored_response.id
+        )
+        item_page = page(items, limit=limit, order=order, after=self._query_param("after"))
+        return msgspec.json.encode(item_page)
 
     async def _cancel(self) -> bytes:
-        kept = self._said(await self._find())
-        told = msgspec.json.decode(kept.response)
-        if told.get("background") is not True:
+        stored_response = self._require_content(await self._find())
+        response = msgspec.json.decode(stored_response.response)
+        if response.get("background") is not True:
             raise invalid("only a response that was made with background can be cancelled")
         job = self._job()
         if job is not None:
             job.cancel()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CANCEL_S):
+                async with asyncio.timeout(_CANCEL_WAIT_S):
                     async for _ in job.follow(10**9):
                         pass
-            return _shown(job.kept)
-        if kept.running and not _silent(kept):
-            await self.runtime.responses.cancel(self.owner, kept.id)
-            kept = await self._find()
-        return _shown(kept)
+            return _current_response(job.response)
+        if stored_response.running and not _is_stale(stored_response):
+            await self.runtime.responses.cancel(self.owner, stored_response.id)
+            stored_response = await self._find()
+        return _current_response(stored_response)
 
     async def _delete(self) -> bytes:
-        kept = await self._find()
+        stored_response = await self._find()
         job = self._job()
         if job is not None:
             job.cancel()
-        if kept.provider:
-            await disown(self.runtime, kept)
-        await self.runtime.responses.forget(kept)
-        return msgspec.json.encode({"id": kept.id, "object": "response", "deleted": True})
+        if stored_response.provider:
+            await delete_upstream(self.runtime, stored_response)
+        await self.runtime.responses.delete(stored_response)
+        return msgspec.json.encode(
+            {"id": stored_response.id, "object": "response", "deleted": True}
+        )
 
-    def _one(self, name: str) -> str:
+    def _query_param(self, name: str) -> str:
         return str(self.query.get(name, [""])[-1])
 
-    def _switch(self, name: str) -> bool:
-        value = _SWITCH.get(self._one(name).lower())
+    def _bool_param(self, name: str) -> bool:
+        value = _BOOLEANS.get(self._query_param(name).lower())
         if value is None:
             raise invalid(f"{name} must be true or false", name)
         return value
 
-    def _number(self, name: str, default: int, *, least: int, most: int) -> int:
-        given = self._one(name)
-        if not given:
+    def _int_param(self, name: str, default: int, *, min_value: int, max_value: int) -> int:
+        text = self._query_param(name)
+        if not text:
             return default
-        if not given.isascii() or not given.isdigit() or not least <= int(given[:20]) <= most:
-            raise invalid(f"{name} must be a whole number from {least} to {most}", name)
-        return int(given)
+        if not text.isascii() or not text.isdigit() or not min_value <= int(text[:20]) <= max_value:
+            raise invalid(f"{name} must be a whole number from {min_value} to {max_value}", name)
+        return int(text)
 
 
-def _silent(kept: Kept) -> bool:
+def _is_stale(stored_response: StoredResponse) -> bool:
     """Whether the process in which it runs has not been heard of for too long."""
-    return kept.running and time.time() - kept.heard_at > SILENT_S
+    return (
+        stored_response.running and time.time() - stored_response.heartbeat_at > HEARTBEAT_TIMEOUT_S
+    )
 
 
-def _shown(kept: Kept) -> bytes:
+def _current_response(stored_response: StoredResponse) -> bytes:
     """The response as it stands."""
-    if _silent(kept):
-        return broken(kept.response, _GONE)
-    if kept.status == "cancelled":
-        return with_fields(kept.response, status="cancelled")
-    return kept.response
+    if _is_stale(stored_response):
+        return failed_response(stored_response.response, _INTERRUPTED)
+    if stored_response.status == "cancelled":
+        return with_fields(stored_response.response, status="cancelled")
+    return stored_response.response

@@ -14,53 +14,55 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import httpx
 import msgspec
 
-from gateway.canon.errors import Error
+from gateway.canon.errors import Error, invalid
 from gateway.providers.auth import headers_for, secrets_of
-from gateway.relay import cache_store
-from gateway.relay.board import Board
-from gateway.relay.breaker import Breaker
-from gateway.relay.cache_heard import News
-from gateway.relay.cache_shelf import Read, Write
-from gateway.relay.cache_store import MEMORY_BYTES
-from gateway.relay.call import Call
-from gateway.relay.entry import Entry
-from gateway.relay.http1 import FixedHeaders
-from gateway.relay.journal import Idle, Journal
-from gateway.relay.kept import Shelf
-from gateway.relay.limiter import Limiter, Spent
-from gateway.relay.load import Load
-from gateway.relay.media import Fetching
-from gateway.relay.metrics import Metrics
-from gateway.relay.reasoning import Find, Keep, Memory
-from gateway.relay.responses import Responses
-from gateway.relay.spool import Spools
-from gateway.relay.tokens import Tokens
-from gateway.relay.upstream import Upstreams
-from gateway.relay.watch import Watches
-from gateway.routing.health import State
-from gateway.routing.readings import Reading
+from gateway.providers.redact import Redactor, forms_of, is_secret_name, scrub
+from gateway.relay.cache import store as cache_store
+from gateway.relay.cache.store import MEMORY_BYTES
+from gateway.relay.event_loop.monitor import LoopMonitor
+from gateway.relay.event_loop.service import RestartingThread
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.deadlines import DeadlineTicker
+from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.exchange.spool import UploadSpools
+from gateway.relay.health.circuit_breaker import Breaker
+from gateway.relay.health.load import TargetLoad
+from gateway.relay.journal.journal import DISK_BYTES, RESERVE_BYTES, Journal
+from gateway.relay.journal.metrics import Metrics, NodeValues, ProcessValues
+from gateway.relay.limits.limiter import Limiter, budget_rules, remaining_budgets
+from gateway.relay.limits.shared_counters import SharedCounters
+from gateway.relay.registry import Registry
+from gateway.relay.state.reasoning import ReasoningStore
+from gateway.relay.state.responses import ResponseStore
+from gateway.relay.translate.media import MediaFetching
+from gateway.relay.upstream.access_tokens import AccessTokens
+from gateway.relay.upstream.client import Upstreams
+from gateway.relay.upstream.http1 import FixedHeaders
+from gateway.relay.wiring import Wiring as Wiring
+from gateway.routing.circuit_breaker import CircuitState
+from gateway.routing.latency import LatencyStats
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target
 
 if TYPE_CHECKING:
-    from gateway.relay.ledger import Ledger
-    from gateway.relay.shared_limiter import SharedLimiter
+    from gateway.relay.journal.batch_costs import BatchLedger
+    from gateway.relay.limits.redis_limiter import RedisLimiter
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.4
 # What has grown old in the log is deleted soon after the start, then every hour.
 FIRST_UPKEEP_S = 60.0
-# How often the database is asked what budgets have been spent, where there are any.
-LEARN_S = 5.0
 UPKEEP_S = 3600.0
 # How long the loop waits for a thread that computes, in seconds.
 SWITCH_S = 0.0001
 USER_AGENT = b"dragoman"
+# How long a thread waits for what it has the loop do.
+IN_LOOP_S = 5.0
+T = TypeVar("T")
 # How many uploads of the largest size a process keeps on disk.
 UPLOADS_ON_DISK = 32
 
@@ -69,58 +71,45 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What the composition root reads from the settings.
 
     `pepper` keys the digests of API keys; `admin_digests` are those of the
-    credentials that are also admin credentials.
+    credentials that are also admin credentials. `allowed_hosts` and `trusted_origins`
+    say whose pages are answered where no key is asked for.
     """
 
     data_dir: Path
     pepper: bytes
     admin_digests: tuple[bytes, ...] = ()
     max_body_bytes: int = 32 * 1024 * 1024
+    max_request_items: int = 20_000
     max_upload_bytes: int = 128 * 1024 * 1024
     body_timeout_s: float = 30.0
+    max_requests: int = 10_000
+    allowed_hosts: tuple[str, ...] = ("*",)
+    trusted_origins: tuple[str, ...] = ()
     drain_s: float = 30.0
     log_body_bytes: int = 1024 * 1024
     journal_items: int = 20_000
     journal_bytes: int = 64 * 1024 * 1024
+    journal_disk_bytes: int = DISK_BYTES
+    journal_reserve_bytes: int = RESERVE_BYTES
     redis_url: str = ""
     cache_bytes: int = MEMORY_BYTES
     fetch_media: bool = False
+    model_echo: bool = True
+    trace_headers: bool = True
     version: str = "0"
 
 
-class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """The store as functions; the relay never imports it. Each runs in a thread."""
-
-    load_snapshot: Callable[[], Snapshot]
-    current_version: Callable[[], int]
-    write: Callable[[list[Entry]], None]
-    idle: Idle | None = None
-    close: Callable[[], None] | None = None
-    upkeep: Callable[[], object] | None = None
-    spent: Callable[[Snapshot], Spent] | None = None
-    responses: Shelf | None = None
-    started: Callable[[Runtime], None] | None = None
-    keep: Callable[[str, int, list[str]], None] | None = None
-    kept: Callable[[str, int, list[str]], set[str]] | None = None
-    batches: Ledger | None = None
-    read_answer: Read | None = None
-    write_answers: Write | None = None
-    new_answers: News | None = None
-    find_reasoning: Find | None = None
-    keep_reasoning: Keep | None = None
-
-
-class Helper(Protocol):
+class BackgroundService(Protocol):
     """Something that runs beside the requests."""
 
     async def stop(self) -> None:
         """End it, and wait for its end."""
 
 
-class Lines:
+class RequestTemplates:
     """Ready-made URLs and headers for providers of one snapshot."""
 
-    _MOST = 4096
+    _MAX_CACHED = 4096
 
     def __init__(self) -> None:
         self._urls: dict[tuple[int, str], httpx.URL] = {}
@@ -132,11 +121,11 @@ class Lines:
         key = (id(provider), path)
         url = self._urls.get(key)
         if url is None:
-            url = httpx.URL(provider.base_url + path)
+            url = join_url(provider.base_url, path)
             for name, value in provider.query:
                 if name not in url.params:  # a path may say its own, as some of Azure's do
                     url = url.copy_add_param(name, value)
-            if len(self._urls) >= self._MOST:
+            if len(self._urls) >= self._MAX_CACHED:
                 self._urls.clear()
             self._urls[key] = url
         return url
@@ -151,10 +140,32 @@ class Lines:
         key = (id(provider), *extra.items())
         ready = self._ready.get(key)
         if ready is None:
-            if len(self._ready) >= self._MOST:
+            if len(self._ready) >= self._MAX_CACHED:
                 self._ready.clear()
             ready = self._ready[key] = FixedHeaders([*fixed, *_pairs(extra)])
         return ready
+
+
+def join_url(base_url: str, path: str) -> httpx.URL:
+    """The base URL with `path` after it.
+
+    Raises:
+        GatewayError: a URL parser would read another path (`..`): the segments are counted.
+    """
+    base, url = httpx.URL(base_url), httpx.URL(base_url + path)
+    before = base.raw_path.rstrip(b"/")
+    joined = url.raw_path.partition(b"?")[0]
+    segments = before.count(b"/") + path.partition("?")[0].count("/")
+    if not joined.startswith(before) or joined.count(b"/") != segments or url.host != base.host:
+        raise invalid("the model or id in this request cannot be a part of a URL's path")
+    return url
+
+
+def provider_secrets(provider: Provider) -> tuple[str, ...]:
+    """What a provider is sent as its credential: the key, and secret headers and parameters."""
+    pairs = (*provider.headers, *provider.query)
+    secret_values = (value for name, value in pairs if is_secret_name(name))
+    return (*secrets_of(provider.credential.reveal()), *secret_values)
 
 
 def _pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
@@ -176,115 +187,186 @@ def _fixed_headers(provider: Provider) -> list[tuple[bytes, bytes]]:
 class Runtime:
     """The shared state of a process's relay."""
 
-    def __init__(self, config: Config, wiring: Wiring, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        config: Config,
+        wiring: Wiring,
+        snapshot: Snapshot,
+        *,
+        stored_at: float | None = None,
+    ) -> None:
         self.config = config
         self._wiring = wiring
         self.snapshot = snapshot
-        self.lines = Lines()
+        self.request_templates = RequestTemplates()
         self.upstreams = Upstreams()
-        self.tokens = Tokens()
+        self.tokens = AccessTokens()
         # None where no URL of a client's is ever opened.
-        self.media = Fetching(config.max_body_bytes) if config.fetch_media else None
-        self.reasoning = Memory(
-            find=wiring.find_reasoning, keep=wiring.keep_reasoning, close=wiring.close
+        self.model_echo = config.model_echo
+        self.media = MediaFetching(config.max_body_bytes) if config.fetch_media else None
+        self.reasoning = ReasoningStore(
+            find=wiring.find_reasoning, write=wiring.write_reasoning, close=wiring.close
         )
         self.breaker = _breaker(config)
-        self.health: dict[str, State] = self.breaker.states
-        self.load = Load()
-        self.load.watch(snapshot)
+        self.health: dict[str, CircuitState] = self.breaker.states
+        self.load = TargetLoad()
+        self.load.count_for(snapshot)
         # What runs beside the requests, and is stopped before the journal is closed.
-        self.helpers: list[Helper] = []
-        self.readings: dict[str, Reading] = {}
+        self.services: list[BackgroundService] = []
+        self.latency_stats: dict[str, LatencyStats] = {}
         self.metrics = Metrics(config.version)
-        self.responses = Responses(wiring.responses)
+        self.metrics.use_names(snapshot)
+        sample = self._sample if self.metrics.multi_worker else None
+        self.monitor = LoopMonitor(self.metrics.count_stall, sample)
+        self.responses = ResponseStore(wiring.response_backend)
         self.background: set[asyncio.Task[Any]] = set()
-        self.watches = Watches()
+        self.deadline_ticker = DeadlineTicker()
+        # Soon to drain: unready, but all that comes is answered still.
+        self.drain_announced = False
         self.draining = False
-        # Whether the last look at the registry failed: what is in use may be old.
-        self.database_away = False
-        most = UPLOADS_ON_DISK * config.max_upload_bytes
-        self.spools = Spools(config.data_dir / "uploads", most)
+        max_spool_bytes = UPLOADS_ON_DISK * config.max_upload_bytes
+        self.spools = UploadSpools(config.data_dir / "uploads", max_spool_bytes)
         # (provider, id) of batches whose cost has been counted, as far as this process knows.
         self.settled: set[tuple[str, str]] = set()
-        self._taught = 0.0
-        board = Board(config.data_dir / "limits")
-        self.shared = _shared(board, config.redis_url)
-        self.limiter: Limiter = self.shared or Limiter(board)
-        self.cache = cache_store.made(
+        counters = SharedCounters(config.data_dir / "limits")
+        self.redis_limiter = _redis_limiter(counters, config.redis_url)
+        self.limiter: Limiter = self.redis_limiter or Limiter(counters)
+        self.limiter.on_refused = self.metrics.count_refusal
+        if self.redis_limiter is not None:
+            self.redis_limiter.spend_sync.on_redis_reset = self.sync_spend_soon
+        self.cache = cache_store.create_cache_store(
             config.pepper,
             config.cache_bytes,
-            self.shared,
-            wiring.read_answer,
-            wiring.write_answers,
+            self.redis_limiter,
+            wiring.read_cached,
+            wiring.write_cached,
             wiring.close,
-            wiring.new_answers,
-            config.data_dir / "cache" / "kept-1",
+            wiring.cache_changes_since,
+            config.data_dir / "cache" / "changed-1",
         )
         self.journal = Journal(
             config.data_dir / "journal",
             self._write,
-            idle=wiring.idle,
+            idle=self._index if wiring.idle is not None else None,
             max_items=config.journal_items,
             max_bytes=config.journal_bytes,
+            max_disk_bytes=config.journal_disk_bytes,
+            reserve_bytes=config.journal_reserve_bytes,
         )
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._secrets: tuple[str, ...] = ()
         self._secrets_of: Snapshot | None = None
-        self._poller = threading.Thread(target=self._poll, name="registry", daemon=True)
-        self._poller.start()
+        self._redactors: dict[int, Redactor] = {}
+        processes = config.data_dir / "processes"
+        self.registry = Registry(self, wiring, processes, stored_at)
         if wiring.upkeep is not None:
-            threading.Thread(target=self._keep_up, name="upkeep", daemon=True).start()
+            RestartingThread("upkeep", self._keep_up, self._stop)
 
-    def _write(self, batch: list[Entry]) -> None:
+    def _write(self, batch: list[LogRecord]) -> None:
         """In the journal's thread, which has the time that the loop has not."""
-        self.metrics.flush()
-        self._wiring.write(batch)
+        with self.monitor.activity("log_writer"):
+            self.metrics.flush()
+            self._wiring.write(batch)
 
-    async def admit(self, call: Call, route: Route, target: Target | None) -> Error | None:
+    def _index(self, seconds: float) -> int:
+        """The journal's idle work."""
+        assert self._wiring.idle is not None
+        with self.monitor.activity("search_index"):
+            return self._wiring.idle(seconds)
+
+    def _sample(self) -> None:
+        """Renew the gauges of this process, in the monitor's thread."""
+        self.metrics.sample(self.process_values())
+
+    def process_values(self) -> ProcessValues:
+        """What this worker knows of itself, for its metrics."""
+        counters, status = self.journal.counters, self.journal.status
+        return ProcessValues(
+            max_requests=self.config.max_requests,
+            spool_rows=self.journal.depth,
+            disk_rows=status.on_disk,
+            disk_bytes=status.disk_bytes,
+            unrecorded_rows=status.unrecorded,
+            rows_dropped=counters.rows_dropped,
+            bodies_dropped=counters.bodies_dropped,
+            failed_batches=counters.failed_batches,
+            loop_lag_s=self.monitor.lag_s,
+        )
+
+    async def node_values(self, targets: dict[str, int]) -> NodeValues:
+        """What all workers of this node know, for their metrics; with the targets' states."""
+        rules = await asyncio.to_thread(budget_rules, self.snapshot)
+        return NodeValues(
+            version=self.snapshot.version,
+            targets=targets,
+            database_up=not self.registry.unavailable,
+            redis_up=None if self.redis_limiter is None else self.redis_limiter.is_up,
+            budgets=remaining_budgets(self.limiter.counters, rules, self.limiter.now()),
+        )
+
+    async def reserve(self, call: Call, route: Route, target: Target | None) -> Error | None:
         """Let a call past its limits to a target; why not, if only the provider is full.
 
         Raises GatewayError for a limit of its own. Waits only for Redis, where there is one.
         Without a target it is let past to an answer that has been kept. Raises Answered if
-        Redis had one (`Call.passage`).
+        Redis had one (`Call.cache_lookup`).
         """
-        if self.shared is not None:
-            return await self.shared.admit_shared(call, route, target)
-        return self.limiter.admit(call, route, target)
+        if self.redis_limiter is not None:
+            return await self.redis_limiter.reserve_on_redis(call, route, target)
+        return self.limiter.reserve(call, route, target)
 
     def secrets(self, snapshot: Snapshot) -> tuple[str, ...]:
-        """The provider credentials in use, to be removed from upstreams' words."""
+        """The provider credentials in use in all forms, to be removed from upstreams' words."""
         if self._secrets_of is not snapshot:
-            revealed = (p.credential.reveal() for p in snapshot.providers.values())
-            self._secrets = tuple(part for value in revealed for part in secrets_of(value))
-            self._secrets_of = snapshot
-        return self._secrets
+            credentials = {s for p in snapshot.providers.values() for s in provider_secrets(p)}
+            self._secrets = tuple(form for value in credentials for form in forms_of(value))
+            self._redactors, self._secrets_of = {}, snapshot
+        minted = self.tokens.secrets()
+        return (*self._secrets, *(form for value in minted for form in forms_of(value)))
 
-    async def keep(self, provider: str, owner: int, ids: list[str]) -> None:
+    def redactor(self, snapshot: Snapshot, provider: Provider) -> Redactor:
+        """Blanks out what is sent to a provider as its credential."""
+        if self._secrets_of is not snapshot:
+            self.secrets(snapshot)
+        redactor = self._redactors.get(id(provider))
+        if redactor is None:
+            redactor = self._redactors[id(provider)] = Redactor(provider_secrets(provider))
+        return redactor
+
+    def redacted(self, snapshot: Snapshot, error: Error) -> Error:
+        """The error without a secret in any of its texts: it may repeat an upstream's words."""
+        secrets = self.secrets(snapshot)
+        texts = {name: getattr(error, name) for name in ("message", "param", "code", "upstream_id")}
+        clean = {name: scrub(text, secrets) if text else text for name, text in texts.items()}
+        return error if clean == texts else msgspec.structs.replace(error, **clean)
+
+    async def record_resources(self, provider: str, owner: int, ids: list[str]) -> None:
         """Remember what a provider keeps for a key, by the provider's ids."""
-        if self._wiring.keep is not None and ids:
-            await asyncio.to_thread(self._wiring.keep, provider, owner, ids)
+        if self._wiring.record_resources is not None and ids:
+            await asyncio.to_thread(self._wiring.record_resources, provider, owner, ids)
 
-    async def kept(self, provider: str, owner: int, ids: list[str]) -> set[str]:
+    async def owned_resources(self, provider: str, owner: int, ids: list[str]) -> set[str]:
         """Which of these a provider keeps for a key."""
-        if self._wiring.kept is None or not ids:
+        if self._wiring.owned_resources is None or not ids:
             return set()
-        return await asyncio.to_thread(self._wiring.kept, provider, owner, ids)
+        return await asyncio.to_thread(self._wiring.owned_resources, provider, owner, ids)
 
     @property
-    def ledger(self) -> Ledger | None:
+    def ledger(self) -> BatchLedger | None:
         """Where the cost of batches is counted."""
-        return self._wiring.batches
+        return self._wiring.batch_ledger
 
-    def learn_soon(self) -> None:
+    def sync_spend_soon(self) -> None:
         """Let the budgets look at the database again: something was counted there alone."""
-        self._taught = 0.0
+        self.registry.sync_spend_soon()
 
     def swap(self, snapshot: Snapshot) -> None:
         """Use another registry from the next request on."""
-        self.lines = Lines()
+        self.request_templates = RequestTemplates()
         self.snapshot = snapshot
-        self.load.watch(snapshot)
+        self.metrics.use_names(snapshot)
+        self.load.count_for(snapshot)
 
     def begin_drain(self, deadline_s: float | None = None) -> None:
         """Be unready from now on; end what still runs shortly before the deadline."""
@@ -295,41 +377,36 @@ class Runtime:
         self._loop.call_later(max(0.0, allowed - 0.5), self._end_all)
 
     def _end_all(self) -> None:
-        for watch in list(self.watches):
-            watch.stop("drain")
+        for deadlines in list(self.deadline_ticker):
+            deadlines.stop("drain")
+
+    def run_in_loop(self, work: Callable[[], T]) -> T:
+        """What a function gives that belongs to the loop's thread; for other threads.
+
+        Raises TimeoutError where the loop does not come to it.
+        """
+
+        async def run() -> T:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(IN_LOOP_S)
 
     async def close(self) -> None:
         """Write what is journalled and free the connections."""
         self._stop.set()
-        for helper in self.helpers:
+        self.monitor.stop()
+        await self.registry.stop()
+        for helper in self.services:
             await helper.stop()
         await self.cache.close()
         await asyncio.to_thread(self.journal.close)
         await self.responses.close()
         await asyncio.to_thread(self.reasoning.close)
-        if self.shared is not None:
-            await self.shared.close()
-        self.limiter.board.close()
+        if self.redis_limiter is not None:
+            await self.redis_limiter.close()
+        self.limiter.counters.close()
         await self.breaker.stop()
         await self.upstreams.close()
-
-    def _poll(self) -> None:
-        """Look for a new registry version; a database that is away changes nothing."""
-        while not self._stop.wait(POLL_S):
-            try:
-                if self._wiring.current_version() != self.snapshot.version:
-                    snapshot = self._wiring.load_snapshot()
-                    self._teach(snapshot, at_once=True)
-                    self._loop.call_soon_threadsafe(self.swap, snapshot)
-                self._teach(self.snapshot)
-                self._loop.call_soon_threadsafe(self.limiter.board.sweep)
-                self.database_away = False
-            except Exception:
-                if not self.database_away:
-                    log.exception("the registry could not be read; the last one stays in use")
-                self.database_away = True
-        if self._wiring.close is not None:
-            self._wiring.close()
 
     def _keep_up(self) -> None:
         """The store's housekeeping, now and then, in a thread that may take its time."""
@@ -338,23 +415,12 @@ class Runtime:
         while not self._stop.wait(wait):
             wait = UPKEEP_S
             try:
-                self._wiring.upkeep()
+                with self.monitor.activity("housekeeping"):
+                    self._wiring.upkeep()
             except Exception:
                 log.exception("the log's housekeeping failed; it will be tried again")
             if self._wiring.close is not None:
                 self._wiring.close()
-
-    def _teach(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
-        """Tell the limiter what the database says was spent, now and then."""
-        began = time.monotonic()
-        if self._wiring.spent is None or (began < self._taught and not at_once):
-            return
-        found = self._wiring.spent(snapshot)
-        # A large table may take its time, but not all of the thread's.
-        took_s = time.monotonic() - began
-        self._taught = began + max(LEARN_S, 20 * took_s)
-        if found:
-            self._loop.call_soon_threadsafe(self.limiter.learn, found)
 
 
 def _breaker(config: Config) -> Breaker:
@@ -362,25 +428,25 @@ def _breaker(config: Config) -> Breaker:
     if not config.redis_url:
         return Breaker(path)
     # Redis's library is slow to import; most gateways have no use for it.
-    from gateway.relay.shared_breaker import SharedBreaker
+    from gateway.relay.health.shared_circuit_breaker import RedisBreaker
 
-    made = SharedBreaker(path, config.redis_url)
-    made.begin()
-    return made
+    redis_breaker = RedisBreaker(path, config.redis_url)
+    redis_breaker.start()
+    return redis_breaker
 
 
-def _shared(board: Board, url: str) -> SharedLimiter | None:
+def _redis_limiter(counters: SharedCounters, url: str) -> RedisLimiter | None:
     if not url:
         return None
     # Redis's library is slow to import; most gateways have no use for it.
-    from gateway.relay.shared_limiter import SharedLimiter
+    from gateway.relay.limits.redis_limiter import RedisLimiter
 
-    made = SharedLimiter(board, url)
-    made.begin()
-    return made
+    redis_limiter = RedisLimiter(counters, url)
+    redis_limiter.start()
+    return redis_limiter
 
 
-class _Holder:
+class _Installed:
     """The one runtime of the process, and how to make it."""
 
     runtime: Runtime | None = None
@@ -392,36 +458,57 @@ class _Holder:
 
 def install(config: Callable[[], Config], wiring: Wiring) -> None:
     """Say how the runtime is made; nothing is made yet."""
-    _Holder.runtime = None
-    _Holder.config, _Holder.wiring = config, wiring
+    _Installed.runtime = None
+    _Installed.config, _Installed.wiring = config, wiring
 
 
 def current() -> Runtime | None:
     """The runtime, if it has been made."""
-    return _Holder.runtime
+    return _Installed.runtime
 
 
 async def ensure() -> Runtime:
     """The runtime; made in this loop if it is not there or belonged to another loop."""
     loop = asyncio.get_running_loop()
-    if _Holder.runtime is not None and _Holder.loop is loop:
-        return _Holder.runtime
-    if _Holder.lock is None or _Holder.loop is not loop:
-        _Holder.lock, _Holder.loop = asyncio.Lock(), loop
-        _Holder.runtime = None
-    async with _Holder.lock:
-        if _Holder.runtime is None:
-            if _Holder.wiring is None or _Holder.config is None:
+    if _Installed.runtime is not None and _Installed.loop is loop:
+        return _Installed.runtime
+    if _Installed.lock is None or _Installed.loop is not loop:
+        _Installed.lock, _Installed.loop = asyncio.Lock(), loop
+        _Installed.runtime = None
+    async with _Installed.lock:
+        if _Installed.runtime is None:
+            if _Installed.wiring is None or _Installed.config is None:
                 raise RuntimeError("runtime.install was not called")
-            snapshot = await asyncio.to_thread(_Holder.wiring.load_snapshot)
-            made = Runtime(_Holder.config(), _Holder.wiring, snapshot)
-            if _Holder.wiring.spent is not None:
-                made.limiter.learn(await asyncio.to_thread(_Holder.wiring.spent, snapshot))
-            _Holder.runtime = made
-            if _Holder.wiring.started is not None:
-                _Holder.wiring.started(made)
+            snapshot, stored_at = await asyncio.to_thread(_first_snapshot, _Installed.wiring)
+            runtime = Runtime(_Installed.config(), _Installed.wiring, snapshot, stored_at=stored_at)
+            if _Installed.wiring.recorded_spend is not None and stored_at is None:
+                runtime.limiter.sync_spend(
+                    await asyncio.to_thread(_Installed.wiring.recorded_spend, snapshot)
+                )
+            _Installed.runtime = runtime
+            if _Installed.wiring.on_started is not None:
+                _Installed.wiring.on_started(runtime)
             settle_process()
-    return _Holder.runtime
+    return _Installed.runtime
+
+
+def _first_snapshot(wiring: Wiring) -> tuple[Snapshot, float | None]:
+    """The registry; where it can not be read the last one that was, and when that was stored."""
+    try:
+        return wiring.load_snapshot(), None
+    except Exception as error:
+        if wiring.read_stored_snapshot is None:
+            raise
+        try:
+            snapshot, stored_at = wiring.read_stored_snapshot()
+        except Exception:
+            raise error from None
+        log.error(
+            "the registry can not be read (%s): that of the data directory is used, %.0f s old",
+            type(error).__name__,
+            time.time() - stored_at,
+        )
+        return snapshot, stored_at
 
 
 def settle_process() -> None:

@@ -32,15 +32,15 @@ class StepDoc(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str = ""
     strategy: str = "ordered"
-    on: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
-    refuses: tuple[str, ...] = ()
+    fallback_on: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
     min_context: int | None = None
     max_context: int | None = None
-    able: bool = False
+    require_capabilities: bool = False
     first_token_s: float | None = None
     tags: tuple[str, ...] = ()
-    during: str = ""
+    active_hours: str = ""
     targets: tuple[TargetDoc, ...] = ()
 
 
@@ -56,20 +56,20 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     hidden: bool = False
     log_bodies: bool | None = None
     retries: int = 1
-    retry: dict[str, int] = {}
-    retry_first: bool = False
+    retries_by_kind: dict[str, int] = {}
+    retry_before_fallback: bool = False
     backoff_s: float = 0.25
     max_wait_s: float = 2.0
     cooldown_s: float = 5.0
-    failures: int = 3
-    allowed: dict[str, int] = {}
-    fallbacks_on: dict[str, tuple[str, ...]] = {}
-    able: bool = False
+    cooldown_after: int = 3
+    cooldown_after_by_kind: dict[str, int] = {}
+    fallbacks_by_kind: dict[str, tuple[str, ...]] = {}
+    require_capabilities: bool = False
     tag_match: str = "any"
     hedge_after_s: float | None = None
     shadow: str = ""
     shadow_share: float = 0.0
-    check_s: float | None = None
+    health_check_interval_s: float | None = None
     default_max_output: int | None = None
     reasoning_field: str = "reasoning_content"
     cache: dict[str, Any] = {}

@@ -265,13 +265,6 @@ def frees_in(counts: Sequence[int], most: int, now: float, span_s: int) -> float
     return float(span_s)
 
 
-def empty_in(counts: Sequence[int], now: float, span_s: int) -> float:
-    """Seconds until nothing of what `by_slot` counted is left in the span."""
-    oldest = slot(now, span_s) - SLICES
-    used = [number for number, count in enumerate(counts, oldest) if count]
-    return max(0.0, (used[-1] + BUCKETS) * span_s / SLICES - now) if used else 0.0
-
-
 # --- a window of the calendar in one lane ----------------------------------------------
 
 

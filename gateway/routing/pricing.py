@@ -81,7 +81,7 @@ def charged(usd: Decimal | None, *margins: Decimal | None) -> Decimal | None:
 
 
 def _for_prompt(usage: Usage, price: Price) -> Price:
-    prompt = usage.prompt or 0
+    prompt = usage.prompt_tokens or 0
     for tokens, other in reversed(price.above):
         if prompt > tokens:
             return other

@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon import model_names
 from gateway.canon.traits import Traits
-from gateway.providers.capabilities import edits_for, traits_for
+from gateway.providers.capabilities import edits_for, stated_traits, traits_for
 from gateway.providers.catalog.spelling import meant
 from gateway.providers.masks import Mask
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
-from gateway.routing.cache import CachePolicy
+from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import Budget, Limits
 
 
@@ -47,6 +48,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         model_in_path: the verbs whose path alone names the model.
         body: fields that stand in every body.
         passthrough: whether clients of the same dialect may be passed through.
+        drop_params: whether parameters that a model is known to refuse are left out, and
+            reported, of requests that pass through.
         margin: what a dollar of its cost is charged as, where no key or team says.
     """
 
@@ -65,19 +68,24 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     passthrough: bool = True
     edits: tuple[Edit, ...] = ()
     timeouts: Timeouts = Timeouts()
-    drop_params: bool = False
+    drop_params: bool = True
     limits: Limits = Limits()
     budget: Budget = Budget()
     margin: Decimal | None = None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """One model at one provider; `name` is the upstream's id of it."""
+    """One model at one provider; `name` is the upstream's id of it.
+
+    Attributes:
+        stated: the names of the traits that are known of this model, as against defaults.
+    """
 
     id: int
     provider: Provider
     name: str
     traits: Traits = Traits()
+    stated: frozenset[str] = frozenset()
     price: Price = Price()
     edits: tuple[Edit, ...] = ()
 
@@ -114,46 +122,47 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         order: the `Target.order` that its targets have.
         name: for people.
         strategy: a key of STRATEGIES.
-        on: keys of `plan.CLASSES`: with what a target of the step above must have failed;
-            empty is any failure that another target may not have.
-        takes: keys of `plan.FEATURES` that a request must use.
-        refuses: keys of `plan.FEATURES` that a request must not use.
+        fallback_on: keys of `retry_plan.CLASSES`: the errors of the step above that activate it;
+            empty is every error that another target may not have.
+        requires: keys of `candidates.FEATURES` that a request must use.
+        excludes: keys of `candidates.FEATURES` that a request must not use.
         min_context: the fewest tokens of a request, by estimate.
         max_context: the most.
-        able: leave out targets that can not do what the request uses.
+        require_capabilities: leave out targets that can not do what the request uses.
         first_token_s: the time until the first token before the next target is tried;
             None leaves it to the target's timeouts.
         tags: one of which the request or its key must have.
-        during: when it is open, as `mon-fri 08:00-18:00 Europe/Berlin` (`routing.hours`).
+        active_hours: when the step is active, as `mon-fri 08:00-18:00 Europe/Berlin`
+            (`routing.active_hours`).
     """
 
     order: int
     name: str = ""
     strategy: str = "ordered"
-    on: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
-    refuses: tuple[str, ...] = ()
+    fallback_on: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
     min_context: int | None = None
     max_context: int | None = None
-    able: bool = False
+    require_capabilities: bool = False
     first_token_s: float | None = None
     tags: tuple[str, ...] = ()
-    during: str = ""
+    active_hours: str = ""
 
     @property
-    def reads(self) -> bool:
-        """Whether it depends on what the request says."""
+    def depends_on_content(self) -> bool:
+        """Whether the step depends on the content of a request."""
         return bool(
-            self.able
-            or self.takes
-            or self.refuses
+            self.require_capabilities
+            or self.requires
+            or self.excludes
             or self.min_context is not None
             or self.max_context is not None
         )
 
 
 # Who asks a target more often whether it lives pays more than he learns.
-LEAST_CHECK_S = 10.0
+MIN_HEALTH_CHECK_INTERVAL_S = 10.0
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -163,19 +172,19 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         strategy: a key of STRATEGIES (`ordered`, `weighted`), for a route without steps.
         steps: what its groups of targets do; empty is a plain route.
         retries: how often a target is called again after a failure that may pass.
-        retry: the same by the class of the failure (keys of `plan.CLASSES`).
-        retry_first: whether a step's retries come before the next step, not after all.
+        retries_by_kind: retries by class of the error (keys of `retry_plan.CLASSES`).
+        retry_before_fallback: whether a step's retries come before the next step, not after all.
         backoff_s: the pause before the first retry; it doubles with each further one.
         max_wait_s: the longest Retry-After that is waited for, not passed on.
-        failures: failures in a row after which a target rests.
-        allowed: the same by the class of the failure.
+        cooldown_after: failures in a row before the cooldown of a target.
+        cooldown_after_by_kind: failures before a cooldown, by class of the error.
         fallbacks: names of routes to try after its own targets.
-        fallbacks_on: the same for a class of failure only, and before `fallbacks`.
-        able: leave out targets that can not do what the request uses.
+        fallbacks_by_kind: fallback routes for one class of error, tried before `fallbacks`.
+        require_capabilities: leave out targets that can not do what the request uses.
         tag_match: whether a target needs `any` or `all` of a request's tags.
         hedge_after_s: when a second target is asked too, if the first has not begun.
         shadow: the route on which a share (`shadow_share`) of requests is repeated.
-        check_s: how often its targets are asked whether they live; None is never.
+        health_check_interval_s: interval of health checks of its targets; None is never.
         strict: refuse with 400 what translation can not carry exactly.
         log_bodies: None follows the global setting.
         default_max_output: overrides the model's for dialects that demand a limit.
@@ -183,6 +192,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         limits: what all who call it may use together; `key_limits` what each key may.
         cache: how it keeps answers; None keeps none.
         cache_generation: answers of an earlier one have been thrown away.
+        alternate_name: `prefix/model` with the prefix that the client wrote, where that is
+            another word for the provider; rules of keys may name either.
     """
 
     id: int
@@ -191,20 +202,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     strategy: str = "ordered"
     steps: tuple[Step, ...] = ()
     retries: int = 1
-    retry: dict[str, int] = {}
-    retry_first: bool = False
+    retries_by_kind: dict[str, int] = {}
+    retry_before_fallback: bool = False
     backoff_s: float = 0.25
     max_wait_s: float = 2.0
-    failures: int = 3
-    allowed: dict[str, int] = {}
+    cooldown_after: int = 3
+    cooldown_after_by_kind: dict[str, int] = {}
     fallbacks: tuple[str, ...] = ()
-    fallbacks_on: dict[str, tuple[str, ...]] = {}
-    able: bool = False
+    fallbacks_by_kind: dict[str, tuple[str, ...]] = {}
+    require_capabilities: bool = False
     tag_match: str = "any"
     hedge_after_s: float | None = None
     shadow: str = ""
     shadow_share: float = 0.0
-    check_s: float | None = None
+    health_check_interval_s: float | None = None
     strict: bool = False
     log_bodies: bool | None = None
     cooldown_s: float = 5.0
@@ -215,20 +226,21 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     key_limits: Limits = Limits()
     cache: CachePolicy | None = None
     cache_generation: int = 0
+    alternate_name: str = ""
 
     @cached_property
-    def reads(self) -> bool:
-        """Whether the way through it depends on what a request says."""
-        return self.able or any(step.reads for step in self.steps)
+    def depends_on_content(self) -> bool:
+        """Whether its candidates depend on the content of a request."""
+        return self.require_capabilities or any(step.depends_on_content for step in self.steps)
 
     @cached_property
-    def asks(self) -> bool:
-        """Whether it depends on who asks, and when."""
+    def depends_on_caller(self) -> bool:
+        """Whether its candidates depend on the caller and the time."""
         return (
-            self.reads
+            self.depends_on_content
             or bool(self.strategies & {"sticky", "split"})
             or any(target.tags for target in self.targets)
-            or any(step.tags or step.during for step in self.steps)
+            or any(step.tags or step.active_hours for step in self.steps)
         )
 
     @cached_property
@@ -298,6 +310,7 @@ def model_of(provider: Provider, name: str, *, id: int = 0) -> Model:  # noqa: A
         provider=provider,
         name=name,
         traits=traits_for(provider.preset, name),
+        stated=stated_traits(provider.preset, name),
         price=price_for(provider.preset, name),
         edits=edits_for(provider.preset, name),
     )
@@ -318,12 +331,13 @@ def _named(model: Model, name: str) -> Model:
         provider=model.provider,
         name=name,
         traits=real.traits if model.traits in (told.traits, Traits()) else model.traits,
+        stated=real.stated if model.stated in (told.stated, frozenset()) else model.stated,
         price=real.price if model.price in (told.price, Price()) else model.price,
         edits=real.edits if model.edits in (told.edits, ()) else model.edits,
     )
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All of it. Build with `build`, which makes the indexes.
 
     Attributes:
@@ -358,13 +372,19 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Warning, ...] = ()
 
     def route(self, name: str) -> Route | None:
-        """The route for a client's `model`: route, alias, wildcard, then provider/model."""
+        """The route for a client's `model`: route, alias, wildcard, then provider/model.
+
+        None also for a name that may not become an upstream's (`model_names.fault_of`).
+        """
+        name = model_names.normalize_model_name(name)
         found = self.routes.get(name)
         if found is not None:
             return found
         alias = self.aliases.get(name)
         if alias is not None:
             return self.routes.get(alias)
+        if model_names.find_name_fault(name) is not None:
+            return None
         for pattern, route_name in self.wildcards:
             if fnmatch.fnmatchcase(name, pattern):
                 return self._wildcard_route(self.routes.get(route_name), pattern, name)
@@ -375,6 +395,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         if route is None or not any("*" in t.model.name for t in route.targets):
             return route
         tail = name[len(pattern.partition("*")[0]) :] if "*" in pattern else name
+        if any(model_names.find_name_fault(t.model.name.replace("*", tail)) for t in route.targets):
+            return None
         targets = tuple(
             msgspec.structs.replace(t, model=_named(t.model, t.model.name.replace("*", tail)))
             for t in route.targets
@@ -399,14 +421,49 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return provider, found.model
 
     def _direct_route(self, name: str) -> Route | None:
-        """A one-target route for `provider/model`, whether or not the model has a row."""
-        model = self.models.get(name)
+        """A one-target route for `provider/model`, whether or not the model has a row.
+
+        Its name is the model's label, however the client wrote it: rules of keys, limits
+        and the log see one name for one model.
+        """
+        model, alternate_name = self.models.get(name), ""
         if model is None:
             found = self._provider_of(name)
-            if found is None:
+            if found is None or model_names.find_name_fault(found[1]) is not None:
                 return None
             provider, model_name = found
-            model = self.models.get(f"{provider.name}/{model_name}") or model_of(
-                provider, model_name
-            )
-        return Route(id=0, name=name, targets=(Target(id=0, model=model),))
+            model = self._model_row(provider, model_name) or model_of(provider, model_name)
+            prefix = name.partition("/")[0]
+            if prefix != provider.name:
+                alternate_name = f"{prefix}/{model.name}"
+        target = Target(id=0, model=model)
+        return Route(id=0, name=model.label, alternate_name=alternate_name, targets=(target,))
+
+    def _model_row(self, provider: Provider, name: str) -> Model | None:
+        """The model with a row that an upstream takes `name` for.
+
+        Providers ignore case (Azure's deployments, Ollama), the collection `models/`
+        (Google) or the tag `:latest` (Ollama): the row's price holds for each spelling.
+        """
+        label = f"{provider.name}/{name}"
+        row = self.models.get(label)
+        return row if row is not None else self._rows_by_folded_label.get(_folded(label))
+
+    @cached_property
+    def _rows_by_folded_label(self) -> dict[str, Model]:
+        """Models with rows by folded label; those that differ only in spelling are left out."""
+        found: dict[str, Model] = {}
+        ambiguous = set[str]()
+        for label, model in self.models.items():
+            key = _folded(label)
+            if key in found:
+                ambiguous.add(key)
+            found[key] = model
+        return {key: model for key, model in found.items() if key not in ambiguous}
+
+
+def _folded(label: str) -> str:
+    """A `provider/model` label without what upstreams ignore in a model's name."""
+    provider, _, name = label.partition("/")
+    name = name.casefold().removeprefix("models/").removesuffix(":latest")
+    return f"{provider}/{name}"

@@ -14,7 +14,7 @@ from itertools import groupby
 
 import msgspec
 
-from gateway.routing.readings import NONE, Readings, tokens_of_late
+from gateway.routing.latency import NO_LATENCY, LatencyByTarget, recent_tokens
 from gateway.routing.snapshot import Target
 
 # A source of numbers in [0, 1).
@@ -31,18 +31,18 @@ class Context(msgspec.Struct, frozen=True):
     Attributes:
         now: unix or monotonic seconds.
         draw: where chance comes from.
-        readings: how fast targets were of late, by `provider/model`.
+        latency_by_target: how fast targets were of late, by `provider/model`.
         session: what the requests of one conversation have in common; empty if unknown.
-        who: the key that asks, or its like; empty if there is none.
+        caller: the key that asks, or its like; empty if there is none.
         route: its name, so that two routes do not split the same sessions alike.
         busy: requests under way at each target, by `provider/model`.
     """
 
     now: float
     draw: Draw
-    readings: Readings = NONE
+    latency_by_target: LatencyByTarget = NO_LATENCY
     session: str = ""
-    who: str = ""
+    caller: str = ""
     route: str = ""
     busy: Mapping[str, int] = {}
 
@@ -51,7 +51,7 @@ class Context(msgspec.Struct, frozen=True):
 Strategy = Callable[[list[Target], Context], list[Target]]
 
 
-def arranged(strategy: str, targets: Sequence[Target], context: Context) -> list[Target]:
+def order_targets(strategy: str, targets: Sequence[Target], context: Context) -> list[Target]:
     """All targets in the order to try them: by `order`, equals as the strategy has it."""
     chosen = STRATEGIES[strategy]
     return [target for group in _groups(targets) for target in chosen(group, context)]
@@ -68,7 +68,7 @@ def weighted(group: list[Target], context: Context) -> list[Target]:
     The first gets `weight / sum` of the traffic, the rest follow as its fallbacks in the
     same manner. A weight of 0 is a target for emergencies: it comes after all others.
     """
-    return _drawn(group, context.draw)
+    return _draw_by_weight(group, context.draw)
 
 
 def fastest(group: list[Target], context: Context) -> list[Target]:
@@ -78,10 +78,10 @@ def fastest(group: list[Target], context: Context) -> list[Target]:
     the fastest does: else nobody would learn that it has recovered.
     """
     draw = context.draw
-    found = sorted(group, key=lambda target: _first_ms(target, context.readings))
-    if len(found) > 1 and draw() < EXPLORED:
-        found.insert(0, found.pop(1 + int(draw() * (len(found) - 1))))
-    return found
+    ordered_targets = sorted(group, key=lambda target: _first_ms(target, context.latency_by_target))
+    if len(ordered_targets) > 1 and draw() < EXPLORED:
+        ordered_targets.insert(0, ordered_targets.pop(1 + int(draw() * (len(ordered_targets) - 1))))
+    return ordered_targets
 
 
 def cheapest(group: list[Target], context: Context) -> list[Target]:
@@ -95,12 +95,12 @@ def least_busy(group: list[Target], context: Context) -> list[Target]:
     Those that are as busy are drawn by weight; a weight of 0 comes last.
     """
     busy = context.busy
-    return _least(group, context, lambda target: busy.get(target.model.label, 0))
+    return _by_load_per_weight(group, context, lambda target: busy.get(target.model.label, 0))
 
 
 def least_used(group: list[Target], context: Context) -> list[Target]:
     """By tokens of the last minute for each unit of `weight`."""
-    return _least(group, context, lambda target: _tokens(target, context))
+    return _by_load_per_weight(group, context, lambda target: _tokens(target, context))
 
 
 def sticky(group: list[Target], context: Context) -> list[Target]:
@@ -110,34 +110,36 @@ def sticky(group: list[Target], context: Context) -> list[Target]:
     that is out moves only its own sessions, and they come back with it. What has no
     session is drawn by weight.
     """
-    return _hashed(group, context, context.session)
+    return _by_hash(group, context, context.session)
 
 
 def split(group: list[Target], context: Context) -> list[Target]:
     """The same for comparing variants: by session, else by key, else drawn."""
-    return _hashed(group, context, context.session or context.who)
+    return _by_hash(group, context, context.session or context.caller)
 
 
-def _hashed(group: list[Target], context: Context, asked: str) -> list[Target]:
-    if not asked:
+def _by_hash(group: list[Target], context: Context, session_or_caller: str) -> list[Target]:
+    if not session_or_caller:
         return weighted(group, context)
-    place = f"{context.route}\0{asked}"
-    return sorted(group, key=lambda target: _distance(target, place))
+    hash_key = f"{context.route}\0{session_or_caller}"
+    return sorted(group, key=lambda target: _distance(target, hash_key))
 
 
-def _distance(target: Target, asked: str) -> float:
+def _distance(target: Target, session_or_caller: str) -> float:
     """Exponentially distributed by `weight`: the nearest is each with its share."""
     if target.weight <= 0:
         return math.inf
-    text = f"{asked}\0{target.model.label}\0{target.variant}"
+    text = f"{session_or_caller}\0{target.model.label}\0{target.variant}"
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
     point = (int.from_bytes(digest, "big") + 0.5) / 2**64
     return -math.log(point) / target.weight
 
 
-def _least(group: list[Target], context: Context, load: Callable[[Target], float]) -> list[Target]:
+def _by_load_per_weight(
+    group: list[Target], context: Context, load: Callable[[Target], float]
+) -> list[Target]:
     loads = {id(target): _share(load(target), target.weight) for target in group}
-    return sorted(_drawn(group, context.draw), key=lambda target: loads[id(target)])
+    return sorted(_draw_by_weight(group, context.draw), key=lambda target: loads[id(target)])
 
 
 def _share(load: float, weight: float) -> float:
@@ -145,8 +147,8 @@ def _share(load: float, weight: float) -> float:
 
 
 def _tokens(target: Target, context: Context) -> float:
-    reading = context.readings.get(target.model.label)
-    return tokens_of_late(reading, context.now) if reading is not None else 0.0
+    stats = context.latency_by_target.get(target.model.label)
+    return recent_tokens(stats, context.now) if stats is not None else 0.0
 
 
 def mixed_price(target: Target) -> float:
@@ -157,9 +159,9 @@ def mixed_price(target: Target) -> float:
     return (_IN_PER_OUT * float(price.input) + float(price.output)) / (_IN_PER_OUT + 1)
 
 
-def _first_ms(target: Target, readings: Readings) -> float:
-    reading = readings.get(target.model.label)
-    return reading.first_ms if reading is not None else -1.0
+def _first_ms(target: Target, latency_by_target: LatencyByTarget) -> float:
+    stats = latency_by_target.get(target.model.label)
+    return stats.first_ms if stats is not None else -1.0
 
 
 def _groups(targets: Sequence[Target]) -> Iterator[list[Target]]:
@@ -171,18 +173,18 @@ def _order(target: Target) -> int:
     return target.order
 
 
-def _drawn(group: list[Target], draw: Draw) -> list[Target]:
-    """The group in drawn order; one draw for each place that is open."""
-    left = [target for target in group if target.weight > 0]
-    spares = [target for target in group if target.weight <= 0]
-    found: list[Target] = []
-    while len(left) > 1:
-        point = draw() * sum(target.weight for target in left)
-        found.append(left.pop(_at(left, point)))
-    return [*found, *left, *spares]
+def _draw_by_weight(group: list[Target], draw: Draw) -> list[Target]:
+    """The group in drawn order; one draw for each hash_key that is open."""
+    remaining = [target for target in group if target.weight > 0]
+    zero_weight = [target for target in group if target.weight <= 0]
+    ordered_targets: list[Target] = []
+    while len(remaining) > 1:
+        point = draw() * sum(target.weight for target in remaining)
+        ordered_targets.append(remaining.pop(_index_of_draw(remaining, point)))
+    return [*ordered_targets, *remaining, *zero_weight]
 
 
-def _at(targets: list[Target], point: float) -> int:
+def _index_of_draw(targets: list[Target], point: float) -> int:
     """The index of the target whose share of the weights holds `point`."""
     for index, target in enumerate(targets):
         point -= target.weight

@@ -1,0 +1,366 @@
+"""Accepts passthrough requests: finds the operation, reads the form, selects the provider.
+
+A body that names a model goes where any request for it goes. Without one the provider is,
+in this order: the one that an id of ours names, the one that the client names (`?provider=`
+or `x-dragoman-provider`), the only one that serves the call.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.dialects import DIALECTS, rerank
+from gateway.dialects.base import Dialect
+from gateway.edge import batch_file, field_names, upload
+from gateway.edge import body as request_body
+from gateway.edge.auth import authenticate, find_route, may_use
+from gateway.framing import multipart
+from gateway.framing.multipart import MalformedForm, Part
+from gateway.providers import offers
+from gateway.providers.offers import Operation
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.deadlines import Deadlines, Receive
+from gateway.relay.exchange.passthrough_state import PassthroughState
+from gateway.relay.passthrough import resource_ids
+from gateway.relay.passthrough.request import provider_path, resolve_owned_id, state_of
+from gateway.relay.run.stream import stopped
+from gateway.relay.runtime import Runtime
+from gateway.routing.snapshot import Provider, Route, Target, model_of
+
+# How long a form may take to arrive, as long as something of it comes.
+MAX_UPLOAD_S = 900.0
+PROVIDER_HEADER = "x-dragoman-provider"
+# Parameters that are the gateway's and not the upstream's.
+_GATEWAY_PARAMS = frozenset({"provider", "key"})
+# Parameters that hold an id of ours.
+_CURSOR_PARAMS = frozenset({"after", "before", "after_id", "before_id"})
+# How much is asked for where only a key's own part of a list is shown.
+_MAX_PAGE_SIZE = {
+    "files": "10000",
+    "batches": "100",
+    "anthropic/files": "1000",
+    "anthropic/batches": "1000",
+}
+_DIALECTS: dict[str, Dialect] = {**DIALECTS, rerank.NAME: rerank.DIALECT}
+_PATH = re.compile(r"^/(?:anthropic(?=/))?/?(?:(?P<version>v[12])/)?(?P<rest>.*?)/?$", re.DOTALL)
+
+
+def has_operation(path: str) -> bool:
+    """Whether there is any operation at a path; what is no path has none."""
+    if not path.startswith("/"):
+        return False
+    operation_path = _split_version(path)[1]
+    return any(
+        offers.match(operation.path, operation_path) is not None for operation in offers.OPERATIONS
+    )
+
+
+def _split_version(path: str) -> tuple[str, str]:
+    match = _PATH.match(path)
+    assert match is not None
+    return match["version"] or "v1", match["rest"]
+
+
+def begin_call(call: Call, path: str, method: str) -> None:
+    """Set the operation of a new call; none if the path does not allow the method."""
+    version, operation_path = _split_version(path)
+    is_anthropic = "anthropic-version" in call.headers or path.startswith("/anthropic/")
+    dialect = "anthropic_messages" if is_anthropic else "openai_chat"
+    operation, resource_id, allowed_methods = offers.find(method, operation_path, dialect)
+    call.passthrough_state = PassthroughState(operation, allowed_methods, version)
+    call.passthrough_state.resource_id = resource_id
+    if operation is None:
+        return
+    call.dialect = _DIALECTS[operation.dialect]
+    label = f"/{version}/{operation.path}"
+    call.endpoint = label if operation.model else f"{method} {label}"
+
+
+async def accept_call(
+    runtime: Runtime, call: Call, scope: Mapping[str, Any], receive: Receive, deadlines: Deadlines
+) -> None:
+    """All that is refused before any target is tried. Raises GatewayError, ClientGone."""
+    assert call.passthrough_state is not None
+    if call.passthrough_state.operation is None:
+        message = (
+            f"{scope['method']} is not allowed here; use {call.passthrough_state.allowed_methods}"
+        )
+        raise GatewayError(Error(kind="method_not_allowed", message=message))
+    state, operation = state_of(call)
+    call.key = authenticate(runtime, call.snapshot, scope["headers"], call.query)
+    state.owner_key_id = call.key.id if call.key is not None and call.key.id else None
+    if operation.takes != "none":
+        await _read_body(runtime, call, receive, deadlines)
+    if operation.family == "rerank":
+        state.rerank_format = rerank.shape_of(call.fields, state.version)
+    query = dict(parse_qsl(call.query.decode("latin-1")))
+    provider_name = call.headers.get(PROVIDER_HEADER) or query.get("provider", "")
+    if operation.model and call.model:
+        call.route = _route_for_model(call, operation)
+    elif operation.models_at:
+        call.route = _route_for_models(call, operation)
+    else:
+        batch_part = batch_file.find_batch_part(call)
+        if batch_part is not None and not provider_name:
+            provider_name = await batch_file.infer_provider(call, batch_part)
+        provider = _resolve_provider(runtime, call, provider_name)
+        call.route = _route_to_provider(call, provider, operation)
+        if batch_part is not None:
+            await batch_file.rename_models(runtime, call, batch_part, provider)
+    _set_query(runtime, call, query)
+
+
+# --- the body -----------------------------------------------------------------------------
+
+
+async def _read_body(runtime: Runtime, call: Call, receive: Receive, deadlines: Deadlines) -> None:
+    state, operation = state_of(call)
+    content_type = call.headers.get("content-type", "")
+    is_form = content_type.lower().lstrip().startswith("multipart/")
+    if is_form and operation.takes == "json":
+        raise invalid(f"{call.endpoint} takes a JSON body, not a form")
+    if not is_form and operation.takes == "form":
+        raise invalid(f"{call.endpoint} takes a form (multipart/form-data), not JSON")
+    config = runtime.config
+
+    deadline = time.monotonic() + MAX_UPLOAD_S
+
+    async def receive_before_deadline() -> dict[str, Any]:
+        message = await receive()
+        if time.monotonic() > deadline:
+            raise GatewayError(stopped("body"))
+        deadlines.reset()  # what is large may take its time, as long as something comes
+        return message
+
+    if not is_form:
+        call.body = await request_body.read(receive, call.headers, config.max_body_bytes)
+        if call.body or operation.rest == "":
+            call.fields = request_body.decode(call.body)
+        call.model = request_body.field(call.fields, "model", str, default="")
+        call.stream = bool(request_body.field(call.fields, "stream", bool, default=False))
+        return
+    boundary = multipart.parse_boundary(content_type)
+    if boundary is None:
+        raise invalid("the content type of the form names no boundary", "content-type")
+    limit, declared = config.max_upload_bytes, call.headers.get("content-length", "")
+    size = min(int(declared), limit) if declared.isdigit() else limit
+    state.spool = runtime.spools.open(size)
+    chunks = request_body.read_chunks(receive_before_deadline, call.headers, limit)
+    state.form = await upload.read_form(chunks, boundary, state.spool)
+    state.boundary = boundary
+    try:
+        _load_form_fields(call, state.form)
+    except MalformedForm as error:
+        raise upload.malformed_form(error) from None
+
+
+def release_spool(call: Call) -> None:
+    """Close the spool that `accept_call` opened for a form."""
+    if call.passthrough_state is not None and call.passthrough_state.spool is not None:
+        call.passthrough_state.spool.close()
+
+
+def _load_form_fields(call: Call, form: list[Part]) -> None:
+    """The plain fields, as a body to route, limit and log by: of files the length alone."""
+    form_fields: dict[str, Any] = {}
+    field_names.check_case({part.name: None for part in form})
+    for part in form:
+        if part.filename is None and part.name in {"model", "stream"} and part.name in form_fields:
+            raise invalid(f"{part.name} is given twice", part.name)
+        value: Any
+        if part.filename is not None or part.stored_range is not None:
+            value = {
+                "filename": part.filename,
+                "content_type": part.content_type,
+                "bytes": part.size,
+            }
+        else:
+            value = part.text
+        if part.name in form_fields:
+            previous = form_fields[part.name]
+            form_fields[part.name] = [
+                *(previous if isinstance(previous, list) else [previous]),
+                value,
+            ]
+        else:
+            form_fields[part.name] = value
+    model = form_fields.get("model", "")
+    if not isinstance(model, str):
+        raise invalid("model must be a plain field of the form", "model")
+    call.model = model
+    call.stream = form_fields.get("stream") in {"true", "True", "1"}
+    call.body = msgspec.json.encode(form_fields)
+    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+
+
+# --- who answers --------------------------------------------------------------------------
+
+
+def _route_for_model(call: Call, operation: Operation) -> Route:
+    route = find_route(call.snapshot, call.key, call.model)
+    targets = tuple(t for t in route.targets if provider_path(t.model.provider, operation.family))
+    if not targets:
+        provider_names = (
+            ", ".join(dict.fromkeys(t.model.provider.name for t in route.targets)) or "nobody"
+        )
+        message = (
+            f"the model `{call.model[:200]}` is served by {provider_names}, which does not support "
+            f"{operation.family}; {_provider_hint(call, operation.family)}"
+        )
+        raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
+    return msgspec.structs.replace(route, targets=targets)
+
+
+def _route_for_models(call: Call, operation: Operation) -> Route:
+    """The provider of the models in a batch, which must be one; each gets its name there."""
+    list_field, params_field = operation.models_at
+    requests = msgspec.json.decode(call.fields.get(list_field, b"null"))
+    if not isinstance(requests, list) or not requests:
+        raise invalid(f"{list_field} is required: give a list", list_field)
+    first_target: Target | None = None
+    provider_models: dict[str, str] = {}
+    for index, request in enumerate(requests):
+        param = f"{list_field}[{index}].{params_field}.model"
+        params = request.get(params_field) if isinstance(request, dict) else None
+        model = params.get("model") if isinstance(params, dict) else None
+        if not isinstance(model, str) or not isinstance(params, dict):
+            raise invalid(f"{param} is required: the name of a route or `provider/model`", param)
+        if model not in provider_models:
+            call.model = call.model or model
+            target = _resolve_target(call, operation, model, first_target, param)
+            first_target = first_target or target
+            provider_models[model] = target.model.name
+        params["model"] = provider_models[model]
+    assert first_target is not None
+    call.fields[list_field] = msgspec.Raw(msgspec.json.encode(requests))
+    return Route(id=0, name=call.model, targets=(first_target,), retries=0)
+
+
+def _resolve_target(
+    call: Call, operation: Operation, model: str, first_target: Target | None, param: str
+) -> Target:
+    route = find_route(call.snapshot, call.key, model, param)
+    targets = [t for t in route.targets if provider_path(t.model.provider, operation.family)]
+    if first_target is not None:
+        provider_name = first_target.model.provider.name
+        targets = [t for t in targets if t.model.provider.name == provider_name]
+        if not targets:
+            raise invalid(
+                f"{param}: `{model[:200]}` is not served by {provider_name}, which serves the "
+                "first model of the batch",
+                param,
+            )
+    if not targets:
+        message = f"{param}: `{model[:200]}` is at no provider with this call"
+        raise invalid(f"{message}; {_provider_hint(call, operation.family)}", param)
+    return targets[0]
+
+
+def _resolve_provider(runtime: Runtime, call: Call, provider_name: str) -> Provider:
+    """The provider of a call that names no model. Raises GatewayError."""
+    state, operation = state_of(call)
+    resource_id, param = state.resource_id, "id"
+    if raw := call.fields.get("input_file_id"):
+        resource_id, param = msgspec.json.decode(raw), "input_file_id"
+        if not isinstance(resource_id, str):
+            raise invalid("input_file_id must be a string", param)
+    if resource_id and (
+        state.owner_key_id is not None or resource_ids.decode_id(resource_id, runtime.config.pepper)
+    ):
+        handle = resolve_owned_id(runtime, call, resource_id, param)
+        provider_name, resource_id = handle.provider, handle.id
+    elif resource_id and not resource_ids.PROVIDER_ID.fullmatch(resource_id):
+        raise GatewayError(Error(kind="not_found", message="there is no such id", param=param))
+    if param == "id":
+        state.resource_id = resource_id
+    else:
+        call.fields["input_file_id"] = msgspec.Raw(msgspec.json.encode(resource_id))
+    return (
+        _provider_by_name(call, operation, provider_name)
+        if provider_name
+        else _only_provider(call, operation)
+    )
+
+
+def _provider_by_name(call: Call, operation: Operation, provider_name: str) -> Provider:
+    provider = call.snapshot.providers.get(provider_name)
+    if provider is None:
+        message = (
+            f"there is no provider `{provider_name[:80]}`; {_provider_hint(call, operation.family)}"
+        )
+        raise GatewayError(Error(kind="not_found", message=message, param="provider"))
+    if provider_path(provider, operation.family) is None:
+        message = (
+            f"the provider {provider_name} does not support {operation.family}; "
+            f"{_provider_hint(call, operation.family)}"
+        )
+        raise GatewayError(Error(kind="not_found", message=message, param="provider"))
+    return provider
+
+
+def _only_provider(call: Call, operation: Operation) -> Provider:
+    providers = _providers_with(call, operation.family)
+    if len(providers) == 1:
+        return providers[0]
+    if not providers:
+        message = (
+            f"no provider here has {operation.family}; {_provider_hint(call, operation.family)}"
+        )
+        raise GatewayError(Error(kind="not_found", message=message, param="provider"))
+    names = ", ".join(provider.name for provider in providers)
+    hint = " or give a `model`" if operation.model else ""
+    raise invalid(
+        f"several providers have {operation.family}: {names}; name one with `?provider=NAME` "
+        f"or the header `{PROVIDER_HEADER}`{hint}",
+        "provider",
+    )
+
+
+def _providers_with(call: Call, family: str) -> list[Provider]:
+    providers = sorted(call.snapshot.providers.values(), key=lambda p: p.name)
+    return [provider for provider in providers if provider_path(provider, family) is not None]
+
+
+def _provider_hint(call: Call, family: str) -> str:
+    """What to do, for a refusal: the providers here that could, or those that would."""
+    names = [provider.name for provider in _providers_with(call, family)]
+    if names:
+        return f"these providers here have it: {', '.join(names)}"
+    vendors = [name for name, offered in offers.OFFERS.items() if family in offered]
+    return f"add a provider that has it ({', '.join(vendors[:8])})"
+
+
+def _route_to_provider(call: Call, provider: Provider, operation: Operation) -> Route:
+    """The way to one provider without a model; a key with routes needs this one among them."""
+    operation_name = operation.family.rpartition("/")[2]
+    target = Target(id=0, model=model_of(provider, operation_name))
+    route = Route(id=0, name=f"{provider.name}/{operation_name}", targets=(target,), retries=0)
+    if call.key is not None and not may_use(call.key, route):
+        message = (
+            f"this API key may not use {operation_name} of {provider.name}; allow it `{route.name}`"
+        )
+        raise GatewayError(Error(kind="not_allowed", message=message))
+    return route
+
+
+def _set_query(runtime: Runtime, call: Call, query: dict[str, str]) -> None:
+    """The parameters to send on, with the provider's own ids as cursors."""
+    state, operation = state_of(call)
+    params = {name: value for name, value in query.items() if name not in _GATEWAY_PARAMS}
+    for name in _CURSOR_PARAMS & params.keys():
+        if state.owner_key_id is not None or resource_ids.decode_id(
+            params[name], runtime.config.pepper
+        ):
+            params[name] = resolve_owned_id(runtime, call, params[name], name).id
+    listing = operation.ids and operation.method == "GET" and not operation.rest
+    if listing and state.owner_key_id is not None:
+        # Others' things are left out of the answer, so there may be few of the key's in it.
+        params["limit"] = _MAX_PAGE_SIZE[operation.family]
+    state.query = tuple(params.items())

@@ -1,0 +1,440 @@
+"""OpenAI's Responses over a WebSocket: one connection, many turns.
+
+    client                                          gateway
+    {"type": "response.create", ...body}    ->      the events of a stream, one a message
+    ...                                     <-      {"type": "error", "status": 400, ...}
+
+An error has HTTP's status and words, and as `headers` those that say when to try again
+(Codex reads them there; codex-rs/codex-api, endpoint/responses_websocket.rs, 2026-11).
+
+As OpenAI documents it (developers.openai.com, websocket-mode, 2026-11): `stream` and
+`background` are not used; requests with one `stream_id` are answered in their order, those
+with different ones side by side, and events tell their `stream_id` back; the newest
+answers stay in the connection's memory, so that `previous_response_id` works with `store:
+false` too; `generate: false` prepares a turn without one; a connection lasts an hour.
+
+Each turn goes the way of an HTTP request, key, limits and log included. The upstream is
+called by HTTP. Who closes the connection ends what is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.openai_responses.stored_responses import empty_response
+from gateway.edge import body as request_body
+from gateway.edge import endpoints
+from gateway.edge.app import new_call, serve
+from gateway.edge.auth import authenticate, find_route
+from gateway.framing.sse import Decoder
+from gateway.relay import runtime as relay_runtime
+from gateway.relay.exchange.call import Client, Send
+from gateway.relay.exchange.deadlines import Receive
+from gateway.relay.exchange.stored_response import StoredResponse
+from gateway.relay.run.store_policy import new_response_id, owner_of
+from gateway.relay.runtime import Runtime
+
+Scope = dict[str, Any]
+MAX_CONNECTION_S = 60 * 60.0
+MAX_STREAMS = 32
+MAX_TURNS = 16
+MAX_STREAM_ID_CHARS = 200
+# Connections at once in one process.
+MAX_CONNECTIONS = 2000
+# Of those, by one key.
+MAX_CONNECTIONS_PER_KEY = 250
+# How often an idle connection looks whether it is to end.
+_POLL_S = 0.5
+_REFUSED, _TOO_LARGE, _GOING_AWAY = 1008, 1009, 1012
+_HANDSHAKE_HEADERS = (
+    b"sec-websocket-",
+    b"upgrade",
+    b"connection",
+    b"x-request-id",
+    b"content-length",
+)
+# Fields of a message that are not the request's own.
+_ENVELOPE_FIELDS = (
+    "type",
+    "stream",
+    "stream_id",
+    "stream_options",
+    "generate",
+    "background",
+    "event_id",
+)
+# The headers of a refusal that are told with it.
+_ERROR_HEADERS = ("retry-after", "x-ratelimit-", "x-request-id")
+# What clients tell about the connection, and need no answer to.
+_IGNORED_TYPES = frozenset({"response.processed"})
+_DIALECT_NAME, _PATH = "openai_responses", "/v1/responses"
+# Open connections by key; without a key they are one.
+_open_connections: Counter[int | None] = Counter()
+
+
+async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one WebSocket from its handshake to its end."""
+    runtime = await relay_runtime.ensure()
+    await receive()
+    try:
+        owner = _authenticate(runtime, scope)
+    except GatewayError as refusal:
+        await _reject_handshake(scope, send, refusal.error)
+        return
+    _open_connections[owner] += 1
+    try:
+        await send({"type": "websocket.accept"})
+        connection = _Connection(runtime, scope, send)
+        try:
+            await connection.run(receive)
+        finally:
+            await connection.end()
+    finally:
+        _open_connections[owner] -= 1
+        if not _open_connections[owner]:
+            del _open_connections[owner]
+
+
+def _authenticate(runtime: Runtime, scope: Scope) -> int | None:
+    """Whose connection it is. Raises GatewayError for one that is not opened."""
+    endpoint = endpoints.find_endpoint(scope["path"])
+    if endpoint is None or endpoint.name != _PATH:
+        message = f"there is no WebSocket at {scope['path'][:200]}; {_PATH} has one"
+        raise GatewayError(Error(kind="not_found", message=message))
+    if runtime.draining or _open_connections.total() >= MAX_CONNECTIONS:
+        message = "no further connections are taken here now"
+        raise GatewayError(Error(kind="overloaded", message=message))
+    key = authenticate(runtime, runtime.snapshot, scope["headers"], scope.get("query_string", b""))
+    owner = key.id if key is not None else None
+    if _open_connections[owner] >= MAX_CONNECTIONS_PER_KEY:
+        message = (
+            f"this API key has {MAX_CONNECTIONS_PER_KEY} connections open, which is the most it may"
+        )
+        raise GatewayError(Error(kind="rate_limit", message=message))
+    return owner
+
+
+async def _reject_handshake(scope: Scope, send: Send, error: Error) -> None:
+    """Refuse the handshake with an error body.
+
+    A server that cannot send a body there (Daphne) accepts, sends the error, and closes.
+    """
+    reply = DIALECTS[_DIALECT_NAME].client.render_error(error, "")
+    if not _supports_http_response(scope):
+        await send({"type": "websocket.accept"})
+        event = msgspec.json.encode(_error_event(reply.status, reply.body))
+        await send({"type": "websocket.send", "text": event.decode()})
+        await send(_close_message(scope, _REFUSED))
+        return
+    headers = [(b"content-type", b"application/json")]
+    start = {"status": reply.status, "headers": headers}
+    await send({"type": "websocket.http.response.start", **start})
+    content = msgspec.json.encode(reply.body)
+    await send({"type": "websocket.http.response.body", "body": content})
+
+
+def _supports_http_response(scope: Scope) -> bool:
+    """Whether the server can do more than accept, send and close, which is all Daphne can."""
+    return "websocket.http.response" in scope.get("extensions", {})
+
+
+def _close_message(scope: Scope, code: int) -> dict[str, Any]:
+    """The message that closes a connection with a code of the protocol's own, 10xx.
+
+    Daphne lets no application use those: there it is 40xx, of the private ones.
+    """
+    return {
+        "type": "websocket.close",
+        "code": code if _supports_http_response(scope) else code + 3000,
+    }
+
+
+class _Connection:
+    """One open WebSocket: its lanes, and the answers in its memory."""
+
+    def __init__(self, runtime: Runtime, scope: Scope, send: Send) -> None:
+        self.runtime = runtime
+        self.gone = asyncio.Event()
+        # The newest answer of each lane, the oldest first.
+        self.responses: OrderedDict[str, StoredResponse] = OrderedDict()
+        self._send = send
+        self._websocket_scope = scope
+        self._streams: dict[str, asyncio.Task[None]] = {}
+        self._open_turns = 0
+        self._opened_at = time.monotonic()
+        headers = [(k, v) for k, v in scope["headers"] if not k.startswith(_HANDSHAKE_HEADERS)]
+        self.scope = {
+            "type": "http",
+            "method": "POST",
+            "path": _PATH,
+            "headers": headers,
+            "query_string": scope.get("query_string", b""),
+            "client": scope.get("client"),
+        }
+
+    async def run(self, receive: Receive) -> None:
+        """Take messages until the client leaves, the hour is over, or the gateway ends."""
+        next_message = asyncio.ensure_future(receive())
+        try:
+            while True:
+                done, _ = await asyncio.wait({next_message}, timeout=_POLL_S)
+                if done:
+                    message = next_message.result()
+                    if message["type"] == "websocket.disconnect":
+                        return
+                    if not await self._handle_message(message):
+                        return
+                    next_message = asyncio.ensure_future(receive())
+                if await self._close_if_over():
+                    return
+        finally:
+            next_message.cancel()
+
+    async def end(self) -> None:
+        """Stop what is under way."""
+        self.gone.set()
+        await asyncio.gather(*self._streams.values(), return_exceptions=True)
+
+    async def _close_if_over(self) -> bool:
+        """Close the connection if its time has come and nothing is under way."""
+        if self._open_turns:
+            return False
+        if time.monotonic() - self._opened_at > MAX_CONNECTION_S:
+            code = "websocket_connection_limit_reached"
+            message = "this connection has lasted for 60 minutes; open a new one to go on"
+            await self.send_error(400, _error_body(message, code), {}, "")
+            await self._send({"type": "websocket.close", "code": 1000})
+            return True
+        if self.runtime.draining:
+            await self._send(_close_message(self._websocket_scope, _GOING_AWAY))
+            return True
+        return False
+
+    async def _handle_message(self, message: dict[str, Any]) -> bool:
+        """Begin what a message asks for; whether the connection goes on."""
+        text = message.get("text")
+        content = text.encode() if text is not None else message.get("bytes") or b""
+        if len(content) > self.runtime.config.max_body_bytes:
+            await self._send(_close_message(self._websocket_scope, _TOO_LARGE))
+            return False
+        stream_id = ""
+        try:
+            fields = request_body.decode(content)
+            message_type = request_body.field(fields, "type", str, default="")
+            stream_id = _read_stream_id(fields)
+            if message_type in _IGNORED_TYPES:
+                return True
+            _check_message(fields, message_type)
+            self._queue_turn(stream_id, fields)
+        except GatewayError as failure:
+            await self.send_refusal(failure, stream_id)
+        return True
+
+    def _queue_turn(self, stream_id: str, fields: dict[str, msgspec.Raw]) -> None:
+        """Answer a request after those of its lane. Raises GatewayError if there are too many."""
+        for name, task in list(self._streams.items()):
+            if task.done():
+                del self._streams[name]
+        if self._open_turns >= MAX_TURNS or (
+            stream_id not in self._streams and len(self._streams) >= MAX_STREAMS
+        ):
+            message = f"no more than {MAX_TURNS} requests may be under way on one connection"
+            raise GatewayError(Error(kind="rate_limit", message=message))
+        self._open_turns += 1
+        previous_turn = self._streams.get(stream_id)
+        self._streams[stream_id] = asyncio.create_task(
+            self._run_turn(previous_turn, stream_id, fields)
+        )
+
+    async def _run_turn(
+        self,
+        previous_turn: asyncio.Task[None] | None,
+        stream_id: str,
+        fields: dict[str, msgspec.Raw],
+    ) -> None:
+        try:
+            if previous_turn is not None:
+                await asyncio.wait({previous_turn})
+            if self.gone.is_set():
+                return
+            if not request_body.field(fields, "generate", bool, default=True):
+                await self._answer_without_generating(stream_id, fields)
+            else:
+                await _Turn(self, stream_id, fields).run()
+        except GatewayError as failure:
+            await self.send_refusal(failure, stream_id)
+        finally:
+            self._open_turns -= 1
+
+    async def _answer_without_generating(
+        self, stream_id: str, fields: dict[str, msgspec.Raw]
+    ) -> None:
+        """Answer a request that is to say nothing: later ones go on from its input."""
+        runtime, scope = self.runtime, self.scope
+        key = authenticate(runtime, runtime.snapshot, scope["headers"], scope["query_string"])
+        model = request_body.field(fields, "model", str, default="")
+        if not model:
+            raise invalid("model is required: the name of a route or `provider/model`", "model")
+        find_route(runtime.snapshot, key, model)
+        body = {k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS}
+        content = msgspec.json.encode(body)
+        dialect = DIALECTS[_DIALECT_NAME]
+        dialect.check_passthrough(content)
+        if request_body.field(fields, "previous_response_id", str, default=""):
+            raise invalid(
+                "generate false begins a conversation; leave previous_response_id out",
+                "previous_response_id",
+            )
+        echo = dialect.read_echo(content) | {"store": False}
+        exchange = ResponseContext(
+            id=new_response_id(), created=int(time.time()), model=model, echoed_fields=echo
+        )
+        response_fields = empty_response(exchange)
+        stored_response = StoredResponse(
+            id=response_fields["id"],
+            owner=owner_of(key),
+            created_at=time.time(),
+            input=bytes(body.get("input", b"")),
+            response=msgspec.json.encode(response_fields),
+        )
+        self.remember_response(stream_id, stored_response)
+        in_progress = {**response_fields, "status": "in_progress", "usage": None}
+        for number, (name, response_state) in enumerate(
+            (("created", in_progress), ("completed", response_fields))
+        ):
+            event = {
+                "type": f"response.{name}",
+                "sequence_number": number,
+                "response": response_state,
+            }
+            await self.send(msgspec.json.encode(event), stream_id)
+
+    def remember_response(self, stream_id: str, stored_response: StoredResponse) -> None:
+        """Have the newest answer of a lane."""
+        self.responses[stream_id] = stored_response
+        self.responses.move_to_end(stream_id)
+        size = sum(response.size for response in self.responses.values())
+        while len(self.responses) > 1 and (
+            len(self.responses) > MAX_STREAMS or size > self.runtime.config.max_body_bytes
+        ):
+            size -= self.responses.popitem(last=False)[1].size
+
+    async def send(self, event: bytes, stream_id: str) -> None:
+        """Send an event; waits while the client does not read."""
+        if self.gone.is_set():
+            return
+        if stream_id:
+            event = event.rstrip()[:-1] + b',"stream_id":' + msgspec.json.encode(stream_id) + b"}"
+        with contextlib.suppress(OSError):
+            await self._send({"type": "websocket.send", "text": event.decode()})
+
+    async def send_refusal(self, failure: GatewayError, stream_id: str) -> None:
+        """Send what a message was refused with."""
+        reply = DIALECTS[_DIALECT_NAME].client.render_error(failure.error, "")
+        await self.send_error(reply.status, reply.body, reply.headers, stream_id)
+
+    async def send_error(
+        self, status: int, body: dict[str, Any], headers: Mapping[str, str], stream_id: str
+    ) -> None:
+        """Send an error."""
+        event = _error_event(status, body)
+        error_headers = {
+            name: value for name, value in headers.items() if name.startswith(_ERROR_HEADERS)
+        }
+        await self.send(
+            msgspec.json.encode(event | ({"headers": error_headers} if error_headers else {})),
+            stream_id,
+        )
+
+
+class _Turn:
+    """One request on its way as an HTTP request, whose answer goes out as messages."""
+
+    def __init__(
+        self, connection: _Connection, stream_id: str, fields: dict[str, msgspec.Raw]
+    ) -> None:
+        self.connection = connection
+        self.stream_id = stream_id
+        body = {k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS}
+        self._body = msgspec.json.encode(body | {"stream": msgspec.Raw(b"true")})
+        self._body_sent = False
+        self._status_code = 0
+        self._headers: dict[str, str] = {}
+        self._decoder = Decoder()
+        self._error_body = bytearray()
+
+    async def run(self) -> None:
+        """Answer it; each failure is told on the connection."""
+        connection = self.connection
+        runtime, scope = connection.runtime, connection.scope
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        endpoint = endpoints.ENDPOINTS["responses"]
+        call = new_call(runtime, scope, headers, endpoint, time.perf_counter())
+        call.connection_responses = {
+            stored_response.id: stored_response for stored_response in connection.responses.values()
+        }
+        call.on_response = lambda stored_response: connection.remember_response(
+            self.stream_id, stored_response
+        )
+        await serve(runtime, call, Client(self._handle_message), scope, self._receive)
+
+    async def _receive(self) -> dict[str, Any]:
+        if not self._body_sent:
+            self._body_sent = True
+            return {"type": "http.request", "body": self._body, "more_body": False}
+        await self.connection.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _handle_message(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self._status_code = message["status"]
+            if self._status_code != 200:
+                self._headers = {k.decode(): v.decode("latin-1") for k, v in message["headers"]}
+            return
+        data = message.get("body", b"")
+        if self._status_code == 200:
+            for frame in self._decoder.feed(data):
+                await self.connection.send(frame.data, self.stream_id)
+            return
+        self._error_body += data
+        if not message.get("more_body"):
+            body = msgspec.json.decode(bytes(self._error_body))
+            await self.connection.send_error(self._status_code, body, self._headers, self.stream_id)
+
+
+def _read_stream_id(fields: dict[str, msgspec.Raw]) -> str:
+    stream_id: str = request_body.field(fields, "stream_id", str, default="")
+    if len(stream_id) > MAX_STREAM_ID_CHARS:
+        raise invalid(
+            f"stream_id must not be longer than {MAX_STREAM_ID_CHARS} characters", "stream_id"
+        )
+    return stream_id
+
+
+def _check_message(fields: dict[str, msgspec.Raw], message_type: str) -> None:
+    """Raise GatewayError for what is not asked over a WebSocket."""
+    if message_type != "response.create":
+        detail = f"it is {message_type[:60]!r}" if message_type else "it is missing"
+        raise invalid(f"type must be response.create; {detail}", "type")
+    if request_body.field(fields, "background", bool, default=False):
+        raise invalid("background is not supported over a WebSocket; use POST", "background")
+    request_body.field(fields, "generate", bool, default=True)
+
+
+def _error_event(status: int, body: dict[str, Any]) -> dict[str, Any]:
+    """An error as a message: the status and words that HTTP would have had."""
+    return {"type": "error", "status": status, "error": body.get("error", body)}
+
+
+def _error_body(message: str, code: str) -> dict[str, Any]:
+    return {"error": {"type": "invalid_request_error", "code": code, "message": message}}

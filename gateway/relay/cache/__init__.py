@@ -1,0 +1,1 @@
+"""The response cache: key, store, backends, index, semantic search."""

@@ -1,0 +1,202 @@
+"""Where kept answers outlive their process: the database, by functions that the store gives.
+
+Reads run in threads of their own, so that the database's connections stay few; writes wait
+in a bounded queue for one writer thread. A shelf that fails is as good as empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from gateway.relay.cache.index import CacheIndex, ChangesSince
+
+log = logging.getLogger(__name__)
+
+READERS = 2
+MAX_PENDING = 512
+BATCH = 64
+FLUSH_S = 0.2
+CLOSE_S = 5.0
+# How long after it was heard what others have kept it is heard again, if it is asked.
+INDEX_REFRESH_S = 0.5
+# How long a request waits for a kept answer, and how long none is looked for after that.
+READ_S = 2.0
+RETRY_AFTER_S = 5.0
+
+
+class CacheRow(NamedTuple):
+    """One answer on its way to a shelf; times are unix seconds."""
+
+    key: str
+    route_id: int
+    blob: bytes
+    created_at: float
+    expires_at: float
+
+
+ReadCached = Callable[[str], bytes | None]
+WriteCached = Callable[[list[CacheRow]], None]
+
+
+class CacheBackend(Protocol):
+    """Keeps blobs by key for all processes."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The blob of a key, if its time is not over."""
+
+    def may_contain(self, fingerprint: str) -> bool:
+        """Whether it is worth a look for a question of this mark."""
+
+    def put(self, row: CacheRow) -> None:
+        """Keep a blob, soon."""
+
+    async def close(self) -> None:
+        """Write what waits."""
+
+
+class DatabaseBackend:
+    """The shelf that is a table. Its threads begin with the first answer."""
+
+    def __init__(
+        self,
+        read: ReadCached,
+        write: WriteCached,
+        close: Callable[[], None] | None,
+        changes_since: ChangesSince | None = None,
+        flag_path: Path | None = None,
+    ) -> None:
+        self._read, self._write, self._close_connection = read, write, close
+        self._index = CacheIndex(changes_since, flag_path) if changes_since is not None else None
+        self._index_refresh: asyncio.Future[None] | None = None
+        self._refresh_cooldown: asyncio.TimerHandle | None = None
+        self._readers: ThreadPoolExecutor | None = None
+        self._writer: threading.Thread | None = None
+        self._pending: queue.Queue[CacheRow | None] = queue.Queue(MAX_PENDING)
+        self._failing = False
+        self._unavailable_until = 0.0
+
+    async def get(self, key: str) -> bytes | None:
+        """The blob of a key, if its time is not over."""
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="cache-reader")
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._unavailable_until:
+            return None
+        try:
+            async with asyncio.timeout(READ_S):
+                if (index := self._index) is not None:
+                    await self._update_index(self._readers, index)
+                    if index.is_missing(key):
+                        return None
+                return await loop.run_in_executor(self._readers, self._read, key)
+        except Exception as error:
+            if isinstance(error, TimeoutError):
+                self._unavailable_until = loop.time() + RETRY_AFTER_S
+            self._note_failure(error)
+            return None
+
+    def may_contain(self, fingerprint: str) -> bool:
+        """Whether it is worth a look for a question of this mark, as far as has been heard."""
+        index = self._index
+        if index is None or self._readers is None or self._index_refresh is not None:
+            return True
+        if self._refresh_cooldown is None:
+            self._refresh_in_background(self._readers, index)
+        return index.may_contain(fingerprint)
+
+    async def _update_index(self, readers: ThreadPoolExecutor, index: CacheIndex) -> None:
+        """Hear what this machine's processes have kept; and others', without waiting for it."""
+        if index.take_changed():
+            loop = asyncio.get_running_loop()
+            self._index_refresh = loop.run_in_executor(readers, self._refresh_index, index)
+        elif self._index_refresh is None and self._refresh_cooldown is None:
+            self._refresh_in_background(readers, index)
+        if (refresh := self._index_refresh) is not None:
+            await asyncio.wait([refresh])
+            if self._index_refresh is refresh:
+                self._index_refresh = None
+
+    def _refresh_in_background(self, readers: ThreadPoolExecutor, index: CacheIndex) -> None:
+        """Hear without a wait for it, and not again for some time."""
+        self._refresh_cooldown = asyncio.get_running_loop().call_later(
+            INDEX_REFRESH_S, self._end_refresh_cooldown
+        )
+        readers.submit(self._refresh_index, index)
+
+    def _end_refresh_cooldown(self) -> None:
+        self._refresh_cooldown = None
+
+    def _refresh_index(self, index: CacheIndex) -> None:
+        """In a reader's thread."""
+        try:
+            index.refresh()
+        except Exception as error:
+            self._note_failure(error)
+
+    def put(self, row: CacheRow) -> None:
+        """Keep a blob, soon; not if too many wait."""
+        if self._index is not None:
+            self._index.add((row.key,))
+        if self._writer is None:
+            self._writer = threading.Thread(
+                target=self._write_batches, name="cache-writer", daemon=True
+            )
+            self._writer.start()
+        try:
+            self._pending.put_nowait(row)
+        except queue.Full:
+            log.warning("an answer was not kept: too many wait for the database")
+
+    def _note_failure(self, error: Exception) -> None:
+        if not self._failing:
+            details = {"reason": type(error).__name__}
+            log.warning("the database keeps no answers now", extra=details)
+        self._failing = True
+
+    def _write_batches(self) -> None:
+        running = True
+        while running:
+            batch = [self._pending.get()]
+            while len(batch) < BATCH:
+                try:
+                    batch.append(self._pending.get(timeout=FLUSH_S))
+                except queue.Empty:
+                    break
+            running = None not in batch
+            # The newest of a key, and in one order: two writers could deadlock.
+            rows = {row.key: row for row in batch if row is not None}
+            try:
+                if rows:
+                    self._write([rows[key] for key in sorted(rows)])
+                    self._failing = False
+                    if self._index is not None:
+                        self._index.flag.set()
+            except Exception as error:
+                self._note_failure(error)
+        if self._close_connection is not None:
+            self._close_connection()
+
+    async def close(self) -> None:
+        """Write what waits, and end the threads."""
+        if self._refresh_cooldown is not None:
+            self._refresh_cooldown.cancel()
+        await asyncio.to_thread(self._close_threads)
+
+    def _close_threads(self) -> None:
+        if self._writer is not None:
+            self._pending.put(None)
+            self._writer.join(CLOSE_S)
+        if self._readers is not None:
+            if self._close_connection is not None:
+                # Each reader has a connection of its own.
+                closings = [self._readers.submit(self._close_connection) for _ in range(READERS)]
+                for closing in closings:
+                    closing.result(CLOSE_S)
+            self._readers.shutdown()

@@ -1,0 +1,117 @@
+"""Which answers the database has, as far as a process has heard: it spares looks in vain.
+
+Most questions are new, and a look into the database costs more than all else that is done
+for a request. So a process hears which answers were kept since, by itself or by others, and
+looks only for those. Processes of one machine tell each other, by a word in memory that they
+share, that there is something to hear; of other machines' answers it hears twice a second,
+while it is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from gateway.relay.cache.key import fingerprint_of
+
+log = logging.getLogger(__name__)
+
+# Answers are written some time after they are made, and clocks differ.
+CLOCK_SKEW_S = 5.0
+# More than that are not remembered: then every look is one into the database.
+MAX_INDEXED_KEYS = 200_000
+# (unix seconds, how many at most) -> the keys of answers made since.
+ChangesSince = Callable[[float, int], list[str]]
+
+
+class InvalidationFlag:
+    """When a process of this machine last cached a response, in a file that all processes map.
+
+    Attributes:
+        changed_at: one element, unix time in nanoseconds; it changes with each cached response.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.changed_at = memoryview(bytearray(8)).cast("q")
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, 8)
+                self.changed_at = memoryview(mmap.mmap(fd, 8)).cast("q")
+            finally:
+                os.close(fd)
+        except OSError:
+            log.exception("kept answers can not be told of; other processes hear of them later")
+
+    def set(self) -> None:
+        """Say that there is something to hear, once it is in the database."""
+        self.changed_at[0] = time.time_ns()
+
+
+class CacheIndex:
+    """The keys of answers that the database has. `hear` may run in a thread of its own."""
+
+    def __init__(
+        self,
+        changes_since: ChangesSince,
+        path: Path | None = None,
+        max_keys: int = MAX_INDEXED_KEYS,
+    ) -> None:
+        self.flag = InvalidationFlag(path)
+        self._changes_since = changes_since
+        self._max_keys = max_keys
+        self._last_change = -1
+        self._keys: set[int] = set()
+        self._fingerprints: set[str] = set()
+        self._since = 0.0
+        self._complete = False
+
+    def take_changed(self) -> bool:
+        """Whether a process of this machine has kept an answer since; says so once."""
+        changed_at = self.flag.changed_at[0]
+        if changed_at == self._last_change:
+            return False
+        self._last_change = changed_at
+        return True
+
+    def refresh(self) -> None:
+        """Take in what was kept since the last time. Raises what the database raises."""
+        refreshed_at = time.time() - CLOCK_SKEW_S
+        keys = self._changes_since(self._since, self._max_keys + 1)
+        self.add(keys)
+        if len(self._keys) > self._max_keys:
+            # Many may be over by now: begin anew, and give up where they are not.
+            self._complete = False
+            self._keys, self._fingerprints = set(), set()
+            self._since = 0.0 if self._since else refreshed_at
+            return
+        self._complete = self._complete or not self._since
+        self._since = refreshed_at
+
+    def add(self, keys: Iterable[str]) -> None:
+        """Remember these."""
+        for key in keys:
+            self._keys.add(int(key[-15:], 16))
+            self._fingerprints.add(fingerprint_of(key))
+
+    def may_contain(self, fingerprint: str) -> bool:
+        """Whether the database may have an answer to a question of this mark.
+
+        Also if a process of this machine has kept one that was not heard of yet.
+        """
+        return (
+            fingerprint in self._fingerprints
+            or not self._complete
+            or self.flag.changed_at[0] != self._last_change
+        )
+
+    def is_missing(self, key: str) -> bool:
+        """Whether the database has no such answer, as far as is known."""
+        return self._complete and int(key[-15:], 16) not in self._keys

@@ -1,0 +1,322 @@
+"""Which requests are the same question: the keys of kept answers.
+
+    base       who may share the answer: route, what stands behind it, its generation, scope
+    body key   base + the body's outermost fields as they were written, in any order
+    key        base + the canonical request: the same in every dialect
+
+The body key is only a short cut in memory to the key, which takes a parse. A key begins with
+the question's mark, of its last words: a question whose mark no kept answer has is new, and
+needs neither. Left out of both
+is what does not change an answer: `stream`, who the end user is, what a provider may do with
+the request, prompt-cache marks. A request that says what only its dialect knows, wants
+several answers or the odds of tokens is a question of its dialect and its kind of answer
+alone (`bound`), as no other could be made of what is kept.
+
+All digests are keyed with the installation's secret: no other one that shares a Redis comes
+to the same keys, and nobody can try out what was asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import Request, Text
+from gateway.dialects.last_user_text import last_user_text
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.session_tags import tags_of
+from gateway.routing.cache_policy import CachePolicy
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
+
+_MAX_SCOPES = 8192
+# How keys begin: for one form of asking, or for all. Then follow the mark, and a digest.
+_EXACT_PREFIX, _PORTABLE_PREFIX = "e", "f"
+FINGERPRINT_BYTES = 6
+_DIGEST_CHARS = 50
+# Outermost fields that do not change an answer.
+IGNORED_FIELDS = frozenset(
+    {
+        "model",
+        "stream",
+        "stream_options",
+        "user",
+        "metadata",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "prompt_cache_options",
+        "client_metadata",
+        "store",
+        "labels",
+        "keep_alive",
+    }
+)
+# The same of the canonical request. The model is the route, which is part of the base.
+_IGNORED_REQUEST_FIELDS = frozenset(
+    {"model", "stream", "include_usage", "version", "client_paths", "path", "cache", "user_id"}
+    | {"metadata", "session_key", "store"}
+)
+
+
+# Outermost fields of what goes on from something that a server holds.
+STATE_FIELDS = frozenset(
+    {"previous_response_id", "conversation", "background", "container", "cachedContent"}
+)
+
+
+class KeyScope:
+    """Who may share an answer: what all keys begin with, secret to this installation."""
+
+    __slots__ = ("_fingerprint_hash", "_hash")
+
+    def __init__(self, secret: bytes, scope: Any) -> None:
+        self._hash = hashlib.sha256(secret)
+        self._hash.update(self.digest(_encode(scope)))
+        self._fingerprint_hash = hashlib.blake2b(
+            digest_size=FINGERPRINT_BYTES, key=self.digest(b"marks")
+        )
+
+    def digest(self, *parts: bytes) -> bytes:
+        """The digest of some parts, none of which can be taken for two others."""
+        digest = self._hash.copy()
+        digest.update(b"".join([b"%d:%b" % (len(part), part) for part in parts]))
+        return digest.digest()
+
+    def fingerprint(self, text: str) -> str:
+        """The mark of a question that ends with these words."""
+        digest = self._fingerprint_hash.copy()
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+class KeyScopes:
+    """The bases of one installation, of the routes of one snapshot."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = hashlib.blake2b(secret, digest_size=32, person=b"answer cache").digest()
+        self._snapshot: Snapshot | None = None
+        self._scopes: dict[tuple[str, ...], KeyScope] = {}
+        # The same by route, key and namespace, where nothing else of the call matters.
+        self._untagged_scopes: dict[tuple[str, int, str], KeyScope] = {}
+        # Routes by name: whether they choose by tags.
+        self._tagged_routes: dict[str, bool] = {}
+
+    def for_call(self, call: Call, route: Route, policy: CachePolicy, namespace: str) -> KeyScope:
+        """The base for a call."""
+        if call.snapshot is not self._snapshot:
+            self._use_snapshot(call.snapshot)
+        key_id = call.key.id if call.key is not None else 0
+        untagged_name = (route.name, key_id, namespace)
+        key_scope = self._untagged_scopes.get(untagged_name)
+        if key_scope is not None:
+            return key_scope
+        if max(len(self._scopes), len(self._untagged_scopes)) >= _MAX_SCOPES:
+            self._use_snapshot(call.snapshot)
+        tagged = self._tagged_routes.get(route.name)
+        if tagged is None:
+            tagged = self._tagged_routes[route.name] = _selects_by_tags(route)
+        tags = _tags(call) if tagged else ""
+        name = (route.name, sharing_scope(call, policy), namespace, tags)
+        key_scope = self._scopes.get(name)
+        if key_scope is None:
+            scope = [
+                name,
+                policy.namespace,
+                policy.deterministic,
+                route.cache_generation,
+                _route_config(call.snapshot, route),
+            ]
+            key_scope = self._scopes[name] = KeyScope(self._secret, scope)
+        if key_id and not tagged:
+            self._untagged_scopes[untagged_name] = key_scope
+        return key_scope
+
+    def _use_snapshot(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._scopes.clear()
+        self._untagged_scopes.clear()
+        self._tagged_routes.clear()
+
+
+def sharing_scope(call: Call, policy: CachePolicy) -> str:
+    """Who may share an answer to this call."""
+    key = call.key
+    if policy.scope == "route":
+        return "route"
+    if policy.scope == "team" and key is not None and key.team is not None:
+        return f"team:{key.team.id}"
+    return _key_scope(key)
+
+
+def _key_scope(key: ApiKey | None) -> str:
+    if key is None:
+        return "open"
+    return f"key:{key.id}" if key.id else f"inside:{key.prefix}"
+
+
+def _selects_by_tags(route: Route) -> bool:
+    """Whether tags choose among a route's targets."""
+    return any(t.tags for t in route.targets) or any(s.tags for s in route.steps)
+
+
+def _tags(call: Call) -> str:
+    """The request's tags."""
+    return msgspec.json.encode(sorted(tags_of(call))).decode()
+
+
+def _route_config(snapshot: Snapshot, route: Route) -> list[Any]:
+    """What stands behind a route: another model is another answer."""
+    fallbacks = [snapshot.routes.get(name) for name in route.fallbacks]
+    routes = [route, *(fallback for fallback in fallbacks if fallback is not None)]
+    targets = [[_target_config(t) for t in fallback.targets] for fallback in routes]
+    return [route.id, targets, route.default_max_output, route.reasoning_field, route.strict]
+
+
+def _target_config(target: Target) -> list[Any]:
+    provider = target.model.provider
+    edits = (*provider.edits, *target.model.edits, *target.edits)
+    return [target.model.label, provider.dialect, provider.base_url, edits, provider.drop_params]
+
+
+def body_key(key_scope: KeyScope, call: Call) -> bytes:
+    """The short cut: the body as it was written, but for the order of its fields."""
+    parts = [call.dialect.name.encode(), call.verb.encode(), call.endpoint.encode()]
+    parts.append(b"stream" if call.stream else b"whole")
+    parts.append(call.headers.get("anthropic-beta", "").encode("utf-8", "replace"))
+    for name in sorted(call.fields):
+        if name not in IGNORED_FIELDS:
+            parts.append(name.encode("utf-8", "surrogatepass"))
+            parts.append(bytes(call.fields[name]))
+    return key_scope.digest(*parts)
+
+
+def client_format_of(call: Call) -> str:
+    """How a client asked: in the same form, the same bytes answer the same question."""
+    options = bytes(call.fields.get("stream_options", b"")) if call.stream else b""
+    # Chat clients of the older form are answered with `function_call`.
+    legacy_functions = "functions" in call.fields and "tools" not in call.fields
+    parts = (call.dialect.name, call.endpoint, call.framing, str(call.stream), call.model)
+    return "\n".join((*parts, str(legacy_functions), options.decode("utf-8", "replace")))
+
+
+def canonical_request(call: Call) -> Request | None:
+    """The canonical request; None if there is none, and its body alone says what it is."""
+    if call.verb != "generate":
+        return None
+    try:
+        return call.request
+    except GatewayError:
+        return None
+
+
+def build_key(key_scope: KeyScope, call: Call, request: Request | None, body: bytes = b"") -> str:
+    """The key of a question; `body` is its body key, where that is known."""
+    if request is None or _is_dialect_specific(request):
+        fingerprint = key_scope.fingerprint(call.dialect.last_user_text(call.fields))
+        return (
+            _EXACT_PREFIX + fingerprint + (body or body_key(key_scope, call)).hex()[:_DIGEST_CHARS]
+        )
+    fingerprint = key_scope.fingerprint(last_user_text(request))
+    return (
+        _PORTABLE_PREFIX
+        + fingerprint
+        + key_scope.digest(b"canonical", _encode(canonical_json(request))).hex()[:_DIGEST_CHARS]
+    )
+
+
+def fingerprint_of(key: str) -> str:
+    """The mark of a key."""
+    return key[1 : 1 + 2 * FINGERPRINT_BYTES]
+
+
+def is_portable(key: str) -> bool:
+    """Whether the answer of a key may be given in other forms too."""
+    return key.startswith(_PORTABLE_PREFIX)
+
+
+def _is_dialect_specific(request: Request) -> bool:
+    sampling = request.sampling
+    if sampling.logprobs or sampling.top_logprobs or (sampling.n or 1) > 1:
+        return True
+    return any(not IGNORED_FIELDS.issuperset(fields) for fields in request.extra.values())
+
+
+def uses_server_state(request: Request) -> bool:
+    """Whether it goes on from what a server has kept, which its body does not hold."""
+    if request.previous_response_id is not None:
+        return True
+    return not all(STATE_FIELDS.isdisjoint(fields) for fields in request.extra.values())
+
+
+def canonical_json(value: Any) -> Any:
+    """A canonical value as JSON that tells types apart, without what changes no answer.
+
+    A struct is a list: its type's name, then name and value of what is not as usual.
+    """
+    kind = type(value)
+    if kind is tuple:
+        return [canonical_json(item) for item in value]
+    fields = _FIELDS.get(kind)
+    if fields is None:
+        if not isinstance(value, msgspec.Struct):
+            return value
+        fields = _FIELDS[kind] = _relevant_fields(kind)
+    encoded: list[Any] = [kind.__name__]
+    for name, default in fields:
+        field_value = getattr(value, name)
+        if field_value is default or field_value == default:
+            continue
+        encoded.append(name)
+        if name == "extra":
+            field_value = _relevant_extra(field_value)
+        encoded.append(field_value if type(field_value) is str else canonical_json(field_value))
+    return encoded
+
+
+_FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {}
+
+
+def _relevant_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    """The fields of a type that may change an answer, each with its usual value."""
+    defaults = {
+        field.name: field.default_factory()
+        if field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT
+        else field.default
+        for field in msgspec.structs.fields(kind)
+    }
+    return tuple(
+        (name, value) for name, value in defaults.items() if name not in _IGNORED_REQUEST_FIELDS
+    )
+
+
+def _relevant_extra(fields: Any) -> Any:
+    if not isinstance(fields, dict):
+        return fields
+    relevant = ((name, value) for name, value in fields.items() if name not in IGNORED_FIELDS)
+    cleaned = {name: _relevant_extra(value) for name, value in relevant}
+    return {name: value for name, value in cleaned.items() if value != {}}
+
+
+def _encode(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def context_key(key_scope: KeyScope, request: Request) -> tuple[bytes, str] | None:
+    """A question's context and its last words; None if it is not words alone.
+
+    Questions are compared by their last words, and only where all else is the same:
+    instructions, earlier turns, sampling, the form of the answer.
+    """
+    if not request.turns or request.tools or request.turns[-1].role != "user":
+        return None
+    last = request.turns[-1]
+    if not all(isinstance(part, Text) for turn in request.turns for part in turn.parts):
+        return None
+    text = "\n".join(part.text for part in last.parts if isinstance(part, Text))
+    if not text.strip():
+        return None
+    context = msgspec.structs.replace(request, turns=request.turns[:-1])
+    return key_scope.digest(b"context", _encode(canonical_json(context))), text

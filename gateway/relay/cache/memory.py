@@ -1,0 +1,73 @@
+"""Kept answers in the process: bounded in bytes, those least recently given go first."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+
+from gateway.relay.cache.key import fingerprint_of
+from gateway.relay.exchange.cached_response import CachedResponse
+
+# A second name for an answer is about this large.
+_ALIAS_BYTES = 200
+
+
+class MemoryCache:
+    """Cached responses by key, and keys by the digests of request bodies.
+
+    Attributes:
+        fingerprints: how many cached responses have each fingerprint.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.bytes = 0
+        self._max_bytes = max_bytes
+        self._responses: OrderedDict[str, CachedResponse] = OrderedDict()
+        self.fingerprints: Counter[str] = Counter()
+        self._body_keys: OrderedDict[bytes, str] = OrderedDict()
+        self._max_body_keys = max(1, max_bytes // (4 * _ALIAS_BYTES))
+
+    def __len__(self) -> int:
+        return len(self._responses)
+
+    def get(self, key: str, now: float) -> CachedResponse | None:
+        """The answer of a key, unless its time is over."""
+        cached = self._responses.get(key)
+        if cached is None:
+            return None
+        if cached.expires_at <= now:
+            self.drop(key)
+            return None
+        self._responses.move_to_end(key)
+        return cached
+
+    def put(self, key: str, cached: CachedResponse) -> None:
+        """Keep an answer, in place of others if it must be."""
+        self.drop(key)
+        if cached.size > self._max_bytes:
+            return
+        self._responses[key] = cached
+        self.fingerprints[fingerprint_of(key)] += 1
+        self.bytes += cached.size
+        while self.bytes > self._max_bytes:
+            self.drop(next(iter(self._responses)))
+
+    def drop(self, key: str) -> None:
+        """Forget the answer of a key."""
+        dropped = self._responses.pop(key, None)
+        if dropped is None:
+            return
+        self.bytes -= dropped.size
+        fingerprint = fingerprint_of(key)
+        self.fingerprints[fingerprint] -= 1
+        if not self.fingerprints[fingerprint]:
+            del self.fingerprints[fingerprint]
+
+    def key_for_body(self, body_digest: bytes) -> str | None:
+        """The key that a body of this digest came to."""
+        return self._body_keys.get(body_digest)
+
+    def remember_body_key(self, body_digest: bytes, key: str) -> None:
+        """Remember to which key a body came."""
+        self._body_keys[body_digest] = key
+        if len(self._body_keys) > self._max_body_keys:
+            self._body_keys.popitem(last=False)

@@ -1,0 +1,126 @@
+"""The kept answers of one process: its memory, and the shelf that all processes share."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.providers.masks import Mask
+from gateway.relay.cache.backend import (
+    CacheBackend,
+    CacheRow,
+    DatabaseBackend,
+    ReadCached,
+    WriteCached,
+)
+from gateway.relay.cache.index import ChangesSince
+from gateway.relay.cache.key import KeyScopes
+from gateway.relay.cache.memory import MemoryCache
+from gateway.relay.cache.semantic import SemanticIndex
+from gateway.relay.exchange.cached_response import CachedResponse, pack, unpack
+from gateway.relay.exchange.recorder import mask_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.relay.limits.redis_limiter import RedisLimiter
+
+MEMORY_BYTES = 64 * 1024 * 1024
+
+
+class RedisBackend:
+    """The shelf that is a Redis. Most looks go along with the question about limits."""
+
+    def __init__(self, limiter: RedisLimiter) -> None:
+        self._limiter = limiter
+
+    async def get(self, key: str) -> bytes | None:
+        """The blob of a key, if its time is not over."""
+        return await self._limiter.get_cached(key)
+
+    def may_contain(self, fingerprint: str) -> bool:
+        """Always: nobody tells what a Redis has."""
+        return True
+
+    def put(self, row: CacheRow) -> None:
+        """Keep a blob, soon."""
+        self._limiter.put_cached(row.key, row.blob, row.expires_at - row.created_at)
+
+    async def close(self) -> None:
+        """The connections are the limiter's."""
+
+
+class CacheStore:
+    """The response cache: memory and a backend. Call all methods on the event loop's thread.
+
+    Attributes:
+        pipelined: whether the backend's lookup shares a round trip with the limits.
+        in_flight: requests by key whose response is pending, for routes with single flight.
+    """
+
+    def __init__(self, secret: bytes, memory_bytes: int, backend: CacheBackend | None) -> None:
+        self.key_scopes = KeyScopes(secret)
+        self.memory = MemoryCache(memory_bytes)
+        self.semantic_index = SemanticIndex()
+        self.backend = backend
+        self.pipelined = isinstance(backend, RedisBackend)
+        self.in_flight: dict[str, asyncio.Future[None]] = {}
+
+    def may_contain(self, fingerprint: str) -> bool:
+        """Whether a response with this fingerprint may be cached anywhere."""
+        if fingerprint in self.memory.fingerprints:
+            return True
+        return self.backend is not None and self.backend.may_contain(fingerprint)
+
+    async def load(self, key: str, now: float) -> CachedResponse | None:
+        """The response of a key from the backend."""
+        if self.backend is None:
+            return None
+        return self.load_blob(key, await self.backend.get(key), now)
+
+    def load_blob(self, key: str, blob: bytes | None, now: float) -> CachedResponse | None:
+        """The response in a blob of the backend; it is in memory from now on."""
+        cached = unpack(blob) if blob is not None else None
+        if cached is None or cached.expires_at <= now:
+            return None
+        self.memory.put(key, cached)
+        return cached
+
+    def put(
+        self, key: str, route_id: int, cached: CachedResponse, masks: tuple[Mask, ...] | None
+    ) -> None:
+        """Keep an answer: in memory, and on the shelf if what is stored there may hold it.
+
+        `masks` is what nothing stored may hold; None where nothing of it may be stored.
+        """
+        self.memory.put(key, cached)
+        if self.backend is None or masks is None or mask_secrets(cached.body, masks) != cached.body:
+            return
+        self.backend.put(
+            CacheRow(key, route_id, pack(cached), cached.created_at, cached.expires_at)
+        )
+
+    async def close(self) -> None:
+        """Write what waits for the shelf."""
+        if self.backend is not None:
+            await self.backend.close()
+
+
+def create_cache_store(
+    secret: bytes,
+    memory_bytes: int,
+    redis_limiter: RedisLimiter | None,
+    read: ReadCached | None,
+    write: WriteCached | None,
+    close: Callable[[], None] | None,
+    changes_since: ChangesSince | None = None,
+    flag_path: Path | None = None,
+) -> CacheStore:
+    """The store of a process: beyond its memory on Redis if there is one, else by `read`."""
+    backend: CacheBackend | None = None
+    if redis_limiter is not None:
+        backend = RedisBackend(redis_limiter)
+    elif read is not None and write is not None:
+        backend = DatabaseBackend(read, write, close, changes_since, flag_path)
+    return CacheStore(secret, memory_bytes, backend)

@@ -1,0 +1,1 @@
+"""Work beside the requests on the event loop: services, stall monitor, offloading."""

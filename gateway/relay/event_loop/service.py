@@ -1,0 +1,54 @@
+"""Work beside the requests that must not end unseen: it is begun again, and health knows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+RESTART_S = 1.0
+
+
+class RestartingThread(threading.Thread):
+    """A daemon thread whose work is begun again when it raises, until `ending` is set.
+
+    Attributes:
+        failures: how often it was.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None], stop_event: threading.Event) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work = work
+        self._stop_event = stop_event
+        self.failures = 0
+        self.start()
+
+    def run(self) -> None:
+        """Do the work."""
+        while True:
+            try:
+                self._work()
+                return
+            except Exception:
+                self.failures += 1
+                log.exception("the thread %s failed; it begins again", self.name)
+            if self._stop_event.wait(RESTART_S):
+                return
+
+
+def start_restarting(name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    """A task that does work which never ends, and begins it again when it raises."""
+    return asyncio.get_running_loop().create_task(_repeat(name, work), name=name)
+
+
+async def _repeat(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+            return
+        except Exception:
+            log.exception("the task %s failed; it begins again", name)
+        await asyncio.sleep(RESTART_S)

@@ -1,0 +1,156 @@
+"""Values of the response cache: a cached response, the client's cache control, a lookup."""
+
+from __future__ import annotations
+
+import zlib
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from gateway.relay.exchange.log_record import LogRecord
+
+# As the bodies of requests: less gains little, and nothing unpacks to more.
+COMPRESS_BYTES = 1024
+UNPACK_BYTES = 128 * 1024 * 1024
+_ZLIB = 0x78
+# What else a kept answer takes in memory, about.
+OVERHEAD_BYTES = 1024
+
+Header = tuple[bytes, bytes]
+
+
+class CachedResponse(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One response as a client got it.
+
+    Attributes:
+        client_format: how that client asked; the same format gets the same bytes.
+        dialect, stream, framing: the format of `body`.
+        created_at, expires_at: unix seconds.
+        label: the target that answered, as `provider/model`.
+        tokens: the counts of the log's row, by column.
+        cost_usd: what it cost; None means unknown.
+        adaptations: what its translation changed, as the log has it.
+    """
+
+    client_format: str
+    dialect: str
+    stream: bool
+    framing: str
+    body: bytes
+    created_at: float
+    expires_at: float
+    label: str = ""
+    provider: str = ""
+    model: str = ""
+    upstream_dialect: str = ""
+    finish: str = ""
+    tokens: dict[str, int | None] = {}
+    usage_source: str = ""
+    cost_usd: Decimal | None = None
+    adaptations: list[dict[str, Any]] = []
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, about."""
+        return len(self.body) + OVERHEAD_BYTES
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(CachedResponse)
+
+
+def pack(cached: CachedResponse) -> bytes:
+    """The answer as one blob, compressed where that is worth it."""
+    encoded = _encoder.encode(cached)
+    return zlib.compress(encoded, 1) if len(encoded) > COMPRESS_BYTES else encoded
+
+
+def unpack(blob: bytes) -> CachedResponse | None:
+    """The answer of a blob; None if it is damaged or of another version."""
+    try:
+        if blob[:1] == bytes([_ZLIB]):
+            inflater = zlib.decompressobj()
+            blob = inflater.decompress(blob, UNPACK_BYTES)
+            if not inflater.eof:
+                return None
+        return _decoder.decode(blob)
+    except (zlib.error, msgspec.MsgspecError):
+        return None
+
+
+class CacheControl(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks of the cache for one request.
+
+    Attributes:
+        read: whether a cached response may be returned.
+        store: whether the new response may be cached.
+        max_age_s: the maximum age of a cached response.
+        ttl_s: how long the new response may be cached, instead of the route's `ttl_s`.
+        namespace: separates its cached responses from those of other namespaces.
+        opt_in: whether it asks for the cache, for routes that require this.
+    """
+
+    read: bool = True
+    store: bool = True
+    max_age_s: int | None = None
+    ttl_s: int | None = None
+    namespace: str = ""
+    opt_in: bool = False
+
+
+DEFAULT_CACHE_CONTROL = CacheControl()
+
+
+class CacheLookup(msgspec.Struct):
+    """One request's way past the cache, which its answer's headers and its row tell of.
+
+    `state` is `hit`, `semantic`, `miss` or `bypass`. `key` names the answer to look up on
+    Redis along with the first question about limits; what was there comes into `blob`.
+    """
+
+    cache_control: CacheControl
+    state: str = "bypass"
+    cached: CachedResponse | None = None
+    age_s: float | None = None
+    similarity: float | None = None
+    key: str = ""
+    blob: bytes | None = None
+
+    def record_hit(
+        self, cached: CachedResponse, now: float, similarity: float | None = None
+    ) -> None:
+        """A kept answer is given."""
+        self.cached, self.similarity = cached, similarity
+        self.state = "hit" if similarity is None else "semantic"
+        self.age_s = max(0.0, now - cached.created_at)
+
+    def headers(self) -> list[Header]:
+        """What the client is told."""
+        headers = [(b"x-dragoman-cache", self.state.encode())]
+        if self.age_s is not None:
+            headers.append((b"age", b"%d" % int(self.age_s)))
+        if self.similarity is not None:
+            headers.append((b"x-dragoman-cache-similarity", b"%.4f" % self.similarity))
+        return headers
+
+    def update_log_record(self, record: LogRecord) -> None:
+        """Put it into the log's row. A kept answer costs nothing, and has its tokens."""
+        record.cache = self.state
+        cached = self.cached
+        if cached is None:
+            return
+        if self.age_s is not None:
+            record.cache_age_s = round(self.age_s, 3)
+        record.cache_similarity = self.similarity
+        record.provider, record.model = cached.provider, cached.model
+        record.upstream_dialect, record.finish = cached.upstream_dialect, cached.finish
+        for name, count in cached.tokens.items():
+            setattr(record, name, count)
+        record.usage_source = cached.usage_source
+        record.cost_usd, record.price_source = Decimal(0), "cache"
+        record.saved_usd = cached.cost_usd
+
+
+class CacheHit(Exception):
+    """Redis had the answer: no target has to be called. It is in the call's passage."""

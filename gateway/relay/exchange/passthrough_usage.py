@@ -1,0 +1,175 @@
+"""Usage and cost of a passthrough call, as its response reports them.
+
+Tokens where the answer counts them; seconds, characters and searches where the price is by
+those. What has no price is unknown, never free.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from gateway.canon.response import Usage
+from gateway.providers.profile import Price
+from gateway.providers.unit_prices import UnitPrice
+
+_MILLION = Decimal(1_000_000)
+_HOUR_S = Decimal(3600)
+
+
+class PassthroughUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What was used; None where nobody said.
+
+    `usage` has all tokens; the others say how many of them were of a kind: pictures and
+    sound in, pictures out. `seconds` of sound, `characters` of text to be spoken.
+    """
+
+    usage: Usage | None = None
+    input_image: int = 0
+    input_audio: int = 0
+    output_image: int = 0
+    seconds: Decimal | None = None
+    characters: int | None = None
+
+
+class _Details(msgspec.Struct):
+    image_tokens: int | None = None
+    audio_tokens: int | None = None
+    text_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    seconds: float | None = None
+    cost: float | None = None
+    input_tokens_details: _Details | None = None
+    input_token_details: _Details | None = None
+    output_tokens_details: _Details | None = None
+
+
+class _BilledUnits(msgspec.Struct):
+    input_tokens: float | None = None
+
+
+class _Meta(msgspec.Struct):
+    tokens: _BilledUnits | None = None
+
+
+class _Answer(msgspec.Struct):
+    usage: _Usage | None = None
+    duration: float | None = None
+    meta: _Meta | None = None
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+
+
+def parse_usage(family: str, data: bytes) -> PassthroughUsage | None:
+    """The usage in a response or in one of its events; None if it has none.
+
+    All but the counts is skipped, pictures in base64 too.
+    """
+    try:
+        response = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if response.usage is not None:
+        return _usage_from_counts(family, response.usage)
+    if response.duration is not None and response.duration >= 0:
+        return PassthroughUsage(seconds=Decimal(str(response.duration)))
+    tokens = response.meta.tokens if response.meta is not None else None
+    if tokens is not None and tokens.input_tokens is not None:
+        return PassthroughUsage(usage=Usage(input=max(0, int(tokens.input_tokens)), output=0))
+    return None
+
+
+def _usage_from_counts(family: str, reported: _Usage) -> PassthroughUsage:
+    seconds = Decimal(str(reported.seconds)) if reported.seconds is not None else None
+    input_tokens = _first_present(reported.input_tokens, reported.prompt_tokens)
+    output_tokens = _first_present(reported.output_tokens, reported.completion_tokens)
+    if input_tokens is None and family in {"rerank", "moderations"}:
+        input_tokens, output_tokens = reported.total_tokens, 0
+    if input_tokens is None and output_tokens is None:
+        return PassthroughUsage(seconds=seconds)
+    input_details = reported.input_tokens_details or reported.input_token_details or _Details()
+    output_details = reported.output_tokens_details
+    cached = max(0, input_details.cached_tokens or 0)
+    usage = Usage(
+        input=max(0, input_tokens - cached) if input_tokens is not None else None,
+        cache_read=cached or None,
+        output=max(0, output_tokens) if output_tokens is not None else None,
+        provider_cost=reported.cost,
+    )
+    images = family.startswith("images/")
+    image_tokens = (
+        output_details.image_tokens
+        if output_details is not None
+        else (output_tokens if images else 0)
+    )
+    return PassthroughUsage(
+        usage=usage,
+        input_image=max(0, input_details.image_tokens or 0),
+        input_audio=max(0, input_details.audio_tokens or 0),
+        output_image=max(0, image_tokens or 0),
+        seconds=seconds,
+    )
+
+
+def _first_present(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
+def cost(amounts: PassthroughUsage, price: Price, units: UnitPrice) -> tuple[Decimal | None, str]:
+    """The cost in US dollars and its source; None and empty if a count or price is unknown."""
+    if amounts.usage is not None and (provider_cost := amounts.usage.provider_cost) is not None:
+        return Decimal(str(provider_cost)), "provider"
+    if amounts.usage is not None:
+        usd = _token_cost(amounts, amounts.usage, price, units)
+        return usd, (price.source if usd is not None else "")
+    for count, rate, unit_size in (
+        (amounts.seconds, units.audio_hour, _HOUR_S),
+        (amounts.characters, units.characters, _MILLION),
+    ):
+        if count is not None and rate is not None:
+            return Decimal(count) * rate / unit_size, units.source
+    return None, ""
+
+
+def _token_cost(
+    amounts: PassthroughUsage, usage: Usage, price: Price, units: UnitPrice
+) -> Decimal | None:
+    """A kind of token without a price of its own is billed as text is."""
+    if usage.input is None or usage.output is None:
+        return None
+    # Which of the cached tokens were pictures is not told: they count as text.
+    input_images = min(amounts.input_image, usage.input)
+    input_audio = min(amounts.input_audio, usage.input - input_images)
+    output_images = min(amounts.output_image, usage.output)
+    charges = (
+        (usage.input - input_images - input_audio, price.input),
+        (input_images, units.input_image or price.input),
+        (input_audio, units.input_audio or price.input),
+        (usage.cache_read or 0, price.cache_read),
+        (usage.output - output_images, price.output),
+        (output_images, units.output_image or price.output),
+    )
+    total = Decimal(0)
+    for count, rate in charges:
+        if count <= 0:
+            continue
+        if rate is None:
+            return None
+        total += count * rate
+    return total / _MILLION
+
+
+def describe_file(content_type: str, data: bytes) -> dict[str, Any]:
+    """What the log has of an answer that is a file: its content type and length."""
+    return {"content_type": content_type, "bytes": len(data)}

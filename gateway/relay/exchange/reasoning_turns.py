@@ -1,0 +1,311 @@
+"""What a turn with tool calls loses at clients that can not carry a model's state, and its repair.
+
+A turn is known again by two keys. `turn` is a digest of all that was said before and of the
+calls themselves; it holds for clients that give calls no ids of their own. `call` is a digest
+of the first call with its id; it holds where a client has cut or rewritten its history.
+Where several models were asked the same, a model is given its own.
+Words are not kept, only how many there were: the client brings them back itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.request import (
+    Audio,
+    Document,
+    Image,
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Request,
+    Signature,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+from gateway.canon.signature import model_family
+from gateway.canon.traits import Traits
+from gateway.dialects.state_tokens import REASONING_REFUSED
+
+_DIGEST_BYTES = 16
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class TurnKeys(msgspec.Struct, frozen=True):
+    """What a turn is known by: two digests in hexadecimal digits."""
+
+    turn: str
+    call: str
+
+
+class StatePart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of a kept turn: so many characters of text, a call, or a thought as a whole."""
+
+    length: int = 0
+    call_id: str = ""
+    reasoning: bool = False
+    text: str = ""
+    redacted: bool = False
+    summary: bool = False
+    state: Signature | None = None
+
+
+class ReasoningState(msgspec.Struct, frozen=True):
+    """The thoughts and the state of one turn, in their places."""
+
+    parts: tuple[StatePart, ...] = ()
+
+    @property
+    def maker(self) -> str:
+        """Which model's state it is, as `maker_of` says it; empty if it has none."""
+        states = (part.state for part in self.parts if part.state is not None)
+        first = next((state for state in states if state.provider), None)
+        return f"{first.provider}/{model_family(first.model)}" if first is not None else ""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return 200 + sum(
+            100 + len(part.text) + (len(part.state.value) if part.state else 0)
+            for part in self.parts
+        )
+
+
+def state_maker(traits: Traits) -> str:
+    """A model as the maker of state: its provider, and its name without a snapshot's date."""
+    return f"{traits.kind}/{model_family(traits.model)}"
+
+
+# --- what is kept ------------------------------------------------------------------------
+
+
+def extract_state(parts: Iterable[Part]) -> ReasoningState | None:
+    """What of an answer a client may lose; None without a call or without any state."""
+    state_parts = tuple(
+        state_part for part in parts if (state_part := _state_part(part)) is not None
+    )
+    has_calls = any(state_part.call_id for state_part in state_parts)
+    has_state = any(
+        state_part.state is not None and state_part.state.provider for state_part in state_parts
+    )
+    return ReasoningState(state_parts) if has_calls and has_state else None
+
+
+def _state_part(part: Part) -> StatePart | None:
+    match part:
+        case Text() if part.text:
+            return StatePart(length=len(part.text))
+        case ToolCall():
+            return StatePart(call_id=part.id, state=part.signature)
+        case Reasoning() if part.text or part.signature is not None:
+            return StatePart(
+                reasoning=True,
+                text=part.text,
+                redacted=part.redacted,
+                summary=part.summary,
+                state=part.signature,
+            )
+        case _:
+            return None
+
+
+# --- what it is known by -----------------------------------------------------------------
+
+
+def keys_after(request: Request, answer: Iterable[Part], scope: str) -> TurnKeys:
+    """The keys of the turn that answers this request."""
+    digest = hashlib.blake2b(scope.encode(), digest_size=_DIGEST_BYTES)
+    for turn in request.turns:
+        digest.update(_turn_digest_input(turn))
+    return _turn_keys(digest, [part for part in answer if isinstance(part, ToolCall)], scope)
+
+
+def keys_in(request: Request, scope: str, indexes: Iterable[int]) -> Iterator[tuple[int, TurnKeys]]:
+    """The keys of turns in a request's history, by their places."""
+    requested = frozenset(indexes)
+    digest = hashlib.blake2b(scope.encode(), digest_size=_DIGEST_BYTES)
+    for index, turn in enumerate(request.turns):
+        if index in requested:
+            yield (
+                index,
+                _turn_keys(digest, [p for p in turn.parts if isinstance(p, ToolCall)], scope),
+            )
+        digest.update(_turn_digest_input(turn))
+
+
+def _turn_keys(history_digest: Any, calls: list[ToolCall], scope: str) -> TurnKeys:
+    turn_digest = history_digest.copy()
+    turn_digest.update(_encode([[call.name, _arguments(call)] for call in calls]))
+    first_call = calls[0]
+    call_input = _encode([scope, first_call.id, first_call.name, _arguments(first_call)])
+    return TurnKeys(
+        turn_digest.hexdigest(), hashlib.blake2b(call_input, digest_size=_DIGEST_BYTES).hexdigest()
+    )
+
+
+def _arguments(call: ToolCall) -> Any:
+    return call.raw if call.arguments is None else call.arguments
+
+
+def _turn_digest_input(turn: Turn) -> bytes:
+    """What a turn says, in bytes that are the same each time a client sends it.
+
+    Without ids, which some clients do not keep, and without thoughts, which most do not;
+    and without the system's words, where clients put the time of day.
+    """
+    if turn.role == "system":
+        return b""
+    content = [item for part in turn.parts if (item := _part_digest_input(part)) is not None]
+    return _encode([turn.role, content])
+
+
+def _part_digest_input(part: Part) -> list[Any] | None:
+    match part:
+        case Text() | Refusal():
+            text = part.text.strip()
+            return ["text", text] if text else None
+        case ToolCall():
+            return ["call", part.name, _arguments(part)]
+        case ToolResult():
+            inner = (_part_digest_input(p) for p in part.parts)
+            return ["result", [item for item in inner if item is not None]]
+        case Image():
+            return ["image", part.data or part.url or part.file_id]
+        case Document():
+            return ["document", part.data or part.url or part.file_id or part.text]
+        case Audio():
+            return ["audio", part.data]
+        case Native():
+            return ["native", part.data]
+        case _:
+            return None
+
+
+# --- what is restored --------------------------------------------------------------------
+
+
+def turns_missing_state(request: Request, *, text_suffices: bool) -> list[int]:
+    """The places of turns with calls whose state the client did not bring.
+
+    `words_do`: whether thoughts without a state of their own will do (DeepSeek's).
+    """
+    return [
+        index
+        for index, turn in enumerate(request.turns)
+        if turn.role == "assistant" and _misses_state(turn, text_suffices=text_suffices)
+    ]
+
+
+def _misses_state(turn: Turn, *, text_suffices: bool) -> bool:
+    has_calls = False
+    for part in turn.parts:
+        has_calls = has_calls or isinstance(part, ToolCall)
+        state = part.signature if isinstance(part, Reasoning | ToolCall) else None
+        if state is not None and (state.provider or text_suffices):
+            return False
+        if text_suffices and isinstance(part, Reasoning):
+            return False
+    return has_calls
+
+
+def restore_state(request: Request, states: Mapping[int, ReasoningState]) -> Request:
+    """The request with the turns at these places as they were; itself where there are none."""
+    if not states:
+        return request
+    turns = list(request.turns)
+    for index, state in states.items():
+        turns[index] = _restore_turn(turns[index], state)
+    return replace(request, turns=tuple(turns))
+
+
+def _restore_turn(turn: Turn, state: ReasoningState) -> Turn:
+    calls = [part for part in turn.parts if isinstance(part, ToolCall)]
+    other_parts: list[Part] = [p for p in turn.parts if not isinstance(p, ToolCall | Reasoning)]
+    other_parts = _split_text(
+        other_parts, [state_part.length for state_part in state.parts if state_part.length]
+    )
+    remaining_texts = sum(bool(state_part.length) for state_part in state.parts)
+    restored: list[Part] = []
+    for state_part in state.parts:
+        if state_part.reasoning:
+            restored.append(_reasoning_part(state_part, turn.path))
+        elif state_part.length:
+            remaining_texts -= 1
+            # The last text takes with it whatever else the client put beside the calls.
+            count = len(other_parts) if remaining_texts == 0 else 1
+            restored += other_parts[:count]
+            del other_parts[:count]
+        elif calls:
+            restored += [*other_parts, _with_signature(calls.pop(0), state_part)]
+            other_parts.clear()
+    return replace(turn, parts=(*restored, *other_parts, *calls))
+
+
+def _split_text(parts: list[Part], lengths: list[int]) -> list[Part]:
+    """The one text of a client that joins all of a turn's, cut where the model began anew."""
+    match parts:
+        case [Text(text=text, citations=()) as part] if len(lengths) > 1 and len(text) == sum(
+            lengths
+        ):
+            split_parts: list[Part] = []
+            for length in lengths:
+                split_parts.append(replace(part, text=text[:length], cache=None))
+                text = text[length:]
+            split_parts[-1] = replace(split_parts[-1], cache=part.cache)
+            return split_parts
+        case _:
+            return parts
+
+
+def _reasoning_part(state_part: StatePart, turn_path: str) -> Reasoning:
+    return Reasoning(
+        text=state_part.text,
+        signature=state_part.state,
+        redacted=state_part.redacted,
+        summary=state_part.summary,
+        path=f"{turn_path}.reasoning" if turn_path else "",
+    )
+
+
+def _with_signature(call: ToolCall, state_part: StatePart) -> ToolCall:
+    if state_part.state is None or call.signature is not None:
+        return call
+    return replace(call, signature=state_part.state)
+
+
+# --- what is given up --------------------------------------------------------------------
+
+
+def drop_state(request: Request) -> tuple[Request, tuple[Adaptation, ...]]:
+    """The request without any opaque state, and a record of each that it had.
+
+    Thoughts that are only words stay: no upstream can find them forged.
+    """
+    report: list[Adaptation] = []
+    turns = [_drop_turn_state(turn, report) for turn in request.turns]
+    return replace(request, turns=tuple(turns)), tuple(report)
+
+
+def _drop_turn_state(turn: Turn, report: list[Adaptation]) -> Turn:
+    parts: list[Part] = []
+    for part in turn.parts:
+        signature = part.signature if isinstance(part, Reasoning | ToolCall) else None
+        if signature is None or not signature.value:
+            parts.append(part)
+            continue
+        path = part.path or turn.path
+        report.append(
+            dropped(path if isinstance(part, Reasoning) else f"{path}.signature", REASONING_REFUSED)
+        )
+        if isinstance(part, ToolCall):
+            parts.append(replace(part, signature=None))
+    return replace(turn, parts=tuple(parts))

@@ -1,0 +1,42 @@
+"""What a request asks of its limits, and what it holds of them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.routing.limits import Bound, Rule, Want
+
+Bounds = tuple[Bound, ...]
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """What a request has reserved, until it is settled.
+
+    Attributes:
+        started_at: when the request began, unix seconds; it selects the budget windows.
+        attempt: whether it belongs to one attempt and not to the whole request.
+        lease_name: the lease under which Redis reserved it; empty for this process's counters.
+    """
+
+    bounds: Bounds
+    estimate: Want
+    started_at: float
+    attempt: bool = False
+    lease_name: str = ""
+
+
+class ReservationRequest(msgspec.Struct, frozen=True):
+    """What a request asks of its rules: those of its own, and those of an attempt."""
+
+    request_bounds: Bounds
+    request_estimate: Want
+    attempt_bounds: Bounds
+    attempt_estimate: Want
+
+
+class LimitRefusal(msgspec.Struct, frozen=True):
+    """The rule that lets a request not in: what it had counted, and when to ask again."""
+
+    rule: Rule
+    used: int
+    retry_after_s: float | None

@@ -1,0 +1,158 @@
+"""Where the files of a form wait on their way to an upstream: on disk, but for the last of them.
+
+An upload may be tried at several targets, so it has to be there as a whole; in memory a few of
+them would take all there is. A spool's file has no name and is gone with the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.framing.multipart import ByteRange
+
+# As much is written and read at a time, in a thread; what is less stays in memory.
+STEP_BYTES = 512 * 1024
+# Nobody else on the machine may list what is there.
+_MODE = 0o700
+_T = TypeVar("_T")
+
+
+class UploadSpools:
+    """The spools of a process. `taken` is what they may fill at present, in bytes."""
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self.reserved_bytes = 0
+
+    def open(self, size: int) -> Spool:
+        """A spool for up to `size` bytes; close it in any case. Raises GatewayError when full."""
+        if self.reserved_bytes + size > self._max_bytes:
+            raise _overloaded("too many uploads are on their way; try again in a few seconds")
+        self.reserved_bytes += size
+        return Spool(self, size)
+
+    def file(self) -> IO[bytes]:
+        """A new file without a name."""
+        self._directory.mkdir(mode=_MODE, parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=self._directory, buffering=0)
+
+
+class Spool:
+    """The bytes of one upload, one after the other."""
+
+    def __init__(self, spools: UploadSpools, max_size: int) -> None:
+        self._spools = spools
+        self._max_size = max_size
+        self._file: IO[bytes] | None = None
+        self._on_disk = 0
+        self._buffer = bytearray()
+        self._thread_work: asyncio.Future[Any] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return self._on_disk + len(self._buffer)
+
+    async def write(self, data: bytes) -> None:
+        """Put more at the end. Raises GatewayError where the disk takes no more."""
+        self._buffer += data
+        if len(self._buffer) < STEP_BYTES:
+            return
+        buffered, self._buffer = self._buffer, bytearray()
+        try:
+            await self._run_in_thread(lambda: self._append(buffered))
+        except OSError:
+            raise _overloaded("there is no room for the upload here; try again later") from None
+        self._on_disk += len(buffered)
+
+    def _append(self, data: bytearray) -> None:
+        if self._file is None:
+            self._file = self._spools.file()
+        remaining = memoryview(data)
+        while remaining:
+            remaining = remaining[self._file.write(remaining) :]
+
+    async def read(self, stretch: ByteRange) -> AsyncIterator[bytes]:
+        """The bytes of a stretch, a few at a time."""
+        offset, end = stretch.start, stretch.start + stretch.length
+        while offset < end:
+            chunk = await self._read_chunk(offset, min(end - offset, STEP_BYTES))
+            offset += len(chunk)
+            yield chunk
+
+    async def read_all(self, stretch: ByteRange) -> bytes:
+        """All bytes of a stretch, in memory."""
+        return b"".join([chunk async for chunk in self.read(stretch)])
+
+    async def _read_chunk(self, offset: int, size: int) -> bytes:
+        file = self._file
+        if offset >= self._on_disk or file is None:
+            begin = offset - self._on_disk
+            return bytes(self._buffer[begin : begin + size])
+        size = min(size, self._on_disk - offset)
+
+        def read() -> bytes:
+            file.seek(offset)
+            return file.read(size)
+
+        return await self._run_in_thread(read)
+
+    async def _run_in_thread(self, job: Callable[[], _T]) -> _T:
+        """Do it in a thread, which is not left alone with the file if nobody waits any more."""
+        future = asyncio.get_running_loop().run_in_executor(None, job)
+        self._thread_work = future
+        return await asyncio.shield(future)
+
+    def close(self) -> None:
+        """Free the room, as soon as no thread is at it."""
+        if self._thread_work is None or self._thread_work.done():
+            self._free()
+        else:
+            self._thread_work.add_done_callback(self._free)
+
+    def _free(self, future: asyncio.Future[Any] | None = None) -> None:
+        if future is not None and not future.cancelled():
+            future.exception()  # nobody waits for it
+        self._spools.reserved_bytes -= self._max_size
+        self._max_size = 0
+        self._buffer = bytearray()
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+
+class SpooledBody:
+    """A body in pieces, some of them in a spool: to be sent, and sent again.
+
+    `moved` is called whenever more has been taken.
+    """
+
+    def __init__(
+        self, parts: list[bytes | ByteRange], spool: Spool, on_progress: Callable[[], None]
+    ) -> None:
+        self._parts = parts
+        self._spool = spool
+        self._on_progress = on_progress
+        self.size = sum(len(p) if isinstance(p, bytes) else p.length for p in parts)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """From the start."""
+        for part in self._parts:
+            if isinstance(part, bytes):
+                yield part
+                continue
+            async for data in self._spool.read(part):
+                self._on_progress()
+                yield data
+
+
+def _overloaded(message: str) -> GatewayError:
+    return GatewayError(Error(kind="overloaded", message=message, retry_after_s=5))

@@ -1,0 +1,126 @@
+"""Reads along with a stream of canonical events: tokens, first token, finish.
+
+It keeps counts, not text: what passed is in the recorder, if bodies are stored.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from gateway.canon.embeddings import EmbedResponse
+from gateway.canon.errors import Error
+from gateway.canon.events import (
+    BlockStart,
+    Delta,
+    End,
+    Event,
+    Failed,
+    Start,
+    UsageUpdate,
+)
+from gateway.canon.request import Part, Reasoning, Refusal, Text, ToolCall
+from gateway.canon.response import Finish, Response, Usage, clamp_usage, merge_usage
+
+# A rough average for English and code; only used where the provider counts nothing.
+BYTES_PER_TOKEN = 4
+
+
+class UsageTap:
+    """What one attempt's answer came to."""
+
+    __slots__ = (
+        "answer_id",
+        "error",
+        "finish",
+        "first_token_at",
+        "model",
+        "output_bytes",
+        "service_tier",
+        "started",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.started = False
+        self.first_token_at: float | None = None
+        self.usage: Usage | None = None
+        self.finish: Finish | None = None
+        self.error: Error | None = None
+        self.answer_id = ""
+        self.model = ""
+        self.service_tier: str | None = None
+        self.output_bytes = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer has ended, well or badly."""
+        return self.finish is not None or self.error is not None
+
+    def feed(self, events: list[Event]) -> None:
+        """Note what these events say."""
+        for event in events:
+            kind = type(event)
+            if kind is Delta:
+                self.output_bytes += _text_bytes(event.text)  # type: ignore[union-attr]
+                if self.first_token_at is None:
+                    self.first_token_at = time.perf_counter()
+            elif kind is BlockStart:
+                if self.first_token_at is None and event.kind == "tool_call":  # type: ignore[union-attr]
+                    self.first_token_at = time.perf_counter()
+            else:
+                self._note_event(event)
+
+    def _note_event(self, event: Event) -> None:
+        match event:
+            case Start():
+                self.started = True
+                self.answer_id, self.model = event.id, event.model
+                self.service_tier = event.service_tier
+                if event.usage is not None:
+                    self._merge_usage(event.usage)
+            case UsageUpdate():
+                self._merge_usage(event.usage)
+            case End():
+                self.finish = event.finish
+            case Failed():
+                self.error = event.error
+            case _:
+                pass
+
+    def _merge_usage(self, usage: Usage) -> None:
+        self.usage = clamp_usage(merge_usage(self.usage, usage))
+
+    def note_response(self, response: Response) -> None:
+        """Note a whole answer."""
+        self.started = True
+        self.first_token_at = time.perf_counter()
+        if response.usage is not None:
+            self.usage = clamp_usage(response.usage)
+        self.finish = response.finish
+        self.answer_id, self.model = response.id, response.model
+        self.service_tier = response.service_tier
+        self.output_bytes = sum(_part_bytes(part) for part in response.parts)
+
+    def note_embeddings(self, response: EmbedResponse) -> None:
+        """Note the counts of vectors; they have no finish and no first token."""
+        self.started = True
+        if response.usage is not None:
+            self.usage = clamp_usage(response.usage)
+        self.model = response.model
+
+
+def _part_bytes(part: Part) -> int:
+    match part:
+        case Text() | Reasoning() | Refusal():
+            return _text_bytes(part.text)
+        case ToolCall():
+            return _text_bytes(part.raw or "") or len(msgspec.json.encode(part.arguments))
+        case _:
+            return 0
+
+
+def _text_bytes(text: str) -> int:
+    # Whether a text is ASCII is known without a look at it.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -1,0 +1,1 @@
+"""Circuit breakers and the load of targets."""

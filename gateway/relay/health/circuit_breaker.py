@@ -1,0 +1,271 @@
+"""The circuit breakers of targets, which all processes of a data directory share.
+
+One small file, mapped into memory: a number that grows with each change, and the states as
+JSON. Reading costs a look at that number; what changes a state (a failure, an answer after
+one) takes the file's lock for some microseconds. A process that can not get at the file
+goes on by itself; one that finds it locked does as well, and makes its changes there as soon
+as it can. Times are the machine's monotonic clock, which its processes have in common;
+`relay.health.shared_circuit_breaker` is for several machines.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import mmap
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from gateway.routing import circuit_breaker
+from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, TRIAL_S, CircuitState
+
+log = logging.getLogger(__name__)
+
+_BYTES = 256 * 1024
+_HEADER = 16
+_VERSION, _LENGTH = 0, 1
+# What nobody has asked for since is forgotten.
+_EXPIRY_S = 3600.0
+# So often the lock is asked for, and by a process that ends.
+_LOCK_TRIES = 50
+_CLOSE_LOCK_TRIES = 5_000
+_STALE_VERSION = -1
+# Of changes that could not be made yet, so many are kept.
+_MAX_DEFERRED = 1000
+
+
+class _SharedState(msgspec.Struct):
+    """What the file holds: states by `provider/model`, and who may do what until when."""
+
+    states: dict[str, CircuitState] = {}
+    claims: dict[str, float] = {}
+
+
+class Breaker:
+    """The states of all targets. All methods belong to the thread of the event loop.
+
+    Attributes:
+        states: by `provider/model`; targets of which nothing bad is known have none.
+    """
+
+    def __init__(
+        self, path: Path | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.states: dict[str, CircuitState] = {}
+        self._claims: dict[str, float] = {}
+        # Changes made here that the file has not got.
+        self._deferred_changes: list[Callable[[], object]] = []
+        self._clock = clock
+        self._version = 0
+        self._fd = -1
+        self._map: mmap.mmap | None = None
+        self._header: memoryview = memoryview(bytearray(_HEADER)).cast("q")
+        if path is not None:
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # With its blocks: to write where a full disk has none would end the process.
+            os.posix_fallocate(self._fd, 0, _BYTES)
+            self._map = mmap.mmap(self._fd, _BYTES)
+            self._header = memoryview(self._map)[:_HEADER].cast("q")
+        except OSError:
+            log.exception("breakers can not be shared; this process has its own")
+            self.close()
+            return
+        self._apply_change(None)
+
+    # --- what the hot path asks -----------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Take in what other processes have changed; cheap where there is nothing."""
+        if self._header[_VERSION] != self._version:
+            self._apply_change(None)
+
+    def record_outcome(
+        self,
+        label: str,
+        kind: str | None,
+        retry_after_s: float | None,
+        cooldown_s: float,
+        failures: int | None = None,
+    ) -> None:
+        """Take in how a call of a target ended: `kind` is an error's, None for an answer."""
+        if kind is None and label not in self.states:
+            return
+        now = self._clock()
+
+        def change() -> None:
+            before = self.states.get(label)
+            if kind is None:
+                self.states.pop(label, None)
+                return
+            after = circuit_breaker.record_outcome(
+                before, kind, retry_after_s, now, cooldown_s, cooldown_after=failures
+            )
+            if after != circuit_breaker.HEALTHY:
+                self.states[label] = after
+
+        self._apply_change(change)
+        self.publish(label)
+
+    async def allow_request(self, label: str) -> bool:
+        """Whether a request may call a target; after a rest, one request alone may."""
+        return self.claim_trial(label)
+
+    def claim_trial(self, label: str) -> bool:
+        """The same among the processes of this machine.
+
+        One that still rests is not held back: whoever retries it has reasons.
+        """
+        self.refresh()
+        now = self._clock()
+        if not circuit_breaker.half_open(self.states.get(label), now):
+            return True
+        free = False
+
+        def change() -> None:
+            nonlocal free
+            state = self.states.get(label)
+            free = state is None or circuit_breaker.allows_call(state, now)
+            if free and state is not None:
+                self.states[label] = circuit_breaker.with_trial(state, now)
+
+        self._apply_change(change)
+        return free
+
+    def release_trial(self, label: str) -> None:
+        """The target that is tried has begun to answer: the next may try it as well."""
+        state = self.states.get(label)
+        if state is not None and state.trial_until:
+            self._apply_change(lambda: self._update_state(label, circuit_breaker.without_trial))
+
+    def reset(self, label: str) -> bool:
+        """Call a target again at once; whether it had a state."""
+        existed = label in self.states
+        if existed:
+            self._apply_change(lambda: self.states.pop(label, None))
+            self.publish(label)
+        return existed
+
+    def claim(self, name: str, seconds: float) -> bool:
+        """Whether this process may do what `name` says; no other may for so long."""
+        now = self._clock()
+        free = False
+
+        def change() -> None:
+            nonlocal free
+            free = not now < self._claims.get(name, 0.0) <= now + seconds
+            if free:
+                self._claims[name] = now + seconds
+
+        self._apply_change(change)
+        return free
+
+    def publish(self, label: str) -> None:
+        """A state has changed here. For those who tell other machines."""
+
+    # --- the file -------------------------------------------------------------------------
+
+    def _update_state(self, label: str, update: Callable[[CircuitState], CircuitState]) -> None:
+        state = self.states.get(label)
+        if state is not None:
+            self.states[label] = update(state)
+
+    def _apply_change(self, change: Callable[[], object] | None, tries: int = _LOCK_TRIES) -> None:
+        """Read what is shared, make a change to it, and write it back."""
+        if self._map is None or not self._lock(tries):
+            if change is not None:
+                change()
+                self._defer_change(change)
+            return
+        try:
+            if self._header[_VERSION] != self._version:
+                self._read()
+            changes = (
+                [*self._deferred_changes, change] if change is not None else self._deferred_changes
+            )
+            for pending in changes:
+                pending()
+            if changes:
+                self._deferred_changes = []
+                self._write()
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _defer_change(self, change: Callable[[], object]) -> None:
+        """The next look makes the change again, in what the file then says."""
+        if self._map is not None and len(self._deferred_changes) < _MAX_DEFERRED:
+            self._deferred_changes.append(change)
+            self._version = _STALE_VERSION
+
+    def _lock(self, tries: int) -> bool:
+        for _ in range(tries):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.sched_yield()
+            except OSError:
+                return False
+            else:
+                return True
+        return False
+
+    def _read(self) -> None:
+        assert self._map is not None
+        self._version = self._header[_VERSION]
+        length = self._header[_LENGTH]
+        try:
+            shared = msgspec.json.decode(self._map[_HEADER : _HEADER + length], type=_SharedState)
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+            shared = _SharedState()  # whoever wrote it was killed in the middle
+        # In place: others hold on to the dictionary.
+        self.states.clear()
+        self.states.update(shared.states)
+        self._claims = shared.claims
+
+    def _write(self) -> None:
+        assert self._map is not None
+        self._drop_expired()
+        encoded = msgspec.json.encode(_SharedState(self.states, self._claims))
+        if len(encoded) > _BYTES - _HEADER:
+            return
+        self._map[_HEADER : _HEADER + len(encoded)] = encoded
+        self._header[_LENGTH] = len(encoded)
+        self._version = self._header[_VERSION] = self._header[_VERSION] + 1
+
+    def _drop_expired(self) -> None:
+        """Forget what is long over, and times of before the machine was started again."""
+        now = self._clock()
+        for label, state in list(self.states.items()):
+            last = max(state.open_until, state.trial_until)
+            if last and not now - _EXPIRY_S < last < now + MAX_COOLDOWN_S + TRIAL_S:
+                del self.states[label]
+        if len(self._claims) > 100:
+            self._claims = {
+                name: expires_at
+                for name, expires_at in self._claims.items()
+                if expires_at > now - _EXPIRY_S
+            }
+
+    async def stop(self) -> None:
+        """Free what it holds, and wait for what is under way."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the file; what it says stays for the next process."""
+        if self._deferred_changes:
+            self._apply_change(None, _CLOSE_LOCK_TRIES)
+        self._header = memoryview(bytearray(_HEADER)).cast("q")
+        self._version = 0
+        if self._map is not None:
+            self._map = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,1 @@
+"""The request log on its way to the database: journal, segments, metrics."""

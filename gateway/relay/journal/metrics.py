@@ -1,0 +1,468 @@
+"""Prometheus metrics: one row of METRICS a name, filled from finished entries.
+
+Labels are names of the registry only (route, provider, model), never text that a client
+chose: any other name counts as `other`.
+
+    counters, histograms   from finished entries, summed over the workers
+    gauges of a process    (in flight, memory, ...) sampled twice a second, summed over the
+                           workers that live
+    gauges of a node       (version, target states, budgets, ...) are the same in each worker:
+                           the one that is asked tells them
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from bisect import bisect_left
+from collections import Counter as Counted
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.journal.failures import log_failures
+from gateway.relay.journal.metric_labels import RegistryNames
+from gateway.routing.snapshot import Snapshot
+
+_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_CHUNKS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
+
+
+# What requests that are counted together have in common: route, provider, model, the
+# client's dialect, whether it is a stream, and the status's first digit.
+RequestGroup = tuple[str, str, str, str, bool, int]
+
+
+class BatchHistogram(Histogram):
+    """A histogram that takes many values at a time: one by one, each takes three locks."""
+
+    def observe_all(self, values: list[float]) -> None:
+        """Count these values, in seconds."""
+        bounds = self._upper_bounds
+        self._sum.inc(sum(values))
+        for index, count in Counted(bisect_left(bounds, value) for value in values).items():
+            self._buckets[index].inc(count)
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """A row: what kind it is, what it says, and by what it is split.
+
+    `node` marks a gauge that is the same in every worker.
+    """
+
+    kind: type[MetricWrapperBase]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    node: bool = False
+
+
+class NodeValues(msgspec.Struct, frozen=True, kw_only=True):
+    """What is the same in each worker of a node, at the time of a scrape.
+
+    Attributes:
+        version: the registry's.
+        targets: the state of each target, by `provider/model`.
+        database_up: whether the last look at the database succeeded.
+        redis_up: the same of Redis; None where none is configured.
+        budgets: US dollars left, by owner (`key:7`, `team:2`, ..., `all`) and span.
+    """
+
+    version: int = 0
+    targets: dict[str, int] = {}
+    database_up: bool = True
+    redis_up: bool | None = None
+    budgets: dict[tuple[str, str], float] = {}
+
+
+class ProcessValues(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker knows of itself, at the time of a sample."""
+
+    max_requests: int = 0
+    spool_rows: int = 0
+    disk_rows: int = 0
+    disk_bytes: int = 0
+    unrecorded_rows: int = 0
+    rows_dropped: int = 0
+    bodies_dropped: int = 0
+    failed_batches: int = 0
+    loop_lag_s: float = 0.0
+
+
+_TARGET_LABELS = ("route", "provider", "model")
+METRICS: dict[str, Metric] = {
+    "dragoman_requests_total": Metric(
+        Counter, "Requests answered.", (*_TARGET_LABELS, "dialect", "stream", "status_class")
+    ),
+    "dragoman_request_duration_seconds": Metric(
+        BatchHistogram, "Whole time of a request.", (*_TARGET_LABELS, "stream"), _SECONDS
+    ),
+    "dragoman_time_to_first_token_seconds": Metric(
+        BatchHistogram, "Time to the first content.", _TARGET_LABELS, _SECONDS
+    ),
+    "dragoman_overhead_seconds": Metric(
+        BatchHistogram, "The gateway's own part before the first byte.", ("route",), _OVERHEAD
+    ),
+    "dragoman_inter_chunk_seconds": Metric(
+        BatchHistogram, "Mean time between the chunks of a stream.", _TARGET_LABELS, _CHUNKS
+    ),
+    "dragoman_in_flight_requests": Metric(Gauge, "Requests being answered now."),
+    "dragoman_in_flight_limit": Metric(
+        Gauge, "The most requests that may be answered at a time; the rest is shed."
+    ),
+    "dragoman_requests_shed_total": Metric(
+        Counter, "Requests refused because too many were being answered."
+    ),
+    "dragoman_event_loop_lag_seconds": Metric(
+        Gauge, "How late the event loop was at the last sample, summed over workers."
+    ),
+    "dragoman_event_loop_stalls_total": Metric(
+        Counter, "Stalls of the event loop over the threshold, by what held it up.", ("cause",)
+    ),
+    "dragoman_event_loop_stall_seconds_total": Metric(
+        Counter, "How long those stalls lasted.", ("cause",)
+    ),
+    "dragoman_limit_refusals_total": Metric(
+        Counter, "Requests and attempts refused by a limit or budget.", ("owner", "limit")
+    ),
+    "dragoman_budget_left_usd": Metric(
+        Gauge, "US dollars left of a budget.", ("owner", "span"), node=True
+    ),
+    "dragoman_process_memory_bytes": Metric(Gauge, "Resident memory of all workers."),
+    "dragoman_database_up": Metric(Gauge, "1 if the database answered last.", node=True),
+    "dragoman_redis_up": Metric(
+        Gauge, "1 if Redis answered last; absent where none is configured.", node=True
+    ),
+    "dragoman_upstream_attempts_total": Metric(
+        Counter, "Calls of targets.", ("provider", "model", "outcome")
+    ),
+    "dragoman_upstream_errors_total": Metric(
+        Counter, "Failed calls of targets.", ("provider", "model", "kind")
+    ),
+    "dragoman_tokens_total": Metric(Counter, "Tokens.", (*_TARGET_LABELS, "direction")),
+    "dragoman_cost_usd_total": Metric(
+        Counter, "US dollars, where the price is known.", _TARGET_LABELS
+    ),
+    "dragoman_cache_requests_total": Metric(
+        Counter,
+        "Requests on routes that keep answers: hit, semantic, miss or bypass.",
+        ("route", "result"),
+    ),
+    "dragoman_cache_saved_usd_total": Metric(
+        Counter, "US dollars that kept answers had cost.", ("route",)
+    ),
+    "dragoman_deployment_state": Metric(
+        Gauge, "0 usable, 1 on trial after a rest, 2 resting.", ("target",), node=True
+    ),
+    "dragoman_client_disconnects_total": Metric(Counter, "Clients that left early.", ("route",)),
+    "dragoman_log_spool_rows": Metric(Gauge, "Log rows not yet in the database."),
+    "dragoman_log_disk_rows": Metric(Gauge, "Log rows that wait on disk alone."),
+    "dragoman_log_disk_bytes": Metric(Gauge, "Disk space that the journal takes, in bytes."),
+    "dragoman_log_unrecorded_rows": Metric(Gauge, "Log rows that a kill would lose."),
+    "dragoman_log_dropped_total": Metric(Counter, "Log parts dropped under pressure.", ("part",)),
+    "dragoman_log_failed_batches_total": Metric(
+        Counter, "Batches of the log that the database did not take."
+    ),
+    "dragoman_config_version": Metric(Gauge, "Version of the registry in use.", node=True),
+    "dragoman_build_info": Metric(Gauge, "Always 1.", ("version",), node=True),
+}
+_TOKENS = (
+    ("input", attrgetter("input_tokens")),
+    ("cache_read", attrgetter("cache_read_tokens")),
+    ("cache_write", attrgetter("cache_write_tokens")),
+    ("output", attrgetter("output_tokens")),
+    ("reasoning", attrgetter("reasoning_tokens")),
+)
+
+
+# Labels are bounded by what is configured. Beyond this many a new combination of a large
+# registry is counted as "other".
+MAX_CHILDREN = 5000
+# Targets of which the state is told even where nothing is known of them.
+MAX_TARGETS = 2000
+# Entries are counted in batches, off the hot path; no more than this many wait.
+MAX_PENDING = 5000
+
+
+class Metrics:
+    """The metrics of one process (or of all workers, through prometheus_client's files)."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = CollectorRegistry()
+        # Whether there are other workers, whose values are added.
+        self.multi_worker = bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
+        self._metrics: dict[str, Any] = {
+            name: self._make(name, row) for name, row in METRICS.items() if not row.node
+        }
+        self._version = version
+        self._children: dict[tuple[str, ...], Any] = {}
+        self._pending: deque[LogRecord] = deque()
+        self._events: deque[tuple[tuple[str, ...], float]] = deque()
+        self._in_flight = 0
+        self._snapshot: Snapshot | None = None
+        self._names = RegistryNames(None)
+        self._counted: dict[tuple[str, ...], int] = {}
+        self._sampling = threading.Lock()
+        self._rendering = threading.Lock()
+
+    def _make(self, name: str, row: Metric) -> MetricWrapperBase:
+        options: dict[str, Any] = {"registry": self.registry}
+        if row.kind is BatchHistogram:
+            options["buckets"] = row.buckets
+        if row.kind is Gauge and self.multi_worker:
+            options["multiprocess_mode"] = "livesum"
+        return row.kind(name, row.help, row.labels, **options)
+
+    def _child(self, name: str, *labels: str) -> Any:
+        key = (name, *labels)
+        child = self._children.get(key)
+        if child is None:
+            if labels and len(self._children) >= MAX_CHILDREN:
+                key = (name, *("other" for _ in labels))
+                if key in self._children:
+                    return self._children[key]
+            metric = self._metrics[name]
+            child = self._children[key] = metric.labels(*key[1:]) if labels else metric
+        return child
+
+    def use_names(self, snapshot: Snapshot) -> None:
+        """Take labels from this registry from now on."""
+        self._snapshot = snapshot
+
+    def in_flight(self, change: int) -> None:
+        """One request more or less."""
+        self._in_flight += change
+
+    @property
+    def in_flight_now(self) -> int:
+        """Requests being answered by this process."""
+        return self._in_flight
+
+    def count_shed(self) -> None:
+        """Count a request that was refused for want of room."""
+        self._events.append((("dragoman_requests_shed_total",), 1))
+
+    def count_refusal(self, owner: str, limit: str) -> None:
+        """Count the refusal of a limit: whose it is, and what it counts."""
+        self._events.append((("dragoman_limit_refusals_total", owner, limit), 1))
+
+    def count_stall(self, cause: str, seconds: float) -> None:
+        """Count a stall of the event loop."""
+        self._events.append((("dragoman_event_loop_stalls_total", cause), 1))
+        self._events.append((("dragoman_event_loop_stall_seconds_total", cause), seconds))
+
+    def record(self, record: LogRecord) -> None:
+        """Take a finished request; it counts with the next `flush`."""
+        self._pending.append(record)
+        if len(self._pending) > MAX_PENDING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Count what waits, and log what failed. From any thread.
+
+        Sums, as each count takes a lock.
+        """
+        names = self._names
+        if names.snapshot is not self._snapshot:
+            names = self._names = RegistryNames(self._snapshot)
+        failed: list[LogRecord] = []
+        records_by_group: defaultdict[RequestGroup, list[LogRecord]] = defaultdict(list)
+        while self._pending:
+            try:
+                record = self._pending.popleft()
+            except IndexError:  # another thread was faster
+                break
+            if record.error_kind:
+                failed.append(record)
+            target_labels = names.route(record.route), *names.target(record.provider, record.model)
+            records_by_group[
+                *target_labels, record.client_dialect, record.stream, record.status // 100
+            ].append(record)
+        log_failures(failed)
+        sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        for group, records in records_by_group.items():
+            self._observe(group, records)
+            _count(group, records, sums, names)
+        with contextlib.suppress(IndexError):  # it is empty
+            while True:
+                key, amount = self._events.popleft()
+                sums[key] += amount
+        for key, amount in sums.items():
+            self._child(*key).inc(amount)
+
+    def _observe(self, group: RequestGroup, records: list[LogRecord]) -> None:
+        *target_labels, _, stream, _ = group
+        # But for the requests of a batch, whose times nobody tells.
+        timed = [entry for entry in records if entry.duration_ms]
+        durations = [entry.duration_ms / 1000 for entry in timed]
+        first_token_times = [e.first_token_ms / 1000 for e in timed if e.first_token_ms is not None]
+        gaps = [e.chunk_gap_ms / 1000 for e in timed if e.chunk_gap_ms is not None]
+        overheads = [e.overhead_ms / 1000 for e in timed if e.overhead_ms is not None]
+        if durations:
+            stream_label = "true" if stream else "false"
+            self._child(
+                "dragoman_request_duration_seconds", *target_labels, stream_label
+            ).observe_all(durations)
+        if first_token_times:
+            self._child("dragoman_time_to_first_token_seconds", *target_labels).observe_all(
+                first_token_times
+            )
+        if gaps:
+            self._child("dragoman_inter_chunk_seconds", *target_labels).observe_all(gaps)
+        if overheads:
+            self._child("dragoman_overhead_seconds", target_labels[0]).observe_all(overheads)
+
+    def sample(self, process: ProcessValues) -> None:
+        """Set the gauges of this process. From any thread."""
+        with self._sampling:
+            self._child("dragoman_in_flight_requests").set(self._in_flight)
+            self._child("dragoman_in_flight_limit").set(process.max_requests)
+            self._child("dragoman_event_loop_lag_seconds").set(process.loop_lag_s)
+            self._child("dragoman_log_spool_rows").set(process.spool_rows)
+            self._child("dragoman_log_disk_rows").set(process.disk_rows)
+            self._child("dragoman_log_disk_bytes").set(process.disk_bytes)
+            self._child("dragoman_log_unrecorded_rows").set(process.unrecorded_rows)
+            self._child("dragoman_process_memory_bytes").set(memory_bytes())
+            self._count_to(process.bodies_dropped, "dragoman_log_dropped_total", "body")
+            self._count_to(process.rows_dropped, "dragoman_log_dropped_total", "row")
+            self._count_to(process.failed_batches, "dragoman_log_failed_batches_total")
+
+    def _count_to(self, value: int, *key: str) -> None:
+        """Make a counter what was counted elsewhere."""
+        before = self._counted.get(key, 0)
+        self._child(*key).inc(max(0, value - before))
+        self._counted[key] = value
+
+    def exposition(self, node: NodeValues, process: ProcessValues) -> bytes:
+        """The text of /metrics. Takes its time: not for the event loop's thread."""
+        with self._rendering:
+            self.flush()
+            self.sample(process)
+            registry = self.registry
+            if self.multi_worker:
+                registry = CollectorRegistry()
+                _forget_dead_workers()
+                MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            node_registry = CollectorRegistry()
+            node = msgspec.structs.replace(node, targets=self._target_states(node.targets))
+            node_registry.register(_NodeCollector(node, self._version))
+            return generate_latest(registry) + generate_latest(node_registry)
+
+    def _target_states(self, states: dict[str, int]) -> dict[str, int]:
+        """The states of the registry's targets, also of those of which nothing is known.
+
+        So one that recovers is told as usable. Of a large registry those with a state alone.
+        """
+        registered = self._names.targets
+        reported = {label: state for label, state in states.items() if label in registered}
+        return (
+            reported
+            if len(registered) > MAX_TARGETS
+            else {**dict.fromkeys(registered, 0), **reported}
+        )
+
+
+class _NodeCollector(Collector):
+    """The gauges that are the same in every worker."""
+
+    def __init__(self, node: NodeValues, version: str) -> None:
+        self._node, self._version = node, version
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Called by the registry."""
+        node = self._node
+        yield self._family("dragoman_build_info", [((self._version,), 1)])
+        yield self._family("dragoman_config_version", [((), node.version)])
+        yield self._family("dragoman_database_up", [((), int(node.database_up))])
+        if node.redis_up is not None:
+            yield self._family("dragoman_redis_up", [((), int(node.redis_up))])
+        states = (((label,), position) for label, position in sorted(node.targets.items()))
+        yield self._family("dragoman_deployment_state", states)
+        yield self._family("dragoman_budget_left_usd", node.budgets.items())
+
+    @staticmethod
+    def _family(name: str, values: Iterable[tuple[tuple[str, ...], float]]) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(name, METRICS[name].help, labels=METRICS[name].labels)
+        for labels, value in values:
+            family.add_metric(labels, value)
+        return family
+
+
+def memory_bytes() -> int:
+    """The resident memory of this process; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - no disk is read
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _forget_dead_workers() -> None:
+    """Drop the gauges of workers that are gone: nobody else sets them back."""
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    for pid in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}:
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            mark_process_dead(int(pid))  # type: ignore[no-untyped-call]
+        except (ValueError, PermissionError):
+            continue
+
+
+def _count(
+    group: RequestGroup,
+    records: list[LogRecord],
+    sums: defaultdict[tuple[str, ...], float],
+    names: RegistryNames,
+) -> None:
+    """Add what finished requests of one kind add to each counter, by name and labels."""
+    route, provider, model, dialect, stream, status_class = group
+    target_labels = route, provider, model
+    stream_label = "true" if stream else "false"
+    sums["dragoman_requests_total", *target_labels, dialect, stream_label, f"{status_class}xx"] += (
+        len(records)
+    )
+    for direction, tokens in _TOKENS:
+        if count := sum(filter(None, map(tokens, records))):
+            sums["dragoman_tokens_total", *target_labels, direction] += count
+    for record in records:
+        if record.outcome == "client_closed":
+            sums["dragoman_client_disconnects_total", route] += 1
+        if record.cost_usd:
+            sums["dragoman_cost_usd_total", *target_labels] += float(record.cost_usd)
+        if record.cache:
+            sums["dragoman_cache_requests_total", route, record.cache] += 1
+            if record.saved_usd:
+                sums["dragoman_cache_saved_usd_total", route] += float(record.saved_usd)
+        for attempt in record.attempts:
+            if attempt.skipped is None:
+                target = names.target(attempt.provider, attempt.model)
+                _count_attempt(route, target, attempt, sums)
+
+
+def _count_attempt(
+    route: str,
+    target: tuple[str, str],
+    attempt: Attempt,
+    sums: defaultdict[tuple[str, ...], float],
+) -> None:
+    outcome = "error" if attempt.error_kind else "ok"
+    sums["dragoman_upstream_attempts_total", *target, outcome] += 1
+    if attempt.cost_usd:  # of one that was given up: no part of the request's own
+        sums["dragoman_cost_usd_total", route, *target] += float(attempt.cost_usd)
+    if attempt.input_tokens:
+        sums["dragoman_tokens_total", route, *target, "input"] += attempt.input_tokens
+    if attempt.error_kind:
+        sums["dragoman_upstream_errors_total", *target, attempt.error_kind] += 1

@@ -1,0 +1,1 @@
+"""Rate limits and budgets: limiter, shared counters, Redis limiter, rate-limit headers."""

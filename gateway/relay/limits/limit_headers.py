@@ -1,0 +1,143 @@
+"""What is left of limits, in the headers that clients of each dialect read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from gateway.routing.limits import BUCKETS, SLICES, UNITS, Bound, What
+
+Header = tuple[bytes, bytes]
+
+
+def _header_names(template: str) -> dict[str, tuple[bytes, bytes, bytes]]:
+    fields = ("limit", "remaining", "reset")
+    return {
+        what: (
+            template.format(what=what, field=fields[0]).encode(),
+            template.format(what=what, field=fields[1]).encode(),
+            template.format(what=what, field=fields[2]).encode(),
+        )
+        for what in ("requests", "tokens")
+    }
+
+
+def _reset_timestamp(second: int, remaining_s: int) -> bytes:
+    """A reset as Anthropic writes it: when."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+
+
+def _reset_duration(second: int, remaining_s: int) -> bytes:
+    """A reset as OpenAI writes it: in what time."""
+    return format_duration(remaining_s).encode()
+
+
+HeaderFormat = tuple[dict[str, tuple[bytes, bytes, bytes]], Callable[[int, int], bytes]]
+_OPENAI: HeaderFormat = (_header_names("x-ratelimit-{field}-{what}"), _reset_duration)
+# Dialects with names of their own; the others have OpenAI's.
+_FORMAT_BY_DIALECT: dict[str, HeaderFormat] = {
+    "anthropic_messages": (_header_names("anthropic-ratelimit-{what}-{field}"), _reset_timestamp)
+}
+
+# Of a bound: its place among the counts, the most there may be beside the request itself, and
+# its headers that do not change within a second: the limit, and when it is as if unused.
+BoundHeaders = tuple[int, int, Header, Header]
+# Of a kind of bounds: the name of the header that tells what is left, and all of that kind.
+HeadersOfKind = tuple[bytes, tuple[BoundHeaders, ...]]
+
+
+class LimitHeaders:
+    """What the headers of some bounds are made of, good for so long as `limits.lines` are."""
+
+    __slots__ = ("_bounds_by_kind", "_headers_by_dialect", "_second", "_soft_bounds")
+
+    def __init__(self, bounds: Sequence[Bound], now: float) -> None:
+        # By what is counted: the place of a bound, its most, the same as told, when it ends.
+        self._bounds_by_kind: dict[What, list[tuple[int, int, bytes, float]]] = {}
+        for number, bound in enumerate(bounds):
+            if span_s := bound.span_s:
+                ends = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
+                max_used = bound.most - 1 if bound.what == "requests" else bound.most
+                of_kind = self._bounds_by_kind.setdefault(bound.what, [])
+                of_kind.append((2 * number, max_used, bound.told, ends))
+        soft = ((2 * n, b) for n, b in enumerate(bounds) if b.rule.soft is not None)
+        self._soft_bounds = tuple(soft)
+        self._second = 0
+        # Those of this second, by dialect: one request in many makes them.
+        self._headers_by_dialect: dict[str, tuple[HeadersOfKind, ...]] = {}
+
+    def render(self, dialect: str, counts: Sequence[int], now: float) -> list[Header]:
+        """The headers for a request that was looked at: of each kind, what ends first.
+
+        `counts` are those of `limits.look`, of all bounds or of the first of them.
+        """
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._headers_by_dialect.clear()
+        headers_by_kind = self._headers_by_dialect.get(dialect)
+        if headers_by_kind is None:
+            headers_by_kind = self._headers_by_dialect[dialect] = self._build_headers(dialect, now)
+        counts_length = len(counts)
+        headers: list[Header] = []
+        for remaining_name, candidates in headers_by_kind:
+            tightest, min_remaining = None, 0
+            for candidate in candidates:
+                if (index := candidate[0]) < counts_length:
+                    remaining = candidate[1] - counts[index] - counts[index + 1]
+                    if tightest is None or remaining < min_remaining:
+                        tightest, min_remaining = candidate, remaining
+            if tightest is not None:
+                remaining_header = (
+                    remaining_name,
+                    b"%d" % min_remaining if min_remaining > 0 else b"0",
+                )
+                headers += (tightest[2], remaining_header, tightest[3])
+        if self._soft_bounds:
+            headers += self._warnings(counts)
+        return headers
+
+    def _build_headers(self, dialect: str, now: float) -> tuple[HeadersOfKind, ...]:
+        names, reset = _FORMAT_BY_DIALECT.get(dialect, _OPENAI)
+        kinds = []
+        for what, bounds in self._bounds_by_kind.items():
+            limit_name, remaining_name, reset_name = names[what]
+            bound_headers = tuple(
+                (
+                    index,
+                    max_used,
+                    (limit_name, limit_text),
+                    (reset_name, reset(int(ends) + 1, int(ends - now) + 1)),
+                )
+                for index, max_used, limit_text, ends in bounds
+            )
+            kinds.append((remaining_name, bound_headers))
+        return tuple(kinds)
+
+    def _warnings(self, counts: Sequence[int]) -> list[Header]:
+        """The header of budgets that are nearly spent, if any is."""
+        spent = (
+            (counts[index], bound) for index, bound in self._soft_bounds if index < len(counts)
+        )
+        warnings = [
+            _budget_warning(bound, used) for used, bound in spent if used >= (bound.rule.soft or 0)
+        ]
+        if not warnings:
+            return []
+        return [(b"x-dragoman-budget", ", ".join(warnings).encode("ascii", "replace"))]
+
+
+def format_duration(seconds: int) -> str:
+    """A time as OpenAI writes it: `1s`, `6m0s`, `1h0m5s`."""
+    minutes, remaining_seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{remaining_seconds}s"
+    return f"{minutes}m{remaining_seconds}s" if minutes else f"{remaining_seconds}s"
+
+
+def _budget_warning(bound: Bound, used: int) -> str:
+    rule = bound.rule
+    share = used * 100 // rule.most if rule.most else 100
+    usd = f"{rule.most / UNITS:.6f}".rstrip("0").rstrip(".")
+    return f"{rule.owner.partition(':')[0]} {rule.span} {share}% of {usd} USD"

@@ -1,0 +1,470 @@
+"""Keeps requests within limits and budgets: reserves before the call, settles after it.
+
+    rules of key, project, team, route and provider
+      -> Limiter.reserve looks at them all, then counts in all: no await between
+      -> Reservation     what was reserved; the call carries it
+      -> Limiter.settle  puts what was used in its place, however the call ended
+
+The counters are those of `shared_counters`; `redis_limiter` has them on Redis. A
+limit of a provider passes a target over: it refuses nobody while another can answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from math import ceil
+
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.reservation import Bounds, LimitRefusal, Reservation, ReservationRequest
+from gateway.relay.limits.limit_headers import LimitHeaders
+from gateway.relay.limits.max_rates import (
+    Rates,
+    all_targets,
+    estimate_usage,
+    max_output_tokens,
+    max_rates,
+)
+from gateway.relay.limits.shared_counters import SharedCounters
+from gateway.routing import limits
+from gateway.routing.candidates import with_fallbacks
+from gateway.routing.limits import Bound, Line, Moment, Rule, Want
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target, Team
+
+log = logging.getLogger(__name__)
+
+_MAX_CACHED_RULES = 8192
+# Budgets of which metrics tell what is left.
+MAX_BUDGETS = 1000
+# (owner and span, window, units): what the database says was spent.
+RecordedSpend = Sequence[tuple[str, int, int]]
+Lines = tuple[Line, ...]
+
+
+class _ActiveBounds(msgspec.Struct, frozen=True):
+    """Bounds as they are at a time: lines to count in, what headers are made of, who warns."""
+
+    bounds: Bounds
+    lines: Lines
+    headers: LimitHeaders
+    soft: Bounds
+
+
+class _RuleSet(msgspec.Struct, frozen=True):
+    """The rules of a key on a route, or of a target, and what they need to know of a call.
+
+    Attributes:
+        needs_estimate: whether any of them needs an estimate of the tokens.
+        needs_cost: whether any of them needs an estimate of the cost.
+    """
+
+    bounds: Bounds
+    needs_estimate: bool
+    needs_cost: bool = False
+    max_output: int = 0
+    rates: Rates = (0, 0)
+
+
+_NO_RULES = _RuleSet((), needs_estimate=False)
+_NO_USAGE = Want()
+_NO_RATES: Rates = (0, 0)
+
+
+class Limiter:
+    """The limits of one process. All methods belong to the event loop's thread."""
+
+    def __init__(self, counters: SharedCounters, *, clock: Callable[[], float] = time.time) -> None:
+        self.counters = counters
+        self._clock = clock
+        self._snapshot: Snapshot | None = None
+        self._rules_by_route: dict[tuple[int, str], _RuleSet] = {}
+        self._rules_by_target: dict[tuple[int, int], _RuleSet] = {}
+        # Lines by the place of their bounds in memory, which are kept alive with them; from
+        # and until when they hold, and for requests of which day.
+        self._active_bounds: dict[int, _ActiveBounds] = {}
+        self._active_period = (0.0, 0.0, 0.0, 0.0)
+        self._warned_windows: dict[str, int] = {}
+        self._day = -1.0
+        self._windows: dict[str, int] = {}
+        # Is told of each refusal: whose limit it is (`key`, `team`, ...), and what it counts.
+        self.on_refused: Callable[[str, str], None] = lambda owner, what: None
+
+    # --- what holds ---------------------------------------------------------------------
+
+    def _request_rules(self, call: Call, route: Route) -> _RuleSet:
+        key = call.key
+        cache_key = (key.id if key is not None else 0, route.name)
+        rules = self._rules_by_route.get(cache_key)
+        if rules is None:
+            if len(self._rules_by_route) >= _MAX_CACHED_RULES:
+                self._rules_by_route.clear()
+            rules = self._rules_by_route[cache_key] = self._compile_rules(call.snapshot, key, route)
+        return rules
+
+    def _compile_rules(self, snapshot: Snapshot, key: ApiKey | None, route: Route) -> _RuleSet:
+        bounds = self._bind(rules_for(key, route, snapshot))
+        if not bounds:
+            return _NO_RULES
+        targets = all_targets(with_fallbacks(snapshot, route))
+        needs_estimate = limits.needs(bounds)
+        rates = max_rates(targets, key, snapshot.margin)
+        return _RuleSet(bounds, needs_estimate, max_output=max_output_tokens(targets), rates=rates)
+
+    def _bind(self, rules: Iterable[Rule]) -> Bounds:
+        offsets = ((rule, self.counters.counter_offset(rule.name)) for rule in rules)
+        return tuple(limits.bound(rule, offset) for rule, offset in offsets if offset is not None)
+
+    def _attempt_rules(self, target: Target) -> _RuleSet:
+        cache_key = target.model.provider.id, target.id
+        rules = self._rules_by_target.get(cache_key)
+        if rules is None:
+            bounds = self._bind(target_rules(target))
+            needs_cost = any(bound.what == "usd" for bound in bounds)
+            rules = self._rules_by_target[cache_key] = _RuleSet(
+                bounds, limits.needs(bounds), needs_cost
+            )
+        return rules
+
+    def reservation_request(
+        self, call: Call, route: Route, target: Target | None
+    ) -> ReservationRequest | None:
+        """What the limits have to be asked for an attempt at a target; None if nothing.
+
+        Without a target the call gets an answer that has been kept: it uses nothing.
+        """
+        if call.snapshot is not self._snapshot:
+            self._use_snapshot(call.snapshot)
+        request_rules = _NO_RULES if call.limits_reserved else self._request_rules(call, route)
+        attempt_rules = self._attempt_rules(target) if target is not None else _NO_RULES
+        if not request_rules.bounds and not attempt_rules.bounds:
+            return None
+        request_estimate = attempt_estimate = _NO_USAGE
+        if target is not None:
+            request_estimate, attempt_estimate = (
+                _request_estimate(call, request_rules),
+                _attempt_estimate(call, attempt_rules, target),
+            )
+        return ReservationRequest(
+            request_rules.bounds, request_estimate, attempt_rules.bounds, attempt_estimate
+        )
+
+    def _use_snapshot(self, snapshot: Snapshot) -> None:
+        """Forget the rules of an older registry."""
+        self._snapshot = snapshot
+        self._rules_by_route.clear()
+        self._rules_by_target.clear()
+
+    # --- in -----------------------------------------------------------------------------
+
+    def reserve(self, call: Call, route: Route, target: Target | None) -> Error | None:
+        """Let a call in and begin an attempt; the refusal if the provider may take no more.
+
+        Raises GatewayError (rate_limit, quota) for a limit of the key, its team or the
+        route. Later attempts of the same call are asked of the provider's limits only.
+        """
+        if call.snapshot is not self._snapshot:
+            self._use_snapshot(call.snapshot)
+        if not call.limits_reserved:
+            request_rules = self._request_rules(call, route)
+            estimate = (
+                _request_estimate(call, request_rules)
+                if target is not None and request_rules.needs_estimate
+                else _NO_USAGE
+            )
+            refused = (
+                self._reserve(call, request_rules.bounds, estimate)
+                if request_rules.bounds
+                else None
+            )
+            if refused is not None:
+                raise GatewayError(self.count_refusal(refused))
+            call.limits_reserved = True
+        attempt_rules = self._attempt_rules(target) if target is not None else _NO_RULES
+        if target is None or not attempt_rules.bounds:
+            return None
+        estimate = _attempt_estimate(call, attempt_rules, target)
+        refused = self._reserve(call, attempt_rules.bounds, estimate, attempt=True)
+        return self.count_refusal(refused) if refused is not None else None
+
+    def count_refusal(self, refused: LimitRefusal) -> Error:
+        """The error for a refusal, which is counted."""
+        rule = refused.rule
+        self.on_refused(rule.owner.partition(":")[0], rule.what)
+        return refusal_error(refused)
+
+    def _reserve(
+        self, call: Call, bounds: Bounds, estimate: Want, *, attempt: bool = False
+    ) -> LimitRefusal | None:
+        """Count in all of the bounds, unless one refuses; the client is told of its own."""
+        now, counters = self._clock(), self.counters
+        current = self._active(bounds, now, call.started_at)
+        counters.map_new_slots()
+        number, counts = limits.look(
+            current.lines, counters.local_slot, counters.peer_slots, estimate
+        )
+        if not attempt:
+            call.limit_headers = current.headers.render(call.dialect.name, counts, now)
+        if number:
+            return self._limit_refusal(bounds[number - 1], counts[-2], now)
+        limits.take(current.lines, counters.local_slot, estimate)
+        call.reservations.append(Reservation(bounds, estimate, call.started_at, attempt=attempt))
+        return None
+
+    def apply_redis_result(
+        self, call: Call, bounds: Bounds, counts: Sequence[int], refused: LimitRefusal | None
+    ) -> None:
+        """Put what is left into the answer's headers. Raises GatewayError for a refusal."""
+        now = self._clock()
+        headers = self._active(bounds, now, call.started_at).headers
+        call.limit_headers = headers.render(call.dialect.name, counts, now)
+        if refused is not None:
+            raise GatewayError(self.count_refusal(refused))
+
+    def _active(self, bounds: Bounds, now: float, started: float) -> _ActiveBounds:
+        """The bounds as they are now, in the budgets of when the request began."""
+        tick_start, tick_end, day_start, day_end = self._active_period
+        if not (tick_start <= now < tick_end and day_start <= started < day_end):
+            tick_start, day_start = (
+                now // limits.TICK_S * limits.TICK_S,
+                started // limits.DAY * limits.DAY,
+            )
+            self._active_period = (
+                tick_start,
+                tick_start + limits.TICK_S,
+                day_start,
+                day_start + limits.DAY,
+            )
+            self._active_bounds.clear()
+        active = self._active_bounds.get(id(bounds))
+        if active is None:
+            lines = limits.lines(bounds, Moment(now, self.windows(started)))
+            soft = tuple(bound for bound in bounds if bound.rule.soft is not None)
+            headers = LimitHeaders(bounds, now)
+            active = self._active_bounds[id(bounds)] = _ActiveBounds(bounds, lines, headers, soft)
+        return active
+
+    def windows(self, started: float) -> dict[str, int]:
+        """The calendar's windows that a request belongs to."""
+        day = started // limits.DAY
+        if day != self._day:
+            spans = {span: limits.calendar(started, span)[0] for span in limits.CALENDAR}
+            self._day, self._windows = day, spans
+        return self._windows
+
+    def now(self) -> float:
+        """The time by which is counted."""
+        return self._clock()
+
+    def injected_now(self) -> float:
+        """The same where it is not the machine's own; else 0."""
+        return 0.0 if self._clock is time.time else self._clock()
+
+    def _limit_refusal(self, bound: Bound, used: int, now: float) -> LimitRefusal:
+        rule = bound.rule
+        if used < rule.most:
+            return LimitRefusal(rule, used, limits.SOON_S)
+        if rule.what == "usd":
+            return self.budget_refusal(rule, used, now)
+        slot = limits.slot(now, bound.span_s)
+        slots = [self.counters.local_slot, *self.counters.peer_slots]
+        rows = (limits.by_slot(process_slot, bound.at, slot) for process_slot in slots)
+        counts = [sum(column) for column in zip(*rows, strict=True)]
+        return LimitRefusal(rule, used, limits.frees_in(counts, rule.most, now, bound.span_s))
+
+    def budget_refusal(self, rule: Rule, used: int, now: float) -> LimitRefusal:
+        """The refusal of a budget that is spent."""
+        _, ends = limits.calendar(now, rule.span)
+        return LimitRefusal(rule, used, None if ends is None else max(ends - now, 0.0))
+
+    # --- out ----------------------------------------------------------------------------
+
+    def release_attempt(self, call: Call, usage: Want = _NO_USAGE) -> None:
+        """An attempt is over: what it reserved at its provider is free, but what it used."""
+        if call.reservations and call.reservations[-1].attempt:
+            self.release(call.reservations.pop(), usage.tokens, usage.units)
+
+    def settle(
+        self, call: Call, tokens: int, units: int, hedge_loser_usage: Want = _NO_USAGE
+    ) -> None:
+        """Put what a call used in the place of what it had reserved. Once.
+
+        `lost` is what a target used that was given up for a faster one: the key, its team
+        and the route pay for that too, the provider that answered does not.
+        """
+        for reservation in call.reservations:
+            if reservation.attempt:
+                self.release(reservation, tokens, units)
+            else:
+                self.release(
+                    reservation, tokens + hedge_loser_usage.tokens, units + hedge_loser_usage.units
+                )
+        call.reservations.clear()
+
+    def release(self, reservation: Reservation, tokens: int, units: int) -> None:
+        """Settle one hold."""
+        current = self._active(reservation.bounds, self._clock(), reservation.started_at)
+        limits.put_back(
+            current.lines, self.counters.local_slot, reservation.estimate, tokens, units
+        )
+        if units > 0:
+            for bound in current.soft:
+                self._check_soft_limit(bound, self.windows(reservation.started_at)[bound.rule.span])
+
+    def _check_soft_limit(self, bound: Bound, window: int) -> None:
+        """Say once in each window that a budget's soft limit is passed."""
+        rule = bound.rule
+        slots = (self.counters.local_slot, *self.counters.peer_slots)
+        used = sum(limits.spent(process_slot, bound.at, window) for process_slot in slots)
+        self.log_soft_limit(rule, used, window)
+
+    def log_soft_limit(self, rule: Rule, used: int, window: int) -> None:
+        """Write a warning into the gateway's own log, if it is due."""
+        if rule.soft is None or used < rule.soft or self._warned_windows.get(rule.name) == window:
+            return
+        self._warned_windows[rule.name] = window
+        log.warning(
+            "a budget's soft limit is passed",
+            extra={"owner": rule.owner, "span": rule.span, "soft": rule.soft / limits.UNITS},
+        )
+
+    # --- with the database --------------------------------------------------------------
+
+    def sync_spend(self, recorded: RecordedSpend) -> None:
+        """Count what the database knows was spent and these counters do not.
+
+        The log is behind by what is still in journals, never before: what is missing
+        here is what was spent before the counters were made, or on another machine.
+        """
+        self.counters.map_new_slots()
+        with self.counters.exclusive_lock():
+            for name, window, units in recorded:
+                offset = self.counters.locked_counter_offset(name)
+                if offset is None:
+                    continue
+                slots = (self.counters.local_slot, *self.counters.peer_slots)
+                missing = units - sum(
+                    limits.spent(process_slot, offset, window) for process_slot in slots
+                )
+                if missing > 0:
+                    limits.spend(self.counters.local_slot, offset, window, missing)
+
+
+def _request_estimate(call: Call, rules: _RuleSet) -> Want:
+    """The most that a call may use, as far as its own rules ask for it."""
+    return (
+        estimate_usage(call, rules.max_output, rules.rates) if rules.needs_estimate else _NO_USAGE
+    )
+
+
+def _attempt_estimate(call: Call, rules: _RuleSet, target: Target) -> Want:
+    """The same of an attempt at a target."""
+    if not rules.needs_estimate:
+        return _NO_USAGE
+    targets = (target,)
+    rates = max_rates(targets, call.key, call.snapshot.margin) if rules.needs_cost else _NO_RATES
+    return estimate_usage(call, max_output_tokens(targets), rates)
+
+
+def rules_for(key: ApiKey | None, route: Route, snapshot: Snapshot | None = None) -> list[Rule]:
+    """The rules of a key, its project and team, a route, and of all requests together."""
+    rules: list[Rule] = []
+    if key is not None and key.id:
+        rules += limits.rules(f"key:{key.id}", "this API key", key.limits, key.budget)
+        for team in key.team.line if key.team is not None else ():
+            label = f"the {'team' if team.parent is None else 'project'} {team.name}"
+            rules += limits.rules(f"team:{team.id}", label, team.limits, team.budget)
+    if route.id:
+        model = f"the model {route.name}"
+        rules += limits.rules(f"route:{route.id}", model, route.limits)
+        if key is not None and key.id:
+            owner, label = f"route:{route.id}/key:{key.id}", f"this API key on {model}"
+            rules += limits.rules(owner, label, route.key_limits)
+    if snapshot is not None:
+        rules += limits.rules("all", "the gateway", snapshot.limits, snapshot.budget)
+    return rules
+
+
+def budget_rules(snapshot: Snapshot) -> list[Rule]:
+    """The rules of a registry's budgets, MAX_BUDGETS of them. Reads all keys: not for the loop."""
+    return list(islice(_budget_rules(snapshot), MAX_BUDGETS))
+
+
+def _budget_rules(snapshot: Snapshot) -> Iterator[Rule]:
+    """Those of the gateway, providers, targets, teams and keys, in this order."""
+    yield from limits.rules("all", "", None, snapshot.budget)
+    for provider in snapshot.providers.values():
+        yield from limits.rules(f"provider:{provider.id}", "", None, provider.budget)
+    for route in snapshot.routes.values():
+        for target in route.targets:
+            if target.id:
+                yield from limits.rules(f"target:{target.id}", "", None, target.budget)
+    teams: dict[int, Team] = {}
+    for key in snapshot.keys.values():
+        teams.update((team.id, team) for team in (key.team.line if key.team is not None else ()))
+    for team in teams.values():
+        yield from limits.rules(f"team:{team.id}", "", None, team.budget)
+    for key in snapshot.keys.values():
+        yield from limits.rules(f"key:{key.id}", "", None, key.budget)
+
+
+def remaining_budgets(
+    counters: SharedCounters, rules: Iterable[Rule], now: float
+) -> dict[tuple[str, str], float]:
+    """US dollars left of budgets, by owner and span."""
+    counters.map_new_slots()
+    slots = (counters.local_slot, *counters.peer_slots)
+    remaining: dict[tuple[str, str], float] = {}
+    for rule in rules:
+        window, _ = limits.calendar(now, rule.span)
+        offset = counters.counter_offset(rule.name)
+        used = (
+            sum(limits.spent(process_slot, offset, window) for process_slot in slots)
+            if offset is not None
+            else 0
+        )
+        remaining[rule.owner, rule.span] = (rule.most - used) / limits.UNITS
+    return remaining
+
+
+def target_rules(target: Target) -> list[Rule]:
+    """The rules of an attempt: those of the target and of its provider."""
+    rules: list[Rule] = []
+    provider = target.model.provider
+    if target.id:
+        owner, label = f"target:{target.id}", f"the target {target.model.label}"
+        rules += limits.rules(owner, label, target.limits, target.budget)
+    owner, label = f"provider:{provider.id}", f"the provider {provider.name}"
+    rules += limits.rules(owner, label, provider.limits, provider.budget)
+    return rules
+
+
+def refusal_error(refused: LimitRefusal) -> Error:
+    """What a client is told."""
+    rule = refused.rule
+    wait = None if refused.retry_after_s is None else max(1, ceil(refused.retry_after_s))
+    if rule.what != "usd":
+        message = f"{_describe(rule)}; try again in {wait} s"
+        return Error(kind="rate_limit", message=message, retry_after_s=wait)
+    if refused.used < rule.most:
+        message = f"the rest of {_describe(rule)} is reserved by requests under way"
+        return Error(kind="rate_limit", message=message, retry_after_s=wait)
+    return Error(kind="quota", message=f"{_describe(rule)} is spent", retry_after_s=wait)
+
+
+def _describe(rule: Rule) -> str:
+    if rule.what == "usd":
+        usd = f"{rule.most / limits.UNITS:,.6f}".rstrip("0").rstrip(".")
+        period = "in all" if rule.span == "total" else f"a {rule.span}"
+        return f"the budget of {rule.label} of {usd} USD {period}"
+    if rule.what == "concurrency":
+        return f"{rule.label} may have {_count(rule.most, 'requests')} at a time"
+    return f"{rule.label} may have {_count(rule.most, rule.what)} a {rule.span}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what if number != 1 else what.removesuffix('s')}"

@@ -1,0 +1,154 @@
+"""The most that a request may use, before anybody knows: tokens and dollars.
+
+An upper bound and not a guess: what is reserved must be enough, or requests at the same
+time could pass a limit together. Read from the body's outermost fields, which are decoded
+anyway; the rest of the body is parsed only where its size says little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from gateway.canon.errors import GatewayError
+from gateway.providers.profile import Price
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.request_features import estimate_tokens
+from gateway.routing.limits import UNITS, Want
+from gateway.routing.pricing import charged
+from gateway.routing.snapshot import ApiKey, Route, Target
+
+# What an answer may have where neither the request nor the model's row says.
+OUTPUT_TOKENS = 8192
+# JSON of plain words has more bytes to a token than that.
+BYTES_PER_TOKEN = 3
+# A longer body may be pictures, whose tokens are not in their bytes.
+PARSED_BYTES = 128 * 1024
+_MILLION = 1_000_000
+
+_MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_NESTED_MAX_TOKENS = (("generationConfig", "maxOutputTokens"), ("options", "num_predict"))
+_CAP_FIELDS = frozenset({*_MAX_TOKENS_FIELDS, *(outer for outer, _ in _NESTED_MAX_TOKENS)})
+_CHOICES = ("n", "best_of")
+_OUTPUT_FIELDS = _CAP_FIELDS.union(_CHOICES)
+_int_decoder = msgspec.json.Decoder(int | None)
+# Units of dollars for a token of input and one of output.
+Rates = tuple[int, int]
+
+
+def estimate_usage(call: Call, model_max_output: int, rates: Rates) -> Want:
+    """What to reserve for a call that targets of such prices may answer.
+
+    `able` is how long their answers may be at most, as `most_output` says.
+    """
+    size, output = len(call.body), 0
+    prompt = size // BYTES_PER_TOKEN + 1
+    if call.verb == "generate":
+        output = _max_output(call, model_max_output)
+        if size > PARSED_BYTES:
+            prompt = _estimate_prompt(call, prompt)
+    return Want(prompt + output, prompt * rates[0] + output * rates[1])
+
+
+def _estimate_prompt(call: Call, size_estimate: int) -> int:
+    """The prompt's tokens at most, by what its parts are."""
+    try:
+        # By three bytes to a token instead of four.
+        return estimate_tokens(call) * 4 // BYTES_PER_TOKEN
+    except GatewayError:
+        return size_estimate
+
+
+def max_output_tokens(targets: Iterable[Target]) -> int:
+    """The longest answer that any of the targets gives, in tokens."""
+    output_limits = (target.model.traits.max_output or OUTPUT_TOKENS for target in targets)
+    return max(output_limits, default=OUTPUT_TOKENS)
+
+
+def _max_output(call: Call, model_max_output: int) -> int:
+    fields = call.fields
+    route_default = call.route.default_max_output if call.route is not None else None
+    if _OUTPUT_FIELDS.isdisjoint(fields):  # as most are
+        return model_max_output if route_default is None else route_default
+    max_tokens = _requested_max_tokens(fields)
+    if max_tokens is None:
+        max_tokens = model_max_output if route_default is None else route_default
+    for name in _CHOICES:
+        if name in fields:
+            max_tokens *= _positive_int(fields[name]) or 1
+    return max_tokens
+
+
+def _requested_max_tokens(fields: Mapping[str, msgspec.Raw]) -> int | None:
+    """The answer's length as the client bounds it."""
+    for name in _MAX_TOKENS_FIELDS:
+        if name in fields and (max_tokens := _positive_int(fields[name])) is not None:
+            return max_tokens
+    for outer, inner in _NESTED_MAX_TOKENS:
+        if outer in fields:
+            max_tokens = _nested_positive_int(fields[outer], inner)
+            if max_tokens is not None:
+                return max_tokens
+    return None
+
+
+def _positive_int(raw: msgspec.Raw) -> int | None:
+    try:
+        value = _int_decoder.decode(raw)
+    except msgspec.MsgspecError:
+        return None
+    return value if value is not None and 0 < value < 2**31 else None
+
+
+def _nested_positive_int(raw: msgspec.Raw, name: str) -> int | None:
+    try:
+        inner = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError:
+        return None
+    return _positive_int(inner[name]) if name in inner else None
+
+
+def max_rates(
+    targets: Iterable[Target], key: ApiKey | None = None, margin: Decimal | None = None
+) -> Rates:
+    """The highest that is charged for any of the targets, in units of dollars for a token.
+
+    One without a price costs nothing that is known, and so nothing that is counted. Long
+    prompts, service tiers, sound and margins (`margin` is the settings') are in it.
+    """
+    max_input_rate = max_output_rate = 0
+    key_margin = key.margin if key is not None else None
+    for target in targets:
+        if target.model.price.input is None:
+            continue
+        margins = (key_margin, target.model.provider.margin, margin)
+        for price in _price_variants(target.model.price):
+            inputs = (price.input, price.cache_write, price.cache_write_1h, price.input_audio)
+            outputs = (price.output, price.reasoning, price.output_audio)
+            max_input_rate = max(max_input_rate, _max_units_per_token(inputs, margins))
+            max_output_rate = max(max_output_rate, _max_units_per_token(outputs, margins))
+    return max_input_rate, max_output_rate
+
+
+def _price_variants(price: Price) -> Iterator[Price]:
+    """A price, and those of long prompts and other tiers that may hold in its place."""
+    yield price
+    for _, long_prompt_price in price.above:
+        yield long_prompt_price
+    for tier in price.tiers.values():
+        yield from _price_variants(tier)
+
+
+def _max_units_per_token(
+    rates: Iterable[Decimal | None], margins: tuple[Decimal | None, ...]
+) -> int:
+    """The highest of the rates, in units of dollars for a token, rounded up."""
+    highest = max((rate for rate in rates if rate is not None), default=Decimal(0))
+    return -int(-(charged(highest, *margins) or 0) * UNITS // _MILLION)
+
+
+def all_targets(routes: Iterable[Route]) -> tuple[Target, ...]:
+    """The targets of a route and its fallbacks."""
+    return tuple(target for route in routes for target in route.targets)

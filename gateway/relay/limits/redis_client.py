@@ -1,0 +1,111 @@
+"""The way to the Redis of limits: one script, and kept answers along with it.
+
+What is asked at once is one pipeline, and so one round trip. Whatever the client library
+raises (uvloop's closed transports are RuntimeErrors) is RedisAway to whoever calls.
+
+Nothing is sent twice: a script that ran, and whose answer was lost, has reserved already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+
+# All keys in one slot of a cluster, as the script touches several.
+PREFIX = "{dragoman}:"
+CACHE_PREFIX = "answer:"
+# Longer than any script takes: a request waits no longer for a Redis that hangs, unless the
+# URL says so (`?socket_timeout=2`).
+TIMEOUT_S = 0.5
+_SCRIPT = (Path(__file__).parent / "redis_limiter.lua").read_text(encoding="utf-8")
+
+# The key, the answer, and for how many milliseconds.
+CacheWrite = tuple[str, bytes, int]
+
+
+class RedisUnavailable(Exception):
+    """Redis did not answer, or not as it should."""
+
+
+def create_client(url: str, timeout_s: float, connections: int) -> Redis:
+    """A client that waits no longer than this, and tries nothing twice."""
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        max_connections=connections,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def socket_timeout_s(redis: Redis) -> float:
+    """How long a client waits for Redis at most: as the URL says, or TIMEOUT_S."""
+    return float(redis.connection_pool.connection_kwargs["socket_timeout"])
+
+
+class RedisClient:
+    """The connections of one process. All of it raises RedisAway."""
+
+    def __init__(self, url: str) -> None:
+        self.redis: Redis = create_client(url, TIMEOUT_S, 64)
+        self._timeout_s = 2 * socket_timeout_s(self.redis)
+        self._sha = ""
+
+    @asynccontextmanager
+    async def _with_timeout(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except Exception as error:
+            raise RedisUnavailable(type(error).__name__) from error
+
+    async def run_script(
+        self, payload: bytes, cache_key: str, cache_writes: list[CacheWrite]
+    ) -> Any:
+        """The script's answer; some answers are kept along with it.
+
+        With the key of a kept answer, that or None stands at its end.
+        """
+        async with self._with_timeout():
+            if not self._sha:
+                self._sha = await self.redis.script_load(_SCRIPT)
+            try:
+                return await self._send(payload, cache_key, cache_writes)
+            except NoScriptError:  # it was restarted
+                self._sha = await self.redis.script_load(_SCRIPT)
+                return await self._send(payload, cache_key, cache_writes)
+
+    async def _send(self, payload: bytes, cache_key: str, cache_writes: list[CacheWrite]) -> Any:
+        if not cache_key and not cache_writes:
+            return await self.redis.evalsha(self._sha, 1, PREFIX, payload)
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.evalsha(self._sha, 1, PREFIX, payload)
+        for name, blob, ttl_ms in cache_writes:
+            pipe.set(PREFIX + CACHE_PREFIX + name, blob, px=ttl_ms)
+        if cache_key:
+            pipe.get(PREFIX + CACHE_PREFIX + cache_key)
+        answers: list[Any] = await pipe.execute()
+        return [*answers[0], answers[-1]] if cache_key else answers[0]
+
+    async def get(self, key: str) -> bytes | None:
+        """A kept answer, in a round trip of its own."""
+        async with self._with_timeout():
+            blob: Any = await self.redis.get(PREFIX + CACHE_PREFIX + key)
+        return bytes(blob) if blob is not None else None
+
+    async def put(self, key: str, blob: bytes, ttl_ms: int) -> None:
+        """Keep an answer, in a round trip of its own."""
+        async with self._with_timeout():
+            await self.redis.set(PREFIX + CACHE_PREFIX + key, blob, px=ttl_ms)
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self.redis.aclose()

@@ -1,0 +1,176 @@
+-- Limits on Redis: the functions of gateway/routing/limits.py over hashes, in one script.
+--
+-- KEYS[1] is the prefix of all keys. ARGV[1] is JSON:
+--   lease_name    the process's lease, under which it reserves
+--   lease_s       seconds for which the lease is valid; 0 ends it
+--   now           unix seconds; 0 for Redis's own clock
+--   epoch         identifies Redis's memory, as the caller last saw it. If Redis has another
+--                 one, the answer is -1 and Redis's epoch, and nothing is done
+--   seed          `batches` holds all recorded spend
+--   batches       finished reservations, {id, rows}. A batch whose answer was lost is sent again
+--                 under its id and not applied twice. A row: {name, what, amount, used,
+--                 lease_name, span | window}; for the kind `sync`, `used` is a minimum
+--   process_id    the process that sends the batches
+--   confirmed     ids of batches whose answer has arrived
+--   reserve       rules to check: {name, what, limit, amount, ttl, span | window}
+--   request_rows  how many of `reserve` belong to the request; the others are the attempt's
+-- A hash holds `h` (the newest slot or window), `b0`..`b12` (buckets) and `r<lease>` (reserved).
+-- Returns the index of the rule that refused (0: none), milliseconds until a retry may succeed,
+-- then the used and reserved amounts of each rule that was checked. If a rule of the attempt
+-- refuses, the request's own rules are reserved nevertheless.
+local SLICES, BUCKETS = 12, 13
+local prefix, request = KEYS[1], cjson.decode(ARGV[1])
+local now = request.now
+if now == 0 then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+end
+-- After Redis has lost its memory a process has to send the recorded spend first.
+local epoch = redis.call('GET', prefix .. 'epoch')
+if not epoch and request.seed then
+  epoch = request.epoch
+  redis.call('SET', prefix .. 'epoch', epoch)
+end
+if epoch ~= request.epoch then return {-1, epoch or ''} end
+
+local function to_int(number) return string.format('%.0f', number) end
+
+-- Reservations under an expired lease are not counted.
+local leases = prefix .. 'leases'
+if request.lease_s > 0 then
+  redis.call('HSET', leases, request.lease_name, now + request.lease_s)
+else
+  redis.call('HDEL', leases, request.lease_name)
+end
+local reserved_fields = {}
+local lease_ends = redis.call('HGETALL', leases)
+for n = 1, #lease_ends, 2 do
+  if tonumber(lease_ends[n + 1]) > now then
+    reserved_fields[#reserved_fields + 1] = 'r' .. lease_ends[n]
+  else
+    redis.call('HDEL', leases, lease_ends[n])
+  end
+end
+
+local function slot_of(span) return math.floor(now * SLICES / span) end
+
+local function read(key, rule)
+  local reserved, used = 0, 0
+  if #reserved_fields > 0 then
+    for _, amount in ipairs(redis.call('HMGET', key, unpack(reserved_fields))) do
+      reserved = reserved + (tonumber(amount) or 0)
+    end
+  end
+  local counts = {}
+  if rule.what == 'usd' then
+    local counter = redis.call('HMGET', key, 'h', 'b0')
+    if tonumber(counter[1]) == rule.window then used = tonumber(counter[2]) or 0 end
+  elseif rule.what ~= 'concurrency' then
+    local fields = {'h'}
+    for n = 0, SLICES do fields[#fields + 1] = 'b' .. n end
+    local counter = redis.call('HMGET', key, unpack(fields))
+    local head, current = tonumber(counter[1]), slot_of(rule.span)
+    if head then
+      if current < head then current = head end
+      for number = current - SLICES, head do
+        local count = tonumber(counter[2 + number % BUCKETS]) or 0
+        counts[number] = count
+        used = used + count
+      end
+    end
+  end
+  return used, reserved, counts
+end
+
+local function add(key, span, amount)
+  local head, current = tonumber(redis.call('HGET', key, 'h')), slot_of(span)
+  if not head or current > head then
+    for number = math.max((head or 0) + 1, current - SLICES), current do
+      redis.call('HDEL', key, 'b' .. number % BUCKETS)
+    end
+    redis.call('HSET', key, 'h', to_int(current))
+  else
+    current = head
+  end
+  redis.call('HINCRBY', key, 'b' .. current % BUCKETS, to_int(amount))
+end
+
+local function spend(key, window, amount)
+  local head = tonumber(redis.call('HGET', key, 'h'))
+  if head and window < head then return end
+  if not head or window > head then
+    redis.call('HSET', key, 'h', to_int(window), 'b0', '0')
+  end
+  redis.call('HINCRBY', key, 'b0', to_int(amount))
+end
+
+local function settle(row)
+  local key = prefix .. row.name
+  if row.what == 'sync' then
+    local used = read(key, {what = 'usd', window = row.window})
+    if row.used > used then spend(key, row.window, row.used - used) end
+  else
+    local field = 'r' .. row.lease_name
+    local remaining = (tonumber(redis.call('HGET', key, field)) or 0) - row.amount
+    if remaining > 0 then
+      redis.call('HSET', key, field, to_int(remaining))
+    else
+      redis.call('HDEL', key, field)
+    end
+    if row.used > 0 then
+      if row.what == 'usd' then spend(key, row.window, row.used) else add(key, row.span, row.used) end
+    end
+    if row.ttl > 0 then redis.call('EXPIRE', key, row.ttl) end
+  end
+end
+local settled = prefix .. 'settled:' .. request.process_id
+if #request.confirmed > 0 then redis.call('SREM', settled, unpack(request.confirmed)) end
+for _, batch in ipairs(request.batches) do
+  if redis.call('SADD', settled, batch.id) == 1 then
+    for _, row in ipairs(batch.rows) do settle(row) end
+  end
+end
+if #request.batches > 0 then redis.call('EXPIRE', settled, 86400) end
+
+local function has_room(rule, used, reserved)
+  if rule.what == 'requests' then return used < rule.limit end
+  if rule.what == 'concurrency' then return reserved < rule.limit end
+  if used + reserved + rule.amount <= rule.limit then return true end
+  return reserved == 0 and used < rule.limit
+end
+
+local function retry_after_ms(rule, used, counts)
+  if used < rule.limit or rule.what == 'concurrency' or rule.what == 'usd' then return 1000 end
+  local remaining, current = used, slot_of(rule.span)
+  for number = current - SLICES, current do
+    remaining = remaining - (counts[number] or 0)
+    if remaining < rule.limit then
+      return math.max(0, math.ceil(((number + BUCKETS) * rule.span / SLICES - now) * 1000))
+    end
+  end
+  return rule.span * 1000
+end
+
+local refused, wait, answer = 0, 0, {}
+for n, rule in ipairs(request.reserve) do
+  local used, reserved, counts = read(prefix .. rule.name, rule)
+  answer[#answer + 1] = used
+  answer[#answer + 1] = reserved
+  if not has_room(rule, used, reserved) then
+    refused, wait = n, retry_after_ms(rule, used, counts)
+    break
+  end
+end
+local reserved_rows = #request.reserve
+if refused > 0 then reserved_rows = refused > request.request_rows and request.request_rows or 0 end
+for n = 1, reserved_rows do
+  local rule = request.reserve[n]
+  local key = prefix .. rule.name
+  if rule.what == 'requests' then
+    add(key, rule.span, 1)
+  else
+    redis.call('HINCRBY', key, 'r' .. request.lease_name, to_int(rule.amount))
+  end
+  if rule.ttl > 0 then redis.call('EXPIRE', key, rule.ttl) end
+end
+return {refused, wait, unpack(answer)}

@@ -1,0 +1,355 @@
+"""The same limits for several machines: the counters are Redis's.
+
+One script does it all in one round trip: it settles what is over since the last one, looks
+at every rule of a request, and reserves. A kept answer is looked for, and answers are kept,
+in the same pipeline. What is over while nobody asks goes along with a batch of its own soon
+after. A process says with each call that it lives; what one had
+reserved that has not said so for LEASE_S counts no more. While Redis can not be reached
+each machine counts by itself, as it does without Redis.
+
+What is spent is counted on both sides, here and on Redis. A Redis that has lost its memory
+has lost its epoch with it: it answers nothing until it was told, by each process, what is
+known to be spent (from the database and by the process itself).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import Error
+from gateway.relay.event_loop.service import start_restarting
+from gateway.relay.exchange.cached_response import CacheHit
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.reservation import Bounds, LimitRefusal, Reservation, ReservationRequest
+from gateway.relay.limits.limiter import Limiter, RecordedSpend
+from gateway.relay.limits.redis_client import CacheWrite, RedisClient, RedisUnavailable
+from gateway.relay.limits.redis_spending import Row, Settlements, SpendSync, clamp_int
+from gateway.relay.limits.shared_counters import SharedCounters
+from gateway.routing import limits
+from gateway.routing.limits import Bound, Rule, Want
+from gateway.routing.snapshot import Route, Target
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 6.0
+HEARTBEAT_S = 2.0
+FLUSH_S = 0.05
+RECONNECT_S = 1.0
+# A larger answer is kept in a round trip of its own: no request is to wait for it.
+MAX_PIPELINED_BYTES = 64 * 1024
+
+
+class _RedisReservation(msgspec.Struct, frozen=True):
+    """What the script answered: what is held now, and who refused, if anybody."""
+
+    reservations: list[Reservation]
+    counts: list[int]
+    request_refusal: LimitRefusal | None
+    attempt_refusal: LimitRefusal | None
+    cached_blob: bytes | None = None
+
+
+class RedisLimiter(Limiter):
+    """Limits whose counters are on Redis. Begin with `begin`, in the running loop."""
+
+    def __init__(
+        self, counters: SharedCounters, url: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(counters, clock=clock)
+        self.client = RedisClient(url)
+        self._process_id = uuid.uuid4().hex[:12]
+        self._lease_number = 0
+        self._unavailable_until = 0.0
+        self._unavailable = False
+        self.settlements = Settlements()
+        self.spend_sync = SpendSync(counters, self.client, self.settlements)
+        self._pending_cache_writes: list[CacheWrite] = []
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._heartbeat_task: asyncio.Task[None] | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether Redis answered last."""
+        return not self._unavailable
+
+    @property
+    def lease_name(self) -> str:
+        """In whose name this process reserves."""
+        return f"{self._process_id}.{self._lease_number}"
+
+    def start(self) -> None:
+        """Say from now on that the process lives."""
+        self._heartbeat_task = start_restarting("limits", self._send_heartbeats)
+
+    async def _send_heartbeats(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            await self._run_script([], 0)
+
+    async def close(self) -> None:
+        """Settle what is over, and end the connections."""
+        if self._heartbeat_task is not None:
+            self._heartbeat_task.cancel()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        await self._run_script([], 0, closing=True)
+        await self.client.close()
+
+    # --- in -----------------------------------------------------------------------------
+
+    async def reserve_on_redis(
+        self, call: Call, route: Route, target: Target | None
+    ) -> Error | None:
+        """As `admit`, in one round trip. Raises GatewayError.
+
+        An answer that is looked for comes along with it. Raises CacheHit if there is one.
+        """
+        request = self.reservation_request(call, route, target)
+        if request is None:
+            call.limits_reserved = True
+            if call.cache_lookup is not None and (key := call.cache_lookup.key):
+                call.cache_lookup.key = ""
+                self._raise_cache_hit(call, await self.get_cached(key))
+            return None
+        if _loop_time() < self._unavailable_until:
+            return self.reserve(call, route, target)
+        task = asyncio.get_running_loop().create_task(self._reserve_all(call, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            result = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The client left meanwhile; what is reserved for it is let go.
+            task.add_done_callback(self._release_abandoned)
+            raise
+        if result is None:  # Redis can not be reached
+            return self.reserve(call, route, target)
+        if not call.limits_reserved:
+            self.apply_redis_result(
+                call, request.request_bounds, result.counts, result.request_refusal
+            )
+            call.limits_reserved = True
+        call.reservations += result.reservations
+        self._raise_cache_hit(call, result.cached_blob)
+        return (
+            self.count_refusal(result.attempt_refusal)
+            if result.attempt_refusal is not None
+            else None
+        )
+
+    def _raise_cache_hit(self, call: Call, blob: bytes | None) -> None:
+        """Raise CacheHit if there is an answer: what is reserved at a provider is let go."""
+        if blob is None or call.cache_lookup is None:
+            return
+        call.cache_lookup.blob = blob
+        self.release_attempt(call)
+        raise CacheHit
+
+    async def get_cached(self, key: str) -> bytes | None:
+        """A kept answer, in a round trip of its own; None too while Redis is away."""
+        if _loop_time() < self._unavailable_until:
+            return None
+        try:
+            return await self.client.get(key)
+        except RedisUnavailable as error:
+            self._note_unavailable(error)
+            return None
+
+    def put_cached(self, key: str, blob: bytes, seconds: float) -> None:
+        """Keep an answer, with the next round trip."""
+        if _loop_time() < self._unavailable_until:
+            return
+        ttl_ms = max(1, int(seconds * 1000))
+        if len(blob) <= MAX_PIPELINED_BYTES:
+            self._pending_cache_writes.append((key, blob, ttl_ms))
+            self._flush_soon()
+            return
+        task = asyncio.get_running_loop().create_task(self._put_cached(key, blob, ttl_ms))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _put_cached(self, key: str, blob: bytes, ttl_ms: int) -> None:
+        try:
+            await self.client.put(key, blob, ttl_ms)
+        except RedisUnavailable as error:
+            self._note_unavailable(error)
+
+    def _release_abandoned(self, task: asyncio.Task[_RedisReservation | None]) -> None:
+        if not task.cancelled() and task.exception() is None and (result := task.result()):
+            for reservation in result.reservations:
+                self.release(reservation, 0, 0)
+
+    async def _reserve_all(
+        self, call: Call, request: ReservationRequest
+    ) -> _RedisReservation | None:
+        bounds = (*request.request_bounds, *request.attempt_bounds)
+        estimates = [request.request_estimate] * len(request.request_bounds) + [
+            request.attempt_estimate
+        ] * len(request.attempt_bounds)
+        started, lease_name = call.started_at, self.lease_name
+        rows = [_row(b, w, started) for b, w in zip(bounds, estimates, strict=True)]
+        key = ""
+        if call.cache_lookup is not None:
+            key, call.cache_lookup.key = call.cache_lookup.key, ""
+        answer = await self._run_script(rows, len(request.request_bounds), cache_key=key)
+        if answer is None:
+            return None
+        blob = answer.pop() if key else None
+        number, retry_after_ms, *counts = answer
+        request_counts = counts[: 2 * len(request.request_bounds)]
+        refused = None
+        if number:
+            refused = self._refusal(bounds[number - 1].rule, counts[-2], retry_after_ms / 1000)
+        if 0 < number <= len(request.request_bounds):
+            return _RedisReservation([], request_counts, refused, None)
+        # A provider that is full keeps nobody from asking the next.
+        reservations = []
+        if request.request_bounds:
+            reservations.append(
+                Reservation(
+                    request.request_bounds, request.request_estimate, started, lease_name=lease_name
+                )
+            )
+        if refused is None and request.attempt_bounds:
+            attempt = Reservation(
+                request.attempt_bounds,
+                request.attempt_estimate,
+                started,
+                attempt=True,
+                lease_name=lease_name,
+            )
+            reservations.append(attempt)
+        self._log_soft_limits(request.request_bounds, request_counts, started)
+        return _RedisReservation(reservations, request_counts, None, refused, blob)
+
+    def _refusal(self, rule: Rule, used: int, retry_after_s: float) -> LimitRefusal:
+        if rule.what == "usd" and used >= rule.most:
+            return self.budget_refusal(rule, used, self.now())
+        return LimitRefusal(rule, used, max(retry_after_s, 0.0))
+
+    def _log_soft_limits(self, bounds: Bounds, counts: list[int], started: float) -> None:
+        for number, bound in enumerate(bounds):
+            if bound.rule.soft is not None:
+                window = self.windows(started)[bound.rule.span]
+                self.log_soft_limit(bound.rule, counts[2 * number], window)
+
+    # --- out ----------------------------------------------------------------------------
+
+    def release(self, reservation: Reservation, tokens: int, units: int) -> None:
+        """Settle one hold, with the next round trip."""
+        if not reservation.lease_name:
+            super().release(reservation, tokens, units)
+            for bound in reservation.bounds if units > 0 else ():
+                if bound.what == "usd":
+                    # Counted here while Redis was away; Redis reserved nothing for it.
+                    row = _row(bound, reservation.estimate, reservation.started_at)
+                    row |= {"amount": 0, "used": clamp_int(units), "lease_name": self.lease_name}
+                    self.settlements.waiting.append(row)
+                    self.spend_sync.windows[bound.rule.name] = row["window"]
+            return
+        used = {"tokens": tokens, "usd": units}
+        for bound in reservation.bounds:
+            if bound.what == "requests":
+                continue
+            row = _row(bound, reservation.estimate, reservation.started_at)
+            row["used"] = clamp_int(max(0, used.get(bound.what, 0)))
+            row["lease_name"] = reservation.lease_name
+            self.settlements.waiting.append(row)
+            if bound.what == "usd" and units > 0:
+                limits.spend(self.counters.local_slot, bound.at, row["window"], units)
+                self.spend_sync.windows[bound.rule.name] = row["window"]
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush_timer = None
+        if self.settlements.waiting or self._pending_cache_writes:
+            task = asyncio.get_running_loop().create_task(self._run_script([], 0))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def sync_spend(self, recorded: RecordedSpend) -> None:
+        """As on the counters here, which are used while Redis is away, and on Redis."""
+        super().sync_spend(recorded)
+        self.spend_sync.windows.update((name, window) for name, window, _ in recorded)
+        self.settlements.waiting += [
+            {"name": name, "what": "sync", "window": window, "used": clamp_int(units)}
+            for name, window, units in recorded
+        ]
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(0, self._flush_now)
+
+    # --- the one round trip -------------------------------------------------------------
+
+    async def _run_script(
+        self,
+        reserve_rows: list[Row],
+        request_rows: int,
+        *,
+        closing: bool = False,
+        cache_key: str = "",
+    ) -> Any:
+        """The script's answer; None if Redis can not be reached.
+
+        With the key of a kept answer, that or None stands at its end.
+        """
+        batches, confirmed_ids = self.settlements.next_batches()
+        cache_writes, self._pending_cache_writes = self._pending_cache_writes, []
+        payload: dict[str, Any] = {
+            "lease_name": self.lease_name,
+            "process_id": self._process_id,
+            "lease_s": 0 if closing else LEASE_S,
+            "now": self.injected_now(),
+            "confirmed": confirmed_ids,
+            "batches": batches,
+            "reserve": reserve_rows,
+            "request_rows": request_rows,
+        }
+        try:
+            answer = await self.spend_sync.run_script(payload, cache_key, cache_writes)
+        except RedisUnavailable as error:
+            self.settlements.fail(batches, confirmed_ids)
+            self._note_unavailable(error)
+            return None
+        self.settlements.confirm(batches)
+        if self._unavailable:
+            self._unavailable = False
+            log.warning("Redis is back: limits are counted for all machines again")
+        return answer
+
+    def _note_unavailable(self, error: Exception) -> None:
+        # Nobody knows whether it was done: what was reserved in this name ends with its lease.
+        self._lease_number += 1
+        self._unavailable_until = _loop_time() + RECONNECT_S
+        if not self._unavailable:
+            self._unavailable = True
+            log.warning("Redis is away: limits are counted here alone", extra={"error": str(error)})
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _row(bound: Bound, estimate: Want, started: float) -> Row:
+    rule = bound.rule
+    row: Row = {"name": rule.name, "what": rule.what, "limit": rule.most}
+    row["amount"] = clamp_int(limits.wanted(rule, estimate))
+    if rule.what == "usd":
+        row["window"], ends = limits.calendar(started, rule.span)
+        row["ttl"] = 0 if ends is None else max(60, int(ends - started) + 86400)
+    else:
+        row["span"] = bound.span_s
+        # Longer than any request lasts: what is reserved stands in the same hash.
+        row["ttl"] = max(2 * bound.span_s, 7200)
+    return row

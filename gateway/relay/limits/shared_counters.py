@@ -1,0 +1,276 @@
+"""The counters of limits, in memory that all processes of a data directory share.
+
+    counters-1     which limit has which cell: a table of hashes, added to under a lock
+    slot-1-NN   the words of one process, locked (flock) by it for as long as it lives
+
+A process writes its own lane only and reads the others', so that counting takes neither a
+lock nor a system call: the maps are the kernel's to keep, and what a killed process has
+counted stays. What it had reserved does not: a lane that nobody holds is freed of it. Two
+processes that look at the same moment may each let one request in. The files may be
+deleted while nothing runs: what was spent is read from the database again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import mmap
+import os
+from collections.abc import Iterator
+from itertools import compress
+from pathlib import Path
+
+from gateway.routing.limits import RESERVED, WORDS
+
+log = logging.getLogger(__name__)
+
+MAX_COUNTERS = 2**17
+MAX_SLOTS = 512
+_INT_BYTES = 8
+_HEADER_INTS = 8
+# Words of the table's header: how many lanes were made, how many cells are in use.
+_SLOTS_CREATED, _COUNTERS_USED = 0, 1
+_MAX_USED = MAX_COUNTERS * 7 // 8
+# From so many on, a process that is alone begins anew: most are of keys long gone.
+_RESET_USED = MAX_COUNTERS // 2
+_SLOT_BYTES = MAX_COUNTERS * WORDS * _INT_BYTES
+_TABLE_BYTES = (_HEADER_INTS + MAX_COUNTERS) * _INT_BYTES
+
+
+class _MappedFile:
+    """A file of words, mapped; `locked` says whether it was free to be locked.
+
+    To write to a page of a map for which a full disk has no block ends the process: a page is
+    reserved before. A `whole` file is reserved at once.
+    """
+
+    def __init__(
+        self, path: Path, size: int, *, lock: bool = False, reserve_all: bool = False
+    ) -> None:
+        self._reserve_all = reserve_all
+        self._reserved_pages: set[int] = set()
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.locked = False
+        try:
+            if lock:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self.locked = True
+            self._resize(size)
+            self.ints = memoryview(mmap.mmap(self.fd, size)).cast("q")
+        except OSError:
+            os.close(self.fd)
+            raise
+
+    def _resize(self, size: int) -> None:
+        if self._reserve_all:
+            os.posix_fallocate(self.fd, 0, size)
+        elif os.fstat(self.fd).st_size < size:
+            os.ftruncate(self.fd, size)  # no blocks are taken before they are reserved
+
+    def reserve(self, offset: int) -> None:
+        """Have room on the disk for the word at `at`, and WORDS on. Raises OSError."""
+        page = offset * _INT_BYTES // mmap.PAGESIZE
+        if page not in self._reserved_pages:
+            os.posix_fallocate(self.fd, page * mmap.PAGESIZE, mmap.PAGESIZE)
+            self._reserved_pages.add(page)
+
+    def clear(self, size: int) -> None:
+        """Make all words 0."""
+        os.ftruncate(self.fd, 0)
+        self._reserved_pages.clear()
+        self._resize(size)
+
+    def close(self) -> None:
+        """Unlock it; the map goes with the last who reads its words."""
+        with contextlib.suppress(OSError):
+            fcntl.flock(self.fd, fcntl.LOCK_UN)  # the map holds a copy of the descriptor
+            os.close(self.fd)
+
+
+class SharedCounters:
+    """The lanes of counters. `mine` is this process's; `others` are read only.
+
+    Without a directory, or where it can not be written, the counters are this process's
+    alone. All methods belong to the thread of the event loop.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.peer_slots: tuple[memoryview, ...] = ()
+        self._offsets: dict[str, int] = {}
+        self._files: dict[int, _MappedFile] = {}
+        self._slot_number = -1
+        self._slots_mapped = 0
+        self._directory = directory
+        self._warned_full = False
+        self._table: memoryview
+        self._table_file: _MappedFile | None = None
+        self.local_slot: memoryview
+        try:
+            if directory is not None:
+                self._open(directory)
+        except OSError:
+            log.exception("the counters of limits can not be shared; this process counts alone")
+            self._close_files()
+        if self._table_file is None:
+            self._table = memoryview(bytearray(_TABLE_BYTES)).cast("q")
+            self.local_slot = memoryview(bytearray(_SLOT_BYTES)).cast("q")
+
+    def _open(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._table_file = _MappedFile(directory / "counters-1", _TABLE_BYTES, reserve_all=True)
+        self._table = self._table_file.ints
+        with self.exclusive_lock():
+            self._claim_slot(directory)
+            self._map_slots()
+            if (
+                len(self._files) == 1 + self._free_dead_slots()
+                and self._table[_COUNTERS_USED] > _RESET_USED
+            ):
+                self._reset_counters()
+
+    def _claim_slot(self, directory: Path) -> None:
+        for number in range(MAX_SLOTS):
+            existing = number < self._table[_SLOTS_CREATED]
+            file = _MappedFile(_slot_path(directory, number), _SLOT_BYTES, lock=True)
+            if not file.locked:
+                file.close()
+                continue
+            self._slot_number, self._files[number], self.local_slot = number, file, file.ints
+            self._clear_reserved(self.local_slot)
+            if not existing:
+                self._table[_SLOTS_CREATED] = number + 1
+            return
+        raise OSError(f"more than {MAX_SLOTS} processes share {directory}")
+
+    def _reset_counters(self) -> None:
+        """Nobody else runs: forget the limits of keys that may be long gone."""
+        assert self._table_file is not None
+        slots_created = self._table[_SLOTS_CREATED]
+        self._table_file.clear(_TABLE_BYTES)
+        for file in self._files.values():
+            file.clear(_SLOT_BYTES)
+        self._table[_SLOTS_CREATED] = slots_created
+
+    @contextlib.contextmanager
+    def exclusive_lock(self) -> Iterator[None]:
+        """While no other process is in such a block: for what is read and then written."""
+        if self._table_file is None:
+            yield
+            return
+        fcntl.flock(self._table_file.fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._table_file.fd, fcntl.LOCK_UN)
+
+    def counter_offset(self, name: str) -> int | None:
+        """Where the words of a limit begin, in every lane; None if there is no room left."""
+        offset = self._offsets.get(name)
+        if offset is None:
+            with self.exclusive_lock():
+                offset = self.locked_counter_offset(name)
+        return offset
+
+    def locked_counter_offset(self, name: str) -> int | None:
+        """The same for who has already seen to being alone."""
+        offset = self._offsets.get(name)
+        if offset is None and (index := self._find_index(name)) is not None:
+            offset = index * WORDS
+            self._reserve(offset)
+            self._offsets[name] = offset
+        return offset
+
+    def _reserve(self, offset: int) -> None:
+        """Have room for a cell; on a full disk the process counts in its own memory."""
+        slot_file = self._files.get(self._slot_number)
+        if slot_file is None or self.local_slot is not slot_file.ints:
+            return
+        try:
+            slot_file.reserve(offset)
+        except OSError as error:
+            log.error("limits are counted by each process alone from now on: %s", error.strerror)
+            local_slot = memoryview(bytearray(_SLOT_BYTES)).cast("q")
+            for existing in self._offsets.values():
+                local_slot[existing : existing + WORDS] = self.local_slot[
+                    existing : existing + WORDS
+                ]
+            self.local_slot = local_slot
+
+    def _find_index(self, name: str) -> int | None:
+        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+        name_hash = int.from_bytes(digest, "little") >> 1 or 1
+        index = name_hash % MAX_COUNTERS
+        while self._table[_HEADER_INTS + index] != name_hash:
+            if self._table[_HEADER_INTS + index] == 0:
+                if self._table[_COUNTERS_USED] >= _MAX_USED:
+                    self._warn_full()
+                    return None
+                self._table[_HEADER_INTS + index] = name_hash
+                self._table[_COUNTERS_USED] += 1
+                break
+            index = (index + 1) % MAX_COUNTERS
+        return index
+
+    def _warn_full(self) -> None:
+        if not self._warned_full:
+            log.error("there are more limits than can be counted; stop all and delete `limits`")
+            self._warned_full = True
+
+    def map_new_slots(self) -> None:
+        """Take in the lanes of processes that came since; cheap where there are none."""
+        if self._table[_SLOTS_CREATED] != self._slots_mapped:
+            self._map_slots()
+
+    def _map_slots(self) -> None:
+        self._slots_mapped = self._table[_SLOTS_CREATED]
+        assert self._directory is not None
+        for number in range(self._slots_mapped):
+            if number not in self._files:
+                self._files[number] = _MappedFile(_slot_path(self._directory, number), _SLOT_BYTES)
+        self.peer_slots = tuple(f.ints for n, f in self._files.items() if n != self._slot_number)
+
+    def release_dead_processes(self) -> int:
+        """Free what dead processes had reserved; how many there are."""
+        if self._table_file is None or len(self._files) < 2:
+            return 0
+        with self.exclusive_lock():
+            return self._free_dead_slots()
+
+    def _free_dead_slots(self) -> int:
+        dead = 0
+        for number, file in self._files.items():
+            if number == self._slot_number:
+                continue
+            try:
+                fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            dead += 1
+            self._clear_reserved(file.ints)
+            fcntl.flock(file.fd, fcntl.LOCK_UN)
+        return dead
+
+    def _clear_reserved(self, slot: memoryview) -> None:
+        for index in compress(range(MAX_COUNTERS), self._table[_HEADER_INTS:].tolist()):
+            if slot[index * WORDS + RESERVED]:
+                slot[index * WORDS + RESERVED] = 0
+
+    def close(self) -> None:
+        """Give up the lane; what it counted stays for the next process."""
+        if self._slot_number >= 0:
+            self._clear_reserved(self.local_slot)
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            file.close()
+        if self._table_file is not None:
+            self._table_file.close()
+        self.peer_slots, self._files, self._table_file, self._slot_number = (), {}, None, -1
+
+
+def _slot_path(directory: Path, number: int) -> Path:
+    return directory / f"slot-1-{number:03d}"

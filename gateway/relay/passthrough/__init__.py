@@ -1,0 +1,1 @@
+"""Endpoints without translation: files, batches, images, audio, rerank."""

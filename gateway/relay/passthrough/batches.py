@@ -1,0 +1,308 @@
+"""The cost of the requests of a batch, read from responses on their way to the client.
+
+    Results    the lines of a batch's results, OpenAI's or Anthropic's: tokens and cost by model
+    ended      the same from a batch's own status, where it counts its tokens
+    settle     once for each batch, over all processes: a row in the log for each model, and
+               with it the spend and the budgets of the key that made the batch
+
+A batch is counted when its results have been read to the end, or when its status tells its
+tokens. The budgets are those of that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from gateway.canon.response import Usage
+from gateway.dialects.anthropic_messages.usage import parse_usage as of_message
+from gateway.dialects.openai_chat.usage import parse_usage as of_chat
+from gateway.dialects.openai_responses.usage import usage_in as of_response
+from gateway.framing.ndjson import Decoder
+from gateway.framing.sse import FrameTooLarge
+from gateway.providers.batch_prices import TIER, batch_price
+from gateway.providers.profile import Price
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.exchange.usage_estimate import REPORTED
+from gateway.relay.passthrough.request import state_of
+from gateway.routing.pricing import charged, cost
+from gateway.routing.snapshot import ApiKey, Model, Provider, Snapshot, model_of
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+# A longer line is not read: its cost is unknown, and so is that of all after it.
+MAX_LINE_BYTES = 32 * 1024 * 1024
+_ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
+_COUNTS = ("input", "cache_read", "cache_write", "output", "reasoning")
+
+# Batches that a process need not look for in the database again.
+_MAX_REMEMBERED = 10_000
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class _Answer(msgspec.Struct):
+    """A model's answer, OpenAI's or Anthropic's, but for what it says."""
+
+    model: str = ""
+    usage: Json | None = None
+
+
+class _Response(msgspec.Struct):
+    status_code: int = 200
+    body: _Answer | None = None
+
+
+class _Result(msgspec.Struct):
+    type: str = ""
+    message: _Answer | None = None
+
+
+class _Line(msgspec.Struct):
+    response: _Response | None = None
+    result: _Result | None = None
+
+
+_line_decoder = msgspec.json.Decoder(_Line)
+
+
+class ModelUsage:
+    """What the requests of one model used: tokens, and US dollars or None where unknown."""
+
+    def __init__(self, model: str, price: Price) -> None:
+        self.model, self.price = model, price
+        self.tokens = dict.fromkeys(_COUNTS, 0)
+        self.usd: Decimal | None = Decimal(0)
+
+    def add(self, usage: Usage | None) -> None:
+        """Count one answer; one without counts makes the cost unknown."""
+        for name in _COUNTS:
+            self.tokens[name] += max(getattr(usage, name) or 0, 0) if usage is not None else 0
+        usd = cost(usage, self.price) if usage is not None else None
+        self.usd = None if usd is None or self.usd is None else self.usd + usd
+
+
+class BatchResultReader:
+    """Reads along with the results of one batch, a line at a time."""
+
+    def __init__(self, snapshot: Snapshot, provider: Provider, batch: str) -> None:
+        self.batch = batch
+        self.model_usages: dict[str, ModelUsage] = {}
+        self._snapshot, self._provider = snapshot, provider
+        self._decoder: Decoder | None = Decoder(MAX_LINE_BYTES)
+
+    def feed(self, data: bytes) -> None:
+        """Take in more of them."""
+        if self._decoder is None:
+            return
+        try:
+            for frame in self._decoder.feed(data):
+                self._add_line(frame.data)
+        except FrameTooLarge:
+            self._decoder = None
+            self.for_model("").add(None)
+
+    def close(self) -> list[ModelUsage]:
+        """All of it, once the results are over."""
+        for frame in self._decoder.close() if self._decoder is not None else ():
+            self._add_line(frame.data)
+        return list(self.model_usages.values())
+
+    def for_model(self, model: str) -> ModelUsage:
+        """The sum of a model, as the provider calls it."""
+        model_usage = self.model_usages.get(model)
+        if model_usage is None:
+            matched_model = find_batch_model(self._snapshot, self._provider, model)
+            price = batch_price(matched_model.price, self._provider.preset)
+            model_usage = self.model_usages[model] = ModelUsage(matched_model.name, price)
+        return model_usage
+
+    def _add_line(self, data: bytes) -> None:
+        try:
+            line = _line_decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.for_model("").add(None)
+            return
+        if line.result is not None and line.result.message is not None:
+            answer, usage = line.result.message, of_message(line.result.message.usage)
+        elif line.response is not None and line.response.body is not None:
+            if line.response.status_code != 200:
+                return
+            answer = line.response.body
+            usage = _parse_openai_usage(answer.usage)
+        else:  # it failed, or was never begun: nobody bills it
+            return
+        self.for_model(answer.model).add(usage)
+
+
+def _parse_openai_usage(reported: Json | None) -> Usage | None:
+    """The counts of a chat, a completion, a response or of embeddings, which have no output."""
+    if reported is not None and "input_tokens" in reported:
+        return of_response(reported)
+    usage = of_chat(reported)
+    if usage is not None and usage.output is None and "completion_tokens" not in (reported or {}):
+        return msgspec.structs.replace(usage, output=0)
+    return usage
+
+
+def find_batch_model(snapshot: Snapshot, provider: Provider, name: str) -> Model:
+    """The model that a provider's answer names, which may add a date to its name."""
+    qualified_name = f"{provider.name}/{name}"
+    if (exact_match := snapshot.models.get(qualified_name)) is not None:
+        return exact_match
+    dated_matches = [
+        m for key, m in snapshot.models.items() if qualified_name.startswith(f"{key}-")
+    ]
+    dated_matches = [model for model in dated_matches if model.provider.name == provider.name]
+    return (
+        max(dated_matches, key=lambda m: len(m.name)) if dated_matches else model_of(provider, name)
+    )
+
+
+def usage_from_status(snapshot: Snapshot, provider: Provider, body: Json) -> list[ModelUsage]:
+    """What a batch's status says that it used; empty where it does not, or is not over.
+
+    OpenAI counts the tokens of a batch for one that was made after 2025-09-07. Prices of
+    long prompts are not in it: how long each was, the sum does not say.
+    """
+    model, reported = body.get("model"), body.get("usage")
+    if body.get("status") not in _ENDED or not isinstance(model, str) or not model:
+        return []
+    usage = of_response(reported)
+    if usage is None or not (usage.prompt_tokens or usage.output):
+        return []
+    model_usage = BatchResultReader(snapshot, provider, "").for_model(model)
+    model_usage.price = msgspec.structs.replace(model_usage.price, above=())
+    model_usage.add(msgspec.structs.replace(usage, output=usage.output or 0))
+    return [model_usage]
+
+
+# --- on the way ---------------------------------------------------------------------------
+
+
+async def result_reader(
+    runtime: Runtime, call: Call, provider: Provider
+) -> BatchResultReader | None:
+    """A reader for the response of a call, if that is the results of a batch."""
+    state, operation = state_of(call)
+    ledger = runtime.ledger
+    if ledger is None or not operation.raw or operation.method != "GET":
+        return None
+    batch: str | None = None
+    if operation.family == "anthropic/batches":
+        batch = state.resource_id
+    elif operation.family == "files":
+        batch = await _run_in_thread(lambda: ledger.find_batch(provider.name, state.resource_id))
+    if not batch or (provider.name, batch) in runtime.settled:
+        return None
+    return BatchResultReader(call.snapshot, provider, batch)
+
+
+async def record_batches(runtime: Runtime, call: Call, provider: Provider, body: Any) -> None:
+    """Take note of batches in an answer: which file has their results, and what they used."""
+    state, operation = state_of(call)
+    ledger = runtime.ledger
+    if ledger is None or operation.family != "batches" or not isinstance(body, dict):
+        return
+    listed_batches = body.get("data")
+    for batch_fields in listed_batches if isinstance(listed_batches, list) else [body]:
+        batch = batch_fields.get("id") if isinstance(batch_fields, dict) else None
+        if not isinstance(batch, str) or (provider.name, batch) in runtime.settled:
+            continue
+        file_id, owner = batch_fields.get("output_file_id"), state.owner_key_id or 0
+        if isinstance(file_id, str) and file_id:
+            await _run_in_thread(
+                partial(ledger.record_results_file, provider.name, file_id, batch, owner)
+            )
+        if sums := usage_from_status(call.snapshot, provider, batch_fields):
+            await settle_batch(runtime, call, provider, batch, sums)
+
+
+async def settle_batch(
+    runtime: Runtime, call: Call, provider: Provider, batch: str, sums: list[ModelUsage]
+) -> None:
+    """Record the cost of a batch, once."""
+    ledger, owner = runtime.ledger, state_of(call)[0].owner_key_id or 0
+    if ledger is None or not sums:
+        return
+
+    def log_records(key_id: int) -> list[LogRecord]:
+        return [
+            _log_record(call, provider, batch, key_id, n, model_usage)
+            for n, model_usage in enumerate(sums)
+        ]
+
+    written_records = await _run_in_thread(
+        lambda: ledger.settle(provider.name, batch, owner, log_records)
+    )
+    if written_records is None:
+        return
+    if len(runtime.settled) >= _MAX_REMEMBERED:
+        runtime.settled.clear()
+    runtime.settled.add((provider.name, batch))
+    for entry in written_records:
+        runtime.metrics.record(entry)
+    if written_records:
+        runtime.sync_spend_soon()
+
+
+async def _run_in_thread(job: Callable[[], T]) -> T | None:
+    """What the ledger does, in a thread; None while the database is away.
+
+    The client's answer does not depend on it: who asks for it again is the next to try.
+    """
+    try:
+        return await asyncio.to_thread(job)
+    except Exception:
+        log.exception("the cost of a batch could not be counted; it is tried again when asked for")
+        return None
+
+
+def _log_record(
+    call: Call, provider: Provider, batch: str, key_id: int, index: int, model_usage: ModelUsage
+) -> LogRecord:
+    snapshot = call.snapshot
+    key = _find_key(snapshot, key_id)
+    margin = key.margin if key is not None else None
+    return LogRecord(
+        id=f"{call.id[:40]}-batch-{index}",
+        started_at=time.time(),
+        endpoint="batch",
+        client_dialect=call.dialect.name,
+        upstream_dialect=provider.dialect,
+        key_id=key_id or None,
+        key_prefix=key.prefix if key is not None else "",
+        route=call.route.name if call.route is not None else "",
+        requested_model=model_usage.model,
+        provider=provider.name,
+        model=model_usage.model,
+        status=200,
+        input_tokens=model_usage.tokens["input"],
+        cache_read_tokens=model_usage.tokens["cache_read"],
+        cache_write_tokens=model_usage.tokens["cache_write"],
+        output_tokens=model_usage.tokens["output"],
+        reasoning_tokens=model_usage.tokens["reasoning"],
+        usage_source=REPORTED,
+        cost_usd=model_usage.usd,
+        price_source=model_usage.price.source if model_usage.usd is not None else "",
+        charged_usd=charged(model_usage.usd, margin, provider.margin, snapshot.margin),
+        service_tier=TIER,
+        tags=sorted(key.tags) if key is not None else [],
+        upstream_id=batch,
+    )
+
+
+def _find_key(snapshot: Snapshot, key_id: int) -> ApiKey | None:
+    return next((key for key in snapshot.keys.values() if key.id == key_id), None)

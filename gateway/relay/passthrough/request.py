@@ -1,0 +1,256 @@
+"""Requests of passthrough endpoints: images, audio, files, batches, rerank.
+
+Targets, limits, retries and the log are the pipeline's, as for any call. What changes on
+the way is the model's name, and the ids of things that a provider keeps for a client
+(`resource_ids`). A file is neither decoded nor logged; what its call used is read from
+the answer (`passthrough_usage`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import httpx
+import msgspec
+
+from gateway.canon import model_names
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.dialects import DIALECTS, rerank
+from gateway.dialects.base import RenderedRequest
+from gateway.framing import multipart
+from gateway.framing.multipart import Part
+from gateway.providers import edits as profile_edits
+from gateway.providers import offers
+from gateway.providers.offers import Operation
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.passthrough_state import PassthroughState
+from gateway.relay.exchange.passthrough_usage import PassthroughUsage
+from gateway.relay.exchange.spool import SpooledBody
+from gateway.relay.passthrough import resource_ids
+from gateway.relay.passthrough.resource_ids import ResourceId
+from gateway.relay.translate.prepare import Prepared, name_version, passed_headers, refuse_losses
+from gateway.relay.upstream.http1 import Content
+from gateway.routing.snapshot import Provider, Route, Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+# The dialects whose errors have one shape.
+_OPENAI_DIALECTS = frozenset(
+    {"openai_chat", "openai_responses", "openai_completions", "openai_embeddings"}
+)
+# Preset -> its shape of a rerank; all others have Jina's.
+_RERANK_SHAPES = {"cohere": "cohere", "voyage": "voyage"}
+_GATEWAY_ID = re.compile(rb"[A-Za-z]{1,20}[-_]dgm~[A-Za-z0-9_-]{20,600}")
+
+
+def state_of(call: Call) -> tuple[PassthroughState, Operation]:
+    """The forwarded call's state and operation."""
+    assert call.passthrough_state is not None
+    assert call.passthrough_state.operation is not None
+    return call.passthrough_state, call.passthrough_state.operation
+
+
+def provider_path(provider: Provider, family: str) -> str | None:
+    """The path of a family at a provider; None where it does not serve it."""
+    return offers.path_of(provider.preset, provider.paths, family)
+
+
+def prepare(call: Call, route: Route, target: Target) -> Prepared:
+    """What to send. Raises GatewayError where the target has no such call."""
+    state, operation = state_of(call)
+    provider = target.model.provider
+    path_template = provider_path(provider, operation.family)
+    if path_template is None:
+        message = f"the provider {provider.name} has no {operation.family}"
+        raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
+    content, report = _content(call, target)
+    path = model_names.expand_path_template(path_template, target.model.name)
+    state.sent_bytes = len(content)
+    path += operation.rest.replace("{id}", quote(state.resource_id, safe=""))
+    provider_params = {name.casefold() for name, _ in provider.query}
+    if query := [
+        (name, value) for name, value in state.query if name.casefold() not in provider_params
+    ]:
+        path = f"{path}?{urlencode(query)}"
+    dialect = rerank.DIALECT if operation.family == "rerank" else DIALECTS[provider.dialect]
+    is_same_format = (
+        dialect.name == call.dialect.name or {dialect.name, call.dialect.name} <= _OPENAI_DIALECTS
+    )
+    if state.rerank_format:
+        is_same_format = state.rerank_format == _rerank_shape(provider)
+    headers = passed_headers(call)
+    name_version(headers, call, target)
+    prepared = Prepared(
+        dialect=dialect,
+        content=content,
+        path=path,
+        headers=headers,
+        # A refusal is told in the client's words where the provider has others.
+        rendered=None if is_same_format and not report else RenderedRequest(body={}),
+        report=tuple(report),
+    )
+    if route.strict:
+        refuse_losses(prepared.report)
+    return prepared
+
+
+def _content(call: Call, target: Target) -> tuple[bytes, list[Adaptation]]:
+    state, operation = state_of(call)
+    upstream_model = target.model.name
+    if state.form is not None:
+        state.logged_body = call.body
+        return b"", []  # `request_body` builds it
+    if not call.body:
+        return b"", []
+    fields, report = dict(call.fields), list[Adaptation]()
+    if operation.model and "model" in fields:
+        fields["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
+    if operation.family == "rerank":
+        fields, report = rerank.render_request_fields(fields, _rerank_shape(target.model.provider))
+    if target.edits:
+        fields, edit_adaptations = profile_edits.apply_raw(target.edits, fields)
+        report += edit_adaptations
+    state.logged_body = msgspec.json.encode(fields)
+    return state.logged_body, report
+
+
+def _rerank_shape(provider: Provider) -> str:
+    return _RERANK_SHAPES.get(provider.preset, "jina")
+
+
+def _with_model(part: Part, model: str) -> Part:
+    if part.name != "model" or part.filename is not None:
+        return part
+    return msgspec.structs.replace(part, data=model.encode())
+
+
+def request_body(
+    runtime: Runtime, call: Call, target: Target, prepared: Prepared, deadlines: Deadlines
+) -> Content:
+    """The body to send, with the provider's own ids in it. Raises GatewayError.
+
+    A form that is not in memory is read while it is sent: the upstream has its time for each
+    piece of it.
+    """
+    state = call.passthrough_state
+    if state is None or state.form is None:
+        return to_provider_ids(runtime, call, target, prepared.content)
+    names_model = state_of(call)[1].model
+    parts = [_with_model(part, target.model.name) if names_model else part for part in state.form]
+    upstream_parts = [
+        part
+        if part.filename is not None or part.stored_range is not None
+        else msgspec.structs.replace(
+            part, data=to_provider_ids(runtime, call, target, bytes(part.data))
+        )
+        for part in parts
+    ]
+    chunks = multipart.encode(upstream_parts, state.boundary)
+    if len(chunks) == 1 and isinstance(chunks[0], bytes):
+        state.sent_bytes = len(chunks[0])
+        return chunks[0]
+    assert state.spool is not None
+    body = SpooledBody(chunks, state.spool, deadlines.reset)
+    state.sent_bytes = body.size
+    return body
+
+
+def http_method(call: Call) -> str:
+    """The HTTP method of a call."""
+    if call.passthrough_state is None or call.passthrough_state.operation is None:
+        return "POST"
+    return call.passthrough_state.operation.method
+
+
+def request_headers(call: Call, headers: httpx.Headers) -> httpx.Headers:
+    """The headers with the content type of what is sent; a fresh value where one changes."""
+    state = call.passthrough_state
+    if state is None or (state.form is None and call.body):
+        return headers
+    retained = [(k, v) for k, v in headers.raw if k.lower() not in {b"content-type", b"accept"}]
+    retained.append((b"accept", b"*/*"))
+    if state.form is not None:
+        content_type = f'multipart/form-data; boundary="{state.boundary}"'
+        retained.append((b"content-type", content_type.encode("ascii")))
+    return httpx.Headers(retained)
+
+
+# --- ids of things that a provider keeps --------------------------------------------------
+
+_ID_FIELDS = ("id", "input_file_id", "output_file_id", "error_file_id", "first_id", "last_id")
+
+
+def resolve_owned_id(runtime: Runtime, call: Call, gateway_id: str, param: str) -> ResourceId:
+    """Decode a gateway id. Raises GatewayError (404) if the API key does not own it."""
+    resource = resource_ids.decode_id(gateway_id, runtime.config.pepper)
+    state = call.passthrough_state
+    owner = state.owner_key_id if state is not None else _owner_key_id(call)
+    if resource is None or (owner is not None and resource.owner != owner):
+        message = f"there is no `{gateway_id[:100]}` here, or it belongs to another API key"
+        raise GatewayError(Error(kind="not_found", message=message, param=param))
+    return resource
+
+
+def _owner_key_id(call: Call) -> int | None:
+    return call.key.id if call.key is not None and call.key.id else None
+
+
+def to_provider_ids(runtime: Runtime, call: Call, target: Target, content: bytes) -> bytes:
+    """Replace gateway ids in a request body by the provider's ids. Raises GatewayError."""
+    if not resource_ids.may_contain_id(content):
+        return content
+    provider_name = target.model.provider.name
+
+    def replace_id(match: re.Match[bytes]) -> bytes:
+        text = match[0].decode("ascii")
+        if resource_ids.decode_id(text, runtime.config.pepper) is None:
+            return match[0]
+        resource = resolve_owned_id(runtime, call, text, "file_id")
+        if resource.provider != provider_name:
+            raise invalid(
+                f"`{text[:40]}...` is stored at {resource.provider}, but this request goes to "
+                f"{provider_name}; upload the file there with `?provider={provider_name}`",
+                "file_id",
+            )
+        return resource.id.encode()
+
+    return _GATEWAY_ID.sub(replace_id, content)
+
+
+def to_gateway_ids(runtime: Runtime, call: Call, provider: str, body: Any) -> Any:
+    """Replace the provider's ids in a response by gateway ids."""
+    state, operation = state_of(call)
+    owner = state.owner_key_id or 0
+
+    def rewrite_ids(item: Any) -> Any:
+        if not isinstance(item, dict):
+            return item
+        out = dict(item)
+        for name in _ID_FIELDS:
+            if isinstance(out.get(name), str) and out[name]:
+                handle = ResourceId(provider, owner, out[name])
+                out[name] = resource_ids.encode_id(handle, runtime.config.pepper)
+        if isinstance(out.get("results_url"), str):
+            # Relative: clients join it to their base URL, and send their key nowhere else.
+            out["results_url"] = f"/v1/{operation.path.partition('/{')[0]}/{out['id']}/results"
+        return out
+
+    rewritten = rewrite_ids(body)
+    if isinstance(rewritten, dict) and isinstance(rewritten.get("data"), list):
+        rewritten["data"] = [rewrite_ids(item) for item in rewritten["data"]]
+    return rewritten
+
+
+def speech_characters(call: Call) -> PassthroughUsage | None:
+    """The usage of a speech call that is priced by characters."""
+    raw = call.fields.get("input")
+    try:
+        text = msgspec.json.decode(raw, type=str) if raw is not None else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        text = None
+    return PassthroughUsage(characters=len(text)) if text is not None else None

@@ -1,0 +1,80 @@
+"""Ids of what a provider keeps for a client (files, batches), as the client sees them.
+
+An id of ours names the provider, the key it was made for and the provider's own id, with a
+seal that only this gateway can make: whoever holds another key can neither guess nor bend
+one, and any process of the gateway reads it without a table.
+
+    file-abc  <->  file-dgm~Q1iK...      the prefix stays, as some clients look at it
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+
+import msgspec
+
+# A URL may hold the last of it as it is, and few texts have it: bodies are searched for it.
+ID_MARKER = "dgm~"
+_MARKER_END, _MARKER_START = b"~", b"dgm"
+_SEAL_BYTES = 12
+# Ours: a prefix of letters, the mark, base64url. Theirs: anything without a path in it.
+_GATEWAY_ID = re.compile(rf"([A-Za-z]{{1,20}}[-_]){ID_MARKER}([A-Za-z0-9_-]{{20,600}})")
+_PREFIX = re.compile(r"[A-Za-z]{1,20}[-_]")
+PROVIDER_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,199}")
+
+
+class ResourceId(msgspec.Struct, frozen=True, array_like=True):
+    """What an id stands for; `owner` is the id of a key, 0 where there was none."""
+
+    provider: str
+    owner: int
+    id: str
+
+
+def encode_id(resource: ResourceId, pepper: bytes) -> str:
+    """The id that a client gets."""
+    prefix = match[0] if (match := _PREFIX.match(resource.id)) else "id-"
+    data = msgspec.msgpack.encode(resource)
+    return f"{prefix}{ID_MARKER}{_base64url(data + _seal(data, pepper))}"
+
+
+def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
+    """Decode a gateway id; None for any other id, and for one with an invalid seal."""
+    match = _GATEWAY_ID.fullmatch(gateway_id)
+    if match is None:
+        return None
+    try:
+        payload = base64.urlsafe_b64decode(match[2] + "=" * (-len(match[2]) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    if _base64url(payload) != match[2]:  # the last letter may have bits that stand for nothing
+        return None
+    data, seal = payload[:-_SEAL_BYTES], payload[-_SEAL_BYTES:]
+    if not hmac.compare_digest(seal, _seal(data, pepper)):
+        return None
+    try:
+        return msgspec.msgpack.decode(data, type=ResourceId)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def may_contain_id(body: bytes) -> bool:
+    """Whether a body may contain a gateway id. Searches for one byte: every body is checked."""
+    offset = body.find(_MARKER_END)
+    while offset >= 0:
+        if body[max(0, offset - len(_MARKER_START)) : offset] == _MARKER_START:
+            return True
+        offset = body.find(_MARKER_END, offset + 1)
+    return False
+
+
+def _seal(data: bytes, pepper: bytes) -> bytes:
+    return hashlib.blake2b(data, key=pepper, digest_size=_SEAL_BYTES, person=b"dgm-handle").digest()

@@ -1,0 +1,1 @@
+"""Runs requests: pipeline, stream, hedge, settlement, embeddings, internal calls."""

@@ -1,0 +1,288 @@
+"""Responses that run in the background: begun by a request, asked after by others.
+
+Each is a task of its own with its own row in the log. Cancelling one in another process
+goes by way of the store, where whoever runs it looks twice a second. At a shutdown they
+have as long as all requests; what then still runs has failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.events import Failed
+from gateway.dialects.openai_responses.stored_responses import (
+    END_EVENTS,
+    failed_response,
+    read_event,
+    started_response,
+    with_fields,
+    with_response_fields,
+)
+from gateway.framing.sse import Decoder
+from gateway.relay.exchange.call import Call, Client
+from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.stored_response import StoredResponse
+from gateway.relay.run.settle import settle
+from gateway.relay.run.store_policy import MAX_STORED_BYTES, mask_stored_response
+from gateway.relay.run.stream import exchange_of, stopped
+from gateway.relay.state.responses import HEARTBEAT_S
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+MAX_JOBS = 200
+RunCall = Callable[["Runtime", Call, Client, Deadlines], Awaitable[None]]
+_CANCELLED = Error(kind="client_gone", message="the response was cancelled")
+_SHUTDOWN = Error(kind="upstream_error", message="the gateway ended while the response ran")
+
+
+class BackgroundJob:
+    """One response while it runs. `events` grows if it streams; `kept` is its latest state."""
+
+    def __init__(self, response: StoredResponse) -> None:
+        self.response = response
+        self.events: list[bytes] = []
+        self.finished = False
+        self.cancelled = False
+        self.deadlines: Deadlines | None = None
+        self.size = 0
+        self._changed = asyncio.Event()
+
+    def notify(self) -> None:
+        """Wake who follows it."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def cancel(self) -> None:
+        """End it now."""
+        if self.finished or self.cancelled:
+            return
+        self.cancelled = True
+        if self.deadlines is not None:
+            self.deadlines.stop("client_gone")
+
+    async def follow(self, after: int = -1) -> AsyncIterator[bytes]:
+        """Its events from the one numbered after `after` to the last, as they come."""
+        index = 0
+        while True:
+            while index < len(self.events):
+                event = self.events[index]
+                index += 1
+                if (read_event(event).sequence_number or 0) > after:
+                    yield event
+            if self.finished:
+                return
+            await self._changed.wait()
+
+
+def background_responses(runtime: Runtime) -> BackgroundResponses:
+    """The process's responses in the background."""
+    for service in runtime.services:
+        if isinstance(service, BackgroundResponses):
+            return service
+    background = BackgroundResponses(runtime)
+    runtime.services.append(background)
+    return background
+
+
+class BackgroundResponses:
+    """All responses that run in the background of this process."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._jobs: dict[tuple[str, str], BackgroundJob] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heartbeat_task: asyncio.Task[None] | None = None
+
+    def job(self, owner: str, response_id: str) -> BackgroundJob | None:
+        """The one with this id, while it runs here."""
+        return self._jobs.get((owner, response_id))
+
+    async def start(self, call: Call, run_call: RunCall) -> BackgroundJob:
+        """Begin one. Raises GatewayError for what can not be kept, and if too many run."""
+        policy = call.store_policy
+        if policy is None or not policy.store or not call.recorder.enabled:
+            raise invalid(
+                "background: the response has to be kept to be asked after; it needs "
+                "store true, and a key and route whose bodies are kept",
+                "background",
+            )
+        if len(self._jobs) >= MAX_JOBS or self._runtime.draining:
+            message = f"no more than {MAX_JOBS} responses may run in the background"
+            if self._runtime.draining:
+                message = "the gateway is shutting down"
+            raise GatewayError(Error(kind="overloaded", message=message))
+        call.detached = True
+        _strip_background_field(call)
+        stored = StoredResponse(
+            id=f"resp_{call.response_id}",
+            owner=policy.owner,
+            created_at=call.started_at,
+            heartbeat_at=time.time(),
+            status="queued",
+            previous_items=policy.previous_items,
+            input=bytes(call.fields.get("input", b"")),
+            response=started_response(exchange_of(call), "queued"),
+        )
+        job = self._jobs[stored.owner, stored.id] = BackgroundJob(stored)
+        try:
+            await self._runtime.responses.save(mask_stored_response(call, stored))
+        except BaseException:
+            del self._jobs[stored.owner, stored.id]
+            call.detached = False
+            raise
+        task = asyncio.create_task(self._run_job(call, job, run_call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self._heartbeat_task is None or self._heartbeat_task.done():
+            self._heartbeat_task = asyncio.create_task(self._send_heartbeats())
+        return job
+
+    async def _run_job(self, call: Call, job: BackgroundJob, run_call: RunCall) -> None:
+        runtime = self._runtime
+        runtime.metrics.in_flight(1)
+        deadlines = job.deadlines = runtime.deadline_ticker.open()
+        job.response = _with_status(job.response, "in_progress")
+        client = Client(_response_sink(call, job))
+        error: Error | None = None
+        try:
+            if job.cancelled:
+                raise GatewayError(_CANCELLED)
+            await run_call(runtime, call, client, deadlines)
+        except GatewayError as failure:
+            error = failure.error
+        except asyncio.CancelledError:
+            reason = deadlines.take_reason()
+            error = _SHUTDOWN if reason is None else stopped(reason)
+        except Exception:
+            log.exception("a background response failed inside the gateway")
+            error = Error(kind="upstream_error", message="the gateway failed; see its log")
+        finally:
+            runtime.metrics.in_flight(-1)
+            deadlines.close()
+        await self._end(call, client, job, _CANCELLED if job.cancelled else error)
+
+    async def _end(
+        self, call: Call, client: Client, job: BackgroundJob, error: Error | None
+    ) -> None:
+        if error is not None and not client.started:
+            call.error, call.outcome = error, "error"
+            client.status = call.dialect.client.render_error(error, call.id).status
+        elif error is not None:
+            call.error, call.outcome = error, "cut"
+        settle(self._runtime, call, client)
+        if job.cancelled:
+            job.response = _with_status(job.response, "cancelled")
+        elif error is not None:
+            _fail(call, job, error)
+        job.response = msgspec.structs.replace(job.response, events=_events_within_limit(job))
+        if job.response.size > MAX_STORED_BYTES:
+            job.response = msgspec.structs.replace(job.response, events=[], previous_items=b"")
+        try:
+            await self._runtime.responses.save(mask_stored_response(call, job.response))
+        except GatewayError:
+            self._runtime.responses.add_pending(job.response)
+        finally:
+            job.finished = True
+            job.notify()
+            self._jobs.pop((job.response.owner, job.response.id), None)
+
+    async def _send_heartbeats(self) -> None:
+        """Tell the store that they live, and hear which of them are to stop."""
+        while self._jobs:
+            await asyncio.sleep(HEARTBEAT_S)
+            with contextlib.suppress(Exception):  # the store has said why in the log
+                stopped_ids = await self._runtime.responses.heartbeat(list(self._jobs))
+                for (_, response_id), job in list(self._jobs.items()):
+                    if response_id in stopped_ids:
+                        job.cancel()
+
+    async def stop(self) -> None:
+        """Wait for all; the drain's deadline ends those that take longer."""
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._heartbeat_task is not None:
+            self._heartbeat_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._heartbeat_task
+
+
+def _strip_background_field(call: Call) -> None:
+    """Take what is the gateway's own out of what a provider gets."""
+    fields = {name: raw for name, raw in call.fields.items() if name != "background"}
+    if call.native_continuation is not None:
+        native_fields = {
+            k: raw for k, raw in call.native_continuation.fields.items() if k != "background"
+        }
+        call.native_continuation = msgspec.structs.replace(
+            call.native_continuation, fields=native_fields
+        )
+    call.fields, call.body = fields, msgspec.json.encode(fields)
+    call.echoed_fields["background"] = True
+
+
+def _with_status(stored: StoredResponse, status: str) -> StoredResponse:
+    response = with_fields(stored.response, status=status)
+    return msgspec.structs.replace(stored, status=status, response=response)
+
+
+def _fail(call: Call, job: BackgroundJob, error: Error) -> None:
+    response = failed_response(job.response.response, error)
+    job.response = msgspec.structs.replace(job.response, status="failed", response=response)
+    if call.stream and not job.events:
+        renderer = call.dialect.client.stream_renderer(exchange_of(call))
+        for frame in Decoder().feed(renderer.feed(Failed(error))):
+            job.events.append(frame.data)
+
+
+def _events_within_limit(job: BackgroundJob) -> list[bytes]:
+    """Its events, if there is room for them: they say again what the response says."""
+    return job.events if job.size <= MAX_STORED_BYTES - job.response.size else []
+
+
+def _response_sink(call: Call, job: BackgroundJob) -> Callable[[dict[str, Any]], Awaitable[None]]:
+    """What takes the answer in instead of a client's socket."""
+    decoder, body = Decoder(), bytearray()
+
+    async def send(message: dict[str, Any]) -> None:
+        data = message.get("body", b"")
+        if call.stream:
+            for frame in decoder.feed(data):
+                _add_event(job, frame.data)
+            job.notify()
+        else:
+            body.extend(data)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                _set_response(job, bytes(body))
+        await asyncio.sleep(0)
+
+    return send
+
+
+def _add_event(job: BackgroundJob, event: bytes) -> None:
+    try:
+        event = with_response_fields(event, id=job.response.id, background=True)
+        event_fields = read_event(event)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return
+    job.size += len(event)
+    job.events.append(event)
+    if event_fields.type in END_EVENTS and event_fields.response:
+        _set_response(job, bytes(event_fields.response))
+
+
+def _set_response(job: BackgroundJob, response: bytes) -> None:
+    """Have the answer under the id that the client was told when it asked."""
+    response = with_fields(response, id=job.response.id, background=True)
+    status = msgspec.json.decode(response).get("status") or "completed"
+    job.response = msgspec.structs.replace(job.response, status=status, response=response)

@@ -1,0 +1,103 @@
+"""Token counts: asked of the upstream where it can count, else a marked estimate.
+
+`x-dragoman-token-count` says which it is: `upstream` is exact, `estimate` is counted here
+(`token_count`), by the vocabulary that `x-dragoman-token-vocabulary` names where there is one.
+
+Never an error because an upstream has no such call: agents send twenty of these
+to draw a picture of their context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.canon.errors import GatewayError
+from gateway.providers.auth import MAKERS
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Call, Client
+from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.token_count import TokenCount, count_tokens
+from gateway.relay.exchange.trace_headers import trace_headers
+from gateway.relay.run.pipeline import parse_ahead, parse_unless_passed, select_targets
+from gateway.relay.run.settle import settle
+from gateway.relay.run.stream import answer_headers, decode
+from gateway.relay.translate.prepare import prepare
+from gateway.routing.snapshot import Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+_TIMEOUT_S = 15.0
+
+
+async def answer_token_count(
+    runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
+) -> None:
+    """Answer a count request. Raises GatewayError only for a request that is wrong itself."""
+    assert call.route is not None
+    await parse_ahead(call, call.route)
+    candidates = select_targets(runtime, call, call.route).candidates
+    call.target = candidates[0].target if candidates else None
+    tokens, source = None, b"estimate"
+    if call.target is not None:
+        tokens = await _count_upstream(runtime, call, deadlines, call.target)
+        source = b"upstream" if tokens is not None else source
+    vocabulary = ""
+    if tokens is None:
+        token_count = await _count_locally(call)
+        tokens, vocabulary = token_count.tokens, token_count.vocabulary
+    body = msgspec.json.encode(call.dialect.client.render_count(tokens))
+    headers = [(b"content-type", b"application/json"), (b"x-dragoman-token-count", source)]
+    if vocabulary:
+        headers.append((b"x-dragoman-token-vocabulary", vocabulary.encode()))
+    if call.target is not None:
+        headers += answer_headers(call, call.target)
+    client.status, client.headers = 200, headers
+    settle(runtime, call, client)
+    await client.reply(200, headers, body)
+
+
+async def _count_locally(call: Call) -> TokenCount:
+    """The estimate. Raises GatewayError for a request that can not be read.
+
+    It is made in a thread: a large one takes longer than the event loop may be kept.
+    """
+    await call.parse()
+    request = call.request
+    model = call.target.model.name if call.target is not None else call.model
+    return await asyncio.to_thread(count_tokens, request, model)
+
+
+async def _count_upstream(
+    runtime: Runtime, call: Call, deadlines: Deadlines, target: Target
+) -> int | None:
+    """The upstream's own count; None if it has none to give."""
+    provider = target.model.provider
+    if target.model.traits.count_tokens != "endpoint":
+        return None
+    assert call.route is not None
+    try:
+        if runtime.media is not None:
+            await runtime.media.gather(call, call.route, target)
+        await parse_unless_passed(call, target)
+        prepared = await offload.run(call.offload_size, prepare, call, call.route, target)
+        url = runtime.request_templates.url(provider, prepared.path)
+        headers = runtime.request_templates.headers(provider, prepared.headers)
+        deadlines.set_timeout(_TIMEOUT_S, "first_byte")
+        if provider.auth in MAKERS:
+            headers = await runtime.tokens.headers(provider, "POST", url, headers, prepared.content)
+        extra = trace_headers(call) if runtime.config.trace_headers else ()
+        content = prepared.content
+        answer = await runtime.upstreams.send("POST", url, headers, content, 5.0, extra)
+        try:
+            data = await answer.read_all()
+        finally:
+            await answer.close()
+        if answer.status != 200:
+            return None
+        return prepared.dialect.provider.parse_count(decode(data))
+    except GatewayError:
+        return None

@@ -1,0 +1,166 @@
+"""Embeddings on their way through the relay: what is sent, and what is made of the answer.
+
+Targets, retries and fallbacks are the pipeline's, as for any call. A provider makes
+embeddings in its own dialect, or in the one that `EMBED_IN` names for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.canon import model_names
+from gateway.canon.embeddings import EmbedRequest, EmbedResponse
+from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
+from gateway.dialects import DIALECTS, EMBED_IN
+from gateway.dialects.base import Dialect, EmbedProviderAdapter, ResponseContext
+from gateway.providers import edits as profile_edits
+from gateway.relay.exchange.call import Call, Client, Header
+from gateway.relay.exchange.usage_estimate import usage_of
+from gateway.relay.run.settle import settle
+from gateway.relay.run.stream import answer_headers, decode, echo_model, passed_headers_of
+from gateway.relay.translate.prepare import Prepared, pass_through, passes_through, refuse_losses
+from gateway.relay.upstream.client import Answer
+from gateway.routing.snapshot import Provider, Route, Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+# A form of Google's embeddings -> the path of it, where that is another.
+_PATHS = {"content": "embed_content"}
+_JSON: Header = (b"content-type", b"application/json")
+
+
+def dialect_for(provider: Provider) -> Dialect:
+    """The dialect in which a provider makes embeddings."""
+    return DIALECTS[EMBED_IN.get(provider.dialect, provider.dialect)]
+
+
+def embed_adapter(provider: Provider) -> EmbedProviderAdapter:
+    """How a provider is asked for vectors. Raises GatewayError where it has none."""
+    adapter = dialect_for(provider).embed_provider
+    if adapter is None:
+        message = f"the provider {provider.name} makes no embeddings"
+        raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
+    return adapter
+
+
+def parse_embed_request(call: Call) -> EmbedRequest:
+    """The canonical request. Raises GatewayError naming the field at fault."""
+    client = call.dialect.embed_client
+    if client is None:
+        raise invalid("there are no embeddings in this dialect")
+    body = decode(call.body)
+    if call.dialect.model_in_path and isinstance(body, dict):
+        body |= {"model": call.model}
+    return client.parse_embed(body)
+
+
+def prepare(call: Call, route: Route, target: Target) -> Prepared:
+    """What to send. Raises GatewayError where it can not be said."""
+    provider = target.model.provider
+    adapter = embed_adapter(provider)
+    edits = (*provider.edits, *target.model.edits, *target.edits)
+    path = url_path(adapter, target)
+    is_same_dialect = passes_through(call.dialect, dialect_for(provider))
+    # Where the path names the model, each text of a batch names it once more.
+    if provider.passthrough and is_same_dialect and not call.dialect.model_in_path:
+        path = call.dialect.passthrough_paths.get(call.endpoint, path)
+        prepared = pass_through(call, target, edits, path)
+    else:
+        prepared = render_embed_request(parse_embed_request(call), target)
+    if route.strict:
+        refuse_losses(prepared.report)
+    return prepared
+
+
+def render_embed_request(request: EmbedRequest, target: Target) -> Prepared:
+    """A request in the provider's words. Raises GatewayError where it can not be said."""
+    provider = target.model.provider
+    adapter = embed_adapter(provider)
+    rendered_request = adapter.render_embed(request, target.model.traits)
+    body, report = rendered_request.body, rendered_request.report
+    edits = (*provider.edits, *target.model.edits, *target.edits)
+    if edits:
+        body, edit_adaptations = profile_edits.apply(edits, body)
+        report = (*report, *edit_adaptations)
+    return Prepared(
+        dialect=dialect_for(provider),
+        content=msgspec.json.encode(body),
+        path=url_path(adapter, target),
+        headers=rendered_request.headers,
+        rendered=rendered_request,
+        report=report,
+    )
+
+
+def url_path(adapter: EmbedProviderAdapter, target: Target) -> str:
+    """The path below the base URL of a provider that makes vectors."""
+    name = target.model.name
+    embed_form = target.model.traits.embed_form
+    template = target.model.provider.paths.get(_PATHS.get(embed_form, "embed"))
+    return (
+        model_names.expand_path_template(template, name) if template else adapter.embed_path(name)
+    )
+
+
+async def reply(
+    runtime: Runtime, call: Call, client: Client, target: Target, answer: Answer
+) -> None:
+    """Send the vectors on. Raises GatewayError only before the first byte."""
+    data = await answer.read_all()
+    call.end_upstream_wait()
+    call.recorder.record_upstream(data)
+    body, headers = _content(call, target, data), []
+    if call.passthrough:
+        body = echo_model(runtime, call, body, call.tap.model)
+        headers = passed_headers_of(answer, call)
+    await send(runtime, call, client, target, body, headers)
+
+
+async def send(
+    runtime: Runtime, call: Call, client: Client, target: Target, body: bytes, headers: list[Header]
+) -> None:
+    """Settle, then send the whole answer."""
+    client.status = 200
+    client.headers = [_JSON, *answer_headers(call, target), *headers]
+    settle(runtime, call, client)
+    await client.reply(200, client.headers, body)
+
+
+def _content(call: Call, target: Target, data: bytes) -> bytes:
+    """The answer as the client gets it: as it came, or in the client's dialect."""
+    adapter = embed_adapter(target.model.provider)
+    if call.passthrough:
+        call.tap.note_embeddings(
+            adapter.peek_embed_usage(data) or adapter.parse_embed(decode(data))
+        )
+        return data
+    request, response = parse_embed_request(call), adapter.parse_embed(decode(data))
+    if len(response.vectors) != len(request.inputs):
+        raise bad_upstream(
+            f"the upstream gave {len(response.vectors)} vectors for {len(request.inputs)} inputs"
+        )
+    call.tap.note_embeddings(response)
+    body = msgspec.json.encode(render_embed_response(call, request, response))
+    call.recorder.record_client(body)
+    return body
+
+
+def render_embed_response(
+    call: Call, request: EmbedRequest, response: EmbedResponse
+) -> dict[str, object]:
+    """The answer's JSON in the client's dialect."""
+    client = call.dialect.embed_client
+    assert client is not None
+    if response.usage is None or response.usage.prompt_tokens is None:
+        # The embeddings of some clients must have a count.
+        response = msgspec.structs.replace(response, usage=usage_of(call)[0])
+    exchange = ResponseContext(
+        id=call.id.removeprefix("req_"),
+        created=int(call.started_at),
+        model=call.model,
+        endpoint=call.endpoint,
+    )
+    return client.render_embed(response, request, exchange)

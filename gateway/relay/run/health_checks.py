@@ -1,0 +1,140 @@
+"""Asks targets whether they live, where a route wants it: one word, now and then.
+
+Off unless a route says how often. A target is asked by one process of a machine, at the
+route's pace, and not while requests show how it is. What comes of it moves its breaker as
+any call does, so that a target that is back is found without a client's request. Each
+check is a row of the log, and costs what a small request costs, under `check`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.dialects import DIALECTS
+from gateway.relay.run.internal_calls import internal_call, run_internal_call
+from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY as LABEL
+from gateway.routing.snapshot import Route, Snapshot, Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+# As many at a time in a process.
+MAX_PARALLEL_CHECKS = 4
+_PROMPT = "Say the word hello."
+
+
+class DueCheck(msgspec.Struct, frozen=True):
+    """A target that is checked, and every how many seconds."""
+
+    target: Target
+    route: Route
+    every_s: float
+
+
+def due_checks(snapshot: Snapshot) -> dict[str, DueCheck]:
+    """The targets to check, by `provider/model`, each at the pace of its busiest route."""
+    checks: dict[str, DueCheck] = {}
+    for route in snapshot.routes.values():
+        if route.health_check_interval_s is None:
+            continue
+        for target in route.targets:
+            label = target.model.label
+            existing = checks.get(label)
+            # Nobody knows what a wildcard's model is called.
+            if "*" not in label and (
+                existing is None or route.health_check_interval_s < existing.every_s
+            ):
+                checks[label] = DueCheck(target, route, route.health_check_interval_s)
+    return checks
+
+
+class Checks:
+    """The checks of a process."""
+
+    def __init__(self, runtime: Runtime, *, tick_s: float = TICK_S) -> None:
+        self._runtime = runtime
+        self._tick_s = tick_s
+        self._snapshot: Snapshot | None = None
+        self._due: dict[str, DueCheck] = {}
+        self._slots = asyncio.Semaphore(MAX_PARALLEL_CHECKS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            # Not all processes at the same moment.
+            await asyncio.sleep(self._tick_s * (0.5 + random.random()))  # noqa: S311
+            try:
+                self._start_due_checks()
+            except Exception:
+                log.exception("the checks of targets failed; they are tried again")
+
+    def _start_due_checks(self) -> None:
+        runtime = self._runtime
+        if runtime.snapshot is not self._snapshot:
+            self._snapshot = runtime.snapshot
+            self._due = due_checks(runtime.snapshot)
+        if not self._due or runtime.draining:
+            return
+        for label, due_check in self._due.items():
+            if self._slots.locked():
+                return
+            if runtime.breaker.claim(f"{LABEL}:{label}", due_check.every_s):
+                task = asyncio.get_running_loop().create_task(self._check(due_check))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _check(self, due_check: DueCheck) -> None:
+        async with self._slots:
+            await check(self._runtime, due_check.route, due_check.target)
+
+    async def stop(self) -> None:
+        """End the checks, those under way too."""
+        tasks = [self._loop, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def check(runtime: Runtime, route: Route, target: Target) -> None:
+    """Ask a target for a word; its breaker is told what comes of it."""
+    single_target_route = msgspec.structs.replace(
+        route,
+        id=0,
+        targets=(msgspec.structs.replace(target, order=1),),
+        steps=(),
+        strategy="ordered",
+        retries=0,
+        retries_by_kind={},
+        fallbacks=(),
+        fallbacks_by_kind={},
+        require_capabilities=False,
+        hedge_after_s=None,
+        shadow="",
+        strict=False,
+    )
+    body = {
+        "model": route.name,
+        "messages": [{"role": "user", "content": _PROMPT}],
+        "max_completion_tokens": 16,
+    }
+    call = internal_call(runtime, LABEL, single_target_route, DIALECTS["openai_chat"], {})
+    call.body = json.dumps(body).encode()
+    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    # The words are always the same: no body is worth its place.
+    call.recorder.enabled = False
+    await run_internal_call(runtime, call)
+
+
+def begin(runtime: Runtime) -> None:
+    """Check from now on what the routes of the registry want checked."""
+    runtime.services.append(Checks(runtime))

@@ -1,0 +1,284 @@
+"""Hedged requests: calls a second target if the first is slow to begin.
+
+Each runs on a copy of the call behind a gate. Who first has something for the client wins:
+the other is cancelled. What it will have used, by estimate, stands on its attempt and counts
+wherever the request itself does: its provider's tokens, and the key's, team's and route's
+limits and budgets. Nothing of the loser reaches the client, and its row is the winner's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.relay.exchange.call import NO_HEDGE_LOSS, Call, Client, Header
+from gateway.relay.exchange.deadlines import Deadlines, StopReason
+from gateway.relay.exchange.log_record import HEDGE_LOSER
+from gateway.relay.exchange.usage_estimate import BY_TEXT, REPORTED, usage_of
+from gateway.relay.run.settle import charge_for, price_usage
+from gateway.routing.limits import Want, units
+from gateway.routing.retry_plan import Candidate, RetryPlan
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+RunAttempt = Callable[["Runtime", Call, Client, Deadlines, Candidate], Awaitable[None]]
+_LOSER_MESSAGE = "another target answered first"
+# What an attempt makes of a call; it is the winner's in the end.
+_ATTEMPT_FIELDS = (
+    "target",
+    "passthrough",
+    "adaptations",
+    "tap",
+    "recorder",
+    "error",
+    "outcome",
+    "upstream_wait_s",
+    "upstream_sent_at",
+    "entry",
+    "attempts",
+    "reservations",
+    "hedge_loss",
+    "state_rejected_by",
+)
+
+
+async def race(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    deadlines: Deadlines,
+    candidate: Candidate,
+    retry_plan: RetryPlan,
+    attempt: RunAttempt,
+) -> None:
+    """One call of a target, and of a second one if that is slow. Raises GatewayError.
+
+    The failure that is raised is the candidate's own; that of the second has been told to
+    the retry_plan.
+    """
+    hedge_race = _Race(runtime, call, client, attempt)
+    if deadlines.reason is None:
+        deadlines.clear()  # each lane has its own deadlines
+    try:
+        await hedge_race.run(candidate, retry_plan)
+    except asyncio.CancelledError:
+        await hedge_race.end(deadlines.reason)
+        raise
+    finally:
+        hedge_race.close()
+
+
+class _GatedClient(Client):
+    """The client of one racer: the first to send a head wins."""
+
+    __slots__ = ("_win",)
+
+    def __init__(self, client: Client, win: Callable[[], None]) -> None:
+        super().__init__(client._send)
+        self._win = win
+
+    async def head(self, status: int, headers: list[Header]) -> None:
+        self._win()
+        await super().head(status, headers)
+
+
+class _Racer:
+    """One of the two attempts, with its own copy of the call and its own deadlines."""
+
+    def __init__(self, hedge_race: _Race, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self.call = copy.copy(hedge_race.call)
+        self.call.attempts, self.call.reservations, self.call.adaptations = [], [], []
+        self.call.recorder = copy.copy(hedge_race.call.recorder)
+        self.call.claim_win = self._win
+        self.client = _GatedClient(hedge_race.client, self._win)
+        self.deadlines: Deadlines | None = None
+        self._race = hedge_race
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        hedge_race = self._race
+        self.deadlines = hedge_race.runtime.deadline_ticker.open()
+        try:
+            await hedge_race.attempt(
+                hedge_race.runtime, self.call, self.client, self.deadlines, self.candidate
+            )
+        finally:
+            self.deadlines.close()
+
+    def _win(self) -> None:
+        self._race.win(self)
+
+    def stop(self, reason: StopReason | None) -> None:
+        """End it: for the reason the request itself is ended for, if there is one."""
+        if reason is not None and self.deadlines is not None:
+            self.deadlines.stop(reason)
+        else:
+            self.task.cancel()
+
+    def failure(self) -> GatewayError | None:
+        """Why it failed, once it is over. Raises what is no failure of an upstream."""
+        if self.task.cancelled():
+            return None
+        error = self.task.exception()
+        if error is None or isinstance(error, GatewayError):
+            return error
+        raise error
+
+
+class _Race:
+    def __init__(self, runtime: Runtime, call: Call, client: Client, attempt: RunAttempt) -> None:
+        self.runtime, self.call, self.client, self.attempt = runtime, call, client, attempt
+        self.racers: list[_Racer] = []
+        self.winner: _Racer | None = None
+        self._earlier_attempts = list(call.attempts)
+
+    async def run(self, candidate: Candidate, retry_plan: RetryPlan) -> None:
+        first = self._start_racer(candidate)
+        # What was reserved at the provider for this attempt is the lane's.
+        if self.call.reservations and self.call.reservations[-1].attempt:
+            first.call.reservations.append(self.call.reservations.pop())
+        pending = {first.task}
+        timeout = (
+            candidate.route.hedge_after_s
+            if self.call.route is None
+            else (self.call.route.hedge_after_s)
+        )
+        while pending:
+            done, pending = await asyncio.wait(
+                pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self.winner is not None:
+                await self.winner.task
+                return
+            if not done:
+                timeout = None
+                second = await self._start_second(retry_plan)
+                pending = pending | {second.task} if second is not None else pending
+                continue
+            for racer in [racer for racer in self.racers if racer.task in done]:
+                self._handle_failure(racer, retry_plan, is_first=racer is first)
+        raise first.failure() or GatewayError(_no_answer())
+
+    def _start_racer(self, candidate: Candidate) -> _Racer:
+        racer = _Racer(self, candidate)
+        self.racers.append(racer)
+        return racer
+
+    async def _start_second(self, retry_plan: RetryPlan) -> _Racer | None:
+        """Start a racer for a second target, if one may be called."""
+        runtime = self.runtime
+        while self.winner is None and (candidate := retry_plan.hedge_candidate()) is not None:
+            label = candidate.target.model.label
+            second_call = copy.copy(self.call)
+            second_call.reservations = []
+            try:
+                refusal = await runtime.reserve(second_call, candidate.route, candidate.target)
+                if refusal is not None or not await runtime.breaker.allow_request(label):
+                    continue
+                if self.winner is not None:  # the first has answered meanwhile
+                    runtime.breaker.release_trial(label)
+                    return None
+                racer = self._start_racer(candidate)
+                racer.call.reservations, second_call.reservations = second_call.reservations, []
+                return racer
+            finally:
+                runtime.limiter.release_attempt(second_call)
+        return None
+
+    def _handle_failure(self, racer: _Racer, retry_plan: RetryPlan, *, is_first: bool) -> None:
+        """Handle a racer that has ended. Raises if that ends the request."""
+        failure = racer.failure()
+        self.runtime.limiter.release_attempt(racer.call)
+        if failure is None:
+            return
+        ends_request = (
+            not failure.error.retryable
+            if is_first
+            else not retry_plan.record_failure(failure.error, racer.candidate)
+        )
+        if ends_request:
+            raise failure
+
+    def win(self, racer: _Racer) -> None:
+        """Let this racer answer the client; its state becomes the call's."""
+        if self.winner is not None:
+            return
+        self.winner = racer
+        losers = [loser for loser in self.racers if loser is not racer]
+        tokens = spent = 0
+        for loser in losers:
+            if not loser.task.done():
+                used = _mark_loser(loser.call)
+                self.runtime.limiter.release_attempt(loser.call, used)
+                loser.task.cancel()
+                tokens, spent = tokens + used.tokens, spent + used.units
+        racer.call.hedge_loss = Want(tokens, spent)
+        records = [record for loser in losers for record in loser.call.attempts]
+        racer.call.attempts[:0] = [*self._earlier_attempts, *records]
+        racer.call.reservations[:0] = self.call.reservations
+        self.call.reservations = []
+
+    async def end(self, reason: StopReason | None) -> None:
+        """The request is ended from outside: end what is under way, and wait for it."""
+        for racer in self.racers:
+            if not racer.task.done():
+                racer.stop(reason)
+        await asyncio.gather(*(racer.task for racer in self.racers), return_exceptions=True)
+
+    def close(self) -> None:
+        """Copy the state of the final racer to the call and the client."""
+        final_racer = self.winner or self.racers[-1]
+        for racer in self.racers:
+            if racer is final_racer:
+                continue
+            # Also of one that is over: a request that is ended from outside ends both.
+            self.runtime.limiter.release_attempt(racer.call)
+            racer.task.cancel()
+        if not final_racer.task.done() and final_racer is not self.winner:
+            final_racer.task.cancel()
+        if self.winner is None:
+            records = [record for racer in self.racers for record in racer.call.attempts]
+            final_racer.call.attempts = [*self._earlier_attempts, *records]
+            final_racer.call.reservations = [
+                *self.call.reservations,
+                *final_racer.call.reservations,
+            ]
+        for name in _ATTEMPT_FIELDS:
+            setattr(self.call, name, getattr(final_racer.call, name))
+        final_client, client = final_racer.client, self.client
+        client.started, client.status, client.headers = (
+            final_client.started,
+            final_client.status,
+            final_client.headers,
+        )
+        client.first_byte_at, client.sent_at = final_client.first_byte_at, final_client.sent_at
+        client.chunks = final_client.chunks
+
+
+def _no_answer() -> Error:
+    return Error(kind="upstream_error", message="no target has answered")
+
+
+def _mark_loser(call: Call) -> Want:
+    """Mark the last attempt of a hedge loser; returns its estimated usage."""
+    if not call.attempts:
+        return NO_HEDGE_LOSS
+    record = call.attempts[-1]
+    record.error_kind, record.error = HEDGE_LOSER, _LOSER_MESSAGE
+    record.ended_ms = call.elapsed_ms()
+    if call.target is None or (not call.upstream_sent_at and record.first_byte_ms is None):
+        return NO_HEDGE_LOSS  # nothing has been sent
+    usage, source = usage_of(call)
+    record.input_tokens, record.output_tokens = usage.input, usage.output
+    record.cache_read_tokens, record.cache_write_tokens = usage.cache_read, usage.cache_write
+    # What it has reported so far is not its last word.
+    record.usage_source = BY_TEXT if source == REPORTED else source
+    record.cost_usd, record.price_source, _ = price_usage(call, usage)
+    record.charged_usd = charge_for(call, record.cost_usd)
+    tokens = max(usage.prompt_tokens or 0, 0) + max(usage.output or 0, 0)
+    return Want(tokens, units(record.charged_usd))

@@ -1,0 +1,245 @@
+"""The answer of a forwarded call on its way to the client.
+
+JSON is read whole, as it has the counts and the ids; anything else, and every stream, goes
+on as it comes. Files and pictures are in the log by their length alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.canon.errors import Error
+from gateway.dialects import rerank
+from gateway.framing.sse import Decoder, FrameTooLarge
+from gateway.relay.exchange import passthrough_usage
+from gateway.relay.exchange.call import Call, Client, Header
+from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.passthrough import batches
+from gateway.relay.passthrough.request import speech_characters, state_of, to_gateway_ids
+from gateway.relay.run.settle import settle
+from gateway.relay.run.stream import answer_headers, decode, passed_headers_of, to_its_end
+from gateway.relay.upstream.client import MAX_REPLY_BYTES, Answer
+from gateway.routing.snapshot import Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+# Ten pictures of the largest size in base64.
+MAX_IMAGES_BYTES = 256 * 1024 * 1024
+# A whole picture stands in one event.
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+# What a browser would run if somebody led it here.
+_ACTIVE_CONTENT_TYPES = ("html", "xml", "svg", "javascript", "ecmascript")
+_NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+
+
+async def reply(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    deadlines: Deadlines,
+    target: Target,
+    answer: Answer,
+) -> None:
+    """Send an answer on. Raises GatewayError only before the first byte."""
+    _, operation = state_of(call)
+    kind = answer.kind.partition(";")[0].strip().lower()
+    if not operation.raw and (kind == "application/json" or kind.endswith("+json")):
+        await _reply_complete(runtime, call, client, target, answer)
+        return
+    await _PassthroughStream(runtime, call, client, deadlines, target, answer).run()
+
+
+async def _reply_complete(
+    runtime: Runtime, call: Call, client: Client, target: Target, answer: Answer
+) -> None:
+    state, operation = state_of(call)
+    is_image = operation.family.startswith("images/")
+    data = await answer.read_all(MAX_IMAGES_BYTES if is_image else MAX_REPLY_BYTES)
+    call.end_upstream_wait()
+    state.usage = passthrough_usage.parse_usage(operation.family, data)
+    call.tap.started = True
+    logged_body = (
+        msgspec.json.encode(passthrough_usage.describe_file(answer.kind, data))
+        if is_image
+        else data
+    )
+    call.recorder.record_upstream(logged_body)
+    out = await _rewrite_ids(runtime, call, target, data)
+    if out is not data:
+        call.passthrough = call.recorder.passthrough = False
+        call.recorder.record_client(out)
+    elif not call.recorder.passthrough:
+        call.recorder.record_client(logged_body)
+    call.attempts[-1].received_bytes = len(data)
+    client.status = 200
+    client.headers = [
+        (b"content-type", b"application/json"),
+        *answer_headers(call, target),
+        *passed_headers_of(answer, call),
+    ]
+    settle(runtime, call, client)
+    await client.reply(200, client.headers, out)
+
+
+async def _rewrite_ids(runtime: Runtime, call: Call, target: Target, data: bytes) -> bytes:
+    """The answer as this client gets it; the same bytes where nothing differs."""
+    state, operation = state_of(call)
+    if operation.ids:
+        body = decode(data)
+        provider = target.model.provider.name
+        if isinstance(body, dict):
+            body = await _filter_owned(runtime, call, provider, body)
+        await batches.record_batches(runtime, call, target.model.provider, body)
+        return msgspec.json.encode(to_gateway_ids(runtime, call, provider, body))
+    if operation.family == "rerank":
+        body = decode(data)
+        if (
+            isinstance(body, dict)
+            and (rewritten := rerank.render_response(body, state.rerank_format)) != body
+        ):
+            return msgspec.json.encode(rewritten)
+    return data
+
+
+async def _filter_owned(
+    runtime: Runtime, call: Call, provider: str, body: dict[str, Any]
+) -> dict[str, Any]:
+    """What of an answer is the key's own; what is new of it is remembered."""
+    state, operation = state_of(call)
+    if state.owner_key_id is None:
+        return body
+    listed_items = body.get("data")
+    if operation.method == "GET" and isinstance(listed_items, list) and not state.resource_id:
+        ids = [str(item.get("id")) for item in listed_items if isinstance(item, dict)]
+        owned_ids = await runtime.owned_resources(provider, state.owner_key_id, ids)
+        owned_items = [
+            item for item in listed_items if isinstance(item, dict) and item.get("id") in owned_ids
+        ]
+        page_ids = (
+            {"first_id": owned_items[0]["id"], "last_id": owned_items[-1]["id"]}
+            if owned_items
+            else {}
+        )
+        page_ids = page_ids or {"first_id": None, "last_id": None}
+        return {**body, "data": owned_items, **{k: v for k, v in page_ids.items() if k in body}}
+    names = ("id", "output_file_id", "error_file_id")
+    new = [body[name] for name in names if isinstance(body.get(name), str) and body[name]]
+    await runtime.record_resources(provider, state.owner_key_id, new)
+    return body
+
+
+class _PassthroughStream:
+    """One answer that goes on as it comes. `run` returns when the client has its end."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        call: Call,
+        client: Client,
+        deadlines: Deadlines,
+        target: Target,
+        answer: Answer,
+    ) -> None:
+        self.runtime, self.call, self.client, self.deadlines = runtime, call, client, deadlines
+        self.target, self.answer = target, answer
+        self.state, self.operation = state_of(call)
+        self.is_event_stream = "text/event-stream" in answer.kind
+        self.is_text = not self.operation.raw and answer.kind.startswith("text/")
+        self.decoder = Decoder(MAX_EVENT_BYTES) if self.is_event_stream else None
+        self.results: batches.BatchResultReader | None = None
+        provider = target.model.provider
+        text = self.is_event_stream or self.is_text
+        self.redactor = runtime.redactor(call.snapshot, provider) if text else None
+        self.tail = b""
+        self.size = 0
+
+    async def run(self) -> None:
+        """Relay all. Raises GatewayError only before the first byte."""
+        if self.operation.family == "audio/speech":
+            self.state.usage = speech_characters(self.call)
+        await to_its_end(self._relay(), self._fail, self.client, self.deadlines)
+
+    async def _relay(self) -> None:
+        call, client, deadlines = self.call, self.client, self.deadlines
+        data = await self.answer.read()
+        call.end_upstream_wait()
+        call.tap.started = True
+        provider = self.target.model.provider
+        self.results = await batches.result_reader(self.runtime, call, provider)
+        call.attempts[-1].first_byte_ms = call.elapsed_ms()
+        deadlines.set_timeout((self.target.timeouts or provider.timeouts).idle_s, "idle")
+        await client.head(200, self._headers())
+        while data:
+            self._observe(data)
+            deadlines.pause(reset=True)
+            if out := self._redact(data):
+                await client.write(out)
+            deadlines.resume()
+            data = await self.answer.read()
+        if (read := self.results) is not None:
+            await batches.settle_batch(self.runtime, call, provider, read.batch, read.close())
+        self._record()
+        settle(self.runtime, call, client)
+        await client.end(self.tail)
+
+    def _redact(self, data: bytes) -> bytes:
+        """Text without the provider's credential; what may be the begin of one is held back."""
+        if self.redactor is None:
+            return data
+        data = self.redactor.clean(self.tail + data)
+        cut = len(data) - self.redactor.held_back(data)
+        self.tail = data[cut:]
+        return data[:cut]
+
+    def _observe(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.is_text and not self.is_event_stream:
+            self.call.recorder.record_upstream(data)
+        if self.results is not None:
+            self.results.feed(data)
+        if self.decoder is None:
+            return
+        try:
+            frames = self.decoder.feed(data)
+        except FrameTooLarge:  # it goes on all the same; only its counts are not known
+            self.decoder = None
+            return
+        for frame in frames:
+            if frame.data.find(b'"usage"') >= 0:
+                usage = passthrough_usage.parse_usage(self.operation.family, frame.data)
+                self.state.usage = usage or self.state.usage
+
+    def _record(self) -> None:
+        self.call.attempts[-1].received_bytes = self.size
+        if not self.is_text or self.is_event_stream:
+            summary = {"content_type": self.answer.kind, "bytes": self.size}
+            self.call.recorder.record_upstream(msgspec.json.encode(summary))
+
+    def _headers(self) -> list[Header]:
+        content_type = self.answer.kind or "application/octet-stream"
+        if any(active_type in content_type.lower() for active_type in _ACTIVE_CONTENT_TYPES):
+            content_type = "application/octet-stream"
+        headers = [
+            (b"content-type", content_type.encode("latin-1", "replace")),
+            _NOSNIFF,
+            *answer_headers(self.call, self.target),
+            *passed_headers_of(self.answer, self.call),
+        ]
+        if self.is_event_stream:
+            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        return headers
+
+    async def _fail(self, error: Error) -> None:
+        """An event says so; bytes just end without their end, which every client notices."""
+        call = self.call
+        call.error, call.outcome = error, "cut"
+        self._record()
+        settle(self.runtime, call, self.client)
+        if self.is_event_stream:
+            error_body = call.dialect.client.render_error(error, call.echoed_id).body
+            await self.client.end(
+                b"event: error\ndata: " + msgspec.json.encode(error_body) + b"\n\n"
+            )

@@ -1,0 +1,473 @@
+"""The way of one call: targets in order, until one answers its first frame.
+
+Who is next after a failure is `routing.retry_plan.RetryPlan`'s to say, with a jittered wait before
+each further round. A failure that the client caused ends it at once, unless a step
+of the route is made for it; one after the first frame is never retried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.canon.adaptation import adaptation_rows
+from gateway.canon.errors import Error, GatewayError
+from gateway.providers.auth import MAKERS
+from gateway.providers.redact import MAX_CHARS, Redactor, scrub
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Call, Client
+from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.log_record import Attempt
+from gateway.relay.exchange.request_features import select_for_call
+from gateway.relay.exchange.trace_headers import trace_headers
+from gateway.relay.passthrough import request as passthrough_request
+from gateway.relay.run import embedding_batches, embeddings, passthrough_response
+from gateway.relay.run.hedge import race
+from gateway.relay.run.stream import is_alike, is_stream, passed_headers_of, reply, stopped
+from gateway.relay.state.reasoning import retry_without_state
+from gateway.relay.translate.media_parts import without_file_bytes
+from gateway.relay.translate.prepare import Prepared, passes_unparsed, prepare, upstream_dialect
+from gateway.relay.upstream.client import Answer
+from gateway.routing import latency
+from gateway.routing.candidates import depends_on_content, with_fallbacks
+from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER
+from gateway.routing.retry_plan import CLASS_BY_KIND, Candidate, Decision, RetryPlan, Skip
+from gateway.routing.snapshot import Route, Target, Timeouts
+from gateway.routing.step_retry_plan import retry_plan_for
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+MAX_LATENCY_ENTRIES = 10_000
+_IMMEDIATE_COOLDOWN = frozenset({"rate_limit", "quota", "upstream_auth"})
+# A verb -> what makes its request, where that is not `prepare`.
+_PREPARE_BY_VERB = {"embed": embeddings.prepare, "passthrough": passthrough_request.prepare}
+
+
+class UpstreamRefused(GatewayError):
+    """An upstream's refusal, with its own words for a client of the same dialect.
+
+    `headers` are those that such a client reads: its limits, and when to try again. `clean`
+    says that no secret stands in `body`; else it must not be passed on.
+    """
+
+    def __init__(
+        self,
+        error: Error,
+        status: int,
+        body: bytes,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        clean: bool,
+    ) -> None:
+        super().__init__(error)
+        self.status = status
+        self.body = body
+        self.headers = headers
+        self.clean = clean
+
+
+async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines) -> None:
+    """Answer the call. Raises GatewayError while nothing has been sent to the client."""
+    route = call.route
+    assert route is not None
+    await parse_ahead(call, route)
+    decision = select_targets(runtime, call, route)
+    retry_plan = retry_plan_for(decision, route)
+    failure: GatewayError | None = None
+    while (candidate := retry_plan.next_candidate()) is not None:
+        _record_skipped(call, retry_plan.bypassed)
+        retry_plan.bypassed.clear()
+        if retry_plan.pause_due:
+            await _pause(retry_plan, route, deadlines)
+        refusal = await runtime.reserve(call, route, candidate.target)
+        if refusal is None and runtime.health and not decision.ignores_cooldowns:
+            refusal = await _half_open_refusal(runtime, call, candidate)
+        if refusal is not None:
+            _record_skipped(call, (Skip(candidate, refusal.message),))
+            failure = GatewayError(refusal)
+            retry_plan.record_failure(refusal)
+            continue
+        try:
+            alone = call.on_attempt is not None or call.passthrough_state is not None
+            if route.hedge_after_s is None or alone:
+                await attempt(runtime, call, client, deadlines, candidate)
+            else:
+                await race(runtime, call, client, deadlines, candidate, retry_plan, attempt)
+        except GatewayError as error:
+            failure = error
+            runtime.limiter.release_attempt(call)
+            if not retry_plan.record_failure(error.error):
+                raise
+        else:
+            return
+    _record_skipped(call, retry_plan.bypassed)
+    raise failure or GatewayError(no_candidate_error(route, decision))
+
+
+async def parse_ahead(call: Call, route: Route) -> None:
+    """Parse a large request off the event loop, if the choice of a target depends on it."""
+    if len(call.body) < offload.LARGE_BYTES or call.verb not in {"generate", "count_tokens"}:
+        return
+    if depends_on_content(with_fallbacks(call.snapshot, route)):
+        with contextlib.suppress(GatewayError):  # it may still be passed through as it is
+            await call.parse()
+
+
+async def parse_unless_passed(call: Call, target: Target) -> None:
+    """Parse a large request that this target is sent in translation, off the event loop."""
+    size = len(call.body)
+    if (
+        size < offload.LARGE_BYTES
+        or call.is_parsed
+        or call.verb not in {"generate", "count_tokens"}
+    ):
+        return
+    if not await offload.scan(
+        size, lambda: passes_unparsed(call, target, upstream_dialect(call, target))
+    ):
+        await call.parse()
+
+
+def select_targets(runtime: Runtime, call: Call, route: Route) -> Decision:
+    """The targets to try, those of the fallback routes last; who is left out is logged."""
+    runtime.breaker.refresh()
+    now, busy = time.monotonic(), runtime.load.in_flight
+    decision = select_for_call(
+        call, route, runtime.health, runtime.latency_stats, now, random.random, busy
+    )
+    _record_skipped(call, decision.skipped)
+    if call.endpoint in call.dialect.passthrough_only:
+        same_dialect = tuple(
+            c for c in decision.candidates if upstream_dialect(call, c.target) is call.dialect
+        )
+        decision = msgspec.structs.replace(decision, candidates=same_dialect or decision.candidates)
+    return (
+        prefer_provider(decision, call.native_continuation.provider)
+        if call.native_continuation is not None
+        else decision
+    )
+
+
+def prefer_provider(decision: Decision, provider: str) -> Decision:
+    """The decision with the targets of this provider before all others."""
+    preferred = [c for c in decision.candidates if c.target.model.provider.name == provider]
+    if not preferred or preferred[0] is decision.candidates[0]:
+        return decision
+    first = decision.candidates[0]
+    # They are entered as the first one would have been, whatever lets their own step in.
+    preferred = [
+        msgspec.structs.replace(
+            c,
+            stage=first.stage,
+            step=first.step,
+            first_stage=first.first_stage,
+            entry_kinds=first.entry_kinds,
+        )
+        for c in preferred
+    ]
+    others = [c for c in decision.candidates if c.target.model.provider.name != provider]
+    return msgspec.structs.replace(decision, candidates=(*preferred, *others))
+
+
+async def _pause(retry_plan: RetryPlan, route: Route, deadlines: Deadlines) -> None:
+    """Wait before a further round; the deadlines of the last attempt are over."""
+    if deadlines.reason is None:
+        deadlines.clear()
+    await asyncio.sleep(retry_plan.pause_s(route.backoff_s, random.random))
+
+
+async def _half_open_refusal(runtime: Runtime, call: Call, candidate: Candidate) -> Error | None:
+    """Why a target that has just rested is not for this request; None if it may try it."""
+    if await runtime.breaker.allow_request(candidate.target.model.label):
+        return None
+    runtime.limiter.release_attempt(call)
+    message = f"{candidate.target.model.label} is being tried after a rest by another request"
+    return Error(kind="overloaded", message=message, retry_after_s=1)
+
+
+def no_candidate_error(route: Route, decision: Decision) -> Error:
+    """The error for a request that no target of the route is for."""
+    if not decision.skipped:
+        return Error(kind="not_found", message=f"the route {route.name} has no targets")
+    reasons = "; ".join(dict.fromkeys(skip.reason for skip in decision.skipped))
+    message = f"no target of the route {route.name} takes this request: {reasons}"
+    return Error(kind="invalid_request", message=message)
+
+
+def _record_skipped(call: Call, skips: Iterable[Skip]) -> None:
+    for skip in skips:
+        record = _new_attempt(call, skip.candidate.target, skipped=skip.reason)
+        call.attempts.append(record)
+        call.report_attempt(record)
+
+
+def _new_attempt(call: Call, target: Target, *, skipped: str | None = None) -> Attempt:
+    provider = target.model.provider
+    return Attempt(
+        target=target.model.label,
+        provider=provider.name,
+        model=target.model.name,
+        dialect=provider.dialect,
+        started_ms=call.elapsed_ms(),
+        skipped=skipped,
+    )
+
+
+async def attempt(
+    runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
+) -> None:
+    """One call of one target. Raises GatewayError while nothing has been sent on."""
+    target = candidate.target
+    record = _new_attempt(call, target)
+    call.attempts.append(record)
+    call.target = target
+    call.recorder.new_attempt()
+    call.tap = call.new_tap()
+    call.upstream_sent_at = 0.0
+    error: Error | None = None
+    client_left = False
+    if call.recorder.enabled:
+        call.recorder.add_redactor(runtime.redactor(call.snapshot, target.model.provider))
+    is_watched = record.target in runtime.load.counted_targets
+    if is_watched:
+        runtime.load.begin_call(record.target)
+    try:
+        await _with_reasoning(runtime, call, client, deadlines, candidate)
+        error = call.error
+    except GatewayError as failure:
+        # Whatever failed may repeat what an upstream said, and that a key.
+        error = failure.error = runtime.redacted(call.snapshot, failure.error)
+        raise
+    except asyncio.CancelledError:
+        reason = deadlines.take_reason()
+        if reason is None or reason in {"client_gone", "drain"} or client.started:
+            client_left = True
+            raise
+        deadlines.clear()
+        error = stopped(reason)
+        raise GatewayError(error) from None
+    finally:
+        record.ended_ms = call.elapsed_ms()
+        call.end_upstream_wait()  # an attempt in vain was a wait all the same
+        if error is not None:
+            record.error_kind, record.error = error.kind, error.message[:500]
+            record.upstream_id = error.upstream_id
+        if is_watched:
+            runtime.load.end_call(record.target)
+        _update_breaker(runtime, target, candidate.route, error, client_left=client_left)
+        _update_latency(runtime, record, error, _tokens(call) if is_watched else 0)
+        call.report_attempt(record)
+
+
+def _update_breaker(
+    runtime: Runtime, target: Target, route: Route, error: Error | None, *, client_left: bool
+) -> None:
+    """Move the target's breaker; one whose client has left has said nothing of it."""
+    if error is None:
+        if runtime.health:
+            label = target.model.label
+            runtime.breaker.release_trial(label) if client_left else runtime.breaker.record_outcome(
+                label, None, None, 0
+            )
+        return
+    label, kind = target.model.label, error.kind
+    threshold = (
+        _cooldown_threshold(route, kind)
+        if route.cooldown_after_by_kind or route.cooldown_after != DEFAULT_COOLDOWN_AFTER
+        else None
+    )
+    runtime.breaker.record_outcome(label, kind, error.retry_after_s, route.cooldown_s, threshold)
+
+
+def _cooldown_threshold(route: Route, kind: str) -> int | None:
+    """After how many failures of a kind in a row a target rests; None is as usual."""
+    by_kind = route.cooldown_after_by_kind.get(CLASS_BY_KIND.get(kind, ""))
+    # A rate limit and a refused credential are no chance: they rest at once.
+    return by_kind if by_kind is not None or kind in _IMMEDIATE_COOLDOWN else route.cooldown_after
+
+
+def _tokens(call: Call) -> int:
+    usage = call.tap.usage
+    if usage is None:
+        return 0
+    return max(0, usage.input or 0) + max(0, usage.output or 0)
+
+
+def _update_latency(runtime: Runtime, record: Attempt, error: Error | None, tokens: int) -> None:
+    """Keep the average that `fastest` goes by; what a client did wrong says nothing."""
+    now, previous = time.monotonic(), runtime.latency_stats.get(record.target)
+    if error is None and record.first_byte_ms is not None:
+        took_ms = record.first_byte_ms - record.started_ms
+        _store_latency(
+            runtime, record.target, latency.with_measurement(previous, took_ms, now, tokens)
+        )
+    elif error is not None and error.retryable and record.ended_ms is not None:
+        took_ms = record.ended_ms - record.started_ms
+        _store_latency(runtime, record.target, latency.with_failure(previous, took_ms, now))
+
+
+def _store_latency(runtime: Runtime, label: str, stats: latency.LatencyStats) -> None:
+    """Store the latency of a target; at most MAX_LATENCY_ENTRIES, as clients may invent names."""
+    if label not in runtime.latency_stats and len(runtime.latency_stats) >= MAX_LATENCY_ENTRIES:
+        del runtime.latency_stats[next(iter(runtime.latency_stats))]
+    runtime.latency_stats[label] = stats
+
+
+def _timeouts(candidate: Candidate) -> Timeouts:
+    limits = candidate.target.timeouts or candidate.target.model.provider.timeouts
+    budget_s = candidate.step.first_token_s if candidate.step is not None else None
+    if budget_s is None or budget_s >= limits.first_byte_s:
+        return limits
+    return msgspec.structs.replace(
+        limits, first_byte_s=budget_s, connect_s=min(budget_s, limits.connect_s)
+    )
+
+
+async def _with_reasoning(
+    runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
+) -> None:
+    """Call a target with the reasoning it wants back; once more without, if it refuses that."""
+    await parse_unless_passed(call, candidate.target)
+    await runtime.reasoning.recall(call, candidate.target)
+    try:
+        await _call_target(runtime, call, client, deadlines, candidate)
+    except GatewayError as failure:
+        if client.started or not retry_without_state(call, candidate.target, failure.error):
+            raise
+        call.end_upstream_wait()
+        call.recorder.new_attempt()
+        call.tap = call.new_tap()
+        await _call_target(runtime, call, client, deadlines, candidate)
+
+
+async def _call_target(
+    runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
+) -> None:
+    target = candidate.target
+    provider = target.model.provider
+    timeouts = _timeouts(candidate)
+    size = call.offload_size
+    if batches := await offload.run(size, embedding_batches.split_inputs, call, target):
+        deadlines.set_total_timeout(timeouts.total_s)
+        deadlines.set_timeout(timeouts.first_byte_s, "first_byte")
+        call.upstream_sent_at = time.perf_counter()
+        await embedding_batches.answer_in_batches(
+            runtime, call, client, candidate.route, target, batches, timeouts
+        )
+        return
+    if runtime.media is not None:
+        await runtime.media.gather(call, candidate.route, target)
+    prepared = await offload.run(size, _prepare, runtime, call, candidate.route, target)
+    content = passthrough_request.request_body(runtime, call, target, prepared, deadlines)
+    call.attempts[-1].dialect = prepared.dialect.name
+    url = runtime.request_templates.url(provider, prepared.path)
+    headers = runtime.request_templates.headers(provider, prepared.headers)
+    headers, method = (
+        passthrough_request.request_headers(call, headers),
+        passthrough_request.http_method(call),
+    )
+    _record_request(call, prepared, dict(prepared.headers))
+    deadlines.set_total_timeout(timeouts.total_s)
+    deadlines.set_timeout(timeouts.first_byte_s, "first_byte")
+    call.upstream_sent_at = time.perf_counter()
+    if provider.auth in MAKERS:
+        headers = await runtime.tokens.headers(provider, method, url, headers, content)
+        if call.recorder.enabled:
+            call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))
+    trace_header_items = trace_headers(call) if runtime.config.trace_headers else ()
+    connect_s = timeouts.connect_s
+    answer = await runtime.upstreams.send(
+        method, url, headers, content, connect_s, trace_header_items
+    )
+    is_reusable = False
+    try:
+        await _handle_answer(runtime, call, client, deadlines, target, prepared, answer)
+        is_reusable = call.error is None
+    finally:
+        await answer.close(sound=is_reusable)
+
+
+def _prepare(runtime: Runtime, call: Call, route: Route, target: Target) -> Prepared:
+    """What to send; what that means for the call is noted there."""
+    prepared = _PREPARE_BY_VERB.get(call.verb, prepare)(call, route, target)
+    call.passthrough = prepared.rendered is None
+    call.remembers_reasoning = runtime.reasoning.should_store(call, target, prepared.dialect)
+    call.adaptations = [*call.gateway_adaptations, *adaptation_rows(prepared.report)]
+    return prepared
+
+
+def _record_request(call: Call, prepared: Prepared, headers: dict[str, str]) -> None:
+    recorder = call.recorder
+    if recorder.enabled:
+        state = call.passthrough_state
+        content = (
+            without_file_bytes(prepared.content, call.fetched_media)
+            if call.fetched_media
+            else prepared.content
+        )
+        recorder.upstream_request = content if state is None else state.logged_body
+        recorder.upstream_headers = headers
+        recorder.passthrough = call.passthrough
+
+
+async def _handle_answer(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    deadlines: Deadlines,
+    target: Target,
+    prepared: Prepared,
+    answer: Answer,
+) -> None:
+    record = call.attempts[-1]
+    record.status = answer.status
+    record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
+    if answer.status == 200 and runtime.health:
+        runtime.breaker.release_trial(target.model.label)
+    if answer.status != 200:
+        await _raise_refusal(runtime, call, prepared, answer)
+    if not (call.stream and is_stream(prepared, answer.kind)):
+        # A stream's wait is counted to its first frame.
+        record.first_byte_ms = call.elapsed_ms()
+    if call.verb == "embed":
+        await embeddings.reply(runtime, call, client, target, answer)
+        return
+    if call.passthrough_state is not None:
+        await passthrough_response.reply(runtime, call, client, deadlines, target, answer)
+        return
+    await reply(runtime, call, client, deadlines, target, prepared, answer)
+
+
+async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answer: Answer) -> None:
+    """Raise what an upstream's refusal means, without a secret in it."""
+    body = await answer.read_all(1024 * 1024)
+    call.recorder.record_upstream(body)
+    if 300 <= answer.status < 400 or answer.status < 200 or answer.status in {201, 202, 204}:
+        message = f"the upstream answered with status {answer.status}, which is no answer"
+        raise GatewayError(Error(kind="upstream_error", message=message, status=answer.status))
+    error = prepared.dialect.provider.parse_error(answer.status, answer.headers, body)
+    error = runtime.redacted(call.snapshot, error)
+    headers = passed_headers_of(answer, call) if is_alike(call, prepared) else []
+    wait_ms = answer.headers.get("retry-after-ms", "")
+    if wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) < 10:
+        headers.append((b"retry-after-ms", wait_ms.encode()))
+    clean = _is_clean(runtime, call, body)
+    raise UpstreamRefused(error, answer.status, body, headers, clean=clean)
+
+
+def _is_clean(runtime: Runtime, call: Call, body: bytes) -> bool:
+    """Whether there is no secret anywhere in an upstream's refusal, escaped or not."""
+    if len(body) > MAX_CHARS:
+        return False
+    secrets = runtime.secrets(call.snapshot)
+    texts = [body.decode("utf-8", "replace")]
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        texts.append(msgspec.json.encode(msgspec.json.decode(body)).decode())
+    return all(scrub(text, secrets) == text for text in texts)

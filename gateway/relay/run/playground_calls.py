@@ -1,0 +1,214 @@
+"""Calls of the relay from within the process: the playground and a replay.
+
+The same admission, routing, translation and log as a client's request; what is left out
+is the socket and the key, since whoever calls has been let in by other means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from gateway.canon import model_names
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.events import Event
+from gateway.canon.fold import unfold_response
+from gateway.canon.response import Response
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Verb
+from gateway.relay import runtime as relay_runtime
+from gateway.relay.exchange.call import Call, Client
+from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.exchange.usage_tap import UsageTap
+from gateway.relay.run.count_tokens import answer_token_count
+from gateway.relay.run.pipeline import run
+from gateway.relay.run.settle import settle
+from gateway.relay.run.stream import stopped
+from gateway.relay.runtime import Runtime
+from gateway.routing.snapshot import ApiKey
+
+log = logging.getLogger(__name__)
+
+
+class CallListener(Protocol):
+    """Hears what happens to a call, in the event loop: it must not block."""
+
+    def attempted(self, attempt: Attempt) -> None:
+        """A target was skipped, failed or has answered in full."""
+
+    def events(self, events: list[Event]) -> None:
+        """Canonical events of the answer, as they arrive."""
+
+    def wire(self, data: bytes) -> None:
+        """Bytes as a client of the dialect would get them."""
+
+    def settled(self, entry: LogRecord) -> None:
+        """The call is over and in the log, also where it was cancelled."""
+
+
+class _NullListener:
+    def attempted(self, attempt: Attempt) -> None: ...
+
+    def events(self, events: list[Event]) -> None: ...
+
+    def wire(self, data: bytes) -> None: ...
+
+    def settled(self, entry: LogRecord) -> None: ...
+
+
+class _Tap(UsageTap):
+    """Counts as every tap does, and passes on."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener: CallListener) -> None:
+        super().__init__()
+        self._listener = listener
+
+    def feed(self, events: list[Event]) -> None:
+        super().feed(events)
+        self._listener.events(events)
+
+    def note_response(self, response: Response) -> None:
+        super().note_response(response)
+        self._listener.events(unfold_response(response))
+
+
+async def run_playground_call(
+    *,
+    dialect: str,
+    body: bytes,
+    caller: str,
+    headers: Mapping[str, str] | None = None,
+    session: str = "",
+    listener: CallListener | None = None,
+    model: str = "",
+    stream: bool | None = None,
+    endpoint: str = "console",
+    verb: Verb = "generate",
+) -> LogRecord:
+    """The log's entry of one request, which has been answered or has failed.
+
+    `body` is the JSON of a client of `dialect`; `who` stands for the key in the log.
+    `model` and `stream` are what the path says of them in dialects that put them there;
+    in others they stand in the body. `endpoint` is the path's name, where the answer's
+    shape depends on it. A refusal or failure is in the entry's `status` and `error`.
+    Cancelling it closes the upstream's connection at once.
+    """
+    runtime = await relay_runtime.ensure()
+    call_listener: CallListener = listener or _NullListener()
+    call = _call(runtime, dialect, dict(headers or {}), session)
+    call.endpoint, call.verb = endpoint, verb
+    if call.dialect.model_in_path:
+        call.model, call.stream = model, bool(stream)
+    call.key = ApiKey(id=0, prefix=caller, name=caller, digest=b"")
+    call.body = body
+    call.new_tap = lambda: _Tap(call_listener)
+    call.on_attempt = call_listener.attempted
+    client = Client(_sender(call_listener))
+    try:
+        await _serve(runtime, call, client)
+    finally:
+        if call.entry is not None:
+            call_listener.settled(call.entry)
+    assert call.entry is not None
+    return call.entry
+
+
+def _call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str) -> Call:
+    client_dialect = DIALECTS[dialect]
+    if session:
+        headers["x-session-id"] = session
+    return Call(
+        request_id=f"req_{uuid.uuid4().hex}",
+        endpoint="console",
+        verb="generate",
+        dialect=client_dialect,
+        snapshot=runtime.snapshot,
+        headers=headers,
+        started=time.perf_counter(),
+    )
+
+
+def _sender(listener: CallListener) -> Any:
+    async def send(message: dict[str, Any]) -> None:
+        if data := message.get("body"):
+            listener.wire(data)
+        # A turn for the others: nothing else here waits for a socket.
+        await asyncio.sleep(0)
+
+    return send
+
+
+async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
+    runtime.metrics.in_flight(1)
+    deadlines = runtime.deadline_ticker.open()
+    try:
+        _accept_call(runtime, call)
+        serve_call = answer_token_count if call.verb == "count_tokens" else run
+        await serve_call(runtime, call, client, deadlines)
+    except GatewayError as failure:
+        _record_failure(call, client, failure.error)
+    except asyncio.CancelledError:
+        reason = deadlines.take_reason()
+        _record_failure(call, client, stopped(reason) if reason else _STOPPED_BY_CALLER)
+        if reason is None:
+            call.outcome = "client_closed"
+            client.status = client.status or 499
+            raise
+    except Exception:
+        log.exception("a request failed inside the gateway", extra={"request_id": call.id})
+        _record_failure(call, client, Error(kind="upstream_error", message="the gateway failed"))
+    finally:
+        runtime.metrics.in_flight(-1)
+        deadlines.close()
+        settle(runtime, call, client)
+
+
+_STOPPED_BY_CALLER = Error(kind="client_gone", message="stopped by whoever asked")
+
+
+def _accept_call(runtime: Runtime, call: Call) -> None:
+    """What the edge checks of a client's request, but for method, size and key."""
+    try:
+        call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+        if not call.dialect.model_in_path:
+            call.model = msgspec.json.decode(call.fields["model"], type=str)
+            stream_field = msgspec.json.decode(call.fields.get("stream", b"null"), type=bool | None)
+            call.stream = call.dialect.streams_by_default if stream_field is None else stream_field
+    except KeyError:
+        raise invalid("model is required", "model") from None
+    except msgspec.MsgspecError as error:
+        raise invalid(f"the request is not valid: {error}") from None
+    model = call.model
+    call.route = call.snapshot.route(model) or call.snapshot.route(model.removesuffix(":latest"))
+    if call.route is None:
+        if (fault := model_names.find_name_fault(model)) is not None:
+            raise invalid(f"model is not a model's name: {fault}", "model")
+        message = f"the model `{model[:200]}` does not exist"
+        raise GatewayError(Error(kind="not_found", message=message, param="model"))
+    recorder = call.recorder
+    recorder.enabled = call.route.log_bodies is not False and call.snapshot.log_bodies
+    recorder.limit = runtime.config.log_body_bytes
+    recorder.masks = call.snapshot.masks
+    recorder.started = call.started
+    recorder.client_request = call.body
+    call.dialect.check_passthrough(call.body)
+
+
+def _record_failure(call: Call, client: Client, error: Error) -> None:
+    """What a client would have been told, in its dialect."""
+    call.error = call.error or error
+    if client.started:
+        call.outcome = "cut"
+        return
+    rendered = call.dialect.client.render_error(error, call.id)
+    client.status = rendered.status
+    call.recorder.record_client(msgspec.json.encode(rendered.body))
+    call.outcome = "error"

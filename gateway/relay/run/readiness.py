@@ -1,0 +1,47 @@
+"""What is wrong with a process at present, as health tells it.
+
+A process that answers requests is ready, also without its database or Redis: a fault that
+all nodes share must not take all of them out of service. It is degraded then, and says why.
+Unready is one that would do harm where another node may not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong.
+
+    Attributes:
+        code: its name in `/health/ready`; it does not change between versions.
+        blocking: whether the process should get no requests until it is over.
+    """
+
+    code: str
+    blocking: bool = False
+
+
+def find_problems(runtime: Runtime) -> list[Problem]:
+    """All that is wrong now, what blocks first."""
+    journal = runtime.journal.status
+    checks = [
+        (runtime.draining or runtime.drain_announced, Problem("draining", blocking=True)),
+        # The disk is this node's own: its rows would be lost with the process.
+        (journal.unrecorded > 0, Problem("log_not_on_disk", blocking=True)),
+        (runtime.registry.unavailable, Problem("database_away")),
+        (runtime.registry.stored_at is not None, Problem("registry_stored")),
+        (
+            runtime.redis_limiter is not None and not runtime.redis_limiter.is_up,
+            Problem("redis_away"),
+        ),
+        (journal.failing_s > 0, Problem("log_writes_failing")),
+        (journal.disk_full, Problem("log_disk_full")),
+        (journal.dropping, Problem("log_rows_dropped")),
+    ]
+    return [problem for failing, problem in checks if failing]

@@ -1,0 +1,381 @@
+"""The way of a call on a route that keeps answers: looked up, or answered and kept.
+
+    mark -> memory -> database | Redis (along with the limits) -> alike questions -> the targets
+
+Most questions are new, and their last words tell so (`cache_key`): only for the others, and
+for what is to be kept, is a key made.
+
+A kept answer counts as a request for the limits of its key, team and route, but uses no
+tokens and no money. Kept is only what a client got whole: status 200, an end that the
+model chose or that its client set as a limit. Refused, filtered and broken answers are not,
+nor is what goes on from state that a server holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import Request
+from gateway.providers.masks import Mask
+from gateway.relay.cache import key as cache_key
+from gateway.relay.cache.key import KeyScope
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.cached_response import (
+    CacheControl,
+    CachedResponse,
+    CacheHit,
+    CacheLookup,
+)
+from gateway.relay.exchange.call import Call, Client
+from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.run.cache_replay import render_for_client, replay
+from gateway.relay.run.query_embedding import embed_query
+from gateway.routing.cache_policy import CachePolicy
+from gateway.routing.snapshot import Route
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+# How a model ends an answer that is worth giving again.
+CACHEABLE_FINISHES = frozenset({"stop", "stop_sequence", "length", "tool"})
+# A larger request is seldom asked twice, and its key would take long to make.
+MAX_REQUEST_BYTES = 1024 * 1024
+# The longest wait for another request's answer to the same question.
+SINGLE_FLIGHT_S = 120.0
+_TOKENS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+
+
+RunCall = Callable[["Runtime", Call, Client, Deadlines], Awaitable[None]]
+
+
+def serve_with_cache(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    deadlines: Deadlines,
+    cache_control: CacheControl,
+    run_call: RunCall,
+) -> Awaitable[None]:
+    """As `ask`, from what is kept where that will do. To be awaited; raises what `ask` does.
+
+    It is no coroutine itself: each one on the way costs every wait of a request.
+    """
+    lookup = call.cache_lookup = CacheLookup(cache_control)
+    route = call.route
+    assert route is not None
+    if route.cache is None or len(call.body) > MAX_REQUEST_BYTES:
+        return run_call(runtime, call, client, deadlines)
+    cached_call = _CachedCall(
+        runtime, call, client, deadlines, lookup, run_call, route, route.cache
+    )
+    if len(call.body) >= offload.LARGE_BYTES:
+        return _serve_large(cached_call)
+    if not cached_call.applies():
+        return run_call(runtime, call, client, deadlines)
+    client.show(cached_call)
+    return cached_call.serve() if cached_call.key else run_call(runtime, call, client, deadlines)
+
+
+async def _serve_large(cached_call: _CachedCall) -> None:
+    """As `answer`; the key needs the canonical request, which is parsed off the event loop."""
+    with contextlib.suppress(GatewayError):  # it may still be passed through as it is
+        await cached_call.call.parse()
+    if cached_call.applies():
+        cached_call.client.show(cached_call)
+        if cached_call.key:
+            await cached_call.serve()
+            return
+    await cached_call.run_call(
+        cached_call.runtime, cached_call.call, cached_call.client, cached_call.deadlines
+    )
+
+
+class _CachedCall:
+    """One call whose answer may be kept. Without a `key` it is new, or is to be asked anew.
+
+    It is shown what the client gets, and keeps it when that is whole, a good answer and not
+    too large.
+    """
+
+    # Most questions are new, and need none of these.
+    request: Request | None = None
+    parsed = False
+    body_key = b""
+    key = ""
+    context: tuple[bytes, list[float]] | None = None
+    _size = 0
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        call: Call,
+        client: Client,
+        deadlines: Deadlines,
+        lookup: CacheLookup,
+        run_call: RunCall,
+        route: Route,
+        policy: CachePolicy,
+    ) -> None:
+        self.runtime, self.call, self.client, self.deadlines = runtime, call, client, deadlines
+        self.lookup, self.run_call = lookup, run_call
+        self.store = runtime.cache
+        self.route, self.policy = route, policy
+        self.key_scope: KeyScope
+        self._parts: list[bytes] | None = []
+
+    # --- whether ------------------------------------------------------------------------
+
+    def applies(self) -> bool:
+        """Whether the cache has to do with it at all; sets the key, if one is to be looked for."""
+        call, policy, cache_control = self.call, self.policy, self.lookup.cache_control
+        if call.verb not in policy.verbs or (policy.opt_in and not cache_control.opt_in):
+            return False
+        if not cache_control.read and not cache_control.store:
+            return False
+        if not cache_key.STATE_FIELDS.isdisjoint(call.fields):
+            return False
+        if call.dialect.parse_continuation is not None and _has_state(call):
+            return False
+        self.key_scope = self.store.key_scopes.for_call(
+            call, self.route, policy, cache_control.namespace
+        )
+        if cache_control.read and (self._is_new_question() or self._set_key()):
+            self.lookup.state = "miss"
+            return True
+        return not cache_control.read
+
+    def _is_new_question(self) -> bool:
+        """Whether no answer to the question is kept, as far as its last words tell."""
+        policy = self.policy
+        if policy.single_flight or policy.semantic or policy.deterministic:
+            return False
+        last_user_text = self.call.dialect.last_user_text(self.call.fields)
+        return last_user_text != "" and not self.store.may_contain(
+            self.key_scope.fingerprint(last_user_text)
+        )
+
+    def _set_key(self) -> bool:
+        """Set the key; whether there is one, and an answer may be kept by it."""
+        call, policy = self.call, self.policy
+        self.body_key = cache_key.body_key(self.key_scope, call)
+        remembered_key = self.store.memory.key_for_body(self.body_key)
+        if remembered_key is not None:
+            self.key = remembered_key
+            return True
+        same_dialect = policy.dialects == "own" and not policy.deterministic
+        request = self._request() if not same_dialect else None
+        if request is not None and not self._is_cacheable(request):
+            return False
+        if request is None and policy.deterministic and call.verb == "generate":
+            return False
+        self.key = cache_key.build_key(self.key_scope, call, request, self.body_key)
+        self.store.memory.remember_body_key(self.body_key, self.key)
+        return True
+
+    def _request(self) -> Request | None:
+        if not self.parsed:
+            self.parsed = True
+            self.request = cache_key.canonical_request(self.call)
+        return self.request
+
+    def _is_cacheable(self, request: Request) -> bool:
+        if cache_key.uses_server_state(request):
+            return False
+        return not self.policy.deterministic or request.sampling.temperature == 0
+
+    # --- the way ------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Answer the call, from what is kept or by a target."""
+        if await self._from_memory() or await self._from_backend():
+            return
+        if self.policy.semantic and await self._from_similar():
+            return
+        if not self.policy.single_flight:
+            await self._run_fresh()
+            return
+        await self._single_flight()
+
+    async def _from_memory(self) -> bool:
+        return await self._serve_cached(self.store.memory.get(self.key, time.time()))
+
+    async def _from_backend(self) -> bool:
+        """From the shelf, unless it is asked along with the limits."""
+        if self.store.pipelined and not self.policy.semantic:
+            self.lookup.key = self.key
+            return False
+        return await self._serve_cached(await self.store.load(self.key, time.time()))
+
+    async def _serve_cached(
+        self, cached: CachedResponse | None, similarity: float | None = None
+    ) -> bool:
+        """Whether a kept answer will do; it has been sent then. Raises GatewayError."""
+        if cached is None:
+            return False
+        now, max_age_s = time.time(), self.lookup.cache_control.max_age_s
+        if max_age_s is not None and now - cached.created_at > max_age_s:
+            return False
+        body = render_for_client(self.call, cached)
+        if body is None:
+            return False
+        if not self.call.limits_reserved:
+            await self.runtime.reserve(self.call, self.route, None)
+        self.lookup.record_hit(cached, now, similarity)
+        await replay(self.runtime, self.call, self.client, cached, body)
+        return True
+
+    async def _run_fresh(self) -> None:
+        """By a target, unless Redis has it."""
+        try:
+            await self.run_call(self.runtime, self.call, self.client, self.deadlines)
+        except CacheHit:
+            await self._from_redis()
+        except GatewayError:
+            # No target was to be asked, and so nobody has asked Redis.
+            if self.client.started or not self.lookup.key:
+                raise
+            self.lookup.key = ""
+            if not await self._serve_cached(await self.store.load(self.key, time.time())):
+                raise
+
+    async def _from_redis(self) -> None:
+        blob, self.lookup.blob = self.lookup.blob, None
+        if not await self._serve_cached(self.store.load_blob(self.key, blob, time.time())):
+            await self.run_call(self.runtime, self.call, self.client, self.deadlines)
+
+    async def _single_flight(self) -> None:
+        """Wait for another request that asks the same, or be the one that others wait for."""
+        in_flight = self.store.in_flight
+        leader = in_flight.get(self.key)
+        if leader is not None:
+            await asyncio.wait([leader], timeout=SINGLE_FLIGHT_S)
+            if await self._from_memory():
+                return
+        # Who waited in vain goes alone: a leader that failed must not hold up a queue.
+        own_future = asyncio.get_running_loop().create_future() if leader is None else None
+        if own_future is not None:
+            in_flight[self.key] = own_future
+        try:
+            await self._run_fresh()
+        finally:
+            if own_future is not None:
+                del in_flight[self.key]
+                own_future.set_result(None)
+
+    # --- alike questions ------------------------------------------------------------------
+
+    async def _from_similar(self) -> bool:
+        """From the answer to a question that is nearly the same."""
+        request = self._request()
+        if request is None or not cache_key.is_portable(self.key):
+            return False
+        context_and_text = cache_key.context_key(self.key_scope, request)
+        if context_and_text is None:
+            return False
+        context, question = context_and_text
+        vector = await embed_query(self.runtime, self.call, self.policy.semantic, question)
+        if vector is None:
+            return False
+        self.context = context, vector
+        index = self.store.semantic_index
+        nearest = index.nearest(context, vector, self.policy.threshold)
+        if nearest is None:
+            return False
+        key, similarity = nearest
+        cached = self.store.memory.get(key, time.time())
+        if cached is None:
+            cached = await self.store.load(key, time.time())
+        if cached is None:
+            index.drop(context, key)
+        return await self._serve_cached(cached, similarity)
+
+    # --- keeping --------------------------------------------------------------------------
+
+    def piece(self, status: int, data: bytes) -> None:
+        """A piece that the client has got."""
+        self._size += len(data)
+        if self._size > self.policy.max_bytes or status != 200:
+            self._parts = None
+        elif self._parts is not None:
+            self._parts.append(data)
+
+    def end(self, status: int, data: bytes) -> None:
+        """The last piece: a client may leave as soon as it has it, so it is kept at once."""
+        self.piece(status, data)
+        if self._parts is not None:
+            self._store(b"".join(self._parts))
+
+    def _store(self, body: bytes) -> None:
+        """Keep what the client got, if it is an answer to keep."""
+        call, cache_control = self.call, self.lookup.cache_control
+        if not cache_control.store or self.lookup.cached is not None:
+            return
+        cached = _cached_response(call, body, cache_control.ttl_s or self.policy.ttl_s)
+        if cached is None or not (self.key or self._set_key()):
+            return
+        self.store.put(self.key, self.route.id, cached, _storage_masks(call))
+        if self.context is not None:
+            self.store.semantic_index.add(*self.context, self.key)
+
+
+def _has_state(call: Call) -> bool:
+    """Whether a server's state led to the request, or is made of its answer.
+
+    An answer that is kept by its id, to be gone on from, is asked for each time.
+    """
+    if (
+        call.earlier_responses is not None
+        or call.native_continuation is not None
+        or call.on_response is not None
+    ):
+        return True
+    return call.store_policy is not None and call.store_policy.store
+
+
+def _cached_response(call: Call, body: bytes, ttl_s: int) -> CachedResponse | None:
+    """The answer that a call got; None for one that is not to be given again."""
+    entry, target = call.entry, call.target
+    if entry is None or target is None or entry.outcome != "ok" or call.error is not None:
+        return None
+    if call.verb == "generate" and entry.finish not in CACHEABLE_FINISHES:
+        return None
+    now = time.time()
+    return CachedResponse(
+        client_format=cache_key.client_format_of(call),
+        dialect=call.dialect.name,
+        stream=call.stream and call.verb == "generate",
+        framing=call.framing,
+        body=body,
+        created_at=now,
+        expires_at=now + ttl_s,
+        label=target.model.label,
+        provider=entry.provider,
+        model=entry.model,
+        upstream_dialect=entry.upstream_dialect,
+        finish=entry.finish,
+        tokens={name: getattr(entry, name) for name in _TOKENS},
+        usage_source=entry.usage_source,
+        cost_usd=entry.cost_usd,
+        adaptations=list(call.adaptations),
+    )
+
+
+def _storage_masks(call: Call) -> tuple[Mask, ...] | None:
+    """What nothing that is stored may hold; None where the key or the route stores nothing."""
+    route, key = call.route, call.key
+    if route is not None and route.log_bodies is False:
+        return None
+    if key is not None and key.log_bodies is False:
+        return None
+    return call.snapshot.masks

@@ -1,0 +1,106 @@
+"""A share of a route's requests, repeated on another route after their answers.
+
+The client has its answer by then and sees nothing of it. The repetition is a row of its
+own in the log, which names the request it repeats; its cost counts under `shadow`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.session_tags import SESSION_HEADERS
+from gateway.relay.run.internal_calls import internal_call, run_internal_call
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+LABEL = "shadow"
+# As many at a time in a process; what would be more is not repeated.
+MAX_SHADOWS = 16
+WARN_INTERVAL_S = 60.0
+
+
+class Shadows:
+    """The shadow requests of a process, and how many were dropped at the limit."""
+
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.dropped = 0
+        self._warned = 0.0
+
+    def launch(self, runtime: Runtime, call: Call) -> None:
+        """Repeat an answered call on the shadow of its route, if it is its turn."""
+        route = call.route
+        if route is None or runtime.draining or not _was_answered(call):
+            return
+        if random.random() >= route.shadow_share:  # noqa: S311
+            return
+        if len(self.tasks) >= MAX_SHADOWS:
+            self._drop()
+            return
+        shadow_route = call.snapshot.route(route.shadow)
+        if shadow_route is None:
+            return
+        shadow_call = _build_shadow_call(runtime, call)
+        task = asyncio.get_running_loop().create_task(run_internal_call(runtime, shadow_call))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        now = time.monotonic()
+        if now >= self._warned:
+            self._warned = now + WARN_INTERVAL_S
+            log.warning(
+                "requests are not repeated on a shadow route: too many are under way",
+                extra={"dropped": self.dropped},
+            )
+
+    async def stop(self) -> None:
+        """End those under way; their rows are written."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+def launch(runtime: Runtime, call: Call) -> None:
+    """Repeat an answered call on the shadow of its route, if it is its turn."""
+    shadows = next((helper for helper in runtime.services if isinstance(helper, Shadows)), None)
+    if shadows is None:
+        shadows = Shadows()
+        runtime.services.append(shadows)
+    shadows.launch(runtime, call)
+
+
+def _was_answered(call: Call) -> bool:
+    """Whether an upstream has answered it: a kept answer is nothing to compare with."""
+    called = any(attempt.skipped is None for attempt in call.attempts)
+    return call.verb == "generate" and call.outcome == "ok" and call.error is None and called
+
+
+def _build_shadow_call(runtime: Runtime, call: Call) -> Call:
+    assert call.route is not None
+    shadow_route = call.snapshot.route(call.route.shadow)
+    assert shadow_route is not None
+    # Its session is the original's: there it would be told twice.
+    headers = {n: value for n, value in call.headers.items() if n not in SESSION_HEADERS}
+    shadow_call = internal_call(runtime, LABEL, shadow_route, call.dialect, headers)
+    shadow_call.shadow_of = call.id
+    shadow_call.snapshot = call.snapshot
+    shadow_call.body, shadow_call.fields, shadow_call.query = call.body, call.fields, call.query
+    shadow_call.stream, shadow_call.framing, shadow_call.earlier_responses = (
+        call.stream,
+        call.framing,
+        call.earlier_responses,
+    )
+    shadow_call.model, shadow_call.endpoint = call.model, call.endpoint
+    shadow_call.recorder.enabled = call.recorder.enabled
+    shadow_call.recorder.client_request = call.body
+    return shadow_call

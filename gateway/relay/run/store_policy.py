@@ -1,0 +1,254 @@
+"""What a Responses request leaves to the gateway to remember, before and after its answer.
+
+`begin` finds the answer that a request goes on from. Three cases:
+
+- the gateway made its id: all that led to it is read from the store and translated;
+- a provider keeps it too, under the same id (a passthrough that said `store: true`): the
+  request passes through to that provider first, as it is; others get it from the store;
+- the provider made its items but keeps nothing (a WebSocket's `store: false`): the same,
+  with the items written out.
+
+An id that this key (or its team) did not get from here is not found, whichever provider
+might know it: credentials upstream are shared by all keys. Only where no keys are in use,
+and for the admin's, does an unknown id pass through.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.canon.errors import GatewayError, invalid
+from gateway.dialects.openai_responses.conversation_state import response_not_found
+from gateway.dialects.openai_responses.stored_responses import (
+    input_items,
+    items_with_ids,
+    last_response,
+    output_items,
+    read_response_head,
+    response_id_of_item,
+    self_contained_body,
+)
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.recorder import mask_secrets as without_secrets
+from gateway.relay.exchange.stored_response import NativeRequest, StoredResponse, StorePolicy
+from gateway.routing.snapshot import ApiKey
+
+if TYPE_CHECKING:
+    from gateway.relay.exchange.call import Call
+    from gateway.relay.exchange.log_record import LogRecord
+    from gateway.relay.runtime import Runtime
+
+# What is larger is not kept, and the log says so.
+MAX_STORED_BYTES = 8 * 1024 * 1024
+OPEN, ADMIN = "open", "admin"
+_REFERENCE = re.compile(rb'"item_reference"')
+_MAX_REFERENCES = 100
+_NOT_STORED_NOTE = (
+    "bodies are not kept for this key or route, so the answer can not be named by its id"
+)
+_TOO_LARGE_NOTE = f"the conversation is larger than {MAX_STORED_BYTES} bytes"
+
+
+def owner_of(key: ApiKey | None) -> str:
+    """Who may read what this key has made: its team, or else the key itself."""
+    if key is None:
+        return OPEN
+    if key.team is not None:
+        return f"team:{key.team.id}"
+    return f"key:{key.id}" if key.id else ADMIN
+
+
+def new_response_id() -> str:
+    """An id for an answer, without prefix. A client may choose its request's, so not that."""
+    return uuid.uuid4().hex
+
+
+async def load_state(runtime: Runtime, call: Call) -> None:
+    """Find what the call goes on from, and see to it that its answer is kept.
+
+    Raises GatewayError.
+    """
+    if not runtime.responses.enabled:
+        return
+    call.response_id = new_response_id()
+    policy = StorePolicy(owner=owner_of(call.key), on_response=call.on_response)
+    await _load_referenced(runtime, call, policy)
+    if call.endpoint in call.dialect.passthrough_only:
+        _inline_state(call)
+    elif call.verb == "generate":
+        call.store_policy = policy
+        _apply_store_policy(call, policy)
+
+
+def _apply_store_policy(call: Call, policy: StorePolicy) -> None:
+    """Say whether the answer will be kept."""
+    policy.background = _field(call, "background", bool) is True
+    policy.store = policy.store and _field(call, "store", bool) is not False
+    if policy.store and not call.recorder.enabled:
+        call.echoed_fields["store"] = False
+        call.gateway_adaptations.append(
+            {"field": "store", "action": "dropped", "note": _NOT_STORED_NOTE}
+        )
+
+
+async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) -> None:
+    previous = _field(call, "previous_response_id", str)
+    if previous:
+        if bytes(call.fields.get("conversation", b"null")) != b"null":
+            message = "give either previous_response_id or conversation, not both"
+            raise invalid(message, "previous_response_id")
+        await _load_previous(runtime, call, policy, previous)
+    if await offload.scan(len(call.body), _REFERENCE.search, call.body):
+        await _load_item_references(runtime, call, policy)
+
+
+def _field(call: Call, name: str, kind: type) -> Any:
+    raw = call.fields.get(name)
+    return None if raw is None else msgspec.json.decode(raw, type=kind | None)
+
+
+async def _load_previous(runtime: Runtime, call: Call, policy: StorePolicy, previous: str) -> None:
+    stored = call.connection_responses.get(previous) or await runtime.responses.find(
+        policy.owner, previous
+    )
+    if stored is None:
+        if policy.owner in {OPEN, ADMIN}:
+            policy.same_provider = policy.store = False  # nobody here knows what led to it
+            return
+        raise response_not_found(previous)
+    if stored.running:
+        message = f"previous_response_id: {previous[:100]!r} is not finished yet"
+        raise invalid(message, "previous_response_id")
+    if not stored.response:
+        # Its provider has it; without a copy nobody else can go on from it.
+        call.earlier_responses = {}
+        call.native_continuation = NativeRequest(stored.provider, call.fields)
+        policy.store = False
+        return
+    earlier = input_items(stored.previous_items, stored.input)
+    output = output_items(stored.response)
+    earlier_with_ids = items_with_ids(earlier, stored.id)
+    call.earlier_responses = {previous: {"input": earlier_with_ids, "output": output}}
+    policy.previous_items = msgspec.json.encode([*earlier, *output])
+    call.native_continuation = _native_request(call, stored, [*earlier, *output])
+
+
+def _native_request(
+    call: Call, stored: StoredResponse, items: list[dict[str, Any]]
+) -> NativeRequest | None:
+    if stored.provider:
+        return NativeRequest(stored.provider, call.fields)
+    fields = self_contained_body(call.fields, items) if stored.native_provider else None
+    return NativeRequest(stored.native_provider, fields) if fields is not None else None
+
+
+def _inline_state(call: Call) -> None:
+    """Put what a call that only passes through goes on from into its input."""
+    call.stream = False
+    if call.native_continuation is not None or not call.earlier_responses:
+        return
+    (state,) = call.earlier_responses.values()
+    fields = self_contained_body(call.fields, [*state["input"], *state["output"]])
+    if fields is not None:
+        call.fields, call.earlier_responses = fields, None
+        call.body = msgspec.json.encode(fields)
+
+
+async def _load_item_references(runtime: Runtime, call: Call, policy: StorePolicy) -> None:
+    """Find the answers whose items the request refers to; others pass through."""
+    request_items = msgspec.json.decode(call.fields["input"]) if "input" in call.fields else []
+    ids = [item.get("id") for item in request_items if isinstance(item, dict)]
+    response_ids = (response_id_of_item(item_id) for item_id in ids if isinstance(item_id, str))
+    unique_ids = dict.fromkeys(name for name in response_ids if name)
+    responses: dict[str, Any] = dict(call.earlier_responses or {})
+    for response_id in list(unique_ids)[:_MAX_REFERENCES]:
+        if response_id in responses:
+            continue
+        stored = call.connection_responses.get(response_id) or await runtime.responses.find(
+            policy.owner, response_id
+        )
+        if stored is not None and stored.response:
+            items = items_with_ids(input_items(stored.previous_items, stored.input), stored.id)
+            responses[response_id] = {"input": items, "output": output_items(stored.response)}
+    if responses:
+        call.earlier_responses = responses
+
+
+def response_to_store(call: Call, record: LogRecord) -> StoredResponse | None:
+    """What the journal is to keep of an answer that has come to its end."""
+    policy = call.store_policy
+    if (
+        policy is None
+        or policy.background
+        or not call.final_bytes
+        or record.outcome == "client_closed"
+    ):
+        return None
+    stored = build_stored_response(call, policy)
+    if stored is None:
+        return None
+    if policy.on_response is not None:
+        policy.on_response(stored)
+    if not policy.store:
+        return None
+    if not call.recorder.enabled:
+        bare = msgspec.structs.replace(stored, previous_items=b"", input=b"", response=b"")
+        return bare if stored.provider else None
+    if stored.size > MAX_STORED_BYTES:
+        record.adaptations.append({"field": "store", "action": "dropped", "note": _TOO_LARGE_NOTE})
+        return None
+    return mask_stored_response(call, stored)
+
+
+def build_stored_response(call: Call, policy: StorePolicy) -> StoredResponse | None:
+    """The answer as it is to be kept; None for one without an end."""
+    response = last_response(call.final_bytes) if call.stream else call.final_bytes
+    try:
+        told = read_response_head(response)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    provider = items_provider = ""
+    if call.passthrough and call.target is not None:
+        name = call.target.model.provider.name
+        provider = name if told.store and not policy.background else ""
+        items_provider = name if policy.same_provider else ""
+    return StoredResponse(
+        id=told.id,
+        owner=policy.owner,
+        created_at=call.started_at,
+        status=told.status,
+        provider=provider,
+        native_provider=items_provider,
+        previous_items=policy.previous_items,
+        input=bytes(call.fields.get("input", b"")),
+        response=response,
+    )
+
+
+def mask_stored_response(call: Call, stored: StoredResponse) -> StoredResponse:
+    """The same without what the log's bodies must not hold either."""
+    masks = call.recorder.masks
+    return msgspec.structs.replace(
+        stored,
+        previous_items=without_secrets(stored.previous_items, masks),
+        input=without_secrets(stored.input, masks),
+        response=without_secrets(stored.response, masks),
+        events=[without_secrets(event, masks) for event in stored.events],
+    )
+
+
+def recover_missing_state(call: Call, error: GatewayError) -> bool:
+    """Whether a provider has forgotten what the call goes on from, and the store has not.
+
+    The call then goes on from the store.
+    """
+    if call.native_continuation is None or not call.earlier_responses:
+        return False
+    if error.error.code != "previous_response_not_found" and error.error.status != 404:
+        return False
+    call.native_continuation = None
+    return True

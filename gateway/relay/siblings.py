@@ -1,0 +1,141 @@
+"""The processes of one data directory tell each other that the registry has changed.
+
+Each has a datagram socket in the directory. Who saved a change sends to all others and waits,
+for a moment, until each has answered that it uses the new registry. A process that can make no
+socket hears of changes when it looks for them by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import time
+import uuid
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_SUFFIX = ".sock"
+_CHANGED, _WAKE = b"changed", b"wake"
+_MAX_MESSAGE_BYTES = 256
+
+
+class PeerProcesses:
+    """This process's socket, and the way to the others. `wait` belongs to one thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self._name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._socket: socket.socket | None = None
+        self._directory_fd = -1
+        self._directory = directory
+        self._notifiers: list[bytes] = []
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._socket = self._bind_socket(self._name + _SUFFIX)
+        except OSError as error:
+            log.warning("other processes can not be told of changes at once: %s", error.strerror)
+            self._free()
+
+    def _bind_socket(self, name: str) -> socket.socket:
+        bound_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            bound_socket.bind(self._address(name))
+        except OSError:
+            bound_socket.close()
+            raise
+        return bound_socket
+
+    def _address(self, name: str) -> str:
+        # A socket's path has a hundred characters at most, and a data directory may have more.
+        return f"/proc/self/fd/{self._directory_fd}/{name}"
+
+    def wait_change(self, timeout_s: float) -> bool:
+        """Wait until another process tells of a change, or `wake` is called; whether it did."""
+        if self._socket is None:
+            time.sleep(timeout_s)
+            return False
+        self._socket.settimeout(timeout_s)
+        notified = False
+        with contextlib.suppress(TimeoutError, BlockingIOError):
+            while True:
+                message = self._socket.recv(_MAX_MESSAGE_BYTES)
+                self._socket.settimeout(0)
+                notified = True
+                if message.startswith(_CHANGED):
+                    self._notifiers.append(message[len(_CHANGED) :])
+        return notified
+
+    def acknowledge(self) -> None:
+        """Answer those who told of a change: the new registry is in use."""
+        notifiers, self._notifiers = self._notifiers, []
+        for name in notifiers:
+            with contextlib.suppress(OSError):
+                assert self._socket is not None
+                self._socket.settimeout(0)
+                self._socket.sendto(b"1", self._address(name.decode()))
+
+    def notify_change(self, timeout_s: float) -> int:
+        """Tell all others of a change; how many have not answered in time."""
+        if self._socket is None:
+            return 0
+        reply_name = f"{self._name}-{uuid.uuid4().hex[:8]}.asks"
+        try:
+            replies = self._bind_socket(reply_name)
+        except OSError:
+            return 0
+        missing = 0
+        try:
+            missing = sum(self._send(replies, name, reply_name) for name in self._peer_names())
+            deadline = time.monotonic() + timeout_s
+            while missing and (remaining_s := deadline - time.monotonic()) > 0:
+                replies.settimeout(remaining_s)
+                replies.recv(_MAX_MESSAGE_BYTES)
+                missing -= 1
+        except TimeoutError:
+            pass
+        finally:
+            replies.close()
+            self._unlink(reply_name)
+        return missing
+
+    def _peer_names(self) -> list[str]:
+        names = [path.name for path in self._directory.iterdir()]
+        return [n for n in names if n.endswith(_SUFFIX) and n != self._name + _SUFFIX]
+
+    def _send(self, replies: socket.socket, name: str, reply_name: str) -> bool:
+        """Whether an answer is to be waited for."""
+        try:
+            replies.settimeout(0)
+            replies.sendto(_CHANGED + reply_name.encode(), self._address(name))
+        except (ConnectionRefusedError, FileNotFoundError):
+            self._unlink(name)  # its process is dead
+            return False
+        except OSError:
+            return False  # it has more to read than it can; so it will look by itself
+        return True
+
+    def wake(self) -> None:
+        """End this process's wait."""
+        with contextlib.suppress(OSError):
+            if self._socket is not None:
+                self._socket.sendto(_WAKE, self._address(self._name + _SUFFIX))
+
+    def close(self) -> None:
+        """Free the socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._unlink(self._name + _SUFFIX)
+        self._free()
+
+    def _unlink(self, name: str) -> None:
+        with contextlib.suppress(OSError):
+            (self._directory / name).unlink()
+
+    def _free(self) -> None:
+        self._socket = None
+        if self._directory_fd >= 0:
+            os.close(self._directory_fd)
+            self._directory_fd = -1

@@ -1,0 +1,426 @@
+"""The gateway's memory for reasoning that a client can not carry from one request to the next.
+
+After an answer with tool calls its thoughts and signatures are kept, for the API key that
+asked: in the process, bounded in bytes and time, and through `Wiring.keep_reasoning` where
+other processes and later starts find them. Before a request with such calls in its history
+goes to a model that wants them back, they are put in their places again. The same history
+always gets the same state, so that prompt caches stay warm: what was kept first stays.
+
+A state that the upstream refuses all the same is given up: `again_without` says once for
+each target that the request is to be sent without any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import msgspec
+
+from gateway.canon.errors import Error
+from gateway.canon.request import Part
+from gateway.canon.traits import Traits
+from gateway.dialects.base import Dialect
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.reasoning_turns import (
+    ReasoningState,
+    TurnKeys,
+    drop_state,
+    extract_state,
+    keys_after,
+    keys_in,
+    restore_state,
+    state_maker,
+    turns_missing_state,
+)
+from gateway.relay.translate.prepare import passes, upstream_dialect
+from gateway.routing.snapshot import Target
+
+log = logging.getLogger(__name__)
+
+MEMORY_S = 3600.0
+MEMORY_BYTES = 32 * 1024 * 1024
+# An answer's next request may reach another process before the row is written.
+SECOND_READ_S = 0.15
+# A request, and an answer, wait no longer for a database that hangs, and none for the next while.
+READ_S = 5.0
+STORED_S = 0.5
+RETRY_S = 5.0
+# Rows that wait to be written; more are let go, the process still has them.
+MAX_PENDING = 2000
+# What calls look like in a body, whatever the dialect.
+_CALL_MARKERS = (
+    b'"tool_calls"',
+    b'"tool_use"',
+    b'"function_call"',
+    b'"custom_tool_call"',
+    b'"functionCall"',
+    b'"function_call_output"',
+)
+# One of these is in each of them: two looks spare six in most bodies.
+_CALL_HINTS = (b'"tool_', b'"custom_tool_', b"unction")
+# What the places for state look like in the dialects that have them.
+_STATE_MARKERS = (b"thoughtSignature", b"thought_signature", b'"signature"', b'"redacted_thinking"')
+# What upstreams say of a state that they do not accept, by code and by their words.
+_REFUSED_STATE_CODES = frozenset({"invalid_encrypted_content"})
+_REFUSED_STATE_MESSAGES = (
+    "encrypted content",
+    "encrypted_content",
+    "without its required following item",
+    "without its required 'reasoning' item",
+    "`signature` in `thinking` block",
+    "`data` in `redacted_thinking` block",
+    "blocks cannot be modified",
+    "blocks in the latest assistant message cannot be modified",
+    "bound to a different conversation",
+    "thought signature",
+    "thought_signature",
+    "reasoning_content in the thinking mode must be passed back",
+    "`reasoning_content` in the thinking mode must be passed back",
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(ReasoningState)
+
+
+def _may_have_calls(body: bytes) -> bool:
+    """Whether calls may be in a body, whatever the dialect."""
+    # Not with `in`, which costs bytes an exception each (`recorder._may_hold_key`).
+    if (
+        body.find(_CALL_HINTS[0]) < 0
+        and body.find(_CALL_HINTS[2]) < 0
+        and body.find(_CALL_HINTS[1]) < 0
+    ):
+        return False
+    return any(marker in body for marker in _CALL_MARKERS)
+
+
+class ReasoningRow(msgspec.Struct, frozen=True):
+    """One kept turn on its way to or from the store: its two keys, and it in bytes."""
+
+    turn: str
+    call: str
+    data: bytes
+
+
+WriteReasoning = Callable[[list[ReasoningRow]], None]
+# All rows that any of the keys fits, the oldest first.
+FindReasoning = Callable[[list[TurnKeys]], list[ReasoningRow]]
+
+
+class ReasoningStore:
+    """What one process remembers. `find` and `keep` run in a thread of its own."""
+
+    def __init__(
+        self,
+        *,
+        find: FindReasoning | None = None,
+        write: WriteReasoning | None = None,
+        close: Callable[[], None] | None = None,
+        seconds: float = MEMORY_S,
+        max_bytes: int = MEMORY_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._find, self._write, self._close = find, write, close
+        self._seconds, self._max_bytes, self._clock = seconds, max_bytes, clock
+        # Each turn under its three names: both keys, and each of the two. None: not known
+        # elsewhere either.
+        self._states: OrderedDict[str, tuple[float, int, ReasoningState | None]] = OrderedDict()
+        self._bytes = 0
+        self._pending: deque[ReasoningRow] = deque()
+        self._failing = False
+        self._unavailable_until = self._slow_until = 0.0
+        self._thread: ThreadPoolExecutor | None = None
+        self._last_write: Future[None] | None = None
+
+    # --- in --------------------------------------------------------------------------
+
+    def should_store(self, call: Call, target: Target, dialect: Dialect) -> bool:
+        """Whether the answer of this call is one to remember."""
+        if call.verb != "generate" or (
+            call.body.find(b'"tools"') < 0 and call.earlier_responses is None
+        ):
+            return False
+        traits = target.model.traits
+        if not replays(dialect, traits) or (call.passthrough and not _requires_replay(traits)):
+            return False
+        return not call.dialect.carries_reasoning_state
+
+    def store_answer(self, call: Call, parts: Iterable[Part]) -> None:
+        """Keep what the client may lose of this answer."""
+        parts = tuple(parts)
+        state = extract_state(parts)
+        if state is None:
+            return
+        keys = keys_after(call.request, parts, _scope(call))
+        self._put(keys, state)
+        if self._write is None or len(self._pending) >= MAX_PENDING:
+            return
+        self._pending.append(ReasoningRow(keys.turn, keys.call, _encoder.encode(state)))
+        self._last_write = self._worker().submit(self._flush)
+
+    async def wait_stored(self) -> None:
+        """Wait until the store has what was noted last, or STORED_S.
+
+        Before a client has its answer: the next request of its loop may reach another process.
+        """
+        write = self._last_write
+        if write is None or write.done() or self._clock() < self._slow_until:
+            return
+        _, unfinished = await asyncio.wait({asyncio.wrap_future(write)}, timeout=STORED_S)
+        if unfinished:
+            self._slow_until = self._clock() + RETRY_S
+
+    def _flush(self) -> None:
+        """In the thread: hand what waits to the store."""
+        assert self._write is not None
+        rows: list[ReasoningRow] = []
+        while self._pending:
+            rows.append(self._pending.popleft())
+        if not rows:
+            return
+        try:
+            self._write(rows)
+            self._failing = False
+        except Exception:
+            if not self._failing:
+                log.exception("reasoning could not be kept for other processes")
+            self._failing = True
+
+    # --- out -------------------------------------------------------------------------
+
+    async def recall(self, call: Call, target: Target) -> None:
+        """Find what the history of this call lacks for this target; into `call.recalled_reasoning`.
+
+        Waits only where turns are not known here, and then for the store.
+        """
+        call.recalled_reasoning = None
+        size = call.offload_size
+        indexes = await offload.run(size, turns_to_restore, call, target)
+        if not indexes:
+            return
+        keys_by_index = await offload.run(
+            size, lambda: list(keys_in(call.request, _scope(call), indexes))
+        )
+        model_maker = state_maker(target.model.traits)
+        states: dict[int, ReasoningState] = {}
+        unknown: dict[int, TurnKeys] = {}
+        for index, keys in keys_by_index:
+            if isinstance(exact := self._get_by_both_keys(keys, model_maker), ReasoningState):
+                states[index] = exact
+                continue
+            if exact is _UNKNOWN:
+                unknown[index] = keys
+            # One key alone may be another conversation's: upstreams give ids twice.
+            if (
+                exact is _UNKNOWN
+                and (similar := self._get_by_either_key(keys, model_maker)) is not None
+            ):
+                states[index] = similar
+        if unknown and self._find is not None:
+            states |= await self._find_in_store(unknown, model_maker)
+        call.recalled_reasoning = states
+
+    async def _find_in_store(
+        self, missing: dict[int, TurnKeys], maker: str
+    ) -> dict[int, ReasoningState]:
+        """What the store has; the newest turn may still be on its way there."""
+        states = await self._read_store(missing, maker)
+        if states is None:
+            return {}
+        newest = max(missing)
+        if newest not in states:
+            await asyncio.sleep(SECOND_READ_S)
+            states |= await self._read_store({newest: missing[newest]}, maker) or {}
+        for index, keys in missing.items():
+            if index in states:
+                self._put(keys, states[index])
+            elif self._get_by_either_key(keys, maker) is None:
+                self._set(_turn_and_call_key(keys), None, 0)
+        return states
+
+    async def _read_store(
+        self, missing: dict[int, TurnKeys], maker: str
+    ) -> dict[int, ReasoningState] | None:
+        assert self._find is not None
+        if self._clock() < self._unavailable_until:
+            return None
+        loop = asyncio.get_running_loop()
+        query = loop.run_in_executor(self._worker(), self._find, list(missing.values()))
+        try:
+            rows = await asyncio.wait_for(query, READ_S)
+            self._failing = False
+        except Exception:
+            if not self._failing:
+                log.exception("kept reasoning could not be read")
+            self._failing = True
+            self._unavailable_until = self._clock() + RETRY_S
+            return None
+        states = {index: _select_state(keys, rows, maker) for index, keys in missing.items()}
+        return {index: state for index, state in states.items() if state is not None}
+
+    # --- in the process --------------------------------------------------------------
+
+    def _get(self, name: str) -> ReasoningState | _Unknown | None:
+        """What is known by this name; None if it is known that nobody has it."""
+        entry = self._states.get(name)
+        if entry is None:
+            return _UNKNOWN
+        if entry[0] <= self._clock():
+            self._drop(name)
+            return _UNKNOWN
+        if entry[2] is not None:
+            self._states[name] = (self._clock() + self._seconds, *entry[1:])
+            self._states.move_to_end(name)
+        return entry[2]
+
+    def _get_by_both_keys(self, keys: TurnKeys, maker: str) -> ReasoningState | _Unknown | None:
+        """What is known by both keys, of this model before any other."""
+        same_model = self._get(_turn_and_call_key(keys) + maker)
+        return (
+            same_model
+            if isinstance(same_model, ReasoningState)
+            else self._get(_turn_and_call_key(keys))
+        )
+
+    def _get_by_either_key(self, keys: TurnKeys, maker: str) -> ReasoningState | None:
+        """What is known by one of the keys alone; the turn's is surer than an id."""
+        names = (keys.turn + maker, keys.turn, keys.call + maker, keys.call)
+        states = (self._get(name) for name in names)
+        return next((state for state in states if isinstance(state, ReasoningState)), None)
+
+    def _put(self, keys: TurnKeys, state: ReasoningState) -> None:
+        self._set(_turn_and_call_key(keys) + state.maker, state, state.size)
+        self._set(_turn_and_call_key(keys), state, 100)
+        for key in (keys.call, keys.turn):
+            for name in (key + state.maker, key):
+                if name not in self._states:
+                    self._set(name, state, 100)
+
+    def _set(self, name: str, state: ReasoningState | None, size: int) -> None:
+        if name in self._states:
+            self._drop(name)
+        self._states[name] = (self._clock() + self._seconds, size, state)
+        self._bytes += size + 100
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._states)))
+
+    def _drop(self, name: str) -> None:
+        self._bytes -= self._states.pop(name)[1] + 100
+
+    def _worker(self) -> ThreadPoolExecutor:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="reasoning")
+        return self._thread
+
+    def close(self) -> None:
+        """Write what waits, and end the thread. Blocks while it writes."""
+        if self._thread is None:
+            return
+        if self._close is not None:
+            self._thread.submit(self._close)
+        self._thread.shutdown(wait=True)
+        self._thread = None
+
+
+class _Unknown:
+    """Says that a turn has not been looked for elsewhere."""
+
+
+_UNKNOWN = _Unknown()
+
+
+def _turn_and_call_key(keys: TurnKeys) -> str:
+    return keys.turn + keys.call
+
+
+def _scope(call: Call) -> str:
+    """Whose reasoning it is: nobody is given what another key's model thought."""
+    return f"key:{call.key.id}" if call.key is not None else "nobody"
+
+
+def _select_state(keys: TurnKeys, rows: list[ReasoningRow], maker: str) -> ReasoningState | None:
+    """The row that fits best: by both keys, by the turn, by the call; each time one of this
+    model before those of others, and the oldest of several.
+    """
+    tests: tuple[Callable[[ReasoningRow], bool], ...] = (
+        lambda row: row.turn == keys.turn and row.call == keys.call,
+        lambda row: row.turn == keys.turn,
+        lambda row: row.call == keys.call,
+    )
+    for fits in tests:
+        states = [state for row in rows if fits(row) and (state := _decode_row(row)) is not None]
+        if states:
+            return next((state for state in states if state.maker == maker), states[0])
+    return None
+
+
+def _decode_row(row: ReasoningRow) -> ReasoningState | None:
+    try:
+        return _decoder.decode(row.data)
+    except msgspec.MsgspecError:
+        log.warning("kept reasoning is damaged")
+        return None
+
+
+def turns_to_restore(call: Call, target: Target) -> list[int]:
+    """The places of turns in a call's history whose reasoning this target is to have back."""
+    if call.verb != "generate" or not (call.earlier_responses or _may_have_calls(call.body)):
+        return []
+    dialect, traits = upstream_dialect(call, target), target.model.traits
+    if not replays(dialect, traits):
+        return []
+    passthrough = passes(call, target, dialect)
+    if passthrough and not (_requires_replay(traits) and _may_lack_state(call)):
+        return []
+    return turns_missing_state(call.request, text_suffices=passthrough)
+
+
+def _may_lack_state(call: Call) -> bool:
+    """Whether a client may have left out what it was given; surely not if it brings any."""
+    return not (
+        call.dialect.carries_reasoning_state
+        and any(marker in call.body for marker in _STATE_MARKERS)
+    )
+
+
+def _requires_replay(traits: Traits) -> bool:
+    return traits.replay_reasoning == "required_on_tools"
+
+
+def replays(dialect: Dialect, traits: Traits) -> bool:
+    """Whether a model may be handed its own thoughts again in this dialect."""
+    if not traits.reasoning:
+        return False
+    return dialect.replays_reasoning or traits.replay_reasoning != "ignored"
+
+
+# --- a state that is refused -----------------------------------------------------------
+
+
+def refuses_state(error: Error) -> bool:
+    """Whether an upstream's refusal is about reasoning that was sent back to it."""
+    if error.kind != "invalid_request":
+        return False
+    message = error.message.lower()
+    return error.code in _REFUSED_STATE_CODES or any(
+        phrase in message for phrase in _REFUSED_STATE_MESSAGES
+    )
+
+
+def retry_without_state(call: Call, target: Target, error: Error) -> bool:
+    """Whether to send the call once more to this target, now without any state."""
+    if call.state_rejected_by is target or call.verb != "generate" or not refuses_state(error):
+        return False
+    if (
+        not call.passthrough
+        and not drop_state(restore_state(call.request, call.recalled_reasoning or {}))[1]
+    ):
+        return False
+    call.state_rejected_by = target
+    return True

@@ -1,0 +1,160 @@
+"""The process's way to the kept responses: reads that wait for what is still on its way.
+
+A finished response goes to the database with the log, by way of the journal, which takes
+a moment; until then this process has it in memory, and others wait for it. The database
+comes first all the same: a response may have been deleted elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.relay.exchange.stored_response import ResponseBackend, StoredResponse
+
+log = logging.getLogger(__name__)
+
+# How long others may take to write what they have just answered.
+RETRY_DELAYS_S = (0.0, 0.1, 0.25, 0.5, 1.0)
+# What this process has answered stays in memory for so long, and up to so much.
+PENDING_S = 60.0
+PENDING_BYTES = 64 * 1024 * 1024
+# A process says this often that its background responses still run; after so long a
+# silence it is taken for dead.
+HEARTBEAT_S = 0.5
+HEARTBEAT_TIMEOUT_S = 30.0
+_THREADS = 2
+_PREFIX = "resp_"
+T = TypeVar("T")
+ResponseName = tuple[str, str]
+
+
+class ResponseStore:
+    """Finds and keeps responses. Waits on threads, never in the event loop."""
+
+    def __init__(self, backend: ResponseBackend | None) -> None:
+        self._backend = backend
+        self._pending: OrderedDict[ResponseName, tuple[float, StoredResponse]] = OrderedDict()
+        self._bytes = 0
+        self._threads: ThreadPoolExecutor | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a store at all."""
+        return self._backend is not None
+
+    def add_pending(self, stored: StoredResponse) -> None:
+        """Have a response that is on its way to the database."""
+        name = (stored.owner, stored.id)
+        self._drop(name)
+        self._pending[name] = (time.monotonic(), stored)
+        self._bytes += stored.size
+        oldest = time.monotonic() - PENDING_S
+        while self._pending:
+            first, (since, _) = next(iter(self._pending.items()))
+            if since >= oldest and self._bytes <= PENDING_BYTES:
+                return
+            self._drop(first)
+
+    def _drop(self, name: ResponseName) -> None:
+        pending = self._pending.pop(name, None)
+        if pending is not None:
+            self._bytes -= pending[1].size
+
+    async def find(self, owner: str, response_id: str) -> StoredResponse | None:
+        """The response, if this owner may read it. Raises GatewayError without a database."""
+        if self._backend is None:
+            return None
+        load = self._backend.load
+        for wait_s in RETRY_DELAYS_S:
+            await asyncio.sleep(wait_s)
+            pending = self._pending.get((owner, response_id))
+            try:
+                stored = await self._run(lambda: load(owner, response_id))
+            except Exception:
+                if pending is not None:
+                    return pending[1]
+                raise _unavailable() from None
+            if stored is not None:
+                return None if stored.deleted else stored
+            if pending is not None:
+                return pending[1]
+            if not response_id.startswith(_PREFIX):
+                break
+        return None
+
+    async def save(self, stored: StoredResponse) -> None:
+        """Write one now. Raises GatewayError without a database."""
+        if self._backend is None:
+            return
+        save = self._backend.save
+        try:
+            await self._run(lambda: save(stored))
+        except Exception:
+            raise _unavailable() from None
+        self._drop((stored.owner, stored.id))
+
+    async def delete(self, stored: StoredResponse) -> None:
+        """Delete one, also where it has yet to be written."""
+        tombstone = StoredResponse(
+            id=stored.id,
+            owner=stored.owner,
+            created_at=stored.created_at,
+            status=stored.status,
+            deleted=True,
+        )
+        await self.save(tombstone)
+
+    async def cancel(self, owner: str, response_id: str) -> None:
+        """Mark one that runs in another process as cancelled."""
+        if self._backend is not None:
+            cancel = self._backend.cancel
+            await self._run(lambda: cancel(owner, response_id))
+
+    async def heartbeat(self, running: list[ResponseName]) -> list[str]:
+        """Say that these still run; which of them are to stop."""
+        if self._backend is None:
+            return []
+        heartbeat = self._backend.heartbeat
+        return await self._run(lambda: heartbeat(running))
+
+    async def close(self) -> None:
+        """End the threads and their connections."""
+        if self._threads is None or self._backend is None:
+            return
+        threads, close = self._threads, self._backend.close
+        self._threads = None
+        loop = asyncio.get_running_loop()
+        closings = [
+            loop.run_in_executor(threads, _close_thread_connection(close)) for _ in range(_THREADS)
+        ]
+        await asyncio.gather(*closings, return_exceptions=True)
+        await asyncio.to_thread(threads.shutdown)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="responses")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except Exception:
+            log.exception("the store of responses could not be used")
+            raise
+
+
+def _close_thread_connection(close: Callable[[], None]) -> Callable[[], None]:
+    def end() -> None:
+        close()
+        time.sleep(0.01)  # so that the other thread takes the other of the two
+
+    return end
+
+
+def _unavailable() -> GatewayError:
+    message = "the store of responses can not be reached; try again"
+    return GatewayError(Error(kind="overloaded", message=message))

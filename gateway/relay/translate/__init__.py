@@ -1,0 +1,1 @@
+"""From a client request to the upstream request: passthrough or translation, and media."""

@@ -1,0 +1,103 @@
+"""Fetches media by URL for targets that take bytes only; off unless it is switched on.
+
+It happens before the request is written for a target, and once a request: another target
+that needs the same file finds it in `Call.fetched_media`. What passes through is never read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from gateway.canon.errors import GatewayError
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Call
+from gateway.relay.translate.media_parts import Media, fetch_error, parts_to_fetch, type_mismatch
+from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
+from gateway.relay.upstream.media_address import NotFetched
+from gateway.relay.upstream.media_fetch import MAX_BYTES, Fetcher
+from gateway.routing.snapshot import Route, Target
+
+# The bounds of one request, beside those of one file.
+MAX_FILES = 20
+MAX_PARALLEL_FETCHES = 4
+TIMEOUT_S = 30.0
+
+
+def _needed(call: Call, target: Target) -> list[Media]:
+    """The parts whose bytes have to be fetched for this target. Raises GatewayError."""
+    dialect = upstream_dialect(call, target)
+    if passes_unparsed(call, target, dialect):
+        return []
+    return parts_to_fetch(call.request, dialect, target.model.traits)
+
+
+class MediaFetching:
+    """Fetches the media of requests, up to `max_bytes` per request."""
+
+    def __init__(self, max_bytes: int, fetcher: Fetcher | None = None) -> None:
+        self.fetcher = fetcher if fetcher is not None else Fetcher()
+        self._max_bytes = max_bytes
+
+    async def gather(self, call: Call, route: Route, target: Target) -> None:
+        """Fetch the files that this target needs into `call.fetched_media`. Raises GatewayError.
+
+        A strict route refuses what is not sent as it came, so nothing is fetched for one.
+        """
+        if call.verb not in {"generate", "count_tokens"} or route.strict:
+            return
+        parts = await offload.run(call.offload_size, _needed, call, target)
+        by_url = {part.url or "": part for part in parts}
+        if not by_url:
+            return
+        if len(by_url) > MAX_FILES:
+            raise fetch_error(parts[-1], f"at most {MAX_FILES} files are fetched for a request")
+        began = time.perf_counter()
+        try:
+            await self._fetch_all(
+                call, [part for url, part in by_url.items() if url not in call.fetched_media]
+            )
+        finally:
+            call.upstream_wait_s += time.perf_counter() - began
+        for part in parts:
+            if mismatch := type_mismatch(part, call.fetched_media[part.url or ""]):
+                raise fetch_error(part, mismatch)
+
+    async def _fetch_all(self, call: Call, parts: list[Media]) -> None:
+        slots = asyncio.Semaphore(MAX_PARALLEL_FETCHES)
+        try:
+            async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as group:
+                for part in parts:
+                    group.create_task(self._fetch_part(call, part, slots))
+        except TimeoutError:
+            message = f"all files of the request took longer than {TIMEOUT_S:g} s"
+            raise fetch_error(parts[0], message) from None
+        except ExceptionGroup as failures:
+            raise next(
+                (failure for failure in failures.exceptions if isinstance(failure, GatewayError)),
+                failures.exceptions[0],
+            ) from None
+
+    async def _fetch_part(self, call: Call, part: Media, slots: asyncio.Semaphore) -> None:
+        """Fetch one file. Raises GatewayError naming its place."""
+        async with slots:
+            try:
+                await self._fetch(call, part.url or "")
+            except NotFetched as failure:
+                raise fetch_error(part, str(failure)) from None
+
+    async def _fetch(self, call: Call, url: str) -> None:
+        remaining_bytes = self._max_bytes - _fetched_bytes(call)
+        if remaining_bytes <= 0:
+            raise NotFetched(self._limit_message())
+        file = await self.fetcher.fetch(url, min(MAX_BYTES, remaining_bytes))
+        if file.size > self._max_bytes - _fetched_bytes(call):
+            raise NotFetched(self._limit_message())
+        call.fetched_media[url] = file
+
+    def _limit_message(self) -> str:
+        return f"the files of a request may have {self._max_bytes} bytes"
+
+
+def _fetched_bytes(call: Call) -> int:
+    return sum(file.size for file in call.fetched_media.values())

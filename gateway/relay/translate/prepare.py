@@ -1,0 +1,415 @@
+"""A client's request -> what is sent to one target: passthrough or translation.
+
+The same code serves live traffic, the dry run and `/api/translate`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import sha256
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+
+from gateway.canon import model_names
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.request import Request, Thinking
+from gateway.canon.signature import TOKEN
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Dialect, RenderedRequest, Verb
+from gateway.dialects.openai_responses.stored_responses import with_encrypted_reasoning
+from gateway.providers import edits as profile_edits
+from gateway.providers.call_ids import shorten_call_ids
+from gateway.providers.parameters import drop_refused
+from gateway.providers.profile import Edit
+from gateway.providers.redact import is_secret_name
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.reasoning_turns import drop_state, restore_state
+from gateway.relay.translate.media_parts import (
+    add_fetch_hint,
+    add_fetch_hints,
+    inline_media,
+    parts_to_fetch,
+)
+from gateway.routing.snapshot import ApiKey, Provider, Route, Target
+
+Fields = dict[str, msgspec.Raw]
+# Request headers that belong to a dialect and travel on passthrough. Everything
+# else (cookies, forwarding headers, credentials) stays here.
+PASSTHROUGH_HEADERS = (
+    "anthropic-version",
+    "anthropic-beta",
+    "anthropic-user-profile-id",
+    "anthropic-workspace-id",
+    "openai-beta",
+    "idempotency-key",
+)
+_IDEMPOTENCY = "idempotency-key"
+# A dialect -> the one that the same base URL may serve beside it (`Traits.responses`).
+ALSO = {"openai_chat": "openai_responses"}
+# A dialect that a provider serves beside its own -> its key in the provider's `paths`.
+_SURFACES = {"openai_responses": "responses", "openai_completions": "completions"}
+# The older dialect of prompts, and the one whose base URL may serve it (`Traits.completions`).
+_OLDER = ("openai_completions", "openai_chat")
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes to a target. `rendered` is None on passthrough.
+
+    `dialect` is the one spoken with the target in this request.
+    """
+
+    dialect: Dialect
+    content: bytes
+    path: str
+    headers: dict[str, str] = {}
+    rendered: RenderedRequest | None = None
+    report: tuple[Adaptation, ...] = ()
+
+
+def prepare(call: Call, route: Route, target: Target) -> Prepared:
+    """What to send for this call. Raises GatewayError where it can not be said."""
+    provider = target.model.provider
+    dialect = upstream_dialect(call, target)
+    edits = (*provider.edits, *target.model.edits, *target.edits)
+    path = url_path(dialect, target, stream=call.stream, verb=call.verb)
+    path = provider.paths["fim"] if uses_fim(call, target) else path
+    if passes_unparsed(call, target, dialect):
+        path = call.dialect.passthrough_paths.get(call.endpoint, path)
+        fields = call.fields_for(provider.name)
+        if call.on_response is not None and fields is not None and target.model.traits.reasoning:
+            fields = with_encrypted_reasoning(
+                dict(fields)
+            )  # the connection's memory goes on from it
+        fields, report = _fit_passed(call, target, dialect, fields)
+        prepared = pass_through(call, target, edits, path, fields)
+        if report:
+            prepared = msgspec.structs.replace(prepared, report=(*report, *prepared.report))
+        name_version(prepared.headers, call, target)
+        prepared = on_surface(prepared, provider, call.verb, path)
+        if route.strict:
+            refuse_losses(prepared.report)
+        return prepared
+    if call.endpoint in call.dialect.passthrough_only:
+        raise needs_same_dialect(call, target)
+    traits = target.model.traits
+    if route.default_max_output is not None:
+        max_output = route.default_max_output
+        traits = msgspec.structs.replace(
+            traits, default_max_output=max_output, agent_max_output=max_output
+        )
+    # What the client could not carry is put back, unless this target did not take it.
+    dropped_state: tuple[Adaptation, ...] = ()
+    request = restore_state(call.request, call.recalled_reasoning or {})
+    if traits.reasoning_summaries and call.dialect.expects_reasoning:
+        request = _with_summaries(request)
+    if call.state_rejected_by is target:
+        request, dropped_state = drop_state(request)
+    request, fetched = inline_media(request, dialect, traits, call.fetched_media)
+    try:
+        size = len(call.body)
+        prepared = translated(request, dialect, traits, edits, path, verb=call.verb, size=size)
+    except GatewayError as error:
+        missing = [] if route.strict else parts_to_fetch(request, dialect, traits)
+        raise add_fetch_hint(error, missing) from None
+    report = prepared.report
+    if report and not route.strict:
+        report = add_fetch_hints(report, parts_to_fetch(request, dialect, traits))
+    prepared = msgspec.structs.replace(prepared, report=(*report, *fetched, *dropped_state))
+    prepared = on_surface(prepared, provider, call.verb, path)
+    if route.strict:
+        refuse_losses(prepared.report)
+    return prepared
+
+
+def _fit_passed(
+    call: Call, target: Target, dialect: Dialect, fields: Fields | None
+) -> tuple[Fields | None, tuple[Adaptation, ...]]:
+    """The fields of a body that passes through, without what the target is known to refuse.
+
+    The same object where there is nothing of the kind, which costs a look at the bytes.
+    """
+    report: tuple[Adaptation, ...] = ()
+    if fields is None:
+        return fields, report
+    model = target.model
+    if dialect.drop_reasoning_state is not None and call.state_rejected_by is target:
+        fields, report = dialect.drop_reasoning_state(fields, model.traits)
+    elif dialect.replace_state_tokens is not None and _may_hold_tokens(call):
+        fields, report = dialect.replace_state_tokens(fields, model.traits)
+    if dialect.inline_files is not None:
+        fields, inlined = dialect.inline_files(fields, model.traits)
+        report += inlined
+    fields, shortened = shorten_call_ids(fields, model.traits)
+    report += shortened
+    if model.provider.drop_params and call.verb == "generate":
+        fields, refused = drop_refused(fields, dialect.name, model.traits, model.stated)
+        report += refused
+    return fields, report
+
+
+def _with_summaries(request: Request) -> Request:
+    """The request, asking to see thoughts if it says nothing of that."""
+    thinking_request = request.thinking or Thinking()
+    if thinking_request.visible is not None or thinking_request.mode == "off":
+        return request
+    thinking = msgspec.structs.replace(thinking_request, visible="summary")
+    return msgspec.structs.replace(request, thinking=thinking)
+
+
+def needs_same_dialect(call: Call, target: Target) -> GatewayError:
+    """The error for a call that only providers of the client's own dialect know."""
+    message = (
+        f"{call.endpoint} is for providers that speak {call.dialect.name} themselves; "
+        f"{target.model.label} does not, or the input holds what another provider has made"
+    )
+    return GatewayError(Error(kind="unsupported_param", message=message, param="model"))
+
+
+def upstream_dialect(call: Call, target: Target) -> Dialect:
+    """The dialect for this request: the provider's own, or OpenAI's other one where it has both.
+
+    Responses clients get Responses; so do requests with tools for models that take tools
+    only there unless told not to reason, and counts, which the other one has no call for.
+    """
+    provider, traits = target.model.provider, target.model.traits
+    provider_dialect = DIALECTS[provider.dialect]
+    if uses_fim(call, target) or (
+        _uses_completions(call, traits)
+        and provider_dialect.name == _OLDER[1]
+        and _served(call, provider, _OLDER[0])
+    ):
+        return DIALECTS[_OLDER[0]]
+    other_name = ALSO.get(provider_dialect.name)
+    if other_name is None or not traits.responses or not _served(call, provider, other_name):
+        return provider_dialect
+    other_dialect = DIALECTS[other_name]
+    if call.dialect.name == other_dialect.name or call.verb == "count_tokens":
+        return other_dialect
+    if traits.responses_required_with_tools and _reasons_with_tools(call):
+        return other_dialect
+    return provider_dialect
+
+
+def _served(call: Call, provider: Provider, dialect_name: str) -> bool:
+    """Whether another dialect than its own is spoken at a provider, by what its row says.
+
+    One whose paths are its own has the other's too, or does not serve it.
+    """
+    return call.verb not in provider.paths or _SURFACES[dialect_name] in provider.paths
+
+
+def uses_fim(call: Call, target: Target) -> bool:
+    """Whether a gap is to be filled (a prompt with a `suffix`), and the provider has a call for it.
+
+    That is `fim` in its paths: Mistral's and DeepSeek's are beside their completions.
+    """
+    provider = target.model.provider
+    is_completion = call.verb == "generate" and call.dialect.name == _OLDER[0]
+    if not is_completion or "fim" not in provider.paths or provider.dialect != _OLDER[1]:
+        return False
+    suffix = call.fields.get("suffix")
+    return suffix is not None and bytes(suffix) not in {b"null", b'""'}
+
+
+def _uses_completions(call: Call, traits: Traits) -> bool:
+    """Whether a prompt is to be continued: the client sent one, or the model can nothing else."""
+    if call.verb != "generate":
+        return False
+    is_completion = call.dialect.name == _OLDER[0]
+    return traits.completions == "only" or (traits.completions == "too" and is_completion)
+
+
+def _reasons_with_tools(call: Call) -> bool:
+    """Whether a request has tools and is not told to do without reasoning."""
+    if call.body.find(b'"tools"') < 0 and call.body.find(b'"functions"') < 0:
+        return False
+    request = call.request
+    thinking = request.thinking
+    return bool(request.tools) and (thinking is None or thinking.mode != "off")
+
+
+def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
+    """Whether the client's own body goes to a target this time: nothing has to be changed in it."""
+    if call.recalled_reasoning is not None or (
+        call.state_rejected_by is target and dialect.drop_reasoning_state is None
+    ):
+        return False
+    return passes(call, target, dialect)
+
+
+def passes(call: Call, target: Target, dialect: Dialect) -> bool:
+    """Whether the client's own body may go to a target that is spoken to in this dialect.
+
+    A token of ours in the history stands for state that translation unwraps, or that the
+    dialect replaces in place (`Dialect.replace_state_tokens`), so that the target's own state
+    beside it goes back unchanged; not for a model that must get thoughts of others as its own.
+    """
+    if not passes_through(call.dialect, dialect) or call.framing != call.dialect.framing:
+        return False
+    replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
+    if not replaces and _holds_tokens(call.body):
+        return False
+    provider = target.model.provider
+    return provider.passthrough and call.fields_for(provider.name) is not None
+
+
+def _holds_tokens(body: bytes) -> bool:
+    return TOKEN.search(body) is not None
+
+
+def _may_hold_tokens(call: Call) -> bool:
+    """Whether state tokens may be in what passes through: the body, or stored earlier answers."""
+    return call.earlier_responses is not None or _holds_tokens(call.body)
+
+
+def _demands_thoughts(target: Target) -> bool:
+    return target.model.traits.replay_reasoning == "required_on_tools"
+
+
+def passes_through(client: Dialect, upstream: Dialect) -> bool:
+    """Whether client and target speak the same dialect."""
+    return client.name == upstream.name
+
+
+def url_path(dialect: Dialect, target: Target, *, stream: bool, verb: Verb) -> str:
+    """The path below the base URL: the provider's own, or the dialect's."""
+    paths = target.model.provider.paths
+    key: str = "stream" if stream and verb == "generate" and "stream" in paths else verb
+    if verb == "generate" and dialect.name != target.model.provider.dialect:
+        key = _SURFACES.get(dialect.name, key)
+    template = paths.get(key)
+    if template is not None:
+        return model_names.expand_path_template(template, target.model.name)
+    return dialect.provider.path(target.model.name, stream=stream, verb=verb)
+
+
+def translated(
+    request: Request,
+    dialect: Dialect,
+    traits: Traits,
+    edits: tuple[Edit, ...],
+    path: str,
+    *,
+    verb: Verb = "generate",
+    size: int = 0,
+) -> Prepared:
+    """The request in another dialect's words; `size` is that of the body it was read from."""
+    rendered = dialect.provider.render_request(request, traits)
+    body, report = rendered.body, rendered.report
+    if edits:
+        body, more = profile_edits.apply(edits, body)
+        report = (*report, *more)
+    if verb == "count_tokens" and traits.count_form != "bare":
+        body = dialect.token_count_body(body, traits.model)
+        # What a count leaves out again was supplied for nothing.
+        report = tuple(i for i in report if i.action != "defaulted" or i.path != "max_tokens")
+    return Prepared(
+        dialect=dialect,
+        content=offload.encode(body, size),
+        path=path,
+        headers=rendered.headers,
+        rendered=rendered,
+        report=report,
+    )
+
+
+def on_surface(prepared: Prepared, provider: Provider, verb: Verb, path: str) -> Prepared:
+    """The same in the form of the provider's surface, where that is not the dialect's own.
+
+    It says the same, so nothing is reported. Such a surface knows no query of a client's.
+    """
+    if not provider.model_in_path and not provider.body:
+        return prepared
+    fields = msgspec.json.decode(prepared.content, type=dict[str, msgspec.Raw])
+    if verb in provider.model_in_path:
+        fields.pop("model", None)
+    fields |= {name: msgspec.Raw(msgspec.json.encode(v)) for name, v in provider.body.items()}
+    return msgspec.structs.replace(prepared, content=msgspec.json.encode(fields), path=path)
+
+
+def pass_through(
+    call: Call,
+    target: Target,
+    edits: tuple[Edit, ...],
+    path: str,
+    explicit_fields: Mapping[str, msgspec.Raw] | None = None,
+) -> Prepared:
+    """The client's body (or `explicit_fields`) under the upstream's name of the model."""
+    fields = dict(call.fields if explicit_fields is None else explicit_fields)
+    if not call.dialect.model_in_path:
+        fields["model"] = msgspec.Raw(msgspec.json.encode(target.model.name))
+    report: tuple[Adaptation, ...] = ()
+    if edits:
+        fields, edit_adaptations = profile_edits.apply_raw(edits, fields)
+        report = tuple(edit_adaptations)
+    # A path with a query of its own (`alt=sse`) says all that the upstream has to know.
+    if call.query and "?" not in path:
+        names = tuple(name for name, _ in target.model.provider.query)
+        query = client_query(call.query, names)
+        path = f"{path}?{query}" if query else path
+    return Prepared(
+        dialect=call.dialect,
+        content=msgspec.json.encode(fields),
+        path=path,
+        headers=passed_headers(call),
+        report=report,
+    )
+
+
+@lru_cache(maxsize=256)
+def client_query(query: bytes, provider_params: tuple[str, ...]) -> str:
+    """The client's parameters that go upstream: all but keys, and those the provider sets.
+
+    A client cannot override `provider_params` (such as Azure's `api-version`), in whatever
+    case it writes them.
+    """
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    excluded = {name.casefold() for name in provider_params}
+    sent = [(n, v) for n, v in pairs if n.casefold() not in excluded and not is_secret_name(n)]
+    return urlencode(sent)
+
+
+def passed_headers(call: Call) -> dict[str, str]:
+    """The client's headers that are part of its dialect."""
+    headers = call.headers
+    passed = {name: headers[name] for name in PASSTHROUGH_HEADERS if name in headers}
+    if _IDEMPOTENCY in passed:
+        passed[_IDEMPOTENCY] = scoped_idempotency_key(call.key, passed[_IDEMPOTENCY])
+    return passed
+
+
+def scoped_idempotency_key(key: ApiKey | None, value: str) -> str:
+    """The idempotency key that an upstream is sent: another one for each API key here.
+
+    All clients share the provider's account: two that choose the same value would be given
+    each other's answer. Its secret is the API key's digest, which no client knows.
+    """
+    secret, owner = (key.digest, key.id) if key is not None else (b"", 0)
+    message = f"{owner}:{value}".encode()
+    return f"dgm-{hmac.new(secret, message, sha256).hexdigest()}"
+
+
+def name_version(headers: dict[str, str], call: Call, target: Target) -> None:
+    """Add the version that Anthropic demands, where its client has named none."""
+    if call.dialect.name == "anthropic_messages":
+        headers.setdefault("anthropic-version", target.model.traits.anthropic_version)
+
+
+def refuse_losses(report: tuple[Adaptation, ...]) -> None:
+    """Raise for a strict route if anything was dropped or approximated."""
+    losses = [item for item in report if item.action != "defaulted"]
+    if losses:
+        fields = "; ".join(f"{item.path}: {item.why}" for item in losses)
+        raise GatewayError(
+            Error(
+                kind="invalid_request",
+                message=f"this route is strict and cannot carry {fields}",
+                param=losses[0].path,
+            )
+        )

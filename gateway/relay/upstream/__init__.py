@@ -1,0 +1,1 @@
+"""The HTTP client of upstreams: connections, answers, credentials, media downloads."""
