@@ -19,7 +19,7 @@ from django.db import models
 
 Values = dict[str, Any]
 # Columns that are no news: clocks, and what identifies a row anyway.
-_SILENT = frozenset({"id", "created", "changed", "last_used_at"})
+_SILENT = frozenset({"id", "created_at", "updated_at", "last_used_at"})
 # Columns that hold a secret, or what could be checked against one.
 _SECRET = frozenset({"credential", "digest", "previous_digest", "password"})
 # Columns whose values may be secrets, by name.
@@ -115,12 +115,19 @@ def note(
             return
         old = {column: old.get(column) for column in sorted(differ)}
         new = {column: new.get(column) for column in sorted(differ)}
-    what = "changed"
+    action = "changed"
     if old is None or new is None:
-        what = "created" if old is None else "deleted"
+        action = "created" if old is None else "deleted"
     who, via = actor()
     apps.get_model("gateway", "Change").objects.create(
-        who=who, via=via, what=what, kind=kind, row=key or 0, name=name[:300], before=old, after=new
+        actor=who,
+        via=via,
+        action=action,
+        kind=kind,
+        row_id=key or 0,
+        name=name[:300],
+        before=old,
+        after=new,
     )
 
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import reduce
-from operator import or_
+from operator import add, or_
 from typing import Any, Self, TypeVar
 
 from django.apps import apps
 from django.db import connections, models, transaction
 from django.db.models import F, Q, Value
-from django.db.models.functions import Concat
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce, Concat
 from django.utils import timezone
 
 from gateway import audit
 from gateway.fulltext import phrases
-from gateway.routing.health import CHECK
+from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -27,7 +29,13 @@ PRUNE_ROWS = 1000
 # Digits that every database's row ids can hold.
 _ID_DIGITS = 19
 # What the log shows as the key of calls that no client made.
-_INSIDE = ("playground", "replay", "shadow", CHECK)
+_INSIDE = ("playground", "replay", "shadow", HEALTH_CHECK_KEY)
+# The condition of the index `gateway_request_doubtful`, in literals.
+_DOUBTFUL = (
+    "cost_usd IS NULL OR NOT (outcome = 'ok') OR NOT (shadow_of = '') "
+    "OR NOT (service_tier = '') OR usage_source IN ('estimated', 'estimated_size')"
+)
+_LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 # Columns whose index leaves the usual value out. SQLite uses such an index only if the
 # query says that it does not want that value either.
 _PARTIAL = {"outcome": "ok", "error_kind": "", "session": ""}
@@ -49,6 +57,21 @@ class RegistryQuerySet(models.QuerySet[Row]):
         if not self.filter(pk=1).update(version=F("version") + 1):
             self.bulk_create([self.model(pk=1)], ignore_conflicts=True)
             self.filter(pk=1).update(version=F("version") + 1)
+        transaction.on_commit(_note_commit, using=self.db)
+
+
+# Changes of the registry that this process has committed.
+_committed = 0
+
+
+def _note_commit() -> None:
+    global _committed
+    _committed += 1
+
+
+def committed() -> int:
+    """How many changes of the registry this process has committed."""
+    return _committed
 
 
 def bump() -> None:
@@ -138,6 +161,12 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
     def named(self, names: Sequence[str]) -> Self:
         """Those with one of these names."""
         return self.filter(name__in=[name for name in names if "\0" not in name])
+
+    def naming(self, parts: Sequence[str]) -> Self:
+        """Those whose name has one of these parts, whatever their case."""
+        usable = [part for part in parts if part and "\0" not in part]
+        wanted = reduce(or_, (Q(name__icontains=part) for part in usable), Q(pk=None))
+        return self.filter(wanted)
 
     def only_row(self, pk: int) -> Self:
         """The one with this row id."""
@@ -281,13 +310,54 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             found = found.exclude(**{column: usual})
         return found
 
+    def not_empty(self, column: str) -> Self:
+        """Rows whose column, usually empty, holds something; by the column's partial index."""
+        # A literal: SQLite does not see that a parameter fits an index. And a range, or it
+        # takes another index of which it knows the size.
+        return self.exclude(**{column: RawSQL("''", ())}).filter(**{f"{column}__gt": ""})
+
+    def doubtful(self) -> Self:
+        """Rows whose cost may not be what is billed; by the index of that condition."""
+        return self.filter(RawSQL(_DOUBTFUL, (), models.BooleanField()))  # noqa: S611
+
+    def comparing(self, column: str, op: str, amount: Decimal) -> Self:
+        """Rows whose number is above or below `amount`; unknown numbers are neither.
+
+        `column` is a column of the log, or `tokens` for all tokens of prompt and answer.
+        """
+        rows = self
+        if column == "tokens":
+            parts = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+            total = reduce(add, (Coalesce(part, 0) for part in parts))
+            rows = self.alias(tokens=total)
+        return rows.filter(**{f"{column}__{_LOOKUPS[op]}": amount})
+
     def identified(self, text: str) -> Self:
-        """The rows that go by this id: the log's, the one the client was told, the upstream's."""
+        """The rows that go by this id: the row's, the gateway's, or the one its client chose.
+
+        These may be several, as clients choose freely: `addressed` finds the one of a link.
+        """
         if "\0" in text:
             return self.none()
+        named = Q(request_id=text) | (Q(client_request_id=text) & ~Q(client_request_id=""))
         if text.isdecimal() and len(text) < _ID_DIGITS:
-            return self.filter(Q(pk=int(text)) | Q(request_id=text))
-        return self.filter(request_id=text)
+            named |= Q(pk=int(text))
+        return self.filter(named)
+
+    def addressed(self, text: str) -> Row | None:
+        """The one row that a link means: by row id, the gateway's own id, the client's newest.
+
+        An id of digits is a row's. No client can put its request in another one's place.
+        """
+        if "\0" in text:
+            return None
+        if text.isdecimal():
+            return self.filter(pk=int(text)).first() if len(text) < _ID_DIGITS else None
+        own = self.filter(request_id=text).newest(1).first()
+        if own is not None or not text:
+            return own
+        chosen = Q(client_request_id=text) & ~Q(client_request_id="")
+        return self.filter(chosen).newest(1).first()
 
     def of(self, pks: Sequence[int]) -> Self:
         """The rows with these row ids."""
@@ -341,11 +411,13 @@ class RequestLogQuerySet(models.QuerySet[Row]):
 
     def asked(self) -> Self:
         """Those that somebody asked for: all but the gateway's own checks of targets."""
-        return self.exclude(key_prefix=CHECK)
+        return self.exclude(key_prefix=HEALTH_CHECK_KEY)
 
     def any_asked(self) -> bool:
         """Whether there is one of these; a glance at the index, however many checks there are."""
-        return self.filter(Q(key_prefix__lt=CHECK) | Q(key_prefix__gt=CHECK)).exists()
+        return self.filter(
+            Q(key_prefix__lt=HEALTH_CHECK_KEY) | Q(key_prefix__gt=HEALTH_CHECK_KEY)
+        ).exists()
 
     def first_client_call(self, cursor: int) -> Row | None:
         """The first call after that row which came from outside, not from the gateway itself."""
@@ -394,7 +466,7 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
     def _prune(self, older_than: datetime, at_once: int) -> Iterator[int]:
         logs, texts, queue = (
             apps.get_model("gateway", name)._default_manager
-            for name in ("RequestLog", "RequestText", "Unindexed")
+            for name in ("RequestLog", "RequestText", "UnindexedRequest")
         )
         while True:
             old = self.filter(log__started_at__lt=older_than).order_by("log__started_at")
@@ -404,14 +476,14 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
             with transaction.atomic(using=self.db):
                 self.model._default_manager.filter(pk__in=ids).delete()
                 texts.filter(pk__in=ids).delete()
-                logs.filter(pk__in=ids).update(no_bodies="expired")
+                logs.filter(pk__in=ids).update(bodies_omitted="expired")
                 # An error's words stand in the row and stay findable.
                 failed = logs.filter(pk__in=ids).exclude(error="").values_list("pk", flat=True)
                 queue.bulk_create([queue.model(log_id=pk) for pk in failed], ignore_conflicts=True)
             yield len(ids)
 
 
-class UploadQuerySet(models.QuerySet[Row]):
+class ProviderResourceQuerySet(models.QuerySet[Row]):
     """Whose the things are that providers keep."""
 
     def remember(self, provider: str, key_id: int, ids: Sequence[str]) -> None:
@@ -434,12 +506,12 @@ class UploadQuerySet(models.QuerySet[Row]):
     def has_results(self, provider: str, file: str, batch: str, key_id: int) -> None:
         """Note that a file of a provider has the results of a batch."""
         self.remember(provider, key_id, [file])
-        self.filter(provider=provider, upstream_id=file, batch="").update(batch=batch)
+        self.filter(provider=provider, upstream_id=file, batch_id="").update(batch_id=batch)
 
     def batch_of(self, provider: str, file: str) -> str:
         """The batch whose results a file has; empty for none."""
-        found = self.filter(provider=provider, upstream_id=file).exclude(batch="")
-        return found.values_list("batch", flat=True).first() or ""
+        found = self.filter(provider=provider, upstream_id=file).exclude(batch_id="")
+        return found.values_list("batch_id", flat=True).first() or ""
 
     def claim(self, provider: str, batch: str, key_id: int) -> int | None:
         """Mark a batch as counted; the key that made it, or None if it was marked before.

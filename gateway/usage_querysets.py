@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Self, TypeVar
 
@@ -17,7 +17,7 @@ import msgspec
 from django.db import models
 from django.db.models import Q, Sum
 
-from gateway.routing.health import CHECK
+from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 
 Row = TypeVar("Row", bound=models.Model)
 # The values of a dimension's columns.
@@ -35,18 +35,18 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
 }
 
 # What counts requests, of which checks are none.
-_ASKED = frozenset({"requests", "errors", "closed"})
+_ASKED = frozenset({"requests", "errors", "client_closed"})
 _SUMS = (
     "requests",
     "errors",
-    "closed",
+    "client_closed",
     "input_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
     "output_tokens",
     "reasoning_tokens",
-    "priced",
-    "unpriced",
+    "priced_requests",
+    "unpriced_requests",
     "cost_units",
     "charged_units",
 )
@@ -58,35 +58,40 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         requests: those that somebody asked for. The gateway's own checks of targets are not
             counted here nor as errors, but what they used and cost is in the sums.
-        errors: those that failed or broke off; `closed` are those whose client left.
-        priced: requests whose cost is known; `unpriced` those that used tokens at a
-            price that nobody knows. One that failed before any token is neither.
+        errors: those that failed or broke off; `client_closed` are those whose client left.
+        priced_requests: requests whose cost is known.
+        unpriced_requests: requests that used tokens without a known price. A request that
+            failed before any token is in neither count.
         cost_units: the known costs together, in units of 1 / UNITS dollars.
         charged_units: what was charged for them, with the margins of then.
     """
 
     requests: int = 0
     errors: int = 0
-    closed: int = 0
+    client_closed: int = 0
     input_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
-    priced: int = 0
-    unpriced: int = 0
+    priced_requests: int = 0
+    unpriced_requests: int = 0
     cost_units: int = 0
     charged_units: int = 0
 
     @property
     def cost(self) -> Decimal | None:
         """US dollars, as far as known; None if something was used and no price is known."""
-        return None if self.unpriced and not self.priced else dollars(self.cost_units)
+        return None if self._nothing_priced else dollars(self.cost_units)
 
     @property
     def charged(self) -> Decimal | None:
-        """The same with margins: what keys and teams are charged, and budgets count."""
-        return None if self.unpriced and not self.priced else dollars(self.charged_units)
+        """The cost with margins: what keys and teams are charged, and budgets count."""
+        return None if self._nothing_priced else dollars(self.charged_units)
+
+    @property
+    def _nothing_priced(self) -> bool:
+        return self.unpriced_requests > 0 and not self.priced_requests
 
     @property
     def prompt_tokens(self) -> int:
@@ -131,6 +136,30 @@ def quantile(counts: Mapping[int, int], share: float) -> float | None:
     return float(2 ** ((max(counts) + 1) / PER_DOUBLING))
 
 
+class _Step(models.Func):
+    """The day (`2026-11-21`) or month (`2026-11`) of UTC of the column `hour`.
+
+    Not Django's `Trunc`, which calls Python for every row of SQLite.
+    """
+
+    output_field = models.CharField()
+
+    def __init__(self, step: str) -> None:
+        super().__init__(models.F("hour"))
+        self._length = len("2026-11-21") if step == "day" else len("2026-11")
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """SQLite keeps times as text, in UTC."""
+        column, params = compiler.compile(self.source_expressions[0])
+        return f"substr({column}, 1, {self._length})", params
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """PostgreSQL formats them."""
+        column, params = compiler.compile(self.source_expressions[0])
+        form = "YYYY-MM-DD"[: self._length]
+        return f"to_char({column} AT TIME ZONE 'UTC', '{form}')", params
+
+
 class HourQuerySet(models.QuerySet[Row]):
     """Rows that each belong to an hour."""
 
@@ -138,10 +167,6 @@ class HourQuerySet(models.QuerySet[Row]):
         """Rows of hours that begin at or after `since` and before `until`."""
         found = self if since is None else self.filter(hour__gte=since)
         return found if until is None else found.filter(hour__lt=until)
-
-    def of_target(self, provider: str, model: str) -> Self:
-        """Rows of one target."""
-        return self.filter(provider=provider, model=model)
 
 
 class UsageHourQuerySet(HourQuerySet[Row]):
@@ -165,6 +190,23 @@ class UsageHourQuerySet(HourQuerySet[Row]):
         names = DIMENSIONS[dimension]
         rows = self.order_by().values(*names).annotate(**_sums())
         return {tuple(row[name] for name in names): _totals(row) for row in rows}
+
+    def by_step_and(self, step: str, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
+        """Sums of each `hour`, or `day` or `month` of UTC, and model, key, provider or route."""
+        if step == "hour":
+            yield from self.by_hour_and(dimension)
+            return
+        names = DIMENSIONS[dimension]
+        stepped = self.order_by().annotate(step=_Step(step))
+        rows = stepped.values("step", *names).annotate(**_sums()).order_by("step")
+        for row in rows:
+            start = datetime.fromisoformat(f"{row['step']}-01"[:10]).replace(tzinfo=UTC)
+            yield start, tuple(row[name] for name in names), _totals(row)
+
+    def cost_by_provider(self) -> dict[str, int]:
+        """The cost, in units, of each provider that answered."""
+        rows = self.exclude(provider="").order_by().values_list("provider")
+        return dict(rows.annotate(Sum("cost_units")))
 
     def by_hour_and(self, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
         """Sums of each hour and model, key, provider or route, oldest first."""
@@ -195,7 +237,7 @@ class TargetHourQuerySet(HourQuerySet[Row]):
     """Calls of targets, those too that failed before another target answered."""
 
     def by_target(self) -> dict[tuple[str, str], dict[str, int]]:
-        """`tries`, `failed` and `answered` of each provider and model."""
+        """`attempts`, `failures` and `successes` of each provider and model."""
         rows = self.order_by().values("provider", "model").annotate(**_target_sums())
         return {(row.pop("provider"), row.pop("model")): row for row in rows}
 
@@ -209,11 +251,11 @@ class TargetHourQuerySet(HourQuerySet[Row]):
         return found
 
 
-class PaceHourQuerySet(HourQuerySet[Row]):
+class LatencyHourQuerySet(HourQuerySet[Row]):
     """Histograms of times."""
 
-    def measured(self, measure: str) -> Self:
-        """Rows of one measure: `first` (first token) or `whole`."""
+    def of_measure(self, measure: str) -> Self:
+        """Rows of one measure: `first_token` or `total`."""
         return self.filter(measure=measure)
 
     def histogram(self) -> dict[int, int]:
@@ -239,12 +281,12 @@ class PaceHourQuerySet(HourQuerySet[Row]):
 
 
 def _sums() -> dict[str, Any]:
-    asked = ~Q(key_prefix=CHECK)
+    asked = ~Q(key_prefix=HEALTH_CHECK_KEY)
     return {name: Sum(name, filter=asked if name in _ASKED else None, default=0) for name in _SUMS}
 
 
 def _target_sums() -> dict[str, Any]:
-    return {name: Sum(name, default=0) for name in ("tries", "failed", "answered")}
+    return {name: Sum(name, default=0) for name in ("attempts", "failures", "successes")}
 
 
 def _totals(row: Mapping[str, Any]) -> Totals:

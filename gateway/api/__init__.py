@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from gateway.api.app import api
-from gateway.api.litellm import litellm_api
 
-__all__ = ["api", "litellm_api"]
+__all__ = ["api"]

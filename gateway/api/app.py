@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, re_path
@@ -22,7 +22,6 @@ from gateway.api import (
     document,
     failures,
     key_state,
-    litellm,
     openapi,
     registry,
     rehearsal,
@@ -37,7 +36,13 @@ from gateway.api.auth import Admin
 
 
 class _Api(NinjaAPI):
-    """Adds what the edge serves to the document, and to each operation what all have."""
+    """Adds what the edge serves to the document, and to each operation what all have.
+
+    Attributes:
+        other_documents: give the OpenAPI documents of other management APIs, to be merged.
+    """
+
+    other_documents: ClassVar[list[Callable[[], dict[str, Any]]]] = []
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         """The whole document."""
@@ -46,11 +51,13 @@ class _Api(NinjaAPI):
             for method, operation in item.items():
                 document.finish(method, operation)
         schema["paths"] = {**openapi.gateway_paths(), **schema["paths"]}
-        shaped = litellm.document()
-        schema["paths"] |= shaped["paths"]
+        others = [document() for document in self.other_documents]
+        for other in others:
+            schema["paths"] |= other["paths"]
         components = schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(resources.SCHEMAS)
-        components["schemas"] |= shaped["components"]["schemas"]
+        for other in others:
+            components["schemas"] |= other["components"]["schemas"]
         components["schemas"]["Problem"] = failures.Problem.model_json_schema()
         components.setdefault("securitySchemes", {}).update(openapi.security_schemes())
         return schema

@@ -10,7 +10,7 @@ from ninja.errors import HttpError
 
 from gateway import store
 from gateway.api.pages import page
-from gateway.models import CachedAnswer, Route
+from gateway.models import CachedResponse, Route
 
 router = Router(tags=["cache"])
 
@@ -18,7 +18,7 @@ router = Router(tags=["cache"])
 class CacheOut(Schema):
     """What a route keeps. `answers` and `bytes` are those in the database.
 
-    `policy` are the fields of `gateway.routing.cache.CachePolicy`; empty keeps nothing.
+    `policy` are the fields of `gateway.routing.cache_policy.CachePolicy`; empty keeps nothing.
     """
 
     route: str
@@ -43,7 +43,7 @@ class CachePage(Schema):
 @router.get("/cache", response=CachePage)
 def list_cache(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
     """The routes that keep answers, or have some."""
-    held = CachedAnswer.objects.by_route()
+    held = CachedResponse.objects.by_route()
     rows = Route.objects.order_by("name")
     kept = [_told(row, held) for row in rows if row.cache or row.pk in held]
     return page(kept, cursor, limit)

@@ -22,7 +22,7 @@ class ChangeFilters(Schema):
     limit: int = 50
     kind: str = ""
     name: str = ""
-    who: str = ""
+    actor: str = ""
     since: dt.datetime | None = None
 
 
@@ -33,12 +33,12 @@ class ChangeOut(Schema):
     """
 
     id: int
-    at: dt.datetime
-    who: str
+    changed_at: dt.datetime
+    actor: str
     via: str
-    what: str
+    action: str
     kind: str
-    row: int
+    row_id: int
     name: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
@@ -59,7 +59,7 @@ def list_changes(request: HttpRequest, filters: Query[ChangeFilters]) -> dict[st
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=dt.UTC)
     found = Change.objects.matching(
-        kind=filters.kind, name=filters.name, who=filters.who, since=since
+        kind=filters.kind, name=filters.name, actor=filters.actor, since=since
     )
     items = list(found.page(filters.cursor, size + 1))
     more = len(items) > size

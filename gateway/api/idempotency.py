@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from gateway.api.failures import failure
-from gateway.models import KeptAnswer
-from gateway.store.credentials import seal_for, unseal_for
+from gateway.models import IdempotentResponse
+from gateway.models.sealed import seal_for, unseal_for
 
 _MOST = 255
 # A request that has not ended by then died with its process.
@@ -30,11 +30,11 @@ def once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpResponse:
         return act()
     if len(key) > _MOST:
         return failure(422, f"must have at most {_MOST} characters", "Idempotency-Key")
-    KeptAnswer.objects.stale().delete()
+    IdempotentResponse.objects.stale().delete()
     digest, asked = _digest(request, key), hashlib.sha256(request.body).hexdigest()
     try:
         with transaction.atomic():
-            row = KeptAnswer.objects.create(digest=digest, asked=asked)
+            row = IdempotentResponse.objects.create(key_digest=digest, request_digest=asked)
     except IntegrityError:
         return _again(digest, asked, act)
     return _kept(row, act)
@@ -47,7 +47,7 @@ def _digest(request: HttpRequest, key: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _kept(row: KeptAnswer, act: Callable[[], HttpResponse]) -> HttpResponse:
+def _kept(row: IdempotentResponse, act: Callable[[], HttpResponse]) -> HttpResponse:
     """Answer, and keep it; a fault of ours may be tried again."""
     try:
         answer = act()
@@ -58,21 +58,21 @@ def _kept(row: KeptAnswer, act: Callable[[], HttpResponse]) -> HttpResponse:
         row.delete()
         return answer
     row.status = answer.status_code
-    row.body = seal_for(_place(row.digest), answer.content.decode())
+    row.body = seal_for(_place(row.key_digest), answer.content.decode())
     row.save()
     return answer
 
 
 def _again(digest: str, asked: str, act: Callable[[], HttpResponse]) -> HttpResponse:
-    row = KeptAnswer.objects.filter(digest=digest).first()
+    row = IdempotentResponse.objects.filter(key_digest=digest).first()
     if row is None:
         return act()
-    if row.asked != asked:
+    if row.request_digest != asked:
         return failure(422, "was used for another request", "Idempotency-Key")
     if row.status == 0:
-        if row.at > timezone.now() - _LOST_AFTER:
+        if row.created_at > timezone.now() - _LOST_AFTER:
             return failure(409, "the same request is under way; try again", "Idempotency-Key")
-        row.at = timezone.now()
+        row.created_at = timezone.now()
         row.save()
         return _kept(row, act)
     body = unseal_for(_place(digest), row.body)

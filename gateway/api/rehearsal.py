@@ -16,13 +16,20 @@ from gateway.api.failures import failure
 from gateway.api.resources import guarded, missing, reply
 from gateway.api.translate import LiveOut
 from gateway.canon.errors import GatewayError
-from gateway.edge.admit import find_route
+from gateway.edge.auth import find_route
 from gateway.edge.endpoints import ENDPOINTS
 from gateway.relay import runtime
-from gateway.relay.rehearse import FAILURES, Rehearsal, Stage, Turn, call_of, rehearse
+from gateway.routing.candidates import with_fallbacks
 from gateway.routing.document import Document
-from gateway.routing.plan import with_fallbacks
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
+from gateway.simulate.dry_run import (
+    SIMULATED_FAILURES,
+    DryRun,
+    RoutingState,
+    TargetOutcome,
+    build_call,
+    dry_run,
+)
 from gateway.store.documents import KINDS, Refused, merged
 from gateway.store.documents.shape import RouteDoc, shaped
 from gateway.store.routes import with_document
@@ -123,19 +130,21 @@ def _rehearsed(row: Any, asked: RehearseIn) -> HttpResponse:
     said = {"model": document.name, **asked.request}
     headers = {name.lower(): value for name, value in asked.headers.items()}
     try:
-        call = call_of(snapshot, asked.dialect, said, headers)
+        call = build_call(snapshot, asked.dialect, said, headers)
         route = find_route(snapshot, key, said["model"])
     except GatewayError as refusal:
         return failure(422, refusal.error.message, refusal.error.param or "request")
-    return reply(200, _told(rehearse(_stage(asked, snapshot, route, key), call, route)))
+    return reply(200, _told(dry_run(_stage(asked, snapshot, route, key), call, route)))
 
 
 def _check(asked: RehearseIn) -> None:
     if asked.dialect not in _CLIENTS:
         raise Refused("dialect", f"must be one of {', '.join(_CLIENTS)}")
     for target, what in asked.failures.items():
-        if what not in FAILURES:
-            raise Refused(f"failures.{target[:200]}", f"must be one of {', '.join(FAILURES)}")
+        if what not in SIMULATED_FAILURES:
+            raise Refused(
+                f"failures.{target[:200]}", f"must be one of {', '.join(SIMULATED_FAILURES)}"
+            )
 
 
 def _document(row: Any, change: dict[str, Any]) -> Document:
@@ -154,7 +163,7 @@ def _key(snapshot: Snapshot, name: str) -> ApiKey | None:
     return found
 
 
-def _stage(asked: RehearseIn, snapshot: Snapshot, route: Route, key: ApiKey | None) -> Stage:
+def _stage(asked: RehearseIn, snapshot: Snapshot, route: Route, key: ApiKey | None) -> RoutingState:
     live = runtime.current()
     labels = {t.model.label for r in with_fallbacks(snapshot, route) for t in r.targets}
     failing = {
@@ -162,20 +171,20 @@ def _stage(asked: RehearseIn, snapshot: Snapshot, route: Route, key: ApiKey | No
         for label in labels
         if label in asked.failures or "*" in asked.failures
     }
-    return Stage(
+    return RoutingState(
         snapshot=snapshot,
         health={} if live is None or asked.rested else dict(live.health),
-        readings={} if live is None else dict(live.readings),
+        latency_by_target={} if live is None else dict(live.latency_stats),
         now=time.monotonic(),
         draw=random.Random(asked.seed).random,  # noqa: S311 - a repeatable draw, no secret
         pretended=failing,
         key=key,
-        busy={} if live is None else dict(live.load.busy),
+        busy={} if live is None else dict(live.load.in_flight),
         fetches=settings.FETCH_MEDIA,
     )
 
 
-def _told(found: Rehearsal) -> dict[str, Any]:
+def _told(found: DryRun) -> dict[str, Any]:
     sent = refused = None
     if found.prepared is not None and found.chosen is not None:
         provider = found.chosen.target.model.provider
@@ -196,7 +205,7 @@ def _told(found: Rehearsal) -> dict[str, Any]:
     return {"route": name, "turns": turns, "sent": sent, "refused": refused}
 
 
-def _turn(turn: Turn) -> dict[str, Any]:
+def _turn(turn: TargetOutcome) -> dict[str, Any]:
     step, error = turn.candidate.step, turn.error
     return {
         "target": turn.candidate.target.model.label,
@@ -205,5 +214,5 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "status": error.status if error is not None else None,
         "error_kind": error.kind if error is not None else "",
         "step": step.name if step is not None else "",
-        "route": turn.candidate.owner.name,
+        "route": turn.candidate.route.name,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -15,20 +14,18 @@ from ninja.errors import HttpError
 from gateway import store
 from gateway.api.auth import BodyReader, Reader, reads_bodies
 from gateway.models import RequestLog
-from gateway.relay.entry import Bodies
+from gateway.relay.exchange.log_record import Bodies
 
 router = Router(tags=["requests"])
 
 MAX_PAGE = 200
 MAX_ID = 2**63 - 1
 # What the edge accepts of a client as its own id.
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
-_ID_DIGITS = 19
 
-# `RequestLog.no_bodies` -> words for a person.
+# `RequestLog.bodies_omitted` -> the reason as text.
 NO_BODIES = {
-    "off": "storing bodies was turned off for its key, its route or the gateway, or it was "
-    "refused before that was looked up",
+    "off": "storing bodies was turned off for its key, its route or the gateway",
+    "rejected": "it was rejected before its key and route were known",
     "pressure": "the log's queue was full, and bodies are dropped before rows",
     "size": "the process was killed before they were written, and they were too large for "
     "the journal's file",
@@ -59,6 +56,7 @@ class RequestOut(Schema):
 
     id: int
     request_id: str
+    client_request_id: str
     started_at: dt.datetime
     endpoint: str
     client_dialect: str
@@ -153,7 +151,7 @@ def _aware(moment: dt.datetime | None) -> dt.datetime | None:
 
 @router.get("/requests/{request_id}", auth=Reader(), response=RequestOut)
 def get_request(request: HttpRequest, request_id: str) -> RequestLog:
-    """One request, by its row id or by the id its client was told."""
+    """One request, by its row id, by its own id, or the newest by the id its client chose."""
     return _found(request_id)
 
 
@@ -166,17 +164,13 @@ def get_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
     except ValueError as error:
         return {"stored": False, "reason": str(error)}
     if bodies is None:
-        why = NO_BODIES.get(row.no_bodies, NO_BODIES[""])
+        why = NO_BODIES.get(row.bodies_omitted, NO_BODIES[""])
         return {"stored": False, "reason": f"the bodies of this request are not stored: {why}"}
     return _shown(bodies)
 
 
 def _found(request_id: str) -> RequestLog:
-    row = None
-    if request_id.isdecimal() and len(request_id) < _ID_DIGITS:
-        row = RequestLog.objects.filter(pk=int(request_id)).first()
-    if row is None and _REQUEST_ID.fullmatch(request_id):
-        row = RequestLog.objects.filter(request_id=request_id).newest(1).first()
+    row = RequestLog.objects.addressed(request_id)
     if row is None:
         raise HttpError(404, "there is no such request in the log")
     return row

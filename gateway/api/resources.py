@@ -34,7 +34,16 @@ from gateway.store.keys import fresh_row
 
 MAX_PAGE = 200
 # What a row tells beside its document.
-TOLD = ("id", "source", "source_ref", "created", "changed", "learned", "revoked_at", "last_used_at")
+TOLD = (
+    "id",
+    "source",
+    "source_ref",
+    "created_at",
+    "updated_at",
+    "learned",
+    "revoked_at",
+    "last_used_at",
+)
 MOST_GRACE_S = 366 * 86_400
 
 
@@ -242,8 +251,8 @@ SCHEMAS: dict[str, Any] = {
             "id": {"type": "integer"},
             "source": {"type": "string", "description": "who owns it: `database`, `file`, ..."},
             "source_ref": {"type": "string", "description": "where in the file"},
-            "created": {"type": "string", "format": "date-time"},
-            "changed": {"type": "string", "format": "date-time"},
+            "created_at": {"type": "string", "format": "date-time"},
+            "updated_at": {"type": "string", "format": "date-time"},
             "learned": {"type": "object", "description": "models: facts that the doctor found"},
             "revoked_at": {"type": ["string", "null"], "format": "date-time"},
             "last_used_at": {"type": ["string", "null"], "format": "date-time"},

@@ -10,7 +10,7 @@ from django.utils import timezone
 from ninja import Router, Schema
 from ninja.errors import HttpError
 
-from gateway.store.spend import as_csv, period, spend
+from gateway.accounting.spend import as_csv, period, spend
 
 router = Router(tags=["spend"])
 

@@ -16,13 +16,13 @@ from ninja import Field, Router, Schema
 
 from gateway.api.resources import reply
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.canon.media import sniffed_bytes
+from gateway.canon.media import sniff_bytes
 from gateway.dialects import DIALECTS
-from gateway.edge.endpoints import find
+from gateway.edge.endpoints import find_endpoint
 from gateway.providers.catalog import resolve
-from gateway.relay import translate
-from gateway.relay.lent import Lent
-from gateway.relay.media_fetch import Fetched
+from gateway.relay.upstream.media_fetch import Fetched
+from gateway.simulate import translate
+from gateway.simulate.inputs import SimulationInputs
 
 router = Router(tags=["translate"])
 
@@ -135,7 +135,7 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
     )
 
 
-def _lent(payload: TranslateIn) -> Lent:
+def _lent(payload: TranslateIn) -> SimulationInputs:
     """What is given beside the request. Raises GatewayError for a file that is no base64."""
     files = {}
     for url, file in payload.files.items():
@@ -143,9 +143,11 @@ def _lent(payload: TranslateIn) -> Lent:
             data = base64.b64decode(file.data, validate=True)
         except binascii.Error:
             raise invalid(f"files.{url[:200]}: data must be base64", "files") from None
-        kind = sniffed_bytes(data) or file.media_type
+        kind = sniff_bytes(data) or file.media_type
         files[url] = Fetched(data=file.data, media_type=kind, size=len(data))
-    return Lent(answers=tuple(payload.answers), files=files, fetches=settings.FETCH_MEDIA)
+    return SimulationInputs(
+        answers=tuple(payload.answers), files=files, fetches=settings.FETCH_MEDIA
+    )
 
 
 def _parts(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -157,7 +159,7 @@ def _parts(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     if not isinstance(body, dict) or "messages" in request:
         return request, {}
     path = request.get("path")
-    endpoint = find(path.partition("?")[0]) if isinstance(path, str) else None
+    endpoint = find_endpoint(path.partition("?")[0]) if isinstance(path, str) else None
     if endpoint is not None and endpoint.model:
         body = {**body, "model": endpoint.model, "stream": endpoint.stream}
     return body, _strings(headers)

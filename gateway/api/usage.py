@@ -52,7 +52,7 @@ class UsageOut(Schema):
         id: the row of the key or team; null for others, and for requests without a key.
         cost: what providers charged, as far as known; null where no price is known.
         charged: the same with margins, which budgets count.
-        unpriced: requests that used tokens at a price nobody knows.
+        unpriced_requests: requests that used tokens at a price nobody knows.
     """
 
     start: dt.datetime
@@ -60,7 +60,7 @@ class UsageOut(Schema):
     id: int | None
     requests: int
     errors: int
-    closed: int
+    client_closed: int
     input_tokens: int
     cache_read_tokens: int
     cache_write_tokens: int
@@ -68,7 +68,7 @@ class UsageOut(Schema):
     reasoning_tokens: int
     cost: Decimal | None
     charged: Decimal | None
-    unpriced: int
+    unpriced_requests: int
 
 
 class UsagePage(Schema):

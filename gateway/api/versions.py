@@ -24,11 +24,11 @@ _ROUTES = KINDS["routes"]
 
 
 class VersionOut(Schema):
-    """One save of a route; `who` is empty for what came about elsewhere."""
+    """One save of a route; `saved_by` is empty for what came about elsewhere."""
 
     number: int
     saved_at: dt.datetime
-    who: str
+    saved_by: str
     note: str
 
 

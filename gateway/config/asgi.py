@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import signal
 import threading
@@ -18,20 +20,27 @@ from django.core.asgi import get_asgi_application
 django_application = get_asgi_application()
 
 # After Django is set up: models may be imported from here on.
-from channels.routing import ProtocolTypeRouter
+from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connections
+from django.urls import re_path
 
-from gateway import store
+from gateway import database, store
+from gateway.config import capacity
+from gateway.config.bodies import Bounded
+from gateway.database import deadline
 from gateway.edge import keys
 from gateway.edge.app import app as edge
-from gateway.edge.endpoints import is_edge
-from gateway.edge.responses_socket import socket
-from gateway.relay import checks, runtime
-from gateway.relay.kept import Shelf
-from gateway.relay.ledger import Ledger
+from gateway.edge.endpoints import is_edge_path
+from gateway.edge.responses_websocket import serve_websocket
+from gateway.relay import runtime
+from gateway.relay.exchange.stored_response import ResponseBackend
+from gateway.relay.journal.batch_costs import BatchLedger
+from gateway.relay.run import health_checks
 from gateway.relay.runtime import Config, Wiring
+
+log = logging.getLogger(__name__)
 
 
 def _version() -> str:
@@ -49,35 +58,67 @@ def _config() -> Config:
         pepper=pepper,
         admin_digests=tuple(keys.digest(value, pepper) for value in admin),
         max_body_bytes=settings.MAX_BODY_BYTES,
+        max_request_items=settings.MAX_REQUEST_ITEMS,
         max_upload_bytes=settings.MAX_UPLOAD_BYTES,
         body_timeout_s=settings.BODY_TIMEOUT_S,
+        allowed_hosts=tuple(settings.ALLOWED_HOSTS),
+        trusted_origins=tuple(settings.CSRF_TRUSTED_ORIGINS),
+        max_requests=settings.MAX_REQUESTS or capacity.requests(),
         drain_s=settings.DRAIN_S,
         log_body_bytes=settings.LOG_BODY_BYTES,
         journal_items=settings.JOURNAL_ITEMS,
         journal_bytes=settings.JOURNAL_BYTES,
+        journal_disk_bytes=settings.JOURNAL_DISK_BYTES,
+        journal_reserve_bytes=settings.JOURNAL_RESERVE_BYTES,
         redis_url=settings.REDIS_URL,
         cache_bytes=settings.CACHE_BYTES,
         fetch_media=settings.FETCH_MEDIA,
+        model_echo=settings.MODEL_ECHO,
+        trace_headers=settings.TRACE_HEADERS,
         version=_version(),
     )
 
 
-def _drain_at_signals(live: runtime.Runtime) -> None:
+def _drain_at_signals(live: runtime.Runtime, state: dict[str, Any]) -> None:
     """At SIGTERM and SIGINT tell the relay first, then do what the server set up.
 
-    Here and not in a server's subclass: each worker of a supervisor comes past here.
+    After a SIGTERM the listener stays open for a while: whoever balances the load sees that
+    the node is not ready, and every answer says `Connection: close` (`state` tells the server
+    so). A second signal ends the wait. Here and not in a server's subclass: each worker of a
+    supervisor comes past here.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         server = signal.getsignal(number)
 
-        def drain(caught: int, frame: FrameType | None, server: Any = server) -> None:
-            loop.call_soon_threadsafe(live.begin_drain)
+        def end(caught: int, frame: FrameType | None, server: Any = server) -> None:
+            live.begin_drain()
             if callable(server):
                 server(caught, frame)
 
+        def leave(caught: int, frame: FrameType | None, end: Any = end) -> None:
+            wait = (
+                settings.DRAIN_WAIT_S
+                if caught == signal.SIGTERM and not live.drain_announced
+                else 0
+            )
+            live.drain_announced = state["draining"] = True
+            loop.call_later(wait, end, caught, frame)
+
+        def drain(caught: int, frame: FrameType | None, leave: Any = leave) -> None:
+            loop.call_soon_threadsafe(leave, caught, frame)
+
         if callable(server) and threading.current_thread() is threading.main_thread():
             signal.signal(number, drain)
+
+
+def _check_secrets() -> None:
+    """Raise WrongSecrets; a database that is away says nothing."""
+    try:
+        with contextlib.suppress(DatabaseError):
+            store.check_secrets()
+    finally:
+        connections.close_all()
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -85,7 +126,15 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            _drain_at_signals(await runtime.ensure())
+            try:
+                await asyncio.to_thread(_check_secrets)
+                live = await runtime.ensure()
+            except Exception as error:
+                log.debug("the start failed", exc_info=True)
+                why = f"the gateway can not start: {type(error).__name__}: {error}"
+                await send({"type": "lifespan.startup.failed", "message": why})
+                return
+            _drain_at_signals(live, scope.get("state", {}))
             await send({"type": "lifespan.startup.complete"})
         else:
             current = runtime.current()
@@ -95,6 +144,14 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
             return
 
 
+def _prune() -> None:
+    with deadline.within(PRUNE_S):
+        store.prune()
+
+
+# What is old may be much, and is deleted in a few statements.
+PRUNE_S = 600.0
+deadline.set_default(settings.DATABASE_TIMEOUT_S)
 runtime.install(
     _config,
     Wiring(
@@ -103,31 +160,40 @@ runtime.install(
         write=store.write,
         idle=store.index_pending,
         close=connections.close_all,
-        spent=store.spent,
-        responses=Shelf(
+        recorded_spend=store.spent,
+        response_backend=ResponseBackend(
             load=store.load_response,
             save=store.save_response,
             cancel=store.cancel_response,
-            beat=store.beat_responses,
+            heartbeat=store.beat_responses,
             close=connections.close_all,
         ),
-        keep=store.keep,
-        kept=store.kept,
-        batches=Ledger(store.has_results, store.batch_of, store.settle_batch),
+        record_resources=store.keep,
+        owned_resources=store.kept,
+        batch_ledger=BatchLedger(store.has_results, store.batch_of, store.settle_batch),
         find_reasoning=store.find_reasoning,
-        keep_reasoning=store.keep_reasoning,
-        upkeep=store.prune,
-        started=checks.begin,
-        read_answer=store.read_answer,
-        write_answers=store.write_answers,
-        new_answers=store.new_answers,
+        write_reasoning=store.keep_reasoning,
+        upkeep=_prune,
+        on_started=health_checks.begin,
+        read_cached=store.read_answer,
+        write_cached=store.write_answers,
+        cache_changes_since=store.new_answers,
+        abandon_idle_connections=database.abandon,
+        store_snapshot=store.store_snapshot,
+        read_stored_snapshot=store.stored_snapshot,
     ),
 )
 
 
+pages = Bounded(django_application)
+
+
 def http(scope: dict[str, Any], receive: Any, send: Any) -> Any:
-    """The edge's or Django's answer; a URLRouter would ask its patterns at each request."""
-    application: Any = edge if is_edge(scope["path"]) else django_application
+    """The edge's or Django's answer.
+
+    One look at the path: Channels' URLRouter would try its patterns at each request.
+    """
+    application: Any = edge if is_edge_path(scope["path"]) else pages
     return application(scope, receive, send)
 
 
@@ -139,5 +205,7 @@ class Origins(OriginValidator):  # type: ignore[misc]
         return parsed_origin is None or bool(super().valid_origin(parsed_origin))
 
 
-websocket = Origins(socket, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
+# One place has a WebSocket; at any other its own refusal says so, in the dialect.
+sockets = URLRouter([re_path("", serve_websocket)])  # type: ignore[arg-type]
+websocket = Origins(sockets, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

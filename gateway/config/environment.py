@@ -5,6 +5,8 @@ Every variable may also be given as `NAME_FILE`, the path of a file that holds i
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import secrets
 from collections.abc import Callable
@@ -64,14 +66,44 @@ def names(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
 
 
+def networks(value: str) -> list[str]:
+    """A comma-separated list of IP addresses and networks. Raises ValueError."""
+    found = [item.strip() for item in value.split(",") if item.strip()]
+    for item in found:
+        try:
+            ipaddress.ip_network(item)
+        except ValueError:
+            message = f"it must hold IP addresses or networks such as 10.0.0.0/8, not {item!r}"
+            raise ValueError(message) from None
+    return found
+
+
 def data_dir(name: str, default: str) -> Path:
-    """The data directory, made with mode 0700 if it is missing."""
-    path = Path(text(name, default)).resolve()
+    """The data directory, made with mode 0700 if it is missing.
+
+    From here on the process makes files for its own user alone: a directory that was there
+    before may be open to all.
+    """
+    os.umask(0o077)
+    return directory(name, Path(text(name, default)).resolve())
+
+
+def directory(name: str, path: Path) -> Path:
+    """A directory that a variable says, made with mode 0700 if it is missing."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ImproperlyConfigured(f"{name}: {error.strerror}: {path}") from error
     return path
+
+
+def make_private(database: Path) -> None:
+    """Take SQLite's files from everybody but their owner; older versions made them readable."""
+    for path in (database, *(Path(f"{database}{end}") for end in ("-wal", "-shm", "-journal"))):
+        # Somebody else's file is that person's to protect.
+        with contextlib.suppress(OSError):
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
 
 
 def parsed(name: str, value: str, parse: Callable[[str], Value]) -> Value:
@@ -99,11 +131,27 @@ def generated(name: str, path: Path, make: object = None) -> str:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         pass
-    value = make() if callable(make) else secrets.token_urlsafe(48)
+    value = str(make() if callable(make) else secrets.token_urlsafe(48))
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        _create(path, value)
     except FileExistsError:  # another process made it first
         return path.read_text(encoding="utf-8").strip()
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(value)
-    return str(value)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name} is not set, and a new value can not be stored: {error.strerror}: {path}"
+        ) from error
+    return value
+
+
+def _create(path: Path, value: str) -> None:
+    """Write a new file whole or not at all: one without its value would be taken for a secret."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        held = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(held, "w", encoding="utf-8") as file:
+            file.write(value)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)

@@ -26,7 +26,14 @@ ADMIN_KEY = env.generated("DRAGOMAN_ADMIN_KEY", DATA_DIR / "admin_key")
 # Any client token is accepted; `up` sets it for loopback only.
 OPEN = env.flag("DRAGOMAN_OPEN", default=False)
 ALLOWED_HOSTS = env.names("DRAGOMAN_ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]")
+CSRF_FAILURE_VIEW = "console.pages.failures.no_csrf"
 CSRF_TRUSTED_ORIGINS = env.names("DRAGOMAN_TRUSTED_ORIGINS")
+# Addresses and networks whose X-Forwarded-For and -Proto are believed.
+TRUSTED_PROXIES = env.parsed(
+    "DRAGOMAN_TRUSTED_PROXIES", env.text("DRAGOMAN_TRUSTED_PROXIES"), env.networks
+)
+# Whether Django's admin is at /admin/: raw tables, for emergencies.
+DJANGO_ADMIN = env.flag("DRAGOMAN_DJANGO_ADMIN", default=False)
 
 # `daphne` replaces `runserver`, but importing it installs Twisted's reactor (30 MB,
 # 0.3 s): only the command that needs it pays for it.
@@ -44,6 +51,7 @@ INSTALLED_APPS = [
     "console",
 ]
 MIDDLEWARE = [
+    "gateway.api.fresh.ReadYourWrites",
     "django.middleware.security.SecurityMiddleware",
     "console.middleware.SecurityHeaders",
     "console.middleware.Compression",
@@ -70,7 +78,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "console.context.console",
+                "console.template_context.console",
             ]
         },
     }
@@ -88,8 +96,23 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+    env.make_private(Path(DATABASES["default"]["NAME"]))
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["ENGINE"] = "gateway.database"
+    # A host that is gone without a word is noticed within some 20 s, while idle or at work; one
+    # that acknowledges and says nothing by DATABASE_TIMEOUT_S. The URL's own options come first.
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
+# How long the serving processes wait for an answer of PostgreSQL.
+DATABASE_TIMEOUT_S = env.number("DRAGOMAN_DATABASE_TIMEOUT", 30, least=1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["console.hashing.QueuedArgon2"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -99,28 +122,42 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
-STATIC_ROOT.mkdir(exist_ok=True)
+STATIC_ROOT = env.directory("DRAGOMAN_DATA_DIR", DATA_DIR / "static")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "overview"
+SESSION_ENGINE = "console.sessions"
+SESSION_IDLE_HOURS = env.number("DRAGOMAN_SESSION_IDLE_HOURS", 24, least=0.1)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
+# Said over HTTPS only: behind a trusted proxy that says so.
+SECURE_HSTS_SECONDS = int(env.number("DRAGOMAN_HSTS_SECONDS", 31_536_000))
 # Not "no-referrer": browsers would send forms with `Origin: null`, which CSRF protection refuses.
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 # The relay. Bytes and seconds; the README says what each is for.
 MAX_BODY_BYTES = int(env.number("DRAGOMAN_MAX_BODY_BYTES", 32 * 1024 * 1024, least=1024))
+MAX_REQUEST_ITEMS = int(env.number("DRAGOMAN_MAX_REQUEST_ITEMS", 20_000, least=100))
 MAX_UPLOAD_BYTES = int(env.number("DRAGOMAN_MAX_UPLOAD_BYTES", 128 * 1024 * 1024, least=1024))
 BODY_TIMEOUT_S = env.number("DRAGOMAN_BODY_TIMEOUT", 30, least=1)
+# How long a request's head may take to arrive, and a connection to begin one.
+HEAD_TIMEOUT_S = env.number("DRAGOMAN_HEAD_TIMEOUT", 15, least=0.1)
+# Of each process. 0: from what the machine has (capacity.py).
+MAX_CONNECTIONS = int(env.number("DRAGOMAN_MAX_CONNECTIONS", 0))
+MAX_REQUESTS = int(env.number("DRAGOMAN_MAX_REQUESTS", 0))
 DRAIN_S = env.number("DRAGOMAN_DRAIN_SECONDS", 30)
+# How long all is answered still after SIGTERM, while /health/ready says no.
+DRAIN_WAIT_S = env.number("DRAGOMAN_DRAIN_WAIT", 0)
 # Whether media that clients give by URL are fetched for providers that take bytes only.
 FETCH_MEDIA = env.flag("DRAGOMAN_FETCH_MEDIA", default=False)
+# Whether upstreams get the request's id and a W3C `traceparent`.
+TRACE_HEADERS = env.flag("DRAGOMAN_TRACE_HEADERS", default=True)
+MODEL_ECHO = env.flag("DRAGOMAN_MODEL_ECHO", default=True)
 LOG_BODIES = env.flag("DRAGOMAN_LOG_BODIES", default=True)
 LOG_BODY_BYTES = int(env.number("DRAGOMAN_LOG_BODY_BYTES", 1024 * 1024))
 LOG_RETENTION_DAYS = int(env.number("DRAGOMAN_LOG_RETENTION_DAYS", 30))
@@ -131,12 +168,19 @@ REDIS_URL = env.parsed("REDIS_URL", env.text("REDIS_URL"), env.redis_url)
 JOURNAL_ITEMS = int(env.number("DRAGOMAN_JOURNAL_ITEMS", 20_000, least=1))
 CACHE_BYTES = int(env.number("DRAGOMAN_CACHE_BYTES", 64 * 1024 * 1024, least=0))
 JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, least=1024))
+JOURNAL_DISK_BYTES = int(env.number("DRAGOMAN_JOURNAL_DISK_BYTES", 1024 * 1024 * 1024))
+JOURNAL_RESERVE_BYTES = int(env.number("DRAGOMAN_JOURNAL_RESERVE_BYTES", 16 * 1024 * 1024))
 
 LOG_LEVEL = env.text("DRAGOMAN_LOG_LEVEL", "INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "gateway.config.log_format.KeyValueFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {"gateway": {"level": LOG_LEVEL}},

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
+from console.admin import login
 from console.api import ROUTERS
 from console.pages.docs import docs
 from console.pages.home import home
-from gateway.api import api, litellm_api
+from gateway.api import api
+from gateway.compat.litellm.api.routes import document as litellm_document
+from gateway.compat.litellm.api.routes import litellm_api
 
+api.other_documents.append(litellm_document)
 for router in ROUTERS:
     api.add_router("", router)
 
+# The emergency hatch: raw tables. Only where DRAGOMAN_DJANGO_ADMIN says so.
+admin_urls = [path("admin/login/", login), path("admin/", admin.site.urls)]
 urlpatterns = [
     path("", home, name="home"),
     path("docs", docs, name="docs"),
     path("console/", include("console.urls")),
     path("api/", api.urls),
-    path("admin/", admin.site.urls),
+    *(admin_urls if settings.DJANGO_ADMIN else ()),
     path("", litellm_api.urls),
 ]
+
+handler400 = "console.pages.failures.bad_request"
+handler403 = "console.pages.failures.forbidden"
+handler404 = "console.pages.failures.not_found"
+handler500 = "console.pages.failures.server_error"

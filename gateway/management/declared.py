@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from gateway import audit
-from gateway.litellm.reader import Mistake, Node, read_file
+from gateway.compat.litellm.config.reader import Mistake, Node, read_file
 from gateway.store.configuration import Outcome, Place, Unfit, apply
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")

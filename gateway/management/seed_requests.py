@@ -16,8 +16,8 @@ from django.db import connection, transaction
 
 from gateway import store
 from gateway.fulltext import document
-from gateway.models import RequestLog, Unindexed
-from gateway.relay.entry import Attempt, Entry
+from gateway.models import RequestLog, UnindexedRequest
+from gateway.relay.exchange.log_record import Attempt, LogRecord
 
 BATCH = 5000
 SPAN_S = 30 * 86400.0
@@ -63,7 +63,7 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
         yield done
 
 
-def _write(entries: list[Entry], random_: random.Random) -> None:
+def _write(entries: list[LogRecord], random_: random.Random) -> None:
     with transaction.atomic():
         last = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         store.write(entries)
@@ -75,7 +75,7 @@ def _write(entries: list[Entry], random_: random.Random) -> None:
                 f"INSERT INTO gateway_requesttext (rowid, document) VALUES (%s, {value})",  # noqa: S608
                 rows,
             )
-        Unindexed.objects.filter(pk__gt=last).delete()
+        UnindexedRequest.objects.filter(pk__gt=last).delete()
 
 
 def _words(random_: random.Random) -> str:
@@ -84,7 +84,7 @@ def _words(random_: random.Random) -> str:
     return " ".join(found)
 
 
-def _entry(random_: random.Random, number: int, at: float) -> Entry:
+def _entry(random_: random.Random, number: int, at: float) -> LogRecord:
     target = random_.choices(TARGETS, weights=_WEIGHTS)[0]
     entry = _answered(random_, number, at, target)
     roll = random_.random() * 1000
@@ -98,7 +98,7 @@ def _entry(random_: random.Random, number: int, at: float) -> Entry:
 _WEIGHTS = [share for *_, share in TARGETS]
 
 
-def _answered(random_: random.Random, number: int, at: float, target: Any) -> Entry:
+def _answered(random_: random.Random, number: int, at: float, target: Any) -> LogRecord:
     provider, dialect, model, _ = target
     first = 150 + random_.expovariate(1 / 450)
     tokens_in, tokens_out = int(random_.expovariate(1 / 4000)) + 20, random_.randrange(20, 900)
@@ -117,7 +117,7 @@ def _answered(random_: random.Random, number: int, at: float, target: Any) -> En
         ended_ms=duration,
         status=200,
     )
-    return Entry(
+    return LogRecord(
         id=f"req_seed{number:08d}",
         started_at=at,
         endpoint="/v1/messages" if claude else "/v1/chat/completions",
@@ -145,11 +145,11 @@ def _answered(random_: random.Random, number: int, at: float, target: Any) -> En
         session=session,
         user_agent="claude-cli/2.1" if claude else "openai-python/3.52",
         client_ip="127.0.0.1",
-        no_bodies="off",
+        bodies_omitted="off",
     )
 
 
-def _failed(entry: Entry, status: int, outcome: str, kind: str) -> Entry:
+def _failed(entry: LogRecord, status: int, outcome: str, kind: str) -> LogRecord:
     attempt = msgspec.structs.replace(
         entry.attempts[0], status=status, error_kind=kind or None, error=kind or None
     )

@@ -50,6 +50,12 @@ def edits_for(preset: str, model: str) -> tuple[Edit, ...]:
     return tuple(edit for family in families_of(preset, model) for edit in family.edits)
 
 
+@lru_cache(maxsize=4096)
+def stated_traits(preset: str, model: str) -> frozenset[str]:
+    """The names of the traits that the family table states about a model, not as defaults."""
+    return frozenset(name for family in families_of(preset, model) for name in family.traits)
+
+
 def merge(traits: Traits, overrides: Mapping[str, Any]) -> Traits:
     """The traits with some of them changed, as an operator or a table writes them.
 

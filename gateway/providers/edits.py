@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated, defaulted, dropped
+from gateway.canon.naming import shorten_with_hash
 from gateway.providers.profile import Edit
 
 Object = dict[str, Any]
@@ -33,6 +34,7 @@ _VALUES: dict[str, tuple[Any, str]] = {
     "min": (int | float, "a number"),
     "max": (int | float, "a number"),
     "map": (dict, "an object"),
+    "shorten": (int, "a number"),
 }
 
 
@@ -83,10 +85,11 @@ def apply_raw(
     A field that no edit changes keeps its bytes, so prompt caches stay warm.
     """
     report: list[Adaptation] = []
+    texts: dict[str, bytes] = {}
     for edit in edits:
         steps = _steps(edit.path)
         top = steps[0].key
-        if not _may_match(edit, steps, fields.get(top)):
+        if not _may_match(edit, steps, fields.get(top), texts):
             continue
         names = {top, edit.value} if edit.op == "rename" and len(steps) == 1 else {top}
         part = {name: _decoded(fields[name]) for name in names if name in fields}
@@ -96,6 +99,7 @@ def apply_raw(
             continue
         report += _told(edit, found)
         fields = _merged(fields, part, changed)
+        texts.clear()
     return fields, report
 
 
@@ -116,13 +120,23 @@ def _decoded(raw: Raw) -> Any:
         return None
 
 
-def _may_match(edit: Edit, steps: tuple[_Step, ...], raw: Raw | None) -> bool:
-    """Whether decoding is worth it: a look at the bytes, exact enough for JSON as sent."""
+def _may_match(
+    edit: Edit, steps: tuple[_Step, ...], raw: Raw | None, texts: dict[str, bytes]
+) -> bool:
+    """Whether decoding is worth it: a look at the bytes, exact enough for JSON as sent.
+
+    `texts` are the bytes of fields, which are copied once for all edits.
+    """
     if raw is None:
         return edit.op in ("default", "set")
-    text = memoryview(raw).tobytes() if len(steps) > 1 or edit.op == "map" else b""
+    text = b""
+    if len(steps) > 1 or edit.op == "map":
+        text = texts.get(steps[0].key) or memoryview(raw).tobytes()
+        texts[steps[0].key] = text
     if edit.op == "map":
         return any(msgspec.json.encode(old) in text for old in edit.value)
+    if edit.op == "shorten" and len(steps) == 1:
+        return len(memoryview(raw)) > int(edit.value)
     if len(steps) > 1 and edit.op not in ("default", "set"):
         return msgspec.json.encode(steps[-1].key) in text
     return True
@@ -225,6 +239,15 @@ def _map(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Obj
     return {**node, key: edit.value[before]}
 
 
+def _shorten(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+    before = node.get(key)
+    if not isinstance(before, str) or len(before) <= edit.value:
+        return node
+    after = shorten_with_hash(before, edit.value)
+    found.append(Found(at, before=before, after=after))
+    return {**node, key: after}
+
+
 _OPS: dict[str, Callable[[Object, str, Edit, str, list[Found]], Object]] = {
     "drop": _drop,
     "rename": _rename,
@@ -233,6 +256,7 @@ _OPS: dict[str, Callable[[Object, str, Edit, str, list[Found]], Object]] = {
     "min": _clamp,
     "max": _clamp,
     "map": _map,
+    "shorten": _shorten,
 }
 
 
@@ -253,7 +277,7 @@ def _told(edit: Edit, found: list[Found]) -> list[Adaptation]:
         case "map" if not edit.why:
             # Two words for one thing: nothing was lost.
             return []
-        case "min" | "max" | "set" | "map":
+        case "min" | "max" | "set" | "map" | "shorten":
             why = edit.why or "changed by the provider's profile"
             return [approximated(path, why, before=before, after=after)]
 

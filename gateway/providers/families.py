@@ -33,6 +33,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OPENAI = ("openai", "azure_openai", "azure-openai-v1", "openai_responses")
+CLAUDE_SURFACES = ("anthropic", "azure-anthropic", "bedrock-anthropic", "vertex-anthropic")
 
 _ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _REASONING_FROM_5_1 = ("none", "low", "medium", "high")
@@ -102,6 +103,19 @@ CLAUDE: tuple[Family, ...] = (
         dialect="anthropic_messages",
         traits={"mid_system": False},
     ),
+    # Newer searches are called from code unless told otherwise, which these models can not do:
+    # "does not support programmatic tool calling".
+    Family(
+        model=rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[6-9](?!\d))|3)|[123v]|instant)",
+        presets=CLAUDE_SURFACES,
+        traits={"web_search": "web_search_20250305"},
+    ),
+    # Vertex AI has the first version only.
+    Family(
+        model=r"claude-",
+        presets=("vertex-anthropic",),
+        traits={"web_search": "web_search_20250305"},
+    ),
     Family(model=r"claude-opus-4-5(?!\d)", traits={"efforts": ("low", "medium", "high")}),
     Family(model=r"claude-opus-4(?!-[5-9](?!\d))", traits={"max_output": 32_000}),
     # Structured outputs and strict tools came with Opus 4.1 and Sonnet 4.5.
@@ -153,6 +167,8 @@ GPT: tuple[Family, ...] = (
         model=r"gpt-5(?!-[1-9](?!\d))(?!.*chat)",
         traits={"efforts": ("minimal", "low", "medium", "high"), "context_window": 400_000},
     ),
+    # Told nothing, they do not reason.
+    Family(model=r"gpt-5-[1-5](?!\d)(?!.*(?:codex|pro|chat))", traits={"effort_default": "none"}),
     Family(model=r"gpt-5-1(?!\d)", traits={"efforts": _REASONING_FROM_5_1}),
     Family(model=r"gpt-5-[2-5](?!\d)", traits={"efforts": _REASONING_FROM_5_2}),
     # Astra and the 6.1 models can not be told to stop thinking.
@@ -174,6 +190,9 @@ GPT: tuple[Family, ...] = (
     Family(model=r"gpt-5-[12]-chat", traits={"reasoning": True, "efforts": ("medium",)}),
     Family(model=r"gpt-5-chat", traits={"max_output": 16_384, "context_window": 128_000}),
     # Before reasoning.
+    Family(
+        model=r"(?:chatgpt-4o|gpt-(?:3-5|4|5-chat))", traits={"reasoning": False, "efforts": ()}
+    ),
     Family(model=r"(?:chat)?gpt-4o", traits={"max_output": 16_384, "context_window": 128_000}),
     Family(model=r"gpt-4o-2024-05-13", traits={"max_output": 4096, "structured": "json"}),
     Family(model=r"gpt-4-1(?!\d)", traits={"max_output": 32_768, "context_window": 1_047_576}),
@@ -217,11 +236,22 @@ GPT: tuple[Family, ...] = (
         },
     ),
     Family(model=r"gpt-(?:4o-(?:mini-)?)?audio", traits={"audio": True}),
+    # Whoever stands between: OpenAI's Chat takes call ids of 40 characters.
+    Family(
+        model=r"(?:gpt-(?!oss)|chatgpt-|codex-|o[1-9](?![\d.a-z]))",
+        dialect="openai_chat",
+        traits={"tool_id_rule": "any64"},
+    ),
     Family(
         model=r"gpt-.*-search-(?:preview|api)",
         traits={"sampling": False, "penalties": False, "web_search": "web_search_options"},
     ),
     # What only OpenAI's own surfaces do.
+    Family(
+        model=r"(?:gpt-(?!oss)|chatgpt-|codex-|o[1-9](?![\d.a-z]))",
+        presets=OPENAI,
+        traits={"top_k": False, "min_p": False, "repetition_penalty": False},
+    ),
     Family(
         model=r"(?:o1(?!-mini|-preview)|o[2-9]|gpt-(?:[5-9]|[1-9]\d)(?!\d))",
         presets=OPENAI,
@@ -254,13 +284,29 @@ GPT: tuple[Family, ...] = (
     ),
 )
 
+_MISTRAL = r".*(?:mistral|mixtral|ministral|codestral|devstral|magistral|pixtral|voxtral)"
+
 # Models whose weights are open reason wherever they run, mostly without a dial.
 OPEN: tuple[Family, ...] = (
+    # Their chat templates refuse what stands elsewhere, whoever serves them.
+    Family(model=r".*(?:qwen|qwq|llama|gemma)", traits={"mid_system": False}),
+    # "Expected last role User or Tool", "Unexpected role 'user' after role 'tool'".
+    Family(model=_MISTRAL, traits={"mid_system": False, "user_after_tool": False}),
     Family(
         model=r"(?:gpt-oss|deepseek-(?:r\d|reasoner|v[4-9]|flash|pro)|qwq|qwen-?3(?!.*instruct)"
         r"|magistral|glm-(?:4-[5-9]|[5-9])|kimi-k(?:2-(?:[5-9]|thinking)|[3-9])|minimax-m[2-9]"
         r"|nemotron|.*(?:thinking|reasoning))",
         traits={"reasoning": True},
+    ),
+    Family(
+        model=r"(?:meta-)?llama-?[\d.]+(?!.*(?:nemotron|thinking|reasoning))",
+        traits={"reasoning": False, "efforts": ()},
+    ),
+    # "property 'top_k' is unsupported"
+    Family(
+        model=r"",
+        presets=("groq", "cerebras"),
+        traits={"top_k": False, "min_p": False, "repetition_penalty": False},
     ),
     Family(
         model=r"gpt-oss",
@@ -332,13 +378,25 @@ GEMINI: tuple[Family, ...] = (
     Family(
         model=r"gemini-",
         dialect="gemini",
-        traits={"replay_reasoning": "required_on_tools", "tool_result_images": True},
+        traits={
+            "replay_reasoning": "required_on_tools",
+            "tool_result_images": True,
+            # "Please enable tool_config.include_server_side_tool_invocations to use
+            # Built-in tools with Function calling."; Vertex AI does not know the field.
+            "built_in_with_functions": "flag",
+        },
     ),
+    Family(model=r"gemini-", presets=("vertex",), traits={"built_in_with_functions": "plain"}),
     Family(model=r"gemini-[3-9].*pro", dialect="gemini", traits={"thinking_always_on": True}),
     Family(
         model=r"gemini-[12]-",
         dialect="gemini",
-        traits={"replay_reasoning": "native", "tool_result_images": False},
+        traits={
+            "replay_reasoning": "native",
+            "tool_result_images": False,
+            # "Tool use with function calling is unsupported by the model."
+            "built_in_with_functions": "none",
+        },
     ),
     Family(
         model=r"gemini-2-5-pro",

@@ -76,11 +76,12 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
     `drop` removes the field, `rename` moves it to the name in `value`, `default` sets it
     where absent, `set` always sets it, `min` and `max` clamp a number to `value`, `map`
-    replaces a value by the one that `value` (an object) names for it.
+    replaces a value by the one that `value` (an object) names for it, `shorten` puts a hash
+    in place of what a string has beyond `value` characters.
     `path` is dotted; `[]` after a name means each item of that list.
     """
 
-    op: Literal["drop", "rename", "default", "set", "min", "max", "map"]
+    op: Literal["drop", "rename", "default", "set", "min", "max", "map", "shorten"]
     path: str
     value: Any = None
     why: str = ""

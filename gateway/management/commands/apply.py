@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gateway.litellm.reader import Mistake
+from gateway.compat.litellm.config.reader import Mistake
 from gateway.management.declared import declare
 from gateway.store.configuration import Line
 

@@ -13,8 +13,8 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway import store
+from gateway.doctor import BY_NAME, Advice, Estimate, Examination, Finding, estimate
 from gateway.models import Provider
-from gateway.relay.doctor import BY_NAME, Advice, Estimate, Examination, Finding, estimate
 from gateway.routing.snapshot import Snapshot, Target
 from gateway.store import doctor
 
@@ -123,9 +123,9 @@ def _chosen(snapshot: Snapshot, name: str) -> tuple[Provider, list[Target]]:
 def costs(expected: Estimate) -> str:
     """What an examination may cost, for a person."""
     asked = f"{expected.requests} requests, about {expected.input:,} tokens in"
-    if expected.usd is None or expected.most_usd is None:
+    if expected.usd is None or expected.max_usd is None:
         return f"{asked}; its price is unknown"
-    return f"{asked}; about {_usd(expected.usd)}, at most {_usd(expected.most_usd)}"
+    return f"{asked}; about {_usd(expected.usd)}, at most {_usd(expected.max_usd)}"
 
 
 def _usd(amount: Decimal) -> str:

@@ -36,6 +36,10 @@ class Command(BaseCommand):
             raise CommandError(f"a name has 1 to {MAX_NAME} characters")
         routes = [route.strip() for route in options["routes"].split(",") if route.strip()]
         expires_at = lifetime(options["expires"])
+        try:
+            store.check_secrets()
+        except store.WrongSecrets as error:
+            raise CommandError(str(error)) from None
         for route in unknown(routes):
             self.stderr.write(f"warning: there is no route `{route}` yet")
         with audit.acting("makekey", "command"):

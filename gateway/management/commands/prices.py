@@ -94,7 +94,7 @@ class Command(BaseCommand):
     def _held(self) -> None:
         for row in PriceUpdate.objects.order_by("pk"):
             words = f"{len(row.accepted)} of {len(row.changes)} accepted"
-            self.stdout.write(f"{row.name}: {row.origin} of {row.taken}, {words}")
+            self.stdout.write(f"{row.name}: {row.origin} of {row.list_date}, {words}")
 
 
 def _read(name: str) -> Book:

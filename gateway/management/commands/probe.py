@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway import store
-from gateway.relay.probe import ProbeResult, probe_all
 from gateway.routing.snapshot import Snapshot, Target
+from gateway.simulate.probe import ProbeResult, probe_all
 
 
 class Command(BaseCommand):

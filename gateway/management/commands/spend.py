@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from gateway.store.spend import DIMENSIONS, as_csv, period, spend
+from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
 
 
 class Command(BaseCommand):
-    """A thin shell around `store.spend`."""
+    """A thin shell around `accounting.spend`."""
 
     help = "Print what was spent by day, team, project, key, provider, model, route or tag."
 

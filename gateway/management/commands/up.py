@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from argparse import ArgumentParser
 from pathlib import Path
@@ -9,15 +10,20 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connection, connections
 
-from gateway import audit, litellm, store
-from gateway.litellm.apply import apply
+from gateway import audit, store
+from gateway.compat.litellm import config as litellm_config
+from gateway.compat.litellm.config.apply import apply
+from gateway.database import deadline
 from gateway.management import declared
 from gateway.management.start import hosts, master_key
 from gateway.management.start.banner import address, banner
 from gateway.management.start.bootstrap import Started, prepare
 from gateway.management.start.serve import listen, serve
+
+# How long the database may take to say that it is there, in seconds.
+ANSWER_S = 5.0
 
 
 class Command(BaseCommand):
@@ -45,13 +51,22 @@ class Command(BaseCommand):
         if workers < 1:
             raise CommandError("--workers must be at least 1")
         own = own_file(options["config"])
+        # Each worker has its part of the machine (capacity.py).
+        os.environ["WEB_CONCURRENCY"] = str(workers)
         config = read(options["config"]) if own is None else None
         notes = configure(config, host)
         listener = listen(host, options["port"])
         try:
+            _reach_database()
             started, more = _make(config, own)
+        except _Away as away:
+            started, more = Started(), [away.note]
+        except store.WrongSecrets as error:
+            raise CommandError(str(error), returncode=2) from None
         except DatabaseError as error:
             raise CommandError(f"the database can not be used: {error}") from None
+        except OSError as error:
+            raise CommandError(f"the data directory can not be used: {error}") from None
         base = address(host, listener.getsockname()[1])
         lines = banner(started, base, notes=[*notes, *more], open_mode=settings.OPEN)
         self.stdout.write(lines)
@@ -60,17 +75,48 @@ class Command(BaseCommand):
         serve(listener, workers=workers, drain_s=settings.DRAIN_S)
 
 
-def read(path: str | None) -> litellm.Config | None:
+class _Away(Exception):
+    """The database can not be reached, and there is a stored registry to start with."""
+
+    def __init__(self, note: str) -> None:
+        super().__init__(note)
+        self.note = note
+
+
+def _reach_database() -> None:
+    """See that PostgreSQL answers. Raises _Away, or OperationalError where none may start so."""
+    if connection.vendor != "postgresql":
+        return
+    try:
+        with deadline.within(ANSWER_S), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except OperationalError as error:
+        connection.close()
+        try:
+            _, at = store.stored_snapshot()
+        except store.Unusable as unusable:
+            raise OperationalError(f"{error}; {unusable}") from None
+        why = str(error).strip().partition("\n")[0]
+        stored_at = dt.datetime.fromtimestamp(at, dt.UTC)
+        raise _Away(
+            f"warning: the database is away ({why}). Requests are answered with the registry that "
+            f"was stored here at {stored_at:%Y-%m-%d %H:%M:%S} UTC. The "
+            "console and the management API come back with the database. What a configuration "
+            "file has changed since, and migrations, wait for the next start."
+        ) from None
+
+
+def read(path: str | None) -> litellm_config.Config | None:
     """The configuration file. Raises CommandError naming file, line and field."""
     if path is None:
         return None
     try:
-        return litellm.read(path)
-    except litellm.Mistake as mistake:
+        return litellm_config.read(path)
+    except litellm_config.Mistake as mistake:
         raise CommandError(str(mistake), returncode=2) from None
 
 
-def configure(config: litellm.Config | None, host: str) -> list[str]:
+def configure(config: litellm_config.Config | None, host: str) -> list[str]:
     """Set what a start depends on, here and for the workers; the warnings.
 
     Workers are processes of their own that read the environment. Raises CommandError.
@@ -106,11 +152,11 @@ def own_file(path: str | None) -> Path | None:
     """The configuration file if it is in our own format. Raises CommandError."""
     try:
         return Path(path) if path is not None and declared.is_own(Path(path)) else None
-    except litellm.Mistake as mistake:
+    except litellm_config.Mistake as mistake:
         raise CommandError(str(mistake), returncode=2) from None
 
 
-def _make(config: litellm.Config | None, own: Path | None) -> tuple[Started, list[str]]:
+def _make(config: litellm_config.Config | None, own: Path | None) -> tuple[Started, list[str]]:
     """Bring database and registry up to date; what there is to say about them.
 
     Raises CommandError for a mistake in our own file, which can be told only now.
@@ -127,6 +173,6 @@ def declare(path: Path) -> list[str]:
     """Apply our own file; the keys that it made. Raises CommandError."""
     try:
         made = declared.declare(path).keys
-    except litellm.Mistake as mistake:
+    except litellm_config.Mistake as mistake:
         raise CommandError(str(mistake), returncode=2) from None
     return [f"the key of {name}, shown once: {plain}" for name, plain in made]

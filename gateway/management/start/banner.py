@@ -48,7 +48,7 @@ def _setup(started: Started) -> str:
 
 def curl(started: Started, base: str, *, open_mode: bool) -> str:
     """One line for a shell that gets an answer from the demo provider."""
-    key = started.first_key or ("anything" if open_mode else "$DRAGOMAN_KEY")
+    key = started.first_key or ("anything" if open_mode else "$DRAGOMAN_API_KEY")
     body = '{"model":"demo","messages":[{"role":"user","content":"Hello"}]}'
     return (
         f"curl {base}/v1/chat/completions -H 'Content-Type: application/json' "

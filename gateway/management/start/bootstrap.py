@@ -17,12 +17,11 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from gateway import store
+from gateway import demo, store
 from gateway.models import ApiKey, Model, Provider, Route, Source, Target
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 from gateway.providers.sigv4 import in_region
-from gateway.relay import demo
 
 DEMO = "demo"
 
@@ -43,8 +42,9 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare() -> Started:
-    """Make what is missing."""
+    """Make what is missing. Raises WrongSecrets."""
     migrate()
+    store.check_secrets()
     with transaction.atomic():
         ensure_demo()
         found = ensure_environment()

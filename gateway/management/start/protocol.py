@@ -1,26 +1,35 @@
 """uvicorn's HTTP protocol, with the head of an answer and its body in one packet.
 
 uvicorn writes both as they come, which is a system call and a packet each (10 us of a
-unary answer's CPU); here they wait for the end of the loop's turn (`relay.outbox`). And it
-looks at each header by itself (1 us); here they are joined first, and looked at together.
+unary answer's CPU); here they wait for the end of the loop's turn (`write_coalescer`).
+And it looks at each header by itself (1 us); here they are joined first, and looked at together.
 And it sets a timer for each request (3 us) that closes the connection if none follows; here a
-connection has one, which looks how long it has been idle.
+connection has one, which looks at whatever deadline it has now.
+
+What uvicorn does not bound is bounded here: the bytes and the time of a head, silent
+connections, and connections in all (`Limits`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     STATUS_LINE,
-    HttpToolsProtocol,
     RequestResponseCycle,
 )
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from gateway.relay.outbox import outbox_of
+from gateway.canon.errors import Error
+from gateway.edge.keys import CREDENTIAL_HEADERS
+from gateway.edge.refusals import send_refusal
+from gateway.management.start.timed import TimedProtocol, configured, make_room
+from gateway.relay.upstream.write_coalescer import coalescer_for
 
 # Up to here the head of an answer of known length waits for its body, however long that
 # takes; and up to here what is written waits for the end of the turn.
@@ -42,7 +51,7 @@ class Corked:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
-        self._outbox = outbox_of(loop)
+        self._outbox = coalescer_for(loop)
         self._held = b""
         self._queued = False
 
@@ -140,26 +149,124 @@ def _is_plain(name: bytes) -> bool:
     return name != b"content-length"
 
 
-class Protocol(HttpToolsProtocol):
+TOO_LARGE = "the request's line and headers are larger than 64 KiB"
+_BAD_KEY = "the API key holds characters that no key has; check how it is read and sent"
+# What no header's value may hold, but for the ends of lines.
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+class HeadTooLarge(Exception):
+    """A head, or trailers, that are larger than is taken."""
+
+
+class Protocol(TimedProtocol):
     """What `up` serves with."""
 
-    _idle_at: float | None = None
-    _look: asyncio.TimerHandle | None = None
+    # Bytes received since the parser last found the end of a head or a piece of a body.
+    _unparsed = 0
+    # Whether all connections were busy when this one came: it is refused as soon as it asks.
+    _excess = False
+    # Whether another protocol has the connection.
+    _upgraded = False
 
     def connection_made(self, transport: Any) -> None:
-        """Put the cork between uvicorn and the socket."""
+        """Put the cork between uvicorn and the socket, and allow a time for the first head."""
         super().connection_made(Corked(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        if self._look is not None:
-            self._look.cancel()
-        super().connection_lost(exc)
+        if self.limits is None:
+            self.limits = configured()
+        self._idle_at = self.loop.time()
+        self._look_by(self._idle_at + self.limits.head_s)
+        if len(self.connections) > self.limits.connections:
+            self._excess = not make_room(self)
 
     def data_received(self, data: bytes) -> None:
         """Take in some of a request."""
-        self._idle_at = None
-        super().data_received(data)
+        if len(data) <= _SMALL_BYTES:
+            self._take(data)
+            return
+        # Much at once may be a head that is far too large: it is not parsed to its end.
+        for start in range(0, len(data), _SMALL_BYTES):
+            if self._upgraded or self.parser is None or self.transport.is_closing():
+                return
+            self._take(data[start : start + _SMALL_BYTES])
+
+    def _take(self, data: bytes) -> None:
+        self._unparsed += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._upgrade()
+        except httptools.HttpParserError as error:
+            self._refuse(error, data)
+        else:
+            if self._unparsed and not self.transport.is_closing():
+                self._look_at_rest()
+
+    def _look_at_rest(self) -> None:
+        """Bound what the parser holds back: a head, the size of a chunk, or trailers."""
+        assert self.limits is not None
+        if self._unparsed > self.limits.head_bytes:
+            self.refuse_head(431, TOO_LARGE, "too_large")
+        elif not self._in_body and self._head_at is None:
+            self._idle_at, self._head_at = None, self.loop.time()
+            self._look_by(self._head_at + self.limits.head_s)
+
+    def _upgrade(self) -> None:
+        if self._should_upgrade():
+            self._upgraded = True
+            self._cancel_look()
+            self.handle_websocket_upgrade()
+        # Any other upgrade is not made, and the request is answered as it is (RFC 9110, 7.8).
+
+    def on_headers_complete(self) -> None:
+        """Begin the request."""
+        assert self.limits is not None
+        if self._unparsed > self.limits.head_bytes:
+            self._check_size(len(self.url))
+        self._unparsed, self._in_body = 0, True
+        self._idle_at = self._head_at = None
+        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            self.headers = []  # of the trailers: they are no part of the request's headers
+
+    def on_body(self, body: bytes) -> None:
+        """Have a piece of the body. As uvicorn has it, but for the count."""
+        self._unparsed = 0
+        cycle = self.cycle
+        if (self.parser.should_upgrade() and self._should_upgrade()) or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """Have the whole request."""
+        upgrade = self.parser.should_upgrade()
+        if self.headers and not upgrade:  # trailers
+            self._check_size(0)
+        self._unparsed, self._in_body = 0, False
+        cycle = self.cycle
+        if (upgrade and self._should_upgrade()) or cycle.response_complete:
+            return
+        cycle.more_body = False
+        cycle.message_event.set()
+
+    def _check_size(self, size: int) -> None:
+        """Raise HeadTooLarge if the headers that came in one piece are too large."""
+        assert self.limits is not None
+        size += sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.limits.head_bytes:
+            raise HeadTooLarge
+
+    def _refuse(self, error: httptools.HttpParserError, data: bytes) -> None:
+        """Answer what is no HTTP, and close."""
+        if isinstance(error.__context__, HeadTooLarge):
+            self.refuse_head(431, TOO_LARGE, "too_large")
+        elif not self._in_body and faulty_header(data) in CREDENTIAL_HEADERS:
+            self.refuse_head(401, _BAD_KEY, "gateway_auth")
+        else:
+            self.refuse_head(400, "Invalid HTTP request received.")
 
     def on_response_complete(self) -> None:
         """Begin the next request that is here already; else wait for one."""
@@ -170,23 +277,44 @@ class Protocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        self._idle_at = self.loop.time()
-        if self._look is None:
-            self._look = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
-
-    def _close_if_idle(self) -> None:
-        self._look = None
-        if self._idle_at is None:
-            return
-        left = self._idle_at + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self._look = self.loop.call_later(left, self._close_if_idle)
-        else:
-            self.timeout_keep_alive_handler()
+        self._idle_at = now = self.loop.time()
+        if self._head_at is not None:  # the next one's, which had to wait for this answer
+            self._head_at = now
+        due = now + self.timeout_keep_alive
+        if self._in_body or self._head_at is not None:
+            due = self._due() or now
+        if self._look is None or self._look_at > due:
+            self._look_by(due)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.__class__ = Cycle
+        # The application says in the lifespan's state that it is about to end.
+        if self._leaving or "draining" in self.app_state:
+            cycle.keep_alive = False
+        if self._excess:
+            cycle.keep_alive = False
+            app = no_connection_left
         super()._start_asgi_task(cycle, app)
+
+
+async def no_connection_left(scope: Any, receive: Any, send: Any) -> None:
+    """Refuse a request for which there is no connection to spare, in its dialect."""
+    error = Error(
+        kind="overloaded",
+        message="all connections of the gateway are in use; try again shortly",
+        retry_after_s=1,
+    )
+    await send_refusal(scope, send, error)
+
+
+def faulty_header(data: bytes) -> bytes:
+    """The name of the first header with a character that none may hold; empty if there is none."""
+    found = _CONTROL.search(data)
+    if found is None:
+        return b""
+    line = data[data.rfind(b"\n", 0, found.start()) + 1 : found.start()]
+    name, colon, _ = line.partition(b":")
+    return name.lower() if colon else b""
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
+import logging
 import os
 import signal
 import socket
 import tempfile
+import time
 from types import FrameType
 
 import uvicorn
 from django.conf import settings
 from django.core.management.base import CommandError
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import Multiprocess, multiprocess
 
+from gateway.management.start import orphans
 from gateway.management.start.protocol import Protocol, SocketProtocol
+
+log = logging.getLogger(__name__)
 
 APPLICATION = "gateway.config.asgi:application"
 
@@ -36,7 +43,8 @@ def config(host: str, port: int, workers: int, drain_s: float) -> uvicorn.Config
         access_log=False,
         log_level="warning",
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.TRUSTED_PROXIES),
+        forwarded_allow_ips=settings.TRUSTED_PROXIES,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(drain_s)),
     )
@@ -75,6 +83,92 @@ def _why(error: OSError | OverflowError) -> str:
     return error.strerror or str(error)
 
 
+class Server(uvicorn.Server):
+    """uvicorn's server, which answers those too that had just connected when it ends."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, then let what is under way finish."""
+        loop = asyncio.get_running_loop()
+        waiting = _accept_all(sockets or [])
+        for server in self.servers:
+            server.close()
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> Protocol:
+        return Protocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def _accept_all(listeners: list[socket.socket]) -> list[socket.socket]:
+    """The connections that wait to be accepted; they would be reset with their listener."""
+    taken = []
+    for listener in listeners:
+        listener.settimeout(0)
+        with contextlib.suppress(OSError):  # no other one waits
+            while True:
+                taken.append(listener.accept()[0])
+    return taken
+
+
+class Worker(multiprocess.Process):
+    """A process that serves, and ends when its supervisor is gone."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._supervisor = os.getpid()
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """What serves."""
+        if self._server is None:
+            self._server = Server(config=self.config)
+        return self._server
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal."""
+        orphans.end_with(self._supervisor)
+        super().target(sockets)
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's supervisor of workers."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended, and say in the log which ones did."""
+        before = list(self.processes)
+        super().keep_subprocess_alive()
+        for old, new in zip(before, self.processes, strict=True):
+            if old is not new:
+                extra = {"pid": old.pid, "exit_code": old.exitcode, "replaced_by": new.pid}
+                log.error("a worker died", extra=extra)
+
+    def terminate_all(self) -> None:
+        """Tell the workers to end.
+
+        They have the listener too: when the last of them closes it, callers are to be refused,
+        and not to wait for somebody who does not answer.
+        """
+        super().terminate_all()
+        for listener in self.sockets:
+            listener.close()
+
+    def join_all(self) -> None:
+        """Wait for the workers; a second signal is theirs too, and ends the wait for others."""
+        while any(worker.process.is_alive() for worker in self.processes):
+            if self.signal_queue:
+                self.signal_queue.clear()
+                super().terminate_all()
+            time.sleep(0.1)
+        super().join_all()
+
+
+# uvicorn's supervisor has no other place to say what it starts.
+multiprocess.Process = Worker  # type: ignore[misc]
+
+
 def serve(listener: socket.socket, *, workers: int, drain_s: float) -> None:
     """Serve until a signal; returns, or exits with 0, after the drain."""
     host, port = listener.getsockname()[:2]
@@ -83,11 +177,14 @@ def serve(listener: socket.socket, *, workers: int, drain_s: float) -> None:
         # uvicorn raises the signal again when it is done, for whoever ran before it.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leave)
-        uvicorn.Server(served).run(sockets=[listener])
+        server = Server(served)
+        server.run(sockets=[listener])
+        if not server.started:
+            raise CommandError("the gateway did not start; the lines above say why", returncode=3)
         return
     with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        Multiprocess(served, sockets=[listener]).run()
+        Supervisor(served, sockets=[listener]).run()
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -6,7 +6,14 @@ provider's first, and a provider row sets its own.
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import ANTHROPIC, COMPATIBLE, CONVERSE, OLDER_NAMES, Facts
+from gateway.providers.catalog.facts import (
+    ANTHROPIC,
+    COMPATIBLE,
+    CONVERSE,
+    OLDER_NAMES,
+    SHORT_IDS,
+    Facts,
+)
 from gateway.providers.profile import Preset
 
 # Claude at a cloud takes no server tools of Anthropic's own but the search.
@@ -52,6 +59,7 @@ CLOUDS: tuple[Preset, ...] = (
         docs="https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
         aliases=("azure_v1",),
         traits={"user_field": "user", "tool_id_rule": "any64"},
+        edits=SHORT_IDS,
         prices="azure",
     ),
     Preset(

@@ -8,6 +8,8 @@ from gateway.providers.profile import Edit
 
 Facts = dict[str, Any]
 
+_TOO_LONG = "longer than the provider takes"
+
 # A server that speaks OpenAI's Chat of about 2024: the common ground of the
 # compatible ones. OpenAI's newer fields are left to those known to take them.
 COMPATIBLE: Facts = {
@@ -69,6 +71,12 @@ CONVERSE: Facts = {
     "count_tokens": "endpoint",
     "user_field": "user",
 }
+
+# End users' ids that older surfaces of OpenAI refuse as too long.
+SHORT_IDS = (
+    Edit(op="shorten", path="user", value=64, why=_TOO_LONG),
+    Edit(op="shorten", path="safety_identifier", value=64, why=_TOO_LONG),
+)
 
 OLDER_NAMES = (
     Edit(op="rename", path="max_completion_tokens", value="max_tokens"),

@@ -7,6 +7,7 @@ from gateway.providers.catalog.facts import (
     LITELLM_MARKS,
     NEWER_FIELDS,
     OLDER_NAMES,
+    SHORT_IDS,
     drops,
 )
 from gateway.providers.profile import Edit, Preset
@@ -22,6 +23,7 @@ HOSTED: tuple[Preset, ...] = (
         litellm=("openai",),
         aliases=("openai_chat", "chat", "chat_completions"),
         traits={"allowed_tools": True, "tool_id_rule": "any64"},
+        edits=SHORT_IDS,
         prices="openai",
     ),
     # Its other surface alone, for accounts and proxies that have no Chat.
@@ -68,6 +70,7 @@ HOSTED: tuple[Preset, ...] = (
             "store": False,
             "service_tier": False,
         },
+        edits=SHORT_IDS,
         prices="azure",
     ),
     Preset(
@@ -216,11 +219,13 @@ HOSTED: tuple[Preset, ...] = (
             "reasoning_field": "thinking",
             "replay_reasoning": "native",
             "tool_id_rule": "mistral9",
+            "mid_system": False,
+            "user_after_tool": False,
             "tool_choice_any": "any",
             "tool_result_name": True,
             "tool_result_images": True,
             "media_chunks": True,
-            "plain_messages": True,
+            "no_name_or_refusal": True,
             "pdf": True,
             "document_urls": True,
             "audio": True,
@@ -242,6 +247,7 @@ HOSTED: tuple[Preset, ...] = (
         # A field it does not know is a 422 (mistralai/platform-docs-public#7).
         edits=(
             Edit(op="rename", path="seed", value="random_seed"),
+            Edit(op="rename", path="dimensions", value="output_dimension"),
             Edit(op="map", path="service_tier", value={"default": "standard"}),
             *drops("Mistral has no such field", *NEWER_FIELDS, "echo"),
         ),

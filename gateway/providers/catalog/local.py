@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES
+from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, Facts
 from gateway.providers.profile import Preset
+
+# The chat template of the model decides what is refused, and most of them (Qwen, Llama,
+# Mistral, Gemma) take a system message at the start only.
+_LOCAL: Facts = {**COMPATIBLE, "mid_system": False}
 
 LOCAL: tuple[Preset, ...] = (
     Preset(
@@ -15,6 +19,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://docs.ollama.com/api",
         litellm=("ollama", "ollama_chat"),
         traits={
+            "mid_system": False,
             "replay_reasoning": "native",
             "prefill": True,
             "custom_tools": False,
@@ -46,7 +51,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("OLLAMA_API_KEY",),
         docs="https://docs.ollama.com/api/openai-compatibility",
         traits={
-            **COMPATIBLE,
+            **_LOCAL,
             "completions": "too",
             "reasoning_field": "reasoning",
             "strict_tools": False,
@@ -68,7 +73,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
         litellm=("hosted_vllm", "vllm"),
         traits={
-            **COMPATIBLE,
+            **_LOCAL,
             "completions": "too",
             # `reasoning_content` left its messages in 2026.
             "reasoning_field": "reasoning",
@@ -93,7 +98,7 @@ LOCAL: tuple[Preset, ...] = (
         litellm=("lm_studio",),
         aliases=("lm_studio",),
         traits={
-            **COMPATIBLE,
+            **_LOCAL,
             "completions": "too",
             "thinking_request": "none",
             "reasoning_field": "reasoning_content",
@@ -117,7 +122,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
         aliases=("llama_cpp",),
         traits={
-            **COMPATIBLE,
+            **_LOCAL,
             "completions": "too",
             "reasoning_field": "reasoning_content",
             "user_field": "none",
@@ -138,7 +143,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("SGLANG_API_KEY",),
         docs="https://docs.sglang.ai/basic_usage/openai_api_completions.html",
         traits={
-            **COMPATIBLE,
+            **_LOCAL,
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "native",
             "stop_max": None,
@@ -157,7 +162,7 @@ LOCAL: tuple[Preset, ...] = (
         base_url="http://127.0.0.1:8080/v1",
         env=("LOCALAI_API_KEY",),
         docs="https://localai.io/features/text-generation/",
-        traits={**COMPATIBLE, "user_field": "none", "stop_max": None, "top_k": True},
+        traits={**_LOCAL, "user_field": "none", "stop_max": None, "top_k": True},
         edits=OLDER_NAMES,
         local=True,
     ),
@@ -170,7 +175,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("LLAMAFILE_API_KEY",),
         docs="https://github.com/mozilla-ai/llamafile",
         litellm=("llamafile",),
-        traits={**COMPATIBLE, "user_field": "none", "strict_tools": False, "stop_max": None},
+        traits={**_LOCAL, "user_field": "none", "strict_tools": False, "stop_max": None},
         edits=OLDER_NAMES,
         local=True,
     ),
@@ -182,7 +187,7 @@ LOCAL: tuple[Preset, ...] = (
         base_url="http://127.0.0.1:1337/v1",
         env=("JAN_API_KEY",),
         docs="https://jan.ai/docs/desktop/api-preference",
-        traits={**COMPATIBLE, "user_field": "none", "stop_max": None},
+        traits={**_LOCAL, "user_field": "none", "stop_max": None},
         edits=OLDER_NAMES,
         local=True,
     ),
@@ -195,7 +200,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("KOBOLDCPP_API_KEY",),
         docs="https://github.com/LostRuins/koboldcpp/wiki",
         traits={
-            **COMPATIBLE,
+            **_LOCAL,
             "user_field": "none",
             "strict_tools": False,
             "n_max": 1,
@@ -215,7 +220,7 @@ LOCAL: tuple[Preset, ...] = (
         env=("LEMONADE_API_KEY",),
         docs="https://lemonade-server.ai/docs/server/server_spec/",
         litellm=("lemonade",),
-        traits={**COMPATIBLE, "user_field": "none", "stop_max": None, "top_k": True},
+        traits={**_LOCAL, "user_field": "none", "stop_max": None, "top_k": True},
         edits=OLDER_NAMES,
         local=True,
     ),
@@ -228,7 +233,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://inference.readthedocs.io/en/latest/getting_started/using_xinference.html",
         litellm=("xinference",),
         traits={
-            **COMPATIBLE,
+            **_LOCAL,
             "stop_max": None,
             "top_k": True,
             "reasoning_field": "reasoning_content",
@@ -261,7 +266,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://platform.openai.com/docs/api-reference/chat",
         litellm=("custom_openai", "openai_like", "litellm_proxy"),
         aliases=("openai_compatible", "custom_chat"),
-        traits={**COMPATIBLE, "reasoning_field": "reasoning_content"},
+        traits={**_LOCAL, "reasoning_field": "reasoning_content"},
     ),
     Preset(
         name="custom-completions",
@@ -273,7 +278,7 @@ LOCAL: tuple[Preset, ...] = (
         docs="https://platform.openai.com/docs/api-reference/completions",
         litellm=("text-completion-openai",),
         aliases=("openai_completions",),
-        traits={**COMPATIBLE, "tools": False, "images": False, "structured": "none"},
+        traits={**_LOCAL, "tools": False, "images": False, "structured": "none"},
     ),
     Preset(
         name="custom-embeddings",

@@ -1,0 +1,140 @@
+"""The demo provider: an OpenAI-compatible server without a socket or a key.
+
+`DemoTransport` stands where the network's transport stands, so a demo answer goes
+through a real dialect, stream parser, tap and log. `SCRIPTS` says how each model
+behaves; the same request always gets the same bytes. A `mock_response` in the body is
+what any model says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import msgspec
+
+from gateway.demo import wire
+from gateway.demo.answer import DemoAnswer, answer
+from gateway.demo.scripts import MODELS, SCRIPTS, Refusal, Script, mocked, script_for
+from gateway.framing.sse import encode
+
+__all__ = ["MODELS", "SCRIPTS", "DemoTransport", "Script", "script_for"]
+
+# A whole answer waits as long as its stream would take, but no longer than this.
+UNARY_WAIT_S = 0.5
+_STALL_S = 3600.0
+_HTML = b"<!DOCTYPE html><title>Welcome</title><h1>It works!</h1>\n"
+_MIDWAY = Refusal(
+    status=500, type="server_error", message="The demo server failed while answering."
+)
+
+
+class DemoTransport(httpx.AsyncBaseTransport):
+    """Answers `demo://` requests in process."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The demo server's answer, in its own time."""
+        if request.method == "GET" and request.url.path.endswith("/models"):
+            return _json(200, wire.models())
+        if not request.url.path.endswith("/chat/completions"):
+            return _refused(_unknown(f"Unknown request URL: {request.url.path}", "unknown_url"))
+        content = await request.aread()
+        body = _decoded(content)
+        if body is None:
+            return _refused(_invalid("We could not parse the JSON body of your request."))
+        if not isinstance(body.get("messages"), list) or not body["messages"]:
+            return _refused(_invalid("'messages' must be a list of at least one message."))
+        model = str(body.get("model", ""))
+        told = body.get("mock_response")
+        script = mocked(told) if isinstance(told, str) else script_for(model)
+        if script is None:
+            return _refused(
+                _unknown(f"The model `{model[:100]}` does not exist", "model_not_found")
+            )
+        await asyncio.sleep(script.first_ms / 1000)
+        return await _answered(body, content, model, script)
+
+
+async def _answered(
+    body: dict[str, Any], content: bytes, model: str, script: Script
+) -> httpx.Response:
+    if script.refusal is not None:
+        return _refused(script.refusal)
+    if script.says == "html":
+        return _reply(200, "text/html; charset=utf-8", httpx.ByteStream(_HTML))
+    said = answer(body, script)
+    id_ = wire.answer_id(content)
+    if body.get("stream") is True:
+        options = body.get("stream_options")
+        usage = isinstance(options, dict) and options.get("include_usage") is True
+        events = wire.stream(said, model, id_, include_usage=usage)
+        return _reply(200, "text/event-stream; charset=utf-8", _Paced(list(events), script))
+    await asyncio.sleep(min(_pieces(said) * script.pace_ms / 1000, UNARY_WAIT_S))
+    if script.breaks == "error":
+        return _refused(_MIDWAY)
+    data = wire.whole(said, model, id_)
+    if not script.breaks:
+        return _json(200, data)
+    return _reply(200, "application/json", _Paced([data[: len(data) // 2]] * 2, script))
+
+
+def _pieces(said: DemoAnswer) -> int:
+    return len(said.reasoning) + len(said.text) + 4 * len(said.calls)
+
+
+class _Paced(httpx.AsyncByteStream):
+    """A body that comes piece by piece, and breaks where its script says so."""
+
+    def __init__(self, pieces: list[bytes], script: Script) -> None:
+        self._pieces = pieces
+        self._script = script
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        breaks = self._script.breaks
+        for piece in self._sent():
+            yield piece
+            await asyncio.sleep(self._script.pace_ms / 1000)
+        if not breaks:
+            yield wire.DONE
+        elif breaks == "error":
+            yield encode(wire.error(_MIDWAY))
+        elif breaks == "stall":
+            await asyncio.sleep(_STALL_S)
+        else:
+            raise httpx.RemoteProtocolError("the connection closed in the middle of the answer")
+
+    def _sent(self) -> Iterator[bytes]:
+        count = len(self._pieces)
+        return iter(self._pieces[: count // 2] if self._script.breaks else self._pieces)
+
+
+def _decoded(content: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal(status=400, type="invalid_request_error", message=message)
+
+
+def _unknown(message: str, code: str) -> Refusal:
+    return Refusal(status=404, type="invalid_request_error", message=message, code=code)
+
+
+def _refused(refusal: Refusal) -> httpx.Response:
+    headers = {} if refusal.retry_after_s is None else {"retry-after": str(refusal.retry_after_s)}
+    return _json(refusal.status, wire.error(refusal), headers)
+
+
+def _json(status: int, data: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
+    return _reply(status, "application/json", httpx.ByteStream(data), headers)
+
+
+def _reply(
+    status: int, kind: str, stream: httpx.AsyncByteStream, headers: dict[str, str] | None = None
+) -> httpx.Response:
+    return httpx.Response(status, headers={"content-type": kind, **(headers or {})}, stream=stream)

@@ -1,0 +1,326 @@
+"""What a demo model answers: a pure function of the request and the script.
+
+No clock and no chance: the same request always gets the same answer.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.demo.schema import instance
+from gateway.demo.scripts import Script
+
+_PIECE = re.compile(r"\s*\S{1,7}|\s+$")
+_QUOTED = re.compile(r"`([^`\n]{1,500})`|\"([^\"\n]{1,500})\"|“([^“”\n]{1,500})”")
+_WANTS_TOOL = re.compile(r"\b(tools?|functions?)\b", re.IGNORECASE)
+# What a prompt asks for without naming a tool -> the property that such a tool has.
+_DEEDS = (
+    (re.compile(r"\b(run|execute)\b", re.IGNORECASE), "command"),
+    (re.compile(r"\b(search|look up)\b", re.IGNORECASE), "query"),
+    (re.compile(r"\b(weather|temperature)\b", re.IGNORECASE), "city"),
+)
+_WANTS_SEVERAL = re.compile(r"\b(parallel|both|twice|two|each|several)\b", re.IGNORECASE)
+_SUMMARY_CHARS = 160
+# Properties whose text in a prompt's quotes is meant, the likeliest first.
+_MAIN = ("command", "cmd", "query", "q", "expression", "path", "file_path", "url", "text", "input")
+_PLACES = ("Paris", "Rome", "Oslo", "Lima", "Kyoto")
+
+_CLOSINGS = (
+    "What you see took the same way as any other answer: translated, streamed, counted, logged.",
+    "Open the request log to see this exchange byte by byte, in your dialect and in mine.",
+    "Put a real provider behind this route and nothing in your client has to change.",
+    "Ask me to use a tool, or for JSON by a schema, and I will do that too.",
+)
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """One call; `arguments` is text, as the wire has it, and need not be JSON."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer in pieces, and what it is counted as."""
+
+    reasoning: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    refusal: str | None = None
+    calls: tuple[ToolCall, ...] = ()
+    finish: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+def answer(body: Mapping[str, Any], script: Script) -> DemoAnswer:
+    """What the model of this script says to a Chat request."""
+    if script.says == "told":
+        pieces = _pieces(script.told)
+        tokens = prompt_tokens(body)
+        return DemoAnswer(text=pieces, prompt_tokens=tokens, completion_tokens=len(pieces))
+    messages = [m for m in body["messages"] if isinstance(m, Mapping) and _in_dialogue(m)]
+    prompt = last_prompt(messages)
+    seed = zlib.crc32(msgspec.json.encode([script.name, prompt, len(messages)]))
+    reasoning = _pieces(_thoughts(prompt, seed)) if _reasons(body, script) else ()
+    calls = _calls(body, messages, prompt, script, seed)
+    said = DemoAnswer(reasoning=reasoning, calls=calls, finish="tool_calls" if calls else "stop")
+    if not calls:
+        said = _spoken(body, messages, prompt, script, said, seed)
+    said = _limited(said, body)
+    return msgspec.structs.replace(
+        said,
+        prompt_tokens=prompt_tokens(body),
+        completion_tokens=len(said.reasoning) + len(said.text) + sum(map(_weight, said.calls)),
+    )
+
+
+def _in_dialogue(message: Mapping[str, Any]) -> bool:
+    """Whether it is part of the dialogue; agents put instructions anywhere in it."""
+    return message.get("role") not in {"system", "developer"}
+
+
+def prompt_tokens(body: Mapping[str, Any]) -> int:
+    """An estimate: four bytes of text a token, 256 tokens an image."""
+    read = [str(text_of(m)) for m in body["messages"] if isinstance(m, Mapping)]
+    tools = msgspec.json.encode(body.get("tools") or "")
+    images = sum(_images(m) for m in body["messages"] if isinstance(m, Mapping))
+    return sum(len(text.encode()) for text in read) // 4 + len(tools) // 4 + 256 * images + 3
+
+
+def last_prompt(messages: list[Mapping[str, Any]]) -> str:
+    """The last thing the user wrote: of a message in parts, its last text."""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            texts = _texts(message)
+            return texts[-1] if texts else ""
+    return ""
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """All text of a message."""
+    return "\n".join(_texts(message))
+
+
+def _texts(message: Mapping[str, Any]) -> list[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    parts = content if isinstance(content, list) else []
+    return [p["text"] for p in parts if isinstance(p, Mapping) and isinstance(p.get("text"), str)]
+
+
+def _images(message: Mapping[str, Any]) -> int:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return sum(1 for p in parts if isinstance(p, Mapping) and p.get("type") == "image_url")
+
+
+def _reasons(body: Mapping[str, Any], script: Script) -> bool:
+    effort = body.get("reasoning_effort")
+    return effort != "none" and (script.reasons or isinstance(effort, str))
+
+
+def _thoughts(prompt: str, seed: int) -> str:
+    return (
+        f"The user wrote {len(prompt.split())} words: “{_summary(prompt)}”. "
+        "I am a script, so there is nothing to work out; "
+        f"I choose closing line {seed % len(_CLOSINGS) + 1} of {len(_CLOSINGS)} and write it down."
+    )
+
+
+def _spoken(
+    body: Mapping[str, Any],
+    messages: list[Mapping[str, Any]],
+    prompt: str,
+    script: Script,
+    said: DemoAnswer,
+    seed: int,
+) -> DemoAnswer:
+    if script.says == "nothing":
+        return said
+    if script.says == "refusal":
+        return msgspec.structs.replace(said, refusal="I am a demo model, and I decline to answer.")
+    text = _structured(body, script, seed)
+    if text is None:
+        text = _demo_text(messages, prompt, script, seed)
+    pieces = _pieces(text)
+    if script.says == "half":
+        return msgspec.structs.replace(said, text=pieces[: len(pieces) // 2], finish="length")
+    return msgspec.structs.replace(said, text=pieces)
+
+
+def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, seed: int) -> str:
+    if messages and messages[-1].get("role") == "tool":
+        return _about_results(messages)
+    images = sum(map(_images, messages))
+    seen = f", with {images} image{'s' * (images > 1)}" if images else ""
+    return (
+        f"Hello from `{script.name}`, a scripted model inside Dragoman: no key, no network, "
+        "and always the same answer to the same question.\n\n"
+        f"You wrote{seen}: “{_summary(prompt)}”\n\n"
+        f"{_CLOSINGS[seed % len(_CLOSINGS)]}"
+    )
+
+
+def _about_results(messages: list[Mapping[str, Any]]) -> str:
+    """An answer that uses the results of the last calls."""
+    results: list[str] = []
+    for message in reversed(messages):
+        if message.get("role") != "tool":
+            break
+        results.insert(0, _summary(text_of(message)) or "(nothing)")
+    if len(results) == 1:
+        return f"The tool answered: {results[0]}"
+    lines = "\n".join(f"{n}. {result}" for n, result in enumerate(results, 1))
+    return f"The {len(results)} tools answered:\n{lines}"
+
+
+def _summary(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SUMMARY_CHARS else line[: _SUMMARY_CHARS - 1].rstrip() + "…"
+
+
+def _structured(body: Mapping[str, Any], script: Script, seed: int) -> str | None:
+    """The JSON text of structured output; None where none was asked for."""
+    form = body.get("response_format")
+    kind = form.get("type") if isinstance(form, Mapping) else None
+    if kind == "json_object":
+        return '{"demo":true}' if script.schema == "well" else '{"demo":'
+    if kind != "json_schema" or not isinstance(form, Mapping):
+        return None
+    if script.schema == "broken":
+        return '{"this_field_is_not_in_the_schema":[null]}'
+    named = form.get("json_schema")
+    schema = named.get("schema") if isinstance(named, Mapping) else None
+    return msgspec.json.encode(instance(schema or {}, seed)).decode()
+
+
+def _calls(
+    body: Mapping[str, Any],
+    messages: list[Mapping[str, Any]],
+    prompt: str,
+    script: Script,
+    seed: int,
+) -> tuple[ToolCall, ...]:
+    chosen = _chosen(body, messages, prompt, script)
+    if len(chosen) == 1 and _WANTS_SEVERAL.search(prompt):
+        chosen = chosen * 2
+    if body.get("parallel_tool_calls") is False:
+        chosen = chosen[:1]
+    return tuple(
+        ToolCall(
+            id=f"call_demo_{zlib.crc32(f'{seed}:{number}'.encode()):08x}",
+            name=f"{tool['name']}_of_nobody" if script.tools == "unknown" else tool["name"],
+            arguments=_arguments(tool.get("parameters") or {}, prompt, script, number),
+        )
+        for number, tool in enumerate(chosen)
+    )
+
+
+def _chosen(
+    body: Mapping[str, Any], messages: list[Mapping[str, Any]], prompt: str, script: Script
+) -> list[Mapping[str, Any]]:
+    """The tools to call now: those forced, else those the last message asks for."""
+    tools = [t["function"] for t in body.get("tools") or () if _is_function(t)]
+    choice = body.get("tool_choice")
+    if not tools or choice == "none":
+        return []
+    if isinstance(choice, Mapping):
+        wanted = choice.get("function")
+        name = wanted.get("name") if isinstance(wanted, Mapping) else None
+        return [tool for tool in tools if tool["name"] == name] or tools[:1]
+    asked = messages[-1].get("role") != "tool"
+    named = [tool for tool in tools if asked and _mentions(prompt, tool["name"])]
+    if named:
+        return named[:8]
+    suited = [tool for tool in tools if asked and _suits(prompt, tool)]
+    if suited:
+        return suited[:1]
+    wants = script.tools != "well" or _WANTS_TOOL.search(prompt) is not None
+    return tools[:1] if choice in {"required", "any"} or (asked and wants) else []
+
+
+def _is_function(tool: Any) -> bool:
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    return isinstance(function, Mapping) and isinstance(function.get("name"), str)
+
+
+def _mentions(prompt: str, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", prompt, re.IGNORECASE) is not None
+
+
+def _suits(prompt: str, tool: Mapping[str, Any]) -> bool:
+    """Whether the tool does what the prompt asks for, by the names of its properties."""
+    schema = tool.get("parameters")
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    names = properties if isinstance(properties, Mapping) else {}
+    return any(name in names and deed.search(prompt) for deed, name in _DEEDS)
+
+
+def _arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: int) -> str:
+    """Arguments as the prompt suggests: what it quotes goes to the main property."""
+    if script.tools == "malformed":
+        return '{"broken": "this JSON never ends'
+    if script.tools == "against_schema":
+        return '{"unexpected":[{"of":"another schema"}]}'
+    quoted = ["".join(groups) for groups in _QUOTED.findall(prompt)]
+    properties = schema.get("properties")
+    names = list(properties) if isinstance(properties, Mapping) else []
+    main = next((n for n in _MAIN if n in names), names[0] if names else "")
+
+    def hint(name: str) -> str | None:
+        if name == main and quoted:
+            return quoted[number % len(quoted)]
+        return _usual(name, number)
+
+    value = instance(schema, number, optional=False, hint=hint)
+    return msgspec.json.encode(value if isinstance(value, dict) else {}).decode()
+
+
+def _usual(name: str, number: int) -> str | None:
+    """A plausible text for a property by its name."""
+    match name.lower():
+        case "city" | "location" | "place":
+            return _PLACES[number % len(_PLACES)]
+        case "command" | "cmd":
+            return "echo hello from the demo model"
+        case "query" | "q":
+            return "what a gateway is"
+        case "unit" | "units":
+            return "celsius"
+        case _:
+            return None
+
+
+def _limited(said: DemoAnswer, body: Mapping[str, Any]) -> DemoAnswer:
+    """The answer cut at a stop sequence, and at the limit of output tokens."""
+    text = "".join(said.text)
+    stop = body.get("stop")
+    for word in [stop] if isinstance(stop, str) else stop or ():
+        if isinstance(word, str) and word and word in text:
+            text = text.partition(word)[0]
+            said = msgspec.structs.replace(said, text=_pieces(text), finish="stop")
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    if not isinstance(limit, int) or said.calls:
+        return said
+    left = max(limit - len(said.reasoning), 0)
+    if left >= len(said.text):
+        return said
+    return msgspec.structs.replace(
+        said, reasoning=said.reasoning[:limit], text=said.text[:left], finish="length"
+    )
+
+
+def _pieces(text: str) -> tuple[str, ...]:
+    """The text in pieces of about a token each; joined they are the text."""
+    return tuple(_PIECE.findall(text))
+
+
+def _weight(call: ToolCall) -> int:
+    return 4 + len(call.arguments) // 4

@@ -1,0 +1,105 @@
+"""A demo answer as the bytes of OpenAI's Chat wire: whole, or as a stream."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from gateway.demo.answer import DemoAnswer
+from gateway.demo.scripts import MODELS, Refusal
+from gateway.framing.sse import encode
+
+# 2026-01-01: a demo answer has no clock.
+CREATED = 1_767_225_600
+DONE = encode(b"[DONE]")
+# Arguments come in pieces of this many characters, to show that streams do that.
+_ARGUMENT_PIECE = 12
+
+
+def answer_id(content: bytes) -> str:
+    """The id of the answer to these request bytes."""
+    return f"chatcmpl-demo{zlib.crc32(content):08x}"
+
+
+def whole(said: DemoAnswer, model: str, id_: str) -> bytes:
+    """The answer as one JSON object."""
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(said.text)}
+    if said.reasoning:
+        message["reasoning_content"] = "".join(said.reasoning)
+    if said.refusal is not None:
+        message.update(content=None, refusal=said.refusal)
+    if said.calls:
+        message["content"] = None
+        message["tool_calls"] = [_call(call.id, call.name, call.arguments) for call in said.calls]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": said.finish}
+    return msgspec.json.encode(
+        {
+            "id": id_,
+            "object": "chat.completion",
+            "created": CREATED,
+            "model": model,
+            "choices": [choice],
+            "usage": _usage(said),
+        }
+    )
+
+
+def stream(said: DemoAnswer, model: str, id_: str, *, include_usage: bool) -> Iterator[bytes]:
+    """The answer as events, without the final `[DONE]`."""
+
+    def chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
+        head = {"id": id_, "object": "chat.completion.chunk", "created": CREATED, "model": model}
+        return encode(msgspec.json.encode({**head, "choices": choices, **more}))
+
+    more = {"usage": None} if include_usage else {}
+    for delta in _deltas(said):
+        yield chunk([{"index": 0, "delta": delta, "finish_reason": None}], **more)
+    yield chunk([{"index": 0, "delta": {}, "finish_reason": said.finish}], **more)
+    if include_usage:
+        yield chunk([], usage=_usage(said))
+
+
+def _deltas(said: DemoAnswer) -> Iterator[dict[str, Any]]:
+    yield {"role": "assistant", "content": ""}
+    for piece in said.reasoning:
+        yield {"reasoning_content": piece}
+    for piece in said.text:
+        yield {"content": piece}
+    if said.refusal is not None:
+        yield {"refusal": said.refusal}
+    for index, call in enumerate(said.calls):
+        yield {"tool_calls": [{"index": index, **_call(call.id, call.name, "")}]}
+        for start in range(0, len(call.arguments), _ARGUMENT_PIECE):
+            part = call.arguments[start : start + _ARGUMENT_PIECE]
+            yield {"tool_calls": [{"index": index, "function": {"arguments": part}}]}
+
+
+def error(refusal: Refusal) -> bytes:
+    """An error object, as the answer of a refused request or as a stream's last data."""
+    told = {"message": refusal.message, "type": refusal.type, "param": None, "code": refusal.code}
+    return msgspec.json.encode({"error": told})
+
+
+def models() -> bytes:
+    """The answer to a list of models."""
+    rows = [
+        {"id": name, "object": "model", "created": CREATED, "owned_by": "dragoman"}
+        for name in MODELS
+    ]
+    return msgspec.json.encode({"object": "list", "data": rows})
+
+
+def _call(id_: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _usage(said: DemoAnswer) -> dict[str, Any]:
+    return {
+        "prompt_tokens": said.prompt_tokens,
+        "completion_tokens": said.completion_tokens,
+        "total_tokens": said.prompt_tokens + said.completion_tokens,
+        "completion_tokens_details": {"reasoning_tokens": len(said.reasoning)},
+    }

@@ -1,0 +1,163 @@
+"""Findings -> the traits that differ from what the tables say; pure.
+
+Only what was proven is advised: nothing follows from an unclear verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.canon.traits import Traits
+from gateway.doctor.asked import assume_reasoning
+from gateway.doctor.values import Verdict
+
+Verdicts = Mapping[str, Verdict]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """What the verdict of a probe says of a trait.
+
+    Attributes:
+        trait: a field of Traits.
+        probe: the probe that asks for it.
+        yes, no: the value of the trait that a support or a refusal proves.
+        no_by_wrong: whether a wrong answer speaks for `no` as well, though less surely.
+        keeps: values of the trait that a support does not contradict.
+        sure: whether a support is proof; many take what they do not know and ignore it.
+        needs: a probe that must be supported before a refusal of this one counts.
+    """
+
+    trait: str
+    probe: str
+    yes: Any = True
+    no: Any = False
+    no_by_wrong: bool = False
+    keeps: tuple[Any, ...] = ()
+    sure: bool = True
+    needs: str = "plain"
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """A trait that should be another; `sure` is false where it is worth a look first."""
+
+    trait: str
+    now: Any
+    proposed: Any
+    because: tuple[str, ...]
+    sure: bool = True
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(trait="stream_options", probe="stream_usage", needs="stream"),
+    Rule(trait="sampling", probe="temperature", sure=False),
+    Rule(trait="seed", probe="seed", sure=False),
+    Rule(trait="penalties", probe="penalties", sure=False),
+    Rule(trait="stop_max", probe="stop", yes=4, no=0),
+    Rule(trait="mid_system", probe="mid_system"),
+    Rule(trait="prefill", probe="prefill", no_by_wrong=True, sure=False),
+    Rule(trait="count_tokens", probe="count_tokens", yes="endpoint", no="estimate"),
+    Rule(trait="tools", probe="tool"),
+    Rule(trait="forced_tools", probe="forced_tool", no_by_wrong=True, needs="tool"),
+    Rule(
+        trait="parallel_toggle", probe="one_at_a_time", no_by_wrong=True, sure=False, needs="tool"
+    ),
+    Rule(trait="strict_tools", probe="strict_tools", sure=False, needs="tool"),
+    Rule(
+        trait="tool_id_rule",
+        probe="foreign_ids",
+        yes="any",
+        no="word",
+        keeps=("word", "bedrock64", "mistral9"),
+        needs="tool_result",
+    ),
+    Rule(trait="images", probe="image", no_by_wrong=True),
+    Rule(trait="tool_result_images", probe="result_image", needs="tool_result"),
+    Rule(trait="reasoning", probe="thinking"),
+)
+# The probe -> the trait that its verdict is about.
+TRAIT_OF: dict[str, str] = {
+    **{rule.probe: rule.trait for rule in RULES},
+    "schema": "structured",
+    "json": "structured",
+    "cache": "cache",
+}
+
+
+def advice(verdicts: Verdicts, traits: Traits) -> list[Advice]:
+    """The traits that differ, in the order of the rules."""
+    rows = [item for rule in RULES if (item := _of_rule(rule, verdicts, traits)) is not None]
+    rows += [
+        item for advise in (_structured, _cache, _efforts) for item in advise(verdicts, traits)
+    ]
+    return rows
+
+
+def _of_rule(rule: Rule, verdicts: Verdicts, traits: Traits) -> Advice | None:
+    verdict = verdicts.get(rule.probe)
+    now = getattr(traits, rule.trait)
+    off = now == rule.no
+    if verdict == "supported":
+        if not off or now in rule.keeps:
+            return None
+        return Advice(
+            trait=rule.trait, now=now, proposed=rule.yes, because=(rule.probe,), sure=rule.sure
+        )
+    wrong = verdict == "wrong" and rule.no_by_wrong
+    if (verdict != "refused" and not wrong) or off or now in rule.keeps:
+        return None
+    if verdicts.get(rule.needs) != "supported":
+        return None
+    return Advice(
+        trait=rule.trait, now=now, proposed=rule.no, because=(rule.probe,), sure=not wrong
+    )
+
+
+def _structured(verdicts: Verdicts, traits: Traits) -> list[Advice]:
+    """The strongest form of output that was followed; a form not asked for says nothing."""
+    schema, json_verdict = verdicts.get("schema"), verdicts.get("json")
+    if schema == "supported":
+        best = "schema"
+    elif schema not in {"refused", "wrong"}:
+        return []
+    elif json_verdict == "supported":
+        best = "json"
+    elif json_verdict in {"refused", "wrong"}:
+        best = "none"
+    else:
+        return []
+    if best == traits.structured:
+        return []
+    sure = schema != "wrong" and (best != "none" or json_verdict == "refused")
+    because = ("schema",) if best == "schema" else ("schema", "json")
+    return [
+        Advice(trait="structured", now=traits.structured, proposed=best, because=because, sure=sure)
+    ]
+
+
+def _cache(verdicts: Verdicts, traits: Traits) -> list[Advice]:
+    """Marks that the tables send and the provider refuses.
+
+    A mark that is merely taken proves nothing: many ignore what they do not know.
+    """
+    if verdicts.get("cache") != "refused" or traits.cache in {"none", "implicit"}:
+        return []
+    return [Advice(trait="cache", now=traits.cache, proposed="implicit", because=("cache",))]
+
+
+def _efforts(verdicts: Verdicts, traits: Traits) -> list[Advice]:
+    """The efforts that were assumed, where the model thought with one of them."""
+    assumed = assume_reasoning(traits).get("efforts")
+    if verdicts.get("thinking") != "supported" or not assumed:
+        return []
+    return [
+        Advice(
+            trait="efforts",
+            now=traits.efforts,
+            proposed=assumed,
+            because=("thinking",),
+            sure=False,
+        )
+    ]

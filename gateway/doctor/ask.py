@@ -1,0 +1,173 @@
+"""One request of a probe -> what was reply. Never raises for a failure of the upstream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.events import Event
+from gateway.canon.fold import fold_events
+from gateway.canon.request import Request
+from gateway.canon.response import Usage
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Dialect, Verb
+from gateway.doctor.values import Probe, ProbeReply
+from gateway.framing.eventstream import CorruptMessage
+from gateway.framing.formats import STREAM_FORMATS
+from gateway.framing.sse import FrameTooLarge
+from gateway.providers.auth import secrets_of
+from gateway.providers.capabilities import merge
+from gateway.providers.redact import scrub
+from gateway.relay.run.stream import decode
+from gateway.relay.runtime import RequestTemplates
+from gateway.relay.translate.prepare import ALSO, Prepared, on_surface, translated, url_path
+from gateway.relay.upstream.access_tokens import AccessTokens
+from gateway.relay.upstream.client import Answer, Upstreams
+from gateway.routing.snapshot import Target
+
+CONNECT_S = 10.0
+MAX_BYTES = 8 * 1024 * 1024
+_NO_CALL = Error(kind="unsupported_param", message="its dialect has no call for it")
+
+
+class ProbeClient:
+    """Asks one target. `target.model.traits` are what its tables say."""
+
+    def __init__(self, upstreams: Upstreams, target: Target) -> None:
+        self._upstreams = upstreams
+        self._target = target
+        self._lines = RequestTemplates()
+        self._tokens = AccessTokens()
+        provider = target.model.provider
+        self._secrets = secrets_of(provider.credential.reveal())
+
+    def scrub(self, text: str) -> str:
+        """Words of the upstream without the credential, which some of them repeat."""
+        return scrub(text, self._secrets)
+
+    async def ask(self, probe: Probe) -> ProbeReply:
+        """All requests of a probe: the second goes on from the answer to the first."""
+        target = self._with_model(probe.model) if probe.model else self._target
+        traits = merge(target.model.traits, probe.assume(target.model.traits))
+        request = replace(probe.request, model=target.model.name)
+        first = await self._send_request(target, request, traits, probe.verb)
+        if probe.follow is None or first.response is None:
+            return first
+        second = probe.follow(request, first.response)
+        if second is None:
+            return first
+        last = await self._send_request(target, second, traits, probe.verb)
+        return replace(last, before=first, spent=(*first.spent, *last.spent))
+
+    def _with_model(self, name: str) -> Target:
+        """The same target under the name of another model."""
+        model = self._target.model
+        traits = replace(model.traits, model=name)
+        return replace(self._target, model=replace(model, name=name, traits=traits))
+
+    async def _send_request(
+        self, target: Target, request: Request, traits: Traits, verb: Verb
+    ) -> ProbeReply:
+        prepared: Prepared | None = None
+        try:
+            dialect = _dialect_for(target, request, traits, verb)
+            if verb != "generate" and not _has_call(dialect, target, verb):
+                return ProbeReply(error=_NO_CALL)
+            prepared = _prepared(dialect, target, request, traits, verb)
+            reply = await self._sent(target, prepared, traits, request, verb)
+        except GatewayError as failure:
+            reply = ProbeReply(error=failure.error)
+        report = prepared.report if prepared is not None else ()
+        return replace(reply, report=report)
+
+    async def _sent(
+        self, target: Target, prepared: Prepared, traits: Traits, request: Request, verb: Verb
+    ) -> ProbeReply:
+        provider = target.model.provider
+        url = self._lines.url(provider, prepared.path)
+        headers = self._lines.headers(provider, prepared.headers)
+        headers = await self._tokens.headers(provider, "POST", url, headers, prepared.content)
+        answer = await self._upstreams.send("POST", url, headers, prepared.content, CONNECT_S)
+        try:
+            return await _read(answer, prepared, traits, verb)
+        finally:
+            await answer.close()
+
+
+def _dialect_for(target: Target, request: Request, traits: Traits, verb: Verb) -> Dialect:
+    """The provider's own dialect, or the one beside it where live traffic takes that."""
+    dialect = DIALECTS[target.model.provider.dialect]
+    other_name = ALSO.get(dialect.name)
+    if other_name is None or not traits.responses or verb in target.model.provider.paths:
+        return dialect
+    is_required = traits.responses_required_with_tools and bool(request.tools)
+    return DIALECTS[other_name] if is_required or verb == "count_tokens" else dialect
+
+
+def _has_call(dialect: Dialect, target: Target, verb: Verb) -> bool:
+    """Whether a dialect has a path of its own for a verb."""
+    generate = url_path(dialect, target, stream=False, verb="generate")
+    return url_path(dialect, target, stream=False, verb=verb) != generate
+
+
+def _prepared(
+    dialect: Dialect, target: Target, request: Request, traits: Traits, verb: Verb
+) -> Prepared:
+    provider = target.model.provider
+    edits = (*provider.edits, *target.model.edits, *target.edits)
+    path = url_path(dialect, target, stream=request.stream, verb=verb)
+    prepared = translated(request, dialect, traits, edits, path, verb=verb)
+    return on_surface(prepared, provider, verb, path)
+
+
+async def _read(answer: Answer, prepared: Prepared, traits: Traits, verb: Verb) -> ProbeReply:
+    dialect = prepared.dialect
+    if answer.status != 200:
+        data = await answer.read_all(MAX_BYTES)
+        error = dialect.provider.parse_error(answer.status, answer.headers, data)
+        return ProbeReply(error=replace(error, status=error.status or answer.status))
+    if STREAM_FORMATS[dialect.framing].content_type_marker in answer.kind:
+        return await _streamed(answer, prepared, traits)
+    if answer.kind and "json" not in answer.kind:
+        raise bad_upstream(f"it answered with {answer.kind.partition(';')[0]}, not JSON")
+    body: Any = decode(await answer.read_all(MAX_BYTES))
+    if verb == "count_tokens":
+        return ProbeReply(count=dialect.provider.parse_count(body))
+    response = dialect.provider.parse_response(body, traits, prepared.rendered)
+    return ProbeReply(response=response, spent=_spent(response.usage))
+
+
+async def _streamed(answer: Answer, prepared: Prepared, traits: Traits) -> ProbeReply:
+    dialect = prepared.dialect
+    decoder = STREAM_FORMATS[dialect.framing].new_decoder()
+    parser = dialect.provider.stream_parser(traits, prepared.rendered)
+    events: list[Event] = []
+    read = 0
+    try:
+        while data := await answer.read():
+            read += len(data)
+            if read > MAX_BYTES:
+                raise bad_upstream("its stream does not end")
+            for frame in decoder.feed(data):
+                events += parser.feed(frame)
+        for frame in decoder.close():
+            events += parser.feed(frame)
+    except CorruptMessage as error:
+        raise bad_upstream(f"its stream is corrupt: {error}") from None
+    except FrameTooLarge:
+        raise bad_upstream("it sent an event that is too large") from None
+    events += parser.close()
+    response = fold_events(events)
+    return ProbeReply(
+        response=response,
+        events=tuple(events),
+        streamed=True,
+        spent=_spent(response.usage),
+    )
+
+
+def _spent(usage: Usage | None) -> tuple[Usage, ...]:
+    return () if usage is None else (usage,)

@@ -1,0 +1,92 @@
+"""Pieces of which the probes' requests are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.canon.request import Image, Part, Request, Text, Tool, Turn
+from gateway.canon.traits import Traits
+from gateway.doctor.values import Assume
+
+# Enough for a short answer of a model that thinks first.
+MAX_OUTPUT = 1024
+# 64 x 64 pixels of one red.
+RED = Image(
+    data=(
+        "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAT0lEQVR42u3PQQkAAAgEsItw/dMZxQi+hcEKLNO+"
+        "FgEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQGBywLQTQDx3uY1cQAAAABJRU5E"
+        "rkJggg=="
+    ),
+    media_type="image/png",
+    path="image",
+)
+READING = Tool(
+    name="read_gauge",
+    description="Reads the gauge of one room.",
+    schema={
+        "type": "object",
+        "properties": {"room": {"type": "string", "description": "The room"}},
+        "required": ["room"],
+        "additionalProperties": False,
+    },
+    path="tools",
+)
+CLOCK = Tool(
+    name="read_clock",
+    description="Says what time it is. Takes nothing.",
+    schema={"type": "object", "properties": {}, "additionalProperties": False},
+    path="tools",
+)
+NOTE = Tool(
+    name="write_note",
+    description="Writes a text down.",
+    schema={
+        "type": "object",
+        "properties": {"text": {"type": "string", "description": "The text"}},
+        "required": ["text"],
+        "additionalProperties": False,
+    },
+    path="tools",
+)
+ONE_ROOM = "Call the tool read_gauge for the room `cellar`, then say what the gauge shows."
+TWO_ROOMS = (
+    "Call the tool read_gauge for the two rooms `cellar` and `attic`, both in parallel in one "
+    "answer, then say what both gauges show."
+)
+NO_ROOM = "Call the tool read_gauge for the room `garage` if you may; if not, say so."
+IN_TURN = (
+    "Call the tool read_gauge for the two rooms `hall` and `porch`, one after the other, then say "
+    "what both gauges show."
+)
+
+
+def user(*parts: Part | str) -> Turn:
+    """A turn of the user; a plain text is a part."""
+    return Turn(role="user", parts=tuple(Text(text=p) if isinstance(p, str) else p for p in parts))
+
+
+def request_of(*parts: Part | str, **values: Any) -> Request:
+    """A request of one turn."""
+    return Request(**{"model": "", "max_output": MAX_OUTPUT, "turns": (user(*parts),), **values})
+
+
+def assume_traits(**traits: Any) -> Assume:
+    """Assume these traits, whatever the tables say."""
+
+    def assumed(table_traits: Traits) -> Mapping[str, Any]:
+        return traits
+
+    return assumed
+
+
+def assume_reasoning(traits: Traits) -> Mapping[str, Any]:
+    """Assume the usual efforts where the tables know of no way to make it think."""
+    if traits.reasoning or traits.efforts or traits.thinking_modes:
+        return {}
+    return {"reasoning": True, "efforts": ("low", "medium", "high")}
+
+
+def assume_stops(traits: Traits) -> Mapping[str, Any]:
+    """Assume a stop sequence or two where the tables say that none is taken."""
+    return {"stop_max": 2} if traits.stop_max == 0 else {}

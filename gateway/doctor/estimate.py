@@ -1,0 +1,62 @@
+"""What an examination may cost, said before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+import msgspec
+
+from gateway.canon.request import Image, Request, without_paths
+from gateway.canon.response import Usage
+from gateway.doctor.table import PROBES
+from gateway.doctor.values import Probe
+from gateway.relay.exchange.request_features import TOKENS_PER_IMAGE
+from gateway.relay.exchange.usage_tap import BYTES_PER_TOKEN
+from gateway.routing.pricing import cost
+from gateway.routing.snapshot import Model
+
+# What a probe's answer usually is: a few words, and some thoughts before them.
+USUAL_OUTPUT = 150
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests and tokens, and US dollars where the prices are known.
+
+    `usd` is what it will be about, `max_usd` if every answer is as long as allowed.
+    """
+
+    probes: int
+    requests: int
+    input: int
+    output: int
+    max_output: int
+    usd: Decimal | None
+    max_usd: Decimal | None
+
+
+def estimate(model: Model, probes: Iterable[Probe] = PROBES) -> Estimate:
+    """What these probes of a model come to."""
+    rows = tuple(probes)
+    times = {probe.name: 2 if probe.follow else 1 for probe in rows}
+    read = sum(_tokens(probe.request) * times[probe.name] for probe in rows)
+    max_output = sum((probe.request.max_output or 0) * times[probe.name] for probe in rows)
+    usual = sum(
+        min(USUAL_OUTPUT, probe.request.max_output or 0) * times[probe.name] for probe in rows
+    )
+    return Estimate(
+        probes=len(rows),
+        requests=sum(times.values()),
+        input=read,
+        output=usual,
+        max_output=max_output,
+        usd=cost(Usage(input=read, output=usual), model.price),
+        max_usd=cost(Usage(input=read, output=max_output), model.price),
+    )
+
+
+def _tokens(request: Request) -> int:
+    images = [p for turn in request.turns for p in turn.parts if isinstance(p, Image)]
+    data = sum(len(image.data or "") for image in images)
+    size = len(msgspec.json.encode(without_paths(request))) - data
+    return size // BYTES_PER_TOKEN + len(images) * TOKENS_PER_IMAGE

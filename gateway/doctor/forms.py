@@ -1,0 +1,105 @@
+"""Probes of what is not plain text: pictures, JSON, thoughts, cache marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.canon.request import CacheBreakpoint, Output, Text, Thinking
+from gateway.canon.traits import Traits
+from gateway.doctor import judges as on
+from gateway.doctor.asked import RED, assume_reasoning, assume_traits, request_of
+from gateway.doctor.values import Probe
+
+FORMS = "Pictures, JSON, thinking"
+MOODS = ("calm", "rough")
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "mood": {"type": "string", "enum": list(MOODS)},
+        "waves": {"type": "integer"},
+        "words": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["mood", "waves", "words"],
+    "additionalProperties": False,
+}
+# Beyond what most caches want before they begin.
+_HANDBOOK = "The keeper of the light writes down wind, sea and sky at every full hour. " * 90
+
+
+def with_cache_marks(traits: Traits) -> Mapping[str, Any]:
+    """Assume marks on blocks where the tables know of no marks."""
+    has_marks = traits.cache not in {"none", "implicit"}
+    return {} if has_marks else {"cache": "cache_control"}
+
+
+FORM_PROBES = (
+    Probe(
+        name="image",
+        group=FORMS,
+        title="Picture",
+        asks="The colour of a small red picture.",
+        judged="Red in the answer.",
+        request=request_of("Which colour fills this picture? Answer in one word.", RED),
+        assume=assume_traits(images=True),
+        carries=("image",),
+        judge=on.says_any("red", "crimson", "scarlet"),
+    ),
+    Probe(
+        name="json",
+        group=FORMS,
+        title="JSON object",
+        asks="Any JSON object, with the provider's switch for JSON.",
+        judged="A JSON object and nothing around it.",
+        request=request_of(
+            "Describe the sea as a JSON object with one key, mood.", output=Output(format="json")
+        ),
+        assume=assume_traits(structured="schema"),
+        carries=("format", "output"),
+        judge=on.json_object,
+    ),
+    Probe(
+        name="schema",
+        group=FORMS,
+        title="JSON by schema",
+        asks="JSON of a strict schema with an enumeration, a number and a list.",
+        judged="Exactly the fields of the schema, each of its type.",
+        request=request_of(
+            "Describe the sea as JSON.",
+            output=Output(format="schema", name="sea", schema=_SCHEMA, strict=True),
+        ),
+        assume=assume_traits(structured="schema"),
+        carries=("schema", "format", "output"),
+        judge=on.json_of({"mood": str, "waves": int, "words": list}, mood=MOODS),
+    ),
+    Probe(
+        name="thinking",
+        group=FORMS,
+        title="Thinking",
+        asks="To think a little before it answers, and to show it.",
+        judged="Thoughts in the answer, or tokens counted for them.",
+        request=request_of(
+            "Which is larger, 17 times 23 or 19 times 21? Think first.",
+            thinking=Thinking(mode="auto", effort="low", visible="summary"),
+            max_output=4096,
+        ),
+        assume=assume_reasoning,
+        carries=("thinking", "effort"),
+        judge=on.thinks,
+        deadline_s=90.0,
+    ),
+    Probe(
+        name="cache",
+        group=FORMS,
+        title="Cache marks",
+        asks=f"A mark after instructions of {len(_HANDBOOK):,} characters.",
+        judged="It is taken; tokens written to the cache prove it.",
+        request=request_of(
+            "What does the keeper write down? One line.",
+            instructions=(Text(text=_HANDBOOK, cache=CacheBreakpoint(), path="cache"),),
+        ),
+        assume=with_cache_marks,
+        carries=("cache",),
+        judge=on.caches,
+    ),
+)

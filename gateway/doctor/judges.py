@@ -1,0 +1,412 @@
+"""How answers are judged: pure functions of what was reply."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from gateway.canon.events import BlockEnd, BlockStart, Delta
+from gateway.canon.request import Reasoning, Refusal, Text, ToolCall
+from gateway.doctor.values import Judge, Judgement, Probe, ProbeReply
+
+# Failures that say nothing about what was asked.
+_TRANSIENT_ERRORS = {
+    "rate_limit": "it was over its rate limit",
+    "quota": "its account has no credit left",
+    "overloaded": "it was overloaded",
+    "timeout": "it took too long",
+    "upstream_auth": "it did not accept the credential",
+    "content_policy": "its filter stopped the question",
+}
+_REFUSED_FROM, _REFUSED_TO = 400, 500
+# Who knows thinking by yes and no alone has been asked for it all the same.
+_APPROXIMATE_PATHS = ("effort",)
+# Characters of an answer that are quoted.
+MAX_QUOTE_CHARS = 160
+
+
+def judge(probe: Probe, reply: ProbeReply) -> Judgement:
+    """The verdict on what a probe brought."""
+    untranslated = next((a for a in reply.report if _must_arrive(probe, a.path, a.action)), None)
+    if untranslated is not None:
+        return Judgement("unclear", f"not asked: {untranslated.why}")
+    if reply.error is not None:
+        judgement = _judge_error(reply)
+        if judgement.verdict == "unclear" or not probe.errors:
+            return judgement
+        return probe.judge(reply)
+    if probe.follow is not None and reply.before is None:
+        return _no_tool_call(reply)
+    return probe.judge(reply)
+
+
+def _must_arrive(probe: Probe, path: str, action: str) -> bool:
+    """Whether a record tells of something that had to arrive as it is."""
+    if action == "approximated" and path.startswith(_APPROXIMATE_PATHS):
+        return False
+    return action != "defaulted" and bool(probe.carries) and path.startswith(probe.carries)
+
+
+def _judge_error(reply: ProbeReply) -> Judgement:
+    error = reply.error
+    assert error is not None
+    message = error.message
+    why = _TRANSIENT_ERRORS.get(error.kind)
+    if why is not None:
+        return Judgement("unclear", f"{why}: {message}")
+    if error.status is None:
+        # Raised before anything was sent, or the answer is not what its dialect promises.
+        unsaid = error.kind in {"invalid_request", "unsupported_param"}
+        return (
+            Judgement("unclear", f"not asked: {message}") if unsaid else Judgement("wrong", message)
+        )
+    if _REFUSED_FROM <= error.status < _REFUSED_TO:
+        return Judgement("refused", f"{message} (HTTP {error.status})")
+    return Judgement("unclear", f"it failed: {message} (HTTP {error.status})")
+
+
+def _no_tool_call(reply: ProbeReply) -> Judgement:
+    quote = _quoted(reply_text(reply))
+    return Judgement("unclear", f"it called no tool, so there was nothing to answer it; {quote}")
+
+
+# --- reading an answer ------------------------------------------------------------------
+
+
+def reply_text(reply: ProbeReply) -> str:
+    """The text of the answer, refusals included."""
+    parts = reply.response.parts if reply.response else ()
+    return "".join(part.text for part in parts if isinstance(part, Text | Refusal)).strip()
+
+
+def calls_of(reply: ProbeReply) -> list[ToolCall]:
+    """The tool calls of the answer."""
+    parts = reply.response.parts if reply.response else ()
+    return [part for part in parts if isinstance(part, ToolCall)]
+
+
+def _quoted(text: str, near: str = "") -> str:
+    """The answer's words, cut to a line; `near` is a word that must stay in sight."""
+    line = " ".join(text.split())
+    if not line:
+        return "it said nothing"
+    position = line.lower().find(near.lower()) if near else 0
+    start = max(position - MAX_QUOTE_CHARS // 2, 0) if position + len(near) > MAX_QUOTE_CHARS else 0
+    cut = line[start : start + MAX_QUOTE_CHARS]
+    return f"it said “{'…' * (start > 0)}{cut}{'…' * (start + MAX_QUOTE_CHARS < len(line))}”"
+
+
+def _reason(reply: ProbeReply) -> str:
+    return reply.response.finish.reason if reply.response else ""
+
+
+# --- words ------------------------------------------------------------------------------
+
+
+def answered(reply: ProbeReply) -> Judgement:
+    """Any words at all, or a call, with a proper end."""
+    if not reply_text(reply) and not calls_of(reply):
+        return Judgement("wrong", f"an answer without words, finish {_reason(reply)}")
+    return Judgement("supported", _quoted(reply_text(reply)))
+
+
+def accepted(reply: ProbeReply) -> Judgement:
+    """It did not refuse."""
+    return Judgement("supported", _quoted(reply_text(reply)))
+
+
+def says(*terms: str) -> Judge:
+    """All of these in the answer, in any case of letters."""
+
+    def judged(reply: ProbeReply) -> Judgement:
+        text = reply_text(reply)
+        missing = [term for term in terms if term.lower() not in text.lower()]
+        if not missing:
+            return Judgement("supported", _quoted(text, terms[0]))
+        return Judgement("wrong", f"no “{missing[0]}”: {_quoted(text)}")
+
+    return judged
+
+
+def says_any(*terms: str) -> Judge:
+    """One of these words in the answer."""
+    word = re.compile(rf"\b(?:{'|'.join(terms)})\b", re.IGNORECASE)
+
+    def judged(reply: ProbeReply) -> Judgement:
+        text = reply_text(reply)
+        matches = word.search(text) is not None
+        return Judgement("supported" if matches else "wrong", _quoted(text))
+
+    return judged
+
+
+def streams(reply: ProbeReply) -> Judgement:
+    """A stream with text and a proper end."""
+    if not reply.streamed:
+        return Judgement("wrong", "a stream was asked for, and one whole answer came")
+    pieces = sum(isinstance(event, Delta) for event in reply.events)
+    if not pieces:
+        return Judgement("wrong", "a stream without any text")
+    return Judgement("supported", f"{pieces} pieces, finish {_reason(reply)}")
+
+
+def counts_in_stream(reply: ProbeReply) -> Judgement:
+    """A stream that says its tokens."""
+    if not reply.streamed:
+        return Judgement("unclear", "the answer was no stream")
+    usage = reply.response.usage if reply.response else None
+    if usage is None or usage.prompt_tokens is None or usage.output is None:
+        return Judgement("wrong", "a stream without the number of its tokens")
+    return Judgement("supported", f"{usage.prompt_tokens} tokens in, {usage.output} out")
+
+
+def stays_within(limit: int) -> Judge:
+    """An answer that ends for its length, at about `limit` tokens."""
+
+    def judged(reply: ProbeReply) -> Judgement:
+        usage = reply.response.usage if reply.response else None
+        used = usage.output if usage else None
+        summary = f"finish {_reason(reply)}, {used if used is not None else 'unknown'} tokens out"
+        if used is not None and used > limit * 2:
+            return Judgement("wrong", f"{summary} where {limit} were allowed")
+        if _reason(reply) == "length":
+            return Judgement("supported", summary)
+        return Judgement("wrong" if used is not None and used >= limit else "unclear", summary)
+
+    return judged
+
+
+def stops_before(word: str, after: str) -> Judge:
+    """Text that has come as far as `after` and ends before `word`."""
+
+    def judged(reply: ProbeReply) -> Judgement:
+        text = reply_text(reply)
+        if word in text:
+            return Judgement("wrong", f"it went past “{word}”: {_quoted(text)}")
+        if after not in text:
+            return Judgement("unclear", f"it wrote something else: {_quoted(text)}")
+        return Judgement("supported", _quoted(text, after))
+
+    return judged
+
+
+def preserves(*terms: str) -> Judge:
+    """These characters unharmed."""
+
+    def judged(reply: ProbeReply) -> Judgement:
+        text = reply_text(reply)
+        if "\ufffd" in text:
+            return Judgement("wrong", f"broken characters: {_quoted(text)}")
+        complete = all(word in text for word in terms)
+        return Judgement("supported" if complete else "unclear", _quoted(text, terms[0]))
+
+    return judged
+
+
+def continues_text(start: str, end: str) -> Judge:
+    """Text that goes on from a begun answer, and does not begin again."""
+
+    def judged(reply: ProbeReply) -> Judgement:
+        text = reply_text(reply)
+        begun_again = text.lower().startswith(start.lower())
+        good = end.lower() in text.lower()[: len(end) + 20] and not begun_again
+        return Judgement("supported" if good else "wrong", _quoted(text))
+
+    return judged
+
+
+def counted(reply: ProbeReply) -> Judgement:
+    """A number of tokens."""
+    if not reply.count:
+        return Judgement("wrong", "it counted nothing")
+    return Judgement("supported", f"{reply.count} tokens")
+
+
+# --- tools ------------------------------------------------------------------------------
+
+
+def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
+    """At least so many calls of a tool, each with an object; `needs` is a field of it."""
+
+    def judged(reply: ProbeReply) -> Judgement:
+        tool_calls = calls_of(reply)
+        if not tool_calls:
+            return Judgement("wrong", f"no call: {_quoted(reply_text(reply))}")
+        wrong_name = next((call.name for call in tool_calls if call.name != name), None)
+        if wrong_name is not None:
+            return Judgement("wrong", f"it called {wrong_name}, which is not on offer")
+        bad = next((call for call in tool_calls if call.arguments is None), None)
+        if bad is not None:
+            return Judgement("wrong", f"arguments that are no JSON object: {bad.raw}")
+        if needs and any(needs not in (call.arguments or {}) for call in tool_calls):
+            return Judgement("wrong", f"arguments without {needs}: {_format_calls(tool_calls)}")
+        if len(tool_calls) < min_calls:
+            return Judgement("unclear", f"{len(tool_calls)} call where {min_calls} were asked for")
+        return Judgement("supported", _format_calls(tool_calls))
+
+    return judged
+
+
+def calls_without_arguments(name: str) -> Judge:
+    """A call of a tool without parameters, with an empty object."""
+    called = calls(name)
+
+    def judged(reply: ProbeReply) -> Judgement:
+        judgement = called(reply)
+        tool_calls = calls_of(reply)
+        if judgement.verdict == "supported" and any(call.arguments for call in tool_calls):
+            return Judgement(
+                "wrong", f"arguments for a tool that takes none: {_format_calls(tool_calls)}"
+            )
+        return judgement
+
+    return judged
+
+
+def calls_once(name: str) -> Judge:
+    """One call of a tool, where two things were asked for."""
+    called = calls(name)
+
+    def judged(reply: ProbeReply) -> Judgement:
+        judgement, tool_calls = called(reply), calls_of(reply)
+        if judgement.verdict == "supported" and len(tool_calls) > 1:
+            return Judgement("wrong", f"{len(tool_calls)} calls at once, though it was told not to")
+        return judgement if tool_calls else Judgement("unclear", judgement.words)
+
+    return judged
+
+
+def calls_none(reply: ProbeReply) -> Judgement:
+    """Words in place of a call."""
+    tool_calls = calls_of(reply)
+    if tool_calls:
+        return Judgement("wrong", f"it called {tool_calls[0].name} though it must not")
+    return answered(reply)
+
+
+def calls_in_chunks(name: str) -> Judge:
+    """A call in a stream, its arguments whole in the end."""
+    called = calls(name, needs="text")
+
+    def judged(reply: ProbeReply) -> Judgement:
+        if not reply.streamed:
+            return Judgement("unclear", "the answer was no stream")
+        judgement = called(reply)
+        if judgement.verdict != "supported":
+            return judgement
+        return Judgement("supported", f"arguments in {_argument_chunks(reply)} pieces")
+
+    return judged
+
+
+def _argument_chunks(reply: ProbeReply) -> int:
+    """How many deltas the calls of a stream came in."""
+    inside, pieces = False, 0
+    for event in reply.events:
+        if isinstance(event, BlockStart):
+            inside = event.kind == "tool_call"
+        elif isinstance(event, BlockEnd):
+            inside = False
+        elif isinstance(event, Delta):
+            pieces += inside
+    return pieces
+
+
+def keeps_ids(*terms: str) -> Judge:
+    """Calls whose ids differ, and results that were found by them."""
+    judge_terms = says(*terms)
+
+    def judged(reply: ProbeReply) -> Judgement:
+        tool_calls = calls_of(reply.before) if reply.before else []
+        ids = [call.id for call in tool_calls]
+        if not all(ids) or len(set(ids)) != len(ids):
+            return Judgement("wrong", f"calls with the ids {', '.join(ids) or 'none'}")
+        if len(ids) < 2:
+            return Judgement("unclear", "one call only, so that no two ids could be mixed up")
+        return judge_terms(reply)
+
+    return judged
+
+
+def _format_calls(tool_calls: list[ToolCall]) -> str:
+    lines = (f"{c.name}({msgspec.json.encode(c.arguments).decode()[:80]})" for c in tool_calls)
+    return "; ".join(lines)
+
+
+# --- forms and thinking -----------------------------------------------------------------
+
+
+def json_object(reply: ProbeReply) -> Judgement:
+    """A JSON object and nothing else."""
+    text = reply_text(reply)
+    parsed = _decoded(text)
+    return Judgement("supported" if isinstance(parsed, dict) else "wrong", _quoted(text))
+
+
+def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
+    """A JSON object of exactly these fields; `choices` are the words a field may have."""
+
+    def judged(reply: ProbeReply) -> Judgement:
+        text = reply_text(reply)
+        parsed = _decoded(text)
+        if not isinstance(parsed, dict):
+            return Judgement("wrong", f"no JSON object: {_quoted(text)}")
+        fits = set(parsed) == set(fields) and all(
+            isinstance(parsed[name], kind) for name, kind in fields.items()
+        )
+        fits = fits and all(parsed[name] in words for name, words in choices.items())
+        return Judgement("supported" if fits else "wrong", _quoted(text))
+
+    return judged
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def thinks(reply: ProbeReply) -> Judgement:
+    """Thoughts that can be seen."""
+    parts = reply.response.parts if reply.response else ()
+    thoughts = [part for part in parts if isinstance(part, Reasoning)]
+    visible_text = "".join(part.text for part in thoughts).strip()
+    if visible_text:
+        return Judgement("supported", f"it thought “{' '.join(visible_text.split())[:120]}”")
+    usage = reply.response.usage if reply.response else None
+    if thoughts or (usage and usage.reasoning):
+        tokens = usage.reasoning if usage else None
+        return Judgement(
+            "supported", f"it thinks ({tokens or 'some'} tokens), and does not show it"
+        )
+    return Judgement("wrong", f"no thought: {_quoted(reply_text(reply))}")
+
+
+def caches(reply: ProbeReply) -> Judgement:
+    """A cache mark that is taken; better, tokens that were written or read."""
+    usage = reply.response.usage if reply.response else None
+    moved = (usage.cache_write or 0) + (usage.cache_read or 0) if usage else 0
+    if moved:
+        return Judgement("supported", f"{moved} tokens written to or read from the cache")
+    return Judgement("supported", "taken; no tokens were written to the cache")
+
+
+# --- errors -----------------------------------------------------------------------------
+
+
+def refuses(*kinds: str) -> Judge:
+    """An error of one of these kinds, with words."""
+
+    def judged(reply: ProbeReply) -> Judgement:
+        error = reply.error
+        if error is None:
+            return Judgement("wrong", f"it took it: {_quoted(reply_text(reply))}")
+        summary = f"{error.message} (HTTP {error.status})"
+        if error.kind in kinds and error.message and error.status is not None:
+            return Judgement("supported", summary)
+        return Judgement("wrong", f"reads as {error.kind}: {summary}")
+
+    return judged

@@ -1,0 +1,157 @@
+"""The examination of one model: all probes, some at a time, each with its deadline.
+
+A plain answer is asked for first; where there is none, nothing else is asked. To stop it,
+cancel the task: every open call is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from msgspec.structs import replace
+
+from gateway.canon.response import Usage
+from gateway.doctor.ask import ProbeClient
+from gateway.doctor.judges import judge
+from gateway.doctor.sayings import PLAIN
+from gateway.doctor.table import PROBES
+from gateway.doctor.values import Examination, Finding, Probe, ProbeReply
+from gateway.relay.upstream.client import Upstreams
+from gateway.routing.pricing import cost
+from gateway.routing.snapshot import Model, Target
+
+log = logging.getLogger(__name__)
+
+MAX_PARALLEL_PROBES = 4
+TOTAL_S = 300.0
+MAX_DETAIL_CHARS = 400
+# A rate limit is waited for once, if it is no longer than this.
+MAX_RETRY_WAIT_S = 8.0
+
+OnFinding = Callable[[Finding], None]
+
+
+async def examine(
+    target: Target,
+    *,
+    upstreams: Upstreams | None = None,
+    on_finding: OnFinding = lambda finding: None,
+    probes: Iterable[Probe] = PROBES,
+    max_parallel: int = MAX_PARALLEL_PROBES,
+    total_s: float = TOTAL_S,
+) -> Examination:
+    """Ask everything; `on_finding` is called with each finding."""
+    connections = upstreams or Upstreams()
+    try:
+        doctor = _Examiner(ProbeClient(connections, target), target.model, on_finding, max_parallel)
+        return await doctor.run(tuple(probes), total_s)
+    finally:
+        if upstreams is None:
+            await connections.close()
+
+
+class _Examiner:
+    def __init__(
+        self, client: ProbeClient, model: Model, on_finding: OnFinding, at_once: int
+    ) -> None:
+        self._client = client
+        self._model = model
+        self._on_finding = on_finding
+        self._slots = asyncio.Semaphore(at_once)
+        self._findings: dict[str, Finding] = {}
+
+    async def run(self, probes: tuple[Probe, ...], total_s: float) -> Examination:
+        started = time.perf_counter()
+        ended = "done"
+        try:
+            async with asyncio.timeout(total_s):
+                first_finding = await self._probe(PLAIN)
+                if first_finding.verdict != "supported":
+                    ended = "silent"
+                else:
+                    async with asyncio.TaskGroup() as group:
+                        for probe in probes:
+                            if probe.name != PLAIN.name:
+                                group.create_task(self._probe_in_slot(probe))
+        except TimeoutError:
+            ended = "late"
+        return Examination(
+            target=self._model.label,
+            dialect=self._model.provider.dialect,
+            findings=self._ordered_findings(probes, ended),
+            ms=_elapsed_ms(started),
+            ended=ended,  # type: ignore[arg-type]
+        )
+
+    def _ordered_findings(self, probes: tuple[Probe, ...], ended: str) -> tuple[Finding, ...]:
+        detail = _NOT_ASKED_REASONS.get(ended, "")
+        names = dict.fromkeys([PLAIN.name, *(probe.name for probe in probes)])
+        return tuple(
+            self._findings.get(name) or Finding(name=name, verdict="unclear", words=detail)
+            for name in names
+        )
+
+    async def _probe_in_slot(self, probe: Probe) -> None:
+        async with self._slots:
+            await self._probe(probe)
+
+    async def _probe(self, probe: Probe) -> Finding:
+        started = time.perf_counter()
+        try:
+            finding = await self._judge_probe(probe)
+        except TimeoutError:
+            detail = f"no answer within {probe.deadline_s:g} s"
+            finding = Finding(name=probe.name, verdict="unclear", words=detail)
+        except Exception as error:
+            # A fault of ours must not take the other findings with it.
+            log.exception("a probe of the doctor failed", extra={"probe": probe.name})
+            detail = f"the gateway itself failed: {type(error).__name__}; see its log"
+            finding = Finding(name=probe.name, verdict="unclear", words=detail)
+        finding = replace(finding, ms=_elapsed_ms(started))
+        self._findings[probe.name] = finding
+        self._on_finding(finding)
+        return finding
+
+    async def _judge_probe(self, probe: Probe) -> Finding:
+        async with asyncio.timeout(probe.deadline_s):
+            reply = await self._ask_with_retry(probe)
+        judged = judge(probe, reply)
+        detail = self._client.scrub(judged.words)[:MAX_DETAIL_CHARS]
+        finding = Finding(name=probe.name, verdict=judged.verdict, words=detail)
+        return self._with_usage(finding, reply.spent)
+
+    async def _ask_with_retry(self, probe: Probe) -> ProbeReply:
+        """What is reply; after a rate limit, once more."""
+        reply = await self._client.ask(probe)
+        if reply.error is None or reply.error.kind not in {"rate_limit", "overloaded"}:
+            return reply
+        wait_s = reply.error.retry_after_s if reply.error.retry_after_s is not None else 1
+        if wait_s > MAX_RETRY_WAIT_S:
+            return reply
+        await asyncio.sleep(wait_s)
+        return await self._client.ask(probe)
+
+    def _with_usage(self, finding: Finding, spent: tuple[Usage, ...]) -> Finding:
+        costs = [cost(usage, self._model.price) for usage in spent]
+        known_costs = [c for c in costs if c is not None]
+        return replace(
+            finding,
+            input=sum(usage.prompt_tokens or 0 for usage in spent),
+            output=sum(usage.output or 0 for usage in spent),
+            cost_usd=float(sum(known_costs, Decimal(0))) if known_costs else None,
+        )
+
+
+_NOT_ASKED_REASONS = {
+    "silent": "not asked: there was not even a plain answer",
+    "late": "not asked: the time for all probes was over",
+    "done": "not asked",
+}
+
+
+def _elapsed_ms(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)

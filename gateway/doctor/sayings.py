@@ -1,0 +1,223 @@
+"""Probes of words: answers, streams, instructions, limits, sampling, errors."""
+
+from __future__ import annotations
+
+from gateway.canon.request import Sampling, Text, Turn
+from gateway.doctor import judges as on
+from gateway.doctor.asked import assume_stops, assume_traits, request_of, user
+from gateway.doctor.values import Probe
+
+ANSWERS, INSTRUCTIONS, SAMPLING, ERRORS = "Answers", "Instructions", "Sampling", "Errors"
+LIMIT = 32
+_HELLO = "Say the word hello."
+_ODD = ("漢字", "naïve", "🧑‍🚀")
+_CAPITAL = "What is the capital of France? Answer in one sentence."
+_LINE = "alpha beta gamma delta epsilon"
+_MOTTO = "Whatever you are asked, answer with the single word MARIGOLD and nothing else."
+_LONG = "lorem " * 2_000
+
+PLAIN = Probe(
+    name="plain",
+    group=ANSWERS,
+    title="Plain answer",
+    asks="One word, as a whole answer.",
+    judged="Any words, with a proper end. Without them nothing else is asked.",
+    request=request_of(_HELLO),
+    judge=on.answered,
+)
+WORDS = (
+    PLAIN,
+    Probe(
+        name="stream",
+        group=ANSWERS,
+        title="Stream",
+        asks="The same as a stream.",
+        judged="Text in pieces, with a proper end.",
+        request=request_of(_HELLO, stream=True),
+        judge=on.streams,
+    ),
+    Probe(
+        name="stream_usage",
+        group=ANSWERS,
+        title="Tokens in a stream",
+        asks="A stream that says its tokens at the end.",
+        judged="Both numbers, input and output.",
+        request=request_of(_HELLO, stream=True, include_usage=True),
+        assume=assume_traits(stream_options=True),
+        judge=on.counts_in_stream,
+    ),
+    Probe(
+        name="max_tokens",
+        group=ANSWERS,
+        title="Limit of the answer",
+        asks=f"To count to three hundred in words, in {LIMIT} tokens at most.",
+        judged="Finish `length`, and about as many tokens as allowed.",
+        request=request_of("Count from one to three hundred in words.", max_output=LIMIT),
+        carries=("max_output",),
+        judge=on.stays_within(LIMIT),
+    ),
+    Probe(
+        name="unicode",
+        group=ANSWERS,
+        title="Unicode and emoji",
+        asks=f"To repeat {' '.join(_ODD)} in a stream.",
+        judged="All characters unharmed, though pieces may cut them anywhere.",
+        request=request_of(f'Repeat exactly and say nothing else: "{" ".join(_ODD)}"', stream=True),
+        judge=on.preserves(*_ODD),
+    ),
+    Probe(
+        name="long_line",
+        group=ANSWERS,
+        title="Long line",
+        asks=f"A prompt with one line of {len(_LONG):,} characters, then a word to repeat.",
+        judged="The word comes back.",
+        request=request_of(
+            _LONG, "Leave the line above aside. Say only this word: COBALT", stream=True
+        ),
+        judge=on.says("cobalt"),
+    ),
+    Probe(
+        name="count_tokens",
+        group=ANSWERS,
+        title="Counting tokens",
+        asks="How many tokens a prompt has, with the provider's own call for it.",
+        judged="A number above 0.",
+        request=request_of(_HELLO, max_output=None),
+        verb="count_tokens",
+        assume=assume_traits(count_tokens="endpoint"),
+        judge=on.counted,
+    ),
+    Probe(
+        name="system",
+        group=INSTRUCTIONS,
+        title="System prompt",
+        asks="An instruction to answer everything with MARIGOLD, then a question.",
+        judged="MARIGOLD in the answer.",
+        request=request_of(_CAPITAL, instructions=(Text(text=_MOTTO, path="system"),)),
+        carries=("system",),
+        judge=on.says("marigold"),
+    ),
+    Probe(
+        name="many_systems",
+        group=INSTRUCTIONS,
+        title="Several system prompts",
+        asks="Two instructions, a code word in each, then both words.",
+        judged="Both words in the answer.",
+        request=request_of(
+            "Which are the names of the two boats? Say only the names.",
+            instructions=(
+                Text(text="The name of the first boat is MARIGOLD.", path="system"),
+                Text(text="The name of the second boat is COBALT.", path="system"),
+            ),
+        ),
+        carries=("system",),
+        judge=on.says("marigold", "cobalt"),
+    ),
+    Probe(
+        name="mid_system",
+        group=INSTRUCTIONS,
+        title="System message in the conversation",
+        asks="A system message after the second question.",
+        judged="It is taken and followed: MARIGOLD in the answer.",
+        request=request_of(
+            turns=(
+                user(_CAPITAL),
+                Turn(role="assistant", parts=(Text(text="It is Paris."),)),
+                user("And of Italy?"),
+                Turn(role="system", parts=(Text(text=_MOTTO, path="turns"),), path="turns"),
+            )
+        ),
+        assume=assume_traits(mid_system=True),
+        carries=("turns",),
+        judge=on.says("marigold"),
+    ),
+    Probe(
+        name="prefill",
+        group=INSTRUCTIONS,
+        title="Begun answer",
+        asks="A conversation that ends with the beginning of the model's own answer.",
+        judged="It goes on from there and does not begin again.",
+        request=request_of(
+            turns=(
+                user("Name the capital of France."),
+                Turn(
+                    role="assistant",
+                    parts=(Text(text="The capital of France is the city of", path="turns"),),
+                    path="turns",
+                ),
+            )
+        ),
+        assume=assume_traits(prefill=True),
+        carries=("turns",),
+        judge=on.continues_text("The capital", "Paris"),
+    ),
+    Probe(
+        name="stop",
+        group=SAMPLING,
+        title="Stop sequences",
+        asks=f"To repeat “{_LINE}”, with “delta” as a stop sequence.",
+        judged="The answer ends before delta.",
+        request=request_of(
+            f"Repeat this line and say nothing else: {_LINE}", sampling=Sampling(stop=("delta",))
+        ),
+        assume=assume_stops,
+        carries=("stop",),
+        judge=on.stops_before("delta", "gamma"),
+    ),
+    Probe(
+        name="temperature",
+        group=SAMPLING,
+        title="Temperature",
+        asks="A plain answer at temperature 0.2.",
+        judged="It is taken.",
+        request=request_of(_HELLO, sampling=Sampling(temperature=0.2)),
+        assume=assume_traits(sampling=True),
+        carries=("temperature",),
+        judge=on.accepted,
+    ),
+    Probe(
+        name="seed",
+        group=SAMPLING,
+        title="Seed",
+        asks="A plain answer with a seed.",
+        judged="It is taken.",
+        request=request_of(_HELLO, sampling=Sampling(seed=7)),
+        assume=assume_traits(seed=True),
+        carries=("seed",),
+        judge=on.accepted,
+    ),
+    Probe(
+        name="penalties",
+        group=SAMPLING,
+        title="Penalties",
+        asks="A plain answer with a presence penalty of 0.5.",
+        judged="It is taken.",
+        request=request_of(_HELLO, sampling=Sampling(presence_penalty=0.5)),
+        assume=assume_traits(penalties=True),
+        carries=("presence_penalty",),
+        judge=on.accepted,
+    ),
+    Probe(
+        name="unknown_model",
+        group=ERRORS,
+        title="Unknown model",
+        asks="A model that does not exist.",
+        judged="A refusal that reads as such; a server that ignores the name answers.",
+        request=request_of(_HELLO),
+        model="no-such-model-by-the-doctor",
+        errors=True,
+        judge=on.refuses("not_found", "invalid_request"),
+    ),
+    Probe(
+        name="bad_parameter",
+        group=ERRORS,
+        title="Wrong parameter",
+        asks="A plain answer at temperature 99.",
+        judged="A refusal that reads as such.",
+        request=request_of(_HELLO, sampling=Sampling(temperature=99.0)),
+        assume=assume_traits(sampling=True, temperature_max=1000.0),
+        carries=("temperature",),
+        errors=True,
+        judge=on.refuses("invalid_request", "unsupported_param"),
+    ),
+)

@@ -1,0 +1,262 @@
+"""Probes of tools: calls, choices, results, ids, arguments."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from gateway.canon.request import (
+    Part,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
+from gateway.canon.response import Response
+from gateway.doctor import judges as on
+from gateway.doctor.asked import (
+    CLOCK,
+    IN_TURN,
+    NO_ROOM,
+    NOTE,
+    ONE_ROOM,
+    READING,
+    RED,
+    TWO_ROOMS,
+    assume_reasoning,
+    assume_traits,
+    request_of,
+)
+from gateway.doctor.values import Follow, Probe
+
+TOOLS = "Tools"
+# As another provider might have made it, in a conversation that changes models.
+_FOREIGN = "fc|other.dialect:0123456789"
+_READINGS = ("4711", "8264")
+
+
+def answer_calls(request: Request, response: Response, results: list[ToolResult]) -> Request:
+    """The request that goes on: the model's own turn, then the results of its calls."""
+    turns = (
+        *request.turns,
+        Turn(role="assistant", parts=response.parts),
+        Turn(role="user", parts=tuple(results)),
+    )
+    return replace(request, turns=turns)
+
+
+def answer_with_readings(request: Request, response: Response) -> Request | None:
+    """Each call answered with a number of its own, the last call first."""
+    calls = [part for part in response.parts if isinstance(part, ToolCall)]
+    if not calls:
+        return None
+    results = [_result(call, _READINGS[n % 2]) for n, call in enumerate(calls)]
+    return answer_calls(request, response, results[::-1])
+
+
+def answer_with_foreign_ids(request: Request, response: Response) -> Request | None:
+    """The calls under ids of another provider's making, and their results."""
+    renamed: dict[str, str] = {}
+    parts: list[Part] = []
+    for part in response.parts:
+        if isinstance(part, ToolCall):
+            renamed[part.id] = f"{_FOREIGN}{len(renamed)}"
+            part = replace(part, id=renamed[part.id])
+        parts.append(part)
+    return answer_with_readings(request, replace(response, parts=tuple(parts)))
+
+
+def with_result_parts(*parts: Part) -> Follow:
+    """Each call answered with these parts, or with nothing at all."""
+
+    def follow(request: Request, response: Response) -> Request | None:
+        calls = [part for part in response.parts if isinstance(part, ToolCall)]
+        results = [ToolResult(id=call.id, name=call.name, parts=parts) for call in calls]
+        return answer_calls(request, response, results) if calls else None
+
+    return follow
+
+
+def _result(call: ToolCall, reading: str) -> ToolResult:
+    return ToolResult(id=call.id, name=call.name, parts=(Text(text=f"The gauge shows {reading}."),))
+
+
+WITH_TOOLS = assume_traits(tools=True)
+TOOL_PROBES = (
+    Probe(
+        name="tool",
+        group=TOOLS,
+        title="Tool call",
+        asks="To call a tool with one argument.",
+        judged="A call by its name, with a JSON object that has the argument.",
+        request=request_of(ONE_ROOM, tools=(READING,)),
+        assume=WITH_TOOLS,
+        carries=("tools",),
+        judge=on.calls("read_gauge", needs="room"),
+    ),
+    Probe(
+        name="parallel_tools",
+        group=TOOLS,
+        title="Parallel calls",
+        asks="Two calls of a tool in one answer.",
+        judged="Two calls. One is no fault, so it leaves the question open.",
+        request=request_of(TWO_ROOMS, tools=(READING,)),
+        assume=WITH_TOOLS,
+        carries=("tools",),
+        judge=on.calls("read_gauge", min_calls=2, needs="room"),
+    ),
+    Probe(
+        name="one_at_a_time",
+        group=TOOLS,
+        title="Parallel calls switched off",
+        asks="The same, told to make one call at a time.",
+        judged="One call.",
+        request=request_of(IN_TURN, tools=(READING,), tool_choice=ToolChoice(parallel=False)),
+        assume=assume_traits(tools=True, parallel_toggle=True),
+        carries=("tools", "tool_choice", "parallel"),
+        judge=on.calls_once("read_gauge"),
+    ),
+    Probe(
+        name="zero_arguments",
+        group=TOOLS,
+        title="Tool without arguments",
+        asks="To call a tool that takes nothing.",
+        judged="A call with an empty object.",
+        request=request_of("Call the tool read_clock, then say the time.", tools=(CLOCK,)),
+        assume=WITH_TOOLS,
+        carries=("tools",),
+        judge=on.calls_without_arguments("read_clock"),
+    ),
+    Probe(
+        name="forced_tool",
+        group=TOOLS,
+        title="Forced tool",
+        asks="A greeting, while a certain tool must be called.",
+        judged="A call of that tool.",
+        request=request_of(
+            "Good morning.",
+            tools=(READING, CLOCK),
+            tool_choice=ToolChoice(mode="named", names=("read_clock",)),
+        ),
+        assume=assume_traits(tools=True, forced_tools=True),
+        carries=("tools", "tool_choice"),
+        judge=on.calls("read_clock"),
+    ),
+    Probe(
+        name="no_tool",
+        group=TOOLS,
+        title="Tools forbidden",
+        asks="To call a tool, while none may be called.",
+        judged="Words and no call.",
+        request=request_of(NO_ROOM, tools=(READING,), tool_choice=ToolChoice(mode="none")),
+        assume=WITH_TOOLS,
+        carries=("tools", "tool_choice"),
+        judge=on.calls_none,
+    ),
+    Probe(
+        name="tool_result",
+        group=TOOLS,
+        title="Tool result",
+        asks="A call, and an answer that uses its result.",
+        judged="The number of the result in the answer.",
+        request=request_of(ONE_ROOM, tools=(READING,)),
+        follow=answer_with_readings,
+        assume=WITH_TOOLS,
+        carries=("tools",),
+        judge=on.says(_READINGS[0]),
+    ),
+    Probe(
+        name="tool_ids",
+        group=TOOLS,
+        title="Ids of calls",
+        asks="Two calls, their results in the other order.",
+        judged="Two ids, both results taken and used.",
+        request=request_of(TWO_ROOMS, tools=(READING,)),
+        follow=answer_with_readings,
+        assume=WITH_TOOLS,
+        carries=("tools",),
+        judge=on.keeps_ids(*_READINGS),
+    ),
+    Probe(
+        name="foreign_ids",
+        group=TOOLS,
+        title="Ids of another provider",
+        asks=f"A call and its result under an id such as {_FOREIGN}.",
+        judged="It is taken as it is.",
+        request=request_of(ONE_ROOM, tools=(READING,)),
+        follow=answer_with_foreign_ids,
+        assume=assume_traits(tools=True, tool_id_rule="any"),
+        carries=("tools",),
+        judge=on.accepted,
+    ),
+    Probe(
+        name="empty_result",
+        group=TOOLS,
+        title="Empty content",
+        asks="A tool result without any content.",
+        judged="It is taken.",
+        request=request_of(ONE_ROOM, tools=(READING,)),
+        follow=with_result_parts(),
+        assume=WITH_TOOLS,
+        carries=("tools",),
+        judge=on.accepted,
+    ),
+    Probe(
+        name="result_image",
+        group=TOOLS,
+        title="Picture in a tool result",
+        asks="A tool result that is a red picture, and its colour.",
+        judged="Red in the answer.",
+        request=request_of(f"{ONE_ROOM} Name its colour.", tools=(READING,)),
+        follow=with_result_parts(RED),
+        assume=assume_traits(tools=True, images=True, tool_result_images=True),
+        carries=("tools", "image"),
+        judge=on.says_any("red", "crimson", "scarlet"),
+    ),
+    Probe(
+        name="stream_arguments",
+        group=TOOLS,
+        title="Arguments in a stream",
+        asks="A call with a long text as its argument, as a stream.",
+        judged="Whole arguments when all pieces are there.",
+        request=request_of(
+            "Call the tool write_note with a text of about eighty words about the sea.",
+            tools=(NOTE,),
+            stream=True,
+        ),
+        assume=WITH_TOOLS,
+        carries=("tools",),
+        judge=on.calls_in_chunks("write_note"),
+    ),
+    Probe(
+        name="strict_tools",
+        group=TOOLS,
+        title="Strict tools",
+        asks="A call of a tool whose arguments must follow its schema.",
+        judged="It is taken, and the call has the argument.",
+        request=request_of(ONE_ROOM, tools=(replace(READING, strict=True),)),
+        assume=assume_traits(tools=True, strict_tools=True),
+        carries=("tools",),
+        judge=on.calls("read_gauge", needs="room"),
+    ),
+    Probe(
+        name="thinking_tools",
+        group=TOOLS,
+        title="Thinking with tools",
+        asks="To think, call a tool, and go on from its result with its own thoughts.",
+        judged="The number of the result in the answer.",
+        request=request_of(
+            ONE_ROOM,
+            tools=(READING,),
+            thinking=Thinking(mode="auto", effort="low", visible="summary"),
+            max_output=4096,
+        ),
+        follow=answer_with_readings,
+        assume=assume_reasoning,
+        carries=("tools", "thinking", "effort"),
+        judge=on.says(_READINGS[0]),
+        deadline_s=90.0,
+    ),
+)

@@ -1,0 +1,42 @@
+"""Ends a worker when its supervisor is gone, however that came about.
+
+A supervisor that is killed (`kill -9`, out of memory) tells nobody; its workers would go on,
+hold the port, and nobody would replace one that dies.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+# Drains like SIGTERM, but does not keep the port open for a while before.
+_END = signal.SIGINT
+_PR_SET_PDEATHSIG = 1
+_LOOK_S = 1.0
+
+
+def end_with(parent: int) -> None:
+    """Have this process sent a signal to end by when its parent, `parent`, is gone."""
+    if not _told_by_the_kernel():
+        threading.Thread(target=_watch, args=(parent,), name="orphan", daemon=True).start()
+    elif os.getppid() != parent:  # it went before the kernel was asked
+        os.kill(os.getpid(), _END)
+
+
+def _told_by_the_kernel() -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        return bool(ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(_END), 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os.kill(os.getpid(), _END)

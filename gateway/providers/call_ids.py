@@ -1,0 +1,49 @@
+"""Ids of calls that another provider made, in a body that passes through to OpenAI's Chat.
+
+Translation shortens them as it writes the messages (`canon.naming`); here a look at the
+bytes tells whether there are any to shorten.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.traits import Traits
+from gateway.providers.edits import apply_raw
+from gateway.providers.profile import Edit
+
+_LIMIT = 40
+_WHY = f"OpenAI takes call ids of {_LIMIT} characters"
+_EDITS = (
+    Edit(op="shorten", path="messages[].tool_calls[].id", value=_LIMIT, why=_WHY),
+    Edit(op="shorten", path="messages[].tool_call_id", value=_LIMIT, why=_WHY),
+)
+# Each call has a result, which names it.
+_RESULT = b'"tool_call_id"'
+
+
+def shorten_call_ids(
+    fields: dict[str, msgspec.Raw], traits: Traits
+) -> tuple[dict[str, msgspec.Raw], tuple[Adaptation, ...]]:
+    """The fields with call ids that OpenAI takes; the same object where there is nothing to do."""
+    messages = fields.get("messages")
+    if messages is None or traits.tool_id_rule != "any64" or "tools" not in fields:
+        return fields, ()
+    if not _has_long_one(memoryview(messages).tobytes()):
+        return fields, ()
+    fields, report = apply_raw(_EDITS, fields)
+    return fields, tuple(report)
+
+
+def _has_long_one(text: bytes) -> bool:
+    at = text.find(_RESULT)
+    while at >= 0:
+        start = text.find(b'"', at + len(_RESULT)) + 1
+        end = text.find(b'"', start)
+        if start == 0 or end < 0:
+            return False
+        if end - start > _LIMIT:
+            return True
+        at = text.find(_RESULT, end)
+    return False

@@ -1,0 +1,135 @@
+"""Parameters that a model is known to refuse, left out of a body that passes through.
+
+Translation leaves out what a target does not take and reports it; a body that nobody
+translates gets the same here, from the same traits. Only facts count: a trait that no
+table and no operator states about the model is left for the upstream to judge. A value
+that means the same as leaving it out goes without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, approximated, dropped
+from gateway.canon.traits import Traits
+
+Fields = dict[str, msgspec.Raw]
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """One field of a body and the trait that says whether it is taken.
+
+    Attributes:
+        trait: the name of the trait.
+        neutral: values that say what leaving the field out says.
+        sampling: whether it is taken after all from a model that is told not to reason.
+    """
+
+    trait: str
+    neutral: tuple[Any, ...] = (None,)
+    sampling: bool = False
+
+
+_SAMPLING = {
+    "temperature": Parameter("sampling", (None, 1), sampling=True),
+    "top_p": Parameter("sampling", (None, 1), sampling=True),
+    "top_k": Parameter("top_k"),
+}
+_CHAT = {
+    **_SAMPLING,
+    "min_p": Parameter("min_p"),
+    "repetition_penalty": Parameter("repetition_penalty", (None, 1)),
+    "frequency_penalty": Parameter("penalties", (None, 0), sampling=True),
+    "presence_penalty": Parameter("penalties", (None, 0), sampling=True),
+    "logit_bias": Parameter("logit_bias", (None, {}), sampling=True),
+    "logprobs": Parameter("logprobs", (None, False), sampling=True),
+    "top_logprobs": Parameter("logprobs", (None, 0), sampling=True),
+    "seed": Parameter("seed"),
+    "stop": Parameter("stop_max", (None, [], "")),
+    "reasoning_effort": Parameter("efforts"),
+}
+# Dialect -> its fields that some models refuse.
+PARAMETERS: dict[str, Mapping[str, Parameter]] = {
+    "openai_chat": _CHAT,
+    "openai_responses": {
+        "temperature": _CHAT["temperature"],
+        "top_p": _CHAT["top_p"],
+        "top_logprobs": _CHAT["top_logprobs"],
+        "reasoning": Parameter("efforts", (None, {})),
+    },
+    # Newer models of Anthropic's refuse `top_k` with the rest of sampling.
+    "anthropic_messages": {**_SAMPLING, "top_k": Parameter("sampling")},
+}
+_EFFORT: dict[str, Callable[[Fields], Any]] = {
+    "openai_chat": lambda fields: _value(fields, "reasoning_effort"),
+    "openai_responses": lambda fields: _inner(_value(fields, "reasoning"), "effort"),
+}
+
+
+def drop_refused(
+    fields: Fields, dialect: str, traits: Traits, stated: Collection[str]
+) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The fields without those that the model refuses, and what was left out.
+
+    `stated` are the names of the traits that are known of the model. Where nothing is
+    left out the same object comes back, and only fields in question are decoded.
+    """
+    table = PARAMETERS.get(dialect)
+    if table is None or not stated:
+        return fields, ()
+    suspects = [
+        name
+        for name in fields
+        if (known := table.get(name)) is not None
+        and known.trait in stated
+        and _refused(known.trait, traits)
+    ]
+    if not suspects:
+        return fields, ()
+    if any(table[name].sampling for name in suspects) and _is_free(fields, dialect, traits):
+        suspects = [name for name in suspects if not table[name].sampling]
+    kept, report = dict(fields), []
+    for name in sorted(suspects):
+        value = _value(fields, name)
+        if name == "stop" and traits.stop_max:
+            if not isinstance(value, list) or len(value) <= traits.stop_max:
+                continue
+            kept[name] = msgspec.Raw(msgspec.json.encode(value[: traits.stop_max]))
+            why = f"only the first {traits.stop_max} are sent"
+            report.append(approximated(name, why, before=len(value), after=traits.stop_max))
+            continue
+        del kept[name]
+        if value not in table[name].neutral:
+            before = value if isinstance(value, int | float | str) else None
+            report.append(dropped(name, f"{traits.model} does not take it", before=before))
+    return kept, tuple(report)
+
+
+def _refused(trait: str, traits: Traits) -> bool:
+    """Whether a trait says that a field is refused, or taken only in part."""
+    value = getattr(traits, trait)
+    return value is not None if trait == "stop_max" else not value
+
+
+def _is_free(fields: Fields, dialect: str, traits: Traits) -> bool:
+    """Whether the model does not reason this time: OpenAI's then take sampling fields."""
+    read = _EFFORT.get(dialect)
+    effort = (read(fields) if read is not None else None) or traits.effort_default
+    return effort == "none"
+
+
+def _value(fields: Fields, name: str) -> Any:
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _inner(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None

@@ -1,0 +1,1 @@
+"""Requests without an upstream: dry run of a route, translation, and provider probes."""

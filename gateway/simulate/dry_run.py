@@ -1,0 +1,188 @@
+"""Dry run of a route: which targets would be tried, and what would be sent.
+
+The functions are those of live traffic, from finding the route to the bytes for the
+upstream; only the calls themselves are pretended. Nothing leaves the process, and what a
+target "answers" is read by its dialect, as a true refusal would be.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.dialects import DIALECTS
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.request_features import select_for_call
+from gateway.relay.run.pipeline import no_candidate_error
+from gateway.relay.run.stream import stopped
+from gateway.relay.translate.prepare import Prepared, prepare
+from gateway.routing.circuit_breaker import CircuitState
+from gateway.routing.latency import LatencyByTarget
+from gateway.routing.retry_plan import Candidate, Skip
+from gateway.routing.snapshot import ApiKey, Route, Snapshot
+from gateway.routing.step_retry_plan import retry_plan_for
+from gateway.routing.strategies import Draw
+from gateway.simulate.inputs import LiveAddition, SimulationInputs, apply_inputs
+
+# What a target may be pretended to do: a status it answers, or that it never does.
+SIMULATED_FAILURES: dict[str, int | None] = {
+    "429": 429,
+    "500": 500,
+    "529": 529,
+    "timeout": None,
+    "context_length": 400,
+    "content_policy": 400,
+}
+# What the client is told by those of them that are about the request itself.
+_REFUSED = {
+    "context_length": "the request is longer than the model's context",
+    "content_policy": "the request was refused by a content filter",
+}
+
+
+class TargetOutcome(msgspec.Struct, frozen=True):
+    """The outcome of one target; `error` is set if the simulated call failed."""
+
+    outcome: Literal["skipped", "failed", "chosen"]
+    candidate: Candidate
+    why: str = ""
+    error: Error | None = None
+
+
+class DryRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The result. `chosen` and `prepared` are None if the client gets `error`.
+
+    `live` is what live traffic adds to what was prepared.
+    """
+
+    call: Call
+    turns: tuple[TargetOutcome, ...]
+    chosen: Candidate | None = None
+    prepared: Prepared | None = None
+    error: Error | None = None
+    live: tuple[LiveAddition, ...] = ()
+
+    @property
+    def report(self) -> tuple[Adaptation, ...]:
+        """What translation could not carry exactly."""
+        return self.prepared.report if self.prepared is not None else ()
+
+
+class RoutingState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a way depends on beside the request: the registry, and the state of the line.
+
+    `pretended` are keys of FAILURES by `provider/model`; `key` is whose request it is.
+    `busy` are requests under way; `at` is the time of day as unix seconds, None is now.
+    `fetches`: whether live traffic opens URLs.
+    """
+
+    snapshot: Snapshot
+    health: Mapping[str, CircuitState]
+    latency_by_target: LatencyByTarget
+    now: float
+    draw: Draw
+    pretended: Mapping[str, str] = {}
+    key: ApiKey | None = None
+    busy: Mapping[str, int] = {}
+    time_of_day: float | None = None
+    fetches: bool = False
+
+
+def build_call(
+    snapshot: Snapshot,
+    dialect: str,
+    body: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> Call:
+    """A request as the edge would have it. Raises GatewayError for one that is none.
+
+    `model` and `stream` stand in `body` for dialects too that have them in the path.
+    """
+    if not isinstance(body.get("model"), str) or not body["model"]:
+        raise invalid("model is required: the name of a route or `provider/model`", "model")
+    call = Call(
+        request_id="req_rehearsal",
+        endpoint="rehearsal",
+        verb="generate",
+        dialect=DIALECTS[dialect],
+        snapshot=snapshot,
+        headers=dict(headers or {}),
+        started=time.perf_counter(),
+    )
+    call.model = body["model"]
+    stream_field = body.get("stream")
+    call.stream = stream_field is True or (stream_field is None and call.dialect.streams_by_default)
+    if call.dialect.model_in_path:
+        body = {name: value for name, value in body.items() if name not in {"model", "stream"}}
+    call.body = json.dumps(body).encode()
+    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    return call
+
+
+def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
+    """Simulate a call through its route. Never raises for a refusal."""
+    call.key, call.route = state.key, route
+    if state.time_of_day is not None:
+        call.started_at = state.time_of_day
+    turns: list[TargetOutcome] = []
+    try:
+        call.dialect.check_passthrough(call.body)
+        decision = select_for_call(
+            call, route, state.health, state.latency_by_target, state.now, state.draw, state.busy
+        )
+    except GatewayError as refusal:
+        return DryRun(call=call, turns=(), error=refusal.error)
+    turns += [_skipped(skip) for skip in decision.skipped]
+    retry_plan = retry_plan_for(decision, route)
+    error: Error | None = None
+    while (candidate := retry_plan.next_candidate()) is not None:
+        turns += [_skipped(skip) for skip in retry_plan.bypassed]
+        retry_plan.bypassed.clear()
+        try:
+            prepared, live = _attempt(state, call, candidate)
+        except GatewayError as failure:
+            error = failure.error
+            turns.append(TargetOutcome("failed", candidate, error.message, error))
+            if not retry_plan.record_failure(error):
+                return DryRun(call=call, turns=tuple(turns), error=error)
+        else:
+            turns.append(TargetOutcome("chosen", candidate))
+            return DryRun(
+                call=call, turns=tuple(turns), chosen=candidate, prepared=prepared, live=live
+            )
+    turns += [_skipped(skip) for skip in retry_plan.bypassed]
+    return DryRun(call=call, turns=tuple(turns), error=error or no_candidate_error(route, decision))
+
+
+def _skipped(skip: Skip) -> TargetOutcome:
+    return TargetOutcome("skipped", skip.candidate, skip.reason)
+
+
+def _attempt(
+    state: RoutingState, call: Call, candidate: Candidate
+) -> tuple[Prepared, tuple[LiveAddition, ...]]:
+    """What would be sent. Raises GatewayError if it cannot be translated, or as simulated."""
+    live = apply_inputs(
+        call, candidate.route, candidate.target, SimulationInputs(fetches=state.fetches)
+    )
+    prepared = prepare(call, candidate.route, candidate.target)
+    pretended = state.pretended.get(candidate.target.model.label)
+    if pretended is not None:
+        raise GatewayError(_simulated_error(candidate, pretended))
+    return prepared, live
+
+
+def _simulated_error(candidate: Candidate, failure: str) -> Error:
+    status = SIMULATED_FAILURES[failure]
+    if status is None:
+        return stopped("first_byte")
+    if failure in _REFUSED:
+        return Error(kind=failure, message=_REFUSED[failure], status=status)
+    half = DIALECTS[candidate.target.model.provider.dialect].provider
+    return half.parse_error(status, {}, b'{"error": {"message": "pretended"}}')

@@ -1,0 +1,141 @@
+"""Inputs that a dry run needs beside the request: reasoning state and fetched files.
+
+Live traffic remembers the reasoning of responses (`relay.state.reasoning`) and may fetch URLs
+(`relay.translate.media`). A dry run does neither: it uses `SimulationInputs`, and reports each
+missing input as a `LiveAddition`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import GatewayError, invalid
+from gateway.canon.request import Part
+from gateway.dialects.base import Dialect
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.reasoning_turns import (
+    ReasoningState,
+    extract_state,
+    keys_after,
+    keys_in,
+)
+from gateway.relay.state.reasoning import turns_to_restore
+from gateway.relay.translate.media_parts import fetch_error, parts_to_fetch, type_mismatch
+from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
+from gateway.relay.upstream.media_fetch import Fetched
+from gateway.routing.snapshot import Route, Target
+
+_REASONING = (
+    "live traffic puts the reasoning of this turn back where the gateway has it from the answer"
+)
+_FETCHED = "live traffic fetches this URL and sends what it finds"
+
+
+class SimulationInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Inputs of a simulation beside the request.
+
+    Attributes:
+        answers: the target's own answers, in its words, that the history goes back to.
+        files: what URLs in the request lead to.
+        fetches: whether live traffic opens URLs that it is not lent.
+    """
+
+    answers: tuple[Any, ...] = ()
+    files: Mapping[str, Fetched] = {}
+    fetches: bool = False
+
+
+class LiveAddition(msgspec.Struct, frozen=True):
+    """An addition of live traffic: its field in the client's body, and a note."""
+
+    field: str
+    note: str
+
+
+NO_INPUTS = SimulationInputs()
+
+
+def apply_inputs(
+    call: Call, route: Route, target: Target, inputs: SimulationInputs
+) -> tuple[LiveAddition, ...]:
+    """Apply the inputs to a call; returns what live traffic would add.
+
+    Raises GatewayError for what does not belong to the request.
+    """
+    dialect = upstream_dialect(call, target)
+    turn_indexes = turns_to_restore(call, target)
+    recalled = (
+        _match_reasoning(call, target, dialect, turn_indexes, inputs.answers)
+        if turn_indexes
+        else {}
+    )
+    call.recalled_reasoning = recalled if turn_indexes else None
+    missing = [
+        LiveAddition(call.request.turns[p].path, _REASONING)
+        for p in turn_indexes
+        if p not in recalled
+    ]
+    return (*missing, *_media(call, route, target, dialect, inputs))
+
+
+def _match_reasoning(
+    call: Call, target: Target, dialect: Dialect, turn_indexes: list[int], answers: tuple[Any, ...]
+) -> dict[int, ReasoningState]:
+    """The reasoning of the answers by the places of their turns, as `reasoning.Memory` finds it."""
+    turns, scope = call.request.turns, ""
+    keys = dict(keys_in(call.request, scope, turn_indexes))
+    matched: dict[int, ReasoningState] = {}
+    for index, answer in enumerate(answers):
+        parts = _parts(call, target, dialect, answer, f"answers[{index}]")
+        reasoning = extract_state(parts)
+        if reasoning is None:
+            continue
+        for turn_index in turn_indexes:
+            before = msgspec.structs.replace(call.request, turns=turns[:turn_index])
+            reasoning_keys = keys_after(before, parts, scope)
+            if (
+                reasoning_keys.turn == keys[turn_index].turn
+                or reasoning_keys.call == keys[turn_index].call
+            ):
+                matched.setdefault(turn_index, reasoning)
+                break
+        else:
+            path = f"answers[{index}]"
+            raise invalid(f"{path}: no turn of the request has its calls", path)
+    return matched
+
+
+def _parts(
+    call: Call, target: Target, dialect: Dialect, answer: Any, path: str
+) -> tuple[Part, ...]:
+    traits = target.model.traits
+    rendered = dialect.provider.render_request(call.request, traits)
+    try:
+        return dialect.provider.parse_response(answer, traits, rendered).parts
+    except GatewayError as failure:
+        message = failure.error.message
+        raise invalid(f"{path} is no answer in {dialect.name}: {message}", path) from None
+
+
+def _media(
+    call: Call, route: Route, target: Target, dialect: Dialect, inputs: SimulationInputs
+) -> tuple[LiveAddition, ...]:
+    """Put lent files where fetched ones would be; those that live traffic would fetch."""
+    if call.verb not in {"generate", "count_tokens"} or route.strict:
+        return ()
+    if not (inputs.files or inputs.fetches) or passes_unparsed(call, target, dialect):
+        return ()
+    missing: list[LiveAddition] = []
+    for part in parts_to_fetch(call.request, dialect, target.model.traits):
+        fetched = inputs.files.get(part.url or "")
+        if fetched is None:
+            if inputs.fetches:
+                missing.append(LiveAddition(part.path, _FETCHED))
+            continue
+        if mismatch := type_mismatch(part, fetched):
+            raise fetch_error(part, mismatch)
+        call.fetched_media[part.url or ""] = fetched
+    return tuple(missing)

@@ -1,0 +1,137 @@
+"""One small live call of a target, for `manage.py probe` and the console."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+import msgspec
+
+from gateway.canon.embeddings import EmbedRequest
+from gateway.canon.errors import GatewayError, bad_upstream
+from gateway.canon.request import Request, Text, Turn
+from gateway.dialects import DIALECTS
+from gateway.providers.auth import secrets_of
+from gateway.providers.redact import scrub
+from gateway.relay.run.embeddings import embed_adapter, render_embed_request
+from gateway.relay.run.stream import decode
+from gateway.relay.runtime import RequestTemplates
+from gateway.relay.translate.prepare import Prepared, on_surface, translated, url_path
+from gateway.relay.upstream.access_tokens import AccessTokens
+from gateway.relay.upstream.client import Upstreams
+from gateway.routing.snapshot import Snapshot, Target
+
+# The dialects of vectors and of prompts, beside the one of chats at the same base URL.
+_EMBEDDING_DIALECT, _COMPLETION_DIALECT = "openai_embeddings", "openai_completions"
+
+
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it: `detail` is the model's words, or the upstream's about the failure.
+
+    `status` is the upstream's HTTP status of a failure; None where it gave none.
+    """
+
+    target: str
+    ok: bool
+    ms: float
+    detail: str
+    status: int | None = None
+
+
+async def probe(
+    upstreams: Upstreams, target: Target, *, timeout_s: float = 20.0, secrets: tuple[str, ...] = ()
+) -> ProbeResult:
+    """Ask a target for one word. Never raises for a failure of the upstream."""
+    started = time.perf_counter()
+    status: int | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            ok, detail = True, await _ask(upstreams, target)
+    except TimeoutError:
+        ok, detail = False, f"no answer within {timeout_s:g} s"
+    except GatewayError as failure:
+        ok, detail = False, failure.error.message
+        status = failure.error.status
+    ms = round((time.perf_counter() - started) * 1000, 1)
+    scrubbed_detail = scrub(detail, secrets)[:300]
+    return ProbeResult(
+        target=target.model.label, ok=ok, ms=ms, detail=scrubbed_detail, status=status
+    )
+
+
+async def probe_all(
+    snapshot: Snapshot, targets: list[Target], *, timeout_s: float = 20.0
+) -> list[ProbeResult]:
+    """Probe targets one after the other."""
+    upstreams = Upstreams()
+    revealed = (p.credential.reveal() for p in snapshot.providers.values())
+    secrets = tuple(part for value in revealed for part in secrets_of(value))
+    try:
+        return [
+            await probe(upstreams, target, timeout_s=timeout_s, secrets=secrets)
+            for target in targets
+        ]
+    finally:
+        await upstreams.close()
+
+
+async def _ask(upstreams: Upstreams, target: Target) -> str:
+    if target.model.traits.embeddings == "only" or _embeds(target):
+        return await _ask_vector(upstreams, target)
+    dialect = DIALECTS[generating_dialect(target)]
+    request = Request(
+        model=target.model.name,
+        max_output=64,
+        turns=(Turn(role="user", parts=(Text(text="Say the word hello."),)),),
+    )
+    provider = target.model.provider
+    edits = (*provider.edits, *target.model.edits, *target.edits)
+    path = url_path(dialect, target, stream=False, verb="generate")
+    prepared = translated(request, dialect, target.model.traits, edits, path)
+    prepared = on_surface(prepared, provider, "generate", path)
+    data = await _send(upstreams, target, prepared)
+    response = dialect.provider.parse_response(decode(data), target.model.traits, prepared.rendered)
+    text = "".join(part.text for part in response.parts if isinstance(part, Text))
+    return text.strip() or f"answered, finish {response.finish.reason}"
+
+
+def _embeds(target: Target) -> bool:
+    return target.model.provider.dialect == _EMBEDDING_DIALECT
+
+
+def generating_dialect(target: Target) -> str:
+    """The dialect in which a model generates: that of prompts where it can nothing else."""
+    dialect = target.model.provider.dialect
+    completions_only = target.model.traits.completions == "only"
+    return _COMPLETION_DIALECT if completions_only and dialect == "openai_chat" else dialect
+
+
+async def _ask_vector(upstreams: Upstreams, target: Target) -> str:
+    """One vector, by a model that makes nothing else."""
+    prepared = render_embed_request(
+        EmbedRequest(model=target.model.name, inputs=("hello",)), target
+    )
+    data = await _send(upstreams, target, prepared)
+    vectors = embed_adapter(target.model.provider).parse_embed(decode(data)).vectors
+    if not vectors:
+        raise bad_upstream("the upstream's answer holds no vector")
+    return f"a vector of {len(vectors[0])} numbers"
+
+
+async def _send(upstreams: Upstreams, target: Target, prepared: Prepared) -> bytes:
+    """The body of an answer with status 200. Raises GatewayError."""
+    provider = target.model.provider
+    templates = RequestTemplates()
+    url: httpx.URL = templates.url(provider, prepared.path)
+    headers = templates.headers(provider, prepared.headers)
+    headers = await AccessTokens().headers(provider, "POST", url, headers, prepared.content)
+    answer = await upstreams.send("POST", url, headers, prepared.content, 10.0)
+    try:
+        data = await answer.read_all(1024 * 1024)
+    finally:
+        await answer.close()
+    if answer.status != 200:
+        parse = prepared.dialect.provider.parse_error
+        raise GatewayError(parse(answer.status, answer.headers, data))
+    return data

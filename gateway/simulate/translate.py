@@ -1,0 +1,214 @@
+"""Translation without a call: what live traffic would send, or show, for an example.
+
+Same functions as live traffic; ids and times are fixed, so the answer to the same
+question is always the same. Nothing leaves the process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.canon import model_names
+from gateway.canon.adaptation import adaptation_rows
+from gateway.canon.errors import invalid
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import Dialect, ResponseContext, Verb
+from gateway.framing.formats import STREAM_FORMATS
+from gateway.framing.sse import Frame
+from gateway.providers.auth import headers_for
+from gateway.providers.capabilities import traits_for
+from gateway.providers.catalog import resolve
+from gateway.providers.profile import Preset, Secret
+from gateway.providers.redact import scrub
+from gateway.relay.exchange.call import Call
+from gateway.relay.run import embeddings
+from gateway.relay.translate.prepare import prepare
+from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
+from gateway.simulate.inputs import NO_INPUTS, SimulationInputs, apply_inputs
+
+REQUEST_ID = "req_dgm"
+ANSWER_ID = "1"
+CREATED = 1_700_000_000
+# What stands for the client's name of the model, which an example does not tell.
+VISIBLE_MODEL = {"anthropic_messages": "gw-x"}
+OTHER_VISIBLE_MODEL = "up"
+
+
+def request(
+    source: str,
+    target: str,
+    body: dict[str, Any],
+    headers: dict[str, str],
+    model: str,
+    stored: dict[str, Any] | None = None,
+    inputs: SimulationInputs = NO_INPUTS,
+) -> dict[str, Any]:
+    """The upstream's request: body, path, url, headers and report, and what live traffic adds.
+
+    A dialect's name may end in what is asked there: `anthropic_count_tokens`. `stored` are
+    earlier answers by id, for a request that goes on from one.
+    `source` and `target` are dialects or presets; a dialect is spoken as it is named, though
+    the provider may serve the model in another one too. `model` and `stream` of the body
+    count in dialects too that have them in the path. Raises GatewayError for names it
+    does not know and for a request that can not be said.
+    """
+    preset = _preset(without_verb(target), "to")
+    source_name = without_verb(source)
+    client = _dialect(_preset(source_name, "from"))
+    verb: Verb = "generate" if source_name == source else "count_tokens"
+    if client.embed_client is not None and "input" in body:
+        verb = "embed"
+    call = Call(
+        request_id=REQUEST_ID,
+        endpoint="translate",
+        verb=verb,
+        dialect=client,
+        snapshot=Snapshot(version=0),
+        headers={name.lower(): value for name, value in headers.items()},
+        started=0.0,
+    )
+    call.body = msgspec.json.encode(body)
+    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    call.earlier_responses = stored
+    stream_field = body.get("stream")
+    call.model = str(body.get("model", ""))
+    call.stream = stream_field is True or (stream_field is None and client.streams_by_default)
+    if client.model_in_path:
+        call.fields = {k: v for k, v in call.fields.items() if k not in {"model", "stream"}}
+    provider = _provider(preset)
+    name = model or call.model
+    if name and (fault := model_names.find_name_fault(name)) is not None:
+        raise invalid(f"model is not a model's name: {fault}", "model")
+    upstream = model_of(provider, name)
+    if target in DIALECTS and verb == "generate":
+        traits = msgspec.structs.replace(upstream.traits, responses=False)
+        upstream = msgspec.structs.replace(upstream, traits=traits)
+    route_target = Target(id=0, model=upstream)
+    route = Route(id=0, name=call.model, targets=(route_target,))
+    live_additions = apply_inputs(call, route, route_target, inputs) if call.verb != "embed" else ()
+    prepare_call = embeddings.prepare if call.verb == "embed" else prepare
+    prepared = prepare_call(call, route, route_target)
+    auth_headers = {
+        n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)
+    }
+    url = provider.base_url + prepared.path
+    if provider.query:
+        separator = "&" if "?" in url else "?"
+        url += separator + "&".join(f"{n}={v}" for n, v in provider.query)
+    return {
+        "body": msgspec.json.decode(prepared.content),
+        "path": prepared.path,
+        "url": url,
+        "headers": {**auth_headers, **prepared.headers},
+        "report": adaptation_rows(prepared.report),
+        "passthrough": prepared.rendered is None,
+        "live": [msgspec.to_builtins(addition) for addition in live_additions],
+    }
+
+
+def stream(
+    source: str, target: str, frames: list[Any], model: str, *, include_usage: bool = True
+) -> dict[str, Any]:
+    """The client's events for an upstream's frames.
+
+    A frame is an object (data-only SSE), `{"event", "data"}` (named SSE), or a string
+    such as `[DONE]`; the string `EOF` stands for the end of the connection.
+    """
+    preset = _preset(source, "from")
+    upstream, client = _dialect(preset), _dialect(_preset(target, "to"))
+    parser = upstream.provider.stream_parser(_stream_traits(preset, model), None)
+    exchange = ResponseContext(
+        id=ANSWER_ID,
+        created=CREATED,
+        model=VISIBLE_MODEL.get(client.name, OTHER_VISIBLE_MODEL),
+        include_usage=include_usage,
+    )
+    renderer = client.client.stream_renderer(exchange)
+    events = []
+    for item in frames:
+        if item == "EOF":
+            break
+        events += parser.feed(_frame(item))
+    events += parser.close()
+    stream_bytes = b"".join(renderer.feed(event) for event in events)
+    decoder = STREAM_FORMATS[client.framing].new_decoder()
+    rendered_frames = [*decoder.feed(stream_bytes), *decoder.close()]
+    return {
+        "events": [_event_value(frame) for frame in rendered_frames],
+        "report": adaptation_rows(tuple(renderer.report)),
+    }
+
+
+def error(
+    source: str, target: str, status: int, headers: dict[str, str], body: Any
+) -> dict[str, Any]:
+    """The client's error for an upstream's: status, headers, body."""
+    upstream, client = _dialect(_preset(source, "from")), _dialect(_preset(target, "to"))
+    content = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
+    lower_headers = {name.lower(): value for name, value in headers.items()}
+    refusal = upstream.provider.parse_error(status, lower_headers, content)
+    refusal = msgspec.structs.replace(refusal, message=scrub(refusal.message))
+    reply = client.client.render_error(refusal, REQUEST_ID)
+    reply_headers = {"x-request-id": REQUEST_ID, **reply.headers}
+    return {"status": reply.status, "headers": reply_headers, "body": reply.body}
+
+
+def _stream_traits(preset: Preset, model: str) -> Traits:
+    """The preset's traits; without a model the one that the stream names counts."""
+    return msgspec.structs.replace(traits_for(preset.name, model), model=model)
+
+
+def _frame(item: Any) -> Frame:
+    if isinstance(item, str):
+        return Frame("", item.encode())
+    if isinstance(item, dict) and set(item) == {"event", "data"}:
+        return Frame(str(item["event"]), msgspec.json.encode(item["data"]))
+    return Frame("", msgspec.json.encode(item))
+
+
+def _event_value(frame: Frame) -> Any:
+    try:
+        data = msgspec.json.decode(frame.data)
+    except msgspec.MsgspecError:
+        data = frame.data.decode()
+    return {"event": frame.event, "data": data} if frame.event else data
+
+
+def without_verb(name: str) -> str:
+    """The dialect or preset in the name of one of its endpoints that count tokens."""
+    return name.removesuffix("_count_tokens").removesuffix("_input_tokens")
+
+
+def _preset(name: str, param: str) -> Preset:
+    preset = resolve(name)
+    if preset is None:
+        raise invalid(f"{param}: `{name[:100]}` is neither a dialect nor a provider preset", param)
+    return preset
+
+
+def _dialect(preset: Preset) -> Dialect:
+    return DIALECTS[preset.dialect]
+
+
+def _provider(preset: Preset) -> Provider:
+    """A provider row for the preset whose credential and account are placeholders."""
+    key = (preset.env[0] if preset.env else "KEY").replace("_API", "")
+    return Provider(
+        id=0,
+        name=preset.name,
+        preset=preset.name,
+        dialect=preset.dialect,
+        base_url=preset.base_url or preset.url_example,
+        auth=preset.auth,
+        credential=Secret(key),
+        headers=preset.headers,
+        query=preset.query,
+        edits=preset.edits,
+        paths=preset.paths,
+        model_in_path=preset.model_in_path,
+        body=preset.body,
+        passthrough=preset.passthrough,
+    )
