@@ -8,6 +8,8 @@ may be tried, `retry_after_s` when the client may come back.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -51,6 +53,8 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
         retry_after_s: whole seconds to wait, where somebody said so.
         should_retry: the upstream's `x-should-retry`, or None.
         upstream_id: the upstream's request id, for the log only.
+        details: Anthropic's machine-readable cause (`error_code` and its fields), for clients
+            of the same dialect; None if absent.
     """
 
     kind: str
@@ -61,6 +65,7 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: int | None = None
     should_retry: bool | None = None
     upstream_id: str | None = None
+    details: dict[str, Any] | None = None
 
     @property
     def retryable(self) -> bool:

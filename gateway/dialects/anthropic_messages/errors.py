@@ -45,6 +45,14 @@ _KIND_BY_STATUS: dict[int, str] = {
     504: "timeout",
     529: "overloaded",
 }
+# `details.error_code` -> kind, where the type is less specific.
+_KIND_BY_ERROR_CODE: dict[str, str] = {
+    "contract_spend_limit_reached": "quota",
+    "enforced_spend_limit_reached": "quota",
+    "linked_organization_billing_unavailable": "quota",
+    "linked_organization_spend_limit_reached": "quota",
+    "request_body_too_large_after_decoding": "too_large",
+}
 # Wordings that are the only sign of a kind (wire/spec.md, section 5).
 _KIND_BY_PHRASE: tuple[tuple[str, str], ...] = (
     (_TOO_LONG_PREFIX, "context_length"),
@@ -126,11 +134,15 @@ def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes =
     code = fields.get("type") if fields.get("type") != "error" else None
     code = code if isinstance(code, str) else None
     message = _error_message(fields, payload) or _fallback_message(raw, status)
+    details = fields.get("details")
+    details = details if isinstance(details, dict) else None
+    error_code = (details or {}).get("error_code")
     return Error(
-        kind=_classify_error(status, code, message),
+        kind=_KIND_BY_ERROR_CODE.get(str(error_code)) or _classify_error(status, code, message),
         message=message[:_MAX_MESSAGE_LENGTH],
-        code=code,
+        code=error_code if isinstance(error_code, str) else code,
         status=status,
+        details=details,
     )
 
 
@@ -192,7 +204,10 @@ def render_error_body(error: Error) -> Json:
     # Claude Code compacts the conversation when it reads this text.
     if error.kind == "context_length" and not message.lower().startswith(_TOO_LONG_PREFIX):
         message = f"{_TOO_LONG_PREFIX}: {_describe_token_counts(message)}{message}"
-    return {"type": "error", "error": {"type": error_type, "message": message}}
+    fields: Json = {"type": error_type, "message": message}
+    if error.details is not None:
+        fields["details"] = error.details
+    return {"type": "error", "error": fields}
 
 
 def _describe_token_counts(message: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.canon.errors import KINDS, Error
+from gateway.dialects import DIALECTS
 from gateway.dialects.anthropic_messages import DIALECT
 
 
@@ -74,6 +75,37 @@ def test_a_refusal_is_understood(status: int, body: Any, kind: str):
     error = understood(status, body)
     assert error.kind == kind
     assert error.message
+
+
+def test_the_details_of_an_error_reach_clients_of_the_same_dialect():
+    """The SDKs branch on `details.error_code` (`anthropic.APIStatusError.error_code`)."""
+    details = {"error_code": "image_dimensions_too_large", "max_side_length_pixels": 8000}
+    body = refusal("invalid_request_error")
+    body["error"]["details"] = details
+    error = understood(400, body)
+    assert (error.kind, error.code) == ("invalid_request", "image_dimensions_too_large")
+    assert DIALECT.client.render_error(error, "r").body["error"]["details"] == details
+    assert "details" not in DIALECT.client.render_error(understood(400, {}), "r").body["error"]
+    for name in ("openai_chat", "openai_responses", "gemini", "ollama"):
+        rendered = DIALECTS[name].client.render_error(error, "r").body
+        assert "max_side_length_pixels" not in json.dumps(rendered)
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type", "error_code", "kind"),
+    [
+        (400, "invalid_request_error", "enforced_spend_limit_reached", "quota"),
+        (403, "permission_error", "contract_spend_limit_reached", "quota"),
+        (429, "rate_limit_error", "ramp_limit_exceeded", "rate_limit"),
+        (403, "permission_error", "organization_on_hold", "upstream_auth"),
+    ],
+)
+def test_a_spend_limit_is_recognized_by_its_code(
+    status: int, error_type: str, error_code: str, kind: str
+):
+    body = refusal(error_type)
+    body["error"]["details"] = {"error_code": error_code}
+    assert understood(status, body).kind == kind
 
 
 @pytest.mark.parametrize(
