@@ -35,7 +35,7 @@ from gateway.relay.state.reasoning import (
 )
 from tests.fakes import anthropic as fake_anthropic
 from tests.fakes import bedrock_rules, gemini_rules, responses_rules
-from tests.relay.clients import Chat, Gemini, Messages, events
+from tests.relay.clients import Chat, Gemini, Messages, Responses, events
 from tests.relay.test_reasoning_matrix import ASKED, RETURNED, Rows, Upstreams, ask, process
 
 STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
@@ -333,6 +333,50 @@ async def test_such_a_request_and_its_answer_still_pass_through(
         assert sent == {**asked, "model": sent["model"], "messages": history}
         entry = (await gateway.rows(2))[-1]
         assert [row["field"] for row in entry.adaptations] == ["messages[1].content[0]"]
+
+
+async def test_a_responses_request_without_refused_reasoning_still_passes_through(
+    upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Only the reasoning goes, and the ids of items that would require it."""
+    client = Responses()
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, "openai", stream=False)
+        client.answer("sunny")
+        monkeypatch.setattr(responses_rules, "STATE", "gBBBB-")
+        _, asked = client.request("openai", stream=False)
+        history = json.loads(json.dumps(client.history))
+        count = upstreams.count("openai")
+        reply = await ask(gateway, client, "openai", stream=False)
+        assert upstreams.count("openai") == count + 2
+        assert reply.headers["x-dragoman-dropped"] == "input[1]"
+        reasoning = history.pop(1)
+        assert reasoning["type"] == "reasoning"
+        del history[1]["id"]
+        sent = upstreams.last("openai").body
+        assert sent == {**asked, "model": sent["model"], "input": history}
+
+
+async def test_a_gemini_request_without_refused_signatures_still_passes_through(
+    upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    client = Gemini()
+    async with process(tmp_path, upstreams) as gateway:
+        client.say(ASKED)
+        await ask(gateway, client, "gemini", stream=False)
+        client.answer("sunny")
+        made_anew = base64.b64encode(b"sig:new").decode()
+        monkeypatch.setattr(gemini_rules, "signature", lambda text: made_anew)
+        _, asked = client.request("gemini", stream=False)
+        history = json.loads(json.dumps(client.history))
+        count = upstreams.count("gemini")
+        reply = await ask(gateway, client, "gemini", stream=False)
+        assert upstreams.count("gemini") == count + 2
+        assert reply.headers["x-dragoman-dropped"] == "contents[1].parts[0].thoughtSignature"
+        (call,) = history[1]["parts"]
+        call["thoughtSignature"] = gemini_rules.SENTINEL
+        assert upstreams.last("gemini").body == {**asked, "contents": history}
 
 
 async def test_a_gemini_client_without_signatures_is_helped(upstreams: Upstreams, tmp_path: Path):

@@ -23,6 +23,7 @@ from gateway.dialects.gemini import (
     request_in,
     request_out,
     response,
+    signatures,
     stream_in,
     stream_out,
 )
@@ -100,6 +101,7 @@ DIALECT = Dialect(
     check_passthrough=passthrough_schema.check,
     model_in_path=True,
     carries_reasoning_state=True,
+    drop_reasoning_state=signatures.drop_state,
     replays_reasoning=True,
     default_reasoning_display="none",
     token_count_body=_count_body,

@@ -15,6 +15,7 @@ from gateway.canon.turns import pair_tool_results
 from gateway.dialects.gemini.names import SKIP_SIGNATURE, Json
 from gateway.dialects.gemini.parts_out import render_parts
 from gateway.dialects.gemini.render_context import RenderContext
+from gateway.dialects.gemini.signatures import MISSING_SIGNATURE
 
 PLACEHOLDER_TEXT = "(conversation start)"
 # A block of Claude Code's that changes with each version and would spoil prompt caches.
@@ -146,8 +147,7 @@ def _add_missing_signatures(context: RenderContext, contents: list[Json]) -> Non
             continue
         call_parts[0]["thoughtSignature"] = SKIP_SIGNATURE
         path = _TRAILING_INDEX.sub("", paths.get(call_parts[0]["functionCall"]["id"], ""))
-        why = "no thought signature is known for this step: the validator skips it"
-        context.approximate(path, why)
+        context.approximate(path, MISSING_SIGNATURE)
 
 
 def _current_turn_start(contents: list[Json]) -> int:

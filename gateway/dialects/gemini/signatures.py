@@ -11,10 +11,24 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from gateway.canon.adaptation import Adaptation, approximated, dropped
 from gateway.canon.request import Part, Reasoning, Signature, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.canon.traits import Traits
-from gateway.dialects.gemini.names import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
+from gateway.dialects import state_tokens
+from gateway.dialects.gemini.names import (
+    NEXT_PART_SIGNATURE,
+    SAME_PART_SIGNATURE,
+    SKIP_SIGNATURE,
+    Json,
+)
+from gateway.dialects.state_tokens import REASONING_REFUSED, Fields
+
+MISSING_SIGNATURE = "no thought signature is known for this step: the validator skips it"
+_SIGNATURE_NAMES = ("thoughtSignature", "thought_signature")
+_CALL_NAMES = ("functionCall", "function_call")
+# Parts that only carried the signature, which the API rejects or ignores without it.
+_EMPTY_PARTS: tuple[Json, ...] = ({}, {"text": ""}, {"text": "", "thought": True})
 
 
 def parse_signature(value: str | None, kind: str = SAME_PART_SIGNATURE) -> Signature | None:
@@ -113,3 +127,42 @@ def _join_reasoning(
 
 def _drop_merged_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return tuple(part for part in parts if part is not _MERGED_PART)
+
+
+# --- passthrough -------------------------------------------------------------------------
+
+
+def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The body without thought signatures, and a report.
+
+    A model that requires them gets the value that its validator skips.
+    """
+    markers = tuple(f'"{name}"'.encode() for name in _SIGNATURE_NAMES + _CALL_NAMES)
+    return state_tokens.edit_items(fields, "contents", markers, _drop_content_state, traits)
+
+
+def _drop_content_state(
+    content: Json, path: str, traits: Traits, report: list[Adaptation]
+) -> Json | None:
+    """The content without signatures; None if it held nothing else."""
+    parts = content.get("parts")
+    if not isinstance(parts, list):
+        return content
+    requires_signature = traits.replay_reasoning == "required_on_tools"
+    remaining: list[object] = []
+    for index, part in enumerate(parts):
+        if not isinstance(part, dict):
+            remaining.append(part)
+            continue
+        part_path = f"{path}.parts[{index}]"
+        signatures = [name for name in _SIGNATURE_NAMES if name in part]
+        unsigned = {name: value for name, value in part.items() if name not in signatures}
+        report += [dropped(f"{part_path}.{name}", REASONING_REFUSED) for name in signatures]
+        if requires_signature and any(name in part for name in _CALL_NAMES):
+            requires_signature = False  # the first call of a content stands for all
+            unsigned["thoughtSignature"] = SKIP_SIGNATURE
+            if not signatures:
+                report.append(approximated(part_path, MISSING_SIGNATURE))
+        if not signatures or unsigned not in _EMPTY_PARTS:
+            remaining.append(unsigned)
+    return {**content, "parts": remaining} if remaining else None

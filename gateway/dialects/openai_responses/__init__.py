@@ -98,5 +98,6 @@ DIALECT = Dialect(
     parse_continuation=request_in.parse_request,
     read_echo=read_echo,
     replace_state_tokens=state_tokens.replace_tokens,
+    drop_reasoning_state=state_tokens.drop_state,
     last_user_text=last_user_text_reader("input", "input_text"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.canon.errors import GatewayError
@@ -467,3 +468,42 @@ def test_a_count_may_hold_a_whole_request():
     request = parse({"model": "gw", "generateContentRequest": {**body(), "model": "models/else"}})
     assert request.model == "gw"
     assert len(request.turns) == 1
+
+
+# --- a signature that the API refused ---------------------------------------------------
+
+
+def without_state(*contents: Any, **traits: Any) -> tuple[Any, list[tuple[str, str]]]:
+    """The contents of a body that passes through without signatures, and the report."""
+    assert DIALECT.drop_reasoning_state is not None
+    fields = {"contents": msgspec.Raw(msgspec.json.encode(contents))}
+    sent, report = DIALECT.drop_reasoning_state(fields, Traits(**traits))
+    return msgspec.json.decode(sent["contents"]), [(row.path, row.action) for row in report]
+
+
+def test_refused_signatures_are_dropped_in_both_spellings():
+    parts = [
+        {"text": "Hm", "thoughtSignature": STATE},
+        {"text": "", "thought_signature": STATE},
+        {"functionCall": {"name": "f"}, "thoughtSignature": STATE},
+        {"functionCall": {"name": "g"}},
+    ]
+    asked_content, said = {"role": "user", "parts": [{"text": "Q"}]}, {"role": "model"}
+    sent, report = without_state(asked_content, {**said, "parts": parts})
+    bare = [{"text": "Hm"}, {"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}}]
+    assert sent == [asked_content, {**said, "parts": bare}]
+    assert report == [
+        ("contents[1].parts[0].thoughtSignature", "dropped"),
+        ("contents[1].parts[1].thought_signature", "dropped"),
+        ("contents[1].parts[2].thoughtSignature", "dropped"),
+    ]
+
+
+def test_a_model_that_requires_signatures_gets_the_skip_value_once_a_step():
+    parts = [{"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}}]
+    sent, report = without_state(
+        {"role": "model", "parts": parts}, replay_reasoning="required_on_tools"
+    )
+    signatures = [part.get("thoughtSignature") for part in sent[0]["parts"]]
+    assert signatures == [SKIP_SIGNATURE, None]
+    assert report == [("contents[0].parts[0]", "approximated")]
