@@ -63,7 +63,7 @@ class TargetPage(Schema):
 
 
 class JournalOut(Schema):
-    """Log rows queued for the database, and dropped ones since the start of the process.
+    """Log rows queued for the database; dropped and refused ones since the start of the process.
 
     `on_disk` of the waiting rows are on disk only, where the journal uses `disk_bytes`.
     """
@@ -71,6 +71,7 @@ class JournalOut(Schema):
     waiting: int
     has_dropped: bool
     rows_dropped: int
+    rows_refused: int
     bodies_dropped: int
     on_disk: int
     disk_bytes: int
@@ -140,6 +141,7 @@ def get_process(request: HttpRequest) -> Any:
             "waiting": journal.waiting,
             "has_dropped": journal.has_dropped,
             "rows_dropped": journal.counters.rows_dropped,
+            "rows_refused": journal.counters.rows_refused,
             "bodies_dropped": journal.counters.bodies_dropped,
             "on_disk": status.on_disk,
             "disk_bytes": status.disk_bytes,

@@ -52,6 +52,10 @@ PROBLEMS = {
     "log_rows_dropped": gettext_lazy(
         "Requests are answered but not logged, because too many wait for the database."
     ),
+    "log_rows_refused": gettext_lazy(
+        "The database refused rows of the request log because of their values. The process log "
+        "has the IDs of these requests."
+    ),
 }
 
 
@@ -66,7 +70,7 @@ class JournalStatus(msgspec.Struct, frozen=True):
     def has_dropped(self) -> bool:
         """Whether anything was dropped; retries do not count."""
         counters = self.counters
-        return bool(counters.bodies_dropped or counters.rows_dropped)
+        return bool(counters.bodies_dropped or counters.rows_dropped or counters.rows_refused)
 
 
 class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -263,11 +263,15 @@ class Runtime:
         if wiring.upkeep is not None:
             RestartingThread("upkeep", self._keep_up, self._stop)
 
-    def _write(self, batch: list[LogRecord]) -> None:
+    def _write(self, batch: list[LogRecord]) -> int | None:
         """In the journal's thread, which has the time that the loop has not."""
         with self.monitor.activity("log_writer"):
             self.metrics.flush()
-            self._wiring.write(batch)
+            refused = self._wiring.write(batch)
+        if self._wiring.checkpoint is not None:
+            with self.monitor.activity("checkpoint"):
+                self._wiring.checkpoint(batch)
+        return refused
 
     def _index(self, seconds: float) -> int:
         """The journal's idle work."""
@@ -289,6 +293,7 @@ class Runtime:
             disk_bytes=status.disk_bytes,
             unrecorded_rows=status.unrecorded,
             rows_dropped=counters.rows_dropped,
+            rows_refused=counters.rows_refused,
             bodies_dropped=counters.bodies_dropped,
             failed_batches=counters.failed_batches,
             loop_lag_s=self.monitor.lag_s,

@@ -12,7 +12,7 @@ from gateway.relay.cache.index import ChangesSince
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.stored_response import ResponseBackend
 from gateway.relay.journal.batch_costs import BatchLedger
-from gateway.relay.journal.journal import IdleWork
+from gateway.relay.journal.journal import IdleWork, Write
 from gateway.relay.limits.limiter import RecordedSpend
 from gateway.relay.state.reasoning import FindReasoning, WriteReasoning
 from gateway.routing.snapshot import Snapshot
@@ -23,7 +23,9 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
 
     load_snapshot: Callable[[], Snapshot]
     current_version: Callable[[], int]
-    write: Callable[[list[LogRecord]], None]
+    write: Write
+    # Called after each written batch.
+    checkpoint: Callable[[list[LogRecord]], object] | None = None
     idle: IdleWork | None = None
     close: Callable[[], None] | None = None
     upkeep: Callable[[], object] | None = None

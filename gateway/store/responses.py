@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -22,6 +22,7 @@ from gateway.models import StoredResponse as ResponseRow
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.store import thread
 from gateway.store.bodies import COMPRESS_BYTES, UNPACK_BYTES
+from gateway.store.refusals import is_refusal
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +57,16 @@ def keep_responses(responses: Iterable[StoredResponse]) -> None:
     """Write what a batch of the journal holds of them.
 
     Raises:
-        OperationalError: the database can not be written. One that it refuses is given up.
+        Exception: the database can not be written. One that it refuses is given up.
     """
     rows = [_row(kept) for kept in responses]
     if not rows:
         return
     try:
         _write(rows)
-    except OperationalError:
-        raise
-    except Exception:
+    except Exception as error:
+        if not is_refusal(error):
+            raise
         for row in rows:
             _alone(row)
 
@@ -73,9 +74,9 @@ def keep_responses(responses: Iterable[StoredResponse]) -> None:
 def _alone(row: list[Any]) -> None:
     try:
         _write([row])
-    except OperationalError:
-        raise
     except Exception as error:
+        if not is_refusal(error):
+            raise
         log.error("a response could not be kept", extra={"reason": type(error).__name__})
 
 

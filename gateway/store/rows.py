@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from django.db import OperationalError, connection, models, transaction
+from django.db import connection, models, transaction
 
 from gateway.database import deadline
 from gateway.models import ApiKey, RequestBody, RequestLog, UnindexedRequest
@@ -25,6 +25,7 @@ from gateway.relay.journal.storable import drop_details, make_storable
 from gateway.store import thread, usage
 from gateway.store.bodies import packed
 from gateway.store.columns import Row, columns, mended, row_of
+from gateway.store.refusals import is_refusal
 from gateway.store.responses import keep_responses
 
 log = logging.getLogger(__name__)
@@ -43,29 +44,31 @@ Written = tuple[Row, bytes | None, list[Attempt]]
 Known = tuple[str, Any]
 
 
-def write(entries: list[LogRecord]) -> None:
-    """Write a batch in one transaction.
+def write(entries: list[LogRecord]) -> int:
+    """Write a batch in one transaction; how many rows the database refused.
 
     Raises:
         Exception: the database can not be written; nothing of the batch may be given up.
     """
     if not entries:
-        return
+        return 0
     with deadline.within(WRITE_S):
-        _write(entries)
+        return _write(entries)
 
 
-def _write(entries: list[LogRecord]) -> None:
+def _write(entries: list[LogRecord]) -> int:
     thread.refresh()
+    refused = 0
     try:
         _insert(_rows(entries))
-    except OperationalError:
-        raise
-    except Exception:
+    except Exception as error:
+        if not is_refusal(error):
+            raise
         RequestLog.objects.exists()  # raises if it is not the rows' fault
         log.warning("a batch of the request log was refused; writing it row by row")
-        _one_by_one(entries)
+        refused = _one_by_one(entries)
     keep_responses(entry.stored_response for entry in entries if entry.stored_response is not None)
+    return refused
 
 
 def _rows(entries: list[LogRecord]) -> list[Written]:
@@ -80,17 +83,21 @@ def _rows(entries: list[LogRecord]) -> list[Written]:
     ]
 
 
-def _one_by_one(entries: list[LogRecord]) -> None:
+def _one_by_one(entries: list[LogRecord]) -> int:
+    """Write each entry in a transaction of its own; how many were refused."""
+    refused = 0
     for entry in entries:
         try:
             _alone(entry)
-        except OperationalError:
-            raise
         except Exception as error:
+            if not is_refusal(error):
+                raise
+            refused += 1
             log.error(
                 "a request could not be logged",
                 extra={"request_id": entry.id, "reason": type(error).__name__},
             )
+    return refused
 
 
 def _alone(entry: LogRecord) -> None:
@@ -107,9 +114,9 @@ def _alone(entry: LogRecord) -> None:
 def _accepted(rows: Callable[[list[LogRecord]], list[Written]], entry: LogRecord) -> bool:
     try:
         _insert(rows([entry]))
-    except OperationalError:
-        raise
-    except Exception:
+    except Exception as error:
+        if not is_refusal(error):
+            raise
         return False
     return True
 

@@ -45,7 +45,13 @@ def viewer() -> Client:
 
 def status(**changes: Any) -> WriterStatus:
     well: dict[str, Any] = {"waiting": 3, "on_disk": 0, "unrecorded": 0, "disk_bytes": 1 << 20}
-    well |= {"failing_s": 0.0, "error": "", "disk_full": False, "dropping": False}
+    well |= {
+        "failing_s": 0.0,
+        "error": "",
+        "disk_full": False,
+        "dropping": False,
+        "refusing": False,
+    }
     return WriterStatus(**(well | changes))
 
 
@@ -248,8 +254,9 @@ def test_warnings_of_the_registry_are_shown(viewer: Client) -> None:
 
 
 def test_facts_of_the_process_are_shown(viewer: Client, running: Any) -> None:
-    running.journal.counters.rows_dropped = 7
+    running.journal.counters.rows_refused = 7
     text = page(viewer)
+    assert re.search(r"Rows refused by the database</dt><dd>7<", text)
     assert "data lost" in text
     assert "9.9" in text
     facts = process.process_status()
@@ -264,6 +271,7 @@ def test_facts_of_the_process_are_shown(viewer: Client, running: Any) -> None:
         ({"failing_s": 3.0}, "The request log cannot be written"),
         ({"disk_full": True}, "no disk space left"),
         ({"dropping": True}, "answered but not logged"),
+        ({"refusing": True}, "refused rows"),
         ({"unrecorded": 2}, "only in memory"),
     ],
 )
@@ -278,7 +286,7 @@ def test_what_is_wrong_with_the_log_is_said(
 def test_every_problem_has_words() -> None:
     everything = SimpleNamespace(
         journal=SimpleNamespace(
-            status=status(failing_s=1.0, disk_full=True, dropping=True, unrecorded=1)
+            status=status(failing_s=1.0, disk_full=True, dropping=True, unrecorded=1, refusing=True)
         ),
         draining=True,
         drain_announced=False,

@@ -70,6 +70,17 @@ def test_a_writer_that_fails_is_asked_again_with_the_same_entries(
     assert journal.counters.failed_batches == 2
 
 
+def test_rows_that_the_database_refuses_are_counted_apart(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, lambda batch: sum(e.id == "poison" for e in batch))
+    assert not journal.status.refusing
+    for name in ("one", "poison", "two"):
+        journal.append(entry(name))
+    until(lambda: journal.depth == 0)
+    assert journal.status.refusing
+    journal.close()
+    assert (journal.counters.written, journal.counters.rows_refused) == (2, 1)
+
+
 def test_bodies_go_before_rows_and_both_are_counted(tmp_path: Path) -> None:
     free, begun = threading.Event(), threading.Event()
     written: list[LogRecord] = []

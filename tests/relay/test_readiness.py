@@ -64,6 +64,16 @@ async def test_ready_says_what_is_wrong_and_stays_ready(
         assert (summary["status"], summary["reasons"]) == ("degraded", wrong)
 
 
+async def test_refused_rows_are_in_health_and_metrics(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
+        live.runtime._wiring = msgspec.structs.replace(live.runtime._wiring, write=len)
+        live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
+        await until_in_loop(lambda: live.runtime.journal.status.refusing)
+        wrong = ["log_rows_refused"]
+        assert await probed("/health/ready") == (200, {"status": "degraded", "reasons": wrong})
+        assert live.runtime.process_values().rows_refused == 1
+
+
 async def test_a_node_that_can_keep_rows_nowhere_gets_no_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

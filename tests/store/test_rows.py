@@ -9,11 +9,22 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import DatabaseError, connection, connections
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+)
 
 from gateway import store
 from gateway.models import ApiKey, RequestBody, RequestLog, UnindexedRequest
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk, LogRecord
+from gateway.store import rows
 from gateway.store.bodies import COMPRESS_BYTES, packed, unpacked
 from gateway.store.rows import AT_ONCE
 from tests.store.factories import STARTED, entry
@@ -160,8 +171,10 @@ def test_a_poison_entry_is_mended_and_loses_no_other(values: dict[str, Any]) -> 
 
 
 def test_a_hopeless_entry_loses_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    store.write([entry("before"), entry("hopeless", adaptations=[object()]), entry("after")])
-    assert ids() == ["before", "after"]
+    refused = store.write(
+        [entry("before"), entry("hopeless", adaptations=[object()]), entry("after")]
+    )
+    assert (ids(), refused) == (["before", "after"], 1)
     assert [getattr(record, "request_id", None) for record in caplog.records] == [None, "hopeless"]
 
 
@@ -182,6 +195,48 @@ def test_a_log_that_can_not_be_written_is_told_to_the_caller() -> None:
         cursor.execute("ALTER TABLE gateway_requestlog RENAME TO gateway_gone")
     with pytest.raises(DatabaseError):
         store.write([entry()])
+
+
+class PostgresError(Exception):
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("raised", "sqlstate", "refused"),
+    [
+        (OperationalError, "54000", True),  # an index entry that is too large
+        (DataError, "22021", True),
+        (IntegrityError, "23514", True),
+        (InternalError, "25006", False),  # a standby, after a fail-over
+        (ProgrammingError, "42501", False),  # no privilege
+        (ProgrammingError, "42P01", False),  # no such table
+        (OperationalError, "57P01", False),  # the server shuts down
+        (OperationalError, None, False),
+        (InterfaceError, None, False),
+        (DataError, None, True),
+    ],
+)
+def test_a_row_is_refused_for_its_values_alone(
+    monkeypatch: pytest.MonkeyPatch,
+    raised: type[DatabaseError],
+    sqlstate: str | None,
+    refused: bool,
+) -> None:
+    """A database that takes no row at present gets all of them later."""
+
+    def insert(rows_: list[rows.Written]) -> None:
+        if any(row[0] == "poison" for row, *_ in rows_):
+            raise raised("no") from (PostgresError(sqlstate) if sqlstate else None)
+
+    monkeypatch.setattr(rows, "_insert", insert)
+    batch = [entry("poison"), entry("good")]
+    if refused:
+        assert store.write(batch) == 1
+        return
+    with pytest.raises(raised):
+        store.write(batch)
 
 
 def bodies_of(size: int) -> Bodies:

@@ -38,6 +38,7 @@ class JournalCounters(msgspec.Struct):
     written: int = 0
     bodies_dropped: int = 0
     rows_dropped: int = 0
+    rows_refused: int = 0
     replayed: int = 0
     failed_batches: int = 0
     spilled: int = 0
@@ -274,9 +275,10 @@ class Backlog:
             self._chunks_in_write = chunks
             return chunks
 
-    def count_written(self, rows: int) -> None:
-        """So many entries are in the database now."""
-        self.counters.written += rows
+    def count_written(self, rows: int, *, refused: int = 0) -> None:
+        """So many entries have left for the database, which refused some of them."""
+        self.counters.written += rows - refused
+        self.counters.rows_refused += refused
         self._writing = max(0, self._writing - rows)
 
     def release_chunks(self) -> None:

@@ -40,7 +40,11 @@ SEARCH_S = 30.0
 DISK_BYTES = 1024 * 1024 * 1024
 RESERVE_BYTES = 16 * 1024 * 1024
 
-Write = Callable[[list[LogRecord]], None]
+# For so long after the last one health says that rows were refused.
+REFUSAL_NOTICE_S = 600.0
+
+# Writes a batch and says how many rows the database refused. It raises if nothing was written.
+Write = Callable[[list[LogRecord]], int | None]
 # Does idle work for so many seconds and says how much; 0 when there is none left.
 IdleWork = Callable[[float], int]
 
@@ -57,6 +61,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
         error: why, in a few words.
         disk_full: whether the disk or the journal's bound gives no more.
         dropping: whether rows are being dropped.
+        refusing: whether the database refused rows in the last REFUSAL_NOTICE_S.
     """
 
     waiting: int
@@ -67,6 +72,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
     error: str
     disk_full: bool
     dropping: bool
+    refusing: bool
 
 
 class Journal:
@@ -100,6 +106,7 @@ class Journal:
         self._idled_at = 0.0
         self._search_at = 0.0
         self._failing_since: float | None = None
+        self._refused_at: float | None = None
         self._error = ""
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -122,6 +129,8 @@ class Journal:
             error=self._error,
             disk_full=backlog.disk_full,
             dropping=backlog.dropping,
+            refusing=self._refused_at is not None
+            and time.monotonic() - self._refused_at < REFUSAL_NOTICE_S,
         )
 
     def append(self, record: LogRecord) -> None:
@@ -208,8 +217,10 @@ class Journal:
         try:
             while records:
                 batch = records[:BATCH_ITEMS]
-                self._write(batch)
-                self._backlog.count_written(len(batch))
+                refused = self._write(batch) or 0
+                if refused:
+                    self._refused_at = time.monotonic()
+                self._backlog.count_written(len(batch), refused=refused)
                 del records[:BATCH_ITEMS]
         except Exception as error:
             self._note_failure(error)

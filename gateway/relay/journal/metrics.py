@@ -96,6 +96,7 @@ class ProcessValues(msgspec.Struct, frozen=True, kw_only=True):
     disk_bytes: int = 0
     unrecorded_rows: int = 0
     rows_dropped: int = 0
+    rows_refused: int = 0
     bodies_dropped: int = 0
     failed_batches: int = 0
     loop_lag_s: float = 0.0
@@ -172,6 +173,9 @@ METRICS: dict[str, Metric] = {
     "dragoman_log_disk_bytes": Metric(Gauge, "Disk space that the journal takes, in bytes."),
     "dragoman_log_unrecorded_rows": Metric(Gauge, "Log rows that a kill would lose."),
     "dragoman_log_dropped_total": Metric(Counter, "Log parts dropped under pressure.", ("part",)),
+    "dragoman_log_refused_total": Metric(
+        Counter, "Log rows that the database refused because of their values."
+    ),
     "dragoman_log_failed_batches_total": Metric(
         Counter, "Batches of the log that the database did not take."
     ),
@@ -337,6 +341,7 @@ class Metrics:
             self._child("dragoman_process_memory_bytes").set(memory_bytes())
             self._count_to(process.bodies_dropped, "dragoman_log_dropped_total", "body")
             self._count_to(process.rows_dropped, "dragoman_log_dropped_total", "row")
+            self._count_to(process.rows_refused, "dragoman_log_refused_total")
             self._count_to(process.failed_batches, "dragoman_log_failed_batches_total")
 
     def _count_to(self, value: int, *key: str) -> None:

@@ -43,5 +43,6 @@ def find_problems(runtime: Runtime) -> list[Problem]:
         (journal.failing_s > 0, Problem("log_writes_failing")),
         (journal.disk_full, Problem("log_disk_full")),
         (journal.dropping, Problem("log_rows_dropped")),
+        (journal.refusing, Problem("log_rows_refused")),
     ]
     return [problem for failing, problem in checks if failing]
