@@ -158,6 +158,7 @@ runtime.install(
         load_snapshot=store.load_snapshot,
         current_version=store.current_version,
         write=store.write,
+        checkpoint=store.checkpoint_when_due,
         idle=store.index_pending,
         close=connections.close_all,
         recorded_spend=store.spent,

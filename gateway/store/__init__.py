@@ -16,6 +16,7 @@ from gateway.store.cache import (
     read_answer,
     write_answers,
 )
+from gateway.store.checkpoint import checkpoint_when_due
 from gateway.store.credentials import (
     credential_hint,
     credential_of,
@@ -51,6 +52,7 @@ __all__ = [
     "bump",
     "cancel_response",
     "check_secrets",
+    "checkpoint_when_due",
     "credential_hint",
     "credential_of",
     "current_version",

@@ -252,7 +252,12 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    tmp_path: Path, registry: Snapshot, *, redis_url: str = "", **upstreams: Answering
+    tmp_path: Path,
+    registry: Snapshot,
+    *,
+    redis_url: str = "",
+    checkpoint: Callable[[list[LogRecord]], object] | None = None,
+    **upstreams: Answering,
 ) -> AsyncIterator[Gateway]:
     """A gateway with these routes whose providers answer as scripted."""
     entries: list[LogRecord] = []
@@ -266,6 +271,7 @@ async def gateway(
         load_snapshot=lambda: registry,
         current_version=lambda: registry.version,
         write=entries.extend,
+        checkpoint=checkpoint,
     )
     runtime.install(lambda: config, wiring)
     live = await runtime.ensure()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -31,6 +32,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
+from tests.waits import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -238,3 +240,18 @@ async def test_the_time_between_chunks_is_measured(tmp_path: Path) -> None:
     assert found.chunk_gap_ms > 20
     who = {"route": "r", "provider": "one", "model": "gpt-4.1"}
     assert value(text, "dragoman_inter_chunk_seconds_count", **who) == 1
+
+
+async def test_a_checkpoint_that_stalls_the_loop_is_named(tmp_path: Path) -> None:
+    def copy_pages(batch: list[LogRecord]) -> None:
+        sum(range(60_000_000))  # one call that keeps Python's lock
+
+    registry = snapshot(route("fast", provider("up")))
+    async with gateway(tmp_path, registry, checkpoint=copy_pages, up=lambda _: completion()) as gw:
+        await gw.post("/v1/chat/completions", BODY)
+        stalls: float | None = None
+        async with asyncio.timeout(PATIENCE_S):
+            while not stalls:
+                await asyncio.sleep(0.05)
+                text = await page(gw)
+                stalls = value(text, "dragoman_event_loop_stalls_total", cause="checkpoint")

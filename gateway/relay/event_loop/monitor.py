@@ -6,7 +6,7 @@ each stall with its cause, in one line of the log and a metric:
 
     gc          a garbage collection took most of it
     loop        code that ran on the loop; the line says which, where it could be sampled
-    log_writer, search_index, housekeeping
+    log_writer, checkpoint, search_index, housekeeping
                 that work ran beside it, and kept Python's lock or the disk
     scheduling  none of these: the machine was busy or suspended
 
