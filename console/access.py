@@ -17,6 +17,8 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from console.htmx import htmx_details, is_partial
+
 View = Callable[..., Any]
 Person = AbstractBaseUser | AnonymousUser
 MAY_READ_BODIES = "gateway.view_requestbody"
@@ -65,7 +67,7 @@ def _guarded(view: View, allowed: Callable[[Person], bool]) -> View:
 
 def refused(request: HttpRequest) -> HttpResponse:
     """The page that says that only admins may see this."""
-    return render(request, "console/refused.html", {"page": ""}, status=403)
+    return render(request, "console/failures/refused.html", {"page": ""}, status=403)
 
 
 def _refused(request: HttpRequest, user: Person) -> HttpResponse:
@@ -76,7 +78,7 @@ def _refused(request: HttpRequest, user: Person) -> HttpResponse:
 def to_sign_in(request: HttpRequest) -> HttpResponse:
     """The way to the sign-in page, for pages and for parts of them."""
     url = sign_in_url(request)
-    if request.headers.get("HX-Request"):
+    if is_partial(request):
         # A redirect would put the sign-in page into a corner of this one.
         return HttpResponse(status=401, headers={"HX-Redirect": url})
     return HttpResponseRedirect(url)
@@ -85,11 +87,11 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
 def sign_in_url(request: HttpRequest) -> str:
     """The sign-in page, which leads back to where the person is now."""
     back = request.get_full_path()
-    part = bool(request.headers.get("HX-Request"))
+    part = is_partial(request)
     if part or request.method not in {"GET", "HEAD"}:
         # A part of a page, or what a form is sent to, is no place to come back to; the page
         # that it was on is.
-        url = request.headers.get("HX-Current-URL" if part else "Referer", "")
+        url = (htmx_details(request).current_url if part else request.headers.get("Referer")) or ""
         base = f"{request.scheme}://{request.get_host()}"
         back = url.removeprefix(base) if url.startswith(base + "/") else reverse("overview")
     return f"{reverse('sign-in')}?{urlencode({'next': back})}"

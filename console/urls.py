@@ -1,4 +1,4 @@
-"""The console's pages: one module of `pages/` each, or a package where it is large."""
+"""Addresses of the console's pages; large pages list theirs in a `urls.py` of their own."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from django.urls import URLPattern, URLResolver, include, path
 from console.pages import doctor as dr
 from console.pages import playground as pg
 from console.pages.changes import changes
-from console.pages.connect import connect, connect_key, connect_light
+from console.pages.connect.views import connect, connect_key, connect_light
 from console.pages.health import health, health_light, health_reset
-from console.pages.imports import imports
+from console.pages.imports.views import imports
 from console.pages.overview import overview
 from console.pages.routes.urls import urlpatterns as routes
-from console.pages.session import password, sign_in, sign_out
-from console.pages.settings import settings
+from console.pages.session.views import password, sign_in, sign_out
+from console.pages.settings.views import settings
 from console.pages.setup import account, finish, key, provider, setup, setup_connect
 from console.pages.usage import usage, usage_csv
-from console.pages.users import user_active, user_add, user_edit, user_password, users
+from console.pages.users.views import user_active, user_add, user_edit, user_password, users
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview, name="overview"),

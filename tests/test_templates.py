@@ -111,7 +111,7 @@ def test_the_first_load_of_the_playground_is_small() -> None:
     """Everything that the page asks for before the first click, compressed as it is sent."""
     from tests.page_weight import first_load
 
-    sizes = first_load("console/playground.html")
+    sizes = first_load("console/playground/page.html")
     total = sum(sizes.values())
     assert total <= FIRST_LOAD_BYTES, sizes
 

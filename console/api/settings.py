@@ -8,8 +8,8 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
-from console.pages.settings import ROWS
-from console.pattern_speed import is_slow
+from console.pages.settings.pattern_speed import is_slow
+from console.pages.settings.views import ROWS
 from gateway import store
 from gateway.api.resources import body_of, guarded, reply
 from gateway.models import Setting

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
 from console.access import admin
-from console.forms.limits import BudgetFields
-from console.forms.teams import RouteLimitsForm
+from console.htmx import render_page_or_part
+from console.limit_fields import BudgetFields
+from console.pages.teams.forms import RouteLimitsForm
 from gateway.models import Change, Team
 
 PAGE = "changes"
@@ -112,9 +112,9 @@ def changes(request: HttpRequest) -> HttpResponse:
         "kinds": KINDS,
         "actors": [(name, actor_label(name)) for name in Change.objects.actors() if name],
     }
-    rows_only = request.htmx and not request.htmx.boosted  # type: ignore[attr-defined]
-    name = "console/changes_rows.html" if rows_only else "console/changes.html"
-    return render(request, name, context)
+    return render_page_or_part(
+        request, "console/changes/page.html", "console/changes/_rows.html", context
+    )
 
 
 def actor_label(who: str) -> str | Promise:

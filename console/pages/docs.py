@@ -11,4 +11,4 @@ from django.views.decorators.http import require_safe
 @require_safe
 def docs(request: HttpRequest) -> HttpResponse:
     """Swagger UI on the OpenAPI document."""
-    return render(request, "console/docs.html", {"document": reverse("api:openapi-json")})
+    return render(request, "console/docs/page.html", {"document": reverse("api:openapi-json")})

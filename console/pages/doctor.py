@@ -15,8 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
+from django_htmx.http import HttpResponseClientRefresh
 
 from console.access import admin, is_admin, viewer
+from console.htmx import is_partial
 from gateway import store
 from gateway.doctor import PROBES, TRAIT_OF, VERDICTS, Advice, estimate
 from gateway.models import CapabilityReport, Model, Provider
@@ -49,12 +51,12 @@ def model_doctor(request: HttpRequest, pk: int) -> HttpResponse:
     reports = CapabilityReport.objects.of(row.provider, row.name)
     report_id = request.GET.get("report", "")
     report = get_object_or_404(reports, pk=report_id) if report_id.isdigit() else reports.first()
-    if not request.headers.get("HX-Request") or request.headers.get("HX-Boosted"):
+    if not is_partial(request):
         return _page(request, row, report)
     if report is None or not report.running:
         # The run has ended: reload to display the results.
-        return HttpResponse(headers={"HX-Refresh": "true"})
-    return render(request, "console/doctor_live.html", _progress(row, report))
+        return HttpResponseClientRefresh()
+    return render(request, "console/doctor/_progress.html", _progress(row, report))
 
 
 def _page(
@@ -80,7 +82,7 @@ def _page(
         "can_edit": is_admin(request.user),
         "older": CapabilityReport.objects.of(row.provider, row.name)[:MAX_REPORTS],
     }
-    return render(request, "console/doctor.html", context, status=status)
+    return render(request, "console/doctor/page.html", context, status=status)
 
 
 def _progress(row: Model, report: CapabilityReport | None) -> dict[str, Any]:
@@ -302,7 +304,7 @@ def provider_doctor(request: HttpRequest, pk: int) -> HttpResponse:
         ],
         "can_edit": is_admin(request.user),
     }
-    return render(request, "console/doctor_provider.html", context)
+    return render(request, "console/doctor/provider.html", context)
 
 
 def _model_line(row: Model, report: CapabilityReport | None) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _page(request: HttpRequest, status: int, title: str, message: str) -> HttpRe
     if user is None or not user.is_authenticated:
         return _minimal_page(request, status, title, message)
     context = {"page": "", "title": title, "message": message}
-    return render(request, "console/failure.html", context, status=status)
+    return render(request, "console/failures/page.html", context, status=status)
 
 
 def _minimal_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
@@ -79,7 +79,7 @@ def _minimal_page(request: HttpRequest, status: int, title: str, message: str) -
         return _json(status, message)
     context: dict[str, Any] = {"title": title, "message": message, "status": status}
     context["theme"] = theme_of(request)
-    return HttpResponse(render_to_string("console/failure_plain.html", context), status=status)
+    return HttpResponse(render_to_string("console/failures/plain.html", context), status=status)
 
 
 def _wants_json(request: HttpRequest) -> bool:

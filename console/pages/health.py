@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from console.access import admin, viewer
+from console.htmx import is_partial, render_page_or_part
 from console.insight import process, targets
 
 PAGE = "health"
@@ -21,11 +22,9 @@ PAGE = "health"
 @viewer
 def health(request: HttpRequest) -> HttpResponse:
     """The page, or the part that refreshes every few seconds."""
-    part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
-    name = "health_live.html" if part else "health.html"
-    response = render(request, f"console/{name}", _context())
-    response.headers["Vary"] = "HX-Request"
-    return response
+    return render_page_or_part(
+        request, "console/health/page.html", "console/health/_live.html", _context()
+    )
 
 
 @require_POST
@@ -39,9 +38,9 @@ def health_reset(request: HttpRequest) -> HttpResponse:
         if was_in_cooldown
         else _("%(target)s is not in cooldown.")
     )
-    if request.headers.get("HX-Request"):
+    if is_partial(request):
         context = {**_context(), "status_message": message % {"target": label}}
-        return render(request, "console/health_live.html", context)
+        return render(request, "console/health/_live.html", context)
     messages.success(request, message % {"target": label})
     return HttpResponseRedirect(reverse("health"))
 
@@ -51,8 +50,8 @@ def health_reset(request: HttpRequest) -> HttpResponse:
 def health_light(request: HttpRequest) -> HttpResponse:
     """Number of healthy providers: a line for the sidebar, or JSON."""
     summary = targets.health_summary(targets.registry_snapshot())
-    if request.headers.get("HX-Request"):
-        return render(request, "console/health_light.html", {"providers": summary})
+    if is_partial(request):
+        return render(request, "console/health/_light.html", {"providers": summary})
     return JsonResponse(
         {
             "healthy": summary.healthy,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from console.access import is_admin, viewer
+from console.htmx import render_page_or_part
 from console.insight import process, targets
 from console.insight.steps import steps
 from console.insight.today import today
@@ -26,11 +26,9 @@ ERRORS = 5
 @viewer
 def overview(request: HttpRequest) -> HttpResponse:
     """The page, or the part that refreshes every few seconds."""
-    part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
-    name = "overview_live.html" if part else "overview.html"
-    response = render(request, f"console/{name}", _context(request))
-    response.headers["Vary"] = "HX-Request"
-    return response
+    return render_page_or_part(
+        request, "console/overview/page.html", "console/overview/_live.html", _context(request)
+    )
 
 
 def _context(request: HttpRequest) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def _page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         "notice": _notice(request, run, settings_),
         "budget": {"limit_usd": float(budget.limit_usd()), "left_usd": _remaining_usd(request)},
     }
-    return render(request, "console/playground.html", {"page": "playground", "boot": content})
+    return render(request, "console/playground/page.html", {"page": "playground", "boot": content})
 
 
 def _remaining_usd(request: HttpRequest) -> float:

@@ -58,7 +58,7 @@ def usage(request: HttpRequest) -> HttpResponse:
         "variants": compare_variants(usage_data.starts[0]),
         "ever": bool(usage_data.rows) or UsageHour.objects.exists(),
     }
-    return render(request, "console/usage.html", context)
+    return render(request, "console/usage/page.html", context)
 
 
 @require_safe

@@ -12,13 +12,13 @@ from console import charts
 register = template.Library()
 
 
-@register.inclusion_tag("components/_spark.html")
+@register.inclusion_tag("console/components/_spark.html")
 def spark(values: Sequence[charts.Value], label: str, tone: str = "") -> dict[str, Any]:
     """A sparkline; `label` is its text alternative."""
     return {"spark": charts.spark(values), "label": label, "tone": tone}
 
 
-@register.inclusion_tag("components/_strip.html")
+@register.inclusion_tag("console/components/_strip.html")
 def strip(cells: Sequence[dict[str, str]], label: str) -> dict[str, Any]:
     """A row of small cells, one per hour, each with a `level` and a `label`."""
     return {"cells": cells, "label": label, "width": len(cells) * 6 - 1}

@@ -15,8 +15,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from console.clients import panels, with_key
-from console.snippets import CLIENTS
+from console.pages.connect.clients import panels, with_key
+from console.pages.connect.snippets import CLIENTS
 from gateway import store
 from gateway.dialects import CLIENT_DIALECTS
 from gateway.models import ApiKey

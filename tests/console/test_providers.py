@@ -19,8 +19,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.forms import credential_hints
-from console.forms.credential_hints import url_placeholders
+from console.pages.providers import credential_hints
+from console.pages.providers.credential_hints import url_placeholders
 from gateway import store
 from gateway.demo import MODELS
 from gateway.dialects import DIALECTS

@@ -9,9 +9,9 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from console.forms import route_cache
-from console.forms.routes import document_from, draft_from_document
 from console.pages.routes import labels
+from console.pages.routes.cache_fields import parse_cache
+from console.pages.routes.forms import document_from, draft_from_document
 from gateway import models, store
 from gateway.relay.cache.backend import CacheRow
 from gateway.routing.document import Document
@@ -37,7 +37,7 @@ def test_a_draft_says_what_the_document_says(cache: dict) -> None:
     [("", {}), ("0", {}), ("1 000", {"ttl_s": 1000, "scope": "key"})],
 )
 def test_seconds_are_read_as_they_are_typed(seconds: str, found: dict) -> None:
-    assert route_cache.parse_cache(seconds, "key", "{}") == found
+    assert parse_cache(seconds, "key", "{}") == found
 
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "1.5", "99999999999999", "²"])

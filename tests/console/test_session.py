@@ -18,7 +18,7 @@ from django.utils import timezone
 from console import hashing
 from console.models import Throttle
 from console.models.throttle import MAX_ROWS, WINDOW
-from console.pages.session import MAX_PER_ADDRESS, MAX_PER_NAME, MAX_PER_NAME_AND_ADDRESS
+from console.pages.session.views import MAX_PER_ADDRESS, MAX_PER_NAME, MAX_PER_NAME_AND_ADDRESS
 from gateway.config import settings as product
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,7 @@ from django.contrib.sessions.models import Session
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
-from console.pages.session import SESSION_S
+from console.pages.session.views import SESSION_S
 from console.sessions import SessionStore, stored_key
 
 pytestmark = pytest.mark.django_db

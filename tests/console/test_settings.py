@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.pages.settings import ROWS
+from console.pages.settings.views import ROWS
 from gateway import store
 from gateway.models import RequestBody, RequestLog, RequestText, Setting, UnindexedRequest
 from gateway.store.options import load_options, set_options

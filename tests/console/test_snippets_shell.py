@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console import curl, shell
-from console.clients import panels
+from console import shell
+from console.pages.connect.clients import panels
+from console.pages.requests import curl
 from console.playground import code
 from console.playground.plan import Case, Column
 from gateway.canon.request import Text, Turn

@@ -13,9 +13,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.forms.routes import document_from, draft_from_document
 from console.pages.keys.spend import team_gauges
 from console.pages.routes import yamltext
+from console.pages.routes.forms import document_from, draft_from_document
 from gateway import store
 from gateway.models import ApiKey, Provider, Route, Setting, Source, Target, Team
 from gateway.routing.limits import UNITS, Budget, Limits, calendar

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from console.access import admin, is_admin, viewer
-from console.forms.cost import BillForm, MarginForm
+from console.pages.cost.forms import BillForm, MarginForm
 from gateway import store
 from gateway.accounting.bills import enter, reconcile
 from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
@@ -169,7 +169,7 @@ def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> Htt
         "may_change": is_admin(request.user),
         "margin_form": MarginForm(initial={"margin": store.load_options().margin}),
     }
-    return render(request, "console/cost.html", context, status=status)
+    return render(request, "console/cost/page.html", context, status=status)
 
 
 def _most_expensive(costs: dict[str, int]) -> str:

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import admin
-from console.forms.cost import PriceListForm
+from console.pages.cost.forms import PriceListForm
 from gateway.models import PriceUpdate
 from gateway.providers.prices import book
 from gateway.store.price_updates import EFFECT_DAYS, changes_of, effects, lines_of, propose
@@ -41,7 +41,7 @@ def prices(request: HttpRequest) -> HttpResponse:
         "rows": [(row, len(row.changes)) for row in PriceUpdate.objects.order_by("-pk")],
     }
     status = 422 if request.method == "POST" else 200
-    return render(request, "console/prices.html", context, status=status)
+    return render(request, "console/cost/prices.html", context, status=status)
 
 
 @require_safe
@@ -73,7 +73,7 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
             for n in displayed
         ],
     }
-    return render(request, "console/price_update.html", context)
+    return render(request, "console/cost/price_update.html", context)
 
 
 @require_POST

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from console.access import admin
-from console.forms.keys import KeyForm, RotateForm
+from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.views import PAGE, fixed, key_page
 from gateway import store
 from gateway.models import ApiKey
@@ -24,7 +24,7 @@ def add(request: HttpRequest) -> HttpResponse:
         row, secret = store.make_key(form.cleaned_data["name"], **form.row_values)
         return _secret_page(request, row, secret)
     status = 422 if request.method == "POST" else 200
-    return render(request, "console/key_add.html", {"page": PAGE, "form": form}, status=status)
+    return render(request, "console/keys/add.html", {"page": PAGE, "form": form}, status=status)
 
 
 @require_POST
@@ -59,4 +59,4 @@ def _secret_page(
 ) -> HttpResponse:
     """The answer to the POST itself: the secret is put nowhere, so no page can show it again."""
     context = {"page": PAGE, "key": row, "secret": secret, "rotated": rotated}
-    return render(request, "console/key_secret.html", context)
+    return render(request, "console/keys/secret.html", context)

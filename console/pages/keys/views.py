@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import admin, viewer
-from console.forms.keys import KeyForm, RotateForm
+from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.spend import gauges, tightest
 from gateway.models import ApiKey, Source
 
@@ -42,7 +42,7 @@ def keys(request: HttpRequest) -> HttpResponse:
         "undo": _just_revoked(request),
         "undo_s": UNDO_S,
     }
-    return render(request, "console/keys.html", context)
+    return render(request, "console/keys/page.html", context)
 
 
 def _just_revoked(request: HttpRequest) -> ApiKey | None:
@@ -93,7 +93,7 @@ def key_page(
         "gauges": gauges([row], timezone.now())[row.pk],
         "rotate": rotate or RotateForm(initial={"grace": "day"}),
     }
-    return render(request, "console/key_edit.html", context, status=status)
+    return render(request, "console/keys/edit.html", context, status=status)
 
 
 def fixed(row: ApiKey) -> bool:
@@ -134,7 +134,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     if row.revoked_at is None:
         return key_page(request, row, KeyForm(instance=row), status=409)
     if request.method != "POST":
-        return render(request, "console/key_delete.html", {"page": PAGE, "key": row})
+        return render(request, "console/keys/delete.html", {"page": PAGE, "key": row})
     row.delete()
     messages.success(request, _("%(name)s deleted.") % {"name": row.name})
     return redirect("keys")

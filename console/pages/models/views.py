@@ -10,11 +10,19 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from django.views.decorators.vary import vary_on_headers
 
 from console.access import admin, viewer
-from console.forms.models import FactsForm, NewModelForm
-from console.model_facts import ABILITIES, ICON_FACTS, PRICES, SIZES, TRAITS, facts_of, rate_of
+from console.htmx import render_page_or_part
+from console.model_facts import (
+    ABILITIES,
+    ICON_FACTS,
+    PRICES,
+    SIZES,
+    TRAITS,
+    facts_of,
+    rate_of,
+)
+from console.pages.models.forms import FactsForm, NewModelForm
 from gateway.models import Model, Provider, Source
 from gateway.providers.prices import price_for
 
@@ -25,7 +33,6 @@ MAX_ROWS = 300
 
 @require_safe
 @viewer
-@vary_on_headers("HX-Request")
 def models(request: HttpRequest) -> HttpResponse:
     """All models that the filter in the address lets through."""
     filters = {
@@ -49,9 +56,9 @@ def models(request: HttpRequest) -> HttpResponse:
         "providers": Provider.objects.order_by("name"),
         "has_filter": any(filters.values()),
     }
-    is_partial = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
-    name = "console/models_rows.html" if is_partial else "console/models.html"
-    return render(request, name, context)
+    return render_page_or_part(
+        request, "console/models/page.html", "console/models/_rows.html", context
+    )
 
 
 def _rows(filters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -83,7 +90,7 @@ def add(request: HttpRequest) -> HttpResponse:
         messages.success(request, _("%(name)s added.") % {"name": row.name})
         return redirect("model-edit", pk=row.pk)
     status = 422 if request.method == "POST" else 200
-    return render(request, "console/model_add.html", {"page": PAGE, "form": form}, status=status)
+    return render(request, "console/models/add.html", {"page": PAGE, "form": form}, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -127,7 +134,7 @@ def _page(request: HttpRequest, row: Model, form: FactsForm, *, status: int = 20
         ),
         "targets": row.targets.select_related("route").order_by("route__name"),
     }
-    return render(request, "console/model_edit.html", context, status=status)
+    return render(request, "console/models/edit.html", context, status=status)
 
 
 def _lines(form: FactsForm, facts: Any) -> list[dict[str, Any]]:
@@ -203,4 +210,4 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("models")
     targets = row.targets.select_related("route").order_by("route__name")
     context = {"page": PAGE, "row": row, "targets": targets}
-    return render(request, "console/model_delete.html", context)
+    return render(request, "console/models/delete.html", context)

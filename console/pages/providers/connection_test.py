@@ -13,7 +13,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from console.access import admin
-from console.forms.providers import ProviderForm, preset_of
+from console.htmx import is_partial
+from console.pages.providers.forms import ProviderForm, preset_of
 from console.pages.providers.views import form_page, known
 from gateway import store
 from gateway.models import Model, Provider
@@ -149,7 +150,7 @@ def _result_response(
 ) -> HttpResponse:
     """The result alone, or without JavaScript the whole form with it."""
     status = 422 if result.problems else 200
-    if request.headers.get("HX-Request"):
+    if is_partial(request):
         context: dict[str, Any] = {"test_result": result}
-        return render(request, "console/provider_test.html", context, status=status)
+        return render(request, "console/providers/_test.html", context, status=status)
     return form_page(request, form, status=status, test_result=result)

@@ -108,7 +108,7 @@ def _page(request: HttpRequest, row: Provider, catalogue: ModelCatalog) -> HttpR
         "token": _sign_list(row, catalogue.models),
         "ticked": diff is not None and not rows and len(diff.new) <= 20,
     }
-    return render(request, "console/provider_fetch.html", context)
+    return render(request, "console/providers/fetch.html", context)
 
 
 def _new_model_view(preset: str, listed: ListedModel) -> dict[str, Any]:

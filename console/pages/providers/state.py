@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.forms.providers import variable_is_set
+from console.pages.providers.forms import variable_is_set
 from gateway import store
 from gateway.models import Provider, RequestLog
 from gateway.relay import runtime

@@ -16,8 +16,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.access import admin, is_admin, viewer
 from console.dialects import title
-from console.forms.providers import ProviderForm, preset_of, variable_is_set
 from console.pages.keys.spend import provider_gauges
+from console.pages.providers.forms import ProviderForm, preset_of, variable_is_set
 from console.pages.providers.state import credential, healths, rows_of
 from gateway.models import Provider, Route, Source
 from gateway.providers.catalog import PRESETS
@@ -38,7 +38,7 @@ def providers(request: HttpRequest) -> HttpResponse:
         row["preset"] = preset_of(row["row"])
         row["dialect"] = title(row["row"].dialect or row["preset"].dialect)
         row["fixed"] = fixed(row["row"])
-    return render(request, "console/providers.html", {"page": PAGE, "rows": row_views})
+    return render(request, "console/providers/page.html", {"page": PAGE, "rows": row_views})
 
 
 @require_safe
@@ -52,7 +52,7 @@ def presets(request: HttpRequest) -> HttpResponse:
         "local": [_tile(preset) for preset in listed if preset.local],
         "custom": [_tile(PRESETS[name]) for name in CUSTOM],
     }
-    return render(request, "console/provider_presets.html", context)
+    return render(request, "console/providers/presets.html", context)
 
 
 def _tile(preset: Preset) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def form_page(
         "credential": credential(row, admin=True) if row else None,
         "variable": _variable(form["credential_env"].value() or ""),
     }
-    return render(request, "console/provider_edit.html", context, status=status)
+    return render(request, "console/providers/edit.html", context, status=status)
 
 
 def fixed(row: Provider) -> bool:
@@ -137,7 +137,7 @@ def _variable(name: str) -> dict[str, Any]:
 def variable(request: HttpRequest) -> HttpResponse:
     """Whether a variable is set in the environment of this process; never what it holds."""
     name = request.GET.get("credential_env", "").strip()[:200]
-    return render(request, "console/provider_variable.html", {"variable": _variable(name)})
+    return render(request, "console/providers/_variable.html", {"variable": _variable(name)})
 
 
 @require_POST
@@ -178,7 +178,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("%(name)s deleted.") % {"name": row.name})
         return redirect("providers")
     context = {"page": PAGE, "row": row, "preset": preset_of(row), **_dependents(row)}
-    return render(request, "console/provider_delete.html", context)
+    return render(request, "console/providers/delete.html", context)
 
 
 def _dependents(row: Provider) -> dict[str, Any]:

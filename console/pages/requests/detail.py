@@ -9,17 +9,15 @@ from urllib.parse import quote
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
-from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from console import curl
 from console.access import may_read_bodies, viewer
 from console.dialects import path_of
-from console.pages.requests import labels, log_search, sessions, streams, translation
+from console.htmx import is_partial, render_page_or_part
+from console.pages.requests import curl, labels, log_search, sessions, streams, translation
 from console.pages.requests.cache_guard import guard_of
 from console.pages.requests.listing import list_context, search_of, state_with
 from console.pages.requests.log_lines import lines, prompt_tokens
@@ -49,21 +47,13 @@ _MAX_DISPLAYED_BYTES = 200_000
 def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
     """One request, next to the list; with htmx only the request."""
     row = log_search.find_request(request_id)
-    part = _wants_part(request)
-    state = state_with(request, row)
     context = detail_context(request, row)
-    if part:
-        response = render(request, "console/requests/_detail.html", context)
-    else:
+    if not is_partial(request):
+        state = state_with(request, row)
         context = {**list_context(request, state, selected=row.pk), **context}
-        response = render(request, "console/requests.html", context)
-    patch_vary_headers(response, ["HX-Request"])
-    return response
-
-
-def _wants_part(request: HttpRequest) -> bool:
-    headers = request.headers
-    return bool(headers.get("HX-Request")) and not headers.get("HX-History-Restore-Request")
+    return render_page_or_part(
+        request, "console/requests/page.html", "console/requests/_detail.html", context
+    )
 
 
 def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:

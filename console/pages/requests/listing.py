@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from console.access import Person, may_read_bodies, viewer
+from console.htmx import is_partial
 from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import Histogram, histogram
 from console.pages.requests.log_lines import lines
@@ -87,9 +88,9 @@ def requests_list(request: HttpRequest) -> HttpResponse:
     """The list, with nothing beside it."""
     state = state_of(request)
     context = list_context(request, state)
-    if request.headers.get("HX-Request") and state.cursor:
+    if is_partial(request) and state.cursor:
         return render(request, "console/requests/_more.html", context)
-    return render(request, "console/requests.html", context)
+    return render(request, "console/requests/page.html", context)
 
 
 def list_context(request: HttpRequest, state: State, selected: int | None = None) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import msgspec
 from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from console.access import may_read_bodies, viewer
+from console.htmx import redirect_to
 from console.pages.requests.log_search import find_request
 from console.pages.requests.translation import verb_of
 from console.playground import budget
@@ -67,16 +68,16 @@ async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
     if body is None:
         message = _("This request cannot be replayed: its body is not stored completely.")
         await sync_to_async(messages.error)(request, message)
-        return _redirect(request, original_url)
+        return redirect_to(request, original_url)
     owner = user.pk or 0
     if owner in _running_users:
         await sync_to_async(messages.error)(request, _("One of your replays is still running."))
-        return _redirect(request, original_url)
+        return redirect_to(request, original_url)
     _running_users.add(owner)
     try:
         if await sync_to_async(budget.remaining_usd)(owner) <= 0:
             await sync_to_async(messages.error)(request, budget.budget_exceeded_message())
-            return _redirect(request, original_url)
+            return redirect_to(request, original_url)
         session = f"{budget.session_prefix(owner)}{KEY_PREFIX}"
         replay_pk = await _send_replay(row, bodies, body, route, session)
     finally:
@@ -84,8 +85,8 @@ async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
     if replay_pk is None:
         message = _("Replayed. The new request will appear in the list shortly.")
         await sync_to_async(messages.info)(request, message)
-        return _redirect(request, reverse("requests"))
-    return _redirect(request, f"{reverse('request', args=[replay_pk])}?range=all")
+        return redirect_to(request, reverse("requests"))
+    return redirect_to(request, f"{reverse('request', args=[replay_pk])}?range=all")
 
 
 async def _send_replay(
@@ -142,9 +143,3 @@ async def _wait_for_row(request_id: str) -> int | None:
             return int(pk)
         await asyncio.sleep(_POLL_S)
     return None
-
-
-def _redirect(request: HttpRequest, url: str) -> HttpResponse:
-    if request.headers.get("HX-Request"):
-        return HttpResponse(headers={"HX-Redirect": url})
-    return HttpResponseRedirect(url)

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from console.forms.routes import Draft
+from console.pages.routes.forms import Draft
 from console.pages.routes.labels import FEATURES
 from gateway.providers.catalog import resolve
 from gateway.routing.candidates import supports_feature

@@ -11,22 +11,22 @@ from typing import Any
 
 import msgspec
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.shortcuts import render
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.access import is_admin
-from console.forms.routes import (
+from console.htmx import redirect_to, render_page_or_part
+from console.pages.routes import labels, presentation, yamltext
+from console.pages.routes.checks import Case, Check, blocks, check, soften_new_route
+from console.pages.routes.dry_run import DryRunPanel, panel_from_form, run
+from console.pages.routes.forms import (
     Draft,
     apply_action,
     document_from,
     draft_from_document,
     draft_from_form,
 )
-from console.pages.routes import labels, presentation, yamltext
-from console.pages.routes.checks import Case, Check, blocks, check, soften_new_route
-from console.pages.routes.dry_run import DryRunPanel, panel_from_form, run
 from console.pages.routes.metrics import target_metrics, traffic
 from gateway import models
 from gateway.routing.document import Document, StepDoc
@@ -194,20 +194,14 @@ def _conflict(request: HttpRequest, state: EditorState, current_version: Current
     return render_editor(request, state)
 
 
-def redirect_to(request: HttpRequest, url: str) -> HttpResponse:
-    """To another page, from a form as from htmx."""
-    if request.headers.get("HX-Request"):
-        return HttpResponse(headers={"HX-Redirect": url})
-    return HttpResponseRedirect(url)
-
-
 def render_editor(request: HttpRequest, state: EditorState) -> HttpResponse:
     """The page; with htmx its form alone, and for a check while typing what depends on it."""
     live = request.GET.get("live") == "1"
-    template = "console/route.html"
-    if request.headers.get("HX-Request"):
-        template = "console/route_live.html" if live else "console/route_form.html"
-    return render(request, template, context(request, state, live=live), status=state.status)
+    part = "console/routes/_live.html" if live else "console/routes/_form.html"
+    values = context(request, state, live=live)
+    return render_page_or_part(
+        request, "console/routes/editor.html", part, values, status=state.status
+    )
 
 
 def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> dict[str, Any]:

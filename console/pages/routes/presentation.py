@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.dialects import OFFERED, title
-from console.forms.route_cache import SCOPES
-from console.forms.route_policy import COUNTS_BY_CLASS, NUMBER_DEFAULTS
-from console.forms.routes import WITH, WITHOUT, Draft, StepDraft, TargetDraft
 from console.pages.routes import labels
+from console.pages.routes.cache_fields import SCOPES
 from console.pages.routes.checks import Check
 from console.pages.routes.dry_run import FAILURE_TITLES, DryRunPanel
+from console.pages.routes.forms import WITH, WITHOUT, Draft, StepDraft, TargetDraft
 from console.pages.routes.metrics import TargetMetrics, TargetStatus, target_status
+from console.pages.routes.policy_fields import COUNTS_BY_CLASS, NUMBER_DEFAULTS
 from console.pages.routes.samples import SAMPLES
 from gateway import models
 from gateway.routing.candidates import supports_feature

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import admin, viewer
+from console.htmx import redirect_to
 from console.pages.routes import editor, labels, presentation, yamltext
 from console.pages.routes.metrics import traffic
 from gateway import models
@@ -28,7 +29,7 @@ def routes(request: HttpRequest) -> HttpResponse:
     """All routes with their targets and traffic."""
     rows = models.Route.objects.order_by("name")
     entries = presentation.entries(rows, load_snapshot(), traffic())
-    return render(request, "console/routes.html", {"page": "routes", "entries": entries})
+    return render(request, "console/routes/page.html", {"page": "routes", "entries": entries})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -82,7 +83,7 @@ def adopt(request: HttpRequest, name: str) -> HttpResponse:
         adopted = own(row)
     if adopted:
         messages.success(request, _("%s was copied to the database and can be edited.") % name)
-    return editor.redirect_to(request, reverse("route", args=[name]))
+    return redirect_to(request, reverse("route", args=[name]))
 
 
 def _respond(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
@@ -105,7 +106,7 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
     if request.method == "POST":
         row.delete()
         messages.success(request, _("%s deleted") % name)
-        return editor.redirect_to(request, reverse("routes"))
+        return redirect_to(request, reverse("routes"))
     dependents = [r.name for r in models.Route.objects.order_by("name") if name in r.fallbacks]
     document = current(row).document
     context = {
@@ -114,7 +115,7 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
         "dependents": dependents,
         "aliases": document.aliases,
     }
-    return render(request, "console/route_delete.html", context)
+    return render(request, "console/routes/delete.html", context)
 
 
 @admin
@@ -125,10 +126,10 @@ def cached_responses(request: HttpRequest, name: str) -> HttpResponse:
     if request.method == "POST":
         purge_answers(name)
         messages.success(request, _("The response cache of %s was cleared") % name)
-        return editor.redirect_to(request, reverse("route", args=[name]))
+        return redirect_to(request, reverse("route", args=[name]))
     count, size = models.CachedResponse.objects.by_route().get(row.pk, (0, 0))
     context = {"page": "routes", "name": name, "count": count, "bytes": size}
-    return render(request, "console/route_cache.html", context)
+    return render(request, "console/routes/cache.html", context)
 
 
 class Version(NamedTuple):
@@ -168,7 +169,7 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         "selected": selected,
     }
     context |= {"now": current_version.number, "fixed": row.fixed}
-    return render(request, "console/route_versions.html", context)
+    return render(request, "console/routes/versions.html", context)
 
 
 def _version(stored_versions: list[models.RouteVersion], index: int, newest: int) -> Version:
@@ -206,14 +207,14 @@ def restore(request: HttpRequest, name: str) -> HttpResponse:
         messages.error(
             request, _("The route has been changed in the meantime. Review it and try again.")
         )
-        return editor.redirect_to(request, reverse("route-versions", args=[name]))
+        return redirect_to(request, reverse("route-versions", args=[name]))
     except ValueError as error:
         messages.error(request, _("Version %(n)s cannot be restored: %(why)s") % {
             "n": number, "why": error
         })  # fmt: skip
-        return editor.redirect_to(request, reverse("route-versions", args=[name]))
+        return redirect_to(request, reverse("route-versions", args=[name]))
     messages.success(request, _("%(name)s restored to version %(n)s") % {"name": name, "n": number})
-    return editor.redirect_to(request, reverse("route", args=[saved.route.name]))
+    return redirect_to(request, reverse("route", args=[saved.route.name]))
 
 
 @viewer
@@ -222,7 +223,7 @@ def as_yaml(request: HttpRequest, name: str) -> HttpResponse:
     """The route as YAML, to read."""
     yaml_document = yamltext.text(current(_row(name)).document)
     return render(
-        request, "console/route_yaml.html", {"page": "routes", "name": name, "text": yaml_document}
+        request, "console/routes/yaml.html", {"page": "routes", "name": name, "text": yaml_document}
     )
 
 

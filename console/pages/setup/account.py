@@ -10,9 +10,9 @@ from django.views.decorators.http import require_http_methods
 
 from console import setup_progress
 from console.accounts import AdminExists, admin_exists, make_first_admin
-from console.forms.settings import RetentionForm
-from console.forms.setup import AccountForm
-from console.pages.session import start_session
+from console.pages.session.views import start_session
+from console.pages.settings.forms import RetentionForm
+from console.pages.setup.forms import AccountForm
 from console.pages.setup.gate import holds_token, locked, spend_token, steps
 from gateway import store
 
@@ -44,7 +44,7 @@ def account(request: HttpRequest) -> HttpResponse:
         **steps("account"),
     }
     return render(
-        request, "console/setup_account.html", context, status=200 if form_data is None else 422
+        request, "console/setup/account.html", context, status=200 if form_data is None else 422
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from console import setup_progress
-from console.pages.connect import connect_context, is_partial, light_context, newest_row_id
+from console.htmx import render_page_or_part
+from console.pages.connect.views import PANELS, connect_context, light_context, newest_row_id
 from console.pages.setup.gate import during, steps
 
 
@@ -22,8 +23,7 @@ def setup_connect(request: HttpRequest) -> HttpResponse:
         "light": light_context(since if isinstance(since, int) else newest_row_id()),
         **steps("connect"),
     }
-    name = "connect_panels.html" if is_partial(request) else "setup_connect.html"
-    return render(request, f"console/{name}", context)
+    return render_page_or_part(request, "console/setup/connect.html", PANELS, context)
 
 
 @require_POST

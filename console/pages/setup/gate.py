@@ -58,7 +58,7 @@ def spend_token(request: HttpRequest) -> None:
 def locked(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
     """A page that says where the token is."""
     context = {"wrong": wrong, "data_dir": settings.DATA_DIR}
-    return render(request, "console/setup_locked.html", context, status=403)
+    return render(request, "console/setup/locked.html", context, status=403)
 
 
 def during(step: setup_progress.Step) -> Callable[[View], View]:

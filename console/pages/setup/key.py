@@ -8,9 +8,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from console import setup_progress
-from console.clients import KEY
-from console.forms.setup import KeyForm
-from console.pages.connect import newest_row_id
+from console.pages.connect.clients import KEY
+from console.pages.connect.views import newest_row_id
+from console.pages.setup.forms import KeyForm
 from console.pages.setup.gate import during, steps
 from gateway import store
 
@@ -26,4 +26,4 @@ def key(request: HttpRequest) -> HttpResponse:
         _, context["secret"] = store.make_key(form.cleaned_data["name"])
         setup_progress.advance("connect", since=newest_row_id())
     status = 422 if request.method == "POST" and not form.is_valid() else 200
-    return render(request, "console/setup_key.html", context, status=status)
+    return render(request, "console/setup/key.html", context, status=status)

@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from console import setup_progress
-from console.forms.setup import DEMO, ProviderForm, list_presets
+from console.pages.setup.forms import DEMO, ProviderForm, list_presets
 from console.pages.setup.gate import during, steps
 from gateway import store
 from gateway.models import Model, Provider, Route, Source, Target
@@ -37,7 +37,7 @@ def provider(request: HttpRequest) -> HttpResponse:
         **steps("provider"),
     }
     status = 422 if request.method == "POST" else 200
-    return render(request, "console/setup_provider.html", context, status=status)
+    return render(request, "console/setup/provider.html", context, status=status)
 
 
 def _continue(route: str) -> HttpResponse:

@@ -14,15 +14,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import admin
-from console.forms.limits import LimitFields
-from console.forms.teams import (
+from console.limit_fields import LimitFields
+from console.pages.keys.spend import global_gauges, provider_gauges, team_gauges, tightest
+from console.pages.teams.forms import (
     AllLimitsForm,
     ProviderLimitsForm,
     RouteLimitsForm,
     TargetLimitsForm,
     TeamForm,
 )
-from console.pages.keys.spend import global_gauges, provider_gauges, team_gauges, tightest
 from gateway import store
 from gateway.models import ApiKey, Provider, Route, Target, Team
 from gateway.models.limits import LIMITS
@@ -69,7 +69,7 @@ def teams(request: HttpRequest) -> HttpResponse:
         "all": _global_limits(now),
         "owners": [*_owners(now)],
     }
-    return render(request, "console/teams.html", context)
+    return render(request, "console/teams/page.html", context)
 
 
 def _global_limits(now: datetime) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _page(request: HttpRequest, form: TeamForm, team: Team | None) -> HttpRespon
     if team is not None:
         context["gauges"] = team_gauges([team], timezone.now())[team.pk]
     status = 422 if request.method == "POST" else 200
-    return render(request, "console/team_edit.html", context, status=status)
+    return render(request, "console/teams/edit.html", context, status=status)
 
 
 @require_POST
@@ -152,7 +152,10 @@ def limits(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     if kind == "route":
         context["targets"] = row.targets.select_related("model__provider", "route")
     return render(
-        request, "console/limits.html", context, status=status if request.method == "POST" else 200
+        request,
+        "console/teams/limits.html",
+        context,
+        status=status if request.method == "POST" else 200,
     )
 
 
@@ -170,4 +173,5 @@ def all_limits(request: HttpRequest) -> HttpResponse:
     context = {"page": PAGE, "form": form, "kind": "all", "row": _("all requests")}
     context["fixed"] = not any(option.open for option in limit_options)
     context["ref"] = next((option.ref for option in limit_options if not option.open), "")
-    return render(request, "console/limits.html", context, status=422 if form.is_bound else 200)
+    status = 422 if form.is_bound else 200
+    return render(request, "console/teams/limits.html", context, status=status)

@@ -1,0 +1,78 @@
+"""How to point a client here: the texts of `snippets` for one address and route.
+
+No text holds a key but the one that is made for it on the spot (`with_key`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+from console.dialects import title
+from console.pages.connect.snippets import CLIENTS
+from console.shell import quote
+
+KEY = "DRAGOMAN_API_KEY"
+_KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Panel(NamedTuple):
+    """A client's text with the address and the route in it; `speaks` names its dialect."""
+
+    id: str
+    name: str
+    language: str
+    speaks: str
+    text: str
+    install: str
+
+
+def panels(base: str, route: str, key: str = "") -> list[Panel]:
+    """Every client's text for this address and route, with a key in place of the variable."""
+    substitutions = {
+        "base": base,
+        "key": KEY,
+        "base_json": json.dumps(base, ensure_ascii=False),
+        "route": _shell(route),
+        "route_json": json.dumps(route, ensure_ascii=False),
+    }
+    return [
+        Panel(
+            c.id,
+            c.name,
+            c.language,
+            title(c.speaks),
+            with_key(c.text.format_map(_quote_for_language(c.language, substitutions)), KEY, key),
+            c.install,
+        )
+        for c in CLIENTS
+    ]
+
+
+def with_key(text: str, variable: str, key: str) -> str:
+    """The text with the key itself where it reads the variable; as it is for no key.
+
+    A key of the gateway is letters, digits, `-` and `_`, which no quoting changes.
+    """
+    if not key or not _KEY_PATTERN.fullmatch(key):
+        return text
+    for form in (
+        f'os.environ["{variable}"]',
+        f"os.environ['{variable}']",
+        f"process.env.{variable}",
+    ):
+        text = text.replace(form, f'"{key}"')
+    return text.replace(f"${variable}", key)
+
+
+def _quote_for_language(language: str, substitutions: dict[str, str]) -> dict[str, str]:
+    """In a shell the JSON stands between single quotes."""
+    if language != "bash":
+        return substitutions
+    return {**substitutions, "route_json": substitutions["route_json"].replace("'", "'\\''")}
+
+
+def _shell(text: str) -> str:
+    significant = text.replace("/", "").replace("-", "").replace(".", "").replace("_", "")
+    return text if significant.isalnum() else quote(text)

@@ -1,0 +1,86 @@
+"""A LiteLLM file becomes providers, routes and aliases: first a preview, then the import."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods
+
+from console import setup_progress
+from console.access import admin
+from console.pages.imports.forms import ImportForm, seal, unseal
+from gateway.compat.litellm import config as litellm_config
+from gateway.compat.litellm.config.upload import Line, import_config, preview, read_upload
+
+PAGE = "providers"
+
+
+@sensitive_post_parameters()
+@sensitive_variables()
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def imports(request: HttpRequest) -> HttpResponse:
+    """Upload or paste a file, preview it, import it."""
+    if "draft" in request.POST:
+        return _import(request, request.POST["draft"])
+    if request.method != "POST":
+        return _page(request, ImportForm())
+    form = ImportForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _page(request, form, status=422)
+    text = form.cleaned_data["text"]
+    context = {
+        "page": PAGE,
+        "groups": _groups(preview(form.cleaned_data["config"], text)),
+        "draft": seal(text),
+    }
+    return render(request, "console/imports/preview.html", context)
+
+
+def _page(request: HttpRequest, form: ImportForm, status: int = 200) -> HttpResponse:
+    context = {"page": PAGE, "form": form, "first_run": setup_progress.pending(request.user)}
+    return render(request, "console/imports/page.html", context, status=status)
+
+
+@sensitive_variables()
+def _import(request: HttpRequest, draft: str) -> HttpResponse:
+    text = unseal(draft)
+    form = ImportForm()
+    if text is None:
+        messages.error(request, _("The preview has expired. Choose the file again."))
+        return _page(request, form, status=422)
+    try:
+        config = read_upload(text)
+    except litellm_config.Mistake as mistake:  # a variable of the environment went meanwhile
+        messages.error(request, str(mistake))
+        return _page(request, form, status=422)
+    import_config(config)
+    count = len(config.routes)
+    message = ngettext("Imported: %(count)d route.", "Imported: %(count)d routes.", count)
+    messages.success(request, message % {"count": count})
+    if setup_progress.pending(request.user):
+        setup_progress.advance("key", route=next(iter(config.routes), ""))
+        return redirect("setup")
+    return redirect("providers")
+
+
+def _groups(lines: list[Line]) -> list[dict[str, object]]:
+    """The preview lines grouped by outcome."""
+    titles = {
+        "taken": (_("Imported"), _("Result"), "ok"),
+        "changed": (_("Imported with changes"), _("Change"), "warn"),
+        "left": (_("Not imported"), _("Reason"), "bad"),
+    }
+    return [
+        {
+            "title": title,
+            "column": column,
+            "kind": kind,
+            "lines": [line for line in lines if line.fate == fate],
+        }
+        for fate, (title, column, kind) in titles.items()
+    ]

@@ -1,0 +1,183 @@
+"""Forms of an API key: its settings, and the rotation of its secret."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from console.limit_fields import BudgetFields, LimitFields, trim_decimals
+from gateway.models import ApiKey, Route
+from gateway.models.limits import BUDGETS, LIMITS
+from gateway.store.compile import MAX_TAG, MAX_TAGS
+
+GRACE: dict[str, timedelta] = {
+    "none": timedelta(),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "month": timedelta(days=30),
+}
+_GRACE_CHOICES = (
+    ("none", _("Revoke immediately")),
+    ("hour", _("1 hour")),
+    ("day", _("24 hours")),
+    ("week", _("7 days")),
+    ("month", _("30 days")),
+)
+_BODIES_CHOICES = (("", _("Use the route and global settings")), ("yes", _("Yes")), ("no", _("No")))
+_DATETIME_FORMAT = "%Y-%m-%dT%H:%M"
+MAX_PATTERNS = 200
+
+
+class KeyForm(BudgetFields, LimitFields):
+    """Settings of a key. `chosen` and `patterns` together form the row's `routes`."""
+
+    scope = forms.ChoiceField(
+        label=_("Route access"),
+        choices=(("all", _("All routes")), ("some", _("Selected routes"))),
+        widget=forms.RadioSelect,
+        initial="all",
+    )
+    chosen = forms.MultipleChoiceField(
+        label=_("Routes"), required=False, widget=forms.CheckboxSelectMultiple
+    )
+    patterns = forms.CharField(
+        label=_("More names and patterns"),
+        required=False,
+        max_length=4000,
+        help_text=_("Comma-separated: claude-*, openai/gpt-5"),
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+    )
+    expires_at = forms.DateTimeField(
+        label=_("Expires"),
+        required=False,
+        input_formats=[_DATETIME_FORMAT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
+        widget=forms.DateTimeInput(format=_DATETIME_FORMAT, attrs={"type": "datetime-local"}),
+        help_text=_("In UTC. Leave empty to never expire."),
+    )
+    tags = forms.CharField(
+        label=_("Tags"),
+        required=False,
+        max_length=4000,
+        help_text=_("Comma-separated. Routes can select targets by tag."),
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+    )
+    bodies = forms.ChoiceField(
+        label=_("Store bodies"),
+        choices=_BODIES_CHOICES,
+        required=False,
+        help_text=_("Prompts and responses of requests with this key."),
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "expires_at", "team", "user", *BUDGETS, "margin", *LIMITS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trim_decimals(self.initial)
+        names = list(Route.objects.values_list("name", flat=True).order_by("name"))
+        self.fields["chosen"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
+        self.fields["name"].help_text = _("Describes who or what uses the key.")
+        self.fields["team"].label = _("Team or project")
+        self.fields["team"].help_text = _(
+            "Its budget and limits apply in addition to the key's own."
+        )
+        self.fields["user"].label = _("Owner")
+        self.fields["user"].help_text = _("The person, agent or service that holds the key.")
+        allowed_routes = _string_items(self.instance.routes)
+        bodies = self.instance.log_bodies
+        self.initial = {
+            **self.initial,
+            "scope": "some" if allowed_routes else "all",
+            "chosen": [name for name in allowed_routes if name in names],
+            "patterns": ", ".join(name for name in allowed_routes if name not in names),
+            "tags": ", ".join(_string_items(self.instance.tags)),
+            "bodies": "" if bodies is None else "yes" if bodies else "no",
+        }
+
+    def clean_expires_at(self) -> Any:
+        """Require a future time, unless the stored one is unchanged."""
+        expires_at = self.cleaned_data["expires_at"]
+        if expires_at and "expires_at" in self.changed_data and expires_at <= timezone.now():
+            raise forms.ValidationError(
+                _("This time is in the past. To disable the key now, revoke it.")
+            )
+        return expires_at
+
+    def clean_patterns(self) -> list[str]:
+        """The names without duplicates."""
+        entries = (text.strip() for text in self.cleaned_data["patterns"].split(","))
+        patterns = list(dict.fromkeys(text for text in entries if text))
+        if len(patterns) > MAX_PATTERNS or any(len(text) > 200 for text in patterns):
+            raise forms.ValidationError(_("Enter at most 200 names of up to 200 characters."))
+        return patterns
+
+    def clean_tags(self) -> list[str]:
+        """The tags without duplicates."""
+        entries = (text.strip() for text in self.cleaned_data["tags"].split(","))
+        tags = list(dict.fromkeys(text for text in entries if text))
+        if len(tags) > MAX_TAGS or any(len(text) > MAX_TAG for text in tags):
+            params = {"count": MAX_TAGS, "length": MAX_TAG}
+            raise forms.ValidationError(
+                _("Enter at most %(count)d tags of up to %(length)d characters.") % params
+            )
+        return tags
+
+    def clean(self) -> dict[str, Any]:
+        """Require a route if access is limited to selected routes."""
+        cleaned_data = super().clean() or {}
+        if (
+            cleaned_data.get("scope") == "some"
+            and not self._allowed_routes()
+            and "patterns" in cleaned_data
+        ):
+            self.add_error("scope", _("Choose at least one route, or allow all routes."))
+        return cleaned_data
+
+    def _allowed_routes(self) -> list[str]:
+        cleaned_data = self.cleaned_data
+        return [*cleaned_data.get("chosen", ()), *cleaned_data.get("patterns", ())]
+
+    @property
+    def row_values(self) -> dict[str, Any]:
+        """Column values for a new key."""
+        names = [name for name in self.Meta.fields if name != "name"]
+        column_values = {name: self.cleaned_data[name] for name in names}
+        tags = self.cleaned_data["tags"]
+        routes = self._routes()
+        return {**column_values, "routes": routes, "tags": tags, "log_bodies": self._log_bodies()}
+
+    def _routes(self) -> list[str]:
+        return self._allowed_routes() if self.cleaned_data["scope"] == "some" else []
+
+    def _log_bodies(self) -> bool | None:
+        return {"yes": True, "no": False}.get(self.cleaned_data["bodies"])
+
+    def save(self, commit: bool = True) -> ApiKey:  # noqa: FBT001, FBT002 - Django's signature
+        """Write the row."""
+        self.instance.routes = self._routes()
+        self.instance.tags = self.cleaned_data["tags"]
+        self.instance.log_bodies = self._log_bodies()
+        saved: ApiKey = super().save(commit=commit)
+        return saved
+
+
+class RotateForm(forms.Form):
+    """How long the current secret stays valid after rotation."""
+
+    grace = forms.ChoiceField(label=_("Keep the old secret valid for"), choices=_GRACE_CHOICES)
+
+    @property
+    def grace_period(self) -> timedelta:
+        """The selected grace period."""
+        return GRACE[self.cleaned_data["grace"]]
+
+
+def _string_items(value: Any) -> list[str]:
+    """The strings of a JSON column, which may contain anything."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

@@ -1,0 +1,164 @@
+"""Forms of a model. An empty field uses the value of the built-in tables."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from console.model_facts import FACTS, PRICES, TRAITS, Fact, Value, facts_of, rate_of
+from console.pages.models.price_lines import (
+    long_prompt_text,
+    parse_long_prompt_prices,
+    parse_tiers,
+    tiers_text,
+)
+from gateway.models import Model, Provider
+from gateway.providers.prices import price_for
+from gateway.store.model_prices import above_value, tiers_value
+
+_FLAGS = {"yes": True, "no": False}
+
+
+class FactsForm(forms.Form):
+    """One field for each fact, by its name; `save` changes `model`."""
+
+    def __init__(self, *args: Any, model: Model, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.model = model
+        self.values = facts_of(model)
+        for fact in FACTS:
+            value = self.values[fact.name]
+            self.fields[fact.name] = _fact_field(fact, value)
+            if value.source.origin == "own":
+                self.initial[fact.name] = _form_value(fact, value.value)
+        self.fields["tiers"] = _lines_field(
+            _("Service tiers"),
+            _("One per line: flex 0.5 (factor on prices above), or priority input=4 output=20."),
+        )
+        self.fields["above"] = _lines_field(
+            _("Long prompts"),
+            _("One per line: 200000 input=6 output=22.5. Applies to all tokens of longer prompts."),
+        )
+        self.initial["tiers"] = tiers_text(model.price_tiers)
+        self.initial["above"] = long_prompt_text(model.price_above)
+
+    def clean(self) -> dict[str, Any]:
+        """Parse the price lines and validate them against the model's list price."""
+        cleaned_data = super().clean() or {}
+        list_price = price_for(self.model.provider.preset, self.model.name)
+        price_fields: tuple[tuple[str, Any, Any], ...] = (
+            ("tiers", parse_tiers, tiers_value),
+            ("above", parse_long_prompt_prices, above_value),
+        )
+        for name, parse, validate in price_fields:
+            try:
+                prices = parse(cleaned_data.get(name, ""))
+                validate([] if prices is None else prices, list_price)
+            except ValueError as error:
+                self.add_error(name, str(error))
+            else:
+                cleaned_data[name] = prices
+        return cleaned_data
+
+    def save(self) -> Model:
+        """Store the entered values; traits without a field here are unchanged."""
+        row = self.model
+        traits = dict(row.traits) if isinstance(row.traits, dict) else {}
+        for fact in TRAITS:
+            entered = self.cleaned_data[fact.name]
+            traits.pop(fact.name, None)
+            if entered not in (None, ""):
+                traits[fact.name] = _FLAGS[entered] if fact.kind == "flag" else entered
+        row.traits = traits
+        for fact in PRICES:
+            setattr(row, f"price_{rate_of(fact)}", self.cleaned_data[fact.name])
+        row.price_tiers = self.cleaned_data["tiers"]
+        row.price_above = self.cleaned_data["above"]
+        row.save()
+        return row
+
+
+def _lines_field(label: Any, help_text: Any) -> forms.CharField:
+    attrs = {"class": "input mono", "rows": 3, "spellcheck": "false", "wrap": "off"}
+    return forms.CharField(
+        label=label,
+        required=False,
+        max_length=4000,
+        help_text=help_text,
+        widget=forms.Textarea(attrs=attrs),
+    )
+
+
+def _fact_field(fact: Fact, value: Value) -> forms.Field:
+    default = value.source if value.source.origin == "learned" else value.default
+    if fact.kind == "tokens":
+        attrs = {"placeholder": _number_text(default.value), "inputmode": "numeric"}
+        return forms.IntegerField(
+            label=fact.label,
+            required=False,
+            min_value=1,
+            max_value=2**40,
+            widget=forms.NumberInput(attrs=attrs),
+        )
+    if fact.kind == "usd":
+        attrs = {"placeholder": _number_text(default.value), "inputmode": "decimal", "step": "any"}
+        return forms.DecimalField(
+            label=fact.label,
+            required=False,
+            min_value=0,
+            max_digits=16,
+            decimal_places=8,
+            widget=forms.NumberInput(attrs=attrs),
+        )
+    choices = fact.choices or (("yes", _("Yes")), ("no", _("No")))
+    default_label = dict(choices).get(str(_form_value(fact, default.value)), "")
+    default_choice = ("", _t("Default: %(value)s") % {"value": str(default_label).lower()})
+    return forms.ChoiceField(label=fact.label, required=False, choices=(default_choice, *choices))
+
+
+def _form_value(fact: Fact, value: Any) -> Any:
+    """A value in the form that its field uses."""
+    if fact.kind == "flag":
+        return "yes" if value else "no"
+    return _number_text(value) if fact.kind == "usd" else value
+
+
+def _number_text(value: Any) -> str:
+    """A number without trailing zeros."""
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    return "" if value is None else str(value)
+
+
+class NewModelForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new model, by the provider's model ID."""
+
+    class Meta:
+        model = Model
+        fields = ("provider", "name")
+        labels = {"provider": _("Provider"), "name": _("Model")}
+        help_texts = {
+            "name": _("The provider's model ID, such as gpt-5-mini. * matches any name."),
+        }
+        widgets = {
+            "name": forms.TextInput(
+                attrs={"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
+            )
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["provider"].queryset = Provider.objects.order_by("name")  # type: ignore[attr-defined]
+
+    def clean_name(self) -> str:
+        """The name, which must be printable on one line."""
+        name = str(self.cleaned_data["name"]).strip()
+        if not name.isprintable():
+            raise forms.ValidationError(
+                _("Names cannot contain line breaks or control characters.")
+            )
+        return name

@@ -1,0 +1,180 @@
+"""Sign in, sign out, and change one's own password."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import math
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import authenticate, login, logout, update_session_auth_hash
+from django.contrib.auth.models import User
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from console.access import viewer
+from console.accounts import admin_exists, set_password
+from console.hashing import Busy
+from console.models import Throttle
+from console.pages.session.forms import ChangePasswordForm, SignInForm
+from console.setup_progress import pending
+
+# A session ends this long after it began.
+SESSION_S = 7 * 24 * 3600
+# Attempts in ten minutes. One who guesses from one place is stopped by the first two, many
+# places together by the last, which is high: it also keeps out the person with that name.
+MAX_PER_NAME_AND_ADDRESS, MAX_PER_ADDRESS, MAX_PER_NAME = 5, 20, 50
+
+
+@sensitive_post_parameters("password")
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Check username and password, then return to the previous page."""
+    if request.user.is_authenticated:
+        return HttpResponseRedirect(_next_url(request))
+    if not admin_exists():
+        return redirect("setup")
+    form = SignInForm(request.POST or None)
+    if request.method == "POST":
+        if form.is_valid() and _authenticate(request, form):
+            return HttpResponseRedirect(_next_url(request))
+        refused = (("wait", 429), ("busy", 503))
+        statuses = (status for code, status in refused if form.has_error(NON_FIELD_ERRORS, code))
+        return _form(request, form, status=next(statuses, 422))
+    return _form(request, form)
+
+
+def _form(request: HttpRequest, form: SignInForm, status: int = 200) -> HttpResponse:
+    context = {
+        "form": form,
+        "next": _next_url(request) if "next" in request.GET or "next" in request.POST else "",
+    }
+    return render(request, "console/session/sign_in.html", context, status=status)
+
+
+def _authenticate(request: HttpRequest, form: SignInForm) -> bool:
+    """Check the password within the rate limit; errors are added to the form."""
+    name, address = form.cleaned_data["username"], _address(request)
+    name_and_address = f"both:{address}:{name.casefold()}"
+    limits = [
+        (f"name:{name.casefold()}", MAX_PER_NAME),
+        (name_and_address, MAX_PER_NAME_AND_ADDRESS),
+    ]
+    if not _is_shared_address(address):
+        limits.append((f"address:{address}", MAX_PER_ADDRESS))
+    wait = Throttle.objects.take(limits)
+    if wait is not None:
+        form.add_error(None, ValidationError(_retry_message(wait), code="wait"))
+        return False
+    try:
+        user = authenticate(request, username=name, password=form.cleaned_data["password"])
+    except Busy:
+        busy = _("Too many sign-ins right now. Try again in a few seconds.")
+        form.add_error(None, ValidationError(busy, code="busy"))
+        return False
+    if user is None:
+        form.add_error(None, _("Incorrect username or password."))
+        return False
+    Throttle.objects.clear([name_and_address])
+    start_session(request, user)
+    return True
+
+
+def _address(request: HttpRequest) -> str:
+    """The client's address; for IPv6 its /64 network, which belongs to one customer."""
+    remote_addr = request.META.get("REMOTE_ADDR") or ""
+    try:
+        address = ipaddress.ip_address(remote_addr)
+    except ValueError:
+        return remote_addr
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def _is_shared_address(address: str) -> bool:
+    """Whether many clients may share it: a local proxy that is not configured as trusted."""
+    return not settings.TRUSTED_PROXIES and address.startswith(("127.", "::/64"))
+
+
+def _retry_message(wait: dt.timedelta) -> str:
+    minutes = max(1, math.ceil(wait.total_seconds() / 60))
+    return ngettext(
+        "Too many attempts. Try again in %(count)d minute.",
+        "Too many attempts. Try again in %(count)d minutes.",
+        minutes,
+    ) % {"count": minutes}
+
+
+def start_session(request: HttpRequest, user: object) -> None:
+    """Sign a user in for the maximum duration of a session."""
+    assert isinstance(user, User)
+    login(request, user)
+    # A time, not a duration: a duration would start again with each save.
+    request.session.set_expiry(timezone.now() + dt.timedelta(seconds=SESSION_S))
+
+
+def _next_url(request: HttpRequest) -> str:
+    """The URL to redirect to, always on this site."""
+    url = request.POST.get("next") or request.GET.get("next") or ""
+    allowed = url_has_allowed_host_and_scheme(
+        url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    if allowed and url.startswith("/"):
+        return url
+    return reverse("setup") if pending(request.user) else reverse("overview")
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session."""
+    logout(request)
+    return redirect("sign-in")
+
+
+@sensitive_post_parameters()
+@never_cache
+@viewer
+@require_http_methods(["GET", "HEAD", "POST"])
+def password(request: HttpRequest) -> HttpResponse:
+    """Change one's own password and end all other sessions."""
+    user = request.user
+    assert isinstance(user, User)
+    form = ChangePasswordForm(request.POST or None, user=user)
+    if request.method != "POST":
+        return render(request, "console/session/password.html", {"form": form, "page": "password"})
+    if form.is_valid() and _check_current_password(request, user, form):
+        set_password(user, form.cleaned_data["password"])
+        update_session_auth_hash(request, user)
+        messages.success(
+            request, _("Your password has been changed. Your other sessions have ended.")
+        )
+        return redirect("password")
+    context = {"form": form, "page": "password"}
+    return render(request, "console/session/password.html", context, status=422)
+
+
+def _check_current_password(request: HttpRequest, user: User, form: ChangePasswordForm) -> bool:
+    """Check the current password, with the rate limit of signing in."""
+    throttle_key = f"own:{user.pk}"
+    if Throttle.objects.take([(throttle_key, MAX_PER_NAME_AND_ADDRESS)]) is not None:
+        form.add_error("current", _("Too many attempts. Try again in ten minutes."))
+        return False
+    if not user.check_password(form.cleaned_data["current"]):
+        form.add_error("current", _("The current password is incorrect."))
+        return False
+    Throttle.objects.clear([throttle_key])
+    return True

@@ -1,0 +1,153 @@
+"""Forms of teams, and of the limits of routes, targets, providers and all requests."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from django import forms
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from console.limit_fields import BudgetFields, LimitFields, limit_field, trim_decimals
+from gateway.models import ApiKey, Provider, Route, Target, Team
+from gateway.models.limits import BUDGETS, LIMITS
+from gateway.store.options import Options
+
+
+class TeamForm(BudgetFields, LimitFields):
+    """A team and its keys."""
+
+    members = forms.ModelMultipleChoiceField(
+        label=_("Keys"),
+        queryset=ApiKey.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    class Meta:
+        model = Team
+        fields = ("name", "parent", *BUDGETS, "margin", *LIMITS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trim_decimals(self.initial)
+        self.fields["name"].help_text = _("A team or project whose keys share a budget.")
+        teams = Team.objects.outermost().exclude(pk=self.instance.pk)
+        self.fields["parent"].label = _("Parent team")
+        self.fields["parent"].queryset = teams  # type: ignore[attr-defined]
+        self.fields["parent"].empty_label = _("None")  # type: ignore[attr-defined]
+        self.fields["parent"].help_text = _("The parent's budget and limits apply in addition.")
+        available_keys = ApiKey.objects.free_for(self.instance.pk)
+        self.fields["members"].queryset = available_keys  # type: ignore[attr-defined]
+        if self.instance.pk:
+            self.initial["members"] = [key.pk for key in ApiKey.objects.of_team(self.instance.pk)]
+
+    def save(self, commit: bool = True) -> Team:  # noqa: FBT001, FBT002 - Django's signature
+        """Write the row and the membership of its keys."""
+        with transaction.atomic():
+            saved: Team = super().save(commit=commit)
+            ApiKey.objects.join(saved.pk, [key.pk for key in self.cleaned_data["members"]])
+        return saved
+
+
+class RouteLimitsForm(LimitFields):
+    """The limits of a route, and of each key that uses it."""
+
+    each_rpm = limit_field(_("Requests per minute, per key"))
+    each_tpm = limit_field(_("Tokens per minute, per key"))
+    _KEY_LIMITS = {"each_rpm": "requests_per_minute", "each_tpm": "tokens_per_minute"}
+
+    class Meta:
+        model = Route
+        fields = tuple(LIMITS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        key_limits = self.instance.key_limits
+        self.initial.update(
+            {name: key_limits.get(limit) for name, limit in self._KEY_LIMITS.items()}
+        )
+
+    @property
+    def limit_fields(self) -> list[forms.BoundField]:
+        """The fields of limits, per-key fields last."""
+        return [*super().limit_fields, *(self[name] for name in self._KEY_LIMITS)]
+
+    def save(self, commit: bool = True) -> Route:  # noqa: FBT001, FBT002 - Django's signature
+        """Write the row; per-key limits that are not displayed are unchanged."""
+        entered = {limit: self.cleaned_data[name] for name, limit in self._KEY_LIMITS.items()}
+        key_limits = {**self.instance.key_limits, **entered}
+        self.instance.key_limits = {
+            limit: maximum for limit, maximum in key_limits.items() if maximum
+        }
+        saved: Route = super().save(commit=commit)
+        return saved
+
+
+class _BudgetLimitsForm(BudgetFields, LimitFields):
+    """Limits and budgets, with decimals without trailing zeros."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trim_decimals(self.initial)
+
+
+class ProviderLimitsForm(_BudgetLimitsForm):
+    """The limits, budgets and markup of a provider."""
+
+    class Meta:
+        model = Provider
+        fields = (*LIMITS, *BUDGETS, "margin")
+
+
+class TargetLimitsForm(_BudgetLimitsForm):
+    """The limits and budgets of one target of a route."""
+
+    margin = None  # type: ignore[assignment]
+
+    class Meta:
+        model = Target
+        fields = (*LIMITS, *BUDGETS)
+
+
+class AllLimitsForm(forms.Form):
+    """The limits and budgets of all requests together, which are settings."""
+
+    def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", _initial_limits(options))
+        super().__init__(*args, **kwargs)
+        fields = {**LimitFields.base_fields, **BudgetFields.base_fields}
+        for name in (*LIMITS, *BUDGETS):
+            self.fields[name] = deepcopy(fields[name])
+            option = options.held["limits" if name in LIMITS else "budget"]
+            self.fields[name].disabled = not option.open
+
+    @property
+    def limit_fields(self) -> list[forms.BoundField]:
+        """The fields of limits, for the page."""
+        return [self[name] for name in LIMITS]
+
+    @property
+    def budget_fields(self) -> list[forms.BoundField]:
+        """The fields of budgets, for the page."""
+        return [self[name] for name in BUDGETS]
+
+    def values(self) -> dict[str, dict[str, Any]]:
+        """Values of the settings to store."""
+        return {
+            setting: {
+                limit: self.cleaned_data[name]
+                for name, limit in columns.items()
+                if self.cleaned_data[name] is not None
+            }
+            for setting, columns in (("limits", LIMITS), ("budget", BUDGETS))
+        }
+
+
+def _initial_limits(options: Options) -> dict[str, Any]:
+    initial: dict[str, Any] = {}
+    for setting, columns in (("limits", LIMITS), ("budget", BUDGETS)):
+        limits = options.held[setting].value
+        initial |= {name: limits.get(limit) for name, limit in columns.items()}
+    return initial

@@ -1,0 +1,122 @@
+"""User accounts: roles, permissions, passwords."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from console import accounts
+from console.access import admin
+from console.pages.users.forms import NewUserForm, ResetForm, RoleForm
+
+PAGE = "users"
+
+
+@require_safe
+@admin
+def users(request: HttpRequest) -> HttpResponse:
+    """All accounts with role and permission."""
+    context = {"page": PAGE, "people": accounts.people(), "granted": accounts.granted()}
+    return render(request, "console/users/page.html", context)
+
+
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def user_add(request: HttpRequest) -> HttpResponse:
+    """A new account."""
+    form = NewUserForm(request.POST or None)
+    if form.is_valid():
+        account = form.cleaned_data
+        accounts.make(
+            account["username"],
+            account["password"],
+            admin=account["role"] == "admin",
+            bodies=account["bodies"],
+        )
+        messages.success(request, _("%(name)s can sign in now.") % {"name": account["username"]})
+        return redirect("users")
+    status = 422 if request.method == "POST" else 200
+    return render(request, "console/users/add.html", {"page": PAGE, "form": form}, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def user_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """One account: role and permission, password, access."""
+    person = get_object_or_404(User, pk=pk)
+    if request.method != "POST":
+        return _page(request, person, {"role": RoleForm(initial=_role(person))})
+    form = RoleForm(request.POST)
+    if not form.is_valid():
+        return _page(request, person, {"role": form}, status=422)
+    account = form.cleaned_data
+    try:
+        accounts.set_role(person, admin=account["role"] == "admin", bodies=account["bodies"])
+    except accounts.LastAdmin:
+        form.add_error("role", _("This is the only admin. Make another user an admin first."))
+        return _page(request, get_object_or_404(User, pk=pk), {"role": form}, status=422)
+    messages.success(request, _("Saved. Takes effect on the next page they open."))
+    return redirect("users")
+
+
+@sensitive_post_parameters("password")
+@require_POST
+@admin
+def user_password(request: HttpRequest, pk: int) -> HttpResponse:
+    """Set a user's password."""
+    person = get_object_or_404(User, pk=pk)
+    form = ResetForm(request.POST, user=person)
+    if not form.is_valid():
+        return _page(request, person, {"reset": form}, status=422)
+    accounts.set_password(person, form.cleaned_data["password"])
+    messages.success(
+        request, _("The password of %(name)s has been changed.") % {"name": person.username}
+    )
+    return redirect("users")
+
+
+@require_POST
+@admin
+def user_active(request: HttpRequest, pk: int) -> HttpResponse:
+    """Deactivate or reactivate a user."""
+    person = get_object_or_404(User, pk=pk)
+    active = request.POST.get("active") == "yes"
+    try:
+        accounts.set_active(person, active=active)
+    except accounts.LastAdmin:
+        problem = _("This is the only admin. Make another user an admin first.")
+        return _page(request, get_object_or_404(User, pk=pk), {"why": problem}, status=422)
+    message = (
+        _("%(name)s can sign in again.") if active else _("%(name)s is signed out and deactivated.")
+    )
+    messages.success(request, message % {"name": person.username})
+    return redirect("users")
+
+
+def _role(person: User) -> dict[str, Any]:
+    return {
+        "role": "admin" if person.is_superuser else "viewer",
+        "bodies": person.pk in accounts.granted(),
+    }
+
+
+def _page(
+    request: HttpRequest, person: User, forms: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    context = {
+        "page": PAGE,
+        "person": person,
+        "myself": person.pk == cast("User", request.user).pk,
+        "role": RoleForm(initial=_role(person)),
+        "reset": ResetForm(user=person),
+        **forms,
+    }
+    return render(request, "console/users/edit.html", context, status=status)
