@@ -17,8 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from gateway.relay import runtime
-from gateway.relay.journal.backlog import JournalCounters
-from gateway.relay.journal.journal import WriterStatus
+from gateway.relay.journal.journal import JournalCounters, WriterStatus
 from gateway.relay.run import readiness
 
 # More files than a data directory has; the walk ends there.

@@ -15,7 +15,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from ninja.errors import HttpError
 from ninja.security.base import AuthBase
 
-from gateway.edge.keys import token_from
+from gateway.edge.auth import token_from
 
 MAY_READ_BODIES = "gateway.view_requestbody"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -30,15 +30,15 @@ from gateway import database, store
 from gateway.config import capacity
 from gateway.config.bodies import Bounded
 from gateway.database import deadline
-from gateway.edge import keys
 from gateway.edge.app import app as edge
+from gateway.edge.auth import key_digest
 from gateway.edge.endpoints import is_edge_path
 from gateway.edge.responses_websocket import serve_websocket
 from gateway.relay import runtime
 from gateway.relay.exchange.stored_response import ResponseBackend
-from gateway.relay.journal.batch_costs import BatchLedger
 from gateway.relay.run import health_checks
 from gateway.relay.runtime import Config, Wiring
+from gateway.relay.wiring import BatchLedger
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def _config() -> Config:
     return Config(
         data_dir=settings.DATA_DIR,
         pepper=pepper,
-        admin_digests=tuple(keys.digest(value, pepper) for value in admin),
+        admin_digests=tuple(key_digest(value, pepper) for value in admin),
         max_body_bytes=settings.MAX_BODY_BYTES,
         max_request_items=settings.MAX_REQUEST_ITEMS,
         max_upload_bytes=settings.MAX_UPLOAD_BYTES,

@@ -21,7 +21,7 @@ from gateway.framing.sse import FrameTooLarge
 from gateway.providers.auth import secrets_of
 from gateway.providers.capabilities import merge
 from gateway.providers.redact import scrub
-from gateway.relay.run.stream import decode
+from gateway.relay.run.reply import decode
 from gateway.relay.runtime import RequestTemplates
 from gateway.relay.translate.prepare import ALSO, Prepared, on_surface, translated, url_path
 from gateway.relay.upstream.access_tokens import AccessTokens

@@ -12,7 +12,7 @@ from gateway.canon.response import Usage
 from gateway.doctor.table import PROBES
 from gateway.doctor.values import Probe
 from gateway.relay.exchange.request_features import TOKENS_PER_IMAGE
-from gateway.relay.exchange.usage_tap import BYTES_PER_TOKEN
+from gateway.relay.exchange.usage import BYTES_PER_TOKEN
 from gateway.routing.pricing import cost
 from gateway.routing.snapshot import Model
 

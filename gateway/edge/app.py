@@ -35,12 +35,12 @@ from gateway.edge.listing import model_entry, models_page
 from gateway.relay import runtime as relay_runtime
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Send
-from gateway.relay.exchange.deadlines import Receive
+from gateway.relay.exchange.deadlines import Receive, stop_error
 from gateway.relay.run import response_cache, store_policy
 from gateway.relay.run.count_tokens import answer_token_count
 from gateway.relay.run.pipeline import UpstreamRefused
+from gateway.relay.run.reply import stream_headers
 from gateway.relay.run.settle import settle
-from gateway.relay.run.stream import stopped, stream_headers
 from gateway.relay.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -176,7 +176,7 @@ async def serve(
         if reason is None:
             raise
         if reason != "client_gone" and not client.started:
-            await _reply_error(runtime, call, client, GatewayError(stopped(reason)))
+            await _reply_error(runtime, call, client, GatewayError(stop_error(reason)))
     except Exception:
         log.exception("a request failed inside the gateway", extra={"request_id": call.id})
         error = Error(kind="upstream_error", message="the gateway failed; see its log")
@@ -362,7 +362,7 @@ async def _ollama_metadata(
             async with asyncio.timeout(runtime.config.body_timeout_s):
                 body = await request_body.read(receive, headers, _MAX_SHOW_BYTES)
         except TimeoutError:
-            raise GatewayError(stopped("body")) from None
+            raise GatewayError(stop_error("body")) from None
     return ollama_listing.answer_metadata(endpoint.arg, runtime.snapshot, key, body)
 
 

@@ -1,17 +1,148 @@
-"""Who may: finds the key of a request, and whether it may use a route."""
+"""API keys: their format, where clients send them, and what a key may use.
+
+    sk-dgm-<8 public characters><40 secret characters><6 characters of checksum>
+
+The checksum tells a typing mistake from a wrong key, and a real key from other text in a
+secret scanner.
+"""
 
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import hmac
+import secrets
+import string
 import time
+import zlib
+from urllib.parse import parse_qs
 
 from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.edge import keys
-from gateway.edge.site import check_site
-from gateway.relay.runtime import Runtime
+from gateway.relay.runtime import Config, Runtime
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
+
+# --- key format -------------------------------------------------------------------------
+
+PREFIX = "sk-dgm-"
+_ALPHABET = string.ascii_letters + string.digits
+_PUBLIC_CHARS, _SECRET_CHARS, _CHECKSUM_CHARS = 8, 40, 6
+# Which header counts first; clients that send two send the same value in both.
+_KEY_HEADERS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+CREDENTIAL_HEADERS = frozenset(_KEY_HEADERS)
+
+
+def token_from(headers: list[tuple[bytes, bytes]], query: bytes) -> str:
+    """The client's token from the first place that holds one; empty if none does."""
+    key_headers: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _KEY_HEADERS and name not in key_headers:
+            key_headers[name] = value
+    for name in _KEY_HEADERS:
+        value = key_headers.get(name, b"")
+        if name == b"authorization":
+            scheme, _, credentials = value.partition(b" ")
+            value = credentials if scheme.lower() == b"bearer" else value
+        if text := value.strip().decode("latin-1"):
+            return text
+    if query and b"key=" in query:
+        return parse_qs(query.decode("latin-1")).get("key", [""])[0]
+    return ""
+
+
+def key_digest(token: str, pepper: bytes) -> bytes:
+    """The keyed hash by which a key is stored and found (32 bytes).
+
+    Keys have 238 random bits, so one fast hash is as good as a slow one.
+    """
+    return hashlib.blake2b(token.encode("utf-8", "replace"), key=pepper, digest_size=32).digest()
+
+
+def generate_key() -> str:
+    """A new key."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_PUBLIC_CHARS + _SECRET_CHARS))
+    return PREFIX + body + _checksum(body)
+
+
+def public_prefix(token: str) -> str:
+    """What may be shown of a key: enough to tell it from others."""
+    return token[: len(PREFIX) + _PUBLIC_CHARS]
+
+
+def _checksum(body: str) -> str:
+    remainder = zlib.crc32(body.encode())
+    digits = []
+    for _ in range(_CHECKSUM_CHARS):
+        remainder, index = divmod(remainder, len(_ALPHABET))
+        digits.append(_ALPHABET[index])
+    return "".join(digits)
+
+
+# --- requests from other sites ----------------------------------------------------------
+# A browser sends a page's request from whatever site the page is on. Where no key is needed
+# the gateway would answer, and pay for, a stranger's page. A stranger's host name may also
+# point here (DNS rebinding), which makes the page same-origin: the `Host` header reveals it.
+
+_FOREIGN_HOST = (
+    "without a key this gateway is not called by the name `{name}`: add it to "
+    "DRAGOMAN_ALLOWED_HOSTS, or use a gateway key"
+)
+_FOREIGN_PAGE = (
+    "without a key, pages of other sites are not answered: add the origin to "
+    "DRAGOMAN_TRUSTED_ORIGINS, or use a gateway key"
+)
+
+
+def check_site(config: Config, headers: list[tuple[bytes, bytes]]) -> None:
+    """Raise GatewayError (403) for a foreign `Host`, `Origin` or `Sec-Fetch-Site`.
+
+    Programs send no origin, and are let in.
+    """
+    host = origin = site = ""
+    for name, value in headers:
+        if name == b"host":
+            host = value.decode("latin-1")
+        elif name == b"origin":
+            origin = value.decode("latin-1")
+        elif name == b"sec-fetch-site":
+            site = value.decode("latin-1")
+    if host and not _is_allowed(host, config.allowed_hosts):
+        raise _site_refusal(_FOREIGN_HOST.format(name=host[:200]))
+    if origin:
+        if not _is_trusted(origin, config):
+            raise _site_refusal(_FOREIGN_PAGE)
+    elif site == "cross-site":
+        raise _site_refusal(_FOREIGN_PAGE)
+
+
+def _is_trusted(origin: str, config: Config) -> bool:
+    if any(fnmatch.fnmatchcase(origin, pattern) for pattern in config.trusted_origins):
+        return True
+    scheme, separator, host = origin.partition("://")
+    return (
+        bool(separator) and scheme in {"http", "https"} and _is_allowed(host, config.allowed_hosts)
+    )
+
+
+def _is_allowed(host: str, patterns: tuple[str, ...]) -> bool:
+    """As Django's ALLOWED_HOSTS means it: a name, `.name` for its subdomains too, or `*`."""
+    name = host.lower()
+    if not name.endswith("]"):
+        before, colon, port = name.rpartition(":")
+        if colon and port.isdecimal():
+            name = before
+    name = name.removesuffix(".")
+    for pattern in patterns:
+        if pattern == "*" or name == pattern.lower():
+            return True
+        if pattern.startswith(".") and (name.endswith(pattern.lower()) or name == pattern[1:]):
+            return True
+    return False
+
+
+def _site_refusal(message: str) -> GatewayError:
+    return GatewayError(Error(kind="not_allowed", message=message))
+
 
 _MISSING_KEY = (
     "no API key given; send it as `Authorization: Bearer <key>`, `x-api-key`, `api-key` "
@@ -24,13 +155,13 @@ def authenticate(
     runtime: Runtime, snapshot: Snapshot, headers: list[tuple[bytes, bytes]], query: bytes
 ) -> ApiKey | None:
     """The key, or None in open mode. Raises GatewayError (401; 403 for a foreign page)."""
-    token = keys.token_from(headers, query)
+    token = token_from(headers, query)
     if not token:
         if snapshot.open:
             check_site(runtime.config, headers)
             return None
         raise _auth_error(_MISSING_KEY)
-    digest = keys.digest(token, runtime.config.pepper)
+    digest = key_digest(token, runtime.config.pepper)
     key = snapshot.keys.get(digest)
     if key is not None and hmac.compare_digest(key.digest, digest):
         if key.expires_at is not None and key.expires_at <= time.time():

@@ -18,7 +18,7 @@ import msgspec
 
 from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.edge import field_names
+from gateway.edge import body as request_body
 from gateway.edge.auth import find_route, may_use
 from gateway.framing.multipart import ByteRange, Part
 from gateway.providers.prices import lists
@@ -215,9 +215,9 @@ def _check_case(line: bytes, line_number: int) -> None:
     """Raise GatewayError for a field of the line or its body that is in another case."""
     try:
         fields = _fields_decoder.decode(line)
-        field_names.check_case({"body": None, **fields})
+        request_body.check_case({"body": None, **fields})
         if bytes(fields.get("body", b"")).startswith(b"{"):
-            field_names.check_case(_fields_decoder.decode(fields["body"]))
+            request_body.check_case(_fields_decoder.decode(fields["body"]))
     except GatewayError as failure:
         raise invalid(f"line {line_number} of the file: {failure.error.message}", "file") from None
 

@@ -9,9 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import GatewayError
-from gateway.edge import keys
-from gateway.edge.auth import is_admin
-from gateway.edge.site import check_site
+from gateway.edge.auth import check_site, is_admin, key_digest, token_from
 from gateway.relay.exchange.call import Client
 from gateway.relay.run.readiness import find_problems
 from gateway.relay.runtime import Runtime
@@ -86,8 +84,8 @@ def _summary(runtime: Runtime) -> dict[str, Any]:
 async def _metrics(runtime: Runtime, scope: dict[str, Any], client: Client) -> None:
     peer = (scope.get("client") or ("",))[0]
     if not peer.startswith(_LOOPBACK):
-        token = keys.token_from(scope["headers"], b"")
-        if not token or not is_admin(runtime, keys.digest(token, runtime.config.pepper)):
+        token = token_from(scope["headers"], b"")
+        if not token or not is_admin(runtime, key_digest(token, runtime.config.pepper)):
             await client.reply(
                 401, [(b"content-type", b"text/plain")], b"admin credential needed\n"
             )

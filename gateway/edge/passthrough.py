@@ -18,7 +18,7 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS, rerank
 from gateway.dialects.base import Dialect
-from gateway.edge import batch_file, field_names, upload
+from gateway.edge import batch_file, upload
 from gateway.edge import body as request_body
 from gateway.edge.auth import authenticate, find_route, may_use
 from gateway.framing import multipart
@@ -26,11 +26,10 @@ from gateway.framing.multipart import MalformedForm, Part
 from gateway.providers import offers
 from gateway.providers.offers import Operation
 from gateway.relay.exchange.call import Call
-from gateway.relay.exchange.deadlines import Deadlines, Receive
-from gateway.relay.exchange.passthrough_state import PassthroughState
+from gateway.relay.exchange.deadlines import Deadlines, Receive, stop_error
+from gateway.relay.exchange.passthrough import PassthroughState
 from gateway.relay.passthrough import resource_ids
 from gateway.relay.passthrough.request import provider_path, resolve_owned_id, state_of
-from gateway.relay.run.stream import stopped
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import Provider, Route, Target, model_of
 
@@ -135,7 +134,7 @@ async def _read_body(runtime: Runtime, call: Call, receive: Receive, deadlines: 
     async def receive_before_deadline() -> dict[str, Any]:
         message = await receive()
         if time.monotonic() > deadline:
-            raise GatewayError(stopped("body"))
+            raise GatewayError(stop_error("body"))
         deadlines.reset()  # what is large may take its time, as long as something comes
         return message
 
@@ -170,7 +169,7 @@ def release_spool(call: Call) -> None:
 def _load_form_fields(call: Call, form: list[Part]) -> None:
     """The plain fields, as a body to route, limit and log by: of files the length alone."""
     form_fields: dict[str, Any] = {}
-    field_names.check_case({part.name: None for part in form})
+    request_body.check_case({part.name: None for part in form})
     for part in form:
         if part.filename is None and part.name in {"model", "stream"} and part.name in form_fields:
             raise invalid(f"{part.name} is given twice", part.name)

@@ -39,10 +39,10 @@ from gateway.relay.exchange.deadlines import Deadlines, Receive
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run import background
 from gateway.relay.run.background import BackgroundJob
-from gateway.relay.run.delete_upstream import delete_upstream
 from gateway.relay.run.fan_out import run_with_fan_out
-from gateway.relay.run.store_policy import owner_of, recover_missing_state
-from gateway.relay.run.stream import PING_S, id_headers, stream_headers
+from gateway.relay.run.reply import id_headers, stream_headers
+from gateway.relay.run.store_policy import delete_upstream, owner_of, recover_missing_state
+from gateway.relay.run.stream import PING_S
 from gateway.relay.runtime import Runtime
 from gateway.relay.state.responses import HEARTBEAT_TIMEOUT_S
 

@@ -30,8 +30,7 @@ from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.deadlines import DeadlineTicker
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.spool import UploadSpools
-from gateway.relay.health.circuit_breaker import Breaker
-from gateway.relay.health.load import TargetLoad
+from gateway.relay.health.circuit_breaker import Breaker, TargetLoad
 from gateway.relay.journal.journal import DISK_BYTES, RESERVE_BYTES, Journal
 from gateway.relay.journal.metrics import Metrics, NodeValues, ProcessValues
 from gateway.relay.limits.limiter import Limiter, budget_rules, remaining_budgets
@@ -49,8 +48,8 @@ from gateway.routing.latency import LatencyStats
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target
 
 if TYPE_CHECKING:
-    from gateway.relay.journal.batch_costs import BatchLedger
     from gateway.relay.limits.redis_limiter import RedisLimiter
+    from gateway.relay.wiring import BatchLedger
 
 log = logging.getLogger(__name__)
 

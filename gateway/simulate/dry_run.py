@@ -18,15 +18,14 @@ from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.deadlines import stop_error
 from gateway.relay.exchange.request_features import select_for_call
 from gateway.relay.run.pipeline import no_candidate_error
-from gateway.relay.run.stream import stopped
 from gateway.relay.translate.prepare import Prepared, prepare
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyByTarget
-from gateway.routing.retry_plan import Candidate, Skip
+from gateway.routing.retry_plan import Candidate, Skip, retry_plan_for
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
-from gateway.routing.step_retry_plan import retry_plan_for
 from gateway.routing.strategies import Draw
 from gateway.simulate.inputs import LiveAddition, SimulationInputs, apply_inputs
 
@@ -181,7 +180,7 @@ def _attempt(
 def _simulated_error(candidate: Candidate, failure: str) -> Error:
     status = SIMULATED_FAILURES[failure]
     if status is None:
-        return stopped("first_byte")
+        return stop_error("first_byte")
     if failure in _REFUSED:
         return Error(kind=failure, message=_REFUSED[failure], status=status)
     half = DIALECTS[candidate.target.model.provider.dialect].provider

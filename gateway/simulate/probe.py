@@ -15,7 +15,7 @@ from gateway.dialects import DIALECTS
 from gateway.providers.auth import secrets_of
 from gateway.providers.redact import scrub
 from gateway.relay.run.embeddings import embed_adapter, render_embed_request
-from gateway.relay.run.stream import decode
+from gateway.relay.run.reply import decode
 from gateway.relay.runtime import RequestTemplates
 from gateway.relay.translate.prepare import Prepared, on_surface, translated, url_path
 from gateway.relay.upstream.access_tokens import AccessTokens

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from gateway.models import ProviderResource
 from gateway.relay.exchange.log_record import LogRecord
-from gateway.relay.journal.batch_costs import BuildRows
+from gateway.relay.wiring import BuildRows
 from gateway.store import thread
 from gateway.store.rows import write
 

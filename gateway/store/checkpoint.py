@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from django.db import DatabaseError, connection
 
 from gateway.relay.exchange.log_record import LogRecord
-from gateway.relay.journal.backlog import record_bytes
+from gateway.relay.journal.journal import record_bytes
 
 log = logging.getLogger(__name__)
 

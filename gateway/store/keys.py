@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from gateway.edge import keys
+from gateway.edge import auth
 from gateway.models import ApiKey, Source
 
 
@@ -30,7 +30,7 @@ def pepper() -> bytes:
 
 def digest(token: str) -> bytes:
     """The hash by which a token is looked up."""
-    return keys.digest(token, pepper())
+    return auth.key_digest(token, pepper())
 
 
 def make_key(
@@ -62,8 +62,8 @@ def make_key(
 
 def fresh_row(**values: Any) -> tuple[ApiKey, str]:
     """A key's row that is not saved yet, and the secret it was made for."""
-    plain = keys.generate_key()
-    return ApiKey(prefix=keys.public_prefix(plain), digest=digest(plain), **values), plain
+    plain = auth.generate_key()
+    return ApiKey(prefix=auth.public_prefix(plain), digest=digest(plain), **values), plain
 
 
 def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
@@ -75,7 +75,7 @@ def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
     Raises:
         ValueError: the key has been revoked.
     """
-    plain = keys.generate_key()
+    plain = auth.generate_key()
     with transaction.atomic():
         held = ApiKey.objects.select_for_update().get(pk=row.pk)
         if held.revoked_at is not None:
@@ -84,7 +84,7 @@ def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
         held.previous_prefix = held.prefix if kept else ""
         held.previous_digest = bytes(held.digest) if kept else None
         held.previous_expires_at = timezone.now() + grace if kept else None
-        held.prefix, held.digest = keys.public_prefix(plain), digest(plain)
+        held.prefix, held.digest = auth.public_prefix(plain), digest(plain)
         held.save()
     row.refresh_from_db()
     return plain

@@ -21,7 +21,7 @@ from django.db import connection, models, transaction
 from gateway.database import deadline
 from gateway.models import ApiKey, RequestBody, RequestLog, UnindexedRequest
 from gateway.relay.exchange.log_record import Attempt, LogRecord
-from gateway.relay.journal.storable import drop_details, make_storable
+from gateway.relay.journal.segments import drop_details, make_storable
 from gateway.store import thread, usage
 from gateway.store.bodies import packed
 from gateway.store.columns import Row, columns, mended, row_of

@@ -27,7 +27,7 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.capabilities import traits_for
-from gateway.relay.exchange.usage_tap import UsageTap
+from gateway.relay.exchange.usage import UsageTap
 from gateway.routing.snapshot import Route, Target, model_of
 from tests.dialects.crossing.asks import ARGUMENTS, RESULTS, WEATHER, Ask, ask_of
 from tests.dialects.crossing.clients import CLIENTS

@@ -21,8 +21,7 @@ from gateway.models import RequestLog
 from gateway.relay import runtime
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.health.circuit_breaker import Breaker
-from gateway.relay.journal.backlog import JournalCounters
-from gateway.relay.journal.journal import WriterStatus
+from gateway.relay.journal.journal import JournalCounters, WriterStatus
 from gateway.relay.run import readiness
 from gateway.routing.circuit_breaker import CircuitState
 from tests.store.factories import entry, model, provider, route

@@ -31,8 +31,8 @@ from gateway.relay.exchange.reasoning_turns import (
     turns_missing_state,
 )
 from gateway.relay.exchange.token_count import estimate_request_tokens
-from gateway.relay.exchange.usage_tap import UsageTap
-from gateway.relay.journal.storable import encode_record
+from gateway.relay.exchange.usage import UsageTap
+from gateway.relay.journal.segments import encode_record
 from gateway.relay.translate.media_parts import parts_to_fetch
 from tests.dialects.crossing.upstreams import UPSTREAMS
 from tests.dialects.scaling import growth

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from gateway.edge.app import app
-from gateway.edge.keys import digest
+from gateway.edge.auth import key_digest
 from gateway.providers.profile import Secret
 from gateway.relay import runtime
 from gateway.relay.exchange.log_record import LogRecord
@@ -59,7 +59,7 @@ def route(name: str, *providers: Provider, model: str = "gpt-4.1", **changes: An
 
 
 def snapshot(*routes: Route, **changes: Any) -> Snapshot:
-    key = ApiKey(id=1, prefix="sk-dgm-te", name="test", digest=digest(KEY, PEPPER))
+    key = ApiKey(id=1, prefix="sk-dgm-te", name="test", digest=key_digest(KEY, PEPPER))
     providers = {t.model.provider.name: t.model.provider for r in routes for t in r.targets}
     base = Snapshot(
         version=1,
@@ -264,7 +264,7 @@ async def gateway(
     config = Config(
         data_dir=tmp_path,
         pepper=PEPPER,
-        admin_digests=(digest(ADMIN, PEPPER),),
+        admin_digests=(key_digest(ADMIN, PEPPER),),
         redis_url=redis_url,
     )
     wiring = Wiring(

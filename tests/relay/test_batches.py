@@ -20,9 +20,9 @@ from gateway.providers.batch_prices import batch_price
 from gateway.providers.profile import Price
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.spool import STEP_BYTES
-from gateway.relay.journal.batch_costs import BatchLedger
 from gateway.relay.passthrough import batches
 from gateway.relay.passthrough.batches import BatchResultReader
+from gateway.relay.wiring import BatchLedger
 from gateway.routing.snapshot import Route, Snapshot, Target, model_of
 from tests.relay.harness import (
     ADMIN,

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.edge.keys import digest
+from gateway.edge.auth import key_digest
 from gateway.relay.journal.metrics import NodeValues, ProcessValues
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import Limits
@@ -50,7 +50,7 @@ def cached(*providers: Any, **said: Any) -> Route:
 def registry(*routes: Route, **keys: Any) -> Snapshot:
     """The routes, the usual key, and a second one."""
     base = snapshot(*routes)
-    other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=digest(OTHER, PEPPER))
+    other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=key_digest(OTHER, PEPPER))
     known = {**base.keys, other.digest: other}
     changed = {d: msgspec.structs.replace(key, **keys) for d, key in known.items()}
     return msgspec.structs.replace(base, keys=changed)
@@ -293,7 +293,7 @@ async def test_only_those_in_the_scope_share(
 async def test_teams_do_not_share(live: Open) -> None:
     one = Counting()
     known = registry(cached(scope="team"), team=Team(id=1, name="red"))
-    other = digest(OTHER, PEPPER)
+    other = key_digest(OTHER, PEPPER)
     blue = msgspec.structs.replace(known.keys[other], team=Team(id=2, name="blue"))
     known = msgspec.structs.replace(known, keys={**known.keys, other: blue})
     async with live(known, one=one) as gw:

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.edge.keys import digest
+from gateway.edge.auth import key_digest
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import ApiKey
 from tests.relay.harness import KEY, PEPPER, Parts, gateway, provider, route, snapshot, sse
@@ -361,8 +361,8 @@ class Shelf:
 
 
 def two_keys() -> dict[bytes, ApiKey]:
-    mine = ApiKey(id=1, prefix="sk-dgm-te", name="mine", digest=digest(KEY, PEPPER))
-    other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=digest(OTHER, PEPPER))
+    mine = ApiKey(id=1, prefix="sk-dgm-te", name="mine", digest=key_digest(KEY, PEPPER))
+    other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=key_digest(OTHER, PEPPER))
     return {mine.digest: mine, other.digest: other}
 
 

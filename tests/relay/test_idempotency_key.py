@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.edge.keys import digest
+from gateway.edge.auth import key_digest
 from gateway.routing.snapshot import ApiKey
 from tests.relay.harness import KEY, PEPPER, completion, gateway, provider, route, snapshot
 
@@ -16,7 +16,7 @@ OTHER = "sk-dgm-other"
 
 async def test_two_keys_that_choose_the_same_value_send_different_ones(tmp_path: Path) -> None:
     registry = snapshot(route("r", provider("up")))
-    other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=digest(OTHER, PEPPER))
+    other = ApiKey(id=2, prefix="sk-dgm-ot", name="other", digest=key_digest(OTHER, PEPPER))
     registry = msgspec.structs.replace(registry, keys={**registry.keys, other.digest: other})
     async with gateway(tmp_path, registry, up=lambda _: completion()) as served:
         for key, value in (

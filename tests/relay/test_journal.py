@@ -14,7 +14,7 @@ import pytest
 
 from gateway.relay.exchange.log_record import Bodies, LogRecord
 from gateway.relay.journal.journal import Journal
-from gateway.relay.journal.segment import SIZE, Segment, read_abandoned
+from gateway.relay.journal.segments import SIZE, Segment, read_abandoned
 from tests.waits import PATIENCE_S, until
 
 

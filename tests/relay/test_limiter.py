@@ -247,15 +247,15 @@ async def test_what_the_database_knows_was_spent_is_counted(tmp_path: Path) -> N
 async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
     tmp_path: Path,
 ) -> None:
-    from gateway.edge.keys import digest
+    from gateway.edge.auth import key_digest
     from tests.relay.harness import PEPPER
 
     team = Team(id=4, name="blue", limits=Limits(requests_per_hour=3))
     base = limited(route("r", provider("one")), team=team, limits=Limits(requests_per_day=2))
     (key,) = base.keys.values()
     twins = [
-        msgspec.structs.replace(key, digest=digest("sk-old", PEPPER), prefix="old"),
-        msgspec.structs.replace(key, digest=digest("sk-mate", PEPPER), id=2, limits=Limits()),
+        msgspec.structs.replace(key, digest=key_digest("sk-old", PEPPER), prefix="old"),
+        msgspec.structs.replace(key, digest=key_digest("sk-mate", PEPPER), id=2, limits=Limits()),
     ]
     registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, *twins)})
     async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:

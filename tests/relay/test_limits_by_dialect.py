@@ -219,7 +219,7 @@ async def test_a_forwarded_call_is_counted_and_settled(tmp_path: Path) -> None:
 
 
 async def test_a_projects_team_holds_beside_the_project(tmp_path: Path) -> None:
-    from gateway.edge.keys import digest
+    from gateway.edge.auth import key_digest
     from gateway.routing.snapshot import Team
     from tests.relay.harness import PEPPER
 
@@ -228,7 +228,7 @@ async def test_a_projects_team_holds_beside_the_project(tmp_path: Path) -> None:
     site = Team(id=6, name="site", parent=team)
     base = limited(route("r", provider("one")), team=app)
     (key,) = base.keys.values()
-    mate = msgspec.structs.replace(key, id=2, digest=digest("sk-mate", PEPPER), team=site)
+    mate = msgspec.structs.replace(key, id=2, digest=key_digest("sk-mate", PEPPER), team=site)
     registry = msgspec.structs.replace(base, keys={k.digest: k for k in (key, mate)})
     async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
         sent = ["sk-dgm-test", "sk-dgm-test", "sk-dgm-test", "sk-mate", "sk-mate"]

@@ -11,14 +11,18 @@ import pytest
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Price
 from gateway.providers.unit_prices import UnitPrice, unit_price_for
-from gateway.relay.exchange.passthrough_usage import PassthroughUsage, cost, parse_usage
+from gateway.relay.exchange.passthrough import (
+    PassthroughUsage,
+    parse_passthrough_usage,
+    passthrough_cost,
+)
 
 
 def usd(preset: str, model: str, family: str, **answer: Any) -> Decimal | None:
-    found = parse_usage(family, json.dumps(answer).encode())
+    found = parse_passthrough_usage(family, json.dumps(answer).encode())
     if found is None:
         return None
-    return cost(found, price_for(preset, model), unit_price_for(preset, model))[0]
+    return passthrough_cost(found, price_for(preset, model), unit_price_for(preset, model))[0]
 
 
 @pytest.mark.parametrize(
@@ -99,18 +103,20 @@ def test_cached_tokens_are_not_paid_twice() -> None:
     price = Price(input=Decimal(10), output=Decimal(0), cache_read=Decimal(1))
     details = {"cached_tokens": 4}
     body = {"usage": {"input_tokens": 10, "output_tokens": 0, "input_tokens_details": details}}
-    found = parse_usage("rerank", json.dumps(body).encode())
+    found = parse_passthrough_usage("rerank", json.dumps(body).encode())
     assert found is not None
-    assert cost(found, price, UnitPrice())[0] == Decimal(6 * 10 + 4) / 1_000_000
+    assert passthrough_cost(found, price, UnitPrice())[0] == Decimal(6 * 10 + 4) / 1_000_000
 
 
 def test_characters_are_paid_where_there_is_a_price() -> None:
     spoken = PassthroughUsage(characters=1000)
-    assert cost(spoken, Price(), unit_price_for("openai", "tts-1"))[0] == Decimal("0.015")
-    assert cost(spoken, Price(), UnitPrice()) == (None, "")
+    assert passthrough_cost(spoken, Price(), unit_price_for("openai", "tts-1"))[0] == Decimal(
+        "0.015"
+    )
+    assert passthrough_cost(spoken, Price(), UnitPrice()) == (None, "")
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b'{"usage": 3}', b'{"usage": {}}'])
 def test_an_answer_of_another_shape_counts_nothing(data: bytes) -> None:
-    found = parse_usage("images/edits", data)
-    assert found is None or cost(found, Price(), UnitPrice()) == (None, "")
+    found = parse_passthrough_usage("images/edits", data)
+    assert found is None or passthrough_cost(found, Price(), UnitPrice()) == (None, "")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.relay.upstream.media_address import (
+from gateway.relay.upstream.media_fetch import (
     NotFetched,
     is_public,
     parse_media_url,

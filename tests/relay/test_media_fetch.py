@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.relay.upstream.media_address import NotFetched, is_public
-from gateway.relay.upstream.media_fetch import addresses_of, detect_media_type
+from gateway.relay.upstream.media_fetch import (
+    NotFetched,
+    addresses_of,
+    detect_media_type,
+    is_public,
+)
 from tests.relay.media_server import PNG, Write, answer, media, moved
 
 URL = "https://media.example/a"

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.relay.run.model_echo import StreamRenamer, replace_model
+from gateway.relay.run.reply import replace_model
+from gateway.relay.run.stream import StreamRenamer
 from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
 
 GIVEN, WANTED = "gpt-4o-2026-01-01", "my-route"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.edge.keys import digest
+from gateway.edge.auth import key_digest
 from gateway.providers.profile import Secret
 from gateway.relay import runtime
 from gateway.relay.runtime import Config, Wiring
@@ -143,7 +143,7 @@ async def process(
     """A gateway that calls the strict providers over real sockets."""
     entries: list[Any] = []
     registry = upstreams.registry()
-    config = Config(data_dir=directory, pepper=PEPPER, admin_digests=(digest(ADMIN, PEPPER),))
+    config = Config(data_dir=directory, pepper=PEPPER, admin_digests=(key_digest(ADMIN, PEPPER),))
     wiring = Wiring(
         load_snapshot=lambda: registry,
         current_version=lambda: registry.version,

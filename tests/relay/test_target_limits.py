@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.edge.keys import digest
+from gateway.edge.auth import key_digest
 from gateway.routing import limits as counting
 from gateway.routing.limits import UNITS, Budget, Limits
 from gateway.routing.snapshot import ApiKey, Route
@@ -183,7 +183,7 @@ async def test_all_requests_share_the_budget_of_the_gateway(tmp_path: Path) -> N
 
 async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
     made = msgspec.structs.replace(priced(ONE), key_limits=Limits(requests_per_minute=1))
-    second = ApiKey(id=2, prefix="sk-dgm-tw", name="two", digest=digest("sk-dgm-two", PEPPER))
+    second = ApiKey(id=2, prefix="sk-dgm-tw", name="two", digest=key_digest("sk-dgm-two", PEPPER))
     registry = snapshot(made)
     registry = msgspec.structs.replace(registry, keys={**registry.keys, second.digest: second})
     async with gateway(tmp_path, registry, **answers()) as rig:

@@ -17,9 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway.canon.errors import GatewayError
 from gateway.providers.profile import Secret
 from gateway.relay.exchange.spool import SpooledBody, UploadSpools
-from gateway.relay.upstream import access_tokens, credential_sources
-from gateway.relay.upstream.access_tokens import AccessTokens
-from gateway.relay.upstream.credential_sources import Grant
+from gateway.relay.upstream import access_tokens
+from gateway.relay.upstream.access_tokens import AccessTokens, Grant
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider
 from tests.fakes.server import Out, Seen, Server
@@ -221,5 +220,5 @@ async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
 
 def test_a_grant_does_not_show_itself() -> None:
     assert "secret" not in repr(
-        credential_sources.aws_key({"aws_access_key_id": "A", "aws_secret_access_key": "secret"})
+        access_tokens.aws_key({"aws_access_key_id": "A", "aws_secret_access_key": "secret"})
     )

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import Error
 from gateway.routing.candidates import select_candidates
-from gateway.routing.retry_plan import RetryPlan
+from gateway.routing.retry_plan import RetryPlan, StepRetryPlan, retry_plan_for
 from gateway.routing.snapshot import Model, Provider, Route, Step, Target
-from gateway.routing.step_retry_plan import StepRetryPlan, retry_plan_for
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
 

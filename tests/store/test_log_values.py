@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from gateway import store
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Attempt, LogRecord
-from gateway.relay.journal.segment import Segment, read_abandoned
-from gateway.relay.journal.storable import MAX_ADAPTATIONS, encode_record
+from gateway.relay.journal.segments import MAX_ADAPTATIONS, Segment, encode_record, read_abandoned
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol, with the head of an answer and its body in one packet.
 
 uvicorn writes both as they come, which is a system call and a packet each (10 us of a
-unary answer's CPU); here they wait for the end of the loop's turn (`write_coalescer`).
+unary answer's CPU); here they wait for the end of the loop's turn (`relay.upstream.http1`).
 And it looks at each header by itself (1 us); here they are joined first, and looked at together.
 And it sets a timer for each request (3 us) that closes the connection if none follows; here a
 connection has one, which looks at whatever deadline it has now.
@@ -26,10 +26,10 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.canon.errors import Error
-from gateway.edge.keys import CREDENTIAL_HEADERS
+from gateway.edge.auth import CREDENTIAL_HEADERS
 from gateway.edge.refusals import send_refusal
 from gateway.management.start.timed import TimedProtocol, configured, make_room
-from gateway.relay.upstream.write_coalescer import coalescer_for
+from gateway.relay.upstream.http1 import coalescer_for
 
 # Up to here the head of an answer of known length waits for its body, however long that
 # takes; and up to here what is written waits for the end of the turn.

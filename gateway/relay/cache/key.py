@@ -27,7 +27,7 @@ from gateway.canon.errors import GatewayError
 from gateway.canon.request import Request, Text
 from gateway.dialects.last_user_text import last_user_text
 from gateway.relay.exchange.call import Call
-from gateway.relay.exchange.session_tags import tags_of
+from gateway.relay.exchange.request_features import tags_of
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 

@@ -14,13 +14,13 @@ from gateway.dialects.base import Dialect, Framing, Verb
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.cached_response import CacheLookup
 from gateway.relay.exchange.log_record import Attempt, LogRecord
-from gateway.relay.exchange.passthrough_state import PassthroughState
+from gateway.relay.exchange.passthrough import PassthroughState
 from gateway.relay.exchange.reasoning_turns import ReasoningState
 from gateway.relay.exchange.recorder import Recorder
 from gateway.relay.exchange.reservation import Reservation
 from gateway.relay.exchange.stored_response import NativeRequest, StorePolicy
 from gateway.relay.exchange.stored_response import StoredResponse as Response
-from gateway.relay.exchange.usage_tap import UsageTap
+from gateway.relay.exchange.usage import UsageTap
 from gateway.relay.upstream.media_fetch import Fetched
 from gateway.routing.limits import Want
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target

@@ -12,6 +12,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Literal
 
+from gateway.canon.errors import Error
+
 StopReason = Literal["client_gone", "body", "first_byte", "idle", "total", "drain"]
 TICK_S = 0.02
 # A disconnect is noticed after at most this time and a tick; faster answers never pay for
@@ -166,3 +168,18 @@ class Deadlines:
             while (await receive())["type"] != "http.disconnect":
                 pass
             self.stop("client_gone")
+
+
+_STOP_MESSAGES = {
+    "body": "the request body did not arrive in time",
+    "first_byte": "the upstream did not begin to answer in time",
+    "idle": "the upstream went silent in the middle of its answer",
+    "total": "the upstream did not finish its answer in time",
+    "drain": "the gateway is shutting down",
+}
+
+
+def stop_error(reason: str | None) -> Error:
+    """The error for a request that its deadlines ended."""
+    kind = {"drain": "overloaded", "body": "invalid_request"}.get(reason or "", "timeout")
+    return Error(kind=kind, message=_STOP_MESSAGES.get(reason or "", "the request was ended"))

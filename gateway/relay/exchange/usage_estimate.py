@@ -17,7 +17,7 @@ from gateway.dialects.base import ResponseContext
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.request_features import TOKENS_PER_IMAGE, estimate_tokens
 from gateway.relay.exchange.token_count import estimate_request_tokens
-from gateway.relay.exchange.usage_tap import BYTES_PER_TOKEN
+from gateway.relay.exchange.usage import BYTES_PER_TOKEN
 
 REPORTED, BY_TEXT, BY_SIZE = "reported", "estimated", "estimated_size"
 # A body of this size is counted in half a millisecond (measured 2026-11).

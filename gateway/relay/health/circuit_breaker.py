@@ -1,11 +1,11 @@
-"""The circuit breakers of targets, which all processes of a data directory share.
+"""Circuit breakers and load of targets.
 
-One small file, mapped into memory: a number that grows with each change, and the states as
-JSON. Reading costs a look at that number; what changes a state (a failure, an answer after
-one) takes the file's lock for some microseconds. A process that can not get at the file
-goes on by itself; one that finds it locked does as well, and makes its changes there as soon
-as it can. Times are the machine's monotonic clock, which its processes have in common;
-`relay.health.shared_circuit_breaker` is for several machines.
+The breakers are shared by all processes of a data directory through one small file, mapped into
+memory: a number that grows with each change, and the states as JSON. Reading costs a look at that
+number; a change of state (a failure, a success after one) takes the file's lock for some
+microseconds. A process that cannot use the file continues by itself; one that finds it locked
+does too, and writes its changes as soon as it can. Times are the machine's monotonic clock,
+which its processes have in common; `relay.health.shared_circuit_breaker` is for several machines.
 """
 
 from __future__ import annotations
@@ -22,6 +22,43 @@ import msgspec
 
 from gateway.routing import circuit_breaker
 from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, TRIAL_S, CircuitState
+from gateway.routing.snapshot import Snapshot
+
+# --- load -------------------------------------------------------------------------------
+
+_LOAD_STRATEGIES = frozenset({"least_busy", "least_used"})
+
+
+class TargetLoad:
+    """Requests under way in this process, by `provider/model`.
+
+    Attributes:
+        counted_targets: the targets of routes whose strategy uses the load.
+    """
+
+    def __init__(self) -> None:
+        self.in_flight: dict[str, int] = {}
+        self.counted_targets: frozenset[str] = frozenset()
+
+    def count_for(self, snapshot: Snapshot) -> None:
+        """Count from now on what the routes of a snapshot ask for."""
+        routes = (
+            route for route in snapshot.routes.values() if route.strategies & _LOAD_STRATEGIES
+        )
+        self.counted_targets = frozenset(t.model.label for route in routes for t in route.targets)
+
+    def begin_call(self, label: str) -> None:
+        """A call of a target begins."""
+        self.in_flight[label] = self.in_flight.get(label, 0) + 1
+
+    def end_call(self, label: str) -> None:
+        """It is over."""
+        remaining = self.in_flight.get(label, 0) - 1
+        if remaining > 0:
+            self.in_flight[label] = remaining
+        else:
+            self.in_flight.pop(label, None)
+
 
 log = logging.getLogger(__name__)
 

@@ -1,18 +1,20 @@
-"""Prometheus metrics: one row of METRICS a name, filled from finished entries.
+"""Prometheus metrics: one row of METRICS per name, filled from log records.
 
 Labels are names of the registry only (route, provider, model), never text that a client
 chose: any other name counts as `other`.
 
-    counters, histograms   from finished entries, summed over the workers
+    counters, histograms   from log records, summed over the workers
     gauges of a process    (in flight, memory, ...) sampled twice a second, summed over the
-                           workers that live
+                           live workers
     gauges of a node       (version, target states, budgets, ...) are the same in each worker:
-                           the one that is asked tells them
+                           the worker that is scraped reports them
 """
 
 from __future__ import annotations
 
 import contextlib
+import fnmatch
+import logging
 import os
 import threading
 from bisect import bisect_left
@@ -31,9 +33,44 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from gateway.relay.exchange.log_record import Attempt, LogRecord
-from gateway.relay.journal.failures import log_failures
-from gateway.relay.journal.metric_labels import RegistryNames
 from gateway.routing.snapshot import Snapshot
+
+# --- labels -----------------------------------------------------------------------------
+
+# The label of every name that the registry does not have.
+OTHER = "other"
+
+
+class RegistryNames:
+    """The names of one registry snapshot."""
+
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self.snapshot = snapshot
+        routes = snapshot.routes if snapshot is not None else {}
+        models = list(snapshot.models.values()) if snapshot is not None else []
+        models += [target.model for route in routes.values() for target in route.targets]
+        self._routes = frozenset(routes)
+        self._wildcards = snapshot.wildcards if snapshot is not None else ()
+        self._providers = frozenset(snapshot.providers if snapshot is not None else ())
+        self._models = frozenset((model.provider.name, model.name) for model in models)
+        self.targets = frozenset(model.label for model in models)
+
+    def route(self, name: str) -> str:
+        """The route's name; that of the wildcard route which serves the name, or `other`."""
+        if not name or name in self._routes:
+            return name
+        for pattern, route in self._wildcards:
+            if fnmatch.fnmatchcase(name, pattern):
+                return route
+        return OTHER
+
+    def target(self, provider: str, model: str) -> tuple[str, str]:
+        """Provider and model, each `other` where the registry does not have it."""
+        registered = not model or (provider, model) in self._models
+        if not provider or provider in self._providers:
+            return provider, model if registered else OTHER
+        return OTHER, model if registered else OTHER
+
 
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _CHUNKS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -471,3 +508,40 @@ def _count_attempt(
         sums["dragoman_tokens_total", route, *target, "input"] += attempt.input_tokens
     if attempt.error_kind:
         sums["dragoman_upstream_errors_total", *target, attempt.error_kind] += 1
+
+
+# --- failed requests in the process log -------------------------------------------------
+# One line for each request that failed at its upstreams, with its ids. Never a prompt, an
+# answer or a provider's message: they may hold either.
+
+log = logging.getLogger(__name__)
+
+# At a time: where all requests fail, the first ones tell what there is to tell.
+MAX_LINES = 20
+# What the client did is no failure of a service; the request log has it.
+_CLIENT_ERRORS = frozenset({400, 401, 403, 404, 405, 409, 413, 422, 499})
+
+
+def log_failures(records: list[LogRecord]) -> None:
+    """Log the requests among these that failed at a provider or broke off."""
+    failed = [
+        e for e in records if e.attempts and (e.outcome == "cut" or e.status not in _CLIENT_ERRORS)
+    ]
+    for record in failed[:MAX_LINES]:
+        last_attempt = record.attempts[-1]
+        log.warning(
+            "a request failed",
+            extra={
+                "request_id": record.id,
+                "key_id": record.key_id,
+                "route": record.route,
+                "target": last_attempt.target,
+                "upstream_id": last_attempt.upstream_id or "",
+                "status": record.status,
+                "kind": record.error_kind,
+                "outcome": record.outcome,
+                "attempts": sum(attempt.skipped is None for attempt in record.attempts),
+            },
+        )
+    if len(failed) > MAX_LINES:
+        log.warning("more requests failed", extra={"count": len(failed) - MAX_LINES})

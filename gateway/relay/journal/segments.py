@@ -1,16 +1,272 @@
-"""The segments of a process: some reserved ahead, more as far as disk and bound allow."""
+"""Segments: memory-mapped journal files whose log records outlive a killed process.
+
+To append is to copy into mapped memory, without a system call: what a killed process has
+copied, the kernel writes to disk. The blocks are allocated before the file is mapped, so that
+a full disk is an error here and not a fault there. A record is: length (4 bytes), CRC-32
+(4 bytes), msgpack; a length of 0 ends the file.
+
+A segment is locked (flock) by the process that writes it, so a starting process replays only
+those whose owner is dead. It is locked before it gets its final name, or another process could
+take it for an abandoned one.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
+import mmap
+import os
+import struct
 import threading
 import time
-from collections.abc import Iterable
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
-from gateway.relay.journal.segment import SIZE, Segment, size_for
+import msgspec
+
+from gateway.relay.exchange.log_record import Attempt, LogRecord
+
+# --- encoding ---------------------------------------------------------------------------
+# A finished request has cost money: its row is never lost because of a value that a client or an
+# upstream chose. Most records are encoded unchanged.
+
+# Adaptations in one record; of more, the last entry says how many were left out.
+MAX_ADAPTATIONS = 1000
+MAX_DEPTH = 32
+MAX_TEXT = 10_000
+_INT64 = 2**63 - 1
+_MAX_USD = Decimal(10) ** 10
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_record(record: LogRecord) -> bytes:
+    """The record as msgpack. What can not be encoded is changed in the entry itself."""
+    if len(record.adaptations) > MAX_ADAPTATIONS:
+        record.adaptations = _first_adaptations(record.adaptations)
+    try:
+        return _encoder.encode(record)
+    except Exception:  # whatever it is that can not be written
+        make_storable(record)
+    try:
+        return _encoder.encode(record)
+    except Exception as error:
+        reason = type(error).__name__
+        extra = {"request_id": record.id, "reason": reason}
+        log.error("a request is logged without its details", extra=extra)
+        drop_details(record)
+    return _encoder.encode(record)
+
+
+def _first_adaptations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    omitted = len(rows) - MAX_ADAPTATIONS
+    note = f"{omitted} more changes are not in the log; /api/translate shows all"
+    return [*rows[:MAX_ADAPTATIONS], {"field": "", "action": "dropped", "note": note}]
+
+
+def make_storable(record: LogRecord) -> None:
+    """Change the entry's values to ones that can be stored.
+
+    Whole numbers beyond 64 bits are clamped, in `adaptations` they become text; floats and
+    costs that are no number become None, lone surrogates `?`, deep nesting text.
+    """
+    _clamp_fields(record)
+    for attempt in record.attempts:
+        _clamp_fields(attempt)
+    record.adaptations = [
+        {str(key): storable_json(value) for key, value in row.items()} for row in record.adaptations
+    ]
+    record.tags = [_text(tag) for tag in record.tags]
+
+
+def drop_details(record: LogRecord) -> None:
+    """Leave out all but the plain fields of an entry."""
+    record.bodies, record.bodies_omitted, record.stored_response = None, "size", None
+    record.adaptations, record.tags, record.attempts = [], [], []
+    _clamp_fields(record)
+
+
+def _clamp_fields(record: LogRecord | Attempt) -> None:
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        match value:
+            case str():
+                value = _text(value)
+            case bool():
+                pass
+            case int():
+                value = max(-_INT64, min(value, _INT64))
+            case float() if not isfinite(value):
+                value = 0.0 if name in _REQUIRED_TIMES else None
+            case Decimal() if not value.is_finite() or abs(value) >= _MAX_USD:
+                value = None
+        setattr(record, name, value)
+
+
+# Fields of times that are never unknown.
+_REQUIRED_TIMES = frozenset({"started_at", "duration_ms", "started_ms"})
+
+
+def storable_json(value: Any, depth: int = 0) -> Any:
+    """A value of JSON that every encoder takes."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int):
+        return value if -_INT64 <= value <= _INT64 else _digits(value)
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    if depth >= MAX_DEPTH or not isinstance(value, dict | list | tuple):
+        return f"[{type(value).__name__}]"
+    if isinstance(value, dict):
+        return {_text(str(key)): storable_json(item, depth + 1) for key, item in value.items()}
+    return [storable_json(item, depth + 1) for item in value]
+
+
+def _digits(value: int) -> str:
+    # Python refuses to write very long numbers in decimal.
+    return str(value) if value.bit_length() <= 4096 else "[a number of many digits]"
+
+
+def _text(value: str) -> str:
+    if len(value) > MAX_TEXT:
+        value = value[:MAX_TEXT]
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+# --- one segment ------------------------------------------------------------------------
+
+SIZE = 1024 * 1024
+SUFFIX = ".journal"
+# Of a file that is not locked yet.
+_NEW_SUFFIX = ".new"
+# A file without its name that is as old as this belongs to a process that died meanwhile.
+_NEW_S = 60.0
+
+_HEADER = struct.Struct("<II")
+_END = bytes(_HEADER.size)
+_decoder = msgspec.msgpack.Decoder(LogRecord)
+
+
+class Segment:
+    """One journal file of a fixed size, locked by its writer. Raises OSError on a full disk."""
+
+    def __init__(self, directory: Path, size: int = SIZE) -> None:
+        name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+        self.path = directory / f"{name}{SUFFIX}"
+        self.size = size
+        self._offset = 0
+        new = directory / f"{name}{_NEW_SUFFIX}"
+        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.posix_fallocate(fd, 0, size)
+            # The map has a copy of the descriptor, and with it the lock.
+            self._map = mmap.mmap(fd, size)
+            new.rename(self.path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(fd)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been appended since it was made or reset."""
+        return self._offset == 0
+
+    def fits(self, length: int) -> bool:
+        """Whether a record of this length can be appended."""
+        return self._offset + length + 2 * _HEADER.size <= self.size
+
+    def append(self, payload: bytes) -> None:
+        """Copy one record that fits, its header last: a torn one has none."""
+        start = self._offset + _HEADER.size
+        end = start + len(payload)
+        self._map[start : end + len(_END)] = payload + _END
+        self._map[self._offset : start] = _HEADER.pack(len(payload), zlib.crc32(payload))
+        self._offset = end
+
+    def records(self) -> Iterator[LogRecord]:
+        """The entries that have been appended."""
+        return _records(self._map[: self._offset + len(_END)])
+
+    def reset(self) -> None:
+        """Forget all records: they are in the database."""
+        self._map[: len(_END)] = _END
+        self._offset = 0
+
+    def remove(self) -> None:
+        """Delete the file."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Give up the file and its lock."""
+        with contextlib.suppress(OSError, ValueError):
+            self._map.close()
+
+
+def size_for(length: int, min_size: int = SIZE) -> int:
+    """The size of a segment that takes a record of this length."""
+    size = min_size
+    while length + 2 * _HEADER.size > size:
+        size *= 2
+    return size
+
+
+@contextlib.contextmanager
+def read_abandoned(path: Path) -> Iterator[list[LogRecord] | None]:
+    """The entries of a segment whose owner is dead, locked while they are in use.
+
+    None where the owner lives, or where another process was faster to write them. Raises
+    OSError if the file can not be read.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        yield None
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        # Whoever had the lock before may have written the records and deleted the file.
+        yield list(_records(file.read())) if os.fstat(file.fileno()).st_nlink else None
+
+
+def delete_unnamed(directory: Path) -> None:
+    """Delete the files that processes left which died while they made a segment."""
+    for path in directory.glob(f"*{_NEW_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _NEW_S:
+                path.unlink()
+
+
+def _records(data: bytes) -> Iterator[LogRecord]:
+    """The entries of a file; stops at a torn record."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, crc = _HEADER.unpack_from(data, offset)
+        offset += _HEADER.size
+        payload = data[offset : offset + length]
+        if not length or len(payload) != length or zlib.crc32(payload) != crc:
+            return
+        offset += length
+        try:
+            yield _decoder.decode(payload)
+        except msgspec.MsgspecError:
+            log.warning("a journal record of another version was left out")
+
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 Targets, limits, retries and the log are the pipeline's, as for any call. What changes on
 the way is the model's name, and the ids of things that a provider keeps for a client
 (`resource_ids`). A file is neither decoded nor logged; what its call used is read from
-the answer (`passthrough_usage`).
+the answer (`exchange.passthrough`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from gateway.providers import offers
 from gateway.providers.offers import Operation
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.deadlines import Deadlines
-from gateway.relay.exchange.passthrough_state import PassthroughState
-from gateway.relay.exchange.passthrough_usage import PassthroughUsage
+from gateway.relay.exchange.passthrough import PassthroughState, PassthroughUsage
 from gateway.relay.exchange.spool import SpooledBody
 from gateway.relay.passthrough import resource_ids
 from gateway.relay.passthrough.resource_ids import ResourceId

@@ -28,11 +28,11 @@ from gateway.dialects.openai_responses.stored_responses import (
 )
 from gateway.framing.sse import Decoder
 from gateway.relay.exchange.call import Call, Client
-from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.deadlines import Deadlines, stop_error
 from gateway.relay.exchange.stored_response import StoredResponse
+from gateway.relay.run.reply import exchange_of
 from gateway.relay.run.settle import settle
 from gateway.relay.run.store_policy import MAX_STORED_BYTES, mask_stored_response
-from gateway.relay.run.stream import exchange_of, stopped
 from gateway.relay.state.responses import HEARTBEAT_S
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class BackgroundResponses:
             error = failure.error
         except asyncio.CancelledError:
             reason = deadlines.take_reason()
-            error = _SHUTDOWN if reason is None else stopped(reason)
+            error = _SHUTDOWN if reason is None else stop_error(reason)
         except Exception:
             log.exception("a background response failed inside the gateway")
             error = Error(kind="upstream_error", message="the gateway failed; see its log")

@@ -22,8 +22,8 @@ from gateway.relay.exchange.deadlines import Deadlines
 from gateway.relay.exchange.token_count import TokenCount, count_tokens
 from gateway.relay.exchange.trace_headers import trace_headers
 from gateway.relay.run.pipeline import parse_ahead, parse_unless_passed, select_targets
+from gateway.relay.run.reply import answer_headers, decode
 from gateway.relay.run.settle import settle
-from gateway.relay.run.stream import answer_headers, decode
 from gateway.relay.translate.prepare import prepare
 from gateway.routing.snapshot import Target
 

@@ -20,8 +20,8 @@ from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.deadlines import Deadlines
 from gateway.relay.run import shadow
 from gateway.relay.run.pipeline import run
+from gateway.relay.run.reply import decode, id_headers
 from gateway.relay.run.settle import settle
-from gateway.relay.run.stream import decode, id_headers
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects.base import Dialect
 from gateway.relay.exchange.call import Call, Client
+from gateway.relay.exchange.deadlines import stop_error
 from gateway.relay.run.pipeline import run
 from gateway.relay.run.settle import settle
-from gateway.relay.run.stream import stopped
 from gateway.routing.snapshot import ApiKey, Route
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def run_internal_call(runtime: Runtime, call: Call) -> None:
         _record_failure(call, client, failure.error)
     except asyncio.CancelledError:
         reason = deadlines.take_reason()
-        _record_failure(call, client, stopped(reason or "drain"))
+        _record_failure(call, client, stop_error(reason or "drain"))
         if reason is None:
             raise
     except Exception:

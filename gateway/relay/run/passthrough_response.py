@@ -13,13 +13,14 @@ import msgspec
 from gateway.canon.errors import Error
 from gateway.dialects import rerank
 from gateway.framing.sse import Decoder, FrameTooLarge
-from gateway.relay.exchange import passthrough_usage
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.passthrough import describe_file, parse_passthrough_usage
 from gateway.relay.passthrough import batches
 from gateway.relay.passthrough.request import speech_characters, state_of, to_gateway_ids
+from gateway.relay.run.reply import answer_headers, decode, passed_headers_of
 from gateway.relay.run.settle import settle
-from gateway.relay.run.stream import answer_headers, decode, passed_headers_of, to_its_end
+from gateway.relay.run.stream import to_its_end
 from gateway.relay.upstream.client import MAX_REPLY_BYTES, Answer
 from gateway.routing.snapshot import Target
 
@@ -59,13 +60,9 @@ async def _reply_complete(
     is_image = operation.family.startswith("images/")
     data = await answer.read_all(MAX_IMAGES_BYTES if is_image else MAX_REPLY_BYTES)
     call.end_upstream_wait()
-    state.usage = passthrough_usage.parse_usage(operation.family, data)
+    state.usage = parse_passthrough_usage(operation.family, data)
     call.tap.started = True
-    logged_body = (
-        msgspec.json.encode(passthrough_usage.describe_file(answer.kind, data))
-        if is_image
-        else data
-    )
+    logged_body = msgspec.json.encode(describe_file(answer.kind, data)) if is_image else data
     call.recorder.record_upstream(logged_body)
     out = await _rewrite_ids(runtime, call, target, data)
     if out is not data:
@@ -209,7 +206,7 @@ class _PassthroughStream:
             return
         for frame in frames:
             if frame.data.find(b'"usage"') >= 0:
-                usage = passthrough_usage.parse_usage(self.operation.family, frame.data)
+                usage = parse_passthrough_usage(self.operation.family, frame.data)
                 self.state.usage = usage or self.state.usage
 
     def _record(self) -> None:

@@ -22,14 +22,15 @@ from gateway.providers.auth import MAKERS
 from gateway.providers.redact import MAX_CHARS, Redactor, scrub
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client
-from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.deadlines import Deadlines, stop_error
 from gateway.relay.exchange.log_record import Attempt
 from gateway.relay.exchange.request_features import select_for_call
 from gateway.relay.exchange.trace_headers import trace_headers
 from gateway.relay.passthrough import request as passthrough_request
-from gateway.relay.run import embedding_batches, embeddings, passthrough_response
+from gateway.relay.run import embeddings, passthrough_response
 from gateway.relay.run.hedge import race
-from gateway.relay.run.stream import is_alike, is_stream, passed_headers_of, reply, stopped
+from gateway.relay.run.reply import is_alike, is_stream, passed_headers_of, reply
+from gateway.relay.run.stream import stream_response
 from gateway.relay.state.reasoning import retry_without_state
 from gateway.relay.translate.media_parts import without_file_bytes
 from gateway.relay.translate.prepare import Prepared, passes_unparsed, prepare, upstream_dialect
@@ -37,9 +38,15 @@ from gateway.relay.upstream.client import Answer
 from gateway.routing import latency
 from gateway.routing.candidates import depends_on_content, with_fallbacks
 from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER
-from gateway.routing.retry_plan import CLASS_BY_KIND, Candidate, Decision, RetryPlan, Skip
+from gateway.routing.retry_plan import (
+    CLASS_BY_KIND,
+    Candidate,
+    Decision,
+    RetryPlan,
+    Skip,
+    retry_plan_for,
+)
 from gateway.routing.snapshot import Route, Target, Timeouts
-from gateway.routing.step_retry_plan import retry_plan_for
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -251,7 +258,7 @@ async def attempt(
             client_left = True
             raise
         deadlines.clear()
-        error = stopped(reason)
+        error = stop_error(reason)
         raise GatewayError(error) from None
     finally:
         record.ended_ms = call.elapsed_ms()
@@ -354,11 +361,11 @@ async def _call_target(
     provider = target.model.provider
     timeouts = _timeouts(candidate)
     size = call.offload_size
-    if batches := await offload.run(size, embedding_batches.split_inputs, call, target):
+    if batches := await offload.run(size, embeddings.split_inputs, call, target):
         deadlines.set_total_timeout(timeouts.total_s)
         deadlines.set_timeout(timeouts.first_byte_s, "first_byte")
         call.upstream_sent_at = time.perf_counter()
-        await embedding_batches.answer_in_batches(
+        await embeddings.answer_in_batches(
             runtime, call, client, candidate.route, target, batches, timeouts
         )
         return
@@ -433,7 +440,8 @@ async def _handle_answer(
         runtime.breaker.release_trial(target.model.label)
     if answer.status != 200:
         await _raise_refusal(runtime, call, prepared, answer)
-    if not (call.stream and is_stream(prepared, answer.kind)):
+    streamed = call.stream and is_stream(prepared, answer.kind)
+    if not streamed:
         # A stream's wait is counted to its first frame.
         record.first_byte_ms = call.elapsed_ms()
     if call.verb == "embed":
@@ -442,7 +450,10 @@ async def _handle_answer(
     if call.passthrough_state is not None:
         await passthrough_response.reply(runtime, call, client, deadlines, target, answer)
         return
-    await reply(runtime, call, client, deadlines, target, prepared, answer)
+    if streamed:
+        await stream_response(runtime, call, client, deadlines, target, prepared, answer)
+        return
+    await reply(runtime, call, client, target, prepared, answer)
 
 
 async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answer: Answer) -> None:

@@ -24,12 +24,12 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import Verb
 from gateway.relay import runtime as relay_runtime
 from gateway.relay.exchange.call import Call, Client
+from gateway.relay.exchange.deadlines import stop_error
 from gateway.relay.exchange.log_record import Attempt, LogRecord
-from gateway.relay.exchange.usage_tap import UsageTap
+from gateway.relay.exchange.usage import UsageTap
 from gateway.relay.run.count_tokens import answer_token_count
 from gateway.relay.run.pipeline import run
 from gateway.relay.run.settle import settle
-from gateway.relay.run.stream import stopped
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import ApiKey
 
@@ -157,7 +157,7 @@ async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
         _record_failure(call, client, failure.error)
     except asyncio.CancelledError:
         reason = deadlines.take_reason()
-        _record_failure(call, client, stopped(reason) if reason else _STOPPED_BY_CALLER)
+        _record_failure(call, client, stop_error(reason) if reason else _STOPPED_BY_CALLER)
         if reason is None:
             call.outcome = "client_closed"
             client.status = client.status or 499

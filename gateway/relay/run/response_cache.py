@@ -1,14 +1,14 @@
-"""The way of a call on a route that keeps answers: looked up, or answered and kept.
+"""Serves a call on a route with a response cache: from the cache, or by a target.
 
-    mark -> memory -> database | Redis (along with the limits) -> alike questions -> the targets
+    memory -> database | Redis (along with the limits) -> similar prompts -> the targets
 
-Most questions are new, and their last words tell so (`cache_key`): only for the others, and
-for what is to be kept, is a key made.
+Most prompts are new, and a fingerprint of the last user text shows it: only for the others, and
+for responses that are stored, is a cache key built.
 
-A kept answer counts as a request for the limits of its key, team and route, but uses no
-tokens and no money. Kept is only what a client got whole: status 200, an end that the
-model chose or that its client set as a limit. Refused, filtered and broken answers are not,
-nor is what goes on from state that a server holds.
+A cached response counts as a request for the limits of its key, team and route, but uses no
+tokens and no money. Only complete responses are stored: status 200, finished by the model or at
+a limit that the client set. Refused, filtered and broken responses are not stored, nor are
+responses that depend on server-side state.
 """
 
 from __future__ import annotations
@@ -19,11 +19,20 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, adaptation_rows
 from gateway.canon.errors import GatewayError
-from gateway.canon.request import Request
+from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.request import Reasoning, Request, ToolCall
+from gateway.canon.response import Response, Usage
+from gateway.canon.signature import TOKEN
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.masks import Mask
 from gateway.relay.cache import key as cache_key
-from gateway.relay.cache.key import KeyScope
+from gateway.relay.cache.key import KeyScope, client_format_of
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.cached_response import (
     CacheControl,
@@ -33,8 +42,9 @@ from gateway.relay.exchange.cached_response import (
 )
 from gateway.relay.exchange.call import Call, Client
 from gateway.relay.exchange.deadlines import Deadlines
-from gateway.relay.run.cache_replay import render_for_client, replay
 from gateway.relay.run.query_embedding import embed_query
+from gateway.relay.run.reply import decode, exchange_of, headers_of, stream_headers
+from gateway.relay.run.settle import settle
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.snapshot import Route
 
@@ -379,3 +389,100 @@ def _storage_masks(call: Call) -> tuple[Mask, ...] | None:
     if key is not None and key.log_bodies is False:
         return None
     return call.snapshot.masks
+
+
+# --- replay -----------------------------------------------------------------------------
+# A cached response is sent as the same bytes, or as the same response in another form. A stream is
+# sent as it was recorded, all at once. If the request came in another form (another dialect, whole
+# instead of streamed), the cached bytes are parsed like an upstream's and rendered for this
+# client.
+
+
+def render_for_client(call: Call, cached: CachedResponse) -> bytes | None:
+    """The bytes of a kept answer for this client; None where they can not be made of it."""
+    if cached.client_format == client_format_of(call):
+        call.adaptations = list(cached.adaptations)
+        return cached.body
+    if call.verb != "generate" or TOKEN.search(cached.body):
+        return None
+    try:
+        response = _parse_cached(cached)
+        if response is None or _has_signature(response):
+            return None
+        if response.usage is None:
+            # A stream whose client did not ask for it has none.
+            response = msgspec.structs.replace(response, usage=_cached_usage(cached))
+        call.passthrough = False
+        return _render(call, response)
+    except (GatewayError, ValueError):
+        return None
+
+
+def _has_signature(response: Response) -> bool:
+    """Whether it holds state that only goes back as its maker wrote it."""
+    stateful_parts = (part for part in response.parts if isinstance(part, Reasoning | ToolCall))
+    return any(part.signature is not None for part in stateful_parts)
+
+
+def _cached_usage(cached: CachedResponse) -> Usage | None:
+    """The tokens as the log has them."""
+    counts = {name: count for name, count in cached.tokens.items() if count is not None}
+    if not counts:
+        return None
+    usage_fields = {name.removesuffix("_tokens"): count for name, count in counts.items()}
+    return msgspec.convert(
+        {**usage_fields, "estimated": cached.usage_source.startswith("estimated")}, Usage
+    )
+
+
+def _parse_cached(cached: CachedResponse) -> Response | None:
+    """The answer in no dialect; None for bytes that are cut as nothing here reads."""
+    provider = DIALECTS[cached.dialect].provider
+    if not cached.stream:
+        return provider.parse_response(decode(cached.body), Traits(), None)
+    cut = STREAM_FORMATS.get(cached.framing)
+    if cut is None:
+        return None
+    decoder, parser = cut.new_decoder(), provider.stream_parser(Traits(), None)
+    events = []
+    for frame in [*decoder.feed(cached.body), *decoder.close()]:
+        events += parser.feed(frame)
+    return fold_events([*events, *parser.close()])
+
+
+def _render(call: Call, response: Response) -> bytes:
+    exchange = exchange_of(call)
+    half = call.dialect.client
+    report: tuple[Adaptation, ...]
+    if call.stream:
+        renderer = half.stream_renderer(exchange)
+        out = b"".join(renderer.feed(event) for event in unfold_response(response))
+        report = tuple(renderer.report)
+    else:
+        body, report = half.render_response(response, exchange)
+        out = msgspec.json.encode(body)
+    call.adaptations = adaptation_rows(report)
+    return out
+
+
+async def replay(
+    runtime: Runtime, call: Call, client: Client, cached: CachedResponse, body: bytes
+) -> None:
+    """Send a kept answer. The row is written before its last bytes leave."""
+    call.attempts.clear()
+    call.target = None
+    call.passthrough = call.recorder.passthrough = False
+    call.recorder.record_client(body)
+    call.final_bytes = body
+    streamed = call.stream and call.verb == "generate"
+    if call.verb == "generate":
+        call.tap.first_token_at = time.perf_counter()
+    client.status = 200
+    content_headers = stream_headers(call) if streamed else [(b"content-type", b"application/json")]
+    client.headers = [*content_headers, *headers_of(call, cached.label)]
+    settle(runtime, call, client)
+    if streamed:
+        await client.head(200, client.headers)
+        await client.end(body)
+        return
+    await client.reply(200, client.headers, body)

@@ -11,11 +11,10 @@ import msgspec
 from gateway.canon.response import Usage
 from gateway.providers.masks import masked_text
 from gateway.providers.unit_prices import unit_price_for
-from gateway.relay.exchange import passthrough_usage
 from gateway.relay.exchange.call import Call, Client
 from gateway.relay.exchange.log_record import LogRecord
-from gateway.relay.exchange.passthrough_state import PassthroughState
-from gateway.relay.exchange.session_tags import SESSION_HEADERS, tags_of
+from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
+from gateway.relay.exchange.request_features import SESSION_HEADERS, tags_of
 from gateway.relay.exchange.usage_estimate import REPORTED, usage_of
 from gateway.relay.run import store_policy
 from gateway.routing.limits import units
@@ -213,7 +212,7 @@ def _bill_passthrough(entry: LogRecord, call: Call, state: PassthroughState) -> 
         entry.usage_source = REPORTED
     model = call.target.model
     unit_price = unit_price_for(model.provider.preset, model.name)
-    entry.cost_usd, entry.price_source = passthrough_usage.cost(amounts, model.price, unit_price)
+    entry.cost_usd, entry.price_source = passthrough_cost(amounts, model.price, unit_price)
 
 
 def _session(call: Call) -> str:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.relay.exchange.call import Call
-from gateway.relay.exchange.session_tags import SESSION_HEADERS
+from gateway.relay.exchange.request_features import SESSION_HEADERS
 from gateway.relay.run.internal_calls import internal_call, run_internal_call
 
 if TYPE_CHECKING:

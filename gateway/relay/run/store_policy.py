@@ -1,16 +1,16 @@
-"""What a Responses request leaves to the gateway to remember, before and after its answer.
+"""Server-side state of the Responses API: loads `previous_response_id`, stores the new response.
 
-`begin` finds the answer that a request goes on from. Three cases:
+Three cases of a previous response:
 
-- the gateway made its id: all that led to it is read from the store and translated;
-- a provider keeps it too, under the same id (a passthrough that said `store: true`): the
-  request passes through to that provider first, as it is; others get it from the store;
-- the provider made its items but keeps nothing (a WebSocket's `store: false`): the same,
+- the gateway made its id: its items are read from the store and translated;
+- the provider has it too, under the same id (a passthrough with `store: true`): the request
+  passes through unchanged to that provider first; other providers get the stored items;
+- the provider made its items but does not store them (a WebSocket's `store: false`): the same,
   with the items written out.
 
-An id that this key (or its team) did not get from here is not found, whichever provider
-might know it: credentials upstream are shared by all keys. Only where no keys are in use,
-and for the admin's, does an unknown id pass through.
+An id that this key (or its team) did not get from here is not found, whichever provider might
+know it: all keys share the provider's credential. Only without keys, and for the admin key, does
+an unknown id pass through.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from __future__ import annotations
 import re
 import uuid
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
-from gateway.canon.errors import GatewayError, invalid
+from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects.openai_responses.conversation_state import response_not_found
 from gateway.dialects.openai_responses.stored_responses import (
     input_items,
@@ -32,6 +33,7 @@ from gateway.dialects.openai_responses.stored_responses import (
     response_id_of_item,
     self_contained_body,
 )
+from gateway.providers.auth import MAKERS
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.recorder import mask_secrets as without_secrets
 from gateway.relay.exchange.stored_response import NativeRequest, StoredResponse, StorePolicy
@@ -252,3 +254,30 @@ def recover_missing_state(call: Call, error: GatewayError) -> bool:
         return False
     call.native_continuation = None
     return True
+
+
+# --- deletion ---------------------------------------------------------------------------
+
+_MAX_BYTES = 1024 * 1024
+
+
+async def delete_upstream(runtime: Runtime, stored_response: StoredResponse) -> None:
+    """Delete it upstream; one that is not there any more is as good. Raises GatewayError."""
+    provider = runtime.snapshot.providers.get(stored_response.provider)
+    if provider is None:
+        return
+    url = runtime.request_templates.url(
+        provider, f"/responses/{quote(stored_response.id, safe='')}"
+    )
+    headers = runtime.request_templates.headers(provider, {})
+    if provider.auth in MAKERS:
+        headers = await runtime.tokens.headers(provider, "DELETE", url, headers, b"")
+    connect_s = provider.timeouts.connect_s
+    response = await runtime.upstreams.send("DELETE", url, headers, b"", connect_s)
+    try:
+        await response.read_all(_MAX_BYTES)
+    finally:
+        await response.close()
+    if response.status not in {200, 202, 204, 404}:
+        message = f"the provider did not delete the response (status {response.status}); try again"
+        raise GatewayError(Error(kind="upstream_error", message=message, status=response.status))

@@ -1,9 +1,7 @@
-"""An upstream's answer -> the client's: whole or streamed, passed on or translated.
+"""A streamed response to the client, one frame at a time: passed through or translated.
 
-Until the first frame nothing is sent to the client, so a failure raises and
-another target may be tried. After it, a failure is told in the client's stream.
-The log row is settled before the last bytes leave: an answer that a client has
-in full is in the journal.
+Until the first frame a failure raises and another target may be tried; after it, a failure is
+reported in the client's own stream. The log record is settled before the last bytes leave.
 """
 
 from __future__ import annotations
@@ -12,26 +10,29 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from gateway.canon.adaptation import Adaptation, adaptation_rows
-from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import End, Event, Failed, UsageUpdate
-from gateway.canon.fold import ResponseBuilder, fold_events, unfold_response
-from gateway.canon.response import Response
+from gateway.canon.fold import ResponseBuilder
 from gateway.dialects.base import ResponseContext, StreamParser
-from gateway.framing.eventstream import CorruptMessage
-from gateway.framing.formats import STREAM_FORMATS, FrameDecoder
-from gateway.framing.sse import Frame, FrameTooLarge
+from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.redact import scrub_bytes
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Header
-from gateway.relay.exchange.deadlines import Deadlines
-from gateway.relay.exchange.request_features import estimate_tokens
+from gateway.relay.exchange.deadlines import Deadlines, stop_error
 from gateway.relay.exchange.usage_estimate import usage_for_client
-from gateway.relay.run.model_echo import StreamRenamer, replace_model
+from gateway.relay.run.reply import (
+    answer_headers,
+    decode_frames,
+    exchange_of,
+    find_model_field,
+    is_alike,
+    passed_headers_of,
+    record_adaptations,
+    replacement_field,
+    stream_headers,
+)
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import Prepared
 from gateway.relay.upstream.client import Answer
@@ -41,27 +42,11 @@ if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
 PING_S = 15.0
-# A target's name is sent back so far: names of models may be the client's own words.
-MAX_TARGET_CHARS = 256
-MAX_PASSED_CHARS = 256
-# How long to wait for the end of a connection whose answer is complete, so that it can be kept.
+# How long to wait for the end of a complete response, so that its connection can be reused.
 LINGER_S = 1.0
-_STREAM_KINDS: dict[str, Header] = {
-    **{name: (b"content-type", cut.content_type) for name, cut in STREAM_FORMATS.items()},
-    "array": (b"content-type", b"application/json; charset=utf-8"),
-}
-_STREAM_HEADERS: list[Header] = [
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
-_JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
-# Answer headers that clients of the same dialect read. Never set-cookie.
-_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
-_INFORMATIVE_HEADERS = ("openai-processing-ms", "openai-version")
-_PASSED_HEADERS = (*_LIMITS, *_INFORMATIVE_HEADERS)
 
 
-async def reply(
+async def stream_response(
     runtime: Runtime,
     call: Call,
     client: Client,
@@ -70,270 +55,11 @@ async def reply(
     prepared: Prepared,
     answer: Answer,
 ) -> None:
-    """Send a successful answer on. Raises GatewayError only before the first byte."""
-    exchange = await offload.run(call.offload_size, exchange_of, call)
-    kind = answer.kind
-    streamed = is_stream(prepared, kind)
-    if not streamed and "html" in kind:
-        text = await answer.read_all()
-        call.recorder.record_upstream(text)
-        raise bad_upstream(f"the upstream answered with {kind.partition(';')[0]}, not JSON")
+    """Relay a streamed answer. Raises GatewayError only before the first frame."""
+    context = await offload.run(call.offload_size, exchange_of, call)
     passed_headers = passed_headers_of(answer, call) if is_alike(call, prepared) else []
-    if call.stream and streamed:
-        stream = _Stream(
-            runtime, call, client, deadlines, target, prepared, exchange, passed_headers
-        )
-        await stream.run(answer)
-        return
-    if streamed:
-        response = fold_events(await _all_events(call, target, prepared, answer))
-        call.end_upstream_wait()
-        await _send_response(
-            runtime, call, client, response, exchange, target, headers=passed_headers
-        )
-        return
-    data = await answer.read_all()
-    call.end_upstream_wait()
-    call.recorder.record_upstream(data)
-    size = len(data) if not call.passthrough or len(data) >= offload.SCANNED_BYTES else 0
-    response = await offload.run(size, _parse_response, call, target, prepared, data)
-    if call.stream:
-        size = len(data)
-        await _send_unfolded(
-            runtime, call, client, response, exchange, target, passed_headers, size
-        )
-        return
-    passed = echo_model(runtime, call, data, response.model) if call.passthrough else None
-    await _send_response(
-        runtime, call, client, response, exchange, target, passed, passed_headers, size=len(data)
-    )
-
-
-def exchange_of(call: Call) -> ResponseContext:
-    """What the client's renderer must know of this call."""
-    route = call.route
-    thinking: str = call.dialect.default_reasoning_display
-    include_usage = False
-    echo: dict[str, Any] = {}
-    prompt_tokens: int | None = None
-    if not call.passthrough:
-        request = call.request
-        echo = call.dialect.read_echo(call.body) | call.echoed_fields
-        include_usage = bool(request.include_usage)
-        if request.thinking is not None and request.thinking.visible is not None:
-            thinking = request.thinking.visible
-        if call.stream and call.dialect.reports_early_usage:
-            prompt_tokens = estimate_tokens(call)
-    return ResponseContext(
-        id=call.response_id or call.id.removeprefix("req_"),
-        created=int(call.started_at),
-        model=call.model,
-        include_usage=include_usage,
-        reasoning_display=thinking,  # type: ignore[arg-type]
-        reasoning_field=route.reasoning_field if route else "reasoning_content",  # type: ignore[arg-type]
-        framing=call.framing,
-        endpoint=call.endpoint,
-        echoed_fields=echo,
-        prompt_tokens_estimate=prompt_tokens,
-    )
-
-
-def is_stream(prepared: Prepared, kind: str) -> bool:
-    """Whether an answer of this content type is a stream, as the upstream's dialect cuts it."""
-    return STREAM_FORMATS[prepared.dialect.framing].content_type_marker in kind
-
-
-def decode(data: bytes) -> Any:
-    """An upstream's JSON. Raises GatewayError for anything else."""
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise bad_upstream("the upstream's answer is not valid JSON") from None
-
-
-def _parse_response(call: Call, target: Target, prepared: Prepared, data: bytes) -> Response:
-    if (
-        call.passthrough
-        and not call.stream
-        and call.on_attempt is None
-        and not call.remembers_reasoning
-    ):
-        seen = call.dialect.peek_usage(data)
-        if seen is not None:
-            return seen
-    response = prepared.dialect.provider.parse_response(
-        decode(data), target.model.traits, prepared.rendered
-    )
-    if response.finish.reason == "malformed" and not call.passthrough:
-        message = response.finish.explanation or "the model's output is malformed"
-        raise GatewayError(Error(kind="malformed_output", message=message))
-    return response
-
-
-def echo_model(runtime: Runtime, call: Call, data: bytes, upstream_model: str) -> bytes:
-    """A whole answer that is passed on, with the model's name as the client asked for it."""
-    return replace_model(data, upstream_model, call.model) if runtime.model_echo else data
-
-
-async def _all_events(
-    call: Call, target: Target, prepared: Prepared, answer: Answer
-) -> list[Event]:
-    """A stream that nobody asked for, read to its end."""
-    dialect = prepared.dialect
-    decoder = STREAM_FORMATS[dialect.framing].new_decoder()
-    parser = dialect.provider.stream_parser(target.model.traits, prepared.rendered)
-    events: list[Event] = []
-    while data := await answer.read():
-        call.recorder.record_upstream(data)
-        for frame in _frames(decoder, data):
-            events += parser.feed(frame)
-    return events + parser.close()
-
-
-async def _send_response(
-    runtime: Runtime,
-    call: Call,
-    client: Client,
-    response: Response,
-    exchange: ResponseContext,
-    target: Target,
-    passed: bytes | None = None,
-    headers: list[Header] | None = None,
-    size: int = 0,
-) -> None:
-    call.tap.note_response(response)
-    if call.remembers_reasoning:
-        runtime.reasoning.store_answer(call, response.parts)
-    if passed is None:
-        passed = await offload.run(size, _rendered, call, response, exchange)
-        call.recorder.record_client(passed)
-    call.final_bytes = passed
-    if call.remembers_reasoning:
-        await runtime.reasoning.wait_stored()
-    client.status = 200
-    client.headers = [*_JSON_HEADERS, *answer_headers(call, target), *(headers or [])]
-    settle(runtime, call, client)
-    await client.reply(200, client.headers, passed)
-
-
-def _with_usage(call: Call, response: Response, exchange: ResponseContext) -> Response:
-    usage = usage_for_client(call, exchange)
-    return response if usage is None else msgspec.structs.replace(response, usage=usage)
-
-
-async def _send_unfolded(
-    runtime: Runtime,
-    call: Call,
-    client: Client,
-    response: Response,
-    exchange: ResponseContext,
-    target: Target,
-    headers: list[Header],
-    size: int,
-) -> None:
-    """A whole answer to a client that asked for a stream."""
-    call.passthrough = call.recorder.passthrough = False
-    renderer = call.dialect.client.stream_renderer(exchange)
-    call.tap.note_response(response)
-    response = _with_usage(call, response, exchange)
-    body = await offload.run(size, lambda: b"".join(map(renderer.feed, unfold_response(response))))
-    if call.remembers_reasoning:
-        runtime.reasoning.store_answer(call, response.parts)
-    call.recorder.record_client(body)
-    call.final_bytes = body
-    _report(call, tuple(renderer.report))
-    if call.remembers_reasoning:
-        await runtime.reasoning.wait_stored()
-    client.status = 200
-    client.headers = [*stream_headers(call), *answer_headers(call, target), *headers]
-    settle(runtime, call, client)
-    await client.head(200, client.headers)
-    await client.end(body)
-
-
-def _rendered(call: Call, response: Response, exchange: ResponseContext) -> bytes:
-    response = _with_usage(call, response, exchange)
-    body, report = call.dialect.client.render_response(response, exchange)
-    _report(call, report)
-    return msgspec.json.encode(body)
-
-
-def _report(call: Call, report: tuple[Adaptation, ...]) -> None:
-    call.adaptations += adaptation_rows(report)
-
-
-def _frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
-    try:
-        return decoder.feed(data)
-    except CorruptMessage as error:
-        raise bad_upstream(f"the upstream's stream is corrupt: {error}") from None
-    except FrameTooLarge:
-        raise bad_upstream("the upstream sent an event that is too large") from None
-
-
-def stream_headers(call: Call) -> list[Header]:
-    """The headers of a stream, as the client has it cut."""
-    return [_STREAM_KINDS[call.framing], *_STREAM_HEADERS]
-
-
-def answer_headers(call: Call, target: Target) -> list[Header]:
-    """The gateway's own headers: ids, who answered, what translation changed."""
-    return headers_of(call, target.model.label)
-
-
-def id_headers(call: Call) -> list[Header]:
-    """The ids of a request: the one that its client chose is told back, beside the log's."""
-    echoed = call.echoed_id.encode()
-    headers = [(b"x-request-id", echoed), (b"request-id", echoed)]
-    if call.client_request_id:
-        headers.append((b"x-dragoman-request-id", call.id.encode()))
-    return headers
-
-
-def headers_of(call: Call, label: str) -> list[Header]:
-    """The same by the name of the target that answered."""
-    headers = [
-        *id_headers(call),
-        (b"x-dragoman-target", _ascii(label[:MAX_TARGET_CHARS])),
-        *call.limit_headers,
-    ]
-    if call.cache_lookup is not None:
-        headers += call.cache_lookup.headers()
-    if len(call.attempts) > 1:
-        tried = sum(1 for attempt in call.attempts if attempt.skipped is None)
-        if tried > 1:
-            headers.append((b"x-dragoman-attempts", b"%d" % tried))
-    for action in ("dropped", "approximated") if call.adaptations else ():
-        fields = [row["field"] for row in call.adaptations if row["action"] == action]
-        if fields:
-            unique = ", ".join(dict.fromkeys(fields))
-            headers.append((b"x-dragoman-" + action.encode(), _ascii(unique)[:2048]))
-    return headers
-
-
-def _ascii(text: str) -> bytes:
-    """A header value: printable ASCII only, so that nothing can end the header early."""
-    if text.isascii() and text.isprintable():
-        return text.encode("ascii")
-    return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
-
-
-def is_alike(call: Call, prepared: Prepared) -> bool:
-    """Whether the upstream speaks the client's dialect, so that its headers mean the same."""
-    return prepared.rendered is None or prepared.dialect.name == call.dialect.name
-
-
-def passed_headers_of(answer: Answer, call: Call) -> list[Header]:
-    """The answer headers that a client of the same dialect reads.
-
-    An upstream's limits are not the client's where it has limits of its own here.
-    """
-    prefixes = _INFORMATIVE_HEADERS if call.limit_headers else _PASSED_HEADERS
-    return [
-        (name.encode("latin-1"), _ascii(value))
-        for name, value in answer.headers.items()
-        if name.startswith(prefixes) and len(name) + len(value) <= MAX_PASSED_CHARS
-    ]
+    stream = _Stream(runtime, call, client, deadlines, target, prepared, context, passed_headers)
+    await stream.run(answer)
 
 
 class _Stream:
@@ -390,7 +116,7 @@ class _Stream:
         while data := await answer.read():
             recorder.record_upstream(data)
             events: list[Event] = []
-            for frame in _frames(self.decoder, data):
+            for frame in decode_frames(self.decoder, data):
                 events += self.parser.feed(frame)
             if events:
                 self._read(events)
@@ -514,7 +240,7 @@ class _Stream:
         call.final_bytes = out
         if call.tap.error is not None:
             call.error, call.outcome = call.tap.error, "cut"
-        _report(call, tuple(self.renderer.report))
+        record_adaptations(call, tuple(self.renderer.report))
         self.deadlines.pause()
         if call.remembers_reasoning:
             await self.runtime.reasoning.wait_stored()
@@ -548,15 +274,6 @@ class _Stream:
             task.add_done_callback(self.runtime.background.discard)
 
 
-_STOPPED = {
-    "body": "the request body did not arrive in time",
-    "first_byte": "the upstream did not begin to answer in time",
-    "idle": "the upstream went silent in the middle of its answer",
-    "total": "the upstream did not finish its answer in time",
-    "drain": "the gateway is shutting down",
-}
-
-
 async def to_its_end(
     relaying: Awaitable[None],
     tell: Callable[[Error], Awaitable[None]],
@@ -577,10 +294,39 @@ async def to_its_end(
         if not client.started or deadlines.reason in {None, "client_gone"}:
             raise
         deadlines.take_reason()
-        await tell(stopped(deadlines.reason))
+        await tell(stop_error(deadlines.reason))
 
 
-def stopped(reason: str | None) -> Error:
-    """The error for a request that its deadlines ended."""
-    kind = {"drain": "overloaded", "body": "invalid_request"}.get(reason or "", "timeout")
-    return Error(kind=kind, message=_STOPPED.get(reason or "", "the request was ended"))
+class StreamRenamer:
+    """Replaces the model in a stream: the field of its first event, in each event."""
+
+    __slots__ = ("_field", "_replacement", "_requested_model")
+
+    def __init__(self, requested_model: str) -> None:
+        self._requested_model = requested_model
+        self._field: bytes | None = None
+        self._replacement = b""
+
+    def feed(self, data: bytes, upstream_model: str) -> bytes:
+        """Whole events with the name replaced; `given` is what is known of the upstream's."""
+        field = self._field
+        if field is None:
+            if not upstream_model:
+                return data
+            located_field = (
+                find_model_field(data, upstream_model)
+                if upstream_model != self._requested_model
+                else None
+            )
+            # Empty where there is nothing to replace.
+            field = self._field = located_field or b""
+            self._replacement = replacement_field(field, upstream_model, self._requested_model)
+        start = data.find(field) if field else -1
+        if start < 0:
+            return data
+        end = start + len(field)
+        if data.find(field, end) < 0:
+            return data[:start] + self._replacement + data[end:]
+        # The first one of each line, as the arguments of tools come after the model.
+        lines = data.split(b"\n")
+        return b"\n".join(line.replace(field, self._replacement, 1) for line in lines)

@@ -14,8 +14,7 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
 from gateway.relay.translate.media_parts import Media, fetch_error, parts_to_fetch, type_mismatch
 from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
-from gateway.relay.upstream.media_address import NotFetched
-from gateway.relay.upstream.media_fetch import MAX_BYTES, Fetcher
+from gateway.relay.upstream.media_fetch import MAX_BYTES, Fetcher, NotFetched
 from gateway.routing.snapshot import Route, Target
 
 # The bounds of one request, beside those of one file.

@@ -13,8 +13,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Document, Image, Part, Request, ToolResult
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect
-from gateway.relay.upstream.media_address import without_query
-from gateway.relay.upstream.media_fetch import Fetched
+from gateway.relay.upstream.media_fetch import Fetched, without_query
 
 # How to have it fetched, for those who read why it was not sent.
 HINT = "or have the gateway fetch it: DRAGOMAN_FETCH_MEDIA"

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from gateway.edge.keys import digest
+from gateway.edge.auth import key_digest
 from gateway.providers.capabilities import traits_for
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.snapshot import ApiKey, Route, Target, model_of
@@ -133,7 +133,7 @@ def _keys(hosts: Iterator[str]) -> dict[bytes, ApiKey]:
         for stream in (False, True)
     ]
     made = [
-        ApiKey(id=n, prefix="sk-dgm-", name=key, digest=digest(key, PEPPER))
+        ApiKey(id=n, prefix="sk-dgm-", name=key, digest=key_digest(key, PEPPER))
         for n, key in enumerate(told, start=1)
     ]
     return {key.digest: key for key in made}

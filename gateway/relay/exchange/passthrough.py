@@ -1,8 +1,4 @@
-"""Usage and cost of a passthrough call, as its response reports them.
-
-Tokens where the answer counts them; seconds, characters and searches where the price is by
-those. What has no price is unknown, never free.
-"""
+"""Passthrough calls: their state, and the usage and cost that their responses report."""
 
 from __future__ import annotations
 
@@ -12,8 +8,67 @@ from typing import Any
 import msgspec
 
 from gateway.canon.response import Usage
+from gateway.framing.multipart import Part
+from gateway.providers.offers import Operation
 from gateway.providers.profile import Price
 from gateway.providers.unit_prices import UnitPrice
+from gateway.relay.exchange.spool import Spool
+
+
+class PassthroughState:
+    """The state of a passthrough call: its operation, form and resource id.
+
+    Attributes:
+        operation: the operation; None if the path does not allow the method.
+        allowed_methods: the methods of the path, for the 405 response.
+        spool: stores the large parts of a form; None for other bodies.
+        resource_id: the provider's id of the requested resource; empty if the path has none.
+        version: the `v1` or `v2` of the path.
+        owner_key_id: the API key that owns the resources; None if every resource is visible.
+        form: the parts of a form in order; None for other bodies.
+        boundary: the multipart boundary of the form.
+        query: the query parameters to send upstream.
+        rerank_format: the request format of a rerank call.
+        logged_body: the upstream request body as it is logged.
+        sent_bytes: the size of the upstream request body.
+        usage: the usage that the response reports.
+    """
+
+    __slots__ = (
+        "allowed_methods",
+        "boundary",
+        "form",
+        "logged_body",
+        "operation",
+        "owner_key_id",
+        "query",
+        "rerank_format",
+        "resource_id",
+        "sent_bytes",
+        "spool",
+        "usage",
+        "version",
+    )
+
+    def __init__(self, operation: Operation | None, allowed_methods: str, version: str) -> None:
+        self.operation = operation
+        self.allowed_methods = allowed_methods
+        self.version = version
+        self.spool: Spool | None = None
+        self.resource_id = ""
+        self.owner_key_id: int | None = None
+        self.form: list[Part] | None = None
+        self.boundary = ""
+        self.query: tuple[tuple[str, str], ...] = ()
+        self.rerank_format = ""
+        self.logged_body = b""
+        self.sent_bytes = 0
+        self.usage: PassthroughUsage | None = None
+
+
+# --- usage ------------------------------------------------------------------------------
+# Tokens where the response counts them; seconds, characters and searches where the price is per
+# those. A cost without a known price is unknown, never zero.
 
 _MILLION = Decimal(1_000_000)
 _HOUR_S = Decimal(3600)
@@ -71,7 +126,7 @@ class _Answer(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Answer)
 
 
-def parse_usage(family: str, data: bytes) -> PassthroughUsage | None:
+def parse_passthrough_usage(family: str, data: bytes) -> PassthroughUsage | None:
     """The usage in a response or in one of its events; None if it has none.
 
     All but the counts is skipped, pictures in base64 too.
@@ -126,7 +181,9 @@ def _first_present(*values: int | None) -> int | None:
     return next((value for value in values if value is not None), None)
 
 
-def cost(amounts: PassthroughUsage, price: Price, units: UnitPrice) -> tuple[Decimal | None, str]:
+def passthrough_cost(
+    amounts: PassthroughUsage, price: Price, units: UnitPrice
+) -> tuple[Decimal | None, str]:
     """The cost in US dollars and its source; None and empty if a count or price is unknown."""
     if amounts.usage is not None and (provider_cost := amounts.usage.provider_cost) is not None:
         return Decimal(str(provider_cost)), "provider"

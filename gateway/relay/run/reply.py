@@ -1,0 +1,377 @@
+"""A whole response to the client: passed through or translated, and its headers.
+
+Until the first byte nothing has been sent to the client, so a failure raises and another target
+may be tried. The log record is settled before the last bytes leave: a response that a client
+has in full is in the journal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, adaptation_rows
+from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.events import Event
+from gateway.canon.fold import fold_events, unfold_response
+from gateway.canon.response import Response
+from gateway.dialects.base import ResponseContext
+from gateway.framing.eventstream import CorruptMessage
+from gateway.framing.formats import STREAM_FORMATS, FrameDecoder
+from gateway.framing.sse import Frame, FrameTooLarge
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Call, Client, Header
+from gateway.relay.exchange.request_features import estimate_tokens
+from gateway.relay.exchange.usage_estimate import usage_for_client
+from gateway.relay.run.settle import settle
+from gateway.relay.translate.prepare import Prepared
+from gateway.relay.upstream.client import Answer
+from gateway.routing.snapshot import Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+# A target's name is sent back so far: names of models may be the client's own words.
+MAX_TARGET_CHARS = 256
+MAX_PASSED_CHARS = 256
+_STREAM_KINDS: dict[str, Header] = {
+    **{name: (b"content-type", cut.content_type) for name, cut in STREAM_FORMATS.items()},
+    "array": (b"content-type", b"application/json; charset=utf-8"),
+}
+_STREAM_HEADERS: list[Header] = [
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+_JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
+# Answer headers that clients of the same dialect read. Never set-cookie.
+_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+_INFORMATIVE_HEADERS = ("openai-processing-ms", "openai-version")
+_PASSED_HEADERS = (*_LIMITS, *_INFORMATIVE_HEADERS)
+
+
+async def reply(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    target: Target,
+    prepared: Prepared,
+    answer: Answer,
+) -> None:
+    """Send a successful answer on. Raises GatewayError only before the first byte."""
+    exchange = await offload.run(call.offload_size, exchange_of, call)
+    kind = answer.kind
+    streamed = is_stream(prepared, kind)
+    if not streamed and "html" in kind:
+        text = await answer.read_all()
+        call.recorder.record_upstream(text)
+        raise bad_upstream(f"the upstream answered with {kind.partition(';')[0]}, not JSON")
+    passed_headers = passed_headers_of(answer, call) if is_alike(call, prepared) else []
+    if streamed:
+        response = fold_events(await _all_events(call, target, prepared, answer))
+        call.end_upstream_wait()
+        await _send_response(
+            runtime, call, client, response, exchange, target, headers=passed_headers
+        )
+        return
+    data = await answer.read_all()
+    call.end_upstream_wait()
+    call.recorder.record_upstream(data)
+    size = len(data) if not call.passthrough or len(data) >= offload.SCANNED_BYTES else 0
+    response = await offload.run(size, _parse_response, call, target, prepared, data)
+    if call.stream:
+        size = len(data)
+        await _send_unfolded(
+            runtime, call, client, response, exchange, target, passed_headers, size
+        )
+        return
+    passed = echo_model(runtime, call, data, response.model) if call.passthrough else None
+    await _send_response(
+        runtime, call, client, response, exchange, target, passed, passed_headers, size=len(data)
+    )
+
+
+def exchange_of(call: Call) -> ResponseContext:
+    """What the client's renderer must know of this call."""
+    route = call.route
+    thinking: str = call.dialect.default_reasoning_display
+    include_usage = False
+    echo: dict[str, Any] = {}
+    prompt_tokens: int | None = None
+    if not call.passthrough:
+        request = call.request
+        echo = call.dialect.read_echo(call.body) | call.echoed_fields
+        include_usage = bool(request.include_usage)
+        if request.thinking is not None and request.thinking.visible is not None:
+            thinking = request.thinking.visible
+        if call.stream and call.dialect.reports_early_usage:
+            prompt_tokens = estimate_tokens(call)
+    return ResponseContext(
+        id=call.response_id or call.id.removeprefix("req_"),
+        created=int(call.started_at),
+        model=call.model,
+        include_usage=include_usage,
+        reasoning_display=thinking,  # type: ignore[arg-type]
+        reasoning_field=route.reasoning_field if route else "reasoning_content",  # type: ignore[arg-type]
+        framing=call.framing,
+        endpoint=call.endpoint,
+        echoed_fields=echo,
+        prompt_tokens_estimate=prompt_tokens,
+    )
+
+
+def is_stream(prepared: Prepared, kind: str) -> bool:
+    """Whether an answer of this content type is a stream, as the upstream's dialect cuts it."""
+    return STREAM_FORMATS[prepared.dialect.framing].content_type_marker in kind
+
+
+def decode(data: bytes) -> Any:
+    """An upstream's JSON. Raises GatewayError for anything else."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise bad_upstream("the upstream's answer is not valid JSON") from None
+
+
+def _parse_response(call: Call, target: Target, prepared: Prepared, data: bytes) -> Response:
+    if (
+        call.passthrough
+        and not call.stream
+        and call.on_attempt is None
+        and not call.remembers_reasoning
+    ):
+        seen = call.dialect.peek_usage(data)
+        if seen is not None:
+            return seen
+    response = prepared.dialect.provider.parse_response(
+        decode(data), target.model.traits, prepared.rendered
+    )
+    if response.finish.reason == "malformed" and not call.passthrough:
+        message = response.finish.explanation or "the model's output is malformed"
+        raise GatewayError(Error(kind="malformed_output", message=message))
+    return response
+
+
+def echo_model(runtime: Runtime, call: Call, data: bytes, upstream_model: str) -> bytes:
+    """A whole answer that is passed on, with the model's name as the client asked for it."""
+    return replace_model(data, upstream_model, call.model) if runtime.model_echo else data
+
+
+async def _all_events(
+    call: Call, target: Target, prepared: Prepared, answer: Answer
+) -> list[Event]:
+    """A stream that nobody asked for, read to its end."""
+    dialect = prepared.dialect
+    decoder = STREAM_FORMATS[dialect.framing].new_decoder()
+    parser = dialect.provider.stream_parser(target.model.traits, prepared.rendered)
+    events: list[Event] = []
+    while data := await answer.read():
+        call.recorder.record_upstream(data)
+        for frame in decode_frames(decoder, data):
+            events += parser.feed(frame)
+    return events + parser.close()
+
+
+async def _send_response(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    response: Response,
+    exchange: ResponseContext,
+    target: Target,
+    passed: bytes | None = None,
+    headers: list[Header] | None = None,
+    size: int = 0,
+) -> None:
+    call.tap.note_response(response)
+    if call.remembers_reasoning:
+        runtime.reasoning.store_answer(call, response.parts)
+    if passed is None:
+        passed = await offload.run(size, _rendered, call, response, exchange)
+        call.recorder.record_client(passed)
+    call.final_bytes = passed
+    if call.remembers_reasoning:
+        await runtime.reasoning.wait_stored()
+    client.status = 200
+    client.headers = [*_JSON_HEADERS, *answer_headers(call, target), *(headers or [])]
+    settle(runtime, call, client)
+    await client.reply(200, client.headers, passed)
+
+
+def _with_usage(call: Call, response: Response, exchange: ResponseContext) -> Response:
+    usage = usage_for_client(call, exchange)
+    return response if usage is None else msgspec.structs.replace(response, usage=usage)
+
+
+async def _send_unfolded(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    response: Response,
+    exchange: ResponseContext,
+    target: Target,
+    headers: list[Header],
+    size: int,
+) -> None:
+    """A whole answer to a client that asked for a stream."""
+    call.passthrough = call.recorder.passthrough = False
+    renderer = call.dialect.client.stream_renderer(exchange)
+    call.tap.note_response(response)
+    response = _with_usage(call, response, exchange)
+    body = await offload.run(size, lambda: b"".join(map(renderer.feed, unfold_response(response))))
+    if call.remembers_reasoning:
+        runtime.reasoning.store_answer(call, response.parts)
+    call.recorder.record_client(body)
+    call.final_bytes = body
+    record_adaptations(call, tuple(renderer.report))
+    if call.remembers_reasoning:
+        await runtime.reasoning.wait_stored()
+    client.status = 200
+    client.headers = [*stream_headers(call), *answer_headers(call, target), *headers]
+    settle(runtime, call, client)
+    await client.head(200, client.headers)
+    await client.end(body)
+
+
+def _rendered(call: Call, response: Response, exchange: ResponseContext) -> bytes:
+    response = _with_usage(call, response, exchange)
+    body, report = call.dialect.client.render_response(response, exchange)
+    record_adaptations(call, report)
+    return msgspec.json.encode(body)
+
+
+def record_adaptations(call: Call, report: tuple[Adaptation, ...]) -> None:
+    """Add what rendering the response changed."""
+    call.adaptations += adaptation_rows(report)
+
+
+def _frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
+    try:
+        return decoder.feed(data)
+    except CorruptMessage as error:
+        raise bad_upstream(f"the upstream's stream is corrupt: {error}") from None
+    except FrameTooLarge:
+        raise bad_upstream("the upstream sent an event that is too large") from None
+
+
+def decode_frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
+    """The frames that `data` completes. Raises GatewayError for a corrupt stream."""
+    try:
+        return decoder.feed(data)
+    except CorruptMessage as error:
+        raise bad_upstream(f"the upstream's stream is corrupt: {error}") from None
+    except FrameTooLarge:
+        raise bad_upstream("the upstream sent an event that is too large") from None
+
+
+def stream_headers(call: Call) -> list[Header]:
+    """The headers of a stream, as the client has it cut."""
+    return [_STREAM_KINDS[call.framing], *_STREAM_HEADERS]
+
+
+def answer_headers(call: Call, target: Target) -> list[Header]:
+    """The gateway's own headers: ids, who answered, what translation changed."""
+    return headers_of(call, target.model.label)
+
+
+def id_headers(call: Call) -> list[Header]:
+    """The ids of a request: the one that its client chose is told back, beside the log's."""
+    echoed = call.echoed_id.encode()
+    headers = [(b"x-request-id", echoed), (b"request-id", echoed)]
+    if call.client_request_id:
+        headers.append((b"x-dragoman-request-id", call.id.encode()))
+    return headers
+
+
+def headers_of(call: Call, label: str) -> list[Header]:
+    """The same by the name of the target that answered."""
+    headers = [
+        *id_headers(call),
+        (b"x-dragoman-target", _ascii(label[:MAX_TARGET_CHARS])),
+        *call.limit_headers,
+    ]
+    if call.cache_lookup is not None:
+        headers += call.cache_lookup.headers()
+    if len(call.attempts) > 1:
+        tried = sum(1 for attempt in call.attempts if attempt.skipped is None)
+        if tried > 1:
+            headers.append((b"x-dragoman-attempts", b"%d" % tried))
+    for action in ("dropped", "approximated") if call.adaptations else ():
+        fields = [row["field"] for row in call.adaptations if row["action"] == action]
+        if fields:
+            unique = ", ".join(dict.fromkeys(fields))
+            headers.append((b"x-dragoman-" + action.encode(), _ascii(unique)[:2048]))
+    return headers
+
+
+def _ascii(text: str) -> bytes:
+    """A header value: printable ASCII only, so that nothing can end the header early."""
+    if text.isascii() and text.isprintable():
+        return text.encode("ascii")
+    return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
+
+
+def is_alike(call: Call, prepared: Prepared) -> bool:
+    """Whether the upstream speaks the client's dialect, so that its headers mean the same."""
+    return prepared.rendered is None or prepared.dialect.name == call.dialect.name
+
+
+def passed_headers_of(answer: Answer, call: Call) -> list[Header]:
+    """The answer headers that a client of the same dialect reads.
+
+    An upstream's limits are not the client's where it has limits of its own here.
+    """
+    prefixes = _INFORMATIVE_HEADERS if call.limit_headers else _PASSED_HEADERS
+    return [
+        (name.encode("latin-1"), _ascii(value))
+        for name, value in answer.headers.items()
+        if name.startswith(prefixes) and len(name) + len(value) <= MAX_PASSED_CHARS
+    ]
+
+
+# --- the model's name in responses that pass through --------------------------------------
+# It is replaced by the name that the client requested, in the upstream's own bytes; nothing is
+# decoded if the name occurs once. Translated responses are rendered with that name.
+
+_FIELDS = ("model", "modelVersion")
+# How the field may be written: most write JSON without spaces, Python's default has one.
+_FIELD_PREFIXES = tuple(f'"{name}":{space}'.encode() for space in ("", " ") for name in _FIELDS)
+
+
+def replace_model(data: bytes, upstream_model: str, requested_model: str) -> bytes:
+    """A whole answer with its own `model`, which is `given`, as `wanted`."""
+    field = find_model_field(data, upstream_model) if upstream_model != requested_model else None
+    if field is None:
+        return data
+    if data.count(field) == 1:
+        return data.replace(field, replacement_field(field, upstream_model, requested_model))
+    # A tool's arguments may hold the same words.
+    fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    fields |= {
+        name: msgspec.Raw(msgspec.json.encode(requested_model))
+        for name in _FIELDS
+        if name in fields
+    }
+    return msgspec.json.encode(fields)
+
+
+def find_model_field(data: bytes, upstream_model: str) -> bytes | None:
+    """The field as the upstream has written it; None where it is written in another way."""
+    if not upstream_model:
+        return None
+    encoded_model = msgspec.json.encode(upstream_model)
+    return next(
+        (
+            prefix + encoded_model
+            for prefix in _FIELD_PREFIXES
+            if data.find(prefix + encoded_model) >= 0
+        ),
+        None,
+    )
+
+
+def replacement_field(field: bytes, upstream_model: str, requested_model: str) -> bytes:
+    """The field with the requested model, written as the upstream wrote it."""
+    return field[: len(field) - len(msgspec.json.encode(upstream_model))] + msgspec.json.encode(
+        requested_model
+    )
