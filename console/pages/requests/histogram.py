@@ -23,7 +23,7 @@ from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 
 SLICES = 60
 BUDGET_S = 0.05
-_MAX_COUNTED_ROWS = 20_000
+_MAX_COUNTED_ROWS = 5_000
 _MAX_FAILED_ROWS = 50_000
 
 
