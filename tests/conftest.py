@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,14 @@ for client in (httpx, httpx2):
 
 # A row is written as it comes: hundreds of tests make one, and look for it in the log.
 journal.FLUSH_S = 0.005
+
+# Tests start hundreds of servers. Where the environment forbids bytecode, each of them would
+# compile for seconds what the last one has compiled: theirs goes to pytest's cache instead.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    BYTECODE = Path(__file__).resolve().parent.parent / ".pytest_cache" / "bytecode"
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(BYTECODE))
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"]
+    sys.dont_write_bytecode = False
 
 # Where tests start servers, browsers and a whole run on PostgreSQL.
 LONG = {"bench", "browser", "clients", "e2e", "test_databases.py"}
