@@ -43,6 +43,10 @@ PROBLEMS = {
         "This process started without its database and uses the configuration stored in the "
         "data directory."
     ),
+    "workers_missing": gettext_lazy(
+        "A worker process died several times in a row and will be restarted after a delay. The "
+        "process log has its exit code."
+    ),
     "log_writes_failing": gettext_lazy("The request log cannot be written. Writing is retried."),
     "log_disk_full": gettext_lazy(
         "The journal has no disk space left: finished requests are stored without bodies. "

@@ -282,7 +282,8 @@ def test_what_is_wrong_with_the_log_is_said(
     assert told in page(viewer)
 
 
-def test_every_problem_has_words() -> None:
+def test_every_problem_has_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "missing_workers", lambda: 1)
     everything = SimpleNamespace(
         journal=SimpleNamespace(
             status=status(failing_s=1.0, disk_full=True, dropping=True, unrecorded=1, refusing=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.management.start.restarts import MAX_DEATHS
 from tests.e2e.rig import Gateway, configured, strict_config
 from tests.fakes import Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.waits import until
@@ -121,6 +123,29 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(
         until(lambda: line in gateway.output)
         lost = missing(gateway, answered)
         assert not lost, f"{len(lost)} of {len(answered)} are lost"
+    finally:
+        gateway.kill()
+
+
+def test_workers_that_die_again_and_again_are_given_up(
+    tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
+) -> None:
+    gateway = Gateway(tmp_path, configured(strict_config(*upstreams)), workers=2).start()
+    reasons: set[str] = set()
+
+    def killed_until_it_ends() -> bool:
+        for pid in gateway.workers()[1:] if not reasons else gateway.workers():
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(httpx.HTTPError):
+            reasons.update(httpx.get(f"{gateway.url}/health/ready", timeout=2).json()["reasons"])
+        return gateway.status is not None
+
+    try:
+        until(killed_until_it_ends, within_s=120)
+        assert gateway.status == 3
+        assert "workers_missing" in reasons
+        assert gateway.output.count("a worker died") == MAX_DEATHS
+        assert "the gateway gives up: 10 workers died within 5 minutes" in gateway.output
     finally:
         gateway.kill()
 

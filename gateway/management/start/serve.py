@@ -11,15 +11,19 @@ import signal
 import socket
 import tempfile
 import time
+from multiprocessing.sharedctypes import RawValue
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from django.conf import settings
 from django.core.management.base import CommandError
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
-from gateway.management.start import orphans
+from gateway.management.start import orphans, restarts
 from gateway.management.start.protocol import Protocol, SocketProtocol
+from gateway.relay.run import readiness
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +120,14 @@ def _accept_all(listeners: list[socket.socket]) -> list[socket.socket]:
 class Worker(multiprocess.Process):
     """A process that serves, and ends when its supervisor is gone."""
 
+    # What the supervisor of this process shares with its workers.
+    missing_workers: Any = None
+
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self._supervisor = os.getpid()
+        self._missing_workers = self.missing_workers
+        self.started_at = 0.0
 
     @property
     def server(self) -> uvicorn.Server:
@@ -127,23 +136,74 @@ class Worker(multiprocess.Process):
             self._server = Server(config=self.config)
         return self._server
 
+    def start(self) -> None:
+        """Start the process."""
+        self.started_at = time.monotonic()
+        super().start()
+
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal."""
         orphans.end_with(self._supervisor)
+        readiness.use_missing_workers(self._missing_workers)
         super().target(sockets)
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's supervisor of workers."""
+    """uvicorn's supervisor of workers, which does not restart them without end.
+
+    Attributes:
+        failure: why it gave up, in a sentence; empty if it did not.
+    """
+
+    processes: list[Worker]  # type: ignore[assignment]
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self.failure = ""
+        self._policy = restarts.RestartPolicy()
+        # The dead that are not replaced yet -> when they are.
+        self._due: dict[Worker, float] = {}
+        Worker.missing_workers = RawValue("i", 0)
 
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that have ended, and say in the log which ones did."""
-        before = list(self.processes)
-        super().keep_subprocess_alive()
-        for old, new in zip(before, self.processes, strict=True):
-            if old is not new:
-                extra = {"pid": old.pid, "exit_code": old.exitcode, "replaced_by": new.pid}
-                log.error("a worker died", extra=extra)
+        """Replace workers that have ended: at once, or later where they do so again and again."""
+        for slot, worker in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if worker not in self._due:
+                if worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                    continue
+                self._bury(slot, worker)
+            if time.monotonic() >= self._due[worker] and not self.should_exit.is_set():
+                del self._due[worker]
+                self.processes[slot] = Worker(self.config, self.sockets)
+                self.processes[slot].start()
+        living = set(self.processes)
+        self._due = {worker: due for worker, due in self._due.items() if worker in living}
+        Worker.missing_workers.value = len(self._due)
+
+    def _bury(self, slot: int, worker: Worker) -> None:
+        """Note the death of a worker, and when it is replaced; or give up."""
+        worker.kill()  # it may be alive and hang
+        worker.join()
+        now = time.monotonic()
+        delay_s = self._policy.record_death(slot, now, now - worker.started_at)
+        self._due[worker] = now + delay_s
+        extra = {"pid": worker.pid, "exit_code": worker.exitcode, "restart_in_s": delay_s}
+        log.error("a worker died", extra=extra)
+        living = [other.started_at for other in self.processes if other not in self._due]
+        if worker.exitcode == STARTUP_FAILURE:
+            self._give_up("the gateway did not start; the lines above say why")
+        elif self._policy.gives_up(now, now - min(living, default=now)):
+            self._give_up(
+                f"the gateway gives up: {restarts.MAX_DEATHS} workers died within "
+                f"{restarts.WINDOW_S / 60:g} minutes, and none has lived for a minute; the "
+                "lines above have their exit codes (-9: killed, as for want of memory)"
+            )
+
+    def _give_up(self, failure: str) -> None:
+        self.failure = failure
+        self.should_exit.set()
 
     def terminate_all(self) -> None:
         """Tell the workers to end.
@@ -184,7 +244,10 @@ def serve(listener: socket.socket, *, workers: int, drain_s: float) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        Supervisor(served, sockets=[listener]).run()
+        supervisor = Supervisor(served, sockets=[listener])
+        supervisor.run()
+    if supervisor.failure:
+        raise CommandError(supervisor.failure, returncode=3)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

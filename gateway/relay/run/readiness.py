@@ -7,7 +7,7 @@ Unready is one that would do harm where another node may not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,6 +27,23 @@ class Problem(msgspec.Struct, frozen=True):
     blocking: bool = False
 
 
+class _Supervised:
+    """What the supervisor of several workers shares with them; None without one."""
+
+    missing_workers: Any = None
+
+
+def use_missing_workers(shared_number: Any) -> None:
+    """Take the supervisor's number of workers that died and are not replaced yet."""
+    _Supervised.missing_workers = shared_number
+
+
+def missing_workers() -> int:
+    """How many workers of this gateway died and are not replaced yet."""
+    shared_number = _Supervised.missing_workers
+    return 0 if shared_number is None else int(shared_number.value)
+
+
 def find_problems(runtime: Runtime) -> list[Problem]:
     """All that is wrong now, what blocks first."""
     journal = runtime.journal.status
@@ -40,6 +57,7 @@ def find_problems(runtime: Runtime) -> list[Problem]:
             runtime.redis_limiter is not None and not runtime.redis_limiter.is_up,
             Problem("redis_away"),
         ),
+        (missing_workers() > 0, Problem("workers_missing")),
         (journal.failing_s > 0, Problem("log_writes_failing")),
         (journal.disk_full, Problem("log_disk_full")),
         (journal.dropping, Problem("log_rows_dropped")),
