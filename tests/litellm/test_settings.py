@@ -9,7 +9,7 @@ import pytest
 
 from gateway.compat.litellm.config.reader import Mistake
 from gateway.compat.litellm.config.rows import Config
-from tests.litellm.make import config, entries, only_target, route
+from tests.litellm.make import config, entries, only_provider, only_target, route
 
 A, B, C = ({"model_name": name, "model": "gpt-4o"} for name in "abc")
 
@@ -141,10 +141,38 @@ def test_bodies_can_be_switched_off(tmp_path: Path) -> None:
     assert found.log_bodies is False
 
 
-def test_dropping_what_a_model_does_not_take_can_not_be_switched_off(tmp_path: Path) -> None:
-    assert entries(tmp_path, A, litellm_settings={"drop_params": True}).notes == []
-    found = entries(tmp_path, A, litellm_settings={"drop_params": False})
-    assert "drop_params: false has no effect" in found.notes[0]
+@pytest.mark.parametrize(
+    ("library", "entry", "drops"),
+    [
+        pytest.param({}, {}, True, id="on unless said"),
+        pytest.param({"drop_params": True}, {}, True, id="on for all"),
+        pytest.param({"drop_params": False}, {}, False, id="off for all"),
+        pytest.param({}, {"drop_params": False}, False, id="off for one"),
+        pytest.param({"drop_params": False}, {"drop_params": True}, True, id="on for one"),
+        pytest.param({"drop_params": True}, {"drop_params": False}, True, id="all comes first"),
+    ],
+)
+def test_what_a_model_does_not_take_is_dropped_as_the_file_says(
+    tmp_path: Path, library: dict[str, Any], entry: dict[str, Any], drops: bool
+) -> None:
+    found = entries(tmp_path, {"model": "gpt-4o", **entry}, litellm_settings=library)
+    _, provider = only_provider(found)
+    assert provider.drop_params is drops
+    assert found.notes == []
+
+
+def test_entries_that_drop_and_that_do_not_are_different_providers(tmp_path: Path) -> None:
+    found = entries(tmp_path, A, {**B, "drop_params": False})
+    assert sorted(p.drop_params for p in found.providers.values()) == [False, True]
+
+
+def test_the_most_requests_at_a_time(tmp_path: Path) -> None:
+    assert entries(tmp_path, A).max_requests is None
+    general = {"max_in_flight_requests_per_worker": 64, "max_queued_requests_per_worker": 9}
+    found = entries(tmp_path, A, general_settings=general)
+    assert found.max_requests == 64
+    (note,) = found.notes
+    assert "max_queued_requests_per_worker: not supported: there is no queue" in note
 
 
 @pytest.mark.parametrize(

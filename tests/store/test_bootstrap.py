@@ -99,11 +99,13 @@ def test_the_admin_key_is_named_only_where_no_master_key_is_set(tmp_path: Path) 
 @pytest.fixture
 def clean_environ(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """The variables `configure` sets, put back after the test."""
-    for name in ("DRAGOMAN_MASTER_KEY", "DRAGOMAN_OPEN", "DRAGOMAN_LOG_BODIES", "FROM_FILE"):
+    own = ("MASTER_KEY", "OPEN", "LOG_BODIES", "MAX_REQUESTS")
+    for name in (*(f"DRAGOMAN_{name}" for name in own), "FROM_FILE"):
         monkeypatch.setenv(name, "before")
         monkeypatch.delenv(name)
     settings.OPEN = False
     settings.LOG_BODIES = True
+    settings.MAX_REQUESTS = 0
 
 
 @pytest.mark.usefixtures("clean_environ")
@@ -112,7 +114,7 @@ def test_workers_learn_from_the_environment_what_the_file_says(
 ) -> None:
     text = """
         environment_variables: {FROM_FILE: x}
-        general_settings: {master_key: sk-1234}
+        general_settings: {master_key: sk-1234, max_in_flight_requests_per_worker: 64}
         litellm_settings: {turn_off_message_logging: true}
     """
     found = litellm_config.read(written(tmp_path, text), KEYS)
@@ -121,6 +123,7 @@ def test_workers_learn_from_the_environment_what_the_file_says(
     assert (settings.MASTER_KEY, settings.OPEN, settings.LOG_BODIES) == ("sk-1234", False, False)
     named = ("DRAGOMAN_MASTER_KEY", "DRAGOMAN_OPEN", "DRAGOMAN_LOG_BODIES", "FROM_FILE")
     assert [os.environ.get(name) for name in named] == ["sk-1234", "false", "false", "x"]
+    assert (settings.MAX_REQUESTS, os.environ["DRAGOMAN_MAX_REQUESTS"]) == (64, "64")
 
 
 @pytest.mark.usefixtures("clean_environ")

@@ -74,6 +74,12 @@ def test_the_hot_path_understands_the_rows(tmp_path: Path, monkeypatch: pytest.M
     assert wild.targets[0].model.provider.credential.reveal() == "sk-ant-literal"
 
 
+def test_a_provider_drops_parameters_unless_the_file_says_no(tmp_path: Path) -> None:
+    apply(entries(tmp_path, {**OWN, "drop_params": False}, {**GPT, "model_name": "slow"}))
+    drops = {name: row.drop_params for name, row in store.load_snapshot().providers.items()}
+    assert drops == {"openai": True, "openai-gpu-8000": False}
+
+
 def test_no_secret_is_in_the_database_in_clear(tmp_path: Path, dump: Callable[[], str]) -> None:
     environ = {"OPENAI_API_KEY": "sk-secret-one", "TOKEN": "secret-two"}
     headers = {"x-token": "os.environ/TOKEN"}

@@ -145,6 +145,9 @@ def configure(config: litellm_config.Config | None, host: str) -> list[str]:
     ):
         settings.LOG_BODIES = False
         os.environ["DRAGOMAN_LOG_BODIES"] = "false"
+    if config is not None and config.max_requests and "DRAGOMAN_MAX_REQUESTS" not in os.environ:
+        settings.MAX_REQUESTS = config.max_requests
+        os.environ["DRAGOMAN_MAX_REQUESTS"] = str(config.max_requests)
     return list(chosen.warnings)
 
 

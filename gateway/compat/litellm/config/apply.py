@@ -114,6 +114,7 @@ class _Writer:
             "auth": given.auth,
             "headers": given.headers,
             "query": given.query or None,
+            "drop_params": given.drop_params,
             **_budget(given.budget),
         }
         row = self._put(Provider, {"name": name}, values, given.ref)
@@ -229,6 +230,7 @@ def _does_the_same(row: Provider, given: ProviderRow) -> bool:
         and row.enabled
         and row.preset == given.preset
         and row.credential_env == given.key_env
+        and row.drop_params
         and not (row.base_url or row.headers or row.query or row.credential or row.auth)
     )
 
@@ -243,6 +245,8 @@ def _equals(row: Provider, given: ProviderRow) -> bool:
     ):
         return False
     if row.headers != given.headers or row.query != (given.query or None):
+        return False
+    if row.drop_params != given.drop_params:
         return False
     try:
         return given.key == (store.credential_of(row) if row.credential else "")

@@ -34,6 +34,8 @@ def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Rep
     headers = _headers(params, report)
     query = _query(params, found, environ, report)
     usual = key_env in preset.env or not (key or key_env)
+    dropping = params.get("drop_params")
+    drop_params = dropping is None or dropping.flag()
     return ProviderRow(
         preset=preset.name,
         ref=params.place,
@@ -43,7 +45,9 @@ def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Rep
         auth=let_in.auth,
         headers=headers,
         query=query,
+        drop_params=drop_params,
         plain=usual
+        and drop_params
         and not let_in.auth
         and base in ("", preset.base_url)
         and not headers

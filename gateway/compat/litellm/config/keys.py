@@ -115,7 +115,7 @@ PARAMS: dict[str, Key] = {
     **_differs("stream_timeout", "the wait between two pieces of a stream"),
     **_differs("max_retries num_retries", "of the route: the highest of its entries"),
     **_differs("cooldown_time", "of the route: the longest of its entries"),
-    **_differs("drop_params", "on by default: what a model does not take is left out and reported"),
+    **_differs("drop_params", "on by default; false passes on what a model does not take"),
     **_yes("additional_drop_params"),
     **_yes("input_cost_per_token output_cost_per_token cache_read_input_token_cost"),
     **_yes("cache_creation_input_token_cost cache_creation_input_token_cost_above_1hr"),
@@ -278,7 +278,7 @@ _FALLBACKS: dict[str, Key] = {
 
 LITELLM: dict[str, Key] = {
     **_FALLBACKS,
-    **_differs("drop_params", "on by default: what a model does not take is left out and reported"),
+    **_differs("drop_params", "on by default; false passes on what a model does not take"),
     **_differs("request_timeout", "as `timeout` of an entry"),
     **_yes("model_alias_map"),
     **_yes("use_chat_completions_url_for_anthropic_messages", "always so"),
@@ -527,11 +527,8 @@ GENERAL: dict[str, Key] = {
     ),
     **_never("search_tools search_tool_deny_by_default vector_store_deny_by_default", _STORES),
     **_never("coordination_redis", "REDIS_URL says where Redis is"),
-    **_never(
-        """admission_queue_timeout_seconds max_in_flight_requests_per_worker
-        max_queued_requests_per_worker""",
-        "requests are never queued: limits refuse",
-    ),
+    **_never("admission_queue_timeout_seconds max_queued_requests_per_worker", "there is no queue"),
+    **_differs("max_in_flight_requests_per_worker", "as DRAGOMAN_MAX_REQUESTS, without a queue"),
     **_never(
         """allowed_file_extensions blocked_file_extensions max_batch_file_records
         max_batch_file_size_mb max_batch_file_uploads_per_day max_file_downloads_per_minute

@@ -91,9 +91,10 @@ class _Reading:
         self._everything: list[tuple[Node, Node, Node | None]] = []
         self._credentials: dict[str, Node] = {}
         self._usual: Node | None = None
+        self._drop_params: Node | None = None
 
     def shared(self, root: Node) -> None:
-        """What entries may leave to others: `credential_list` and `default_litellm_params`."""
+        """What entries may leave to others: credentials, default parameters, `drop_params`."""
         listed = root.get("credential_list")
         for item in listed.list() if listed is not None else ():
             name, values = item.get("credential_name"), item.get("credential_values")
@@ -106,6 +107,10 @@ class _Reading:
         if usual is not None and self._usual is None:
             self.report.keys(usual, "litellm_params")
             self._usual = usual
+        library = root.get("litellm_settings")
+        dropping = library.get("drop_params") if library is not None else None
+        if dropping is not None and self._drop_params is None:
+            self._drop_params = dropping
 
     def models(self, root: Node) -> None:
         models = root.get("model_list")
@@ -135,6 +140,11 @@ class _Reading:
                 self.report.say(named, f"there is no `{named.text()}` in credential_list")
         if self._usual is not None:
             found = {**dict(self._usual.items()), **found}
+        # True for all is true for each, as there: an entry cannot switch it off.
+        if (dropping := self._drop_params) is not None and (
+            dropping.flag() or "drop_params" not in found
+        ):
+            found["drop_params"] = dropping
         return msgspec.structs.replace(params, value=found)
 
     def _entry(self, name: Node, params: Node, info: Node | None) -> None:

@@ -27,6 +27,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     auth: str = ""
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
+    drop_params: bool = True
     plain: bool = False
     budget: dict[str, Decimal] = {}
 
@@ -43,6 +44,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
         )
         # What says nothing is left out: the names of rows that files made come of it.
         parts += (self.auth,) if self.auth else ()
+        parts += () if self.drop_params else ("drop_params", False)
         encoded = msgspec.json.encode(parts, order="deterministic")
         return hashlib.sha256(encoded).hexdigest()
 
@@ -122,6 +124,7 @@ class Config(msgspec.Struct, kw_only=True):
         settings: what holds for all requests together.
         master_key: the credential of everything, or empty.
         log_bodies: False where the file wants no content to be stored.
+        max_requests: the most requests at a time of a process, where the file says it.
         notes: the lines of the report, in the file's order.
     """
 
@@ -135,4 +138,5 @@ class Config(msgspec.Struct, kw_only=True):
     settings: dict[str, SettingRow] = {}
     master_key: str = ""
     log_bodies: bool | None = None
+    max_requests: int | None = None
     notes: list[str] = []

@@ -40,7 +40,7 @@ def read_settings(config: Config, files: list[Node], report: Report) -> None:
         _numbers(config, section)
         _times(config, section)
         _fallbacks(config, section, report)
-        _switches(config, section, report)
+        _switches(config, section)
     for section in found:
         _default_fallbacks(config, section)
     read_routing(config, found, report)
@@ -59,6 +59,8 @@ def _general(config: Config, section: Node) -> None:
     node = section.get("master_key")
     if node is not None:
         config.master_key = node.text().strip()
+    if (limit := section.get("max_in_flight_requests_per_worker")) is not None:
+        config.max_requests = limit.whole()
 
 
 def _numbers(config: Config, section: Node) -> None:
@@ -86,11 +88,9 @@ def _times(config: Config, section: Node) -> None:
         ]
 
 
-def _switches(config: Config, section: Node, report: Report) -> None:
+def _switches(config: Config, section: Node) -> None:
     if (node := section.get("turn_off_message_logging")) is not None and node.flag():
         config.log_bodies = False
-    if (node := section.get("drop_params")) is not None and not node.flag():
-        report.say(node, "false has no effect: what a model does not take is left out and reported")
 
 
 def _fallbacks(config: Config, section: Node, report: Report) -> None:

@@ -29,6 +29,10 @@ _QUIET = {("model_list[]", "model_name")} | {
 }
 _LEFT = ("not supported", "unknown key", "left out", "stays as it is", "it stays")
 
+# What only a start can apply -> the setting that does it.
+_MASTER_KEY, _MAX_REQUESTS = "master_key", "max_in_flight_requests_per_worker"
+_READ_AT_START = {_MASTER_KEY: "DRAGOMAN_MASTER_KEY", _MAX_REQUESTS: "DRAGOMAN_MAX_REQUESTS"}
+
 _NAMED = re.compile(r"the (provider|model|route|alias) (\S+) ")
 
 Fate = Literal["taken", "changed", "left"]
@@ -67,11 +71,15 @@ def read_upload(text: str) -> Config:
 def _remarks(config: Config, path: Path) -> list[str]:
     """What a start with this file does, and an import can not."""
     general = read_file(path).root.get("general_settings")
-    key = general.get("master_key") if general is not None else None
-    if not config.master_key or key is None:
+    if general is None:
         return []
-    why = "not supported in an import: it is DRAGOMAN_MASTER_KEY, read at the start"
-    return [f"{key.place}: general_settings.master_key: {why}"]
+    in_force = {_MASTER_KEY: config.master_key, _MAX_REQUESTS: config.max_requests}
+    return [
+        f"{node.place}: general_settings.{name}: not supported in an import: it is {variable}, "
+        "read at the start"
+        for name, variable in _READ_AT_START.items()
+        if in_force[name] and (node := general.get(name)) is not None
+    ]
 
 
 def _with_own_variables(config: Config) -> Config:
