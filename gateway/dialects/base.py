@@ -18,7 +18,7 @@ from gateway.canon.events import Event
 from gateway.canon.request import Document, Image, Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.last_user_text import LastUserText
+from gateway.dialects.shared.last_user_text import LastUserText
 from gateway.framing.sse import Frame
 
 Verb = Literal["generate", "count_tokens", "embed", "passthrough"]

@@ -21,9 +21,9 @@ from gateway.canon.errors import KINDS, Error, GatewayError, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects import openai_errors
 from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, StreamParser, Verb
-from gateway.dialects.provider_only import ProviderOnlyClient
+from gateway.dialects.shared import openai_errors
+from gateway.dialects.shared.provider_only import ProviderOnlyClient
 
 NAME = "rerank"
 Json = dict[str, Any]

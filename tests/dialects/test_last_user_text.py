@@ -10,7 +10,7 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.dialects import CLIENT_DIALECTS, DIALECTS
-from gateway.dialects.last_user_text import last_user_text
+from gateway.dialects.shared.last_user_text import last_user_text
 from tests.dialects.test_cases import cases
 from tests.fakes.legal import Maker
 

@@ -28,7 +28,7 @@ from gateway.dialects.anthropic_messages import (
 )
 from gateway.dialects.anthropic_messages.names import NAME
 from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, ResponseContext, Verb
-from gateway.dialects.last_user_text import last_user_text_reader
+from gateway.dialects.shared.last_user_text import last_user_text_reader
 
 
 class _Client:

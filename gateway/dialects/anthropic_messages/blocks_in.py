@@ -26,7 +26,14 @@ from gateway.canon.request import (
 from gateway.canon.signature import recover_reasoning_text, unwrap_signature
 from gateway.dialects.anthropic_messages.citations import parse_citations
 from gateway.dialects.anthropic_messages.names import NAME, SEARCH_RESULT_MEDIA_TYPE, Json
-from gateway.dialects.fields import flag, mapping, required_mapping, required_text, text, wrong_type
+from gateway.dialects.shared.fields import (
+    flag,
+    mapping,
+    required_mapping,
+    required_text,
+    text,
+    wrong_type,
+)
 
 BlockParser = Callable[[Json, str, Json], Part]
 # Blocks besides text in a system message (beta `mid-conversation-tool-changes`).

@@ -26,8 +26,8 @@ from gateway.canon.signature import is_from_target
 from gateway.dialects.anthropic_messages.citations import can_be_replayed, render_citation
 from gateway.dialects.anthropic_messages.names import NAME, SEARCH_RESULT_MEDIA_TYPE, Json
 from gateway.dialects.anthropic_messages.render_context import RenderContext
-from gateway.dialects.fields import join_path
-from gateway.dialects.web_search_calls import is_foreign
+from gateway.dialects.shared.fields import join_path
+from gateway.dialects.shared.web_search import is_foreign
 
 _IMAGE_MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 

@@ -11,7 +11,7 @@ import msgspec
 from gateway.canon.errors import Error
 from gateway.dialects.anthropic_messages.names import Json
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.retry import retry_after, should_retry
+from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
 _TOO_LONG_PREFIX = "prompt is too long"

@@ -9,7 +9,7 @@ from gateway.canon.request import Role, Turn
 from gateway.dialects.anthropic_messages.blocks_in import parse_content, parse_system_message
 from gateway.dialects.anthropic_messages.names import Json
 from gateway.dialects.anthropic_messages.thinking import parse_effort
-from gateway.dialects.fields import objects, text
+from gateway.dialects.shared.fields import objects, text
 
 _ROLES = get_args(Role)
 _SYSTEM_FIELDS = frozenset({"role", "content", "output_config"})

@@ -14,7 +14,7 @@ from gateway.canon.schema import (
 )
 from gateway.dialects.anthropic_messages.names import Json
 from gateway.dialects.anthropic_messages.render_context import RenderContext
-from gateway.dialects.fields import mapping, required_mapping, text
+from gateway.dialects.shared.fields import mapping, required_mapping, text
 
 
 def parse_output_format(body: Json, field_paths: dict[str, str]) -> Output:

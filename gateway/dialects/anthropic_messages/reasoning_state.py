@@ -10,15 +10,15 @@ from collections.abc import Callable
 from gateway.canon.adaptation import Adaptation, dropped
 from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
 from gateway.canon.traits import Traits
-from gateway.dialects import state_tokens
 from gateway.dialects.anthropic_messages.names import Json
-from gateway.dialects.state_tokens import (
+from gateway.dialects.shared import state_tokens
+from gateway.dialects.shared.state_tokens import (
     REASONING_REFUSED,
     Fields,
     foreign_reasoning_drop,
     is_token,
 )
-from gateway.dialects.web_search_calls import is_foreign
+from gateway.dialects.shared.web_search import is_foreign
 
 _THINKING_TYPES = frozenset({"thinking", "redacted_thinking"})
 _THINKING_MARKERS = (b'"thinking"', b'"redacted_thinking"')

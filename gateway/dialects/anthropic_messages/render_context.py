@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.names import Json
-from gateway.dialects.render_context import CallIds, ToolNamingRenderContext
+from gateway.dialects.shared.render_context import CallIds, ToolNamingRenderContext
 
 _MAX_CACHE_BREAKPOINTS = 4
 

@@ -15,7 +15,7 @@ from gateway.dialects.anthropic_messages.names import FIELD_PATHS, NAME, VERSION
 from gateway.dialects.anthropic_messages.output import parse_output_format
 from gateway.dialects.anthropic_messages.thinking import parse_thinking
 from gateway.dialects.anthropic_messages.tools import parse_tool_choice, parse_tools
-from gateway.dialects.fields import (
+from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     enum_value,
     flag,

@@ -14,7 +14,7 @@ from gateway.dialects.anthropic_messages.names import (
     Json,
 )
 from gateway.dialects.anthropic_messages.render_context import RenderContext
-from gateway.dialects.fields import enum_value, integer, mapping, text
+from gateway.dialects.shared.fields import enum_value, integer, mapping, text
 
 _THINKING_TYPES = ("adaptive", "enabled", "disabled", "between_tools")
 _PARSED_FIELDS = frozenset({"type", "budget_tokens", "display"})

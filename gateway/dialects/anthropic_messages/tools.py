@@ -11,12 +11,12 @@ from gateway.canon.errors import invalid
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Native, Tool, ToolChoice, ToolResult, Turn
 from gateway.canon.schema import is_enforceable, restrict_to_anthropic
-from gateway.dialects import web_search
 from gateway.dialects.anthropic_messages.blocks_in import parse_cache_control
 from gateway.dialects.anthropic_messages.names import NAME, Json
 from gateway.dialects.anthropic_messages.render_context import RenderContext
-from gateway.dialects.fields import enum_value, flag, mapping, objects, required_text, text
-from gateway.dialects.web_search import WebSearch, user_location
+from gateway.dialects.shared import web_search
+from gateway.dialects.shared.fields import enum_value, flag, mapping, objects, required_text, text
+from gateway.dialects.shared.web_search import WebSearch, user_location
 
 _FUNCTION_FIELDS = frozenset(
     {"type", "name", "description", "input_schema", "strict", "defer_loading", "cache_control"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from gateway.canon.signature import FOREIGN_SEARCH
-from gateway.dialects import web_search
 from gateway.dialects.anthropic_messages.names import Json
-from gateway.dialects.web_search_calls import read_call
+from gateway.dialects.shared import web_search
+from gateway.dialects.shared.web_search import read_call
 
 _INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
 

@@ -20,7 +20,7 @@ from gateway.dialects.base import Dialect, RenderedRequest, Verb
 from gateway.dialects.bedrock_converse import errors, request_out, response, stream_in
 from gateway.dialects.bedrock_converse.blocks_out import needs_bytes
 from gateway.dialects.bedrock_converse.names import NAME
-from gateway.dialects.provider_only import ProviderOnlyClient
+from gateway.dialects.shared.provider_only import ProviderOnlyClient
 
 # Tokens are counted by the model itself, not by an inference profile for it.
 _INFERENCE_PROFILE_PREFIX = re.compile(r"^(?:us|us-gov|eu|apac|au|ca|jp|global)\.(?=[a-z0-9]+\.)")

@@ -32,7 +32,7 @@ from gateway.dialects.bedrock_converse.names import (
     Json,
 )
 from gateway.dialects.bedrock_converse.render_context import RenderContext
-from gateway.dialects.fields import join_path
+from gateway.dialects.shared.fields import join_path
 
 EMPTY_PLACEHOLDER = "(empty)"
 _INVALID_TITLE_CHARACTERS = re.compile(r"[^a-zA-Z0-9()\[\] -]+")

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.canon.errors import Error
 from gateway.dialects.bedrock_converse.names import Json
-from gateway.dialects.retry import retry_after, should_retry
+from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
 from gateway.dialects.bedrock_converse.names import Json
-from gateway.dialects.render_context import CallIds, ToolNamingRenderContext
+from gateway.dialects.shared.render_context import CallIds, ToolNamingRenderContext
 
 # How much of a call id is kept before an appended number.
 _NUMBERED_ID_PREFIX_LENGTH = 60

@@ -18,7 +18,7 @@ from gateway.dialects.base import Dialect, RenderedRequest, Verb
 from gateway.dialects.cohere import errors, request_out, response, stream_in
 from gateway.dialects.cohere.embed import EmbedProvider
 from gateway.dialects.cohere.names import NAME
-from gateway.dialects.provider_only import ProviderOnlyClient
+from gateway.dialects.shared.provider_only import ProviderOnlyClient
 
 
 class _Provider:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error
-from gateway.dialects.retry import retry_after, should_retry
+from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
 

@@ -28,7 +28,7 @@ from gateway.canon.signature import is_from_target
 from gateway.canon.turns import find_empty_texts, join_cited_texts, pair_tool_results
 from gateway.dialects.cohere.names import NAME, Json
 from gateway.dialects.cohere.render_context import RenderContext
-from gateway.dialects.fields import join_path
+from gateway.dialects.shared.fields import join_path
 
 EMPTY_PLACEHOLDER = "(empty)"
 _DOCUMENT_CAPTION = "See the documents."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
 from gateway.dialects.cohere.names import Json
-from gateway.dialects.render_context import ToolNamingRenderContext
+from gateway.dialects.shared.render_context import ToolNamingRenderContext
 
 
 class RenderContext(ToolNamingRenderContext):

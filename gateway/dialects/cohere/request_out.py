@@ -12,7 +12,7 @@ from gateway.dialects.cohere.messages_out import render_messages
 from gateway.dialects.cohere.names import BUDGET_BY_EFFORT, Json
 from gateway.dialects.cohere.render_context import RenderContext
 from gateway.dialects.cohere.tools import render_tools
-from gateway.dialects.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
+from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
 _UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")
 _MIN_P, _MAX_P = 0.01, 0.99

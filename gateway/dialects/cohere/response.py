@@ -16,7 +16,7 @@ from gateway.dialects.cohere.errors import parse_error_message
 from gateway.dialects.cohere.finish import parse_failure
 from gateway.dialects.cohere.names import Json
 from gateway.dialects.cohere.stream_in import ChatStreamParser
-from gateway.dialects.openai_logprobs import logprobs_extra, token
+from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
 
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:

@@ -30,7 +30,7 @@ from gateway.dialects.gemini import (
 from gateway.dialects.gemini.embed import EmbedClient, EmbedProvider
 from gateway.dialects.gemini.names import NAME, resource_path, split_resource
 from gateway.dialects.gemini.parts_out import needs_bytes
-from gateway.dialects.last_user_text import last_user_text_reader
+from gateway.dialects.shared.last_user_text import last_user_text_reader
 
 _ACTIONS: dict[str, str] = {"generate": "generateContent", "count_tokens": "countTokens"}
 

@@ -10,7 +10,7 @@ import msgspec
 from gateway.canon.errors import Error
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.gemini.names import Json
-from gateway.dialects.retry import retry_after, should_retry
+from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
 _TYPE_URL_PREFIX = "type.googleapis.com/google.rpc."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.canon.request import Output
-from gateway.dialects.fields import mapping, text
 from gateway.dialects.gemini.names import GENERATION_CONFIG, Json
 from gateway.dialects.gemini.render_context import RenderContext
 from gateway.dialects.gemini.schema import from_google_schema, to_gemini_schema
+from gateway.dialects.shared.fields import mapping, text
 
 _JSON_MEDIA_TYPE = "application/json"
 

@@ -24,7 +24,9 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.signature import recover_reasoning_text
-from gateway.dialects.fields import (
+from gateway.dialects.gemini.names import NAME, Json
+from gateway.dialects.gemini.signatures import parse_signature
+from gateway.dialects.shared.fields import (
     compact_json,
     flag,
     mapping,
@@ -33,8 +35,6 @@ from gateway.dialects.fields import (
     required_text,
     text,
 )
-from gateway.dialects.gemini.names import NAME, Json
-from gateway.dialects.gemini.signatures import parse_signature
 
 _AUDIO_FORMATS = {"wav": "wav", "x-wav": "wav", "mp3": "mp3", "mpeg": "mp3"}
 # Addresses that only Google can open.

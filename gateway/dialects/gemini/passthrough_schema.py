@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gateway.canon.errors import invalid
-from gateway.dialects.passthrough_schema import passthrough_checker
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 # One object may stand for a list of one, as in Google's own examples.
 _ObjectOrList = list[dict[str, Any]] | dict[str, Any]

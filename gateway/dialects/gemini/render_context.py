@@ -9,7 +9,7 @@ from gateway.canon.naming import assign_tool_names
 from gateway.canon.request import Request, ToolCall
 from gateway.canon.traits import Traits
 from gateway.dialects.gemini.names import NAME
-from gateway.dialects.render_context import BaseRenderContext
+from gateway.dialects.shared.render_context import BaseRenderContext
 
 # More than other dialects take, so most names stay as they are.
 _NAME_LIMIT = 128

@@ -14,7 +14,14 @@ from msgspec.structs import replace
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Meta, Part, Request, Role, Sampling, Text, Turn
-from gateway.dialects.fields import (
+from gateway.dialects.gemini.casing import camel_case_keys
+from gateway.dialects.gemini.names import FIELD_PATHS, GENERATION_CONFIG, NAME, SERVICE_TIERS, Json
+from gateway.dialects.gemini.output import parse_output_format
+from gateway.dialects.gemini.parts_in import PendingCalls, parse_parts
+from gateway.dialects.gemini.signatures import merge_split_reasoning
+from gateway.dialects.gemini.thinking import parse_thinking
+from gateway.dialects.gemini.tools import parse_tool_choice, parse_tools
+from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     flag,
     integer,
@@ -25,13 +32,6 @@ from gateway.dialects.fields import (
     strings,
     text,
 )
-from gateway.dialects.gemini.casing import camel_case_keys
-from gateway.dialects.gemini.names import FIELD_PATHS, GENERATION_CONFIG, NAME, SERVICE_TIERS, Json
-from gateway.dialects.gemini.output import parse_output_format
-from gateway.dialects.gemini.parts_in import PendingCalls, parse_parts
-from gateway.dialects.gemini.signatures import merge_split_reasoning
-from gateway.dialects.gemini.thinking import parse_thinking
-from gateway.dialects.gemini.tools import parse_tool_choice, parse_tools
 
 _PARSED_FIELDS = frozenset(
     {

@@ -14,7 +14,7 @@ from gateway.dialects.gemini.output import render_output_format
 from gateway.dialects.gemini.render_context import RenderContext
 from gateway.dialects.gemini.thinking import render_thinking
 from gateway.dialects.gemini.tools import render_tools
-from gateway.dialects.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
+from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
 # canonical sampling field -> ours, where the target's traits let it pass.
 _SAMPLING_FIELDS = {

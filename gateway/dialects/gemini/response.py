@@ -34,7 +34,7 @@ from gateway.dialects.gemini.names import NAME, Json
 from gateway.dialects.gemini.signatures import is_gemini, render_signature
 from gateway.dialects.gemini.stream_in import GeminiStreamParser
 from gateway.dialects.gemini.usage import render_usage
-from gateway.dialects.openai_logprobs import logprobs_extra, token_logprobs
+from gateway.dialects.shared.openai_logprobs import logprobs_extra, token_logprobs
 
 _PARSED_FIELDS = frozenset(
     {"content", "finishReason", "finishMessage", "index", "groundingMetadata", "tokenCount"}

@@ -15,14 +15,14 @@ from gateway.canon.adaptation import Adaptation, approximated, dropped
 from gateway.canon.request import Part, Reasoning, Signature, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.canon.traits import Traits
-from gateway.dialects import state_tokens
 from gateway.dialects.gemini.names import (
     NEXT_PART_SIGNATURE,
     SAME_PART_SIGNATURE,
     SKIP_SIGNATURE,
     Json,
 )
-from gateway.dialects.state_tokens import REASONING_REFUSED, Fields
+from gateway.dialects.shared import state_tokens
+from gateway.dialects.shared.state_tokens import REASONING_REFUSED, Fields
 
 MISSING_SIGNATURE = "no thought signature is known for this step: the validator skips it"
 _SIGNATURE_NAMES = ("thoughtSignature", "thought_signature")

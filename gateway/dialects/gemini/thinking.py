@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from gateway.canon.request import Thinking
-from gateway.dialects.fields import enum_value, flag, integer, mapping
 from gateway.dialects.gemini.names import EFFORTS, GENERATION_CONFIG, THINKING_LEVELS, Json
 from gateway.dialects.gemini.render_context import RenderContext
+from gateway.dialects.shared.fields import enum_value, flag, integer, mapping
 
 _THINKING_PATH = f"{GENERATION_CONFIG}.thinkingConfig"
 _PARSED_FIELDS = frozenset({"includeThoughts", "thinkingBudget", "thinkingLevel"})

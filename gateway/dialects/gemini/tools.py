@@ -7,11 +7,18 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from gateway.canon.request import Tool, ToolChoice
-from gateway.dialects.fields import enum_value, mapping, objects, required_text, strings, text
 from gateway.dialects.gemini.casing import camel_case
 from gateway.dialects.gemini.names import CALLING_CONFIG, NAME, Json
 from gateway.dialects.gemini.render_context import RenderContext
 from gateway.dialects.gemini.schema import from_google_schema, to_gemini_schema
+from gateway.dialects.shared.fields import (
+    enum_value,
+    mapping,
+    objects,
+    required_text,
+    strings,
+    text,
+)
 
 _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
 _DECLARATIONS = "functionDeclarations"

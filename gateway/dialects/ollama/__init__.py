@@ -18,7 +18,6 @@ from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, ResponseContext, Verb
-from gateway.dialects.last_user_text import last_user_text_reader
 from gateway.dialects.ollama import (
     errors,
     passthrough_schema,
@@ -31,6 +30,7 @@ from gateway.dialects.ollama import (
 from gateway.dialects.ollama.embed import EmbedClient, EmbedProvider
 from gateway.dialects.ollama.messages_out import needs_bytes
 from gateway.dialects.ollama.names import CHAT_PATH, EMBEDDINGS_PATH, GENERATE_PATH, NAME
+from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.framing.ndjson import KEEPALIVE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.dialects.ollama.names import Json
-from gateway.dialects.openai_logprobs import token
+from gateway.dialects.shared.openai_logprobs import token
 
 
 def parse_logprobs(tokens: Any) -> list[Json]:

@@ -14,7 +14,8 @@ from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.media import parse_data_url, resolve_media_type
 from gateway.canon.request import Image, Part, Reasoning, Text, ToolCall, ToolResult, Turn
-from gateway.dialects.fields import (
+from gateway.dialects.ollama.names import Json
+from gateway.dialects.shared.fields import (
     objects,
     required_mapping,
     required_text,
@@ -22,7 +23,6 @@ from gateway.dialects.fields import (
     text,
     wrong_type,
 )
-from gateway.dialects.ollama.names import Json
 
 _PARSED_FIELDS = frozenset(
     {

@@ -23,9 +23,9 @@ from gateway.canon.request import (
 from gateway.canon.signature import is_from_target
 from gateway.canon.traits import Traits
 from gateway.canon.turns import join_cited_texts, pair_tool_results
-from gateway.dialects.fields import join_path
 from gateway.dialects.ollama.names import Json
 from gateway.dialects.ollama.render_context import RenderContext
+from gateway.dialects.shared.fields import join_path
 
 # Claude Code's first system block: it means something to api.anthropic.com only, and
 # its changing version would spoil every prompt cache.

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gateway.dialects.passthrough_schema import passthrough_checker
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 _SamplingNumber = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
-from gateway.dialects.render_context import DeduplicatingRenderContext
+from gateway.dialects.shared.render_context import DeduplicatingRenderContext
 
 
 class RenderContext(DeduplicatingRenderContext):

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Output, Request, Sampling, Text, Thinking, Turn
-from gateway.dialects.fields import (
+from gateway.dialects.ollama.messages_in import empty_request_error, parse_images, parse_messages
+from gateway.dialects.ollama.names import FIELD_PATHS, NAME, Json
+from gateway.dialects.ollama.tools import parse_tools
+from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     flag,
     integer,
@@ -17,9 +20,6 @@ from gateway.dialects.fields import (
     text,
     wrong_type,
 )
-from gateway.dialects.ollama.messages_in import empty_request_error, parse_images, parse_messages
-from gateway.dialects.ollama.names import FIELD_PATHS, NAME, Json
-from gateway.dialects.ollama.tools import parse_tools
 
 _PARSED_FIELDS = frozenset(
     {

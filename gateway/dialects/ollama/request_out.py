@@ -8,11 +8,11 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Output, Request, Thinking
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.fields import compact_json
 from gateway.dialects.ollama.messages_out import render_messages
 from gateway.dialects.ollama.names import NAME, PROMPT_ONLY_FIELDS, Json
 from gateway.dialects.ollama.render_context import RenderContext
 from gateway.dialects.ollama.tools import parameters_schema, render_tools
+from gateway.dialects.shared.fields import compact_json
 
 _EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 # The most tokens of a thinking budget that one effort stands for.

@@ -26,7 +26,7 @@ from gateway.dialects.ollama.finish import malformed_output_error
 from gateway.dialects.ollama.names import GENERATE_PATH, Json, format_timestamp
 from gateway.dialects.ollama.stream_out import render_done_reason, render_tool_call
 from gateway.dialects.ollama.usage import render_usage
-from gateway.dialects.openai_logprobs import token_logprobs
+from gateway.dialects.shared.openai_logprobs import token_logprobs
 
 
 class _Message:

@@ -28,13 +28,13 @@ from gateway.canon.request import Signature
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.fields import compact_json
 from gateway.dialects.ollama.errors import is_error, parse_error_payload
 from gateway.dialects.ollama.finish import parse_finish
 from gateway.dialects.ollama.logprobs import parse_logprobs
 from gateway.dialects.ollama.names import Json
 from gateway.dialects.ollama.usage import parse_usage
-from gateway.dialects.openai_logprobs import logprobs_extra
+from gateway.dialects.shared.fields import compact_json
+from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.framing.sse import Frame
 
 _TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"

@@ -16,9 +16,7 @@ from gateway.canon.errors import Error, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects import openai_errors as errors
 from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, ResponseContext, Verb
-from gateway.dialects.last_user_text import last_user_text_reader
 from gateway.dialects.openai_chat import (
     legacy_functions,
     passthrough_schema,
@@ -30,6 +28,8 @@ from gateway.dialects.openai_chat import (
     stream_out,
 )
 from gateway.dialects.openai_chat.parts import NAME, inline_files, needs_inline_media
+from gateway.dialects.shared import openai_errors as errors
+from gateway.dialects.shared.last_user_text import last_user_text_reader
 
 
 class _Client:

@@ -21,7 +21,6 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.dialects.fields import mapping, required_text, text, wrong_type
 from gateway.dialects.openai_chat.parts import NAME, Json, content_in
 from gateway.dialects.openai_chat.reasoning import reasoning_in
 from gateway.dialects.openai_chat.render_context import cache_in
@@ -31,6 +30,7 @@ from gateway.dialects.openai_chat.tool_calls import (
     result_in,
     result_parts_in,
 )
+from gateway.dialects.shared.fields import mapping, required_text, text, wrong_type
 
 # `prefix` requests the continuation of a last assistant message, as its position does
 # already; `annotations` are part of responses that clients append unchanged.

@@ -9,8 +9,8 @@ from typing import Any
 
 from gateway.canon.media import data_url, parse_data_url, sniff_base64
 from gateway.canon.request import Audio, Document
-from gateway.dialects.fields import required_text, text
 from gateway.dialects.openai_chat.render_context import ChatRenderContext
+from gateway.dialects.shared.fields import required_text, text
 
 Json = dict[str, Any]
 _PDF = "application/pdf"

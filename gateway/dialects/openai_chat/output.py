@@ -5,7 +5,9 @@ from __future__ import annotations
 from gateway.canon.errors import invalid
 from gateway.canon.request import Output, Request
 from gateway.canon.schema import with_description
-from gateway.dialects.fields import (
+from gateway.dialects.openai_chat.parts import Json
+from gateway.dialects.openai_chat.render_context import ChatRenderContext
+from gateway.dialects.shared.fields import (
     compact_json,
     enum_value,
     flag,
@@ -13,9 +15,7 @@ from gateway.dialects.fields import (
     required_mapping,
     text,
 )
-from gateway.dialects.openai_chat.parts import Json
-from gateway.dialects.openai_chat.render_context import ChatRenderContext
-from gateway.dialects.openai_schema import mentions_json, object_parameters, strict_schema
+from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
 
 _FORMATS = ("text", "json_object", "json_schema")
 

@@ -31,15 +31,15 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.traits import Traits
-from gateway.dialects.fields import (
+from gateway.dialects.openai_chat import mistral_media
+from gateway.dialects.openai_chat.render_context import ChatRenderContext, cache_in
+from gateway.dialects.shared.fields import (
     join_path,
     required_mapping,
     required_text,
     text,
 )
-from gateway.dialects.fields import wrong_type as _wrong
-from gateway.dialects.openai_chat import mistral_media
-from gateway.dialects.openai_chat.render_context import ChatRenderContext, cache_in
+from gateway.dialects.shared.fields import wrong_type as _wrong
 
 NAME = "openai_chat"
 Json = dict[str, Any]

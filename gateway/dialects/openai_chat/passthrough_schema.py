@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gateway.dialects.passthrough_schema import passthrough_checker
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 # `model` is a placeholder role of no provider; vendors do add roles, so this list is
 # the union of what Chat-speaking providers document.

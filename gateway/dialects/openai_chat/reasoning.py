@@ -9,7 +9,8 @@ import msgspec
 from gateway.canon.errors import invalid
 from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
-from gateway.dialects.fields import (
+from gateway.dialects.openai_chat.render_context import ChatRenderContext
+from gateway.dialects.shared.fields import (
     compact_json,
     flag,
     integer,
@@ -18,7 +19,6 @@ from gateway.dialects.fields import (
     text,
     wrong_type,
 )
-from gateway.dialects.openai_chat.render_context import ChatRenderContext
 
 Json = dict[str, Any]
 DETAILS = "reasoning_details"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.canon.request import Signature
-from gateway.dialects.fields import compact_json
 from gateway.dialects.openai_chat.reasoning import DETAILS
+from gateway.dialects.shared.fields import compact_json
 
 Json = dict[str, Any]
 # Fields of a detail that stream in fragments; for others the last value counts.

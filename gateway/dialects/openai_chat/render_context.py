@@ -7,7 +7,7 @@ from typing import Any
 from gateway.canon.naming import assign_tool_name, assign_tool_names, render_tool_id
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
-from gateway.dialects.render_context import DeduplicatingRenderContext
+from gateway.dialects.shared.render_context import DeduplicatingRenderContext
 
 NAME_LIMIT = 64
 # OpenAI's limit for call ids is shorter in Chat than in Responses.

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.canon.request import CacheBreakpoint, Meta, Request, Sampling
-from gateway.dialects.fields import (
+from gateway.dialects.openai_chat.messages_in import messages_in
+from gateway.dialects.openai_chat.output import output_in
+from gateway.dialects.openai_chat.parts import NAME, Json
+from gateway.dialects.openai_chat.reasoning import thinking_in
+from gateway.dialects.openai_chat.render_context import cache_in
+from gateway.dialects.openai_chat.tools import choice_in, tools_in
+from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     enum_value,
     flag,
@@ -18,12 +24,6 @@ from gateway.dialects.fields import (
     text,
     wrong_type,
 )
-from gateway.dialects.openai_chat.messages_in import messages_in
-from gateway.dialects.openai_chat.output import output_in
-from gateway.dialects.openai_chat.parts import NAME, Json
-from gateway.dialects.openai_chat.reasoning import thinking_in
-from gateway.dialects.openai_chat.render_context import cache_in
-from gateway.dialects.openai_chat.tools import choice_in, tools_in
 
 _PARSED_FIELDS = frozenset(
     [

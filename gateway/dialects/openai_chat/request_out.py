@@ -14,7 +14,7 @@ from gateway.dialects.openai_chat.parts import NAME, Json
 from gateway.dialects.openai_chat.reasoning import thinking_out
 from gateway.dialects.openai_chat.render_context import ChatRenderContext, cache_control
 from gateway.dialects.openai_chat.tools import tools_out
-from gateway.dialects.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
+from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
 # OpenAI's limits (safety_identifier: 128 characters; prompt_cache_key: 64).
 _KEY_LIMIT = 64

@@ -41,8 +41,8 @@ from gateway.dialects.openai_chat.reasoning import details_text
 from gateway.dialects.openai_chat.reasoning_state import ReasoningStateCollector
 from gateway.dialects.openai_chat.tool_call_stream import ToolCallStream
 from gateway.dialects.openai_chat.usage import parse_usage
-from gateway.dialects.openai_errors import find_error, is_error
-from gateway.dialects.openai_logprobs import logprobs_extra
+from gateway.dialects.shared.openai_errors import find_error, is_error
+from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.framing.sse import Frame
 
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)

@@ -40,7 +40,7 @@ from gateway.dialects.openai_chat.parts import NAME
 from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out
 from gateway.dialects.openai_chat.tool_calls import wrapped_extra_content
 from gateway.dialects.openai_chat.usage import render_usage
-from gateway.dialects.openai_errors import error_body
+from gateway.dialects.shared.openai_errors import error_body
 
 Json = dict[str, Any]
 _encode = msgspec.json.encode

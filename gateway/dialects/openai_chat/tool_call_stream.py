@@ -15,8 +15,8 @@ from gateway.canon.arguments import parse_arguments
 from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, SignatureDelta
 from gateway.canon.request import Signature
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.fields import compact_json
 from gateway.dialects.openai_chat.tool_calls import THOUGHT_SIGNATURE, signature_in
+from gateway.dialects.shared.fields import compact_json
 
 Json = dict[str, Any]
 

@@ -15,7 +15,9 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
-from gateway.dialects.fields import (
+from gateway.dialects.openai_chat.parts import Json, content_in, content_out, parts_out
+from gateway.dialects.openai_chat.render_context import ChatRenderContext
+from gateway.dialects.shared.fields import (
     compact_json,
     join_path,
     mapping,
@@ -25,8 +27,6 @@ from gateway.dialects.fields import (
     text,
     wrong_type,
 )
-from gateway.dialects.openai_chat.parts import Json, content_in, content_out, parts_out
-from gateway.dialects.openai_chat.render_context import ChatRenderContext
 
 THOUGHT_SIGNATURE = "thought_signature"
 

@@ -9,8 +9,11 @@ from msgspec.structs import replace
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
-from gateway.dialects import web_search
-from gateway.dialects.fields import (
+from gateway.dialects.openai_chat.legacy_functions import offers_functions
+from gateway.dialects.openai_chat.parts import NAME, Json
+from gateway.dialects.openai_chat.render_context import ChatRenderContext, cache_control, cache_in
+from gateway.dialects.shared import web_search
+from gateway.dialects.shared.fields import (
     enum_value,
     flag,
     mapping,
@@ -20,11 +23,8 @@ from gateway.dialects.fields import (
     text,
     wrong_type,
 )
-from gateway.dialects.openai_chat.legacy_functions import offers_functions
-from gateway.dialects.openai_chat.parts import NAME, Json
-from gateway.dialects.openai_chat.render_context import ChatRenderContext, cache_control, cache_in
-from gateway.dialects.openai_schema import strict_schema, tool_parameters
-from gateway.dialects.web_search import WebSearch, user_location
+from gateway.dialects.shared.openai_schema import strict_schema, tool_parameters
+from gateway.dialects.shared.web_search import WebSearch, user_location
 
 # OpenAI's field for web search.
 _SEARCH_OPTIONS = "web_search_options"

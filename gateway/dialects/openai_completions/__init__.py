@@ -14,7 +14,6 @@ from gateway.canon.errors import Error, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects import openai_errors
 from gateway.dialects.base import (
     Dialect,
     ErrorReply,
@@ -32,6 +31,7 @@ from gateway.dialects.openai_completions import (
     stream_in,
 )
 from gateway.dialects.openai_completions.names import NAME
+from gateway.dialects.shared import openai_errors
 
 
 class _Client:

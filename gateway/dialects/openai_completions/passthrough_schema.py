@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from gateway.dialects.passthrough_schema import passthrough_checker
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 _NonNegativeInt = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
 _BoundedFloat = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]

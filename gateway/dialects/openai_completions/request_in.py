@@ -7,7 +7,8 @@ from typing import Any
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Meta, Request, Sampling, Text, Turn
-from gateway.dialects.fields import (
+from gateway.dialects.openai_completions.names import NAME, Json, refused
+from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     flag,
     integer,
@@ -18,7 +19,6 @@ from gateway.dialects.fields import (
     text,
     wrong_type,
 )
-from gateway.dialects.openai_completions.names import NAME, Json, refused
 
 _PARSED_FIELDS = frozenset(
     {

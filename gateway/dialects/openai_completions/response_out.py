@@ -28,8 +28,8 @@ from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_completions.finish import finish_out, malformed_output_error
 from gateway.dialects.openai_completions.names import NAME, Json
 from gateway.dialects.openai_completions.usage import render_usage
-from gateway.dialects.openai_errors import error_body
-from gateway.dialects.openai_logprobs import token_logprobs
+from gateway.dialects.shared.openai_errors import error_body
+from gateway.dialects.shared.openai_logprobs import token_logprobs
 
 _encode = msgspec.json.encode
 _DONE = b"data: [DONE]\n\n"

@@ -24,7 +24,7 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_completions.finish import finish_in
 from gateway.dialects.openai_completions.names import NAME, Json
 from gateway.dialects.openai_completions.usage import parse_usage
-from gateway.dialects.openai_errors import find_error, is_error
+from gateway.dialects.shared.openai_errors import find_error, is_error
 from gateway.framing.sse import Frame
 
 

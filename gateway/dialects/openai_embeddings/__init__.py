@@ -15,7 +15,6 @@ from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects import openai_errors
 from gateway.dialects.base import (
     Dialect,
     ErrorReply,
@@ -27,6 +26,7 @@ from gateway.dialects.base import (
 )
 from gateway.dialects.openai_embeddings import passthrough_schema, request, response
 from gateway.dialects.openai_embeddings.names import NAME, PATH
+from gateway.dialects.shared import openai_errors
 
 
 def _refuse_generation() -> NoReturn:

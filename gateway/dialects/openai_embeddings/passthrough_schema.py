@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.dialects.passthrough_schema import passthrough_checker
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 
 class PassthroughSchema(msgspec.Struct):

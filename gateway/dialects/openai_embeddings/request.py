@@ -10,8 +10,8 @@ from gateway.canon.errors import invalid
 from gateway.canon.naming import LONG_USER_REASON, USER_LIMIT, shorten_user_id
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.fields import enum_value, integer, required_text, text, wrong_type
 from gateway.dialects.openai_embeddings.names import NAME, Json
+from gateway.dialects.shared.fields import enum_value, integer, required_text, text, wrong_type
 
 _PARSED_FIELDS = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
 

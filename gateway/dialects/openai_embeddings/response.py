@@ -11,7 +11,7 @@ from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.response import Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_embeddings.names import Json
-from gateway.dialects.openai_errors import find_error, is_error
+from gateway.dialects.shared.openai_errors import find_error, is_error
 
 
 class _Row(msgspec.Struct):

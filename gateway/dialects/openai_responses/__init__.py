@@ -17,9 +17,7 @@ from gateway.canon.errors import Error, bad_upstream
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects import openai_errors
 from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, ResponseContext, Verb
-from gateway.dialects.last_user_text import last_user_text_reader
 from gateway.dialects.openai_responses import (
     passthrough_schema,
     peek_usage,
@@ -32,6 +30,8 @@ from gateway.dialects.openai_responses import (
 )
 from gateway.dialects.openai_responses.echo import read_echo
 from gateway.dialects.openai_responses.names import COMPACT, NAME
+from gateway.dialects.shared import openai_errors
+from gateway.dialects.shared.last_user_text import last_user_text_reader
 
 
 class _Client:

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.dialects.fields import flag, text
 from gateway.dialects.openai_responses.names import Json
+from gateway.dialects.shared.fields import flag, text
 
 PathedItem = tuple[Any, str]
 

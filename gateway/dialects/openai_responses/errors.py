@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.canon.errors import Error
-from gateway.dialects.openai_errors import find_error
 from gateway.dialects.openai_responses.names import Json
+from gateway.dialects.shared.openai_errors import find_error
 
 # kind -> the code of a failed response; the official SDK defines no others for these.
 _CODES = {

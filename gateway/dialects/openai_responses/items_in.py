@@ -26,10 +26,10 @@ from gateway.canon.request import (
     Turn,
 )
 from gateway.canon.signature import recover_reasoning_text, unwrap_signature
-from gateway.dialects.fields import objects, required_text, text, wrong_type
 from gateway.dialects.openai_responses.names import NAME, STATE_KIND, Json, join_name
 from gateway.dialects.openai_responses.parts_in import content_in
 from gateway.dialects.openai_responses.tools_in import tools_in
+from gateway.dialects.shared.fields import objects, required_text, text, wrong_type
 
 PathedItem = tuple[Any, str]
 

@@ -18,12 +18,12 @@ from gateway.canon.request import (
 )
 from gateway.canon.signature import is_from_target
 from gateway.canon.turns import pair_tool_results
-from gateway.dialects.fields import compact_json
 from gateway.dialects.openai_responses.citations import citation_out
 from gateway.dialects.openai_responses.names import NAME, STATE_KIND, Json
 from gateway.dialects.openai_responses.parts_out import native_out, parts_out
 from gateway.dialects.openai_responses.render_context import ResponsesRenderContext
 from gateway.dialects.openai_responses.web_searches import searches_out
+from gateway.dialects.shared.fields import compact_json
 
 # Claude Code's first system block: only api.anthropic.com uses it, and its changing
 # version would invalidate every prompt cache.

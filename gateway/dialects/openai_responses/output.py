@@ -5,10 +5,17 @@ from __future__ import annotations
 from gateway.canon.errors import invalid
 from gateway.canon.request import Output
 from gateway.canon.schema import with_description
-from gateway.dialects.fields import compact_json, enum_value, flag, mapping, required_mapping, text
 from gateway.dialects.openai_responses.names import Json
 from gateway.dialects.openai_responses.render_context import ResponsesRenderContext
-from gateway.dialects.openai_schema import mentions_json, object_parameters, strict_schema
+from gateway.dialects.shared.fields import (
+    compact_json,
+    enum_value,
+    flag,
+    mapping,
+    required_mapping,
+    text,
+)
+from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
 
 _FORMATS = ("text", "json_object", "json_schema")
 _FORMAT_PATH = "text.format"

@@ -8,10 +8,10 @@ from typing import Any
 from gateway.canon.errors import invalid
 from gateway.canon.media import parse_data_url, resolve_media_type, sniff_base64
 from gateway.canon.request import Audio, Document, Image, Native, Part, Refusal, Text
-from gateway.dialects.fields import required_mapping, required_text, text, wrong_type
 from gateway.dialects.openai_responses.citations import citations_in
 from gateway.dialects.openai_responses.names import NAME, Json
 from gateway.dialects.openai_responses.render_context import cache_in
+from gateway.dialects.shared.fields import required_mapping, required_text, text, wrong_type
 
 
 def content_in(holder: Json, key: str, path: str) -> tuple[Part, ...]:

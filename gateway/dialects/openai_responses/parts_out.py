@@ -20,9 +20,9 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.dialects.fields import join_path
 from gateway.dialects.openai_responses.names import NAME, Json
 from gateway.dialects.openai_responses.render_context import ResponsesRenderContext, refused
+from gateway.dialects.shared.fields import join_path
 
 
 def parts_out(context: ResponsesRenderContext, parts: Iterable[Part]) -> list[Json]:

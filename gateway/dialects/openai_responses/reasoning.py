@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.canon.request import Request, Thinking
-from gateway.dialects.fields import enum_value, mapping, text
 from gateway.dialects.openai_responses.names import EFFORTS, NAME, Json
 from gateway.dialects.openai_responses.render_context import ResponsesRenderContext
+from gateway.dialects.shared.fields import enum_value, mapping, text
 
 _PARSED_FIELDS = frozenset({"effort", "summary", "generate_summary"})
 # Upper bound of a thinking budget -> the effort that replaces it.

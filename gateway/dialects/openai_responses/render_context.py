@@ -8,7 +8,7 @@ from gateway.canon.naming import assign_tool_names, render_tool_id
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_responses.names import NAMESPACE_SEPARATOR, Json, split_name
-from gateway.dialects.render_context import BaseRenderContext, tool_names_in
+from gateway.dialects.shared.render_context import BaseRenderContext, tool_names_in
 
 _LIMIT = 64
 # Canonical TTL of a cache breakpoint <-> OpenAI's.

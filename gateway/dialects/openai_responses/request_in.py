@@ -6,17 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.canon.request import Meta, Request, Sampling, Text
-from gateway.dialects.fields import (
-    MAX_TOKENS,
-    enum_value,
-    flag,
-    integer,
-    mapping,
-    number,
-    required_text,
-    strings,
-    text,
-)
 from gateway.dialects.openai_responses.conversation_state import load_history
 from gateway.dialects.openai_responses.items_in import (
     Conversation,
@@ -28,6 +17,17 @@ from gateway.dialects.openai_responses.output import output_in
 from gateway.dialects.openai_responses.reasoning import thinking_in
 from gateway.dialects.openai_responses.render_context import refused
 from gateway.dialects.openai_responses.tools_in import choice_in, tools_in
+from gateway.dialects.shared.fields import (
+    MAX_TOKENS,
+    enum_value,
+    flag,
+    integer,
+    mapping,
+    number,
+    required_text,
+    strings,
+    text,
+)
 
 _PARSED_FIELDS = frozenset(
     {

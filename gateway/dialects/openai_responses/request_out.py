@@ -8,13 +8,13 @@ from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.dialects.openai_responses.items_out import input_out
 from gateway.dialects.openai_responses.names import ENCRYPTED, LOGPROBS, NAME, NESTED, Json
 from gateway.dialects.openai_responses.output import output_out
 from gateway.dialects.openai_responses.reasoning import thinking_out
 from gateway.dialects.openai_responses.render_context import ResponsesRenderContext, refused
 from gateway.dialects.openai_responses.tools_out import tools_out
+from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
 # OpenAI's limits (safety_identifier: 128 characters; prompt_cache_key: 64).
 _KEY_LIMIT = 64

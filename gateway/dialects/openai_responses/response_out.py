@@ -21,7 +21,6 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Response
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.openai_logprobs import token_logprobs
 from gateway.dialects.openai_responses.citations import citation_out
 from gateway.dialects.openai_responses.finish import finish_out, malformed_output_error
 from gateway.dialects.openai_responses.names import NAME, Json
@@ -41,7 +40,8 @@ from gateway.dialects.openai_responses.web_searches import (
     search_item,
     with_result,
 )
-from gateway.dialects.web_search_calls import Search, read_call, read_result
+from gateway.dialects.shared.openai_logprobs import token_logprobs
+from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 
 def render_response(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from gateway.canon.adaptation import Adaptation, dropped
 from gateway.canon.signature import is_from_target, unwrap_signature
 from gateway.canon.traits import Traits
-from gateway.dialects import state_tokens
 from gateway.dialects.openai_responses.names import STATE_KIND, Json
-from gateway.dialects.state_tokens import (
+from gateway.dialects.shared import state_tokens
+from gateway.dialects.shared.state_tokens import (
     REASONING_REFUSED,
     Fields,
     foreign_reasoning_drop,

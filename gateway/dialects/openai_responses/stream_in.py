@@ -26,13 +26,13 @@ from gateway.canon.fold import ResponseBuilder
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.openai_logprobs import logprobs_extra
 from gateway.dialects.openai_responses.errors import event_error, failure_in, failure_or_default
 from gateway.dialects.openai_responses.finish import finish_in
 from gateway.dialects.openai_responses.item_queue import ItemQueue
 from gateway.dialects.openai_responses.names import NAME, Json, join_name
 from gateway.dialects.openai_responses.stream_item import StreamItem, part_kind, text_of
 from gateway.dialects.openai_responses.usage import usage_in
+from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.framing.sse import Frame
 
 _TRUNCATED = "the upstream's stream broke off before the answer was complete"

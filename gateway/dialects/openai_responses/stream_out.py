@@ -44,7 +44,7 @@ from gateway.dialects.openai_responses.stream_writers import (
 )
 from gateway.dialects.openai_responses.usage import usage_out
 from gateway.dialects.openai_responses.web_searches import SearchWriter, page_contents_drop
-from gateway.dialects.web_search_calls import read_call, read_result
+from gateway.dialects.shared.web_search import read_call, read_result
 
 
 class ResponsesStreamRenderer:

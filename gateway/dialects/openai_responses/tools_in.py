@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
-from gateway.dialects import web_search
-from gateway.dialects.fields import (
+from gateway.dialects.openai_responses.names import NAME, Json, join_name
+from gateway.dialects.shared import web_search
+from gateway.dialects.shared.fields import (
     enum_value,
     flag,
     join_path,
@@ -17,7 +18,6 @@ from gateway.dialects.fields import (
     text,
     wrong_type,
 )
-from gateway.dialects.openai_responses.names import NAME, Json, join_name
 
 _FUNCTION_FIELDS = frozenset(
     {"type", "name", "description", "parameters", "strict", "defer_loading"}

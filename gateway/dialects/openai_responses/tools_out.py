@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from gateway.canon.request import Tool, ToolChoice
-from gateway.dialects import web_search
 from gateway.dialects.openai_responses.names import NAME, Json, split_name
 from gateway.dialects.openai_responses.render_context import ResponsesRenderContext
-from gateway.dialects.openai_schema import strict_schema, tool_parameters
-from gateway.dialects.web_search import WebSearch, user_location
+from gateway.dialects.shared import web_search
+from gateway.dialects.shared.openai_schema import strict_schema, tool_parameters
+from gateway.dialects.shared.web_search import WebSearch, user_location
 
 _FREE_TEXT_SCHEMA: Json = {
     "type": "object",

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from gateway.canon.adaptation import Adaptation, approximated
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.request import Native, Part
-from gateway.dialects import web_search
 from gateway.dialects.openai_responses.names import NAME, Json
 from gateway.dialects.openai_responses.render_context import ResponsesRenderContext
 from gateway.dialects.openai_responses.stream_writers import OutputEvents
-from gateway.dialects.web_search_calls import Search, read_call, read_result
+from gateway.dialects.shared import web_search
+from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 WEB_SEARCH_CALL = "web_search_call"
 _CONTENTS_DROPPED = "only the URLs of the result pages are sent"

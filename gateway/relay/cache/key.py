@@ -25,7 +25,7 @@ import msgspec
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Request, Text
-from gateway.dialects.last_user_text import last_user_text
+from gateway.dialects.shared.last_user_text import last_user_text
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.request_features import tags_of
 from gateway.routing.cache_policy import CachePolicy

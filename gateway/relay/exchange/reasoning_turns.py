@@ -34,7 +34,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.signature import model_family
 from gateway.canon.traits import Traits
-from gateway.dialects.state_tokens import REASONING_REFUSED
+from gateway.dialects.shared.state_tokens import REASONING_REFUSED
 
 _DIGEST_BYTES = 16
 _encode = msgspec.json.Encoder(order="sorted").encode

@@ -13,7 +13,7 @@ from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
-from gateway.dialects.openai_logprobs import token_logprobs
+from gateway.dialects.shared.openai_logprobs import token_logprobs
 from tests.dialects.cohere.make import answer, events, traits, whole
 
 START = {"type": "message-start", "id": "m1", "delta": {"message": {"role": "assistant"}}}

@@ -18,7 +18,7 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.names import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 from gateway.dialects.gemini.signatures import parse_signature
-from gateway.dialects.openai_logprobs import KEY, token_logprobs
+from gateway.dialects.shared.openai_logprobs import KEY, token_logprobs
 from tests.dialects.gemini.make import (
     STATE,
     answer,

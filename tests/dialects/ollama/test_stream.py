@@ -14,7 +14,7 @@ from gateway.canon.request import Citation, Native, Reasoning, Refusal, Signatur
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.ollama import DIALECT
-from gateway.dialects.openai_logprobs import token_logprobs
+from gateway.dialects.shared.openai_logprobs import token_logprobs
 from tests.dialects.ollama.make import (
     body,
     called,

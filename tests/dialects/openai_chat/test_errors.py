@@ -9,7 +9,7 @@ import pytest
 
 from gateway.canon.errors import KINDS, Error
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.openai_errors import is_error
+from gateway.dialects.shared.openai_errors import is_error
 
 
 def parse(status: int, body: Any, **headers: str) -> Error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.retry import duration, retry_after, should_retry
+from gateway.dialects.shared.retry_after import duration, retry_after, should_retry
 
 DATE = "Sat, 21 Nov 2026 10:00:00 GMT"
 LATER = "Sat, 21 Nov 2026 10:00:30 GMT"

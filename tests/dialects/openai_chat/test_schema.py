@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.openai_schema import object_parameters, strict_schema
+from gateway.dialects.shared.openai_schema import object_parameters, strict_schema
 from tests.fakes.openai_rules import strict_schema_problem
 
 

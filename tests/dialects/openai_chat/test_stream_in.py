@@ -16,7 +16,7 @@ from gateway.canon.request import Native, Reasoning, Refusal, Signature, Text, T
 from gateway.canon.response import Finish, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.openai_logprobs import token_logprobs
+from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.framing.sse import Frame
 from tests.dialects.openai_chat.make import chunk, events, piece, read, traits
 

@@ -25,7 +25,7 @@ from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.openai_logprobs import logprobs_extra
+from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from tests.dialects.openai_chat.make import exchange, shown, told
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "up"}

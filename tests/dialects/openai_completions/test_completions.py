@@ -26,7 +26,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_completions import DIALECT
-from gateway.dialects.openai_logprobs import logprobs_extra, token
+from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
 from gateway.framing.sse import Decoder
 from tests.dialects.openai_completions.make import (
     ALL,

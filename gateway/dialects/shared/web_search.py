@@ -1,7 +1,8 @@
-"""Web searches that a provider ran in a response, read from the parts of any dialect.
+"""Web search run by a provider: the options of the tool, and the searches in a response.
 
-Anthropic writes a call and its result (`server_tool_use`, `web_search_tool_result`), OpenAI
-Responses one `web_search_call`. Page contents are encrypted for the provider that ran it.
+Both are read from the parts of any dialect. Anthropic writes a call and its result
+(`server_tool_use`, `web_search_tool_result`), OpenAI Responses one `web_search_call`. Page
+contents are encrypted for the provider that ran the search.
 """
 
 from __future__ import annotations
@@ -10,8 +11,68 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon.request import Tool
 from gateway.canon.signature import FOREIGN_SEARCH
-from gateway.dialects import web_search
+
+NAME = "web_search"
+_LOCATION_FIELDS = ("city", "region", "country", "timezone")
+_SIZES = ("low", "medium", "high")
+
+
+class WebSearch(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a search; empty where the client leaves them to the provider.
+
+    Attributes:
+        allowed, blocked: domains to search, and domains to exclude.
+        location: the user's location, as far as provided: `city`, `region`, `country`, `timezone`.
+        size: how much of the results the model reads: `low`, `medium` or `high`.
+        uses: the maximum number of searches.
+        live: whether pages may be fetched; else only the provider's index is used.
+    """
+
+    allowed: list[str] = []
+    blocked: list[str] = []
+    location: dict[str, str] = {}
+    size: str | None = None
+    uses: int | None = None
+    live: bool = True
+
+
+def parse_web_search(tool: Tool) -> WebSearch | None:
+    """The web search that a server tool requests; None for any other tool."""
+    if not tool.name.startswith(NAME):
+        return None
+    native = tool.native or {}
+    # Chat nests the options, and the location in them, one level deeper.
+    options = _mapping(native.get("web_search_options", native))
+    location = _mapping(options.get("user_location"))
+    location = _mapping(location.get("approximate", location))
+    size, uses = options.get("search_context_size"), options.get("max_uses")
+    return WebSearch(
+        allowed=_strings(options.get("allowed_domains"))
+        or _strings(_mapping(options.get("filters")).get("allowed_domains")),
+        blocked=_strings(options.get("blocked_domains")),
+        location={
+            key: location[key] for key in _LOCATION_FIELDS if isinstance(location.get(key), str)
+        },
+        size=size if size in _SIZES else None,
+        uses=uses if type(uses) is int else None,
+        live=options.get("external_web_access") is not False,
+    )
+
+
+def user_location(location: dict[str, str]) -> dict[str, Any]:
+    """The `user_location` of a tool; empty for no location."""
+    return {"user_location": {"type": "approximate", **location}} if location else {}
+
+
+def _strings(value: Any) -> list[str]:
+    return (
+        [element for element in value if isinstance(element, str)]
+        if isinstance(value, list)
+        else []
+    )
+
 
 Json = dict[str, Any]
 
@@ -49,7 +110,7 @@ def read_call(data: Json) -> Search | None:
 
 def _from_tool_use(data: Json) -> Search | None:
     tool_input = _mapping(data.get("input"))
-    if data.get("name") == web_search.NAME:
+    if data.get("name") == NAME:
         return Search(id=_text(data.get("id")), query=_text(tool_input.get("query")))
     if data.get("name") == FETCH:
         return Search(id=_text(data.get("id")), page_url=_text(tool_input.get("url")))
@@ -71,7 +132,7 @@ def _from_web_search_call(data: Json) -> Search | None:
 
 def read_result(data: Json) -> Search | None:
     """The sources and failure in an Anthropic result, by call id; None for any other part."""
-    if data.get("type") not in {f"{web_search.NAME}_tool_result", f"{FETCH}_tool_result"}:
+    if data.get("type") not in {f"{NAME}_tool_result", f"{FETCH}_tool_result"}:
         return None
     content = data.get("content")
     kind = _text(content.get("type")) if isinstance(content, dict) else ""

@@ -19,8 +19,8 @@ from gateway.canon.naming import (
 from gateway.canon.request import CacheBreakpoint, Request, Tool, ToolCall, ToolChoice
 from gateway.canon.system_turns import merge_system_turns
 from gateway.canon.traits import Traits
-from gateway.dialects import web_search
-from gateway.dialects.web_search import WebSearch
+from gateway.dialects.shared import web_search
+from gateway.dialects.shared.web_search import WebSearch
 
 
 class BaseRenderContext:

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.canon.errors import KINDS, Error
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.retry import retry_after, should_retry
+from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 Json = dict[str, Any]
 _MAX_MESSAGE_CHARS = 2000
