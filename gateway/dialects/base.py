@@ -1,4 +1,4 @@
-"""The contract of a dialect: an adapter for its clients and an adapter for its providers.
+"""The contract of a dialect: a record of functions for its clients, one for its providers.
 
 Everything here is pure. A stream parser or renderer is an object with `feed` (and
 `close`) that returns what is ready; it performs no input or output.
@@ -115,77 +115,89 @@ class StreamRenderer(Protocol):
         """The bytes for this event, with the terminator after End; may be empty."""
 
 
-class ClientAdapter(Protocol):
-    """Serves clients of a dialect: parses their requests, renders responses and errors."""
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """Serves clients of a dialect.
 
-    def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
-        """The canonical request. Raises GatewayError naming the field at fault."""
+    Attributes:
+        parse_request: a body and its headers -> the canonical request. Raises GatewayError
+            naming the field at fault.
+        render_response: the response's JSON and what it could not express.
+        stream_renderer: a new renderer for one stream.
+        render_error: an error and the gateway's request id -> the response that is sent
+            before the first byte of another.
+        render_count: the JSON response to a token count.
+    """
 
-    def render_response(
-        self, response: Response, context: ResponseContext
-    ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        """The response's JSON and what it could not express."""
-
-    def stream_renderer(self, context: ResponseContext) -> StreamRenderer:
-        """A new renderer for one stream."""
-
-    def render_error(self, error: Error, request_id: str) -> ErrorReply:
-        """The error as sent before the first byte of a response."""
-
-    def render_count(self, tokens: int) -> dict[str, Any]:
-        """The JSON response to a token count."""
-
-
-class ProviderAdapter(Protocol):
-    """Calls a provider of a dialect: renders requests, parses responses and errors."""
-
-    def path(self, model: str, *, stream: bool, verb: Verb) -> str:
-        """The path below the provider's base URL."""
-
-    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
-        """The JSON to send and what it could not express. Raises GatewayError."""
-
-    def parse_response(
-        self, body: Any, traits: Traits, rendered: RenderedRequest | None
-    ) -> Response:
-        """The canonical response. Raises GatewayError for a body that is no response."""
-
-    def stream_parser(self, traits: Traits, rendered: RenderedRequest | None) -> StreamParser:
-        """A new parser for one stream."""
-
-    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
-        """The canonical error of an upstream's error response; header names are lower case."""
-
-    def parse_count(self, body: Any) -> int:
-        """The tokens in a response to a token count. Raises GatewayError."""
+    parse_request: Callable[[dict[str, Any], Mapping[str, str]], Request]
+    render_response: Callable[
+        [Response, ResponseContext], tuple[dict[str, Any], tuple[Adaptation, ...]]
+    ]
+    stream_renderer: Callable[[ResponseContext], StreamRenderer]
+    render_error: Callable[[Error, str], ErrorReply]
+    render_count: Callable[[int], dict[str, Any]]
 
 
-class EmbedClientAdapter(Protocol):
-    """Serves embeddings to clients of a dialect."""
+class ProviderPath(Protocol):
+    """A function that returns the path of a call below the provider's base URL."""
 
-    def parse_embed(self, body: dict[str, Any]) -> EmbedRequest:
-        """The canonical request. Raises GatewayError naming the field at fault."""
-
-    def render_embed(
-        self, response: EmbedResponse, request: EmbedRequest, context: ResponseContext
-    ) -> dict[str, Any]:
-        """The response's JSON. Raises GatewayError for vectors that it cannot encode."""
+    def __call__(self, model: str, *, stream: bool, verb: Verb) -> str:
+        """The path for a model and a verb."""
 
 
-class EmbedProviderAdapter(Protocol):
-    """Calls a provider of a dialect for embeddings."""
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls providers of a dialect.
 
-    def embed_path(self, model: str) -> str:
-        """The path below the provider's base URL."""
+    Attributes:
+        path: the path below the provider's base URL.
+        render_request: the JSON to send and what it could not express. Raises GatewayError.
+        parse_response: a body, the target's traits and the request, if known -> the canonical
+            response. Raises GatewayError for a body that is no response.
+        stream_parser: a new parser for one stream.
+        parse_error: status, headers (names in lower case) and body of an error response ->
+            the canonical error.
+        parse_count: the tokens in a response to a token count. Raises GatewayError.
+    """
 
-    def render_embed(self, request: EmbedRequest, traits: Traits) -> RenderedRequest:
-        """The JSON to send and what it could not express. Raises GatewayError."""
+    path: ProviderPath
+    render_request: Callable[[Request, Traits], RenderedRequest]
+    parse_response: Callable[[Any, Traits, RenderedRequest | None], Response]
+    stream_parser: Callable[[Traits, RenderedRequest | None], StreamParser]
+    parse_error: Callable[[int, Mapping[str, str], bytes], Error]
+    parse_count: Callable[[Any], int]
 
-    def parse_embed(self, body: Any) -> EmbedResponse:
-        """The vectors. Raises GatewayError for a body that is no response."""
 
-    def peek_embed_usage(self, data: bytes) -> EmbedResponse | None:
-        """Model and usage of a passthrough response; None if it must be parsed in full."""
+class EmbedClient(msgspec.Struct, frozen=True, kw_only=True):
+    """Serves embeddings to clients of a dialect.
+
+    Attributes:
+        parse_embed: the canonical request. Raises GatewayError naming the field at fault.
+        render_embed: the response's JSON. Raises GatewayError for vectors that it cannot encode.
+    """
+
+    parse_embed: Callable[[dict[str, Any]], EmbedRequest]
+    render_embed: Callable[[EmbedResponse, EmbedRequest, ResponseContext], dict[str, Any]]
+
+
+def _peek_no_embed_usage(data: bytes) -> EmbedResponse | None:
+    """Have every response parsed in full."""
+    return None
+
+
+class EmbedProvider(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls providers of a dialect for embeddings.
+
+    Attributes:
+        embed_path: a model's name -> the path below the provider's base URL.
+        render_embed: the JSON to send and what it could not express. Raises GatewayError.
+        parse_embed: the vectors. Raises GatewayError for a body that is no response.
+        peek_embed_usage: model and usage of a passthrough response; None if it must be
+            parsed in full.
+    """
+
+    embed_path: Callable[[str], str]
+    render_embed: Callable[[EmbedRequest, Traits], RenderedRequest]
+    parse_embed: Callable[[Any], EmbedResponse]
+    peek_embed_usage: Callable[[bytes], EmbedResponse | None] = _peek_no_embed_usage
 
 
 class MergedStream(Protocol):
@@ -248,8 +260,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: its key in DIALECTS, as in the log and the API.
         keepalive: bytes that a client of this dialect ignores in an idle stream.
-        client: the adapter for its clients.
-        provider: the adapter for its providers.
+        client: serves its clients.
+        provider: calls its providers.
         check_passthrough: raises GatewayError for a body that no upstream of this dialect
             accepts; for passthrough, where nothing else validates it.
         peek_usage: usage and finish reason of a complete passthrough response, or None if
@@ -272,7 +284,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         read_echo: the fields of a request body that its response repeats
             (`ResponseContext.echoed_fields`).
         reports_early_usage: whether a stream starts with the prompt's tokens.
-        embed_client, embed_provider: the adapters for embeddings, where it has any.
+        embed_client, embed_provider: the same for embeddings, where it has any.
         prompt_split: how a request with several prompts is split for a target that accepts
             one at a time; `parse_request` refuses it with the code `multiple_prompts`.
         render_preload: the response to a request without a prompt, which some clients send
@@ -299,8 +311,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     keepalive: bytes
-    client: ClientAdapter
-    provider: ProviderAdapter
+    client: Client
+    provider: Provider
     check_passthrough: Callable[[bytes], None] = _accept_any_body
     peek_usage: Callable[[bytes], Response | None] = _peek_nothing
     model_in_path: bool = False
@@ -314,8 +326,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     parse_continuation: ParseContinuation | None = None
     read_echo: Callable[[bytes], dict[str, Any]] = _echo_nothing
     reports_early_usage: bool = False
-    embed_client: EmbedClientAdapter | None = None
-    embed_provider: EmbedProviderAdapter | None = None
+    embed_client: EmbedClient | None = None
+    embed_provider: EmbedProvider | None = None
     prompt_split: PromptSplit | None = None
     render_preload: Callable[[dict[str, Any], ResponseContext], dict[str, Any]] | None = None
     carries_reasoning_state: bool = False

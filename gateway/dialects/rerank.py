@@ -12,18 +12,15 @@ All other fields are passed on unchanged.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped
-from gateway.canon.errors import KINDS, Error, GatewayError, bad_upstream
-from gateway.canon.request import Request
-from gateway.canon.response import Response
-from gateway.canon.traits import Traits
-from gateway.dialects.base import Dialect, ErrorReply, RenderedRequest, StreamParser, Verb
+from gateway.canon.errors import KINDS, Error, bad_upstream
+from gateway.dialects.base import Dialect, ErrorReply, Provider, Verb
 from gateway.dialects.shared import openai_errors
-from gateway.dialects.shared.provider_only import ProviderOnlyClient
+from gateway.dialects.shared.provider_only import provider_only_client
 
 NAME = "rerank"
 Json = dict[str, Any]
@@ -82,51 +79,45 @@ def render_response(body: Json, shape: str) -> Json:
     }
 
 
-class _Client(ProviderOnlyClient):
-    """Renders errors in Cohere's form, whose SDK calls this endpoint."""
-
-    def render_error(self, error: Error, request_id: str) -> ErrorReply:
-        headers = {}
-        if error.retry_after_s is not None:
-            headers["retry-after"] = str(error.retry_after_s)
-        body = {"id": request_id, "message": error.message}
-        return ErrorReply(status=KINDS[error.kind].status, body=body, headers=headers)
+def _render_error(error: Error, request_id: str) -> ErrorReply:
+    """The error in the form of Cohere, whose SDK calls this endpoint."""
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    body = {"id": request_id, "message": error.message}
+    return ErrorReply(status=KINDS[error.kind].status, body=body, headers=headers)
 
 
-class _Provider:
-    """Parses errors of all shapes; requests and responses are passed on unparsed."""
-
-    def path(self, model: str, *, stream: bool, verb: Verb) -> str:
-        return "/rerank"
-
-    def render_request(self, request: Request, traits: Traits) -> RenderedRequest:
-        raise _not_translated()
-
-    def parse_response(
-        self, body: Any, traits: Traits, rendered: RenderedRequest | None
-    ) -> Response:
-        raise _not_translated()
-
-    def stream_parser(self, traits: Traits, rendered: RenderedRequest | None) -> StreamParser:
-        raise _not_translated()
-
-    def parse_count(self, body: Any) -> int:
-        raise _not_translated()
-
-    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
-        try:
-            payload = msgspec.json.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            payload = None
-        if isinstance(payload, dict) and isinstance(detail := payload.get("detail"), str):
-            body = msgspec.json.encode({"message": detail})
-        return openai_errors.parse_error(status, headers, body)
+def _parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
+    """The canonical error of any of the shapes."""
+    try:
+        payload = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        payload = None
+    if isinstance(payload, dict) and isinstance(detail := payload.get("detail"), str):
+        body = msgspec.json.encode({"message": detail})
+    return openai_errors.parse_error(status, headers, body)
 
 
-def _not_translated() -> GatewayError:
-    return bad_upstream("a rerank is passed on, not translated")
+def _path(model: str, *, stream: bool, verb: Verb) -> str:
+    return "/rerank"
+
+
+def _refuse_translation(*_: object) -> NoReturn:
+    raise bad_upstream("a rerank is passed on, not translated")
 
 
 DIALECT = Dialect(
-    name=NAME, keepalive=b"", client=_Client(NAME), provider=_Provider(), serves_clients=False
+    name=NAME,
+    keepalive=b"",
+    client=msgspec.structs.replace(provider_only_client(NAME), render_error=_render_error),
+    provider=Provider(
+        path=_path,
+        render_request=_refuse_translation,
+        parse_response=_refuse_translation,
+        stream_parser=_refuse_translation,
+        parse_error=_parse_error,
+        parse_count=_refuse_translation,
+    ),
+    serves_clients=False,
 )

@@ -32,48 +32,41 @@ _EMBEDDING_TYPES = ["float"]
 _TRUNCATE_MODES = {True: "END", False: "NONE"}
 
 
-class EmbedProvider:
-    """Adapter for Cohere's embeddings."""
+def embed_path(model: str) -> str:
+    """The path of the call."""
+    return PATH
 
-    def embed_path(self, model: str) -> str:
-        """The path of the call."""
-        return PATH
 
-    def render_embed(self, request: EmbedRequest, traits: Traits) -> RenderedRequest:
-        """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
-        report: list[Adaptation] = []
-        body: Json = {"model": traits.model or request.model, "embedding_types": _EMBEDDING_TYPES}
-        texts = _input_texts(request)
-        are_images = [_is_image(text) for text in texts]
-        if not any(are_images):
-            body["texts"] = texts
-        elif all(are_images):
-            body["images"] = texts
-        else:
-            body["inputs"] = [{"content": [_render_content(text)]} for text in texts]
-        if request.dimensions is not None:
-            body["output_dimension"] = request.dimensions
-        if request.truncate is not None:
-            body["truncate"] = _TRUNCATE_MODES[request.truncate]
-        if request.user_id is not None:
-            report.append(dropped(request.client_path("user_id"), "no equivalent"))
-        input_type = _render_extra_fields(request, body, report)
-        body["input_type"] = _select_task(request, input_type, report, all_images=all(are_images))
-        return RenderedRequest(body=body, report=tuple(report))
+def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedRequest:
+    """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
+    report: list[Adaptation] = []
+    body: Json = {"model": traits.model or request.model, "embedding_types": _EMBEDDING_TYPES}
+    texts = _input_texts(request)
+    are_images = [_is_image(text) for text in texts]
+    if not any(are_images):
+        body["texts"] = texts
+    elif all(are_images):
+        body["images"] = texts
+    else:
+        body["inputs"] = [{"content": [_render_content(text)]} for text in texts]
+    if request.dimensions is not None:
+        body["output_dimension"] = request.dimensions
+    if request.truncate is not None:
+        body["truncate"] = _TRUNCATE_MODES[request.truncate]
+    if request.user_id is not None:
+        report.append(dropped(request.client_path("user_id"), "no equivalent"))
+    input_type = _render_extra_fields(request, body, report)
+    body["input_type"] = _select_task(request, input_type, report, all_images=all(are_images))
+    return RenderedRequest(body=body, report=tuple(report))
 
-    def parse_embed(self, body: Any) -> EmbedResponse:
-        """The vectors. Raises GatewayError for a shape that is no answer."""
-        try:
-            answer = msgspec.convert(body, _Answer)
-        except (msgspec.ValidationError, RecursionError):
-            raise bad_upstream("the upstream's answer holds no embeddings") from None
-        return EmbedResponse(
-            vectors=tuple(answer.embeddings.numbers), usage=_parse_usage(answer.meta)
-        )
 
-    def peek_embed_usage(self, data: bytes) -> EmbedResponse | None:
-        """None: embeddings responses are always parsed."""
-        return None
+def parse_embed_response(body: Any) -> EmbedResponse:
+    """The vectors. Raises GatewayError for a shape that is no answer."""
+    try:
+        answer = msgspec.convert(body, _Answer)
+    except (msgspec.ValidationError, RecursionError):
+        raise bad_upstream("the upstream's answer holds no embeddings") from None
+    return EmbedResponse(vectors=tuple(answer.embeddings.numbers), usage=_parse_usage(answer.meta))
 
 
 def _input_texts(request: EmbedRequest) -> list[str]:

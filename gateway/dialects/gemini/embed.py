@@ -32,56 +32,54 @@ _GOOGLE_TASKS = {
 }
 
 
-class EmbedClient:
-    """Adapter for clients of Google's embeddings."""
+def parse_embed_request(body: Json) -> EmbedRequest:
+    """The canonical request. Raises GatewayError naming the field at fault."""
+    body = camel_case_keys(body)
+    model = required_text(body, "model")
+    if "content" in body:
+        requests, paths = [body], [""]
+    else:
+        requests = objects(body, "requests")
+        paths = [f"requests[{index}]" for index in range(len(requests))]
+    if not requests:
+        raise invalid("requests is required: give a list of contents to embed", "requests")
+    inputs = tuple(
+        _content_text(embed_request, path)
+        for embed_request, path in zip(requests, paths, strict=True)
+    )
+    common_fields, extra = _split_batch_fields(requests)
+    path = paths[0]
+    task = text(common_fields, "taskType", path)
+    canonical_task = _CANONICAL_TASKS.get(task or "")
+    dimensions = integer(
+        common_fields, "outputDimensionality", minimum=1, maximum=1_000_000, path=path
+    )
+    parsed_fields = {
+        "outputDimensionality",
+        "taskType" if canonical_task or task is None else "",
+    }
+    extra |= {name: value for name, value in common_fields.items() if name not in parsed_fields}
+    prefix = f"{path}." if path else ""
+    return EmbedRequest(
+        model=model.removeprefix("models/"),
+        inputs=inputs,
+        dimensions=dimensions,
+        task=canonical_task,
+        extra={NAME: extra} if extra else {},
+        client_paths={
+            "task": f"{prefix}taskType",
+            "dimensions": f"{prefix}outputDimensionality",
+        },
+    )
 
-    def parse_embed(self, body: Json) -> EmbedRequest:
-        """The canonical request. Raises GatewayError naming the field at fault."""
-        body = camel_case_keys(body)
-        model = required_text(body, "model")
-        if "content" in body:
-            requests, paths = [body], [""]
-        else:
-            requests = objects(body, "requests")
-            paths = [f"requests[{index}]" for index in range(len(requests))]
-        if not requests:
-            raise invalid("requests is required: give a list of contents to embed", "requests")
-        inputs = tuple(
-            _content_text(embed_request, path)
-            for embed_request, path in zip(requests, paths, strict=True)
-        )
-        common_fields, extra = _split_batch_fields(requests)
-        path = paths[0]
-        task = text(common_fields, "taskType", path)
-        canonical_task = _CANONICAL_TASKS.get(task or "")
-        dimensions = integer(
-            common_fields, "outputDimensionality", minimum=1, maximum=1_000_000, path=path
-        )
-        parsed_fields = {
-            "outputDimensionality",
-            "taskType" if canonical_task or task is None else "",
-        }
-        extra |= {name: value for name, value in common_fields.items() if name not in parsed_fields}
-        prefix = f"{path}." if path else ""
-        return EmbedRequest(
-            model=model.removeprefix("models/"),
-            inputs=inputs,
-            dimensions=dimensions,
-            task=canonical_task,
-            extra={NAME: extra} if extra else {},
-            client_paths={
-                "task": f"{prefix}taskType",
-                "dimensions": f"{prefix}outputDimensionality",
-            },
-        )
 
-    def render_embed(
-        self, response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
-    ) -> Json:
-        """The answer's JSON, in the shape of the path that was called."""
-        if exchange.endpoint.endswith(":embedContent"):
-            return {"embedding": {"values": response.vectors[0]}}
-        return {"embeddings": [{"values": vector} for vector in response.vectors]}
+def render_embed_response(
+    response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
+) -> Json:
+    """The answer's JSON, in the shape of the path that was called."""
+    if exchange.endpoint.endswith(":embedContent"):
+        return {"embedding": {"values": response.vectors[0]}}
+    return {"embeddings": [{"values": vector} for vector in response.vectors]}
 
 
 def _split_batch_fields(requests: list[Json]) -> tuple[Json, Json]:
@@ -117,70 +115,65 @@ class _Answer(msgspec.Struct):
     embeddings: list[_Vector]
 
 
-class EmbedProvider:
-    """Adapter for Google's embeddings."""
+def embed_path(model: str) -> str:
+    """The path of the call, which takes any number of texts."""
+    return f"/v1beta/{resource_path(model)}:batchEmbedContents"
 
-    def embed_path(self, model: str) -> str:
-        """The path of the call, which takes any number of texts."""
-        return f"/v1beta/{resource_path(model)}:batchEmbedContents"
 
-    def render_embed(self, request: EmbedRequest, traits: Traits) -> RenderedRequest:
-        """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
-        report: list[Adaptation] = []
-        common_fields, fields_by_request = _split_shared_fields(request, report)
-        model = "/".join(split_resource(traits.model or request.model))
-        path = request.client_path("input")
-        requests: list[Json] = []
-        for index, text_input in enumerate(request.inputs):
-            if not isinstance(text_input, str):
-                why = f"{path}[{index}]: Google embeds texts, not tokens; send the text"
-                raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
-            request_fields = {
-                name: values[index]
-                for name, values in fields_by_request.items()
-                if values[index] is not None
+def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedRequest:
+    """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
+    report: list[Adaptation] = []
+    common_fields, fields_by_request = _split_shared_fields(request, report)
+    model = "/".join(split_resource(traits.model or request.model))
+    path = request.client_path("input")
+    requests: list[Json] = []
+    for index, text_input in enumerate(request.inputs):
+        if not isinstance(text_input, str):
+            why = f"{path}[{index}]: Google embeds texts, not tokens; send the text"
+            raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
+        request_fields = {
+            name: values[index]
+            for name, values in fields_by_request.items()
+            if values[index] is not None
+        }
+        requests.append(
+            {
+                "model": model,
+                "content": {"parts": [{"text": text_input}]},
+                **common_fields,
+                **request_fields,
             }
-            requests.append(
-                {
-                    "model": model,
-                    "content": {"parts": [{"text": text_input}]},
-                    **common_fields,
-                    **request_fields,
-                }
-            )
-        if traits.embed_form == "predict":
-            why = "one value for all texts"
-            report += [
-                dropped(_PER_REQUEST_PREFIX + name, why)
-                for name in fields_by_request
-                if name not in _INSTANCE_FIELDS
-            ]
-            return RenderedRequest(
-                body=_render_prediction_body(requests, common_fields), report=tuple(report)
-            )
-        if traits.embed_form == "content":
-            single_request = {name: value for name, value in requests[0].items() if name != "model"}
-            return RenderedRequest(body=single_request, report=tuple(report))
-        return RenderedRequest(body={"requests": requests}, report=tuple(report))
+        )
+    if traits.embed_form == "predict":
+        why = "one value for all texts"
+        report += [
+            dropped(_PER_REQUEST_PREFIX + name, why)
+            for name in fields_by_request
+            if name not in _INSTANCE_FIELDS
+        ]
+        return RenderedRequest(
+            body=_render_prediction_body(requests, common_fields), report=tuple(report)
+        )
+    if traits.embed_form == "content":
+        single_request = {name: value for name, value in requests[0].items() if name != "model"}
+        return RenderedRequest(body=single_request, report=tuple(report))
+    return RenderedRequest(body={"requests": requests}, report=tuple(report))
 
-    def parse_embed(self, body: Any) -> EmbedResponse:
-        """The vectors. Raises GatewayError for a shape that is no answer."""
-        if is_error(body):
-            raise GatewayError(parse_error_payload(body))
-        if isinstance(body, dict) and "predictions" in body:
-            return _parse_predictions(body)
-        if isinstance(body, dict) and "embedding" in body:
-            body = {**body, "embeddings": [body["embedding"]]}
-        try:
-            answer = msgspec.convert(body, _Answer)
-        except (msgspec.ValidationError, RecursionError):
-            raise bad_upstream("the upstream's answer holds no embeddings") from None
-        vectors = tuple(vector.values for vector in answer.embeddings)
-        return EmbedResponse(vectors=vectors, usage=parse_usage(body.get("usageMetadata")))
 
-    def peek_embed_usage(self, data: bytes) -> EmbedResponse | None:
-        """None: embeddings responses are always parsed."""
-        return None
+def parse_embed_response(body: Any) -> EmbedResponse:
+    """The vectors. Raises GatewayError for a shape that is no answer."""
+    if is_error(body):
+        raise GatewayError(parse_error_payload(body))
+    if isinstance(body, dict) and "predictions" in body:
+        return _parse_predictions(body)
+    if isinstance(body, dict) and "embedding" in body:
+        body = {**body, "embeddings": [body["embedding"]]}
+    try:
+        answer = msgspec.convert(body, _Answer)
+    except (msgspec.ValidationError, RecursionError):
+        raise bad_upstream("the upstream's answer holds no embeddings") from None
+    vectors = tuple(vector.values for vector in answer.embeddings)
+    return EmbedResponse(vectors=vectors, usage=parse_usage(body.get("usageMetadata")))
 
 
 # A field of `embedContent` -> that of an instance of a prediction, or of its parameters.

@@ -20,99 +20,97 @@ from gateway.dialects.shared.fields import flag, integer, required_text, strings
 _PARSED_FIELDS = frozenset({"model", "input", "prompt", "dimensions", "truncate"})
 
 
-class EmbedClient:
-    """Adapter for clients of Ollama's embeddings."""
-
-    def parse_embed(self, body: Json) -> EmbedRequest:
-        """The canonical request. Raises GatewayError naming the field at fault."""
-        inputs = strings(body, "input")
-        if not inputs and (prompt := text(body, "prompt")) is not None:
-            inputs = (prompt,)
-        if not inputs:
-            raise invalid("input is required: give a text or a list of texts", "input")
-        extra = {k: v for k, v in body.items() if k not in _PARSED_FIELDS and v is not None}
-        return EmbedRequest(
-            model=required_text(body, "model"),
-            inputs=inputs,
-            dimensions=integer(body, "dimensions", minimum=1, maximum=1_000_000),
-            truncate=flag(body, "truncate"),
-            extra={NAME: extra} if extra else {},
-        )
-
-    def render_embed(
-        self, response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
-    ) -> Json:
-        """The answer's JSON, in the shape of the path that was called."""
-        if exchange.endpoint == EMBEDDINGS_PATH:
-            return {"embedding": response.vectors[0]}
-        body: Json = {"model": exchange.model, "embeddings": list(response.vectors)}
-        if response.usage is not None and response.usage.prompt_tokens is not None:
-            body["prompt_eval_count"] = response.usage.prompt_tokens
-        for name, value in (response.usage.native if response.usage else {}).items():
-            if name.endswith("_duration"):
-                body[name] = value
-        return body
+def parse_embed_request(body: Json) -> EmbedRequest:
+    """The canonical request. Raises GatewayError naming the field at fault."""
+    inputs = strings(body, "input")
+    if not inputs and (prompt := text(body, "prompt")) is not None:
+        inputs = (prompt,)
+    if not inputs:
+        raise invalid("input is required: give a text or a list of texts", "input")
+    extra = {k: v for k, v in body.items() if k not in _PARSED_FIELDS and v is not None}
+    return EmbedRequest(
+        model=required_text(body, "model"),
+        inputs=inputs,
+        dimensions=integer(body, "dimensions", minimum=1, maximum=1_000_000),
+        truncate=flag(body, "truncate"),
+        extra={NAME: extra} if extra else {},
+    )
 
 
-class EmbedProvider:
-    """Adapter for an Ollama server's embeddings."""
+def render_embed_response(
+    response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
+) -> Json:
+    """The answer's JSON, in the shape of the path that was called."""
+    if exchange.endpoint == EMBEDDINGS_PATH:
+        return {"embedding": response.vectors[0]}
+    body: Json = {"model": exchange.model, "embeddings": list(response.vectors)}
+    if response.usage is not None and response.usage.prompt_tokens is not None:
+        body["prompt_eval_count"] = response.usage.prompt_tokens
+    for name, value in (response.usage.native if response.usage else {}).items():
+        if name.endswith("_duration"):
+            body[name] = value
+    return body
 
-    def embed_path(self, model: str) -> str:
-        """The path of the call."""
-        return EMBED_PATH
 
-    def render_embed(self, request: EmbedRequest, traits: Traits) -> RenderedRequest:
-        """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
-        path = request.client_path("input")
-        for index, text_input in enumerate(request.inputs):
-            if not isinstance(text_input, str):
-                why = f"{path}[{index}]: Ollama embeds texts, not tokens; send the text"
-                raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
-        body: Json = {"model": traits.model or request.model, "input": list(request.inputs)}
-        if request.dimensions is not None:
-            body["dimensions"] = request.dimensions
-        if request.truncate is not None:
-            body["truncate"] = request.truncate
-        report: list[Adaptation] = [
-            dropped(request.client_path(name), "no equivalent")
-            for name in ("user_id", "task")
-            if getattr(request, name) is not None
-        ]
-        for dialect, fields in request.extra.items():
-            for key, value in fields.items():
-                if dialect == NAME:
-                    body.setdefault(key, value)
-                else:
-                    report.append(dropped(key, "no equivalent"))
-        return RenderedRequest(body=body, report=tuple(report))
+def embed_path(model: str) -> str:
+    """The path of the call."""
+    return EMBED_PATH
 
-    def parse_embed(self, body: Any) -> EmbedResponse:
-        """The vectors. Raises GatewayError for a shape that is no answer."""
-        if is_error(body):
-            raise GatewayError(parse_error_payload(body))
-        if isinstance(body, dict) and "embedding" in body:
-            body = {**body, "embeddings": [body["embedding"]]}
-        try:
-            answer = msgspec.convert(body, _Answer)
-        except (msgspec.ValidationError, RecursionError):
-            raise bad_upstream("the upstream's answer holds no embeddings") from None
-        answer_usage = parse_usage(body)
-        usage = (
-            Usage(input=answer_usage.input, output=0, native=answer_usage.native)
-            if answer_usage
-            else None
-        )
-        return EmbedResponse(model=answer.model, vectors=tuple(answer.embeddings), usage=usage)
 
-    def peek_embed_usage(self, data: bytes) -> EmbedResponse | None:
-        """Model and counts of an answer that passes through; None to have it parsed in full."""
-        try:
-            answer = _decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        prompt_tokens = answer.prompt_eval_count
-        usage = Usage(input=prompt_tokens, output=0) if prompt_tokens is not None else None
-        return EmbedResponse(model=answer.model, usage=usage)
+def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedRequest:
+    """The JSON to send, and its adaptations. Raises GatewayError for tokens."""
+    path = request.client_path("input")
+    for index, text_input in enumerate(request.inputs):
+        if not isinstance(text_input, str):
+            why = f"{path}[{index}]: Ollama embeds texts, not tokens; send the text"
+            raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
+    body: Json = {"model": traits.model or request.model, "input": list(request.inputs)}
+    if request.dimensions is not None:
+        body["dimensions"] = request.dimensions
+    if request.truncate is not None:
+        body["truncate"] = request.truncate
+    report: list[Adaptation] = [
+        dropped(request.client_path(name), "no equivalent")
+        for name in ("user_id", "task")
+        if getattr(request, name) is not None
+    ]
+    for dialect, fields in request.extra.items():
+        for key, value in fields.items():
+            if dialect == NAME:
+                body.setdefault(key, value)
+            else:
+                report.append(dropped(key, "no equivalent"))
+    return RenderedRequest(body=body, report=tuple(report))
+
+
+def parse_embed_response(body: Any) -> EmbedResponse:
+    """The vectors. Raises GatewayError for a shape that is no answer."""
+    if is_error(body):
+        raise GatewayError(parse_error_payload(body))
+    if isinstance(body, dict) and "embedding" in body:
+        body = {**body, "embeddings": [body["embedding"]]}
+    try:
+        answer = msgspec.convert(body, _Answer)
+    except (msgspec.ValidationError, RecursionError):
+        raise bad_upstream("the upstream's answer holds no embeddings") from None
+    answer_usage = parse_usage(body)
+    usage = (
+        Usage(input=answer_usage.input, output=0, native=answer_usage.native)
+        if answer_usage
+        else None
+    )
+    return EmbedResponse(model=answer.model, vectors=tuple(answer.embeddings), usage=usage)
+
+
+def peek_embed_usage(data: bytes) -> EmbedResponse | None:
+    """Model and counts of an answer that passes through; None to have it parsed in full."""
+    try:
+        answer = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    prompt_tokens = answer.prompt_eval_count
+    usage = Usage(input=prompt_tokens, output=0) if prompt_tokens is not None else None
+    return EmbedResponse(model=answer.model, usage=usage)
 
 
 class _Answer(msgspec.Struct):

@@ -1,50 +1,29 @@
-"""The client adapter of a dialect that is used with providers only."""
+"""The client half of a dialect that is used with providers only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from gateway.canon.adaptation import Adaptation
-from gateway.canon.errors import KINDS, Error, GatewayError, invalid
-from gateway.canon.request import Request
-from gateway.canon.response import Response
-from gateway.dialects.base import ErrorReply, ResponseContext, StreamRenderer
+from gateway.canon.errors import KINDS, Error, invalid
+from gateway.dialects.base import Client, ErrorReply
 
 
-class ProviderOnlyClient:
-    """Refuses every call of a client adapter by the dialect's name, except `render_error`."""
+def render_plain_error(error: Error, request_id: str) -> ErrorReply:
+    """The error as JSON, for the console's translation examples."""
+    inner = {"message": error.message, "type": error.kind}
+    return ErrorReply(status=KINDS[error.kind].status, body={"error": inner})
 
-    def __init__(self, name: str) -> None:
-        self._name = name
 
-    def _refuse(self) -> NoReturn:
-        raise self._error()
+def provider_only_client(name: str) -> Client:
+    """Refuses every call by the dialect's name, except `render_error`."""
 
-    def _error(self) -> GatewayError:
-        return invalid(
-            f"`{self._name}` is available for providers only; clients must use another dialect"
-        )
+    def refuse(*_: object) -> NoReturn:
+        raise invalid(f"`{name}` is available for providers only; clients must use another dialect")
 
-    def parse_request(self, body: dict[str, Any], headers: Mapping[str, str]) -> Request:
-        """Raises GatewayError."""
-        self._refuse()
-
-    def render_response(
-        self, response: Response, context: ResponseContext
-    ) -> tuple[dict[str, Any], tuple[Adaptation, ...]]:
-        """Raises GatewayError."""
-        self._refuse()
-
-    def stream_renderer(self, context: ResponseContext) -> StreamRenderer:
-        """Raises GatewayError."""
-        self._refuse()
-
-    def render_error(self, error: Error, request_id: str) -> ErrorReply:
-        """The error as JSON, for the console's translation examples."""
-        inner = {"message": error.message, "type": error.kind}
-        return ErrorReply(status=KINDS[error.kind].status, body={"error": inner})
-
-    def render_count(self, tokens: int) -> dict[str, Any]:
-        """Raises GatewayError."""
-        self._refuse()
+    return Client(
+        parse_request=refuse,
+        render_response=refuse,
+        stream_renderer=refuse,
+        render_error=render_plain_error,
+        render_count=refuse,
+    )

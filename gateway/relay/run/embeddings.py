@@ -16,7 +16,7 @@ from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.dialects import DIALECTS, EMBED_IN
-from gateway.dialects.base import Dialect, EmbedProviderAdapter, ResponseContext
+from gateway.dialects.base import Dialect, EmbedProvider, ResponseContext
 from gateway.providers import edits as profile_edits
 from gateway.providers.auth import MAKERS
 from gateway.relay.exchange.call import Call, Client, Header
@@ -41,7 +41,7 @@ def dialect_for(provider: Provider) -> Dialect:
     return DIALECTS[EMBED_IN.get(provider.dialect, provider.dialect)]
 
 
-def embed_adapter(provider: Provider) -> EmbedProviderAdapter:
+def embed_adapter(provider: Provider) -> EmbedProvider:
     """How a provider is asked for vectors. Raises GatewayError where it has none."""
     adapter = dialect_for(provider).embed_provider
     if adapter is None:
@@ -99,7 +99,7 @@ def render_embed_request(request: EmbedRequest, target: Target) -> Prepared:
     )
 
 
-def url_path(adapter: EmbedProviderAdapter, target: Target) -> str:
+def url_path(adapter: EmbedProvider, target: Target) -> str:
     """The path below the base URL of a provider that makes vectors."""
     name = target.model.name
     embed_form = target.model.traits.embed_form
