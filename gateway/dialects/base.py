@@ -18,13 +18,14 @@ from gateway.canon.events import Event
 from gateway.canon.request import Document, Image, Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
-from gateway.dialects.shared.last_user_text import LastUserText
 from gateway.framing.sse import Frame
 
 Verb = Literal["generate", "count_tokens", "embed", "passthrough"]
 Framing = Literal["sse", "array", "ndjson", "eventstream"]
 
 
+# Top-level fields of a request -> its last user text; empty where it is not unambiguous.
+LastUserText = Callable[[Mapping[str, msgspec.Raw]], str]
 # Top-level fields of a body, the target's traits -> the fields to send, and a report.
 PassthroughEdit = Callable[
     [dict[str, msgspec.Raw], Traits], tuple[dict[str, msgspec.Raw], tuple[Adaptation, ...]]

@@ -7,14 +7,12 @@ user's last message, exactly as in `Request.turns`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from gateway.canon.request import Request, Text
-
-# Top-level fields of a request -> its last user text; empty where it is not unambiguous.
-LastUserText = Callable[[Mapping[str, msgspec.Raw]], str]
+from gateway.dialects.base import LastUserText
 
 
 class _Part(msgspec.Struct):
