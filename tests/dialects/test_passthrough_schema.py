@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.dialects.anthropic_messages.passthrough_schema import (
+from gateway.dialects.anthropic_messages.request import (
     check as check_messages,
 )
 from gateway.dialects.gemini.passthrough_schema import check as check_gemini

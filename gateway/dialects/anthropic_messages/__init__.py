@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.dialects.anthropic_messages.context import NAME
 from gateway.dialects.anthropic_messages.errors import parse_error, render_error
-from gateway.dialects.anthropic_messages.names import NAME
-from gateway.dialects.anthropic_messages.passthrough_schema import check
-from gateway.dialects.anthropic_messages.peek_usage import peek_usage
-from gateway.dialects.anthropic_messages.reasoning_state import drop_state, replace_tokens
-from gateway.dialects.anthropic_messages.request_in import parse_request
-from gateway.dialects.anthropic_messages.request_out import render_request
-from gateway.dialects.anthropic_messages.response import parse_response, render_response
-from gateway.dialects.anthropic_messages.stream_in import MessagesStreamParser
-from gateway.dialects.anthropic_messages.stream_out import MessagesStreamRenderer
+from gateway.dialects.anthropic_messages.reasoning import drop_state, replace_tokens
+from gateway.dialects.anthropic_messages.request import check, parse_request, render_request
+from gateway.dialects.anthropic_messages.response import parse_response, peek_usage, render_response
+from gateway.dialects.anthropic_messages.stream import MessagesStreamParser, MessagesStreamRenderer
 from gateway.dialects.base import Client, Dialect, Provider, Verb
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.token_count import count_parser

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error
-from gateway.dialects.anthropic_messages.names import Json
+from gateway.dialects.anthropic_messages.context import Json
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 

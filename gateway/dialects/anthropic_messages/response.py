@@ -1,14 +1,16 @@
-"""A non-streaming response: a provider's JSON -> canonical, and canonical -> a client's JSON."""
+"""Whole responses: a provider's JSON to canonical, and back for a client."""
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+import re
+from typing import Any, Literal, assert_never
 
+import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated, dropped
 from gateway.canon.arguments import parse_arguments
-from gateway.canon.errors import GatewayError, bad_upstream
+from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.naming import render_tool_id
 from gateway.canon.request import (
     Audio,
@@ -23,25 +25,21 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Response
-from gateway.canon.signature import hide_reasoning_text, wrap_signature
+from gateway.canon.response import Finish, Response, Usage
+from gateway.canon.signature import FOREIGN_SEARCH, hide_reasoning_text, wrap_signature
 from gateway.canon.traits import Traits
-from gateway.dialects.anthropic_messages.citations import parse_citations, render_citation
+from gateway.dialects.anthropic_messages.blocks import parse_citations, render_citation
+from gateway.dialects.anthropic_messages.context import (
+    FINISH_REASONS,
+    NAME,
+    SERVICE_TIERS,
+    STOP_REASONS,
+    Json,
+)
 from gateway.dialects.anthropic_messages.errors import is_error, parse_error_payload
-from gateway.dialects.anthropic_messages.finish import (
-    malformed_output_error,
-    parse_finish,
-    render_finish,
-)
-from gateway.dialects.anthropic_messages.names import NAME, Json
-from gateway.dialects.anthropic_messages.usage import (
-    parse_service_tier,
-    parse_usage,
-    render_service_tier,
-    render_usage,
-)
-from gateway.dialects.anthropic_messages.web_searches import render_search_blocks
 from gateway.dialects.base import RenderedRequest, ResponseContext
+from gateway.dialects.shared import web_search
+from gateway.dialects.shared.web_search import read_call
 
 _PARSED_FIELDS = frozenset(
     {
@@ -279,3 +277,249 @@ def dropped_call_signature(path: str) -> Adaptation:
 def render_call_id(upstream_id: str) -> str:
     """The id without the characters that are illegal here."""
     return render_tool_id("word", upstream_id)
+
+
+# --- searches that another provider ran ----------------------------------------------------------
+
+_INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
+
+
+def render_search_blocks(data: Json) -> list[Json]:
+    """The call and the result for a search; empty for any other part.
+
+    A page that was opened has no block: its result would have to hold the page.
+    """
+    search = read_call(data)
+    if search is None or search.page_url:
+        return []
+    call_id = FOREIGN_SEARCH + _INVALID_ID_CHARACTERS.sub("_", search.id)
+    result: Json = {"type": f"{web_search.NAME}_tool_result", "tool_use_id": call_id}
+    if search.failed:
+        error_type = f"{web_search.NAME}_tool_result_error"
+        result["content"] = {"type": error_type, "error_code": "unavailable"}
+    else:
+        result["content"] = [
+            {
+                "type": f"{web_search.NAME}_result",
+                "url": url,
+                "title": url,
+                "encrypted_content": "",
+                "page_age": None,
+            }
+            for url in search.sources
+        ]
+    search_input = {"query": search.query}
+    call = {
+        "type": "server_tool_use",
+        "id": call_id,
+        "name": web_search.NAME,
+        "input": search_input,
+    }
+    return [call, result]
+
+
+# --- finish reasons ------------------------------------------------------------------------------
+
+_CATEGORIES = frozenset({"cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"})
+
+
+def parse_finish(stop_fields: Json, *, has_tool_call: bool) -> Finish:
+    """The canonical reason; `has_tool_call` says whether the response contains a tool call.
+
+    The tool call decides, not the reported reason.
+    """
+    stop_reason = stop_fields.get("stop_reason")
+    reason: Any = (
+        FINISH_REASONS.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
+    )
+    if reason in {"stop", "tool"}:
+        reason = "tool" if has_tool_call else "stop"
+    details = stop_fields.get("stop_details")
+    details = details if isinstance(details, dict) else {}
+    return Finish(
+        reason=reason,
+        stop_sequence=_string_or_none(stop_fields.get("stop_sequence")),
+        explanation=_string_or_none(details.get("explanation")),
+        category=_string_or_none(details.get("category")),
+    )
+
+
+def _string_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def render_finish(finish: Finish, *, has_refusal: bool) -> Json:
+    """`stop_reason`, `stop_sequence` and, for a refusal, its details.
+
+    `has_refusal` says whether the response contains a refusal part.
+    """
+    if has_refusal and finish.reason == "stop":
+        finish = replace(finish, reason="refusal")
+    out: Json = {
+        "stop_reason": STOP_REASONS.get(finish.reason, "end_turn"),
+        "stop_sequence": finish.stop_sequence,
+    }
+    if out["stop_reason"] == "refusal" and (finish.explanation or finish.category):
+        # Another provider's category is not one of Anthropic's.
+        has_anthropic_category = finish.category in _CATEGORIES
+        out["stop_details"] = {
+            "type": "refusal",
+            "category": finish.category if has_anthropic_category else None,
+            "explanation": finish.explanation
+            or (None if has_anthropic_category else finish.category),
+        }
+    return out
+
+
+def malformed_output_error(finish: Finish) -> Error:
+    """The error for malformed model output."""
+    message = finish.explanation or "the model's output is malformed"
+    return Error(kind="malformed_output", message=message)
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+# Fields of `usage` that only this dialect knows, and their types.
+_NATIVE_FIELDS: dict[str, type] = {
+    "server_tool_use": dict,
+    "inference_geo": str,
+    "speed": str,
+    "iterations": list,
+}
+_WIRE_TIERS = {canonical_tier: wire_tier for wire_tier, canonical_tier in SERVICE_TIERS.items()}
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    """The tokens in a `usage` object; None where it counts nothing."""
+    if not isinstance(usage, dict):
+        return None
+    created = usage.get("cache_creation")
+    written_by_ttl = created if isinstance(created, dict) else {}
+    written_5m, written_1h = (
+        _count(written_by_ttl, "ephemeral_5m_input_tokens"),
+        _count(written_by_ttl, "ephemeral_1h_input_tokens"),
+    )
+    written = _count(usage, "cache_creation_input_tokens")
+    if written is None and (written_5m is not None or written_1h is not None):
+        written = (written_5m or 0) + (written_1h or 0)
+    details = usage.get("output_tokens_details")
+    counts = Usage(
+        input=_count(usage, "input_tokens"),
+        cache_read=_count(usage, "cache_read_input_tokens"),
+        cache_write=written,
+        cache_write_1h=written_1h,
+        output=_count(usage, "output_tokens"),
+        reasoning=_count(details, "thinking_tokens") if isinstance(details, dict) else None,
+        native=usage,
+    )
+    return counts if usage else None
+
+
+def _count(usage: Json, name: str) -> int | None:
+    value = usage.get(name)
+    return max(0, value) if type(value) is int else None
+
+
+# Every event may add to it: a server that makes up names must not make it grow for ever.
+_MAX_FIELDS = 100
+
+
+def merge_usage_fields(old: Json, new: Any) -> Json:
+    """Merges a later `usage` object of a stream into an earlier one, field by field.
+
+    Counts only grow; a server that knows one only at the start sends 0 at the end.
+    """
+    if not isinstance(new, dict):
+        return old
+    reported_counts = {
+        k: v for k, v in new.items() if v is not None and not (v == 0 and old.get(k))
+    }
+    if len(old) > _MAX_FIELDS:
+        reported_counts = {k: v for k, v in reported_counts.items() if k in old}
+    return {**old, **reported_counts}
+
+
+def render_usage(usage: Usage | None) -> Json:
+    """The `usage` object; the API promises its counts, so unknown ones are 0."""
+    if usage is None:
+        return {"input_tokens": 0, "output_tokens": 0}
+    out: Json = {
+        "input_tokens": usage.input or 0,
+        "cache_read_input_tokens": usage.cache_read or 0,
+        "cache_creation_input_tokens": usage.cache_write or 0,
+        "output_tokens": usage.output or 0,
+    }
+    if usage.cache_write_1h is not None:
+        out["cache_creation"] = {
+            "ephemeral_5m_input_tokens": max(0, (usage.cache_write or 0) - usage.cache_write_1h),
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        }
+    if usage.reasoning is not None:
+        out["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    for name, kind in _NATIVE_FIELDS.items():
+        if isinstance(value := usage.native.get(name), kind):
+            out[name] = value
+    return out
+
+
+def parse_service_tier(usage: Any) -> str | None:
+    """The canonical service tier in a `usage` object."""
+    tier = usage.get("service_tier") if isinstance(usage, dict) else None
+    return SERVICE_TIERS.get(tier, tier) if isinstance(tier, str) else None
+
+
+def render_service_tier(tier: str | None) -> str | None:
+    """The service tier's wire value; None if the dialect has none for it."""
+    return _WIRE_TIERS.get(tier or "")
+
+
+# --- usage and finish reason of a response that passes through -----------------------------------
+#
+# One typed decode instead of a full parse. Unexpected shapes return None and are then
+# parsed in full.
+
+
+class _Block(msgspec.Struct):
+    type: str
+    text: str = ""
+
+
+class _Message(msgspec.Struct):
+    id: str
+    type: Literal["message"]
+    model: str
+    content: list[_Block]
+    stop_reason: str
+    stop_sequence: str | None = None
+    stop_details: dict[str, Any] | None = None
+    usage: dict[str, Any] | None = None
+    error: msgspec.UnsetType = msgspec.UNSET
+
+
+_decoder = msgspec.json.Decoder(_Message)
+
+
+def peek_usage(body: bytes) -> Response | None:
+    """The response without tool calls and reasoning; None if it needs a full parse."""
+    try:
+        message = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    stop_fields = {
+        "stop_reason": message.stop_reason,
+        "stop_sequence": message.stop_sequence,
+        "stop_details": message.stop_details,
+    }
+    has_tool_call = False
+    text = ""
+    for block in message.content:
+        has_tool_call = has_tool_call or block.type == "tool_use"
+        text += block.text
+    return Response(
+        id=message.id,
+        model=message.model,
+        parts=(Text(text=text),) if text else (),
+        finish=parse_finish(stop_fields, has_tool_call=has_tool_call),
+        usage=parse_usage(message.usage),
+        service_tier=parse_service_tier(message.usage),
+    )

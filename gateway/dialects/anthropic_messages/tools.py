@@ -1,4 +1,4 @@
-"""Tools and tool choice: a client's JSON <-> a provider's."""
+"""Tools and tool choice: a client's to canonical, and back for a provider."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from gateway.canon.errors import invalid
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Native, Tool, ToolChoice, ToolResult, Turn
 from gateway.canon.schema import is_enforceable, restrict_to_anthropic
-from gateway.dialects.anthropic_messages.blocks_in import parse_cache_control
-from gateway.dialects.anthropic_messages.names import NAME, Json
-from gateway.dialects.anthropic_messages.render_context import RenderContext
+from gateway.dialects.anthropic_messages.blocks import parse_cache_control
+from gateway.dialects.anthropic_messages.context import NAME, Json, RenderContext
 from gateway.dialects.shared import web_search
 from gateway.dialects.shared.fields import enum_value, flag, mapping, objects, required_text, text
 from gateway.dialects.shared.web_search import WebSearch, user_location

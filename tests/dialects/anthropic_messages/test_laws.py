@@ -32,7 +32,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
-from gateway.dialects.anthropic_messages.names import SEARCH_RESULT_MEDIA_TYPE
+from gateway.dialects.anthropic_messages.context import SEARCH_RESULT_MEDIA_TYPE
 from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Decoder
 from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, printed, traits

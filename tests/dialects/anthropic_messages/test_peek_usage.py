@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages import DIALECT
-from gateway.dialects.anthropic_messages.peek_usage import peek_usage
+from gateway.dialects.anthropic_messages.response import peek_usage
 
 ANSWER: dict[str, Any] = {
     "id": "msg_1",

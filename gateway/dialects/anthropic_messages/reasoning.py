@@ -1,20 +1,35 @@
-"""Reasoning: requested effort or budget and its display, in both directions."""
+"""Reasoning: the settings of a request, and opaque state in histories."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
+from gateway.canon.adaptation import Adaptation, dropped
 from gateway.canon.errors import invalid
 from gateway.canon.request import Thinking
-from gateway.dialects.anthropic_messages.names import (
+from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
+from gateway.canon.traits import Traits
+from gateway.dialects.anthropic_messages.context import (
     DISPLAY_BY_VISIBILITY,
     EFFORTS,
     NAME,
     VISIBILITY_BY_DISPLAY,
     Json,
+    RenderContext,
 )
-from gateway.dialects.anthropic_messages.render_context import RenderContext
+from gateway.dialects.shared import state_tokens
 from gateway.dialects.shared.fields import enum_value, integer, mapping, text
+from gateway.dialects.shared.state_tokens import (
+    REASONING_REFUSED,
+    Fields,
+    foreign_reasoning_drop,
+    is_token,
+)
+from gateway.dialects.shared.web_search import is_foreign
+
+# --- settings of a request -----------------------------------------------------------------------
 
 _THINKING_TYPES = ("adaptive", "enabled", "disabled", "between_tools")
 _PARSED_FIELDS = frozenset({"type", "budget_tokens", "display"})
@@ -294,3 +309,87 @@ def _weaker_effort(effort: str, efforts: tuple[str, ...]) -> str:
         if weaker_efforts
         else next((e for e in efforts if e != "none"), efforts[0])
     )
+
+
+# --- state in a body that passes through ---------------------------------------------------------
+#
+# So is all thinking where the provider refuses what it holds.
+
+_REASONING_BLOCK_TYPES = frozenset({"thinking", "redacted_thinking"})
+_THINKING_MARKERS = (b'"thinking"', b'"redacted_thinking"')
+
+
+def replace_tokens(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The body with the target's own thinking for each token, and a record of the others."""
+    return state_tokens.replace_tokens(fields, "messages", _replace_message_thinking, traits)
+
+
+def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The body without thinking blocks, and an adaptation for each."""
+    return state_tokens.edit_items(
+        fields, "messages", _THINKING_MARKERS, _drop_message_thinking, traits
+    )
+
+
+def _replace_message_thinking(
+    message: Json, path: str, traits: Traits, report: list[Adaptation]
+) -> Json | None:
+    """The message without thinking of other models; None if it held nothing else."""
+    return _replace_blocks(
+        message,
+        path,
+        lambda block, block_path: _replace_block_token(block, block_path, traits, report),
+    )
+
+
+def _drop_message_thinking(
+    message: Json, path: str, _: Traits, report: list[Adaptation]
+) -> Json | None:
+    """The message without thinking; None if it held nothing else."""
+
+    def drop_thinking(block: Json, block_path: str) -> Json | None:
+        if block.get("type") not in _REASONING_BLOCK_TYPES:
+            return block
+        report.append(dropped(block_path, REASONING_REFUSED))
+        return None
+
+    return _replace_blocks(message, path, drop_thinking)
+
+
+def _replace_blocks(
+    message: Json, path: str, replace_block: Callable[[Json, str], Json | None]
+) -> Json | None:
+    """The message with each block replaced or left out; None if none is left."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    blocks: list[object] = []
+    for index, block in enumerate(content):
+        block_path = f"{path}.content[{index}]"
+        replacement = replace_block(block, block_path) if isinstance(block, dict) else block
+        if replacement is not None:
+            blocks.append(replacement)
+    return {**message, "content": blocks} if blocks else None
+
+
+def _replace_block_token(
+    block: Json, path: str, traits: Traits, report: list[Adaptation]
+) -> Json | None:
+    block_type = block.get("type")
+    if is_foreign(block):
+        report.append(dropped(path, "a search of another provider"))
+        return None
+    token = block.get(
+        {"thinking": "signature", "redacted_thinking": "data"}.get(str(block_type), "")
+    )
+    if not is_token(token):
+        return block
+    thinking_text, signature = recover_reasoning_text(
+        str(block.get("thinking", "")), unwrap_signature(str(token))
+    )
+    if signature is None or not is_from_target(signature, traits):
+        report.append(foreign_reasoning_drop(path))
+        return None
+    if block_type == "redacted_thinking":
+        return {**block, "data": signature.value}
+    return {**block, "thinking": thinking_text, "signature": signature.value}

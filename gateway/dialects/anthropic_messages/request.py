@@ -1,19 +1,164 @@
-"""The canonical request -> a provider's Messages request."""
+"""Requests: a client's body to the canonical request, and back for a provider."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from gateway.canon.errors import Error, GatewayError
-from gateway.canon.request import Request
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.request import Meta, Output, Request, Sampling
+from gateway.canon.schema import (
+    is_enforceable,
+    restrict_to_anthropic,
+    with_description,
+    without_meta,
+)
 from gateway.canon.traits import Traits
-from gateway.dialects.anthropic_messages.messages_out import render_messages, render_system
-from gateway.dialects.anthropic_messages.names import NAME, NESTED_OBJECTS, VERSION, Json
-from gateway.dialects.anthropic_messages.output import render_output_format
-from gateway.dialects.anthropic_messages.render_context import RenderContext, render_cache_control
-from gateway.dialects.anthropic_messages.thinking import render_thinking
-from gateway.dialects.anthropic_messages.tools import render_history_tools, render_tools
+from gateway.dialects.anthropic_messages.blocks import parse_cache_control, parse_system
+from gateway.dialects.anthropic_messages.context import (
+    FIELD_PATHS,
+    NAME,
+    NESTED_OBJECTS,
+    VERSION,
+    Json,
+    RenderContext,
+    render_cache_control,
+)
+from gateway.dialects.anthropic_messages.messages import parse_turns, render_messages, render_system
+from gateway.dialects.anthropic_messages.reasoning import parse_thinking, render_thinking
+from gateway.dialects.anthropic_messages.tools import (
+    parse_tool_choice,
+    parse_tools,
+    render_history_tools,
+    render_tools,
+)
 from gateway.dialects.base import RenderedRequest
+from gateway.dialects.shared.fields import (
+    MAX_TOKENS,
+    enum_value,
+    flag,
+    integer,
+    mapping,
+    number,
+    required_mapping,
+    required_text,
+    strings,
+    text,
+)
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
+
+# --- a client's request --------------------------------------------------------------------------
+
+_PARSED_FIELDS = frozenset(
+    {
+        "model",
+        "max_tokens",
+        "messages",
+        "system",
+        "stream",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "output_format",
+        "metadata",
+        "stop_sequences",
+        "service_tier",
+        "cache_control",
+        "temperature",
+        "top_p",
+        "top_k",
+    }
+)
+_PARSED_OUTPUT_CONFIG = frozenset({"effort", "format"})
+# The relay names the verb in a header of its own, as the path is not ours to see.
+_VERB_HEADER = "x-dragoman-verb"
+
+
+def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
+    """The canonical request. Raises GatewayError naming the field at fault."""
+    extra = {
+        key: value for key, value in body.items() if key not in _PARSED_FIELDS and value is not None
+    }
+    field_paths = dict(FIELD_PATHS)
+    output = parse_output_format(body, field_paths)
+    config = mapping(body, "output_config") or {}
+    extra |= {
+        f"output_config.{k}": v
+        for k, v in config.items()
+        if k not in _PARSED_OUTPUT_CONFIG and v is not None
+    }
+    turns = parse_turns(body, extra)
+    request = Request(
+        model=required_text(body, "model"),
+        stream=flag(body, "stream") or False,
+        instructions=parse_system(body.get("system"), "system", extra),
+        turns=turns,
+        tools=parse_tools(body, turns),
+        tool_choice=parse_tool_choice(body),
+        output=output,
+        thinking=parse_thinking(body, extra),
+        max_output=_parse_max_output(body, counting=headers.get(_VERB_HEADER) == "count_tokens"),
+        sampling=_parse_sampling(body),
+        meta=_parse_meta(body, extra),
+        cache=parse_cache_control(body),
+        version=headers.get("anthropic-version") or VERSION,
+        betas=_parse_betas(headers),
+        client_paths=field_paths,
+    )
+    return msgspec.structs.replace(request, extra={NAME: extra}) if extra else request
+
+
+def _parse_max_output(body: Json, *, counting: bool) -> int | None:
+    max_tokens = integer(body, "max_tokens", minimum=0, maximum=MAX_TOKENS)
+    if max_tokens is None and not counting:
+        raise invalid("max_tokens is required: give a whole number", "max_tokens")
+    return max_tokens
+
+
+def _parse_sampling(body: Json) -> Sampling:
+    return Sampling(
+        temperature=number(body, "temperature"),
+        top_p=number(body, "top_p"),
+        top_k=integer(body, "top_k"),
+        stop=strings(body, "stop_sequences"),
+    )
+
+
+def _parse_meta(body: Json, extra: Json) -> Meta:
+    tier = enum_value(body, "service_tier", ("auto", "standard_only"))
+    metadata = mapping(body, "metadata") or {}
+    extra |= {f"metadata.{k}": v for k, v in metadata.items() if k != "user_id" and v is not None}
+    user_id = text(metadata, "user_id", "metadata")
+    return Meta(
+        user_id=user_id,
+        session_key=_parse_session_id(user_id),
+        # `auto` is what a request without the field gets.
+        service_tier="default" if tier == "standard_only" else None,
+    )
+
+
+def _parse_session_id(user_id: str | None) -> str | None:
+    """The session that Claude Code puts into `user_id`, a JSON object in a string."""
+    if user_id is None or not user_id.startswith("{"):
+        return None
+    try:
+        user_object: Any = msgspec.json.decode(user_id)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    session_id = user_object.get("session_id") if isinstance(user_object, dict) else None
+    return session_id if isinstance(session_id, str) and session_id else None
+
+
+def _parse_betas(headers: Mapping[str, str]) -> tuple[str, ...]:
+    header = headers.get("anthropic-beta", "")
+    return tuple(beta for item in header.split(",") if (beta := item.strip()))
+
+
+# --- a provider's request ------------------------------------------------------------------------
 
 _MAX_USER_ID_LENGTH = 256
 _MAX_CACHE_BREAKPOINTS = 4
@@ -290,3 +435,98 @@ def _set_extra_field(body: Json, key: str, value: object) -> bool:
         return False
     body.setdefault(key, value)
     return True
+
+
+# --- output formats, both ways -------------------------------------------------------------------
+
+
+def parse_output_format(body: Json, field_paths: dict[str, str]) -> Output:
+    """The schema of the answer, in `output_config` or the older `output_format`."""
+    config = mapping(body, "output_config") or {}
+    output_format, path = mapping(config, "format", "output_config"), "output_config.format"
+    if output_format is None:
+        output_format, path = mapping(body, "output_format"), "output_format"
+    if output_format is None:
+        return Output()
+    format_type = text(output_format, "type", path)
+    if format_type != "json_schema":
+        raise invalid(f"{path}.type must be 'json_schema'", f"{path}.type")
+    field_paths |= {"format": path, "schema": f"{path}.schema"}
+    return Output(format="schema", schema=required_mapping(output_format, "schema", path))
+
+
+def render_output_format(context: RenderContext, body: Json) -> None:
+    """Write the form into the body, or a hint for the model where it cannot be enforced."""
+    output, request = context.request.output, context.request
+    if output.format == "schema" and output.schema is not None:
+        _render_schema(context, body, output.schema)
+    elif output.format != "text":
+        context.hints.append("Answer only with one JSON object.")
+        context.approximate(
+            request.client_path("format"), "no JSON mode upstream: given as an instruction"
+        )
+    if output.name is not None:
+        context.drop(request.client_path("name"), "no equivalent")
+    if output.verbosity is not None:
+        context.drop(request.client_path("verbosity"), "no equivalent")
+
+
+def _render_schema(context: RenderContext, body: Json, schema: Json) -> None:
+    request, output = context.request, context.request.output
+    if context.traits.structured != "schema":
+        _add_schema_hint(context, schema, "the upstream enforces no schema")
+        return
+    if not is_enforceable(schema):
+        _add_schema_hint(context, schema, "Anthropic cannot enforce this schema")
+        return
+    strict_schema, changed = restrict_to_anthropic(schema)
+    if output.description is not None:
+        strict_schema.setdefault("description", output.description)
+    if changed:
+        context.approximate(
+            request.client_path("schema"), f"{'/'.join(changed)} moved to descriptions"
+        )
+    output_format = {"type": "json_schema", "schema": strict_schema}
+    body.setdefault("output_config", {})["format"] = output_format
+
+
+def _add_schema_hint(context: RenderContext, schema: Json, why: str) -> None:
+    described_schema = with_description(without_meta(schema), context.request.output.description)
+    schema_text = msgspec.json.encode(described_schema).decode()
+    context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
+    context.approximate(
+        context.request.client_path("schema"), f"{why}: it is given as an instruction"
+    )
+
+
+# --- the schema of a request that passes through -------------------------------------------------
+
+_TokenCount = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
+_SamplingNumber = Annotated[float, msgspec.Meta(ge=0, le=1000)]
+
+
+class Message(msgspec.Struct):
+    """One message of the history."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[dict[str, Any]]
+
+
+class PassthroughSchema(msgspec.Struct):
+    """The fields whose types are fixed; token counts come without `max_tokens`."""
+
+    messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
+    max_tokens: _TokenCount | None = None
+    system: str | list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: dict[str, Any] | None = None
+    thinking: dict[str, Any] | None = None
+    output_config: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    stop_sequences: list[str] | None = None
+    temperature: _SamplingNumber | None = None
+    top_p: _SamplingNumber | None = None
+    top_k: _TokenCount | None = None
+
+
+check = passthrough_checker(PassthroughSchema)

@@ -1,0 +1,652 @@
+"""Content blocks and citations: a client's blocks to canonical parts, and back for a provider."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
+
+from msgspec.structs import replace
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.media import decode_text_file, parse_data_url, resolve_media_type, sniff_base64
+from gateway.canon.request import (
+    Audio,
+    CacheBreakpoint,
+    Citation,
+    Document,
+    Image,
+    Native,
+    Part,
+    QuoteLocation,
+    Reasoning,
+    Refusal,
+    Signature,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
+from gateway.dialects.anthropic_messages.context import (
+    NAME,
+    SEARCH_RESULT_MEDIA_TYPE,
+    Json,
+    RenderContext,
+)
+from gateway.dialects.shared.fields import (
+    flag,
+    join_path,
+    mapping,
+    required_mapping,
+    required_text,
+    text,
+    wrong_type,
+)
+from gateway.dialects.shared.web_search import is_foreign
+
+# --- citations -----------------------------------------------------------------------------------
+
+_WEB_LOCATION = "web_search_result_location"
+_LOCATION_TYPES = {
+    "page": "page",
+    "char": "char",
+    "block": "content_block",
+    "search_result": "search_result",
+}
+_LOCATION_UNITS = {
+    "page": "page_number",
+    "char": "char_index",
+    "block": "block_index",
+    "search_result": "block_index",
+}
+
+
+def parse_citation(item: Any) -> Citation | None:
+    """The canonical citation; None if the item is not an object."""
+    if not isinstance(item, dict):
+        return None
+    return Citation(
+        url=_string_or_none(item.get("url")),
+        title=_string_or_none(item.get("title")) or _string_or_none(item.get("document_title")),
+        quote=_string_or_none(item.get("cited_text")),
+        dialect=NAME,
+        native=item,
+    )
+
+
+def _string_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def parse_citations(value: Any) -> tuple[Citation, ...]:
+    """All citations of a text block."""
+    if not isinstance(value, list):
+        return ()
+    citations = (parse_citation(item) for item in value)
+    return tuple(citation for citation in citations if citation is not None)
+
+
+def render_citation(citation: Citation) -> Json | None:
+    """The block to send or show; None for a foreign source without a URL.
+
+    A foreign source has no `encrypted_index`: it can be shown, not sent back upstream.
+    """
+    if citation.dialect == NAME and citation.native:
+        return citation.native
+    if citation.location is not None:
+        return _render_location(citation, citation.location)
+    if citation.url is None:
+        return None
+    return {
+        "type": _WEB_LOCATION,
+        "url": citation.url,
+        "title": citation.title,
+        "cited_text": citation.quote or "",
+        "encrypted_index": "",
+    }
+
+
+def _render_location(citation: Citation, location: QuoteLocation) -> Json:
+    """The block of a quotation from the request's own documents or search results."""
+    unit = _LOCATION_UNITS[location.kind]
+    citation_block: Json = {
+        "type": f"{_LOCATION_TYPES[location.kind]}_location",
+        "cited_text": citation.quote or "",
+        f"start_{unit}": location.start,
+        f"end_{unit}": location.end,
+    }
+    if location.kind == "search_result":
+        source_fields = {"search_result_index": location.index, "source": citation.url or ""}
+        return {**citation_block, **source_fields, "title": citation.title}
+    return {
+        **citation_block,
+        "document_index": location.index,
+        "document_title": citation.title,
+        "file_id": None,
+    }
+
+
+def can_be_replayed(block: Json) -> bool:
+    """Whether the provider would take the citation back in a history."""
+    return block.get("type") != _WEB_LOCATION or bool(block.get("encrypted_index"))
+
+
+# --- a client's blocks ---------------------------------------------------------------------------
+#
+# `extra` collects the fields without a canonical equivalent by path, so that they can be
+# reported.
+
+BlockParser = Callable[[Json, str, Json], Part]
+# Blocks besides text in a system message (beta `mid-conversation-tool-changes`).
+_TOOL_CHANGES = frozenset({"tool_addition", "tool_removal"})
+
+
+def parse_content(message: Json, path: str, extra: Json) -> tuple[Part, ...]:
+    """The parts of a message's `content`: a string, a list of blocks, or null."""
+    if "content" not in message:
+        content_path = f"{path}.content"
+        raise invalid(
+            f"{content_path} is required: give a string or a list of blocks", content_path
+        )
+    content = message["content"]
+    if type(content) is str:
+        return (Text(text=content, path=path),)
+    return parse_blocks(content, f"{path}.content", extra, _MESSAGE_CONTENT_PARSERS)
+
+
+def parse_system(content: Any, path: str, extra: Json) -> tuple[Text, ...]:
+    """The blocks of a system text: a string, or a list of text blocks."""
+    parts = parse_system_message(content, path, extra)
+    for part in parts:
+        if not isinstance(part, Text):
+            raise _not_text_error(part)
+    return tuple(part for part in parts if isinstance(part, Text))
+
+
+def parse_system_message(content: Any, path: str, extra: Json) -> tuple[Text | Native, ...]:
+    """The blocks of a system message: texts and tool changes."""
+    if type(content) is str:
+        return (Text(text=content, path=path),) if content else ()
+    parts: list[Text | Native] = []
+    for part in parse_blocks(content, path, extra, {"text": _parse_text}):
+        if isinstance(part, Native) and part.data["type"] not in _TOOL_CHANGES:
+            raise _not_text_error(part)
+        if isinstance(part, Text | Native):
+            parts.append(part)
+    return tuple(parts)
+
+
+def _not_text_error(part: Part) -> GatewayError:
+    return invalid(f"{part.path}.type must be 'text'", f"{part.path}.type")
+
+
+def parse_blocks(
+    content: Any, path: str, extra: Json, parsers: Mapping[str, BlockParser]
+) -> tuple[Part, ...]:
+    """Parses a list of blocks; blocks of unknown types become Native parts."""
+    if content is None:
+        return ()
+    if type(content) is not list:
+        raise wrong_type(path, "a string or a list of blocks", content)
+    return tuple(
+        [_parse_block(block, f"{path}[{i}]", extra, parsers) for i, block in enumerate(content)]
+    )
+
+
+def _parse_block(block: Any, path: str, extra: Json, parsers: Mapping[str, BlockParser]) -> Part:
+    if type(block) is not dict:
+        raise wrong_type(path, "an object with a type", block)
+    block_type = block.get("type")
+    if type(block_type) is not str:
+        raise invalid(f"{path}.type is required: give a string such as 'text'", f"{path}.type")
+    parser = parsers.get(block_type)
+    return (
+        Native(dialect=NAME, data=block, path=path)
+        if parser is None
+        else parser(block, path, extra)
+    )
+
+
+def _collect_extra_fields(
+    block: Json, parsed_fields: frozenset[str], path: str, extra: Json
+) -> None:
+    """Collects the fields of a block that have no canonical equivalent."""
+    if not block.keys() <= parsed_fields:
+        extra |= {
+            f"{path}.{k}": v for k, v in block.items() if k not in parsed_fields and v is not None
+        }
+
+
+def parse_cache_control(block: Json, path: str = "") -> CacheBreakpoint | None:
+    """The `cache_control` of a block, a tool or a request."""
+    if block.get("cache_control") is None:
+        return None
+    cache_path = f"{path}.cache_control" if path else "cache_control"
+    control = mapping(block, "cache_control", path) or {}
+    return CacheBreakpoint(ttl=text(control, "ttl", cache_path))
+
+
+_TEXT_FIELDS = frozenset({"type", "text", "citations", "cache_control"})
+
+
+def _parse_text(block: Json, path: str, extra: Json) -> Text:
+    block_text = required_text(block, "text", path)
+    if len(block) == 2:
+        return Text(text=block_text, path=path)
+    _collect_extra_fields(block, _TEXT_FIELDS, path, extra)
+    citations = parse_citations(block.get("citations"))
+    return Text(
+        text=block_text, citations=citations, cache=parse_cache_control(block, path), path=path
+    )
+
+
+_IMAGE_FIELDS = frozenset({"type", "source", "cache_control"})
+
+
+def _parse_image(block: Json, path: str, extra: Json) -> Part:
+    source = required_mapping(block, "source", path)
+    source_path = f"{path}.source"
+    _collect_extra_fields(block, _IMAGE_FIELDS, path, extra)
+    cache = parse_cache_control(block, path)
+    match required_text(source, "type", source_path):
+        case "base64":
+            image_data = required_text(source, "data", source_path)
+            media_type = resolve_media_type(
+                image_data, text(source, "media_type", source_path), "image/png"
+            )
+            return Image(data=image_data, media_type=media_type, cache=cache, path=path)
+        case "url":
+            url = required_text(source, "url", source_path)
+            data_url = parse_data_url(url)
+            if data_url is None:
+                return Image(url=url, cache=cache, path=path)
+            media_type = resolve_media_type(data_url[1], data_url[0], "image/png")
+            return Image(data=data_url[1], media_type=media_type, cache=cache, path=path)
+        case "file":
+            return Image(
+                file_id=required_text(source, "file_id", source_path), cache=cache, path=path
+            )
+        case _:
+            return Native(dialect=NAME, data=block, path=path)
+
+
+_DOCUMENT_FIELDS = frozenset({"type", "source", "title", "context", "citations", "cache_control"})
+
+
+def _parse_document(block: Json, path: str, extra: Json) -> Part:
+    source = required_mapping(block, "source", path)
+    source_fields = _parse_document_source(source, f"{path}.source", extra)
+    if source_fields is None:
+        return Native(dialect=NAME, data=block, path=path)
+    _collect_extra_fields(block, _DOCUMENT_FIELDS, path, extra)
+    return Document(
+        **source_fields,
+        title=text(block, "title", path),
+        context=text(block, "context", path),
+        citations=_parse_citations_enabled(block, path),
+        cache=parse_cache_control(block, path),
+        path=path,
+    )
+
+
+def _parse_document_source(source: Json, path: str, extra: Json) -> Json | None:
+    """The source fields of a document; None for an unknown source type."""
+    match required_text(source, "type", path):
+        case "base64":
+            document_data = required_text(source, "data", path)
+            media_type = resolve_media_type(
+                document_data, text(source, "media_type", path), "application/pdf"
+            )
+            return {"data": document_data, "media_type": media_type}
+        case "text":
+            return {"text": required_text(source, "data", path), "media_type": "text/plain"}
+        case "url":
+            return {"url": required_text(source, "url", path)}
+        case "file":
+            return {"file_id": required_text(source, "file_id", path)}
+        case "content":
+            return {"parts": _parse_nested_content(source, path, extra, _DOCUMENT_CONTENT_PARSERS)}
+        case _:
+            return None
+
+
+def _parse_nested_content(
+    block: Json, path: str, extra: Json, parsers: Mapping[str, BlockParser]
+) -> tuple[Part, ...]:
+    """Nested content: a string or a list of blocks; an empty string is no part."""
+    content = block.get("content")
+    content_path = f"{path}.content"
+    if type(content) is str:
+        return (Text(text=content, path=content_path),) if content else ()
+    return parse_blocks(content, content_path, extra, parsers)
+
+
+def _parse_citations_enabled(block: Json, path: str) -> bool | None:
+    citations = mapping(block, "citations", path)
+    return None if citations is None else flag(citations, "enabled", f"{path}.citations")
+
+
+_SEARCH_RESULT_FIELDS = frozenset(
+    {"type", "source", "title", "content", "citations", "cache_control"}
+)
+
+
+def _parse_search_result(block: Json, path: str, extra: Json) -> Document:
+    """A search result as a document whose context is its source: others can read it too."""
+    _collect_extra_fields(block, _SEARCH_RESULT_FIELDS, path, extra)
+    return Document(
+        parts=_parse_nested_content(block, path, extra, _DOCUMENT_CONTENT_PARSERS),
+        media_type=SEARCH_RESULT_MEDIA_TYPE,
+        title=text(block, "title", path),
+        context=required_text(block, "source", path),
+        citations=_parse_citations_enabled(block, path),
+        cache=parse_cache_control(block, path),
+        path=path,
+    )
+
+
+_THINKING_FIELDS = frozenset({"type", "thinking", "signature"})
+
+
+def _parse_thinking(block: Json, path: str, extra: Json) -> Reasoning:
+    thinking_text = required_text(block, "thinking", path)
+    signature_value = text(block, "signature", path)
+    _collect_extra_fields(block, _THINKING_FIELDS, path, extra)
+    thinking_text, signature = recover_reasoning_text(
+        thinking_text, parse_signature(signature_value, "signature")
+    )
+    return Reasoning(text=thinking_text, signature=signature, path=path)
+
+
+def _parse_redacted_thinking(block: Json, path: str, extra: Json) -> Reasoning:
+    redacted_data = required_text(block, "data", path)
+    return Reasoning(redacted=True, signature=parse_signature(redacted_data, "redacted"), path=path)
+
+
+def parse_signature(value: str | None, kind: str) -> Signature | None:
+    """The signature inside a gateway token, or the native value itself."""
+    if not value:
+        return None
+    return unwrap_signature(value) or Signature(kind=kind, value=value)
+
+
+_TOOL_USE_FIELDS = frozenset({"type", "id", "name", "input", "cache_control", "caller"})
+_DIRECT_CALLER = {"type": "direct"}
+
+
+def _parse_tool_use(block: Json, path: str, extra: Json) -> ToolCall:
+    _collect_extra_fields(block, _TOOL_USE_FIELDS, path, extra)
+    if block.get("caller") not in (None, _DIRECT_CALLER):
+        extra[f"{path}.caller"] = block["caller"]
+    return ToolCall(
+        id=required_text(block, "id", path),
+        name=required_text(block, "name", path),
+        arguments=mapping(block, "input", path) or {},
+        cache=parse_cache_control(block, path),
+        path=path,
+    )
+
+
+_TOOL_RESULT_FIELDS = frozenset({"type", "tool_use_id", "content", "is_error", "cache_control"})
+
+
+def _parse_tool_result(block: Json, path: str, extra: Json) -> ToolResult:
+    _collect_extra_fields(block, _TOOL_RESULT_FIELDS, path, extra)
+    return ToolResult(
+        id=required_text(block, "tool_use_id", path),
+        parts=_parse_nested_content(block, path, extra, _TOOL_RESULT_CONTENT_PARSERS),
+        is_error=flag(block, "is_error", path),
+        cache=parse_cache_control(block, path),
+        path=path,
+    )
+
+
+# Parsers by context. Nesting ends here, which bounds the recursion.
+_DOCUMENT_CONTENT_PARSERS: dict[str, BlockParser] = {"text": _parse_text, "image": _parse_image}
+_TOOL_RESULT_CONTENT_PARSERS: dict[str, BlockParser] = {
+    **_DOCUMENT_CONTENT_PARSERS,
+    "document": _parse_document,
+    "search_result": _parse_search_result,
+}
+_MESSAGE_CONTENT_PARSERS: dict[str, BlockParser] = {
+    **_TOOL_RESULT_CONTENT_PARSERS,
+    "thinking": _parse_thinking,
+    "redacted_thinking": _parse_redacted_thinking,
+    "tool_use": _parse_tool_use,
+    "tool_result": _parse_tool_result,
+}
+
+
+# --- a provider's blocks -------------------------------------------------------------------------
+
+_IMAGE_MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+
+
+def render_blocks(context: RenderContext, parts: tuple[Part, ...]) -> list[Json]:
+    """Renders the parts as blocks; reports what the target does not accept."""
+    return [block for part in parts for block in _render_part(context, part)]
+
+
+def _render_part(context: RenderContext, part: Part) -> list[Json]:
+    match part:
+        case Text():
+            return render_text(context, part)
+        case Image():
+            return [context.add_cache_breakpoint(_render_image(context, part), part.cache)]
+        case Document():
+            return [context.add_cache_breakpoint(_render_document(context, part), part.cache)]
+        case ToolCall():
+            return [context.add_cache_breakpoint(_render_tool_use(context, part), part.cache)]
+        case ToolResult():
+            return [context.add_cache_breakpoint(_render_tool_result(context, part), part.cache)]
+        case Reasoning():
+            return _render_thinking(context, part)
+        case Refusal():
+            context.approximate(part.path, "a refusal in the history is sent as text")
+            return render_text(context, Text(text=part.text, path=part.path))
+        case Native():
+            return _render_native(context, part)
+        case Audio():
+            raise _unsupported_part_error(part.path, "Anthropic's Messages take no audio")
+        case _:
+            assert_never(part)
+
+
+def _unsupported_part_error(path: str, why: str) -> GatewayError:
+    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
+
+
+def render_text(context: RenderContext, part: Text) -> list[Json]:
+    """A text block; none for an empty text, which the API refuses."""
+    if not part.text or part.text.isspace():
+        context.drop(part.path, "empty text block")
+        return []
+    block: Json = {"type": "text", "text": part.text}
+    if part.citations:
+        rendered_citations = [render_citation(citation) for citation in part.citations]
+        replayable_citations = [
+            item for item in rendered_citations if item is not None and can_be_replayed(item)
+        ]
+        if replayable_citations:
+            block["citations"] = replayable_citations
+        if len(replayable_citations) < len(rendered_citations):
+            context.drop(f"{part.path}.citations", "citations that Anthropic did not create")
+    return [context.add_cache_breakpoint(block, part.cache)]
+
+
+def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
+    """A text note that replaces media the target does not accept."""
+    context.drop(path, f"{why}; a note stands in its place")
+    return {"type": "text", "text": f"[{media_name} left out: {why}]"}
+
+
+def _render_image(context: RenderContext, image: Image) -> Json:
+    if not context.traits.images:
+        return _render_media_note(context, image.path, "image", "this model takes no images")
+    if image.detail not in (None, "auto"):
+        context.drop(join_path(image.path, context.request.client_path("detail")), "no equivalent")
+    if image.file_id is not None:
+        return {"type": "image", "source": _render_file_source(context, image.file_id, image.path)}
+    if image.data is not None:
+        media_type = resolve_media_type(image.data, image.media_type, "image/png")
+        if media_type not in _IMAGE_MEDIA_TYPES:
+            accepted_types = ", ".join(_IMAGE_MEDIA_TYPES)
+            raise _unsupported_part_error(
+                image.path, f"an image must be one of {accepted_types}, not {media_type[:60]}"
+            )
+        source = {"type": "base64", "media_type": media_type, "data": image.data}
+        return {"type": "image", "source": source}
+    if not context.traits.image_urls:
+        return _render_media_note(context, image.path, "image", "this provider takes no image URLs")
+    return {
+        "type": "image",
+        "source": {"type": "url", "url": _require_web_url(image.url, image.path)},
+    }
+
+
+def _require_web_url(url: str | None, path: str) -> str:
+    if url is None or not url.lower().startswith(("https://", "http://")):
+        raise invalid(f"{path}: a URL must begin with https://", path)
+    return url
+
+
+def _render_file_source(context: RenderContext, file_id: str, path: str) -> Json:
+    """A file by id, which only the provider that keeps it can open."""
+    if not context.same_dialect:
+        raise _unsupported_part_error(
+            path, "a file id of another provider cannot be sent; send the file's data"
+        )
+    return {"type": "file", "file_id": file_id}
+
+
+def _render_document(context: RenderContext, document: Document) -> Json:
+    if document.media_type == SEARCH_RESULT_MEDIA_TYPE and document.parts is not None:
+        return _render_search_result(context, document)
+    if (
+        not context.traits.pdf
+        and (document_text := decode_text_file(document.data, document.media_type)) is not None
+    ):
+        document = replace(document, text=document_text, data=None)
+    if not context.traits.pdf and document.text is None and document.parts is None:
+        return _render_media_note(
+            context, document.path, "document", "this model takes no documents"
+        )
+    block: Json = {"type": "document", "source": _render_document_source(context, document)}
+    if document.title is not None:
+        block["title"] = document.title
+    if document.context is not None:
+        block["context"] = document.context
+    if document.citations is not None:
+        block["citations"] = {"enabled": document.citations}
+    return block
+
+
+def _render_document_source(context: RenderContext, document: Document) -> Json:
+    if document.text is not None:
+        return {"type": "text", "media_type": "text/plain", "data": document.text}
+    if document.parts is not None:
+        return {"type": "content", "content": render_blocks(context, document.parts)}
+    if document.file_id is not None:
+        return _render_file_source(context, document.file_id, document.path)
+    if document.data is None:
+        return {"type": "url", "url": _require_web_url(document.url, document.path)}
+    media_type = sniff_base64(document.data) or document.media_type or "application/pdf"
+    if media_type == "application/pdf":
+        return {"type": "base64", "media_type": media_type, "data": document.data}
+    if not media_type.startswith("text/"):
+        raise _unsupported_part_error(
+            document.path, f"a document must be a PDF or plain text, not {media_type[:60]}"
+        )
+    try:
+        document_text = base64.b64decode(document.data, validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise invalid(
+            f"{document.path}: the document is no base64 of UTF-8", document.path
+        ) from None
+    return {"type": "text", "media_type": "text/plain", "data": document_text}
+
+
+def _render_search_result(context: RenderContext, document: Document) -> Json:
+    block: Json = {
+        "type": "search_result",
+        "source": document.context or "",
+        "title": document.title or "",
+        "content": render_blocks(context, document.parts or ()),
+    }
+    if document.citations is not None:
+        block["citations"] = {"enabled": document.citations}
+    return block
+
+
+def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
+    sent_id = context.call_id(call.id)
+    if sent_id != call.id:
+        why = "rewritten to the characters the upstream takes, mapped back"
+        context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
+    if call.signature is not None:
+        context.drop_signature(call)
+    arguments = call.arguments
+    if call.custom:
+        arguments = {"input": call.raw or ""}
+    elif arguments is None:
+        context.approximate(call.path, "the arguments are no JSON object; sent as `_raw`")
+        arguments = {"_raw": call.raw or ""}
+    return {
+        "type": "tool_use",
+        "id": sent_id,
+        "name": context.sent_name(call.name),
+        "input": arguments,
+    }
+
+
+def _render_tool_result(context: RenderContext, result: ToolResult) -> Json:
+    block: Json = {"type": "tool_result", "tool_use_id": context.call_id(result.id)}
+    match result.parts:
+        case (Text(cache=None, citations=()) as single_text,) if (
+            single_text.text and not single_text.text.isspace()
+        ):
+            block["content"] = single_text.text
+        case _:
+            content = render_blocks(context, result.parts)
+            if content:
+                block["content"] = content
+    if result.is_error is not None:
+        block["is_error"] = result.is_error
+    return block
+
+
+def _render_thinking(context: RenderContext, reasoning: Reasoning) -> list[Json]:
+    """Renders reasoning of the target's own model; drops that of another model."""
+    signature = reasoning.signature
+    if (
+        not is_from_target(signature, context.traits)
+        and reasoning.text
+        and _requires_reasoning_replay(context)
+    ):
+        context.approximate(reasoning.path, "reasoning of another model, sent as this model's own")
+        return [{"type": "thinking", "thinking": reasoning.text, "signature": ""}]
+    if signature is None:
+        context.drop(reasoning.path, "no signature available for replay")
+        return []
+    if not is_from_target(signature, context.traits):
+        context.drop(reasoning.path, "thinking block of another model")
+        return []
+    if reasoning.redacted:
+        return [{"type": "redacted_thinking", "data": signature.value}]
+    return [{"type": "thinking", "thinking": reasoning.text, "signature": signature.value}]
+
+
+def _requires_reasoning_replay(context: RenderContext) -> bool:
+    return context.traits.replay_reasoning == "required_on_tools"
+
+
+def _render_native(context: RenderContext, part: Native) -> list[Json]:
+    if part.dialect == NAME and is_foreign(part.data):
+        context.drop(part.path, "a search of another provider: Anthropic takes back only its own")
+        return []
+    if part.dialect == NAME:
+        return [part.data]
+    block_type = part.data.get("type", "unknown")
+    context.drop(part.path, f"Anthropic's Messages have no block for a {block_type} part")
+    return []
