@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated, dropped
 from gateway.canon.arguments import parse_arguments
-from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.naming import render_tool_id
 from gateway.canon.request import (
     Audio,
@@ -39,6 +39,7 @@ from gateway.dialects.anthropic_messages.context import (
 from gateway.dialects.anthropic_messages.errors import is_error, parse_error_payload
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared import web_search
+from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call
 
 _PARSED_FIELDS = frozenset(
@@ -369,12 +370,6 @@ def render_finish(finish: Finish, *, has_refusal: bool) -> Json:
             or (None if has_anthropic_category else finish.category),
         }
     return out
-
-
-def malformed_output_error(finish: Finish) -> Error:
-    """The error for malformed model output."""
-    message = finish.explanation or "the model's output is malformed"
-    return Error(kind="malformed_output", message=message)
 
 
 # --- usage ---------------------------------------------------------------------------------------

@@ -33,7 +33,6 @@ from gateway.dialects.anthropic_messages.errors import parse_error_payload, rend
 from gateway.dialects.anthropic_messages.response import (
     citation_without_url,
     dropped_call_signature,
-    malformed_output_error,
     merge_usage_fields,
     parse_extra_fields,
     parse_finish,
@@ -49,6 +48,7 @@ from gateway.dialects.anthropic_messages.response import (
     unwrap_custom_input,
 )
 from gateway.dialects.base import RenderedRequest, ResponseContext
+from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
 # --- a provider's stream -------------------------------------------------------------------------
@@ -59,7 +59,6 @@ from gateway.framing.sse import Frame
 # block end, a missing `message_stop`. A response is complete once its `stop_reason` (or
 # `message_stop`) has arrived; otherwise the stream ends in Failed.
 
-_TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"
 # delta type -> the field with its content, and the kind of block it belongs to.
 _DELTA_FIELDS = {
     "text_delta": ("text", "text"),
@@ -151,7 +150,7 @@ class MessagesStreamParser:
             return []
         if isinstance(self._stop_fields.get("stop_reason"), str):
             return self._end_message()
-        return self._fail(Error(kind="upstream_error", message=_TRUNCATED_STREAM))
+        return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
 
     def _read_text_delta(self, data: bytes) -> list[Event] | None:
         """Fast path for a text delta of the open block; None for anything else."""

@@ -32,9 +32,9 @@ from gateway.dialects.bedrock_converse.errors import parse_error_payload
 from gateway.dialects.bedrock_converse.finish import parse_finish
 from gateway.dialects.bedrock_converse.names import NAME, Json
 from gateway.dialects.bedrock_converse.usage import parse_usage
+from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
-_TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"
 _decode = msgspec.json.Decoder().decode
 
 
@@ -91,7 +91,7 @@ class ConverseStreamParser:
         if self._ended:
             return []
         if self._stop_fields is None:
-            return self._fail(Error(kind="upstream_error", message=_TRUNCATED_STREAM))
+            return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
         return self._end_message({})
 
     # --- the answer --------------------------------------------------------------------

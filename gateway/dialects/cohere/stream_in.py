@@ -31,9 +31,9 @@ from gateway.dialects.cohere.errors import parse_error_message
 from gateway.dialects.cohere.finish import parse_failure, parse_finish
 from gateway.dialects.cohere.names import Json
 from gateway.dialects.cohere.usage import parse_usage
+from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
-_TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"
 _decode = msgspec.json.Decoder().decode
 
 
@@ -102,7 +102,7 @@ class ChatStreamParser:
         return (
             []
             if self._ended
-            else self._fail(Error(kind="upstream_error", message=_TRUNCATED_STREAM))
+            else self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
         )
 
     # --- the answer --------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.canon.errors import Error
 from gateway.canon.response import Finish
 
 # `finishReason` -> canonical; any other value is an ordinary stop.
@@ -70,9 +69,3 @@ def render_finish(finish: Finish) -> str:
     if finish.reason == "filter" and _FINISH_REASONS.get(finish.category or "") == "filter":
         return finish.category or ""
     return _GOOGLE_REASONS.get(finish.reason, "STOP")
-
-
-def malformed_output_error(finish: Finish) -> Error:
-    """The error for malformed model output."""
-    message = finish.explanation or "the model's output is malformed"
-    return Error(kind="malformed_output", message=message)

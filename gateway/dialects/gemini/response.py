@@ -28,13 +28,14 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.gemini.citations import GroundedText, render_grounding, utf8_length
 from gateway.dialects.gemini.errors import is_error, parse_error_payload
-from gateway.dialects.gemini.finish import malformed_output_error, render_finish
+from gateway.dialects.gemini.finish import render_finish
 from gateway.dialects.gemini.logprobs import parse_logprobs, render_logprobs
 from gateway.dialects.gemini.names import NAME, Json
 from gateway.dialects.gemini.signatures import is_gemini, render_signature
 from gateway.dialects.gemini.stream_in import GeminiStreamParser
 from gateway.dialects.gemini.usage import render_usage
 from gateway.dialects.shared.openai_logprobs import logprobs_extra, token_logprobs
+from gateway.dialects.shared.responses import malformed_output_error
 
 _PARSED_FIELDS = frozenset(
     {"content", "finishReason", "finishMessage", "index", "groundingMetadata", "tokenCount"}

@@ -40,9 +40,9 @@ from gateway.dialects.gemini.names import (
     Json,
 )
 from gateway.dialects.gemini.usage import parse_usage
+from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
-_TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"
 _BLOCKED_PREFIX = "Blocked by provider: "
 _decode = msgspec.json.Decoder().decode
 _SIGNATURE_FIELDS = ("thoughtSignature", "thought_signature")
@@ -123,7 +123,7 @@ class GeminiStreamParser:
         if self._block_reason and not self._finish_reason:
             return self._end_with_refusal()
         if not self._finish_reason:
-            return self._fail(Error(kind="upstream_error", message=_TRUNCATED_STREAM))
+            return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
         try:
             extra_responses = (
                 self._extra_candidates.close(GeminiStreamParser.close)

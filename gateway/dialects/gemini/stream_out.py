@@ -33,7 +33,6 @@ from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.gemini.citations import GroundedText, utf8_length
 from gateway.dialects.gemini.errors import render_blocked_prompt, render_error_body
-from gateway.dialects.gemini.finish import malformed_output_error
 from gateway.dialects.gemini.names import Json
 from gateway.dialects.gemini.response import (
     render_candidate,
@@ -44,6 +43,7 @@ from gateway.dialects.gemini.response import (
     report_pause,
 )
 from gateway.dialects.gemini.usage import render_usage
+from gateway.dialects.shared.responses import malformed_output_error
 
 _encode = msgspec.json.Encoder().encode
 _TEXT_KINDS = frozenset({"text", "refusal"})

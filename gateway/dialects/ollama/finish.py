@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.canon.errors import Error
 from gateway.canon.response import Finish
 
 _LOAD_EXPLANATIONS = {
@@ -25,9 +24,3 @@ def parse_finish(done_reason: Any, *, has_tool_call: bool) -> Finish:
 def render_finish(finish: Finish) -> str:
     """The `done_reason` for a client."""
     return "length" if finish.reason in {"length", "context"} else "stop"
-
-
-def malformed_output_error(finish: Finish) -> Error:
-    """The error for malformed model output."""
-    message = finish.explanation or "the model's output is malformed"
-    return Error(kind="malformed_output", message=message)

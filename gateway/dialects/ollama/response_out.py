@@ -22,11 +22,11 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Response
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.ollama.finish import malformed_output_error
 from gateway.dialects.ollama.names import GENERATE_PATH, Json, format_timestamp
 from gateway.dialects.ollama.stream_out import render_done_reason, render_tool_call
 from gateway.dialects.ollama.usage import render_usage
 from gateway.dialects.shared.openai_logprobs import token_logprobs
+from gateway.dialects.shared.responses import malformed_output_error
 
 
 class _Message:

@@ -35,9 +35,8 @@ from gateway.dialects.ollama.names import Json
 from gateway.dialects.ollama.usage import parse_usage
 from gateway.dialects.shared.fields import compact_json
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
+from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
-
-_TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"
 
 
 class OllamaStreamParser:
@@ -65,7 +64,7 @@ class OllamaStreamParser:
 
     def close(self) -> list[Event]:
         """Failed if the last line is missing."""
-        return [] if self._ended else self._fail(bad_upstream(_TRUNCATED_STREAM).error)
+        return [] if self._ended else self._fail(bad_upstream(TRUNCATED_STREAM).error)
 
     def parse_line(self, line: Any) -> list[Event]:
         """The events of one object of the answer."""
@@ -177,7 +176,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     if not isinstance(body, dict) or _line_message(body) is None:
         raise bad_upstream("the upstream's answer holds no message")
     if body.get("done") is False:
-        raise bad_upstream(_TRUNCATED_STREAM)
+        raise bad_upstream(TRUNCATED_STREAM)
     response = fold_events(OllamaStreamParser(traits, rendered).parse_line({**body, "done": True}))
     return msgspec.structs.replace(
         response, extra=logprobs_extra(parse_logprobs(body.get("logprobs")))

@@ -28,9 +28,10 @@ from gateway.canon.events import (
 from gateway.canon.response import Finish, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.ollama.errors import render_error_body
-from gateway.dialects.ollama.finish import malformed_output_error, render_finish
+from gateway.dialects.ollama.finish import render_finish
 from gateway.dialects.ollama.names import GENERATE_PATH, Json, format_timestamp
 from gateway.dialects.ollama.usage import render_usage
+from gateway.dialects.shared.responses import malformed_output_error
 from gateway.framing.ndjson import encode
 
 _encode = msgspec.json.encode

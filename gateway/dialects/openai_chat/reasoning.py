@@ -9,6 +9,7 @@ import msgspec
 from gateway.canon.errors import invalid
 from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
+from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_chat.render_context import ChatRenderContext
 from gateway.dialects.shared.fields import (
     compact_json,
@@ -401,3 +402,14 @@ def _decode_details(context: ChatRenderContext, part: Reasoning, value: str) -> 
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         context.drop(part.path, "the reasoning state was changed and cannot be decoded")
         return []
+
+
+def reasoning_fields(context: ResponseContext) -> tuple[str, ...]:
+    """The fields that show reasoning to this client; empty if it is hidden."""
+    if context.reasoning_display == "none" or context.reasoning_field == "none":
+        return ()
+    if context.reasoning_field == "both":
+        return ("reasoning_content", "reasoning")
+    if context.reasoning_field == DETAILS:
+        return ("reasoning",)
+    return (context.reasoning_field,)

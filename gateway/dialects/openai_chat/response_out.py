@@ -29,11 +29,11 @@ from gateway.dialects.openai_chat.legacy_functions import (
     uses_functions,
 )
 from gateway.dialects.openai_chat.parts import NAME
-from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out
-from gateway.dialects.openai_chat.stream_out import malformed_output_error, reasoning_fields
+from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out, reasoning_fields
 from gateway.dialects.openai_chat.tool_calls import wrapped_extra_content
 from gateway.dialects.openai_chat.usage import render_usage
 from gateway.dialects.shared.openai_logprobs import token_logprobs
+from gateway.dialects.shared.responses import malformed_output_error
 
 Json = dict[str, Any]
 

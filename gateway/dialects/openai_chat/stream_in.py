@@ -43,6 +43,7 @@ from gateway.dialects.openai_chat.tool_call_stream import ToolCallStream
 from gateway.dialects.openai_chat.usage import parse_usage
 from gateway.dialects.shared.openai_errors import find_error, is_error
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
+from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -328,8 +329,7 @@ class ChatStreamParser:
     def _end(self, *, done_received: bool) -> list[Event]:
         """The end: clean if the provider signalled it in any way, else a truncated stream."""
         if not self._started or (self._finish is None and not done_received):
-            why = "the upstream's stream broke off before the answer was complete"
-            return self._fail(bad_upstream(why).error)
+            return self._fail(bad_upstream(TRUNCATED_STREAM).error)
         events: list[Event] = []
         self._close_all(events)
         self._ended = True

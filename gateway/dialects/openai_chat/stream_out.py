@@ -37,26 +37,16 @@ from gateway.dialects.openai_chat.legacy_functions import (
     uses_functions,
 )
 from gateway.dialects.openai_chat.parts import NAME
-from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out
+from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out, reasoning_fields
 from gateway.dialects.openai_chat.tool_calls import wrapped_extra_content
 from gateway.dialects.openai_chat.usage import render_usage
 from gateway.dialects.shared.openai_errors import error_body
+from gateway.dialects.shared.responses import malformed_output_error
 
 Json = dict[str, Any]
 _encode = msgspec.json.encode
 _CHUNK_END = b',"finish_reason":null}]}\n\n'
 _DONE = b"data: [DONE]\n\n"
-
-
-def reasoning_fields(context: ResponseContext) -> tuple[str, ...]:
-    """The fields that show reasoning to this client; empty if it is hidden."""
-    if context.reasoning_display == "none" or context.reasoning_field == "none":
-        return ()
-    if context.reasoning_field == "both":
-        return ("reasoning_content", "reasoning")
-    if context.reasoning_field == DETAILS:
-        return ("reasoning",)
-    return (context.reasoning_field,)
 
 
 class ChatStreamRenderer:
@@ -273,9 +263,3 @@ class ChatStreamRenderer:
 
     def _record_loss(self, adaptation: Adaptation) -> None:
         self.report.add(adaptation)
-
-
-def malformed_output_error(finish: Finish) -> Error:
-    """The error for a response that the model malformed."""
-    message = finish.explanation or "the model's output is malformed"
-    return Error(kind="malformed_output", message=message)

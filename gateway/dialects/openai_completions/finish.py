@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.canon.errors import Error
 from gateway.canon.response import Finish
 
 _FILTERED = frozenset({"filter", "refusal"})
@@ -30,9 +29,3 @@ def finish_out(finish: Finish, *, has_refusal_text: bool) -> str:
     if finish.reason == "filter" or (finish.reason == "refusal" and not has_refusal_text):
         return "content_filter"
     return "stop"
-
-
-def malformed_output_error(finish: Finish) -> Error:
-    """The error for a response that the model malformed."""
-    message = finish.explanation or "the model's output is malformed"
-    return Error(kind="malformed_output", message=message)

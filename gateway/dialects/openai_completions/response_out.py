@@ -25,11 +25,12 @@ from gateway.canon.events import (
 from gateway.canon.request import Reasoning, Refusal, Text
 from gateway.canon.response import Response, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.openai_completions.finish import finish_out, malformed_output_error
+from gateway.dialects.openai_completions.finish import finish_out
 from gateway.dialects.openai_completions.names import NAME, Json
 from gateway.dialects.openai_completions.usage import render_usage
 from gateway.dialects.shared.openai_errors import error_body
 from gateway.dialects.shared.openai_logprobs import token_logprobs
+from gateway.dialects.shared.responses import malformed_output_error
 
 _encode = msgspec.json.encode
 _DONE = b"data: [DONE]\n\n"

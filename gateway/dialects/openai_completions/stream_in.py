@@ -25,6 +25,7 @@ from gateway.dialects.openai_completions.finish import finish_in
 from gateway.dialects.openai_completions.names import NAME, Json
 from gateway.dialects.openai_completions.usage import parse_usage
 from gateway.dialects.shared.openai_errors import find_error, is_error
+from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
 
@@ -87,8 +88,7 @@ class CompletionStreamParser:
 
     def _end(self, *, done_received: bool) -> list[Event]:
         if not self._started or (self._finish is None and not done_received):
-            why = "the upstream's stream broke off before the answer was complete"
-            return self._fail(bad_upstream(why).error)
+            return self._fail(bad_upstream(TRUNCATED_STREAM).error)
         self._ended = True
         events: list[Event] = [BlockEnd()] if self._open else []
         if self._usage is not None:

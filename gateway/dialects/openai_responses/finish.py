@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.canon.errors import Error
 from gateway.canon.response import Finish, FinishReason
 from gateway.dialects.openai_responses.names import Json
 
@@ -57,9 +56,3 @@ def finish_out(finish: Finish, *, refused: bool) -> Json:
     if incomplete_reason is None:
         return {"status": "completed", "incomplete_details": None}
     return {"status": "incomplete", "incomplete_details": {"reason": incomplete_reason}}
-
-
-def malformed_output_error(finish: Finish) -> Error:
-    """The error for a response that the model malformed."""
-    message = finish.explanation or "the model's output is malformed"
-    return Error(kind="malformed_output", message=message)

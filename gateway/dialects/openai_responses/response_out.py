@@ -22,7 +22,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Response
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses.citations import citation_out
-from gateway.dialects.openai_responses.finish import finish_out, malformed_output_error
+from gateway.dialects.openai_responses.finish import finish_out
 from gateway.dialects.openai_responses.names import NAME, Json
 from gateway.dialects.openai_responses.output_items import (
     call_item,
@@ -41,6 +41,7 @@ from gateway.dialects.openai_responses.web_searches import (
     with_result,
 )
 from gateway.dialects.shared.openai_logprobs import token_logprobs
+from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 

@@ -33,9 +33,9 @@ from gateway.dialects.openai_responses.names import NAME, Json, join_name
 from gateway.dialects.openai_responses.stream_item import StreamItem, part_kind, text_of
 from gateway.dialects.openai_responses.usage import usage_in
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
+from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
-_TRUNCATED = "the upstream's stream broke off before the answer was complete"
 _TEXT_DELTA = "response.output_text.delta"
 # event -> (kind of block, field with the index of its part, field with its text).
 _TEXT_EVENTS: dict[str, tuple[BlockKind, str, str]] = {
@@ -104,7 +104,7 @@ class ResponsesStreamParser:
         """Failed for a stream without a last event."""
         if self._ended:
             return []
-        return self._fail(Error(kind="upstream_error", message=_TRUNCATED))
+        return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
 
     def feed_complete(self, response: Json) -> list[Event]:
         """The events of a complete response."""

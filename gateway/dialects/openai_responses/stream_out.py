@@ -29,7 +29,7 @@ from gateway.canon.request import Signature
 from gateway.canon.response import Finish, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses.errors import failure_out
-from gateway.dialects.openai_responses.finish import finish_out, malformed_output_error
+from gateway.dialects.openai_responses.finish import finish_out
 from gateway.dialects.openai_responses.names import NAME, Json
 from gateway.dialects.openai_responses.output_items import response_object
 from gateway.dialects.openai_responses.response_out import (
@@ -44,6 +44,7 @@ from gateway.dialects.openai_responses.stream_writers import (
 )
 from gateway.dialects.openai_responses.usage import usage_out
 from gateway.dialects.openai_responses.web_searches import SearchWriter, page_contents_drop
+from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call, read_result
 
 
