@@ -9,7 +9,7 @@ from gateway.dialects.anthropic_messages.request import (
     check as check_messages,
 )
 from gateway.dialects.gemini.passthrough_schema import check as check_gemini
-from gateway.dialects.openai_chat.passthrough_schema import check as check_chat
+from gateway.dialects.openai_chat.request import check as check_chat
 
 
 @pytest.mark.parametrize(

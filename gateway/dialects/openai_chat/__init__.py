@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.dialects.base import Client, Dialect, Provider, Verb
-from gateway.dialects.openai_chat.legacy_functions import read_functions_echo
 from gateway.dialects.openai_chat.parts import NAME, inline_files, needs_inline_media
-from gateway.dialects.openai_chat.passthrough_schema import check
-from gateway.dialects.openai_chat.peek_usage import peek_usage
-from gateway.dialects.openai_chat.request_in import parse_request
-from gateway.dialects.openai_chat.request_out import render_request
-from gateway.dialects.openai_chat.response_out import render_response
-from gateway.dialects.openai_chat.stream_in import ChatStreamParser, parse_response
-from gateway.dialects.openai_chat.stream_out import ChatStreamRenderer
+from gateway.dialects.openai_chat.request import check, parse_request, render_request
+from gateway.dialects.openai_chat.response import peek_usage, render_response
+from gateway.dialects.openai_chat.stream import ChatStreamParser, ChatStreamRenderer, parse_response
+from gateway.dialects.openai_chat.tools import read_functions_echo
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.openai_errors import parse_error, render_error
 from gateway.dialects.shared.token_count import no_count

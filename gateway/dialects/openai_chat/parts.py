@@ -1,4 +1,4 @@
-"""Content parts: a client's JSON -> canonical parts, and back to a provider's JSON."""
+"""Content parts and citations, both ways."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from gateway.canon.media import (
 )
 from gateway.canon.request import (
     Audio,
+    Citation,
     Document,
     Image,
     Native,
@@ -31,18 +32,56 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.traits import Traits
-from gateway.dialects.openai_chat import mistral_media
-from gateway.dialects.openai_chat.render_context import ChatRenderContext, cache_in
-from gateway.dialects.shared.fields import (
-    join_path,
-    required_mapping,
-    required_text,
-    text,
-)
+from gateway.dialects.openai_chat.context import ChatRenderContext, cache_in
+from gateway.dialects.shared.fields import join_path, required_mapping, required_text, text
 from gateway.dialects.shared.fields import wrong_type as _wrong
 
-NAME = "openai_chat"
+# --- media for Mistral ---------------------------------------------------------------------------
+#
+# Its clients send them to any model; only Mistral's own models accept them.
+
 Json = dict[str, Any]
+_PDF = "application/pdf"
+# The form does not declare the audio format; the bytes reveal it for most formats.
+_AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
+
+
+def document_in(part: Json, path: str) -> Document:
+    """A `document_url`, which is a URL or a data URL."""
+    url, title = required_text(part, "document_url", path), text(part, "document_name", path)
+    decoded = parse_data_url(url)
+    if decoded is None:
+        return Document(url=url, title=title, path=path)
+    media_type, data = decoded
+    return Document(
+        data=data, media_type=media_type or sniff_base64(data) or _PDF, title=title, path=path
+    )
+
+
+def audio_in(data: str, path: str) -> Audio:
+    """Audio in base64."""
+    return Audio(data=data, format=_AUDIO_FORMATS.get(sniff_base64(data) or "", "wav"), path=path)
+
+
+def document_out(context: ChatRenderContext, document: Document) -> Json:
+    """A file, by its bytes or its URL."""
+    url = document.url
+    if document.data is not None:
+        context.approximate(document.path, "sent as the data URL of a document")
+        media_type = document.media_type or sniff_base64(document.data) or _PDF
+        url = data_url(media_type, document.data)
+    out: Json = {"type": "document_url", "document_url": url}
+    return out if document.title is None else {**out, "document_name": document.title}
+
+
+def audio_out(audio: Audio) -> Json:
+    """Audio, whose format the bytes reveal."""
+    return {"type": "input_audio", "input_audio": audio.data}
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+NAME = "openai_chat"
 Fields = dict[str, msgspec.Raw]
 _AS_TEXT = "sent as text: OpenAI Chat has no text documents"
 _FILE_DATA = b'"file_data"'
@@ -100,7 +139,7 @@ def _image_in(part: Json, path: str) -> Image:
 
 def _audio_in(part: Json, path: str) -> Audio:
     if type(part.get("input_audio")) is str:
-        return mistral_media.audio_in(part["input_audio"], path)
+        return audio_in(part["input_audio"], path)
     audio = required_mapping(part, "input_audio", path)
     field_path = f"{path}.input_audio"
     return Audio(
@@ -151,7 +190,7 @@ _READERS: dict[str, Callable[[Json, str], Part]] = {
     "image_url": _image_in,
     "input_audio": _audio_in,
     "file": _file_in,
-    "document_url": mistral_media.document_in,
+    "document_url": document_in,
     "refusal": _refusal_in,
     "thinking": _thinking_in,
 }
@@ -241,7 +280,7 @@ def _audio_out(context: ChatRenderContext, audio: Audio) -> Json:
     if not context.traits.audio:
         return _dropped_media_note(context, audio.path, "audio", "this model takes no audio")
     if context.traits.media_chunks:
-        return mistral_media.audio_out(audio)
+        return audio_out(audio)
     return {
         "type": "input_audio",
         "input_audio": {"data": audio.data, "format": audio.format},
@@ -277,11 +316,7 @@ def _document_out(context: ChatRenderContext, document: Document) -> list[Json]:
         )
         return [context.with_cache_breakpoint(note, document.cache)]
     if context.traits.media_chunks and document.file_id is None:
-        return [
-            context.with_cache_breakpoint(
-                mistral_media.document_out(context, document), document.cache
-            )
-        ]
+        return [context.with_cache_breakpoint(document_out(context, document), document.cache)]
     file = _file_out(context, document)
     file_fields = {"file_id": file["file_id"]} if context.traits.media_chunks else {"file": file}
     return [context.with_cache_breakpoint({"type": "file", **file_fields}, document.cache)]
@@ -393,3 +428,69 @@ def content_out(
         text: str = items[0]["text"]
         return text
     return items or ""
+
+
+# --- citations -----------------------------------------------------------------------------------
+
+
+def citations_in(annotations: Any) -> tuple[Citation, ...]:
+    """The citations in a provider's `annotations`; anything else is ignored."""
+    if not isinstance(annotations, list):
+        return ()
+    citations = (_citation_in(item) for item in annotations)
+    return tuple(citation for citation in citations if citation is not None)
+
+
+def listed_citations_in(urls: Any, results: Any) -> list[Citation]:
+    """The sources that Perplexity and xAI list with a response, without text positions."""
+    rows = [*_list(results), *({"url": url} for url in _list(urls))]
+    citations: dict[str, Citation] = {}
+    for row in rows:
+        url = row.get("url") if isinstance(row, dict) else None
+        if isinstance(url, str) and url not in citations:
+            citations[url] = Citation(
+                url=url, title=_text(row.get("title")), quote=_text(row.get("snippet"))
+            )
+    return list(citations.values())
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _citation_in(item: Any) -> Citation | None:
+    inner = item.get("url_citation") if isinstance(item, dict) else None
+    if not isinstance(inner, dict) or not isinstance(inner.get("url"), str):
+        return None
+    return Citation(
+        url=inner["url"],
+        title=_text(inner.get("title")),
+        quote=_text(inner.get("content")),
+        start=_position(inner.get("start_index")),
+        end=_position(inner.get("end_index")),
+        dialect=NAME,
+        native=item,
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _position(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def citation_out(citation: Citation, start: int, end: int) -> Json | None:
+    """An annotation of the text from `start` to `end`; None for a source without a URL."""
+    if citation.dialect == NAME and citation.native:
+        return citation.native
+    if citation.url is None:
+        return None
+    inner: Json = {
+        "url": citation.url,
+        "title": citation.title or citation.url,
+        "start_index": start if citation.start is None else start + citation.start,
+        "end_index": end if citation.end is None else start + citation.end,
+    }
+    return {"type": "url_citation", "url_citation": inner}

@@ -1,17 +1,19 @@
-"""Tools and tool choice: a client's JSON <-> a provider's."""
+"""Tools, tool choice and legacy functions, both ways."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, assert_never
 
+import msgspec
 from msgspec.structs import replace
 
+from gateway.canon.adaptation import Adaptation, dropped
 from gateway.canon.errors import invalid
 from gateway.canon.request import Tool, ToolChoice
-from gateway.dialects.openai_chat.legacy_functions import offers_functions
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.openai_chat.context import ChatRenderContext, cache_control, cache_in
 from gateway.dialects.openai_chat.parts import NAME, Json
-from gateway.dialects.openai_chat.render_context import ChatRenderContext, cache_control, cache_in
 from gateway.dialects.shared import web_search
 from gateway.dialects.shared.fields import (
     enum_value,
@@ -25,6 +27,41 @@ from gateway.dialects.shared.fields import (
 )
 from gateway.dialects.shared.openai_schema import strict_schema, tool_parameters
 from gateway.dialects.shared.web_search import WebSearch, user_location
+
+# --- legacy functions ----------------------------------------------------------------------------
+#
+# It holds one call, without an id.
+
+FUNCTION_CALL = "function_call"
+# Reported once, for all calls after the first.
+ONLY_FIRST_CALL: Adaptation = dropped("tool_calls", "`functions` have room for one call: the first")
+
+_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_EMPTY = (b"", b"null", b"[]")
+
+
+def read_functions_echo(body: bytes) -> Json:
+    """Echoed fields that record an offer of `functions` without `tools`; else empty."""
+    if body.find(b'"functions"') < 0:
+        return {}
+    fields = _decoder.decode(body)
+    has_functions = bytes(fields.get("functions", b"")) not in _EMPTY
+    return (
+        {"functions": True} if has_functions and bytes(fields.get("tools", b"")) in _EMPTY else {}
+    )
+
+
+def uses_functions(context: ResponseContext) -> bool:
+    """Whether calls are rendered in the legacy form."""
+    return bool(context.echoed_fields.get("functions"))
+
+
+def offers_functions(body: dict[str, Any]) -> bool:
+    """Whether a decoded request offers `functions` and no `tools`."""
+    return bool(body.get("functions")) and not body.get("tools")
+
+
+# --- tools and tool choice -----------------------------------------------------------------------
 
 # OpenAI's field for web search.
 _SEARCH_OPTIONS = "web_search_options"

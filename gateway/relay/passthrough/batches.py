@@ -23,7 +23,7 @@ import msgspec
 
 from gateway.canon.response import Usage
 from gateway.dialects.anthropic_messages.response import parse_usage as of_message
-from gateway.dialects.openai_chat.usage import parse_usage as of_chat
+from gateway.dialects.openai_chat.response import parse_usage as of_chat
 from gateway.dialects.openai_responses.usage import usage_in as of_response
 from gateway.framing.ndjson import Decoder
 from gateway.framing.sse import FrameTooLarge

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.response import Usage
-from gateway.dialects.openai_chat.usage import parse_usage, render_usage
+from gateway.dialects.openai_chat.response import parse_usage, render_usage
 
 
 @pytest.mark.parametrize(

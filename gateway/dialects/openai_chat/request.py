@@ -1,0 +1,588 @@
+"""Requests: a client's body to the canonical request, and back for a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from gateway.canon.errors import invalid
+from gateway.canon.naming import shorten_user_id
+from gateway.canon.request import CacheBreakpoint, Meta, Output, Request, Sampling
+from gateway.canon.schema import with_description
+from gateway.canon.traits import Traits
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.openai_chat.context import ChatRenderContext, cache_control, cache_in
+from gateway.dialects.openai_chat.messages import messages_in, messages_out
+from gateway.dialects.openai_chat.parts import NAME, Json
+from gateway.dialects.openai_chat.reasoning import thinking_in, thinking_out
+from gateway.dialects.openai_chat.tools import choice_in, tools_in, tools_out
+from gateway.dialects.shared.fields import (
+    MAX_TOKENS,
+    compact_json,
+    enum_value,
+    flag,
+    integer,
+    mapping,
+    number,
+    required_mapping,
+    required_text,
+    strings,
+    text,
+    wrong_type,
+)
+from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
+from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
+
+# --- a client's request --------------------------------------------------------------------------
+
+_PARSED_FIELDS = frozenset(
+    [
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "max_completion_tokens",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "frequency_penalty",
+        "presence_penalty",
+        "repetition_penalty",
+        "seed",
+        "stop",
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "response_format",
+        "verbosity",
+        "reasoning_effort",
+        "reasoning",
+        "thinking",
+        "include_reasoning",
+        "tools",
+        "functions",
+        "tool_choice",
+        "function_call",
+        "parallel_tool_calls",
+        "web_search_options",
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "metadata",
+        "service_tier",
+        "store",
+        "cache_control",
+    ]
+)
+# Default values: dropping them loses nothing where the field has no equivalent.
+_DEFAULT_VALUES = {"modalities": ["text"]}
+# Fields that are passed on unparsed; only their type is checked here.
+_OBJECT_FIELDS = ("audio", "prediction", "prompt_cache_options", "moderation")
+_TIERS = (
+    "auto",
+    "default",
+    "flex",
+    "scale",
+    "priority",
+    "fast",
+    "on_demand",
+    "performance",
+)
+# `auto` equals an absent field; OpenAI answers `fast` with `priority`; Groq has two values
+# of its own.
+_CANONICAL_TIERS = {
+    "auto": None,
+    "fast": "priority",
+    "on_demand": "default",
+    "performance": "priority",
+}
+
+# Canonical field -> path; for repeated values, the path below the value's own path.
+_PATHS = {
+    "turns": "messages",
+    "logprobs": "logprobs",
+    "cache": "cache_control",
+    "tool_schema": "function.parameters",
+    "detail": "image_url.detail",
+}
+
+
+def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
+    """The canonical request. Raises GatewayError naming the field at fault."""
+    paths: dict[str, str] = dict(_PATHS)
+    conversation = messages_in(body)
+    extra, include_usage = _extra_fields(body, paths)
+    extra |= conversation.unknown_fields
+    return Request(
+        model=required_text(body, "model"),
+        stream=bool(flag(body, "stream")),
+        include_usage=include_usage,
+        instructions=tuple(conversation.instructions),
+        turns=tuple(conversation.turns),
+        tools=tools_in(body),
+        tool_choice=choice_in(body, paths),
+        output=output_in(body, paths),
+        thinking=thinking_in(body, paths),
+        max_output=_max_output(body, paths),
+        sampling=_sampling_in(body),
+        meta=_meta_in(body, paths),
+        cache=_cache_in(body),
+        extra={NAME: extra} if extra else {},
+        client_paths=paths,
+    )
+
+
+def _extra_fields(body: Json, paths: dict[str, str]) -> tuple[Json, bool | None]:
+    """The fields without a canonical equivalent, and whether a usage chunk is requested."""
+    for key in _OBJECT_FIELDS:
+        mapping(body, key)
+    extra = {
+        k: v
+        for k, v in body.items()
+        if k not in _PARSED_FIELDS and v is not None and v != _DEFAULT_VALUES.get(k)
+    }
+    user = text(body, "user")
+    if user is not None and body.get("safety_identifier") not in (None, user):
+        extra["user"] = user
+    options = mapping(body, "stream_options")
+    if options is None:
+        return extra, None
+    paths["include_usage"] = "stream_options"
+    include_usage = flag(options, "include_usage", "stream_options")
+    other_options = {k: v for k, v in options.items() if k != "include_usage" and v is not None}
+    if other_options:
+        extra["stream_options"] = other_options
+    return extra, include_usage
+
+
+def _max_output(body: Json, paths: dict[str, str]) -> int | None:
+    """The output limit; the newer name wins if both are sent, as they mean the same."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        value = integer(body, name, minimum=0, maximum=MAX_TOKENS)
+        if value is not None:
+            paths["max_output"] = name
+            return value
+    return None
+
+
+def _sampling_in(body: Json) -> Sampling:
+    logprobs, top_logprobs = _logprobs_in(body)
+    return Sampling(
+        temperature=number(body, "temperature"),
+        top_p=number(body, "top_p"),
+        top_k=integer(body, "top_k", minimum=-1, maximum=MAX_TOKENS),
+        min_p=number(body, "min_p"),
+        frequency_penalty=number(body, "frequency_penalty"),
+        presence_penalty=number(body, "presence_penalty"),
+        repetition_penalty=number(body, "repetition_penalty"),
+        seed=integer(body, "seed"),
+        stop=strings(body, "stop"),
+        n=integer(body, "n", minimum=1, maximum=128),
+        logprobs=logprobs,
+        top_logprobs=top_logprobs,
+        logit_bias=_logit_bias_in(body),
+    )
+
+
+def _logprobs_in(body: Json) -> tuple[bool | None, int | None]:
+    """`logprobs` and `top_logprobs`; Together's clients send `logprobs` as the number of both."""
+    top_logprobs = integer(body, "top_logprobs", minimum=0, maximum=1000)
+    value = body.get("logprobs")
+    if type(value) is int:
+        return True, value if top_logprobs is None else top_logprobs
+    return flag(body, "logprobs"), top_logprobs
+
+
+def _logit_bias_in(body: Json) -> dict[str, float] | None:
+    biases = mapping(body, "logit_bias")
+    if not biases:
+        return None
+    for token, bias in biases.items():
+        if type(bias) is not int and type(bias) is not float:
+            raise wrong_type(f"logit_bias.{token}", "a number", bias)
+    return biases
+
+
+def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
+    user_id = text(body, "safety_identifier")
+    paths["user_id"] = "safety_identifier"
+    if user_id is None:
+        user_id = text(body, "user")
+        paths["user_id"] = "user"
+    paths["session_key"] = "prompt_cache_key"
+    tier = enum_value(body, "service_tier", _TIERS)
+    return Meta(
+        user_id=user_id,
+        session_key=text(body, "prompt_cache_key"),
+        metadata=mapping(body, "metadata"),
+        service_tier=_CANONICAL_TIERS.get(tier or "auto", tier),
+        store=flag(body, "store"),
+    )
+
+
+def _cache_in(body: Json) -> CacheBreakpoint | None:
+    """OpenRouter's cache breakpoint for the entire request."""
+    return cache_in(body) if mapping(body, "cache_control") is not None else None
+
+
+# --- a provider's request ------------------------------------------------------------------------
+
+# OpenAI's limits (safety_identifier: 128 characters; prompt_cache_key: 64).
+_KEY_LIMIT = 64
+_MIN_OUTPUT_TOKENS = 1
+
+
+def render_request(request: Request, traits: Traits) -> RenderedRequest:
+    """The JSON to send and what it could not express. Raises GatewayError."""
+    context = ChatRenderContext(request, traits)
+    body: Json = {"model": traits.model or request.model}
+    _stream_out(context, body)
+    output_out(context, body)
+    messages_out(context, body)
+    tools_out(context, body)
+    thinking_out(context, body)
+    if (limit := context.clamp_max_tokens(_MIN_OUTPUT_TOKENS)) is not None:
+        body[traits.max_tokens_field] = limit
+    _sampling_out(context, body)
+    _meta_out(context, body)
+    _extra_out(context, body)
+    custom_tools = {
+        context.sent_names[tool.name]
+        for tool in request.tools
+        if tool.kind == "custom" and not traits.custom_tools
+    }
+    return RenderedRequest(
+        body=body,
+        report=tuple(context.report),
+        client_names={
+            sent: client_name
+            for client_name, sent in context.sent_names.items()
+            if sent != client_name
+        },
+        custom_tools=frozenset(custom_tools),
+    )
+
+
+def _stream_out(context: ChatRenderContext, body: Json) -> None:
+    request = context.request
+    if request.stream:
+        body["stream"] = True
+        if context.traits.stream_options:
+            body["stream_options"] = {"include_usage": True}
+    if request.include_usage is not None and not context.traits.stream_options:
+        context.drop(
+            request.client_path("include_usage"),
+            "the upstream always reports the usage at the end",
+        )
+
+
+def _sampling_out(context: ChatRenderContext, body: Json) -> None:
+    sampling, traits = context.request.sampling, context.traits
+    # OpenAI's reasoning models accept sampling fields when reasoning is off.
+    accepts_sampling = traits.sampling or body.get("reasoning_effort") == "none"
+    model = traits.model or "the upstream"
+    rejects = f"{model} rejects sampling parameters"
+    unknown = "no equivalent"
+    _temperature_out(context, body, accepts_sampling=accepts_sampling, why=rejects)
+    for name, supported, why in (
+        ("top_p", accepts_sampling, rejects),
+        ("top_k", accepts_sampling and traits.top_k, unknown),
+        ("min_p", traits.min_p, unknown),
+        ("frequency_penalty", traits.penalties, f"{model} takes no penalties"),
+        ("presence_penalty", traits.penalties, f"{model} takes no penalties"),
+        ("repetition_penalty", traits.repetition_penalty, unknown),
+        ("seed", traits.seed, unknown),
+        ("logit_bias", traits.logit_bias, unknown),
+    ):
+        _put_if_supported(
+            context, body, name, getattr(sampling, name), supported=supported, why=why
+        )
+    _stop_out(context, body)
+    _logprobs_out(context, body)
+    if sampling.n is not None and sampling.n > 1:
+        sent = min(sampling.n, traits.n_max)
+        if sent != sampling.n:
+            why = f"{model} gives at most {sent} answers"
+            context.approximate(
+                context.request.client_path("n"), why, before=sampling.n, after=sent
+            )
+        if sent > 1:
+            body["n"] = sent
+
+
+def _put_if_supported(
+    context: ChatRenderContext, body: Json, name: str, value: Any, *, supported: bool, why: str
+) -> None:
+    """Write a field, or report it if the target does not support it."""
+    if value is None:
+        return
+    if supported:
+        body[name] = value
+    else:
+        context.drop(
+            context.request.client_path(name),
+            why,
+            before=value if not isinstance(value, dict) else None,
+        )
+
+
+def _temperature_out(
+    context: ChatRenderContext, body: Json, *, accepts_sampling: bool, why: str
+) -> None:
+    value, maximum = context.request.sampling.temperature, context.traits.temperature_max
+    if value is not None and accepts_sampling and value > maximum:
+        reason = f"clamped to the largest temperature accepted, {maximum:g}"
+        context.approximate(
+            context.request.client_path("temperature"), reason, before=value, after=maximum
+        )
+        value = maximum
+    _put_if_supported(context, body, "temperature", value, supported=accepts_sampling, why=why)
+
+
+def _stop_out(context: ChatRenderContext, body: Json) -> None:
+    stop, max_sequences = context.request.sampling.stop, context.traits.stop_max
+    if not stop:
+        return
+    path = context.request.client_path("stop")
+    if max_sequences == 0:
+        context.drop(path, f"{context.traits.model} takes no stop sequences")
+        return
+    if max_sequences is not None and len(stop) > max_sequences:
+        context.approximate(
+            path, f"only the first {max_sequences} are sent", before=len(stop), after=max_sequences
+        )
+        stop = stop[:max_sequences]
+    body["stop"] = list(stop)
+
+
+def _logprobs_out(context: ChatRenderContext, body: Json) -> None:
+    sampling = context.request.sampling
+    why = "no equivalent"
+    supported = context.traits.logprobs
+    if supported and not accepts_logprobs(context.request):
+        supported, why = False, NOT_TRANSLATABLE
+    if sampling.logprobs:
+        _put_if_supported(
+            context, body, "logprobs", sampling.logprobs, supported=supported, why=why
+        )
+        _put_if_supported(
+            context, body, "top_logprobs", sampling.top_logprobs, supported=supported, why=why
+        )
+
+
+def _meta_out(context: ChatRenderContext, body: Json) -> None:
+    meta, traits, request = context.request.meta, context.traits, context.request
+    if meta.user_id is not None:
+        field = traits.user_field
+        if field == "none":
+            context.drop(request.client_path("user_id"), "no equivalent")
+        else:
+            body[field] = context.user_id(meta.user_id)
+    if meta.session_key is not None and traits.session_field != "none":
+        body[traits.session_field] = shorten_user_id(meta.session_key, _KEY_LIMIT)
+    elif meta.session_key is not None and request.client_path("session_key") != request.client_path(
+        "user_id"
+    ):
+        context.drop(request.client_path("session_key"), "no equivalent")
+    _put_if_supported(
+        context, body, "metadata", meta.metadata, supported=traits.metadata, why="no equivalent"
+    )
+    tier = meta.service_tier
+    _put_if_supported(
+        context, body, "service_tier", tier, supported=traits.service_tier, why="no equivalent"
+    )
+    if meta.store or traits.store:
+        _put_if_supported(
+            context, body, "store", meta.store, supported=traits.store, why="no equivalent"
+        )
+
+
+def _extra_out(context: ChatRenderContext, body: Json) -> None:
+    request = context.request
+    if request.cache is not None and context.traits.cache == "cache_control":
+        body["cache_control"] = cache_control(request.cache)
+    else:
+        context.drop_cache_marks(request.cache)
+    if request.previous_response_id is not None:
+        context.drop("previous_response_id", "OpenAI Chat stores no responses to continue")
+    for dialect, fields in request.extra.items():
+        for key, value in fields.items():
+            # A key with a dot or a bracket is the path of a field inside a message.
+            if dialect != NAME or "." in key or "[" in key:
+                context.drop(key, "no equivalent")
+            elif key == "stream_options":
+                if "stream_options" in body:
+                    body["stream_options"] |= value
+            else:
+                body.setdefault(key, value)
+
+
+# --- output formats, both ways -------------------------------------------------------------------
+
+_FORMATS = ("text", "json_object", "json_schema")
+
+_FIELD = "response_format"
+
+
+def output_in(body: Json, paths: dict[str, str]) -> Output:
+    """The output format that the client requests."""
+    verbosity = text(body, "verbosity")
+    response_format = mapping(body, "response_format")
+    if response_format is None:
+        return Output(verbosity=verbosity)
+    paths["format"] = "response_format"
+    kind = enum_value(response_format, "type", _FORMATS, "response_format")
+    if kind is None:
+        field_path = "response_format.type"
+        raise invalid(f"{field_path} is required: one of {', '.join(_FORMATS)}", field_path)
+    if kind != "json_schema":
+        return Output(format="json" if kind == "json_object" else "text", verbosity=verbosity)
+    field_path = "response_format.json_schema"
+    inner = required_mapping(response_format, "json_schema", "response_format")
+    for name in ("name", "description", "schema", "strict"):
+        paths[name] = f"{field_path}.{name}"
+    return Output(
+        format="schema",
+        name=text(inner, "name", field_path),
+        description=text(inner, "description", field_path),
+        schema=mapping(inner, "schema", field_path) or {},
+        # An absent field means false in this dialect; None leaves it to the target.
+        strict=bool(flag(inner, "strict", field_path)),
+        verbosity=verbosity,
+    )
+
+
+def output_out(context: ChatRenderContext, body: Json) -> None:
+    """Write the format into the body, or a hint to the model if there is no field for it."""
+    output, traits = context.request.output, context.traits
+    if output.verbosity is not None and traits.verbosity:
+        body["verbosity"] = output.verbosity
+    elif output.verbosity is not None:
+        context.drop(
+            context.request.client_path("verbosity"), "no equivalent", before=output.verbosity
+        )
+    if output.format == "text":
+        return
+    if traits.structured == "none":
+        _add_format_hint(context, output)
+    elif output.format == "json":
+        body["response_format"] = {"type": "json_object"}
+        if not _mentions_json(context.request):
+            context.hints.append("Answer with JSON.")
+            why = "the upstream requires the word JSON in the conversation: added as an instruction"
+            context.approximate(context.request.client_path("format"), why)
+    elif traits.structured == "json":
+        body["response_format"] = {"type": "json_object"}
+        _add_format_hint(context, output)
+    else:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": _schema_out(context, output),
+        }
+
+
+def _mentions_json(request: Request) -> bool:
+    """Whether the conversation contains the word JSON, which OpenAI requires for JSON mode.
+
+    A Chat client follows that rule itself; others request JSON by a different field.
+    """
+    if request.client_paths.get("format", _FIELD) == _FIELD:
+        return True
+    parts = (part for turn in request.turns for part in turn.parts)
+    return mentions_json((*request.instructions, *parts))
+
+
+def _add_format_hint(context: ChatRenderContext, output: Output) -> None:
+    """Describe the format in the instructions, for a target without a field for it."""
+    if output.schema:
+        schema = compact_json(
+            with_description(object_parameters(output.schema), output.description)
+        )
+        context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema}")
+        path = context.request.client_path("schema")
+        context.approximate(path, "the upstream knows no schema: it is given as an instruction")
+    else:
+        context.hints.append("Answer only with one JSON object.")
+        path = context.request.client_path("format")
+        context.approximate(path, "the upstream has no JSON mode: it is given as an instruction")
+
+
+def _schema_out(context: ChatRenderContext, output: Output) -> Json:
+    schema = object_parameters(output.schema)
+    strict = output.strict
+    if strict is not False:
+        strict_result = strict_schema(schema)
+        strict = strict_result is not None
+        if strict_result is None:
+            why = "not strict: the schema's root is not an object"
+            context.approximate(context.request.client_path("schema"), why)
+        else:
+            schema, changes = strict_result
+            if changes:
+                changed_keywords = ", ".join(changes)
+                context.approximate(
+                    context.request.client_path("schema"),
+                    f"made strict; changed: {changed_keywords}",
+                )
+    out: Json = {"name": output.name or "output", "strict": strict, "schema": schema}
+    if output.description is not None:
+        out["description"] = output.description
+    return out
+
+
+# --- the schema of a request that passes through -------------------------------------------------
+
+# `model` is a placeholder role of no provider; vendors do add roles, so this list is
+# the union of what Chat-speaking providers document.
+Role = Literal["system", "developer", "user", "assistant", "tool", "function", "latest_reminder"]
+_NonNegativeInt = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
+_BoundedFloat = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
+
+
+class Function(msgspec.Struct):
+    """The function of a tool."""
+
+    name: str
+
+
+class Tool(msgspec.Struct):
+    """An offered tool."""
+
+    type: str
+    function: Function | None = None
+
+
+class Message(msgspec.Struct):
+    """One message of the history."""
+
+    role: Role
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class PassthroughSchema(msgspec.Struct):
+    """The fields that have the same type with every Chat provider."""
+
+    messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
+    tools: list[Tool] | None = None
+    max_tokens: _NonNegativeInt | None = None
+    max_completion_tokens: _NonNegativeInt | None = None
+    n: _NonNegativeInt | None = None
+    temperature: _BoundedFloat | None = None
+    top_p: _BoundedFloat | None = None
+    frequency_penalty: _BoundedFloat | None = None
+    presence_penalty: _BoundedFloat | None = None
+    stop: str | list[str] | None = None
+    stream_options: dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+
+
+check = passthrough_checker(PassthroughSchema)

@@ -1,0 +1,398 @@
+"""Whole responses: canonical to a client's JSON; finish reasons and usage, both ways."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.arguments import render_arguments
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import (
+    Audio,
+    Document,
+    Image,
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from gateway.canon.response import Finish, FinishReason, Response, Usage
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.openai_chat.parts import NAME, citation_out
+from gateway.dialects.openai_chat.reasoning import DETAILS, detail_out, reasoning_fields
+from gateway.dialects.openai_chat.tool_calls import wrapped_extra_content
+from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
+from gateway.dialects.shared.openai_logprobs import token_logprobs
+from gateway.dialects.shared.responses import malformed_output_error
+
+Json = dict[str, Any]
+
+
+class _MessageBuilder:
+    """Collects the fields of one message; losses go into the report."""
+
+    def __init__(self, report: AdaptationReport) -> None:
+        self.text: str | None = None
+        self.refusal: str | None = None
+        self.reasoning = ""
+        self.details: list[Json] = []
+        self.calls: list[Json] = []
+        self.annotations: list[Json] = []
+        self.media: Json = {}
+        self.report = report
+
+    def record_loss(self, item: Adaptation) -> None:
+        """Report a loss once."""
+        self.report.add(item)
+
+
+def render_response(
+    response: Response, context: ResponseContext
+) -> tuple[Json, tuple[Adaptation, ...]]:
+    """The response's JSON and what it could not express.
+
+    Raises GatewayError for a response that the model malformed.
+    """
+    if response.finish.reason == "malformed":
+        raise GatewayError(malformed_output_error(response.finish))
+    report = AdaptationReport()
+    responses = (response, *response.alternatives)
+    body: Json = {
+        "id": f"chatcmpl-{context.id}",
+        "object": "chat.completion",
+        "created": context.created,
+        "model": context.model,
+        "choices": [
+            _choice(choice_response, i, context, report)
+            for i, choice_response in enumerate(responses)
+        ],
+    }
+    if (usage := render_usage(response.usage)) is not None:
+        body["usage"] = usage
+    if response.service_tier is not None:
+        body["service_tier"] = response.service_tier
+    extra = response.extra.get(NAME, {})
+    if "system_fingerprint" in extra:
+        body["system_fingerprint"] = extra["system_fingerprint"]
+    return body, tuple(report)
+
+
+def _choice(
+    response: Response, index: int, context: ResponseContext, report: AdaptationReport
+) -> Json:
+    finish, tokens = response.finish, token_logprobs(response)
+    builder = _MessageBuilder(report)
+    for part in response.parts:
+        _add_part(builder, part)
+    if finish.reason == "pause":
+        builder.record_loss(approximated("finish_reason", "a paused turn is shown as stopped"))
+    refused = builder.refusal is not None
+    if not refused and finish.reason in {"filter", "refusal"}:
+        builder.refusal = finish.explanation
+    return {
+        "index": index,
+        "message": _message(builder, context),
+        "logprobs": {"content": tokens, "refusal": None} if tokens else None,
+        "finish_reason": finish_out(finish, refused=refused, functions=uses_functions(context)),
+    }
+
+
+def _message(builder: _MessageBuilder, context: ResponseContext) -> Json:
+    message: Json = {"role": "assistant", "content": builder.text, "refusal": builder.refusal}
+    if builder.reasoning:
+        message |= dict.fromkeys(reasoning_fields(context), builder.reasoning)
+    if (
+        builder.details
+        and context.reasoning_field == DETAILS
+        and context.reasoning_display != "none"
+    ):
+        message[DETAILS] = builder.details
+    if builder.annotations:
+        message["annotations"] = builder.annotations
+    if builder.calls and uses_functions(context):
+        message[FUNCTION_CALL] = builder.calls[0]["function"]
+        if len(builder.calls) > 1:
+            builder.record_loss(ONLY_FIRST_CALL)
+    elif builder.calls:
+        message["tool_calls"] = builder.calls
+    return message | builder.media
+
+
+def _add_part(builder: _MessageBuilder, part: Part) -> None:
+    match part:
+        case Text():
+            start = len(builder.text or "")
+            builder.text = (builder.text or "") + part.text
+            _add_citations(builder, part, start, len(builder.text))
+        case Reasoning():
+            builder.reasoning += part.text
+            if part.signature is not None:
+                index = len(builder.details)
+                detail = detail_out(part.text, part.signature, index, redacted=part.redacted)
+                builder.details.append(detail)
+        case Refusal():
+            builder.refusal = (builder.refusal or "") + part.text
+        case ToolCall():
+            builder.calls.append(_tool_call(part))
+        case Native():
+            _add_native(builder, part)
+        case Image() | Document() | Audio() | ToolResult():
+            kind = type(part).__name__.lower()
+            builder.record_loss(
+                dropped(f"content.{kind}", "no equivalent in an OpenAI Chat response")
+            )
+        case _:
+            assert_never(part)
+
+
+def _add_citations(builder: _MessageBuilder, text: Text, start: int, end: int) -> None:
+    for citation in text.citations:
+        annotation = citation_out(citation, start, end)
+        if annotation is not None:
+            builder.annotations.append(annotation)
+        else:
+            why = "OpenAI Chat has no sources without a URL"
+            builder.record_loss(dropped("citations", why))
+
+
+def _tool_call(call: ToolCall) -> Json:
+    out: Json = {"id": call.id, "type": "function"}
+    if call.custom:
+        out |= {
+            "type": "custom",
+            "custom": {"name": call.name, "input": call.raw or ""},
+        }
+    else:
+        out["function"] = {"name": call.name, "arguments": render_arguments(call)}
+    if call.signature is not None:
+        out["extra_content"] = wrapped_extra_content(call.signature)
+    return out
+
+
+def _add_native(builder: _MessageBuilder, part: Native) -> None:
+    if part.dialect != NAME:
+        kind = part.data.get("type", "unknown")
+        builder.record_loss(dropped(f"content.{kind}", "no equivalent in OpenAI Chat"))
+        return
+    field = part.data.get("type", "")
+    fields = {key: value for key, value in part.data.items() if key != "type"}
+    if field == "images":
+        builder.media["images"] = [*builder.media.get("images", []), *fields.get("images", [])]
+    elif field:
+        builder.media[field] = fields
+
+
+# --- finish reasons ------------------------------------------------------------------------------
+
+# `eos` is Together's, `model_length` Mistral's, `error` OpenRouter's and Mistral's.
+_IN: dict[str, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop_sequence",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "context",
+    "tool_calls": "tool",
+    "tool_use": "tool",
+    "function_call": "tool",
+    "content_filter": "filter",
+    "error": "malformed",
+    # DeepSeek aborted the response itself.
+    "insufficient_system_resource": "malformed",
+}
+_OUT: dict[FinishReason, str] = {
+    "stop": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "context": "length",
+    "tool": "tool_calls",
+    "filter": "content_filter",
+    "refusal": "stop",
+    "pause": "stop",
+    "malformed": "stop",
+}
+
+
+def finish_in(finish_reason: Any, *, calls: bool, refused: bool, stop: Any = None) -> Finish:
+    """The canonical finish of a response with these properties.
+
+    A response with tool calls has finished for them, whatever the provider's reason is.
+    `stop` is the sequence that ended it, where the provider says so (vLLM).
+    """
+    reason = _IN.get(finish_reason, "stop") if isinstance(finish_reason, str) else "stop"
+    if calls and reason == "stop":
+        reason = "tool"
+    elif reason == "tool" and not calls:
+        reason = "stop"
+    if refused and reason == "stop":
+        reason = "refusal"
+    if reason == "stop" and isinstance(stop, str) and stop:
+        return Finish(reason="stop_sequence", stop_sequence=stop)
+    explanation = (
+        f"the model's answer ended with {finish_reason}" if reason == "malformed" else None
+    )
+    return Finish(reason=reason, explanation=explanation)
+
+
+def finish_out(finish: Finish, *, refused: bool, functions: bool = False) -> str:
+    """The `finish_reason` for a client; `refused`: whether the model wrote a refusal.
+
+    `functions`: whether the client accepts calls in the legacy form only.
+    A refusal without text comes from the provider's filter, not from the model.
+    """
+    if finish.reason == "refusal" and not refused:
+        return "content_filter"
+    if functions and finish.reason == "tool":
+        return FUNCTION_CALL
+    return _OUT[finish.reason]
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+_EMPTY_OBJECT: Json = {}
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    """The counts in a `usage` object; None if it contains none.
+
+    `prompt_tokens` includes tokens read from and written to a cache. DeepSeek splits the
+    prompt itself; Moonshot puts `cached_tokens` next to the totals.
+    """
+    if not isinstance(usage, dict):
+        return None
+    details = _object(usage, "prompt_tokens_details")
+    cache_read = _token_count(details.get("cached_tokens"))
+    if cache_read is None:
+        cache_read = _token_count(usage.get("prompt_cache_hit_tokens"))
+    if cache_read is None:
+        cache_read = _token_count(usage.get("cached_tokens"))
+    cache_write = _token_count(details.get("cache_write_tokens"))
+    if cache_write is None:
+        cache_write = _token_count(usage.get("cache_write_tokens"))
+    output = _token_count(usage.get("completion_tokens"))
+    prompt = _prompt_tokens(usage, output)
+    uncached = _token_count(usage.get("prompt_cache_miss_tokens"))
+    if prompt is not None:
+        uncached = max(0, prompt - (cache_read or 0) - (cache_write or 0))
+    if uncached is None and output is None and cache_read is None:
+        return None
+    reasoning = _token_count(_object(usage, "completion_tokens_details").get("reasoning_tokens"))
+    return Usage(
+        input=uncached,
+        cache_read=cache_read,
+        cache_write=cache_write,
+        output=output,
+        reasoning=_token_count(usage.get("reasoning_tokens")) if reasoning is None else reasoning,
+        provider_cost=_cost(usage.get("cost")),
+        native=usage,
+    )
+
+
+def _prompt_tokens(usage: Json, output: int | None) -> int | None:
+    """All prompt tokens, computed from the total if they are not reported."""
+    prompt = _token_count(usage.get("prompt_tokens"))
+    if prompt is None and output is not None:
+        total = _token_count(usage.get("total_tokens"))
+        return None if total is None else max(0, total - output)
+    return prompt
+
+
+def _object(usage: Json, key: str) -> Json:
+    value = usage.get(key)
+    return value if isinstance(value, dict) else _EMPTY_OBJECT
+
+
+def _token_count(value: Any) -> int | None:
+    """The value as a token count; None if it is not an integer."""
+    if type(value) is int:
+        return value if value > 0 else 0
+    if type(value) is float and value.is_integer():
+        return max(0, int(value))
+    return None
+
+
+def _cost(value: Any) -> float | None:
+    if type(value) is int or type(value) is float:
+        return float(value) if value >= 0 else None
+    return None
+
+
+def render_usage(usage: Usage | None) -> Json | None:
+    """The `usage` object for a client; None if neither count is known."""
+    if usage is None or (usage.prompt_tokens is None and usage.output is None):
+        return None
+    # The official SDK types both as plain integers, so a missing count is 0.
+    prompt, output = usage.prompt_tokens or 0, usage.output or 0
+    out: Json = {
+        "prompt_tokens": prompt,
+        "completion_tokens": output,
+        "total_tokens": prompt + output,
+    }
+    details: Json = {}
+    if usage.cache_read is not None:
+        details["cached_tokens"] = usage.cache_read
+    if usage.cache_write is not None:
+        details["cache_write_tokens"] = usage.cache_write
+    if details:
+        out["prompt_tokens_details"] = details
+    if usage.reasoning is not None:
+        out["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
+    return out
+
+
+# --- usage and finish reason of a response that passes through -----------------------------------
+#
+# One typed decode instead of a full parse (4 us instead of 25). Any unusual response gives
+# None, and is parsed in full.
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    tool_calls: list[msgspec.Raw] | None = None
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str
+
+
+class _Completion(msgspec.Struct):
+    id: str
+    model: str
+    choices: list[_Choice]
+    usage: dict[str, Any] | None = None
+    service_tier: str | None = None
+    error: msgspec.UnsetType = msgspec.UNSET
+
+
+_decoder = msgspec.json.Decoder(_Completion)
+
+
+def peek_usage(body: bytes) -> Response | None:
+    """The response without its calls and reasoning; None if it must be parsed in full."""
+    try:
+        completion = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if len(completion.choices) != 1:
+        return None
+    choice = completion.choices[0]
+    message = choice.message
+    finish = finish_in(
+        choice.finish_reason, calls=bool(message.tool_calls), refused=bool(message.refusal)
+    )
+    return Response(
+        id=completion.id,
+        model=completion.model,
+        parts=(Text(text=message.content),) if message.content else (),
+        finish=finish,
+        usage=parse_usage(completion.usage),
+        service_tier=completion.service_tier,
+    )
